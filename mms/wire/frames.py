@@ -1,0 +1,205 @@
+"""Frames: how bytes on a worker's connection are cut into messages. Sans-IO.
+
+Every frame starts with 16 bytes, big-endian: version (u8), kind (u8), attachments (u16), sequence (u32), length (u64).
+`length` bytes of payload follow. A frame that announces `attachments` is followed by as many BODY frames, in order; the
+decoder hands them on together. So a large body has a frame, and on the receiving side a buffer, to itself: it is read
+from the socket straight to where it stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+from typing import Any, TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+Frame: TypeAlias = "tuple[int, int, bytes | bytearray, Sequence[bytes | bytearray]]"
+"""(kind, sequence, payload, attachments)"""
+
+VERSION = 1
+
+HELLO = 1
+LOAD = 2
+LOADED = 3
+BATCH = 4
+RESULT = 5
+CHUNK = 6
+CANCEL = 7
+HEARTBEAT = 8
+LOG = 9
+METRIC = 10
+DRAIN = 11
+BYE = 12
+BODY = 13
+FORK = 14
+
+KIND_NAMES = {
+    HELLO: "hello",
+    LOAD: "load",
+    LOADED: "loaded",
+    BATCH: "batch",
+    RESULT: "result",
+    CHUNK: "chunk",
+    CANCEL: "cancel",
+    HEARTBEAT: "heartbeat",
+    LOG: "log",
+    METRIC: "metric",
+    DRAIN: "drain",
+    BYE: "bye",
+    BODY: "body",
+    FORK: "fork",
+}
+
+HEADER = Struct("!BBHIQ")
+HEADER_BYTES = HEADER.size
+
+#: Bodies of this size and more travel as attachments. Below it one join and one copy are cheaper than another buffer.
+ATTACHMENT_BYTES = 64 * 1024
+
+#: What one read can bring; a frame that does not fit gets a buffer of its own.
+_READ_BYTES = ATTACHMENT_BYTES
+
+_MAX_ATTACHMENTS = 0xFFFF
+
+_NONE: tuple[bytes, ...] = ()
+
+
+class ProtocolError(Exception):
+    """The other side sent bytes that are no frame of this version. The connection cannot be used any further."""
+
+
+def encode_frame(kind: int, sequence: int, payload: Buffer = b"") -> bytes:
+    """One frame without attachments."""
+    return b"".join((HEADER.pack(VERSION, kind, 0, sequence, len(payload)), payload))
+
+
+def encode_parts(
+    kind: int, sequence: int, parts: list[Buffer], attachments: list[Buffer]
+) -> list[Buffer]:
+    """One frame of `parts`, with its `attachments`, as buffers for one scatter-gather write.
+
+    The attachments are not copied.
+    """
+    payload = b"".join(parts)
+    buffers: list[Buffer] = [
+        HEADER.pack(VERSION, kind, len(attachments), sequence, len(payload)) + payload
+    ]
+    for body in attachments:
+        buffers.append(HEADER.pack(VERSION, BODY, 0, sequence, len(body)))
+        buffers.append(body)
+    return buffers
+
+
+def is_attachment(size_bytes: int, attached: int) -> bool:
+    """Whether a body of this size travels as an attachment, given how many the frame already has."""
+    return size_bytes >= ATTACHMENT_BYTES and attached < _MAX_ATTACHMENTS
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into frames.
+
+    The reader asks for `get_buffer()`, reads from its socket into it, and reports with `received(size)`; the same two
+    calls serve `asyncio.BufferedProtocol` and `socket.recv_into`.
+
+    Payloads of frames that fit one read are `bytes`; larger ones are a `bytearray` that nothing else refers to.
+    """
+
+    __slots__ = ("_buffer", "_end", "_filled", "_large", "_limit", "_pending", "_view", "_waiting")
+
+    def __init__(self, max_length: int) -> None:
+        """`max_length`: bytes; a frame that announces more is a ProtocolError, before anything is allocated."""
+        self._limit = max_length
+        self._buffer = bytearray(_READ_BYTES)
+        self._view = memoryview(self._buffer)
+        self._end = 0
+        self._large: bytearray | None = None
+        self._filled = 0
+        self._pending: tuple[int, int, int] = (0, 0, 0)
+        self._waiting: tuple[int, int, bytes | bytearray, list[Any], int] | None = None
+
+    def __repr__(self) -> str:
+        large = "" if self._large is None else f", large {self._filled}/{len(self._large)}"
+        return f"<FrameDecoder buffered {self._end}{large}>"
+
+    @property
+    def has_partial_frame(self) -> bool:
+        """Whether the stream stands in the middle of a frame: an end of the connection now is a loss."""
+        return self._end > 0 or self._large is not None or self._waiting is not None
+
+    def get_buffer(self) -> memoryview:
+        """Where the next bytes belong. Never empty."""
+        if self._large is not None:
+            return memoryview(self._large)[self._filled :]
+        return self._view[self._end :]
+
+    def received(self, size: int) -> list[Frame]:
+        """Say that `size` bytes were put into the last buffer; returns the frames that are complete now.
+
+        Raises:
+            ProtocolError: wrong version, a frame over the limit, or attachments out of order.
+        """
+        frames: list[Frame] = []
+        if self._large is not None:
+            self._filled += size
+            if self._filled == len(self._large):
+                payload = self._large
+                self._large = None
+                self._deliver(*self._pending, payload, frames)
+            return frames
+        buffer = self._buffer
+        view = self._view
+        end = self._end + size
+        start = 0
+        while end - start >= HEADER_BYTES:
+            version, kind, attachments, sequence, length = HEADER.unpack_from(buffer, start)
+            if version != VERSION:
+                raise ProtocolError(f"frame version {version}, this side speaks {VERSION}")
+            stop = start + HEADER_BYTES + length
+            if stop <= end:
+                payload_bytes = bytes(view[start + HEADER_BYTES : stop])
+                self._deliver(kind, attachments, sequence, payload_bytes, frames)
+                start = stop
+                continue
+            if length > self._limit:
+                raise ProtocolError(
+                    f"{KIND_NAMES.get(kind, kind)} frame of {length} bytes, the limit is {self._limit}"
+                )
+            if HEADER_BYTES + length > _READ_BYTES:
+                filled = end - start - HEADER_BYTES
+                large = bytearray(length)
+                large[:filled] = view[start + HEADER_BYTES : end]
+                self._large = large
+                self._filled = filled
+                self._pending = (kind, attachments, sequence)
+                start = end
+            break
+        rest = end - start
+        if start and rest:
+            buffer[:rest] = buffer[start:end]
+        self._end = rest
+        return frames
+
+    def _deliver(
+        self,
+        kind: int,
+        attachments: int,
+        sequence: int,
+        payload: bytes | bytearray,
+        frames: list[Frame],
+    ) -> None:
+        waiting = self._waiting
+        if waiting is None:
+            if kind == BODY:
+                raise ProtocolError("body frame without a frame that announces it")
+            if attachments:
+                self._waiting = (kind, sequence, payload, [], attachments)
+            else:
+                frames.append((kind, sequence, payload, _NONE))
+            return
+        if kind != BODY or sequence != waiting[1]:
+            raise ProtocolError(f"{KIND_NAMES.get(kind, kind)} frame where a body was announced")
+        bodies = waiting[3]
+        bodies.append(payload)
+        if len(bodies) == waiting[4]:
+            self._waiting = None
+            frames.append((waiting[0], waiting[1], waiting[2], bodies))

@@ -1,0 +1,117 @@
+"""The rare messages: JSON payloads of HELLO, LOAD, LOADED, LOG, METRIC, CANCEL and FORK frames. Sans-IO."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+from mms.wire.frames import ProtocolError
+
+_Message = TypeVar("_Message", bound="Message")
+
+
+@dataclass(slots=True)
+class Message:
+    """A message with named members. Unknown members are ignored, so that either side may be newer."""
+
+    def to_payload(self) -> bytes:
+        return json.dumps(asdict(self), separators=(",", ":")).encode()
+
+    @classmethod
+    def from_payload(cls: type[_Message], payload: bytes | bytearray) -> _Message:
+        """Raises ProtocolError for a payload that is no such message."""
+        try:
+            members = json.loads(payload)
+            known = {f.name for f in fields(cls)}
+            return cls(**{name: value for name, value in members.items() if name in known})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ProtocolError(f"not a {cls.__name__} message: {error}") from None
+
+
+#: The connection that carries batches and their results.
+ROLE_WORK = "work"
+#: The connection that is read while the entry point runs: cancel, heartbeat, and the news that the front is gone.
+ROLE_CONTROL = "control"
+#: The connection of a process that has loaded a model and forks workers from it.
+ROLE_PARENT = "parent"
+
+
+@dataclass(slots=True)
+class Hello(Message):
+    """First frame of a connection, from worker to front."""
+
+    secret: str
+    role: str = ROLE_WORK
+    pid: int = 0
+    runtime: str = ""
+    capabilities: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Load(Message):
+    """What a worker is to load. Paths are of the worker's machine."""
+
+    model_name: str
+    model_version: str | None
+    model_dir: str
+    handler: str
+    batch_size: int = 1
+    gpu_id: int | None = None
+    interface: str = "auto"
+    decode_input_request: bool = True
+    initialize_errors: str = "fail"
+    json_content_type: bool = False
+    max_response_bytes: int = 6553500
+    worker_name: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Loaded(Message):
+    """The answer to Load.
+
+    `code`: 200, 507 where memory was short, else 500. `error` is the last line for the client, `traceback` all of it
+    for log and describe; with code 200 they tell of an `initialize` that failed and was ignored.
+    """
+
+    code: int
+    message: str = ""
+    error: str = ""
+    traceback: str = ""
+    load_s: float = 0.0
+    interface: str = "mms"
+
+
+@dataclass(slots=True)
+class Log(Message):
+    """Lines that a worker wrote where no pipe of its own leads to the front."""
+
+    stream: str
+    lines: list[str]
+
+
+@dataclass(slots=True)
+class Metric(Message):
+    """Metrics of a handler.
+
+    Each is a line `<Name>.<Unit>:<value>|#<dimensions>|#hostname:<host>,<epoch>[,<request ids>]`.
+    """
+
+    lines: list[str]
+
+
+@dataclass(slots=True)
+class Cancel(Message):
+    """Requests whose clients are gone, by id."""
+
+    request_ids: list[str]
+
+
+@dataclass(slots=True)
+class Fork(Message):
+    """Asks a parent for a worker that says hello with this secret. `gpu_id` replaces the parent's."""
+
+    secret: str
+    worker_name: str = ""
+    gpu_id: int | None = None
