@@ -42,7 +42,8 @@ _ITEM = Struct("!36sBHIIIQ")
 _RESULT = Struct("!IBQ")
 _RESULT_ITEM = Struct("!IBHHIQ")
 
-Item: TypeAlias = tuple[bytes, int, bytes, bytes, bytes, int, "bytes | bytearray"]
+_Bytes: TypeAlias = bytes | bytearray
+Item: TypeAlias = tuple[bytes, int, _Bytes, _Bytes, _Bytes, int, _Bytes]
 """(request id, flags, content type, query, headers, budget in ms, body)"""
 
 ResultItem: TypeAlias = tuple[int, int, int, bytes, bytes, Buffer]
