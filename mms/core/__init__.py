@@ -1,0 +1,32 @@
+"""The decisions: registry, queues, batching, dispatch, pools. Synchronous; no sockets, no HTTP; time is passed in."""
+
+from mms.core.ids import new_request_id
+from mms.core.model import (
+    POLICY_ADAPTIVE,
+    POLICY_FIXED,
+    ModelConfig,
+    ModelStatistics,
+    ModelVersion,
+    batch_record,
+)
+from mms.core.pool import Pool
+from mms.core.registry import Registry
+from mms.core.request import Reply, Request
+from mms.core.worker import Batch, Worker, WorkerState
+
+__all__ = [
+    "POLICY_ADAPTIVE",
+    "POLICY_FIXED",
+    "Batch",
+    "ModelConfig",
+    "ModelStatistics",
+    "ModelVersion",
+    "Pool",
+    "Registry",
+    "Reply",
+    "Request",
+    "Worker",
+    "WorkerState",
+    "batch_record",
+    "new_request_id",
+]

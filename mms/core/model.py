@@ -1,0 +1,412 @@
+"""The decisions of one model version: its queue, its batches, who runs them, and what a lost worker means.
+
+Synchronous and without I/O; time is passed in. The object owns its queue and its workers' `in_flight`; every method is
+called from the event loop.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
+from mms.core.request import Request
+from mms.core.worker import Batch, Worker, WorkerState
+from mms.errors import RequestTimeout, ServiceUnavailable, WorkerFailure
+
+POLICY_ADAPTIVE = "adaptive"
+POLICY_FIXED = "fixed"
+
+#: Deaths of workers after which a request is taken for their cause.
+_POISON_DEATHS = 2
+
+
+@dataclass(slots=True)
+class ModelConfig:
+    """What a registration fixed for a model version."""
+
+    batch_size: int = 1
+    max_batch_delay_s: float = 0.1
+    batch_policy: str = POLICY_ADAPTIVE
+    #: For a load and for one batch.
+    response_timeout_s: float = 7200.0
+    queue_capacity: int = 100
+    is_idempotent: bool = True
+
+
+@dataclass(slots=True)
+class ModelStatistics:
+    """A moment of a model version, for metrics, describe and people."""
+
+    queue_length: int
+    queue_capacity: int
+    in_flight: int
+    worker_states: dict[str, int]
+
+
+class ModelVersion:
+    """One version of a registered model: its queue and its workers."""
+
+    def __init__(self, name: str, version: str | None, config: ModelConfig) -> None:
+        self.name = name
+        self.version = version
+        self.config = config
+        self.queue: deque[Request] = deque()
+        self.workers: list[Worker] = []
+        #: Set by the caller of `dispatch` while it is scheduled to call it.
+        self.is_scheduled = False
+        #: When `dispatch` wants to be called again though nothing happened; None: only when something happens.
+        self.wake_at: float | None = None
+        #: No new requests are taken: the model is being unregistered or scaled to nothing.
+        self.is_closed = False
+        self.cost = BatchCost()
+        self.arrivals = ArrivalGap()
+        self._arrived = 0
+        self._ahead = 0
+        self._assembly_since: float | None = None
+        self._with_deadline = 0
+
+    def __repr__(self) -> str:
+        version = f" {self.version}" if self.version else ""
+        return (
+            f"<ModelVersion {self.name}{version}, {len(self.queue)} queued, "
+            f"{sum(1 for w in self.workers if w.state is WorkerState.READY)} of "
+            f"{len(self.workers)} workers ready>"
+        )
+
+    def statistics(self) -> ModelStatistics:
+        states: dict[str, int] = {}
+        for worker in self.workers:
+            state = worker.shown_state.value
+            states[state] = states.get(state, 0) + 1
+        return ModelStatistics(
+            queue_length=self.waiting,
+            queue_capacity=self.config.queue_capacity,
+            in_flight=sum(len(b.requests) for w in self.workers for b in w.in_flight),
+            worker_states=states,
+        )
+
+    # Requests in
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no worker has begun: in the queue, or sent ahead behind a running batch."""
+        return len(self.queue) + self._ahead
+
+    @property
+    def is_full(self) -> bool:
+        waiting = len(self.queue) + self._ahead
+        if self._assembly_since is not None:
+            # What a worker is assembling counts as taken, as in MMS.
+            waiting -= min(len(self.queue), self.config.batch_size)
+        return waiting >= self.config.queue_capacity
+
+    @property
+    def has_active_worker(self) -> bool:
+        """Some worker will take new requests, now or once it is up."""
+        return any(
+            w.state is not WorkerState.DRAINING and w.state is not WorkerState.STOPPED
+            for w in self.workers
+        )
+
+    def unavailable(self) -> ServiceUnavailable:
+        """The error for a request that cannot be queued."""
+        return ServiceUnavailable(
+            f"No worker is available to serve request for model: {self.name}. "
+            "Consider increasing job queue size.",
+            retry_after_s=self.retry_after_s(),
+        )
+
+    def retry_after_s(self) -> int:
+        """Whole seconds in which what is queued now should be done, at least 1, at most 60."""
+        ready = sum(1 for w in self.workers if w.state is WorkerState.READY)
+        if not ready:
+            return 1
+        fixed_s, per_item_s = self.cost.fit()
+        size = self.config.batch_size
+        batches = self.waiting / size / ready
+        return min(max(int(batches * (fixed_s + per_item_s * size) + 0.999), 1), 60)
+
+    def enqueue(self, request: Request) -> None:
+        """Take a request. Raises ServiceUnavailable where there is no worker or no room.
+
+        Call `dispatch` first where `is_full`: what a worker can take at once does not count as queued.
+        """
+        if self.is_closed or not self.workers or not self.has_active_worker or self.is_full:
+            raise self.unavailable()
+        self.queue.append(request)
+        self._arrived += 1
+        if request.deadline:
+            self._with_deadline += 1
+
+    def cancel(self, request: Request) -> Worker | None:
+        """The client is gone. Returns the worker that has the request, if one has."""
+        if request.is_done:
+            return None
+        request.is_done = True
+        for worker in self.workers:
+            for batch in worker.in_flight:
+                if request in batch.requests:
+                    return worker
+        try:
+            self.queue.remove(request)
+        except ValueError:
+            pass
+        return None
+
+    def expire(self, now: float) -> None:
+        """Fail the queued requests whose deadline has passed."""
+        if not self._with_deadline:
+            return
+        kept: deque[Request] = deque()
+        with_deadline = 0
+        for request in self.queue:
+            if request.deadline:
+                if request.deadline <= now:
+                    request.fail(
+                        RequestTimeout("The request's deadline passed while it was queued.")
+                    )
+                    continue
+                with_deadline += 1
+            kept.append(request)
+        self.queue = kept
+        self._with_deadline = with_deadline
+
+    # Batches out
+
+    def dispatch(self, now: float) -> list[tuple[Worker, Batch]]:
+        """What is to be sent now, and to whom. Sets `wake_at` where it would rather wait for more."""
+        queue = self.queue
+        self.wake_at = None
+        if self._arrived:
+            self.arrivals.observe(self._arrived, now)
+            self._arrived = 0
+        sends: list[tuple[Worker, Batch]] = []
+        if not queue:
+            self._assembly_since = None
+            return sends
+        is_fixed = self.config.batch_policy == POLICY_FIXED and self.config.batch_size > 1
+        while queue:
+            worker = self._pick()
+            if worker is None:
+                break
+            if is_fixed:
+                size = self._fixed_size(now)
+                if worker.in_flight:
+                    break
+            else:
+                size = self._adaptive_size(worker, now)
+            if not size:
+                break
+            requests = self._take(size, now, may_be_solo=not worker.in_flight)
+            if not requests:
+                if queue and queue[0].is_solo and worker.in_flight:
+                    break
+                continue
+            self._assembly_since = None
+            sends.append((worker, self._send(worker, requests, now)))
+        return sends
+
+    def _pick(self) -> Worker | None:
+        """An idle worker, else the one with the least outstanding work that may be sent ahead."""
+        best: Worker | None = None
+        best_load = 0
+        draining: Worker | None = None
+        has_active = False
+        for worker in self.workers:
+            if worker.state is WorkerState.READY:
+                has_active = True
+                load = len(worker.in_flight)
+                if not load:
+                    return worker
+                if load < worker.credits and (best is None or load < best_load):
+                    if worker.in_flight[-1].requests[0].is_solo:
+                        continue
+                    best, best_load = worker, load
+            elif worker.state is WorkerState.DRAINING:
+                if not worker.in_flight and worker.link is not None:
+                    draining = worker
+            elif worker.state is not WorkerState.STOPPED:
+                has_active = True
+        if best is None and not has_active:
+            # What was accepted is still served by the last workers on their way out.
+            return draining
+        return best
+
+    def _adaptive_size(self, worker: Worker, now: float) -> int:
+        """How many to send at once: what is queued, unless the cost of a batch says that waiting pays."""
+        queue = self.queue
+        batch_size = self.config.batch_size
+        size = len(queue)
+        if size >= batch_size:
+            return batch_size
+        delay_s = self.config.max_batch_delay_s
+        if batch_size == 1 or delay_s <= 0 or worker.in_flight or queue[0].is_solo:
+            return size
+        waits_until = queue[0].received_at + delay_s
+        if now >= waits_until or self._idle_count() > 1:
+            return size
+        gap_s = self.arrivals.mean_s
+        if not is_waiting_worthwhile(size, self.cost, gap_s):
+            return size
+        # Arrivals that stay away end the wait: after twice the usual gap it was a wrong guess.
+        last_arrival = queue[-1].received_at
+        wake_at = min(waits_until, last_arrival + 2 * gap_s)
+        if now >= wake_at:
+            return size
+        self.wake_at = wake_at
+        return 0
+
+    def _fixed_size(self, now: float) -> int:
+        """MMS's rule: the first request starts the clock, the batch goes when it is full or the delay is over."""
+        batch_size = self.config.batch_size
+        delay_s = self.config.max_batch_delay_s
+        size = len(self.queue)
+        if size >= batch_size and delay_s > 0:
+            return batch_size
+        if delay_s <= 0:
+            return min(size, 2)
+        if self._assembly_since is None:
+            self._assembly_since = now
+        ends_at = self._assembly_since + delay_s
+        if now >= ends_at or self.is_closed:
+            return size
+        self.wake_at = ends_at
+        return 0
+
+    def _idle_count(self) -> int:
+        return sum(1 for w in self.workers if w.state is WorkerState.READY and not w.in_flight)
+
+    def _take(self, size: int, now: float, *, may_be_solo: bool) -> list[Request]:
+        """Remove up to `size` live requests from the head of the queue; a solo request comes alone."""
+        queue = self.queue
+        taken: list[Request] = []
+        while queue and len(taken) < size:
+            request = queue[0]
+            if request.is_done:
+                queue.popleft()
+                continue
+            if request.deadline and request.deadline <= now:
+                queue.popleft()
+                request.fail(RequestTimeout("The request's deadline passed while it was queued."))
+                continue
+            if request.is_solo:
+                if not taken and may_be_solo:
+                    taken.append(queue.popleft())
+                break
+            taken.append(queue.popleft())
+        return taken
+
+    def _send(self, worker: Worker, requests: list[Request], now: float) -> Batch:
+        batch = Batch(worker.next_sequence, requests, now)
+        worker.next_sequence = (worker.next_sequence + 1) & 0xFFFFFFFF
+        if worker.in_flight:
+            self._ahead += len(requests)
+        else:
+            worker.head_since = now
+        worker.in_flight.append(batch)
+        return batch
+
+    # Results
+
+    def finish_head(
+        self, worker: Worker, entry_point_s: float, is_success: bool, now: float
+    ) -> Batch:
+        """The worker has answered all of the batch at its head. Items that it left out fail."""
+        batch = worker.in_flight.popleft()
+        if worker.in_flight:
+            worker.head_since = now
+            self._ahead -= len(worker.in_flight[0].requests)
+        worker.observe_service(entry_point_s)
+        if is_success:
+            self.cost.observe(len(batch.requests), entry_point_s)
+        for request in batch.requests:
+            if not request.is_done:
+                request.fail(WorkerFailure("number of batch response mismatched", 503))
+        return batch
+
+    def lose_worker(self, worker: Worker) -> None:
+        """The worker's process or connection is gone. Every request that it had goes back or fails.
+
+        Frames are in order, so the batch at the head was running, or an answer of it was on its way; those behind it
+        may have been begun, if the worker held back answers for one write. After a crash all of them run singly, so
+        that a request that kills workers is known by its second death. A worker that was killed because its batch took
+        too long has told which batch that was: its requests fail.
+        """
+        batches = list(worker.in_flight)
+        worker.in_flight.clear()
+        if not batches:
+            return
+        self._ahead -= sum(len(b.requests) for b in batches[1:])
+        back: list[Request] = []
+        for position, batch in enumerate(batches):
+            for request in batch.requests:
+                if request.is_done:
+                    continue
+                if position == 0:
+                    if worker.was_timed_out or not self.config.is_idempotent:
+                        request.fail(WorkerFailure("Worker died."))
+                        continue
+                    request.deaths += 1
+                    if request.deaths >= _POISON_DEATHS:
+                        request.fail(WorkerFailure("Worker died."))
+                        continue
+                if not worker.was_timed_out:
+                    request.is_solo = True
+                back.append(request)
+        self._requeue(back)
+
+    def _requeue(self, requests: Iterable[Request]) -> None:
+        """Put requests back at the head, in their order. They were accepted once: the queue's limit is not for them."""
+        if self.is_closed and not self.workers:
+            for request in requests:
+                request.fail(self.unavailable())
+            return
+        self.queue.extendleft(reversed(list(requests)))
+
+    def timed_out_workers(self, now: float) -> list[Worker]:
+        """Workers whose running batch has exceeded the response timeout."""
+        limit = now - self.config.response_timeout_s
+        return [w for w in self.workers if w.in_flight and w.head_since <= limit]
+
+    def fail_queue(self) -> None:
+        """Answer everything that is queued with 503: no worker will come for it."""
+        queue, self.queue = self.queue, deque()
+        for request in queue:
+            request.fail(self.unavailable())
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is queued and nothing is running."""
+        return not self.queue and not any(w.in_flight for w in self.workers)
+
+    # Workers
+
+    def is_releasable(self, worker: Worker) -> bool:
+        """Whether a draining worker may end: it runs nothing, and nothing queued depends on it."""
+        return not worker.in_flight and (not self.queue or self.has_active_worker)
+
+
+def batch_record(
+    model: ModelVersion,
+    worker: Worker,
+    batch: Batch,
+    entry_point_s: float,
+    is_success: bool,
+    wall: float,
+) -> tuple[Any, ...]:
+    """What the recorder keeps of a finished batch; the order is its own."""
+    sent_at = batch.sent_at
+    return (
+        wall,
+        model.name,
+        model.version or "",
+        worker.name,
+        len(batch.requests),
+        [sent_at - request.received_at for request in batch.requests],
+        entry_point_s,
+        [request.id for request in batch.requests],
+        is_success,
+    )

@@ -1,0 +1,73 @@
+"""How many workers a model version should have, and which of them come and go."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from mms.core.model import ModelVersion
+from mms.core.worker import Worker, WorkerState
+
+
+class Pool:
+    """Owner of a model version's list of workers."""
+
+    def __init__(self, model: ModelVersion, gpu_count: int = 0) -> None:
+        self.model = model
+        self.min_workers = 0
+        self.max_workers = 0
+        self._gpu_count = gpu_count
+        self._next_index = 0
+
+    def __repr__(self) -> str:
+        return f"<Pool of {self.model.name}: {len(self.active)}, {self.min_workers} to {self.max_workers}>"
+
+    @property
+    def active(self) -> list[Worker]:
+        """The workers that are not on their way out."""
+        gone = (WorkerState.DRAINING, WorkerState.STOPPED)
+        return [worker for worker in self.model.workers if worker.state not in gone]
+
+    def scale(
+        self, min_workers: int, max_workers: int, gpu_load: Iterable[int] = ()
+    ) -> tuple[list[Worker], list[Worker]]:
+        """Set the bounds. Returns (workers to start, workers to stop): too few are filled up to the minimum, too many
+        are cut down to the maximum, newest first.
+
+        `gpu_load`: the GPU of each worker of other models, for ties.
+        """
+        self.min_workers = min_workers
+        self.max_workers = max_workers
+        active = self.active
+        starts: list[Worker] = []
+        stops: list[Worker] = []
+        if len(active) < min_workers:
+            others = Counter(gpu_load)
+            for _ in range(min_workers - len(active)):
+                starts.append(self._add(others))
+        elif len(active) > max_workers:
+            stops = list(reversed(active[max_workers:]))
+            for worker in stops:
+                worker.state = WorkerState.DRAINING
+                worker.reason = "scaled down"
+        return starts, stops
+
+    def remove(self, worker: Worker) -> None:
+        """The worker has ended for good."""
+        worker.state = WorkerState.STOPPED
+        if worker in self.model.workers:
+            self.model.workers.remove(worker)
+
+    def _add(self, others: Counter[int]) -> Worker:
+        index = self._next_index
+        self._next_index += 1
+        worker = Worker(index, f"W-{self.model.name[:25]}-{index}", self._least_loaded_gpu(others))
+        self.model.workers.append(worker)
+        return worker
+
+    def _least_loaded_gpu(self, others: Counter[int]) -> int | None:
+        """The GPU with the fewest workers of this model; among equals, of all models."""
+        if not self._gpu_count:
+            return None
+        own = Counter(w.gpu_id for w in self.model.workers if w.gpu_id is not None)
+        return min(range(self._gpu_count), key=lambda gpu: (own[gpu], others[gpu], gpu))

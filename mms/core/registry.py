@@ -1,0 +1,99 @@
+"""Which models there are: names, their versions, and the default of each."""
+
+from __future__ import annotations
+
+from typing import Generic, Protocol, TypeVar
+
+from mms.errors import Conflict, InvalidVersion, ModelNotFound, ModelVersionNotFound
+
+
+class Registered(Protocol):
+    """What the registry must know of an entry."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str | None: ...
+
+
+_Entry = TypeVar("_Entry", bound=Registered)
+
+
+class Registry(Generic[_Entry]):
+    """Entries by (name, version). The first version of a name is its default until another is made it.
+
+    A model without a version in its manifest is kept under None and answers to its name alone. `generation` changes
+    with every change, so that look-ups by path can be cached.
+    """
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str | None, _Entry]] = {}
+        self._defaults: dict[str, str | None] = {}
+        self.generation = 0
+
+    def __repr__(self) -> str:
+        return f"<Registry of {len(self._names)} models>"
+
+    def __len__(self) -> int:
+        return sum(len(versions) for versions in self._names.values())
+
+    def has(self, name: str, version: str | None) -> bool:
+        """Whether exactly this version is registered; None is the version of a manifest without one."""
+        return version in self._names.get(name, {})
+
+    def add(self, entry: _Entry) -> None:
+        """Raises Conflict for a name and version that are taken."""
+        versions = self._names.setdefault(entry.name, {})
+        if entry.version in versions:
+            raise Conflict(f"Model {entry.name} is already registered.")
+        versions[entry.version] = entry
+        if len(versions) == 1:
+            self._defaults[entry.name] = entry.version
+        self.generation += 1
+
+    def remove(self, entry: _Entry) -> None:
+        versions = self._names[entry.name]
+        del versions[entry.version]
+        if not versions:
+            del self._names[entry.name]
+            del self._defaults[entry.name]
+        elif self._defaults[entry.name] == entry.version:
+            self._defaults[entry.name] = next(iter(versions))
+        self.generation += 1
+
+    def get(self, name: str, version: str | None = None) -> _Entry:
+        """The version asked for, or the default. Raises ModelNotFound or ModelVersionNotFound."""
+        versions = self._names.get(name)
+        if versions is None:
+            raise ModelNotFound(f"Model not found: {name}")
+        if version is None:
+            return versions[self._defaults[name]]
+        entry = versions.get(version)
+        if entry is None:
+            raise ModelVersionNotFound(f"Model version: {version} does not exist for model: {name}")
+        return entry
+
+    def set_default(self, name: str, version: str) -> None:
+        self._defaults[name] = self.get(name, version).version
+        self.generation += 1
+
+    def is_default(self, entry: _Entry) -> bool:
+        return self._defaults.get(entry.name) == entry.version
+
+    def check_removable(self, entry: _Entry) -> None:
+        """Raises InvalidVersion for a default that other versions stand beside."""
+        if len(self._names.get(entry.name, {})) > 1 and self.is_default(entry):
+            raise InvalidVersion(f"Cannot remove default version for model {entry.name}")
+
+    def versions(self, name: str) -> list[_Entry]:
+        """All versions of a name, in the order of registration. Raises ModelNotFound."""
+        self.get(name)
+        return list(self._names[name].values())
+
+    def defaults(self) -> list[_Entry]:
+        """The default version of each name, by name."""
+        return [self.get(name) for name in sorted(self._names)]
+
+    def all(self) -> list[_Entry]:
+        return [entry for versions in self._names.values() for entry in versions.values()]

@@ -1,0 +1,92 @@
+"""A request on its way through the front, and where its one answer goes."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeAlias
+
+from mms.errors import ServerError
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class Reply(Protocol):
+    """Takes the answer of a request. Exactly one of the two methods is called, once, from the event loop."""
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        """`headers`: finished `name: value` lines, each with CR LF; never the names that the front owns."""
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        """The request has no answer of a handler."""
+
+
+class Request:
+    """One client call.
+
+    `headers` is a block of `name LF value LF name LF value`, names in the client's spelling; it is parsed by the worker,
+    if a handler asks. `body` is what the client sent, untouched. Times are of `time.monotonic()`; `deadline` 0 is none.
+    """
+
+    __slots__ = (
+        "body",
+        "content_type",
+        "deadline",
+        "deaths",
+        "headers",
+        "id",
+        "is_done",
+        "is_solo",
+        "name",
+        "passes_query",
+        "query",
+        "received_at",
+        "reply",
+        "version",
+    )
+
+    def __init__(
+        self,
+        id: bytes,
+        name: str,
+        version: str | None,
+        passes_query: bool,
+        content_type: bytes,
+        query: bytes,
+        headers: bytes,
+        body: Buffer,
+        reply: Reply,
+        received_at: float,
+        deadline: float = 0.0,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.version = version
+        self.passes_query = passes_query
+        self.content_type = content_type
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.reply = reply
+        self.received_at = received_at
+        self.deadline = deadline
+        #: Answered, failed or given up by its client: nothing more is to be done for it.
+        self.is_done = False
+        #: Workers that died while they may have run this request.
+        self.deaths = 0
+        #: To be sent in a batch of its own, with no other batch behind it.
+        self.is_solo = False
+
+    def __repr__(self) -> str:
+        done = " done" if self.is_done else ""
+        return f"<Request {self.id.decode()} of {self.name}, {len(self.body)} bytes{done}>"
+
+    def answer(self, status: int, phrase: bytes, headers: bytes, body: Buffer) -> None:
+        if not self.is_done:
+            self.is_done = True
+            self.reply.answer(self, status, phrase, headers, body)
+
+    def fail(self, error: ServerError) -> None:
+        if not self.is_done:
+            self.is_done = True
+            self.reply.fail(self, error)

@@ -1,0 +1,146 @@
+"""A worker as the decisions see it: a state, the batches it has been sent, and how fast it is."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mms.core.request import Request
+
+
+class WorkerState(str, Enum):
+    """Where a worker stands in its life. Visible in describe and metrics."""
+
+    STARTING = "STARTING"
+    LOADING = "LOADING"
+    READY = "READY"
+    BUSY = "BUSY"
+    DRAINING = "DRAINING"
+    BACKOFF = "BACKOFF"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+
+
+#: How far ahead a worker is sent work, in seconds of its own time: enough to hide the way to the front and back.
+_AHEAD_S = 0.001
+_MAX_CREDITS = 32
+#: What a batch costs a worker besides the entry point: reading, decoding, encoding.
+_OVERHEAD_S = 0.00002
+#: Weight of a new batch in the moving estimate.
+_ESTIMATE_WEIGHT = 0.2
+
+#: Seconds before a restart, by the number of failures in a row. MMS's own table as its users see it.
+_BACKOFF_S = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
+
+
+class Batch:
+    """Requests that one entry-point call receives. `sequence` numbers the batches of one worker."""
+
+    __slots__ = ("requests", "sent_at", "sequence")
+
+    def __init__(self, sequence: int, requests: list[Request], sent_at: float) -> None:
+        self.sequence = sequence
+        self.requests = requests
+        self.sent_at = sent_at
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.sequence} of {len(self.requests)}>"
+
+
+class Worker:
+    """A place for a process that runs one model version. The place outlives the processes that fill it.
+
+    Only the model's own decisions change `in_flight`, `credits` and `state`; all run on the event loop.
+    """
+
+    __slots__ = (
+        "_is_measured",
+        "_service_s",
+        "credits",
+        "failures",
+        "gpu_id",
+        "head_since",
+        "in_flight",
+        "index",
+        "link",
+        "memory_bytes",
+        "name",
+        "next_sequence",
+        "pid",
+        "reason",
+        "restarts",
+        "started_at",
+        "state",
+        "was_timed_out",
+    )
+
+    def __init__(self, index: int, name: str, gpu_id: int | None = None) -> None:
+        self.index = index
+        self.name = name
+        self.gpu_id = gpu_id
+        self.state = WorkerState.STARTING
+        #: Why it is in its state, for people.
+        self.reason = ""
+        self.pid = 0
+        self.memory_bytes = 0
+        #: Wall-clock time of the last start, in seconds since the epoch.
+        self.started_at = time.time()
+        self.restarts = 0
+        #: Ends without a successful load in between.
+        self.failures = 0
+        #: The connection to the process; opaque to the decisions.
+        self.link: Any = None
+        self.was_timed_out = False
+        self.in_flight: deque[Batch] = deque()
+        #: Since when the batch at the head is running.
+        self.head_since = 0.0
+        self.next_sequence = 0
+        self.credits = 1
+        self._service_s = 0.0
+        self._is_measured = False
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.name} {self.shown_state.value}, {len(self.in_flight)} in flight>"
+
+    @property
+    def shown_state(self) -> WorkerState:
+        if self.state is WorkerState.READY and self.in_flight:
+            return WorkerState.BUSY
+        return self.state
+
+    @property
+    def is_running(self) -> bool:
+        """Counts as running for health: serving, or on its way there for the first time since it last failed."""
+        return self.state in (WorkerState.READY, WorkerState.STARTING, WorkerState.LOADING)
+
+    def observe_service(self, duration_s: float) -> None:
+        """Take a measured time in the entry point into the estimate that the credits follow.
+
+        A batch that took longer than expected counts at once, one that took less bit by bit: a wrong guess of work to
+        send ahead holds requests behind a slow one.
+        """
+        if self._is_measured and duration_s < self._service_s:
+            self._service_s += (duration_s - self._service_s) * _ESTIMATE_WEIGHT
+        else:
+            self._service_s = duration_s
+            self._is_measured = True
+        credits = int(_AHEAD_S / (self._service_s + _OVERHEAD_S))
+        self.credits = min(max(credits, 1), _MAX_CREDITS)
+
+    def reset(self) -> None:
+        """A new process fills this place: nothing is known of its speed."""
+        self.credits = 1
+        self._is_measured = False
+        self.was_timed_out = False
+        self.next_sequence = 0
+        self.head_since = 0.0
+        self.memory_bytes = 0
+
+    def next_backoff_s(self) -> int:
+        """Count an end or a failed load, and say how long to wait before the next start."""
+        delay_s = _BACKOFF_S[min(self.failures, len(_BACKOFF_S) - 1)]
+        self.failures += 1
+        return delay_s
