@@ -1,0 +1,1 @@
+"""Black-box tests: real processes and sockets, nothing imported from the product."""

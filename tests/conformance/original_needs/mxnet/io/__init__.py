@@ -1,0 +1,3 @@
+"""Empty: the original server imports this for legacy models, which do not use it."""
+
+DataBatch = None

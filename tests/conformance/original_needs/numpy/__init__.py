@@ -1,0 +1,1 @@
+"""Empty: the original server imports this for legacy models, which do not use it."""

@@ -1,0 +1,162 @@
+"""Running the commands under test, and finding every process that came from one of them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+ORIGINAL_SERVER_VARIABLE = "CONFORMANCE_SERVER"
+ORIGINAL_ARCHIVER_VARIABLE = "CONFORMANCE_ARCHIVER"
+_TAG_VARIABLE = "CONFORMANCE_PROCESS_TAG"
+_PASSED_VARIABLES = ("PATH", "HOME", "LANG", "JAVA_HOME")
+_HERE = Path(__file__).parent
+_random = random.Random()
+
+T = TypeVar("T")
+
+
+def is_original() -> bool:
+    """Whether the suite runs against AWS Multi Model Server itself, to check the suite."""
+    return ORIGINAL_SERVER_VARIABLE in os.environ
+
+
+def command_path(name: str, variable: str = "") -> str:
+    """The executable beside the running python, or the one that the variable names."""
+    if variable and variable in os.environ:
+        return os.environ[variable]
+    if is_original():
+        beside_original = Path(os.environ[ORIGINAL_SERVER_VARIABLE]).parent / name
+        if beside_original.exists():
+            return str(beside_original)
+    beside_python = Path(sys.executable).parent / name
+    if beside_python.exists():
+        return str(beside_python)
+    found = shutil.which(name)
+    if found is None:
+        raise FileNotFoundError(f"no command {name!r} beside {sys.executable} nor on PATH")
+    return found
+
+
+def server_command() -> str:
+    return command_path("multi-model-server", ORIGINAL_SERVER_VARIABLE)
+
+
+def archiver_command() -> str:
+    return command_path("model-archiver", ORIGINAL_ARCHIVER_VARIABLE)
+
+
+def base_environment(directory: Path, tag: str = "") -> dict[str, str]:
+    """A small environment whose temporary files and logs stay below `directory`."""
+    temporary = directory / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
+    environment = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
+    environment |= {
+        "TMPDIR": str(temporary),
+        "TEMP": str(temporary),
+        "LOG_LOCATION": str(directory / "logs"),
+        "METRICS_LOCATION": str(directory / "logs"),
+    }
+    if tag:
+        environment[_TAG_VARIABLE] = tag
+    if is_original():
+        # Its loader of legacy archives needs these packages to exist, whatever the model uses.
+        environment["PYTHONPATH"] = str(_HERE / "original_needs")
+    return environment
+
+
+def run_command(
+    arguments: Sequence[str],
+    directory: Path,
+    environment: dict[str, str] | None = None,
+    timeout_s: float = 60.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end. A server that it leaves behind does not hold its output open."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (
+        open(directory / "stdout.txt", "w+", encoding="utf-8") as out,
+        open(directory / "stderr.txt", "w+", encoding="utf-8") as err,
+    ):
+        finished = subprocess.run(
+            list(arguments),
+            cwd=directory,
+            env=environment if environment is not None else base_environment(directory),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            timeout=timeout_s,
+            check=False,
+        )
+    return subprocess.CompletedProcess(
+        finished.args,
+        finished.returncode,
+        (directory / "stdout.txt").read_text(encoding="utf-8"),
+        (directory / "stderr.txt").read_text(encoding="utf-8"),
+    )
+
+
+def tagged_processes(tag: str) -> list[psutil.Process]:
+    """Every live process that inherited the tag, however far it is from its starter."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if (
+                process.environ().get(_TAG_VARIABLE) == tag
+                and process.status() != psutil.STATUS_ZOMBIE
+            ):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+def kill_tagged(tag: str) -> None:
+    for process in tagged_processes(tag):
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def free_port() -> int:
+    """A port of 20000 to 29999: the server refuses 32767 and above, kernels hand out the rest."""
+    for _ in range(200):
+        port = _random.randint(20000, 29999)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port between 20000 and 29999")
+
+
+def eventually(
+    what: str, probe: Callable[[], T], timeout_s: float = 10.0, interval_s: float = 0.02
+) -> T:
+    """Poll until `probe` gives something true and return it; fail with `what` otherwise."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        value = probe()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s} s: {what}; last seen: {value!r}")
+        time.sleep(interval_s)
