@@ -43,8 +43,7 @@ class Pool:
         stops: list[Worker] = []
         if len(active) < min_workers:
             others = Counter(gpu_load)
-            for _ in range(min_workers - len(active)):
-                starts.append(self._add(others))
+            starts.extend(self._add(others) for _ in range(min_workers - len(active)))
         elif len(active) > max_workers:
             stops = list(reversed(active[max_workers:]))
             for worker in stops:

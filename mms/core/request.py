@@ -24,7 +24,7 @@ class Reply(Protocol):
 class Request:
     """One client call.
 
-    `headers` is a block of `name LF value LF name LF value`, names in the client's spelling; it is parsed by the worker,
+    `headers` is a block of `name LF value LF name LF value`, names in the client's spelling; the worker parses it,
     if a handler asks. `body` is what the client sent, untouched. Times are of `time.monotonic()`; `deadline` 0 is none.
     """
 

@@ -104,11 +104,20 @@ class FrameDecoder:
     Payloads of frames that fit one read are `bytes`; larger ones are a `bytearray` that nothing else refers to.
     """
 
-    __slots__ = ("_buffer", "_end", "_filled", "_large", "_limit", "_pending", "_view", "_waiting")
+    __slots__ = (
+        "_buffer",
+        "_end",
+        "_filled",
+        "_large",
+        "_pending",
+        "_view",
+        "_waiting",
+        "max_length",
+    )
 
     def __init__(self, max_length: int) -> None:
         """`max_length`: bytes; a frame that announces more is a ProtocolError, before anything is allocated."""
-        self._limit = max_length
+        self.max_length = max_length
         self._buffer = bytearray(_READ_BYTES)
         self._view = memoryview(self._buffer)
         self._end = 0
@@ -160,9 +169,9 @@ class FrameDecoder:
                 self._deliver(kind, attachments, sequence, payload_bytes, frames)
                 start = stop
                 continue
-            if length > self._limit:
+            if length > self.max_length:
                 raise ProtocolError(
-                    f"{KIND_NAMES.get(kind, kind)} frame of {length} bytes, the limit is {self._limit}"
+                    f"{KIND_NAMES.get(kind, kind)} frame of {length} bytes, the limit is {self.max_length}"
                 )
             if HEADER_BYTES + length > _READ_BYTES:
                 filled = end - start - HEADER_BYTES

@@ -1,0 +1,256 @@
+"""The front's ends of a worker's connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import cast
+
+from mms.core import Batch
+from mms.launch.interface import LaunchFailed, LinkListener
+from mms.wire import (
+    CANCEL,
+    DRAIN,
+    FORK,
+    HELLO,
+    LOAD,
+    LOADED,
+    LOG,
+    METRIC,
+    RESULT,
+    ROLE_CONTROL,
+    ROLE_PARENT,
+    ROLE_WORK,
+    Cancel,
+    Fork,
+    Frame,
+    FrameDecoder,
+    Hello,
+    Load,
+    Loaded,
+    Log,
+    Metric,
+    ProtocolError,
+    encode_batch,
+    encode_frame,
+)
+
+logger = logging.getLogger("mms.launch")
+
+#: Until a connection has said who it is, it is believed no frame larger than this.
+_HELLO_BYTES = 64 * 1024
+
+
+class Link:
+    """A worker as the front reaches it: its work connection, its control connection, its process.
+
+    Owned by the event loop. `closed` is done exactly once, after the last frame of the work connection was passed on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        load: Load,
+        listener: LinkListener,
+        max_frame_bytes: int,
+        *,
+        is_preloaded: bool = False,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.name = name
+        self.pid = 0
+        self.closed: asyncio.Future[str] = loop.create_future()
+        self.connected: asyncio.Future[None] = loop.create_future()
+        self.loaded: asyncio.Future[Loaded] = loop.create_future()
+        self.listener = listener
+        self.max_frame_bytes = max_frame_bytes
+        #: Called to end the process; set by the launcher.
+        self.end_process: Callable[[], None] = lambda: None
+        self._load = load
+        self._is_preloaded = is_preloaded
+        self._work: asyncio.WriteTransport | None = None
+        self._control: asyncio.WriteTransport | None = None
+        self._reason: str | None = None
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed.done() else "open"
+        return f"<Link {self.name} pid {self.pid} {state}>"
+
+    # Towards the worker
+
+    async def load(self, timeout_s: float) -> Loaded:
+        """Have the model loaded; a worker that was forked from a loaded parent says so by itself.
+
+        Raises LaunchFailed where the worker ends before, or `timeout_s` is over.
+        """
+        if not self._is_preloaded:
+            if self._work is None:
+                raise LaunchFailed(f"worker {self.name} is not connected")
+            self._work.write(encode_frame(LOAD, 0, self._load.to_payload()))
+        await asyncio.wait(
+            (self.loaded, self.closed), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+        )
+        if self.loaded.done():
+            return self.loaded.result()
+        if self.closed.done():
+            raise LaunchFailed(f"worker ended while it loaded the model: {self.closed.result()}")
+        raise LaunchFailed(f"model did not load within {timeout_s:g} seconds")
+
+    def send(self, batch: Batch, now: float) -> None:
+        work = self._work
+        if work is None:
+            return
+        buffers = encode_batch(batch.sequence, batch.requests, now)
+        if len(buffers) == 1:
+            work.write(buffers[0])
+        else:
+            work.writelines(buffers)
+
+    def cancel(self, request_ids: list[str]) -> None:
+        if self._control is not None:
+            self._control.write(encode_frame(CANCEL, 0, Cancel(request_ids).to_payload()))
+
+    def drain(self) -> None:
+        if self._work is not None:
+            self._work.write(encode_frame(DRAIN, 0))
+
+    def fork(self, message: Fork) -> None:
+        if self._work is not None:
+            self._work.write(encode_frame(FORK, 0, message.to_payload()))
+
+    def kill(self, reason: str) -> None:
+        if self._reason is None:
+            self._reason = reason
+        self.end_process()
+        if self._work is not None:
+            self._work.abort()
+        else:
+            self.close(reason)
+
+    # From the worker
+
+    def on_connected(self, hello: Hello, transport: asyncio.WriteTransport) -> bool:
+        """A connection said hello with this link's secret. Returns whether it is taken."""
+        if hello.role == ROLE_CONTROL:
+            if self._control is not None:
+                return False
+            self._control = transport
+            return True
+        if hello.role not in (ROLE_WORK, ROLE_PARENT) or self._work is not None:
+            return False
+        self._work = transport
+        self.pid = hello.pid
+        if not self.connected.done():
+            self.connected.set_result(None)
+        return True
+
+    def on_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
+        """Any frame but RESULT. Raises ProtocolError for one that a worker may not send."""
+        if kind == METRIC:
+            self.listener.on_metrics(Metric.from_payload(payload).lines)
+        elif kind == LOADED:
+            loaded = Loaded.from_payload(payload)
+            if not self.loaded.done():
+                self.loaded.set_result(loaded)
+        elif kind == LOG:
+            log = Log.from_payload(payload)
+            for line in log.lines:
+                self.listener.on_output(log.stream, line)
+
+    def on_exit(self, reason: str) -> None:
+        """The process has ended. What it wrote before is still read; the end of the connection follows."""
+        if self._reason is None:
+            self._reason = reason
+        if self._work is None:
+            self.close(reason)
+
+    def on_disconnected(self, is_work: bool, reason: str) -> None:
+        if is_work:
+            self._work = None
+            self.close(reason)
+        else:
+            self._control = None
+
+    def close(self, reason: str) -> None:
+        if not self.closed.done():
+            self.closed.set_result(self._reason or reason)
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if not self.connected.done():
+            self.connected.cancel()
+
+
+class WorkerConnection(asyncio.BufferedProtocol):
+    """One accepted connection. Its first frame says which link it belongs to."""
+
+    def __init__(self, find_link: Callable[[str], Link | None], hello_timeout_s: float) -> None:
+        self._find_link = find_link
+        self._hello_timeout_s = hello_timeout_s
+        self._decoder = FrameDecoder(_HELLO_BYTES)
+        self._link: Link | None = None
+        self._is_work = False
+        self._transport: asyncio.Transport | None = None
+        self._hello_timer: asyncio.TimerHandle | None = None
+        self._fault = "connection lost"
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=1 << 30)
+        loop = asyncio.get_running_loop()
+        self._hello_timer = loop.call_later(self._hello_timeout_s, self._transport.abort)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._decoder.get_buffer()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            frames = self._decoder.received(nbytes)
+            if self._link is None:
+                if not frames:
+                    return
+                frames = self._greet(frames)
+            link = self._link
+            if link is None:
+                return
+            listener = link.listener
+            for kind, sequence, payload, attachments in frames:
+                if kind == RESULT:
+                    listener.on_result(sequence, payload, attachments)
+                else:
+                    link.on_frame(kind, sequence, payload)
+            listener.on_read()
+        except ProtocolError as error:
+            self._fault = f"protocol error: {error}"
+            name = self._link.name if self._link else "an unknown worker"
+            logger.error("Closing the connection of %s: %s", name, error)
+            if self._transport is not None:
+                self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+        link, self._link = self._link, None
+        self._transport = None
+        if link is not None:
+            link.on_disconnected(self._is_work, self._fault)
+
+    def _greet(self, frames: list[Frame]) -> list[Frame]:
+        kind, _, payload, _ = frames[0]
+        if kind != HELLO:
+            raise ProtocolError("the first frame is no hello")
+        hello = Hello.from_payload(payload)
+        link = self._find_link(hello.secret)
+        transport = self._transport
+        if transport is None:
+            return []
+        if link is None or not link.on_connected(hello, transport):
+            raise ProtocolError("hello with a secret that nobody waits for")
+        if self._hello_timer is not None:
+            self._hello_timer.cancel()
+            self._hello_timer = None
+        self._link = link
+        self._is_work = hello.role != ROLE_CONTROL
+        self._decoder.max_length = link.max_frame_bytes
+        return frames[1:]

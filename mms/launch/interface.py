@@ -1,0 +1,97 @@
+"""What starts workers, and what a started worker is to the rest of the front.
+
+A worker is reached by frames alone: nothing here depends on where its process runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mms.core import Batch
+from mms.wire import Load, Loaded
+
+
+@dataclass(slots=True)
+class WorkerSpec:
+    """What a worker's process is to be."""
+
+    name: str
+    #: Names the model version; workers of one key with `preload` are forked from one loaded process.
+    key: str
+    runtime: str
+    load: Load
+    environment: dict[str, str] = field(default_factory=dict)
+    preload: bool = False
+    load_timeout_s: float = 7200.0
+    #: Bytes of the largest frame that is believed.
+    max_frame_bytes: int = 1 << 30
+
+
+class LinkListener(Protocol):
+    """Told what comes from a worker, on the event loop."""
+
+    def on_result(
+        self,
+        sequence: int,
+        payload: bytes | bytearray,
+        attachments: Sequence[bytes | bytearray],
+    ) -> None:
+        """A RESULT frame. Raises ProtocolError where it cannot be; the connection is closed then."""
+
+    def on_read(self) -> None:
+        """All frames of one read have been passed on."""
+
+    def on_metrics(self, lines: list[str]) -> None:
+        """Metrics of the handler, as lines."""
+
+    def on_output(self, stream: str, text: str) -> None:
+        """A line that the worker wrote to `stdout` or `stderr`."""
+
+
+class WorkerLink(Protocol):
+    """A started worker."""
+
+    pid: int
+    #: Done with the reason when the worker can no longer be reached.
+    closed: asyncio.Future[str]
+
+    async def load(self, timeout_s: float) -> Loaded:
+        """Have the model loaded. Raises LaunchFailed where the worker ends or the time does."""
+
+    def send(self, batch: Batch, now: float) -> None: ...
+
+    def cancel(self, request_ids: list[str]) -> None: ...
+
+    def drain(self) -> None:
+        """Have it finish what it was sent, and end."""
+
+    def kill(self, reason: str) -> None:
+        """End its process and all that it started, at once."""
+
+
+class Launcher(Protocol):
+    """Starts workers."""
+
+    async def launch(
+        self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
+    ) -> WorkerLink:
+        """Start a process; return when it can be reached, its model not yet loaded. Raises LaunchFailed."""
+
+    async def forget(self, key: str) -> None:
+        """No more workers of this key: end what is kept to fork them from."""
+
+    async def close(self) -> None:
+        """End everything that was started."""
+
+
+class LaunchFailed(Exception):
+    """A worker could not be started or did not come up. The message is one line for people."""
+
+
+def server_home() -> Path:
+    """The folder that contains the `mms` package."""
+    return Path(__file__).resolve().parents[2]
