@@ -18,7 +18,7 @@ import psutil
 ORIGINAL_SERVER_VARIABLE = "CONFORMANCE_SERVER"
 ORIGINAL_ARCHIVER_VARIABLE = "CONFORMANCE_ARCHIVER"
 _TAG_VARIABLE = "CONFORMANCE_PROCESS_TAG"
-_PASSED_VARIABLES = ("PATH", "HOME", "LANG", "JAVA_HOME")
+_PASSED_VARIABLES = ("HOME", "LANG", "JAVA_HOME")
 _HERE = Path(__file__).parent
 _random = random.Random()
 
@@ -61,6 +61,8 @@ def base_environment(directory: Path, tag: str = "") -> dict[str, str]:
     temporary.mkdir(parents=True, exist_ok=True)
     environment = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
     environment |= {
+        # Runtime python3 is looked up there, and must find what the server needs.
+        "PATH": f"{Path(server_command()).parent}{os.pathsep}{os.environ['PATH']}",
         "TMPDIR": str(temporary),
         "TEMP": str(temporary),
         "LOG_LOCATION": str(directory / "logs"),

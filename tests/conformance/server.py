@@ -48,14 +48,15 @@ class ServerDidNotStart(Exception):
 class Server:
     """One server process group.
 
-    `settings` become the config file; addresses on free ports are added where they are not given.
+    `settings` become the config file, None leaves one out; addresses on free ports are added where
+    they are not given.
     Every process of the server carries a tag in its environment, so that none escapes `stop`.
     """
 
     def __init__(
         self,
         directory: Path,
-        settings: Mapping[str, str] | None = None,
+        settings: Mapping[str, str | None] | None = None,
         *,
         inference: Address | None = None,
         management: Address | None = None,
@@ -82,7 +83,9 @@ class Server:
         self.config_file = directory / "config.properties"
         if has_config_file:
             self.config_file.write_text(
-                "".join(f"{key}={value}\n" for key, value in self.settings.items()),
+                "".join(
+                    f"{key}={value}\n" for key, value in self.settings.items() if value is not None
+                ),
                 encoding="latin-1",
             )
         self.tag = uuid.uuid4().hex

@@ -1,0 +1,524 @@
+"""`POST /models`."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from .archives import archive_bytes, model_files, write_archive, zip_folder
+from .client import Reply
+from .processes import free_port
+from .server import Server, manifest, unique_name
+
+
+def _error(reply: Reply) -> tuple[int, int, str, str]:
+    body = reply.json()
+    return reply.status, body["code"], body["type"], body["message"]
+
+
+def _refusal(status: int, kind: str, message: str) -> tuple[int, int, str, str]:
+    return status, status, kind, message
+
+
+def test_registering_without_workers_says_registered(main_server: Server) -> None:
+    name = unique_name("noop")
+    reply = main_server.register("noop", model_name=name)
+    assert (reply.status, reply.json()) == (200, {"status": f'Model "{name}" registered'})
+    assert main_server.describe(name)["workers"] == []
+    main_server.unregister(name)
+
+
+@pytest.mark.parametrize("synchronous", ["true", "false"])
+def test_registering_without_workers_does_not_depend_on_synchronous(
+    main_server: Server, synchronous: str
+) -> None:
+    name = unique_name("noop")
+    reply = main_server.register(
+        "noop", model_name=name, initial_workers=0, synchronous=synchronous
+    )
+    assert (reply.status, reply.status_text) == (200, f'Model "{name}" registered')
+    main_server.unregister(name)
+
+
+def test_registering_with_workers_waits_for_them_by_default(main_server: Server) -> None:
+    name = unique_name("noop")
+    reply = main_server.register("noop", model_name=name, initial_workers=1)
+    assert (reply.status, reply.json()) == (200, {"status": "Workers scaled"})
+    assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+    main_server.unregister(name)
+
+
+def test_registering_in_the_background_answers_at_once(main_server: Server) -> None:
+    name = unique_name("noop")
+    reply = main_server.register("noop", model_name=name, initial_workers=1, synchronous="false")
+    assert (reply.status, reply.json()) == (202, {"status": "Processing worker updates..."})
+    assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+    main_server.unregister(name)
+
+
+def test_a_legacy_model_is_registered_with_a_runtime(main_server: Server) -> None:
+    name = unique_name("legacy")
+    reply = main_server.register(
+        "noop-v0.1", model_name=name, runtime="python", synchronous="false"
+    )
+    assert (reply.status, reply.status_text) == (200, f'Model "{name}" registered')
+    main_server.unregister(name)
+
+
+def test_a_legacy_model_is_named_by_its_manifest(main_server: Server) -> None:
+    reply = main_server.register("noop-v0.1")
+    assert (reply.status, reply.status_text) == (200, 'Model "noop_v0.1" registered')
+    main_server.unregister("noop_v0.1")
+
+
+def test_lenient_json_registers(main_server: Server) -> None:
+    name = unique_name("noop")
+    body = (
+        f"{{'url':'noop-v0.1', 'model_name':'{name}', 'initial_workers':'1', 'synchronous':'true'}}"
+    )
+    reply = main_server.management.post("/models", body, content_type="application/json")
+    assert (reply.status, reply.status_text) == (200, "Workers scaled")
+    main_server.unregister(name)
+
+
+def test_strict_json_registers_and_unknown_members_do_not_matter(main_server: Server) -> None:
+    name = unique_name("noop")
+    order = {"url": "noop", "model_name": name, "initial_workers": 1, "other": [{"x": None}]}
+    reply = main_server.management.post_json("/models", order)
+    assert (reply.status, reply.status_text) == (200, "Workers scaled")
+    main_server.unregister(name)
+
+
+@pytest.mark.parametrize("content_type", ["Application/JSON", "application/json; charset=utf-8"])
+def test_a_json_body_replaces_the_query(main_server: Server, content_type: str) -> None:
+    name = unique_name("noop")
+    reply = main_server.management.post(
+        "/models?url=absent&model_name=other",
+        json.dumps({"url": "noop", "model_name": name}),
+        content_type=content_type,
+    )
+    assert (reply.status, reply.status_text) == (200, f'Model "{name}" registered')
+    main_server.unregister(name)
+
+
+def test_a_form_body_is_not_read(main_server: Server) -> None:
+    reply = main_server.management.post(
+        "/models", b"url=noop", content_type="application/x-www-form-urlencoded"
+    )
+    assert _error(reply) == _refusal(400, "BadRequestException", "Parameter url is required.")
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("body", [b"", b"{", b"{'url': ", b"[1, 2", b"nothing of the kind at all"])
+def test_json_that_cannot_be_read_is_400(main_server: Server, body: bytes) -> None:
+    reply = main_server.management.post("/models", body, content_type="application/json")
+    assert (reply.status, reply.json()["type"]) == (400, "BadRequestException")
+    assert reply.json()["message"]
+
+
+def test_a_url_is_required(main_server: Server) -> None:
+    expected = _refusal(400, "BadRequestException", "Parameter url is required.")
+    assert _error(main_server.management.post("/models")) == expected
+    assert _error(main_server.management.post("/models?model_url=noop")) == expected
+    assert _error(main_server.management.post_json("/models", {"model_name": "x"})) == expected
+
+
+def test_the_runtime_is_checked_before_the_url_is_looked_for(main_server: Server) -> None:
+    reply = main_server.register("InvalidUrl", runtime="InvalidRuntime")
+    assert _error(reply) == _refusal(
+        400, "BadRequestException", "Invalid RuntimeType value: InvalidRuntime"
+    )
+
+
+@pytest.mark.parametrize("runtime", ["PYTHON", "python4", "java", "Python3"])
+def test_only_the_three_runtimes_are_accepted(main_server: Server, runtime: str) -> None:
+    reply = main_server.register("noop", runtime=runtime)
+    assert _error(reply) == _refusal(
+        400, "BadRequestException", f"Invalid RuntimeType value: {runtime}"
+    )
+
+
+@pytest.mark.parametrize("runtime", ["python", "python3"])
+def test_a_runtime_is_used_and_shown(main_server: Server, runtime: str) -> None:
+    with main_server.registered("noop", runtime=runtime) as name:
+        assert main_server.describe(name)["runtime"] == runtime
+        assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+
+
+def test_a_url_that_is_not_in_the_store_is_404(main_server: Server) -> None:
+    assert _error(main_server.register("InvalidUrl")) == _refusal(
+        404, "ModelNotFoundException", "Model not found in model store: InvalidUrl"
+    )
+
+
+@pytest.mark.parametrize("url", ["../fake.mar", "noop/../noop", "a..b"])
+def test_a_url_with_two_dots_is_refused(main_server: Server, url: str) -> None:
+    assert _error(main_server.register(url)) == _refusal(
+        404, "ModelNotFoundException", f"Relative path is not allowed in url: {url}"
+    )
+
+
+def test_an_absolute_path_is_taken_below_the_store(main_server: Server) -> None:
+    with main_server.registered("/noop") as name:
+        assert main_server.describe(name)["modelUrl"] == "/noop"
+
+
+def test_a_model_in_a_folder_of_the_store_is_found(main_server: Server) -> None:
+    folder = main_server.store / "nested" / "deep"
+    folder.mkdir(parents=True, exist_ok=True)
+    zip_folder(main_server.store / "noop", folder / "noop.mar")
+    with main_server.registered("nested/deep/noop.mar") as name:
+        assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+
+
+def test_a_taken_name_is_a_conflict(main_server: Server) -> None:
+    with main_server.registered("noop-v0.1", initial_workers=0) as name:
+        reply = main_server.register("noop-v0.1", model_name=name)
+        assert _error(reply) == _refusal(
+            409, "ConflictStatusException", f"Model {name} is already registered."
+        )
+        assert main_server.describe(name)["modelName"] == name
+
+
+@pytest.mark.better_than_mms
+def test_a_taken_name_is_noticed_without_a_worker_being_harmed(main_server: Server) -> None:
+    with main_server.registered("obey") as name:
+        before = main_server.inference.post_json(f"/predictions/{name}", {}).text
+        assert main_server.register("obey", model_name=name, initial_workers=1).status == 409
+        assert main_server.inference.post_json(f"/predictions/{name}", {}).text == before
+
+
+def test_a_url_with_a_bad_port_is_404(main_server: Server) -> None:
+    assert _error(main_server.register("http://localhost:aaaa")) == _refusal(
+        404, "ModelNotFoundException", "Invalid model url: http://localhost:aaaa"
+    )
+
+
+def test_a_host_that_does_not_listen_is_400(main_server: Server) -> None:
+    url = f"http://localhost:{free_port()}/fake.mar"
+    assert _error(main_server.register(url)) == _refusal(
+        400, "DownloadModelException", f"Failed to download model from: {url}"
+    )
+
+
+class _Archives(http.server.BaseHTTPRequestHandler):
+    content: ClassVar[dict[str, bytes]] = {}
+    etag: ClassVar[str | None] = None
+
+    def do_GET(self) -> None:
+        body = self.content.get(self.path)
+        if self.path == "/redirect.mar":
+            self.send_response(302)
+            self.send_header("Location", "/noop.mar")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(body or b"")))
+        if self.path.startswith("/tagged"):
+            self.send_header("ETag", '"../../escaped"')
+        self.end_headers()
+        self.wfile.write(body or b"")
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        return
+
+
+@contextmanager
+def _archive_host() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), _Archives)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_a_remote_archive_is_registered_and_described(main_server: Server) -> None:
+    _Archives.content = {"/noop.mar": archive_bytes(model_files(manifest("remote")))}
+    with _archive_host() as host:
+        name = unique_name("remote")
+        reply = main_server.register(f"{host}/noop.mar", model_name=name)
+        assert (reply.status, reply.status_text) == (200, f'Model "{name}" registered')
+        assert main_server.management.get(f"/models/{name}").status == 200
+        assert main_server.describe(name)["modelUrl"] == f"{host}/noop.mar"
+        assert main_server.management.get("/models").status == 200
+        main_server.unregister(name)
+
+
+def test_a_remote_archive_serves(main_server: Server) -> None:
+    _Archives.content = {"/noop.mar": archive_bytes(model_files(manifest("remote")))}
+    with _archive_host() as host:
+        for url in (f"{host}/noop.mar", f"{host}/redirect.mar"):
+            with main_server.registered(url) as name:
+                assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+
+
+@pytest.mark.better_than_mms
+def test_an_entity_tag_cannot_choose_a_folder(main_server: Server) -> None:
+    _Archives.content = {"/tagged.mar": archive_bytes(model_files(manifest("remote")))}
+    with _archive_host() as host, main_server.registered(f"{host}/tagged.mar") as name:
+        assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+        assert not list(main_server.directory.rglob("escaped"))
+
+
+def test_the_status_of_a_refused_download_is_told(main_server: Server) -> None:
+    with _archive_host() as host:
+        url = f"{host}/absent.mar"
+        assert _error(main_server.register(url)) == _refusal(
+            400, "DownloadModelException", f"Failed to download model from: {url}, code: 404"
+        )
+
+
+@pytest.mark.better_than_mms
+def test_a_slow_download_does_not_hold_up_other_requests(main_server: Server) -> None:
+    asked = threading.Event()
+    release = threading.Event()
+
+    class Slow(_Archives):
+        def do_GET(self) -> None:
+            asked.set()
+            release.wait(20)
+            super().do_GET()
+
+    host = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), Slow)
+    thread = threading.Thread(target=host.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{host.server_address[1]}/absent.mar"
+    registering = threading.Thread(target=main_server.register, args=(url,))
+    registering.start()
+    try:
+        assert asked.wait(10)
+        assert main_server.inference.get("/ping", timeout_s=5).status == 200
+        assert main_server.inference.get("/predictions/noop", timeout_s=5).body == b"OK"
+        assert main_server.management.get("/models/noop", timeout_s=5).status == 200
+    finally:
+        release.set()
+        registering.join()
+        host.shutdown()
+        host.server_close()
+        thread.join()
+
+
+def test_without_a_store_local_models_are_refused(start_server: Any) -> None:
+    server = start_server({"model_store": None})
+    assert _error(server.register("noop")) == _refusal(
+        404, "ModelNotFoundException", "Model store has not been configured."
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{not json", "Failed to parse signature.json."),
+        ({"runtime": "python"}, "Model name is not defined."),
+        (
+            {"runtime": "python", "model": {"handler": "service:handle"}},
+            "Model name is not defined.",
+        ),
+        ({"runtime": "python", "model": {"modelName": "m"}}, "Model handler is not defined."),
+        ({**manifest("m"), "runtime": "java"}, "Runtime is not defined or invalid."),
+        ({**manifest("m"), "engine": {}}, "engineName is required in <engine>."),
+    ],
+)
+def test_a_bad_manifest_is_400_and_names_the_fault(
+    main_server: Server, text: dict[str, object] | str, message: str
+) -> None:
+    url = unique_name("bad-manifest") + ".mar"
+    write_archive(main_server.store / url, model_files(text))
+    assert _error(main_server.register(url)) == _refusal(400, "InvalidModelException", message)
+
+
+def test_a_legacy_manifest_without_a_service_is_400(main_server: Server) -> None:
+    legacy = json.loads((main_server.store / "noop-v0.1" / "MANIFEST.json").read_text())
+    del legacy["Model"]["Service"]
+    url = unique_name("bad-legacy") + ".mar"
+    write_archive(main_server.store / url, {"MANIFEST.json": json.dumps(legacy)})
+    assert _error(main_server.register(url)) == _refusal(
+        400, "InvalidModelException", "Missing Service entry in MANIFEST.json"
+    )
+
+
+@pytest.mark.better_than_mms
+def test_a_manifest_whose_model_is_null_is_400(main_server: Server) -> None:
+    url = unique_name("null-model") + ".mar"
+    write_archive(main_server.store / url, model_files({"runtime": "python", "model": None}))
+    reply = main_server.register(url)
+    assert (reply.status, reply.json()["type"]) == (400, "InvalidModelException")
+    assert reply.json()["message"] == "Missing Model entry in manifest file."
+
+
+def test_a_file_that_is_no_archive_is_400(main_server: Server) -> None:
+    url = unique_name("no-archive") + ".mar"
+    (main_server.store / url).write_bytes(b"this is no zip file")
+    reply = main_server.register(url)
+    assert (reply.status, reply.json()["type"]) == (400, "InvalidModelException")
+
+
+def test_parameters_override_the_manifest(main_server: Server) -> None:
+    main_server.write_model(
+        name := unique_name("override"),
+        "def handle(d, c):\n    return ['first'] * len(d or [1])\n"
+        "def other(d, c):\n    return ['other'] * len(d or [1])\n",
+        manifest("overridden"),
+    )
+    with main_server.registered(name, handler="service:other") as registered:
+        assert main_server.inference.get(f"/predictions/{registered}").body == b"other"
+
+
+def test_an_empty_model_name_means_the_manifests_name(main_server: Server) -> None:
+    main_server.write_model(name := unique_name("own"), "def handle(d, c): ...\n", manifest(name))
+    reply = main_server.register(name, model_name="")
+    assert reply.status_text == f'Model "{name}" registered'
+    main_server.unregister(name)
+
+
+def test_a_model_without_a_manifest_needs_name_and_handler(main_server: Server) -> None:
+    reply = main_server.register("noop-no-manifest")
+    assert _error(reply) == _refusal(400, "InvalidModelException", "Model name is not defined.")
+    reply = main_server.register("noop-no-manifest", model_name="bare")
+    assert _error(reply) == _refusal(400, "InvalidModelException", "Model handler is not defined.")
+    with main_server.registered("noop-no-manifest", handler="service:handle") as name:
+        assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+
+
+def test_the_default_handler_serves_a_model_without_a_manifest(combined: Server) -> None:
+    with combined.registered("noop-no-manifest") as name:
+        reply = combined.inference.post_json(f"/predictions/{name}", {"data": "test"})
+        assert (reply.status, reply.body) == (200, b"OK")
+
+
+def test_the_default_number_of_workers_applies_to_registering(combined_server: Server) -> None:
+    name = unique_name("noop")
+    reply = combined_server.register("noop", model_name=name)
+    assert (reply.status, reply.status_text) == (200, "Workers scaled")
+    assert combined_server.describe(name)["minWorkers"] == 1
+    reply = combined_server.unregister(name)
+    assert (reply.status, reply.status_text) == (200, f'Model "{name}" unregistered')
+
+
+def test_one_worker_is_shown_as_minimum(combined_server: Server) -> None:
+    with combined_server.registered("noop", initial_workers=1) as name:
+        assert combined_server.describe(name)["minWorkers"] == 1
+
+
+@pytest.mark.parametrize("batch_size", ["0", "-3", "abc"])
+def test_a_batch_size_below_one_works_as_one(main_server: Server, batch_size: str) -> None:
+    with main_server.registered("noop", batch_size=batch_size) as name:
+        assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+
+
+def test_the_first_of_repeated_parameters_counts(main_server: Server) -> None:
+    name = unique_name("noop")
+    reply = main_server.management.post(f"/models?url=noop&url=x&model_name={name}&model_name=y")
+    assert reply.status_text == f'Model "{name}" registered'
+    main_server.unregister(name)
+
+
+def test_a_model_that_does_not_load_is_500_and_forgotten(main_server: Server) -> None:
+    name = unique_name("init-error")
+    reply = main_server.register("init-error", model_name=name, initial_workers=1)
+    assert _error(reply) == _refusal(500, "InternalServerException", "Failed to start workers")
+    assert main_server.management.get(f"/models/{name}").status == 404
+
+
+def test_a_model_that_does_not_load_may_be_registered_without_workers(
+    main_server: Server,
+) -> None:
+    name = unique_name("init-error")
+    reply = main_server.register("init-error", model_name=name, synchronous="false")
+    assert reply.status == 200
+    reply = main_server.management.put(f"/models/{name}?synchronous=true&min_worker=1")
+    assert _error(reply) == _refusal(500, "InternalServerException", "Failed to start workers")
+    assert main_server.unregister(name).status == 200
+
+
+def test_no_memory_to_load_is_507(main_server: Server) -> None:
+    name = unique_name("memory")
+    reply = main_server.register(
+        "loading-memory-error",
+        model_name=name,
+        runtime="python",
+        initial_workers=1,
+        synchronous="true",
+    )
+    assert _error(reply) == _refusal(507, "InternalServerException", "Failed to start workers")
+    main_server.unregister(name)
+
+
+@pytest.mark.better_than_mms
+def test_after_no_memory_to_load_the_name_is_free(main_server: Server) -> None:
+    name = unique_name("memory")
+    for _ in range(2):
+        reply = main_server.register("loading-memory-error", model_name=name, initial_workers=1)
+        assert reply.status == 507
+    assert main_server.management.get(f"/models/{name}").status == 404
+
+
+@pytest.mark.better_than_mms
+def test_a_handler_that_is_not_there_fails_the_load(main_server: Server) -> None:
+    name = unique_name("noop")
+    reply = main_server.register(
+        "noop", model_name=name, handler="absent:handle", initial_workers=1
+    )
+    assert _error(reply)[0] == 500
+    assert "Failed to start workers" in reply.json()["message"]
+    assert main_server.register("noop", model_name=name).status == 200
+    main_server.unregister(name)
+
+
+def test_one_archive_serves_under_two_names(main_server: Server) -> None:
+    zip_folder(main_server.store / "noop", main_server.store / "twice.mar")
+    with main_server.registered("twice.mar") as kept:
+        with main_server.registered("twice.mar"):
+            pass
+        reply = main_server.inference.get(f"/predictions/{kept}")
+        assert (reply.status, reply.body) == (200, b"OK")
+
+
+@pytest.mark.better_than_mms
+def test_one_archive_under_two_names_loads_again_after_the_other_is_gone(
+    main_server: Server,
+) -> None:
+    zip_folder(main_server.store / "noop", main_server.store / "again.mar")
+    with main_server.registered("again.mar") as kept:
+        with main_server.registered("again.mar"):
+            pass
+        reply = main_server.management.put(f"/models/{kept}?min_worker=2&synchronous=true")
+        assert (reply.status, reply.status_text) == (200, "Workers scaled")
+
+
+EVIL_NAMES = ["../evil", "../../evil", "/tmp/conformance-evil", "a/../../evil", "..\\evil"]
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("entry", EVIL_NAMES)
+def test_an_archive_that_writes_outside_is_refused(main_server: Server, entry: str) -> None:
+    url = unique_name("slip") + ".mar"
+    files = {**model_files(manifest("slip")), entry: "evil"}
+    write_archive(main_server.store / url, files)
+    reply = main_server.register(url, model_name=unique_name("slip"))
+    assert (reply.status, reply.json()["type"]) == (400, "InvalidModelException")
+    assert not list(main_server.directory.rglob("*evil*"))
+    assert not Path("/tmp/conformance-evil").exists()
+
+
+def test_a_quoted_name_is_escaped_in_json(main_server: Server) -> None:
+    name = 'quoted "name" <&\'>'
+    reply = main_server.management.post(
+        "/models?" + urllib.parse.urlencode({"url": "noop", "model_name": name})
+    )
+    assert reply.status_text == f'Model "{name}" registered'
+    assert b"\\u003c\\u0026\\u0027\\u003e" in reply.body
+    main_server.unregister(name)

@@ -1,0 +1,259 @@
+"""`PUT /models/{model}`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .client import Reply, in_parallel
+from .processes import eventually, is_alive
+from .server import Server, unique_name
+
+SCALED = "Workers scaled"
+PROCESSING = "Processing worker updates..."
+
+
+@pytest.fixture
+def model(main_server: Server) -> Iterator[str]:
+    with main_server.registered("obey", initial_workers=0) as name:
+        yield name
+
+
+def _scale(server: Server, model: str, parameters: str = "") -> Reply:
+    return server.management.put(f"/models/{model}?{parameters}")
+
+
+def _workers(server: Server, model: str) -> int:
+    return len(server.describe(model)["workers"])
+
+
+def _pid(server: Server, model: str) -> int:
+    return int(server.inference.post_json(f"/predictions/{model}", {}).text)
+
+
+def test_a_synchronous_scale_says_scaled(main_server: Server, model: str) -> None:
+    reply = _scale(main_server, model, "synchronous=true&min_worker=1")
+    assert (reply.status, reply.json()) == (200, {"status": SCALED})
+
+
+def test_scaling_is_in_the_background_by_default(main_server: Server, model: str) -> None:
+    reply = _scale(main_server, model, "min_worker=2")
+    assert (reply.status, reply.json()) == (202, {"status": PROCESSING})
+    assert _workers(main_server, model) == 2
+
+
+def test_a_scale_without_parameters_means_one_worker(main_server: Server, model: str) -> None:
+    assert _scale(main_server, model).status == 202
+    assert _workers(main_server, model) == 1
+    description = main_server.describe(model)
+    assert (description["minWorkers"], description["maxWorkers"]) == (1, 1)
+
+
+def test_a_scale_without_parameters_shrinks_to_one_worker(main_server: Server, model: str) -> None:
+    assert _scale(main_server, model, "min_worker=3&synchronous=true").status == 200
+    reply = _scale(main_server, model)
+    assert (reply.status, reply.status_text) == (202, PROCESSING)
+    eventually("one worker left", lambda: _workers(main_server, model) == 1)
+    assert _pid(main_server, model)
+
+
+def test_the_maximum_follows_the_minimum(main_server: Server, model: str) -> None:
+    _scale(main_server, model, "min_worker=2&synchronous=true")
+    description = main_server.describe(model)
+    assert (description["minWorkers"], description["maxWorkers"]) == (2, 2)
+
+
+def test_a_maximum_above_the_minimum_starts_no_more(main_server: Server, model: str) -> None:
+    _scale(main_server, model, "min_worker=1&max_worker=4&synchronous=true")
+    description = main_server.describe(model)
+    assert (description["minWorkers"], description["maxWorkers"]) == (1, 4)
+    assert len(description["workers"]) == 1
+
+
+def test_workers_between_minimum_and_maximum_stay(main_server: Server, model: str) -> None:
+    _scale(main_server, model, "min_worker=3&synchronous=true")
+    _scale(main_server, model, "min_worker=1&max_worker=3&synchronous=true")
+    assert _workers(main_server, model) == 3
+
+
+def test_a_scale_down_ends_processes(main_server: Server, model: str) -> None:
+    _scale(main_server, model, "min_worker=3&synchronous=true")
+    before = len(main_server.processes())
+    reply = _scale(main_server, model, "min_worker=1&synchronous=true")
+    assert (reply.status, reply.status_text) == (200, SCALED)
+    eventually("two processes less", lambda: len(main_server.processes()) == before - 2)
+
+
+def test_the_newest_workers_go_first(main_server: Server, model: str) -> None:
+    _scale(main_server, model, "min_worker=1&synchronous=true")
+    first = _pid(main_server, model)
+    _scale(main_server, model, "min_worker=3&synchronous=true")
+    _scale(main_server, model, "min_worker=1&synchronous=true")
+    eventually("the first worker answers", lambda: _pid(main_server, model) == first)
+    assert is_alive(first)
+
+
+def test_a_maximum_below_the_minimum_is_400(main_server: Server, model: str) -> None:
+    for name in (model, "invalid-and-unknown"):
+        reply = _scale(main_server, name, "min_worker=10&max_worker=9")
+        assert (reply.status, reply.json()) == (
+            400,
+            {
+                "code": 400,
+                "type": "BadRequestException",
+                "message": "max_worker cannot be less than min_worker.",
+            },
+        )
+
+
+def test_scaling_an_unknown_model_is_404(main_server: Server) -> None:
+    reply = _scale(main_server, "fake")
+    assert (reply.status, reply.json()) == (
+        404,
+        {"code": 404, "type": "ModelNotFoundException", "message": "Model not found: fake"},
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        "min_worker=3",
+        "min_worker=4&synchronous=true",
+        "min_worker=2&number_gpu=1",
+        "number_gpu=10",
+        "timeout=-1",
+        "timeout=0",
+        "min_worker=2&max_worker=2&synchronous=true",
+        "min_worker=3&max_worker=3&synchronous=false",
+    ],
+)
+def test_the_documented_parameters_are_accepted(
+    main_server: Server, model: str, parameters: str
+) -> None:
+    reply = _scale(main_server, model, parameters)
+    assert reply.status in (200, 202)
+    assert reply.status_text == (SCALED if "synchronous=true" in parameters else PROCESSING)
+
+
+def test_a_scale_that_cannot_load_is_500_and_the_model_stays(main_server: Server) -> None:
+    name = unique_name("init-error")
+    main_server.register("init-error", model_name=name)
+    reply = _scale(main_server, name, "synchronous=true&min_worker=1")
+    assert (reply.status, reply.json()) == (
+        500,
+        {"code": 500, "type": "InternalServerException", "message": "Failed to start workers"},
+    )
+    assert main_server.management.get(f"/models/{name}").status == 200
+    assert main_server.unregister(name).status == 200
+
+
+def test_without_workers_a_prediction_is_refused(server: Server) -> None:
+    with server.registered("noop", initial_workers=0) as name:
+        reply = server.inference.post(f"/predictions/{name}", b"x")
+    assert (reply.status, reply.json()) == (
+        503,
+        {
+            "code": 503,
+            "type": "ServiceUnavailableException",
+            "message": f"No worker is available to serve request for model: {name}."
+            " Consider increasing job queue size.",
+        },
+    )
+
+
+@pytest.mark.better_than_mms
+def test_a_refusal_says_when_to_come_back(server: Server) -> None:
+    with server.registered("noop", initial_workers=0) as name:
+        retry_after = server.inference.post(f"/predictions/{name}", b"x").header("retry-after")
+    assert retry_after is not None
+    assert int(retry_after) >= 0
+
+
+@pytest.mark.better_than_mms
+def test_scaling_to_zero_and_back_works(server: Server) -> None:
+    with server.registered("obey") as name:
+        for _ in range(2):
+            reply = _scale(server, name, "min_worker=0&synchronous=true")
+            assert reply.status == 200
+            assert server.inference.post_json(f"/predictions/{name}", {}).status == 503
+            assert server.describe(name)["workers"] == []
+            reply = _scale(server, name, "min_worker=1&synchronous=true")
+            assert (reply.status, reply.status_text) == (200, SCALED)
+            assert server.inference.post_json(f"/predictions/{name}", {}).status == 200
+
+
+@pytest.mark.better_than_mms
+def test_a_minimum_of_zero_keeps_the_workers_up_to_the_maximum(main_server: Server) -> None:
+    with main_server.registered("obey", initial_workers=2) as name:
+        reply = _scale(main_server, name, "min_worker=0&max_worker=2&synchronous=true")
+        assert reply.status == 200
+        assert _workers(main_server, name) == 2
+        assert main_server.inference.post_json(f"/predictions/{name}", {}).status == 200
+
+
+@pytest.mark.better_than_mms
+def test_requests_that_wait_are_answered_when_the_last_worker_goes(
+    server: Server, scratch: Path
+) -> None:
+    with server.registered("obey") as name:
+        order = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
+        replies: list[Reply] = []
+
+        def predict() -> None:
+            replies.append(server.inference.post_json(f"/predictions/{name}", order))
+
+        threads = [threading.Thread(target=predict) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        eventually("the worker is busy", (scratch / "busy").exists)
+        scaling = threading.Thread(target=_scale, args=(server, name, "min_worker=0"))
+        scaling.start()
+        eventually(
+            "new requests are refused",
+            lambda: (
+                server.inference.post_json(f"/predictions/{name}", {}, timeout_s=5).status == 503
+            ),
+        )
+        (scratch / "go").touch()
+        for thread in [*threads, scaling]:
+            thread.join(30)
+    assert len(replies) == 3
+    assert {reply.status for reply in replies} <= {200, 500, 503}
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("parameters", ["min_worker=-1", "min_worker=-2&max_worker=-1"])
+def test_a_negative_number_is_400_and_harms_nothing(main_server: Server, parameters: str) -> None:
+    with main_server.registered("obey") as name:
+        before = _pid(main_server, name)
+        reply = _scale(main_server, name, parameters)
+        assert (reply.status, reply.json()["type"]) == (400, "BadRequestException")
+        assert _pid(main_server, name) == before
+        assert main_server.describe(name)["minWorkers"] == 1
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("parameters", ["min_worker=abc", "max_worker=1x", "min_worker=1.5"])
+def test_a_number_that_is_none_is_400_and_harms_nothing(
+    main_server: Server, parameters: str
+) -> None:
+    with main_server.registered("obey", initial_workers=2) as name:
+        reply = _scale(main_server, name, parameters)
+        assert (reply.status, reply.json()["type"]) == (400, "BadRequestException")
+        assert _workers(main_server, name) == 2
+
+
+def test_several_workers_share_the_requests(server: Server, scratch: Path) -> None:
+    with server.registered("obey", initial_workers=2) as name:
+
+        def predict(number: int) -> str:
+            other = scratch / str(1 - number)
+            order = {"touch": str(scratch / str(number)), "wait for": str(other)}
+            server.inference.post_json(f"/predictions/{name}", order)
+            return server.inference.post_json(f"/predictions/{name}", {}).text
+
+        # Each of the two calls ends only when the other one runs as well.
+        assert len(in_parallel([lambda: predict(0), lambda: predict(1)])) == 2

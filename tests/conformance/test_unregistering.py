@@ -1,0 +1,132 @@
+"""`DELETE /models/{model}`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .archives import zip_folder
+from .client import Reply
+from .processes import eventually
+from .server import Server, unique_name
+
+
+def test_unregistering_says_so_and_the_model_is_gone(server: Server) -> None:
+    name = unique_name("noop")
+    server.register("noop", model_name=name, initial_workers=1)
+    reply = server.unregister(name)
+    assert (reply.status, reply.json()) == (200, {"status": f'Model "{name}" unregistered'})
+    assert server.management.get(f"/models/{name}").status == 404
+    assert server.inference.get(f"/predictions/{name}").status == 404
+
+
+def test_unregistering_an_unknown_model_is_404(main_server: Server) -> None:
+    reply = main_server.unregister("fake")
+    assert (reply.status, reply.json()) == (
+        404,
+        {"code": 404, "type": "ModelNotFoundException", "message": "Model not found: fake"},
+    )
+
+
+def test_a_name_can_be_registered_again(server: Server) -> None:
+    name = unique_name("noop")
+    for _ in range(2):
+        assert server.register("noop", model_name=name, initial_workers=1).status == 200
+        assert server.inference.get(f"/predictions/{name}").body == b"OK"
+        assert server.unregister(name).status == 200
+
+
+def test_the_documented_parameters_are_ignored(main_server: Server) -> None:
+    name = unique_name("noop")
+    main_server.register("noop", model_name=name)
+    reply = main_server.management.delete(f"/models/{name}?synchronous=false&timeout=0")
+    assert reply.status_text == f'Model "{name}" unregistered'
+
+
+def test_unregistering_ends_the_processes_of_the_model(main_server: Server) -> None:
+    main_server.inference.get("/ping")
+    before = set(main_server.processes())
+    with main_server.registered("noop", initial_workers=2):
+        assert len(main_server.processes()) >= len(before) + 2
+    eventually("only the others are left", lambda: set(main_server.processes()) <= before)
+
+
+def test_unregistering_removes_what_was_extracted_and_keeps_the_store(
+    main_server: Server,
+) -> None:
+    archive = zip_folder(main_server.store / "noop", main_server.store / "extracted.mar")
+    before = set(main_server.temporary.rglob("service.py"))
+    with main_server.registered(archive.name):
+        extracted = set(main_server.temporary.rglob("service.py")) - before
+        assert extracted
+    for path in extracted:
+        eventually(f"{path} is removed", lambda path=path: not path.exists())
+    with main_server.registered("noop"):
+        pass
+    assert archive.exists()
+    assert (main_server.store / "noop" / "service.py").exists()
+
+
+def test_no_time_to_unregister_is_408_and_a_second_try_succeeds(tight: Server) -> None:
+    name = unique_name("noop")
+    tight.register("noop-v0.1", model_name=name, initial_workers=1)
+    reply = tight.unregister(name)
+    assert (reply.status, reply.json()) == (
+        408,
+        {
+            "code": 408,
+            "type": "RequestTimeoutException",
+            "message": f"Timed out while cleaning resources: {name}",
+        },
+    )
+    eventually("a repeated call succeeds", lambda: tight.unregister(name).status in (200, 404))
+
+
+def test_a_startup_model_can_be_unregistered_and_comes_back_as_an_ordinary_one(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server({"load_models": "noop-v0.1,noop", "default_workers_per_model": "1"})
+    assert server.inference.post("/invocations", b"x").status == 400
+    reply = server.unregister("noop_v0.1")
+    assert (reply.status, reply.status_text) == (200, 'Model "noop_v0.1" unregistered')
+    # One startup model is left: it answers calls that name none.
+    assert server.inference.post("/invocations", b"x").body == b"OK"
+    assert server.register("noop-v0.1").status_text == "Workers scaled"
+    assert server.describe("noop_v0.1")["loadedAtStartup"] is False
+    assert server.inference.post("/invocations", b"x").body == b"OK"
+    listed = server.management.get("/models?limit=200&nextPageToken=X").json()["models"]
+    assert [model["modelName"] for model in listed] == ["noop", "noop_v0.1"]
+
+
+@pytest.mark.better_than_mms
+def test_requests_in_flight_and_waiting_are_answered(server: Server, scratch: Path) -> None:
+    name = unique_name("obey")
+    server.register("obey", model_name=name, initial_workers=1)
+    order = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go"), "value": "done"}
+    replies: list[Reply] = []
+
+    def predict() -> None:
+        replies.append(server.inference.post_json(f"/predictions/{name}", order))
+
+    threads = [threading.Thread(target=predict) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    eventually("the worker is busy", (scratch / "busy").exists)
+    unregistering = threading.Thread(target=server.unregister, args=(name,))
+    unregistering.start()
+    eventually(
+        "new requests are turned away",
+        lambda: (
+            server.inference.post_json(f"/predictions/{name}", {}, timeout_s=5).status in (404, 503)
+        ),
+    )
+    (scratch / "go").touch()
+    for thread in [*threads, unregistering]:
+        thread.join(30)
+    assert len(replies) == 4
+    assert {reply.status for reply in replies} <= {200, 500, 503}
+    # The one that a worker had begun is finished.
+    assert "done" in [reply.text for reply in replies]
