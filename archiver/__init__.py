@@ -1,0 +1,25 @@
+"""The model archive format, both ways: packing folders into archives, and opening archives safely."""
+
+from __future__ import annotations
+
+from archiver.errors import ArchiveError, InvalidArchive, InvalidManifest, PackError
+from archiver.limits import DEFAULT_LIMITS, Limits
+from archiver.manifest import Manifest, is_runtime
+from archiver.pack import pack
+from archiver.unpack import Archive, Entry
+from archiver.version import __version__
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "Archive",
+    "ArchiveError",
+    "Entry",
+    "InvalidArchive",
+    "InvalidManifest",
+    "Limits",
+    "Manifest",
+    "PackError",
+    "__version__",
+    "is_runtime",
+    "pack",
+]

@@ -1,0 +1,320 @@
+"""The command `model-archiver`: MMS's own call without a subcommand, and `inspect` and `verify`.
+
+The plain call keeps MMS's flags, defaults, messages and exit codes: 0 done, 1 an `ERROR - ...` line on standard error,
+2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from archiver import report
+from archiver.errors import ArchiveError, PackError
+from archiver.manifest import RUNTIMES
+from archiver.pack import (
+    check_inputs,
+    check_output,
+    checked_manifest,
+    output_path,
+)
+from archiver.progress import Progress
+from archiver.verify import verify
+from archiver.version import __version__
+from archiver.writers import write_archive
+
+# Below it packing takes a second or two, and a bar would only flash by.
+_PROGRESS_FROM_BYTES: Final = 64 * 1024 * 1024
+_INTERRUPTED: Final = 130
+
+# The words that MMS's archiver knows. Their abbreviations stay valid whatever is added beside them.
+_MMS_OPTIONS: Final = (
+    "--help",
+    "--model-name",
+    "--model-path",
+    "--handler",
+    "--runtime",
+    "--export-path",
+    "--archive-format",
+    "--force",
+    "--convert",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code; wrong usage ends in SystemExit(2)."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    commands: Mapping[str, Callable[[list[str]], int]] = {"inspect": _inspect, "verify": _verify}
+    try:
+        if words and words[0] in commands:
+            return commands[words[0]](words[1:])
+        return _pack(words)
+    except (ArchiveError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # The reader of the pipe has gone; a flush at exit must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        _log("ERROR", str(error))
+        return 1
+    except KeyboardInterrupt:
+        _log("ERROR", "Interrupted.")
+        return _INTERRUPTED
+
+
+def pack_parser() -> argparse.ArgumentParser:
+    """The parser of the plain call."""
+    parser = _PackParser(
+        prog="model-archiver",
+        description="Packs a folder with a model and its handler into an archive that a model server loads.",
+        epilog="Further commands:\n"
+        "  model-archiver inspect ARCHIVE [--json]   show manifest, files, sizes and SHA-256\n"
+        "  model-archiver verify ARCHIVE [--json]    find what a server would refuse",
+        formatter_class=argparse.RawTextHelpFormatter,
+    )
+    parser.add_argument(
+        "--model-name",
+        required=True,
+        help="name of the model, and with the format's suffix of the archive",
+    )
+    parser.add_argument("--model-path", required=True, help="folder with the model's files")
+    parser.add_argument(
+        "--handler",
+        required=True,
+        help="module and function that serve the model, as in service:handle",
+    )
+    parser.add_argument(
+        "--runtime",
+        default="python",
+        choices=RUNTIMES,
+        help='interpreter that the handler runs in (default "python")',
+    )
+    parser.add_argument(
+        "--export-path",
+        default=os.getcwd(),
+        help="existing folder that the archive is written to (default: the current one)",
+    )
+    parser.add_argument(
+        "--archive-format",
+        default="default",
+        choices=("tgz", "no-archive", "default"),
+        help='"default": MODEL_NAME.mar, a zip file\n'
+        '"tgz": MODEL_NAME.tar.gz, with everything below the folder MODEL_NAME\n'
+        '"no-archive": a folder MODEL_NAME',
+    )
+    parser.add_argument("-f", "--force", action="store_true", help="replace what is there")
+    parser.add_argument(
+        "-c",
+        "--convert",
+        action="store_true",
+        help="kept for scripts written for MMS, which converted ONNX models to MXNet",
+    )
+    _add_manifest_options(parser)
+    files = parser.add_argument_group("which files")
+    files.add_argument(
+        "--include-hidden",
+        action="store_true",
+        help="pack files and folders whose name begins with a dot, too",
+    )
+    files.add_argument(
+        "--exclude",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help='leave out what matches, as in "*.log" or "data/*"; may be given several times',
+    )
+    parser.add_argument("--version", action="version", version=f"model-archiver {__version__}")
+    return parser
+
+
+def _add_manifest_options(parser: argparse.ArgumentParser) -> None:
+    manifest = parser.add_argument_group("manifest")
+    manifest.add_argument("--model-version", help="version of the model")
+    manifest.add_argument("--description", help="what the model is, in a sentence")
+    manifest.add_argument("--author", help="who publishes the model")
+    manifest.add_argument("--email", help="how to reach the author")
+    manifest.add_argument("--license", help="the model's license")
+    manifest.add_argument("--engine-name", help="library that the model runs in")
+    manifest.add_argument("--engine-version", help="version of that library")
+    manifest.add_argument(
+        "--extensions",
+        metavar="JSON",
+        type=_extensions,
+        help="JSON object for the model's own use, or @FILE with one",
+    )
+
+
+class _PackParser(argparse.ArgumentParser):
+    """Expands the abbreviations of MMS's options first, so that options added here make none of them ambiguous."""
+
+    def parse_known_args(  # type: ignore[override]  # the overloads of the base say no more than this
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        words = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args([_expanded(word) for word in words], namespace)
+
+
+def _expanded(word: str) -> str:
+    option, equals, value = word.partition("=")
+    if len(option) <= len("--") or not option.startswith("--"):
+        return word
+    matches = [known for known in _MMS_OPTIONS if known.startswith(option)]
+    return f"{matches[0]}{equals}{value}" if len(matches) == 1 else word
+
+
+def _extensions(value: str) -> dict[str, Any]:
+    try:
+        text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
+        document = json.loads(text)
+    except (OSError, ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{value!r} is no JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise argparse.ArgumentTypeError(f"{value!r} is no JSON object")
+    return document
+
+
+def _pack(words: list[str]) -> int:
+    options = pack_parser().parse_args(words)
+    check_inputs(options.model_path, options.model_name, options.export_path)
+    manifest = checked_manifest(
+        model_name=options.model_name,
+        handler=options.handler,
+        runtime=options.runtime,
+        model_version=options.model_version,
+        description=options.description,
+        author=options.author,
+        email=options.email,
+        license=options.license,
+        engine_name=options.engine_name,
+        engine_version=options.engine_version,
+        extensions=options.extensions,
+    )
+    target = output_path(options.export_path, options.model_name, options.archive_format)
+    check_output(target, force=options.force, warn=_warn)
+    if options.convert:
+        _refuse_conversion(options.model_path)
+    try:
+        with _progress_bar() as progress:
+            write_archive(
+                options.model_path,
+                target,
+                model_name=options.model_name,
+                manifest_text=manifest.to_json(),
+                archive_format=options.archive_format,
+                include_hidden=options.include_hidden,
+                exclude=options.exclude,
+                progress=progress,
+                warn=_warn,
+            )
+    except OSError as error:
+        raise PackError(
+            f'Failed to save the model-archive to model-path "{options.export_path}". '
+            f"Check the file permissions and retry. ({error})"
+        ) from error
+    return 0
+
+
+def _refuse_conversion(model_path: str) -> None:
+    found = sorted(name for name in os.listdir(model_path) if name.endswith(".onnx"))
+    if len(found) > 1:
+        raise PackError(
+            f"model-archiver expects only one .onnx file in the folder. Found {len(found)} .onnx files {found} "
+            "in model-path."
+        )
+    if found:
+        raise PackError(
+            f"{found[0]} is not converted, as there is no MXNet any more: leave --convert out, and load the file in "
+            "the handler with ONNX Runtime (onnxruntime.InferenceSession)."
+        )
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Progress | None]:
+    """A bar on standard error for big models, when somebody is there to see it."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    # Imported here because most calls pack small models or write to a log.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    task = bar.add_task("packing")
+
+    def show(done_bytes: int, total_bytes: int, name: str) -> None:
+        if total_bytes < _PROGRESS_FROM_BYTES:
+            return
+        bar.start()
+        bar.update(task, completed=done_bytes, total=total_bytes, description=Path(name).name)
+
+    try:
+        yield show
+    finally:
+        bar.stop()
+
+
+def _inspect(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="model-archiver inspect", description="Shows an archive's manifest, files and hashes."
+    )
+    _add_archive_options(parser)
+    options = parser.parse_args(words)
+    inspection = report.inspect(Path(options.archive))
+    if options.json:
+        print(report.as_json(inspection))
+    elif sys.stdout.isatty():
+        report.print_table(inspection)
+    else:
+        print(report.as_text(inspection))
+    return 0 if inspection.manifest_error is None else 1
+
+
+def _verify(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="model-archiver verify",
+        description="Finds what a server would refuse in an archive. Exit code 0: nothing, 1: something.",
+    )
+    _add_archive_options(parser)
+    options = parser.parse_args(words)
+    findings = verify(options.archive)
+    is_good = all(finding.level != "error" for finding in findings)
+    if options.json:
+        listed = [{"level": finding.level, "message": finding.message} for finding in findings]
+        print(json.dumps({"path": options.archive, "ok": is_good, "findings": listed}, indent=2))
+        return 0 if is_good else 1
+    for finding in findings:
+        _log(finding.level.upper(), finding.message)
+    print(f"{options.archive}: {'ok' if is_good else 'would be refused'}")
+    return 0 if is_good else 1
+
+
+def _add_archive_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "archive", metavar="ARCHIVE", help="a .mar, .model or .tar.gz file, or a folder"
+    )
+    parser.add_argument("--json", action="store_true", help="write JSON")
+
+
+def _warn(message: str) -> None:
+    _log("WARNING", message)
+
+
+def _log(level: str, message: str) -> None:
+    print(f"{level} - {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

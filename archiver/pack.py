@@ -1,0 +1,150 @@
+"""Packing a model folder into an archive: the checks of what was asked for, and the manifest."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from archiver.errors import PackError
+from archiver.manifest import Manifest, is_runtime
+from archiver.progress import Progress
+from archiver.writers import ArchiveFormat, Warn, write_archive
+
+ARCHIVE_FORMATS: Final[tuple[ArchiveFormat, ...]] = get_args(ArchiveFormat)
+
+_SUFFIXES: Final[Mapping[ArchiveFormat, str]] = {
+    "default": ".mar",
+    "tgz": ".tar.gz",
+    "no-archive": "",
+}
+_NAME_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9_\-.]*$"
+
+
+def pack(
+    model_path: str | os.PathLike[str],
+    *,
+    model_name: str,
+    handler: str,
+    export_path: str | os.PathLike[str] | None = None,
+    archive_format: ArchiveFormat = "default",
+    force: bool = False,
+    runtime: str = "python",
+    model_version: str | None = None,
+    description: str | None = None,
+    author: str | None = None,
+    email: str | None = None,
+    license: str | None = None,
+    engine_name: str | None = None,
+    engine_version: str | None = None,
+    extensions: Mapping[str, Any] | None = None,
+    user_data: Any = None,
+    include_hidden: bool = False,
+    exclude: Sequence[str] = (),
+    progress: Progress | None = None,
+    warn: Warn | None = None,
+) -> Path:
+    """Packs the folder `model_path` and returns the path of what was written.
+
+    `export_path`: an existing folder, the current one by default; the archive's name in it is `model_name` with the
+    format's suffix (`.mar`, `.tar.gz`, none for a folder). `force` replaces what is there. `runtime`: `python`,
+    `python2`, `python3`, or the absolute path of an interpreter. `extensions`: a JSON object for the model's own use.
+    `exclude`: see `select_files`. `progress` is told (bytes done, bytes in all, file name), `warn` what to tell a user.
+
+    Raises PackError for what cannot be packed so, and OSError; in both cases nothing is left behind.
+    """
+    export = os.getcwd() if export_path is None else os.fspath(export_path)
+    source = os.fspath(model_path)
+    if archive_format not in ARCHIVE_FORMATS:
+        raise PackError(
+            f"archive format {archive_format!r} is none of {', '.join(ARCHIVE_FORMATS)}"
+        )
+    check_inputs(source, model_name, export)
+    manifest = checked_manifest(
+        model_name=model_name,
+        handler=handler,
+        runtime=runtime,
+        model_version=model_version,
+        description=description,
+        author=author,
+        email=email,
+        license=license,
+        engine_name=engine_name,
+        engine_version=engine_version,
+        extensions=extensions,
+        user_data=user_data,
+    )
+    target = output_path(export, model_name, archive_format)
+    check_output(target, force=force, warn=warn)
+    write_archive(
+        source,
+        target,
+        model_name=model_name,
+        manifest_text=manifest.to_json(),
+        archive_format=archive_format,
+        include_hidden=include_hidden,
+        exclude=exclude,
+        progress=progress,
+        warn=warn,
+    )
+    return Path(target)
+
+
+def check_inputs(model_path: str, model_name: str, export_path: str) -> None:
+    """Raises PackError, with MMS's messages, for a name or a path that cannot be used."""
+    if not re.fullmatch(_NAME_PATTERN, model_name):
+        raise PackError(
+            "Model name contains special characters.\n"
+            f"The allowed regular expression filter for model name is: {_NAME_PATTERN}"
+        )
+    if not os.path.isdir(export_path):
+        raise PackError(
+            f"Given export-path {export_path} is not a directory. Point to a valid export-path directory."
+        )
+    if not os.path.isdir(model_path):
+        raise PackError(
+            f"Given model-path {model_path} is not a valid directory. Point to a valid model-path directory."
+        )
+
+
+def checked_manifest(**fields: Any) -> Manifest:
+    """`Manifest.create(**fields)`, with a PackError for what a manifest cannot say."""
+    if not fields["handler"]:
+        raise PackError(
+            "The handler is empty; it names a module and a function, as in service:handle."
+        )
+    if not is_runtime(fields["runtime"]):
+        raise PackError(
+            f"runtime {fields['runtime']!r} is none of python, python2, python3 and no absolute path"
+        )
+    version = fields.get("model_version")
+    if version is not None and not re.fullmatch(r"[^/\s]+", version):
+        raise PackError(f"model version {version!r} is empty, or has a blank or a slash in it")
+    if fields.get("engine_version") is not None and fields.get("engine_name") is None:
+        raise PackError("An engine version needs an engine name with it.")
+    manifest = Manifest.create(**fields)
+    try:
+        manifest.to_json()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PackError(f"The extensions or user data cannot be written as JSON: {error}") from None
+    return manifest
+
+
+def output_path(export_path: str, model_name: str, archive_format: ArchiveFormat) -> str:
+    return os.path.join(export_path, model_name + _SUFFIXES[archive_format])
+
+
+def check_output(target: str, *, force: bool, warn: Warn | None = None) -> None:
+    """Raises PackError where something is at `target` and `force` is off; warns where it is on."""
+    if not os.path.lexists(target):
+        return
+    if not force:
+        raise PackError(
+            f"{target} already exists.\n"
+            "Please specify --force/-f option to overwrite the model archive output file.\n"
+            "See -h/--help for more details."
+        )
+    if warn is not None:
+        warn(f"Overwriting {target} ...")

@@ -1,0 +1,276 @@
+"""Opening archives and unpacking them: what they hold, and safe extraction that leaves all or nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from archiver.containers import Container, ContainerKind, Member, open_container
+from archiver.errors import InvalidArchive
+from archiver.limits import DEFAULT_LIMITS, Budget, Limits
+from archiver.manifest import (
+    LEGACY_MANIFEST_NAME,
+    MANIFEST_NAME,
+    MAX_MANIFEST_BYTES,
+    Manifest,
+)
+from archiver.names import NameTree, case_collisions
+from archiver.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of an archive. `name` is relative to the archive's root, with "/" between its parts."""
+
+    name: str
+    size_bytes: int
+    is_executable: bool
+    is_link: bool
+    _archive: Archive = field(repr=False, compare=False)
+
+    def sha256(self) -> str:
+        """The SHA-256 of the unpacked content, in hexadecimal. Reads the file. Raises InvalidArchive."""
+        digest = hashlib.sha256()
+        for chunk in self._archive.chunks(self.name):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+
+class Archive:
+    """An opened archive: a `.mar` or `.model` file, a `.tar.gz`, or a folder of the same layout.
+
+    Use it as a context manager, or call `close`. Not to be shared between threads.
+    """
+
+    def __init__(self, path: Path, container: Container, limits: Limits) -> None:
+        self.path = path
+        self._container = container
+        self._limits = limits
+        self._layout = _find_layout(container)
+        self._manifest: Manifest | None = None
+        self._has_read_manifest = False
+        self._members: dict[str, Member] | None = None
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Archive:
+        """Opens what is at `path`, whatever its name ends in.
+
+        Raises InvalidArchive for what must not or cannot be unpacked (a folder is only judged when it is listed or
+        extracted), and OSError where the file cannot be read.
+        """
+        path = Path(path)
+        container = open_container(path, limits)
+        try:
+            return cls(path, container, limits)
+        except BaseException:
+            container.close()
+            raise
+
+    @property
+    def kind(self) -> ContainerKind:
+        """`mar` for a zip file, `tgz` for a gzipped tar file, `folder`."""
+        return self._container.kind
+
+    @property
+    def root(self) -> str:
+        """Where in the container the archive begins: "" or a first-level folder."""
+        return self._layout.prefix.rstrip("/")
+
+    @property
+    def is_legacy(self) -> bool:
+        return self._layout.is_legacy
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The manifest, read at first use, or None where there is none. Raises InvalidManifest, InvalidArchive."""
+        if not self._has_read_manifest:
+            name = self._layout.manifest_name
+            if name is not None:
+                data = self._container.read_head(name, MAX_MANIFEST_BYTES)
+                self._manifest = (
+                    Manifest.parse_legacy(data) if self.is_legacy else Manifest.parse(data)
+                )
+            self._has_read_manifest = True
+        return self._manifest
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The files, sorted by name. A folder is walked for it, once. Raises InvalidArchive."""
+        return [self._entry(name, member) for name, member in sorted(self._by_name().items())]
+
+    def hashed_entries(self) -> list[tuple[Entry, str | None]]:
+        """Every entry with its SHA-256, sorted by name. Reads the archive once, front to back; links have no hash.
+
+        Raises InvalidArchive where an entry is damaged.
+        """
+        hashed = []
+        for name, member in self._by_name().items():
+            entry = self._entry(name, member)
+            hashed.append((entry, None if member.is_link else entry.sha256()))
+        return sorted(hashed, key=lambda pair: pair[0].name)
+
+    def read(self, name: str, *, max_bytes: int) -> bytes:
+        """The content of one entry. Raises KeyError, and InvalidArchive when it is larger than `max_bytes`."""
+        member = self._by_name()[name]
+        return self._container.read_head(member.name, max_bytes)
+
+    def chunks(self, name: str) -> Iterator[bytes]:
+        """The content of one entry in pieces of at most a mebibyte. Raises KeyError, InvalidArchive for damage."""
+        return self._container.chunks(self._by_name()[name])
+
+    def case_collisions(self) -> list[tuple[str, str]]:
+        """Pairs of names that differ in case alone: one path on file systems such as macOS's."""
+        return case_collisions(self._by_name())
+
+    def extract(
+        self,
+        dest: str | os.PathLike[str],
+        limits: Limits | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Path:
+        """Unpacks everything into the new folder `dest`, whose parent must exist; returns it.
+
+        The content of a legacy archive's first-level folder moves to the top. Files are written to a folder beside
+        `dest` that is renamed at the end, so that `dest` is whole or absent. Raises InvalidArchive (links, clashes,
+        damage, limits), FileExistsError, OSError.
+        """
+        target = Path(dest)
+        if os.path.lexists(target):
+            raise FileExistsError(f"{target} exists already")
+        members = self._by_name()
+        self._check_members(members, limits or self._limits)
+        work = target.parent / f".unpacking-{secrets.token_hex(6)}"
+        work.mkdir()
+        try:
+            if not is_case_sensitive(work):
+                self._refuse_case_collisions()
+            self._write_all(members, work, progress)
+            work.rename(target)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+        return target
+
+    def _write_all(self, members: dict[str, Member], work: Path, progress: Progress | None) -> None:
+        total_bytes = sum(member.size_bytes for member in members.values())
+        done_bytes = 0
+        for name, member in members.items():
+            path = work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # O_EXCL: should two names meet on one path after all, neither overwrites the other.
+            mode = 0o777 if member.is_executable else 0o666
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            with os.fdopen(descriptor, "wb") as output:
+                for chunk in self._container.chunks(member):
+                    output.write(chunk)
+                    done_bytes += len(chunk)
+                    if progress is not None:
+                        progress(done_bytes, total_bytes, name)
+
+    def _check_members(self, members: dict[str, Member], limits: Limits) -> None:
+        archive_bytes = self.path.stat().st_size if self.path.is_file() else None
+        if archive_bytes is not None and limits is not self._limits:
+            budget = Budget(limits, archive_bytes)
+            for name, member in members.items():
+                budget.count(name, member.size_bytes)
+        for name, member in members.items():
+            if member.is_link:
+                raise InvalidArchive(
+                    f"{name!r} is a symbolic link; only files and folders are unpacked."
+                )
+
+    def _refuse_case_collisions(self) -> None:
+        for first, second in self.case_collisions():
+            raise InvalidArchive(
+                f"The archive's names {first!r} and {second!r} are one path on this file system, which ignores case."
+            )
+
+    def _by_name(self) -> dict[str, Member]:
+        """Members by their name below the root, in the container's order."""
+        if self._members is None:
+            prefix = self._layout.prefix
+            members: dict[str, Member] = {}
+            tree = NameTree()
+            for member in self._container.members():
+                name = member.name
+                if prefix and name.startswith(prefix):
+                    name = name[len(prefix) :]
+                tree.add_file(name)
+                members[name] = member
+            self._members = members
+        return self._members
+
+    def _entry(self, name: str, member: Member) -> Entry:
+        return Entry(name, member.size_bytes, member.is_executable, member.is_link, self)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Archive({str(self.path)!r}, kind={self.kind!r}, root={self.root!r}, is_legacy={self.is_legacy})"
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Where an archive's root and manifest lie in its container. `prefix` is "" or ends with "/"."""
+
+    prefix: str
+    manifest_name: str | None
+    is_legacy: bool
+
+
+def _find_layout(container: Container) -> _Layout:
+    if container.has_file(MANIFEST_NAME):
+        return _Layout("", MANIFEST_NAME, is_legacy=False)
+    if container.has_file(LEGACY_MANIFEST_NAME):
+        return _Layout("", LEGACY_MANIFEST_NAME, is_legacy=True)
+    folders = container.top_folders()
+    if container.kind == "tgz" and len(folders) == 1:
+        # The archivers of MMS and TorchServe put everything below a folder of the model's name here.
+        prefix = f"{folders[0]}/"
+        if container.has_file(prefix + MANIFEST_NAME):
+            return _Layout(prefix, prefix + MANIFEST_NAME, is_legacy=False)
+    legacy = [folder for folder in folders if _has_legacy_manifest(container, folder)]
+    if len(legacy) > 1:
+        names = ", ".join(f"{folder}/{LEGACY_MANIFEST_NAME}" for folder in legacy)
+        raise InvalidArchive(f"The archive has more than one legacy manifest: {names}.")
+    if legacy:
+        prefix = f"{legacy[0]}/"
+        return _Layout(prefix, prefix + LEGACY_MANIFEST_NAME, is_legacy=True)
+    return _Layout("", None, is_legacy=False)
+
+
+def _has_legacy_manifest(container: Container, folder: str) -> bool:
+    """Whether `folder` holds a legacy manifest, and not another tool's file of that name."""
+    name = f"{folder}/{LEGACY_MANIFEST_NAME}"
+    if not container.has_file(name):
+        return False
+    try:
+        document = json.loads(container.read_head(name, MAX_MANIFEST_BYTES))
+    except (ValueError, RecursionError, InvalidArchive):
+        return False
+    return isinstance(document, dict) and isinstance(document.get("Model"), dict)
+
+
+def is_case_sensitive(folder: Path) -> bool:
+    """Whether the file system tells `folder`'s name from the same name in the other case."""
+    return not os.path.lexists(folder.with_name(folder.name.swapcase()))

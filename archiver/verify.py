@@ -1,0 +1,247 @@
+"""What a server would refuse in an archive, found before it is deployed, without running its code."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from archiver.errors import InvalidArchive, InvalidManifest
+from archiver.limits import DEFAULT_LIMITS, Limits
+from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from archiver.unpack import Archive
+
+# The handlers that TorchServe brings along; an archive names them without holding them.
+_TORCHSERVE_HANDLERS: Final = frozenset(
+    {"image_classifier", "object_detector", "text_classifier", "image_segmenter", "text_handler"}
+)
+_COMPILED_SUFFIXES: Final = (".so", ".pyd", ".pyc")
+# No source file of a handler comes near it.
+_MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`error`: a server refuses the archive or its workers cannot load it. `warning`: it may."""
+
+    level: Literal["error", "warning"]
+    message: str
+
+
+def verify(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> list[Finding]:
+    """Opens the archive, reads every byte of it, and checks its manifest and handler. Raises OSError.
+
+    An archive without findings of level `error` registers, and its handler module parses and has the entry point.
+    """
+    try:
+        with Archive.open(path, limits=limits) as archive:
+            return list(_findings(archive))
+    except InvalidArchive as error:
+        return [Finding("error", str(error))]
+
+
+def _findings(archive: Archive) -> Iterator[Finding]:
+    names = [entry.name for entry in archive.entries]
+    for entry in archive.entries:
+        if entry.is_link:
+            yield Finding(
+                "warning", f"{entry.name} is a symbolic link, which no archive file can hold."
+            )
+    for first, second in archive.case_collisions():
+        text = (
+            f"{first} and {second} differ in case alone, which macOS and Windows do not tell apart."
+        )
+        yield Finding("warning", text)
+    archive.hashed_entries()  # reads everything, so that damage shows
+    try:
+        manifest = archive.manifest
+        if manifest is None:
+            yield _no_manifest(names)
+            return
+        yield from _manifest_findings(manifest)
+        manifest.validate()
+    except InvalidManifest as error:
+        yield Finding("error", f"{error} ({error.detail})" if error.detail else str(error))
+        return
+    yield from _named_files(archive, manifest, names)
+    yield from _handler_findings(archive, manifest.handler or "", names)
+
+
+def _no_manifest(names: Sequence[str]) -> Finding:
+    for name in names:
+        folder, _, rest = name.partition("/")
+        if rest == MANIFEST_NAME:
+            text = f"The manifest lies in the folder {folder}; archive what is in that folder, not the folder."
+            return Finding("error", text)
+    text = (
+        f"There is no {MANIFEST_NAME}, so that each registration must give model_name and handler."
+    )
+    return Finding("warning", text)
+
+
+def _manifest_findings(manifest: Manifest) -> Iterator[Finding]:
+    if manifest.runtime == "python2":
+        yield Finding(
+            "warning", "The runtime is python2, which the server's machine must still have."
+        )
+
+
+def _named_files(archive: Archive, manifest: Manifest, names: Sequence[str]) -> Iterator[Finding]:
+    """The files that the manifest names must be there."""
+    named = {
+        "serializedFile": manifest.serialized_file,
+        "modelFile": manifest.model_file,
+        "requirementsFile": manifest.requirements_file,
+        "configFile": manifest.config_file,
+    }
+    if manifest.is_legacy:
+        named["Signature"] = _legacy_signature(archive)
+        if named["Signature"] is None:
+            yield Finding("error", "The legacy manifest names no Signature file.")
+    for field, name in named.items():
+        if name and name not in names:
+            yield Finding("error", f"The manifest's {field} {name} is not in the archive.")
+
+
+def _legacy_signature(archive: Archive) -> str | None:
+    document = json.loads(archive.read(LEGACY_MANIFEST_NAME, max_bytes=MAX_MANIFEST_BYTES))
+    signature = document["Model"].get("Signature")
+    return signature if isinstance(signature, str) else None
+
+
+def _handler_findings(archive: Archive, handler: str, names: Sequence[str]) -> Iterator[Finding]:
+    module, _, function = handler.partition(":")
+    function = function.strip() or "handle"
+    source_name = _source_of(module, names)
+    if source_name is None:
+        yield _absent_module(module, names)
+        return
+    source = archive.read(source_name, max_bytes=_MAX_SOURCE_BYTES)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes and the like are the author's matter
+            tree = ast.parse(source, filename=source_name)
+    except SyntaxError as error:
+        yield Finding("error", f"{source_name}, line {error.lineno}: {error.msg}.")
+        return
+    except (ValueError, RecursionError, MemoryError) as error:
+        yield Finding("error", f"{source_name} cannot be parsed: {error}.")
+        return
+    if archive.is_legacy:
+        if not any(isinstance(node, ast.ClassDef) and node.bases for node in ast.walk(tree)):
+            yield Finding("error", f"{source_name} has no class derived from SingleNodeService.")
+        return
+    yield from _entry_point_findings(tree, source_name, function)
+
+
+def _source_of(module: str, names: Sequence[str]) -> str | None:
+    """The archive's file that the worker would import for `module`, the handler's part before ":"."""
+    module = module.removesuffix(".py")
+    folder, slash, stem = module.rpartition("/")
+    path = stem.replace(".", "/")
+    for place in (f"{folder}{slash}", ""):
+        for candidate in (f"{place}{path}.py", f"{place}{path}/__init__.py"):
+            if candidate in names:
+                return candidate
+    return None
+
+
+def _absent_module(module: str, names: Sequence[str]) -> Finding:
+    if os.path.isabs(module):
+        return Finding("warning", f"The handler {module} lies outside the archive.")
+    stem = module.removesuffix(".py").rsplit("/", 1)[-1]
+    top = stem.split(".")[0]
+    if any(
+        name.rsplit("/", 1)[-1].split(".")[0] == top and name.endswith(_COMPILED_SUFFIXES)
+        for name in names
+    ):
+        return Finding("warning", f"The handler module {module} is compiled; it cannot be checked.")
+    if stem in _TORCHSERVE_HANDLERS:
+        return Finding(
+            "warning", f"The handler {stem} is TorchServe's own, the server must have it."
+        )
+    if not module.endswith(".py") and "/" not in module and _is_installed(top):
+        return Finding(
+            "warning", f"The handler module {module} is not in the archive but installed here."
+        )
+    wanted = f"{module.removesuffix('.py')}.py"
+    return Finding("error", f"The handler's module {wanted} is not in the archive.")
+
+
+def _is_installed(top_module: str) -> bool:
+    try:
+        return importlib.util.find_spec(top_module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> Iterator[Finding]:
+    """The rule of the worker: an attribute of that name, else exactly one class, which must have `handle`."""
+    statements = list(_module_level(tree.body))
+    for node in statements:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == function:
+            if not _takes_data_and_context(node.args):
+                text = f"{source_name}: {function} must take two arguments, (data, context)."
+                yield Finding("error", text)
+            return
+    bound = {name for node in statements for name in _bound_names(node)}
+    if function in bound:
+        return
+    if "*" in bound:
+        text = f"{source_name} imports with *; whether it has {function} shows only when it runs."
+        yield Finding("warning", text)
+        return
+    classes = [node for node in statements if isinstance(node, ast.ClassDef)]
+    if len(classes) != 1:
+        found = ", ".join(node.name for node in classes) or "none"
+        text = f"{source_name} has no {function}, and instead of exactly one class it has {found}."
+        yield Finding("error", text)
+        return
+    service = classes[0]
+    methods = {name for node in _module_level(service.body) for name in _bound_names(node)}
+    if "handle" in methods:
+        return
+    if service.bases:
+        text = f"{source_name}: {service.name} has no handle of its own; a base class must have it."
+        yield Finding("warning", text)
+    else:
+        yield Finding("error", f"{source_name}: the class {service.name} has no method handle.")
+
+
+def _module_level(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when the body does, those in if, try, with and loops included."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody"):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                yield from _module_level(getattr(node, part, []))
+        for handler in getattr(node, "handlers", []):
+            yield from _module_level(handler.body)
+
+
+def _bound_names(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        for alias in node.names:
+            yield alias.asname or alias.name.split(".")[0]
+    elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            for part in ast.walk(target):
+                if isinstance(part, ast.Name):
+                    yield part.id
+
+
+def _takes_data_and_context(arguments: ast.arguments) -> bool:
+    """Whether a call with two positional arguments fits."""
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    required = positional - len(arguments.defaults)
+    has_unset_keyword = any(default is None for default in arguments.kw_defaults)
+    fits = required <= 2 and (positional >= 2 or arguments.vararg is not None)
+    return fits and not has_unset_keyword
