@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections import deque
 from enum import Enum
@@ -63,6 +64,7 @@ class Worker:
         "failures",
         "gpu_id",
         "head_since",
+        "id",
         "in_flight",
         "index",
         "link",
@@ -80,6 +82,8 @@ class Worker:
     def __init__(self, index: int, name: str, gpu_id: int | None = None) -> None:
         self.index = index
         self.name = name
+        #: As MMS names workers to its clients: a number from 9000 on, and a random part.
+        self.id = f"{9000 + index}-{secrets.token_hex(4)}"
         self.gpu_id = gpu_id
         self.state = WorkerState.STARTING
         #: Why it is in its state, for people.

@@ -2,8 +2,8 @@
 
 from mms.launch.environment import worker_environment
 from mms.launch.interface import (
-    LaunchFailed,
     Launcher,
+    LaunchFailed,
     LinkListener,
     WorkerLink,
     WorkerSpec,

@@ -1,0 +1,136 @@
+"""The event loop's side of dispatch: when decisions are asked for, and that their batches are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from mms.core import ModelVersion, Request, WorkerState
+from mms.core.worker import Worker
+
+logger = logging.getLogger("mms.serving")
+
+#: How often deadlines and response timeouts are looked at, in seconds, while there is anything to look at.
+_TICK_S = 0.05
+
+
+class Dispatcher:
+    """Asks models for their decisions and carries them out.
+
+    Requests that arrive in one turn of the loop are dispatched together at its end, at no added wait. One timer serves
+    the deadlines and response timeouts of all models; it runs only while some model has work.
+    """
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._due: list[ModelVersion] = []
+        self._active: set[ModelVersion] = set()
+        self._ticker: asyncio.TimerHandle | None = None
+        self._wakers: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
+        #: Receives one tuple per finished batch; the recorder replaces it.
+        self.record_batch: Callable[[tuple[Any, ...]], None] = lambda _: None
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {len(self._active)} models with work>"
+
+    def submit(self, model: ModelVersion, request: Request) -> None:
+        """Queue a request. Raises ServiceUnavailable."""
+        if model.is_full:
+            self.dispatch(model)
+        model.enqueue(request)
+        if not model.is_scheduled:
+            self.schedule(model)
+
+    def schedule(self, model: ModelVersion) -> None:
+        """Dispatch at the end of this turn of the loop."""
+        if model.is_scheduled:
+            return
+        model.is_scheduled = True
+        if not self._due:
+            self._loop.call_soon(self._dispatch_due)
+        self._due.append(model)
+
+    def _dispatch_due(self) -> None:
+        due, self._due = self._due, []
+        for model in due:
+            model.is_scheduled = False
+            self.dispatch(model)
+
+    def dispatch(self, model: ModelVersion) -> None:
+        """Send what the model decides to send now."""
+        now = time.monotonic()
+        for worker, batch in model.dispatch(now):
+            worker.link.send(batch, now)
+        if model not in self._active:
+            self._active.add(model)
+            if self._ticker is None:
+                self._ticker = self._loop.call_later(_TICK_S, self._tick)
+        if model.wake_at is not None:
+            self._wake(model, model.wake_at, now)
+
+    def _wake(self, model: ModelVersion, wake_at: float, now: float) -> None:
+        waker = self._wakers.get(model)
+        if waker is not None:
+            if waker[0] <= wake_at:
+                return
+            waker[1].cancel()
+        handle = self._loop.call_later(max(wake_at - now, 0.0), self._woken, model)
+        self._wakers[model] = (wake_at, handle)
+
+    def _woken(self, model: ModelVersion) -> None:
+        del self._wakers[model]
+        self.dispatch(model)
+
+    def _tick(self) -> None:
+        self._ticker = None
+        now = time.monotonic()
+        for model in list(self._active):
+            model.expire(now)
+            for worker in model.timed_out_workers(now):
+                self._end_timed_out(model, worker)
+            self.release_drained(model)
+            if model.is_idle:
+                self._active.discard(model)
+        if self._active:
+            self._ticker = self._loop.call_later(_TICK_S, self._tick)
+
+    def _end_timed_out(self, model: ModelVersion, worker: Worker) -> None:
+        if worker.was_timed_out or worker.link is None:
+            return
+        worker.was_timed_out = True
+        timeout_s = model.config.response_timeout_s
+        logger.error(
+            "Backend worker did not respond in given time: worker %s of model %s, %g seconds",
+            worker.name,
+            model.name,
+            timeout_s,
+        )
+        worker.link.kill(f"no response within {timeout_s:g} seconds")
+
+    def release_drained(self, model: ModelVersion) -> None:
+        """Let the draining workers go that nothing depends on any more."""
+        for worker in model.workers:
+            if (
+                worker.state is WorkerState.DRAINING
+                and worker.link is not None
+                and model.is_releasable(worker)
+            ):
+                worker.link.drain()
+
+    def forget(self, model: ModelVersion) -> None:
+        """The model is gone."""
+        self._active.discard(model)
+        waker = self._wakers.pop(model, None)
+        if waker is not None:
+            waker[1].cancel()
+
+    def close(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+        for _, handle in self._wakers.values():
+            handle.cancel()
+        self._wakers.clear()

@@ -1,0 +1,468 @@
+"""The operations on models: register, scale, predict, describe, unregister."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from archiver import Manifest, is_runtime
+from mms.core import ModelConfig, ModelVersion, Pool, Registry, Request, Worker, WorkerState
+from mms.errors import (
+    BadRequest,
+    Conflict,
+    InvalidModel,
+    ModelNotFound,
+    RequestTimeout,
+    ServerError,
+    ServiceUnavailable,
+    WorkerStartFailed,
+)
+from mms.launch import Launcher, WorkerSpec, worker_environment
+from mms.repository import FetchedArchive, Repository
+from mms.serving.dispatcher import Dispatcher
+from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
+from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
+from mms.serving.served import ServedModel
+from mms.settings import Settings
+from mms.wire import Load
+
+logger = logging.getLogger("mms.serving")
+
+#: Room in a frame besides the bodies: heads, lengths, headers.
+_FRAME_SLACK_BYTES = 1 << 20
+#: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
+_END_S = 5.0
+
+
+class ModelHost:
+    """Owner of the registered models. All methods are called on the event loop.
+
+    Errors are those of `mms.errors`; each knows what a client is told.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        repository: Repository,
+        launcher: Launcher,
+        events: WorkerEvents,
+        *,
+        gpu_count: int = 0,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.dispatcher = Dispatcher()
+        self.registry: Registry[ServedModel] = Registry()
+        self._repository = repository
+        self._launcher = launcher
+        self._events = events
+        self._gpu_count = gpu_count
+        self._environ = os.environ if environ is None else environ
+        hidden = settings.blacklist_env_vars
+        self._hidden = re.compile(hidden) if hidden else None
+        self._startup_names: set[str] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._is_draining = False
+        self._has_loaded = False
+
+    def __repr__(self) -> str:
+        return f"<ModelHost of {len(self.registry)} models>"
+
+    # Predictions
+
+    def submit(self, request: Request) -> None:
+        """Take a request; exactly one reply follows. Raises ModelNotFound or ServiceUnavailable at once."""
+        served = self.registry.get(request.name, request.version)
+        if self._is_draining:
+            raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
+        self.dispatcher.submit(served.model, request)
+
+    def cancel(self, request: Request) -> None:
+        """The client is gone: drop its request from the queue, or tell the worker that has it."""
+        if request.is_done:
+            return
+        try:
+            served = self.registry.get(request.name, request.version)
+        except ModelNotFound:
+            request.is_done = True
+            return
+        worker = served.model.cancel(request)
+        if worker is not None and worker.link is not None:
+            worker.link.cancel([request.id.decode("ascii")])
+
+    def check_model(self, name: str, version: str | None = None) -> None:
+        """Raises ModelNotFound or ModelVersionNotFound."""
+        self.registry.get(name, version)
+
+    def has_model(self, name: str, version: str | None = None) -> bool:
+        try:
+            self.registry.get(name, version)
+        except ModelNotFound:
+            return False
+        return True
+
+    def default_model_name(self) -> str | None:
+        """The model for calls that name none: the only one left of those loaded at start."""
+        if len(self._startup_names) == 1:
+            return next(iter(self._startup_names))
+        return None
+
+    # Registration
+
+    async def load_startup_models(self) -> None:
+        """Register what `load_models` names. One that fails is a warning; workers start in the background.
+
+        Raises Conflict for a name that comes twice.
+        """
+        entries = list(self.settings.startup_models)
+        if any(name is None and url.upper() == "ALL" for name, url in entries):
+            try:
+                entries = [
+                    (None, url) for url in await asyncio.to_thread(self._repository.list_store)
+                ]
+            except ServerError as error:
+                logger.warning("%s", error.message)
+                entries = []
+        count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
+        for name, url in entries:
+            options = RegisterOptions(
+                url, model_name=name, initial_workers=count, synchronous=False
+            )
+            try:
+                served = await self._add(options, _name_from_url(url))
+            except Conflict:
+                raise
+            except ServerError as error:
+                logger.warning("Failed to load model: %s: %s", url, error.message)
+                continue
+            served.is_loaded_at_startup = True
+            self._startup_names.add(served.name)
+            self._scale(served, count, count)
+
+    async def register(self, options: RegisterOptions) -> Outcome:
+        """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it."""
+        if self._is_draining:
+            raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
+        if options.runtime is not None and not is_runtime(options.runtime):
+            raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
+        served = await self._add(options, None)
+        count = options.initial_workers
+        if count is None:
+            count = self.settings.default_workers_per_model
+        if count <= 0:
+            return Outcome(200, None, f'Model "{served.name}" registered')
+        self._scale(served, count, count)
+        if not options.synchronous:
+            return PROCESSING
+        try:
+            return await self._scaled(served)
+        except WorkerStartFailed:
+            await self._discard(served)
+            raise
+
+    async def _add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
+        if options.model_name and self._is_taken_for_sure(options.model_name):
+            raise Conflict(f"Model {options.model_name} is already registered.")
+        archive = await self._repository.fetch(options.url)
+        try:
+            served = self._make(options, archive, default_name)
+            self.registry.add(served)
+        except ServerError:
+            await self._repository.release(archive)
+            raise
+        logger.info("Model %s loaded.", served.name)
+        return served
+
+    def _is_taken_for_sure(self, name: str) -> bool:
+        """Whether the name is taken by a model without a version, beside which no other can stand."""
+        return self.registry.has(name, None)
+
+    def _make(
+        self, options: RegisterOptions, archive: FetchedArchive, default_name: str | None
+    ) -> ServedModel:
+        settings = self.settings
+        found = archive.manifest if archive.manifest is not None else Manifest({})
+        manifest = found.with_overrides(
+            model_name=options.model_name or found.model_name or default_name,
+            handler=options.handler,
+            runtime=options.runtime,
+            default_handler=settings.default_service_handler,
+        )
+        try:
+            manifest.validate()
+        except ValueError as error:
+            raise InvalidModel(str(error)) from None
+        name, handler = manifest.model_name or "", manifest.handler or ""
+        version = found.model_version
+        timeout_s = options.response_timeout_s
+        if timeout_s is None or timeout_s < 0:
+            timeout_s = settings.response_timeout_s
+        config = ModelConfig(
+            batch_size=max(options.batch_size, 1),
+            max_batch_delay_s=max(options.max_batch_delay_ms, 0) / 1000,
+            batch_policy=options.batch_policy or settings.batch_policy,
+            response_timeout_s=timeout_s,
+            queue_capacity=settings.job_queue_size,
+        )
+        model = ModelVersion(name, version, config)
+        preload = options.preload_model
+        return ServedModel(
+            model=model,
+            pool=Pool(model, self._gpu_count),
+            url=options.url,
+            archive=archive,
+            manifest=manifest,
+            handler=handler,
+            runtime=manifest.runtime or "python",
+            is_preloaded=settings.preload_model if preload is None else preload,
+            initialize_errors=options.initialize_errors or settings.initialize_errors,
+        )
+
+    # Workers
+
+    async def scale(
+        self,
+        name: str,
+        version: str | None,
+        min_workers: int,
+        max_workers: int,
+        synchronous: bool,
+    ) -> Outcome:
+        """Set how many workers a model has. Raises WorkerStartFailed where the call waits and one cannot load."""
+        if max_workers < min_workers:
+            raise BadRequest("max_worker cannot be less than min_worker.")
+        served = self.registry.get(name, version)
+        self._scale(served, min_workers, max_workers)
+        if not synchronous:
+            return PROCESSING
+        return await self._scaled(served)
+
+    def _scale(self, served: ServedModel, min_workers: int, max_workers: int) -> None:
+        gpus = [
+            worker.gpu_id
+            for other in self.registry.all()
+            if other is not served
+            for worker in other.model.workers
+            if worker.gpu_id is not None
+        ]
+        starts, stops = served.pool.scale(min_workers, max_workers, gpus)
+        for worker in starts:
+            served.runners[worker] = WorkerRunner(
+                served.model,
+                worker,
+                self._spec(served, worker),
+                self._launcher,
+                self.dispatcher,
+                self._events,
+                start_timeout_s=self.settings.worker_start_timeout_s,
+                on_outcome=lambda outcome: self._on_load(served, outcome),
+                on_end=lambda runner: self._on_worker_end(served, runner),
+            )
+        for worker in stops:
+            self._keep(served.runners[worker].stop(self.settings.unregister_model_timeout + _END_S))
+
+    async def _scaled(self, served: ServedModel) -> Outcome:
+        """Wait until each worker that is on its way has loaded or failed once."""
+        runners = [served.runners[worker] for worker in served.pool.active]
+        outcomes = [await runner.wait_attempt() for runner in runners]
+        failed = [outcome for outcome in outcomes if not outcome.is_success]
+        if failed:
+            code = 507 if any(outcome.code == 507 for outcome in failed) else 500
+            raise WorkerStartFailed("Failed to start workers", code)
+        ready = sum(1 for w in served.pool.active if w.state is WorkerState.READY)
+        return SCALED if ready >= served.pool.min_workers else SCALING
+
+    def _spec(self, served: ServedModel, worker: Worker) -> WorkerSpec:
+        settings = self.settings
+        config = served.model.config
+        folder = str(served.archive.folder)
+        load = Load(
+            model_name=served.name,
+            model_version=served.version,
+            model_dir=folder,
+            handler=served.handler,
+            batch_size=config.batch_size,
+            gpu_id=worker.gpu_id,
+            decode_input_request=settings.decode_input_request,
+            initialize_errors=served.initialize_errors,
+            json_content_type=settings.default_response_content_type == "json",
+            max_response_bytes=settings.max_response_size,
+            worker_name=worker.name,
+        )
+        return WorkerSpec(
+            name=worker.name,
+            key=served.key,
+            runtime=served.runtime,
+            load=load,
+            environment=worker_environment(
+                self._environ,
+                handler=served.handler,
+                model_dir=folder,
+                decode_input_request=settings.decode_input_request,
+                hidden=self._hidden,
+            ),
+            preload=served.is_preloaded,
+            load_timeout_s=config.response_timeout_s,
+            max_frame_bytes=settings.max_response_size * config.batch_size + _FRAME_SLACK_BYTES,
+        )
+
+    def _on_load(self, served: ServedModel, outcome: LoadOutcome) -> None:
+        if outcome.is_success:
+            self._has_loaded = True
+        # An `initialize` that failed and was ignored has a traceback to show, too.
+        served.load_failure = outcome if outcome.traceback or not outcome.is_success else None
+
+    def _on_worker_end(self, served: ServedModel, runner: WorkerRunner) -> None:
+        served.runners.pop(runner.worker, None)
+        served.pool.remove(runner.worker)
+        if not served.model.has_active_worker and not served.model.workers:
+            served.model.fail_queue()
+
+    # Removal
+
+    async def unregister(self, name: str, version: str | None = None) -> Outcome:
+        """Remove a model: what it has accepted is answered first, within `unregister_model_timeout`.
+
+        Raises RequestTimeout where that was not enough; the model is back then, without workers.
+        """
+        served = self.registry.get(name, version)
+        self.registry.check_removable(served)
+        self.registry.remove(served)
+        was_at_startup = name in self._startup_names
+        self._startup_names.discard(name)
+        timeout_s = self.settings.unregister_model_timeout
+        is_clean = await self._end_workers(served, timeout_s)
+        if not is_clean:
+            served.model.is_closed = False
+            try:
+                self.registry.add(served)
+            except Conflict:
+                await self._repository.release(served.archive)
+            else:
+                if was_at_startup:
+                    self._startup_names.add(name)
+            raise RequestTimeout(f"Timed out while cleaning resources: {name}")
+        await self._forget(served)
+        logger.info("Model %s unregistered.", name)
+        return Outcome(200, None, f'Model "{name}" unregistered')
+
+    async def _discard(self, served: ServedModel) -> None:
+        """Undo a registration whose workers could not load."""
+        if self.registry.has(served.name, served.version):
+            self.registry.remove(served)
+        await self._end_workers(served, 0)
+        await self._forget(served)
+
+    async def _end_workers(self, served: ServedModel, timeout_s: float) -> bool:
+        """Stop all workers, after what was accepted. Returns whether the time was enough."""
+        model = served.model
+        model.is_closed = True
+        served.pool.scale(0, 0)
+        runners = list(served.runners.values())
+        if not runners:
+            model.fail_queue()
+            return True
+        self.dispatcher.dispatch(model)
+        stops = [
+            asyncio.get_running_loop().create_task(runner.stop(timeout_s)) for runner in runners
+        ]
+        results = await asyncio.gather(*stops)
+        model.fail_queue()
+        return all(results)
+
+    async def _forget(self, served: ServedModel) -> None:
+        self.dispatcher.forget(served.model)
+        await self._launcher.forget(served.key)
+        await self._repository.release(served.archive)
+
+    # Versions
+
+    def set_default(self, name: str, version: str) -> Outcome:
+        self.registry.set_default(name, version)
+        return Outcome(
+            200, None, f'Default version successfully updated for model "{name}" to "{version}"'
+        )
+
+    # What there is
+
+    def describe(self, name: str, version: str | None = None) -> dict[str, Any]:
+        served = self.registry.get(name, version)
+        return served.describe(self.registry.is_default(served))
+
+    def describe_all(self, name: str) -> list[dict[str, Any]]:
+        return [
+            served.describe(self.registry.is_default(served))
+            for served in self.registry.versions(name)
+        ]
+
+    def list_models(self) -> list[tuple[str, str]]:
+        """(name, url) of the default versions, by name."""
+        return [(served.name, served.url) for served in self.registry.defaults()]
+
+    def model_infos(self) -> list[tuple[str, str, str, list[tuple[bool, int]]]]:
+        """(name, url, handler, [(worker is running, RSS in bytes)]) of the default versions."""
+        return [
+            (
+                served.name,
+                served.url,
+                served.handler,
+                [(w.state is WorkerState.READY, w.memory_bytes) for w in served.model.workers],
+            )
+            for served in self.registry.defaults()
+        ]
+
+    def ping(self) -> str:
+        """Healthy, Partial Healthy or Unhealthy. With `strict_ping` a worker counts only once it has loaded."""
+        required = running = 0
+        is_strict = self.settings.strict_ping
+        for served in self.registry.all():
+            required += served.pool.min_workers
+            for worker in served.model.workers:
+                if worker.state is WorkerState.READY or (not is_strict and worker.is_running):
+                    running += 1
+        if running >= required:
+            return "Healthy"
+        return "Partial Healthy" if running else "Unhealthy"
+
+    def is_anything_loaded(self) -> bool:
+        """Whether some worker of some model has ever loaded."""
+        return self._has_loaded
+
+    # The end
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more requests; answer what was accepted, end the workers. Returns whether the time was enough."""
+        self._is_draining = True
+        served_models = self.registry.all()
+        results = await asyncio.gather(
+            *(self._end_workers(served, timeout_s) for served in served_models)
+        )
+        return all(results)
+
+    async def close(self) -> None:
+        """Give everything back. Call after `drain`."""
+        for served in self.registry.all():
+            self.registry.remove(served)
+            await self._forget(served)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_END_S)
+        self.dispatcher.close()
+
+    def _keep(self, work: Awaitable[Any]) -> None:
+        """Run work in the background, owned by the host."""
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _name_from_url(url: str) -> str:
+    """The name of a model whose manifest has none, as MMS derives it at start-up."""
+    name = PurePosixPath(url.rstrip("/")).name
+    if ".model" in name or ".mar" in name:
+        name = name.rpartition(".")[0]
+    return re.sub(r"\W", "_", name, flags=re.ASCII)

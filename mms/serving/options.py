@@ -1,0 +1,39 @@
+"""What a registration asks for, and what an operation on a model came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class RegisterOptions:
+    """A registration. None stands for the server's default."""
+
+    url: str
+    model_name: str | None = None
+    handler: str | None = None
+    runtime: str | None = None
+    batch_size: int = 1
+    max_batch_delay_ms: int = 100
+    initial_workers: int | None = None
+    synchronous: bool = True
+    response_timeout_s: float | None = None
+    preload_model: bool | None = None
+    #: adaptive or fixed
+    batch_policy: str | None = None
+    #: fail or ignore
+    initialize_errors: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an operation ended: an HTTP status, a reason phrase where it is not the usual one, the text of `status`."""
+
+    status: int
+    phrase: str | None
+    text: str
+
+
+SCALED = Outcome(200, None, "Workers scaled")
+SCALING = Outcome(210, "Partial Success", "Workers scaling in progress...")
+PROCESSING = Outcome(202, None, "Processing worker updates...")

@@ -1,0 +1,261 @@
+"""The life of one worker: started, loaded, served, lost, started again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from mms.core import ModelVersion, Worker, WorkerState, batch_record
+from mms.errors import WorkerFailure
+from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
+from mms.serving.dispatcher import Dispatcher
+from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, decode_result
+
+logger = logging.getLogger("mms.serving")
+
+#: How long a killed process may take to be gone, in seconds.
+_KILL_S = 5.0
+
+
+class WorkerEvents(Protocol):
+    """Where what workers say and do is written down."""
+
+    def worker_output(self, model: str, worker: str, stream: str, text: str) -> None: ...
+
+    def worker_metrics(self, lines: list[str]) -> None: ...
+
+    def worker_loaded(self, model: str, worker: str, load_s: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOutcome:
+    """How an attempt to have a model loaded ended. `code` as in `Loaded`."""
+
+    code: int
+    error: str = ""
+    traceback: str = ""
+
+    @property
+    def is_success(self) -> bool:
+        return self.code == 200
+
+
+class WorkerRunner:
+    """Owns one worker from its first start to its end for good, and listens to its link.
+
+    `attempt` is done when the current attempt to load has ended, either way, or the worker was stopped before.
+    """
+
+    def __init__(
+        self,
+        model: ModelVersion,
+        worker: Worker,
+        spec: WorkerSpec,
+        launcher: Launcher,
+        dispatcher: Dispatcher,
+        events: WorkerEvents,
+        *,
+        start_timeout_s: float,
+        on_outcome: Callable[[LoadOutcome], None],
+        on_end: Callable[[WorkerRunner], None],
+    ) -> None:
+        self.worker = worker
+        self._attempt: asyncio.Future[LoadOutcome] = asyncio.get_running_loop().create_future()
+        self._model = model
+        self._spec = spec
+        self._launcher = launcher
+        self._dispatcher = dispatcher
+        self._events = events
+        self._start_timeout_s = start_timeout_s
+        self._on_outcome = on_outcome
+        self._on_end = on_end
+        self._is_stopping = False
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=worker.name)
+
+    def __repr__(self) -> str:
+        return f"<WorkerRunner {self.worker!r}>"
+
+    # Its life
+
+    async def wait_attempt(self) -> LoadOutcome:
+        """How the current attempt to load ends."""
+        return await asyncio.shield(self._attempt)
+
+    async def stop(self, timeout_s: float) -> bool:
+        """Have the worker finish what depends on it and end; kill it when `timeout_s` is over.
+
+        Returns, when it is gone, whether it ended in time.
+        """
+        self._is_stopping = True
+        worker = self.worker
+        worker.state = WorkerState.DRAINING
+        if not self._is_serving:
+            self._task.cancel()
+        else:
+            self._dispatcher.dispatch(self._model)
+            self._dispatcher.release_drained(self._model)
+        done, _ = await asyncio.wait((self._task,), timeout=timeout_s)
+        if done:
+            return True
+        self._task.cancel()
+        await asyncio.wait((self._task,), timeout=_KILL_S)
+        return False
+
+    async def _run(self) -> None:
+        worker = self.worker
+        try:
+            while not self._is_stopping:
+                outcome = await self._serve_once()
+                if self._is_stopping:
+                    break
+                delay_s = worker.next_backoff_s()
+                worker.state = WorkerState.BACKOFF
+                worker.reason = f"{outcome}; next start in {delay_s} seconds"
+                logger.info("Retry worker: %s in %d seconds.", worker.name, delay_s)
+                await asyncio.sleep(delay_s)
+                worker.restarts += 1
+        except asyncio.CancelledError:
+            if not self._is_stopping:
+                raise
+        finally:
+            if not self._attempt.done():
+                self._attempt.set_result(LoadOutcome(500, "worker was stopped"))
+            self._on_end(self)
+
+    async def _serve_once(self) -> str:
+        """One process from start to end. Returns why it ended."""
+        worker = self.worker
+        worker.reset()
+        worker.state = WorkerState.STARTING
+        worker.reason = ""
+        worker.started_at = time.time()
+        started = time.monotonic()
+        if self._attempt.done():
+            self._attempt = asyncio.get_running_loop().create_future()
+        link: WorkerLink | None = None
+        try:
+            link = await self._launcher.launch(self._spec, self, self._start_timeout_s)
+            worker.link = link
+            worker.pid = link.pid
+            worker.state = WorkerState.LOADING
+            loaded = await link.load(self._model.config.response_timeout_s)
+        except LaunchFailed as error:
+            if link is not None:
+                link.kill(str(error))
+                worker.link = None
+            logger.error("Worker %s of model %s: %s", worker.name, self._model.name, error)
+            self._note(LoadOutcome(500, str(error)))
+            return str(error)
+        except asyncio.CancelledError:
+            if link is not None:
+                link.kill("stopped")
+                worker.link = None
+            raise
+        self._log_load(loaded)
+        if loaded.code != 200:
+            link.kill("model did not load")
+            worker.link = None
+            self._note(LoadOutcome(loaded.code, loaded.error or loaded.message, loaded.traceback))
+            return loaded.error or loaded.message
+        worker.state = WorkerState.READY
+        worker.failures = 0
+        self._events.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
+        self._note(LoadOutcome(200, loaded.error, loaded.traceback))
+        self._dispatcher.schedule(self._model)
+        try:
+            reason = await asyncio.shield(link.closed)
+        except asyncio.CancelledError:
+            link.kill("stopped")
+            self._lost("stopped")
+            raise
+        self._lost(reason)
+        return reason
+
+    @property
+    def _is_serving(self) -> bool:
+        link = self.worker.link
+        return link is not None and not link.closed.done() and self._attempt.done()
+
+    def _note(self, outcome: LoadOutcome) -> None:
+        self._on_outcome(outcome)
+        if not self._attempt.done():
+            self._attempt.set_result(outcome)
+
+    def _log_load(self, loaded: Loaded) -> None:
+        name = self._model.name
+        for line in loaded.traceback.splitlines():
+            self._events.worker_output(name, self.worker.name, "stderr", line)
+        if loaded.code != 200:
+            logger.error(
+                "Worker %s could not load model %s: %s",
+                self.worker.name,
+                name,
+                loaded.error or loaded.message,
+            )
+
+    def _lost(self, reason: str) -> None:
+        worker = self.worker
+        worker.link = None
+        worker.pid = 0
+        if not self._is_stopping:
+            worker.state = WorkerState.BACKOFF
+            logger.warning(
+                "Worker disconnected. %s of model %s: %s", worker.name, self._model.name, reason
+            )
+        elif worker.in_flight:
+            # It was given its time; what it did not finish is no crash.
+            worker.was_timed_out = True
+        self._model.lose_worker(worker)
+        self._dispatcher.schedule(self._model)
+
+    # What its link says
+
+    def on_result(
+        self, sequence: int, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
+    ) -> None:
+        flags, entry_point_ns, items = decode_result(payload, attachments)
+        worker = self.worker
+        if not worker.in_flight or worker.in_flight[0].sequence != sequence:
+            raise ProtocolError(f"result of batch {sequence}, which is not the running one")
+        requests = worker.in_flight[0].requests
+        try:
+            for index, item_flags, status, phrase, headers, body in items:
+                request = requests[index]
+                if request.is_done:
+                    continue
+                if item_flags & FAILED:
+                    request.fail(
+                        WorkerFailure(
+                            str(body, "utf-8", "replace"), status, phrase.decode("latin-1") or None
+                        )
+                    )
+                else:
+                    request.is_done = True
+                    request.reply.answer(request, status, phrase, headers, body)
+        except IndexError:
+            raise ProtocolError(f"result for item {index} of {len(requests)}") from None
+        if flags & LAST:
+            now = time.monotonic()
+            is_success = bool(flags & SUCCEEDED)
+            entry_point_s = entry_point_ns * 1e-9
+            batch = self._model.finish_head(worker, entry_point_s, is_success, now)
+            self._dispatcher.record_batch(
+                batch_record(self._model, worker, batch, entry_point_s, is_success, time.time())
+            )
+
+    def on_read(self) -> None:
+        model = self._model
+        if model.queue:
+            self._dispatcher.dispatch(model)
+        if self.worker.state is WorkerState.DRAINING:
+            self._dispatcher.release_drained(model)
+
+    def on_metrics(self, lines: list[str]) -> None:
+        self._events.worker_metrics(lines)
+
+    def on_output(self, stream: str, text: str) -> None:
+        self._events.worker_output(self._model.name, self.worker.name, stream, text)

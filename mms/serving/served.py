@@ -1,0 +1,108 @@
+"""A registered model version with all that belongs to it, and how it is described."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from archiver import Manifest
+from mms.core import ModelVersion, Pool, Worker, WorkerState
+from mms.repository import FetchedArchive
+from mms.serving.runner import LoadOutcome, WorkerRunner
+
+#: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
+_STATUS = {
+    WorkerState.STARTING: "LOADING",
+    WorkerState.LOADING: "LOADING",
+    WorkerState.READY: "READY",
+    WorkerState.BUSY: "READY",
+    WorkerState.BACKOFF: "LOADING",
+    WorkerState.DRAINING: "UNLOADING",
+    WorkerState.FAILED: "UNLOADING",
+    WorkerState.STOPPED: "UNLOADING",
+}
+
+
+@dataclass(slots=True, eq=False)
+class ServedModel:
+    """One registered version: its archive, what the registration asked for, its queue and its workers."""
+
+    model: ModelVersion
+    pool: Pool
+    url: str
+    archive: FetchedArchive
+    manifest: Manifest
+    handler: str
+    runtime: str
+    is_preloaded: bool
+    initialize_errors: str
+    is_loaded_at_startup: bool = False
+    runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
+    #: The last failed attempt to load, until one succeeds.
+    load_failure: LoadOutcome | None = None
+
+    @property
+    def name(self) -> str:
+        return self.model.name
+
+    @property
+    def version(self) -> str | None:
+        return self.model.version
+
+    @property
+    def key(self) -> str:
+        """Unique among the registered versions."""
+        return f"{self.name}\0{self.version or ''}"
+
+    def describe(self, is_default: bool) -> dict[str, Any]:
+        """JSON-able; MMS's members first and in its order, ours behind them."""
+        model = self.model
+        config = model.config
+        description: dict[str, Any] = {"modelName": self.name}
+        if self.version is not None:
+            description["modelVersion"] = self.version
+        description["modelUrl"] = self.url
+        if self.manifest.engine_name is not None:
+            description["engine"] = self.manifest.engine_name
+        description |= {
+            "runtime": self.runtime,
+            "minWorkers": self.pool.min_workers,
+            "maxWorkers": self.pool.max_workers,
+            "batchSize": config.batch_size,
+            "maxBatchDelay": round(config.max_batch_delay_s * 1000),
+            "loadedAtStartup": self.is_loaded_at_startup,
+            "workers": [self._describe_worker(worker) for worker in model.workers],
+            "batchPolicy": config.batch_policy,
+            "responseTimeout": config.response_timeout_s,
+            "handler": self.handler,
+            "defaultVersion": is_default,
+            "jobQueueStatus": {
+                "remainingCapacity": max(config.queue_capacity - model.waiting, 0),
+                "pendingRequests": model.waiting,
+            },
+        }
+        if self.load_failure is not None:
+            description["loadError"] = self.load_failure.error
+            description["loadTraceback"] = self.load_failure.traceback
+        return description
+
+    def _describe_worker(self, worker: Worker) -> dict[str, Any]:
+        state = worker.shown_state
+        started = datetime.fromtimestamp(worker.started_at, timezone.utc)
+        described: dict[str, Any] = {
+            "id": worker.id,
+            "startTime": started.strftime("%Y-%m-%dT%H:%M:%S.")
+            + f"{started.microsecond // 1000:03d}Z",
+            "status": _STATUS[state],
+            "gpu": worker.gpu_id is not None,
+            "memoryUsage": worker.memory_bytes,
+            "state": state.value,
+            "pid": worker.pid,
+            "restarts": worker.restarts,
+        }
+        if worker.gpu_id is not None:
+            described["gpuId"] = worker.gpu_id
+        if worker.reason:
+            described["reason"] = worker.reason
+        return described
