@@ -23,6 +23,7 @@ from archiver.pack import (
     check_output,
     checked_manifest,
     output_path,
+    refuse_conversion,
 )
 from archiver.progress import Progress
 from archiver.verify import verify
@@ -197,7 +198,7 @@ def _pack(words: list[str]) -> int:
     target = output_path(options.export_path, options.model_name, options.archive_format)
     check_output(target, force=options.force, warn=_warn)
     if options.convert:
-        _refuse_conversion(options.model_path)
+        refuse_conversion(options.model_path)
     try:
         with _progress_bar() as progress:
             write_archive(
@@ -217,20 +218,6 @@ def _pack(words: list[str]) -> int:
             f"Check the file permissions and retry. ({error})"
         ) from error
     return 0
-
-
-def _refuse_conversion(model_path: str) -> None:
-    found = sorted(name for name in os.listdir(model_path) if name.endswith(".onnx"))
-    if len(found) > 1:
-        raise PackError(
-            f"model-archiver expects only one .onnx file in the folder. Found {len(found)} .onnx files {found} "
-            "in model-path."
-        )
-    if found:
-        raise PackError(
-            f"{found[0]} is not converted, as there is no MXNet any more: leave --convert out, and load the file in "
-            "the handler with ONNX Runtime (onnxruntime.InferenceSession)."
-        )
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
@@ -92,13 +92,17 @@ def pack(
     return Path(target)
 
 
-def check_inputs(model_path: str, model_name: str, export_path: str) -> None:
-    """Raises PackError, with MMS's messages, for a name or a path that cannot be used."""
+def check_name(model_name: str) -> None:
     if not re.fullmatch(_NAME_PATTERN, model_name):
         raise PackError(
             "Model name contains special characters.\n"
             f"The allowed regular expression filter for model name is: {_NAME_PATTERN}"
         )
+
+
+def check_inputs(model_path: str, model_name: str, export_path: str) -> None:
+    """Raises PackError, with MMS's messages, for a name or a path that cannot be used."""
+    check_name(model_name)
     if not os.path.isdir(export_path):
         raise PackError(
             f"Given export-path {export_path} is not a directory. Point to a valid export-path directory."
@@ -148,3 +152,24 @@ def check_output(target: str, *, force: bool, warn: Warn | None = None) -> None:
         )
     if warn is not None:
         warn(f"Overwriting {target} ...")
+
+
+def refuse_conversion(model_path: str) -> None:
+    """Raises PackError where MMS would have converted an ONNX model to MXNet; passes where there is none."""
+    onnx_file = find_unique(os.listdir(model_path), ".onnx")
+    if onnx_file is not None:
+        raise PackError(
+            f"{onnx_file} is not converted, as there is no MXNet any more: leave --convert out, and load the file in "
+            "the handler with ONNX Runtime (onnxruntime.InferenceSession)."
+        )
+
+
+def find_unique(names: Iterable[str], suffix: str) -> str | None:
+    """The one name with that suffix, None where there is none. Raises PackError where there are several."""
+    found = sorted(name for name in names if name.endswith(suffix))
+    if len(found) > 1:
+        raise PackError(
+            f"model-archiver expects only one {suffix} file in the folder. Found {len(found)} {suffix} files {found} "
+            "in model-path."
+        )
+    return found[0] if found else None

@@ -1,0 +1,1 @@
+"""The parts of a manifest as MMS's archiver models them."""
