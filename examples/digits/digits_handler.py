@@ -17,10 +17,6 @@ PIXEL_COUNT = 64
 INK_MAX = 16.0
 
 
-class BadImage(ValueError):
-    """The client's mistake; its text goes back to the client."""
-
-
 class DigitsHandler:
     def initialize(self, context: Any) -> None:
         """Read the classifier; called once, when the worker loads the model."""
@@ -36,7 +32,7 @@ class DigitsHandler:
             try:
                 images.append(read_image(item.get("body")))
                 indices.append(index)
-            except BadImage as error:
+            except ValueError as error:
                 context.set_response_status(400, "Bad Request", idx=index)
                 answers[index] = {"code": 400, "type": "BadImage", "message": str(error)}
             context.set_response_content_type(index, "application/json")
@@ -51,21 +47,22 @@ def read_image(body: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     """The 64 pixels of one request's body as floats.
 
     The body is parsed JSON when the client says `Content-Type: application/json`, and bytes otherwise.
+    A ValueError is the client's mistake; its text goes back to the client.
     """
     if isinstance(body, (bytes, bytearray, str)):
         try:
             body = json.loads(body)
         except ValueError as error:
-            raise BadImage(f"the body is no JSON: {error}") from None
+            raise ValueError(f"the body is no JSON: {error}") from None
     image = body.get("image") if isinstance(body, dict) else None
     if image is None:
-        raise BadImage('the body has to be a JSON object with the member "image"')
+        raise ValueError('the body has to be a JSON object with the member "image"')
     try:
         pixels = np.asarray(image, dtype=np.float64)
     except (TypeError, ValueError):
-        raise BadImage('"image" has to be 8 rows of 8 numbers') from None
+        raise ValueError('"image" has to be 8 rows of 8 numbers') from None
     if pixels.size != PIXEL_COUNT:
-        raise BadImage(f'"image" has {pixels.size} numbers, expected 8 rows of 8')
+        raise ValueError(f'"image" has {pixels.size} numbers, expected 8 rows of 8')
     if not (np.isfinite(pixels).all() and pixels.min() >= 0 and pixels.max() <= INK_MAX):
-        raise BadImage('the numbers of "image" have to be between 0 and 16')
+        raise ValueError('the numbers of "image" have to be between 0 and 16')
     return pixels.reshape(PIXEL_COUNT)

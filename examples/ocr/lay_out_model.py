@@ -29,7 +29,13 @@ NETWORKS = {
         "48fc40f24f6d2a207a2b1091d3437eb3cc3eb6b676dc3ef9c37384005483683b",
     ),
 }
-HANDLER_FILES = ("ocr_handler.py", "text_detection.py", "text_recognition.py", "requirements.txt")
+HANDLER_FILES = (
+    "ocr_handler.py",
+    "image_input.py",
+    "text_detection.py",
+    "text_recognition.py",
+    "requirements.txt",
+)
 
 
 def lay_out(model_dir: Path) -> None:

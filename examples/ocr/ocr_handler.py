@@ -1,41 +1,28 @@
 """Reads the text in images: a request brings an image, its answer is the text, line by line.
 
-The body is an image file (PNG, JPEG, TIFF, ...), or a multipart form with one image. The answer is JSON:
+The body is an image file (PNG, JPEG, TIFF, ...), or the part `image` of a multipart form. The answer is JSON:
 `{"text": "...", "lines": [{"text": "...", "confidence": 0.98, "box": [left, top, right, bottom]}, ...]}`.
 """
 
 from __future__ import annotations
 
-import io
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps, UnidentifiedImageError
+from image_input import BadImage, Pixels, read_image
 from text_detection import Box, TextDetection
 from text_recognition import ReadText, TextRecognition
 
-LARGEST_IMAGE_PIXELS = 40_000_000
 LEAST_CONFIDENCE = 0.5
-
-Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-
-
-# What Pillow raises for broken files; some of them come as SyntaxError or ValueError.
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
-
-
-class BadImage(ValueError):
-    """The client's mistake; its text goes back to the client."""
 
 
 class OcrHandler:
     def initialize(self, context: Any) -> None:
         model_dir = Path(context.system_properties["model_dir"])
         options = onnxruntime.SessionOptions()
-        # There are as many workers as cores: more threads would only get in each other's way.
+        # A server starts a worker for each core: more threads would get in each other's way.
         options.intra_op_num_threads = 1
         self._detection = TextDetection(model_dir / "detection.onnx", options)
         self._recognition = TextRecognition(model_dir / "recognition.onnx", options)
@@ -69,30 +56,6 @@ class OcrHandler:
         context.metrics.add_time("DetectionTime", round((detected_at - started_at) * 1000, 2))
         context.metrics.add_time("RecognitionTime", round((recognised_at - detected_at) * 1000, 2))
         return answers
-
-
-def read_image(item: dict[str, Any]) -> Pixels:
-    """The pixels (height, width, RGB) of the image in a request, turned as its EXIF data says."""
-    files = [value for value in item.values() if isinstance(value, (bytes, bytearray)) and value]
-    if len(files) != 1:
-        raise BadImage(
-            f"the request has {len(files)} files, expected one image as its body or as a part of a form"
-        )
-    try:
-        opened = Image.open(io.BytesIO(files[0]))
-    except UnidentifiedImageError:
-        raise BadImage("the file is no image, or of a kind that cannot be read") from None
-    except _UNREADABLE as error:
-        raise BadImage(f"the image cannot be read: {error}") from None
-    if opened.width * opened.height > LARGEST_IMAGE_PIXELS:
-        raise BadImage(
-            f"the image has {opened.width} x {opened.height} pixels, "
-            f"{LARGEST_IMAGE_PIXELS} are the limit"
-        )
-    try:
-        return np.asarray(ImageOps.exif_transpose(opened).convert("RGB"))
-    except _UNREADABLE as error:
-        raise BadImage(f"the image cannot be read: {error}") from None
 
 
 def answer(lines: list[tuple[Box, ReadText]]) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""Sets up `.venv`, then runs the checks one after the other and stops at the first that fails.
+
+Started by `scripts/test`. Arguments go to pytest: `scripts/test -k archive -x`.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+from console import INDENT, Steps
+from environment import PYTHON, ROOT, SetUpFailed, child_environment, prepare
+
+EXTRAS = ("test", "demo", "ocr")
+TYPED = ("mms", "archiver", "scripts", "tests")
+# Each example's files import each other by plain names, as they do in an archive.
+TYPED_EXAMPLES = ("examples/digits", "examples/model_handler", "examples/ocr")
+
+
+def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
+    """(title, commands) of each stage after the set-up."""
+    return [
+        ("format: ruff format --check", [["ruff", "format", "--check", "."]]),
+        ("lint: ruff check", [["ruff", "check", "."]]),
+        (
+            "types: mypy",
+            [["mypy", *TYPED], *(["mypy", folder] for folder in TYPED_EXAMPLES)],
+        ),
+        ("tests: pytest", [["pytest", *pytest_arguments]]),
+    ]
+
+
+def main() -> int:
+    work = stages(sys.argv[1:])
+    steps = Steps(1 + len(work))
+    started_at = time.monotonic()
+    steps.start("set-up: .venv")
+    try:
+        prepare(EXTRAS, steps)
+    except SetUpFailed as error:
+        print(error, file=sys.stderr)
+        print("Stopped: the stage 'set-up' failed.", file=sys.stderr)
+        return 1
+    for title, commands in work:
+        steps.start(title)
+        for command in commands:
+            finished = subprocess.run(
+                [str(PYTHON), "-m", *command],
+                cwd=ROOT,
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+            )
+            if finished.returncode != 0:
+                name = title.partition(":")[0]
+                print(
+                    f"Stopped: the stage '{name}' failed (exit code {finished.returncode}).",
+                    file=sys.stderr,
+                )
+                return finished.returncode if finished.returncode > 0 else 1
+        steps.done()
+    print(f"{INDENT}all stages passed in {time.monotonic() - started_at:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
