@@ -6,6 +6,8 @@ from __future__ import annotations
 _DECAY = 0.96
 #: Weight of a new gap in the moving mean of arrivals.
 _GAP_WEIGHT = 0.1
+#: A longer pause says no more about the arrivals to come, in seconds.
+_MAX_GAP_S = 1.0
 #: Fixed costs below this are not worth a timer: its own granularity and wake-up cost as much.
 _MIN_FIXED_S = 0.002
 #: The fit says nothing before it has seen this many batches.
@@ -59,10 +61,10 @@ class ArrivalGap:
         """`count` requests came since the last call."""
         if count < 1:
             return
-        gap_s = (now - self._last) / count
+        gap_s = min((now - self._last) / count, _MAX_GAP_S)
         self._last = now
-        if self.mean_s > gap_s * 20:
-            self.mean_s = gap_s * 20
+        if self.mean_s > _MAX_GAP_S:
+            self.mean_s = gap_s
         self.mean_s += (gap_s - self.mean_s) * _GAP_WEIGHT
 
 

@@ -1,0 +1,476 @@
+"""The lane: the fast path of predictions.
+
+An `asyncio.Protocol` that cuts requests out of a connection itself and has their heads judged by llhttp, strictly. It
+serves prediction routes with an ordinary body. Any other request moves the connection, with what was read of it, to
+aiohttp's protocol, which serves every route, predictions too; so the lane changes speed and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from mms.core import Request, new_request_id
+from mms.core.request import Buffer
+from mms.errors import RequestTimeout, ServerError
+
+if TYPE_CHECKING:
+    from mms.http.lane_front import LaneFront
+
+#: Requests of one connection that may wait for their answers at once; more are not read until then.
+_MAX_PIPELINED = 32
+#: Bodies below this are joined with their head for one buffer; a larger one is not copied.
+_JOIN_BYTES = 64 * 1024
+#: Methods whose answers differ in form, left to aiohttp.
+_FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
+#: The end of a request line, and how the access log names it.
+_VERSIONS = {b" HTTP/1.1": "HTTP/1.1", b" HTTP/1.0": "HTTP/1.0"}
+
+
+class _Head:
+    """Collects what llhttp finds in one head."""
+
+    __slots__ = (
+        "content_length",
+        "content_type",
+        "headers",
+        "is_complete",
+        "is_foreign",
+        "target",
+    )
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: list[bytes] = []
+        self.content_length = 0
+        self.content_type = b""
+        self.is_foreign = False
+        self.is_complete = False
+
+    def on_url(self, target: bytes) -> None:
+        self.target = target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers += (name, value)
+        length = len(name)
+        if length == 14:
+            if name.lower() == b"content-length":
+                # llhttp has refused anything but one plain number.
+                self.content_length = int(value)
+        elif length == 12:
+            if name.lower() == b"content-type":
+                self.content_type = value
+        elif (length == 17 and name.lower() == b"transfer-encoding") or (
+            (length == 6 and name.lower() == b"expect")
+            or (length == 7 and name.lower() == b"upgrade")
+        ):
+            self.is_foreign = True
+
+    def on_headers_complete(self) -> None:
+        self.is_complete = True
+
+
+class LaneRequest(Request):
+    """A request with what its answer and its log line need."""
+
+    __slots__ = ("answered", "is_kept_alive", "method", "protocol", "target", "wall_time")
+
+    def __init__(
+        self,
+        name: str,
+        version: str | None,
+        passes_query: bool,
+        head: _Head,
+        query: bytes,
+        reply: LaneProtocol,
+        now: float,
+        method: bytes,
+        protocol: str,
+        is_kept_alive: bool,
+    ) -> None:
+        self.id = new_request_id()
+        self.name = name
+        self.version = version
+        self.passes_query = passes_query
+        self.content_type = head.content_type
+        self.query = query
+        self.headers = b"\n".join(head.headers)
+        self.body = b""
+        self.reply = reply
+        self.received_at = now
+        self.deadline = 0.0
+        self.is_done = False
+        self.deaths = 0
+        self.is_solo = False
+        self.method = method
+        self.target = head.target
+        self.protocol = protocol
+        self.is_kept_alive = is_kept_alive
+        #: The finished answer, while it must wait for those of earlier requests.
+        self.answered: list[Buffer] | None = None
+
+
+class LaneProtocol(asyncio.Protocol):
+    """One connection. Owned by the event loop; `_pipeline` holds its requests without a sent answer, in order."""
+
+    __slots__ = (
+        "_body",
+        "_body_filled",
+        "_body_request",
+        "_buffered",
+        "_is_closing",
+        "_is_read_paused",
+        "_is_write_paused",
+        "_lane",
+        "_pipeline",
+        "_remote",
+        "_transport",
+        "is_half_closed",
+        "waiting_since",
+    )
+
+    def __init__(self, lane: LaneFront) -> None:
+        self._lane = lane
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._remote = ""
+        self._buffered = b""
+        self._body: bytearray | None = None
+        self._body_filled = 0
+        self._body_request: LaneRequest | None = None
+        self._pipeline: deque[LaneRequest] = deque()
+        self._is_closing = False
+        self._is_read_paused = False
+        self._is_write_paused = False
+        self.is_half_closed = False
+        #: Since when the connection waits for bytes of its client; of `time.monotonic()`.
+        self.waiting_since = time.monotonic()
+
+    def __repr__(self) -> str:
+        return f"<LaneProtocol {self._remote}, owes {len(self._pipeline)} answers>"
+
+    # The transport's calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._remote = remote_name(transport)
+        self._lane.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_closing:
+            return
+        body = self._body
+        if body is not None:
+            data = self._take_body(body, data)
+            if not data:
+                return
+        if self._buffered:
+            data = self._buffered + data
+            self._buffered = b""
+        self._read(data)
+
+    def eof_received(self) -> bool:
+        """A client may have closed its sending side alone and still wait for what it asked for."""
+        self.is_half_closed = True
+        if self._pipeline and self._body is None:
+            return True
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lane.connections.discard(self)
+        self._is_closing = True
+        for request in self._pipeline:
+            self._lane.host.cancel(request)
+        self._pipeline.clear()
+        self._body = None
+        self._buffered = b""
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        self._resume_reading()
+
+    # Reading
+
+    def _read(self, data: bytes) -> None:
+        """Serve the requests in `data`; keep the rest for when more comes."""
+        start = 0
+        size = len(data)
+        while start < size:
+            if len(self._pipeline) >= _MAX_PIPELINED or self._is_write_paused:
+                self._buffered = data[start:]
+                self._pause_reading()
+                return
+            end = data.find(b"\r\n\r\n", start)
+            if end < 0:
+                self._buffered = data[start:] if start else data
+                if size - start > self._lane.max_head_bytes:
+                    self._refuse(data[start:])
+                elif not start:
+                    return
+                self.waiting_since = time.monotonic()
+                return
+            end += 4
+            head = _Head()
+            parser = httptools.HttpRequestParser(head)
+            raw_head = data[start:end] if start or end < size else data
+            try:
+                parser.feed_data(raw_head)
+            except httptools.HttpParserUpgrade:
+                self._hand_over(data[start:])
+                return
+            except httptools.HttpParserError:
+                self._refuse(data[start:])
+                return
+            line_end = raw_head.find(b"\r\n")
+            if not head.is_complete or line_end > self._lane.max_line_bytes:
+                self._refuse(data[start:])
+                return
+            version = raw_head[line_end - 9 : line_end]
+            if head.is_foreign or end - start > self._lane.max_head_bytes:
+                self._hand_over(data[start:])
+                return
+            target = head.target
+            path, _, query = target.partition(b"?")
+            route = self._lane.routes.get(path)
+            if route is None:
+                route = self._lane.resolve(path)
+            method = parser.get_method()
+            if (
+                not route
+                or method in _FOREIGN_METHODS
+                or head.content_length > self._lane.max_body_bytes
+                or version not in _VERSIONS
+            ):
+                self._hand_over(data[start:])
+                return
+            name, model_version, passes_query = route
+            request = LaneRequest(
+                name,
+                model_version,
+                passes_query,
+                head,
+                query,
+                self,
+                time.monotonic(),
+                method,
+                _VERSIONS[version],
+                parser.should_keep_alive(),
+            )
+            self._pipeline.append(request)
+            length = head.content_length
+            if not length:
+                start = end
+            else:
+                stop = end + length
+                if stop > size:
+                    self._begin_body(request, length, data, end)
+                    return
+                request.body = data[end:stop]
+                start = stop
+            self._submit(request)
+            if not request.is_kept_alive:
+                # What comes after a request that ends the connection is not looked at.
+                return
+
+    def _begin_body(self, request: LaneRequest, length: int, data: bytes, start: int) -> None:
+        body = bytearray(length)
+        self._body_filled = len(data) - start
+        body[: self._body_filled] = memoryview(data)[start:]
+        self._body = body
+        self._body_request = request
+        self.waiting_since = time.monotonic()
+
+    def _take_body(self, body: bytearray, data: bytes) -> bytes:
+        """Put what belongs to the body there; returns what comes after it."""
+        filled = self._body_filled
+        missing = len(body) - filled
+        if len(data) < missing:
+            body[filled : filled + len(data)] = data
+            self._body_filled = filled + len(data)
+            self.waiting_since = time.monotonic()
+            return b""
+        body[filled:] = data[:missing] if len(data) > missing else data
+        request = self._body_request
+        self._body = None
+        self._body_request = None
+        if request is not None:
+            request.body = body
+            self._submit(request)
+            if not request.is_kept_alive:
+                return b""
+        return data[missing:]
+
+    def _submit(self, request: LaneRequest) -> None:
+        try:
+            self._lane.host.submit(request)
+        except ServerError as error:
+            request.fail(error)
+
+    def _refuse(self, data: bytes) -> None:
+        """Bytes that are no HTTP request: aiohttp's side has the answer for them, and ends the connection."""
+        self._hand_over(data)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Move the connection to aiohttp's protocol, once this one owes no more answers."""
+        if self._pipeline:
+            self._buffered = data
+            self._pause_reading()
+            return
+        transport = self._transport
+        self._is_closing = True
+        self._lane.connections.discard(self)
+        if self._is_read_paused:
+            transport.resume_reading()
+        protocol = self._lane.make_handler()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(data)
+        if self.is_half_closed:
+            protocol.eof_received()
+
+    def _pause_reading(self) -> None:
+        if not self._is_read_paused and not self._is_closing:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        """Go on with what was left unread, and read more, where nothing stands against it."""
+        if not self._is_read_paused or self._is_closing or self._is_write_paused:
+            return
+        self._is_read_paused = False
+        self._transport.resume_reading()
+        if self._buffered:
+            data, self._buffered = self._buffered, b""
+            self._read(data)
+
+    # Answers
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        lane_request = cast(LaneRequest, request)
+        self._send(
+            lane_request,
+            status,
+            self._lane.answers.head(
+                request.id, status, phrase, headers, len(body), lane_request.is_kept_alive
+            ),
+            body,
+        )
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        lane_request = cast(LaneRequest, request)
+        head, body = self._lane.answers.error(request.id, error, lane_request.is_kept_alive)
+        self._send(lane_request, error.http_status, head, body)
+
+    def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:
+        if status >= 400:
+            request.is_kept_alive = False
+        self._lane.record(
+            (
+                time.time(),
+                self._remote,
+                str(request.method, "latin-1"),
+                str(request.target, "latin-1"),
+                request.protocol,
+                status,
+                time.monotonic() - request.received_at,
+                request.name,
+                request.version or "",
+            )
+        )
+        pipeline = self._pipeline
+        buffers: list[Buffer]
+        if len(body) < _JOIN_BYTES:
+            buffers = [b"".join((head, body))]
+        else:
+            buffers = [head, body]
+        if not pipeline or pipeline[0] is not request:
+            request.answered = buffers
+            return
+        pipeline.popleft()
+        self._write(request, buffers)
+        while pipeline and not self._is_closing:
+            waiting = pipeline[0].answered
+            if waiting is None:
+                break
+            self._write(pipeline.popleft(), waiting)
+        if self._is_closing:
+            return
+        if pipeline:
+            return
+        if self.is_half_closed:
+            self._end()
+            return
+        self.waiting_since = time.monotonic()
+        if self._is_read_paused:
+            self._resume_reading()
+
+    def _write(self, request: LaneRequest, buffers: list[Buffer]) -> None:
+        if len(buffers) == 1:
+            self._transport.write(buffers[0])
+        else:
+            self._transport.writelines(buffers)
+        if not request.is_kept_alive:
+            self._end()
+
+    def _end(self) -> None:
+        """Close after what was written. What the client still sends is read and thrown away, for a while."""
+        self._is_closing = True
+        for request in self._pipeline:
+            self._lane.host.cancel(request)
+        self._pipeline.clear()
+        self._buffered = b""
+        self._body = None
+        transport = self._transport
+        if self.is_half_closed or not transport.can_write_eof():
+            transport.close()
+            return
+        if self._is_read_paused:
+            transport.resume_reading()
+        transport.write_eof()
+        self._lane.linger(self)
+
+    # Called by the front
+
+    @property
+    def is_idle(self) -> bool:
+        """The client may send a request, and has not begun to."""
+        return not self._pipeline and self._body is None and not self._buffered
+
+    def check_time(self, now: float) -> None:
+        """Close or refuse a connection whose client has kept it waiting for too long."""
+        if self._is_closing:
+            return
+        waited_s = now - self.waiting_since
+        if self._body_request is not None:
+            if waited_s > self._lane.body_timeout_s:
+                request, self._body_request, self._body = self._body_request, None, None
+                request.is_kept_alive = False
+                request.fail(RequestTimeout("The rest of the request did not come in time."))
+        elif self._pipeline:
+            return
+        elif self._buffered:
+            if waited_s > self._lane.head_timeout_s:
+                self._end()
+        elif waited_s > self._lane.keep_alive_timeout_s:
+            self.close()
+
+    def close(self) -> None:
+        """Close where nothing is owed; else after the last answer."""
+        if self._pipeline:
+            for request in self._pipeline:
+                request.is_kept_alive = False
+        elif not self._is_closing:
+            self._is_closing = True
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()

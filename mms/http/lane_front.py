@@ -1,0 +1,131 @@
+"""What all connections of the lane share: routes, limits, answers, and the one timer that watches over them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from mms.core import Request
+from mms.errors import ServerError
+from mms.http.lane import LaneProtocol
+
+#: (model name, version, query parameters are for the handler); () for a path that the lane does not serve.
+LaneRoute: TypeAlias = tuple[str, str | None, bool] | tuple[()]
+
+#: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
+_MAX_ROUTES = 4096
+#: How often connections are checked against their timeouts, in seconds.
+_SWEEP_S = 1.0
+#: After an answer that ends a connection, how long what the client still sends is read and thrown away, in seconds:
+#: closing with unread bytes would reset the connection and could take the answer away from the client.
+_LINGER_S = 2.0
+
+
+class Submitter(Protocol):
+    """Takes requests; the model host."""
+
+    def submit(self, request: Request) -> None: ...
+
+    def cancel(self, request: Request) -> None: ...
+
+
+class AnswerForm(Protocol):
+    """Writes the heads of answers."""
+
+    def head(
+        self,
+        request_id: bytes,
+        status: int,
+        phrase: bytes,
+        headers: bytes,
+        body_bytes: int,
+        is_kept_alive: bool,
+    ) -> bytes: ...
+
+    def error(
+        self, request_id: bytes, error: ServerError, is_kept_alive: bool
+    ) -> tuple[bytes, bytes]: ...
+
+
+class LaneFront:
+    """Owner of the lane's connections. Times in seconds, sizes in bytes."""
+
+    def __init__(
+        self,
+        host: Submitter,
+        answers: AnswerForm,
+        record: Callable[[tuple[Any, ...]], None],
+        make_handler: Callable[[], asyncio.Protocol],
+        find_route: Callable[[bytes], LaneRoute],
+        *,
+        max_body_bytes: int,
+        max_line_bytes: int,
+        max_head_bytes: int,
+        keep_alive_timeout_s: float,
+        head_timeout_s: float,
+        body_timeout_s: float,
+    ) -> None:
+        self.host = host
+        self.answers = answers
+        self.record = record
+        self.make_handler = make_handler
+        self.max_body_bytes = max_body_bytes
+        self.max_line_bytes = max_line_bytes
+        self.max_head_bytes = max_head_bytes
+        self.keep_alive_timeout_s = keep_alive_timeout_s
+        self.head_timeout_s = head_timeout_s
+        self.body_timeout_s = body_timeout_s
+        self.routes: dict[bytes, LaneRoute] = {}
+        self.connections: set[LaneProtocol] = set()
+        self._find_route = find_route
+        self._lingering: dict[LaneProtocol, float] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<LaneFront {len(self.connections)} connections>"
+
+    def make_protocol(self) -> LaneProtocol:
+        """The protocol of a new connection."""
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        return LaneProtocol(self)
+
+    def resolve(self, path: bytes) -> LaneRoute:
+        """The route of a path that was not asked for lately."""
+        route = self._find_route(path)
+        if len(self.routes) >= _MAX_ROUTES:
+            self.routes.clear()
+        self.routes[path] = route
+        return route
+
+    def linger(self, connection: LaneProtocol) -> None:
+        """End this connection when its client does, or after a while."""
+        self._lingering[connection] = time.monotonic() + _LINGER_S
+
+    def close_idle(self) -> None:
+        """The server stops: connections without a request end now, others after their last answer."""
+        for connection in list(self.connections):
+            connection.close()
+
+    def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for connection in list(self.connections):
+            connection.abort()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in list(self.connections):
+            connection.check_time(now)
+        for connection, until in list(self._lingering.items()):
+            if connection not in self.connections:
+                del self._lingering[connection]
+            elif until <= now:
+                del self._lingering[connection]
+                connection.abort()
+        self._sweeper = None
+        if self.connections:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)

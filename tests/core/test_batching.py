@@ -1,0 +1,162 @@
+"""When a batch waits for more: the two policies."""
+
+from __future__ import annotations
+
+import pytest
+
+from mms.core import POLICY_FIXED
+from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
+
+
+def test_fixed_waits_out_the_delay_though_the_worker_is_idle(bench):
+    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED)
+    b.enqueue(1, now=1.0)
+    assert b.dispatch(now=1.0) == []
+    assert b.model.wake_at == 6.0
+    assert b.dispatch(now=5.99) == []
+    assert b.dispatch(now=6.0) == [(0, 1)]
+
+
+def test_fixed_sends_a_full_batch_at_once(bench):
+    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED)
+    b.enqueue(3)
+    assert b.dispatch() == []
+    b.enqueue(1)
+    assert b.dispatch(now=0.5) == [(0, 4)]
+
+
+def test_fixed_counts_the_delay_from_the_first_request_that_a_worker_took(bench):
+    b = bench(batch_size=4, max_batch_delay_s=1.0, batch_policy=POLICY_FIXED)
+    b.enqueue(4)
+    b.dispatch(now=0.0)
+    b.enqueue(1)
+    assert b.dispatch(now=0.5) == []
+    assert b.model.wake_at is None, "no worker is there to take the request"
+    b.finish(b.workers[0])
+    assert b.dispatch(now=3.0) == []
+    assert b.model.wake_at == 4.0
+
+
+def test_fixed_without_delay_takes_the_first_and_one_more(bench):
+    b = bench(workers=2, batch_size=4, max_batch_delay_s=0.0, batch_policy=POLICY_FIXED)
+    b.enqueue(3)
+    assert b.dispatch() == [(0, 2), (1, 1)]
+
+
+def test_fixed_requests_in_assembly_do_not_count_as_queued(bench):
+    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED, queue_capacity=1)
+    b.enqueue(1)
+    b.dispatch()
+    b.enqueue(1)
+    b.dispatch()
+    assert len(b.model.queue) == 2
+
+
+def test_fixed_with_batches_of_one_never_waits(bench):
+    b = bench(batch_size=1, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED)
+    b.enqueue(1)
+    assert b.dispatch() == [(0, 1)]
+
+
+def _cost(fixed_s: float, per_item_s: float) -> BatchCost:
+    cost = BatchCost()
+    for size in (1, 2, 4, 8, 4, 2, 1, 8) * 3:
+        cost.observe(size, fixed_s + per_item_s * size)
+    return cost
+
+
+def test_the_fit_finds_fixed_and_per_item_cost():
+    fixed_s, per_item_s = _cost(0.02, 0.001).fit()
+    assert fixed_s == pytest.approx(0.02, rel=1e-6)
+    assert per_item_s == pytest.approx(0.001, rel=1e-6)
+
+
+def test_the_fit_takes_all_for_cost_per_item_until_sizes_differ():
+    cost = BatchCost()
+    for _ in range(10):
+        cost.observe(1, 0.02)
+    assert cost.fit() == (0.0, pytest.approx(0.02))
+
+
+def test_the_fit_is_never_negative():
+    cost = BatchCost()
+    for size, duration_s in ((1, 0.05), (2, 0.03), (4, 0.01)) * 5:
+        cost.observe(size, duration_s)
+    assert min(cost.fit()) >= 0.0
+
+
+def test_the_fit_follows_a_change():
+    cost = _cost(0.02, 0.001)
+    for size in (1, 2, 4, 8) * 40:
+        cost.observe(size, 0.001 + 0.0001 * size)
+    fixed_s, per_item_s = cost.fit()
+    assert fixed_s == pytest.approx(0.001, rel=0.2)
+    assert per_item_s == pytest.approx(0.0001, rel=0.2)
+
+
+def test_waiting_pays_where_batches_are_dear_and_arrivals_close():
+    assert is_waiting_worthwhile(1, _cost(0.02, 0.0001), gap_s=0.001)
+
+
+def test_waiting_does_not_pay_where_arrivals_are_rare():
+    assert not is_waiting_worthwhile(1, _cost(0.02, 0.0001), gap_s=0.05)
+
+
+def test_waiting_does_not_pay_where_items_are_what_costs():
+    assert not is_waiting_worthwhile(4, _cost(0.003, 0.01), gap_s=0.001)
+
+
+def test_waiting_does_not_pay_for_batches_that_cost_less_than_a_timer():
+    assert not is_waiting_worthwhile(1, _cost(0.001, 0.00001), gap_s=0.0001)
+
+
+def _with_dear_batches_and_close_arrivals(bench, delay_s: float):
+    b = bench(batch_size=8, max_batch_delay_s=delay_s)
+    b.model.cost = _cost(0.02, 0.0001)
+    b.model.arrivals = ArrivalGap()
+    now = 0.0
+    for _ in range(200):
+        now += 0.001
+        b.model.arrivals.observe(1, now)
+    return b, now
+
+
+def test_adaptive_waits_where_the_cost_says_that_it_pays(bench):
+    b, now = _with_dear_batches_and_close_arrivals(bench, delay_s=0.1)
+    b.enqueue(1, now=now)
+    assert b.dispatch(now=now) == []
+    assert b.model.wake_at is not None and now < b.model.wake_at <= now + 0.1
+
+
+def test_adaptive_never_waits_past_the_delay(bench):
+    b, now = _with_dear_batches_and_close_arrivals(bench, delay_s=0.0005)
+    b.enqueue(1, now=now)
+    assert b.dispatch(now=now) == []
+    assert b.model.wake_at == pytest.approx(now + 0.0005)
+    assert b.dispatch(now=now + 0.0005) == [(0, 1)]
+
+
+def test_adaptive_stops_waiting_when_arrivals_stay_away(bench):
+    b, now = _with_dear_batches_and_close_arrivals(bench, delay_s=10.0)
+    b.enqueue(1, now=now)
+    b.dispatch(now=now)
+    assert b.dispatch(now=b.model.wake_at) == [(0, 1)]
+
+
+def test_adaptive_does_not_wait_while_another_worker_is_idle(bench):
+    b = bench(workers=2, batch_size=8, max_batch_delay_s=0.1)
+    b.model.cost = _cost(0.02, 0.0001)
+    for step in range(200):
+        b.model.arrivals.observe(1, step * 0.001)
+    b.enqueue(1, now=0.2)
+    assert b.dispatch(now=0.2) == [(0, 1)]
+
+
+def test_adaptive_batches_grow_while_the_worker_is_busy(bench):
+    b = bench(batch_size=8)
+    b.enqueue(1)
+    assert b.dispatch() == [(0, 1)]
+    b.enqueue(5)
+    assert b.dispatch() == []
+    b.finish(b.workers[0])
+    assert b.dispatch() == [(0, 5)]

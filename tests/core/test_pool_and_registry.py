@@ -1,0 +1,143 @@
+"""Which workers come and go, and which models there are."""
+
+from __future__ import annotations
+
+import pytest
+
+from mms.core import ModelConfig, ModelVersion, Pool, Registry, WorkerState
+from mms.core.worker import Worker
+from mms.errors import Conflict, InvalidVersion, ModelNotFound, ModelVersionNotFound
+
+
+def _model(name: str = "m", version: str | None = None) -> ModelVersion:
+    return ModelVersion(name, version, ModelConfig())
+
+
+def test_too_few_workers_are_filled_up_to_the_minimum():
+    pool = Pool(_model())
+    starts, stops = pool.scale(3, 5)
+    assert (len(starts), len(stops)) == (3, 0)
+
+
+def test_too_many_workers_are_cut_to_the_maximum_newest_first():
+    pool = Pool(_model())
+    workers, _ = pool.scale(4, 4)
+    _, stops = pool.scale(1, 2)
+    assert stops == [workers[3], workers[2]]
+    assert [w.state for w in stops] == [WorkerState.DRAINING] * 2
+
+
+def test_a_number_between_the_bounds_changes_nothing():
+    pool = Pool(_model())
+    pool.scale(3, 3)
+    assert pool.scale(1, 5) == ([], [])
+
+
+def test_workers_on_their_way_out_do_not_count():
+    pool = Pool(_model())
+    pool.scale(2, 2)
+    pool.scale(0, 0)
+    starts, _ = pool.scale(1, 1)
+    assert len(starts) == 1
+
+
+def test_the_restart_schedule_is_that_of_mms():
+    worker = Worker(0, "W")
+    assert [worker.next_backoff_s() for _ in range(18)] == [
+        1,
+        1,
+        2,
+        3,
+        5,
+        8,
+        13,
+        21,
+        34,
+        55,
+        89,
+        144,
+        233,
+        377,
+        610,
+        987,
+        1597,
+        1597,
+    ]
+
+
+def test_workers_spread_over_the_gpus_of_their_model():
+    pool = Pool(_model(), gpu_count=3)
+    workers, _ = pool.scale(5, 5)
+    assert sorted(w.gpu_id for w in workers) == [0, 0, 1, 1, 2]
+
+
+def test_among_equal_gpus_the_one_with_the_least_of_other_models_is_taken():
+    pool = Pool(_model(), gpu_count=2)
+    (worker,), _ = pool.scale(1, 1, gpu_load=[0, 0, 1])
+    assert worker.gpu_id == 1
+
+
+def test_without_gpus_workers_have_none():
+    (worker,), _ = Pool(_model()).scale(1, 1)
+    assert worker.gpu_id is None
+
+
+def test_the_first_version_is_the_default_until_another_is_made_it():
+    registry: Registry[ModelVersion] = Registry()
+    first, second = _model(version="1"), _model(version="2")
+    registry.add(first)
+    registry.add(second)
+    assert registry.get("m") is first
+    registry.set_default("m", "2")
+    assert registry.get("m") is second
+    assert registry.get("m", "1") is first
+
+
+def test_the_same_name_and_version_is_a_conflict():
+    registry: Registry[ModelVersion] = Registry()
+    registry.add(_model(version="1"))
+    with pytest.raises(Conflict, match="Model m is already registered."):
+        registry.add(_model(version="1"))
+
+
+def test_unknown_names_and_versions_are_named():
+    registry: Registry[ModelVersion] = Registry()
+    registry.add(_model(version="1"))
+    with pytest.raises(ModelNotFound, match="Model not found: x"):
+        registry.get("x")
+    with pytest.raises(ModelVersionNotFound, match="Model version: 9 does not exist for model: m"):
+        registry.get("m", "9")
+
+
+def test_a_default_that_others_stand_beside_is_not_removable():
+    registry: Registry[ModelVersion] = Registry()
+    first, second = _model(version="1"), _model(version="2")
+    registry.add(first)
+    registry.check_removable(first)
+    registry.add(second)
+    with pytest.raises(InvalidVersion):
+        registry.check_removable(first)
+    registry.check_removable(second)
+
+
+def test_a_removed_model_is_gone():
+    registry: Registry[ModelVersion] = Registry()
+    model = _model()
+    registry.add(model)
+    registry.remove(model)
+    with pytest.raises(ModelNotFound):
+        registry.get("m")
+    assert len(registry) == 0
+
+
+def test_every_change_gives_another_generation():
+    registry: Registry[ModelVersion] = Registry()
+    seen = {registry.generation}
+    model = _model(version="1")
+    registry.add(model)
+    seen.add(registry.generation)
+    registry.set_default("m", "1")
+    seen.add(registry.generation)
+    registry.remove(model)
+    seen.add(registry.generation)
+    assert len(seen) == 4

@@ -1,0 +1,203 @@
+"""The codec between front and worker: what goes in comes out, however it is cut; what is no frame is refused."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mms.wire import (
+    BATCH,
+    BODY,
+    FAILED,
+    HEARTBEAT,
+    LAST,
+    PASSES_QUERY,
+    RESULT,
+    SUCCEEDED,
+    FrameDecoder,
+    Hello,
+    ProtocolError,
+    decode_batch,
+    decode_result,
+    encode_batch,
+    encode_frame,
+    encode_result,
+)
+from mms.wire.frames import ATTACHMENT_BYTES, HEADER, VERSION
+
+LIMIT = 1 << 24
+
+
+@dataclass
+class Sent:
+    id: bytes = b"i" * 36
+    passes_query: bool = False
+    content_type: bytes = b""
+    query: bytes = b""
+    headers: bytes = b""
+    body: bytes = b""
+    deadline: float = 0.0
+
+
+def read(stream: bytes, cut: int, decoder: FrameDecoder | None = None):
+    decoder = decoder or FrameDecoder(LIMIT)
+    frames = []
+    at = 0
+    while at < len(stream):
+        buffer = decoder.get_buffer()
+        size = min(cut, len(buffer), len(stream) - at)
+        buffer[:size] = stream[at : at + size]
+        at += size
+        frames += decoder.received(size)
+    return frames, decoder
+
+
+bodies = st.one_of(
+    st.binary(max_size=300),
+    st.integers(ATTACHMENT_BYTES - 2, ATTACHMENT_BYTES + 70000).map(lambda n: b"\xa5" * n),
+)
+sent = st.builds(
+    Sent,
+    id=st.binary(min_size=36, max_size=36),
+    passes_query=st.booleans(),
+    content_type=st.binary(max_size=30),
+    query=st.binary(max_size=30),
+    headers=st.binary(max_size=60),
+    body=bodies,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(sent, min_size=1, max_size=4), st.sampled_from([1, 7, 997, 65536, 1 << 20]))
+def test_a_batch_arrives_as_it_was_sent_however_the_stream_is_cut(requests, cut):
+    if cut < 100 and sum(len(r.body) for r in requests) > 5000:
+        cut = 4099
+    stream = b"".join(encode_batch(9, requests, 0.0))
+    frames, decoder = read(stream, cut)
+    [(kind, sequence, payload, attachments)] = frames
+    assert (kind, sequence) == (BATCH, 9)
+    items = decode_batch(payload, attachments)
+    assert [
+        (i[0], bool(i[1] & PASSES_QUERY), bytes(i[2]), bytes(i[3]), bytes(i[4]), bytes(i[6]))
+        for i in items
+    ] == [(r.id, r.passes_query, r.content_type, r.query, r.headers, r.body) for r in requests]
+    assert not decoder.has_partial_frame
+
+
+results = st.tuples(
+    st.integers(0, 31),
+    st.sampled_from([0, FAILED]),
+    st.integers(0, 999),
+    st.binary(max_size=20),
+    st.binary(max_size=60),
+    bodies,
+)
+
+
+@settings(deadline=None)
+@given(st.lists(results, max_size=4), st.integers(0, 1 << 60))
+def test_a_result_arrives_as_it_was_sent(items, took_ns):
+    buffers = encode_result(3, LAST | SUCCEEDED, took_ns, items, len(items))
+    [(kind, sequence, payload, attachments)], _ = read(b"".join(buffers), 65536)
+    assert (kind, sequence) == (RESULT, 3)
+    flags, decoded_ns, decoded = decode_result(payload, attachments)
+    assert (flags, decoded_ns) == (LAST | SUCCEEDED, took_ns)
+    assert [(*d[:5], bytes(d[5])) for d in decoded] == [
+        (i[0], d[1], *i[2:]) for i, d in zip(items, decoded, strict=True)
+    ]
+    assert [bool(d[1] & FAILED) for d in decoded] == [bool(i[1] & FAILED) for i in items]
+
+
+def test_a_large_body_is_not_copied_when_it_is_sent():
+    body = b"z" * (2 * ATTACHMENT_BYTES)
+    buffers = encode_batch(0, [Sent(body=body)], 0.0)
+    assert any(buffer is body for buffer in buffers)
+
+
+def test_a_large_body_arrives_in_a_bytearray_of_its_own():
+    body = b"z" * (2 * ATTACHMENT_BYTES)
+    [(_, _, payload, attachments)], _ = read(
+        b"".join(encode_batch(0, [Sent(body=body)], 0.0)), 65536
+    )
+    received = decode_batch(payload, attachments)[0][6]
+    assert isinstance(received, bytearray)
+    received += b"grows"
+
+
+def test_a_deadline_travels_as_the_time_that_is_left():
+    [(_, _, payload, attachments)], _ = read(
+        b"".join(encode_batch(0, [Sent(deadline=12.5), Sent()], 10.0)), 65536
+    )
+    assert [item[5] for item in decode_batch(payload, attachments)] == [2500, 0]
+
+
+def test_frames_of_one_read_come_together():
+    stream = encode_frame(HEARTBEAT, 1) + encode_frame(HEARTBEAT, 2, b"x")
+    frames, _ = read(stream, 65536)
+    assert [(f[1], f[2]) for f in frames] == [(1, b""), (2, b"x")]
+
+
+def test_an_unfinished_frame_is_known():
+    _, decoder = read(encode_frame(HEARTBEAT, 1, b"abc")[:-1], 65536)
+    assert decoder.has_partial_frame
+
+
+def test_another_version_is_refused():
+    with pytest.raises(ProtocolError, match="version"):
+        read(HEADER.pack(VERSION + 1, HEARTBEAT, 0, 0, 0), 65536)
+
+
+def test_a_frame_over_the_limit_is_refused_before_it_is_allocated():
+    with pytest.raises(ProtocolError, match="limit"):
+        read(HEADER.pack(VERSION, BATCH, 0, 0, 1 << 60), 65536)
+
+
+def test_a_body_that_nothing_announced_is_refused():
+    with pytest.raises(ProtocolError):
+        read(encode_frame(BODY, 0, b"x"), 65536)
+
+
+def test_another_frame_where_a_body_was_announced_is_refused():
+    with pytest.raises(ProtocolError):
+        read(HEADER.pack(VERSION, BATCH, 1, 0, 0) + encode_frame(HEARTBEAT, 0), 65536)
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=200))
+def test_no_payload_makes_the_decoders_raise_anything_else(payload):
+    for decode in (decode_batch, decode_result):
+        try:
+            decode(payload, [])
+        except ProtocolError:
+            pass
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=400), st.integers(1, 64))
+def test_no_stream_makes_the_frame_decoder_raise_anything_else(stream, cut):
+    try:
+        read(stream, cut, FrameDecoder(1000))
+    except ProtocolError:
+        pass
+
+
+@pytest.mark.parametrize("at", range(len(struct.pack("!IBQ", 0, 0, 0))))
+def test_a_result_cut_short_is_refused(at):
+    payload = struct.pack("!IBQ", 1, LAST, 0)[:at]
+    with pytest.raises(ProtocolError):
+        decode_result(payload, [])
+
+
+def test_a_message_with_unknown_members_is_read():
+    hello = Hello.from_payload(b'{"secret": "s", "of_the_future": 1}')
+    assert hello == Hello("s")
+
+
+@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b"3"])
+def test_what_is_no_message_is_refused(payload):
+    with pytest.raises(ProtocolError):
+        Hello.from_payload(payload)
