@@ -11,7 +11,7 @@ class InvalidArchive(ArchiveError):
     """The file is no archive, is damaged, or holds an entry that must not be unpacked. The message names it."""
 
 
-class InvalidManifest(ArchiveError):
+class InvalidManifest(ArchiveError, ValueError):
     """The manifest cannot be read or lacks what a server needs.
 
     The message is the text that MMS gives its clients for the same fault; `detail` says more where there is more.

@@ -1,0 +1,7 @@
+"""Where archives come from: the model store, http(s) downloads, and the folders they are unpacked to."""
+
+from __future__ import annotations
+
+from mms.repository.repository import FetchedArchive, Repository
+
+__all__ = ["FetchedArchive", "Repository"]

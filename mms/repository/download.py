@@ -1,0 +1,253 @@
+"""Downloading an archive over http(s) to a file.
+
+A download has a thread and an event loop of its own, so that neither its bytes nor its disk writes pass through the
+loop that serves predictions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+from urllib.parse import urlsplit
+
+from mms.errors import DownloadFailed, InternalServerError, ModelNotFound
+from mms.repository.location import AllowedUrls
+
+if TYPE_CHECKING:
+    import aiohttp
+    import yarl
+
+logger = logging.getLogger("mms.repository")
+
+_CHUNK_BYTES: Final = 1024 * 1024
+_OK: Final = 200
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+# As many as Java's HTTP client follows, and with it MMS.
+_MAX_REDIRECTS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLimits:
+    """How long a download may take and how large it may be. MMS had no limit at all here."""
+
+    connect_timeout_s: float = 15.0
+    # The longest pause between two pieces of the answer.
+    read_timeout_s: float = 60.0
+    total_timeout_s: float = 3600.0
+    max_bytes: int = 64 * 1024 * 1024 * 1024
+    progress_interval_s: float = 10.0
+
+
+class Cancelled(Exception):
+    """A job was ended because nobody wants its result any more."""
+
+
+class Cancellation:
+    """How the event loop stops a job that runs in a thread. Safe to call from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_set = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[str] | None = None
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._is_set = True
+            loop, task = self._loop, self._task
+            if loop is not None and task is not None:
+                loop.call_soon_threadsafe(task.cancel)
+
+    def raise_if_set(self) -> None:
+        """Raises Cancelled once the job is not wanted any more."""
+        if self._is_set:
+            raise Cancelled
+
+    def watch(self, task: asyncio.Task[str]) -> None:
+        """Names the task that a cancellation ends. To be called in the task's own thread, as is `unwatch`."""
+        with self._lock:
+            self._task, self._loop = task, task.get_loop()
+            if self._is_set:
+                task.cancel()
+
+    def unwatch(self) -> None:
+        """The task's loop is about to close, it must not be called any more."""
+        with self._lock:
+            self._task = self._loop = None
+
+
+def download(
+    url: str,
+    target: Path,
+    allowed_urls: AllowedUrls,
+    limits: DownloadLimits,
+    cancellation: Cancellation,
+) -> str:
+    """Writes what `url` answers to the new file `target`; returns its SHA-256 in hexadecimal.
+
+    Blocks; to be called in a thread. Raises DownloadFailed, ModelNotFound, BadRequest (a redirect that is not allowed),
+    InternalServerError (the disk), Cancelled. What was written so far stays, for the caller to remove.
+    """
+    try:
+        return asyncio.run(_download(url, target, allowed_urls, limits, cancellation))
+    except asyncio.CancelledError:
+        raise Cancelled from None
+
+
+async def _download(
+    url: str,
+    target: Path,
+    allowed_urls: AllowedUrls,
+    limits: DownloadLimits,
+    cancellation: Cancellation,
+) -> str:
+    # Imported here because a server whose models are all in the store never needs it.
+    import aiohttp
+
+    task: asyncio.Task[str] | None = asyncio.current_task()
+    if task is not None:
+        cancellation.watch(task)
+    timeout = aiohttp.ClientTimeout(
+        total=limits.total_timeout_s,
+        sock_connect=limits.connect_timeout_s,
+        sock_read=limits.read_timeout_s,
+    )
+    try:
+        # Bytes are wanted as they are stored, so no encoding is offered and none is undone.
+        async with aiohttp.ClientSession(
+            timeout=timeout, auto_decompress=False, headers={"Accept-Encoding": "identity"}
+        ) as session:
+            return await _follow(session, url, target, allowed_urls, limits)
+    except aiohttp.ConnectionTimeoutError as error:
+        raise _failed(url, error) from error
+    except asyncio.TimeoutError as error:
+        raise DownloadFailed(f"Download model timeout: {url}") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise _failed(url, error) from error
+    finally:
+        cancellation.unwatch()
+
+
+async def _follow(
+    session: aiohttp.ClientSession,
+    url: str,
+    target: Path,
+    allowed_urls: AllowedUrls,
+    limits: DownloadLimits,
+) -> str:
+    place = _parsed(url)
+    for _ in range(_MAX_REDIRECTS + 1):
+        async with session.get(place, allow_redirects=False) as response:
+            if response.status == _OK:
+                return await _save(response, url, target, limits)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                raise DownloadFailed(
+                    f"Failed to download model from: {url}, code: {response.status}"
+                )
+            try:
+                following = place.join(_parsed(location))
+            except ValueError as error:
+                raise _failed(url, error) from error
+            if following.scheme != place.scheme:
+                # As in MMS: a redirect from https to http, or back, is an answer and not followed.
+                raise DownloadFailed(
+                    f"Failed to download model from: {url}, code: {response.status}"
+                )
+            allowed_urls.check(str(following))
+            place = following
+    raise DownloadFailed(
+        f"Failed to download model from: {url}, more than {_MAX_REDIRECTS} redirects"
+    )
+
+
+def _parsed(url: str) -> yarl.URL:
+    import yarl
+
+    try:
+        # Signed urls must go out as they came, so quoting is only touched where the url is not finished.
+        return yarl.URL(url, encoded=url.isascii() and " " not in url)
+    except ValueError:
+        raise ModelNotFound(f"Invalid model url: {url}") from None
+
+
+async def _save(
+    response: aiohttp.ClientResponse, url: str, target: Path, limits: DownloadLimits
+) -> str:
+    announced_bytes = response.content_length
+    if announced_bytes is not None and announced_bytes > limits.max_bytes:
+        raise _too_large(url, limits)
+    digest = hashlib.sha256()
+    progress = _Progress(url, announced_bytes, limits.progress_interval_s)
+    done_bytes = 0
+    with _created(target, url) as file:
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            done_bytes += len(chunk)
+            if done_bytes > limits.max_bytes:
+                raise _too_large(url, limits)
+            digest.update(chunk)
+            _write(file, chunk, url)
+            progress.show(done_bytes)
+    return digest.hexdigest()
+
+
+def _created(target: Path, url: str) -> BinaryIO:
+    try:
+        return target.open("xb", buffering=0)
+    except OSError as error:
+        raise _not_saved(url, error) from error
+
+
+def _write(file: BinaryIO, chunk: bytes, url: str) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        raise _not_saved(url, error) from error
+
+
+class _Progress:
+    """A log line every few seconds, for downloads that take that long."""
+
+    def __init__(self, url: str, total_bytes: int | None, interval_s: float) -> None:
+        self._url = shown(url)
+        self._total_bytes = total_bytes
+        self._interval_s = interval_s
+        self._next_at = time.monotonic() + interval_s
+
+    def show(self, done_bytes: int) -> None:
+        now = time.monotonic()
+        if now < self._next_at:
+            return
+        self._next_at = now + self._interval_s
+        total = f" of {self._total_bytes / 1e6:.1f}" if self._total_bytes is not None else ""
+        logger.info("Downloading %s: %.1f%s MB", self._url, done_bytes / 1e6, total)
+
+
+def shown(url: str) -> str:
+    """`url` as logs may show it: without user, password, and query, which is where signed urls carry their secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _failed(url: str, error: Exception) -> DownloadFailed:
+    logger.warning(
+        "Failed to download model from %s: %s", shown(url), error or type(error).__name__
+    )
+    return DownloadFailed(f"Failed to download model from: {url}")
+
+
+def _too_large(url: str, limits: DownloadLimits) -> DownloadFailed:
+    return DownloadFailed(
+        f"Failed to download model from: {url}, it has more than {limits.max_bytes} bytes"
+    )
+
+
+def _not_saved(url: str, error: OSError) -> InternalServerError:
+    logger.error("Failed to save model from %s: %s", shown(url), error)
+    return InternalServerError(f"Failed to save model: {url}")

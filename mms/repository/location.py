@@ -1,0 +1,130 @@
+"""What a registration's url points at: a download, or something in the model store."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from mms.errors import BadRequest, ConfigurationError, ModelNotFound
+
+_HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
+_FILE: Final = re.compile(r"file://", re.IGNORECASE)
+_S3: Final = re.compile(r"s3://", re.IGNORECASE)
+_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
+_ARCHIVE_SUFFIXES: Final = (".mar", ".model")
+
+
+def is_http_url(url: str) -> bool:
+    return _HTTP.match(url) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedUrls:
+    """The urls that a registration may name outside the model store. None: all of them."""
+
+    patterns: tuple[re.Pattern[str], ...] | None
+
+    @classmethod
+    def compile(cls, patterns: Sequence[str] | None) -> AllowedUrls:
+        """`patterns`: regular expressions that must match a whole url, in either case. Raises ConfigurationError."""
+        if patterns is None:
+            return cls(None)
+        compiled = []
+        for pattern in patterns:
+            try:
+                compiled.append(re.compile(pattern, re.IGNORECASE))
+            except re.error as error:
+                raise ConfigurationError(
+                    f"allowed_urls: {pattern!r} is not a regular expression: {error}"
+                ) from None
+        return cls(tuple(compiled))
+
+    def allows(self, url: str) -> bool:
+        return self.patterns is None or any(pattern.fullmatch(url) for pattern in self.patterns)
+
+    def check(self, url: str) -> None:
+        """Raises BadRequest for a url that no pattern matches."""
+        if not self.allows(url):
+            raise BadRequest(f"Given URL {url} does not match any allowed URL(s)")
+
+
+def check_http_url(url: str) -> None:
+    """Raises ModelNotFound for a url that is none, such as one with letters for a port."""
+    try:
+        if _CONTROL_CHARACTER.search(url):
+            raise ValueError("it has a control character")
+        _ = urlsplit(url).port
+    except ValueError:
+        raise ModelNotFound(f"Invalid model url: {url}") from None
+
+
+def path_in_store(url: str, model_store: Path | None, allowed_urls: AllowedUrls) -> Path:
+    """The existing file or folder of the model store that `url` names. Raises ModelNotFound, BadRequest.
+
+    An absolute-looking path is taken below the store. A `file://` url may name what lies in the store.
+    """
+    if ".." in re.split(r"[/\\]", url):
+        raise ModelNotFound(f"Relative path is not allowed in url: {url}")
+    if _S3.match(url):
+        raise ModelNotFound(
+            f"Model not found in model store: {url} (s3:// is not supported, give the object's https:// url)"
+        )
+    if model_store is None:
+        raise ModelNotFound("Model store has not been configured.")
+    absent = ModelNotFound(f"Model not found in model store: {url}")
+    relative = url
+    if _FILE.match(url):
+        allowed_urls.check(url)
+        found = _below(model_store, url)
+        if found is None:
+            raise absent
+        relative = found
+    parts = [part for part in relative.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts:
+        raise absent
+    path = model_store.joinpath(*parts)
+    try:
+        is_there = path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        is_there = False
+    if not is_there:
+        raise absent
+    return Path(os.path.abspath(path))
+
+
+def _below(model_store: Path, file_url: str) -> str | None:
+    """The path of `file://[localhost]/path` relative to the model store, None where it leads elsewhere."""
+    try:
+        parts = urlsplit(file_url)
+    except ValueError:
+        return None
+    if parts.netloc.lower() not in ("", "localhost"):
+        return None
+    path = os.path.normpath(unquote(parts.path))
+    for store in (os.path.abspath(model_store), os.path.realpath(model_store)):
+        if path.startswith(os.path.join(store, "")):
+            return os.path.relpath(path, store)
+    return None
+
+
+def list_store(model_store: Path | None) -> list[str]:
+    """What `load_models=ALL` means: the store's folders and `.mar` and `.model` files, hidden ones left out, sorted.
+
+    Raises ModelNotFound where there is no store.
+    """
+    if model_store is None:
+        raise ModelNotFound("Model store is not configured.")
+    if not model_store.is_dir():
+        raise ModelNotFound(f"Model store path is not found: {model_store}")
+    with os.scandir(model_store) as found:
+        return sorted(
+            item.name
+            for item in found
+            if not item.name.startswith(".")
+            and (item.is_dir() or (item.is_file() and item.name.endswith(_ARCHIVE_SUFFIXES)))
+        )
