@@ -62,8 +62,10 @@ class Server:
         management: Address | None = None,
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
+        without_variables: Sequence[str] = (),
         is_combined: bool = False,
-        has_config_file: bool = True,
+        has_config_flag: bool = True,
+        more_config: str = "",
     ) -> None:
         self.directory = directory
         directory.mkdir(parents=True, exist_ok=True)
@@ -81,22 +83,19 @@ class Server:
             **(settings or {}),
         }
         self.config_file = directory / "config.properties"
-        if has_config_file:
-            self.config_file.write_text(
-                "".join(
-                    f"{key}={value}\n" for key, value in self.settings.items() if value is not None
-                ),
-                encoding="latin-1",
-            )
+        lines = [f"{key}={value}\n" for key, value in self.settings.items() if value is not None]
+        self.config_file.write_text("".join(lines) + more_config, encoding="latin-1")
         self.tag = uuid.uuid4().hex
         self.arguments = [
             server_command(),
             "--start",
             "--foreground",
-            *(["--mms-config", str(self.config_file)] if has_config_file else []),
+            *(["--mms-config", str(self.config_file)] if has_config_flag else []),
             *arguments,
         ]
         self.environment = base_environment(directory, self.tag) | dict(environment or {})
+        for name in without_variables:
+            del self.environment[name]
         self.logs = directory / "logs"
         self.temporary = directory / "tmp"
         self._output_file = directory / "output.txt"

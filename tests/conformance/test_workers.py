@@ -1,0 +1,322 @@
+"""Worker processes: their environment, their ends and what comes after."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from .client import Reply, in_parallel
+from .processes import eventually, is_alive
+from .server import Server, manifest, unique_name
+
+WORKER_DIED = {"code": 500, "type": "InternalServerException", "message": "Worker died."}
+
+
+def _obey(server: Server, name: str, **order: object) -> Reply:
+    orders = {key.replace("_", " "): value for key, value in order.items()}
+    return server.inference.post_json(f"/predictions/{name}", orders)
+
+
+def _pid(server: Server, name: str) -> int:
+    reply = _obey(server, name)
+    assert reply.status == 200, reply
+    return int(reply.text)
+
+
+@pytest.fixture
+def obedient(server: Server) -> Iterator[str]:
+    with server.registered("obey") as name:
+        yield name
+
+
+# Environment
+
+
+def _inspect(server: Server) -> Any:
+    return server.inference.post(f"/predictions/{server.shared('inspect')}", b"x").json()
+
+
+def test_a_worker_runs_in_the_folder_of_its_model(server: Server) -> None:
+    shown = _inspect(server)
+    assert shown["folder"] == str(server.store / "inspect")
+    assert shown["folder"] in shown["path"]
+
+
+def test_a_worker_is_told_whether_to_decode(server: Server, combined: Server) -> None:
+    assert _inspect(server)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "true"
+    assert _inspect(combined)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "false"
+
+
+def test_a_worker_computes_with_one_thread_unless_told_otherwise(server: Server) -> None:
+    environment = _inspect(server)["environment"]
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert environment["MXNET_USE_OPERATOR_TUNING"] == "0"
+
+
+def test_the_folder_of_the_package_is_not_on_the_path(server: Server) -> None:
+    for entry in _inspect(server)["path"]:
+        assert not (Path(entry) / "context.py").exists()
+
+
+def test_a_worker_inherits_the_environment(start_server: Callable[..., Server]) -> None:
+    server = start_server(
+        {"blacklist_env_vars": "PASSWORD"},
+        environment={
+            "MY_PASSWORD": "kept",
+            "PASSWORD": "hidden",
+            "OMP_NUM_THREADS": "3",
+            "PYTHONPATH": os.pathsep.join(["/given", *_original_path()]),
+        },
+    )
+    shown = _inspect(server)
+    assert shown["environment"]["MY_PASSWORD"] == "kept"
+    assert "PASSWORD" not in shown["environment"]
+    assert shown["environment"]["OMP_NUM_THREADS"] == "3"
+    assert "/given" in shown["path"]
+
+
+def _original_path() -> list[str]:
+    return [os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else []
+
+
+def test_variables_whose_whole_name_matches_are_hidden(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server(
+        {"blacklist_env_vars": ".*PASSWORD.*|SECRET"},
+        environment={"MY_PASSWORD": "hidden", "SECRET": "hidden", "SECRETARY": "kept"},
+    )
+    environment = _inspect(server)["environment"]
+    assert "MY_PASSWORD" not in environment
+    assert "SECRET" not in environment
+    assert environment["SECRETARY"] == "kept"
+
+
+# Unexpected ends
+
+
+@pytest.mark.parametrize("order", [{"exit": 1}, {"exit": 0}, {"sys.exit": 1}])
+def test_a_request_whose_worker_dies_is_500(
+    server: Server, obedient: str, order: dict[str, object]
+) -> None:
+    before = _pid(server, obedient)
+    reply = _obey(server, obedient, **order)
+    assert reply.status == 500
+    assert reply.json()["type"] == "InternalServerException"
+    if "exit" in order:
+        assert reply.json() == WORKER_DIED
+        assert server.inference.get("/ping").status == 200
+        after = _pid(server, obedient)
+        assert after != before
+        assert not is_alive(before)
+
+
+def test_a_killed_worker_is_replaced(server: Server, obedient: str) -> None:
+    before = _pid(server, obedient)
+    psutil.Process(before).kill()
+    eventually("the worker is gone", lambda: not is_alive(before))
+
+    def replaced() -> int:
+        reply = _obey(server, obedient)
+        return int(reply.text) if reply.status == 200 else 0
+
+    assert eventually("a new worker answers", replaced) != before
+
+
+def test_a_worker_that_dies_takes_its_batch_and_no_more(server: Server, scratch: Path) -> None:
+    with server.registered("obey", initial_workers=2) as name:
+        order = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go"), "value": "kept"}
+        replies: list[Reply] = []
+        other = threading.Thread(target=lambda: replies.append(_obey(server, name, **order)))
+        other.start()
+        eventually("one worker is busy", (scratch / "busy").exists)
+        assert _obey(server, name, exit=1).json() == WORKER_DIED
+        (scratch / "go").touch()
+        other.join(20)
+    assert replies[0].text == "kept"
+
+
+@pytest.mark.better_than_mms
+def test_requests_queue_while_a_worker_comes_back(server: Server, obedient: str) -> None:
+    assert _obey(server, obedient, exit=1).status == 500
+    replies = in_parallel([lambda: _obey(server, obedient, value="later")] * 5)
+    assert [reply.text for reply in replies] == ["later"] * 5
+
+
+@pytest.mark.better_than_mms
+def test_a_dead_worker_shows_in_the_description_and_in_ping(server: Server, obedient: str) -> None:
+    assert server.inference.get("/ping").json()["status"] == "Healthy"
+    _obey(server, obedient, exit=1)
+    worker = server.describe(obedient)["workers"][0]
+    assert worker["status"] != "READY"
+    reply = server.inference.get("/ping")
+    assert (reply.status, reply.json()["status"]) == (200, "Partial Healthy")
+    assert _pid(server, obedient)
+    eventually("healthy again", lambda: server.inference.get("/ping").json()["status"] == "Healthy")
+
+
+def test_a_worker_comes_back_after_about_a_second(server: Server, obedient: str) -> None:
+    _obey(server, obedient, exit=1)
+    begun = time.monotonic()
+    assert _pid(server, obedient)
+    assert time.monotonic() - begun < 5
+
+
+@pytest.mark.better_than_mms
+def test_restarts_leak_no_files(server: Server, obedient: str) -> None:
+    _pid(server, obedient)
+    main = psutil.Process(server.pid)
+    descriptors = main.num_fds()
+    files = len(list(server.temporary.rglob("*")))
+    for _ in range(2):
+        assert _obey(server, obedient, exit=1).status == 500
+        _pid(server, obedient)
+    eventually("no more descriptors than before", lambda: main.num_fds() <= descriptors + 1)
+    assert len(list(server.temporary.rglob("*"))) <= files + 1
+
+
+# Timeouts
+
+
+@pytest.mark.parametrize("parameters", [{"response_timeout": 1}])
+def test_seconds_in_json_limit_the_answer(server: Server, parameters: dict[str, int]) -> None:
+    name = unique_name("obey")
+    order = {"url": "obey", "model_name": name, "initial_workers": 1, **parameters}
+    assert server.management.post_json("/models", order).status_text == "Workers scaled"
+    before = _pid(server, name)
+    begun = time.monotonic()
+    reply = _obey(server, name, sleep=3)
+    elapsed_s = time.monotonic() - begun
+    assert (reply.status, reply.json()) == (500, WORKER_DIED)
+    assert 0.9 <= elapsed_s < 2.5
+    assert _pid(server, name) != before
+    server.unregister(name)
+
+
+@pytest.mark.better_than_mms
+def test_a_worker_that_does_not_answer_in_time_is_killed(server: Server, scratch: Path) -> None:
+    name = unique_name("obey")
+    order = {"url": "obey", "model_name": name, "initial_workers": 1, "response_timeout": 1}
+    assert server.management.post_json("/models", order).status == 200
+    before = _pid(server, name)
+    assert _obey(server, name, **{"wait for": str(scratch / "never")}).json() == WORKER_DIED
+    eventually("the process is gone", lambda: not is_alive(before))
+    server.unregister(name)
+
+
+def test_minutes_in_the_query_limit_the_answer(server: Server) -> None:
+    with server.registered("obey", response_timeout=1) as name:
+        assert _obey(server, name, sleep=1.3, value="late").text == "late"
+
+
+def test_a_negative_timeout_means_the_servers(server: Server) -> None:
+    name = unique_name("obey")
+    order = {"url": "obey", "model_name": name, "initial_workers": 1, "response_timeout": -1}
+    assert server.management.post_json("/models", order).status == 200
+    assert _obey(server, name, sleep=0.1, value="fine").text == "fine"
+    server.unregister(name)
+
+
+@pytest.mark.better_than_mms
+def test_a_load_that_does_not_end_is_given_up(main_server: Server) -> None:
+    url = unique_name("hang")
+    main_server.write_model(
+        url, "import time\ndef handle(data, context):\n    time.sleep(600)\n", manifest(url)
+    )
+    before = set(main_server.processes())
+    order = {"url": url, "initial_workers": 1, "response_timeout": 1}
+    reply = main_server.management.post_json("/models", order)
+    assert reply.status == 500
+    assert "Failed to start workers" in reply.json()["message"]
+    eventually("its process is gone", lambda: set(main_server.processes()) <= before)
+
+
+# Sharing and output
+
+
+def test_a_preloaded_model_is_loaded_once(main_server: Server) -> None:
+    url = unique_name("preloaded")
+    record = main_server.directory / f"{url}.txt"
+    main_server.write_model(
+        url,
+        "import os\n"
+        "def _note(text):\n"
+        f"    with open({str(record)!r}, 'a') as file:\n"
+        "        file.write(text + '\\n')\n"
+        "_note('imported')\n"
+        "def handle(data, context):\n"
+        "    if data is None:\n"
+        "        _note('loaded')\n"
+        "        return None\n"
+        "    return [str(os.getpid())] * len(data)\n",
+        manifest(url),
+    )
+    reply = main_server.register(url, initial_workers=2, preload_model="true")
+    assert (reply.status, reply.status_text) == (200, "Workers scaled")
+    assert int(main_server.inference.get(f"/predictions/{url}").text) > 0
+    assert record.read_text().split() == ["imported", "loaded"]
+    main_server.unregister(url)
+
+
+def test_without_preloading_every_worker_loads(main_server: Server) -> None:
+    url = unique_name("loaded")
+    record = main_server.directory / f"{url}.txt"
+    main_server.write_model(
+        url,
+        f"with open({str(record)!r}, 'a') as file:\n"
+        "    file.write('x')\n"
+        "def handle(data, context):\n"
+        "    return ['OK'] * len(data or [1])\n",
+        manifest(url),
+    )
+    main_server.register(url, initial_workers=2, preload_model="false")
+    assert record.read_text() == "xx"
+    main_server.unregister(url)
+
+
+@pytest.mark.better_than_mms
+def test_an_unknown_word_for_preloading_is_400(main_server: Server) -> None:
+    reply = main_server.register("noop", model_name=unique_name("noop"), preload_model="perhaps")
+    assert (reply.status, reply.json()["type"]) == (400, "BadRequestException")
+
+
+@pytest.mark.parametrize("word", ["yes", "True", "y", "1", "no", "n", "0"])
+def test_the_words_for_preloading_are_accepted(main_server: Server, word: str) -> None:
+    with main_server.registered("noop", preload_model=word) as name:
+        assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+
+
+def test_much_output_of_a_handler_does_not_stop_it(server: Server, obedient: str) -> None:
+    text = "y" * 70 + "\n"
+    reply = _obey(server, obedient, write=text * 3000, value="through")
+    assert reply.text == "through"
+
+
+@pytest.mark.better_than_mms
+def test_a_line_of_output_without_an_end_does_not_stop_a_handler(
+    server: Server, obedient: str
+) -> None:
+    assert _obey(server, obedient, write="z" * 1_000_000, value="through").text == "through"
+
+
+@pytest.mark.better_than_mms
+def test_workers_end_when_the_server_is_killed(start_server: Callable[..., Server]) -> None:
+    server = start_server({"load_models": "noop,obey", "default_workers_per_model": "1"})
+    assert server.inference.get("/predictions/noop").body == b"OK"
+    assert len(server.processes()) >= 3
+    psutil.Process(server.pid).kill()
+    eventually("no process is left", lambda: not server.processes(), timeout_s=5)
+
+
+@pytest.mark.better_than_mms
+def test_the_traceback_of_a_failed_load_is_logged(main_server: Server) -> None:
+    name = unique_name("init-error")
+    assert main_server.register("init-error", model_name=name, initial_workers=1).status == 500
+    main_server.wait_for_log("mms_log.log", "RuntimeError: this model never loads")
