@@ -1,0 +1,68 @@
+"""The folder of a running server: the workers' socket and the unpacked archives. No two servers share one."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+logger = logging.getLogger("mms.server")
+
+_PREFIX = ".mms-"
+_LOCK = "lock"
+#: The kernel takes socket paths of this many bytes at most, with their end; the socket's own name is short.
+_MAX_SOCKET_PATH_BYTES = 104
+_SOCKET_NAME_BYTES = 16
+
+
+class RuntimeDir:
+    """A folder that a server holds a lock on as long as it lives, however it ends."""
+
+    def __init__(self, path: Path, lock_fd: int) -> None:
+        self.path = path
+        self._lock_fd = lock_fd
+
+    def __repr__(self) -> str:
+        return f"<RuntimeDir {self.path}>"
+
+    @classmethod
+    def create(cls, temp_dir: str) -> RuntimeDir:
+        """Make one below `temp_dir`, and remove those that servers left that were killed.
+
+        Raises OSError where the folder cannot be made.
+        """
+        parent = Path(temp_dir)
+        if len(os.fsencode(parent)) + len(_PREFIX) + 9 + _SOCKET_NAME_BYTES > _MAX_SOCKET_PATH_BYTES:
+            short = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp")
+            logger.info("The path of %s is too long for sockets; using %s.", parent, short)
+            parent = short
+        _remove_left(parent)
+        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock_fd = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX)
+        return cls(path, lock_fd)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock_fd)
+
+
+def _remove_left(parent: Path) -> None:
+    """Remove the folders below `parent` that no living server holds."""
+    for path in parent.glob(_PREFIX + "*"):
+        try:
+            lock_fd = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            # Another user's, or one that is just being made.
+            continue
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            continue
+        else:
+            shutil.rmtree(path, ignore_errors=True)
+        finally:
+            os.close(lock_fd)

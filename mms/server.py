@@ -1,0 +1,248 @@
+"""The life of the server, read top to bottom: start, serve, drain, stop.
+
+Run as `python -m mms.server com.amazonaws.ml.mms.ModelServer <options>`: tools find the one long-lived process by that
+word among its arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from archiver import Limits
+from mms.errors import ConfigurationError
+from mms.gpus import gpu_count
+from mms.http import HttpFront
+from mms.launch import ProcessLauncher
+from mms.launch_options import LaunchOptions
+from mms.observe import (
+    FlushTimer,
+    HostMonitor,
+    LoggingSetup,
+    LogOptions,
+    ModelSnapshot,
+    PrometheusText,
+    Recorder,
+    WorkerSnapshot,
+    configure_logging,
+)
+from mms.repository import DownloadLimits, Repository
+from mms.runtime_dir import RuntimeDir
+from mms.serving import ModelHost
+from mms.settings import Settings, load_settings
+from mms.version import __version__
+
+logger = logging.getLogger("mms.ModelServer")
+
+#: Collections of the young generation are rarer than Python's own setting has them: the hot path makes few cycles.
+_GC_THRESHOLDS = (20_000, 20, 100)
+
+
+class StartFailed(Exception):
+    """The server cannot come up. The message is one line for people."""
+
+
+class WorkerEventLog:
+    """Writes down what workers say and do."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def worker_output(self, model: str, worker: str, stream: str, text: str) -> None:
+        self._recorder.log_worker_line(model, worker, stream, text)
+
+    def worker_metrics(self, lines: list[str]) -> None:
+        self._recorder.metric_lines(lines)
+
+    def worker_loaded(self, model: str, worker: str, load_s: float) -> None:
+        self._recorder.worker_loaded(worker, load_s)
+
+
+class Server:
+    """One running server. All of it lives on one event loop."""
+
+    def __init__(self, settings: Settings, options: LaunchOptions, logging_setup: LoggingSetup) -> None:
+        self._settings = settings
+        self._options = options
+        self._logs = logging_setup.logs
+        self._recorder = Recorder(self._logs)
+        self._stop = asyncio.Event()
+        self._stop_at_once = asyncio.Event()
+        self._runtime_dir = RuntimeDir.create(settings.temp_dir)
+        self._gpu_count = gpu_count(settings.number_of_gpu)
+        self._launcher = ProcessLauncher(
+            self._runtime_dir.path, hello_timeout_s=settings.worker_start_timeout_s
+        )
+        self._repository = Repository(
+            Path(settings.model_store) if settings.model_store else None,
+            self._runtime_dir.path / "models",
+            allowed_urls=settings.allowed_urls,
+            limits=Limits(max_total_bytes=settings.max_archive_size),
+            download_limits=DownloadLimits(total_timeout_s=settings.download_timeout_s),
+        )
+        self._host = ModelHost(
+            settings,
+            self._repository,
+            self._launcher,
+            WorkerEventLog(self._recorder),
+            gpu_count=self._gpu_count,
+        )
+        self._host.dispatcher.record_batch = self._recorder.batches.append
+        self._monitor = HostMonitor(
+            self._recorder, settings.metric_time_interval, self._worker_pids, self._note_memory
+        )
+        prometheus = PrometheusText(
+            self._recorder,
+            self._snapshot,
+            server_version=__version__,
+            host=lambda: self._monitor.latest,
+            dropped_lines=lambda: self._logs.dropped_lines,
+        )
+        self._http = HttpFront(settings, self._host, self._recorder, prometheus.scrape)
+        self._flush_timer = FlushTimer(self._recorder)
+        self._monitoring: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Server {self._http!r}, {self._host!r}>"
+
+    # Its life
+
+    async def run(self) -> int:
+        """From start to end. Returns the exit code of the process."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        try:
+            await self._start()
+        except (StartFailed, ConfigurationError, OSError) as error:
+            await self._end(0)
+            self._options.report_failed(str(error))
+            logger.error("%s", error)
+            return 1
+        self._options.report_ready()
+        await self._stop.wait()
+        await self._end(self._settings.drain_timeout_s)
+        logger.info("Model server stopped.")
+        return 0
+
+    def _on_signal(self) -> None:
+        """The first signal drains, a second one ends at once."""
+        if self._stop.is_set():
+            self._stop_at_once.set()
+        self._stop.set()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        self._flush_timer.start()
+        for level, text in settings.notices:
+            logger.log(level, "%s", text)
+        logger.info("%s", settings.describe(gpu_count=self._gpu_count))
+        await self._launcher.start()
+        await self._host.load_startup_models()
+        if self._stop.is_set():
+            raise StartFailed("stopped by a signal during start-up")
+        await self._http.start()
+        self._monitoring = asyncio.get_running_loop().create_task(self._monitor.run())
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
+        self._recorder.flush()
+        self._logs.announce("Model server started.")
+
+    async def _end(self, drain_timeout_s: float) -> None:
+        """Refuse what is new, answer what was accepted, end the workers, give everything back."""
+        await self._http.stop_listening()
+        draining = asyncio.ensure_future(self._drain(drain_timeout_s))
+        at_once = asyncio.ensure_future(self._stop_at_once.wait())
+        await asyncio.wait((draining, at_once), return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, at_once):
+            if not task.done():
+                task.cancel()
+        await asyncio.gather(draining, at_once, return_exceptions=True)
+        if self._monitoring is not None:
+            self._monitoring.cancel()
+        await self._http.close()
+        await self._host.close()
+        await self._launcher.close()
+        await self._repository.close()
+        self._flush_timer.stop()
+        self._runtime_dir.remove()
+        self._options.remove_pid_file()
+
+    async def _drain(self, timeout_s: float) -> None:
+        if not await self._host.drain(timeout_s):
+            logger.warning("Requests were still running after %g seconds of draining.", timeout_s)
+        await self._http.drain(timeout_s)
+
+    # What the observers read
+
+    def _worker_pids(self) -> list[int]:
+        return [w.pid for served in self._host.registry.all() for w in served.model.workers]
+
+    def _note_memory(self, memory: dict[int, int]) -> None:
+        for served in self._host.registry.all():
+            for worker in served.model.workers:
+                worker.memory_bytes = memory.get(worker.pid, 0)
+
+    def _snapshot(self) -> list[ModelSnapshot]:
+        snapshots = []
+        for served in self._host.registry.all():
+            statistics = served.model.statistics()
+            snapshots.append(
+                ModelSnapshot(
+                    name=served.name,
+                    version=served.version or "",
+                    queue_length=statistics.queue_length,
+                    queue_capacity=statistics.queue_capacity,
+                    in_flight=statistics.in_flight,
+                    workers=[
+                        WorkerSnapshot(
+                            w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts
+                        )
+                        for w in served.model.workers
+                    ],
+                )
+            )
+        return snapshots
+
+
+async def _serve(settings: Settings, options: LaunchOptions, setup: LoggingSetup) -> int:
+    return await Server(settings, options, setup).run()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it exists."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a server until it is told to stop. Returns the exit code."""
+    options = LaunchOptions.from_argv(sys.argv[1:] if argv is None else argv)
+    try:
+        settings = load_settings(options, environ=os.environ)
+        setup = configure_logging(LogOptions.of(settings, os.environ))
+    except ConfigurationError as error:
+        options.report_failed(str(error))
+        return 1
+    loop = _new_loop()
+    asyncio.set_event_loop(loop)
+    try:
+        return loop.run_until_complete(_serve(settings, options, setup))
+    finally:
+        setup.close()
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
