@@ -1,0 +1,26 @@
+"""Metrics and logs: the recorder of the hot path, the five log files, host metrics, Prometheus text."""
+
+from mms.observe.flush_timer import FlushTimer
+from mms.observe.host import HostMonitor, HostReading, worker_memory
+from mms.observe.logs import LogFile, LoggingSetup, LogOptions, Logs, configure_logging
+from mms.observe.prometheus import PrometheusText
+from mms.observe.recorder import BatchRecord, Recorder, RequestRecord
+from mms.observe.snapshot import ModelSnapshot, WorkerSnapshot
+
+__all__ = [
+    "BatchRecord",
+    "FlushTimer",
+    "HostMonitor",
+    "HostReading",
+    "LogFile",
+    "LogOptions",
+    "LoggingSetup",
+    "Logs",
+    "ModelSnapshot",
+    "PrometheusText",
+    "Recorder",
+    "RequestRecord",
+    "WorkerSnapshot",
+    "configure_logging",
+    "worker_memory",
+]

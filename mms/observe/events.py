@@ -1,0 +1,67 @@
+"""Log lines that parsers and scripts written for MMS search for, each with its logger, level and words."""
+
+from __future__ import annotations
+
+import logging
+
+from mms.observe import logger_names
+
+_server = logging.getLogger(logger_names.MODEL_SERVER)
+_manager = logging.getLogger(logger_names.MODEL_MANAGER)
+_worker = logging.getLogger(logger_names.WORKER_THREAD)
+
+#: A bare line on standard output, see `Logs.announce`; start scripts wait for it.
+STARTED = "Model server started."
+STOPPED = "Model server stopped."
+
+
+def listener_bound(api: str, address: str) -> None:
+    """`api`: `Inference` or `Management`."""
+    _server.info("%s API bind to: %s", api, address)
+
+
+def model_loaded(model: str) -> None:
+    """The archive is registered; its workers may still be loading."""
+    _manager.info("Model %s loaded.", model)
+
+
+def model_not_loaded(location: str, reason: str) -> None:
+    """A model of the start-up list was left out."""
+    _manager.warning("Failed to load model: %s (%s)", location, reason)
+
+
+def model_unregistered(model: str) -> None:
+    _manager.info("Model %s unregistered.", model)
+
+
+def worker_state_changed(worker: str, before: str, after: str, reason: str = "") -> None:
+    """The states are words of the worker's life; `reason` is for people."""
+    why = f" ({reason})" if reason else ""
+    _worker.debug(
+        "%s State change %s -> %s%s", worker, before, after, why, extra={"thread_name": worker}
+    )
+
+
+def worker_disconnected(worker: str, state: str, reason: str = "") -> None:
+    """The connection to a worker has ended, whoever ended it."""
+    why = f" ({reason})" if reason else ""
+    _worker.info("%s Worker disconnected. %s%s", worker, state, why, extra={"thread_name": worker})
+
+
+def worker_retry(worker: str, delay_s: int) -> None:
+    """A worker that ended is started again after this time."""
+    _worker.info("Retry worker: %s in %d seconds.", worker, delay_s, extra={"thread_name": worker})
+
+
+def worker_unresponsive(worker: str, timeout_s: float, failures: int) -> None:
+    """A load or a batch took longer than the response timeout. `failures`: such ends in a row."""
+    extra = {"thread_name": worker}
+    _worker.error(
+        "Number or consecutive unsuccessful inference %d", failures, extra=extra
+    )  # MMS's own spelling
+    _worker.error(
+        "Backend worker did not respond in given time: %s, %g seconds",
+        worker,
+        timeout_s,
+        extra=extra,
+    )

@@ -1,0 +1,47 @@
+"""Calls the recorder's flush from the event loop, more often while there is much to flush."""
+
+from __future__ import annotations
+
+import asyncio
+
+from mms.observe.recorder import Recorder
+
+#: Lines are in the files at the latest so long after their event.
+MAX_DELAY_S = 0.1
+_MIN_DELAY_S = 0.01
+#: Records that one flush should find: they hold the loop for about a millisecond.
+_WANTED_RECORDS = 500
+
+
+def next_delay_s(records: int, delay_s: float) -> float:
+    """When to flush next, where `records` came in the last `delay_s`."""
+    if records <= _WANTED_RECORDS:
+        return min(delay_s * 2, MAX_DELAY_S)
+    return max(delay_s * _WANTED_RECORDS / records, _MIN_DELAY_S)
+
+
+class FlushTimer:
+    """Flushes at least every 100 ms between `start` and `stop`."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._delay_s = MAX_DELAY_S
+        self._handle: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<FlushTimer every {self._delay_s * 1000:.0f} ms>"
+
+    def start(self) -> None:
+        self._handle = asyncio.get_running_loop().call_later(self._delay_s, self._fire)
+
+    def stop(self) -> None:
+        """Stop, and flush what is there."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._recorder.flush()
+
+    def _fire(self) -> None:
+        self._delay_s = next_delay_s(self._recorder.pending, self._delay_s)
+        self.start()
+        self._recorder.flush()

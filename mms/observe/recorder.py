@@ -1,0 +1,382 @@
+"""Keeps what happened, on the hot path as tuples in plain lists, and turns it into log lines and counts in bulk.
+
+A flush formats all records of one millisecond together: what their lines have in common is made once and joined in by
+C code. Requests and batches cost about a microsecond of flush each; `requests` and `batches` may be appended to through
+a kept bound method, the lists stay the same objects.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from mms.observe import logger_names
+from mms.observe.aggregates import Aggregates
+from mms.observe.dates import LineDates
+from mms.observe.logs import LAYOUT_QLOG, LogFile, Logs
+from mms.observe.metric_lines import METRIC_MARK, file_line, one_line, qlog_record
+
+#: Seconds since the epoch, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is
+#: "" where the response is no prediction of a registered model, the version "" where there is none.
+RequestRecord: TypeAlias = tuple[float, str, str, str, str, int, float, str, str]
+#: Seconds since the epoch, model, version, worker's name, size, queue seconds of each request, entry point seconds,
+#: request ids, whether the entry point returned a good answer.
+BatchRecord: TypeAlias = tuple[
+    float, str, str, str, int, Sequence[float], float, Sequence[bytes], bool
+]
+
+_HOST = "Level:Host"
+_MAIN = "main"
+_STDERR = "stderr"
+#: The digits of hundredths as Python writes a rounded float: 5 is .05, 30 is .3.
+_FRACTIONS = tuple(f"{n:02d}".rstrip("0") or "0" for n in range(100))
+_CLASSES = ("2XX", "4XX", "5XX")
+
+
+class _Measured:
+    """Numbers of one model version, collected in a flush."""
+
+    __slots__ = ("failures", "handler_s", "queue_s", "sizes")
+
+    def __init__(self) -> None:
+        self.queue_s: list[float] = []
+        self.handler_s: list[float] = []
+        self.sizes: list[float] = []
+        self.failures = 0
+
+
+class Recorder:
+    """Owner of the records and the counts. Used from the event loop's thread."""
+
+    def __init__(self, logs: Logs, hostname: str | None = None) -> None:
+        self.requests: list[RequestRecord] = []
+        self.batches: list[BatchRecord] = []
+        self.aggregates = Aggregates()
+        self._logs = logs
+        self._hostname = hostname or socket.gethostname()
+        self._dates = LineDates()
+        #: (seconds since the epoch, thread column, metric in file form)
+        self._server_metrics: list[tuple[float, str, str]] = []
+        self._model_metrics: list[tuple[float, str, str]] = []
+        #: (seconds since the epoch, worker's name, stream, text)
+        self._output: list[tuple[float, str, str, str]] = []
+        options = logs.options
+        self._is_qlog = options.metrics_layout == LAYOUT_QLOG
+        self._has_copies = logs.has_server_log
+        self._has_access = options.has_access_log and _is_on(logger_names.ACCESS_LOG)
+        self._has_server_metrics = options.has_metrics and _is_on(logger_names.MMS_METRICS)
+        self._has_model_metrics = options.has_metrics and _is_on(logger_names.MODEL_METRICS)
+        self._has_response_times = _is_on(logger_names.WORKER_THREAD)
+        self._access_logger = logs.forwarded.get(logger_names.ACCESS_LOG)
+        self._server_metric_logger = logs.forwarded.get(logger_names.MMS_METRICS)
+        self._model_metric_logger = logs.forwarded.get(logger_names.MODEL_METRICS)
+        self._output_logger = logging.getLogger(logger_names.WORKER_LIFE_CYCLE)
+
+    def __repr__(self) -> str:
+        return f"<Recorder with {len(self.requests)} requests and {len(self.batches)} batches to flush>"
+
+    @property
+    def pending(self) -> int:
+        """Requests and batches that the next flush will find."""
+        return len(self.requests) + len(self.batches)
+
+    # What is recorded besides `requests` and `batches`
+
+    def metric(
+        self,
+        name: str,
+        unit: str,
+        value: float,
+        *,
+        dimensions: str = _HOST,
+        thread_name: str = _MAIN,
+    ) -> None:
+        """A metric of the server or the host, for mms_metrics.log. `dimensions`: `<name>:<value>,<name>:<value>`."""
+        if self._has_server_metrics:
+            now = time.time()
+            line = f"{name}.{unit}:{value}|#{dimensions}|#hostname:{self._hostname},timestamp:{int(now)}"
+            self._server_metrics.append((now, thread_name, one_line(line)))
+
+    def worker_loaded(self, model: str, worker_index: int, load_s: float) -> None:
+        """The time from a worker's creation until its model was loaded; the metric bears MMS's name of the worker."""
+        name = f"W-{worker_index}-{model[:25]}"
+        self.metric(name, "ms", int(load_s * 1000), thread_name=name)
+
+    def metric_lines(self, lines: Sequence[str], worker_name: str = "") -> None:
+        """Metrics of a handler as a worker writes them, for model_metrics.log."""
+        if self._has_model_metrics:
+            now = time.time()
+            thread_name = f"{worker_name}-stdout" if worker_name else _MAIN
+            self._model_metrics.extend([(now, thread_name, file_line(line)) for line in lines])
+
+    def log_worker_line(self, model: str, worker_name: str, stream: str, text: str) -> None:
+        """A line of a worker's output. `stream`: `stdout` or `stderr`; metrics among its lines go where they belong."""
+        if text.startswith(METRIC_MARK):
+            self.metric_lines([text[len(METRIC_MARK) :]], worker_name)
+        elif self._has_copies:
+            self._output.append((time.time(), worker_name, stream, text))
+        else:
+            self._output_logger.log(
+                logging.WARNING if stream == _STDERR else logging.INFO,
+                "%s",
+                text,
+                extra={"thread_name": f"{worker_name}-{stream}", "model": model},
+            )
+
+    # Flush
+
+    def flush(self) -> None:
+        """Format and count everything recorded, and hand it to the log's writer threads.
+
+        Called by the server at least every 100 ms and at the end. Without records it costs next to nothing.
+        """
+        if self.requests:
+            self._flush_requests()
+        # A handler's own metrics stand before the time of its batch, as it wrote them.
+        if self._model_metrics:
+            self._flush_metrics(
+                self._model_metrics,
+                LogFile.MODEL_METRICS,
+                logger_names.MODEL_METRICS,
+                self._model_metric_logger,
+            )
+        if self.batches:
+            self._flush_batches()
+        if self._server_metrics:
+            self._flush_metrics(
+                self._server_metrics,
+                LogFile.MMS_METRICS,
+                logger_names.MMS_METRICS,
+                self._server_metric_logger,
+            )
+        if self._output:
+            self._flush_output()
+        self._logs.flush()
+
+    def _flush_requests(self) -> None:
+        records = self.requests[:]
+        del self.requests[: len(records)]
+        has_access = self._has_access
+        access: list[str] = []
+        metrics: list[str] = []
+        messages: list[str] = []
+        class_counts = [0, 0, 0]
+        elapsed: dict[tuple[str, str, int], list[float]] = {}
+        group_ms = int(records[0][0] * 1000)
+        last_status = -1
+        last_model = last_version = ""
+        times_s: list[float] = []
+        class_index = 0
+        for wall_s, remote, method, uri, protocol, status, elapsed_s, model, version in records:
+            ms = int(wall_s * 1000)
+            if ms != group_ms:
+                self._end_request_group(group_ms, messages, class_counts, access, metrics)
+                group_ms = ms
+            if status != last_status or model != last_model or version != last_version:
+                times_s = elapsed.setdefault((model, version, status), [])
+                class_index = _class_index(status)
+                last_status, last_model, last_version = status, model, version
+            times_s.append(elapsed_s)
+            class_counts[class_index] += 1
+            if has_access:
+                messages.append(
+                    f'{remote} "{method} {uri} {protocol}" {status} {int(elapsed_s * 1000)}'
+                )
+        self._end_request_group(group_ms, messages, class_counts, access, metrics)
+        for (model, version, status), values in elapsed.items():
+            self.aggregates.request_series(model, version, status).observe_all(values)
+        if access:
+            self._logs.add_text(LogFile.ACCESS, "".join(access))
+        if metrics:
+            self._logs.add_text(LogFile.MMS_METRICS, "".join(metrics))
+
+    def _end_request_group(
+        self,
+        group_ms: int,
+        messages: list[str],
+        class_counts: list[int],
+        access: list[str],
+        metrics: list[str],
+    ) -> None:
+        """Make the lines of the requests of one millisecond, and empty `messages` and `class_counts`."""
+        date = self._dates.of(group_ms)
+        copies: list[str] = []
+        if messages:
+            access.append(_prefixed(f"{date} - ", messages))
+            if self._has_copies:
+                copies.append(_prefixed(f"{date} [INFO ] main ACCESS_LOG - ", messages))
+            if self._access_logger is not None:
+                _forward(self._access_logger, messages)
+            messages.clear()
+        if self._has_server_metrics:
+            epoch_s = group_ms // 1000
+            for class_name, count in zip(_CLASSES, class_counts, strict=True):
+                if not count:
+                    continue
+                message = (
+                    f"Requests{class_name}.Count:1|#{_HOST}|#hostname:{self._hostname},"
+                    f"timestamp:{epoch_s}"
+                )
+                metrics.append(self._metric_text(date, message) * count)
+                if self._has_copies:
+                    copies.append(f"{date} [INFO ] main MMS_METRICS - {message}\n" * count)
+                if self._server_metric_logger is not None:
+                    _forward(self._server_metric_logger, [message] * count)
+        class_counts[:] = (0, 0, 0)
+        if copies:
+            self._logs.add_line(group_ms, "".join(copies))
+
+    def _flush_batches(self) -> None:
+        records = self.batches[:]
+        del self.batches[: len(records)]
+        lines: list[str] = []
+        #: By worker: what differs between its lines of one millisecond.
+        values: dict[str, list[str]] = {}
+        response_times: dict[str, list[str]] = {}
+        measured: dict[tuple[str, str], _Measured] = {}
+        group_ms = int(records[0][0] * 1000)
+        last_worker = last_model = last_version = None
+        worker_values: list[str] = []
+        worker_times: list[str] = []
+        model_measured = _Measured()
+        middle = ""
+        for wall_s, model, version, worker, size, queue_s, handler_s, ids, is_success in records:
+            ms = int(wall_s * 1000)
+            if ms != group_ms:
+                self._end_batch_group(group_ms, values, response_times, lines)
+                group_ms = ms
+                last_worker = None
+            if worker != last_worker:
+                worker_values = values.setdefault(worker, [])
+                worker_times = response_times.setdefault(worker, [])
+                last_worker = worker
+            if model != last_model or version != last_version:
+                model_measured = measured.setdefault((model, version), _Measured())
+                middle = f"|#ModelName:{one_line(model)},Level:Model|#hostname:{self._hostname},requestID:"
+                last_model, last_version = model, version
+            model_measured.queue_s.extend(queue_s)
+            model_measured.handler_s.append(handler_s)
+            model_measured.sizes.append(size)
+            # Hundredths of a millisecond. Python takes three times as long to write a float as to write an integer.
+            hundredths = int(handler_s * 100000 + 0.5)
+            whole_ms = str(hundredths // 100)
+            worker_times.append(whole_ms)
+            if is_success:
+                request_ids = ids[0] if size == 1 else b",".join(ids)
+                worker_values.append(
+                    f"{whole_ms}.{_FRACTIONS[hundredths % 100]}{middle}{request_ids.decode()}"
+                )
+            else:
+                model_measured.failures += 1
+        self._end_batch_group(group_ms, values, response_times, lines)
+        for (model, version), one in measured.items():
+            series = self.aggregates.batch_series(model, version)
+            series.queue.observe_all(one.queue_s)
+            series.handler.observe_all(one.handler_s)
+            series.sizes.observe_all(one.sizes)
+            series.failures += one.failures
+        if lines:
+            self._logs.add_text(LogFile.MODEL_METRICS, "".join(lines))
+
+    def _end_batch_group(
+        self,
+        group_ms: int,
+        values: dict[str, list[str]],
+        response_times: dict[str, list[str]],
+        lines: list[str],
+    ) -> None:
+        """Make the lines of the batches of one millisecond, and empty `values` and `response_times`."""
+        date = self._dates.of(group_ms)
+        name = "PredictionTime.Milliseconds:"
+        tail = f",timestamp:{group_ms // 1000}"
+        copies: list[str] = []
+        for worker, worker_values in values.items():
+            if not worker_values or not self._has_model_metrics:
+                continue
+            if self._is_qlog:
+                lines.extend([self._metric_text(date, f"{name}{v}{tail}") for v in worker_values])
+            else:
+                lines.append(_prefixed(f"{date} - {name}", worker_values, tail))
+            if self._has_copies:
+                start = f"{date} [INFO ] {worker}-stdout MODEL_METRICS - {name}"
+                copies.append(_prefixed(start, worker_values, tail))
+            if self._model_metric_logger is not None:
+                _forward(self._model_metric_logger, [f"{name}{v}{tail}" for v in worker_values])
+        if self._has_copies and self._has_response_times:
+            for worker, times in response_times.items():
+                start = f"{date} [INFO ] {worker} {logger_names.WORKER_THREAD} - Backend response time: "
+                copies.append(_prefixed(start, times))
+        values.clear()
+        response_times.clear()
+        if copies:
+            self._logs.add_line(group_ms, "".join(copies))
+
+    def _flush_metrics(
+        self,
+        records: list[tuple[float, str, str]],
+        file: LogFile,
+        logger_name: str,
+        logger: logging.Logger | None,
+    ) -> None:
+        taken = records[:]
+        del records[: len(taken)]
+        lines: list[str] = []
+        for wall_s, thread_name, message in taken:
+            ms = int(wall_s * 1000)
+            date = self._dates.of(ms)
+            lines.append(self._metric_text(date, message))
+            if self._has_copies:
+                self._logs.add_line(ms, f"{date} [INFO ] {thread_name} {logger_name} - {message}\n")
+            if logger is not None:
+                _forward(logger, [message])
+        self._logs.add_text(file, "".join(lines))
+
+    def _flush_output(self) -> None:
+        taken = self._output[:]
+        del self._output[: len(taken)]
+        texts: list[str] = []
+        has_info = self._output_logger.isEnabledFor(logging.INFO)
+        has_warnings = self._output_logger.isEnabledFor(logging.WARNING)
+        for wall_s, worker_name, stream, text in taken:
+            is_error = stream == _STDERR
+            if not (has_warnings if is_error else has_info):
+                continue
+            ms = int(wall_s * 1000)
+            level = "WARN " if is_error else "INFO "
+            line = (
+                f"{self._dates.of(ms)} [{level}] {worker_name}-{stream} "
+                f"{logger_names.WORKER_LIFE_CYCLE} - {text}\n"
+            )
+            self._logs.add_line(ms, line)
+            texts.append(line)
+        if texts:
+            self._logs.add_text(LogFile.MODEL, "".join(texts))
+
+    def _metric_text(self, date: str, message: str) -> str:
+        """A metric as the metrics files have it."""
+        if self._is_qlog:
+            options = self._logs.options
+            return qlog_record(message, options.program, options.marketplace)
+        return f"{date} - {message}\n"
+
+
+def _is_on(logger_name: str) -> bool:
+    return logging.getLogger(logger_name).isEnabledFor(logging.INFO)
+
+
+def _class_index(status: int) -> int:
+    """Which of the classes counts a status: as in MMS, whatever is neither 2xx nor 4xx counts as 5xx."""
+    return {2: 0, 4: 1}.get(status // 100, 2)
+
+
+def _prefixed(prefix: str, messages: list[str], suffix: str = "") -> str:
+    """A line of each message, between the same words."""
+    return prefix + f"{suffix}\n{prefix}".join(messages) + suffix + "\n"
+
+
+def _forward(logger: logging.Logger, messages: list[str]) -> None:
+    for message in messages:
+        logger.info("%s", message)

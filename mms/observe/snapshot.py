@@ -1,0 +1,29 @@
+"""The state of the models at one moment, as gauges show it. The serving side makes these; observe only reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSnapshot:
+    """One worker. `state` is a word of the worker's life, such as READY or BACKOFF."""
+
+    name: str
+    pid: int
+    state: str
+    memory_bytes: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSnapshot:
+    """One model version. `in_flight` counts requests that workers have, `queue_length` those that none has begun."""
+
+    name: str
+    version: str
+    queue_length: int
+    queue_capacity: int
+    in_flight: int = 0
+    workers: Sequence[WorkerSnapshot] = field(default=())
