@@ -1,0 +1,214 @@
+"""The rooms of the house and who may import whom, checked on the imports as they are written."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT_PACKAGES = ("archiver", "mms", "model_archiver")
+
+
+class Room(NamedTuple):
+    layer: int
+    files: tuple[str, ...]  # modules, or packages with all that is in them
+    imports: tuple[str, ...] | None = None  # rooms; None: every room of a lower layer
+
+
+ROOMS: dict[str, Room] = {
+    "archiver": Room(0, ("archiver", "model_archiver"), ()),
+    "errors": Room(0, ("mms.errors",), ()),
+    "version": Room(0, ("mms", "mms.version"), ()),
+    "wire": Room(0, ("mms.wire",), ()),
+    # The names that handlers import.
+    "handler names": Room(
+        1,
+        ("mms.context", "mms.service", "mms.metrics", "mms.model_service", "mms.utils"),
+        ("version",),
+    ),
+    "settings": Room(1, ("mms.settings",), ("errors", "version")),
+    "core": Room(1, ("mms.core",), ("errors",)),
+    "worker": Room(2, ("mms.worker",), ("wire", "handler names", "version")),
+    "observe": Room(2, ("mms.observe",)),
+    "repository": Room(2, ("mms.repository",)),
+    "launch": Room(3, ("mms.launch",)),
+    "serving": Room(4, ("mms.serving",)),
+    "http": Room(5, ("mms.http",)),
+    "server": Room(6, ("mms.server",)),
+    "cli": Room(7, ("mms.cli", "mms.model_server", "mms.export_model", "mms.arg_parser")),
+    # Importable by the names that tools of MMS know; nothing of this server uses them.
+    "worker-side names of MMS": Room(
+        7, ("mms.model_loader", "mms.protocol", "mms.model_service_worker")
+    ),
+}
+STANDARD_LIBRARY_ONLY = ("wire", "handler names", "worker", "core", "errors", "version")
+NO_INPUT_OR_OUTPUT = ("asyncio", "socket", "selectors", "subprocess", "http", "aiohttp")
+
+
+class Import(NamedTuple):
+    module: str
+    line: int
+
+
+def all_files() -> dict[str, Path]:
+    """Module name -> file, for everything that is installed."""
+    files = {}
+    for package in ("archiver", "mms"):
+        for file in sorted((ROOT / package).rglob("*.py")):
+            parts = list(file.relative_to(ROOT).with_suffix("").parts)
+            if parts[-1] == "__init__":
+                parts.pop()
+            name = ".".join(parts)
+            # The folder archiver/compat is installed as the package model_archiver.
+            if name == "archiver.compat" or name.startswith("archiver.compat."):
+                name = "model_archiver" + name.removeprefix("archiver.compat")
+            files[name] = file
+    return files
+
+
+FILES = all_files()
+
+
+def imports_of(module: str) -> Iterator[Import]:
+    """Every import of a file, those in functions and under TYPE_CHECKING included."""
+    file = FILES[module]
+    package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield Import(name.name, node.lineno)
+        elif isinstance(node, ast.ImportFrom):
+            source = node.module or ""
+            if node.level:
+                kept = package.split(".")[: len(package.split(".")) - node.level + 1]
+                source = ".".join([*kept, *([source] if source else [])])
+            for name in node.names:
+                submodule = f"{source}.{name.name}"
+                yield Import(submodule if submodule in FILES else source, node.lineno)
+
+
+def rooms_of(module: str) -> list[str]:
+    """The room with the longest matching entry; `mms` itself stands for its `__init__` alone."""
+    matches = [
+        (len(entry), name)
+        for name, room in ROOMS.items()
+        for entry in room.files
+        if module == entry or (entry != "mms" and module.startswith(entry + "."))
+    ]
+    return [name for _, name in sorted(matches, reverse=True)[:1]]
+
+
+def is_ours(module: str) -> bool:
+    return module.split(".")[0] in PROJECT_PACKAGES
+
+
+def allowed_rooms(name: str) -> set[str]:
+    room = ROOMS[name]
+    if room.imports is not None:
+        return {name, *room.imports}
+    return {name} | {other for other, at in ROOMS.items() if at.layer < room.layer}
+
+
+def place(module: str, line: int) -> str:
+    return f"{FILES[module].relative_to(ROOT)}:{line}"
+
+
+def test_every_file_belongs_to_a_room() -> None:
+    homeless = [str(FILES[module].relative_to(ROOT)) for module in FILES if not rooms_of(module)]
+    assert homeless == []
+
+
+def test_every_room_lies_above_those_it_may_import() -> None:
+    for name, room in ROOMS.items():
+        for other in room.imports or ():
+            assert ROOMS[other].layer < room.layer, f"{name} may import {other}, which is no lower"
+
+
+def test_no_file_imports_from_a_room_that_is_not_below_its_own() -> None:
+    wrong = []
+    for module in FILES:
+        for room in rooms_of(module):
+            for imported in imports_of(module):
+                if not is_ours(imported.module):
+                    continue
+                (target,) = rooms_of(imported.module) or ["no room"]
+                if target not in allowed_rooms(room):
+                    where = place(module, imported.line)
+                    wrong.append(f"{where}: {room} imports {imported.module} of {target}")
+    assert wrong == []
+
+
+def test_every_imported_module_of_the_project_exists() -> None:
+    missing = [
+        f"{place(module, imported.line)}: {imported.module}"
+        for module in FILES
+        for imported in imports_of(module)
+        if is_ours(imported.module) and imported.module not in FILES
+    ]
+    assert missing == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    graph = {
+        module: sorted(
+            {found.module for found in imports_of(module) if found.module in FILES} - {module}
+        )
+        for module in FILES
+    }
+    circles = []
+    visited: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> None:
+        if module in path:
+            circles.append(" -> ".join([*path[path.index(module) :], module]))
+            return
+        if module in visited:
+            return
+        for other in graph[module]:
+            visit(other, [*path, module])
+        visited.add(module)
+
+    for module in graph:
+        visit(module, [])
+    assert circles == []
+
+
+@pytest.mark.parametrize("room", STANDARD_LIBRARY_ONLY)
+def test_what_handlers_and_workers_load_needs_the_standard_library_alone(room: str) -> None:
+    foreign = [
+        f"{place(module, imported.line)}: {imported.module}"
+        for module in FILES
+        if rooms_of(module) == [room]
+        for imported in imports_of(module)
+        if not is_ours(imported.module)
+        and imported.module.split(".")[0] not in sys.stdlib_module_names
+    ]
+    assert foreign == []
+
+
+def test_the_core_decides_without_sockets_processes_or_a_loop() -> None:
+    wrong = [
+        f"{place(module, imported.line)}: {imported.module}"
+        for module in FILES
+        if rooms_of(module) == ["core"]
+        for imported in imports_of(module)
+        if imported.module.split(".")[0] in NO_INPUT_OR_OUTPUT
+    ]
+    assert wrong == []
+
+
+def test_no_file_is_named_for_nothing_in_particular() -> None:
+    empty_names = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
+    named_so = [
+        str(FILES[module].relative_to(ROOT))
+        for module in FILES
+        if empty_names & set(module.split("."))
+        # Handlers import names from mms.utils; it exists for them.
+        and not module.startswith("mms.utils")
+    ]
+    assert named_so == []
