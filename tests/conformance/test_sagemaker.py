@@ -1,0 +1,244 @@
+"""What SageMaker's hosts and tools rely on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .client import Address, Client
+from .processes import (
+    base_environment,
+    eventually,
+    free_port,
+    is_original,
+    kill_tagged,
+    run_command,
+    server_command,
+    tagged_processes,
+)
+from .server import MODELS, Server, ServerPool, query
+
+MAIN_WORD = "com.amazonaws.ml.mms.ModelServer"
+
+
+class Host(Server):
+    """A server started as SageMaker's own configuration starts it."""
+
+    def __init__(self, directory: Path, **environment: str) -> None:
+        address = Address(port=free_port())
+        super().__init__(
+            directory,
+            inference=address,
+            is_combined=True,
+            environment={
+                "SAGEMAKER_MODEL_STORE": str(directory / "store"),
+                "SAGEMAKER_BIND_TO_PORT": str(address.port),
+                "SAGEMAKER_RESPONSE_TIMEOUT": "60",
+                "SAGEMAKER_NUM_MODEL_WORKERS": "1",
+                "SAGEMAKER_HANDLER": "service:handle",
+                "SAGEMAKER_MAX_RESPONSE_SIZE": "6553500",
+                "SAGEMAKER_MAX_REQUEST_SIZE": "3000",
+                **environment,
+            },
+            has_config_flag=False,
+            arguments=["--mms-config", "sagemaker"],
+        )
+        self.config_file.unlink()
+
+
+@pytest.fixture(scope="module")
+def host(servers: ServerPool) -> Iterator[Host]:
+    host = Host(servers.new_directory())
+    host.start()
+    yield host
+    host.stop()
+
+
+def test_there_is_one_listener(host: Host) -> None:
+    assert host.inference.get("/models").status == 200
+    assert "/ping" in host.inference.options("/").json()["paths"]
+    assert "/models" in host.inference.options("/").json()["paths"]
+
+
+def test_the_multi_model_calls_work(host: Host) -> None:
+    order = {"model_name": "m", "url": "noop-no-manifest"}
+    reply = host.inference.post_json("/models", order)
+    assert (reply.status, reply.status_text) == (200, "Workers scaled")
+    assert host.inference.post_json("/models", order).status == 409
+    listed = host.inference.get("/models").json()["models"]
+    assert {"modelName": "m", "modelUrl": "noop-no-manifest"} in listed
+    assert host.inference.get("/models/m").json()["modelName"] == "m"
+    assert host.inference.post("/models/m/invoke", b"x").body == b"OK"
+    assert host.inference.delete("/models/m").status == 200
+    assert host.inference.get("/models/m").status == 404
+    assert host.inference.post("/models/m/invoke", b"x").status == 404
+
+
+@pytest.mark.better_than_mms
+def test_a_model_without_memory_can_be_registered_again(host: Host) -> None:
+    for _ in range(2):
+        order = {"model_name": "memory", "url": "loading-memory-error"}
+        assert host.inference.post_json("/models", order).status == 507
+
+
+def test_input_is_handed_over_undecoded(host: Host) -> None:
+    with host.registered("echo") as name:
+        reply = host.inference.post_json(f"/models/{name}/invoke", {"data": "test"})
+    assert "bytearray" in reply.text
+
+
+def test_the_size_of_requests_is_limited_as_the_variable_says(host: Host) -> None:
+    assert host.inference.post("/invocations", bytes(3001)).status == 413
+
+
+# The original needs the jar of its ping plugin for this, which its wheel does not carry.
+@pytest.mark.better_than_mms
+def test_ping_is_healthy_once_a_model_is_loaded(host: Host) -> None:
+    with host.registered("noop"):
+        reply = host.inference.get("/ping")
+    assert (reply.status, reply.body) == (200, b'{\n\t"Status": "Healthy"\n}\n')
+    # It stays so: any worker of any model has loaded.
+    assert host.inference.get("/ping").status == 200
+
+
+def test_exactly_one_process_shows_the_word_that_tools_look_for(host: Host) -> None:
+    with host.registered("inspect", initial_workers=2) as name:
+        host.inference.post(f"/models/{name}/invoke", b"x")
+        found = [
+            process for process in tagged_processes(host.tag) if MAIN_WORD in process.cmdline()
+        ]
+        assert len(found) == 1
+        others = [process for process in tagged_processes(host.tag) if process not in found]
+        assert others
+
+
+@pytest.mark.parametrize("missing", ["SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_HANDLER"])
+def test_the_variables_are_mandatory(scratch: Path, missing: str) -> None:
+    host = Host(scratch)
+    del host.environment[missing]
+    done = run_command(host.arguments, scratch, host.environment)
+    assert f"Invalid configuration: Invalid Environment Variable {missing}" in (
+        done.stdout + done.stderr
+    )
+    if not is_original():
+        assert done.returncode == 1
+
+
+# The original needs the jar of its ping plugin for this, which its wheel does not carry.
+@pytest.mark.better_than_mms
+def test_before_a_model_is_loaded_ping_is_503(scratch: Path) -> None:
+    host = Host(scratch).start()
+    try:
+        reply = host.inference.get("/ping")
+        assert (reply.status, reply.reason) == (503, "Model loading...")
+        assert reply.text.strip() == "Models are not loaded"
+        with host.registered("noop"):
+            assert host.inference.get("/ping").status == 200
+    finally:
+        host.stop()
+
+
+# The original needs the jar of its ping plugin for this, which its wheel does not carry.
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("handler", ["service:handle", "absent:handle"])
+def test_in_multi_model_mode_ping_looks_for_the_handlers_file(scratch: Path, handler: str) -> None:
+    folder = scratch / "handlers"
+    folder.mkdir()
+    (folder / "service.py").write_text("def handle(data, context): ...\n")
+    host = Host(
+        scratch, SAGEMAKER_MULTI_MODE="true", SAGEMAKER_HANDLER=f"{folder}/{handler}"
+    ).start()
+    try:
+        reply = host.inference.get("/ping")
+    finally:
+        host.stop()
+    if handler.startswith("service"):
+        assert reply.status == 200
+    else:
+        assert (reply.status, reply.reason) == (503, "Service file unavailable")
+        assert reply.text.strip() == "Service file unavailable"
+
+
+def test_a_toolkit_starts_finds_and_stops_the_server(scratch: Path) -> None:
+    """As sagemaker-inference-toolkit does: start by command, look in the process list, SIGTERM."""
+    tag = uuid.uuid4().hex
+    port = free_port()
+    environment = base_environment(scratch, tag)
+    config = scratch / "sagemaker-mms.properties"
+    config.write_text(
+        "enable_envvars_config=true\n"
+        "decode_input_request=false\n"
+        f"inference_address=http://0.0.0.0:{port}\n"
+        f"management_address=http://0.0.0.0:{port}\n"
+        "default_workers_per_model=1\n"
+        f"default_service_handler=toolkit_service:handle\n"
+    )
+    logging = scratch / "log4j2.xml"
+    logging.write_text("<Configuration/>\n")
+    model = scratch / "model"
+    model.mkdir()
+    source = (MODELS / "class-handler" / "service.py").read_text()
+    (model / "toolkit_service.py").write_text(source)
+    command = [
+        server_command(),
+        "--start",
+        "--model-store",
+        str(scratch),
+        "--mms-config",
+        str(config),
+        "--log-config",
+        str(logging),
+        "--models",
+        "model=/model",
+    ]
+    try:
+        done = run_command(command, scratch, environment)
+        assert done.returncode == 0
+
+        def find() -> list[psutil.Process]:
+            return [p for p in tagged_processes(tag) if MAIN_WORD in p.cmdline()]
+
+        (main,) = eventually("the server is in the process list", find)
+        client = Client(Address(port=port))
+
+        def answers() -> bool:
+            try:
+                return client.post("/invocations", b"x").status == 200
+            except OSError:
+                return False
+
+        eventually("it answers", answers, timeout_s=20)
+        assert client.get("/models/model").json()["loadedAtStartup"] is True
+        os.kill(main.pid, signal.SIGTERM)
+        eventually("the server has ended", lambda: not main.is_running(), timeout_s=10)
+        if not is_original():
+            eventually("nothing is left", lambda: not tagged_processes(tag), timeout_s=5)
+    finally:
+        kill_tagged(tag)
+
+
+def test_query_registration_works_too(host: Host) -> None:
+    reply = host.inference.post("/models?" + query(url="noop", model_name="queried"))
+    assert (reply.status, reply.status_text) == (200, "Workers scaled")
+    host.unregister("queried")
+
+
+@pytest.mark.better_than_mms
+def test_started_for_sagemaker_an_error_in_initialize_is_ignored(host: Host) -> None:
+    source = (
+        "class Own:\n"
+        "    def initialize(self, context):\n"
+        "        raise ValueError('not today')\n"
+        "    def handle(self, data, context):\n"
+        "        return ['served'] * len(data)\n"
+    )
+    if not (host.store / "broken-class").exists():
+        host.write_model("broken-class", source)
+    with host.registered("broken-class") as name:
+        assert host.inference.post(f"/models/{name}/invoke", b"x").body == b"served"
