@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 _MAX_PIPELINED = 32
 #: Bodies below this are joined with their head for one buffer; a larger one is not copied.
 _JOIN_BYTES = 64 * 1024
+#: Interim responses to a client that may be gone.
+_MAX_PROBES = 3
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
 #: The end of a request line, and how the access log names it.
 _VERSIONS = {b" HTTP/1.1": "HTTP/1.1", b" HTTP/1.0": "HTTP/1.0"}
+
+
+def remote_name(transport: asyncio.BaseTransport) -> str:
+    """A client as the access log names it: `/127.0.0.1:64003`; `0.0.0.0` behind a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return "0.0.0.0"
+    return f"/{peer[0]}:{peer[1]}"
 
 
 class _Head:
@@ -127,6 +137,7 @@ class LaneProtocol(asyncio.Protocol):
         "_is_write_paused",
         "_lane",
         "_pipeline",
+        "_probes",
         "_remote",
         "_transport",
         "is_half_closed",
@@ -145,6 +156,7 @@ class LaneProtocol(asyncio.Protocol):
         self._is_closing = False
         self._is_read_paused = False
         self._is_write_paused = False
+        self._probes = 0
         self.is_half_closed = False
         #: Since when the connection waits for bytes of its client; of `time.monotonic()`.
         self.waiting_since = time.monotonic()
@@ -456,12 +468,23 @@ class LaneProtocol(asyncio.Protocol):
                 request.is_kept_alive = False
                 request.fail(RequestTimeout("The rest of the request did not come in time."))
         elif self._pipeline:
-            return
+            if self.is_half_closed:
+                self._probe()
         elif self._buffered:
             if waited_s > self._lane.head_timeout_s:
                 self._end()
         elif waited_s > self._lane.keep_alive_timeout_s:
             self.close()
+
+    def _probe(self) -> None:
+        """Find out whether a client that has closed its sending side is still there for its answer.
+
+        The end of a stream looks the same for both. Whoever is there takes an interim response, as HTTP/1.1 demands;
+        where nobody is, the first write brings a reset and the second one fails.
+        """
+        if self._probes < _MAX_PROBES and self._pipeline[0].protocol == "HTTP/1.1":
+            self._probes += 1
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""

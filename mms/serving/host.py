@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Awaitable, Mapping
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest, is_runtime
 from mms.core import ModelConfig, ModelVersion, Pool, Registry, Request, Worker, WorkerState
@@ -28,8 +28,10 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
-from mms.settings import Settings
 from mms.wire import Load
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
 
 logger = logging.getLogger("mms.serving")
 

@@ -1,0 +1,142 @@
+"""A lane over real sockets, in front of a host that the test plays."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import uvloop
+
+from mms.core import Request
+from mms.errors import ModelNotFound, ServerError
+from mms.http.lane_front import LaneFront, LaneRoute
+
+
+class FakeHost:
+    """Keeps the requests; answers when the test says so, or at once."""
+
+    def __init__(self) -> None:
+        self.requests: list[Request] = []
+        self.cancelled: list[Request] = []
+        self.arrived = asyncio.Event()
+        self.was_cancelled = asyncio.Event()
+        self.on_submit: Callable[[Request], None] | None = lambda r: r.answer(
+            200, b"", b"", bytes(r.body)
+        )
+
+    def submit(self, request: Request) -> None:
+        if request.name == "unknown":
+            raise ModelNotFound("Model not found: unknown")
+        self.requests.append(request)
+        self.arrived.set()
+        if self.on_submit is not None:
+            self.on_submit(request)
+
+    def cancel(self, request: Request) -> None:
+        self.cancelled.append(request)
+        request.is_done = True
+        self.was_cancelled.set()
+
+
+class PlainAnswers:
+    """Heads with nothing but what framing needs."""
+
+    def head(
+        self,
+        request_id: bytes,
+        status: int,
+        phrase: bytes,
+        headers: bytes,
+        body_bytes: int,
+        is_kept_alive: bool,
+    ) -> bytes:
+        connection = b"keep-alive" if is_kept_alive and status < 400 else b"close"
+        return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\nconnection: %b\r\n\r\n" % (
+            status,
+            phrase,
+            headers,
+            body_bytes,
+            connection,
+        )
+
+    def error(
+        self, request_id: bytes, error: ServerError, is_kept_alive: bool
+    ) -> tuple[bytes, bytes]:
+        body = (error.message or "").encode()
+        return self.head(request_id, error.http_status, b"", b"", len(body), False), body
+
+
+class Foreign(asyncio.Protocol):
+    """Stands for aiohttp's protocol: keeps what it is given, answers once, and closes."""
+
+    taken: list[bytes]
+
+    def __init__(self, taken: list[bytes]) -> None:
+        self.taken = taken
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.taken.append(data)
+        self.transport.write(b"HTTP/1.1 299 Foreign\r\ncontent-length: 0\r\n\r\n")  # type: ignore[attr-defined]
+        self.transport.close()
+
+
+def route(path: bytes) -> LaneRoute:
+    parts = path.decode("latin-1").split("/")
+    if len(parts) == 3 and parts[1] == "predictions":
+        return (parts[2], None, False)
+    return ()
+
+
+class Bench:
+    """A listening lane."""
+
+    def __init__(self) -> None:
+        self.host = FakeHost()
+        self.records: list[tuple[object, ...]] = []
+        self.foreign: list[bytes] = []
+        self.lane = LaneFront(
+            self.host,
+            PlainAnswers(),
+            self.records.append,
+            lambda: Foreign(self.foreign),
+            route,
+            max_body_bytes=1_000_000,
+            max_line_bytes=4096,
+            max_head_bytes=8192,
+            keep_alive_timeout_s=60,
+            head_timeout_s=60,
+            body_timeout_s=60,
+        )
+        self.port = 0
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def exchange(self, data: bytes) -> bytes:
+        """Send, close the sending side, and read all that comes until the end."""
+        reader, writer = await self.connect()
+        writer.write(data)
+        writer.write_eof()
+        received = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        return received
+
+
+def pytest_asyncio_loop_factories(config: object, item: object) -> dict[str, object]:
+    """Both loops: uvloop, which the server uses where it exists, and asyncio's own."""
+    return {"uvloop": uvloop.new_event_loop, "asyncio": asyncio.new_event_loop}
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    b = Bench()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(b.lane.make_protocol, "127.0.0.1", 0)
+    b.port = server.sockets[0].getsockname()[1]
+    yield b
+    server.close()
+    b.lane.close()

@@ -1,0 +1,297 @@
+"""The lane as an HTTP server: framing, order, ends of connections, and what it leaves to others."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mms.errors import ServiceUnavailable
+
+
+def post(
+    body: bytes = b"", path: str = "/predictions/m", extra: str = "", version: str = "1.1"
+) -> bytes:
+    head = f"POST {path} HTTP/{version}\r\nHost: h\r\nContent-Length: {len(body)}\r\n{extra}\r\n"
+    return head.encode() + body
+
+
+def answer(body: bytes, *, close: bool = False) -> bytes:
+    connection = b"close" if close else b"keep-alive"
+    return b"HTTP/1.1 200 \r\ncontent-length: %d\r\nconnection: %b\r\n\r\n%b" % (
+        len(body),
+        connection,
+        body,
+    )
+
+
+async def read_answers(reader: asyncio.StreamReader, count: int) -> list[bytes]:
+    bodies = []
+    for _ in range(count):
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        bodies.append(await reader.readexactly(length))
+    return bodies
+
+
+async def test_a_request_is_answered(bench):
+    assert await bench.exchange(post(b"hello")) == answer(b"hello")
+
+
+async def test_the_request_is_handed_on_as_the_client_wrote_it(bench):
+    await bench.exchange(
+        post(b"x", path="/predictions/m?a=%20b", extra="X-Odd-CASE: v\r\nContent-Type: a/b; c\r\n")
+    )
+    (request,) = bench.host.requests
+    assert (request.name, request.query, request.content_type) == ("m", b"a=%20b", b"a/b; c")
+    assert request.headers.split(b"\n") == [
+        b"Host",
+        b"h",
+        b"Content-Length",
+        b"1",
+        b"X-Odd-CASE",
+        b"v",
+        b"Content-Type",
+        b"a/b; c",
+    ]
+
+
+async def test_a_request_cut_at_every_byte_is_read(bench):
+    reader, writer = await bench.connect()
+    data = post(b"abcdef") * 2
+    for at in range(len(data)):
+        writer.write(data[at : at + 1])
+        await writer.drain()
+        await asyncio.sleep(0)
+    assert await read_answers(reader, 2) == [b"abcdef"] * 2
+    writer.close()
+
+
+async def test_a_large_body_arrives_whole(bench):
+    body = bytes(range(256)) * 3000
+    received = await bench.exchange(post(body))
+    assert received == answer(body)
+
+
+async def test_pipelined_requests_are_answered_in_order(bench):
+    bench.host.on_submit = None
+    reader, writer = await bench.connect()
+    writer.write(post(b"1") + post(b"2") + post(b"3"))
+    while len(bench.host.requests) < 3:
+        bench.host.arrived.clear()
+        await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    for request in reversed(bench.host.requests):
+        request.answer(200, b"", b"", bytes(request.body))
+    assert await read_answers(reader, 3) == [b"1", b"2", b"3"]
+    writer.close()
+
+
+async def test_more_pipelined_requests_than_may_wait_are_read_later(bench):
+    bench.host.on_submit = None
+    reader, writer = await bench.connect()
+    writer.write(post(b"x") * 100)
+    loop = asyncio.get_running_loop()
+    answered = 0
+    while answered < 100:
+        await asyncio.wait_for(bench.host.arrived.wait(), 10)
+        bench.host.arrived.clear()
+        waiting = bench.host.requests[answered:]
+        assert len(waiting) <= 32
+        for request in waiting:
+            answered += 1
+            loop.call_soon(request.answer, 200, b"", b"", b"y")
+    assert await read_answers(reader, 100) == [b"y"] * 100
+    writer.close()
+
+
+async def test_connection_close_is_honoured(bench):
+    assert await bench.exchange(post(b"x", extra="Connection: close\r\n")) == answer(
+        b"x", close=True
+    )
+
+
+async def test_http_1_0_ends_the_connection_without_keep_alive(bench):
+    reader, writer = await bench.connect()
+    writer.write(post(b"x", version="1.0"))
+    assert await asyncio.wait_for(reader.read(), 10) == answer(b"x", close=True)
+    writer.close()
+
+
+async def test_http_1_0_with_keep_alive_stays(bench):
+    reader, writer = await bench.connect()
+    writer.write(post(b"x", version="1.0", extra="Connection: keep-alive\r\n"))
+    assert await read_answers(reader, 1) == [b"x"]
+    writer.write(post(b"y"))
+    assert await read_answers(reader, 1) == [b"y"]
+    writer.close()
+
+
+async def test_an_error_answer_ends_the_connection_without_losing_it(bench):
+    reader, writer = await bench.connect()
+    writer.write(post(b"x", path="/predictions/unknown") + b"z" * 200_000)
+    received = await asyncio.wait_for(reader.read(), 10)
+    assert received.startswith(b"HTTP/1.1 404 ")
+    assert received.endswith(b"Model not found: unknown")
+    writer.close()
+
+
+async def test_what_follows_an_error_on_the_connection_is_not_served(bench):
+    received = await bench.exchange(post(path="/predictions/unknown") + post(b"x"))
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert bench.host.requests == []
+
+
+async def test_a_busy_model_is_told_to_the_client(bench):
+    def refuse(request):
+        raise ServiceUnavailable("busy")
+
+    bench.host.on_submit = refuse
+    assert (await bench.exchange(post(b"x"))).startswith(b"HTTP/1.1 503 ")
+
+
+async def test_a_client_that_goes_takes_its_request_along(bench):
+    bench.host.on_submit = None
+    _, writer = await bench.connect()
+    writer.write(post(b"x"))
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    writer.transport.abort()
+    await asyncio.wait_for(bench.host.was_cancelled.wait(), 10)
+    assert bench.host.cancelled == bench.host.requests
+
+
+async def test_a_half_closed_client_gets_its_answer(bench):
+    bench.host.on_submit = None
+    reader, writer = await bench.connect()
+    writer.write(post(b"x"))
+    writer.write_eof()
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    bench.host.requests[0].answer(200, b"", b"", b"y")
+    assert await asyncio.wait_for(reader.read(), 10) == answer(b"y")
+    writer.close()
+
+
+FOREIGN = {
+    "another route": post(b"x", path="/ping"),
+    "a chunked body": b"POST /predictions/m HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    "an expectation": post(b"x", extra="Expect: 100-continue\r\n"),
+    "OPTIONS": b"OPTIONS /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n",
+    "HEAD": b"HEAD /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n",
+    "an upgrade": b"GET /predictions/m HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    "a body over the limit": post(b"x" * 20)[:-20].replace(b": 20", b": 1000001") + b"x" * 20,
+    "two lengths": b"POST /predictions/m HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    "length and chunks": (
+        b"POST /predictions/m HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    ),
+    "a folded header": b"GET /predictions/m HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
+    "a bare LF": b"GET /predictions/m HTTP/1.1\nHost: h\n\r\n\r\n",
+    "a NUL in a header": b"GET /predictions/m HTTP/1.1\r\nA: b\0\r\n\r\n",
+    "a blank before the colon": b"GET /predictions/m HTTP/1.1\r\nA : b\r\n\r\n",
+    "no HTTP": b"HELO predictions\r\n\r\n",
+    "another protocol": b"GET /predictions/m RTSP/1.0\r\n\r\n",
+    "a version of the future": b"GET /predictions/m HTTP/2.0\r\n\r\n",
+    "a line that is too long": b"GET /predictions/m?" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n",
+    "headers that are too long": post(extra="A: " + "b" * 9000 + "\r\n"),
+    "a head without end": b"GET /predictions/m HTTP/1.1\r\nA: " + b"b" * 9000,
+    "empty lines first": b"\r\n" + post(b"x"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+async def test_the_connection_is_handed_over_whole_with(bench, kind):
+    data = FOREIGN[kind]
+    received = await bench.exchange(data)
+    assert received.startswith(b"HTTP/1.1 299 ")
+    assert b"".join(bench.foreign) == data
+    assert bench.host.requests == []
+
+
+async def test_a_foreign_request_behind_others_is_handed_over_after_their_answers(bench):
+    bench.host.on_submit = None
+    reader, writer = await bench.connect()
+    foreign = FOREIGN["another route"] + b"and more"
+    writer.write(post(b"1") + post(b"2") + foreign)
+    while len(bench.host.requests) < 2:
+        bench.host.arrived.clear()
+        await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    assert bench.foreign == []
+    for request in bench.host.requests:
+        request.answer(200, b"", b"", bytes(request.body))
+    received = await asyncio.wait_for(reader.read(), 10)
+    assert received.startswith(answer(b"1") + answer(b"2") + b"HTTP/1.1 299 ")
+    assert b"".join(bench.foreign) == foreign
+    writer.close()
+
+
+async def test_a_client_too_slow_with_its_head_is_ended(bench):
+    reader, writer = await bench.connect()
+    writer.write(b"POST /pred")
+    bench.lane.head_timeout_s = 0.0
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_a_client_too_slow_with_its_body_is_told_so(bench):
+    reader, writer = await bench.connect()
+    writer.write(post(b"x" * 100)[:-50])
+    bench.lane.body_timeout_s = 0.0
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+
+
+async def test_an_idle_connection_is_closed_after_its_time(bench):
+    reader, writer = await bench.connect()
+    writer.write(post(b"x"))
+    await read_answers(reader, 1)
+    bench.lane.keep_alive_timeout_s = 0.0
+    assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_a_connection_that_waits_for_its_answer_is_not_idle(bench):
+    bench.host.on_submit = None
+    bench.lane.keep_alive_timeout_s = bench.lane.head_timeout_s = 0.0
+    reader, writer = await bench.connect()
+    writer.write(post(b"x"))
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    for connection in bench.lane.connections:
+        connection.check_time(float("inf"))
+    bench.host.requests[0].answer(200, b"", b"", b"y")
+    assert await read_answers(reader, 1) == [b"y"]
+    writer.close()
+
+
+async def test_a_client_that_does_not_read_is_not_read_from(bench):
+    big = b"z" * 2_000_000
+    bench.host.on_submit = lambda request: request.answer(200, b"", b"", big)
+    reader, writer = await bench.connect()
+    writer.write(post(b"x") * 200)
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    seen = -1
+    while seen != len(bench.host.requests):
+        seen = len(bench.host.requests)
+        await asyncio.sleep(0.05)
+    assert seen < 100, "the lane goes on reading while nobody takes its answers"
+    assert await read_answers(reader, 200) == [big] * 200
+    writer.close()
+
+
+async def test_every_answer_is_recorded_once(bench):
+    await bench.exchange(post(b"x") + post(b"y", path="/predictions/unknown"))
+    assert [(r[2], r[3], r[4], r[5], r[7]) for r in bench.records] == [
+        ("POST", "/predictions/m", "HTTP/1.1", 200, "m"),
+        ("POST", "/predictions/unknown", "HTTP/1.1", 404, "unknown"),
+    ]
+
+
+async def test_at_the_end_idle_connections_close_and_busy_ones_are_answered_first(bench):
+    bench.host.on_submit = None
+    idle_reader, idle_writer = await bench.connect()
+    reader, writer = await bench.connect()
+    writer.write(post(b"x"))
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    bench.lane.close_idle()
+    assert await asyncio.wait_for(idle_reader.read(), 10) == b""
+    bench.host.requests[0].answer(200, b"", b"", b"y")
+    assert await asyncio.wait_for(reader.read(), 10) == answer(b"y", close=True)
+    writer.close()
+    idle_writer.close()
