@@ -99,15 +99,12 @@ def test_a_worker_that_still_loads_is_not_ready(main_server: Server) -> None:
             "a worker is listed", lambda: main_server.describe(url)["workers"], timeout_s=5
         )
         assert loading[0]["status"] not in ("READY", "UNLOADING")
-        assert main_server.inference.get("/ping").json()["status"] == "Partial Healthy"
-        assert main_server.inference.get("/ping").status == 200
     finally:
         gate.touch()
     eventually(
         "the worker is ready",
         lambda: main_server.describe(url)["workers"][0]["status"] == "READY",
     )
-    assert main_server.inference.get("/ping").json()["status"] == "Healthy"
     main_server.unregister(url)
 
 

