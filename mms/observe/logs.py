@@ -131,7 +131,7 @@ class Logs:
             file: RotatingFile(self._folder(file) / file.value, report=report) for file in LogFile
         }
         self._lock = threading.RLock()
-        self._lines: list[tuple[float, str]] = []
+        self._lines: list[tuple[int, str]] = []
         self._texts: dict[LogFile, list[str]] = {file: [] for file in LogFile}
 
     def __repr__(self) -> str:
@@ -150,7 +150,7 @@ class Logs:
         """Make the five files, empty where nothing is there yet."""
         self._files.put([(sink, b"") for sink in self._sinks.values()])
 
-    def add_line(self, milliseconds: float, text: str) -> None:
+    def add_line(self, milliseconds: int, text: str) -> None:
         """Buffer text for the server log, whole lines; the next `flush` puts all in order of time."""
         with self._lock:
             self._lines.append((milliseconds, text))
@@ -227,8 +227,11 @@ class ServerLogHandler(logging.Handler):
         return f"{date} [{level}] {thread} {name} - {message}\n"
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.name in logger_names.BULK_LOGGERS:
+            # The recorder passed it on for other handlers; the line itself it has written.
+            return
         try:
-            self._logs.add_line(record.created * 1000, self.format(record))
+            self._logs.add_line(int(record.created * 1000), self.format(record))
             if record.levelno >= logging.WARNING:
                 self._logs.flush()
         except Exception:

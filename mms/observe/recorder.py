@@ -100,9 +100,13 @@ class Recorder:
             line = f"{name}.{unit}:{value}|#{dimensions}|#hostname:{self._hostname},timestamp:{int(now)}"
             self._server_metrics.append((now, thread_name, one_line(line)))
 
-    def worker_loaded(self, model: str, worker_index: int, load_s: float) -> None:
-        """The time from a worker's creation until its model was loaded; the metric bears MMS's name of the worker."""
-        name = f"W-{worker_index}-{model[:25]}"
+    def worker_loaded(self, worker_name: str, load_s: float) -> None:
+        """The time from a worker's creation until its model was loaded.
+
+        The metric is named after the worker as MMS has it there, `W-<n>-<model>` for `W-<model>-<n>`.
+        """
+        model, _, index = worker_name.removeprefix("W-").rpartition("-")
+        name = f"W-{index}-{model}" if model else worker_name
         self.metric(name, "ms", int(load_s * 1000), thread_name=name)
 
     def metric_lines(self, lines: Sequence[str], worker_name: str = "") -> None:

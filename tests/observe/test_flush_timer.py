@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mms.observe.flush_timer import MAX_DELAY_S, FlushTimer, next_delay_s
+from mms.observe.logs import LogFile
+from mms.observe.recorder import Recorder
+
+from .conftest import WrittenLogs
+
+
+def test_a_quiet_server_flushes_every_100_milliseconds() -> None:
+    assert next_delay_s(0, 0.1) == MAX_DELAY_S == 0.1
+
+
+def test_a_busy_server_flushes_more_often_and_comes_back_to_the_usual_delay() -> None:
+    busy = next_delay_s(2000, 0.1)
+    assert busy == pytest.approx(0.025)
+    assert next_delay_s(1_000_000, busy) == 0.01
+    assert next_delay_s(100, busy) == pytest.approx(0.05)
+    assert next_delay_s(100, 0.08) == 0.1
+
+
+class _WatchedRecorder(Recorder):
+    """Tells when a flush found something."""
+
+    def __init__(self, written: WrittenLogs) -> None:
+        super().__init__(written.configure().logs)
+        self.has_flushed = asyncio.Event()
+
+    def flush(self) -> None:
+        had_records = bool(self.pending)
+        super().flush()
+        if had_records:
+            self.has_flushed.set()
+
+
+async def test_records_are_written_without_anyone_asking(written: WrittenLogs) -> None:
+    recorder = _WatchedRecorder(written)
+    timer = FlushTimer(recorder)
+    timer.start()
+    try:
+        for number in range(2):
+            recorder.has_flushed.clear()
+            recorder.requests.append((0.0, "r", "GET", f"/{number}", "HTTP/1.1", 200, 0.0, "", ""))
+            await asyncio.wait_for(recorder.has_flushed.wait(), 5)
+    finally:
+        timer.stop()
+    assert len(written.read(LogFile.ACCESS).splitlines()) == 2
+
+
+async def test_stopping_flushes_what_is_left(written: WrittenLogs) -> None:
+    recorder = Recorder(written.configure().logs)
+    timer = FlushTimer(recorder)
+    timer.start()
+    recorder.requests.append((0.0, "r", "GET", "/", "HTTP/1.1", 200, 0.0, "", ""))
+    timer.stop()
+    assert not recorder.pending
