@@ -62,25 +62,24 @@ class NameTree:
             raise InvalidArchive(f"The archive has two entries named {name!r}.")
         if name in self._folders:
             raise _clash(name)
-        self._files.add(name)
         self._add_parents(name)
+        self._files.add(name)
 
     def add_folder(self, name: str) -> None:
         if name in self._files:
             raise _clash(name)
-        self._folders.add(name)
         self._add_parents(name)
+        self._folders.add(name)
 
     def _add_parents(self, name: str) -> None:
+        new: list[str] = []
         cut = name.rfind("/")
-        while cut > 0:
-            parent = name[:cut]
+        while cut > 0 and (parent := name[:cut]) not in self._folders:
             if parent in self._files:
                 raise _clash(parent)
-            if parent in self._folders:
-                return
-            self._folders.add(parent)
+            new.append(parent)
             cut = parent.rfind("/")
+        self._folders.update(new)
 
     def __repr__(self) -> str:
         return f"NameTree(files={len(self._files)}, folders={len(self._folders)})"
