@@ -64,10 +64,8 @@ def all_files() -> dict[str, Path]:
             if parts[-1] == "__init__":
                 parts.pop()
             name = ".".join(parts)
-            # The folder archiver/compat is installed as the package model_archiver.
-            if name == "archiver.compat" or name.startswith("archiver.compat."):
-                name = "model_archiver" + name.removeprefix("archiver.compat")
-            files[name] = file
+            # archiver/compat is no package, but a folder with one.
+            files[name.removeprefix("archiver.compat.")] = file
     return files
 
 

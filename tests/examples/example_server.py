@@ -1,0 +1,167 @@
+"""What a README tells its reader to type, done by a test: commands, a server, calls."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = Path(sys.executable).parent
+START_LIMIT_S = 60.0
+STOP_LIMIT_S = 20.0
+ANSWER_LIMIT_S = 60.0
+
+
+class Reply(NamedTuple):
+    status: int
+    headers: dict[str, str]  # names in small letters
+    body: bytes
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=ANSWER_LIMIT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(ANSWER_LIMIT_S)
+        self.sock.connect(str(self._path))
+
+
+class ExampleServer:
+    """A server on Unix sockets in a folder of its own."""
+
+    def __init__(self, folder: Path, store: Path, arguments: Sequence[str]) -> None:
+        self._folder = folder
+        self._inference = folder / "i.sock"
+        self._management = folder / "m.sock"
+        self._output = folder / "output.txt"
+        (folder / "config.properties").write_text(
+            f"inference_address=unix:{self._inference}\n"
+            f"management_address=unix:{self._management}\n"
+            f"model_store={store}\ndefault_workers_per_model=1\n",
+            encoding="utf-8",
+        )
+        command = [str(COMMANDS / "multi-model-server"), "--start", "--foreground"]
+        command += ["--mms-config", "config.properties", "--model-store", str(store), *arguments]
+        with self._output.open("wb") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=os.environ | {"TMPDIR": str(folder), "TEMP": str(folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def wait_until_started(self) -> None:
+        deadline = time.monotonic() + START_LIMIT_S
+        while "Model server started." not in self.output():
+            assert self._process.poll() is None, self.output()
+            assert time.monotonic() < deadline, self.output()
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+    def output(self) -> str:
+        return self._output.read_text(encoding="utf-8", errors="replace")
+
+    def predict(self, model: str, body: bytes, content_type: str) -> Reply:
+        return _call(self._inference, "POST", f"/predictions/{model}", body, content_type)
+
+    def predict_together(self, model: str, calls: Sequence[tuple[bytes, str]]) -> list[Reply]:
+        """The replies to (body, content type) pairs that are sent at the same time."""
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(lambda call: self.predict(model, *call), calls))
+
+    def register(self, query: str) -> Reply:
+        return _call(self._management, "POST", f"/models?{query}")
+
+    def describe(self, model: str) -> Any:
+        described = _call(self._management, "GET", f"/models/{model}").json()
+        return described[0] if isinstance(described, list) else described
+
+    def wait_for_model_metric(self, pattern: str, limit_s: float = 10.0) -> re.Match[str]:
+        """The first match in the file of the models' metrics."""
+        file = self._folder / "logs" / "model_metrics.log"
+        deadline = time.monotonic() + limit_s
+        while True:
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
+            found = re.search(pattern, text)
+            if found:
+                return found
+            assert time.monotonic() < deadline, f"{pattern!r} is not in:\n{text}"
+            time.sleep(0.02)
+
+
+def _call(
+    path: Path, method: str, target: str, body: bytes | None = None, content_type: str = ""
+) -> Reply:
+    connection = _UnixConnection(path)
+    try:
+        headers = {"Content-Type": content_type} if content_type else {}
+        connection.request(method, target, body, headers)
+        answer = connection.getresponse()
+        names = {name.lower(): value for name, value in answer.getheaders()}
+        return Reply(answer.status, names, answer.read())
+    finally:
+        connection.close()
+
+
+@contextmanager
+def serving(store: Path, *arguments: str) -> Iterator[ExampleServer]:
+    # Short, for the sockets: their paths have room for about a hundred characters.
+    folder = Path(tempfile.mkdtemp(prefix="mms-example-"))
+    server = ExampleServer(folder, store, arguments)
+    try:
+        server.wait_until_started()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder)
+
+
+def run(*command: str) -> str:
+    """Run a command of this environment in the project's folder; returns its output."""
+    finished = subprocess.run(
+        [str(COMMANDS / command[0]), *command[1:]],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stdout
+    return finished.stdout
+
+
+def pack(name: str, model_dir: Path, handler: str, store: Path) -> None:
+    store.mkdir(exist_ok=True)
+    run(
+        *("model-archiver", "--model-name", name, "--model-path", str(model_dir)),
+        *("--handler", handler, "--export-path", str(store)),
+    )
