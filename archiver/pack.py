@@ -169,7 +169,7 @@ def find_unique(names: Iterable[str], suffix: str) -> str | None:
     found = sorted(name for name in names if name.endswith(suffix))
     if len(found) > 1:
         raise PackError(
-            f"model-archiver expects only one {suffix} file in the folder. Found {len(found)} {suffix} files {found} "
+            f"model-archiver expects only one {suffix} file in the folder. Found {len(found)} files {found} "
             "in model-path."
         )
     return found[0] if found else None

@@ -194,7 +194,7 @@ def test_convert_with_several_onnx_files_names_them(
     assert call(model, "-c") == 1
     assert capsys.readouterr().err == (
         "ERROR - model-archiver expects only one .onnx file in the folder. "
-        "Found 2 .onnx files ['a.onnx', 'b.onnx'] in model-path.\n"
+        "Found 2 files ['a.onnx', 'b.onnx'] in model-path.\n"
     )
 
 
