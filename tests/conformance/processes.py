@@ -30,20 +30,20 @@ def is_original() -> bool:
     return ORIGINAL_SERVER_VARIABLE in os.environ
 
 
+def _command_folder() -> Path:
+    return Path(os.environ.get(ORIGINAL_SERVER_VARIABLE, sys.executable)).parent
+
+
 def command_path(name: str, variable: str = "") -> str:
-    """The executable beside the running python, or the one that the variable names."""
+    """The executable beside the running python (or beside the original server), or the one that the variable names."""
     if variable and variable in os.environ:
         return os.environ[variable]
-    if is_original():
-        beside_original = Path(os.environ[ORIGINAL_SERVER_VARIABLE]).parent / name
-        if beside_original.exists():
-            return str(beside_original)
-    beside_python = Path(sys.executable).parent / name
-    if beside_python.exists():
-        return str(beside_python)
+    beside = _command_folder() / name
+    if beside.exists():
+        return str(beside)
     found = shutil.which(name)
     if found is None:
-        raise FileNotFoundError(f"no command {name!r} beside {sys.executable} nor on PATH")
+        raise FileNotFoundError(f"no command {name!r} in {_command_folder()} nor on PATH")
     return found
 
 
@@ -62,7 +62,7 @@ def base_environment(directory: Path, tag: str = "") -> dict[str, str]:
     environment = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
     environment |= {
         # Runtime python3 is looked up there, and must find what the server needs.
-        "PATH": f"{Path(server_command()).parent}{os.pathsep}{os.environ['PATH']}",
+        "PATH": f"{_command_folder()}{os.pathsep}{os.environ['PATH']}",
         "TMPDIR": str(temporary),
         "TEMP": str(temporary),
         "LOG_LOCATION": str(directory / "logs"),

@@ -434,7 +434,7 @@ def test_a_failure_leaves_no_half_file(model: Path) -> None:
 def test_the_version_and_the_author_go_into_the_manifest(model: Path) -> None:
     done = _archive(
         model,
-        "--version",
+        "--model-version",
         "1.2",
         "--author",
         "Ada",
