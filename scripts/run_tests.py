@@ -13,7 +13,7 @@ from console import INDENT, Steps
 from environment import PYTHON, ROOT, SetUpFailed, child_environment, prepare
 
 EXTRAS = ("test", "demo", "ocr")
-TYPED = ("mms", "archiver", "scripts", "tests")
+TYPED = ("mms", "archiver", "scripts", "docker")
 # Each example's files import each other by plain names, as they do in an archive.
 TYPED_EXAMPLES = ("examples/digits", "examples/model_handler", "examples/ocr")
 
