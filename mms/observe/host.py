@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from mms.observe import logger_names
@@ -105,6 +105,8 @@ class HostMonitor:
 
     async def run(self) -> None:
         """Measure until cancelled."""
+        from concurrent.futures import ThreadPoolExecutor  # imported by itself only on first use
+
         # One thread of its own, since psutil keeps the last CPU times by thread.
         executor = ThreadPoolExecutor(1, thread_name_prefix="host-metrics")
         cpu_interval_s: float | None = _FIRST_CPU_INTERVAL_S
@@ -123,7 +125,7 @@ class HostMonitor:
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    async def _round(self, executor: ThreadPoolExecutor, cpu_interval_s: float | None) -> None:
+    async def _round(self, executor: Executor, cpu_interval_s: float | None) -> None:
         loop = asyncio.get_running_loop()
         pids = [pid for pid in self._worker_pids() if pid > 0]
         memory = await loop.run_in_executor(executor, self._read_memory, pids)

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from enum import Enum
 from operator import itemgetter
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mms.errors import ConfigurationError
 from mms.observe import logger_names
 from mms.observe.dates import LineDates
 from mms.observe.line_writer import LineWriter, Sink, StreamSink
-from mms.observe.log_config import LogConfig, read_log_config
 from mms.observe.rotating_file import RotatingFile, report_to_stderr
+
+if TYPE_CHECKING:
+    from mms.observe.log_config import LogConfig
 
 LAYOUT_PLAIN = "plain"
 LAYOUT_QLOG = "qlog"
@@ -286,7 +288,11 @@ def configure_logging(
     report: Callable[[str], None] = report_to_stderr,
 ) -> LoggingSetup:
     """Open the files and route Python's logging into them. Raises ConfigurationError for a bad `--log-config`."""
-    config = read_log_config(options.config_path) if options.config_path else None
+    config: LogConfig | None = None
+    if options.config_path is not None:
+        from mms.observe.log_config import read_log_config  # parsers that most starts do not need
+
+        config = read_log_config(options.config_path)
     setup = LoggingSetup(Logs(options, stdout_fd=stdout_fd, report=report))
     setup.set_level("", logging.INFO)
     for name in (logger_names.PACKAGE, logger_names.DISPLAY_PREFIX):

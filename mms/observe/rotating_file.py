@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import threading
 import time
@@ -231,7 +230,8 @@ class RotatingFile:
         return self.path.with_name(f"{self.path.stem}.{day}{suffix}.log")
 
     def _compress(self, source: Path) -> None:
-        import gzip  # only a rotation needs it
+        import gzip  # only a rotation needs these two
+        import shutil
 
         part = source.with_name(source.name + ".gz.part")
         try:
