@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _MAX_PIPELINED = 32
 #: Bodies below this are joined with their head for one buffer; a larger one is not copied.
 _JOIN_BYTES = 64 * 1024
+#: What is missing of a body from here on is read straight to its place, past the loop's own buffers.
+_DIRECT_BYTES = 64 * 1024
+#: Bytes per second that a client's body must come with on the average, besides the timeout.
+_MIN_BODY_RATE = 16 * 1024
 #: Interim responses to a client that may be gone.
 _MAX_PROBES = 3
 #: Methods whose answers differ in form, left to aiohttp.
@@ -124,6 +128,37 @@ class LaneRequest(Request):
         self.answered: list[Buffer] | None = None
 
 
+class _BodyReader(asyncio.BufferedProtocol):
+    """Stands in for a lane connection while a large body is read from the socket straight to where it stays."""
+
+    __slots__ = ("_body", "_connection", "_filled")
+
+    def __init__(self, connection: LaneProtocol, body: bytearray, filled: int) -> None:
+        self._connection = connection
+        self._body = body
+        self._filled = filled
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(self._body)[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        if self._filled == len(self._body):
+            self._connection.take_direct(self._body)
+
+    def eof_received(self) -> bool:
+        return self._connection.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+
 class LaneProtocol(asyncio.Protocol):
     """One connection. Owned by the event loop; `_pipeline` holds its requests without a sent answer, in order."""
 
@@ -180,16 +215,17 @@ class LaneProtocol(asyncio.Protocol):
             if not data:
                 return
         if self._buffered:
+            # The time for a head counts from its first byte.
             data = self._buffered + data
             self._buffered = b""
+        else:
+            self.waiting_since = time.monotonic()
         self._read(data)
 
     def eof_received(self) -> bool:
         """A client may have closed its sending side alone and still wait for what it asked for."""
         self.is_half_closed = True
-        if self._pipeline and self._body is None:
-            return True
-        return False
+        return bool(self._pipeline) and self._body is None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lane.connections.discard(self)
@@ -224,9 +260,8 @@ class LaneProtocol(asyncio.Protocol):
                 self._buffered = data[start:] if start else data
                 if size - start > self._lane.max_head_bytes:
                     self._refuse(data[start:])
-                elif not start:
-                    return
-                self.waiting_since = time.monotonic()
+                elif start:
+                    self.waiting_since = time.monotonic()
                 return
             end += 4
             head = _Head()
@@ -298,6 +333,16 @@ class LaneProtocol(asyncio.Protocol):
         self._body = body
         self._body_request = request
         self.waiting_since = time.monotonic()
+        if length - self._body_filled >= _DIRECT_BYTES:
+            self._transport.set_protocol(_BodyReader(self, body, self._body_filled))
+
+    def take_direct(self, body: bytearray) -> None:
+        """The body is complete, read straight to its place."""
+        self._transport.set_protocol(self)
+        if self._is_closing:
+            return
+        self._body_filled = len(body)
+        self._take_body(body, b"")
 
     def _take_body(self, body: bytearray, data: bytes) -> bytes:
         """Put what belongs to the body there; returns what comes after it."""
@@ -306,7 +351,6 @@ class LaneProtocol(asyncio.Protocol):
         if len(data) < missing:
             body[filled : filled + len(data)] = data
             self._body_filled = filled + len(data)
-            self.waiting_since = time.monotonic()
             return b""
         body[filled:] = data[:missing] if len(data) > missing else data
         request = self._body_request
@@ -452,6 +496,14 @@ class LaneProtocol(asyncio.Protocol):
 
     # Called by the front
 
+    def statistics(self) -> dict[str, int]:
+        """What the connection holds."""
+        return {
+            "owed_answers": len(self._pipeline),
+            "buffered_bytes": len(self._buffered),
+            "body_bytes": self._body_filled if self._body is not None else 0,
+        }
+
     @property
     def is_idle(self) -> bool:
         """The client may send a request, and has not begun to."""
@@ -463,7 +515,8 @@ class LaneProtocol(asyncio.Protocol):
             return
         waited_s = now - self.waiting_since
         if self._body_request is not None:
-            if waited_s > self._lane.body_timeout_s:
+            size = len(self._body or b"")
+            if waited_s > self._lane.body_timeout_s + size / _MIN_BODY_RATE:
                 request, self._body_request, self._body = self._body_request, None, None
                 request.is_kept_alive = False
                 request.fail(RequestTimeout("The rest of the request did not come in time."))

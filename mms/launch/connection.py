@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 from mms.core import Batch
@@ -22,6 +22,7 @@ from mms.wire import (
     ROLE_CONTROL,
     ROLE_PARENT,
     ROLE_WORK,
+    Buffer,
     Cancel,
     Fork,
     Frame,
@@ -97,13 +98,18 @@ class Link:
             raise LaunchFailed(f"worker ended while it loaded the model: {self.closed.result()}")
         raise LaunchFailed(f"model did not load within {timeout_s:g} seconds")
 
-    def send(self, batch: Batch, now: float) -> None:
+    def send(self, batches: Sequence[Batch], now: float) -> None:
+        """One write for all of them: a system call costs as much as some batches."""
         work = self._work
         if work is None:
             return
-        buffers = encode_batch(batch.sequence, batch.requests, now)
+        buffers: list[Buffer] = []
+        for batch in batches:
+            buffers += encode_batch(batch.sequence, batch.requests, now)
         if len(buffers) == 1:
             work.write(buffers[0])
+        elif len(buffers) == len(batches):
+            work.write(b"".join(buffers))
         else:
             work.writelines(buffers)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mms.core import ModelVersion, Request, WorkerState
-from mms.core.worker import Worker
+from mms.core.worker import Batch, Worker
 
 logger = logging.getLogger("mms.serving")
 
@@ -62,8 +62,16 @@ class Dispatcher:
     def dispatch(self, model: ModelVersion) -> None:
         """Send what the model decides to send now."""
         now = time.monotonic()
-        for worker, batch in model.dispatch(now):
-            worker.link.send(batch, now)
+        sends = model.dispatch(now)
+        if len(sends) == 1:
+            worker, batch = sends[0]
+            worker.link.send((batch,), now)
+        elif sends:
+            by_worker: dict[Worker, list[Batch]] = {}
+            for worker, batch in sends:
+                by_worker.setdefault(worker, []).append(batch)
+            for worker, batches in by_worker.items():
+                worker.link.send(batches, now)
         if model not in self._active:
             self._active.add(model)
             if self._ticker is None:

@@ -34,6 +34,15 @@ async def read_answers(reader: asyncio.StreamReader, count: int) -> list[bytes]:
     return bodies
 
 
+async def connected(bench):
+    """The connections, once there is one that has sent something."""
+    for _ in range(1000):
+        if any(not connection.is_idle for connection in bench.lane.connections):
+            return bench.lane.connections
+        await asyncio.sleep(0.01)
+    raise AssertionError("nothing arrived")
+
+
 async def test_a_request_is_answered(bench):
     assert await bench.exchange(post(b"hello")) == answer(b"hello")
 
@@ -69,8 +78,34 @@ async def test_a_request_cut_at_every_byte_is_read(bench):
 
 async def test_a_large_body_arrives_whole(bench):
     body = bytes(range(256)) * 3000
-    received = await bench.exchange(post(body))
-    assert received == answer(body)
+    received = await bench.exchange(post(body) + post(b"and more") + post(body))
+    assert received == answer(body) + answer(b"and more") + answer(body)
+
+
+async def test_a_client_that_goes_within_a_large_body_leaves_nothing(bench):
+    _, writer = await bench.connect()
+    writer.write(post(b"x" * 900_000)[:-100_000])
+    while not bench.lane.connections:
+        await asyncio.sleep(0)
+    writer.transport.abort()
+    for _ in range(1000):
+        if not bench.lane.connections:
+            break
+        await asyncio.sleep(0.01)
+    assert not bench.lane.connections
+    assert bench.host.requests == []
+
+
+async def test_a_client_that_sends_its_head_byte_by_byte_has_no_more_time_for_it(bench):
+    reader, writer = await bench.connect()
+    writer.write(b"P")
+    (connection,) = await connected(bench)
+    since = connection.waiting_since
+    writer.write(b"O")
+    while connection.statistics()["buffered_bytes"] < 2:
+        await asyncio.sleep(0)
+    assert connection.waiting_since == since
+    writer.close()
 
 
 async def test_pipelined_requests_are_answered_in_order(bench):
