@@ -92,6 +92,19 @@ def test_a_fixed_batch_takes_no_more_than_its_size(server: Server, scratch: Path
     assert sorted(reply.json()["size"] for reply in replies) == [1, 2, 2, 2, 2]
 
 
+def test_a_fixed_batch_without_a_delay_takes_two_at_most(server: Server, scratch: Path) -> None:
+    gate = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
+    with server.registered("batch", batch_size=4, max_batch_delay=0, batch_policy="fixed") as name:
+        first = threading.Thread(target=_call(server, name, 99, **gate))
+        first.start()
+        eventually("the worker is busy", (scratch / "busy").exists)
+        wires = _queue(server, name, 4)
+        (scratch / "go").touch()
+        replies = _answers(wires)
+        first.join(20)
+    assert [reply.json()["size"] for reply in replies] == [2, 2, 2, 2]
+
+
 def test_a_batch_of_size_one_is_not_waited_for(server: Server) -> None:
     with server.registered(
         "batch", batch_size=1, max_batch_delay=20000, batch_policy="fixed"

@@ -457,3 +457,39 @@ def test_concurrent_clients_get_their_own_answers(server: Server) -> None:
     for thread in threads:
         thread.join(30)
     assert not failures
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("path", ["/ping", "/predictions/noop"])
+def test_after_head_the_connection_serves_on(server: Server, path: str) -> None:
+    with server.inference.wire() as wire:
+        assert wire.call("HEAD", path).status == 200
+        assert wire.call("GET", "/predictions/noop").body == b"OK"
+
+
+def test_a_large_answer_reaches_a_slow_reader(server: Server) -> None:
+    name = server.shared("obey")
+    with server.inference.wire() as wire:
+        wire.send(
+            request_bytes(
+                "POST",
+                f"/predictions/{name}",
+                b'{"element": "rather large"}',
+                "Content-Type: application/json",
+            )
+        )
+        # Others are served while this one is not read.
+        assert server.inference.post_json(f"/predictions/{name}", {"value": "x"}).text == "x"
+        assert wire.read_reply().body == b"x" * 6000000
+
+
+def test_a_byte_order_of_writes_is_kept_for_large_answers(server: Server) -> None:
+    path = f"/predictions/{server.shared('obey')}"
+    large = request_bytes(
+        "POST", path, b'{"element": "rather large"}', "Content-Type: application/json"
+    )
+    with server.inference.wire() as wire:
+        for _ in range(3):
+            wire.send(large)
+            assert len(wire.read_reply().body) == 6000000
+            assert wire.call("GET", "/ping").status == 200

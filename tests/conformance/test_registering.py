@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import sys
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -522,3 +523,73 @@ def test_a_quoted_name_is_escaped_in_json(main_server: Server) -> None:
     assert reply.status_text == f'Model "{name}" registered'
     assert b"\\u003c\\u0026\\u0027\\u003e" in reply.body
     main_server.unregister(name)
+
+
+LENIENT = [
+    "{url: 'noop', model_name: %s}",
+    "{url: noop, model_name: %s}",
+    '{"url" = "noop"; "model_name" => "%s"}',
+    '// a comment\n{"url": "noop", # another\n "model_name": "%s" /* third */}',
+    ')]}\'\n{"url": "noop", "model_name": "%s"}',
+    '{"url": "noop", "model_name": "other", "model_name": "%s"}',
+    '{"url": "n\\u006fop", "model_name": "%s"}',
+    '\n\t {"url": "noop",\r\n "model_name": "%s", "handler": null}  \n',
+]
+
+
+@pytest.mark.parametrize("text", LENIENT)
+def test_json_is_read_as_leniently_as_before(main_server: Server, text: str) -> None:
+    name = unique_name("lenient")
+    reply = main_server.management.post("/models", text % name, content_type="application/json")
+    assert (reply.status, reply.status_text) == (200, f'Model "{name}" registered')
+    main_server.unregister(name)
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"initial_workers": 1, "synchronous": True, "batch_size": 2, "max_batch_delay": 5},
+        {"initial_workers": "1", "synchronous": "TRUE", "batch_size": "2", "max_batch_delay": "5"},
+        {"initial_workers": 1.0, "preload_model": "false", "batch_size": 2, "max_batch_delay": 5},
+    ],
+)
+def test_values_in_json_may_be_numbers_or_text(
+    main_server: Server, extra: dict[str, object]
+) -> None:
+    name = unique_name("noop")
+    order = {"url": "noop", "model_name": name, **extra}
+    reply = main_server.management.post_json("/models", order)
+    assert (reply.status, reply.status_text) == (200, "Workers scaled")
+    description = main_server.describe(name)
+    assert (description["batchSize"], description["maxBatchDelay"]) == (2, 5)
+    main_server.unregister(name)
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize(
+    "text",
+    ["null", '{"url": "noop"} more', '{"url": "noop", "initial_workers": "many"}', "[]", "7"],
+)
+def test_json_that_makes_no_order_is_400(main_server: Server, text: str) -> None:
+    reply = main_server.management.post("/models", text, content_type="application/json")
+    assert (reply.status, reply.json()["type"]) == (400, "BadRequestException")
+
+
+@pytest.mark.better_than_mms
+def test_an_interpreter_that_is_not_there_fails_at_once_and_leaves_nothing(
+    start_server: Any,
+) -> None:
+    server = start_server({}, environment={"PATH": "/absent"})
+    for _ in range(2):
+        reply = server.register("noop", model_name="m", runtime="python2", initial_workers=1)
+        assert reply.status == 500
+        assert server.management.get("/models/m").status == 404
+    assert server.register("noop", model_name="m", initial_workers=1).status == 200
+    assert server.inference.get("/predictions/m").body == b"OK"
+
+
+@pytest.mark.better_than_mms
+def test_a_runtime_may_be_the_path_of_an_interpreter(main_server: Server) -> None:
+    with main_server.registered("inspect", runtime=sys.executable) as name:
+        shown = main_server.inference.get(f"/predictions/{name}").json()
+        assert Path(shown["executable"]).resolve() == Path(sys.executable).resolve()

@@ -266,3 +266,40 @@ def test_a_response_larger_than_allowed_does_not_cost_the_worker(combined: Serve
     before = combined.inference.post_json(f"/predictions/{name}", {}).text
     assert combined.inference.post_json(f"/predictions/{name}", {"element": "large"}).status == 500
     assert combined.inference.post_json(f"/predictions/{name}", {}).text == before
+
+
+def test_a_response_larger_than_the_default_limit_is_a_500(server: Server) -> None:
+    with server.registered("obey") as name:
+        reply = server.inference.post_json(f"/predictions/{name}", {"element": "very large"})
+        assert (reply.status, reply.json()["type"]) == (500, "InternalServerException")
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("name", ["Transfer-Encoding", "Content-Length", "Connection", "Upgrade"])
+def test_a_handler_cannot_break_the_framing(server: Server, name: str) -> None:
+    path = f"/predictions/{server.shared('obey')}"
+    order = json.dumps({"headers": [[name, "chunked"]], "value": "whole"}).encode()
+    with server.inference.wire() as wire:
+        for _ in range(2):
+            reply = wire.call("POST", path, order, "Content-Type: application/json")
+            assert (reply.status, reply.text) == (200, "whole")
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_status_without_a_body_does_not_break_the_framing(server: Server, status: int) -> None:
+    path = f"/predictions/{server.shared('obey')}"
+    order = json.dumps({"status": status, "value": ""}).encode()
+    with server.inference.wire() as wire:
+        reply = wire.call("POST", path, order, "Content-Type: application/json")
+        assert reply.status == status
+        assert wire.call("GET", "/predictions/noop").body == b"OK"
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("status", [-1, 0, 99, 101, 1000])
+def test_a_status_that_http_does_not_have_is_refused(server: Server, status: int) -> None:
+    before = _pid(server)
+    reply = _obey(server, {"status": status, "value": "x"})
+    assert reply.status in (500, 503)
+    assert _pid(server) == before

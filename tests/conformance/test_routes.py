@@ -229,3 +229,31 @@ def test_options_on_a_star_is_a_client_error_or_the_description(server: Server) 
         reply = wire.call("OPTIONS", "*")
     assert reply.status in (200, 400, 404, 405)
     assert reply.json()
+
+
+def test_no_more_than_1024_query_parameters_are_read(server: Server) -> None:
+    for count, status in ((1023, 404), (1024, 200)):
+        path = "/invocations?" + "a&" * count + "model_name=absent"
+        assert server.inference.get(path).status == status
+
+
+def test_a_plus_in_the_path_is_a_plus(server: Server) -> None:
+    reply = server.inference.get("/predictions/a+b?c+d")
+    assert reply.json() == model_not_found("a+b")
+
+
+def test_one_connection_may_mix_everything(server: Server) -> None:
+    echo = server.shared("echo")
+    form, content_type = multipart(Part("data", b"x"))
+    with server.inference.wire() as wire:
+        for _ in range(3):
+            assert wire.call("POST", f"/predictions/{echo}", b"1").text.endswith("(b'1')}")
+            assert wire.call("GET", "/ping").json() == {"status": "Healthy"}
+            reply = wire.call("POST", f"/predictions/{echo}", form, f"Content-Type: {content_type}")
+            assert reply.text == "{'data': bytearray(b'x')}"
+            assert wire.call("POST", f"/{echo}/predict?q=1", b"2").text == (
+                "{'q': bytearray(b'1'), 'body': bytearray(b'2')}"
+            )
+            assert wire.call("OPTIONS", f"/predictions/{echo}").json()["openapi"] == "3.0.1"
+            assert wire.call("PUT", f"/models/{echo}/invoke", b"3").text.endswith("(b'3')}")
+            assert wire.call("GET", f"/predictions/{echo}").text == "{'body': bytearray(b'')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -323,3 +324,50 @@ def test_the_traceback_of_a_failed_load_is_logged(main_server: Server) -> None:
     name = unique_name("init-error")
     assert main_server.register("init-error", model_name=name, initial_workers=1).status == 500
     main_server.wait_for_log("mms_log.log", "RuntimeError: this model never loads")
+
+
+@pytest.mark.better_than_mms
+def test_a_stopped_process_is_killed_and_replaced(server: Server) -> None:
+    name = unique_name("obey")
+    order = {"url": "obey", "model_name": name, "initial_workers": 1, "response_timeout": 1}
+    assert server.management.post_json("/models", order).status == 200
+    before = _pid(server, name)
+    os.kill(before, signal.SIGSTOP)
+    assert _obey(server, name).json() == WORKER_DIED
+    eventually("the process is gone", lambda: not is_alive(before))
+    assert _pid(server, name) != before
+    server.unregister(name)
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("preload", ["true", "false"])
+def test_a_model_survives_the_end_of_all_its_processes(main_server: Server, preload: str) -> None:
+    others = set(main_server.processes())
+    with main_server.registered("obey", preload_model=preload) as name:
+        own = set(main_server.processes()) - others
+        assert own
+        for pid in own:
+            os.kill(pid, signal.SIGKILL)
+        eventually("they are gone", lambda: not own & set(main_server.processes()))
+
+        def answers() -> bool:
+            return _obey(main_server, name).status == 200
+
+        eventually("the model answers again", answers, timeout_s=15)
+
+
+def test_lines_that_tools_look_for_are_logged(server: Server) -> None:
+    name = unique_name("obey")
+    order = {"url": "obey", "model_name": name, "initial_workers": 1, "response_timeout": 1}
+    assert server.management.post_json("/models", order).status == 200
+    assert _pid(server, name)
+    server.wait_for_log("mms_log.log", r"Backend response time: \d+$")
+    _obey(server, name, sleep=3)
+    server.wait_for_log("mms_log.log", "Backend worker did not respond in given time$")
+    server.wait_for_log("mms_log.log", "Number or consecutive unsuccessful inference 1$")
+    server.unregister(name)
+
+
+def test_a_lost_worker_is_logged(server: Server, obedient: str) -> None:
+    assert _obey(server, obedient, exit=1).status == 500
+    server.wait_for_log("mms_log.log", r"Worker disconnected\.")

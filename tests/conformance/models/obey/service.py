@@ -35,6 +35,7 @@ _ELEMENTS = {
     "lone surrogate": "\ud800",
     "number keys": {1: "one"},
     "large": "x" * 20000,
+    "rather large": "x" * 6000000,
     "very large": "x" * 7000000,
 }
 
