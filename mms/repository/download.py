@@ -128,7 +128,11 @@ async def _download(
         raise _failed(url, error) from error
     except asyncio.TimeoutError as error:
         raise DownloadFailed(f"Download model timeout: {url}") from error
-    except (aiohttp.ClientError, OSError) as error:
+    except (
+        aiohttp.ClientError,
+        OSError,
+        ValueError,
+    ) as error:  # ValueError: no such host name can be
         raise _failed(url, error) from error
     finally:
         cancellation.unwatch()

@@ -30,8 +30,10 @@ from mms.repository.location import (
 logger = logging.getLogger("mms.repository")
 
 _CHUNK_BYTES: Final = 1024 * 1024
-# Archives fetched at one time. More would only share one disk and one network.
-_THREADS: Final = 4
+# Archives unpacked at one time; more would only share one disk.
+_DISK_THREADS: Final = 4
+# Downloads at one time. They have threads of their own, so that a slow origin holds up nothing but downloads.
+_DOWNLOAD_THREADS: Final = 8
 _MAX_NAME: Final = 64
 
 _P = ParamSpec("_P")
@@ -77,8 +79,10 @@ class Repository:
         self._allowed_urls = AllowedUrls.compile(allowed_urls)
         self._limits = limits
         self._download_limits = download_limits or DownloadLimits()
-        self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="repository")
+        self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="repository")
+        self._net = ThreadPoolExecutor(_DOWNLOAD_THREADS, thread_name_prefix="download")
         self._running: dict[Future[Any], Cancellation] = {}
+        self._is_closed = False
         self._fetched = 0
         self._failed = 0
 
@@ -89,8 +93,11 @@ class Repository:
         InternalServerError (disk) and ServiceUnavailable (closed meanwhile). After an error or a cancellation nothing
         stays on the disk.
         """
+        if self._is_closed:
+            raise _stopping()
         cancellation = Cancellation()
-        future = self._start(cancellation, self._fetch, url, cancellation)
+        threads = self._net if is_http_url(url) else self._disk
+        future = self._start(threads, cancellation, self._fetch, url, cancellation)
         try:
             fetched = await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -99,7 +106,7 @@ class Repository:
             future.add_done_callback(self._discard)
             raise
         except Cancelled:
-            raise ServiceUnavailable("The server is shutting down.") from None
+            raise _stopping() from None
         except Exception:
             self._failed += 1
             raise
@@ -111,7 +118,10 @@ class Repository:
         if fetched.is_in_place:
             return
         # Shielded, since the folder must go even when the caller is cancelled.
-        removal = self._start(Cancellation(), self._remove, fetched.folder)
+        if self._is_closed:
+            await asyncio.to_thread(self._remove, fetched.folder)
+            return
+        removal = self._start(self._disk, Cancellation(), self._remove, fetched.folder)
         await asyncio.shield(asyncio.wrap_future(removal))
 
     def list_store(self) -> list[str]:
@@ -120,13 +130,15 @@ class Repository:
 
     async def close(self) -> None:
         """Ends what is still being fetched, and waits until its files are gone."""
+        self._is_closed = True
         # Copies, because a job takes itself out of the dict in its own thread.
         for cancellation in list(self._running.values()):
             cancellation.cancel()
         running = list(self._running)
         if running:
             await asyncio.wait([asyncio.wrap_future(future) for future in running])
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        self._disk.shutdown(wait=False)
+        self._net.shutdown(wait=False)
 
     def statistics(self) -> dict[str, int]:
         return {"fetched": self._fetched, "failed": self._failed, "running": len(self._running)}
@@ -135,14 +147,19 @@ class Repository:
         return f"Repository(model_store={self._model_store}, cache_dir={self._cache_dir}, {self.statistics()})"
 
     def _start(
-        self, cancellation: Cancellation, job: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+        self,
+        threads: ThreadPoolExecutor,
+        cancellation: Cancellation,
+        job: Callable[_P, _T],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
     ) -> Future[_T]:
-        future = self._executor.submit(job, *args, **kwargs)
+        future = threads.submit(job, *args, **kwargs)
         self._running[future] = cancellation
         future.add_done_callback(lambda done: self._running.pop(done, None))
         return future
 
-    # Below: runs in the executor's threads.
+    # Below: runs in the threads.
 
     def _fetch(self, url: str, cancellation: Cancellation) -> FetchedArchive:
         cancellation.raise_if_set()
@@ -205,6 +222,10 @@ class Repository:
             return
         except OSError as error:
             logger.warning("Failed to remove %s: %s", folder, error)
+
+
+def _stopping() -> ServiceUnavailable:
+    return ServiceUnavailable("The server is shutting down.", retry_after_s=1)
 
 
 @contextmanager
