@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from mms.core import WorkerState
 from mms.observe.aggregates import Histogram
 from mms.observe.host import HostReading
 from mms.observe.recorder import Recorder
@@ -195,8 +196,10 @@ class PrometheusText:
         )
         for model in self._models:
             values = (model.name, model.version)
-            for state, count in sorted(Counter(w.state for w in model.workers).items()):
-                states.add_metric((*values, state), count)
+            counts = Counter(worker.state for worker in model.workers)
+            for state in WorkerState:
+                # Zeros too, so that a rule can ask for a model without a ready worker.
+                states.add_metric((*values, state.value), counts[state.value])
             for worker in model.workers:
                 if worker.memory_bytes:
                     memory.add_metric((*values, worker.name), worker.memory_bytes)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class WorkerSnapshot:
-    """One worker. `state` is a word of the worker's life, such as READY or BACKOFF."""
+    """One worker. `state` is the value of a `WorkerState`."""
 
     name: str
     pid: int

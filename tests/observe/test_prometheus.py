@@ -106,6 +106,7 @@ def test_queues_and_workers_come_from_the_snapshot(text: PrometheusText) -> None
     assert samples["mms_requests_in_flight{model=noop,version=1.0}"] == 2
     assert samples["mms_workers{model=noop,state=READY,version=1.0}"] == 2
     assert samples["mms_workers{model=noop,state=BACKOFF,version=1.0}"] == 1
+    assert samples["mms_workers{model=noop,state=FAILED,version=1.0}"] == 0
     memory = "mms_worker_memory_bytes{model=noop,version=1.0,worker=W-noop-%d}"
     assert samples[memory % 0] == 5_000_000
     assert memory % 1 not in samples

@@ -171,6 +171,18 @@ def test_batches_of_several_workers_and_models_keep_their_names(written: Written
     ]
 
 
+def test_every_batch_of_one_worker_has_its_line_and_its_time(written: WrittenLogs) -> None:
+    recorder = _recorder(written)
+    times = [_T, _T, _T + 0.25, _T + 0.5]
+    for time_s in times:
+        _batch(recorder, time_s=time_s)
+    recorder.flush()
+    for file in (LogFile.MODEL_METRICS, LogFile.MMS):
+        lines = [x for x in written.read(file).splitlines() if "PredictionTime" in x]
+        assert [line[:23] for line in lines] == [_date(time_s) for time_s in times]
+    assert written.read(LogFile.MMS).count("Backend response time: ") == 4
+
+
 def test_records_are_written_once_and_kept_append_methods_stay_good(written: WrittenLogs) -> None:
     recorder = _recorder(written)
     append_request, append_batch = recorder.requests.append, recorder.batches.append
@@ -384,4 +396,6 @@ def test_output_and_copies_leave_the_server_log_where_a_python_configuration_has
     recorder.flush()
     assert listened.lines == [f"{_WLM}.WorkerLifeCycle WARNING text"]
     assert "/predictions/noop" in written.read(LogFile.ACCESS)
-    assert " ACCESS_LOG - " not in written.read(LogFile.MMS)
+    text = written.read(LogFile.MMS)
+    assert " ACCESS_LOG - " not in text
+    assert "Backend response time" not in text
