@@ -40,8 +40,9 @@ def main() -> int:
     )
     parser.add_argument("--once", action="store_true", help="stop after the table of predictions")
     is_once = parser.parse_args().once
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGHUP, _interrupt)
+    # Ctrl-C too: where it was ignored, as in a shell's background, Python leaves it so.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         is_ok = run(is_once)
     except (SetUpFailed, StepFailed, ServerFailed) as error:
@@ -98,7 +99,7 @@ def run(is_once: bool) -> bool:
         is_ok = _predict(server)
         steps.done()
 
-        steps.start("Calling it yourself")
+        steps.start("How to call it")
         _show_calls(inference_port, management_port)
         if not is_once:
             _serve_until_interrupted(server)
