@@ -139,9 +139,14 @@ class RotatingFile:
         return (status.st_dev, status.st_ino) == self._identity
 
     def _close_fd(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        try:
+            os.close(fd)
+        except OSError as error:
+            # A network file system tells of a write that failed later only here. The descriptor is gone all the same.
+            self._report(f"closing the log file {self.path} failed: {error.strerror or error}.")
 
     # Writing
 
@@ -168,6 +173,8 @@ class RotatingFile:
         self._backlog += data
 
     def _fail(self, error: OSError, now: float) -> None:
+        # The next try opens it anew: the folder may have been mounted again by then.
+        self._close_fd()
         self._retry_at_s = now + _RETRY_S
         if not self._is_failing:
             self._is_failing = True

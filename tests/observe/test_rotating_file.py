@@ -207,6 +207,20 @@ def test_a_folder_that_cannot_be_made_is_reported_once_and_lines_are_kept_for_it
     assert reports[1:] == [f"writing the log file {file.path} again; 0 lines were lost."]
 
 
+def test_a_full_device_is_reported_and_left_once_the_file_is_another(
+    make: Callable[..., RotatingFile], tmp_path: Path, clock: Clock, reports: list[str]
+) -> None:
+    (tmp_path / "some_log.log").symlink_to("/dev/full")
+    file = make("some_log.log")
+    file.write(b"one\n")
+    assert len(reports) == 1
+    assert "No space left on device" in reports[0]
+    file.path.unlink()
+    clock.now_s += 6
+    file.write(b"two\n")
+    assert file.path.read_bytes() == b"one\ntwo\n"
+
+
 def test_a_full_disk_loses_nothing_that_fits_into_memory(
     make: Callable[..., RotatingFile],
     clock: Clock,
