@@ -72,6 +72,8 @@ class RotatingFile:
         self._retry_at_s = 0.0
         self._rotation_retry_at_s = 0.0
         self._compressors: list[threading.Thread] = []
+        #: One compression at a time: they remove each other's oldest archives.
+        self._compressing = threading.Lock()
 
     def __repr__(self) -> str:
         state = "failing" if self._is_failing else "open" if self._fd is not None else "closed"
@@ -212,7 +214,7 @@ class RotatingFile:
         self._close_fd()
         self._compressors = [t for t in self._compressors if t.is_alive()]
         thread = threading.Thread(
-            target=self._compress, args=(target,), name="log-compressor", daemon=True
+            target=self._compress_in_turn, args=(target,), name="log-compressor", daemon=True
         )
         self._compressors.append(thread)
         thread.start()
@@ -235,6 +237,12 @@ class RotatingFile:
         numbers = [number for _, other_day, number in self._archives() if other_day == day]
         suffix = f".{max(numbers) + 1}" if numbers else ""
         return self.path.with_name(f"{self.path.stem}.{day}{suffix}.log")
+
+    def _compress_in_turn(self, source: Path) -> None:
+        with self._compressing:
+            # While it waited for its turn, newer archives may have pushed it out.
+            if source.exists():
+                self._compress(source)
 
     def _compress(self, source: Path) -> None:
         import gzip  # only a rotation needs these two
@@ -263,7 +271,10 @@ class RotatingFile:
         archives = self._archives()
         for path, day, number in archives:
             # One archive may be there twice for a moment, plain and compressed.
-            age = path.stat().st_mtime
+            try:
+                age = path.stat().st_mtime
+            except FileNotFoundError:
+                continue  # another server logs into this folder and was faster
             ages[day, number] = max(age, ages.get((day, number), age))
         kept = sorted(ages, key=lambda key: (ages[key], key[1]))[-self._keep :]
         for path, day, number in archives:
