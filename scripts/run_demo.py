@@ -22,10 +22,8 @@ from console import INDENT, Steps
 from demo_server import DemoServer, ServerFailed, choose_ports
 from environment import COMMANDS, PYTHON, ROOT, SetUpFailed, child_environment, prepare
 
+# Everything that is generated goes here; git ignores it.
 BUILD = ROOT / ".demo"
-MODEL_DIR = BUILD / "model"
-MODEL_STORE = BUILD / "model-store"
-IMAGES_DIR = BUILD / "images"
 STEP_COUNT = 6
 
 
@@ -60,16 +58,20 @@ def main() -> int:
 def run(is_once: bool) -> bool:
     """True if every image got an answer."""
     steps = Steps(STEP_COUNT)
+    model_dir = BUILD / "model"
+    images_dir = BUILD / "images"
+    model_store = BUILD / "model-store"
+    archive = model_store / "digits.mar"
 
     steps.start("Set-up: .venv with the project and scikit-learn")
     prepare(("demo",), steps)
     _remove_build()
-    MODEL_STORE.mkdir(parents=True)
+    model_store.mkdir(parents=True)
 
     steps.start("Training a classifier on scikit-learn's handwritten digits")
     _run(
         [str(PYTHON), "examples/digits/train.py"]
-        + ["--model-dir", _relative(MODEL_DIR), "--images-dir", _relative(IMAGES_DIR)],
+        + ["--model-dir", _relative(model_dir), "--images-dir", _relative(images_dir)],
         steps,
     )
     steps.done()
@@ -77,18 +79,17 @@ def run(is_once: bool) -> bool:
     steps.start("Packing it into an archive")
     _run(
         [str(COMMANDS / "model-archiver"), "--model-name", "digits"]
-        + ["--model-path", _relative(MODEL_DIR), "--handler", "digits_handler"]
-        + ["--export-path", _relative(MODEL_STORE)],
+        + ["--model-path", _relative(model_dir), "--handler", "digits_handler"]
+        + ["--export-path", _relative(model_store)],
         steps,
     )
-    archive = MODEL_STORE / "digits.mar"
     steps.done(f"{_relative(archive)}, {archive.stat().st_size / 1024:.0f} KiB")
 
     steps.start("Starting the server")
     inference_port, management_port, notes = choose_ports()
     for note in notes:
         steps.line(note)
-    server = DemoServer(BUILD, MODEL_STORE, inference_port, management_port)
+    server = DemoServer(BUILD, model_store, inference_port, management_port)
     steps.line("$ " + server.command_line())
     try:
         server.start()
@@ -96,11 +97,11 @@ def run(is_once: bool) -> bool:
         steps.done(f"ready at http://127.0.0.1:{inference_port}")
 
         steps.start("Sending held-out images to POST /predictions/digits")
-        is_ok = _predict(server)
+        is_ok = _predict(server, images_dir)
         steps.done()
 
         steps.start("How to call it")
-        _show_calls(inference_port, management_port)
+        _show_calls(inference_port, management_port, images_dir)
         if not is_once:
             _serve_until_interrupted(server)
     finally:
@@ -118,11 +119,11 @@ def _serve_until_interrupted(server: DemoServer) -> None:
     raise ServerFailed(f"The server ended by itself. {server.last_output()}")
 
 
-def _predict(server: DemoServer) -> bool:
+def _predict(server: DemoServer, images_dir: Path) -> bool:
     print(f"\n{INDENT}{'image':<14}{'prediction':>10}{'truth':>8}{'latency':>12}")
     right = answered = 0
     latencies_ms = []
-    files = sorted(IMAGES_DIR.glob("*.json"))
+    files = sorted(images_dir.glob("*.json"))
     for file in files:
         truth = int(file.stem.rpartition("-")[2])
         status, body, latency_s = server.predict(file.read_bytes())
@@ -139,8 +140,8 @@ def _predict(server: DemoServer) -> bool:
     return answered == len(files)
 
 
-def _show_calls(inference_port: int, management_port: int) -> None:
-    image = _shown(sorted(IMAGES_DIR.glob("*.json"))[0])
+def _show_calls(inference_port: int, management_port: int, images_dir: Path) -> None:
+    image = _shown(sorted(images_dir.glob("*.json"))[0])
     print(
         f"""
   A prediction:
@@ -181,7 +182,7 @@ def _remove_build() -> None:
 
 
 def _relative(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+    return os.path.relpath(path, ROOT)
 
 
 def _shown(path: Path) -> str:
