@@ -31,6 +31,8 @@ from mms.observe import (
     Recorder,
     WorkerSnapshot,
     configure_logging,
+    events,
+    logger_names,
 )
 from mms.repository import DownloadLimits, Repository
 from mms.runtime_dir import RuntimeDir
@@ -38,7 +40,7 @@ from mms.serving import ModelHost
 from mms.settings import Settings, load_settings
 from mms.version import __version__
 
-logger = logging.getLogger("mms.ModelServer")
+logger = logging.getLogger(logger_names.MODEL_SERVER)
 
 #: Collections of the young generation are rarer than Python's own setting has them: the hot path makes few cycles.
 _GC_THRESHOLDS = (20_000, 20, 100)
@@ -57,8 +59,8 @@ class WorkerEventLog:
     def worker_output(self, model: str, worker: str, stream: str, text: str) -> None:
         self._recorder.log_worker_line(model, worker, stream, text)
 
-    def worker_metrics(self, lines: list[str]) -> None:
-        self._recorder.metric_lines(lines)
+    def worker_metrics(self, worker: str, lines: list[str]) -> None:
+        self._recorder.metric_lines(lines, worker)
 
     def worker_loaded(self, model: str, worker: str, load_s: float) -> None:
         self._recorder.worker_loaded(worker, load_s)
@@ -67,7 +69,9 @@ class WorkerEventLog:
 class Server:
     """One running server. All of it lives on one event loop."""
 
-    def __init__(self, settings: Settings, options: LaunchOptions, logging_setup: LoggingSetup) -> None:
+    def __init__(
+        self, settings: Settings, options: LaunchOptions, logging_setup: LoggingSetup
+    ) -> None:
         self._settings = settings
         self._options = options
         self._logs = logging_setup.logs
@@ -128,7 +132,7 @@ class Server:
         self._options.report_ready()
         await self._stop.wait()
         await self._end(self._settings.drain_timeout_s)
-        logger.info("Model server stopped.")
+        logger.info("%s", events.STOPPED)
         return 0
 
     def _on_signal(self) -> None:
@@ -153,7 +157,7 @@ class Server:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         self._recorder.flush()
-        self._logs.announce("Model server started.")
+        self._logs.announce(events.STARTED)
 
     async def _end(self, drain_timeout_s: float) -> None:
         """Refuse what is new, answer what was accepted, end the workers, give everything back."""

@@ -76,6 +76,7 @@ class Worker:
         "restarts",
         "started_at",
         "state",
+        "unresponsive",
         "was_timed_out",
     )
 
@@ -95,6 +96,8 @@ class Worker:
         self.restarts = 0
         #: Ends without a successful load in between.
         self.failures = 0
+        #: Batches in a row that took longer than the response timeout.
+        self.unresponsive = 0
         #: The connection to the process; opaque to the decisions.
         self.link: Any = None
         self.was_timed_out = False
@@ -126,6 +129,7 @@ class Worker:
         A batch that took longer than expected counts at once, one that took less bit by bit: a wrong guess of work to
         send ahead holds requests behind a slow one.
         """
+        self.unresponsive = 0
         if self._is_measured and duration_s < self._service_s:
             self._service_s += (duration_s - self._service_s) * _ESTIMATE_WEIGHT
         else:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 from mms.core import ModelVersion, Request, WorkerState
 from mms.core.worker import Batch, Worker
-
-logger = logging.getLogger("mms.serving")
+from mms.observe import events
 
 #: How often deadlines and response timeouts are looked at, in seconds, while there is anything to look at.
 _TICK_S = 0.05
@@ -110,12 +108,8 @@ class Dispatcher:
             return
         worker.was_timed_out = True
         timeout_s = model.config.response_timeout_s
-        logger.error(
-            "Backend worker did not respond in given time: worker %s of model %s, %g seconds",
-            worker.name,
-            model.name,
-            timeout_s,
-        )
+        worker.unresponsive += 1
+        events.worker_unresponsive(worker.name, timeout_s, worker.unresponsive)
         worker.link.kill(f"no response within {timeout_s:g} seconds")
 
     def release_drained(self, model: ModelVersion) -> None:

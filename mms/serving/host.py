@@ -23,6 +23,7 @@ from mms.errors import (
     WorkerStartFailed,
 )
 from mms.launch import Launcher, WorkerSpec, worker_environment
+from mms.observe import events
 from mms.repository import FetchedArchive, Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
@@ -52,7 +53,7 @@ class ModelHost:
         settings: Settings,
         repository: Repository,
         launcher: Launcher,
-        events: WorkerEvents,
+        record: WorkerEvents,
         *,
         gpu_count: int = 0,
         environ: Mapping[str, str] | None = None,
@@ -62,7 +63,7 @@ class ModelHost:
         self.registry: Registry[ServedModel] = Registry()
         self._repository = repository
         self._launcher = launcher
-        self._events = events
+        self._record = record
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
         hidden = settings.blacklist_env_vars
@@ -140,7 +141,7 @@ class ModelHost:
             except Conflict:
                 raise
             except ServerError as error:
-                logger.warning("Failed to load model: %s: %s", url, error.message)
+                events.model_not_loaded(url, error.message or type(error).__name__)
                 continue
             served.is_loaded_at_startup = True
             self._startup_names.add(served.name)
@@ -177,7 +178,7 @@ class ModelHost:
         except ServerError:
             await self._repository.release(archive)
             raise
-        logger.info("Model %s loaded.", served.name)
+        events.model_loaded(served.name)
         return served
 
     def _is_taken_for_sure(self, name: str) -> bool:
@@ -260,7 +261,7 @@ class ModelHost:
                 self._spec(served, worker),
                 self._launcher,
                 self.dispatcher,
-                self._events,
+                self._record,
                 start_timeout_s=self.settings.worker_start_timeout_s,
                 on_outcome=lambda outcome: self._on_load(served, outcome),
                 on_end=lambda runner: self._on_worker_end(served, runner),
@@ -350,7 +351,7 @@ class ModelHost:
                     self._startup_names.add(name)
             raise RequestTimeout(f"Timed out while cleaning resources: {name}")
         await self._forget(served)
-        logger.info("Model %s unregistered.", name)
+        events.model_unregistered(name)
         return Outcome(200, None, f'Model "{name}" unregistered')
 
     async def _discard(self, served: ServedModel) -> None:

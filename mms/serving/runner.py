@@ -12,6 +12,7 @@ from typing import Protocol
 from mms.core import ModelVersion, Worker, WorkerState, batch_record
 from mms.errors import WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
+from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
 from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, decode_result
 
@@ -26,7 +27,7 @@ class WorkerEvents(Protocol):
 
     def worker_output(self, model: str, worker: str, stream: str, text: str) -> None: ...
 
-    def worker_metrics(self, lines: list[str]) -> None: ...
+    def worker_metrics(self, worker: str, lines: list[str]) -> None: ...
 
     def worker_loaded(self, model: str, worker: str, load_s: float) -> None: ...
 
@@ -57,7 +58,7 @@ class WorkerRunner:
         spec: WorkerSpec,
         launcher: Launcher,
         dispatcher: Dispatcher,
-        events: WorkerEvents,
+        record: WorkerEvents,
         *,
         start_timeout_s: float,
         on_outcome: Callable[[LoadOutcome], None],
@@ -69,7 +70,7 @@ class WorkerRunner:
         self._spec = spec
         self._launcher = launcher
         self._dispatcher = dispatcher
-        self._events = events
+        self._record = record
         self._start_timeout_s = start_timeout_s
         self._on_outcome = on_outcome
         self._on_end = on_end
@@ -115,7 +116,7 @@ class WorkerRunner:
                 delay_s = worker.next_backoff_s()
                 worker.state = WorkerState.BACKOFF
                 worker.reason = f"{outcome}; next start in {delay_s} seconds"
-                logger.info("Retry worker: %s in %d seconds.", worker.name, delay_s)
+                events.worker_retry(worker.name, delay_s)
                 await asyncio.sleep(delay_s)
                 worker.restarts += 1
         except asyncio.CancelledError:
@@ -163,7 +164,7 @@ class WorkerRunner:
             return loaded.error or loaded.message
         worker.state = WorkerState.READY
         worker.failures = 0
-        self._events.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
+        self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
         self._note(LoadOutcome(200, loaded.error, loaded.traceback))
         self._dispatcher.schedule(self._model)
         try:
@@ -188,7 +189,7 @@ class WorkerRunner:
     def _log_load(self, loaded: Loaded) -> None:
         name = self._model.name
         for line in loaded.traceback.splitlines():
-            self._events.worker_output(name, self.worker.name, "stderr", line)
+            self._record.worker_output(name, self.worker.name, "stderr", line)
         if loaded.code != 200:
             logger.error(
                 "Worker %s could not load model %s: %s",
@@ -203,9 +204,7 @@ class WorkerRunner:
         worker.pid = 0
         if not self._is_stopping:
             worker.state = WorkerState.BACKOFF
-            logger.warning(
-                "Worker disconnected. %s of model %s: %s", worker.name, self._model.name, reason
-            )
+            events.worker_disconnected(worker.name, "BACKOFF", reason)
         elif worker.in_flight:
             # It was given its time; what it did not finish is no crash.
             worker.was_timed_out = True
@@ -255,7 +254,7 @@ class WorkerRunner:
             self._dispatcher.release_drained(model)
 
     def on_metrics(self, lines: list[str]) -> None:
-        self._events.worker_metrics(lines)
+        self._record.worker_metrics(self.worker.name, lines)
 
     def on_output(self, stream: str, text: str) -> None:
-        self._events.worker_output(self._model.name, self.worker.name, stream, text)
+        self._record.worker_output(self._model.name, self.worker.name, stream, text)

@@ -1,0 +1,190 @@
+"""A model host with real workers, without HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mms.core import Request, new_request_id
+from mms.core.request import Buffer
+from mms.errors import ServerError
+from mms.launch import ProcessLauncher
+from mms.repository import Repository
+from mms.serving import ModelHost, Outcome, RegisterOptions
+
+
+class Events:
+    """Keeps what workers said."""
+
+    def __init__(self) -> None:
+        self.output: list[tuple[str, str]] = []
+        self.metrics: list[str] = []
+
+    def worker_output(self, model: str, worker: str, stream: str, text: str) -> None:
+        self.output.append((stream, text))
+
+    def worker_metrics(self, worker: str, lines: list[str]) -> None:
+        self.metrics += lines
+
+    def worker_loaded(self, model: str, worker: str, load_s: float) -> None:
+        return
+
+
+class Answer:
+    """The reply of one request; `done` tells when and what. A second answer is an error of the test's subject."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        self.done.set_result((status, bytes(body)))
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        self.done.set_result((error.http_status, (error.message or "").encode()))
+
+
+class Bench:
+    """A host with a store of its own."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.folder = folder
+        self.events = Events()
+        self.settings = SimpleNamespace(
+            **{
+                "blacklist_env_vars": "",
+                "default_workers_per_model": 0,
+                "default_service_handler": None,
+                "response_timeout_s": 60.0,
+                "batch_policy": "adaptive",
+                "job_queue_size": 100,
+                "preload_model": False,
+                "initialize_errors": "fail",
+                "decode_input_request": True,
+                "default_response_content_type": "none",
+                "max_response_size": 6553500,
+                "worker_start_timeout_s": 30.0,
+                "unregister_model_timeout": 30,
+                "strict_ping": False,
+                **settings,
+            }
+        )
+
+    async def start(self) -> None:
+        self.store = self.folder / "store"
+        self.store.mkdir()
+        self.launcher = ProcessLauncher(self.folder)
+        await self.launcher.start()
+        self.repository = Repository(self.store, self.folder / "models")
+        self.host = ModelHost(
+            self.settings,  # type: ignore[arg-type]
+            self.repository,
+            self.launcher,
+            self.events,
+        )
+
+    async def stop(self) -> None:
+        await self.host.drain(5)
+        await self.host.close()
+        await self.launcher.close()
+        await self.repository.close()
+
+    def write(self, name: str, code: str, version: str | None = None) -> str:
+        """A model folder in the store; `code` is its service.py. Returns its url."""
+        url = f"{name}-{version}" if version else name
+        folder = self.store / url
+        (folder / "MAR-INF").mkdir(parents=True)
+        (folder / "service.py").write_text(code)
+        model = {"modelName": name, "handler": "service:handle"}
+        if version:
+            model["modelVersion"] = version
+        manifest = {"runtime": "python", "model": model}
+        (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
+        return url
+
+    async def register(self, name: str, code: str, **options: Any) -> Outcome:
+        options = {"initial_workers": 1, **options}
+        version = options.pop("version", None)
+        url = self.write(name, code, version)
+        return await self.host.register(RegisterOptions(url, **options))
+
+    def submit(self, name: str, body: bytes = b"", **more: Any) -> tuple[Request, Answer]:
+        reply = Answer()
+        request = Request(
+            id=new_request_id(),
+            name=name,
+            version=more.get("version"),
+            passes_query=False,
+            content_type=b"text/plain",
+            query=b"",
+            headers=b"",
+            body=body,
+            reply=reply,
+            received_at=time.monotonic(),
+        )
+        self.host.submit(request)
+        return request, reply
+
+    async def predict(self, name: str, body: bytes = b"", **more: Any) -> tuple[int, bytes]:
+        _, reply = self.submit(name, body, **more)
+        return await asyncio.wait_for(reply.done, 30)
+
+    def described(self, name: str, version: str | None = None) -> dict[str, Any]:
+        return self.host.describe(name, version)
+
+    def pids(self, name: str) -> list[int]:
+        return [worker["pid"] for worker in self.described(name)["workers"]]
+
+
+@pytest.fixture
+async def make_bench() -> AsyncIterator[Callable[..., Any]]:
+    folders: list[Path] = []
+    benches: list[Bench] = []
+
+    async def make(**settings: Any) -> Bench:
+        # A short path: sockets take no long ones.
+        folder = Path(tempfile.mkdtemp(prefix="mmst-"))
+        folders.append(folder)
+        bench = Bench(folder, **settings)
+        await bench.start()
+        benches.append(bench)
+        return bench
+
+    yield make
+    for bench in benches:
+        await bench.stop()
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def bench(make_bench: Callable[..., Any]) -> Bench:
+    return await make_bench()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Waits until a condition holds; fails the test after ten seconds without."""
+
+    async def wait(condition: Callable[[], Any]) -> Any:
+        deadline = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(LookupError):
+                value = condition()
+                if value:
+                    return value
+            assert time.monotonic() < deadline, "the condition never held"
+            await asyncio.sleep(0.01)
+
+    return wait
