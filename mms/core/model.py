@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
@@ -19,6 +20,8 @@ from mms.errors import RequestTimeout, ServiceUnavailable, WorkerFailure
 POLICY_ADAPTIVE = "adaptive"
 POLICY_FIXED = "fixed"
 
+#: A client is told to come back after this many seconds at the most, whatever the queue holds.
+_MAX_RETRY_AFTER_S = 60
 #: Deaths of workers after which a request is taken for their cause.
 _POISON_DEATHS = 2
 
@@ -106,10 +109,11 @@ class ModelVersion:
     @property
     def has_active_worker(self) -> bool:
         """Some worker will take new requests, now or once it is up."""
-        return any(
-            w.state is not WorkerState.DRAINING and w.state is not WorkerState.STOPPED
-            for w in self.workers
-        )
+        for worker in self.workers:
+            state = worker.state
+            if state is not WorkerState.DRAINING and state is not WorkerState.STOPPED:
+                return True
+        return False
 
     def unavailable(self) -> ServiceUnavailable:
         """The error for a request that cannot be queued."""
@@ -120,26 +124,31 @@ class ModelVersion:
         )
 
     def retry_after_s(self) -> int:
-        """Whole seconds in which what is queued now should be done, at least 1, at most 60."""
-        ready = sum(1 for w in self.workers if w.state is WorkerState.READY)
+        """Whole seconds in which what is queued now should be done, at least 1."""
+        ready = [w for w in self.workers if w.state is WorkerState.READY]
         if not ready:
             return 1
-        fixed_s, per_item_s = self.cost.fit()
-        size = self.config.batch_size
-        batches = self.waiting / size / ready
-        return min(max(int(batches * (fixed_s + per_item_s * size) + 0.999), 1), 60)
+        batches = self.waiting / self.config.batch_size / len(ready)
+        slowest_s = max(worker.service_s for worker in ready)
+        return min(max(ceil(batches * slowest_s), 1), _MAX_RETRY_AFTER_S)
 
-    def enqueue(self, request: Request) -> None:
-        """Take a request. Raises ServiceUnavailable where there is no worker or no room.
+    def try_enqueue(self, request: Request) -> bool:
+        """Take a request, where there is a worker and room for it.
 
-        Call `dispatch` first where `is_full`: what a worker can take at once does not count as queued.
+        Where there is none, `dispatch` may make some: what a worker can take at once does not count as queued.
         """
-        if self.is_closed or not self.workers or not self.has_active_worker or self.is_full:
-            raise self.unavailable()
+        if self.is_closed or self.is_full or not self.has_active_worker:
+            return False
         self.queue.append(request)
         self._arrived += 1
         if request.deadline:
             self._with_deadline += 1
+        return True
+
+    def enqueue(self, request: Request) -> None:
+        """Take a request. Raises ServiceUnavailable where there is no worker or no room."""
+        if not self.try_enqueue(request):
+            raise self.unavailable()
 
     def cancel(self, request: Request) -> Worker | None:
         """The client is gone. Returns the worker that has the request, if one has."""
@@ -320,7 +329,7 @@ class ModelVersion:
             worker.head_since = now
             self._ahead -= len(worker.in_flight[0].requests)
         worker.observe_service(entry_point_s)
-        if is_success:
+        if is_success and self.config.batch_size > 1:
             self.cost.observe(len(batch.requests), entry_point_s)
         for request in batch.requests:
             if not request.is_done:

@@ -59,7 +59,6 @@ class Worker:
 
     __slots__ = (
         "_is_measured",
-        "_service_s",
         "credits",
         "failures",
         "gpu_id",
@@ -74,6 +73,7 @@ class Worker:
         "pid",
         "reason",
         "restarts",
+        "service_s",
         "started_at",
         "state",
         "unresponsive",
@@ -106,7 +106,8 @@ class Worker:
         self.head_since = 0.0
         self.next_sequence = 0
         self.credits = 1
-        self._service_s = 0.0
+        #: Moving estimate of the time of a batch in the entry point, in seconds.
+        self.service_s = 0.0
         self._is_measured = False
 
     def __repr__(self) -> str:
@@ -130,12 +131,12 @@ class Worker:
         send ahead holds requests behind a slow one.
         """
         self.unresponsive = 0
-        if self._is_measured and duration_s < self._service_s:
-            self._service_s += (duration_s - self._service_s) * _ESTIMATE_WEIGHT
+        if self._is_measured and duration_s < self.service_s:
+            self.service_s += (duration_s - self.service_s) * _ESTIMATE_WEIGHT
         else:
-            self._service_s = duration_s
+            self.service_s = duration_s
             self._is_measured = True
-        credits = int(_AHEAD_S / (self._service_s + _OVERHEAD_S))
+        credits = int(_AHEAD_S / (self.service_s + _OVERHEAD_S))
         self.credits = min(max(credits, 1), _MAX_CREDITS)
 
     def reset(self) -> None:

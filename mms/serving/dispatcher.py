@@ -36,9 +36,9 @@ class Dispatcher:
 
     def submit(self, model: ModelVersion, request: Request) -> None:
         """Queue a request. Raises ServiceUnavailable."""
-        if model.is_full:
+        if not model.try_enqueue(request):
             self.dispatch(model)
-        model.enqueue(request)
+            model.enqueue(request)
         if not model.is_scheduled:
             self.schedule(model)
 

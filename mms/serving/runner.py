@@ -109,7 +109,7 @@ class WorkerRunner:
     async def _run(self) -> None:
         worker = self.worker
         try:
-            while not self._is_stopping:
+            while True:
                 outcome = await self._serve_once()
                 if self._is_stopping:
                     break

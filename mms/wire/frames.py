@@ -166,7 +166,10 @@ class FrameDecoder:
             stop = start + HEADER_BYTES + length
             if stop <= end:
                 payload_bytes = bytes(view[start + HEADER_BYTES : stop])
-                self._deliver(kind, attachments, sequence, payload_bytes, frames)
+                if attachments or kind == BODY or self._waiting is not None:
+                    self._deliver(kind, attachments, sequence, payload_bytes, frames)
+                else:
+                    frames.append((kind, sequence, payload_bytes, _NONE))
                 start = stop
                 continue
             if length > self.max_length:
