@@ -1,0 +1,1 @@
+"""MMS's own protocol between server and worker, for tools that know it."""
