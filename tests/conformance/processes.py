@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,26 +85,29 @@ def run_command(
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end. A server that it leaves behind does not hold its output open."""
     directory.mkdir(parents=True, exist_ok=True)
-    with (
-        open(directory / "stdout.txt", "w+", encoding="utf-8") as out,
-        open(directory / "stderr.txt", "w+", encoding="utf-8") as err,
-    ):
+    # A server in the background goes on writing to them when they have no name any more.
+    out, err = (_new_file(directory) for _ in range(2))
+    with open(out, "ab") as out_file, open(err, "ab") as err_file:
         finished = subprocess.run(
             list(arguments),
             cwd=directory,
             env=environment if environment is not None else base_environment(directory),
             stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
+            stdout=out_file,
+            stderr=err_file,
             timeout=timeout_s,
             check=False,
         )
-    return subprocess.CompletedProcess(
-        finished.args,
-        finished.returncode,
-        (directory / "stdout.txt").read_text(encoding="utf-8"),
-        (directory / "stderr.txt").read_text(encoding="utf-8"),
-    )
+    texts = [file.read_text(encoding="utf-8") for file in (out, err)]
+    for file in (out, err):
+        file.unlink()
+    return subprocess.CompletedProcess(finished.args, finished.returncode, *texts)
+
+
+def _new_file(directory: Path) -> Path:
+    descriptor, name = tempfile.mkstemp(dir=directory)
+    os.close(descriptor)
+    return Path(name)
 
 
 def tagged_processes(tag: str) -> list[psutil.Process]:

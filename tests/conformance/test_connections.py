@@ -139,7 +139,6 @@ def test_an_http_1_0_client_is_closed(server: Server, path: str) -> None:
         assert wire.is_closed_by_peer()
 
 
-@pytest.mark.better_than_mms
 @pytest.mark.parametrize("path", ["/ping", "/predictions/noop"])
 def test_an_http_1_0_client_may_keep_its_connection(server: Server, path: str) -> None:
     with server.inference.wire() as wire:
@@ -205,7 +204,6 @@ def test_many_requests_sent_at_once_are_all_answered(server: Server) -> None:
         assert [wire.read_reply().body for _ in range(30)] == [b"OK"] * 30
 
 
-@pytest.mark.better_than_mms
 def test_what_follows_an_error_is_not_answered(server: Server) -> None:
     with server.inference.wire() as wire:
         wire.send(request_bytes("GET", "/absent") + request_bytes("GET", "/ping"))
@@ -459,7 +457,6 @@ def test_concurrent_clients_get_their_own_answers(server: Server) -> None:
     assert not failures
 
 
-@pytest.mark.better_than_mms
 @pytest.mark.parametrize("path", ["/ping", "/predictions/noop"])
 def test_after_head_the_connection_serves_on(server: Server, path: str) -> None:
     with server.inference.wire() as wire:

@@ -379,7 +379,6 @@ def test_the_management_listener_gives_metrics_for_prometheus(server: Server) ->
         assert word in text
 
 
-@pytest.mark.better_than_mms
 def test_the_inference_listener_gives_no_metrics(server: Server) -> None:
     assert server.inference.get("/metrics").status == 404
 

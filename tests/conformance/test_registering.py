@@ -189,7 +189,6 @@ def test_a_taken_name_is_a_conflict(main_server: Server) -> None:
         assert main_server.describe(name)["modelName"] == name
 
 
-@pytest.mark.better_than_mms
 def test_a_taken_name_is_noticed_without_a_worker_being_harmed(main_server: Server) -> None:
     with main_server.registered("obey") as name:
         before = main_server.inference.post_json(f"/predictions/{name}", {}).text
@@ -467,7 +466,6 @@ def test_after_no_memory_to_load_the_name_is_free(main_server: Server) -> None:
     assert main_server.management.get(f"/models/{name}").status == 404
 
 
-@pytest.mark.better_than_mms
 def test_a_handler_that_is_not_there_fails_the_load(main_server: Server) -> None:
     name = unique_name("noop")
     reply = main_server.register(

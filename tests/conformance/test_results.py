@@ -274,6 +274,7 @@ def test_a_response_larger_than_the_default_limit_is_a_500(server: Server) -> No
         assert (reply.status, reply.json()["type"]) == (500, "InternalServerException")
 
 
+# The original now and then loses its worker over such an answer.
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize("name", ["Transfer-Encoding", "Content-Length", "Connection", "Upgrade"])
 def test_a_handler_cannot_break_the_framing(server: Server, name: str) -> None:
@@ -285,7 +286,6 @@ def test_a_handler_cannot_break_the_framing(server: Server, name: str) -> None:
             assert (reply.status, reply.text) == (200, "whole")
 
 
-@pytest.mark.better_than_mms
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_status_without_a_body_does_not_break_the_framing(server: Server, status: int) -> None:
     path = f"/predictions/{server.shared('obey')}"

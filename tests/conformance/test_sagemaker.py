@@ -229,7 +229,6 @@ def test_query_registration_works_too(host: Host) -> None:
     host.unregister("queried")
 
 
-@pytest.mark.better_than_mms
 def test_started_for_sagemaker_an_error_in_initialize_is_ignored(host: Host) -> None:
     source = (
         "class Own:\n"

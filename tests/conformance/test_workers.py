@@ -144,7 +144,6 @@ def test_a_worker_that_dies_takes_its_batch_and_no_more(server: Server, scratch:
     assert replies[0].text == "kept"
 
 
-@pytest.mark.better_than_mms
 def test_requests_queue_while_a_worker_comes_back(server: Server, obedient: str) -> None:
     assert _obey(server, obedient, exit=1).status == 500
     replies = in_parallel([lambda: _obey(server, obedient, value="later")] * 5)
