@@ -211,6 +211,24 @@ def test_without_leave_of_the_file_variables_do_not_count(start_server: StartSer
     assert _listed(server) == []
 
 
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize(
+    ("is_allowed", "variables", "timeout_s"),
+    [
+        ("true", {"MMS_DEFAULT_RESPONSE_TIMEOUT": "130"}, 7800),
+        ("false", {"MMS_DEFAULT_RESPONSE_TIMEOUT": "130"}, 7200),
+        ("true", {"MMS_DEFAULT_RESPONSE_TIMEOUT_SECONDS": "130"}, 130),
+    ],
+)
+def test_the_response_timeout_is_in_minutes_and_shown_in_seconds(
+    start_server: StartServer, is_allowed: str, variables: dict[str, str], timeout_s: int
+) -> None:
+    settings = {"enable_envvars_config": is_allowed, "default_response_timeout": "120"}
+    server = start_server(settings, environment=variables)
+    with server.registered("noop", initial_workers=0) as name:
+        assert server.describe(name)["responseTimeout"] == timeout_s
+
+
 def test_seconds_beat_minutes(start_server: StartServer) -> None:
     server = start_server(
         {"default_response_timeout": "120", "default_response_timeout_seconds": "1"}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from .client import Reply
-from .server import Server
+from .processes import eventually
+from .server import Server, manifest
 
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -288,3 +290,29 @@ def test_the_management_listener_does_not_serve_inference(
     reply = main_server.management.request(method, path)
     assert reply.status == 404
     assert reply.json()["type"] == "ResourceNotFoundException"
+
+
+@pytest.mark.better_than_mms
+def test_a_strict_ping_is_503_until_every_worker_has_loaded(
+    start_server: Callable[..., Server], lane: str
+) -> None:
+    server = start_server({"strict_ping": "true", "lane": lane.removeprefix("lane=")})
+    assert server.inference.get("/ping").status == 200
+    gate = server.directory / "gate"
+    server.write_model(
+        "slow",
+        "import os, time\n"
+        "def handle(data, context):\n"
+        f"    while not os.path.exists({str(gate)!r}):\n"
+        "        time.sleep(0.005)\n"
+        "    return ['OK'] * len(data or [1])\n",
+        manifest("slow"),
+    )
+    assert server.register("slow", initial_workers=1, synchronous="false").status == 202
+    reply = server.inference.get("/ping")
+    assert (reply.status, reply.json()["status"]) == (503, "Unhealthy")
+    with server.registered("noop"):
+        reply = server.inference.get("/ping")
+        assert (reply.status, reply.json()["status"]) == (503, "Partial Healthy")
+    gate.touch()
+    eventually("it is healthy", lambda: server.inference.get("/ping").status == 200)

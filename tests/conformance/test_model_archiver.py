@@ -442,12 +442,15 @@ def test_the_version_and_the_author_go_into_the_manifest(model: Path) -> None:
         "ada@example.org",
         "--description",
         "words",
+        "--engine-name",
+        "MXNet",
     )
     assert done.returncode == 0, done.stderr
     manifest = json.loads(_members(model, "default")["MAR-INF/MANIFEST.json"])
     assert manifest["model"]["modelVersion"] == "1.2"
     assert manifest["publisher"] == {"author": "Ada", "email": "ada@example.org"}
     assert "words" in (manifest.get("description"), manifest["model"].get("description"))
+    assert manifest["engine"]["engineName"] == "MXNet"
     assert "license" not in manifest
 
 
