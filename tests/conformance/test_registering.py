@@ -413,10 +413,22 @@ def test_one_worker_is_shown_as_minimum(combined_server: Server) -> None:
         assert combined_server.describe(name)["minWorkers"] == 1
 
 
-@pytest.mark.parametrize("batch_size", ["0", "-3", "abc"])
+@pytest.mark.parametrize("batch_size", ["0", "-3"])
 def test_a_batch_size_below_one_works_as_one(main_server: Server, batch_size: str) -> None:
     with main_server.registered("noop", batch_size=batch_size) as name:
         assert main_server.inference.get(f"/predictions/{name}").body == b"OK"
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize(
+    "name", ["batch_size", "max_batch_delay", "initial_workers", "response_timeout"]
+)
+def test_a_number_that_is_none_is_400_and_registers_nothing(main_server: Server, name: str) -> None:
+    model = unique_name("noop")
+    reply = main_server.register("noop", model_name=model, **{name: "many"})
+    assert (reply.status, reply.json()["type"]) == (400, "BadRequestException")
+    assert name in reply.json()["message"]
+    assert main_server.management.get(f"/models/{model}").status == 404
 
 
 def test_the_first_of_repeated_parameters_counts(main_server: Server) -> None:
