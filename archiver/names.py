@@ -29,13 +29,13 @@ def checked_name(name: str) -> str:
         raise _refused(name, 'has a backslash in its name, archives separate folders by "/"')
     if name.startswith("/"):
         raise _refused(name, "has an absolute name")
-    if _DRIVE.match(name):
-        raise _refused(name, "names a drive")
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
         raise _refused(name, 'leaves the archive with ".."')
     if not parts:
         raise _refused(name, "has no name")
+    if _DRIVE.match(parts[0]):
+        raise _refused(name, "names a drive")
     if len(encoded) > _MAX_NAME_BYTES or any(
         len(part.encode()) > _MAX_PART_BYTES for part in parts
     ):

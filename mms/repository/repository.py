@@ -134,9 +134,8 @@ class Repository:
         # Copies, because a job takes itself out of the dict in its own thread.
         for cancellation in list(self._running.values()):
             cancellation.cancel()
-        running = list(self._running)
-        if running:
-            await asyncio.wait([asyncio.wrap_future(future) for future in running])
+        running = [asyncio.wrap_future(future) for future in list(self._running)]
+        await asyncio.gather(*running, return_exceptions=True)
         self._disk.shutdown(wait=False)
         self._net.shutdown(wait=False)
 

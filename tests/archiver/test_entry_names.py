@@ -23,6 +23,7 @@ from archiver.names import NameTree, case_collisions, checked_name
         "//server/share",
         "C:/evil",
         "c:evil",
+        "./C:/evil",
         "..\\evil",
         "a\\b",
         "nul\0byte",

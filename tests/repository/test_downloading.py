@@ -318,9 +318,11 @@ async def test_origins_that_stop_sending_hold_up_neither_the_store_nor_the_loop(
     assert left_in(cache) == []
 
 
-async def test_an_archive_announced_as_too_large_is_not_read(origin: Origin, cache: Path) -> None:
-    url = origin.serve("m.mar", b"x" * 1001)
-    message = await refused(cache, url, DownloadLimits(max_bytes=1000))
+async def test_an_archive_announced_as_too_large_is_not_waited_for(
+    origin: Origin, cache: Path
+) -> None:
+    async with stalling(origin, "m.mar") as (url, _):
+        message = await refused(cache, url, DownloadLimits(max_bytes=1000))
     assert message == f"Failed to download model from: {url}, it has more than 1000 bytes"
 
 
