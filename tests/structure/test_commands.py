@@ -108,7 +108,8 @@ def test_ctrl_c_ends_the_demo_with_every_process_of_its_server(tmp_path: Path) -
         assert alive == []
         assert not build.exists()
     finally:
-        for process in [*started, demo]:
+        demo.kill()
+        for process in started:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         demo.communicate()

@@ -28,10 +28,17 @@ ROOMS: dict[str, Room] = {
     # The names that handlers import.
     "handler names": Room(
         1,
-        ("mms.context", "mms.service", "mms.metrics", "mms.model_service", "mms.utils"),
+        (
+            *("mms.context", "mms.service", "mms.metrics", "mms.model_service", "mms.utils"),
+            "mms.protocol",
+        ),
         ("version",),
     ),
-    "settings": Room(1, ("mms.settings",), ("errors", "version")),
+    "settings": Room(
+        1, ("mms.settings", "mms.properties", "mms.launch_options"), ("errors", "version")
+    ),
+    # What the machine has and gives: GPUs, a folder of the server's own.
+    "machine": Room(1, ("mms.gpus", "mms.runtime_dir"), ("errors",)),
     "core": Room(1, ("mms.core",), ("errors",)),
     "worker": Room(2, ("mms.worker",), ("wire", "handler names", "version")),
     "observe": Room(2, ("mms.observe",)),
@@ -42,9 +49,7 @@ ROOMS: dict[str, Room] = {
     "server": Room(6, ("mms.server",)),
     "cli": Room(7, ("mms.cli", "mms.model_server", "mms.export_model", "mms.arg_parser")),
     # Importable by the names that tools of MMS know; nothing of this server uses them.
-    "worker-side names of MMS": Room(
-        7, ("mms.model_loader", "mms.protocol", "mms.model_service_worker")
-    ),
+    "worker-side names of MMS": Room(7, ("mms.model_loader", "mms.model_service_worker")),
 }
 STANDARD_LIBRARY_ONLY = ("wire", "handler names", "worker", "core", "errors", "version")
 NO_INPUT_OR_OUTPUT = ("asyncio", "socket", "selectors", "subprocess", "http", "aiohttp")
