@@ -19,7 +19,7 @@ from archiver import Limits
 from mms.errors import ConfigurationError
 from mms.gpus import gpu_count
 from mms.http import HttpFront
-from mms.launch import ProcessLauncher
+from mms.launch import ProcessLauncher, server_home
 from mms.launch_options import LaunchOptions
 from mms.observe import (
     FlushTimer,
@@ -34,7 +34,8 @@ from mms.observe import (
     events,
     logger_names,
 )
-from mms.repository import DownloadLimits, Repository
+from mms.repository import Repository
+from mms.repository.download import DownloadLimits
 from mms.runtime_dir import RuntimeDir
 from mms.serving import ModelHost
 from mms.settings import Settings, load_settings
@@ -108,7 +109,13 @@ class Server:
             host=lambda: self._monitor.latest,
             dropped_lines=lambda: self._logs.dropped_lines,
         )
-        self._http = HttpFront(settings, self._host, self._recorder, prometheus.scrape)
+        self._http = HttpFront(
+            settings,
+            self._host,
+            self._recorder,
+            prometheus.scrape,
+            worker_count=settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1),
+        )
         self._flush_timer = FlushTimer(self._recorder)
         self._monitoring: asyncio.Task[None] | None = None
 
@@ -146,7 +153,12 @@ class Server:
         self._flush_timer.start()
         for level, text in settings.notices:
             logger.log(level, "%s", text)
-        logger.info("%s", settings.describe(gpu_count=self._gpu_count))
+        logger.info(
+            "%s",
+            settings.describe(
+                gpu_count=self._gpu_count, cpu_count=os.cpu_count() or 1, home=str(server_home())
+            ),
+        )
         await self._launcher.start()
         await self._host.load_startup_models()
         if self._stop.is_set():

@@ -228,7 +228,7 @@ class LaneProtocol(asyncio.Protocol):
         return bool(self._pipeline) and self._body is None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lane.connections.discard(self)
+        self._lane.forget(self)
         self._is_closing = True
         for request in self._pipeline:
             self._lane.host.cancel(request)
@@ -381,7 +381,7 @@ class LaneProtocol(asyncio.Protocol):
             return
         transport = self._transport
         self._is_closing = True
-        self._lane.connections.discard(self)
+        self._lane.forget(self)
         if self._is_read_paused:
             transport.resume_reading()
         protocol = self._lane.make_handler()

@@ -79,6 +79,9 @@ class LaneFront:
         self.body_timeout_s = body_timeout_s
         self.routes: dict[bytes, LaneRoute] = {}
         self.connections: set[LaneProtocol] = set()
+        #: Set while there are no connections, once `close_idle` was called.
+        self.is_empty = asyncio.Event()
+        self._is_closing = False
         self._find_route = find_route
         self._lingering: dict[LaneProtocol, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
@@ -104,8 +107,17 @@ class LaneFront:
         """End this connection when its client does, or after a while."""
         self._lingering[connection] = time.monotonic() + _LINGER_S
 
+    def forget(self, connection: LaneProtocol) -> None:
+        """The connection has ended, or is served by another protocol from now on."""
+        self.connections.discard(connection)
+        if self._is_closing and not self.connections:
+            self.is_empty.set()
+
     def close_idle(self) -> None:
         """The server stops: connections without a request end now, others after their last answer."""
+        self._is_closing = True
+        if not self.connections:
+            self.is_empty.set()
         for connection in list(self.connections):
             connection.close()
 

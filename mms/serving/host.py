@@ -223,7 +223,7 @@ class ModelHost:
             handler=handler,
             runtime=manifest.runtime or "python",
             is_preloaded=settings.preload_model if preload is None else preload,
-            initialize_errors=options.initialize_errors or settings.initialize_errors,
+            initialize_errors=options.initialize_errors or settings.initialize_errors or "fail",
         )
 
     # Workers

@@ -1,0 +1,5 @@
+"""The HTTP edges."""
+
+from mms.http.server import HttpFront
+
+__all__ = ["HttpFront"]

@@ -1,0 +1,132 @@
+"""The form of answers, shared by the lane and the aiohttp side."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+
+from mms.errors import ServerError
+
+#: What every answer of MMS carries.
+COMMON_HEADERS = (
+    ("Pragma", "no-cache"),
+    ("Cache-Control", "no-cache; no-store, must-revalidate, private"),
+    ("Expires", "Thu, 01 Jan 1970 00:00:00 UTC"),
+)
+JSON_TYPE = "application/json"
+
+#: Gson writes these so that JSON can stand in a page; byte-comparing clients know that form.
+_HTML_SAFE = str.maketrans(
+    {
+        "<": "\\u003c",
+        ">": "\\u003e",
+        "&": "\\u0026",
+        "=": "\\u003d",
+        "'": "\\u0027",
+        "\u2028": "\\u2028",
+        "\u2029": "\\u2029",
+    }
+)
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+#: The family names of codes that HTTP does not define, as MMS's HTTP library words them.
+_FAMILIES = {
+    1: "Informational",
+    2: "Success",
+    3: "Redirection",
+    4: "Client Error",
+    5: "Server Error",
+}
+
+
+def render_json(value: Any) -> bytes:
+    """JSON as MMS writes it: two spaces, no members that are None, characters of HTML escaped, one LF at the end."""
+    text = json.dumps(_without_none(value), indent=2, ensure_ascii=False)
+    return text.translate(_HTML_SAFE).encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_none(v) for k, v in value.items() if v is not None}
+    if isinstance(value, list):
+        return [_without_none(v) for v in value]
+    return value
+
+
+def error_body(error: ServerError) -> bytes:
+    """`{"code", "type", "message"}`; the message is left out where there is none."""
+    return render_json(
+        {"code": error.http_status, "type": error.type_name, "message": error.message}
+    )
+
+
+def phrase_of(status: int) -> str:
+    """The reason phrase of a status; codes that HTTP does not know get their family's."""
+    phrase = _PHRASES.get(status)
+    if phrase is None:
+        phrase = f"{_FAMILIES.get(status // 100, 'Unknown Status')} ({status})"
+    return phrase
+
+
+class Answers:
+    """Writes the heads of answers for the lane."""
+
+    def __init__(self, cors_headers: list[tuple[str, str]]) -> None:
+        """`cors_headers`: set on every answer whose handler did not set them."""
+        common = "".join(f"{name}: {value}\r\n" for name, value in COMMON_HEADERS)
+        self._common = b"\r\n" + common.encode("latin-1")
+        self._cors = [
+            (name.lower().encode() + b":", f"{name}: {value}\r\n".encode("latin-1", "replace"))
+            for name, value in cors_headers
+        ]
+        self._all_cors = b"".join(line for _, line in self._cors)
+
+    def __repr__(self) -> str:
+        return f"<Answers with {len(self._cors)} CORS headers>"
+
+    def head(
+        self,
+        request_id: bytes,
+        status: int,
+        phrase: bytes,
+        headers: bytes,
+        body_bytes: int,
+        is_kept_alive: bool,
+    ) -> bytes:
+        """From the status line to the empty line. `headers`: finished lines."""
+        if self._cors:
+            headers += self._missing_cors(headers)
+        return (
+            b"HTTP/1.1 %d %b\r\nx-request-id: %b%b%bcontent-length: %d\r\nconnection: %b\r\n\r\n"
+            % (
+                status,
+                phrase,
+                request_id,
+                self._common,
+                headers,
+                body_bytes,
+                b"keep-alive" if is_kept_alive and status < 400 else b"close",
+            )
+        )
+
+    def error(
+        self, request_id: bytes, error: ServerError, is_kept_alive: bool
+    ) -> tuple[bytes, bytes]:
+        """(head, body) of an error's JSON."""
+        body = error_body(error)
+        status = error.http_status
+        headers = b"content-type: application/json\r\n"
+        if error.retry_after_s is not None:
+            headers += b"retry-after: %d\r\n" % error.retry_after_s
+        phrase = phrase_of(status).encode()
+        return self.head(request_id, status, phrase, headers, len(body), is_kept_alive), body
+
+    def _missing_cors(self, headers: bytes) -> bytes:
+        if b"access-control-allow-" not in headers.lower():
+            return self._all_cors
+        lines = headers.lower().split(b"\r\n")
+        return b"".join(
+            line
+            for name, line in self._cors
+            if not any(existing.startswith(name) for existing in lines)
+        )

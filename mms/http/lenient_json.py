@@ -1,0 +1,161 @@
+"""JSON as Gson reads it leniently: what MMS's clients may send to register a model.
+
+Beyond JSON: single quotes and no quotes, comments (`//`, `#`, `/* */`), `;` for `,`, `=` or `=>` for `:`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_BLANKS = " \t\r\n\ufeff"
+#: What ends a text without quotes.
+_ENDS = "{}[]:,;=\"'#/\\" + _BLANKS
+_ESCAPES = {"t": "\t", "b": "\b", "n": "\n", "r": "\r", "f": "\f", "\n": "\n"}
+_MAX_DEPTH = 64
+
+
+class LenientJsonError(ValueError):
+    """Text that is no JSON, even leniently. The message says where."""
+
+
+def loads(text: str) -> Any:
+    """The value of a text. Raises LenientJsonError."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        parser = _Parser(text)
+        value = parser.value(0)
+        parser.end()
+        return value
+
+
+class _Parser:
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+
+    def _error(self, wanted: str) -> LenientJsonError:
+        line = self._text.count("\n", 0, self._at) + 1
+        column = self._at - (self._text.rfind("\n", 0, self._at) + 1) + 1
+        return LenientJsonError(f"{wanted} expected at line {line} column {column}")
+
+    def _skip(self) -> str:
+        """Go to the next character that is neither blank nor comment; returns it, or '' at the end."""
+        text = self._text
+        while self._at < len(text):
+            char = text[self._at]
+            if char in _BLANKS:
+                self._at += 1
+            elif char == "#" or text.startswith("//", self._at):
+                end = text.find("\n", self._at)
+                self._at = len(text) if end < 0 else end + 1
+            elif text.startswith("/*", self._at):
+                end = text.find("*/", self._at + 2)
+                if end < 0:
+                    raise self._error("end of a comment")
+                self._at = end + 2
+            else:
+                return char
+        return ""
+
+    def end(self) -> None:
+        if self._skip():
+            raise self._error("end of the text")
+
+    def value(self, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise LenientJsonError(f"nested deeper than {_MAX_DEPTH}")
+        char = self._skip()
+        if char == "{":
+            return self._object(depth)
+        if char == "[":
+            return self._array(depth)
+        if char in ("'", '"') and char:
+            return self._quoted(char)
+        return self._literal()
+
+    def _object(self, depth: int) -> dict[str, Any]:
+        self._at += 1
+        members: dict[str, Any] = {}
+        while True:
+            char = self._skip()
+            if char == "}":
+                self._at += 1
+                return members
+            name = self._quoted(char) if char in ("'", '"') and char else self._unquoted()
+            if self._skip() not in (":", "="):
+                raise self._error("':'")
+            self._at += 1
+            if self._text.startswith(">", self._at):
+                self._at += 1
+            members[name] = self.value(depth + 1)
+            char = self._skip()
+            if char in (",", ";") and char:
+                self._at += 1
+            elif char != "}":
+                raise self._error("',' or '}'")
+
+    def _array(self, depth: int) -> list[Any]:
+        self._at += 1
+        items: list[Any] = []
+        while True:
+            char = self._skip()
+            if char == "]":
+                self._at += 1
+                return items
+            items.append(self.value(depth + 1))
+            char = self._skip()
+            if char in (",", ";") and char:
+                self._at += 1
+            elif char != "]":
+                raise self._error("',' or ']'")
+
+    def _quoted(self, quote: str) -> str:
+        self._at += 1
+        out: list[str] = []
+        text = self._text
+        while self._at < len(text):
+            char = text[self._at]
+            self._at += 1
+            if char == quote:
+                return "".join(out)
+            if char != "\\":
+                out.append(char)
+                continue
+            char = text[self._at : self._at + 1]
+            self._at += 1
+            if char == "u":
+                digits = text[self._at : self._at + 4]
+                try:
+                    out.append(chr(int(digits, 16)))
+                except ValueError:
+                    raise self._error("four hexadecimal digits") from None
+                self._at += 4
+            else:
+                out.append(_ESCAPES.get(char, char))
+        raise self._error("end of a text in quotes")
+
+    def _unquoted(self) -> str:
+        begin = self._at
+        while self._at < len(self._text) and self._text[self._at] not in _ENDS:
+            self._at += 1
+        if self._at == begin:
+            raise self._error("a value")
+        return self._text[begin : self._at]
+
+    def _literal(self) -> Any:
+        word = self._unquoted()
+        lowered = word.lower()
+        if lowered in ("true", "false"):
+            return lowered == "true"
+        if lowered == "null":
+            return None
+        try:
+            return int(word)
+        except ValueError:
+            pass
+        try:
+            return float(word)
+        except ValueError:
+            return word

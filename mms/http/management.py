@@ -1,0 +1,229 @@
+"""The management API: register, scale, describe, list, unregister models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from mms.errors import BadRequest, MethodNotAllowed
+from mms.http.exchange import Exchange
+from mms.http.lenient_json import LenientJsonError, loads
+from mms.serving import Outcome, RegisterOptions
+
+if TYPE_CHECKING:
+    from mms.serving import ModelHost
+
+_RUNTIMES = ("python", "python2", "python3")
+_TRUE = ("yes", "true", "y", "1")
+_FALSE = ("no", "false", "n", "0")
+_MAX_LIMIT = 100
+
+
+class ManagementApi:
+    """The routes of the management listener below `/models`."""
+
+    def __init__(self, host: ModelHost, *, max_body_bytes: int) -> None:
+        self._host = host
+        self._max_body_bytes = max_body_bytes
+
+    async def serve(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse | None:
+        """The response, or None for a path that is not of this API."""
+        if not segments or segments[0] != "models" or len(segments) > 4:
+            return None
+        method = exchange.method
+        if len(segments) == 1:
+            if method == "GET":
+                return self._list(exchange)
+            if method == "POST":
+                return await self._register(exchange)
+            raise MethodNotAllowed
+        name = segments[1]
+        version = segments[2] if len(segments) > 2 else None
+        if len(segments) == 4:
+            if segments[3] != "set-default" or version is None:
+                return None
+            if method != "PUT":
+                raise MethodNotAllowed
+            return _told(exchange, self._host.set_default(name, version))
+        if version == "invoke":
+            return None
+        if method == "GET":
+            if version == "all":
+                return exchange.json(self._host.describe_all(name))
+            return exchange.json(self._host.describe(name, version))
+        if method == "PUT":
+            return await self._scale(exchange, name, version)
+        if method == "DELETE":
+            return _told(exchange, await self._host.unregister(name, version))
+        raise MethodNotAllowed
+
+    def _list(self, exchange: Exchange) -> web.StreamResponse:
+        parameters = exchange.parameters()
+        limit = _lenient_integer(parameters.get("limit"), _MAX_LIMIT)
+        if not 0 <= limit <= _MAX_LIMIT:
+            limit = _MAX_LIMIT
+        token = max(_lenient_integer(parameters.get("next_page_token"), 0), 0)
+        models = self._host.list_models()
+        pattern = parameters.get("model_name_pattern")
+        if pattern:
+            try:
+                matches = re.compile(pattern).search
+            except re.error as error:
+                raise BadRequest(
+                    f"Invalid model_name_pattern: {pattern} is no regular expression: {error}"
+                ) from None
+            models = [(name, url) for name, url in models if matches(name)]
+        end = token + limit
+        document: dict[str, Any] = {}
+        if end < len(models):
+            document["nextPageToken"] = str(end)
+        document["models"] = [
+            {"modelName": name, "modelUrl": url} for name, url in models[token:end]
+        ]
+        return exchange.json(document)
+
+    async def _register(self, exchange: Exchange) -> web.StreamResponse:
+        media_type = exchange.content_type().partition(b";")[0].strip().lower()
+        parameters: Mapping[str, Any]
+        is_json = media_type == b"application/json"
+        if is_json:
+            parameters = _members(bytes(await exchange.read_body(self._max_body_bytes)))
+        else:
+            parameters = exchange.parameters()
+        return _told(exchange, await self._host.register(_options(parameters, is_json=is_json)))
+
+    async def _scale(
+        self, exchange: Exchange, name: str, version: str | None
+    ) -> web.StreamResponse:
+        parameters = exchange.parameters()
+        version = parameters.get("model_version") or version
+        min_workers = _count(parameters, "min_worker", 1)
+        max_workers = _count(parameters, "max_worker", min_workers)
+        outcome = await self._host.scale(
+            name,
+            version,
+            min_workers,
+            max_workers,
+            _boolean(parameters, "synchronous", False),
+        )
+        return _told(exchange, outcome)
+
+
+def _told(exchange: Exchange, outcome: Outcome) -> web.StreamResponse:
+    return exchange.json({"status": outcome.text}, outcome.status, outcome.phrase)
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    """The object of a JSON body. Raises BadRequest."""
+    if not body.strip():
+        raise BadRequest("The JSON body is empty; an object with the member url is required.")
+    try:
+        value = loads(body.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadRequest(
+            f"The JSON body is not valid UTF-8: {error.reason} at byte {error.start}"
+        ) from None
+    except LenientJsonError as error:
+        raise BadRequest(f"The body is not valid JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The JSON body is no object.")
+    return value
+
+
+def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions:
+    url = _text(parameters, "url")
+    if url is None:
+        raise BadRequest("Parameter url is required.")
+    runtime = _text(parameters, "runtime")
+    if runtime is not None and runtime not in _RUNTIMES:
+        raise BadRequest(f"Invalid RuntimeType value: {runtime}")
+    options = RegisterOptions(url)
+    options.runtime = runtime
+    options.model_name = _text(parameters, "model_name") or None
+    options.handler = _text(parameters, "handler") or None
+    options.batch_size = max(_integer(parameters, "batch_size", 1), 1)
+    options.max_batch_delay_ms = max(_integer(parameters, "max_batch_delay", 100), 0)
+    if parameters.get("initial_workers") not in (None, ""):
+        options.initial_workers = _integer(parameters, "initial_workers", 0)
+    options.synchronous = _boolean(parameters, "synchronous", True)
+    timeout = _integer(parameters, "response_timeout", -1)
+    if timeout >= 0:
+        # MMS counts it in minutes in a query and in seconds in JSON.
+        options.response_timeout_s = float(timeout if is_json else timeout * 60)
+    options.preload_model = _preload(parameters)
+    options.batch_policy = _word(parameters, "batch_policy", ("adaptive", "fixed"))
+    options.initialize_errors = _word(parameters, "initialize_errors", ("fail", "ignore"))
+    return options
+
+
+def _text(parameters: Mapping[str, Any], name: str) -> str | None:
+    value = parameters.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise BadRequest(f"Parameter {name} must be a text, not {value!r}.")
+
+
+def _integer(parameters: Mapping[str, Any], name: str, default: int) -> int:
+    value = parameters.get(name)
+    if value is None or value == "":
+        return default
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        if isinstance(value, float):
+            if not value.is_integer():
+                raise ValueError
+            return int(value)
+        return int(value)
+    except (ValueError, TypeError, OverflowError):
+        raise BadRequest(f"Parameter {name} must be a whole number, not {value!r}.") from None
+
+
+def _count(parameters: Mapping[str, Any], name: str, default: int) -> int:
+    value = _integer(parameters, name, default)
+    if value < 0:
+        raise BadRequest(f"Parameter {name} must be 0 or more, not {value}.")
+    return value
+
+
+def _lenient_integer(text: str | None, default: int) -> int:
+    try:
+        return default if text is None else int(text)
+    except ValueError:
+        return default
+
+
+def _boolean(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = parameters.get(name)
+    if value is None or value == "":
+        return default
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise BadRequest(f"Parameter {name} must be true or false, not {value!r}.")
+
+
+def _preload(parameters: Mapping[str, Any]) -> bool | None:
+    if parameters.get("preload_model") in (None, ""):
+        return None
+    return _boolean(parameters, "preload_model", False)
+
+
+def _word(parameters: Mapping[str, Any], name: str, words: tuple[str, ...]) -> str | None:
+    value = _text(parameters, name)
+    if not value:
+        return None
+    if value not in words:
+        raise BadRequest(f"Parameter {name} must be {' or '.join(words)}, not {value}.")
+    return value

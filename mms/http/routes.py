@@ -1,0 +1,93 @@
+"""Which path means what. Paths are percent-decoded before they are cut at `/`; trailing slashes do not count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import unquote_to_bytes
+
+from mms.errors import BadRequest
+
+_HEX = frozenset(b"0123456789abcdefABCDEF")
+
+#: MMS's HTTP library reads this many parameters of a query at most.
+_MAX_PARAMETERS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class InferenceRoute:
+    """A prediction route. `model` None: the query names it, or there is a default."""
+
+    model: str | None
+    version: str | None = None
+    passes_query: bool = False
+
+
+def _unquoted(data: bytes, what: str) -> str:
+    at = data.find(b"%")
+    while at >= 0:
+        digits = data[at + 1 : at + 3]
+        if len(digits) != 2 or digits[0] not in _HEX or digits[1] not in _HEX:
+            raise BadRequest(
+                f"Invalid percent-escape in {what}: {data[at : at + 3].decode('latin-1')}"
+            )
+        at = data.find(b"%", at + 3)
+    try:
+        return unquote_to_bytes(data).decode("utf-8")
+    except UnicodeDecodeError:
+        return unquote_to_bytes(data).decode("utf-8", "replace")
+
+
+def split_path(path: bytes) -> list[str]:
+    """The segments of a raw path; the root has none. Raises BadRequest for a bad percent-escape."""
+    segments = _unquoted(path, "path").split("/")
+    if segments and not segments[0]:
+        del segments[0]
+    while segments and not segments[-1]:
+        del segments[-1]
+    return segments
+
+
+def parse_query(query: bytes) -> list[tuple[str, str]]:
+    """(name, value) in order. `&` and `;` separate, `+` is a blank, no `=` means an empty value.
+
+    Raises BadRequest for a bad percent-escape and for too many parameters.
+    """
+    if not query:
+        return []
+    parts = [part for part in query.replace(b";", b"&").split(b"&") if part]
+    if len(parts) > _MAX_PARAMETERS:
+        raise BadRequest(f"Too many query parameters: {len(parts)}, at most {_MAX_PARAMETERS}")
+    pairs = []
+    for part in parts:
+        name, _, value = part.replace(b"+", b" ").partition(b"=")
+        pairs.append((_unquoted(name, "query"), _unquoted(value, "query")))
+    return pairs
+
+
+def first_values(query: bytes) -> dict[str, str]:
+    """Parameters by name; the first of repeated ones counts."""
+    values: dict[str, str] = {}
+    for name, value in parse_query(query):
+        values.setdefault(name, value)
+    return values
+
+
+def find_prediction(segments: list[str]) -> InferenceRoute | None:
+    """The prediction route of a path, if it is one."""
+    count = len(segments)
+    if count == 0:
+        return None
+    first = segments[0]
+    if first == "predictions":
+        if count == 1:
+            return None
+        return InferenceRoute(segments[1], segments[2] if count > 2 else None)
+    if first == "invocations":
+        return InferenceRoute(None, passes_query=True) if count == 1 else None
+    if first == "models":
+        if count == 3 and segments[2] == "invoke":
+            return InferenceRoute(segments[1], passes_query=True)
+        return None
+    if count == 2 and segments[1] == "predict":
+        return InferenceRoute(first, passes_query=True)
+    return None

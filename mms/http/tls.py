@@ -1,0 +1,132 @@
+"""Key and certificate of the TLS listeners."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mms.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.http")
+
+#: Days that a certificate is good for which the server makes itself.
+_SELF_SIGNED_DAYS = 3650
+
+
+def make_context(settings: Settings) -> ssl.SSLContext:
+    """TLS 1.2 and later, with Python's choice of ciphers. Raises ConfigurationError for a key that cannot be used."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.keystore:
+        _load_keystore(context, settings)
+    elif settings.private_key_file and settings.certificate_file:
+        _load_files(context, settings.certificate_file, settings.private_key_file)
+    else:
+        logger.warning(
+            "No keystore and no private_key_file is set: this server's certificate is signed by itself, and made anew "
+            "at each start."
+        )
+        _load_pem(context, *_self_signed())
+    return context
+
+
+def _load_files(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    for name, path in (("certificate_file", certificate), ("private_key_file", key)):
+        if not Path(path).is_file():
+            raise ConfigurationError(f"Invalid configuration: {name}={path} is no file")
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (ssl.SSLError, ValueError, OSError) as error:
+        raise ConfigurationError(
+            f"Invalid configuration: private_key_file={key} and certificate_file={certificate} are no pair of "
+            f"PEM files: {error}"
+        ) from None
+
+
+def _load_keystore(context: ssl.SSLContext, settings: Settings) -> None:
+    path = settings.keystore or ""
+    if settings.keystore_type.upper() != "PKCS12":
+        raise ConfigurationError(
+            f"Invalid configuration: keystore_type={settings.keystore_type} is not supported, PKCS12 is; "
+            "keytool -importkeystore -deststoretype PKCS12 converts"
+        )
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"Invalid configuration: keystore={path} cannot be read: {error.strerror}"
+        ) from None
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        pkcs12,
+    )
+
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(
+            data, settings.keystore_pass.encode()
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            f"Invalid configuration: keystore={path} is no PKCS12 file that keystore_pass opens: {error}"
+        ) from None
+    if key is None or certificate is None:
+        raise ConfigurationError(
+            f"Invalid configuration: keystore={path} has no private key with a certificate"
+        )
+    chain = b"".join(c.public_bytes(Encoding.PEM) for c in (certificate, *others))
+    _load_pem(
+        context,
+        chain,
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )
+
+
+def _load_pem(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
+    # Python's ssl reads keys from files alone; this one is readable by its owner only, and gone at once.
+    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
+        file.write(key + chain)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def _self_signed() -> tuple[bytes, bytes]:
+    """(certificate, key), PEM."""
+    import datetime
+    import ipaddress
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=_SELF_SIGNED_DAYS))
+        .add_extension(
+            x509.SubjectAlternativeName(
+                [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+            ),
+            critical=False,
+        )
+        .sign(key, hashes.SHA256())
+    )
+    return (
+        certificate.public_bytes(Encoding.PEM),
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+    )

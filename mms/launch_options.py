@@ -1,0 +1,95 @@
+"""What the launcher hands the server process on its command line, and what the server tells the launcher back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+#: Tools find the server by this word among the arguments of exactly one process.
+ARGV_WORD = "com.amazonaws.ml.mms.ModelServer"
+
+
+def default_pid_file() -> Path:
+    """Where MMS keeps it: one for each temporary directory."""
+    return Path(tempfile.gettempdir()) / ".model_server.pid"
+
+
+@dataclass(slots=True)
+class LaunchOptions:
+    """The command line of a server process. None: not given."""
+
+    mms_config: str | None = None
+    model_store: str | None = None
+    models: list[str] = field(default_factory=list)
+    log_config: str | None = None
+    pid_file: str | None = None
+    #: A descriptor that the launcher waits on for one line: `ready`, or `failed: ` and the reason.
+    ready_fd: int | None = None
+
+    def to_argv(self) -> list[str]:
+        argv = [ARGV_WORD]
+        for flag, value in (
+            ("--mms-config", self.mms_config),
+            ("--model-store", self.model_store),
+            ("--log-config", self.log_config),
+            ("--pid-file", self.pid_file),
+            ("--ready-fd", self.ready_fd),
+        ):
+            if value is not None:
+                argv += [flag, str(value)]
+        if self.models:
+            argv += ["--models", *self.models]
+        return argv
+
+    @classmethod
+    def from_argv(cls, argv: Sequence[str]) -> LaunchOptions:
+        """Exits with status 2 for arguments that are none."""
+        parser = argparse.ArgumentParser(prog="python -m mms.server", allow_abbrev=False)
+        parser.add_argument("word", choices=[ARGV_WORD])
+        parser.add_argument("--mms-config")
+        parser.add_argument("--model-store")
+        parser.add_argument("--log-config")
+        parser.add_argument("--pid-file")
+        parser.add_argument("--ready-fd", type=int)
+        parser.add_argument("--models", nargs="+", default=[])
+        values = vars(parser.parse_args(argv))
+        del values["word"]
+        return cls(**values)
+
+    def report_ready(self) -> None:
+        """The server serves."""
+        self._report("ready")
+
+    def report_failed(self, reason: str) -> None:
+        """The server does not come up; `reason` is one line. Without a launcher it goes to standard error."""
+        line = " ".join(reason.split())
+        if self.ready_fd is None:
+            os.write(2, f"{line}\n".encode())
+        else:
+            self._report(f"failed: {line}")
+
+    def _report(self, line: str) -> None:
+        if self.ready_fd is None:
+            return
+        fd, self.ready_fd = self.ready_fd, None
+        try:
+            os.write(fd, f"{line}\n".encode())
+            os.close(fd)
+        except OSError:
+            # The launcher is gone; nobody waits for this line.
+            return
+
+    def remove_pid_file(self) -> None:
+        """Remove the PID file if it still names this process."""
+        if self.pid_file is None:
+            return
+        path = Path(self.pid_file)
+        try:
+            if path.read_text().strip() == str(os.getpid()):
+                path.unlink()
+        except OSError:
+            return

@@ -1,0 +1,8 @@
+"""Every option once: the properties file, MMS_* variables, the command line and the docs table come from here."""
+
+from mms.settings.address import Address
+from mms.settings.load import load_settings, packaged_config
+from mms.settings.option import Option
+from mms.settings.values import OPTIONS, Settings
+
+__all__ = ["OPTIONS", "Address", "Option", "Settings", "load_settings", "packaged_config"]

@@ -1,0 +1,53 @@
+"""Listening addresses as MMS writes them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_URL = re.compile(r"(https?)://(\[[0-9a-f:.%]+\]|[^\s:/\[\]]+)(?::(\d+))?/?", re.IGNORECASE)
+_MAX_PORT = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`scheme` is http, https or unix; `path` is for unix alone, `host` and `port` for the others."""
+
+    scheme: str
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    @classmethod
+    def parse(cls, text: str, *, is_management: bool) -> Address:
+        """Raises ValueError with MMS's text for what is no address."""
+        if text.lower().startswith("unix:/"):
+            return cls("unix", path=text[5:])
+        match = _URL.fullmatch(text)
+        if match is None:
+            raise ValueError(f"Invalid binding address: {text}")
+        scheme = match[1].lower()
+        if match[3] is not None:
+            port = int(match[3])
+            if port > _MAX_PORT:
+                raise ValueError(f"Invalid port number: {text}")
+        elif is_management:
+            port = 8444 if scheme == "https" else 8081
+        else:
+            port = 443 if scheme == "https" else 80
+        return cls(scheme, match[2].strip("[]"), port)
+
+    @property
+    def endpoint(self) -> tuple[str, int, str]:
+        """What two addresses have in common that are one listener; the scheme does not count."""
+        return (self.host, self.port, self.path)
+
+    @property
+    def is_tls(self) -> bool:
+        return self.scheme == "https"
+
+    def __str__(self) -> str:
+        if self.scheme == "unix":
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"

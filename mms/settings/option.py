@@ -1,0 +1,121 @@
+"""What an option is: its type, unit, help, and how its text becomes its value."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from mms.settings.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A type of option. `convert` raises ValueError; `wanted` says what would be right."""
+
+    name: str
+    wanted: str
+    convert: Callable[[str], Any]
+
+
+def _integer(minimum: int | None) -> Callable[[str], int]:
+    def convert(text: str) -> int:
+        value = int(text.strip())
+        if minimum is not None and value < minimum:
+            raise ValueError
+        return value
+
+    return convert
+
+
+def _number(text: str) -> float:
+    value = float(text.strip())
+    if not 0 <= value < float("inf"):
+        raise ValueError
+    return value
+
+
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
+
+def _regexes(text: str) -> tuple[str, ...]:
+    return tuple(_regex(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _switch(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in ("on", "off", "true", "false"):
+        raise ValueError
+    return word in ("on", "true")
+
+
+def _address(is_management: bool) -> Callable[[str], Address]:
+    return lambda text: Address.parse(text.strip(), is_management=is_management)
+
+
+TEXT = Kind("text", "any text", lambda text: text)
+#: Java's rule: whatever is not `true` is false.
+BOOLEAN = Kind("true or false", "true or false", lambda text: text.strip().lower() == "true")
+SWITCH = Kind("on or off", "on or off", _switch)
+ANY_INTEGER = Kind("integer", "a whole number", _integer(None))
+COUNT = Kind("integer", "a whole number from 0 on", _integer(0))
+POSITIVE = Kind("integer", "a whole number from 1 on", _integer(1))
+NUMBER = Kind("number", "a number from 0 on", _number)
+REGEX = Kind("regular expression", "a regular expression", _regex)
+REGEXES = Kind("regular expressions", "regular expressions with commas between them", _regexes)
+INFERENCE_ADDRESS = Kind(
+    "address", "http://host:port, https://host:port or unix:/path", _address(False)
+)
+MANAGEMENT_ADDRESS = Kind(
+    "address", "http://host:port, https://host:port or unix:/path", _address(True)
+)
+
+
+def choice(*words: str) -> Kind:
+    """One of some words."""
+
+    def convert(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError
+        return word
+
+    listed = " or ".join(words)
+    return Kind(listed, listed, convert)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option. `default` is shown as written in a file. `is_own`: MMS has no such option."""
+
+    kind: Kind
+    section: str
+    help: str
+    default: str = ""
+    unit: str = ""
+    has_variable: bool = True
+    is_own: bool = False
+    has_effect: bool = True
+
+
+def option(
+    kind: Kind,
+    section: str,
+    help: str,
+    default: str | None = None,
+    *,
+    unit: str = "",
+    has_variable: bool = True,
+    is_own: bool = False,
+    has_effect: bool = True,
+) -> Any:
+    """A dataclass field for an option. Without a default its value is None."""
+    value = None if default is None else kind.convert(default)
+    described = Option(kind, section, help, default or "", unit, has_variable, is_own, has_effect)
+    return field(default=value, metadata={"option": described})

@@ -1,0 +1,354 @@
+"""All options, each once."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields
+
+from mms.settings.address import Address
+from mms.settings.option import (
+    ANY_INTEGER,
+    BOOLEAN,
+    COUNT,
+    INFERENCE_ADDRESS,
+    MANAGEMENT_ADDRESS,
+    NUMBER,
+    POSITIVE,
+    REGEX,
+    REGEXES,
+    SWITCH,
+    TEXT,
+    Option,
+    choice,
+    option,
+)
+
+_LISTENERS = "Listeners"
+_MODELS = "Models"
+_WORKERS = "Workers"
+_LIMITS = "Limits"
+_TLS = "TLS"
+_CORS = "CORS"
+_LOGS = "Logs and metrics"
+_SERVER = "Server"
+_JVM = "Accepted without effect"
+
+
+@dataclass(slots=True)
+class Settings:
+    """The values of all options, under their names in a properties file, and what follows from them."""
+
+    inference_address: Address = option(
+        INFERENCE_ADDRESS, _LISTENERS, "Where the inference API listens.", "http://127.0.0.1:8080"
+    )
+    management_address: Address = option(
+        MANAGEMENT_ADDRESS,
+        _LISTENERS,
+        "Where the management API listens; the same address as the inference API's makes one listener for both.",
+        "http://127.0.0.1:8081",
+    )
+    lane: bool = option(
+        SWITCH, _LISTENERS, "The fast path for predictions; changes speed alone.", "on", is_own=True
+    )
+    keep_alive_timeout_s: float = option(
+        NUMBER,
+        _LISTENERS,
+        "A connection without a request is closed after this time.",
+        "75",
+        unit="seconds",
+        is_own=True,
+    )
+    head_timeout_s: float = option(
+        NUMBER,
+        _LISTENERS,
+        "Time for a request's line and headers, from their first byte.",
+        "30",
+        unit="seconds",
+        is_own=True,
+    )
+    body_timeout_s: float = option(
+        NUMBER,
+        _LISTENERS,
+        "Time for a request's body, besides a second for each 16 KiB.",
+        "60",
+        unit="seconds",
+        is_own=True,
+    )
+    max_connections: int = option(
+        POSITIVE,
+        _LISTENERS,
+        "Open connections of all listeners; more are closed at once.",
+        "20000",
+        is_own=True,
+    )
+    model_store: str | None = option(
+        TEXT, _MODELS, "The folder of archives. Without it only http(s) urls can be registered."
+    )
+    load_models: str | None = option(
+        TEXT,
+        _MODELS,
+        "Models to load at start: `[name=]location` with commas between them, or ALL.",
+    )
+    default_service_handler: str | None = option(
+        TEXT, _MODELS, "The handler where neither the registration nor the manifest names one."
+    )
+    preload_model: bool = option(
+        BOOLEAN, _MODELS, "Load each model once and fork its workers.", "false"
+    )
+    initialize_errors: str | None = option(
+        choice("fail", "ignore"),
+        _MODELS,
+        "An exception in a class's `initialize` fails the load, or is ignored and tried again at requests, as MMS "
+        "does. Without a value: ignore when started for SageMaker, else fail.",
+        is_own=True,
+    )
+    allowed_urls: tuple[str, ...] | None = option(
+        REGEXES,
+        _MODELS,
+        "Urls outside the model store from which models may come; one must match the whole url. Without it: all.",
+        is_own=True,
+    )
+    max_archive_size: int = option(
+        POSITIVE,
+        _MODELS,
+        "Unpacked size of an archive.",
+        str(128 * 2**30),
+        unit="bytes",
+        is_own=True,
+    )
+    download_timeout_s: float = option(
+        NUMBER, _MODELS, "Time for one download.", "3600", unit="seconds", is_own=True
+    )
+    default_workers_per_model: int = option(
+        COUNT,
+        _WORKERS,
+        "Workers of a model; 0: for models loaded at start as many as GPUs, else CPUs, for others none.",
+        "0",
+    )
+    default_response_timeout: int = option(
+        COUNT,
+        _WORKERS,
+        "Time for a load and for one batch. MMS counts it in minutes, so does this server.",
+        "120",
+        unit="minutes",
+    )
+    default_response_timeout_seconds: int = option(
+        ANY_INTEGER,
+        _WORKERS,
+        "The same in seconds; from 0 on it replaces the other.",
+        "-1",
+        unit="seconds",
+    )
+    unregister_model_timeout: int = option(
+        COUNT,
+        _WORKERS,
+        "Time for a model to answer what it has accepted when it is unregistered.",
+        "120",
+        unit="seconds",
+    )
+    worker_start_timeout_s: float = option(
+        NUMBER,
+        _WORKERS,
+        "Time for a worker's process to come up, before it loads its model.",
+        "60",
+        unit="seconds",
+        is_own=True,
+    )
+    drain_timeout_s: float = option(
+        NUMBER,
+        _WORKERS,
+        "Time to answer what was accepted when the server stops.",
+        "30",
+        unit="seconds",
+        is_own=True,
+    )
+    batch_policy: str = option(
+        choice("adaptive", "fixed"),
+        _WORKERS,
+        "How batches form where a registration does not say: adaptive, or by MMS's fixed delay.",
+        "adaptive",
+        is_own=True,
+    )
+    number_of_gpu: int | None = option(
+        COUNT, _WORKERS, "GPUs to use at most. Without it: all that nvidia-smi lists."
+    )
+    decode_input_request: bool = option(
+        BOOLEAN,
+        _WORKERS,
+        "Workers parse JSON and decode text; else handlers get bytes.",
+        "true",
+    )
+    default_response_content_type: str = option(
+        choice("none", "json"),
+        _WORKERS,
+        "json: results that are dicts or lists get `content-type: application/json` where the handler sets none.",
+        "none",
+        is_own=True,
+    )
+    blacklist_env_vars: str = option(
+        REGEX, _WORKERS, "Variables whose whole name matches are hidden from workers.", ""
+    )
+    job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that wait, for each model.", "100")
+    max_request_size: int = option(
+        COUNT, _LIMITS, "Size of a request's body.", "6553500", unit="bytes"
+    )
+    max_response_size: int = option(
+        COUNT, _LIMITS, "Size of one answer of a handler.", "6553500", unit="bytes"
+    )
+    keystore: str | None = option(TEXT, _TLS, "A PKCS12 file with key and certificate.")
+    keystore_pass: str = option(TEXT, _TLS, "Its password.", "changeit")
+    keystore_type: str = option(TEXT, _TLS, "Its type; PKCS12 is the one supported.", "PKCS12")
+    private_key_file: str | None = option(TEXT, _TLS, "A private key, PEM.")
+    certificate_file: str | None = option(TEXT, _TLS, "Its certificate chain, PEM.")
+    cors_allowed_origin: str | None = option(
+        TEXT, _CORS, "`access-control-allow-origin` of every response."
+    )
+    cors_allowed_methods: str | None = option(
+        TEXT, _CORS, "`access-control-allow-methods` of every response."
+    )
+    cors_allowed_headers: str | None = option(
+        TEXT, _CORS, "`access-control-allow-headers` of every response."
+    )
+    metric_time_interval: int = option(
+        POSITIVE,
+        _LOGS,
+        "Time between two measurements of host and workers.",
+        "60",
+        unit="seconds",
+        has_variable=False,
+    )
+    log_to_stdout: bool = option(
+        BOOLEAN, _LOGS, "All log lines go to standard output, too.", "true", is_own=True
+    )
+    access_log: bool = option(BOOLEAN, _LOGS, "A line for each response.", "true", is_own=True)
+    metrics: bool = option(BOOLEAN, _LOGS, "Lines in the two metrics files.", "true", is_own=True)
+    log_layout: str = option(
+        choice("plain", "qlog"), _LOGS, "The form of the two metrics files.", "plain", is_own=True
+    )
+    strict_ping: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "`/ping` answers 503 unless healthy, and counts only workers that have loaded.",
+        "false",
+        is_own=True,
+    )
+    plugins_path: str | None = option(
+        TEXT, _SERVER, "A folder of endpoint plugins written in Python.", has_variable=False
+    )
+    enable_envvars_config: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "Let MMS_<NAME> variables override this file.",
+        "false",
+        has_variable=False,
+    )
+    debug: bool = option(BOOLEAN, _SERVER, "One worker, and no response timeout.", "false")
+    model_server_home: str | None = option(
+        TEXT, _JVM, "Where MMS is installed.", has_variable=False, has_effect=False
+    )
+    vmargs: str | None = option(
+        TEXT, _JVM, "Arguments of the Java virtual machine.", has_variable=False, has_effect=False
+    )
+    async_logging: bool = option(
+        BOOLEAN, _JVM, "Logging is always asynchronous.", "false", has_effect=False
+    )
+    number_of_netty_threads: int = option(
+        COUNT, _JVM, "Threads of MMS's HTTP library.", "0", has_effect=False
+    )
+    netty_client_threads: int = option(
+        COUNT, _JVM, "Threads of MMS's HTTP library.", "0", has_effect=False
+    )
+    prefer_direct_buffer: bool = option(
+        BOOLEAN, _JVM, "Buffers of MMS's HTTP library.", "false", has_effect=False
+    )
+    use_native_io: bool = option(
+        BOOLEAN,
+        _JVM,
+        "Sockets of MMS's HTTP library.",
+        "true",
+        has_variable=False,
+        has_effect=False,
+    )
+    io_ratio: int = option(
+        POSITIVE, _JVM, "Threads of MMS's HTTP library.", "50", has_variable=False, has_effect=False
+    )
+
+    # What does not come from an option.
+
+    #: All entries of the file as text, unknown ones included, with what overrides them; plugins see these.
+    raw: dict[str, str] = field(default_factory=dict)
+    #: (level of Python's logging, text) to be logged once logging is set up.
+    notices: list[tuple[int, str]] = field(default_factory=list)
+    #: Where each value comes from, by option; an absent one is the built-in default.
+    sources: dict[str, str] = field(default_factory=dict)
+    config_file: str | None = None
+    log_config: str | None = None
+    #: Started for SageMaker: the config file or the environment names SAGEMAKER_ variables.
+    is_sagemaker: bool = False
+    temp_dir: str = "/tmp"
+    log_dir: str = "logs"
+    metrics_dir: str = "logs"
+
+    @property
+    def response_timeout_s(self) -> float:
+        """For a load and for one batch."""
+        if self.debug:
+            return float("inf")
+        if self.default_response_timeout_seconds >= 0:
+            return float(self.default_response_timeout_seconds)
+        return self.default_response_timeout * 60.0
+
+    @property
+    def is_single_listener(self) -> bool:
+        return self.inference_address.endpoint == self.management_address.endpoint
+
+    @property
+    def startup_models(self) -> list[tuple[str | None, str]]:
+        """(name, location) of `load_models`; a name may be missing, and ALL is (None, "ALL")."""
+        models: list[tuple[str | None, str]] = []
+        for entry in (self.load_models or "").split(","):
+            name, equals, location = entry.strip().partition("=")
+            if not equals:
+                name, location = "", name
+            if location.strip():
+                models.append((name.strip() or None, location.strip()))
+        return models
+
+    def worker_count_at_startup(self, gpu_count: int, cpu_count: int) -> int:
+        """Workers of each model that is loaded at start."""
+        if self.debug:
+            return 1
+        return self.default_workers_per_model or gpu_count or cpu_count
+
+    def describe(self, *, gpu_count: int, cpu_count: int, home: str) -> str:
+        """The configuration as MMS logs it, a line for each label."""
+        rows = [
+            ("MMS Home", home),
+            ("Current directory", "."),
+            ("Temp directory", self.temp_dir),
+            ("Number of GPUs", gpu_count),
+            ("Number of CPUs", cpu_count),
+            ("Max heap size", None),
+            ("Python executable", sys.executable),
+            ("Config file", self.config_file),
+            ("Inference address", self.inference_address),
+            ("Management address", self.management_address),
+            ("Model Store", self.model_store),
+            ("Initial Models", self.load_models),
+            ("Log dir", self.log_dir),
+            ("Metrics dir", self.metrics_dir),
+            ("Netty threads", None),
+            ("Netty client threads", None),
+            ("Default workers per model", self.worker_count_at_startup(gpu_count, cpu_count)),
+            ("Blacklist Regex", self.blacklist_env_vars or None),
+            ("Maximum Response Size", self.max_response_size),
+            ("Maximum Request Size", self.max_request_size),
+            ("Preload model", str(self.preload_model).lower()),
+            ("Prefer direct buffer", str(self.prefer_direct_buffer).lower()),
+        ]
+        return "\n".join(f"{label}: {'N/A' if value is None else value}" for label, value in rows)
+
+
+OPTIONS: dict[str, Option] = {
+    f.name: f.metadata["option"] for f in fields(Settings) if "option" in f.metadata
+}
