@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from mms.metrics.metric import Metric
     from mms.metrics.metrics_store import MetricsStore
 
 
@@ -79,7 +80,7 @@ class _WireProcessor(RequestProcessor):
     headers as `Name\\nvalue\\nName\\nvalue` in latin-1.
     """
 
-    def __init__(self, types: str | dict[str, str], block: bytes) -> None:
+    def __init__(self, types: str | dict[str, str], block: bytes | bytearray) -> None:
         self._status_code = 200
         self._reason_phrase = None
         self._response_header = {}
@@ -164,7 +165,7 @@ class Context:
         self._metrics: MetricsStore | None = None
         self._ids: list[bytes] = []
         self._types: Iterable[str | dict[str, str]] = ()
-        self._blocks: Iterable[bytes] = ()
+        self._blocks: Iterable[bytes | bytearray] = ()
         self._cancelled_ids: Collection[bytes] = _NOBODY
 
     def __repr__(self) -> str:
@@ -187,13 +188,22 @@ class Context:
         self,
         ids: list[bytes],
         types: Iterable[str | dict[str, str]],
-        blocks: Iterable[bytes],
+        blocks: Iterable[bytes | bytearray],
     ) -> None:
         """A batch begins: per request its id, its content types and its headers, as `_WireProcessor` takes them."""
         self._ids = ids
         self._types = types
         self._blocks = blocks
         self._request_ids = self._request_processor = self._metrics = _PENDING
+
+    def _has_processors(self) -> bool:
+        """Whether anything was asked or set that belongs to a single request of this batch."""
+        return self._request_processor is not _PENDING
+
+    def _taken_metrics(self) -> list[Metric]:
+        """The metrics that were reported since the batch, or the load, began."""
+        store = self._metrics
+        return [] if store is None or store is _PENDING else store.store
 
     # Of the model
 

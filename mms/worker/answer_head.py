@@ -1,0 +1,108 @@
+"""What a handler sets of an answer's head -> bytes that are safe to send."""
+
+from __future__ import annotations
+
+import operator
+import re
+from typing import Any
+
+#: Set by the front on every answer.
+_FRONT_OWNED = frozenset(
+    {
+        "cache-control",
+        "connection",
+        "content-length",
+        "expires",
+        "keep-alive",
+        "pragma",
+        "transfer-encoding",
+        "x-request-id",
+    }
+)
+_MAX_PHRASE_BYTES = 1024
+#: Different heads that are remembered; handlers mostly set the same few.
+_MAX_REMEMBERED = 256
+
+#: RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+#: Ends a line or is not for a head at all; a tab is.
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+_JSON_TYPE = b"content-type: application/json\r\n"
+
+_remembered: dict[Any, tuple[bytes, bool]] = {}
+
+
+class InvalidHead(Exception):
+    """A status, phrase or header that cannot be sent. The message says which and why."""
+
+
+def encode_status(status: Any) -> int:
+    """Raises InvalidHead for what is no final HTTP status."""
+    try:
+        code = operator.index(status)
+    except TypeError:
+        raise InvalidHead(f"response status {status!r} is no integer") from None
+    if not 200 <= code <= 999:
+        raise InvalidHead(f"response status {code} is not between 200 and 999")
+    return code
+
+
+def encode_phrase(phrase: Any) -> bytes:
+    """A reason phrase; b"" for None."""
+    if phrase is None or phrase == "":
+        return b""
+    if not isinstance(phrase, str):
+        raise InvalidHead(f"reason phrase is no text, but {type(phrase).__name__}")
+    if _CONTROL.search(phrase):
+        raise InvalidHead(f"reason phrase {phrase!r} contains a control character")
+    content = _encode(phrase)
+    if len(content) > _MAX_PHRASE_BYTES:
+        raise InvalidHead(f"reason phrase is over {_MAX_PHRASE_BYTES} bytes")
+    return content
+
+
+def encode_headers(headers: dict[Any, Any], *, adds_json_type: bool = False) -> bytes:
+    """Header lines without those that the front owns; of names that differ in case only, the last one counts.
+
+    `adds_json_type`: unless the handler set a content type. Raises InvalidHead.
+    """
+    try:
+        key = tuple(headers.items())
+        known = _remembered.get(key)
+    except TypeError:
+        # A value that cannot be a key is no text either: the next step says so.
+        return _encode_headers(headers)[0]
+    if known is None:
+        known = _encode_headers(headers)
+        if len(_remembered) >= _MAX_REMEMBERED:
+            _remembered.clear()
+        _remembered[key] = known
+    if adds_json_type and not known[1]:
+        return known[0] + _JSON_TYPE
+    return known[0]
+
+
+def _encode_headers(headers: dict[Any, Any]) -> tuple[bytes, bool]:
+    """(lines, whether a content type is among them)."""
+    lines: dict[str, bytes] = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _TOKEN.fullmatch(name):
+            raise InvalidHead(f"response header name {name!r} is no HTTP header name")
+        if not isinstance(value, str):
+            kind = type(value).__name__
+            raise InvalidHead(f"value of response header {name} is no text, but {kind}")
+        if _CONTROL.search(value):
+            raise InvalidHead(f"value of response header {name} contains a control character")
+        lowered = name.lower()
+        if lowered not in _FRONT_OWNED:
+            lines[lowered] = b"%b: %b\r\n" % (name.encode("ascii"), _encode(value.strip()))
+    return b"".join(lines.values()), "content-type" in lines
+
+
+def _encode(text: str) -> bytes:
+    """Heads are latin-1 by tradition; what does not fit goes as UTF-8, as browsers and proxies understand it."""
+    try:
+        return text.encode("latin-1")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace")

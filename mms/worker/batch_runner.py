@@ -1,0 +1,153 @@
+"""One batch: decode, call the entry point, encode."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from mms.context import Context
+from mms.service import PredictionException
+from mms.wire import (
+    FAILED,
+    LAST,
+    METRIC,
+    SUCCEEDED,
+    Buffer,
+    Load,
+    Metric,
+    ResultItem,
+    decode_batch,
+    encode_frame,
+    encode_result,
+)
+from mms.worker.answer_head import InvalidHead, encode_status
+from mms.worker.awaiting import is_awaitable, wait_for
+from mms.worker.model import Model
+from mms.worker.outbox import Outbox
+from mms.worker.request_decoder import RequestDecoder
+from mms.worker.result_encoder import ResultEncoder
+from mms.worker.tracebacks import model_traceback
+
+_now_ns = time.perf_counter_ns
+
+
+class _Failed(Exception):
+    """The whole batch failed, with this status and message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(status, message)
+        self.status = status
+        self.message = message
+
+
+class BatchRunner:
+    """Runs batches of one model and puts the answers into an outbox."""
+
+    def __init__(
+        self, model: Model, load: Load, outbox: Outbox, cancelled_ids: Collection[bytes]
+    ) -> None:
+        self._entry_point = model.entry_point
+        self._context: Context = model.context
+        self._context._cancelled_ids = cancelled_ids
+        self._decoder = RequestDecoder(load.decode_input_request)
+        self._encoder = ResultEncoder(load.max_response_bytes, load.json_content_type)
+        self._outbox = outbox
+        #: Of the last batch, from one end to the other.
+        self._elapsed_ns = 0
+
+    def __repr__(self) -> str:
+        return f"<BatchRunner of model {self._context.model_name}>"
+
+    def run(
+        self, sequence: int, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
+    ) -> None:
+        """Raises ProtocolError for a malformed frame, SystemExit where the handler does, OSError without a front."""
+        begun_ns = _now_ns()
+        outbox = self._outbox
+        outbox.flush_due(begun_ns, self._elapsed_ns)
+        batch = self._decoder.decode_batch(decode_batch(payload, attachments))
+        if batch.failures:
+            is_all = not batch.data
+            flags = LAST if is_all else 0
+            failures = encode_result(sequence, flags, 0, batch.failures, len(batch.failures))
+            outbox.add(failures, _now_ns())
+            if is_all:
+                return
+            # They need not wait for the others.
+            outbox.flush()
+        context = self._context
+        context._begin(batch.ids, batch.types, batch.blocks)
+        started_ns = _now_ns()
+        flags = LAST
+        try:
+            values = self._call(batch.data)
+            entry_point_ns = _now_ns() - started_ns
+            results = self._encoder.encode(values, context, batch.indices)
+            flags = LAST | SUCCEEDED
+        except _Failed as failure:
+            entry_point_ns = _now_ns() - started_ns
+            results = _same_failure(failure, batch.indices)
+        metrics = context._taken_metrics()
+        if metrics:
+            outbox.add(encode_metrics(metrics), _now_ns())
+        ended_ns = _now_ns()
+        outbox.add(encode_result(sequence, flags, entry_point_ns, results, len(results)), ended_ns)
+        self._elapsed_ns = ended_ns - begun_ns
+
+    def _call(self, data: list[dict[str, Any]]) -> list[Any]:
+        """The entry point's list of results. Raises _Failed."""
+        count = len(data)
+        try:
+            values = self._entry_point(data, self._context)
+            if not isinstance(values, list) and is_awaitable(values):
+                values = wait_for(values)
+        except PredictionException as error:
+            raise self._refused(error) from None
+        except MemoryError as error:
+            raise self._failed(507, "Out of resources", error) from None
+        except SystemExit:
+            # Its end is what the handler asked for; what is done already must not go with it.
+            self._outbox.flush()
+            raise
+        except BaseException as error:
+            # Also of asyncio's CancelledError, and of KeyboardInterrupt, which nobody at a keyboard can have caused.
+            raise self._failed(503, "Prediction failed", error) from None
+        if not isinstance(values, list):
+            self._log(f"the entry point returned no list, but {type(values).__name__}")
+            raise _Failed(503, "Invalid model predict output")
+        if len(values) != count:
+            self._log(f"the entry point returned {len(values)} results for {count} requests")
+            raise _Failed(503, "number of batch response mismatched")
+        return values
+
+    def _refused(self, error: PredictionException) -> _Failed:
+        message = "" if error.message is None else str(error.message)
+        try:
+            status = encode_status(error.error_code)
+        except InvalidHead as problem:
+            self._log(f"PredictionException with a code that cannot be sent: {problem}")
+            status = 500
+        self._log(f"PredictionException: {message} ({status})")
+        return _Failed(status, message)
+
+    def _failed(self, status: int, message: str, error: BaseException) -> _Failed:
+        ids = ",".join(map(str, (self._context.request_ids or {}).values()))
+        sys.stderr.write(
+            f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}"
+        )
+        return _Failed(status, message)
+
+    def _log(self, message: str) -> None:
+        line = message.replace("\r", "\\r").replace("\n", "\\n")
+        sys.stderr.write(f"Model {self._context.model_name}: {line}\n")
+
+
+def encode_metrics(metrics: Sequence[object]) -> list[Buffer]:
+    return [encode_frame(METRIC, 0, Metric([str(metric) for metric in metrics]).to_payload())]
+
+
+def _same_failure(failure: _Failed, indices: Sequence[int]) -> list[ResultItem]:
+    message = failure.message.encode("utf-8", "replace")
+    return [(index, FAILED, failure.status, b"", b"", message) for index in indices]

@@ -1,0 +1,114 @@
+"""The worker's ends of its connections to the front."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+
+from mms.wire import (
+    CANCEL,
+    HEARTBEAT,
+    HELLO,
+    LOG,
+    ROLE_CONTROL,
+    Cancel,
+    Frame,
+    FrameDecoder,
+    Hello,
+    Log,
+    ProtocolError,
+    encode_frame,
+)
+from mms.worker.surroundings import keep_connection
+
+#: The front is trusted; what it may send it bounds itself.
+_MAX_FRAME_BYTES = 1 << 62
+#: Ids whose batch is over by the time that they come in would pile up.
+_MAX_CANCELLED = 1024
+
+
+def connect(address: str, secret: str, role: str) -> socket.socket:
+    """Dial `unix:<path>` or `tcp:<host>:<port>` and say hello. Raises ValueError or OSError."""
+    kind, _, where = address.partition(":")
+    if kind == "unix":
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        keep_connection(connection)
+        connection.connect(where)
+    elif kind == "tcp":
+        host, _, port = where.rpartition(":")
+        connection = socket.create_connection((host.strip("[]"), int(port)))
+        keep_connection(connection)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    else:
+        raise ValueError(f"address {address!r} is neither unix:<path> nor tcp:<host>:<port>")
+    runtime = f"{sys.implementation.name} {sys.version.partition(' ')[0]}"
+    hello = Hello(secret=secret, role=role, pid=os.getpid(), runtime=runtime)
+    connection.sendall(encode_frame(HELLO, 0, hello.to_payload()))
+    return connection
+
+
+def read_frames(connection: socket.socket) -> Iterator[list[Frame]]:
+    """The frames of each read, until the other side closes. Raises ProtocolError or OSError."""
+    decoder = FrameDecoder(_MAX_FRAME_BYTES)
+    receive = connection.recv_into
+    while size := receive(decoder.get_buffer()):
+        frames = decoder.received(size)
+        if frames:
+            yield frames
+
+
+class Control:
+    """The control connection, served by a thread: it is read whatever the handler does.
+
+    Ends the process when the front is gone.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        #: Ids of requests whose clients are gone. Only ever looked into by other threads.
+        self.cancelled_ids: dict[bytes, None] = {}
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._thread = threading.Thread(target=self._serve, name="mms-control", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Control {len(self.cancelled_ids)} cancelled>"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def send_log(self, stream: str, lines: list[str]) -> None:
+        self._send(encode_frame(LOG, 0, Log(stream, lines).to_payload()))
+
+    def _send(self, frame: bytes) -> None:
+        with self._sending:
+            self._connection.sendall(frame)
+
+    def _serve(self) -> None:
+        try:
+            for frames in read_frames(self._connection):
+                for kind, sequence, payload, _ in frames:
+                    if kind == HEARTBEAT:
+                        self._send(encode_frame(HEARTBEAT, sequence, payload))
+                    elif kind == CANCEL:
+                        self._cancel(Cancel.from_payload(payload).request_ids)
+        except (OSError, ProtocolError) as error:
+            sys.stderr.write(f"The control connection failed: {error}\n")
+            os._exit(1)
+        # Neither a handler that never returns nor its threads may keep a worker without a front.
+        os._exit(0)
+
+    def _cancel(self, request_ids: list[str]) -> None:
+        cancelled = self.cancelled_ids
+        for request_id in request_ids:
+            cancelled[request_id.encode("ascii", "replace")] = None
+        while len(cancelled) > _MAX_CANCELLED:
+            del cancelled[next(iter(cancelled))]
+
+
+def connect_control(address: str, secret: str) -> Control:
+    control = Control(connect(address, secret, ROLE_CONTROL))
+    control.start()
+    return control

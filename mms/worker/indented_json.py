@@ -1,0 +1,92 @@
+"""`json.dumps(value, indent=2)`, to the byte, several times as fast for the usual types."""
+
+from __future__ import annotations
+
+from json import JSONEncoder, dumps
+from json.encoder import encode_basestring_ascii as _quoted
+from typing import Any
+
+#: From this length on, a list of scalars is worth an encoder of its own, which is C.
+_LONG = 16
+_SCALARS = {float, int, str, bool, type(None)}
+
+
+class _Unusual(Exception):
+    """A type that is left to the standard library."""
+
+
+def indented(value: Any) -> str:
+    """Raises what `json.dumps` raises."""
+    pieces: list[str] = []
+    try:
+        _write(value, "\n", pieces.append)
+    except (_Unusual, RecursionError):
+        # Also tells a structure that contains itself from one that is merely deep.
+        return dumps(value, indent=2)
+    return "".join(pieces)
+
+
+def _write(value: Any, line: str, write: Any) -> None:
+    """`line`: a line break and the indentation of what `value` stands in."""
+    kind = type(value)
+    if kind is str:
+        write(_quoted(value))
+    elif kind is int:
+        write(int.__repr__(value))
+    elif kind is float:
+        write(_number(value))
+    elif value is None:
+        write("null")
+    elif kind is bool:
+        write("true" if value else "false")
+    elif kind is list or kind is tuple:
+        if not value:
+            write("[]")
+            return
+        inner = line + "  "
+        following = "," + inner
+        if len(value) >= _LONG and _SCALARS.issuperset(map(type, value)):
+            flat = JSONEncoder(separators=(following, ": ")).encode(value)
+            write(f"[{inner}{flat[1:-1]}{line}]")
+            return
+        separator = "[" + inner
+        for member in value:
+            write(separator)
+            separator = following
+            kind = type(member)
+            if kind is float:
+                write(_number(member))
+            elif kind is str:
+                write(_quoted(member))
+            else:
+                _write(member, inner, write)
+        write(line + "]")
+    elif kind is dict:
+        if not value:
+            write("{}")
+            return
+        inner = line + "  "
+        separator = "{" + inner
+        following = "," + inner
+        for key, member in value.items():
+            if type(key) is not str:
+                raise _Unusual
+            write(separator + _quoted(key) + ": ")
+            separator = following
+            kind = type(member)
+            if kind is str:
+                write(_quoted(member))
+            elif kind is float:
+                write(_number(member))
+            else:
+                _write(member, inner, write)
+        write(line + "}")
+    else:
+        raise _Unusual
+
+
+def _number(value: float) -> str:
+    text = float.__repr__(value)
+    if text[-1] in "nf":
+        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[text]
+    return text

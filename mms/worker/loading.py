@@ -1,0 +1,70 @@
+"""LOAD -> a model, or what to tell about its failure."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+
+from mms.wire import Load, Loaded
+from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST
+from mms.worker.model import Model
+from mms.worker.surroundings import enter_model
+from mms.worker.tracebacks import last_line, model_traceback
+
+#: Interface -> the module whose `open_model(load)` knows it. One that a model does not use is not imported.
+_INTERFACES = {
+    "mms": "mms.worker.mms_interface",
+    "legacy": "mms.worker.legacy_interface",
+}
+
+
+def load_model(load: Load) -> tuple[Model | None, Loaded]:
+    """Never raises for what a model's code does; that is in the answer."""
+    started_s = time.perf_counter()
+    interface = load.interface
+    load.model_dir = os.path.abspath(load.model_dir)
+    try:
+        if interface == "auto":
+            interface = _detect_interface(load.model_dir)
+        enter_model(load.model_dir, load.handler)
+        module_name = _INTERFACES.get(interface)
+        if module_name is None:
+            known = ", ".join(_INTERFACES)
+            raise ValueError(f"unknown interface {interface!r}; this worker knows {known}")
+        model: Model = importlib.import_module(module_name).open_model(load)
+    except BaseException as error:
+        # SystemExit too: a handler that calls sys.exit() while it loads has failed to load.
+        is_memory = isinstance(error, MemoryError)
+        return None, Loaded(
+            code=507 if is_memory else 500,
+            message="System out of memory"
+            if is_memory
+            else f"Model {load.model_name} did not load",
+            error=last_line(error),
+            traceback=model_traceback(error),
+            load_s=time.perf_counter() - started_s,
+            interface=interface,
+        )
+    return model, success(model, time.perf_counter() - started_s)
+
+
+def success(model: Model, load_s: float) -> Loaded:
+    """What a process says that has this model loaded."""
+    problem = model.problem
+    return Loaded(
+        code=200,
+        message=f"Model {model.context.model_name} loaded in process {os.getpid()}",
+        error=last_line(problem) if problem else "",
+        traceback=model_traceback(problem) if problem else "",
+        load_s=load_s,
+        interface=model.interface,
+    )
+
+
+def _detect_interface(model_dir: str) -> str:
+    if os.path.isfile(os.path.join(model_dir, MANIFEST)):
+        return "mms"
+    if os.path.isfile(os.path.join(model_dir, LEGACY_MANIFEST)):
+        return "legacy"
+    return "mms"

@@ -1,0 +1,117 @@
+"""The interface `mms`: a function `handle(data, context)`, or one class with such a method."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from mms.context import Context
+from mms.metrics.metrics_store import MetricsStore
+from mms.version import __version__
+from mms.wire import Load
+from mms.worker.awaiting import is_awaitable, wait_for
+from mms.worker.manifest_file import MANIFEST, read_manifest
+from mms.worker.model import EntryPoint, Model
+
+
+class Handler(NamedTuple):
+    """What a handler's name stands for. A function loads by a call without data, a class by its `initialize`."""
+
+    entry_point: EntryPoint
+    is_function: bool
+    initialize: Callable[[Context], Any] | None = None
+
+
+def open_model(load: Load) -> Model:
+    """Import the model's code and have it load. Raises whatever its code raises."""
+    manifest = read_manifest(load.model_dir, MANIFEST)
+    context = Context(
+        load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, __version__
+    )
+    handler = find_handler(load.handler, load.model_dir)
+    if handler.is_function:
+        context.metrics = MetricsStore(None, load.model_name)
+        _run(handler.entry_point, None, context)
+    elif handler.initialize is not None:
+        try:
+            _run(handler.initialize, context)
+        except MemoryError:
+            # The server answers this with 507, which tells a host of many models to make room.
+            raise
+        except Exception as error:
+            if load.initialize_errors != "ignore":
+                raise
+            return Model("mms", handler.entry_point, context, error)
+    return Model("mms", handler.entry_point, context)
+
+
+def find_handler(name: str, model_dir: str) -> Handler:
+    """Resolve `module`, `module:function`, `path/module.py:function` or `package.module:function`.
+
+    Without a function of that name (default `handle`), the module's one class is made and its `handle` taken. Raises
+    ImportError, ValueError, and whatever the module and its class raise.
+    """
+    module_part, _, function_name = name.partition(":")
+    module_name = module_part.removesuffix(".py").rpartition("/")[2]
+    _refuse_taken_name(module_name, model_dir)
+    module = importlib.import_module(module_name)
+    entry_point = getattr(module, function_name or "handle", None)
+    if entry_point is not None:
+        if not callable(entry_point):
+            kind = type(entry_point).__name__
+            raise ValueError(f"handler {name} is nothing that can be called, but {kind}")
+        return Handler(entry_point, is_function=True)
+    service = _only_class(module)()
+    if not callable(getattr(service, "handle", None)):
+        raise ValueError(f"class {type(service).__name__} has no method handle(data, context)")
+    return Handler(
+        service.handle, is_function=False, initialize=getattr(service, "initialize", None)
+    )
+
+
+def classes_of(module: ModuleType) -> list[type[Any]]:
+    """The classes that are defined in this very module, by name."""
+    own = {
+        value.__name__: value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    }
+    return [own[name] for name in sorted(own)]
+
+
+def _only_class(module: ModuleType) -> type[Any]:
+    classes = classes_of(module)
+    if len(classes) > 1:
+        # Helper classes beside the one that handles requests are no reason to refuse a model.
+        classes = [found for found in classes if hasattr(found, "handle")] or classes
+    if len(classes) != 1:
+        names = ", ".join(found.__name__ for found in classes) or "none"
+        raise ValueError(
+            f"Expected only one class in module {module.__name__}, or a function that is its entry "
+            f"point; classes there: {names}"
+        )
+    return classes[0]
+
+
+def _refuse_taken_name(module_name: str, model_dir: str) -> None:
+    """Say so where Python would hand out another module than the archive's."""
+    loaded = sys.modules.get(module_name)
+    path = os.path.join(model_dir, f"{module_name}.py")
+    if loaded is None or not os.path.isfile(path):
+        return
+    its_path = getattr(loaded, "__file__", None) or "built in"
+    if os.path.realpath(its_path) != os.path.realpath(path):
+        raise ImportError(
+            f"handler module {module_name} has the name of a module that Python itself has loaded "
+            f"({its_path}); give the file another name"
+        )
+
+
+def _run(function: Callable[..., Any], *arguments: Any) -> None:
+    result = function(*arguments)
+    if is_awaitable(result):
+        wait_for(result)

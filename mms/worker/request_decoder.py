@@ -1,0 +1,208 @@
+"""Requests as they came in -> `data` for the handler. A request that cannot be decoded fails alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
+from mms.worker.invalid_input import InvalidInput
+
+_BINARY = 0
+_JSON = 1
+_TEXT = 2
+_FORM = 3
+_MULTIPART = 4
+
+#: Clients send a handful of content types; a hostile one must not fill the memory.
+_MAX_REMEMBERED = 256
+#: The first part of this size in a form is not copied out of the body: the body is cut down to it.
+_LARGE_BYTES = 64 * 1024
+
+_BAD_REQUEST = b"BadRequestException"
+
+_parse_json = json.JSONDecoder().decode
+
+
+class DecodedBatch:
+    """What became of a batch. The lists are parallel, one member per request that could be decoded.
+
+    `types`: the content type of the one parameter `body`, or those of all parameters by name. `indices`: places in the
+    batch as it came. `failures`: results for the other requests.
+    """
+
+    __slots__ = ("blocks", "data", "failures", "ids", "indices", "types")
+
+    def __init__(self) -> None:
+        self.data: list[dict[str, object]] = []
+        self.ids: list[bytes] = []
+        self.types: list[str | dict[str, str]] = []
+        self.blocks: list[bytes | bytearray] = []
+        self.indices: Sequence[int] = ()
+        self.failures: list[ResultItem] = []
+
+
+class RequestDecoder:
+    """Decodes by content type; with `decodes` off, every body and part is handed over as bytes."""
+
+    def __init__(self, decodes: bool) -> None:
+        self._decodes = decodes
+        self._kinds: dict[bytes, tuple[int, str]] = {}
+
+    def decode_batch(self, items: list[Item]) -> DecodedBatch:
+        batch = DecodedBatch()
+        data, ids, types, blocks = batch.data, batch.ids, batch.types, batch.blocks
+        failed: set[int] = set()
+        kinds = self._kinds
+        for index, (request_id, flags, content_type, query, block, _, body) in enumerate(items):
+            if type(content_type) is not bytes:
+                content_type = bytes(content_type)
+            known = kinds.get(content_type) or self._learn(content_type)
+            kind, media_type = known
+            if kind == _BINARY and not (query and flags & PASSES_QUERY):
+                data.append({"body": body if type(body) is bytearray else bytearray(body)})
+                types.append(media_type)
+            else:
+                try:
+                    given = query if flags & PASSES_QUERY else b""
+                    parameters, its_types = self._decode(
+                        kind, media_type, content_type, given, body
+                    )
+                except Exception as error:
+                    failed.add(index)
+                    batch.failures.append(_failure(index, error))
+                    continue
+                data.append(parameters)
+                types.append(its_types)
+            ids.append(request_id)
+            blocks.append(block)
+        if failed:
+            batch.indices = [i for i in range(len(items)) if i not in failed]
+        else:
+            batch.indices = range(len(items))
+        return batch
+
+    def _learn(self, content_type: bytes) -> tuple[int, str]:
+        text = str(content_type, "latin-1")
+        media_type = text.partition(";")[0]
+        if media_type.strip().lower() == "multipart/form-data":
+            # Not remembered: each has a boundary of its own.
+            return _MULTIPART, media_type
+        if media_type.lower() == "application/x-www-form-urlencoded":
+            kind = _FORM
+        else:
+            kind = self._kind(media_type)
+        if len(self._kinds) >= _MAX_REMEMBERED:
+            self._kinds.clear()
+        self._kinds[content_type] = kind, media_type
+        return kind, media_type
+
+    def _kind(self, media_type: str) -> int:
+        """Of a body or a part with a file name. Letter case matters, as it does in MMS."""
+        if not self._decodes:
+            return _BINARY
+        if media_type == "application/json":
+            return _JSON
+        return _TEXT if media_type.startswith("text") else _BINARY
+
+    def _decode(
+        self,
+        kind: int,
+        media_type: str,
+        content_type: bytes,
+        query: bytes | bytearray,
+        body: bytes | bytearray,
+    ) -> tuple[dict[str, object], str | dict[str, str]]:
+        """(parameters, their content types) of one request. Raises InvalidInput."""
+        parameters: dict[str, object] = {}
+        if query:
+            from mms.worker.form_fields import parse_query
+
+            parameters.update(parse_query(query))
+        if kind == _FORM:
+            from mms.worker.form_fields import parse_form
+
+            parameters.update(parse_form(body))
+            return parameters, dict.fromkeys(parameters, "")
+        types = dict.fromkeys(parameters, "")
+        if kind == _MULTIPART:
+            from mms.worker.multipart import find_boundary
+
+            boundary = find_boundary(str(content_type, "latin-1"))
+            if boundary is not None:
+                self._decode_parts(body, boundary, parameters, types)
+                return parameters, types
+            kind = _BINARY
+        parameters["body"] = _value(kind, body, media_type, "the body")
+        if not query:
+            return parameters, media_type
+        types["body"] = media_type
+        return parameters, types
+
+    def _decode_parts(
+        self,
+        body: bytes | bytearray,
+        boundary: bytes,
+        parameters: dict[str, object],
+        types: dict[str, str],
+    ) -> None:
+        from mms.worker.multipart import find_parts
+
+        # Of equal names the last one counts.
+        parts = {part.name: part for part in find_parts(body, boundary)}
+        kept = None
+        with memoryview(body) as view:
+            for name, part in parts.items():
+                types[name] = part.content_type
+                kind = self._kind(part.content_type) if part.is_file else _BINARY
+                is_large = kind == _BINARY and part.end - part.start >= _LARGE_BYTES
+                if is_large and kept is None and type(body) is bytearray:
+                    kept = part
+                    parameters[name] = body
+                    continue
+                with view[part.start : part.end] as content:
+                    where = f"part {name!r} of the form"
+                    parameters[name] = _value(kind, content, part.content_type, where)
+        if kept is not None and type(body) is bytearray:
+            del body[kept.end :]
+            del body[: kept.start]
+
+
+def _value(
+    kind: int, content: bytes | bytearray | memoryview, media_type: str, where: str
+) -> object:
+    if kind == _BINARY:
+        return content if type(content) is bytearray else bytearray(content)
+    try:
+        text = str(content, "utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(
+            f"{where} is not valid UTF-8, as its content type {media_type} requires: "
+            f"byte 0x{error.object[error.start]:02x} at position {error.start}"
+        ) from None
+    if kind == _TEXT:
+        return text
+    try:
+        return _parse_json(text)
+    except RecursionError:
+        raise InvalidInput(f"{where} is JSON, but nested too deeply") from None
+    except ValueError as error:
+        reason = str(error) if text else "it is empty"
+        raise InvalidInput(f"{where} is not valid JSON: {reason}") from None
+
+
+def _sentence(message: str) -> bytes:
+    return (message[:1].upper() + message[1:]).encode("utf-8", "replace")
+
+
+def _failure(index: int, error: Exception) -> ResultItem:
+    if isinstance(error, InvalidInput):
+        return index, FAILED, 400, _BAD_REQUEST, b"", _sentence(str(error))
+    if isinstance(error, MemoryError):
+        return index, FAILED, 507, b"", b"", b"Out of resources"
+    import traceback
+
+    sys.stderr.write("A request could not be decoded:\n")
+    traceback.print_exception(error)
+    return index, FAILED, 500, b"", b"", b"The request could not be decoded"

@@ -1,0 +1,128 @@
+"""What a handler returned -> results for the front. A result that cannot be sent fails alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from mms.context import Context
+from mms.wire import FAILED, Buffer, ResultItem
+from mms.worker.answer_head import (
+    InvalidHead,
+    encode_headers,
+    encode_phrase,
+    encode_status,
+)
+from mms.worker.indented_json import indented
+
+_UNSUPPORTED = b"Unsupported model output data type."
+
+
+class ResultEncoder:
+    """Encodes by the type of each element: bytes as they are, text as UTF-8, anything else as JSON."""
+
+    def __init__(self, max_response_bytes: int, json_content_type: bool) -> None:
+        """`json_content_type`: dicts and lists get the content type application/json unless the handler sets one."""
+        self._max_bytes = max_response_bytes
+        self._json_content_type = json_content_type
+
+    def encode(
+        self, values: list[Any], context: Context, indices: Sequence[int]
+    ) -> list[ResultItem]:
+        """One result for each of `indices`, the places in the batch that `values` belong to."""
+        if not self._json_content_type and not context._has_processors():
+            return self._encode_plain(values, context, indices)
+        return [
+            self._encode_one(value, context, place, index)
+            for place, (value, index) in enumerate(zip(values, indices, strict=True))
+        ]
+
+    def _encode_plain(
+        self, values: list[Any], context: Context, indices: Sequence[int]
+    ) -> list[ResultItem]:
+        """Where the handler set nothing of any head."""
+        results: list[ResultItem] = []
+        add = results.append
+        max_bytes = self._max_bytes
+        body: Buffer
+        for index, value in zip(indices, values, strict=True):
+            kind = type(value)
+            try:
+                if kind is str:
+                    body = value.encode()
+                elif kind is bytes:
+                    body = value
+                else:
+                    body = _body(value)
+            except Exception as error:
+                add(self._unsupported(error, context, index))
+                continue
+            if len(body) > max_bytes:
+                add(self._too_large(len(body), context, index))
+            else:
+                add((index, 0, 200, b"", b"", body))
+        return results
+
+    def _encode_one(self, value: Any, context: Context, place: int, index: int) -> ResultItem:
+        try:
+            body = _body(value)
+        except Exception as error:
+            return self._unsupported(error, context, index)
+        if len(body) > self._max_bytes:
+            return self._too_large(len(body), context, index)
+        adds_json_type = self._json_content_type and isinstance(value, (dict, list))
+        try:
+            if not context._has_processors():
+                headers = encode_headers({}, adds_json_type=adds_json_type)
+                return index, 0, 200, b"", headers, body
+            processors = context.request_processor
+            if processors is None:
+                raise InvalidHead("the handler set context.request_processor to None")
+            processor = processors[place]
+            status = encode_status(processor.get_response_status_code())
+            phrase = encode_phrase(processor.get_response_status_phrase())
+            headers = encode_headers(
+                processor.get_response_headers(), adds_json_type=adds_json_type
+            )
+        except Exception as error:
+            reason = str(error) if isinstance(error, InvalidHead) else repr(error)
+            return self._fail(503, f"Invalid model response: {reason}", context, index)
+        if len(headers) > self._max_bytes:
+            return self._too_large(len(headers), context, index)
+        return index, 0, status, phrase, headers, body
+
+    def _unsupported(self, error: Exception, context: Context, index: int) -> ResultItem:
+        if isinstance(error, MemoryError):
+            return self._fail(507, "Out of resources", context, index)
+        _log(context, f"a result cannot be written: {type(error).__name__}: {error}")
+        return index, FAILED, 503, b"", b"", _UNSUPPORTED
+
+    def _too_large(self, size_bytes: int, context: Context, index: int) -> ResultItem:
+        return self._fail(
+            500,
+            f"Response of {size_bytes} bytes is larger than max_response_size ({self._max_bytes} bytes)",
+            context,
+            index,
+        )
+
+    def _fail(self, status: int, message: str, context: Context, index: int) -> ResultItem:
+        _log(context, message)
+        return index, FAILED, status, b"", b"", message.encode("utf-8", "replace")
+
+
+def _body(value: Any) -> Buffer:
+    """Raises TypeError or ValueError for what JSON cannot hold."""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, (bytes, bytearray)):
+        return value
+    if isinstance(value, memoryview):
+        is_plain = value.contiguous and value.ndim == 1 and value.itemsize == 1
+        return value if is_plain else value.tobytes()
+    return indented(value).encode()
+
+
+def _log(context: Context, message: str) -> None:
+    text = message.replace("\r", "\\r").replace("\n", "\\n")
+    sys.stderr.write(f"Model {context.model_name}: {text}\n")

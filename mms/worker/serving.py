@@ -1,0 +1,85 @@
+"""The life of a worker: dial in, load, run batches until it is told to leave."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import sys
+import time
+
+from mms.wire import (
+    BATCH,
+    BYE,
+    DRAIN,
+    LOAD,
+    LOADED,
+    ROLE_WORK,
+    Load,
+    ProtocolError,
+    encode_frame,
+)
+from mms.worker.batch_runner import BatchRunner, encode_metrics
+from mms.worker.connection import Control, connect, connect_control, read_frames
+from mms.worker.loading import load_model
+from mms.worker.model import Model
+from mms.worker.outbox import Outbox
+
+
+def run_worker(address: str, secret: str) -> int:
+    """Dial in, load what the front asks for, serve. Returns the process's exit code."""
+    work = connect(address, secret, ROLE_WORK)
+    control = connect_control(address, secret)
+    load = receive_load(work)
+    if load is None:
+        return 0
+    model = answer_load(work, load)
+    if model is None:
+        return 1
+    settle_memory()
+    return serve(work, control, model, load)
+
+
+def receive_load(connection: socket.socket) -> Load | None:
+    """The first message of the front; None where it is gone. Raises ProtocolError for another message."""
+    for frames in read_frames(connection):
+        kind, _, payload, _ = frames[0]
+        if kind != LOAD or len(frames) > 1:
+            raise ProtocolError("the front's first message is no load message alone")
+        return Load.from_payload(payload)
+    return None
+
+
+def answer_load(connection: socket.socket, load: Load) -> Model | None:
+    """Load, and tell the front how it went; None where it went wrong."""
+    model, loaded = load_model(load)
+    frames = []
+    if model is not None and (metrics := model.context._taken_metrics()):
+        frames += encode_metrics(metrics)
+    frames.append(encode_frame(LOADED, 0, loaded.to_payload()))
+    sys.stdout.flush()
+    connection.sendall(b"".join(frames))
+    return model
+
+
+def settle_memory() -> None:
+    """What is loaded now stays: collections need not look at it, and a fork's copies of it stay shared."""
+    gc.collect()
+    gc.freeze()
+
+
+def serve(work: socket.socket, control: Control, model: Model, load: Load) -> int:
+    """Run batches until the front says to drain or is gone. Returns the process's exit code."""
+    outbox = Outbox(work)
+    run = BatchRunner(model, load, outbox, control.cancelled_ids).run
+    for frames in read_frames(work):
+        for kind, sequence, payload, attachments in frames:
+            if kind == BATCH:
+                run(sequence, payload, attachments)
+            elif kind == DRAIN:
+                outbox.add([encode_frame(BYE, 0)], time.perf_counter_ns())
+                outbox.flush()
+                return 0
+            else:
+                raise ProtocolError(f"frame of kind {kind} on a work connection")
+        outbox.flush()
+    return 0

@@ -1,0 +1,90 @@
+"""The process around a model: variables, output, signals, module path, what a fork keeps."""
+
+from __future__ import annotations
+
+import faulthandler
+import io
+import logging
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+
+#: For the handler's libraries, unless the operator chose: workers are what runs in parallel, not their threads.
+#: The second avoids MXNet's slow first call, as MMS does.
+_DEFAULT_VARIABLES = {"OMP_NUM_THREADS": "1", "MXNET_USE_OPERATOR_TUNING": "0"}
+
+#: The folder that holds the package `mms`.
+_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+#: Connections to the front. A process that the handler forks must not keep them open.
+_connections: set[socket.socket] = set()
+
+
+def set_up() -> None:
+    """Prepare the process, before any code of a model runs."""
+    for name, value in _DEFAULT_VARIABLES.items():
+        os.environ.setdefault(name, value)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    # Its report of a crash in native code goes to the log.
+    faulthandler.enable()
+    ignore_signals()
+    os.register_at_fork(after_in_child=_leave_to_child)
+    _put_home_last()
+
+
+def ignore_signals() -> None:
+    """The front alone ends workers: a signal to the whole group must not take them away while it drains.
+
+    A function, not SIG_IGN, which the handler's own subprocesses would inherit.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _ignore)
+
+
+def keep_connection(connection: socket.socket) -> None:
+    _connections.add(connection)
+
+
+def enter_model(model_dir: str, handler: str) -> None:
+    """Make the model's folder the current one, and its modules importable.
+
+    The handler's own folder comes before what PYTHONPATH gave, the model's folder after it, as in MMS.
+    """
+    module_part, colon, _ = handler.partition(":")
+    part = os.path.dirname(module_part) if "/" in module_part else module_part
+    started_in = os.getcwd()
+    os.chdir(model_dir)
+    # The server puts the part into PYTHONPATH as it is; Python has made it a path below another folder.
+    misplaced = os.path.abspath(os.path.join(started_in, part if colon else module_part))
+    sys.path[:] = [entry for entry in sys.path if entry in (_HOME, model_dir) or entry != misplaced]
+    if "/" in module_part:
+        sys.path.insert(0, os.path.join(model_dir, part))
+    if model_dir not in sys.path:
+        sys.path.insert(1 if "/" in module_part else 0, model_dir)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    return
+
+
+def _leave_to_child() -> None:
+    """In a process that was forked from this one: no hold on the front, signals as usual."""
+    for connection in _connections:
+        connection.close()
+    _connections.clear()
+    if signal.getsignal(signal.SIGTERM) is _ignore:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is _ignore:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _put_home_last() -> None:
+    """`-m` put the server's folder first on the path. Where that is a site-packages, it would hide the standard library
+    and, for another interpreter, hold packages that are not made for it."""
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != _HOME]
+    sys.path.append(_HOME)

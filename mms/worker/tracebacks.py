@@ -1,0 +1,35 @@
+"""Errors of a model's code as text."""
+
+from __future__ import annotations
+
+import os
+from types import TracebackType
+
+_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+def last_line(error: BaseException) -> str:
+    """The error's type and message in one line."""
+    import traceback
+
+    lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
+
+
+def model_traceback(error: BaseException) -> str:
+    """The traceback from where the model's code begins, with its causes."""
+    import traceback
+
+    own = _without_worker(error.__traceback__)
+    return "".join(traceback.format_exception(type(error), error, own))
+
+
+def _without_worker(frames: TracebackType | None) -> TracebackType | None:
+    while frames is not None:
+        file_name = frames.tb_frame.f_code.co_filename
+        if not file_name.startswith((_OWN_FOLDER, "<frozen importlib")) and not file_name.endswith(
+            os.path.join("importlib", "__init__.py")
+        ):
+            break
+        frames = frames.tb_next
+    return frames
