@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from archiver import report
 from archiver.errors import ArchiveError, PackError
@@ -29,6 +29,10 @@ from archiver.progress import Progress
 from archiver.verify import verify
 from archiver.version import __version__
 from archiver.writers import write_archive
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+    from rich.progress import TaskID
 
 # Below it packing takes a second or two, and a bar would only flash by.
 _PROGRESS_FROM_BYTES: Final = 64 * 1024 * 1024
@@ -200,7 +204,7 @@ def _pack(words: list[str]) -> int:
     if options.convert:
         refuse_conversion(options.model_path)
     try:
-        with _progress_bar() as progress:
+        with _shown_progress() as progress:
             write_archive(
                 options.model_path,
                 target,
@@ -220,18 +224,34 @@ def _pack(words: list[str]) -> int:
     return 0
 
 
-@contextmanager
-def _progress_bar() -> Iterator[Progress | None]:
+class _ProgressBar:
     """A bar on standard error for big models, when somebody is there to see it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
+
+    def __init__(self) -> None:
+        self._bar: Bar | None = None
+        self._task: TaskID | None = None
+
+    def show(self, done_bytes: int, total_bytes: int, name: str) -> None:
+        if total_bytes < _PROGRESS_FROM_BYTES:
+            return
+        if self._bar is None or self._task is None:
+            self._bar = _new_bar()
+            self._task = self._bar.add_task("", total=total_bytes)
+            self._bar.start()
+        self._bar.update(self._task, completed=done_bytes, description=Path(name).name)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _new_bar() -> Bar:
     # Imported here because most calls pack small models or write to a log.
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    bar = Bar(
+    return Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(),
@@ -239,18 +259,18 @@ def _progress_bar() -> Iterator[Progress | None]:
         console=Console(stderr=True),
         transient=True,
     )
-    task = bar.add_task("packing")
 
-    def show(done_bytes: int, total_bytes: int, name: str) -> None:
-        if total_bytes < _PROGRESS_FROM_BYTES:
-            return
-        bar.start()
-        bar.update(task, completed=done_bytes, total=total_bytes, description=Path(name).name)
 
+@contextmanager
+def _shown_progress() -> Iterator[Progress | None]:
+    if not sys.stderr.isatty():
+        yield None
+        return
+    bar = _ProgressBar()
     try:
-        yield show
+        yield bar.show
     finally:
-        bar.stop()
+        bar.close()
 
 
 def _inspect(words: list[str]) -> int:

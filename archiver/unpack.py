@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -147,7 +146,7 @@ class Archive:
             raise FileExistsError(f"{target} exists already")
         members = self._by_name()
         self._check_members(members, limits or self._limits)
-        work = target.parent / f".unpacking-{secrets.token_hex(6)}"
+        work = target.parent / f".unpacking-{os.urandom(6).hex()}"
         work.mkdir()
         try:
             if not is_case_sensitive(work):

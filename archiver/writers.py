@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import secrets
 import shutil
 import stat
 import zipfile
@@ -219,7 +218,7 @@ def _is_same_folder(first: Path, second: Path) -> bool:
 
 
 def _free_name(target: Path) -> Path:
-    return target.with_name(f".packing-{secrets.token_hex(6)}")
+    return target.with_name(f".packing-{os.urandom(6).hex()}")
 
 
 @contextmanager

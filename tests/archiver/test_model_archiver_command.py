@@ -393,3 +393,15 @@ def test_the_command_runs_as_a_module_and_survives_a_closed_pipe(model: Path) ->
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait(timeout=20) == 1
+
+
+def test_a_big_model_shows_a_bar_on_a_terminal_and_a_small_one_does_not(
+    model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    assert call(model) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("archiver.cli._PROGRESS_FROM_BYTES", 1)
+    assert call(model, name="big") == 0
+    assert "service.py" in capsys.readouterr().err
