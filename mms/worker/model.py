@@ -29,4 +29,3 @@ class Model:
 
     def __repr__(self) -> str:
         return f"<Model {self.context.model_name}, interface {self.interface}>"
-import mms.server
