@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from archive_building import HANDLER, manifest_json, tree, write_folder, write_zip
 
 from archiver import Archive, __version__
-from archiver.cli import main
+from archiver.cli import main, pack_parser
 
 ROOT = Path(__file__).parents[2]
 
@@ -119,8 +120,6 @@ def test_wrong_usage_ends_with_exit_code_2_and_the_usage(
 def test_every_abbreviation_that_mms_knew_still_works(
     words: list[str], option: str, value: object
 ) -> None:
-    from archiver.cli import pack_parser
-
     required = ["--model-n", "m", "--model-p", "p", "--han", "s"]
     options = pack_parser().parse_args([*required, *words])
     assert (options.model_name, options.model_path, options.handler) == ("m", "p", "s")
@@ -405,3 +404,10 @@ def test_a_big_model_shows_a_bar_on_a_terminal_and_a_small_one_does_not(
     monkeypatch.setattr("archiver.cli._PROGRESS_FROM_BYTES", 1)
     assert call(model, name="big") == 0
     assert "service.py" in capsys.readouterr().err
+
+
+def test_every_option_is_in_the_documentation() -> None:
+    text = (ROOT / "docs" / "archive-format.md").read_text()
+    usage = pack_parser().format_usage()
+    for option in re.findall(r"--[a-z-]+", usage):
+        assert f"`{option}" in text or f", `{option}`" in text, option
