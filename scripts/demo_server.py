@@ -111,7 +111,7 @@ class DemoServer:
             )
 
     def wait_until_ready(self, steps: Steps) -> None:
-        """Until a worker has loaded the model. Raises ServerFailed."""
+        """Until every worker has loaded the model. Raises ServerFailed."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             assert self._process is not None
@@ -121,12 +121,12 @@ class DemoServer:
                     + self.last_output()
                 )
             states = self._worker_states()
-            if "READY" in states:
+            if states and set(states) == {"READY"}:
                 return
             steps.detail("loading the model" if states else "starting")
             time.sleep(POLL_INTERVAL_S)
         raise ServerFailed(
-            f"No worker loaded the model in {READY_TIMEOUT_S:.0f} s. {self.last_output()}"
+            f"The model was not loaded in {READY_TIMEOUT_S:.0f} s. {self.last_output()}"
         )
 
     def _worker_states(self) -> list[str]:
