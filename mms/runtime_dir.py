@@ -35,7 +35,10 @@ class RuntimeDir:
         Raises OSError where the folder cannot be made.
         """
         parent = Path(temp_dir)
-        if len(os.fsencode(parent)) + len(_PREFIX) + 9 + _SOCKET_NAME_BYTES > _MAX_SOCKET_PATH_BYTES:
+        if (
+            len(os.fsencode(parent)) + len(_PREFIX) + 9 + _SOCKET_NAME_BYTES
+            > _MAX_SOCKET_PATH_BYTES
+        ):
             short = Path(tempfile.gettempdir() if len(tempfile.gettempdir()) < 40 else "/tmp")
             logger.info("The path of %s is too long for sockets; using %s.", parent, short)
             parent = short

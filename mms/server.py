@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from archiver import Limits
-from mms.errors import ConfigurationError
+from mms.errors import ConfigurationError, Conflict
 from mms.gpus import gpu_count
 from mms.http import HttpFront
 from mms.launch import ProcessLauncher, server_home
@@ -133,8 +133,8 @@ class Server:
             await self._start()
         except (StartFailed, ConfigurationError, OSError) as error:
             await self._end(0)
-            self._options.report_failed(str(error))
             logger.error("%s", error)
+            self._options.report_failed(str(error))
             return 1
         self._options.report_ready()
         await self._stop.wait()
@@ -160,7 +160,10 @@ class Server:
             ),
         )
         await self._launcher.start()
-        await self._host.load_startup_models()
+        try:
+            await self._host.load_startup_models()
+        except Conflict as error:
+            raise ConfigurationError(f"Invalid configuration: {error.message}") from None
         if self._stop.is_set():
             raise StartFailed("stopped by a signal during start-up")
         await self._http.start()

@@ -15,6 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from mms import properties
 from mms.arg_parser import ArgParser
 from mms.launch_options import ARGV_WORD, LaunchOptions, default_pid_file
 
@@ -80,6 +81,7 @@ def _check(arguments: argparse.Namespace, pid_file: Path) -> str | None:
     config = arguments.mms_config
     if config and config != "sagemaker" and not os.path.isfile(config):
         return f"--mms-config file not found: {config}"
+    _tell_vmargs(Path(config or "config.properties"))
     store = arguments.model_store
     if store and not os.path.isdir(store):
         return f"--model-store directory not found: {store}"
@@ -88,6 +90,17 @@ def _check(arguments: argparse.Namespace, pid_file: Path) -> str | None:
             if model != "ALL" and not _REMOTE.match(model):
                 return "--model-store is required to load model locally."
     return None
+
+
+def _tell_vmargs(config: Path) -> None:
+    try:
+        text = properties.decode(config.read_bytes())
+        values = {entry.key: entry.value for entry in properties.parse(text)}
+    except (OSError, ValueError):
+        # The server says what is wrong with its file.
+        return
+    if values.get("vmargs"):
+        print(f"Warning: MMS is using non-default JVM parameters: {values['vmargs']}", flush=True)
 
 
 def _command(options: LaunchOptions) -> list[str]:
@@ -135,8 +148,8 @@ def _start(options: LaunchOptions, pid_file: Path) -> int:
         return 0
     pid_file.unlink(missing_ok=True)
     reason = line.removeprefix("failed: ")
+    _, status = os.waitpid(pid, 0)
     if not reason:
-        _, status = os.waitpid(pid, 0)
         reason = f"the server process ended with {_describe_status(status)} before it was ready"
     print(reason)
     return 1

@@ -168,7 +168,7 @@ class Exchange:
         # A body that was announced as too large can be skipped, and the connection used again.
         is_skippable = (
             isinstance(error, PayloadTooLarge | ExpectationFailed)
-            and self.request.content_length is not None
+            and (self.request.content_length is not None or not self.request.body_exists)
         )
         return self.respond(
             error.http_status,

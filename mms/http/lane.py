@@ -29,8 +29,9 @@ _JOIN_BYTES = 64 * 1024
 _DIRECT_BYTES = 64 * 1024
 #: Bytes per second that a client's body must come with on the average, besides the timeout.
 _MIN_BODY_RATE = 16 * 1024
-#: Interim responses to a client that may be gone.
-_MAX_PROBES = 3
+#: Interim responses to a client that may be gone, and the seconds before each: most answers are there sooner.
+MAX_PROBES = 3
+PROBE_S = 0.2
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
 #: The end of a request line, and how the access log names it.
@@ -52,12 +53,14 @@ class _Head:
         "content_length",
         "content_type",
         "headers",
+        "connection",
         "is_complete",
         "is_foreign",
         "target",
     )
 
     def __init__(self) -> None:
+        self.connection = b""
         self.target = b""
         self.headers: list[bytes] = []
         self.content_length = 0
@@ -78,6 +81,8 @@ class _Head:
         elif length == 12:
             if name.lower() == b"content-type":
                 self.content_type = value
+        elif length == 10 and name.lower() == b"connection":
+            self.connection += value.lower() + b","
         elif (length == 17 and name.lower() == b"transfer-encoding") or (
             (length == 6 and name.lower() == b"expect")
             or (length == 7 and name.lower() == b"upgrade")
@@ -86,6 +91,15 @@ class _Head:
 
     def on_headers_complete(self) -> None:
         self.is_complete = True
+
+    def is_kept_alive(self, protocol: str) -> bool:
+        """Whether the client lets the connection live on. Asked of llhttp, a finished message would have no say."""
+        if not self.connection:
+            return protocol == "HTTP/1.1"
+        words = [word.strip() for word in self.connection.split(b",")]
+        if b"close" in words:
+            return False
+        return protocol == "HTTP/1.1" or b"keep-alive" in words
 
 
 class LaneRequest(Request):
@@ -172,7 +186,6 @@ class LaneProtocol(asyncio.Protocol):
         "_is_write_paused",
         "_lane",
         "_pipeline",
-        "_probes",
         "_remote",
         "_transport",
         "is_half_closed",
@@ -191,7 +204,6 @@ class LaneProtocol(asyncio.Protocol):
         self._is_closing = False
         self._is_read_paused = False
         self._is_write_paused = False
-        self._probes = 0
         self.is_half_closed = False
         #: Since when the connection waits for bytes of its client; of `time.monotonic()`.
         self.waiting_since = time.monotonic()
@@ -225,7 +237,10 @@ class LaneProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client may have closed its sending side alone and still wait for what it asked for."""
         self.is_half_closed = True
-        return bool(self._pipeline) and self._body is None
+        if not self._pipeline or self._body is not None:
+            return False
+        self._probe(0)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lane.forget(self)
@@ -298,6 +313,7 @@ class LaneProtocol(asyncio.Protocol):
                 self._hand_over(data[start:])
                 return
             name, model_version, passes_query = route
+            protocol = _VERSIONS[version]
             request = LaneRequest(
                 name,
                 model_version,
@@ -307,8 +323,8 @@ class LaneProtocol(asyncio.Protocol):
                 self,
                 time.monotonic(),
                 method,
-                _VERSIONS[version],
-                parser.should_keep_alive(),
+                protocol,
+                head.is_kept_alive(protocol),
             )
             self._pipeline.append(request)
             length = head.content_length
@@ -521,23 +537,25 @@ class LaneProtocol(asyncio.Protocol):
                 request.is_kept_alive = False
                 request.fail(RequestTimeout("The rest of the request did not come in time."))
         elif self._pipeline:
-            if self.is_half_closed:
-                self._probe()
+            return
         elif self._buffered:
             if waited_s > self._lane.head_timeout_s:
                 self._end()
         elif waited_s > self._lane.keep_alive_timeout_s:
             self.close()
 
-    def _probe(self) -> None:
-        """Find out whether a client that has closed its sending side is still there for its answer.
+    def _probe(self, probes: int) -> None:
+        """Find out, little by little, whether a client that has closed its sending side waits for its answer.
 
         The end of a stream looks the same for both. Whoever is there takes an interim response, as HTTP/1.1 demands;
-        where nobody is, the first write brings a reset and the second one fails.
+        where nobody is, the first write brings a reset and the next one fails.
         """
-        if self._probes < _MAX_PROBES and self._pipeline[0].protocol == "HTTP/1.1":
-            self._probes += 1
+        if self._is_closing or not self._pipeline or self._pipeline[0].protocol != "HTTP/1.1":
+            return
+        if probes:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if probes < MAX_PROBES:
+            asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)
 
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""

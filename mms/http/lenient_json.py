@@ -24,7 +24,8 @@ def loads(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
-        parser = _Parser(text)
+        # Some services put this before their JSON, so that no page can run it; Gson skips it.
+        parser = _Parser(text.lstrip(_BLANKS).removeprefix(")]}'\n"))
         value = parser.value(0)
         parser.end()
         return value

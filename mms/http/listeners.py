@@ -6,7 +6,6 @@ import asyncio
 import os
 import socket
 import ssl
-import stat
 from collections.abc import Callable
 
 from mms.settings import Address
@@ -27,7 +26,7 @@ async def listen(
     loop = asyncio.get_running_loop()
     try:
         if address.scheme == "unix":
-            _remove_left_socket(address.path)
+            _make_way(address.path)
             return await loop.create_unix_server(make_protocol, address.path, backlog=_BACKLOG)
         return await loop.create_server(
             make_protocol,
@@ -42,17 +41,12 @@ async def listen(
         raise BindFailed(f"Failed to bind to address: {address} ({reason})") from None
 
 
-def _remove_left_socket(path: str) -> None:
-    """Remove the socket of a server that is gone; anything else at the path is somebody's file."""
+def _make_way(path: str) -> None:
+    """Remove what is at the path of a socket, as MMS does: usually the socket of a server that is gone."""
     try:
-        mode = os.stat(path, follow_symlinks=False).st_mode
+        os.unlink(path)
     except FileNotFoundError:
         return
-    if not stat.S_ISSOCK(mode):
-        raise BindFailed(
-            f"Failed to bind to address: unix:{path} (a file that is no socket is there)"
-        )
-    os.unlink(path)
 
 
 def remove_sockets(*addresses: Address) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from archiver import is_runtime
 from mms.errors import BadRequest, MethodNotAllowed
 from mms.http.exchange import Exchange
 from mms.http.lenient_json import LenientJsonError, loads
@@ -16,7 +16,6 @@ from mms.serving import Outcome, RegisterOptions
 if TYPE_CHECKING:
     from mms.serving import ModelHost
 
-_RUNTIMES = ("python", "python2", "python3")
 _TRUE = ("yes", "true", "y", "1")
 _FALSE = ("no", "false", "n", "0")
 _MAX_LIMIT = 100
@@ -67,15 +66,6 @@ class ManagementApi:
             limit = _MAX_LIMIT
         token = max(_lenient_integer(parameters.get("next_page_token"), 0), 0)
         models = self._host.list_models()
-        pattern = parameters.get("model_name_pattern")
-        if pattern:
-            try:
-                matches = re.compile(pattern).search
-            except re.error as error:
-                raise BadRequest(
-                    f"Invalid model_name_pattern: {pattern} is no regular expression: {error}"
-                ) from None
-            models = [(name, url) for name, url in models if matches(name)]
         end = token + limit
         document: dict[str, Any] = {}
         if end < len(models):
@@ -138,7 +128,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     if url is None:
         raise BadRequest("Parameter url is required.")
     runtime = _text(parameters, "runtime")
-    if runtime is not None and runtime not in _RUNTIMES:
+    if runtime is not None and not is_runtime(runtime):
         raise BadRequest(f"Invalid RuntimeType value: {runtime}")
     options = RegisterOptions(url)
     options.runtime = runtime

@@ -189,7 +189,7 @@ def _list_operation() -> dict[str, Any]:
         [
             _parameter("query", "limit", "Models of a page, at most 100.", "integer", "100"),
             _parameter("query", "next_page_token", "The token of the page before."),
-            _parameter("query", "model_name_pattern", "A regular expression for names."),
+            _parameter("query", "model_name_pattern", "Has no effect."),
         ],
         {"200": _answer("OK", page), **_errors("500")},
         description="Lists the registered models.",

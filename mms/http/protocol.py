@@ -12,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from mms.errors import BadRequest, InternalServerError
 from mms.http.exchange import Exchange
+from mms.http.lane import MAX_PROBES, PROBE_S
 
 logger = logging.getLogger("mms.http")
 
@@ -21,7 +22,7 @@ Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
 class _Handler(RequestHandler):
     """A connection on the aiohttp side."""
 
-    __slots__ = ("_make_exchange",)
+    __slots__ = ("_make_exchange", "is_busy", "is_half_closed")
 
     def __init__(
         self,
@@ -31,6 +32,26 @@ class _Handler(RequestHandler):
     ) -> None:
         super().__init__(manager, **options)
         self._make_exchange = make_exchange
+        #: A request is being served, and nothing of its answer is written.
+        self.is_busy = False
+        self.is_half_closed = False
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes an answer here
+        """As on the lane: a client may have closed its sending side alone and still wait for its answer."""
+        self.is_half_closed = True
+        if not self.is_busy:
+            return None
+        self._probe(0)
+        return True
+
+    def _probe(self, probes: int) -> None:
+        transport = self.transport
+        if not self.is_busy or transport is None or transport.is_closing():
+            return
+        if probes:
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if probes < MAX_PROBES:
+            asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)
 
     def handle_error(
         self,
@@ -83,7 +104,17 @@ class EdgeServer:
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        return await self._serve(self._make_exchange(request))
+        connection = request.protocol
+        if not isinstance(connection, _Handler):
+            raise TypeError(f"a request of a foreign connection: {connection!r}")
+        connection.is_busy = True
+        try:
+            response = await self._serve(self._make_exchange(request))
+        finally:
+            connection.is_busy = False
+        if connection.is_half_closed:
+            response.force_close()
+        return response
 
     async def drain(self, timeout_s: float) -> None:
         """Close idle connections, wait for busy ones."""

@@ -36,6 +36,7 @@ from mms.http.plugins import (
 from mms.http.protocol import EdgeServer
 from mms.http.routes import find_prediction, split_path
 from mms.http.tls import make_context
+from mms.observe import events
 
 if TYPE_CHECKING:
     from mms.observe import Recorder
@@ -226,6 +227,10 @@ class HttpFront:
             listener = _Listener(self, has_inference=has_inference, has_management=has_management)
             self._listeners.append(listener)
             self._servers.append(await listen(address, listener.make_protocol, context))
+            if has_inference:
+                events.listener_bound("Inference", str(address))
+            if has_management:
+                events.listener_bound("Management", str(address))
 
     async def stop_listening(self) -> None:
         """Refuse new connections."""

@@ -62,7 +62,7 @@ class WorkerProcess(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """SIGKILL to the process and to all of its group."""
-        if self.transport is None or self.transport.get_returncode() is not None:
+        if self.transport is None or self.exited.done():
             return
         kill_group(self.transport.get_pid())
 

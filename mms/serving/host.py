@@ -69,7 +69,7 @@ class ModelHost:
         hidden = settings.blacklist_env_vars
         self._hidden = re.compile(hidden) if hidden else None
         self._startup_names: set[str] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self._has_loaded = False
 
@@ -254,6 +254,7 @@ class ModelHost:
             if worker.gpu_id is not None
         ]
         starts, stops = served.pool.scale(min_workers, max_workers, gpus)
+        served.stopping = [task for task in served.stopping if not task.done()]
         for worker in starts:
             served.runners[worker] = WorkerRunner(
                 served.model,
@@ -267,10 +268,17 @@ class ModelHost:
                 on_end=lambda runner: self._on_worker_end(served, runner),
             )
         for worker in stops:
-            self._keep(served.runners[worker].stop(self.settings.unregister_model_timeout + _END_S))
+            served.stopping.append(
+                self._keep(
+                    served.runners[worker].stop(self.settings.unregister_model_timeout + _END_S)
+                )
+            )
 
     async def _scaled(self, served: ServedModel) -> Outcome:
-        """Wait until each worker that is on its way has loaded or failed once."""
+        """Wait until each worker that is on its way has loaded or failed once, or has ended."""
+        if served.stopping:
+            stopping, served.stopping = served.stopping, []
+            await asyncio.wait(stopping)
         runners = [served.runners[worker] for worker in served.pool.active]
         outcomes = [await runner.wait_attempt() for runner in runners]
         failed = [outcome for outcome in outcomes if not outcome.is_success]
@@ -456,11 +464,12 @@ class ModelHost:
             await asyncio.wait(self._tasks, timeout=_END_S)
         self.dispatcher.close()
 
-    def _keep(self, work: Awaitable[Any]) -> None:
+    def _keep(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
         """Run work in the background, owned by the host."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _name_from_url(url: str) -> str:

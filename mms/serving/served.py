@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -39,6 +40,8 @@ class ServedModel:
     initialize_errors: str
     is_loaded_at_startup: bool = False
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
+    #: The workers on their way out, until a call has waited for them.
+    stopping: list[asyncio.Future[Any]] = field(default_factory=list)
     #: The last failed attempt to load, until one succeeds.
     load_failure: LoadOutcome | None = None
 

@@ -112,6 +112,11 @@ def _finish(
     settings.is_sagemaker = "SAGEMAKER_" in text or any(v.startswith("SAGEMAKER_") for v in environ)
     if settings.initialize_errors is None:
         settings.initialize_errors = "ignore" if settings.is_sagemaker else "fail"
+    if not settings.use_native_io and "unix" in (
+        settings.inference_address.scheme,
+        settings.management_address.scheme,
+    ):
+        raise ConfigurationError(f"{_PREFIX}unix domain socket requires use_native_io set to true.")
     home = environ.get("MODEL_SERVER_HOME")
     if home and not os.path.exists(home):
         raise ConfigurationError(f"{_PREFIX}Model server home not exist: {home}")
