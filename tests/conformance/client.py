@@ -183,7 +183,9 @@ class Wire:
             )
             status = int(matched[1])
             is_interim = status < 200
-            body = b"" if is_head or is_interim or status == 204 else self._read_body(headers)
+            body = (
+                b"" if is_head or is_interim or status in (204, 304) else self._read_body(headers)
+            )
             if not is_interim or not skip_interim:
                 return Reply(status, matched[2], headers, body, head)
 

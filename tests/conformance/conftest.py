@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from .background import Gate
 from .processes import is_original
 from .server import Server, ServerPool
 
@@ -126,6 +127,14 @@ def scratch(servers: ServerPool) -> Path:
     directory = servers.new_directory()
     directory.mkdir(parents=True)
     return directory
+
+
+@pytest.fixture
+def gate(scratch: Path) -> Iterator[Gate]:
+    """Holds a handler; opened at the end of the test at the latest."""
+    gate = Gate(scratch)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from .background import Background, Gate
 from .client import Reply, Wire, in_parallel, request_bytes
 from .processes import eventually
 from .server import Server, unique_name
@@ -77,31 +77,27 @@ def test_a_fixed_batch_that_does_not_fill_is_run_after_its_delay(server: Server)
     assert 0.55 <= elapsed_s < 3
 
 
-def test_a_fixed_batch_takes_no_more_than_its_size(server: Server, scratch: Path) -> None:
-    gate = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
+def test_a_fixed_batch_takes_no_more_than_its_size(server: Server, gate: Gate) -> None:
     with server.registered(
         "batch", batch_size=2, max_batch_delay=300, batch_policy="fixed"
     ) as name:
-        first = threading.Thread(target=_call(server, name, 99, **gate))
-        first.start()
-        eventually("the worker is busy", (scratch / "busy").exists)
+        first = Background(_call(server, name, 99, **gate.order))
+        gate.wait_until_reached()
         wires = _queue(server, name, 5)
-        (scratch / "go").touch()
+        gate.open()
         replies = _answers(wires)
-        first.join(20)
+        first.result()
     assert sorted(reply.json()["size"] for reply in replies) == [1, 2, 2, 2, 2]
 
 
-def test_a_fixed_batch_without_a_delay_takes_two_at_most(server: Server, scratch: Path) -> None:
-    gate = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
+def test_a_fixed_batch_without_a_delay_takes_two_at_most(server: Server, gate: Gate) -> None:
     with server.registered("batch", batch_size=4, max_batch_delay=0, batch_policy="fixed") as name:
-        first = threading.Thread(target=_call(server, name, 99, **gate))
-        first.start()
-        eventually("the worker is busy", (scratch / "busy").exists)
+        first = Background(_call(server, name, 99, **gate.order))
+        gate.wait_until_reached()
         wires = _queue(server, name, 4)
-        (scratch / "go").touch()
+        gate.open()
         replies = _answers(wires)
-        first.join(20)
+        first.result()
     assert [reply.json()["size"] for reply in replies] == [2, 2, 2, 2]
 
 
@@ -134,16 +130,14 @@ def test_an_idle_worker_takes_a_request_at_once_by_default(server: Server) -> No
 
 
 @pytest.mark.better_than_mms
-def test_requests_that_wait_for_a_busy_worker_go_together(server: Server, scratch: Path) -> None:
-    gate = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
+def test_requests_that_wait_for_a_busy_worker_go_together(server: Server, gate: Gate) -> None:
     with server.registered("batch", batch_size=4, max_batch_delay=5000) as name:
-        first = threading.Thread(target=_call(server, name, 99, **gate))
-        first.start()
-        eventually("the worker is busy", (scratch / "busy").exists)
+        first = Background(_call(server, name, 99, **gate.order))
+        gate.wait_until_reached()
         wires = _queue(server, name, 4)
-        (scratch / "go").touch()
+        gate.open()
         replies = _answers(wires)
-        first.join(20)
+        first.result()
     assert [reply.json()["size"] for reply in replies] == [4] * 4
 
 
@@ -211,28 +205,23 @@ def test_a_result_that_cannot_be_written_does_not_fail_its_batch(server: Server)
     assert replies[1].json()["message"] == "Unsupported model output data type."
 
 
-def test_a_full_queue_is_503(tight: Server, scratch: Path) -> None:
+def test_a_full_queue_is_503(tight: Server, gate: Gate) -> None:
     with tight.registered("obey") as name:
-        path = f"/predictions/{name}"
-        order = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
-        replies: list[Reply] = []
 
-        def predict() -> None:
-            replies.append(tight.inference.post_json(path, order))
+        def predict() -> Reply:
+            return tight.inference.post_json(f"/predictions/{name}", gate.order)
 
-        threads = [threading.Thread(target=predict)]
-        threads[0].start()
-        eventually("the worker is busy", (scratch / "busy").exists)
-        threads += [threading.Thread(target=predict) for _ in range(6)]
-        for thread in threads[1:]:
-            thread.start()
-        try:
-            eventually("the queue overflows", lambda: len(replies) >= 4)
-            refused = list(replies)
-        finally:
-            (scratch / "go").touch()
-            for thread in threads:
-                thread.join(30)
+        calls = [Background(predict)]
+        gate.wait_until_reached()
+        calls += [Background(predict) for _ in range(6)]
+
+        def refused_calls() -> list[Background[Reply]]:
+            return [call for call in calls if call.is_done]
+
+        eventually("the queue overflows", lambda: len(refused_calls()) >= 4)
+        refused = [call.result() for call in refused_calls()]
+        gate.open()
+        replies = [call.result() for call in calls]
     for reply in refused:
         assert (reply.status, reply.json()) == (
             503,
@@ -247,19 +236,20 @@ def test_a_full_queue_is_503(tight: Server, scratch: Path) -> None:
 
 
 @pytest.mark.better_than_mms
-def test_a_client_that_goes_away_leaves_the_queue(server: Server, scratch: Path) -> None:
+def test_a_client_that_goes_away_leaves_the_queue(
+    server: Server, scratch: Path, gate: Gate
+) -> None:
     with server.registered("obey") as name:
         path = f"/predictions/{name}"
-        gate = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
-        first = threading.Thread(target=lambda: server.inference.post_json(path, gate))
-        first.start()
-        eventually("the worker is busy", (scratch / "busy").exists)
+        first = Background(lambda: server.inference.post_json(path, gate.order))
+        gate.wait_until_reached()
         with server.inference.wire() as wire:
             order = json.dumps({"touch": str(scratch / "unwanted")}).encode()
             wire.send(request_bytes("POST", path, order, "Content-Type: application/json"))
-        # A later call of another connection has gone the same way when it is answered.
-        server.inference.get("/ping")
-        (scratch / "go").touch()
-        first.join(20)
+            # Answered after what had arrived before it was read; so is the next one.
+            assert server.inference.get("/ping").status == 200
+        assert server.inference.get("/ping").status == 200
+        gate.open()
+        assert first.result().status == 200
         assert server.inference.post_json(path, {}).status == 200
         assert not (scratch / "unwanted").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .client import Address, Client, Reply
+from .background import Background, Gate
+from .client import Address, Client
 from .processes import (
     base_environment,
     command_path,
@@ -236,7 +237,9 @@ def test_an_orphaned_pid_file_is_removed_at_the_start(commands: Commands) -> Non
 
 
 def test_a_running_server_is_not_started_again(commands: Commands) -> None:
-    other = subprocess.Popen(["sleep", "60"])
+    commands.write_config()
+    code = "import time; time.sleep(60)"
+    other = subprocess.Popen([sys.executable, "-c", code, MAIN_WORD])
     try:
         commands.pid_file.write_text(str(other.pid))
         done = commands.run("--start")
@@ -316,26 +319,19 @@ def test_a_start_in_the_background_that_fails_is_exit_1_and_says_why(commands: C
     assert len(reasons) == 1
     assert "Invalid binding address: ftp://nowhere" in reasons[0]
     assert not commands.pid_file.exists()
-    assert not commands.processes()
+    eventually("no process is left", lambda: not commands.processes(), timeout_s=5)
 
 
 @pytest.mark.better_than_mms
-def test_stopping_lets_requests_finish(commands: Commands) -> None:
+def test_stopping_lets_requests_finish(commands: Commands, gate: Gate) -> None:
     commands.write_config(
         model_store=str(MODELS), load_models="obey", default_workers_per_model="1"
     )
     assert commands.run("--start").returncode == 0
-    busy, go = commands.directory / "busy", commands.directory / "go"
-    order = {"touch": str(busy), "wait for": str(go), "value": "finished"}
-    replies: list[Reply] = []
-    predicting = threading.Thread(
-        target=lambda: replies.append(commands.inference.post_json("/predictions/obey", order))
-    )
-    predicting.start()
-    eventually("the worker is busy", busy.exists)
-    done: list[Completed] = []
-    stopping = threading.Thread(target=lambda: done.append(commands.run("--stop")))
-    stopping.start()
+    order = {**gate.order, "value": "finished"}
+    predicting = Background(lambda: commands.inference.post_json("/predictions/obey", order))
+    gate.wait_until_reached()
+    stopping = Background(lambda: commands.run("--stop"))
 
     def refuses() -> bool:
         try:
@@ -344,17 +340,15 @@ def test_stopping_lets_requests_finish(commands: Commands) -> None:
             return True
 
     eventually("no new connections are taken", refuses)
-    go.touch()
-    predicting.join(30)
-    stopping.join(30)
-    assert [reply.text for reply in replies] == ["finished"]
-    assert done[0].returncode == 0
-    assert done[0].stdout == "Model server stopped.\n"
+    gate.open()
+    assert predicting.result().text == "finished"
+    stopped = stopping.result()
+    assert (stopped.returncode, stopped.stdout) == (0, "Model server stopped.\n")
     eventually("no process is left", lambda: not commands.processes(), timeout_s=5)
 
 
 @pytest.mark.better_than_mms
-def test_stopping_ends_a_server_whose_handler_hangs(commands: Commands) -> None:
+def test_stopping_ends_a_server_whose_handler_hangs(commands: Commands, gate: Gate) -> None:
     commands.write_config(
         model_store=str(MODELS),
         load_models="obey",
@@ -362,22 +356,17 @@ def test_stopping_ends_a_server_whose_handler_hangs(commands: Commands) -> None:
         drain_timeout_s="1",
     )
     assert commands.run("--start").returncode == 0
-    busy = commands.directory / "busy"
-    order = {"touch": str(busy), "wait for": str(commands.directory / "never")}
-    replies: list[Reply] = []
 
-    def predict() -> None:
+    def predict() -> int:
         try:
-            replies.append(commands.inference.post_json("/predictions/obey", order))
+            return commands.inference.post_json("/predictions/obey", gate.order).status
         except OSError:
-            replies.append(Reply(0, "", (), b""))
+            return 0
 
-    predicting = threading.Thread(target=predict)
-    predicting.start()
-    eventually("the worker is busy", busy.exists)
+    predicting = Background(predict)
+    gate.wait_until_reached()
     assert commands.run("--stop").stdout == "Model server stopped.\n"
-    predicting.join(10)
-    assert [reply.status for reply in replies] in ([500], [503])
+    assert predicting.result() in (500, 503)
     eventually("no process is left", lambda: not commands.processes(), timeout_s=5)
 
 

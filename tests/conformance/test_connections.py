@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
-import threading
-from pathlib import Path
+from functools import partial
 
 import pytest
 
-from .client import Reply, Wire, request_bytes
-from .processes import eventually
+from .background import Gate
+from .client import Reply, Wire, in_parallel, request_bytes
 from .server import Server
 
 INVALID_HTTP = {"code": 400, "type": "BadRequestException", "message": "Invalid HTTP message."}
@@ -162,15 +162,15 @@ def test_the_close_after_an_error_is_orderly(server: Server) -> None:
         assert wire.read_to_end().startswith(b"HTTP/1.1 404 ")
 
 
-def test_a_client_that_goes_away_does_not_harm(server: Server, scratch: Path) -> None:
+def test_a_client_that_goes_away_does_not_harm(server: Server, gate: Gate) -> None:
     name = server.shared("obey")
-    order = f'{{"touch": "{scratch}/busy", "wait for": "{scratch}/go"}}'.encode()
+    order = json.dumps(gate.order).encode()
     path = f"/predictions/{name}"
     with server.inference.wire() as wire:
         wire.send(request_bytes("POST", path, order, "Content-Type: application/json"))
-        eventually("the worker is busy", (scratch / "busy").exists)
+        gate.wait_until_reached()
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    (scratch / "go").touch()
+    gate.open()
     assert server.inference.post_json(path, {"value": "still here"}).text == "still here"
 
 
@@ -178,9 +178,9 @@ def test_a_client_that_goes_away_does_not_harm(server: Server, scratch: Path) ->
 
 
 @pytest.mark.better_than_mms
-def test_pipelined_requests_are_answered_in_their_order(server: Server, scratch: Path) -> None:
+def test_pipelined_requests_are_answered_in_their_order(server: Server, gate: Gate) -> None:
     obey = server.shared("obey")
-    slow = f'{{"touch": "{scratch}/busy", "wait for": "{scratch}/go", "value": "slow"}}'.encode()
+    slow = json.dumps({**gate.order, "value": "slow"}).encode()
     with server.inference.wire() as wire:
         wire.send(
             request_bytes("POST", f"/predictions/{obey}", slow, "Content-Type: application/json")
@@ -188,10 +188,10 @@ def test_pipelined_requests_are_answered_in_their_order(server: Server, scratch:
             + request_bytes("GET", "/ping")
             + request_bytes("POST", "/predictions/noop", b"x")
         )
-        eventually("the first one runs", (scratch / "busy").exists)
+        gate.wait_until_reached()
         # Another connection is served meanwhile.
         assert server.inference.get("/predictions/noop").body == b"OK"
-        (scratch / "go").touch()
+        gate.open()
         bodies = [wire.read_reply().body for _ in range(4)]
     assert bodies == [b"slow", b"OK", b'{\n  "status": "Healthy"\n}\n', b"OK"]
 
@@ -439,22 +439,17 @@ def test_many_connections_are_served_at_once(server: Server) -> None:
 
 def test_concurrent_clients_get_their_own_answers(server: Server) -> None:
     path = f"/predictions/{server.shared('echo')}"
-    failures: list[str] = []
 
-    def talk(number: int) -> None:
+    def talk(number: int) -> list[str]:
         with server.inference.wire() as wire:
-            for index in range(20):
-                text = f"{number}-{index}"
-                reply = wire.call("POST", path, text.encode(), "Content-Type: text/plain")
-                if reply.text != f"{{'body': '{text}'}}":
-                    failures.append(reply.text)
+            return [
+                wire.call("POST", path, f"{number}-{i}".encode(), "Content-Type: text/plain").text
+                for i in range(20)
+            ]
 
-    threads = [threading.Thread(target=talk, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert not failures
+    answers = in_parallel(partial(talk, number) for number in range(8))
+    for number, texts in enumerate(answers):
+        assert texts == [f"{{'body': '{number}-{i}'}}" for i in range(20)]
 
 
 @pytest.mark.parametrize("path", ["/ping", "/predictions/noop"])

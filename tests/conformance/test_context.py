@@ -93,7 +93,7 @@ def test_the_last_of_repeated_headers_wins(server: Server) -> None:
 
 def test_the_processors_are_a_list_with_parameters_and_headers(server: Server) -> None:
     shown = _inspect(server, ("Content-Type", "application/octet-stream; x=y"), ("Accept", "a/b"))
-    assert shown["processor_type"] == "list"
+    assert shown["is_processor_list"] is True
     assert shown["properties"]["body"] == {"content-type": "application/octet-stream"}
     assert shown["properties"]["Accept"] == "a/b"
     assert shown["properties"]["Content-Type"] == "application/octet-stream; x=y"

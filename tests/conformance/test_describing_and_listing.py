@@ -162,7 +162,6 @@ def test_models_are_listed_by_name_with_their_urls(three: Server) -> None:
         "limit=abc",
         "next_page_token=-1",
         "next_page_token=abc",
-        "model_name_pattern=alpha",
     ],
 )
 def test_odd_parameters_of_a_list_mean_their_defaults(three: Server, parameters: str) -> None:

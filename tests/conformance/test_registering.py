@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import pytest
 
 from .archives import archive_bytes, model_files, write_archive, zip_folder
+from .background import Background
 from .client import Reply
 from .processes import free_port
 from .server import Server, manifest, unique_name
@@ -160,7 +161,7 @@ def test_a_url_that_is_not_in_the_store_is_404(main_server: Server) -> None:
     )
 
 
-@pytest.mark.parametrize("url", ["../fake.mar", "noop/../noop", "a..b"])
+@pytest.mark.parametrize("url", ["../fake.mar", "noop/../noop", "..", "noop/.."])
 def test_a_url_with_two_dots_is_refused(main_server: Server, url: str) -> None:
     assert _error(main_server.register(url)) == _refusal(
         404, "ModelNotFoundException", f"Relative path is not allowed in url: {url}"
@@ -296,8 +297,7 @@ def test_a_slow_download_does_not_hold_up_other_requests(main_server: Server) ->
     thread = threading.Thread(target=host.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{host.server_address[1]}/absent.mar"
-    registering = threading.Thread(target=main_server.register, args=(url,))
-    registering.start()
+    registering = Background(lambda: main_server.register(url))
     try:
         assert asked.wait(10)
         assert main_server.inference.get("/ping", timeout_s=5).status == 200
@@ -305,7 +305,7 @@ def test_a_slow_download_does_not_hold_up_other_requests(main_server: Server) ->
         assert main_server.management.get("/models/noop", timeout_s=5).status == 200
     finally:
         release.set()
-        registering.join()
+        registering.result()
         host.shutdown()
         host.server_close()
         thread.join()
@@ -478,6 +478,8 @@ def test_after_no_memory_to_load_the_name_is_free(main_server: Server) -> None:
     assert main_server.management.get(f"/models/{name}").status == 404
 
 
+# The original frees the name some time after its answer.
+@pytest.mark.better_than_mms
 def test_a_handler_that_is_not_there_fails_the_load(main_server: Server) -> None:
     name = unique_name("noop")
     reply = main_server.register(

@@ -231,10 +231,9 @@ def test_options_on_a_star_is_a_client_error_or_the_description(server: Server) 
     assert reply.json()
 
 
-def test_no_more_than_1024_query_parameters_are_read(server: Server) -> None:
-    for count, status in ((1023, 404), (1024, 200)):
-        path = "/invocations?" + "a&" * count + "model_name=absent"
-        assert server.inference.get(path).status == status
+def test_1024_query_parameters_are_read(server: Server) -> None:
+    path = "/invocations?" + "a&" * 1023 + "model_name=absent"
+    assert server.inference.get(path).json() == model_not_found("absent")
 
 
 def test_a_plus_in_the_path_is_a_plus(server: Server) -> None:

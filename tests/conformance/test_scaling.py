@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from .background import Background, Gate
 from .client import Reply, in_parallel
 from .processes import eventually, is_alive
 from .server import Server, unique_name
@@ -179,7 +179,7 @@ def test_scaling_to_zero_and_back_works(server: Server) -> None:
             reply = _scale(server, name, "min_worker=0&synchronous=true")
             assert reply.status == 200
             assert server.inference.post_json(f"/predictions/{name}", {}).status == 503
-            assert server.describe(name)["workers"] == []
+            eventually("no worker is left", lambda: server.describe(name)["workers"] == [])
             reply = _scale(server, name, "min_worker=1&synchronous=true")
             assert (reply.status, reply.status_text) == (200, SCALED)
             assert server.inference.post_json(f"/predictions/{name}", {}).status == 200
@@ -196,32 +196,21 @@ def test_a_minimum_of_zero_keeps_the_workers_up_to_the_maximum(main_server: Serv
 
 @pytest.mark.better_than_mms
 def test_requests_that_wait_are_answered_when_the_last_worker_goes(
-    server: Server, scratch: Path
+    server: Server, gate: Gate
 ) -> None:
     with server.registered("obey") as name:
-        order = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go")}
-        replies: list[Reply] = []
 
-        def predict() -> None:
-            replies.append(server.inference.post_json(f"/predictions/{name}", order))
+        def predict() -> Reply:
+            return server.inference.post_json(f"/predictions/{name}", gate.order)
 
-        threads = [threading.Thread(target=predict) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        eventually("the worker is busy", (scratch / "busy").exists)
-        scaling = threading.Thread(target=_scale, args=(server, name, "min_worker=0"))
-        scaling.start()
-        eventually(
-            "new requests are refused",
-            lambda: (
-                server.inference.post_json(f"/predictions/{name}", {}, timeout_s=5).status == 503
-            ),
-        )
-        (scratch / "go").touch()
-        for thread in [*threads, scaling]:
-            thread.join(30)
-    assert len(replies) == 3
-    assert {reply.status for reply in replies} <= {200, 500, 503}
+        calls = [Background(predict) for _ in range(3)]
+        gate.wait_until_reached()
+        scaling = Background(lambda: _scale(server, name, "min_worker=0"))
+        eventually("it takes effect", lambda: server.describe(name)["minWorkers"] == 0)
+        assert server.inference.post_json(f"/predictions/{name}", {}).status == 503
+        gate.open()
+        assert {call.result().status for call in calls} <= {200, 500, 503}
+        assert scaling.result().status == 202
 
 
 @pytest.mark.better_than_mms

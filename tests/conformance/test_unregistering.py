@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from .archives import zip_folder
+from .background import Background, Gate
 from .client import Reply
 from .processes import eventually
 from .server import Server, unique_name
@@ -101,31 +100,22 @@ def test_a_startup_model_can_be_unregistered_and_comes_back_as_an_ordinary_one(
 
 
 @pytest.mark.better_than_mms
-def test_requests_in_flight_and_waiting_are_answered(server: Server, scratch: Path) -> None:
+def test_requests_in_flight_and_waiting_are_answered(server: Server, gate: Gate) -> None:
     name = unique_name("obey")
     server.register("obey", model_name=name, initial_workers=1)
-    order = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go"), "value": "done"}
-    replies: list[Reply] = []
+    order = {**gate.order, "value": "done"}
 
-    def predict() -> None:
-        replies.append(server.inference.post_json(f"/predictions/{name}", order))
+    def predict() -> Reply:
+        return server.inference.post_json(f"/predictions/{name}", order)
 
-    threads = [threading.Thread(target=predict) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    eventually("the worker is busy", (scratch / "busy").exists)
-    unregistering = threading.Thread(target=server.unregister, args=(name,))
-    unregistering.start()
-    eventually(
-        "new requests are turned away",
-        lambda: (
-            server.inference.post_json(f"/predictions/{name}", {}, timeout_s=5).status in (404, 503)
-        ),
-    )
-    (scratch / "go").touch()
-    for thread in [*threads, unregistering]:
-        thread.join(30)
-    assert len(replies) == 4
+    calls = [Background(predict) for _ in range(4)]
+    gate.wait_until_reached()
+    unregistering = Background(lambda: server.unregister(name))
+    eventually("the model is gone", lambda: server.management.get(f"/models/{name}").status == 404)
+    assert server.inference.post_json(f"/predictions/{name}", {}).status == 404
+    gate.open()
+    replies = [call.result() for call in calls]
     assert {reply.status for reply in replies} <= {200, 500, 503}
     # The one that a worker had begun is finished.
     assert "done" in [reply.text for reply in replies]
+    assert unregistering.result().status == 200

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
+from .background import Background, Gate
 from .client import Reply, in_parallel
 from .processes import eventually, is_alive
 from .server import Server, manifest, unique_name
@@ -131,17 +131,14 @@ def test_a_killed_worker_is_replaced(server: Server, obedient: str) -> None:
     assert eventually("a new worker answers", replaced) != before
 
 
-def test_a_worker_that_dies_takes_its_batch_and_no_more(server: Server, scratch: Path) -> None:
+def test_a_worker_that_dies_takes_its_batch_and_no_more(server: Server, gate: Gate) -> None:
     with server.registered("obey", initial_workers=2) as name:
-        order = {"touch": str(scratch / "busy"), "wait for": str(scratch / "go"), "value": "kept"}
-        replies: list[Reply] = []
-        other = threading.Thread(target=lambda: replies.append(_obey(server, name, **order)))
-        other.start()
-        eventually("one worker is busy", (scratch / "busy").exists)
+        order = {**gate.order, "value": "kept"}
+        other = Background(lambda: _obey(server, name, **order))
+        gate.wait_until_reached()
         assert _obey(server, name, exit=1).json() == WORKER_DIED
-        (scratch / "go").touch()
-        other.join(20)
-    assert replies[0].text == "kept"
+        gate.open()
+        assert other.result().text == "kept"
 
 
 def test_requests_queue_while_a_worker_comes_back(server: Server, obedient: str) -> None:
@@ -204,12 +201,12 @@ def test_seconds_in_json_limit_the_answer(server: Server, parameters: dict[str, 
 
 
 @pytest.mark.better_than_mms
-def test_a_worker_that_does_not_answer_in_time_is_killed(server: Server, scratch: Path) -> None:
+def test_a_worker_that_does_not_answer_in_time_is_killed(server: Server, gate: Gate) -> None:
     name = unique_name("obey")
     order = {"url": "obey", "model_name": name, "initial_workers": 1, "response_timeout": 1}
     assert server.management.post_json("/models", order).status == 200
     before = _pid(server, name)
-    assert _obey(server, name, **{"wait for": str(scratch / "never")}).json() == WORKER_DIED
+    assert _obey(server, name, **gate.order).json() == WORKER_DIED
     eventually("the process is gone", lambda: not is_alive(before))
     server.unregister(name)
 

@@ -43,7 +43,7 @@ def handle(data, context):
                 "model_name": context.model_name,
                 "manifest": context.manifest,
                 "system_properties": context.system_properties,
-                "processor_type": type(context.request_processor).__name__,
+                "is_processor_list": isinstance(context.request_processor, list),
                 "status": context.get_response_status(index),
                 "at_load": dict(_loaded, is_same_context=_loaded["context"] == id(context)),
                 "environment": dict(os.environ),
