@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archiver import Limits
 from mms.errors import ConfigurationError, Conflict
 from mms.gpus import gpu_count
-from mms.http import HttpFront
 from mms.launch import ProcessLauncher, server_home
 from mms.launch_options import LaunchOptions
 from mms.observe import (
@@ -40,6 +41,9 @@ from mms.runtime_dir import RuntimeDir
 from mms.serving import ModelHost
 from mms.settings import Settings, load_settings
 from mms.version import __version__
+
+if TYPE_CHECKING:
+    from mms.http import HttpFront
 
 logger = logging.getLogger(logger_names.MODEL_SERVER)
 
@@ -109,13 +113,8 @@ class Server:
             host=lambda: self._monitor.latest,
             dropped_lines=lambda: self._logs.dropped_lines,
         )
-        self._http = HttpFront(
-            settings,
-            self._host,
-            self._recorder,
-            prometheus.scrape,
-            worker_count=settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1),
-        )
+        self._scrape = prometheus.scrape
+        self._http: HttpFront | None = None
         self._flush_timer = FlushTimer(self._recorder)
         self._monitoring: asyncio.Task[None] | None = None
 
@@ -166,6 +165,7 @@ class Server:
             raise ConfigurationError(f"Invalid configuration: {error.message}") from None
         if self._stop.is_set():
             raise StartFailed("stopped by a signal during start-up")
+        self._http = await self._make_http()
         await self._http.start()
         self._monitoring = asyncio.get_running_loop().create_task(self._monitor.run())
         gc.collect()
@@ -174,9 +174,24 @@ class Server:
         self._recorder.flush()
         self._logs.announce(events.STARTED)
 
+    async def _make_http(self) -> HttpFront:
+        # aiohttp takes longer to import than all the rest; workers load their models meanwhile.
+        http = await asyncio.to_thread(importlib.import_module, "mms.http")
+        front: HttpFront = http.HttpFront(
+            self._settings,
+            self._host,
+            self._recorder,
+            self._scrape,
+            worker_count=self._settings.worker_count_at_startup(
+                self._gpu_count, os.cpu_count() or 1
+            ),
+        )
+        return front
+
     async def _end(self, drain_timeout_s: float) -> None:
         """Refuse what is new, answer what was accepted, end the workers, give everything back."""
-        await self._http.stop_listening()
+        if self._http is not None:
+            await self._http.stop_listening()
         draining = asyncio.ensure_future(self._drain(drain_timeout_s))
         at_once = asyncio.ensure_future(self._stop_at_once.wait())
         await asyncio.wait((draining, at_once), return_when=asyncio.FIRST_COMPLETED)
@@ -186,7 +201,8 @@ class Server:
         await asyncio.gather(draining, at_once, return_exceptions=True)
         if self._monitoring is not None:
             self._monitoring.cancel()
-        await self._http.close()
+        if self._http is not None:
+            await self._http.close()
         await self._host.close()
         await self._launcher.close()
         await self._repository.close()
@@ -197,7 +213,8 @@ class Server:
     async def _drain(self, timeout_s: float) -> None:
         if not await self._host.drain(timeout_s):
             logger.warning("Requests were still running after %g seconds of draining.", timeout_s)
-        await self._http.drain(timeout_s)
+        if self._http is not None:
+            await self._http.drain(timeout_s)
 
     # What the observers read
 
