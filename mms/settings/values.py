@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass, field, fields
 
@@ -324,7 +325,7 @@ class Settings:
         """The configuration as MMS logs it, a line for each label."""
         rows = [
             ("MMS Home", home),
-            ("Current directory", "."),
+            ("Current directory", os.getcwd()),
             ("Temp directory", self.temp_dir),
             ("Number of GPUs", gpu_count),
             ("Number of CPUs", cpu_count),
