@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import http.client
+import importlib
 import json
 import os
 import shutil
@@ -65,14 +66,25 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
     assert missing == []
 
 
-def test_the_wheel_installs_every_command_of_the_original(wheel: Path) -> None:
+@pytest.fixture(scope="module")
+def commands(wheel: Path) -> dict[str, str]:
+    """Command -> `module:function`."""
     with zipfile.ZipFile(wheel) as archive:
         (entry_points,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
         parser = configparser.ConfigParser()
         parser.read_string(archive.read(entry_points).decode())
-    commands = set(parser["console_scripts"])
+    return dict(parser["console_scripts"])
+
+
+def test_the_wheel_installs_every_command_of_the_original(commands: dict[str, str]) -> None:
     original = {"multi-model-server", "mxnet-model-server", "multi-model-export", "model-archiver"}
-    assert original <= commands
+    assert original <= commands.keys()
+
+
+def test_every_command_leads_to_a_function(commands: dict[str, str]) -> None:
+    for command, target in commands.items():
+        module, _, function = target.partition(":")
+        assert callable(getattr(importlib.import_module(module), function)), command
 
 
 @pytest.fixture
