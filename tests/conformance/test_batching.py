@@ -239,6 +239,10 @@ def _pending(server: Server, name: str) -> int:
     return int(server.describe(name)["jobQueueStatus"]["pendingRequests"])
 
 
+def _pending(server: Server, name: str) -> int:
+    return int(server.describe(name)["jobQueueStatus"]["pendingRequests"])
+
+
 @pytest.mark.better_than_mms
 def test_a_client_that_goes_away_leaves_the_queue(
     server: Server, scratch: Path, gate: Gate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -315,8 +316,12 @@ def test_a_chunked_body_that_is_too_large_is_413_and_the_end(tight: Server) -> N
     path = f"/predictions/{tight.shared('noop')}"
     with tight.inference.wire() as wire:
         wire.send(request_bytes("POST", path, None, "Transfer-Encoding: chunked"))
-        wire.send(b"7d1\r\n" + bytes(2001))
-        assert wire.read_reply().status == 413
+        wire.send(b"7d1\r\n" + bytes(2001) + b"\r\n0\r\n\r\n" + request_bytes("GET", "/ping"))
+        reply = wire.read_reply()
+        assert (reply.status, reply.header("connection")) == (413, "close")
+        # Whether the server waits for the client to stop sending is its own matter.
+        with contextlib.suppress(OSError):
+            wire.socket.shutdown(socket.SHUT_WR)
         assert wire.is_closed_by_peer()
 
 
