@@ -12,8 +12,15 @@ from multidict import CIMultiDict
 
 from mms.core import Request, new_request_id
 from mms.core.request import Buffer
-from mms.errors import BadRequest, ExpectationFailed, PayloadTooLarge, ServerError
+from mms.errors import (
+    BadRequest,
+    ExpectationFailed,
+    PayloadTooLarge,
+    RequestTimeout,
+    ServerError,
+)
 from mms.http.answers import COMMON_HEADERS, JSON_TYPE, error_body, phrase_of, render_json
+from mms.http.lane import MIN_BODY_RATE
 from mms.http.routes import first_values
 
 Record: TypeAlias = Callable[[tuple[Any, ...]], None]
@@ -91,11 +98,22 @@ class Exchange:
         if expect is not None and expect.strip().lower() != "100-continue":
             raise ExpectationFailed(f"Expect: {expect} is not supported, 100-continue is.")
 
-    async def read_body(self, max_body_bytes: int) -> bytes | bytearray:
-        """The whole body. Raises PayloadTooLarge, and BadRequest for a body that breaks off."""
-        request = self.request
-        if not request.body_exists:
+    async def read_body(self, max_body_bytes: int, timeout_s: float) -> bytes | bytearray:
+        """The whole body. `timeout_s` is besides what a slow line may take for its bytes.
+
+        Raises PayloadTooLarge, RequestTimeout, and BadRequest for a body that breaks off.
+        """
+        if not self.request.body_exists:
             return b""
+        length = self.request.content_length
+        allowed_s = timeout_s + (max_body_bytes if length is None else length) / MIN_BODY_RATE
+        try:
+            return await asyncio.wait_for(self._read_body(max_body_bytes), allowed_s)
+        except asyncio.TimeoutError:
+            raise RequestTimeout("The rest of the request did not come in time.") from None
+
+    async def _read_body(self, max_body_bytes: int) -> bytearray:
+        request = self.request
         if request.headers.get("Expect") and request.version >= (1, 1):
             transport = request.transport
             if transport is not None:
@@ -166,9 +184,8 @@ class Exchange:
         if error.retry_after_s is not None:
             headers["retry-after"] = str(error.retry_after_s)
         # A body that was announced as too large can be skipped, and the connection used again.
-        is_skippable = (
-            isinstance(error, PayloadTooLarge | ExpectationFailed)
-            and (self.request.content_length is not None or not self.request.body_exists)
+        is_skippable = isinstance(error, PayloadTooLarge | ExpectationFailed) and (
+            self.request.content_length is not None or not self.request.body_exists
         )
         return self.respond(
             error.http_status,

@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 class InferenceApi:
     """The routes of the inference listener."""
 
-    def __init__(self, host: ModelHost, *, max_body_bytes: int, is_strict_ping: bool) -> None:
+    def __init__(
+        self, host: ModelHost, *, max_body_bytes: int, body_timeout_s: float, is_strict_ping: bool
+    ) -> None:
         self._host = host
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
         self._is_strict_ping = is_strict_ping
 
     async def serve(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse | None:
@@ -76,7 +79,7 @@ class InferenceApi:
             content_type=exchange.content_type(),
             query=exchange.query,
             headers=exchange.header_block(),
-            body=await exchange.read_body(self._max_body_bytes),
+            body=await exchange.read_body(self._max_body_bytes, self._body_timeout_s),
             reply=reply,
             received_at=exchange.received_at,
         )

@@ -16,7 +16,7 @@ import httptools
 
 from mms.core import Request, new_request_id
 from mms.core.request import Buffer
-from mms.errors import RequestTimeout, ServerError
+from mms.errors import ModelNotFound, RequestTimeout, ServerError
 
 if TYPE_CHECKING:
     from mms.http.lane_front import LaneFront
@@ -28,7 +28,7 @@ _JOIN_BYTES = 64 * 1024
 #: What is missing of a body from here on is read straight to its place, past the loop's own buffers.
 _DIRECT_BYTES = 64 * 1024
 #: Bytes per second that a client's body must come with on the average, besides the timeout.
-_MIN_BODY_RATE = 16 * 1024
+MIN_BODY_RATE = 16 * 1024
 #: Interim responses to a client that may be gone, and the seconds before each: most answers are there sooner.
 MAX_PROBES = 3
 PROBE_S = 0.2
@@ -105,7 +105,7 @@ class _Head:
 class LaneRequest(Request):
     """A request with what its answer and its log line need."""
 
-    __slots__ = ("answered", "is_kept_alive", "method", "protocol", "target", "wall_time")
+    __slots__ = ("answered", "is_kept_alive", "is_known", "method", "protocol", "target")
 
     def __init__(
         self,
@@ -138,6 +138,7 @@ class LaneRequest(Request):
         self.target = head.target
         self.protocol = protocol
         self.is_kept_alive = is_kept_alive
+        self.is_known = True
         #: The finished answer, while it must wait for those of earlier requests.
         self.answered: list[Buffer] | None = None
 
@@ -382,6 +383,10 @@ class LaneProtocol(asyncio.Protocol):
     def _submit(self, request: LaneRequest) -> None:
         try:
             self._lane.host.submit(request)
+        except ModelNotFound as error:
+            # Names that clients make up must not become labels of metrics.
+            request.is_known = False
+            request.fail(error)
         except ServerError as error:
             request.fail(error)
 
@@ -445,6 +450,7 @@ class LaneProtocol(asyncio.Protocol):
     def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:
         if status >= 400:
             request.is_kept_alive = False
+        is_known = request.is_known
         self._lane.record(
             (
                 time.time(),
@@ -454,8 +460,8 @@ class LaneProtocol(asyncio.Protocol):
                 request.protocol,
                 status,
                 time.monotonic() - request.received_at,
-                request.name,
-                request.version or "",
+                request.name if is_known else "",
+                (request.version or "") if is_known else "",
             )
         )
         pipeline = self._pipeline
@@ -532,7 +538,7 @@ class LaneProtocol(asyncio.Protocol):
         waited_s = now - self.waiting_since
         if self._body_request is not None:
             size = len(self._body or b"")
-            if waited_s > self._lane.body_timeout_s + size / _MIN_BODY_RATE:
+            if waited_s > self._lane.body_timeout_s + size / MIN_BODY_RATE:
                 request, self._body_request, self._body = self._body_request, None, None
                 request.is_kept_alive = False
                 request.fail(RequestTimeout("The rest of the request did not come in time."))

@@ -24,9 +24,10 @@ _MAX_LIMIT = 100
 class ManagementApi:
     """The routes of the management listener below `/models`."""
 
-    def __init__(self, host: ModelHost, *, max_body_bytes: int) -> None:
+    def __init__(self, host: ModelHost, *, max_body_bytes: int, body_timeout_s: float) -> None:
         self._host = host
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
 
     async def serve(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse | None:
         """The response, or None for a path that is not of this API."""
@@ -80,7 +81,9 @@ class ManagementApi:
         parameters: Mapping[str, Any]
         is_json = media_type == b"application/json"
         if is_json:
-            parameters = _members(bytes(await exchange.read_body(self._max_body_bytes)))
+            parameters = _members(
+                bytes(await exchange.read_body(self._max_body_bytes, self._body_timeout_s))
+            )
         else:
             parameters = exchange.parameters()
         return _told(exchange, await self._host.register(_options(parameters, is_json=is_json)))

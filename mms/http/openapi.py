@@ -129,6 +129,7 @@ def _predict(
 
 
 def _invocations() -> dict[str, Any]:
+    # MMS describes the answer by the form of the call; compared documents have it so.
     form = {
         "required": ["data"],
         "properties": {
@@ -139,7 +140,13 @@ def _invocations() -> dict[str, Any]:
     return _operation(
         "invocations",
         [_parameter("query", "model_name", "Name of the model.")],
-        {**_OUTPUT, **_errors("400", "404", "500", "503")},
+        {
+            "200": {
+                "description": "The output, in the model's own form.",
+                "content": {"*/*": {"schema": form}},
+            },
+            **_errors("400", "404", "500", "503"),
+        },
         description="A prediction by any model.",
         body={"content": {"multipart/form-data": {"schema": form}}, "required": True},
     )

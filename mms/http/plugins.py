@@ -191,7 +191,7 @@ class Plugins:
                 500,
                 "ModelServerEndpointException",
             )
-        request = await _request_of(exchange, max_body_bytes)
+        request = await _request_of(exchange, max_body_bytes, self._settings.body_timeout_s)
         response = EndpointResponse()
         context = self._context()
         if self._executor is None:
@@ -225,7 +225,9 @@ class Plugins:
         return EndpointContext(dict(self._settings.raw), models)
 
 
-async def _request_of(exchange: Exchange, max_body_bytes: int) -> EndpointRequest:
+async def _request_of(
+    exchange: Exchange, max_body_bytes: int, body_timeout_s: float
+) -> EndpointRequest:
     from mms.http.routes import parse_query
 
     parameters: dict[str, list[str]] = {}
@@ -238,7 +240,7 @@ async def _request_of(exchange: Exchange, max_body_bytes: int) -> EndpointReques
         headers=headers,
         parameters=parameters,
         content_type=exchange.content_type().decode("latin-1") or None,
-        body=io.BytesIO(await exchange.read_body(max_body_bytes)),
+        body=io.BytesIO(await exchange.read_body(max_body_bytes, body_timeout_s)),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,25 +17,45 @@ from mms.http.lane import MAX_PROBES, PROBE_S
 
 logger = logging.getLogger("mms.http")
 
+#: How often connections are checked against their timeouts, in seconds.
+_SWEEP_S = 1.0
+
 Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
 class _Handler(RequestHandler):
     """A connection on the aiohttp side."""
 
-    __slots__ = ("_make_exchange", "is_busy", "is_half_closed")
+    __slots__ = ("_edge", "_make_exchange", "head_since", "is_busy", "is_half_closed")
 
     def __init__(
         self,
         manager: web.Server,
+        edge: EdgeServer,
         make_exchange: Callable[[web.BaseRequest], Exchange],
         **options: Any,
     ) -> None:
         super().__init__(manager, **options)
+        self._edge = edge
         self._make_exchange = make_exchange
+        #: When the first byte of a head came that is not complete yet; of `time.monotonic()`, 0 for none.
+        self.head_since = 0.0
         #: A request is being served, and nothing of its answer is written.
         self.is_busy = False
         self.is_half_closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._edge.add(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._edge.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if not self.is_busy and not self.head_since:
+            self.head_since = time.monotonic()
+        super().data_received(data)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes an answer here
         """As on the lane: a client may have closed its sending side alone and still wait for its answer."""
@@ -80,12 +101,16 @@ class EdgeServer:
         make_exchange: Callable[[web.BaseRequest], Exchange],
         *,
         keep_alive_timeout_s: float,
+        head_timeout_s: float,
         max_line_bytes: int,
         max_field_bytes: int,
     ) -> None:
         self._make_exchange = make_exchange
         self._serve = serve
         self._server = web.Server(self._handle, handler_cancellation=True)
+        self._head_timeout_s = head_timeout_s
+        self.connections: set[_Handler] = set()
+        self._sweeper: asyncio.TimerHandle | None = None
         self._options = {
             "keepalive_timeout": keep_alive_timeout_s,
             "max_line_size": max_line_bytes,
@@ -98,6 +123,7 @@ class EdgeServer:
     def make_protocol(self) -> asyncio.Protocol:
         return _Handler(
             self._server,
+            self,
             self._make_exchange,
             loop=asyncio.get_running_loop(),
             **self._options,
@@ -108,6 +134,7 @@ class EdgeServer:
         if not isinstance(connection, _Handler):
             raise TypeError(f"a request of a foreign connection: {connection!r}")
         connection.is_busy = True
+        connection.head_since = 0.0
         try:
             response = await self._serve(self._make_exchange(request))
         finally:
@@ -116,6 +143,22 @@ class EdgeServer:
             response.force_close()
         return response
 
+    def add(self, connection: _Handler) -> None:
+        """Watch over a connection."""
+        self.connections.add(connection)
+        if self._sweeper is None:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """End the connections whose clients are too slow with a head."""
+        limit = time.monotonic() - self._head_timeout_s
+        for connection in list(self.connections):
+            if 0.0 < connection.head_since < limit and not connection.is_busy:
+                connection.force_close()
+        self._sweeper = None
+        if self.connections:
+            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
     async def drain(self, timeout_s: float) -> None:
         """Close idle connections, wait for busy ones."""
         self._server.pre_shutdown()
@@ -123,4 +166,14 @@ class EdgeServer:
             await self._server.shutdown(timeout_s)
 
     async def close(self) -> None:
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
         await self._server.shutdown(0)
+
+
+class Refusal(asyncio.Protocol):
+    """Ends a connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.abort()  # type: ignore[attr-defined]  # every transport of a stream has it

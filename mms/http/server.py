@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from mms.http.plugins import (
     SageMakerPing,
     find_endpoints,
 )
-from mms.http.protocol import EdgeServer
+from mms.http.protocol import EdgeServer, Refusal
 from mms.http.routes import find_prediction, split_path
 from mms.http.tls import make_context
 from mms.observe import events
@@ -48,6 +49,8 @@ logger = logging.getLogger("mms.http")
 #: MMS's HTTP library takes request lines and headers of these sizes.
 _MAX_LINE_BYTES = 4096
 _MAX_HEAD_BYTES = 8192
+#: Between two lines about refused connections, in seconds.
+_TELL_FULL_S = 10.0
 
 
 class _Listener:
@@ -63,6 +66,7 @@ class _Listener:
             self.serve,
             front.make_exchange,
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
+            head_timeout_s=settings.head_timeout_s,
             max_line_bytes=_MAX_LINE_BYTES,
             max_field_bytes=_MAX_HEAD_BYTES,
         )
@@ -82,7 +86,13 @@ class _Listener:
                 body_timeout_s=settings.body_timeout_s,
             )
 
+    @property
+    def connection_count(self) -> int:
+        return len(self.edge.connections) + (len(self.lane.connections) if self.lane else 0)
+
     def make_protocol(self) -> asyncio.Protocol:
+        if self._front.is_full:
+            return Refusal()
         if self.lane is not None:
             return self.lane.make_protocol()
         return self.edge.make_protocol()
@@ -187,14 +197,20 @@ class HttpFront:
         self.inference = InferenceApi(
             host,
             max_body_bytes=settings.max_request_size,
+            body_timeout_s=settings.body_timeout_s,
             is_strict_ping=settings.strict_ping,
         )
-        self.management = ManagementApi(host, max_body_bytes=settings.max_request_size)
+        self.management = ManagementApi(
+            host,
+            max_body_bytes=settings.max_request_size,
+            body_timeout_s=settings.body_timeout_s,
+        )
         endpoints = find_endpoints(settings.plugins_path)
         if settings.is_sagemaker:
             endpoints.append(SageMakerPing(settings, host))
             endpoints.append(ExecutionParameters(settings, worker_count))
         self.plugins = Plugins(endpoints, settings, host)
+        self._told_full_at = float("-inf")
         self._listeners: list[_Listener] = []
         self._servers: list[asyncio.AbstractServer] = []
 
@@ -211,6 +227,18 @@ class HttpFront:
             raise MethodNotAllowed
         content_type, body = await self._scrape(exchange.request.headers.get("Accept"))
         return exchange.respond(200, None, CIMultiDict({"content-type": content_type}), body)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many connections as may be; says so now and then."""
+        count = sum(listener.connection_count for listener in self._listeners)
+        if count < self.settings.max_connections:
+            return False
+        now = time.monotonic()
+        if now - self._told_full_at > _TELL_FULL_S:
+            self._told_full_at = now
+            logger.warning("Refusing connections: there are max_connections=%d.", count)
+        return True
 
     # Its life
 
