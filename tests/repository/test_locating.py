@@ -127,11 +127,13 @@ async def test_a_relative_path_is_refused(repository: Repository, url: str) -> N
     assert caught.value.message == f"Relative path is not allowed in url: {url}"
 
 
-async def test_two_dots_inside_a_name_are_no_relative_path(
+async def test_two_dots_anywhere_are_refused_as_mms_refuses_them(
     repository: Repository, store: Path
 ) -> None:
     (store / "m").rename(store / "m..v2")
-    assert (await repository.fetch("m..v2")).folder == store / "m..v2"
+    with pytest.raises(ModelNotFound) as caught:
+        await repository.fetch("m..v2")
+    assert caught.value.message == "Relative path is not allowed in url: m..v2"
 
 
 @pytest.mark.parametrize(
