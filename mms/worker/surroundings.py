@@ -9,11 +9,15 @@ import os
 import signal
 import socket
 import sys
+import threading
 from types import FrameType
 
 #: For the handler's libraries, unless the operator chose: workers are what runs in parallel, not their threads.
 #: The second avoids MXNet's slow first call, as MMS does.
 _DEFAULT_VARIABLES = {"OMP_NUM_THREADS": "1", "MXNET_USE_OPERATOR_TUNING": "0"}
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_blocked = threading.local()
 
 #: The folder that holds the package `mms`.
 _HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -33,7 +37,9 @@ def set_up() -> None:
     # Its report of a crash in native code goes to the log.
     faulthandler.enable()
     ignore_signals()
-    os.register_at_fork(after_in_child=_leave_to_child)
+    os.register_at_fork(
+        before=_block_signals, after_in_parent=_unblock_signals, after_in_child=_leave_to_child
+    )
     _put_home_last()
 
 
@@ -42,7 +48,7 @@ def ignore_signals() -> None:
 
     A function, not SIG_IGN, which the handler's own subprocesses would inherit.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         signal.signal(number, _ignore)
 
 
@@ -72,6 +78,15 @@ def _ignore(number: int, frame: FrameType | None) -> None:
     return
 
 
+def _block_signals() -> None:
+    # One that comes before a new process has its own handlers must wait for them.
+    _blocked.before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+def _unblock_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _blocked.before)
+
+
 def _leave_to_child() -> None:
     """In a process that was forked from this one: no hold on the front, signals as usual."""
     for connection in _connections:
@@ -81,6 +96,7 @@ def _leave_to_child() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is _ignore:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    _unblock_signals()
 
 
 def _put_home_last() -> None:

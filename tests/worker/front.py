@@ -1,0 +1,318 @@
+"""A front that speaks the wire to real worker processes, with plain blocking sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mms.wire import (
+    BYE,
+    CANCEL,
+    DRAIN,
+    FAILED,
+    FORK,
+    HEARTBEAT,
+    HELLO,
+    LAST,
+    LOAD,
+    LOADED,
+    LOG,
+    METRIC,
+    RESULT,
+    ROLE_CONTROL,
+    SUCCEEDED,
+    Buffer,
+    Cancel,
+    Fork,
+    Frame,
+    FrameDecoder,
+    Hello,
+    Load,
+    Loaded,
+    Log,
+    Metric,
+    decode_result,
+    encode_batch,
+    encode_frame,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+#: Until a test gives up on a worker.
+DEADLINE_S = 20.0
+
+
+@dataclass
+class Request:
+    """What a client sent."""
+
+    body: Buffer = b""
+    content_type: bytes = b""
+    query: bytes = b""
+    headers: bytes = b""
+    passes_query: bool = False
+    id: bytes = b""
+    deadline: float = 0.0
+
+
+@dataclass
+class Answer:
+    """What a client would get. `type_name` is that of an error, "" for the default one."""
+
+    status: int
+    body: bytes
+    headers: str = ""
+    phrase: str = ""
+    is_failed: bool = False
+    type_name: str = ""
+
+
+@dataclass
+class BatchOutcome:
+    answers: list[Answer]
+    is_succeeded: bool
+    metrics: list[str] = field(default_factory=list)
+    entry_point_ns: int = 0
+
+
+class Connection:
+    """One accepted connection, read by frames."""
+
+    def __init__(self, accepted: socket.socket) -> None:
+        accepted.settimeout(DEADLINE_S)
+        self.socket = accepted
+        self._decoder = FrameDecoder(1 << 40)
+        self._frames: list[Frame] = []
+
+    def receive(self) -> Frame | None:
+        """The next frame; None at the end of the connection."""
+        while not self._frames:
+            try:
+                size = self.socket.recv_into(self._decoder.get_buffer())
+            except ConnectionResetError:
+                return None
+            if not size:
+                return None
+            self._frames += self._decoder.received(size)
+        return self._frames.pop(0)
+
+    def expect(self, kind: int) -> Frame:
+        frame = self.receive()
+        assert frame is not None, "the worker closed the connection"
+        assert frame[0] == kind, frame
+        return frame
+
+    def send(self, *buffers: Any) -> None:
+        self.socket.sendall(b"".join(bytes(buffer) for buffer in buffers))
+
+
+class Worker:
+    """A worker as the front sees it."""
+
+    def __init__(self, work: Connection, control: Connection | None, hello: Hello) -> None:
+        self.work = work
+        self.control = control
+        self.hello = hello
+        self.loaded: Loaded | None = None
+        self.load_metrics: list[str] = []
+        self._sequence = 0
+
+    def load(self, **members: Any) -> Loaded:
+        self.work.send(encode_frame(LOAD, 0, Load(**members).to_payload()))
+        return self.wait_loaded()
+
+    def wait_loaded(self) -> Loaded:
+        while True:
+            frame = self.work.receive()
+            assert frame is not None, "the worker ended while it loaded"
+            if frame[0] == METRIC:
+                self.load_metrics += Metric.from_payload(frame[2]).lines
+                continue
+            assert frame[0] == LOADED, frame
+            self.loaded = Loaded.from_payload(frame[2])
+            return self.loaded
+
+    def send_batches(self, *batches: Sequence[Request]) -> list[int]:
+        """Several batches in one write; returns their sequences."""
+        buffers = []
+        sequences = []
+        for batch in batches:
+            self._sequence += 1
+            sequences.append(self._sequence)
+            for index, request in enumerate(batch):
+                request.id = request.id or b"%018d%018d" % (self._sequence, index)
+            buffers += encode_batch(self._sequence, batch, 0.0)
+        self.work.send(*buffers)
+        return sequences
+
+    def read_outcome(self, sequence: int, count: int) -> BatchOutcome:
+        answers: dict[int, Answer] = {}
+        metrics: list[str] = []
+        while True:
+            frame = self.work.receive()
+            assert frame is not None, "the worker ended"
+            kind, its_sequence, payload, attachments = frame
+            if kind == METRIC:
+                metrics += Metric.from_payload(payload).lines
+                continue
+            assert (kind, its_sequence) == (RESULT, sequence)
+            flags, entry_point_ns, items = decode_result(payload, attachments)
+            for index, item_flags, status, phrase, headers, body in items:
+                assert index not in answers
+                is_failed = bool(item_flags & FAILED)
+                text = phrase.decode("latin-1")
+                answers[index] = Answer(
+                    status,
+                    bytes(body),
+                    headers.decode("latin-1"),
+                    "" if is_failed else text,
+                    is_failed,
+                    text if is_failed else "",
+                )
+            if flags & LAST:
+                assert sorted(answers) == list(range(count))
+                ordered = [answers[index] for index in range(count)]
+                return BatchOutcome(ordered, bool(flags & SUCCEEDED), metrics, entry_point_ns)
+
+    def run(self, *requests: Request) -> BatchOutcome:
+        (sequence,) = self.send_batches(requests)
+        return self.read_outcome(sequence, len(requests))
+
+    def predict(self, body: bytes = b"", content_type: bytes = b"", **members: Any) -> Answer:
+        return self.run(Request(body, content_type, **members)).answers[0]
+
+    def cancel(self, *request_ids: bytes) -> None:
+        assert self.control is not None
+        message = Cancel([request_id.decode() for request_id in request_ids])
+        self.control.send(encode_frame(CANCEL, 0, message.to_payload()))
+
+    def heartbeat(self, sequence: int, payload: bytes) -> Frame:
+        assert self.control is not None
+        self.control.send(encode_frame(HEARTBEAT, sequence, payload))
+        return self.control.expect(HEARTBEAT)
+
+    def drain(self) -> None:
+        self.work.send(encode_frame(DRAIN, 0))
+        self.work.expect(BYE)
+
+    def read_log(self, *, until: str = "", count: int = 1) -> list[tuple[str, str]]:
+        """(stream, line) of LOG frames: at least `count`, up to a line that contains `until`."""
+        assert self.control is not None
+        lines: list[tuple[str, str]] = []
+        while len(lines) < count or not any(until in line for _, line in lines):
+            log = Log.from_payload(self.control.expect(LOG)[2])
+            lines += [(log.stream, line) for line in log.lines]
+        return lines
+
+    def close(self) -> None:
+        for connection in (self.work, self.control):
+            if connection is not None:
+                connection.socket.close()
+
+
+class Front:
+    """Starts workers and listens to them. `output` of a process is complete once it has ended."""
+
+    def __init__(self, folder: Path) -> None:
+        self.address = f"unix:{folder / 'front.sock'}"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.workers: list[Worker] = []
+        self._output: dict[int, bytearray] = {}
+        self._readers: list[threading.Thread] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(folder / "front.sock"))
+        self._listener.listen()
+        self._listener.settimeout(DEADLINE_S)
+
+    def spawn(
+        self, *options: str, secret: str = "secret", **variables: str
+    ) -> subprocess.Popen[bytes]:
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        environment |= {"MMS_WORKER_SECRET": secret, "PYTHONPATH": str(ROOT), **variables}
+        command = [sys.executable, "-m", "mms.worker", "--connect", self.address]
+        process = subprocess.Popen(
+            [*command, "--name", "W-test", *options],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        output = self._output[process.pid] = bytearray()
+        stream = process.stdout
+        assert stream is not None
+        reader = threading.Thread(target=lambda: output.extend(stream.read()))
+        reader.start()
+        self._readers.append(reader)
+        return process
+
+    def accept(self) -> tuple[Connection, Hello]:
+        accepted, _ = self._listener.accept()
+        connection = Connection(accepted)
+        return connection, Hello.from_payload(connection.expect(HELLO)[2])
+
+    def accept_worker(self) -> Worker:
+        """A worker that dials in by its two connections."""
+        found = [self.accept() for _ in range(2)]
+        by_role = {hello.role: connection for connection, hello in found}
+        control = by_role.pop(ROLE_CONTROL)
+        (work,) = by_role.values()
+        assert found[0][1].secret == found[1][1].secret
+        hello = next(hello for _, hello in found if hello.role != ROLE_CONTROL)
+        worker = Worker(work, control, hello)
+        self.workers.append(worker)
+        return worker
+
+    def start(self, **variables: str) -> Worker:
+        self.spawn(**variables)
+        return self.accept_worker()
+
+    def start_parent(self) -> Worker:
+        self.spawn("--parent")
+        connection, hello = self.accept()
+        parent = Worker(connection, None, hello)
+        self.workers.append(parent)
+        return parent
+
+    def fork(self, parent: Worker, secret: str, gpu_id: int | None = None) -> Worker:
+        message = Fork(secret, f"W-{secret}", gpu_id)
+        parent.work.send(encode_frame(FORK, 0, message.to_payload()))
+        worker = self.accept_worker()
+        assert worker.hello.secret == secret
+        worker.wait_loaded()
+        return worker
+
+    def wait_exit(self, process: subprocess.Popen[bytes] | None = None) -> int:
+        return (process or self.processes[-1]).wait(DEADLINE_S)
+
+    def output(self, process: subprocess.Popen[bytes] | None = None) -> str:
+        """All that a process wrote; it has to have ended."""
+        self.wait_exit(process)
+        for reader in self._readers:
+            reader.join(DEADLINE_S)
+        return self._output[(process or self.processes[-1]).pid].decode()
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.close()
+        self._listener.close()
+        for process in self.processes:
+            # Also what a handler started and left behind.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(DEADLINE_S)
+        for reader in self._readers:
+            reader.join(DEADLINE_S)
+        for process in self.processes:
+            if process.stdout is not None:
+                process.stdout.close()

@@ -1,0 +1,74 @@
+"""JSON answers, to the byte as the standard library writes them."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections import OrderedDict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mms.worker.indented_json import indented
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Text(str):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": [1, 2], "b": {}, "c": [], "d": ()},
+        {"ü": '<&>"\\\n', "\ud800": "\x00"},
+        [1.5, 1e300, -0.0, 1e-7, math.nan, math.inf, -math.inf],
+        [[0.5] * 40, ["a"] * 40, [None, True, False, 1, "x", 2.5] * 5, list(range(40))],
+        [[1.0] * 20 + [[2.0]], tuple(range(20))],
+        {1: "one", 2.5: "x", None: None, False: True},
+        OrderedDict(b=1, a=[OrderedDict()]),
+        [Number.ONE, Text("own"), {Text("key"): Number.ONE}],
+        None,
+        True,
+        17,
+        2.5,
+        [],
+        {},
+    ],
+)
+def test_it_is_written_as_the_standard_library_does(value: object) -> None:
+    assert indented(value) == json.dumps(value, indent=2)
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=20)
+        | st.tuples(inner, inner)
+        | st.dictionaries(st.text() | st.integers() | st.booleans(), inner)
+    ),
+)
+
+
+@given(VALUES)
+def test_any_value_is_written_as_the_standard_library_does(value: object) -> None:
+    assert indented(value) == json.dumps(value, indent=2)
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), [b"x"], {"a": {"b": object()}}, {(1, 2): 3}])
+def test_what_json_cannot_hold_is_a_type_error(value: object) -> None:
+    with pytest.raises(TypeError):
+        indented(value)
+
+
+def test_a_structure_that_contains_itself_is_a_value_error() -> None:
+    circle: list[object] = []
+    circle.append({"again": circle})
+    with pytest.raises(ValueError, match="Circular"):
+        indented(circle)

@@ -1,0 +1,184 @@
+"""Workers that are forked from a parent which has loaded the model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from .conftest import ModelWriter
+from .front import Front, Request, Worker
+
+SOURCE = """
+    import os, sys, time
+    loaded_in = os.getpid()
+    class Handler:
+        def initialize(self, context):
+            self.loaded_gpu = context.system_properties["gpu_id"]
+            self.context = context
+        def handle(self, data, context):
+            order = bytes(data[0]["body"]).decode()
+            exec(order)
+            properties = context.system_properties
+            return [[os.getpid(), loaded_in, properties["gpu_id"], properties["batch_size"],
+                     context is self.context]] * len(data)
+"""
+
+
+def start_parent(front: Front, folder: str, **members: Any) -> Worker:
+    parent = front.start_parent()
+    parent.load(
+        model_name="m",
+        model_version=None,
+        model_dir=folder,
+        handler="service:handle",
+        batch_size=4,
+        gpu_id=9,
+        **members,
+    )
+    return parent
+
+
+def shown(worker: Worker, order: bytes = b"pass") -> Any:
+    return json.loads(worker.predict(order).body)
+
+
+def test_forks_share_one_load_and_have_their_own_gpu(
+    front: Front, write_model: ModelWriter
+) -> None:
+    parent = start_parent(front, write_model(SOURCE))
+    assert parent.hello.role == "parent"
+    first = front.fork(parent, "one", gpu_id=0)
+    second = front.fork(parent, "two", gpu_id=1)
+    assert first.loaded is not None
+    assert first.loaded.code == 200
+    process_id = front.processes[0].pid
+    assert shown(first) == [first.hello.pid, process_id, 0, 4, True]
+    assert shown(second) == [second.hello.pid, process_id, 1, 4, True]
+    assert len({first.hello.pid, second.hello.pid, process_id}) == 3
+
+
+def test_a_fork_leads_a_group_of_its_own(front: Front, write_model: ModelWriter) -> None:
+    worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
+    assert os.getpgid(worker.hello.pid) == worker.hello.pid
+
+
+def test_output_of_a_fork_comes_by_its_control_connection(
+    front: Front, write_model: ModelWriter
+) -> None:
+    parent = start_parent(front, write_model(SOURCE))
+    one, two = front.fork(parent, "one"), front.fork(parent, "two")
+    for worker, word in ((one, "one"), (two, "two")):
+        order = f"print('out of {word}'); sys.stderr.write('error of {word}\\n')\nprint('end')"
+        worker.predict(order.encode())
+        assert sorted(worker.read_log(count=3)) == [
+            ("stderr", f"error of {word}"),
+            ("stdout", "end"),
+            ("stdout", f"out of {word}"),
+        ]
+
+
+def test_long_output_of_a_fork_does_not_stop_it(front: Front, write_model: ModelWriter) -> None:
+    worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
+    (sequence,) = worker.send_batches([Request(b"print('x' * 1_000_000)\nprint('end')")])
+    lines = worker.read_log(until="end")
+    assert worker.read_outcome(sequence, 1).is_succeeded
+    assert sum(len(line) for _, line in lines) == 1_000_003
+    assert max(len(line) for _, line in lines) <= 128 * 1024
+
+
+def test_a_fork_drains_and_the_last_of_its_output_is_not_lost(
+    front: Front, write_model: ModelWriter
+) -> None:
+    worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
+    worker.predict(b"sys.stdout.write('without an end of line')")
+    worker.drain()
+    assert worker.read_log(until="without") == [("stdout", "without an end of line")]
+    assert worker.work.receive() is None
+
+
+@pytest.mark.parametrize("order", ["sys.exit(3)", "os._exit(3)", "os.kill(os.getpid(), 9)"])
+def test_the_end_of_a_fork_is_seen_and_leaves_the_parent_alone(
+    front: Front, write_model: ModelWriter, order: str
+) -> None:
+    parent = start_parent(front, write_model(SOURCE))
+    worker = front.fork(parent, "one")
+    worker.send_batches([Request(order.encode())])
+    assert worker.work.receive() is None
+    assert shown(front.fork(parent, "two"))[1] == front.processes[0].pid
+
+
+def test_forks_end_with_the_front_and_not_with_the_parent(
+    front: Front, write_model: ModelWriter
+) -> None:
+    parent = start_parent(front, write_model(SOURCE))
+    worker = front.fork(parent, "one")
+    parent.close()
+    assert front.wait_exit() == 0
+    assert shown(worker)[0] == worker.hello.pid
+
+
+def test_a_fork_answers_heartbeats_and_hears_of_cancelled_requests(
+    front: Front, write_model: ModelWriter
+) -> None:
+    worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
+    assert worker.heartbeat(3, b"")[1] == 3
+    (sequence,) = worker.send_batches(
+        [Request(b"while not context.cancelled: time.sleep(0.001)", id=b"i" * 36)]
+    )
+    worker.cancel(b"i" * 36)
+    assert worker.read_outcome(sequence, 1).is_succeeded
+
+
+def test_a_fork_ignores_signals_that_are_meant_for_the_front(
+    front: Front, write_model: ModelWriter
+) -> None:
+    worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
+    os.kill(worker.hello.pid, signal.SIGTERM)
+    assert shown(worker)[0] == worker.hello.pid
+
+
+def test_programs_of_a_fork_have_exit_codes(front: Front, write_model: ModelWriter) -> None:
+    worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
+    order = b"import subprocess\nassert subprocess.run(['false']).returncode == 1"
+    assert worker.predict(order).status == 200
+
+
+def test_a_parent_that_cannot_load_says_why_and_ends(
+    front: Front, write_model: ModelWriter
+) -> None:
+    parent = start_parent(front, write_model("1 / 0\n"))
+    assert parent.loaded is not None
+    assert (parent.loaded.code, parent.loaded.error) == (
+        500,
+        "ZeroDivisionError: division by zero",
+    )
+    assert front.wait_exit() == 1
+
+
+def test_an_error_that_was_let_pass_is_told_by_every_fork(
+    front: Front, write_model: ModelWriter
+) -> None:
+    source = SOURCE.replace("self.context = context", "raise ValueError('not today')")
+    parent = start_parent(front, write_model(source), initialize_errors="ignore")
+    worker = front.fork(parent, "one")
+    assert worker.loaded is not None
+    assert (worker.loaded.code, worker.loaded.error) == (200, "ValueError: not today")
+
+
+def test_a_coroutine_that_ran_in_the_parent_runs_in_its_forks(
+    front: Front, write_model: ModelWriter
+) -> None:
+    source = """
+        import asyncio, os
+        async def handle(data, context):
+            await asyncio.sleep(0)
+            return [str(os.getpid())]
+    """
+    parent = start_parent(front, write_model(source))
+    for name in ("one", "two"):
+        worker = front.fork(parent, name)
+        assert worker.predict().body == str(worker.hello.pid).encode()
