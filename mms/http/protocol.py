@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 
 from mms.errors import BadRequest, InternalServerError
@@ -26,7 +26,7 @@ Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
 class _Handler(RequestHandler):
     """A connection on the aiohttp side."""
 
-    __slots__ = ("_edge", "_make_exchange", "head_since", "is_busy", "is_half_closed")
+    __slots__ = ("_edge", "_make_exchange", "finished", "head_since", "is_half_closed")
 
     def __init__(
         self,
@@ -40,9 +40,14 @@ class _Handler(RequestHandler):
         self._make_exchange = make_exchange
         #: When the first byte of a head came that is not complete yet; of `time.monotonic()`, 0 for none.
         self.head_since = 0.0
-        #: A request is being served, and nothing of its answer is written.
-        self.is_busy = False
+        #: Requests whose answers have been made.
+        self.finished = 0
         self.is_half_closed = False
+
+    @property
+    def is_busy(self) -> bool:
+        """A request has been read, and nothing of its answer is written."""
+        return self._request_count > self.finished
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -82,7 +87,11 @@ class _Handler(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What is no HTTP is answered with 400 and the end of the connection; a fault of ours with 500."""
+        if status != 500:
+            # aiohttp takes what it cannot read for HTTP/1.0; no client would expect that.
+            request._version = HttpVersion11
         exchange = self._make_exchange(request)
+        self.finished += 1
         if status == 500:
             logger.error("Unexpected error in %s", exchange, exc_info=exc)
             response = exchange.error(InternalServerError("Unknown exception"))
@@ -133,12 +142,11 @@ class EdgeServer:
         connection = request.protocol
         if not isinstance(connection, _Handler):
             raise TypeError(f"a request of a foreign connection: {connection!r}")
-        connection.is_busy = True
         connection.head_since = 0.0
         try:
             response = await self._serve(self._make_exchange(request))
         finally:
-            connection.is_busy = False
+            connection.finished += 1
         if connection.is_half_closed:
             response.force_close()
         return response

@@ -1,0 +1,258 @@
+"""The front's manners: who is waited for, who is not, and what everybody is told."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from mms.errors import ConfigurationError
+from mms.http.plugins import Plugins
+
+
+async def test_a_client_too_slow_with_its_head_is_ended(make_bench):
+    bench = await make_bench(lane=False, head_timeout_s=0.1)
+    assert await bench.exchange(b"GET /pi") == b""
+
+
+async def test_a_client_too_slow_with_its_body_is_told_so(make_bench):
+    bench = await make_bench(lane=False, body_timeout_s=0.1)
+    received = await bench.exchange(
+        b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx"
+    )
+    assert received.startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_chunked_body_over_the_limit_is_413(make_bench):
+    bench = await make_bench(max_request_size=10)
+    chunk = b"8\r\n12345678\r\n"
+    received = await bench.exchange(
+        b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+        + chunk * 2
+        + b"0\r\n\r\n"
+    )
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert b"max_request_size, 10 bytes" in received
+    assert bench.host.requests == []
+
+
+async def test_connections_over_the_limit_are_ended_and_others_are_not(make_bench):
+    bench = await make_bench(max_connections=2)
+    held = [await bench.connect() for _ in range(2)]
+    for _, writer in held:
+        writer.write(b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n")
+    for reader, _ in held:
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    reader, writer = await bench.connect()
+    with pytest.raises((ConnectionError, EOFError)):
+        writer.write(b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n")
+        await asyncio.wait_for(reader.readexactly(1), 10)
+    for _, open_writer in [*held, (reader, writer)]:
+        open_writer.close()
+
+
+async def test_a_fault_of_ours_is_500_for_its_request_alone(bench, caplog):
+    def break_down(name, version=None):
+        raise RuntimeError("our own fault")
+
+    bench.host.describe = break_down
+    status, _, body = await bench.call("GET", "/models/m")
+    assert status == 500
+    assert json.loads(body)["type"] == "InternalServerException"
+    assert "our own fault" in caplog.text
+    assert (await bench.call("GET", "/ping"))[0] == 200
+
+
+async def test_a_client_that_goes_takes_its_request_along(bench):
+    bench.host.on_submit = None
+    _, writer = await bench.connect()
+    writer.write(b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    writer.transport.abort()
+    await asyncio.wait_for(bench.host.was_cancelled.wait(), 10)
+
+
+async def test_a_half_closed_client_gets_its_answer(bench):
+    bench.host.on_submit = None
+    reader, writer = await bench.connect()
+    writer.write(b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx")
+    writer.write_eof()
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    bench.host.requests[0].answer(200, b"", b"", b"answer")
+    received = await asyncio.wait_for(reader.read(), 10)
+    assert received.startswith(b"HTTP/1.1 200 ") and received.endswith(b"answer")
+    writer.close()
+
+
+async def test_what_is_no_http_is_400_and_recorded(bench):
+    received = await bench.exchange(b"NO HTTP AT ALL\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"Invalid HTTP message." in received
+    assert [record[5] for record in bench.records] == [400]
+
+
+SMUGGLED = [
+    b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    b"Content-Length: 1, 2\r\n\r\nab",
+    b"Content-Length: +1\r\n\r\na",
+    b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n0\r\n\r\n",
+    b"A: b\r\n c\r\n\r\n",
+    b"A : b\r\n\r\n",
+    b"A: b\0c\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("rest", SMUGGLED)
+async def test_what_could_be_read_in_two_ways_is_refused_and_ends_the_connection(bench, rest):
+    received = await bench.exchange(b"POST /predictions/m HTTP/1.1\r\nHost: h\r\n" + rest)
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert received.count(b"HTTP/1.1 ") == 1
+    assert bench.host.requests == []
+
+
+async def test_metrics_are_served_beside_the_management_api(bench):
+    assert (await bench.call("GET", "/metrics"))[2] == b"metrics\n"
+    assert (await bench.call("POST", "/metrics"))[0] == 405
+
+
+async def test_an_unusual_outcome_keeps_its_phrase(bench):
+    _, head, _ = await bench.call("PUT", "/models/m?min_worker=2&synchronous=true")
+    assert head.startswith(b"HTTP/1.1 210 Partial Success\r\n")
+    assert bench.host.scaled == [("m", None, 2, 2, True)]
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("/models?url=a&batch_size=x", "Parameter batch_size must be a whole number, not 'x'."),
+        ("/models?url=a&synchronous=maybe", "Parameter synchronous must be true or false"),
+        ("/models?url=a&batch_policy=odd", "Parameter batch_policy must be adaptive or fixed"),
+        ("/models?url=a&runtime=ruby", "Invalid RuntimeType value: ruby"),
+        ("/models", "Parameter url is required."),
+    ],
+)
+async def test_a_bad_parameter_is_named_with_what_would_be_right(bench, target, message):
+    status, _, body = await bench.call("POST", target)
+    assert status == 400
+    assert message in json.loads(body)["message"]
+
+
+async def test_timeouts_are_minutes_in_a_query_and_seconds_in_json(bench):
+    await bench.call("POST", "/models?url=a&response_timeout=2")
+    await bench.call(
+        "POST", "/models", b"{url: a, response_timeout: 2}", "Content-Type: application/json"
+    )
+    assert [o.response_timeout_s for o in bench.host.registered] == [120.0, 2.0]
+
+
+@pytest.mark.parametrize("body", [b" ", b"{", b"[]", b"\xff"])
+async def test_a_json_body_that_is_none_is_400(bench, body):
+    status, _, _ = await bench.call("POST", "/models", body, "Content-Type: application/json")
+    assert status == 400
+    assert bench.host.registered == []
+
+
+async def test_strict_ping_tells_by_its_status(make_bench):
+    bench = await make_bench(strict_ping=True)
+    bench.host.health = "Unhealthy"
+    assert (await bench.call("GET", "/ping"))[0] == 503
+
+
+PLUGIN = """
+class Hello:
+    url_pattern = "hello"
+    endpoint_type = "INFERENCE"
+
+    def do_get(self, request, response, context):
+        response.set_status(201, "Made")
+        response.set_header("x-models", ",".join(context.models))
+        response.body.write(request.parameters["who"][0].encode())
+
+    def do_put(self, request, response, context):
+        raise OSError("disk")
+
+    def do_post(self, request, response, context):
+        raise KeyError("bad")
+
+
+endpoints = [Hello()]
+"""
+
+
+async def test_a_plugin_of_the_folder_serves_its_path(make_bench, tmp_path):
+    (tmp_path / "hello.py").write_text(PLUGIN)
+    bench = await make_bench(plugins_path=str(tmp_path))
+    status, head, body = await bench.call("GET", "/hello?who=me")
+    assert (status, body) == (201, b"me")
+    assert head.startswith(b"HTTP/1.1 201 Made\r\n")
+    assert b"x-models: m" in head
+
+
+@pytest.mark.parametrize(
+    ("method", "type_name", "message"),
+    [
+        ("PUT", "InternalServerException", "I/O error while running the custom endpoint"),
+        ("POST", "KeyError", "Unknown exception"),
+        (
+            "DELETE",
+            "ModelServerEndpointException",
+            "No implementation found .. Default implementation invoked",
+        ),
+    ],
+)
+async def test_what_goes_wrong_in_a_plugin_is_told(
+    make_bench, tmp_path, method, type_name, message
+):
+    (tmp_path / "hello.py").write_text(PLUGIN)
+    bench = await make_bench(plugins_path=str(tmp_path))
+    status, _, body = await bench.call(method, "/hello")
+    told = json.loads(body)
+    assert (status, told["type"], told["message"]) == (500, type_name, message)
+
+
+def test_two_plugins_of_one_path_are_refused():
+    class One:
+        url_pattern = "same"
+        endpoint_type = "INFERENCE"
+
+    with pytest.raises(ConfigurationError, match='Multiple plugins found for endpoint "same"'):
+        Plugins([One(), One()], None, None)  # type: ignore[arg-type]
+
+
+async def test_jars_are_told_to_have_no_effect(make_bench, tmp_path, caplog):
+    (tmp_path / "old.jar").write_bytes(b"")
+    await make_bench(plugins_path=str(tmp_path))
+    assert "This server runs no Java" in caplog.text
+
+
+async def test_sagemakers_ping_waits_for_the_first_loaded_worker(make_bench):
+    bench = await make_bench(is_sagemaker=True)
+    status, head, body = await bench.call("GET", "/ping")
+    assert (status, body) == (503, b"Models are not loaded")
+    assert head.startswith(b"HTTP/1.1 503 Model loading...\r\n")
+    bench.host.has_loaded = True
+    status, _, body = await bench.call("GET", "/ping")
+    assert (status, body) == (200, b'{\n\t"Status": "Healthy"\n}\n')
+
+
+async def test_sagemakers_ping_wants_the_service_file_of_many_models(
+    make_bench, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODE", "true")
+    handler = tmp_path / "service.py"
+    bench = await make_bench(is_sagemaker=True, default_service_handler=f"{handler}:handle")
+    assert (await bench.call("GET", "/ping"))[0] == 503
+    handler.write_text("")
+    assert (await bench.call("GET", "/ping"))[0] == 200
+
+
+async def test_execution_parameters_are_told(make_bench):
+    bench = await make_bench(is_sagemaker=True, max_request_size=5 * 2**20)
+    _, _, body = await bench.call("GET", "/execution-parameters")
+    assert json.loads(body) == {
+        "MaxConcurrentTransforms": 3,
+        "BatchStrategy": "MULTI_RECORD",
+        "MaxPayloadInMB": 5,
+    }
