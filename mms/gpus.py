@@ -28,9 +28,12 @@ def detected_gpus() -> int:
     return max(len(listed.stdout.strip().splitlines()) - 1, 0)
 
 
-def gpu_count(limit: int | None) -> int:
-    """GPUs to use: those detected, at most `limit`; None: no limit."""
-    if limit == 0:
-        return 0
+def gpu_count(limit: int | None, *, is_override: bool = False) -> int:
+    """GPUs to use: those detected, at most `limit`; None: no limit.
+
+    As in MMS, a limit that comes from a variable (`is_override`) counts as it is, whatever is detected.
+    """
+    if limit == 0 or (limit is not None and is_override):
+        return limit
     found = detected_gpus()
-    return found if limit is None or limit < 0 else min(found, limit)
+    return found if limit is None else min(found, limit)

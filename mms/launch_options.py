@@ -32,6 +32,7 @@ class LaunchOptions:
 
     def to_argv(self) -> list[str]:
         argv = [ARGV_WORD]
+        # Flag and value are one word, so that a value may begin with a dash.
         for flag, value in (
             ("--mms-config", self.mms_config),
             ("--model-store", self.model_store),
@@ -40,9 +41,9 @@ class LaunchOptions:
             ("--ready-fd", self.ready_fd),
         ):
             if value is not None:
-                argv += [flag, str(value)]
+                argv.append(f"{flag}={value}")
         if self.models:
-            argv += ["--models", *self.models]
+            argv += [f"--model={model}" for model in self.models]
         return argv
 
     @classmethod
@@ -55,20 +56,27 @@ class LaunchOptions:
         parser.add_argument("--log-config")
         parser.add_argument("--pid-file")
         parser.add_argument("--ready-fd", type=int)
-        parser.add_argument("--models", nargs="+", default=[])
+        parser.add_argument("--model", action="append", default=[], dest="models")
         values = vars(parser.parse_args(argv))
         del values["word"]
-        return cls(**values)
+        options = cls(**values)
+        if options.ready_fd is not None:
+            # Workers must not hold it open: its end tells the launcher that the server has died.
+            os.set_inheritable(options.ready_fd, False)
+        return options
 
     def report_ready(self) -> None:
         """The server serves."""
         self._report("ready")
 
     def report_failed(self, reason: str) -> None:
-        """The server does not come up; `reason` is one line. Without a launcher it goes to standard error."""
+        """The server does not come up; `reason` is made one line.
+
+        Without a launcher it goes to standard output, as in MMS.
+        """
         line = " ".join(reason.split())
         if self.ready_fd is None:
-            os.write(2, f"{line}\n".encode())
+            _write(1, line)
         else:
             self._report(f"failed: {line}")
 
@@ -76,12 +84,8 @@ class LaunchOptions:
         if self.ready_fd is None:
             return
         fd, self.ready_fd = self.ready_fd, None
-        try:
-            os.write(fd, f"{line}\n".encode())
-            os.close(fd)
-        except OSError:
-            # The launcher is gone; nobody waits for this line.
-            return
+        _write(fd, line)
+        os.close(fd)
 
     def remove_pid_file(self) -> None:
         """Remove the PID file if it still names this process."""
@@ -93,3 +97,11 @@ class LaunchOptions:
                 path.unlink()
         except OSError:
             return
+
+
+def _write(fd: int, line: str) -> None:
+    try:
+        os.write(fd, f"{line}\n".encode("utf-8", "replace"))
+    except OSError:
+        # The reader is gone; nobody waits for this line.
+        return

@@ -65,10 +65,13 @@ def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
             parts.append(line[:-1])
             continue
         parts.append(line)
-        yield begin, "".join(parts)
+        joined = "".join(parts)
         parts = []
-    if parts:
-        yield begin, "".join(parts)
+        if joined:
+            yield begin, joined
+    joined = "".join(parts)
+    if joined:
+        yield begin, joined
 
 
 def _split(line: str) -> tuple[str, str]:

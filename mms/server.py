@@ -84,7 +84,9 @@ class Server:
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         self._runtime_dir = RuntimeDir.create(settings.temp_dir)
-        self._gpu_count = gpu_count(settings.number_of_gpu)
+        self._gpu_count = gpu_count(
+            settings.number_of_gpu, is_override=settings.is_gpu_number_override
+        )
         self._launcher = ProcessLauncher(
             self._runtime_dir.path, hello_timeout_s=settings.worker_start_timeout_s
         )
@@ -269,6 +271,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         setup = configure_logging(LogOptions.of(settings, os.environ))
     except ConfigurationError as error:
         options.report_failed(str(error))
+        options.remove_pid_file()
         return 1
     loop = _new_loop()
     asyncio.set_event_loop(loop)

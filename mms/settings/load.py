@@ -13,6 +13,7 @@ from pathlib import Path
 from mms import properties
 from mms.errors import ConfigurationError
 from mms.launch_options import LaunchOptions
+from mms.settings.option import BOOLEAN
 from mms.settings.values import OPTIONS, Settings
 
 _VARIABLE = re.compile(r"\$\$([^$]{2,}?)\$\$")
@@ -28,12 +29,12 @@ def packaged_config(name: str) -> Path:
 def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Settings:
     """Raises ConfigurationError: one line that names file, line, key, value and what would be right."""
     settings = Settings()
-    path = _config_path(options, environ)
+    path = _config_path(options, environ, settings)
     settings.config_file = str(path) if path else None
-    text = properties.decode(path.read_bytes()) if path else ""
+    text = _read(path) if path else ""
     for entry in _entries(text, path):
-        value = _substituted(entry.value, environ)
-        _set(settings, entry.key, value, f"{path}:{entry.line}")
+        source = f"{path}:{entry.line}"
+        _set(settings, entry.key, _substituted(entry, source, environ), source)
     if options.model_store is not None:
         _set(settings, "model_store", options.model_store, "--model-store")
     if options.models:
@@ -47,28 +48,47 @@ def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Sett
     return settings
 
 
-def _config_path(options: LaunchOptions, environ: Mapping[str, str]) -> Path | None:
+def _config_path(
+    options: LaunchOptions, environ: Mapping[str, str], settings: Settings
+) -> Path | None:
     named = environ.get("MMS_CONFIG_FILE") or options.mms_config
     if named == "sagemaker":
         return packaged_config("sagemaker")
     path = Path(named or _CONFIG_NAME)
-    return path.absolute() if path.is_file() else None
+    if path.is_file():
+        return path.absolute()
+    if named:
+        settings.notices.append(
+            (logging.WARNING, f"{path.absolute()} is no file; no settings are read")
+        )
+    return None
+
+
+def _read(path: Path) -> str:
+    try:
+        return properties.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigurationError(f"{_PREFIX}{path} cannot be read: {error.strerror}") from None
 
 
 def _entries(text: str, path: Path | None) -> list[properties.Property]:
+    """The last entry of each key; the ones before it do not count, whatever they say."""
     try:
-        return properties.parse(text)
+        return list({entry.key: entry for entry in properties.parse(text)}.values())
     except ValueError as error:
         raise ConfigurationError(f"{_PREFIX}{path}: {error}") from None
 
 
-def _substituted(value: str, environ: Mapping[str, str]) -> str:
+def _substituted(entry: properties.Property, source: str, environ: Mapping[str, str]) -> str:
     def replace(match: re.Match[str]) -> str:
         if match[1] not in environ:
-            raise ConfigurationError(f"{_PREFIX}Invalid Environment Variable {match[1]}")
+            raise ConfigurationError(
+                f"{_PREFIX}Invalid Environment Variable {match[1]}; {source}: "
+                f"{entry.key}={entry.value} needs it to be set"
+            )
         return environ[match[1]]
 
-    return _VARIABLE.sub(replace, value)
+    return _VARIABLE.sub(replace, entry.value)
 
 
 def _set(settings: Settings, key: str, value: str, source: str) -> None:
@@ -92,9 +112,9 @@ def _set(settings: Settings, key: str, value: str, source: str) -> None:
         raise ConfigurationError(
             f"{_PREFIX}{reason}{source}: {key}={value} should be {option.kind.wanted}"
         ) from None
-    if not option.has_effect:
+    if option.kind is BOOLEAN and value.strip().lower() not in ("true", "false"):
         settings.notices.append(
-            (logging.INFO, f"{source}: {key} is a setting of the Java server and has no effect")
+            (logging.WARNING, f"{source}: {key}={value} counts as false; only true is true")
         )
     if option.kind.name == "text" and not value and option.default == "":
         converted = None
@@ -117,10 +137,21 @@ def _finish(
         settings.management_address.scheme,
     ):
         raise ConfigurationError(f"{_PREFIX}unix domain socket requires use_native_io set to true.")
+    without_effect = [key for key in settings.sources if not OPTIONS[key].has_effect]
+    if without_effect:
+        verb = "is a setting" if len(without_effect) == 1 else "are settings"
+        settings.notices.append(
+            (
+                logging.INFO,
+                f"{', '.join(without_effect)} {verb} of the Java server, without effect here",
+            )
+        )
     home = environ.get("MODEL_SERVER_HOME")
     if home and not os.path.exists(home):
         raise ConfigurationError(f"{_PREFIX}Model server home not exist: {home}")
     if (settings.private_key_file is None) != (settings.certificate_file is None):
+        alone = "certificate_file" if settings.private_key_file is None else "private_key_file"
         raise ConfigurationError(
-            f"{_PREFIX}private_key_file and certificate_file belong together; set both or none"
+            f"{_PREFIX}{settings.sources[alone]}: {alone}={settings.raw[alone]}: private_key_file and "
+            "certificate_file belong together; set both or none"
         )

@@ -9,6 +9,8 @@ from typing import Any
 
 from mms.settings.address import Address
 
+_DIGITS = re.compile(r"[+-]?[0-9]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -21,7 +23,10 @@ class Kind:
 
 def _integer(minimum: int | None) -> Callable[[str], int]:
     def convert(text: str) -> int:
-        value = int(text.strip())
+        # int() alone would take underscores and the digits of other scripts, too.
+        if _DIGITS.fullmatch(text.strip()) is None:
+            raise ValueError
+        value = int(text)
         if minimum is not None and value < minimum:
             raise ValueError
         return value

@@ -300,6 +300,11 @@ class Settings:
         return self.default_response_timeout * 60.0
 
     @property
+    def is_gpu_number_override(self) -> bool:
+        """Whether `number_of_gpu` comes from its variable, which no detection limits."""
+        return self.sources.get("number_of_gpu") == "MMS_NUMBER_OF_GPU"
+
+    @property
     def is_single_listener(self) -> bool:
         return self.inference_address.endpoint == self.management_address.endpoint
 
@@ -309,8 +314,9 @@ class Settings:
         models: list[tuple[str | None, str]] = []
         for entry in (self.load_models or "").split(","):
             name, equals, location = entry.strip().partition("=")
-            if not equals:
-                name, location = "", name
+            if not equals or "://" in name:
+                # A url may have an equals sign of its own.
+                name, location = "", entry.strip()
             if location.strip():
                 models.append((name.strip() or None, location.strip()))
         return models

@@ -1,0 +1,112 @@
+"""Ending a server: it drains first, and is killed when that takes too long."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from mms import properties
+from mms.cli.pid_file import PidFile, PidFileError, command_words, is_server
+from mms.launch_options import ARGV_WORD
+
+#: Besides the drain timeout, what a stop may take before the server is killed, in seconds.
+_STOP_MARGIN_S = 15.0
+_DEFAULT_DRAIN_S = 30.0
+#: How often a stop that takes long says that it is still under way, in seconds.
+_PROGRESS_S = 5.0
+_POLL_S = 0.02
+
+
+def stop(pid_file: PidFile) -> int:
+    """Stop the server that the file names; returns the exit code."""
+    pid = pid_file.read()
+    if pid is None:
+        print("Model server is not currently running.")
+        return 0
+    try:
+        is_stopped = _end(pid)
+    except PermissionError:
+        raise PidFileError(
+            f"Process {pid} of PID file {pid_file.path} belongs to another user, who can stop it."
+        ) from None
+    print("Model server stopped." if is_stopped else "Model server already stopped.")
+    # A server removes its own file; by now the name may be another server's.
+    pid_file.remove(of=pid)
+    return 0
+
+
+def _end(pid: int) -> bool:
+    """Whether there was a server to end."""
+    words = command_words(pid)
+    if ARGV_WORD not in words:
+        return False
+    drain_s = drain_timeout_s(words, _environment_of(pid))
+    started = time.monotonic()
+    told = started
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return False
+    while is_server(pid):
+        now = time.monotonic()
+        if now - started > drain_s + _STOP_MARGIN_S:
+            _kill_tree(pid)
+            break
+        if now - told > _PROGRESS_S:
+            told = now
+            print(
+                f"Waiting for the server to give its last answers ({now - started:.0f} s) ...",
+                file=sys.stderr,
+            )
+        time.sleep(_POLL_S)
+    return True
+
+
+def drain_timeout_s(words: list[str], environ: Mapping[str, str]) -> float:
+    """The longest time that a server with this command line and environment may drain, as far as it can be known."""
+    named = [environ.get("MMS_DRAIN_TIMEOUT_S", "")]
+    given = [w.partition("=")[2] for w in words if w.startswith("--mms-config=")]
+    for path in [environ.get("MMS_CONFIG_FILE", ""), *given]:
+        try:
+            text = properties.decode(Path(path).read_bytes())
+            named += [e.value for e in properties.parse(text) if e.key == "drain_timeout_s"]
+        except (OSError, ValueError):
+            # The file has changed since the server has read it.
+            named.append("")
+    longest_s = _DEFAULT_DRAIN_S
+    for value in named:
+        try:
+            longest_s = max(longest_s, float(value))
+        except ValueError:
+            continue
+    return longest_s
+
+
+def _environment_of(pid: int) -> dict[str, str]:
+    """The environment of a process; this process's own where it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            pairs = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return dict(os.environ)
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def _kill_tree(pid: int) -> None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        family = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(family, timeout=_STOP_MARGIN_S)
