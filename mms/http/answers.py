@@ -28,6 +28,9 @@ _HTML_SAFE = str.maketrans(
         "\u2029": "\\u2029",
     }
 )
+_KEPT = b"\r\nconnection: keep-alive\r\n\r\n"
+_CLOSED = b"\r\nconnection: close\r\n\r\n"
+_MAX_STARTS = 256
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: The family names of codes that HTTP does not define, as MMS's HTTP library words them.
 _FAMILIES = {
@@ -75,6 +78,8 @@ class Answers:
         """`cors_headers`: set on every answer whose handler did not set them."""
         common = "".join(f"{name}: {value}\r\n" for name, value in COMMON_HEADERS)
         self._common = b"\r\n" + common.encode("latin-1")
+        #: The status lines met so far, up to the request id. Handlers choose phrases, so there must be a limit.
+        self._starts: dict[tuple[int, bytes], bytes] = {}
         self._cors = [
             (name.lower().encode() + b":", f"{name}: {value}\r\n".encode("latin-1", "replace"))
             for name, value in cors_headers
@@ -96,16 +101,19 @@ class Answers:
         """From the status line to the empty line. `headers`: finished lines."""
         if self._cors:
             headers += self._missing_cors(headers)
-        return (
-            b"HTTP/1.1 %d %b\r\nx-request-id: %b%b%bcontent-length: %d\r\nconnection: %b\r\n\r\n"
-            % (
-                status,
-                phrase,
+        start = self._starts.get((status, phrase))
+        if start is None:
+            start = b"HTTP/1.1 %d %b\r\nx-request-id: " % (status, phrase)
+            if len(self._starts) < _MAX_STARTS:
+                self._starts[status, phrase] = start
+        return b"".join(
+            (
+                start,
                 request_id,
                 self._common,
                 headers,
-                body_bytes,
-                b"keep-alive" if is_kept_alive and status < 400 else b"close",
+                b"content-length: %d" % body_bytes,
+                _KEPT if is_kept_alive and status < 400 else _CLOSED,
             )
         )
 

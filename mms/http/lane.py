@@ -105,7 +105,7 @@ class _Head:
 class LaneRequest(Request):
     """A request with what its answer and its log line need."""
 
-    __slots__ = ("answered", "is_kept_alive", "is_known", "method", "protocol", "target")
+    __slots__ = ("answered", "is_kept_alive", "is_known", "method", "protocol", "uri")
 
     def __init__(
         self,
@@ -116,7 +116,8 @@ class LaneRequest(Request):
         query: bytes,
         reply: LaneProtocol,
         now: float,
-        method: bytes,
+        method: str,
+        uri: str,
         protocol: str,
         is_kept_alive: bool,
     ) -> None:
@@ -135,7 +136,7 @@ class LaneRequest(Request):
         self.deaths = 0
         self.is_solo = False
         self.method = method
-        self.target = head.target
+        self.uri = uri
         self.protocol = protocol
         self.is_kept_alive = is_kept_alive
         self.is_known = True
@@ -313,7 +314,7 @@ class LaneProtocol(asyncio.Protocol):
             ):
                 self._hand_over(data[start:])
                 return
-            name, model_version, passes_query = route
+            name, model_version, passes_query, uri = route
             protocol = _VERSIONS[version]
             request = LaneRequest(
                 name,
@@ -323,7 +324,8 @@ class LaneProtocol(asyncio.Protocol):
                 query,
                 self,
                 time.monotonic(),
-                method,
+                str(method, "latin-1"),
+                str(target, "latin-1") if query else uri,
                 protocol,
                 head.is_kept_alive(protocol),
             )
@@ -433,14 +435,41 @@ class LaneProtocol(asyncio.Protocol):
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
     ) -> None:
         lane_request = cast(LaneRequest, request)
-        self._send(
-            lane_request,
-            status,
-            self._lane.answers.head(
-                request.id, status, phrase, headers, len(body), lane_request.is_kept_alive
-            ),
-            body,
+        lane = self._lane
+        size = len(body)
+        is_kept_alive = lane_request.is_kept_alive
+        head = lane.answers.head(request.id, status, phrase, headers, size, is_kept_alive)
+        pipeline = self._pipeline
+        if not (
+            len(pipeline) == 1
+            and pipeline[0] is request
+            and is_kept_alive
+            and status < 400
+            and size < _JOIN_BYTES
+            and not self.is_half_closed
+        ):
+            self._send(lane_request, status, head, body)
+            return
+        # The usual case in one go; `_send` has the rules.
+        pipeline.clear()
+        self._transport.write(b"".join((head, body)))
+        now = time.monotonic()
+        lane.record(
+            (
+                time.time(),
+                self._remote,
+                lane_request.method,
+                lane_request.uri,
+                lane_request.protocol,
+                status,
+                now - request.received_at,
+                request.name,
+                request.version or "",
+            )
         )
+        self.waiting_since = now
+        if self._is_read_paused:
+            self._resume_reading()
 
     def fail(self, request: Request, error: ServerError) -> None:
         lane_request = cast(LaneRequest, request)
@@ -455,8 +484,8 @@ class LaneProtocol(asyncio.Protocol):
             (
                 time.time(),
                 self._remote,
-                str(request.method, "latin-1"),
-                str(request.target, "latin-1"),
+                request.method,
+                request.uri,
                 request.protocol,
                 status,
                 time.monotonic() - request.received_at,

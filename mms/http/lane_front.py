@@ -13,6 +13,8 @@ from mms.http.lane import LaneProtocol
 
 #: (model name, version, query parameters are for the handler); () for a path that the lane does not serve.
 LaneRoute: TypeAlias = tuple[str, str | None, bool] | tuple[()]
+#: The same with the path as text, for the log.
+_KnownRoute: TypeAlias = tuple[str, str | None, bool, str] | tuple[()]
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
 _MAX_ROUTES = 4096
@@ -77,7 +79,7 @@ class LaneFront:
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
-        self.routes: dict[bytes, LaneRoute] = {}
+        self.routes: dict[bytes, _KnownRoute] = {}
         self.connections: set[LaneProtocol] = set()
         #: Set while there are no connections, once `close_idle` was called.
         self.is_empty = asyncio.Event()
@@ -95,9 +97,10 @@ class LaneFront:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
         return LaneProtocol(self)
 
-    def resolve(self, path: bytes) -> LaneRoute:
+    def resolve(self, path: bytes) -> _KnownRoute:
         """The route of a path that was not asked for lately."""
-        route = self._find_route(path)
+        found = self._find_route(path)
+        route: _KnownRoute = (*found, path.decode("latin-1")) if found else ()
         if len(self.routes) >= _MAX_ROUTES:
             self.routes.clear()
         self.routes[path] = route
