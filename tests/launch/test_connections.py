@@ -1,0 +1,118 @@
+"""Who may talk to the front, and what becomes of those who may not."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mms.launch import LaunchFailed, ProcessLauncher, WorkerSpec
+from mms.launch.process import describe_exit
+from mms.wire import HELLO, RESULT, Hello, Load, encode_frame
+
+
+class Listener:
+    def __init__(self) -> None:
+        self.output: list[str] = []
+
+    def on_result(self, *_: object) -> None:
+        return
+
+    def on_read(self) -> None:
+        return
+
+    def on_metrics(self, lines: list[str]) -> None:
+        return
+
+    def on_output(self, stream: str, text: str) -> None:
+        self.output.append(f"{stream}: {text}")
+
+
+@pytest.fixture
+async def launcher() -> AsyncIterator[ProcessLauncher]:
+    with tempfile.TemporaryDirectory(prefix="mmsl-") as folder:
+        launcher = ProcessLauncher(Path(folder), hello_timeout_s=5)
+        await launcher.start()
+        yield launcher
+        await launcher.close()
+
+
+def spec(runtime: str) -> WorkerSpec:
+    return WorkerSpec("W", "key", runtime, Load("m", None, "/", "h"), dict(os.environ))
+
+
+async def dial(launcher: ProcessLauncher, data: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(launcher.address.removeprefix("unix:"))
+    writer.write(data)
+    try:
+        return await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\n\r\n",
+        encode_frame(HELLO, 0, Hello("guessed").to_payload()),
+        encode_frame(RESULT, 0, b""),
+        encode_frame(HELLO, 0, b"x" * 100_000),
+    ],
+    ids=["no frame", "a wrong secret", "no hello", "a hello too large"],
+)
+async def test_a_stranger_is_hung_up_on(launcher, data):
+    assert await dial(launcher, data) == b""
+
+
+async def test_the_socket_is_its_owners_alone(launcher):
+    mode = os.stat(launcher.address.removeprefix("unix:")).st_mode
+    assert mode & 0o077 == 0
+
+
+async def test_a_process_that_ends_before_it_is_up_is_told_with_its_exit_code(launcher, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho cannot go on >&2\nexit 7\n")
+    broken.chmod(0o755)
+    listener = Listener()
+    with pytest.raises(LaunchFailed, match="worker ended before it was up: exit code 7"):
+        await launcher.launch(spec(str(broken)), listener, 10)
+    assert listener.output == ["stderr: cannot go on"]
+
+
+async def test_a_process_that_never_says_hello_is_given_up_and_killed(launcher, tmp_path):
+    silent = tmp_path / "python"
+    silent.write_text("#!/bin/sh\necho $$\nexec sleep 600\n")
+    silent.chmod(0o755)
+    listener = Listener()
+    with pytest.raises(LaunchFailed, match="worker was not up within 0.5 seconds"):
+        await launcher.launch(spec(str(silent)), listener, 0.5)
+    await launcher.close()
+    pid = int(listener.output[0].removeprefix("stdout: "))
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+async def test_an_endless_line_is_passed_on_in_pieces(launcher, tmp_path):
+    talker = tmp_path / "python"
+    talker.write_text("#!/bin/sh\nhead -c 100000 /dev/zero | tr '\\0' x\nexit 0\n")
+    talker.chmod(0o755)
+    listener = Listener()
+    with pytest.raises(LaunchFailed):
+        await launcher.launch(spec(str(talker)), listener, 10)
+    pieces = [line.removeprefix("stdout: ") for line in listener.output]
+    assert "".join(pieces) == "x" * 100_000
+    assert max(map(len, pieces)) <= 32 * 1024
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(0, "exit code 0"), (-9, "killed by SIGKILL"), (-99, "killed by signal 99"), (None, "ended")],
+)
+def test_an_exit_is_told_in_words(code, words):
+    assert describe_exit(code) == words

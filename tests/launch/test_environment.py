@@ -1,0 +1,79 @@
+"""What a worker's process is started with."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+
+from mms.launch import LaunchFailed, server_home, worker_environment
+from mms.launch.environment import SECRET_VARIABLE, interpreter, worker_command
+
+
+def environment(environ=None, handler="service:handle", hidden=None, decode=True):
+    return worker_environment(
+        {"HOME": "/h"} if environ is None else environ,
+        handler=handler,
+        model_dir="/models/m",
+        decode_input_request=decode,
+        hidden=re.compile(hidden) if hidden else None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("handler", "part"),
+    [
+        ("service:handle", "service"),
+        ("sub/service.py:handle", "sub"),
+        ("package.service", "package.service"),
+    ],
+)
+def test_the_handlers_part_leads_the_python_path(handler, part):
+    path = environment({"PYTHONPATH": "/old"}, handler)["PYTHONPATH"].split(":")
+    assert path == [part, "/old", "/models/m", str(server_home())]
+
+
+@pytest.mark.parametrize(("decode", "text"), [(True, "true"), (False, "false")])
+def test_the_worker_is_told_whether_to_decode(decode, text):
+    assert environment(decode=decode)["MMS_DECODE_INPUT_REQUEST"] == text
+
+
+def test_variables_whose_whole_name_matches_are_hidden():
+    environ = {"MY_PASSWORD": "x", "PASSWORD": "y", "HOME": "/h"}
+    assert "MY_PASSWORD" not in environment(environ, hidden=".*PASSWORD.*")
+    shown = environment(environ, hidden="PASSWORD")
+    assert shown["MY_PASSWORD"] == "x"
+    assert "PASSWORD" not in shown
+
+
+def test_even_the_python_path_can_be_hidden():
+    assert "PYTHONPATH" not in environment(hidden="PYTHON.*")
+
+
+def test_the_secret_of_another_worker_is_not_handed_on():
+    assert SECRET_VARIABLE not in environment({SECRET_VARIABLE: "s"})
+
+
+def test_python_is_the_servers_own_interpreter():
+    assert interpreter("python") == sys.executable
+
+
+def test_a_path_is_an_interpreter():
+    assert interpreter(sys.executable) == sys.executable
+
+
+def test_an_interpreter_that_is_not_there_is_named():
+    with pytest.raises(LaunchFailed, match="runtime /no/python: no such interpreter"):
+        interpreter("/no/python")
+
+
+def test_python3_falls_back_to_the_servers_own(monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert interpreter("python3") == sys.executable
+
+
+def test_a_worker_does_not_carry_the_servers_word():
+    command = worker_command("python", "unix:/x", "W-m-0", is_parent=True)
+    assert "com.amazonaws.ml.mms.ModelServer" not in command
+    assert command[-1] == "--parent"
