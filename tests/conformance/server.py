@@ -210,7 +210,7 @@ class Server:
     def describe(self, name: str) -> Any:
         reply = self.management.get("/models/" + urllib.parse.quote(name, safe=""))
         assert reply.status == 200, reply
-        return described_model(reply)
+        return reply.json()
 
     @contextlib.contextmanager
     def registered(self, url: str, **parameters: object) -> Iterator[str]:
@@ -235,6 +235,13 @@ class Server:
             self._shared[key] = name
         return self._shared[key]
 
+    def wait_until_queued(self, name: str, count: int) -> None:
+        """Until so many requests wait for a worker; the original does not tell."""
+        eventually(
+            f"{count} requests are queued",
+            lambda: self.describe(name)["jobQueueStatus"]["pendingRequests"] == count,
+        )
+
     def write_model(
         self, name: str, source: str, manifest: Mapping[str, object] | str | None = None
     ) -> str:
@@ -248,10 +255,6 @@ class Server:
             text = manifest if isinstance(manifest, str) else json.dumps(manifest)
             (folder / "MAR-INF" / "MANIFEST.json").write_text(text, encoding="utf-8")
         return name
-
-
-def described_model(reply: Reply) -> Any:
-    return reply.json()
 
 
 def query(**parameters: object) -> str:

@@ -148,10 +148,10 @@ def test_loading_and_unregistering_are_logged(server: Server) -> None:
     server.wait_for_log("mms_log.log", rf"Model {name} unregistered\.")
 
 
-def test_a_restart_is_logged(server: Server) -> None:
-    with server.registered("obey") as name:
-        server.inference.post_json(f"/predictions/{name}", {"exit": 1})
-        server.wait_for_log("mms_log.log", r"Retry worker: .* in 1 seconds\.$")
+def test_a_restart_is_logged(main_server: Server) -> None:
+    with main_server.registered("obey") as name:
+        main_server.inference.post_json(f"/predictions/{name}", {"exit": 1})
+        main_server.wait_for_log("mms_log.log", r"Retry worker: .* in 1 seconds\.$")
 
 
 def test_the_time_of_a_prediction_is_a_metric(server: Server) -> None:

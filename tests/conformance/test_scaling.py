@@ -205,6 +205,7 @@ def test_requests_that_wait_are_answered_when_the_last_worker_goes(
 
         calls = [Background(predict) for _ in range(3)]
         gate.wait_until_reached()
+        server.wait_until_queued(name, 2)
         scaling = Background(lambda: _scale(server, name, "min_worker=0"))
         eventually("it takes effect", lambda: server.describe(name)["minWorkers"] == 0)
         assert server.inference.post_json(f"/predictions/{name}", {}).status == 503

@@ -110,6 +110,7 @@ def test_requests_in_flight_and_waiting_are_answered(server: Server, gate: Gate)
 
     calls = [Background(predict) for _ in range(4)]
     gate.wait_until_reached()
+    server.wait_until_queued(name, 3)
     unregistering = Background(lambda: server.unregister(name))
     eventually("the model is gone", lambda: server.management.get(f"/models/{name}").status == 404)
     assert server.inference.post_json(f"/predictions/{name}", {}).status == 404
