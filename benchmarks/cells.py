@@ -1,0 +1,193 @@
+"""The matrix: every cell by name, with the deployment and load it needs.
+
+Cells of one group are measured in the same rounds, so their figures can be set against each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from typing import Literal
+
+from benchmarks.deployment import Deployment, Load, Work
+
+KIB = 1024
+MIB = 1024 * 1024
+# Peers whose figures are far below the others' are only asked in the cells that matter most.
+FAST = ("ours", "mms", "torchserve", "triton", "mosec")
+ARCHIVES = ("ours", "mms", "torchserve")
+ALL = ("*",)
+QUIET_OPTIONS = (("access_log", "false"), ("metrics", "false"), ("log_to_stdout", "false"))
+MILLION = 1_000_000
+
+Kind = Literal["load", "start", "scale", "million"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    name: str
+    group: str
+    title: str
+    deployment: Deployment
+    load: Load = field(default_factory=Load)
+    peers: tuple[str, ...] = ALL
+    kind: Kind = "load"
+    # Fewer rounds than the others, for what takes long and varies little.
+    most_rounds: int | None = None
+
+    def asks(self, peer: str) -> bool:
+        return self.peers == ALL or peer in self.peers
+
+
+def _load_cell(
+    name: str,
+    group: str,
+    title: str,
+    deployment: Deployment,
+    connections: int = 64,
+    body_bytes: int = KIB,
+    peers: tuple[str, ...] = ALL,
+) -> Cell:
+    return Cell(name, group, title, deployment, Load(connections, body_bytes), peers)
+
+
+def _connections(batch_size: int) -> list[Cell]:
+    deployment = Deployment(batch_size=batch_size)
+    group = f"batch {batch_size}"
+    cells = []
+    for connections in (1, 8, 64, 256, 1000):
+        plural = "s" if connections > 1 else ""
+        title = f"batch {batch_size}, {connections:,} connection{plural}"
+        peers = ALL if connections in (1, 64) else FAST
+        name = f"b{batch_size}-c{connections}"
+        cells.append(_load_cell(name, group, title, deployment, connections, peers=peers))
+    quiet = Deployment(batch_size=batch_size, options=QUIET_OPTIONS)
+    title = f"batch {batch_size}, 64 connections, logs and metrics off"
+    cells.append(_load_cell(f"b{batch_size}-quiet", group, title, quiet, peers=("ours",)))
+    return cells
+
+
+def _bodies() -> list[Cell]:
+    cells = []
+    for label, connections, size in (
+        ("64 B", 64, 64),
+        ("64 KiB", 64, 64 * KIB),
+        ("1 MiB", 8, MIB),
+        ("8 MiB", 8, 8 * MIB),
+    ):
+        title = f"batch 1, {label} bodies, {connections} connections"
+        deployment = Deployment()
+        name = "body-" + label.replace(" ", "")
+        cells.append(_load_cell(name, "bodies", title, deployment, connections, size, FAST))
+    return cells
+
+
+def _two_workers() -> list[Cell]:
+    return [
+        _load_cell(
+            f"b{batch_size}-w2",
+            f"batch {batch_size}, 2 workers",
+            f"batch {batch_size}, 2 workers, 64 connections",
+            Deployment(batch_size=batch_size, workers=2),
+        )
+        for batch_size in (1, 32)
+    ]
+
+
+def _handler_times() -> list[Cell]:
+    cells = []
+    for kind, word in (("sleep", "sleeps"), ("busy", "computes")):
+        for duration_ms in (1, 10):
+            for batch_size in (1, 32):
+                name = f"{kind}{duration_ms}-b{batch_size}"
+                title = f"handler {word} {duration_ms} ms a batch, batch {batch_size}"
+                work = Work("sleep" if kind == "sleep" else "busy", duration_ms)
+                deployment = Deployment(work=work, batch_size=batch_size)
+                cells.append(_load_cell(name, name, title, deployment, peers=FAST))
+    return cells
+
+
+def _digits() -> list[Cell]:
+    return [
+        _load_cell(
+            f"digits-b{batch_size}",
+            f"digits, batch {batch_size}",
+            f"digits classifier (scikit-learn SVC), batch {batch_size}, 64 connections",
+            Deployment(work=Work("digits"), batch_size=batch_size),
+        )
+        for batch_size in (1, 32)
+    ]
+
+
+def _many_models() -> list[Cell]:
+    few = Deployment(registered_models=10, used_models=10)
+    many = Deployment(registered_models=1000, used_models=10)
+    title = "batch 1, 64 connections, "
+    return [
+        _load_cell("models-10", "many models", title + "10 models", few, peers=ARCHIVES),
+        _load_cell(
+            "models-1000",
+            "many models",
+            title + "1,000 registered models, 10 in use",
+            many,
+            peers=ARCHIVES,
+        ),
+    ]
+
+
+def _lives() -> list[Cell]:
+    one = Deployment()
+    batch = Deployment(batch_size=32)
+    return [
+        Cell("start", "start", "start-up to the first answer; memory idle", one, kind="start"),
+        Cell("scale", "scale", "scale from 1 to 8 workers", one, peers=ARCHIVES, kind="scale"),
+        Cell(
+            "million",
+            "million",
+            "memory over a million requests, batch 32",
+            batch,
+            peers=("ours",),
+            kind="million",
+            most_rounds=1,
+        ),
+    ]
+
+
+def all_cells() -> list[Cell]:
+    return [
+        *_lives()[:2],
+        *_connections(1),
+        *_connections(32),
+        *_two_workers(),
+        *_bodies(),
+        *_handler_times(),
+        *_digits(),
+        *_many_models(),
+        *_lives()[2:],
+    ]
+
+
+# One look at everything that is not far from the others in kind.
+QUICK = ("start", "b1-c1", "b1-c64", "b32-c1", "b32-c64", "digits-b32")
+
+
+def select_cells(patterns: Sequence[str]) -> list[Cell]:
+    """The cells whose name or group one of the patterns fits. Raises ValueError for one that fits none."""
+    cells = all_cells()
+    for pattern in patterns:
+        if not any(_fits(cell, pattern) for cell in cells):
+            names = ", ".join(cell.name for cell in cells)
+            raise ValueError(f"no cell or group is called {pattern!r}; the cells are: {names}")
+    return [cell for cell in cells if any(_fits(cell, pattern) for pattern in patterns)]
+
+
+def groups(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
+    by_group: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_group.setdefault(cell.group, []).append(cell)
+    return by_group
+
+
+def _fits(cell: Cell, pattern: str) -> bool:
+    return fnmatch(cell.name, pattern) or fnmatch(cell.group, pattern)

@@ -1,0 +1,187 @@
+"""The command `./scripts/bench`."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+import time
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.cells import QUICK, Cell, all_cells, select_cells
+from benchmarks.display import Display
+from benchmarks.load import generator_version, missing_generator
+from benchmarks.machine import checkout_version, describe_machine
+from benchmarks.peers import Peer, all_peers
+from benchmarks.places import DOCS, RUNS
+from benchmarks.records import Records
+from benchmarks.report import write_report
+from benchmarks.rounds import Rounds
+from benchmarks.venvs import InstallationFailed
+from benchmarks.visits import Timing
+
+_QUICK_DURATION_S = 1
+_PAGE = "benchmarks.md"
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--peers", help="Servers to compare, with commas between them. [default: all]")
+@click.option(
+    "--cells", help="Cells or groups, with commas between them; * is allowed. [default: all]"
+)
+@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--duration", type=click.IntRange(1), help="Seconds measured a turn. [default: 4]")
+@click.option("--quick", is_flag=True, help="One round of 1 s turns in a few cells: a trial.")
+@click.option("--list", "is_list", is_flag=True, help="Name the servers and the cells.")
+@click.option(
+    "--run",
+    "run_name",
+    metavar="NAME",
+    help="Name of the run below .bench/runs. One that exists goes on where it stopped.",
+)
+@click.option("--report-only", is_flag=True, help="Write the page of --run anew; measure nothing.")
+@click.option("--install-only", is_flag=True, help="Install the servers; measure nothing.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page to write. [default: docs/benchmarks.md for a whole run, else beside the run's figures]",
+)
+def main(
+    peers: str | None,
+    cells: str | None,
+    rounds: int,
+    duration: int | None,
+    quick: bool,
+    is_list: bool,
+    run_name: str | None,
+    report_only: bool,
+    install_only: bool,
+    output: Path | None,
+) -> None:
+    """Measure this server against others on this machine and write docs/benchmarks.md.
+
+    Installs each server into an environment of its own below .bench, starts it with the same model, loads
+    it with wrk in interleaved rounds and checks its answers. A whole run takes two to three hours.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    if is_list:
+        _list(console)
+        return
+    chosen_peers = _select_peers(peers)
+    chosen_cells = _select_cells(cells, quick)
+    is_whole = peers is None and cells is None and not quick
+    if report_only and run_name is None:
+        raise click.UsageError("--report-only needs --run, the run to report on")
+    if report_only and not (RUNS / str(run_name)).is_dir():
+        raise click.UsageError(f"there is no run {run_name!r} in {RUNS}")
+    started_at = datetime.datetime.now(datetime.timezone.utc)
+    records = Records(RUNS / (run_name or started_at.strftime("%Y-%m-%d-%H%M%S")))
+    if not report_only:
+        if (complaint := missing_generator()) is not None:
+            raise click.ClickException(complaint)
+        timing = _timing(duration, quick)
+        round_count = 1 if quick else rounds
+        records.write_header(
+            date=started_at.strftime("%Y-%m-%d %H:%M UTC"),
+            commit=checkout_version(),
+            rounds=round_count,
+            duration_s=timing.duration_s,
+            machine=describe_machine(),
+            generator=generator_version(),
+        )
+        running = _install(chosen_peers, records, console)
+        if install_only:
+            return
+        _measure(running, chosen_cells, records, timing, round_count, console)
+    target = output or (DOCS / _PAGE if is_whole else records.folder / _PAGE)
+    write_report(records, all_peers(), target)
+    console.print(f"figures: {records.folder}\npage: {target}")
+
+
+def _select_peers(names: str | None) -> dict[str, Peer]:
+    known = all_peers()
+    if names is None:
+        return known
+    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    for name in chosen:
+        if name not in known:
+            raise click.BadParameter(
+                f"no server is called {name!r}; there are: {', '.join(known)}",
+                param_hint="--peers",
+            )
+    return {name: known[name] for name in known if name in chosen}
+
+
+def _select_cells(patterns: str | None, is_quick: bool) -> list[Cell]:
+    if patterns is None:
+        return select_cells(QUICK) if is_quick else all_cells()
+    try:
+        return select_cells([part.strip() for part in patterns.split(",") if part.strip()])
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--cells") from None
+
+
+def _timing(duration_s: int | None, is_quick: bool) -> Timing:
+    if is_quick:
+        return Timing(duration_s or _QUICK_DURATION_S, first_warm_up_s=_QUICK_DURATION_S)
+    return Timing() if duration_s is None else Timing(duration_s)
+
+
+def _install(peers: dict[str, Peer], records: Records, console: Console) -> dict[str, Peer]:
+    """Those that can run; the reason of every other goes into the records."""
+    running = {}
+    for name, peer in peers.items():
+        started_at_s = time.monotonic()
+        with console.status(f"installing {peer.title}"):
+            reason = peer.obstacle()
+            if reason is None:
+                try:
+                    peer.install()
+                except InstallationFailed as error:
+                    reason = f"its installation failed: {error}"
+        if reason is not None:
+            console.print(f"{peer.title} cannot run: {reason}", style="yellow", markup=False)
+            records.note("absent", name, reason.replace("\n", " ")[-300:])
+            continue
+        records.forget("absent", name)
+        records.note("versions", name, peer.version())
+        running[name] = peer
+        console.print(
+            f"{peer.title} {peer.version()} is installed ({time.monotonic() - started_at_s:.0f} s)"
+        )
+    return running
+
+
+def _measure(
+    peers: dict[str, Peer],
+    cells: list[Cell],
+    records: Records,
+    timing: Timing,
+    round_count: int,
+    console: Console,
+) -> None:
+    display = Display(console)
+    rounds = Rounds(peers, records, timing, round_count, display)
+    display.expect(rounds.turns(cells))
+    try:
+        with display:
+            rounds.run(cells)
+    except KeyboardInterrupt:
+        console.print(
+            f"stopped; ./scripts/bench --run {records.folder.name} with the same options goes on"
+        )
+        sys.exit(130)
+
+
+def _list(console: Console) -> None:
+    servers = Table("name", "server", "front", "request", title="Servers", title_justify="left")
+    for peer in all_peers().values():
+        servers.add_row(peer.name, peer.title, peer.front, peer.note or "plain bytes")
+    console.print(servers)
+    table = Table("name", "group", "what", "servers", title="Cells", title_justify="left")
+    for cell in all_cells():
+        table.add_row(cell.name, cell.group, cell.title, ", ".join(cell.peers).replace("*", "all"))
+    console.print(table)

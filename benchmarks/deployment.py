@@ -1,0 +1,70 @@
+"""What a cell asks of a server, and what it sends to it. The words all peers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+WorkKind = Literal["noop", "sleep", "busy", "digits"]
+
+# Raised alike wherever a server has such a limit: 1,000 connections must not be refused, nor 8 MiB bodies.
+QUEUE_CAPACITY = 4096
+BODY_LIMIT_BYTES = 16 * 1024 * 1024
+REQUEST_TIMEOUT_S = 60
+MODEL_NAME = "bench"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the model does in one call, whatever the size of the batch."""
+
+    kind: WorkKind = "noop"
+    duration_ms: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.duration_ms} ms" if self.duration_ms else self.kind
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """One server with one model (or many): everything that needs another start to change."""
+
+    work: Work = field(default_factory=Work)
+    batch_size: int = 1
+    batch_delay_ms: int = 5
+    workers: int = 1
+    registered_models: int = 1
+    # Only the first ones have workers and get traffic.
+    used_models: int = 1
+    # Options of our own server alone, as (key, value) of its properties file.
+    options: tuple[tuple[str, str], ...] = ()
+
+    def model_names(self) -> list[str]:
+        if self.registered_models == 1:
+            return [MODEL_NAME]
+        return [f"{MODEL_NAME}{number:04}" for number in range(self.registered_models)]
+
+    def used_model_names(self) -> list[str]:
+        return self.model_names()[: self.used_models]
+
+
+@dataclass(frozen=True)
+class Load:
+    connections: int = 64
+    body_bytes: int = 1024
+
+
+@dataclass(frozen=True)
+class Form:
+    """A peer's spelling of one request. Several paths are asked in turn."""
+
+    paths: tuple[str, ...]
+    body: bytes
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    body: bytes

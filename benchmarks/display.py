@@ -1,0 +1,72 @@
+"""What a run shows while it goes on: a progress bar on a terminal, a line per turn elsewhere."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from benchmarks.cells import Cell
+from benchmarks.peers import Peer
+from benchmarks.records import Visit
+
+
+class Display:
+    """Shows the events of rounds.Watcher."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("[progress.description]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._progress.add_task("", total=None)
+
+    def expect(self, turns: int) -> None:
+        self._progress.update(self._task, total=turns)
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def on_group(self, name: str) -> None:
+        self._console.print(f"[bold]{name}[/bold]", highlight=False)
+
+    def on_visit(self, cell: Cell, peer: Peer, round_number: int) -> None:
+        text = f"{cell.name}, round {round_number + 1}: {peer.title}"
+        self._progress.update(self._task, description=text, advance=1)
+
+    def on_detail(self, text: str) -> None:
+        if self._console.is_terminal:
+            self._progress.update(self._task, description=text)
+
+    def on_result(self, visit: Visit) -> None:
+        head = f"  {visit.cell:<14} {visit.round + 1:>2}  {visit.peer:<12}"
+        if visit.problem:
+            self._console.print(f"{head} {visit.problem}", style="red", markup=False)
+        else:
+            self._console.print(f"{head} {one_line(visit.values)}", markup=False, highlight=False)
+
+
+def one_line(values: dict[str, float]) -> str:
+    if "requests_per_s" in values:
+        text = (
+            f"{values['requests_per_s']:>9,.0f} requests/s  "
+            f"p50 {values['p50_ms']:.3g} ms  p99 {values['p99_ms']:.3g} ms"
+        )
+        return text + (f"  {values['errors']:,.0f} errors" if values["errors"] else "")
+    return "  ".join(f"{name} {value:,.4g}" for name, value in sorted(values.items()))

@@ -1,0 +1,160 @@
+"""What this server is held to, and how far each figure of a run is from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmarks.records import Records
+from benchmarks.statistics import Summary, ratio
+
+OWN = "ours"
+Verdict = Literal["aim reached", "held", "missed", "not measured"]
+Measure = Callable[[Records], "float | None"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """`bound` is the least, or the most, that is acceptable; `aim` what is hoped for."""
+
+    cell: str
+    text: str
+    measure: Measure
+    bound: float
+    aim: float | None = None
+    is_at_least: bool = True
+    unit: str = " x"
+
+    def verdict(self, value: float | None) -> Verdict:
+        if value is None:
+            return "not measured"
+        if self.aim is not None and self._is_reached(value, self.aim):
+            return "aim reached"
+        return "held" if self._is_reached(value, self.bound) else "missed"
+
+    def wanted(self) -> str:
+        word = "at least" if self.is_at_least else "at most"
+        aim = f" (aim {self.aim:g})" if self.aim is not None else ""
+        return f"{word} {self.bound:g}{self.unit}{aim}"
+
+    def _is_reached(self, value: float, bound: float) -> bool:
+        return value >= bound if self.is_at_least else value <= bound
+
+
+def against(cell: str, figure: str, peer: str) -> Measure:
+    """Ours divided by the peer's, in one cell."""
+    return lambda records: _ratio(
+        records.summary(cell, OWN, figure), records.summary(cell, peer, figure)
+    )
+
+
+def between(cell: str, other_cell: str, figure: str) -> Measure:
+    """Ours in one cell divided by ours in another."""
+    return lambda records: _ratio(
+        records.summary(cell, OWN, figure), records.summary(other_cell, OWN, figure)
+    )
+
+
+def within(cell: str, figure: str, other_figure: str) -> Measure:
+    return lambda records: _ratio(
+        records.summary(cell, OWN, figure), records.summary(cell, OWN, other_figure)
+    )
+
+
+def alone(cell: str, figure: str) -> Measure:
+    def measure(records: Records) -> float | None:
+        summary = records.summary(cell, OWN, figure)
+        return None if summary is None else summary.median
+
+    return measure
+
+
+def most(cell: str, figure: str) -> Measure:
+    def measure(records: Records) -> float | None:
+        summary = records.summary(cell, OWN, figure)
+        return None if summary is None else summary.highest
+
+    return measure
+
+
+def inverse(measure: Measure) -> Measure:
+    def inverted(records: Records) -> float | None:
+        value = measure(records)
+        return None if value is None else (1 / value if value else float("inf"))
+
+    return inverted
+
+
+def _ratio(ours: Summary | None, theirs: Summary | None) -> float | None:
+    return None if ours is None or theirs is None else ratio(ours, theirs)
+
+
+def _goals() -> list[Goal]:
+    rate, p50 = "requests_per_s", "p50_ms"
+    many = "throughput at 1,000 connections against 64"
+    goals = [
+        Goal("b32-c64", "throughput against mosec", against("b32-c64", rate, "mosec"), 1.5, 2.0),
+        Goal("b32-c64", "throughput against AWS MMS", against("b32-c64", rate, "mms"), 3.5),
+        Goal(
+            "b32-c64",
+            "throughput against Triton's Python backend",
+            against("b32-c64", rate, "triton"),
+            2.5,
+        ),
+        Goal("b1-c64", "throughput against mosec", against("b1-c64", rate, "mosec"), 3.0, 5.0),
+        Goal("b1-c64", "throughput against AWS MMS", against("b1-c64", rate, "mms"), 6.0),
+        Goal("b1-w2", "throughput against mosec", against("b1-w2", rate, "mosec"), 2.0, 2.7),
+        Goal("b1-c1", "p50 against mosec", against("b1-c1", p50, "mosec"), 1.0, 0.8, False),
+        Goal("b32-c1", "p50 against batch 1", between("b32-c1", "b1-c1", p50), 1.1, 1.0, False),
+        Goal(
+            "b32-c1",
+            "mosec's p50 against ours",
+            inverse(against("b32-c1", p50, "mosec")),
+            30,
+        ),
+        Goal("b1-c1000", many, between("b1-c1000", "b1-c64", rate), 0.9),
+        Goal("b32-c1000", many, between("b32-c1000", "b32-c64", rate), 0.9),
+        Goal("b1-c1000", "errors", most("b1-c1000", "errors"), 0, None, False, ""),
+        Goal("b32-c1000", "errors", most("b32-c1000", "errors"), 0, None, False, ""),
+        Goal(
+            "body-1MiB", "throughput against mosec", against("body-1MiB", rate, "mosec"), 1.0, 1.5
+        ),
+        Goal("b32-c64", "p99 against p50", within("b32-c64", "p99_ms", p50), 2.5, 2.0, False),
+        Goal("start", "AWS MMS's start-up against ours", _start_ratio, 1.5, 2.5),
+        Goal(
+            "start",
+            "start-up to the first answer",
+            alone("start", "start_s"),
+            0.8,
+            None,
+            False,
+            " s",
+        ),
+        Goal("start", "RSS of the front", most("start", "rss_mib_front"), 70, None, False, " MiB"),
+        Goal("start", "RSS of a worker", most("start", "rss_mib_worker"), 25, None, False, " MiB"),
+        Goal(
+            "million",
+            "growth of the front's RSS, first to last 100,000 of a million requests",
+            most("million", "growth_mib"),
+            5,
+            0,
+            False,
+            " MiB",
+        ),
+        Goal(
+            "models-1000",
+            "throughput against ten models alone",
+            between("models-1000", "models-10", rate),
+            0.95,
+        ),
+    ]
+    for batch_size in (1, 32):
+        on, off = f"b{batch_size}-c64", f"b{batch_size}-quiet"
+        text = "throughput with logs and metrics against without"
+        goals.append(Goal(on, text, between(on, off, rate), 0.85))
+    return goals
+
+
+_start_ratio = inverse(against("start", "start_s", "mms"))
+GOALS = _goals()

@@ -1,0 +1,25 @@
+"""The model as a BentoML service."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import bentoml
+from work import load_work
+
+BATCH_SIZE = int(os.environ["BENCH_BATCH_SIZE"])
+TIMEOUT_S = 60
+_BATCHING: dict[str, Any] = (
+    {"batchable": True, "max_batch_size": BATCH_SIZE} if BATCH_SIZE > 1 else {}
+)
+
+
+@bentoml.service(workers=int(os.environ["BENCH_WORKERS"]), traffic={"timeout": TIMEOUT_S})
+class Bench:
+    def __init__(self) -> None:
+        self._work = load_work()
+
+    @bentoml.api(**_BATCHING)
+    def predict(self, inputs: list[Any]) -> list[Any]:
+        return self._work(inputs)

@@ -1,0 +1,32 @@
+"""The model as an MLServer runtime."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+from mlserver import MLModel
+from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
+from work import load_work
+
+IS_DIGITS = os.environ["BENCH_WORK"] == "digits"
+
+
+class Bench(MLModel):
+    async def load(self) -> bool:
+        self._work = load_work()
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """MLServer joins the tensors of a batch along the first axis, and parts the answer so."""
+        tensor = payload.inputs[0]
+        count = tensor.shape[0]
+        if IS_DIGITS:
+            images = np.asarray(tensor.data, dtype=np.float64).reshape(count, 64)
+            answers = [result["digit"] for result in self._work([{"image": row} for row in images])]
+            datatype = "INT64"
+        else:
+            answers = self._work([None] * count)
+            datatype = "BYTES"
+        output = ResponseOutput(name="answer", shape=[count], datatype=datatype, data=answers)
+        return InferenceResponse(model_name=self.name, outputs=[output])

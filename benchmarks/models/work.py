@@ -1,0 +1,63 @@
+"""What the model does, the same in every server. Told by variables; standard library only, but for digits."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+Work = Callable[[list[Any]], list[Any]]
+
+
+def load_work() -> Work:
+    """A function that takes a batch of inputs and gives as many answers.
+
+    `noop`, `sleep` and `busy` ignore the inputs and answer "OK". `digits` takes the parsed JSON of each
+    request and gives `{"digit": n}`.
+    """
+    kind = os.environ["BENCH_WORK"]
+    duration_s = int(os.environ["BENCH_WORK_MS"]) / 1000
+    if kind == "noop":
+        return _answer_at_once
+    if kind == "sleep":
+        return lambda inputs: _sleep(inputs, duration_s)
+    if kind == "busy":
+        return lambda inputs: _compute(inputs, duration_s)
+    if kind == "digits":
+        return _load_digits()
+    raise ValueError(f"BENCH_WORK is {kind!r}, expected noop, sleep, busy or digits")
+
+
+def _answer_at_once(inputs: list[Any]) -> list[Any]:
+    return ["OK"] * len(inputs)
+
+
+def _sleep(inputs: list[Any], duration_s: float) -> list[Any]:
+    time.sleep(duration_s)
+    return ["OK"] * len(inputs)
+
+
+def _compute(inputs: list[Any], duration_s: float) -> list[Any]:
+    """Uses up processor time, not wall time: a thread that has to wait for a core computes no less."""
+    end_s = time.thread_time() + duration_s
+    while time.thread_time() < end_s:
+        pass
+    return ["OK"] * len(inputs)
+
+
+def _load_digits() -> Work:
+    folder = os.environ["BENCH_DIGITS"]
+    sys.path.append(folder)
+    import joblib
+    import numpy as np
+    from digits_handler import read_image
+
+    classifier = joblib.load(os.path.join(folder, "classifier.joblib"))
+
+    def classify(inputs: list[Any]) -> list[Any]:
+        images = np.stack([read_image(parsed) for parsed in inputs])
+        return [{"digit": int(digit)} for digit in classifier.predict(images)]
+
+    return classify

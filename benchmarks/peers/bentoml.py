@@ -1,0 +1,48 @@
+"""BentoML: Starlette in front; batches are put together by its predictive dispatcher."""
+
+from __future__ import annotations
+
+import json
+
+from benchmarks.deployment import Answer, Deployment, Form
+from benchmarks.http_client import HOST, is_answered
+from benchmarks.peers.peer import (
+    DIGITS_ANSWER,
+    Peer,
+    copy_models,
+    digits_form,
+    json_form,
+    work_environment,
+)
+from benchmarks.server import Launch, Site
+
+
+class BentoML(Peer):
+    name = "bentoml"
+    title = "BentoML"
+    front = "Python (uvicorn, Starlette)"
+    package = "bentoml"
+    requirements = ("bentoml==1.4.39",)
+    note = "JSON with a list of one string; it has no delay to set, its batcher predicts"
+
+    def prepare(self, deployment: Deployment, site: Site) -> Launch:
+        app = copy_models(site, "bentoml_app.py")
+        command = [self.venv.command("bentoml"), "serve", "bentoml_app:Bench"]
+        command += ["--working-dir", str(app), "--host", HOST, "--port", str(site.port)]
+        environment = work_environment(deployment, self.venv, site)
+        environment["BENTOML_HOME"] = str(site.folder / "bentoml")
+        environment["BENTOML_DO_NOT_TRACK"] = "True"
+        environment["PYTHONPATH"] = str(app)
+        return Launch(command, environment)
+
+    def is_ready(self, site: Site) -> bool:
+        return is_answered(site.port, "/readyz")
+
+    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+        if deployment.work.kind == "digits":
+            return digits_form("/predict", '{"inputs": [{"image": %s}]}')
+        return json_form("/predict", '{"inputs": ["%s"]}', body_bytes)
+
+    def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        right = {"digit": DIGITS_ANSWER} if deployment.work.kind == "digits" else "OK"
+        return bool(json.loads(answer.body) == [right])

@@ -1,0 +1,117 @@
+"""What the servers of model archives share: one API to register and scale, one way to predict."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from abc import abstractmethod
+from urllib.parse import urlencode
+
+from benchmarks.archives import ARCHIVE_NAME, build_archive
+from benchmarks.deployment import (
+    BODY_LIMIT_BYTES,
+    QUEUE_CAPACITY,
+    REQUEST_TIMEOUT_S,
+    Answer,
+    Deployment,
+    Form,
+)
+from benchmarks.http_client import HOST, ask, is_answered, wait_until
+from benchmarks.peers.peer import (
+    DIGITS_ANSWER,
+    OCTETS,
+    Peer,
+    digits_form,
+    work_environment,
+)
+from benchmarks.server import Launch, ServerFailed, Site
+
+_REGISTRATION_TIMEOUT_S = 60.0
+
+
+class MarServer(Peer):
+    has_management = True
+
+    def prepare(self, deployment: Deployment, site: Site) -> Launch:
+        build_archive(site.folder / "store")
+        config = site.folder / "config.properties"
+        properties = {
+            "inference_address": f"http://{HOST}:{site.port}",
+            "management_address": f"http://{HOST}:{site.management_port}",
+            "job_queue_size": str(QUEUE_CAPACITY),
+            "max_request_size": str(BODY_LIMIT_BYTES),
+            "default_response_timeout": self.response_timeout,
+            **self.more_properties(site),
+            **dict(deployment.options),
+        }
+        text = "".join(f"{key}={value}\n" for key, value in properties.items())
+        config.write_text(text, encoding="utf-8")
+        environment = work_environment(deployment, self.venv, site)
+        environment["LOG_LOCATION"] = environment["METRICS_LOCATION"] = str(site.folder / "logs")
+        return Launch(self.command(site, str(config)), environment)
+
+    # In the unit of the server's own option.
+    response_timeout = str(REQUEST_TIMEOUT_S)
+
+    @abstractmethod
+    def command(self, site: Site, config: str) -> list[str]: ...
+
+    def more_properties(self, site: Site) -> dict[str, str]:
+        return {}
+
+    def is_ready(self, site: Site) -> bool:
+        return is_answered(site.management_port, "/models") and is_answered(site.port, "/ping")
+
+    def deploy(self, deployment: Deployment, site: Site) -> None:
+        used = set(deployment.used_model_names())
+        for name in deployment.model_names():
+            self.register(name, deployment, deployment.workers if name in used else 0, site)
+
+    def register(self, name: str, deployment: Deployment, workers: int, site: Site) -> None:
+        query = urlencode(
+            {
+                "url": self.archive_for(name, site),
+                "model_name": name,
+                "batch_size": deployment.batch_size,
+                "max_batch_delay": deployment.batch_delay_ms,
+                "initial_workers": workers,
+                "synchronous": "true",
+            }
+        )
+        path = f"/models?{query}"
+        answer = ask(site.management_port, "POST", path, timeout_s=_REGISTRATION_TIMEOUT_S)
+        if answer.status != 200:
+            raise ServerFailed(f"{self.title}: POST {path}: {answer.status} {answer.body[:300]!r}")
+
+    def archive_for(self, name: str, site: Site) -> str:
+        return ARCHIVE_NAME
+
+    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+        paths = tuple(f"/predictions/{name}" for name in deployment.used_model_names())
+        if deployment.work.kind == "digits":
+            return digits_form(paths[0])
+        return Form(paths, b"x" * body_bytes, {"Content-Type": OCTETS})
+
+    def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind == "digits":
+            return bool(json.loads(answer.body) == {"digit": DIGITS_ANSWER})
+        return answer.body == b"OK"
+
+    def scale(self, workers: int, site: Site) -> None:
+        path = f"/models/bench?min_worker={workers}&max_worker={workers}&synchronous=true"
+        answer = ask(site.management_port, "PUT", path, timeout_s=_REGISTRATION_TIMEOUT_S)
+        if answer.status != 200:
+            raise ServerFailed(f"{self.title}: PUT {path}: {answer.status} {answer.body[:300]!r}")
+
+        def are_ready() -> bool:
+            described = json.loads(ask(site.management_port, "GET", "/models/bench").body)
+            model = described[0] if isinstance(described, list) else described
+            return [worker["status"] for worker in model["workers"]] == ["READY"] * workers
+
+        if not wait_until(are_ready, _REGISTRATION_TIMEOUT_S):
+            raise ServerFailed(f"{self.title}: {workers} workers were asked for and are not ready")
+
+    def needs_java(self) -> str | None:
+        if shutil.which("java") is None:
+            return "Java is not installed (Debian: apt-get install openjdk-17-jre-headless)"
+        return None

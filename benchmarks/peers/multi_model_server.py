@@ -1,0 +1,22 @@
+"""AWS's Multi Model Server, the last release."""
+
+from __future__ import annotations
+
+from benchmarks.peers.mar_server import MarServer
+from benchmarks.server import Site
+
+
+class MultiModelServer(MarServer):
+    name = "mms"
+    title = "AWS MMS"
+    front = "Java (Netty)"
+    package = "multi-model-server"
+    requirements = ("multi-model-server==1.1.11", "setuptools<81")
+    response_timeout = "1"  # minutes
+
+    def obstacle(self) -> str | None:
+        return self.needs_java()
+
+    def command(self, site: Site, config: str) -> list[str]:
+        command = [self.venv.command("multi-model-server"), "--start", "--foreground"]
+        return [*command, "--mms-config", config, "--model-store", str(site.folder / "store")]

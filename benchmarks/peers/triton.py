@@ -1,0 +1,133 @@
+"""Triton's Python backend: a front in C++, models in stub processes over shared memory.
+
+The server binary is the one inside NVIDIA's PyPI package nvidia-pytriton; its Python front end is not used.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+import sys
+import sysconfig
+from pathlib import Path
+
+from benchmarks.deployment import Answer, Deployment, Form, WorkKind
+from benchmarks.http_client import HOST, is_answered
+from benchmarks.peers.peer import (
+    DIGITS_ANSWER,
+    DIGITS_IMAGE,
+    OCTETS,
+    Peer,
+    copy_models,
+    work_environment,
+)
+from benchmarks.server import Launch, Site
+
+_PATH = "/v2/models/bench/infer"
+_LENGTH_HEADER = "Inference-Header-Content-Length"
+
+
+class Triton(Peer):
+    name = "triton"
+    title = "Triton (Python backend)"
+    front = "C++ (libevent)"
+    package = "nvidia-pytriton"
+    requirements = ("nvidia-pytriton==0.7.0",)
+    note = "OIP v2 with the body as a binary UINT8 tensor"
+
+    def obstacle(self) -> str | None:
+        if sys.platform != "linux":
+            return "its PyPI package has a server for Linux alone"
+        library = Path(sysconfig.get_config_var("LIBDIR")) / _libpython()
+        if not library.is_file():
+            return (
+                f"its stub needs {_libpython()}, and this Python has none (Debian: libpython3-dev)"
+            )
+        return None
+
+    def version(self) -> str:
+        return f"2.51.0 (nvidia-pytriton {super().version()})"
+
+    def install(self) -> None:
+        super().install()
+        home = self._home()
+        stub = "triton_python_backend_stub"
+        version = f"{sys.version_info.major}.{sys.version_info.minor}"
+        shutil.copy(
+            home / "python_backend_stubs" / version / stub, home / "backends" / "python" / stub
+        )
+        for program in (home / "bin" / "tritonserver", home / "backends" / "python" / stub):
+            program.chmod(0o755)
+
+    def prepare(self, deployment: Deployment, site: Site) -> Launch:
+        repository = site.folder / "repository"
+        model = repository / "bench"
+        (model / "1").mkdir(parents=True)
+        app = copy_models(site, "triton_model.py")
+        (app / "triton_model.py").rename(model / "1" / "model.py")
+        (model / "config.pbtxt").write_text(_config(deployment), encoding="utf-8")
+        home = self._home()
+        command = [str(home / "bin" / "tritonserver"), "--model-repository", str(repository)]
+        command += ["--backend-directory", str(home / "backends"), "--allow-grpc=false"]
+        command += ["--http-address", HOST, "--http-port", str(site.port)]
+        command += ["--metrics-address", HOST, "--metrics-port", str(site.spare_ports[0])]
+        command += [f"--backend-config=python,shm-region-prefix-name=bench{site.port}_"]
+        environment = work_environment(deployment, self.venv, site)
+        environment["PYTHONPATH"] = f"{app}:{self.venv.site_packages()}"
+        environment["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
+        return Launch(command, environment)
+
+    def is_ready(self, site: Site) -> bool:
+        return is_answered(site.port, "/v2/health/ready")
+
+    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+        if deployment.work.kind == "digits":
+            data, shape, datatype = struct.pack("<64d", *DIGITS_IMAGE), [1, 64], "FP64"
+        else:
+            data, shape, datatype = b"x" * body_bytes, [1, body_bytes], "UINT8"
+        head = json.dumps(
+            {
+                "inputs": [
+                    {
+                        "name": "body",
+                        "shape": shape,
+                        "datatype": datatype,
+                        "parameters": {"binary_data_size": len(data)},
+                    }
+                ],
+                "outputs": [{"name": "answer", "parameters": {"binary_data": True}}],
+            }
+        ).encode()
+        headers = {"Content-Type": OCTETS, _LENGTH_HEADER: str(len(head))}
+        return Form((_PATH,), head + data, headers)
+
+    def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind == "digits":
+            return answer.body.endswith(struct.pack("<q", DIGITS_ANSWER))
+        return answer.body.endswith(struct.pack("<I", 2) + b"OK")
+
+    def _home(self) -> Path:
+        return self.venv.site_packages() / "pytriton" / "tritonserver"
+
+
+def _libpython() -> str:
+    return f"libpython{sys.version_info.major}.{sys.version_info.minor}.so.1.0"
+
+
+def _config(deployment: Deployment) -> str:
+    kind: WorkKind = deployment.work.kind
+    datatype, dims, answer_type = (
+        ("TYPE_FP64", 64, "TYPE_INT64") if kind == "digits" else ("TYPE_UINT8", -1, "TYPE_STRING")
+    )
+    text = f"""name: "bench"
+backend: "python"
+max_batch_size: {deployment.batch_size}
+input [ {{ name: "body" data_type: {datatype} dims: [ {dims} ] }} ]
+output [ {{ name: "answer" data_type: {answer_type} dims: [ 1 ] }} ]
+instance_group [ {{ count: {deployment.workers} kind: KIND_CPU }} ]
+"""
+    if deployment.batch_size > 1:
+        delay_us = deployment.batch_delay_ms * 1000
+        text += f"dynamic_batching {{ max_queue_delay_microseconds: {delay_us} }}\n"
+    return text

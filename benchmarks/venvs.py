@@ -1,0 +1,94 @@
+"""One virtual environment per peer, below `.bench/venvs/`, with pinned packages."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.places import ROOT, VENVS
+
+_STAMP = "installed-by-bench.json"
+_LINES_SHOWN_ON_FAILURE = 15
+
+
+class InstallationFailed(Exception):
+    """Its text says which package could not be had, in the installer's own words."""
+
+
+@dataclass(frozen=True)
+class Venv:
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        return VENVS / self.name
+
+    @property
+    def commands(self) -> Path:
+        return self.folder / "bin"
+
+    @property
+    def python(self) -> Path:
+        return self.commands / "python"
+
+    def command(self, name: str) -> str:
+        return str(self.commands / name)
+
+    def site_packages(self) -> Path:
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        return self.folder / "lib" / version / "site-packages"
+
+    def versions(self) -> dict[str, str]:
+        """Package name to version, of everything installed."""
+        listing = self._pip("list", "--format=json")
+        return {row["name"].lower(): row["version"] for row in json.loads(listing)}
+
+    def ensure(self, requirements: Sequence[str]) -> None:
+        """Install exactly these, unless that has been done. Raises InstallationFailed."""
+        fingerprint = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()
+        stamp = self.folder / _STAMP
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == fingerprint:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        _run([sys.executable, "-m", "venv", str(self.folder)])
+        if requirements:
+            self._pip("install", *requirements)
+        stamp.write_text(fingerprint, encoding="utf-8")
+
+    def install_checkout(self) -> None:
+        """Put the project as it stands now into the environment, as a user's installation would have it.
+
+        A copy is built, since setuptools leaves its `build` folder beside the sources.
+        """
+        source = self.folder / "source"
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir(parents=True)
+        for name in ("mms", "archiver"):
+            shutil.copytree(
+                ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
+        for name in ("pyproject.toml", "README.md", "LICENSE"):
+            shutil.copy(ROOT / name, source)
+        self._pip("install", "--no-build-isolation", "--no-deps", "--force-reinstall", str(source))
+        shutil.rmtree(source)
+
+    def _pip(self, command: str, *arguments: str) -> str:
+        options = ["--disable-pip-version-check", "--no-input"]
+        if command == "install":
+            options += ["--progress-bar", "off"]
+        return _run([str(self.python), "-m", "pip", command, *options, *arguments])
+
+
+def _run(command: list[str]) -> str:
+    finished = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if finished.returncode != 0:
+        lines = (finished.stdout + finished.stderr).strip().splitlines()
+        raise InstallationFailed("\n".join(lines[-_LINES_SHOWN_ON_FAILURE:]))
+    return finished.stdout

@@ -1,0 +1,151 @@
+"""One turn of one peer in one cell: what is done to the server, and which figures come of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from benchmarks.cells import MILLION, Cell
+from benchmarks.deployment import Form
+from benchmarks.load import Figures, drive
+from benchmarks.machine import foreign_cores, memory_mib, read_usage
+from benchmarks.server import Server
+
+_SETTLING_S = 1.0
+# A window of the run over a million requests: the first and the last are compared.
+WINDOW_REQUESTS = 100_000
+_SLICE_S = 1.0
+SCALE_TO = 8
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long is measured, in seconds."""
+
+    duration_s: float = 4.0
+    warm_up_s: float = 1.0
+    # After a start, for compilers that learn while they run.
+    first_warm_up_s: float = 4.0
+
+
+class WrongAnswer(Exception):
+    """The server answered, but not what the model says. Figures of such a server mean nothing."""
+
+
+def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) -> dict[str, float]:
+    """Check, warm up, measure, check. The server has to be running."""
+    form = server.peer.form(cell.deployment, cell.load.body_bytes)
+    _check(server, form)
+    connections = cell.load.connections
+    warm_up_s = timing.first_warm_up_s if is_first else timing.warm_up_s
+    drive(server.site.port, form, connections, warm_up_s, server.site.folder)
+    before, started_at_s = read_usage(_with_roles(server)), time.monotonic()
+    figures = drive(server.site.port, form, connections, timing.duration_s, server.site.folder)
+    wall_s = time.monotonic() - started_at_s
+    after = read_usage(_with_roles(server))
+    _check(server, form)
+    values = figure_values(figures)
+    values["foreign_cores"] = foreign_cores(before, after, wall_s)
+    if figures.requests:
+        for role, seconds in after.by_role.items():
+            used_s = seconds - before.by_role.get(role, 0.0)
+            values[f"processor_us_{role}"] = used_s / figures.requests * 1e6
+    return values
+
+
+def figure_values(figures: Figures) -> dict[str, float]:
+    return {
+        "requests_per_s": figures.requests_per_s,
+        "p50_ms": figures.p50_us / 1000,
+        "p90_ms": figures.p90_us / 1000,
+        "p99_ms": figures.p99_us / 1000,
+        "max_ms": figures.max_us / 1000,
+        "requests": figures.requests,
+        "received_bytes": figures.received_bytes,
+        "errors": sum(figures.errors().values()),
+    }
+
+
+def visit_start(server: Server) -> dict[str, float]:
+    """From the command to the first right answer; then the memory of all its processes at rest."""
+    server.start()
+    start_s = time.monotonic() - server.started_at_s
+    time.sleep(_SETTLING_S)
+    processes = server.processes()
+    rss, pss = memory_mib(processes)
+    values = {"start_s": start_s, "rss_mib": rss, "pss_mib": pss, "processes": len(processes)}
+    for role in {server.peer.role(process) for process in processes} - {"server"}:
+        of_role = [process for process in processes if server.peer.role(process) == role]
+        values[f"rss_mib_{role}"] = memory_mib(of_role)[0] / len(of_role)
+    return values
+
+
+def visit_scale(server: Server) -> dict[str, float]:
+    """From one worker to eight, until the server says that they run."""
+    server.start()
+    started_at_s = time.monotonic()
+    server.peer.scale(SCALE_TO, server.site)
+    scale_s = time.monotonic() - started_at_s
+    _check(server, server.peer.form(server.deployment, server.peer.check_body_bytes))
+    return {"scale_s": scale_s}
+
+
+def visit_million(
+    server: Server, cell: Cell, on_progress: Callable[[int], None]
+) -> dict[str, float]:
+    """RSS of the front when a million requests have been answered, against the first hundred thousand."""
+    server.start()
+    form = server.peer.form(cell.deployment, cell.load.body_bytes)
+    readings: list[tuple[int, float]] = []
+    answered = errors = 0
+    while answered < MILLION:
+        figures = drive(server.site.port, form, cell.load.connections, _SLICE_S, server.site.folder)
+        answered += figures.requests
+        errors += sum(figures.errors().values())
+        readings.append((answered, _front_rss_mib(server)))
+        on_progress(answered)
+        if figures.requests == 0:
+            raise WrongAnswer(f"{server.peer.title} stopped answering after {answered} requests")
+    _check(server, form)
+    return {**memory_growth(readings), "requests": answered, "errors": errors}
+
+
+def memory_growth(readings: list[tuple[int, float]]) -> dict[str, float]:
+    """`readings`: (requests answered so far, RSS in MiB), in order. Compared are the ends of the windows."""
+    total = readings[-1][0]
+    first = next(rss for answered, rss in readings if answered >= min(WINDOW_REQUESTS, total))
+    last = readings[-1][1]
+    return {
+        "first_mib": first,
+        "last_mib": last,
+        "growth_mib": last - first,
+        "highest_mib": max(rss for _, rss in readings),
+    }
+
+
+def _front_rss_mib(server: Server) -> float:
+    fronts = [
+        process
+        for process in server.processes()
+        if server.peer.role(process) in ("front", "server")
+    ]
+    return memory_mib(fronts)[0]
+
+
+def _check(server: Server, form: Form) -> None:
+    if not server.answers_rightly(form):
+        answer = server.try_ask(form)
+        raise WrongAnswer(f"{server.peer.title} gave a wrong answer: {answer}")
+
+
+def _with_roles(server: Server) -> list[tuple[str, psutil.Process]]:
+    pairs = []
+    for process in server.processes():
+        try:
+            pairs.append((server.peer.role(process), process))
+        except psutil.NoSuchProcess:
+            continue
+    return pairs
