@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
 from mms.worker.invalid_input import InvalidInput
@@ -25,22 +26,19 @@ _BAD_REQUEST = b"BadRequestException"
 _parse_json = json.JSONDecoder().decode
 
 
-class DecodedBatch:
+class DecodedBatch(NamedTuple):
     """What became of a batch. The lists are parallel, one member per request that could be decoded.
 
     `types`: the content type of the one parameter `body`, or those of all parameters by name. `indices`: places in the
     batch as it came. `failures`: results for the other requests.
     """
 
-    __slots__ = ("blocks", "data", "failures", "ids", "indices", "types")
-
-    def __init__(self) -> None:
-        self.data: list[dict[str, object]] = []
-        self.ids: list[bytes] = []
-        self.types: list[str | dict[str, str]] = []
-        self.blocks: list[bytes | bytearray] = []
-        self.indices: Sequence[int] = ()
-        self.failures: list[ResultItem] = []
+    data: list[dict[str, object]]
+    ids: list[bytes]
+    types: list[str | dict[str, str]]
+    blocks: list[bytes | bytearray]
+    indices: Sequence[int]
+    failures: list[ResultItem]
 
 
 class RequestDecoder:
@@ -51,9 +49,12 @@ class RequestDecoder:
         self._kinds: dict[bytes, tuple[int, str]] = {}
 
     def decode_batch(self, items: list[Item]) -> DecodedBatch:
-        batch = DecodedBatch()
-        data, ids, types, blocks = batch.data, batch.ids, batch.types, batch.blocks
-        failed: set[int] = set()
+        data: list[dict[str, object]] = []
+        ids: list[bytes] = []
+        types: list[str | dict[str, str]] = []
+        blocks: list[bytes | bytearray] = []
+        indices: Sequence[int] = range(len(items))
+        failures: list[ResultItem] = []
         kinds = self._kinds
         for index, (request_id, flags, content_type, query, block, _, body) in enumerate(items):
             if type(content_type) is not bytes:
@@ -70,18 +71,16 @@ class RequestDecoder:
                         kind, media_type, content_type, given, body
                     )
                 except Exception as error:
-                    failed.add(index)
-                    batch.failures.append(_failure(index, error))
+                    failures.append(_failure(index, error))
                     continue
                 data.append(parameters)
                 types.append(its_types)
             ids.append(request_id)
             blocks.append(block)
-        if failed:
-            batch.indices = [i for i in range(len(items)) if i not in failed]
-        else:
-            batch.indices = range(len(items))
-        return batch
+        if failures:
+            failed = {failure[0] for failure in failures}
+            indices = [index for index in indices if index not in failed]
+        return DecodedBatch(data, ids, types, blocks, indices, failures)
 
     def _learn(self, content_type: bytes) -> tuple[int, str]:
         text = str(content_type, "latin-1")

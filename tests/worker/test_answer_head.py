@@ -41,14 +41,17 @@ def test_another_status_is_refused_with_its_value(status: Any) -> None:
         ("très bien", b"tr\xe8s bien"),
         ("一", "一".encode()),
         ("tab\tis fine", b"tab\tis fine"),
+        ("OK\r\nX-Injected: 1", b"OK  X-Injected: 1"),
+        ("a\0b\x7f", b"a b "),
+        ("x" * 2000, b"x" * 1024),
     ],
 )
-def test_a_phrase_is_sent_as_it_is(phrase: str | None, sent: bytes) -> None:
+def test_a_phrase_is_sent_in_one_line(phrase: str | None, sent: bytes) -> None:
     assert encode_phrase(phrase) == sent
 
 
-@pytest.mark.parametrize("phrase", ["a\r\nb", "a\nb", "a\0b", "\x7f", 17, b"OK", "x" * 2000])
-def test_a_phrase_that_would_break_the_head_is_refused(phrase: Any) -> None:
+@pytest.mark.parametrize("phrase", [17, b"OK", ["OK"], 0])
+def test_a_phrase_that_is_no_text_is_refused(phrase: Any) -> None:
     with pytest.raises(InvalidHead, match="reason phrase"):
         encode_phrase(phrase)
 
