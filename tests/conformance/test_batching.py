@@ -253,3 +253,16 @@ def test_a_client_that_goes_away_leaves_the_queue(
         assert first.result().status == 200
         assert server.inference.post_json(path, {}).status == 200
         assert not (scratch / "unwanted").exists()
+
+
+@pytest.mark.better_than_mms
+def test_a_request_that_kills_its_worker_does_not_fail_its_batch(main_server: Server) -> None:
+    with main_server.registered(
+        "batch", batch_size=3, max_batch_delay=5000, batch_policy="fixed"
+    ) as name:
+        orders: list[dict[str, Any]] = [{}, {"exit": 1}, {}]
+        replies = in_parallel(
+            _call(main_server, name, number, **order) for number, order in enumerate(orders)
+        )
+    assert [reply.status for reply in replies] == [200, 500, 200]
+    assert replies[1].json()["message"] == "Worker died."

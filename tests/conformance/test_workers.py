@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from .background import Background, Gate
-from .client import Reply, in_parallel
+from .client import Reply, in_parallel, request_bytes
 from .processes import eventually, is_alive
 from .server import Server, manifest, unique_name
 
@@ -161,6 +161,53 @@ def test_a_dead_worker_shows_in_the_description(main_server: Server, obedient: s
         "the worker is ready",
         lambda: main_server.describe(obedient)["workers"][0]["status"] == "READY",
     )
+
+
+def test_a_request_that_kills_workers_is_never_tried_a_third_time(
+    main_server: Server, scratch: Path
+) -> None:
+    url = unique_name("deadly")
+    record = scratch / "tries"
+    main_server.write_model(
+        url,
+        "import os\n"
+        "def handle(data, context):\n"
+        "    if data is None:\n"
+        "        return None\n"
+        f"    with open({str(record)!r}, 'a') as file:\n"
+        "        file.write('x')\n"
+        "    os._exit(1)\n",
+        manifest(url),
+    )
+    with main_server.registered(url) as name:
+        assert main_server.inference.get(f"/predictions/{name}").json() == WORKER_DIED
+    assert len(record.read_text()) <= 2
+
+
+@pytest.mark.better_than_mms
+def test_a_handler_can_see_that_its_client_has_gone(server: Server, scratch: Path) -> None:
+    url = unique_name("cancelled")
+    started, noticed = scratch / "started", scratch / "noticed"
+    server.write_model(
+        url,
+        "import pathlib, time\n"
+        "def handle(data, context):\n"
+        "    if data is None:\n"
+        "        return None\n"
+        f"    pathlib.Path({str(started)!r}).touch()\n"
+        "    ends_at = time.monotonic() + 10\n"
+        "    while not context.cancelled and time.monotonic() < ends_at:\n"
+        "        time.sleep(0.01)\n"
+        "    if context.cancelled:\n"
+        f"        pathlib.Path({str(noticed)!r}).touch()\n"
+        "    return ['OK'] * len(data)\n",
+        manifest(url),
+    )
+    with server.registered(url) as name:
+        with server.inference.wire() as wire:
+            wire.send(request_bytes("POST", f"/predictions/{name}", b"x"))
+            eventually("the handler runs", started.exists)
+        eventually("it has noticed", noticed.exists)
 
 
 def test_a_worker_comes_back_after_about_a_second(main_server: Server, obedient: str) -> None:
