@@ -115,6 +115,14 @@ class ModelVersion:
                 return True
         return False
 
+    @property
+    def has_idle_worker(self) -> bool:
+        for worker in self.workers:
+            load = len(worker.in_flight)
+            if not load and worker.state is WorkerState.READY:
+                return True
+        return False
+
     def unavailable(self) -> ServiceUnavailable:
         """The error for a request that cannot be queued."""
         return ServiceUnavailable(

@@ -39,7 +39,12 @@ class Dispatcher:
         if not model.try_enqueue(request):
             self.dispatch(model)
             model.enqueue(request)
-        if not model.is_scheduled:
+        if model.is_scheduled:
+            return
+        if model.config.batch_size == 1 and model.has_idle_worker:
+            # Nothing can join it, and nobody else is served meanwhile: the end of the turn is not worth waiting for.
+            self.dispatch(model)
+        else:
             self.schedule(model)
 
     def schedule(self, model: ModelVersion) -> None:
