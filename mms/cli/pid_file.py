@@ -67,6 +67,16 @@ def command_words(pid: int) -> list[str]:
         return []
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """The environment of a process; this process's own where it cannot be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            pairs = os.fsdecode(file.read()).split("\0")
+    except OSError:
+        return dict(os.environ)
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
 def is_server(pid: int) -> bool:
     """Whether a process is a server: process ids are given away again."""
     return ARGV_WORD in command_words(pid)

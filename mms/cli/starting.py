@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import select
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mms.cli.pid_file import PidFile, PidFileError
+from mms.errors import ConfigurationError
 from mms.launch_options import LaunchOptions
 
 #: How often a start that takes long says that it is still under way, in seconds.
@@ -20,6 +22,10 @@ _PROGRESS_S = 5.0
 _END_S = 10.0
 # With `-m` the current folder would be searched for modules first: a `queue.py` in it would take the place of Python's.
 _PROGRAM = "import sys; sys.path = sys.path['' in sys.path[:1]:]; from mms.server import main; sys.exit(main())"
+
+
+class _NotUpInTime(Exception):
+    """The message is one line for people."""
 
 
 def become(options: LaunchOptions, pid_file: PidFile) -> NoReturn:
@@ -44,7 +50,12 @@ def start(options: LaunchOptions, pid_file: PidFile) -> int:
     os.close(write_fd)
     try:
         pid_file.write(pid)
-        line = _await_line(read_fd)
+        line = _await_line(read_fd, _start_timeout_s(options))
+    except _NotUpInTime as error:
+        _end(pid)
+        pid_file.remove(of=pid)
+        print(error)
+        return 1
     except (KeyboardInterrupt, PidFileError):
         _end(pid)
         pid_file.remove(of=pid)
@@ -77,15 +88,37 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _await_line(read_fd: int) -> str:
-    """The server's one line, or what there is of it when the server ends."""
+def _start_timeout_s(options: LaunchOptions) -> float:
+    """How long the server may take to come up; infinity for no limit."""
+    # The server is starting meanwhile, so that this import costs no time.
+    from mms.settings import load_settings
+
+    try:
+        return load_settings(options, environ=os.environ).start_timeout_s or math.inf
+    except ConfigurationError:
+        # The server is about to say so itself.
+        return math.inf
+
+
+def _await_line(read_fd: int, timeout_s: float) -> str:
+    """The server's one line, or what there is of it when the server ends. Raises _NotUpInTime."""
     received = b""
     started = time.monotonic()
     while not received.endswith(b"\n"):
-        ready, _, _ = select.select([read_fd], [], [], _PROGRESS_S)
+        waited_s = time.monotonic() - started
+        if waited_s >= timeout_s:
+            raise _NotUpInTime(
+                f"The server was not up after {timeout_s:g} seconds and has been stopped; "
+                "start_timeout_s sets the limit."
+            )
+        ready, _, _ = select.select([read_fd], [], [], min(_PROGRESS_S, timeout_s - waited_s))
         if not ready:
-            waited_s = time.monotonic() - started
-            print(f"Waiting for the server to come up ({waited_s:.0f} s) ...", file=sys.stderr)
+            if sys.stderr.isatty():
+                waited_s = time.monotonic() - started
+                print(
+                    f"Waiting for the server to come up with its models ({waited_s:.0f} s) ...",
+                    file=sys.stderr,
+                )
             continue
         chunk = os.read(read_fd, 65536)
         if not chunk:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mms import properties
-from mms.cli.pid_file import PidFile, PidFileError, command_words, is_server
+from mms.cli.pid_file import PidFile, PidFileError, command_words, environment_of, is_server
 from mms.launch_options import ARGV_WORD
 
 #: Besides the drain timeout, what a stop may take before the server is killed, in seconds.
@@ -44,7 +44,7 @@ def _end(pid: int) -> bool:
     words = command_words(pid)
     if ARGV_WORD not in words:
         return False
-    drain_s = drain_timeout_s(words, _environment_of(pid))
+    drain_s = drain_timeout_s(words, environment_of(pid))
     started = time.monotonic()
     told = started
     try:
@@ -56,7 +56,7 @@ def _end(pid: int) -> bool:
         if now - started > drain_s + _STOP_MARGIN_S:
             _kill_tree(pid)
             break
-        if now - told > _PROGRESS_S:
+        if now - told > _PROGRESS_S and sys.stderr.isatty():
             told = now
             print(
                 f"Waiting for the server to give its last answers ({now - started:.0f} s) ...",
@@ -84,16 +84,6 @@ def drain_timeout_s(words: list[str], environ: Mapping[str, str]) -> float:
         except ValueError:
             continue
     return longest_s
-
-
-def _environment_of(pid: int) -> dict[str, str]:
-    """The environment of a process; this process's own where it cannot be read."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            pairs = os.fsdecode(file.read()).split("\0")
-    except OSError:
-        return dict(os.environ)
-    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
 def _kill_tree(pid: int) -> None:

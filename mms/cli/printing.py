@@ -1,0 +1,48 @@
+"""Tables for people: drawn on a terminal, aligned text elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Rows below their headings. What is no terminal gets plain lines that are never cut."""
+    texts = [[_text(value) for value in row] for row in rows]
+    if sys.stdout.isatty():
+        _draw(headings, texts)
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *texts, strict=True)]
+    for row in (headings, *texts):
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        print("  ".join(cells).rstrip())
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    # A name may hold what would break a line, or drive a terminal.
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+
+
+def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        # Text, since square brackets in a string would be read as styles.
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
