@@ -233,6 +233,15 @@ class Settings:
         "false",
         is_own=True,
     )
+    start_timeout_s: float = option(
+        NUMBER,
+        _SERVER,
+        "Time for a server in the background to come up, downloads of its models included; after it the command "
+        "stops the server and fails. 0: no limit.",
+        "0",
+        unit="seconds",
+        is_own=True,
+    )
     plugins_path: str | None = option(
         TEXT, _SERVER, "A folder of endpoint plugins written in Python.", has_variable=False
     )

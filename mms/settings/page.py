@@ -1,0 +1,105 @@
+"""The documentation page of the settings, made from the options themselves."""
+
+from __future__ import annotations
+
+from mms.settings.option import Option
+from mms.settings.values import OPTIONS
+
+_INTRODUCTION = """\
+# Settings
+
+<!-- Made by `python -m mms.settings > docs/settings.md`. Change mms/settings/, not this page. -->
+
+`multi-model-server --mms-config FILE` reads settings from a properties file; without the flag from
+`config.properties` in the current folder, if there is one. `--mms-config sagemaker` stands for the packaged
+SageMaker settings. The variable `MMS_CONFIG_FILE` beats the flag.
+
+```properties
+inference_address=http://0.0.0.0:8080
+management_address=http://127.0.0.1:8081
+model_store=/opt/models
+load_models=digits.mar,second=other.mar
+default_workers_per_model=2
+```
+
+`mms settings` shows every value that counts, and where it comes from.
+
+## Where a value comes from
+
+The later one counts:
+
+1. the default in the tables below;
+2. the properties file, with `$$NAME$$` replaced by the variable NAME (one that is not set ends the start);
+3. `--model-store` for `model_store`, `--models` for `load_models`;
+4. variables `MMS_<KEY IN UPPER CASE>`, only if the file says `enable_envvars_config=true`. Keys marked "file only" have
+   none. `MMS_NUMBER_OF_GPU` counts as it is; the key is limited to the GPUs that are there.
+
+A key without a value (`job_queue_size=`) keeps its default.
+
+## The file
+
+Java's properties syntax: `key=value`, `key:value` or `key value`; comments begin with `#` or `!`; a backslash at the
+end of a line continues it; `\\t`, `\\n`, `\\uXXXX` and a backslash before any other character are escapes. Blanks
+after a value belong to it. The last one of several entries of a key counts. The file is read as ISO-8859-1, as Java
+does, and as UTF-8 if it begins with a byte order mark.
+
+A wrong value ends the start with one line that names file, line, key, value and what would be right:
+
+```
+Invalid configuration: /srv/config.properties:4: job_queue_size=many should be a whole number from 1 on
+```
+
+An unknown key is a warning in the log, with the nearest known key. Plugins see unknown keys, too.
+
+## Addresses
+
+`http://host:port`, `https://host:port`, or `unix:/path`; IPv6 as `http://[::1]:8080`. Without a port: 80 and 443 for
+inference, 8081 and 8444 for management. Equal addresses make one listener with both interfaces. A file at the path of
+a Unix socket is replaced.
+
+## Units
+
+`default_response_timeout` is in minutes, as it is in MMS, whose documentation says seconds; keys that end in `_s` or
+`_seconds` are in seconds. Sizes are in bytes.
+"""
+
+_VARIABLES = """\
+## Other variables
+
+| variable | |
+|---|---|
+| `MMS_CONFIG_FILE` | the properties file; beats `--mms-config` |
+| `LOG_LOCATION`, `METRICS_LOCATION` | folders of the log files and of the two metrics files; `logs` without them |
+| `TEMP` | folder for sockets and unpacked archives; the system's own without it |
+| `TMPDIR` | also where `multi-model-server` keeps its PID file; `--pid-file` names another one |
+| `PYTHONPATH` | handed on to workers |
+| `MODEL_SERVER_HOME` | accepted; the folder has to exist |
+| `SAGEMAKER_*` | their presence makes `initialize_errors=ignore` the default; [containers](docker.md) |
+"""
+
+_HEADING = "| key | default | type | |\n|---|---|---|---|"
+
+
+def settings_page() -> str:
+    """The whole page, Markdown."""
+    sections: dict[str, list[str]] = {}
+    for key, option in OPTIONS.items():
+        sections.setdefault(option.section, []).append(_row(key, option))
+    tables = [
+        f"## {section}\n\n{_HEADING}\n" + "\n".join(rows) + "\n"
+        for section, rows in sections.items()
+    ]
+    legend = 'Keys marked "new" are unknown to MMS.\n'
+    return "\n".join([_INTRODUCTION, legend, *tables, _VARIABLES])
+
+
+def _row(key: str, option: Option) -> str:
+    default = f"`{option.default}`" if option.default else ""
+    kind = f"{option.kind.name}, {option.unit}" if option.unit else option.kind.name
+    marks = [
+        mark
+        for mark, is_set in (("new", option.is_own), ("file only", not option.has_variable))
+        if is_set
+    ]
+    marked = f" *({', '.join(marks)})*" if marks else ""
+    return f"| `{key}` | {default} | {kind} | {option.help}{marked} |"
