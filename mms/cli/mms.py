@@ -206,7 +206,7 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
     if queue is not None:
         model["waitingRequests"] = queue["pendingRequests"]
         model["freeInQueue"] = queue["remainingCapacity"]
-    print_table(("", ""), list(model.items()))
+    print_table(("PROPERTY", "VALUE"), list(model.items()))
     if workers:
         columns = list(dict.fromkeys(key for worker in workers for key in worker))
         print()
@@ -393,7 +393,7 @@ def metrics(client: ServerClient, part: str, is_json: bool) -> None:
     print_table(
         ("METRIC", "LABELS", "VALUE"),
         [
-            (s.name, ", ".join(f"{k}={v}" for k, v in s.labels.items()), f"{s.value:g}")
+            (s.name, ", ".join(f"{k}={v}" for k, v in s.labels.items()), f"{s.value:.12g}")
             for s in samples
             if not s.name.endswith("_bucket")
         ],
