@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_URL = re.compile(r"(https?)://(\[[0-9a-f:.%]+\]|[^\s:/\[\]]+)(?::(\d+))?/?", re.IGNORECASE)
+_URL = re.compile(
+    r"(https?)://(\[[0-9a-f:.]+(?:%[\w.~-]+)?\]|[^\s:/\[\]]+)(?::(\d+))?/?", re.IGNORECASE
+)
 _MAX_PORT = 65535
 
 
