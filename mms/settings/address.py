@@ -26,7 +26,7 @@ class Address:
         if text.lower().startswith("unix:/"):
             return cls("unix", path=text[5:])
         match = _URL.fullmatch(text)
-        if match is None:
+        if match is None or (match[2][0] == "[" and not _is_ipv6(match[2][1:-1])):
             raise ValueError(f"Invalid binding address: {text}")
         scheme = match[1].lower()
         if match[3] is not None:
@@ -53,3 +53,14 @@ class Address:
             return f"unix:{self.path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
+
+
+def _is_ipv6(text: str) -> bool:
+    # Imported here, since few addresses need it and the launcher is to start at once.
+    from ipaddress import AddressValueError, IPv6Address
+
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True

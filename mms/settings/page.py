@@ -8,7 +8,7 @@ from mms.settings.values import OPTIONS
 _INTRODUCTION = """\
 # Settings
 
-<!-- Made by `python -m mms.settings > docs/settings.md`. Change mms/settings/, not this page. -->
+<!-- Made by `python -m mms.cli.settings_document > docs/settings.md` from mms/settings/ and mms/arg_parser.py. -->
 
 `multi-model-server --mms-config FILE` reads settings from a properties file; without the flag from
 `config.properties` in the current folder, if there is one. `--mms-config sagemaker` stands for the packaged
@@ -31,8 +31,8 @@ The later one counts:
 1. the default in the tables below;
 2. the properties file, with `$$NAME$$` replaced by the variable NAME (one that is not set ends the start);
 3. `--model-store` for `model_store`, `--models` for `load_models`;
-4. variables `MMS_<KEY IN UPPER CASE>`, only if the file says `enable_envvars_config=true`. Keys marked "file only" have
-   none. `MMS_NUMBER_OF_GPU` counts as it is; the key is limited to the GPUs that are there.
+4. variables `MMS_<KEY IN UPPER CASE>`, only if the file says `enable_envvars_config=true`.
+   `MMS_NUMBER_OF_GPU` counts as it is; the key is limited to the GPUs that are there.
 
 A key without a value (`job_queue_size=`) keeps its default.
 
@@ -77,11 +77,11 @@ _VARIABLES = """\
 | `SAGEMAKER_*` | their presence makes `initialize_errors=ignore` the default; [containers](docker.md) |
 """
 
-_HEADING = "| key | default | type | |\n|---|---|---|---|"
+_HEADING = "| key | default | type, unit | variable | |\n|---|---|---|---|---|"
 
 
 def settings_page() -> str:
-    """The whole page, Markdown."""
+    """The page without the commands' flags, Markdown."""
     sections: dict[str, list[str]] = {}
     for key, option in OPTIONS.items():
         sections.setdefault(option.section, []).append(_row(key, option))
@@ -89,17 +89,17 @@ def settings_page() -> str:
         f"## {section}\n\n{_HEADING}\n" + "\n".join(rows) + "\n"
         for section, rows in sections.items()
     ]
-    legend = 'Keys marked "new" are unknown to MMS.\n'
+    legend = (
+        "Keys marked *new* are unknown to MMS. A key without a variable is for the file alone.\n"
+    )
     return "\n".join([_INTRODUCTION, legend, *tables, _VARIABLES])
 
 
 def _row(key: str, option: Option) -> str:
     default = f"`{option.default}`" if option.default else ""
     kind = f"{option.kind.name}, {option.unit}" if option.unit else option.kind.name
-    marks = [
-        mark
-        for mark, is_set in (("new", option.is_own), ("file only", not option.has_variable))
-        if is_set
-    ]
-    marked = f" *({', '.join(marks)})*" if marks else ""
-    return f"| `{key}` | {default} | {kind} | {option.help}{marked} |"
+    variable = f"`MMS_{key.upper()}`" if option.has_variable else ""
+    mark = " *(new)*" if option.is_own else ""
+    # A bar would end the cell.
+    help = option.help.replace("|", "\\|")
+    return f"| `{key}` | {default} | {kind} | {variable} | {help}{mark} |"

@@ -43,7 +43,14 @@ def test_an_address_without_a_port_has_that_of_its_interface(
 @pytest.mark.parametrize(
     "text",
     ["", "8080", "127.0.0.1:8080", "ftp://h:1", "http://", "http://h:", "http://h:x", "http://h:-1"]
-    + ["unix:relative", "http://::1:8080", "http://h:1/path", "http://h h:1"],
+    + [
+        "unix:relative",
+        "http://::1:8080",
+        "http://h:1/path",
+        "http://h h:1",
+        "http://[1.2.3.4]:1",
+        "http://[:::]:1",
+    ],
 )
 def test_what_is_no_address_is_refused_in_the_words_of_mms(text: str) -> None:
     with pytest.raises(ValueError, match="^Invalid binding address: ") as caught:

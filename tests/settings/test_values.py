@@ -1,4 +1,4 @@
-"""What follows from settings: addresses, models at start, workers, timeouts, GPUs."""
+"""What follows from settings: listeners, models at start, workers, timeouts, GPUs."""
 
 from __future__ import annotations
 
@@ -10,50 +10,9 @@ from pathlib import Path
 import pytest
 
 from mms.gpus import gpu_count
-from mms.settings import OPTIONS, Address, Settings
+from mms.settings import OPTIONS, Settings
 
 Load = Callable[..., Settings]
-
-
-@pytest.mark.parametrize(
-    ("text", "is_management", "shown"),
-    [
-        ("http://127.0.0.1:8080", False, "http://127.0.0.1:8080"),
-        ("HTTPS://Host.example", False, "https://Host.example:443"),
-        ("http://host/", False, "http://host:80"),
-        ("http://host", True, "http://host:8081"),
-        ("https://host", True, "https://host:8444"),
-        ("http://host:65535", False, "http://host:65535"),
-        ("http://[::1]:8080", False, "http://[::1]:8080"),
-        ("unix:/tmp/a.sock", False, "unix:/tmp/a.sock"),
-        ("UNIX:/tmp/a.sock", True, "unix:/tmp/a.sock"),
-    ],
-)
-def test_an_address_is_read_and_shown(text: str, is_management: bool, shown: str) -> None:
-    assert str(Address.parse(text, is_management=is_management)) == shown
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "host:80",
-        "http://",
-        "http://:80",
-        "ftp://host",
-        "unix:relative",
-        "http://h:port",
-        "http://h/x",
-    ],
-)
-def test_what_is_no_address_is_refused_in_mms_s_words(text: str) -> None:
-    with pytest.raises(ValueError, match=f"^Invalid binding address: {text}$"):
-        Address.parse(text, is_management=False)
-
-
-def test_a_port_beyond_the_last_is_refused() -> None:
-    with pytest.raises(ValueError, match="^Invalid port number: http://h:65536$"):
-        Address.parse("http://h:65536", is_management=False)
 
 
 @pytest.mark.parametrize(
