@@ -8,6 +8,7 @@ suite checks itself against the original, without the tests marked `better_than_
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,10 +66,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def servers() -> Iterator[ServerPool]:
     directory = Path(tempfile.mkdtemp(prefix="mmsc-"))
     pool = ServerPool(directory)
+    # A run that is ended from outside must not leave servers behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield pool
         pool.stop_all()
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -346,7 +346,7 @@ PROFILES: dict[str, dict[str, str]] = {
         "cors_allowed_headers": "X-Custom-Header",
         "max_response_size": "5000",
     },
-    # Inference over TLS, management over a Unix socket.
+    # Inference over TLS, management over a Unix socket. Tests leave no model on it.
     "secure": {"load_models": "noop", "default_workers_per_model": "1"},
     # Small limits.
     "tight": {

@@ -36,8 +36,8 @@ def test_a_tls_connection_is_kept(secure: Server) -> None:
 
 def test_a_large_body_passes_over_tls(secure: Server) -> None:
     text = "0123456789abcdef" * 200000
-    name = secure.shared("echo")
-    reply = secure.inference.post(f"/predictions/{name}", text, content_type="text/plain")
+    with secure.registered("echo") as name:
+        reply = secure.inference.post(f"/predictions/{name}", text, content_type="text/plain")
     assert reply.text == str({"body": text})
 
 
