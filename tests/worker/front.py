@@ -235,7 +235,7 @@ class Front:
     def spawn(
         self, *options: str, secret: str = "secret", **variables: str
     ) -> subprocess.Popen[bytes]:
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         environment |= {"MMS_WORKER_SECRET": secret, "PYTHONPATH": str(ROOT), **variables}
         command = [sys.executable, "-m", "mms.worker", "--connect", self.address]
         process = subprocess.Popen(

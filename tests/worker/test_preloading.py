@@ -169,16 +169,20 @@ def test_an_error_that_was_let_pass_is_told_by_every_fork(
     assert (worker.loaded.code, worker.loaded.error) == (200, "ValueError: not today")
 
 
-def test_a_coroutine_that_ran_in_the_parent_runs_in_its_forks(
+def test_coroutines_of_forks_run_on_loops_of_their_own(
     front: Front, write_model: ModelWriter
 ) -> None:
     source = """
-        import asyncio, os
+        import asyncio
+        loops = []
         async def handle(data, context):
-            await asyncio.sleep(0)
-            return [str(os.getpid())]
+            await asyncio.to_thread(lambda: None)
+            loops.append(asyncio.get_running_loop())
+            return [[loop is loops[0] for loop in loops]]
     """
     parent = start_parent(front, write_model(source))
     for name in ("one", "two"):
         worker = front.fork(parent, name)
-        assert worker.predict().body == str(worker.hello.pid).encode()
+        # The parent's loop polls what it shares with all forks.
+        assert json.loads(worker.predict().body) == [True, False]
+        assert json.loads(worker.predict().body) == [True, False, False]
