@@ -1,0 +1,63 @@
+"""A folder of its own for each command, and processes that stand in for servers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mms.launch_options import ARGV_WORD
+
+DEADLINE_S = 20.0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "not within the deadline"
+        time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, the temporary folder, and that of logs; no MMS variables are set."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("TMPDIR", "LOG_LOCATION", "METRICS_LOCATION"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in ("TEMP", "MMS_CONFIG_FILE", "MODEL_SERVER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+@pytest.fixture
+def pid_file(folder: Path) -> Path:
+    return folder / ".model_server.pid"
+
+
+StandIn = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    """`stand_in(program, *words)`: a process with a server's word among its arguments, which has begun its program."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(program: str, *words: str, is_server: bool = True) -> subprocess.Popen[bytes]:
+        code = f"{program}; import time; print(flush=True); time.sleep({DEADLINE_S})"
+        argv = [sys.executable, "-S", "-c", code, *([ARGV_WORD] if is_server else []), *words]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE)
+        processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
