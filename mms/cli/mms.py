@@ -387,6 +387,8 @@ def metrics(client: ServerClient, part: str, is_json: bool) -> None:
         for sample in family.samples
         if part in sample.name
     ]
+    if not samples:
+        raise click.ClickException(f"No metric has {part!r} in its name.")
     if is_json:
         print_json([{"name": s.name, "labels": dict(s.labels), "value": s.value} for s in samples])
         return
