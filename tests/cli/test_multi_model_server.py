@@ -57,6 +57,11 @@ def store(folder: Path) -> Path:
     return store
 
 
+def living_children() -> list[psutil.Process]:
+    """Children of this process that have not ended; an ended server stays as a zombie, since nobody waits for it."""
+    return [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+
+
 # The command line
 
 
@@ -211,7 +216,7 @@ def test_a_server_that_fails_is_told_and_leaves_nothing(
     assert main([]) == 1
     assert capsys.readouterr().out == f"{told}\n"
     assert not pid_file.exists()
-    assert psutil.Process().children() == []
+    assert living_children() == []
 
 
 def test_a_failed_start_leaves_another_server_s_file_alone(
@@ -241,7 +246,7 @@ def test_an_interrupted_start_ends_the_server(
     assert main([]) == 130
     thread.join()
     assert not pid_file.exists()
-    assert psutil.Process().children() == []
+    assert living_children() == []
 
 
 def test_a_pid_file_that_cannot_be_written_is_told_and_no_server_stays(
@@ -253,7 +258,7 @@ def test_a_pid_file_that_cannot_be_written_is_told_and_no_server_stays(
     assert (
         capsys.readouterr().out == f"PID file {path} cannot be written: No such file or directory\n"
     )
-    assert psutil.Process().children() == []
+    assert living_children() == []
 
 
 def test_a_folder_is_no_pid_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -408,10 +413,8 @@ def test_a_server_that_does_not_end_in_time_is_killed(
     monkeypatch.setattr(stopping, "_STOP_MARGIN_S", 0.1)
     server = stand_in("import signal; signal.signal(15, signal.SIG_IGN)")
     pid_file.write_text(str(server.pid))
-    thread = _reaped(server)
     assert main(["--stop"]) == 0
-    thread.join()
-    assert server.returncode == -signal.SIGKILL
+    assert not psutil.pid_exists(server.pid)
     assert capsys.readouterr().out == "Model server stopped.\n"
 
 
