@@ -46,7 +46,12 @@ def run_parent(address: str, secret: str) -> int:
             message = Fork.from_payload(payload)
             sys.stdout.flush()
             sys.stderr.flush()
-            if os.fork() == 0:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                sys.stderr.write(f"Worker {message.worker_name} cannot be forked: {error}\n")
+                continue
+            if pid == 0:
                 # Ends as any process does: by the way out of here, with the handler's exit functions.
                 return _run_child(address, message, model, load)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -153,6 +154,16 @@ def test_the_shape_of_inputs_is_checked(mxnet: types.SimpleNamespace) -> None:
     for inputs in wrong:
         with pytest.raises(AssertionError):
             check_input_shape(inputs, signature)
+
+
+def test_packages_hold_their_modules() -> None:
+    code = (
+        "import mms.model_service, mms.utils\n"
+        "mms.model_service.model_service.ModelService\n"
+        "mms.model_service.mxnet_vision_service.MXNetVisionService\n"
+        "mms.utils.timeit_decorator.timeit\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
 
 
 def test_sentences_become_numbers() -> None:
