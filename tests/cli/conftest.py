@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mms.launch_options import ARGV_WORD
@@ -21,6 +23,16 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "not within the deadline"
         time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def ended_servers() -> Iterator[None]:
+    """Collects the servers that a test has started and ended: the launcher, here this process, does not wait for them."""
+    before = {child.pid for child in psutil.Process().children()}
+    yield
+    for child in psutil.Process().children():
+        if child.pid not in before and child.status() == psutil.STATUS_ZOMBIE:
+            os.waitpid(child.pid, 0)
 
 
 @pytest.fixture(autouse=True)
