@@ -27,7 +27,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.fixture(autouse=True)
 def ended_servers() -> Iterator[None]:
-    """Collects the servers that a test has started and ended: the launcher, here this process, does not wait for them."""
+    """Collects the servers that a test has started and ended; the launcher, here this process, leaves them."""
     before = {child.pid for child in psutil.Process().children()}
     yield
     for child in psutil.Process().children():
