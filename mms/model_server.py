@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mms import properties
 from mms.cli.multi_model_server import main, mxnet_main
 
 
@@ -17,7 +16,19 @@ def old_start() -> int:
 
 
 def load_properties(file_path: str) -> dict[str, str]:
-    """The entries of a properties file. Raises OSError."""
-    with open(file_path, "rb") as file:
-        text = properties.decode(file.read())
-    return {entry.key: entry.value for entry in properties.parse(text)}
+    """The `key=value` lines of a file, both sides without blanks around them; raises OSError.
+
+    MMS's launcher reads no more of the syntax: no escapes, no continued lines, no other separators. The server reads
+    all of it, with `mms.properties`.
+    """
+    entries = {}
+    with open(file_path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            key, equals, value = line.strip().partition("=")
+            if equals and not key.startswith("#"):
+                entries[key.strip()] = value.strip()
+    return entries
+
+
+if __name__ == "__main__":
+    raise SystemExit(start())
