@@ -2,7 +2,7 @@
 
 The servers of a group of cells stay up between their turns, but frozen (SIGSTOP): an idle Java or Ray
 process still runs timers and collectors, and two cores have none to spare for them. A server's first turn
-has a longer warm-up. Servers that take a stopped clock for a failure are started for each turn.
+has a longer warm-up.
 """
 
 from __future__ import annotations
@@ -130,10 +130,7 @@ class Rounds:
         server.thaw()
         values = visit_with_load(server, cell, self._timing, is_first=key not in self._warm)
         self._warm.add(key)
-        if peer.can_be_frozen:
-            server.freeze()
-        else:
-            self._drop(peer, cell.deployment)
+        server.freeze()
         return values
 
     def _drop(self, peer: Peer, deployment: Deployment) -> None:

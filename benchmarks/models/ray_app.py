@@ -13,6 +13,8 @@ from starlette.requests import Request
 from work import load_work
 
 HOST = "127.0.0.1"
+# Ray replaces 127.0.0.1 by the address of a network card; another loopback address it leaves alone.
+NODE = "127.0.0.2"
 IS_DIGITS = os.environ["BENCH_WORK"] == "digits"
 BATCH_SIZE = int(os.environ["BENCH_BATCH_SIZE"])
 BATCH_DELAY_S = int(os.environ["BENCH_BATCH_DELAY_MS"]) / 1000
@@ -46,7 +48,7 @@ if __name__ == "__main__":
     ray.init(
         num_cpus=CORES,
         include_dashboard=False,
-        _node_ip_address=HOST,
+        _node_ip_address=NODE,
         _temp_dir=os.environ["BENCH_RAY_FOLDER"],
     )
     serve.start(http_options={"host": HOST, "port": int(os.environ["BENCH_PORT"])})

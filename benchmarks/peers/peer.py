@@ -46,8 +46,6 @@ class Peer(ABC):
     note: ClassVar[str] = ""
     has_batching: ClassVar[bool] = True
     has_management: ClassVar[bool] = False
-    # False for servers that take a stopped clock for a lost node.
-    can_be_frozen: ClassVar[bool] = True
     ready_timeout_s: ClassVar[float] = 60.0
     ask_timeout_s: ClassVar[float] = 30.0
     check_body_bytes: ClassVar[int] = 1024

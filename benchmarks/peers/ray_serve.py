@@ -23,7 +23,6 @@ class RayServe(Peer):
     front = "Python (uvicorn, Starlette) over Ray actors"
     package = "ray"
     requirements = ("ray[serve]==2.60.0",)
-    can_be_frozen = False
     ready_timeout_s = 120.0
 
     def prepare(self, deployment: Deployment, site: Site) -> Launch:

@@ -63,9 +63,10 @@ class Triton(Peer):
     def prepare(self, deployment: Deployment, site: Site) -> Launch:
         repository = site.folder / "repository"
         model = repository / "bench"
-        (model / "1").mkdir(parents=True)
-        app = copy_models(site, "triton_model.py")
-        (app / "triton_model.py").rename(model / "1" / "model.py")
+        model.mkdir(parents=True)
+        # The stub looks for modules beside the model, and heeds no PYTHONPATH for them.
+        copy_models(site, "triton_model.py").rename(model / "1")
+        (model / "1" / "triton_model.py").rename(model / "1" / "model.py")
         (model / "config.pbtxt").write_text(_config(deployment), encoding="utf-8")
         home = self._home()
         command = [str(home / "bin" / "tritonserver"), "--model-repository", str(repository)]
@@ -74,7 +75,7 @@ class Triton(Peer):
         command += ["--metrics-address", HOST, "--metrics-port", str(site.spare_ports[0])]
         command += [f"--backend-config=python,shm-region-prefix-name=bench{site.port}_"]
         environment = work_environment(deployment, self.venv, site)
-        environment["PYTHONPATH"] = f"{app}:{self.venv.site_packages()}"
+        environment["PYTHONPATH"] = str(self.venv.site_packages())
         environment["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
         return Launch(command, environment)
 

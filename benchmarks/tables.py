@@ -1,0 +1,127 @@
+"""The tables of the page: one per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.cells import Cell
+from benchmarks.goals import OWN
+from benchmarks.peers.peer import Peer
+from benchmarks.records import Records
+from benchmarks.statistics import Summary, ratio
+from benchmarks.visits import SCALE_TO
+
+RATE = "requests_per_s"
+
+
+def cell_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    writer = {"start": _start_table, "scale": _scale_table, "million": _million_table}
+    return writer.get(cell.kind, _load_table)(cell, records, peers)
+
+
+def _load_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    ours = records.summary(cell.name, OWN, RATE)
+    ranked = []
+    for name in records.peers_of(cell.name):
+        rate = _known(records.summary(cell.name, name, RATE))
+        errors = sum(records.values(cell.name, name, "errors"))
+        row = [
+            title_of(name, peers),
+            f"{rate.median:,.0f}",
+            f"{rate.spread:.0%}",
+            *(_milliseconds(records.summary(cell.name, name, f"p{n}_ms")) for n in (50, 99)),
+            _processor_time(cell.name, name, records),
+            f"{errors:,.0f}",
+            "" if ours is None or name == OWN else f"{ratio(ours, rate):.2f} x",
+        ]
+        ranked.append((rate.median, _bold(row) if name == OWN else row))
+    ranked.sort(key=lambda pair: -pair[0])
+    head = ["server", "requests/s", "spread", "p50 ms", "p99 ms", "processor µs", "errors"]
+    return table([*head, "ours against it"], [row for _, row in ranked])
+
+
+def _processor_time(cell: str, peer: str, records: Records) -> str:
+    """Per request; front and worker apart where they are known apart."""
+    texts = []
+    for role in ("front", "worker", "server"):
+        summary = records.summary(cell, peer, f"processor_us_{role}")
+        if summary is not None:
+            texts.append(f"{summary.median:,.1f}")
+    return " + ".join(texts)
+
+
+def _start_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    ours = records.summary(cell.name, OWN, "start_s")
+    ranked = []
+    for name in records.peers_of(cell.name):
+        start = _known(records.summary(cell.name, name, "start_s"))
+        rss, pss, count = (
+            _known(records.summary(cell.name, name, figure)).median
+            for figure in ("rss_mib", "pss_mib", "processes")
+        )
+        row = [
+            title_of(name, peers),
+            f"{start.median:.2f}",
+            f"{start.spread:.0%}",
+            f"{pss:,.0f}",
+            f"{rss:,.0f}",
+            f"{count:.0f}",
+            "" if ours is None or name == OWN else f"{1 / ratio(ours, start):.2f} x faster",
+        ]
+        ranked.append((start.median, _bold(row) if name == OWN else row))
+    ranked.sort(key=lambda pair: pair[0])
+    head = ["server", "first answer, s", "spread", "PSS MiB", "RSS MiB", "processes", "ours"]
+    text = table(head, [row for _, row in ranked])
+    front, worker = (
+        records.summary(cell.name, OWN, f"rss_mib_{role}") for role in ("front", "worker")
+    )
+    if front is not None and worker is not None:
+        text += f"\nOurs: RSS of the front {front.median:.1f} MiB, of the worker {worker.median:.1f} MiB.\n"
+    return text
+
+
+def _scale_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    rows = []
+    for name in records.peers_of(cell.name):
+        summary = _known(records.summary(cell.name, name, "scale_s"))
+        row = [title_of(name, peers), f"{summary.median:.2f}", f"{summary.spread:.0%}"]
+        rows.append(_bold(row) if name == OWN else row)
+    return table(["server", f"1 to {SCALE_TO} workers, s", "spread"], rows)
+
+
+def _million_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    figures = ("first_mib", "last_mib", "growth_mib", "highest_mib")
+    rows = []
+    for name in records.peers_of(cell.name):
+        summaries = [_known(records.summary(cell.name, name, figure)) for figure in figures]
+        rows.append([title_of(name, peers), *(f"{summary.median:.2f}" for summary in summaries)])
+    head = ["server", "after the first 100,000, MiB", "at the end, MiB", "growth", "highest"]
+    return table(head, rows)
+
+
+def title_of(name: str, peers: Mapping[str, Peer]) -> str:
+    return peers[name].title if name in peers else name
+
+
+def _known(summary: Summary | None) -> Summary:
+    if summary is None:
+        raise ValueError("a visit with figures lacks one that all visits of its kind have")
+    return summary
+
+
+def _milliseconds(summary: Summary | None) -> str:
+    return "–" if summary is None else f"{summary.median:.3g}"
+
+
+def _bold(row: Sequence[str]) -> list[str]:
+    return [f"**{text}**" if text else "" for text in row]
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """First column to the left, the rest to the right."""
+    lines = [
+        "| " + " | ".join(head) + " |",
+        "|---|" + "---:|" * (len(head) - 1),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+    return "\n".join(lines) + "\n"
