@@ -213,7 +213,7 @@ class Server:
         self._options.remove_pid_file()
 
     async def _drain(self, timeout_s: float) -> None:
-        if not await self._host.drain(timeout_s):
+        if not await self._host.drain(timeout_s) and timeout_s > 0:
             logger.warning("Requests were still running after %g seconds of draining.", timeout_s)
         if self._http is not None:
             await self._http.drain(timeout_s)
