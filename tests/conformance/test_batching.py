@@ -27,8 +27,7 @@ def _queue(server: Server, name: str, count: int) -> list[Wire]:
         body = json.dumps({"id": number}).encode()
         path = f"/predictions/{name}"
         wire.send(request_bytes("POST", path, body, "Content-Type: application/json"))
-    # Answered after what had arrived before it was read.
-    assert server.inference.get("/ping").status == 200
+    server.wait_until_queued(name, count)
     return wires
 
 
