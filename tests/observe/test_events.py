@@ -48,14 +48,17 @@ def test_an_event_has_the_line_of_mms(
     assert written.read(LogFile.MMS).rstrip("\n").endswith(ending)
 
 
-def test_an_unresponsive_worker_is_told_in_the_two_lines_of_mms(written: WrittenLogs) -> None:
+def test_an_unresponsive_worker_is_told_in_mms_own_lines_and_with_its_limit(
+    written: WrittenLogs,
+) -> None:
     written.configure()
     events.worker_unresponsive("W-m-0", 1.5, 2)
-    first, second = written.read(LogFile.MMS).splitlines()
+    first, second, third = written.read(LogFile.MMS).splitlines()
     assert first.endswith(
         f"[ERROR] W-m-0 {_WLM}.WorkerThread - Number or consecutive unsuccessful inference 2"
     )
-    assert "Backend worker did not respond in given time" in second
+    assert second.endswith("Backend worker did not respond in given time")
+    assert "given 1.5 seconds" in third
 
 
 def test_a_model_left_out_at_the_start_is_a_warning_with_the_reason(written: WrittenLogs) -> None:
