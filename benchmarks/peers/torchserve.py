@@ -12,7 +12,7 @@ class TorchServe(MarServer):
     title = "TorchServe"
     front = "Java (Netty)"
     package = "torchserve"
-    requirements = ("torchserve==0.12.0", "torch==2.13.0", "setuptools<81", "pyyaml")
+    requirements = ("torchserve==0.12.0", "torch==2.13.0", "setuptools<81", "pyyaml==6.0.2")
     ready_timeout_s = 120.0
 
     def obstacle(self) -> str | None:

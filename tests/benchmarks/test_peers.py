@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from benchmarks.archives import build_archive
+from benchmarks.deployment import Answer, Deployment, Load, Work
+from benchmarks.peers import Peer, all_peers
+from benchmarks.peers.ours import project_dependencies
+
+PEERS = list(all_peers().values())
+KIB = 1024
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: str(peer.name))
+def test_a_json_body_has_the_size_that_was_asked_for(peer: Peer) -> None:
+    form = peer.form(Deployment(), KIB)
+    if form.headers["Content-Type"] == "application/json":
+        json.loads(form.body)
+        assert len(form.body) == KIB
+    else:
+        assert form.body.endswith(b"x" * KIB)
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: str(peer.name))
+def test_every_package_of_a_peer_is_pinned(peer: Peer) -> None:
+    if peer.name == "ours":
+        return
+    assert peer.package in {
+        requirement.partition("==")[0].partition("[")[0] for requirement in peer.requirements
+    }
+    assert all("==" in requirement or "<" in requirement for requirement in peer.requirements)
+
+
+@pytest.mark.parametrize("peer", PEERS, ids=lambda peer: str(peer.name))
+def test_only_our_own_server_takes_our_options(peer: Peer) -> None:
+    reason = peer.refuses(Deployment(options=(("metrics", "false"),)), Load())
+    assert (reason is None) == (peer.name == "ours")
+
+
+def test_a_wrong_answer_is_not_taken_for_a_right_one() -> None:
+    for name in ("ours", "mms", "torchserve", "mosec", "ray"):
+        peer = all_peers()[name]
+        assert peer.is_right(Deployment(), Answer(200, b"OK"))
+        assert not peer.is_right(Deployment(), Answer(200, b"OKOK"))
+        digits = Deployment(work=Work("digits"))
+        assert peer.is_right(digits, Answer(200, b'{"digit": 4}'))
+        assert not peer.is_right(digits, Answer(200, b'{"digit": 5}'))
+
+
+def test_servers_without_batching_or_registration_say_so() -> None:
+    peers = all_peers()
+    assert peers["seldon"].refuses(Deployment(batch_size=32), None) == "it does not batch"
+    assert peers["mosec"].refuses(Deployment(registered_models=10), None) is not None
+    assert peers["mms"].refuses(Deployment(registered_models=10, batch_size=32), None) is None
+
+
+def test_the_archive_names_its_handler_for_all_three_servers(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_archive(tmp_path)) as archive:
+        manifest = json.loads(archive.read("MAR-INF/MANIFEST.json"))
+        assert manifest["model"]["handler"] == "archive_handler.py:handle"
+        assert {"archive_handler.py", "work.py"} <= set(archive.namelist())
+
+
+def test_our_own_requirements_are_those_of_the_project() -> None:
+    assert any(requirement.startswith("aiohttp") for requirement in project_dependencies())
