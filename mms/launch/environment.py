@@ -48,7 +48,11 @@ def worker_environment(
     handler_part = handler.partition(":")[0]
     if ":" in handler and "/" in handler_part:
         handler_part = os.path.dirname(handler_part)
-    parts = [handler_part, environ.get("PYTHONPATH", ""), model_dir, str(server_home())]
+    home = str(server_home())
+    if "site-packages" in home or "dist-packages" in home:
+        # Where programs of another interpreter should not look.
+        home = ""
+    parts = [handler_part, environ.get("PYTHONPATH", ""), model_dir, home]
     variables["PYTHONPATH"] = os.pathsep.join(part for part in parts if part)
     if hidden is not None:
         variables = {k: v for k, v in variables.items() if not hidden.fullmatch(k)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,13 @@ def environment(environ=None, handler="service:handle", hidden=None, decode=True
 def test_the_handlers_part_leads_the_python_path(handler, part):
     path = environment({"PYTHONPATH": "/old"}, handler)["PYTHONPATH"].split(":")
     assert path == [part, "/old", "/models/m", str(server_home())]
+
+
+def test_a_home_among_installed_packages_is_left_out(monkeypatch):
+    monkeypatch.setattr(
+        "mms.launch.environment.server_home", lambda: Path("/lib/python3/site-packages")
+    )
+    assert environment()["PYTHONPATH"].split(":") == ["service", "/models/m"]
 
 
 @pytest.mark.parametrize(("decode", "text"), [(True, "true"), (False, "false")])
