@@ -167,7 +167,7 @@ def _names(client: ServerClient) -> list[str]:
     while token is not None:
         page = client.ask("GET", f"/models?{urlencode({'next_page_token': token})}").json()
         names += [model["modelName"] for model in page["models"]]
-        # AWS's server gives a token on a full last page, too, where nothing follows.
+        # AWS's server gives a token on a full last page, too: an empty page ends the list, whatever it says.
         token = page.get("nextPageToken") if page["models"] else None
     return names
 

@@ -87,9 +87,9 @@ def test_a_list_of_several_pages_is_followed_to_its_end(
 
     pages = {
         "0": {"nextPageToken": "1", "models": [{"modelName": "a"}]},
-        # AWS's server gives a token on a full last page, too.
         "1": {"nextPageToken": "2", "models": [{"modelName": "b"}]},
-        "2": {"models": []},
+        # Behind an empty page nothing follows, whatever its token says.
+        "2": {"nextPageToken": "2", "models": []},
     }
 
     def call(self: ServerClient, method: str, path: str, *_: Any) -> Answer:
