@@ -133,13 +133,35 @@ def pack_parser() -> argparse.ArgumentParser:
         default=[],
         help='leave out what matches, as in "*.log" or "data/*"; may be given several times',
     )
-    parser.add_argument("--version", action="version", version=f"model-archiver {__version__}")
     return parser
+
+
+class _VersionAction(argparse.Action):
+    """The model's version, as with torch-model-archiver; without a value, the program's."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        if values is None:
+            print(f"model-archiver {__version__}")
+            parser.exit()
+        namespace.model_version = values
 
 
 def _add_manifest_options(parser: argparse.ArgumentParser) -> None:
     manifest = parser.add_argument_group("manifest")
     manifest.add_argument("--model-version", help="version of the model")
+    manifest.add_argument(
+        "--version",
+        nargs="?",
+        action=_VersionAction,
+        default=argparse.SUPPRESS,
+        help="the same; without a value, print the version of this program",
+    )
     manifest.add_argument("--description", help="what the model is, in a sentence")
     manifest.add_argument("--author", help="who publishes the model")
     manifest.add_argument("--email", help="how to reach the author")

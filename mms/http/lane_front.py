@@ -22,7 +22,7 @@ _MAX_ROUTES = 4096
 _SWEEP_S = 1.0
 #: After an answer that ends a connection, how long what the client still sends is read and thrown away, in seconds:
 #: closing with unread bytes would reset the connection and could take the answer away from the client.
-_LINGER_S = 2.0
+LINGER_S = 2.0
 
 
 class Submitter(Protocol):
@@ -108,7 +108,7 @@ class LaneFront:
 
     def linger(self, connection: LaneProtocol) -> None:
         """End this connection when its client does, or after a while."""
-        self._lingering[connection] = time.monotonic() + _LINGER_S
+        self._lingering[connection] = time.monotonic() + LINGER_S
 
     def forget(self, connection: LaneProtocol) -> None:
         """The connection has ended, or is served by another protocol from now on."""

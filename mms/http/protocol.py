@@ -14,6 +14,7 @@ from aiohttp.web_protocol import RequestHandler
 from mms.errors import BadRequest, InternalServerError
 from mms.http.exchange import Exchange
 from mms.http.lane import MAX_PROBES, PROBE_S
+from mms.http.lane_front import LINGER_S
 
 logger = logging.getLogger("mms.http")
 
@@ -125,6 +126,7 @@ class EdgeServer:
             "max_line_size": max_line_bytes,
             "max_field_size": max_field_bytes,
             "auto_decompress": False,
+            "lingering_time": LINGER_S,
             "access_log": None,
             "logger": logger,
         }

@@ -236,6 +236,13 @@ def test_the_manifest_flags_are_written(model: Path) -> None:
     assert manifest.extensions == {"labels": [1, 2]}
 
 
+def test_the_version_flag_with_a_value_is_the_models(model: Path) -> None:
+    assert call(model, "--version", "2.1") == 0
+    with Archive.open("m.mar") as archive:
+        assert archive.manifest is not None
+        assert archive.manifest.model_version == "2.1"
+
+
 def test_hidden_files_go_in_by_flag_and_excluded_ones_stay_out(model: Path) -> None:
     write_folder(model, {".env": "A=1", "big.log": "x", "dir/x.tmp": "x"})
     words = ["--include-hidden", "--exclude", "*.log", "--exclude", "*.tmp"]
