@@ -16,10 +16,11 @@ from benchmarks.display import Display
 from benchmarks.load import generator_version, missing_generator
 from benchmarks.machine import checkout_version, describe_machine
 from benchmarks.peers import Peer, all_peers
-from benchmarks.places import DOCS, RUNS
+from benchmarks.places import BENCH, DOCS, RUNS
 from benchmarks.records import Records
 from benchmarks.report import write_report
 from benchmarks.rounds import Rounds
+from benchmarks.turnstile import AnotherRun, sole_run
 from benchmarks.venvs import InstallationFailed
 from benchmarks.visits import Timing
 
@@ -82,23 +83,46 @@ def main(
     if not report_only:
         if (complaint := missing_generator()) is not None:
             raise click.ClickException(complaint)
-        timing = _timing(duration, quick)
-        round_count = 1 if quick else rounds
-        records.write_header(
-            date=started_at.strftime("%Y-%m-%d %H:%M UTC"),
-            commit=checkout_version(),
-            rounds=round_count,
-            duration_s=timing.duration_s,
-            machine=describe_machine(),
-            generator=generator_version(),
-        )
-        running = _install(chosen_peers, records, console)
+        try:
+            with sole_run(BENCH):
+                _run(
+                    chosen_peers,
+                    chosen_cells,
+                    records,
+                    _timing(duration, quick),
+                    1 if quick else rounds,
+                    console,
+                    install_only,
+                )
+        except AnotherRun as error:
+            raise click.ClickException(str(error)) from None
         if install_only:
             return
-        _measure(running, chosen_cells, records, timing, round_count, console)
     target = output or (DOCS / _PAGE if is_whole else records.folder / _PAGE)
     write_report(records, all_peers(), target)
     console.print(f"figures: {records.folder}\npage: {target}")
+
+
+def _run(
+    peers: dict[str, Peer],
+    cells: list[Cell],
+    records: Records,
+    timing: Timing,
+    round_count: int,
+    console: Console,
+    install_only: bool,
+) -> None:
+    records.write_header(
+        date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        commit=checkout_version(),
+        rounds=round_count,
+        duration_s=timing.duration_s,
+        machine=describe_machine(),
+        generator=generator_version(),
+    )
+    running = _install(peers, records, console)
+    if not install_only:
+        _measure(running, cells, records, timing, round_count, console)
 
 
 def _select_peers(names: str | None) -> dict[str, Peer]:

@@ -79,7 +79,9 @@ def _goals(records: Records) -> str:
     for goal in GOALS:
         value = goal.measure(records)
         verdict = goal.verdict(value)
-        shown = "–" if value is None else f"{value:.2f}{goal.unit}"
+        shown = (
+            "–" if value is None else (f"{value:.2f}{goal.unit}" if goal.unit else f"{value:,.0f}")
+        )
         mark = f"**{verdict}**" if verdict == "missed" else verdict
         rows.append([titles[goal.cell], goal.text, goal.wanted(), shown, mark])
     head = ["cell", "figure", "wanted", "measured", ""]

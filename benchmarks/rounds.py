@@ -22,8 +22,8 @@ from benchmarks.peers.peer import Peer
 from benchmarks.records import Records, Visit
 from benchmarks.server import Server, ServerFailed
 from benchmarks.visits import (
+    NotMeasured,
     Timing,
-    WrongAnswer,
     visit_million,
     visit_scale,
     visit_start,
@@ -32,7 +32,7 @@ from benchmarks.visits import (
 
 # A server may fail a turn for a reason that passes; one that fails again is left out of the cell.
 MOST_FAILURES = 2
-_FAILURES = (ServerFailed, LoadFailed, WrongAnswer, psutil.Error, subprocess.SubprocessError)
+_FAILURES = (ServerFailed, LoadFailed, NotMeasured, psutil.Error, subprocess.SubprocessError)
 
 
 class Watcher(Protocol):
@@ -141,7 +141,14 @@ class Rounds:
             server.stop()
 
     def _stop_all(self) -> None:
+        """Every server gets its stop, also when one of them will not end; then that is raised."""
         self._warm.clear()
+        stubborn: list[ServerFailed] = []
         while self._servers:
             _, server = self._servers.popitem()
-            server.stop()
+            try:
+                server.stop()
+            except ServerFailed as error:
+                stubborn.append(error)
+        if stubborn:
+            raise stubborn[0]

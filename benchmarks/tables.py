@@ -66,7 +66,7 @@ def _start_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str
             f"{pss:,.0f}",
             f"{rss:,.0f}",
             f"{count:.0f}",
-            "" if ours is None or name == OWN else f"{1 / ratio(ours, start):.2f} x faster",
+            "" if ours is None or name == OWN else _faster(ratio(start, ours)),
         ]
         ranked.append((start.median, _bold(row) if name == OWN else row))
     ranked.sort(key=lambda pair: pair[0])
@@ -78,6 +78,10 @@ def _start_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str
     if front is not None and worker is not None:
         text += f"\nOurs: RSS of the front {front.median:.1f} MiB, of the worker {worker.median:.1f} MiB.\n"
     return text
+
+
+def _faster(times: float) -> str:
+    return f"{times:.2f} x faster" if times >= 1 else f"{1 / times:.2f} x slower"
 
 
 def _scale_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:

@@ -31,8 +31,8 @@ class Timing:
     first_warm_up_s: float = 4.0
 
 
-class WrongAnswer(Exception):
-    """The server answered, but not what the model says. Figures of such a server mean nothing."""
+class NotMeasured(Exception):
+    """The server gave no answer in time, or another than the model's: its figures would mean nothing."""
 
 
 def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) -> dict[str, float]:
@@ -46,13 +46,15 @@ def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) 
     figures = drive(server.site.port, form, connections, timing.duration_s, server.site.folder)
     wall_s = time.monotonic() - started_at_s
     after = read_usage(_with_roles(server))
+    if figures.requests == 0:
+        title = server.peer.title
+        raise NotMeasured(f"{title} answered no request in {wall_s:.0f} s of load")
     _check(server, form)
     values = figure_values(figures)
     values["foreign_cores"] = foreign_cores(before, after, wall_s)
-    if figures.requests:
-        for role, seconds in after.by_role.items():
-            used_s = seconds - before.by_role.get(role, 0.0)
-            values[f"processor_us_{role}"] = used_s / figures.requests * 1e6
+    for role, seconds in after.by_role.items():
+        used_s = seconds - before.by_role.get(role, 0.0)
+        values[f"processor_us_{role}"] = used_s / figures.requests * 1e6
     return values
 
 
@@ -108,7 +110,7 @@ def visit_million(
         readings.append((answered, _front_rss_mib(server)))
         on_progress(answered)
         if figures.requests == 0:
-            raise WrongAnswer(f"{server.peer.title} stopped answering after {answered} requests")
+            raise NotMeasured(f"{server.peer.title} stopped answering after {answered} requests")
     _check(server, form)
     return {**memory_growth(readings), "requests": answered, "errors": errors}
 
@@ -138,7 +140,7 @@ def _front_rss_mib(server: Server) -> float:
 def _check(server: Server, form: Form) -> None:
     if not server.answers_rightly(form):
         answer = server.try_ask(form)
-        raise WrongAnswer(f"{server.peer.title} gave a wrong answer: {answer}")
+        raise NotMeasured(f"{server.peer.title} gave a wrong answer: {answer}")
 
 
 def _with_roles(server: Server) -> list[tuple[str, psutil.Process]]:
