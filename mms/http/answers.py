@@ -14,7 +14,7 @@ COMMON_HEADERS = (
     ("Cache-Control", "no-cache; no-store, must-revalidate, private"),
     ("Expires", "Thu, 01 Jan 1970 00:00:00 UTC"),
 )
-JSON_TYPE = "application/json"
+JSON_LINE = b"content-type: application/json\r\n"
 
 #: Gson writes these so that JSON can stand in a page; byte-comparing clients know that form.
 _HTML_SAFE = str.maketrans(
@@ -31,6 +31,9 @@ _HTML_SAFE = str.maketrans(
 _KEPT = b"\r\nconnection: keep-alive\r\n\r\n"
 _CLOSED = b"\r\nconnection: close\r\n\r\n"
 _MAX_STARTS = 256
+#: Answers of these end with their head, whatever a handler returned: no client reads a body behind it
+#: (RFC 9112, section 6.3).
+BODILESS_STATUSES = frozenset((204, 205, 304))
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 #: The family names of codes that HTTP does not define, as MMS's HTTP library words them.
 _FAMILIES = {
@@ -63,6 +66,13 @@ def error_body(error: ServerError) -> bytes:
     )
 
 
+def error_headers(error: ServerError) -> bytes:
+    """The lines of an error's answer besides those of every answer."""
+    if error.retry_after_s is None:
+        return JSON_LINE
+    return JSON_LINE + b"retry-after: %d\r\n" % error.retry_after_s
+
+
 def phrase_of(status: int) -> str:
     """The reason phrase of a status; codes that HTTP does not know get their family's."""
     phrase = _PHRASES.get(status)
@@ -72,7 +82,7 @@ def phrase_of(status: int) -> str:
 
 
 class Answers:
-    """Writes the heads of answers for the lane."""
+    """Writes the heads of answers."""
 
     def __init__(self, cors_headers: list[tuple[str, str]]) -> None:
         """`cors_headers`: set on every answer whose handler did not set them."""
@@ -97,8 +107,14 @@ class Answers:
         headers: bytes,
         body_bytes: int,
         is_kept_alive: bool,
+        *,
+        outlives_errors: bool = False,
     ) -> bytes:
-        """From the status line to the empty line. `headers`: finished lines."""
+        """From the status line to the empty line. `headers`: finished lines.
+
+        `body_bytes`: of the handler's body, which is not sent with one of BODILESS_STATUSES. From 400 on the
+        connection ends unless it `outlives_errors`.
+        """
         if self._cors:
             headers += self._missing_cors(headers)
         start = self._starts.get((status, phrase))
@@ -106,16 +122,13 @@ class Answers:
             start = b"HTTP/1.1 %d %b\r\nx-request-id: " % (status, phrase)
             if len(self._starts) < _MAX_STARTS:
                 self._starts[status, phrase] = start
-        return b"".join(
-            (
-                start,
-                request_id,
-                self._common,
-                headers,
-                b"content-length: %d" % body_bytes,
-                _KEPT if is_kept_alive and status < 400 else _CLOSED,
-            )
-        )
+        end = _KEPT if is_kept_alive and (status < 400 or outlives_errors) else _CLOSED
+        if status == 204:
+            return b"".join((start, request_id, self._common, headers, end[2:]))
+        if status == 205:
+            body_bytes = 0
+        length = b"content-length: %d" % body_bytes
+        return b"".join((start, request_id, self._common, headers, length, end))
 
     def error(
         self, request_id: bytes, error: ServerError, is_kept_alive: bool
@@ -123,10 +136,8 @@ class Answers:
         """(head, body) of an error's JSON."""
         body = error_body(error)
         status = error.http_status
-        headers = b"content-type: application/json\r\n"
-        if error.retry_after_s is not None:
-            headers += b"retry-after: %d\r\n" % error.retry_after_s
         phrase = phrase_of(status).encode()
+        headers = error_headers(error)
         return self.head(request_id, status, phrase, headers, len(body), is_kept_alive), body
 
     def _missing_cors(self, headers: bytes) -> bytes:

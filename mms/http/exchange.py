@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from aiohttp import web
-from multidict import CIMultiDict
+from aiohttp.abc import AbstractStreamWriter
 
 from mms.core import Request, new_request_id
 from mms.core.request import Buffer
@@ -19,7 +19,15 @@ from mms.errors import (
     RequestTimeout,
     ServerError,
 )
-from mms.http.answers import COMMON_HEADERS, JSON_TYPE, error_body, phrase_of, render_json
+from mms.http.answers import (
+    BODILESS_STATUSES,
+    JSON_LINE,
+    Answers,
+    error_body,
+    error_headers,
+    phrase_of,
+    render_json,
+)
 from mms.http.lane import MIN_BODY_RATE
 from mms.http.routes import first_values
 
@@ -27,16 +35,46 @@ Record: TypeAlias = Callable[[tuple[Any, ...]], None]
 
 #: What is read of a body at a time.
 _CHUNK_BYTES = 256 * 1024
+#: Bodies below this are joined with their head for one write.
+_JOIN_BYTES = 64 * 1024
+#: MMS's HTTP library takes request lines of this size, and as much of headers, counted without their line ends.
+MAX_LINE_BYTES = 4096
+MAX_HEADERS_BYTES = 8192
+#: The protocol's version, and the blanks around the target, in a request line.
+_LINE_EXTRA_BYTES = len("  HTTP/1.1")
 
 
-class PlainResponse(web.Response):
-    """A response with the headers that it was given, those of framing, and no others."""
+class Answer(web.StreamResponse):
+    """A finished answer. Its head is the lane's, so that both sides say the same in the same bytes."""
 
-    async def _prepare_headers(self) -> None:
-        has_type = "Content-Type" in self._headers
-        await super()._prepare_headers()
-        for name in ("Server", "Date") if has_type else ("Server", "Date", "Content-Type"):
-            self._headers.pop(name, None)
+    def __init__(self, status: int, head: bytes, body: Buffer, *, is_kept_alive: bool) -> None:
+        super().__init__(status=status)
+        self._head = head
+        self._rest = body
+        self._is_kept_alive = is_kept_alive
+        self._writer: AbstractStreamWriter | None = None
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._is_kept_alive
+
+    def force_close(self) -> None:
+        self._is_kept_alive = False
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter:
+        self._writer = request.writer
+        return request.writer
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        writer = self._writer
+        if writer is None:
+            raise RuntimeError("an answer was sent before it was prepared")
+        if len(self._rest) < _JOIN_BYTES:
+            await writer.write(b"".join((self._head, self._rest)))
+        else:
+            await writer.write(self._head)
+            await writer.write(self._rest)
+        await writer.write_eof()
 
 
 class Exchange:
@@ -46,7 +84,7 @@ class Exchange:
         self,
         request: web.BaseRequest,
         remote: str,
-        cors_headers: list[tuple[str, str]],
+        answers: Answers,
         record: Record,
     ) -> None:
         self.request = request
@@ -57,10 +95,11 @@ class Exchange:
         #: For the record: the registered model that was asked.
         self.model = ""
         self.version = ""
-        self._cors_headers = cors_headers
+        self._answers = answers
         self._record = record
         raw = request._message.path
         target = raw.encode("utf-8", "surrogateescape")
+        self._target_bytes = len(target)
         if target[:1] not in (b"/", b"*"):
             # The absolute form: what follows the host is the path.
             _, _, rest = target.partition(b"://")
@@ -90,7 +129,11 @@ class Exchange:
         return b"\n".join([part for pair in self.request.raw_headers for part in pair])
 
     def check_head(self, max_body_bytes: int) -> None:
-        """Raises PayloadTooLarge and ExpectationFailed, before anything of the body is read."""
+        """Raises BadRequest, PayloadTooLarge and ExpectationFailed, before anything of the body is read."""
+        headers_bytes = sum(len(name) + len(value) + 2 for name, value in self.request.raw_headers)
+        line_bytes = len(self.method) + self._target_bytes + _LINE_EXTRA_BYTES
+        if line_bytes > MAX_LINE_BYTES or headers_bytes > MAX_HEADERS_BYTES:
+            raise BadRequest("Invalid HTTP message.")
         length = self.request.content_length
         if length is not None and length > max_body_bytes:
             raise _too_large(max_body_bytes)
@@ -134,29 +177,28 @@ class Exchange:
     def respond(
         self,
         status: int,
-        phrase: str | None,
-        headers: CIMultiDict[str],
+        phrase: bytes | None,
+        headers: bytes,
         body: Buffer,
         *,
         keeps_connection: bool = False,
     ) -> web.StreamResponse:
-        """`phrase` None: the usual one. From 400 on the connection ends, unless it is said to be kept."""
-        headers["x-request-id"] = self.id.decode()
-        for name, value in COMMON_HEADERS:
-            headers[name] = value
-        for name, value in self._cors_headers:
-            headers.setdefault(name, value)
-        headers["content-length"] = str(len(body))
-        is_kept = self.request.keep_alive and (status < 400 or keeps_connection)
-        headers["connection"] = "keep-alive" if is_kept else "close"
-        response = PlainResponse(
-            status=status,
-            reason=phrase_of(status) if phrase is None else phrase,
-            headers=headers,
-            body=bytes(body) if isinstance(body, memoryview) else body,
+        """`phrase` None: the usual one. `headers`: finished lines.
+
+        From 400 on the connection ends, unless it is said to be kept.
+        """
+        is_kept_alive = self.request.keep_alive and (status < 400 or keeps_connection)
+        head = self._answers.head(
+            self.id,
+            status,
+            phrase_of(status).encode() if phrase is None else phrase,
+            headers,
+            len(body),
+            is_kept_alive,
+            outlives_errors=keeps_connection,
         )
-        if not is_kept:
-            response.force_close()
+        if self.method == "HEAD" or status in BODILESS_STATUSES:
+            body = b""
         version = self.request.version
         self._record(
             (
@@ -171,29 +213,31 @@ class Exchange:
                 self.version,
             )
         )
-        return response
+        return Answer(status, head, body, is_kept_alive=is_kept_alive)
 
     def json(self, value: Any, status: int = 200, phrase: str | None = None) -> web.StreamResponse:
         """JSON as MMS writes it."""
-        headers = CIMultiDict({"content-type": JSON_TYPE})
-        return self.respond(status, phrase, headers, render_json(value))
+        reason = None if phrase is None else phrase.encode()
+        return self.respond(status, reason, JSON_LINE, render_json(value))
 
     def error(self, error: ServerError) -> web.StreamResponse:
         """The JSON of an error."""
-        headers = CIMultiDict({"content-type": JSON_TYPE})
-        if error.retry_after_s is not None:
-            headers["retry-after"] = str(error.retry_after_s)
-        # A body that was announced as too large can be skipped, and the connection used again.
-        is_skippable = isinstance(error, PayloadTooLarge | ExpectationFailed) and (
-            self.request.content_length is not None or not self.request.body_exists
-        )
         return self.respond(
             error.http_status,
             None,
-            headers,
+            error_headers(error),
             error_body(error),
-            keeps_connection=is_skippable,
+            keeps_connection=self._can_go_on_after(error),
         )
+
+    def _can_go_on_after(self, error: ServerError) -> bool:
+        """Whether the body is certain to come, with a known end, so that it can be skipped."""
+        request = self.request
+        has_end = request.content_length is not None or not request.body_exists
+        if isinstance(error, PayloadTooLarge):
+            # Who asked before sending it may as well go on with the next request.
+            return has_end and "Expect" not in request.headers
+        return isinstance(error, ExpectationFailed) and has_end
 
 
 def _too_large(limit: int) -> PayloadTooLarge:
@@ -212,15 +256,8 @@ class FutureReply:
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
     ) -> None:
-        fields: CIMultiDict[str] = CIMultiDict()
-        for line in headers.split(b"\r\n"):
-            if line:
-                name, _, value = line.partition(b": ")
-                fields.add(name.decode("latin-1"), value.decode("utf-8", "surrogateescape"))
         if not self.done.done():
-            self.done.set_result(
-                self._exchange.respond(status, phrase.decode("utf-8", "replace"), fields, body)
-            )
+            self.done.set_result(self._exchange.respond(status, phrase, headers, body))
 
     def fail(self, request: Request, error: ServerError) -> None:
         if not self.done.done():

@@ -209,9 +209,9 @@ class Plugins:
             raise WorkerFailure("Unknown exception", 500, type(error).__name__) from None
         if response.content_type is not None:
             response.headers.setdefault("content-type", response.content_type)
-        return exchange.respond(
-            response.status, response.phrase, response.headers, response.body.getvalue()
-        )
+        phrase = None if response.phrase is None else response.phrase.encode()
+        lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
+        return exchange.respond(response.status, phrase, lines.encode(), response.body.getvalue())
 
     def close(self) -> None:
         if self._executor is not None:

@@ -12,7 +12,7 @@ from aiohttp import HttpVersion11, web
 from aiohttp.web_protocol import RequestHandler
 
 from mms.errors import BadRequest, InternalServerError
-from mms.http.exchange import Exchange
+from mms.http.exchange import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Exchange
 from mms.http.lane import MAX_PROBES, PROBE_S
 from mms.http.lane_front import LINGER_S
 
@@ -20,6 +20,10 @@ logger = logging.getLogger("mms.http")
 
 #: How often connections are checked against their timeouts, in seconds.
 _SWEEP_S = 1.0
+#: After an answer that ends a connection, what the client still sends is read and thrown away: closing with unread
+#: bytes would reset the connection, and could take the answer away from the client. For LINGER_S without a byte, and
+#: in all for, in seconds:
+_LINGER_S = 10.0
 
 Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
@@ -27,7 +31,15 @@ Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
 class _Handler(RequestHandler):
     """A connection on the aiohttp side."""
 
-    __slots__ = ("_edge", "_make_exchange", "finished", "head_since", "is_half_closed")
+    __slots__ = (
+        "_edge",
+        "_ended",
+        "_last_byte_at",
+        "_make_exchange",
+        "finished",
+        "head_since",
+        "is_half_closed",
+    )
 
     def __init__(
         self,
@@ -44,6 +56,9 @@ class _Handler(RequestHandler):
         #: Requests whose answers have been made.
         self.finished = 0
         self.is_half_closed = False
+        #: While what comes is thrown away: done when the client has ended its side, too.
+        self._ended: asyncio.Future[None] | None = None
+        self._last_byte_at = 0.0
 
     @property
     def is_busy(self) -> bool:
@@ -59,6 +74,9 @@ class _Handler(RequestHandler):
         self._edge.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._ended is not None:
+            self._last_byte_at = time.monotonic()
+            return
         if not self.is_busy and not self.head_since:
             self.head_since = time.monotonic()
         super().data_received(data)
@@ -66,6 +84,8 @@ class _Handler(RequestHandler):
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes an answer here
         """As on the lane: a client may have closed its sending side alone and still wait for its answer."""
         self.is_half_closed = True
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
         if not self.is_busy:
             return None
         self._probe(0)
@@ -79,6 +99,32 @@ class _Handler(RequestHandler):
             transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if probes < MAX_PROBES:
             asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        finished, is_reset = await super().finish_response(request, resp, start_time)
+        if not is_reset and not finished.keep_alive:
+            await self._linger()
+        return finished, is_reset
+
+    async def _linger(self) -> None:
+        """End this side, read until the client ends its own or is silent, and close."""
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.is_half_closed:
+            return
+        if self._force_close or not transport.can_write_eof():
+            return
+        self._ended = asyncio.get_running_loop().create_future()
+        transport.write_eof()
+        transport.resume_reading()
+        until = time.monotonic() + _LINGER_S
+        while not self._ended.done():
+            self._last_byte_at = 0.0
+            await asyncio.wait((self._ended,), timeout=LINGER_S)
+            if not self._last_byte_at or time.monotonic() > until:
+                break
+        self.force_close()
 
     def handle_error(
         self,
@@ -95,11 +141,8 @@ class _Handler(RequestHandler):
         self.finished += 1
         if status == 500:
             logger.error("Unexpected error in %s", exchange, exc_info=exc)
-            response = exchange.error(InternalServerError("Unknown exception"))
-        else:
-            response = exchange.error(BadRequest("Invalid HTTP message."))
-        response.force_close()
-        return response
+            return exchange.error(InternalServerError("Unknown exception"))
+        return exchange.error(BadRequest("Invalid HTTP message."))
 
 
 class EdgeServer:
@@ -112,8 +155,6 @@ class EdgeServer:
         *,
         keep_alive_timeout_s: float,
         head_timeout_s: float,
-        max_line_bytes: int,
-        max_field_bytes: int,
     ) -> None:
         self._make_exchange = make_exchange
         self._serve = serve
@@ -123,10 +164,13 @@ class EdgeServer:
         self._sweeper: asyncio.TimerHandle | None = None
         self._options = {
             "keepalive_timeout": keep_alive_timeout_s,
-            "max_line_size": max_line_bytes,
-            "max_field_size": max_field_bytes,
+            # Where aiohttp draws the line differs by version; exchanges have the last word.
+            "max_line_size": MAX_LINE_BYTES,
+            "max_field_size": MAX_HEADERS_BYTES,
+            "max_headers": MAX_HEADERS_BYTES,
             "auto_decompress": False,
-            "lingering_time": LINGER_S,
+            # For the body of a request that was refused before it came. Connections that end linger by themselves.
+            "lingering_time": _LINGER_S,
             "access_log": None,
             "logger": logger,
         }

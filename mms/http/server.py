@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from mms.errors import (
     BadRequest,
@@ -20,7 +19,7 @@ from mms.errors import (
 )
 from mms.http import openapi
 from mms.http.answers import Answers
-from mms.http.exchange import Exchange
+from mms.http.exchange import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Exchange
 from mms.http.inference import InferenceApi
 from mms.http.lane import remote_name
 from mms.http.lane_front import LaneFront, LaneRoute
@@ -46,9 +45,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.http")
 
-#: MMS's HTTP library takes request lines and headers of these sizes.
-_MAX_LINE_BYTES = 4096
-_MAX_HEAD_BYTES = 8192
 #: Between two lines about refused connections, in seconds.
 _TELL_FULL_S = 10.0
 
@@ -67,8 +63,6 @@ class _Listener:
             front.make_exchange,
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
             head_timeout_s=settings.head_timeout_s,
-            max_line_bytes=_MAX_LINE_BYTES,
-            max_field_bytes=_MAX_HEAD_BYTES,
         )
         self.lane: LaneFront | None = None
         if has_inference and settings.lane:
@@ -79,8 +73,8 @@ class _Listener:
                 self.edge.make_protocol,
                 self._lane_route,
                 max_body_bytes=settings.max_request_size,
-                max_line_bytes=_MAX_LINE_BYTES,
-                max_head_bytes=_MAX_HEAD_BYTES + _MAX_LINE_BYTES,
+                max_line_bytes=MAX_LINE_BYTES,
+                max_head_bytes=MAX_LINE_BYTES + MAX_HEADERS_BYTES,
                 keep_alive_timeout_s=settings.keep_alive_timeout_s,
                 head_timeout_s=settings.head_timeout_s,
                 body_timeout_s=settings.body_timeout_s,
@@ -184,16 +178,14 @@ class HttpFront:
         self.host = host
         self.recorder = recorder
         self._scrape = scrape
-        self.cors_headers = [
-            (f"access-control-allow-{name}", value)
-            for name, value in (
-                ("origin", settings.cors_allowed_origin),
-                ("methods", settings.cors_allowed_methods),
-                ("headers", settings.cors_allowed_headers),
-            )
-            if value
-        ]
-        self.answers = Answers(self.cors_headers)
+        cors = (
+            ("origin", settings.cors_allowed_origin),
+            ("methods", settings.cors_allowed_methods),
+            ("headers", settings.cors_allowed_headers),
+        )
+        self.answers = Answers(
+            [(f"access-control-allow-{name}", value) for name, value in cors if value]
+        )
         self.inference = InferenceApi(
             host,
             max_body_bytes=settings.max_request_size,
@@ -220,13 +212,14 @@ class HttpFront:
     def make_exchange(self, request: web.BaseRequest) -> Exchange:
         transport = request.transport
         remote = remote_name(transport) if transport is not None else "0.0.0.0"
-        return Exchange(request, remote, self.cors_headers, self.recorder.requests.append)
+        return Exchange(request, remote, self.answers, self.recorder.requests.append)
 
     async def metrics(self, exchange: Exchange) -> web.StreamResponse:
         if exchange.method not in ("GET", "HEAD"):
             raise MethodNotAllowed
         content_type, body = await self._scrape(exchange.request.headers.get("Accept"))
-        return exchange.respond(200, None, CIMultiDict({"content-type": content_type}), body)
+        line = f"content-type: {content_type}\r\n".encode()
+        return exchange.respond(200, None, line, body)
 
     @property
     def is_full(self) -> bool:
