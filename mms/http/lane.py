@@ -17,6 +17,7 @@ import httptools
 from mms.core import Request, new_request_id
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
+from mms.http.answers import BODILESS_STATUSES
 
 if TYPE_CHECKING:
     from mms.http.lane_front import LaneFront
@@ -43,7 +44,8 @@ def remote_name(transport: asyncio.BaseTransport) -> str:
     peer = transport.get_extra_info("peername")
     if not isinstance(peer, tuple):
         return "0.0.0.0"
-    return f"/{peer[0]}:{peer[1]}"
+    host, port = peer[:2]
+    return f"/[{host}]:{port}" if ":" in host else f"/{host}:{port}"
 
 
 class _Head:
@@ -54,6 +56,7 @@ class _Head:
         "content_type",
         "headers",
         "connection",
+        "hosts",
         "is_complete",
         "is_foreign",
         "target",
@@ -63,6 +66,7 @@ class _Head:
         self.connection = b""
         self.target = b""
         self.headers: list[bytes] = []
+        self.hosts = 0
         self.content_length = 0
         self.content_type = b""
         self.is_foreign = False
@@ -74,12 +78,17 @@ class _Head:
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers += (name, value)
         length = len(name)
-        if length == 14:
+        if length == 4:
+            if name.lower() == b"host":
+                self.hosts += 1
+        elif length == 14:
             if name.lower() == b"content-length":
                 # llhttp has refused anything but one plain number.
                 self.content_length = int(value)
         elif length == 12:
             if name.lower() == b"content-type":
+                # Two of them are aiohttp's to refuse.
+                self.is_foreign = self.is_foreign or bool(self.content_type)
                 self.content_type = value
         elif length == 10 and name.lower() == b"connection":
             self.connection += value.lower() + b","
@@ -275,7 +284,8 @@ class LaneProtocol(asyncio.Protocol):
             end = data.find(b"\r\n\r\n", start)
             if end < 0:
                 self._buffered = data[start:] if start else data
-                if size - start > self._lane.max_head_bytes:
+                if size - start > self._lane.max_head_bytes or data.find(b"\n\n", start) >= 0:
+                    # Too long, or ended by bare line feeds, which llhttp refuses.
                     self._refuse(data[start:])
                 elif start:
                     self.waiting_since = time.monotonic()
@@ -297,7 +307,11 @@ class LaneProtocol(asyncio.Protocol):
                 self._refuse(data[start:])
                 return
             version = raw_head[line_end - 9 : line_end]
-            if head.is_foreign or end - start > self._lane.max_head_bytes:
+            if (
+                head.is_foreign
+                or head.hosts != 1
+                or end - start - line_end > self._lane.max_headers_bytes
+            ):
                 self._hand_over(data[start:])
                 return
             target = head.target
@@ -444,10 +458,12 @@ class LaneProtocol(asyncio.Protocol):
             len(pipeline) == 1
             and pipeline[0] is request
             and is_kept_alive
-            and status < 400
+            and status == 200
             and size < _JOIN_BYTES
             and not self.is_half_closed
         ):
+            if status in BODILESS_STATUSES:
+                body = b""
             self._send(lane_request, status, head, body)
             return
         # The usual case in one go; `_send` has the rules.

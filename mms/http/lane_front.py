@@ -76,6 +76,7 @@ class LaneFront:
         self.max_body_bytes = max_body_bytes
         self.max_line_bytes = max_line_bytes
         self.max_head_bytes = max_head_bytes
+        self.max_headers_bytes = max_head_bytes - max_line_bytes
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s

@@ -219,6 +219,10 @@ FOREIGN = {
     ),
     "a folded header": b"GET /predictions/m HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
     "a bare LF": b"GET /predictions/m HTTP/1.1\nHost: h\n\r\n\r\n",
+    "bare LFs all through": b"GET /predictions/m HTTP/1.1\nHost: h\n\n",
+    "no host": b"GET /predictions/m HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /predictions/m HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "two content types": post(b"x", extra="Content-Type: a/b\r\nContent-Type: c/d\r\n"),
     "a NUL in a header": b"GET /predictions/m HTTP/1.1\r\nA: b\0\r\n\r\n",
     "a blank before the colon": b"GET /predictions/m HTTP/1.1\r\nA : b\r\n\r\n",
     "no HTTP": b"HELO predictions\r\n\r\n",
@@ -226,6 +230,7 @@ FOREIGN = {
     "a version of the future": b"GET /predictions/m HTTP/2.0\r\n\r\n",
     "a line that is too long": b"GET /predictions/m?" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n",
     "headers that are too long": post(extra="A: " + "b" * 9000 + "\r\n"),
+    "headers that are a little too long": post(extra="A: " + "b" * 8190 + "\r\n"),
     "a head without end": b"GET /predictions/m HTTP/1.1\r\nA: " + b"b" * 9000,
     "empty lines first": b"\r\n" + post(b"x"),
 }
