@@ -309,7 +309,7 @@ class LaneProtocol(asyncio.Protocol):
             version = raw_head[line_end - 9 : line_end]
             if (
                 head.is_foreign
-                or head.hosts != 1
+                or head.hosts > 1
                 or end - start - line_end > self._lane.max_headers_bytes
             ):
                 self._hand_over(data[start:])
