@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from archiver import is_runtime
-from mms.errors import BadRequest, MethodNotAllowed
+from mms.errors import BadRequest, MethodNotAllowed, ServerError
 from mms.http.exchange import Exchange
 from mms.http.lenient_json import LenientJsonError, loads
 from mms.serving import Outcome, RegisterOptions
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
+
+logger = logging.getLogger("mms.http")
 
 _TRUE = ("yes", "true", "y", "1")
 _FALSE = ("no", "false", "n", "0")
@@ -28,6 +32,11 @@ class ManagementApi:
         self._host = host
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
+        #: Operations under way. They outlive the clients that asked for them.
+        self._operations: set[asyncio.Task[Outcome]] = set()
+
+    def __repr__(self) -> str:
+        return f"<ManagementApi {len(self._operations)} operations under way>"
 
     async def serve(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse | None:
         """The response, or None for a path that is not of this API."""
@@ -57,7 +66,7 @@ class ManagementApi:
         if method == "PUT":
             return await self._scale(exchange, name, version)
         if method == "DELETE":
-            return _told(exchange, await self._host.unregister(name, version))
+            return _told(exchange, await self._whole(self._host.unregister(name, version)))
         raise MethodNotAllowed
 
     def _list(self, exchange: Exchange) -> web.StreamResponse:
@@ -86,7 +95,8 @@ class ManagementApi:
             )
         else:
             parameters = exchange.parameters()
-        return _told(exchange, await self._host.register(_options(parameters, is_json=is_json)))
+        options = _options(parameters, is_json=is_json)
+        return _told(exchange, await self._whole(self._host.register(options)))
 
     async def _scale(
         self, exchange: Exchange, name: str, version: str | None
@@ -95,14 +105,39 @@ class ManagementApi:
         version = parameters.get("model_version") or version
         min_workers = _count(parameters, "min_worker", 1)
         max_workers = _count(parameters, "max_worker", min_workers)
-        outcome = await self._host.scale(
-            name,
-            version,
-            min_workers,
-            max_workers,
-            _boolean(parameters, "synchronous", False),
-        )
-        return _told(exchange, outcome)
+        is_synchronous = _boolean(parameters, "synchronous", False)
+        scaling = self._host.scale(name, version, min_workers, max_workers, is_synchronous)
+        return _told(exchange, await self._whole(scaling))
+
+    async def _whole(self, operation: Coroutine[Any, Any, Outcome]) -> Outcome:
+        """Run an operation to its end, whether or not its client stays: a half would leave workers or files behind."""
+        task = asyncio.get_running_loop().create_task(operation)
+        self._operations.add(task)
+        task.add_done_callback(self._operations.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(_tell_without_client)
+            raise
+
+    async def close(self) -> None:
+        """Cancel what is still under way."""
+        tasks = list(self._operations)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _tell_without_client(task: asyncio.Task[Outcome]) -> None:
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is None:
+        logger.info("%s (the client that asked for it has gone)", task.result().text)
+    elif isinstance(error, ServerError):
+        logger.warning("%s (the client that asked for it has gone)", error.message)
+    else:
+        logger.error("An operation whose client has gone failed", exc_info=error)
 
 
 def _told(exchange: Exchange, outcome: Outcome) -> web.StreamResponse:

@@ -79,6 +79,7 @@ class _Handler(RequestHandler):
             return
         if not self.is_busy and not self.head_since:
             self.head_since = time.monotonic()
+            data = with_host(data)
         super().data_received(data)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes an answer here
@@ -143,6 +144,20 @@ class _Handler(RequestHandler):
             logger.error("Unexpected error in %s", exchange, exc_info=exc)
             return exchange.error(InternalServerError("Unknown exception"))
         return exchange.error(BadRequest("Invalid HTTP message."))
+
+
+def with_host(data: bytes) -> bytes:
+    """The first request of `data` with an empty `Host` header where it has none.
+
+    aiohttp refuses HTTP/1.1 without one; MMS serves it, and probes of load balancers rely on that.
+    """
+    end = data.find(b"\r\n\r\n")
+    line_end = data.find(b"\r\n")
+    if end < 0 or line_end < 1 or not data.endswith(b" HTTP/1.1", 0, line_end):
+        return data
+    if b"\r\nhost:" in data[line_end : end + 2].lower():
+        return data
+    return b"%b\r\nHost: %b" % (data[:line_end], data[line_end:])
 
 
 class EdgeServer:

@@ -222,9 +222,14 @@ class HttpFront:
         return exchange.respond(200, None, line, body)
 
     @property
+    def connection_count(self) -> int:
+        """Open connections of all listeners."""
+        return sum(listener.connection_count for listener in self._listeners)
+
+    @property
     def is_full(self) -> bool:
         """Whether there are as many connections as may be; says so now and then."""
-        count = sum(listener.connection_count for listener in self._listeners)
+        count = self.connection_count
         if count < self.settings.max_connections:
             return False
         now = time.monotonic()
@@ -283,4 +288,5 @@ class HttpFront:
             if listener.lane is not None:
                 listener.lane.close()
             await listener.edge.close()
+        await self.management.close()
         self.plugins.close()

@@ -9,6 +9,8 @@ import pytest
 
 from mms.errors import ConfigurationError
 from mms.http.plugins import Plugins
+from mms.http.protocol import with_host
+from mms.serving import Outcome
 
 
 async def test_a_client_too_slow_with_its_head_is_ended(make_bench):
@@ -71,6 +73,47 @@ async def test_a_client_that_goes_takes_its_request_along(bench):
     await asyncio.wait_for(bench.host.arrived.wait(), 10)
     writer.transport.abort()
     await asyncio.wait_for(bench.host.was_cancelled.wait(), 10)
+
+
+async def test_a_management_operation_outlives_its_client(bench):
+    begun, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def unregister(name, version):
+        begun.set()
+        await may_end.wait()
+        ended.set()
+        return Outcome(200, None, "done")
+
+    bench.host.unregister = unregister
+    _, writer = await bench.connect()
+    writer.write(b"DELETE /models/m HTTP/1.1\r\nHost: h\r\n\r\n")
+    await asyncio.wait_for(begun.wait(), 10)
+    writer.transport.abort()
+    while bench.front.connection_count:
+        await asyncio.sleep(0.01)
+    may_end.set()
+    await asyncio.wait_for(ended.wait(), 10)
+
+
+async def test_a_request_without_a_host_is_served_as_mms_serves_it(bench):
+    reader, writer = await bench.connect()
+    writer.write(b"GET /ping HTTP/1.1\r\n\r\n")
+    assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /ping HTTP/1.1\r\n",
+        b"GET /ping HTTP/1.1\r\nhOsT: h\r\n\r\n",
+        b"GET /ping HTTP/1.0\r\n\r\n",
+        b"\r\n\r\n",
+        b"no request",
+    ],
+)
+def test_other_requests_are_left_as_they_are(data):
+    assert with_host(data) == data
 
 
 async def test_a_half_closed_client_gets_its_answer(bench):
