@@ -14,6 +14,7 @@ _LABEL_WIDTH = 170
 _VALUE_WIDTH = 90
 _TITLE_HEIGHT = 56
 _LINES_HEIGHT = 360
+_LEGEND_WIDTH = 200
 _MARGIN = 16
 OWN_COLOUR = "#0a7d5a"
 _OTHER_COLOUR = "#8a93a6"
@@ -71,7 +72,7 @@ def line_chart(title: str, subtitle: str, lines: Sequence[Line], x_label: str) -
     ticks = sorted({x for x, _ in points})
     low, high = math.log(ticks[0]), math.log(ticks[-1])
     most = _round_up(max(y for _, y in points))
-    left, right = _MARGIN + 64, _WIDTH - _MARGIN - 130
+    left, right = _MARGIN + 64, _WIDTH - _MARGIN - _LEGEND_WIDTH
     top, bottom = _TITLE_HEIGHT + 8, _LINES_HEIGHT - 48
 
     def place(x: float, y: float) -> tuple[float, float]:

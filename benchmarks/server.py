@@ -183,6 +183,7 @@ class Server:
         if self._log is not None:
             self._log.close()
             self._log = None
+        self.peer.clean_up(self.site)
         self.site.remove()
 
     def failure(self, what: str) -> ServerFailed:

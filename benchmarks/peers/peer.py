@@ -96,6 +96,9 @@ class Peer(ABC):
         """Change the number of workers, and return when they run."""
         raise NotImplementedError(f"{self.title} has no management API")
 
+    def clean_up(self, site: Site) -> None:  # noqa: B027 - most leave nothing
+        """Remove what a server that had to be killed leaves outside its folder."""
+
     def role(self, process: psutil.Process) -> str:
         """`front` or `worker` where the peer can tell, for the tables of processor time and memory."""
         return "server"

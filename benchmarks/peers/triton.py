@@ -73,7 +73,7 @@ class Triton(Peer):
         command += ["--backend-directory", str(home / "backends"), "--allow-grpc=false"]
         command += ["--http-address", HOST, "--http-port", str(site.port)]
         command += ["--metrics-address", HOST, "--metrics-port", str(site.spare_ports[0])]
-        command += [f"--backend-config=python,shm-region-prefix-name=bench{site.port}_"]
+        command += [f"--backend-config=python,shm-region-prefix-name={_region_prefix(site)}"]
         environment = work_environment(deployment, self.venv, site)
         environment["PYTHONPATH"] = str(self.venv.site_packages())
         environment["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
@@ -108,8 +108,16 @@ class Triton(Peer):
             return answer.body.endswith(struct.pack("<q", DIGITS_ANSWER))
         return answer.body.endswith(struct.pack("<I", 2) + b"OK")
 
+    def clean_up(self, site: Site) -> None:
+        for region in Path("/dev/shm").glob(f"{_region_prefix(site)}*"):
+            region.unlink(missing_ok=True)
+
     def _home(self) -> Path:
         return self.venv.site_packages() / "pytriton" / "tritonserver"
+
+
+def _region_prefix(site: Site) -> str:
+    return f"bench{site.port}_"
 
 
 def _libpython() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import httptools
 
@@ -18,9 +18,7 @@ from mms.core import Request, new_request_id
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
 from mms.http.answers import BODILESS_STATUSES
-
-if TYPE_CHECKING:
-    from mms.http.lane_front import LaneFront
+from mms.http.lane_owner import LaneOwner
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.
 _MAX_PIPELINED = 32
@@ -203,7 +201,7 @@ class LaneProtocol(asyncio.Protocol):
         "waiting_since",
     )
 
-    def __init__(self, lane: LaneFront) -> None:
+    def __init__(self, lane: LaneOwner) -> None:
         self._lane = lane
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._remote = ""
@@ -227,7 +225,7 @@ class LaneProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._remote = remote_name(transport)
-        self._lane.connections.add(self)
+        self._lane.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._is_closing:

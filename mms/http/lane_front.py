@@ -5,16 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
-from mms.core import Request
-from mms.errors import ServerError
 from mms.http.lane import LaneProtocol
-
-#: (model name, version, query parameters are for the handler); () for a path that the lane does not serve.
-LaneRoute: TypeAlias = tuple[str, str | None, bool] | tuple[()]
-#: The same with the path as text, for the log.
-_KnownRoute: TypeAlias = tuple[str, str | None, bool, str] | tuple[()]
+from mms.http.lane_owner import AnswerForm, KnownRoute, LaneConnection, LaneRoute, Submitter
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
 _MAX_ROUTES = 4096
@@ -23,32 +17,6 @@ _SWEEP_S = 1.0
 #: After an answer that ends a connection, how long what the client still sends is read and thrown away, in seconds:
 #: closing with unread bytes would reset the connection and could take the answer away from the client.
 LINGER_S = 2.0
-
-
-class Submitter(Protocol):
-    """Takes requests; the model host."""
-
-    def submit(self, request: Request) -> None: ...
-
-    def cancel(self, request: Request) -> None: ...
-
-
-class AnswerForm(Protocol):
-    """Writes the heads of answers."""
-
-    def head(
-        self,
-        request_id: bytes,
-        status: int,
-        phrase: bytes,
-        headers: bytes,
-        body_bytes: int,
-        is_kept_alive: bool,
-    ) -> bytes: ...
-
-    def error(
-        self, request_id: bytes, error: ServerError, is_kept_alive: bool
-    ) -> tuple[bytes, bytes]: ...
 
 
 class LaneFront:
@@ -80,13 +48,13 @@ class LaneFront:
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
-        self.routes: dict[bytes, _KnownRoute] = {}
-        self.connections: set[LaneProtocol] = set()
+        self.routes: dict[bytes, KnownRoute] = {}
+        self.connections: set[LaneConnection] = set()
         #: Set while there are no connections, once `close_idle` was called.
         self.is_empty = asyncio.Event()
         self._is_closing = False
         self._find_route = find_route
-        self._lingering: dict[LaneProtocol, float] = {}
+        self._lingering: dict[LaneConnection, float] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -98,20 +66,24 @@ class LaneFront:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
         return LaneProtocol(self)
 
-    def resolve(self, path: bytes) -> _KnownRoute:
+    def resolve(self, path: bytes) -> KnownRoute:
         """The route of a path that was not asked for lately."""
         found = self._find_route(path)
-        route: _KnownRoute = (*found, path.decode("latin-1")) if found else ()
+        route: KnownRoute = (*found, path.decode("latin-1")) if found else ()
         if len(self.routes) >= _MAX_ROUTES:
             self.routes.clear()
         self.routes[path] = route
         return route
 
-    def linger(self, connection: LaneProtocol) -> None:
+    def linger(self, connection: LaneConnection) -> None:
         """End this connection when its client does, or after a while."""
         self._lingering[connection] = time.monotonic() + LINGER_S
 
-    def forget(self, connection: LaneProtocol) -> None:
+    def add(self, connection: LaneConnection) -> None:
+        """A connection has begun."""
+        self.connections.add(connection)
+
+    def forget(self, connection: LaneConnection) -> None:
         """The connection has ended, or is served by another protocol from now on."""
         self.connections.discard(connection)
         if self._is_closing and not self.connections:

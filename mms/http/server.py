@@ -22,7 +22,8 @@ from mms.http.answers import Answers
 from mms.http.exchange import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Exchange
 from mms.http.inference import InferenceApi
 from mms.http.lane import remote_name
-from mms.http.lane_front import LaneFront, LaneRoute
+from mms.http.lane_front import LaneFront
+from mms.http.lane_owner import LaneRoute
 from mms.http.listeners import listen, remove_sockets
 from mms.http.management import ManagementApi
 from mms.http.plugins import (

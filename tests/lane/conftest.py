@@ -10,7 +10,8 @@ import uvloop
 
 from mms.core import Request
 from mms.errors import ModelNotFound, ServerError
-from mms.http.lane_front import LaneFront, LaneRoute
+from mms.http.lane_front import LaneFront
+from mms.http.lane_owner import LaneRoute
 
 
 class FakeHost:

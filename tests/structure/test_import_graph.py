@@ -58,7 +58,6 @@ NO_INPUT_OR_OUTPUT = ("asyncio", "socket", "selectors", "subprocess", "http", "a
 class Import(NamedTuple):
     module: str
     line: int
-    is_for_types: bool  # under `if TYPE_CHECKING:`, never carried out
 
 
 def all_files() -> dict[str, Path]:
@@ -83,17 +82,10 @@ def imports_of(module: str) -> Iterator[Import]:
     file = FILES[module]
     package = module if file.name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    for_types = {
-        inner
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
-        for statement in node.body
-        for inner in ast.walk(statement)
-    }
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
-                yield Import(name.name, node.lineno, node in for_types)
+                yield Import(name.name, node.lineno)
         elif isinstance(node, ast.ImportFrom):
             source = node.module or ""
             if node.level:
@@ -102,7 +94,7 @@ def imports_of(module: str) -> Iterator[Import]:
             for name in node.names:
                 submodule = f"{source}.{name.name}"
                 imported = submodule if submodule in FILES else source
-                yield Import(imported, node.lineno, node in for_types)
+                yield Import(imported, node.lineno)
 
 
 def rooms_of(module: str) -> list[str]:
@@ -166,16 +158,11 @@ def test_every_imported_module_of_the_project_exists() -> None:
     assert missing == []
 
 
-def test_no_files_load_each_other_in_a_circle() -> None:
-    """An owner and what it owns may name each other's types: that is not loaded, and stays in one room."""
+def test_no_files_name_each_other_in_a_circle() -> None:
+    """Imports for types count, too: what two files must know of each other belongs into a third."""
     graph = {
         module: sorted(
-            {
-                found.module
-                for found in imports_of(module)
-                if found.module in FILES and not found.is_for_types
-            }
-            - {module}
+            {found.module for found in imports_of(module) if found.module in FILES} - {module}
         )
         for module in FILES
     }

@@ -1,0 +1,82 @@
+"""What a connection of the lane and its owner know of each other."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from mms.core import Request
+from mms.errors import ServerError
+
+#: (model name, version, query parameters are for the handler); () for a path that the lane does not serve.
+LaneRoute: TypeAlias = tuple[str, str | None, bool] | tuple[()]
+#: The same with the path as text, for the log.
+KnownRoute: TypeAlias = tuple[str, str | None, bool, str] | tuple[()]
+
+
+class Submitter(Protocol):
+    """Takes requests; the model host."""
+
+    def submit(self, request: Request) -> None: ...
+
+    def cancel(self, request: Request) -> None: ...
+
+
+class AnswerForm(Protocol):
+    """Writes the heads of answers."""
+
+    def head(
+        self,
+        request_id: bytes,
+        status: int,
+        phrase: bytes,
+        headers: bytes,
+        body_bytes: int,
+        is_kept_alive: bool,
+    ) -> bytes: ...
+
+    def error(
+        self, request_id: bytes, error: ServerError, is_kept_alive: bool
+    ) -> tuple[bytes, bytes]: ...
+
+
+class LaneConnection(Protocol):
+    """A connection as its owner sees it."""
+
+    def check_time(self, now: float) -> None:
+        """Close or refuse it where its client has kept it waiting for too long."""
+
+    def close(self) -> None:
+        """Close where nothing is owed; else after the last answer."""
+
+    def abort(self) -> None: ...
+
+
+class LaneOwner(Protocol):
+    """The owner as its connections see it. Times in seconds, sizes in bytes."""
+
+    host: Submitter
+    answers: AnswerForm
+    record: Callable[[tuple[Any, ...]], None]
+    make_handler: Callable[[], asyncio.Protocol]
+    routes: dict[bytes, KnownRoute]
+    max_body_bytes: int
+    max_line_bytes: int
+    max_head_bytes: int
+    max_headers_bytes: int
+    keep_alive_timeout_s: float
+    head_timeout_s: float
+    body_timeout_s: float
+
+    def resolve(self, path: bytes) -> KnownRoute:
+        """The route of a path that was not asked for lately."""
+
+    def add(self, connection: LaneConnection) -> None:
+        """A connection has begun."""
+
+    def forget(self, connection: LaneConnection) -> None:
+        """A connection has ended, or is served by another protocol from now on."""
+
+    def linger(self, connection: LaneConnection) -> None:
+        """End this connection when its client does, or after a while."""
