@@ -199,7 +199,7 @@ class HttpFront:
             body_timeout_s=settings.body_timeout_s,
         )
         endpoints = find_endpoints(settings.plugins_path)
-        if settings.is_sagemaker:
+        if settings.has_sagemaker_config:
             endpoints.append(SageMakerPing(settings, host))
             endpoints.append(ExecutionParameters(settings, worker_count))
         self.plugins = Plugins(endpoints, settings, host)

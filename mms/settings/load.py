@@ -129,6 +129,7 @@ def _finish(
     settings.temp_dir = environ.get("TEMP") or tempfile.gettempdir()
     settings.log_dir = environ.get("LOG_LOCATION") or "logs"
     settings.metrics_dir = environ.get("METRICS_LOCATION") or "logs"
+    settings.has_sagemaker_config = "$$SAGEMAKER_" in text
     settings.is_sagemaker = "SAGEMAKER_" in text or any(v.startswith("SAGEMAKER_") for v in environ)
     if settings.initialize_errors is None:
         settings.initialize_errors = "ignore" if settings.is_sagemaker else "fail"

@@ -295,6 +295,8 @@ class Settings:
     log_config: str | None = None
     #: Started for SageMaker: the config file or the environment names SAGEMAKER_ variables.
     is_sagemaker: bool = False
+    #: The config file takes its values from SAGEMAKER_ variables, as the packaged one does.
+    has_sagemaker_config: bool = False
     temp_dir: str = "/tmp"
     log_dir: str = "logs"
     metrics_dir: str = "logs"

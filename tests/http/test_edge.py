@@ -271,7 +271,7 @@ async def test_jars_are_told_to_have_no_effect(make_bench, tmp_path, caplog):
 
 
 async def test_sagemakers_ping_waits_for_the_first_loaded_worker(make_bench):
-    bench = await make_bench(is_sagemaker=True)
+    bench = await make_bench(has_sagemaker_config=True)
     status, head, body = await bench.call("GET", "/ping")
     assert (status, body) == (503, b"Models are not loaded")
     assert head.startswith(b"HTTP/1.1 503 Model loading...\r\n")
@@ -285,14 +285,14 @@ async def test_sagemakers_ping_wants_the_service_file_of_many_models(
 ):
     monkeypatch.setenv("SAGEMAKER_MULTI_MODE", "true")
     handler = tmp_path / "service.py"
-    bench = await make_bench(is_sagemaker=True, default_service_handler=f"{handler}:handle")
+    bench = await make_bench(has_sagemaker_config=True, default_service_handler=f"{handler}:handle")
     assert (await bench.call("GET", "/ping"))[0] == 503
     handler.write_text("")
     assert (await bench.call("GET", "/ping"))[0] == 200
 
 
 async def test_execution_parameters_are_told(make_bench):
-    bench = await make_bench(is_sagemaker=True, max_request_size=5 * 2**20)
+    bench = await make_bench(has_sagemaker_config=True, max_request_size=5 * 2**20)
     _, _, body = await bench.call("GET", "/execution-parameters")
     assert json.loads(body) == {
         "MaxConcurrentTransforms": 3,
