@@ -17,6 +17,7 @@ import click
 from mms.core import ModelConfig, ModelVersion, Pool, Request, Worker, WorkerState
 from mms.http.answers import Answers
 from mms.http.lane_front import LaneFront
+from mms.http.lane_head import LaneRoute
 from mms.launch.connection import Link, WorkerConnection
 from mms.observe.recorder import BatchRecord, RequestRecord
 from mms.serving.dispatcher import Dispatcher
@@ -103,7 +104,7 @@ async def measure(batch_size: int, turns: int) -> Stages:
         Answers([]),
         requests.append,
         asyncio.Protocol,
-        lambda path: (path.decode().split("/")[2], None, False),
+        lambda path: LaneRoute(path.decode().split("/")[2]),
         max_body_bytes=1 << 20,
         max_line_bytes=4096,
         max_head_bytes=8192,

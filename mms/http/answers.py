@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeAlias
 
 from mms.errors import ServerError
+
+#: Writes (finished header lines, body) of an error where clients expect another form than MMS's.
+ErrorForm: TypeAlias = Callable[[ServerError], tuple[bytes, bytes]]
 
 #: What every answer of MMS carries.
 COMMON_HEADERS = (
@@ -131,13 +135,19 @@ class Answers:
         return b"".join((start, request_id, self._common, headers, length, end))
 
     def error(
-        self, request_id: bytes, error: ServerError, is_kept_alive: bool
+        self,
+        request_id: bytes,
+        error: ServerError,
+        is_kept_alive: bool,
+        form: ErrorForm | None = None,
     ) -> tuple[bytes, bytes]:
-        """(head, body) of an error's JSON."""
-        body = error_body(error)
+        """(head, body) of an error: MMS's JSON, unless a `form` writes (header lines, body) itself."""
+        if form is not None:
+            headers, body = form(error)
+        else:
+            headers, body = error_headers(error), error_body(error)
         status = error.http_status
         phrase = phrase_of(status).encode()
-        headers = error_headers(error)
         return self.head(request_id, status, phrase, headers, len(body), is_kept_alive), body
 
     def _missing_cors(self, headers: bytes) -> bytes:

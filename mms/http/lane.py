@@ -12,13 +12,14 @@ import time
 from collections import deque
 from typing import cast
 
-import httptools
-
-from mms.core import Request, new_request_id
+from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
 from mms.http.answers import BODILESS_STATUSES
+from mms.http.lane_body import BodyReader
+from mms.http.lane_head import LaneHead
 from mms.http.lane_owner import LaneOwner
+from mms.http.lane_request import LaneRequest
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.
 _MAX_PIPELINED = 32
@@ -31,10 +32,6 @@ MIN_BODY_RATE = 16 * 1024
 #: Interim responses to a client that may be gone, and the seconds before each: most answers are there sooner.
 MAX_PROBES = 3
 PROBE_S = 0.2
-#: Methods whose answers differ in form, left to aiohttp.
-_FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
-#: The end of a request line, and how the access log names it.
-_VERSIONS = {b" HTTP/1.1": "HTTP/1.1", b" HTTP/1.0": "HTTP/1.0"}
 
 
 def remote_name(transport: asyncio.BaseTransport) -> str:
@@ -46,142 +43,6 @@ def remote_name(transport: asyncio.BaseTransport) -> str:
     return f"/[{host}]:{port}" if ":" in host else f"/{host}:{port}"
 
 
-class _Head:
-    """Collects what llhttp finds in one head."""
-
-    __slots__ = (
-        "content_length",
-        "content_type",
-        "headers",
-        "connection",
-        "hosts",
-        "is_complete",
-        "is_foreign",
-        "target",
-    )
-
-    def __init__(self) -> None:
-        self.connection = b""
-        self.target = b""
-        self.headers: list[bytes] = []
-        self.hosts = 0
-        self.content_length = 0
-        self.content_type = b""
-        self.is_foreign = False
-        self.is_complete = False
-
-    def on_url(self, target: bytes) -> None:
-        self.target = target
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers += (name, value)
-        length = len(name)
-        if length == 4:
-            if name.lower() == b"host":
-                self.hosts += 1
-        elif length == 14:
-            if name.lower() == b"content-length":
-                # llhttp has refused anything but one plain number.
-                self.content_length = int(value)
-        elif length == 12:
-            if name.lower() == b"content-type":
-                # Two of them are aiohttp's to refuse.
-                self.is_foreign = self.is_foreign or bool(self.content_type)
-                self.content_type = value
-        elif length == 10 and name.lower() == b"connection":
-            self.connection += value.lower() + b","
-        elif (length == 17 and name.lower() == b"transfer-encoding") or (
-            (length == 6 and name.lower() == b"expect")
-            or (length == 7 and name.lower() == b"upgrade")
-        ):
-            self.is_foreign = True
-
-    def on_headers_complete(self) -> None:
-        self.is_complete = True
-
-    def is_kept_alive(self, protocol: str) -> bool:
-        """Whether the client lets the connection live on. Asked of llhttp, a finished message would have no say."""
-        if not self.connection:
-            return protocol == "HTTP/1.1"
-        words = [word.strip() for word in self.connection.split(b",")]
-        if b"close" in words:
-            return False
-        return protocol == "HTTP/1.1" or b"keep-alive" in words
-
-
-class LaneRequest(Request):
-    """A request with what its answer and its log line need."""
-
-    __slots__ = ("answered", "is_kept_alive", "is_known", "method", "protocol", "uri")
-
-    def __init__(
-        self,
-        name: str,
-        version: str | None,
-        passes_query: bool,
-        head: _Head,
-        query: bytes,
-        reply: LaneProtocol,
-        now: float,
-        method: str,
-        uri: str,
-        protocol: str,
-        is_kept_alive: bool,
-    ) -> None:
-        self.id = new_request_id()
-        self.name = name
-        self.version = version
-        self.passes_query = passes_query
-        self.content_type = head.content_type
-        self.query = query
-        self.headers = b"\n".join(head.headers)
-        self.body = b""
-        self.reply = reply
-        self.received_at = now
-        self.deadline = 0.0
-        self.is_done = False
-        self.deaths = 0
-        self.is_solo = False
-        self.method = method
-        self.uri = uri
-        self.protocol = protocol
-        self.is_kept_alive = is_kept_alive
-        self.is_known = True
-        #: The finished answer, while it must wait for those of earlier requests.
-        self.answered: list[Buffer] | None = None
-
-
-class _BodyReader(asyncio.BufferedProtocol):
-    """Stands in for a lane connection while a large body is read from the socket straight to where it stays."""
-
-    __slots__ = ("_body", "_connection", "_filled")
-
-    def __init__(self, connection: LaneProtocol, body: bytearray, filled: int) -> None:
-        self._connection = connection
-        self._body = body
-        self._filled = filled
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return memoryview(self._body)[self._filled :]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._filled += nbytes
-        if self._filled == len(self._body):
-            self._connection.take_direct(self._body)
-
-    def eof_received(self) -> bool:
-        return self._connection.eof_received()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        self._connection.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._connection.resume_writing()
-
-
 class LaneProtocol(asyncio.Protocol):
     """One connection. Owned by the event loop; `_pipeline` holds its requests without a sent answer, in order."""
 
@@ -190,6 +51,7 @@ class LaneProtocol(asyncio.Protocol):
         "_body_filled",
         "_body_request",
         "_buffered",
+        "_head",
         "_is_closing",
         "_is_read_paused",
         "_is_write_paused",
@@ -206,6 +68,8 @@ class LaneProtocol(asyncio.Protocol):
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._remote = ""
         self._buffered = b""
+        #: Of the last request: the next one's is the same, mostly.
+        self._head: LaneHead | None = None
         self._body: bytearray | None = None
         self._body_filled = 0
         self._body_request: LaneRequest | None = None
@@ -228,20 +92,18 @@ class LaneProtocol(asyncio.Protocol):
         self._lane.add(self)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_closing:
-            return
-        body = self._body
-        if body is not None:
-            data = self._take_body(body, data)
+        if self._body is not None:
+            data = self._take_body(self._body, data)
             if not data:
                 return
+        if self._is_closing:
+            return
         if self._buffered:
-            # The time for a head counts from its first byte.
             data = self._buffered + data
             self._buffered = b""
+            self._read(data, is_continued=True)
         else:
-            self.waiting_since = time.monotonic()
-        self._read(data)
+            self._read(data)
 
     def eof_received(self) -> bool:
         """A client may have closed its sending side alone and still wait for what it asked for."""
@@ -270,8 +132,11 @@ class LaneProtocol(asyncio.Protocol):
 
     # Reading
 
-    def _read(self, data: bytes) -> None:
-        """Serve the requests in `data`; keep the rest for when more comes."""
+    def _read(self, data: bytes, *, is_continued: bool = False) -> None:
+        """Serve the requests in `data`; keep the rest for when more comes.
+
+        `is_continued`: its begin came earlier, so the time for its head is running already.
+        """
         start = 0
         size = len(data)
         while start < size:
@@ -279,79 +144,34 @@ class LaneProtocol(asyncio.Protocol):
                 self._buffered = data[start:]
                 self._pause_reading()
                 return
-            end = data.find(b"\r\n\r\n", start)
-            if end < 0:
-                self._buffered = data[start:] if start else data
-                if size - start > self._lane.max_head_bytes or data.find(b"\n\n", start) >= 0:
-                    # Too long, or ended by bare line feeds, which llhttp refuses.
-                    self._refuse(data[start:])
-                elif start:
-                    self.waiting_since = time.monotonic()
-                return
-            end += 4
-            head = _Head()
-            parser = httptools.HttpRequestParser(head)
-            raw_head = data[start:end] if start or end < size else data
-            try:
-                parser.feed_data(raw_head)
-            except httptools.HttpParserUpgrade:
-                self._hand_over(data[start:])
-                return
-            except httptools.HttpParserError:
-                self._refuse(data[start:])
-                return
-            line_end = raw_head.find(b"\r\n")
-            if not head.is_complete or line_end > self._lane.max_line_bytes:
-                self._refuse(data[start:])
-                return
-            version = raw_head[line_end - 9 : line_end]
-            if (
-                head.is_foreign
-                or head.hosts > 1
-                or end - start - line_end > self._lane.max_headers_bytes
-            ):
-                self._hand_over(data[start:])
-                return
-            target = head.target
-            path, _, query = target.partition(b"?")
-            route = self._lane.routes.get(path)
-            if route is None:
-                route = self._lane.resolve(path)
-            method = parser.get_method()
-            if (
-                not route
-                or method in _FOREIGN_METHODS
-                or head.content_length > self._lane.max_body_bytes
-                or version not in _VERSIONS
-            ):
-                self._hand_over(data[start:])
-                return
-            name, model_version, passes_query, uri = route
-            protocol = _VERSIONS[version]
-            request = LaneRequest(
-                name,
-                model_version,
-                passes_query,
-                head,
-                query,
-                self,
-                time.monotonic(),
-                str(method, "latin-1"),
-                str(target, "latin-1") if query else uri,
-                protocol,
-                head.is_kept_alive(protocol),
-            )
+            head = self._head
+            if head is None or not data.startswith(head.raw, start):
+                end = data.find(b"\r\n\r\n", start) + 4
+                if end < 4:
+                    self._buffered = data[start:]
+                    if size - start > self._lane.max_head_bytes or data.find(b"\n\n", start) >= 0:
+                        # Too long, or ended by bare line feeds, which llhttp refuses.
+                        self._hand_over(self._buffered)
+                    elif start or not is_continued:
+                        self.waiting_since = time.monotonic()
+                    return
+                raw = data[start:end]
+                head = self._lane.heads.get(raw) or self._lane.learn(raw)
+                if head is None:
+                    # Also what is no HTTP request: aiohttp's side has the answer for it, and ends the connection.
+                    self._hand_over(data[start:])
+                    return
+                self._head = head
+            end = start + head.size_bytes
+            request = LaneRequest(head, self, time.monotonic())
             self._pipeline.append(request)
             length = head.content_length
-            if not length:
-                start = end
-            else:
-                stop = end + length
-                if stop > size:
+            start = end + length
+            if length:
+                if start > size:
                     self._begin_body(request, length, data, end)
                     return
-                request.body = data[end:stop]
-                start = stop
+                request.body = data[end:start]
             self._submit(request)
             if not request.is_kept_alive:
                 # What comes after a request that ends the connection is not looked at.
@@ -365,7 +185,7 @@ class LaneProtocol(asyncio.Protocol):
         self._body_request = request
         self.waiting_since = time.monotonic()
         if length - self._body_filled >= _DIRECT_BYTES:
-            self._transport.set_protocol(_BodyReader(self, body, self._body_filled))
+            self._transport.set_protocol(BodyReader(self, body, self._body_filled))
 
     def take_direct(self, body: bytearray) -> None:
         """The body is complete, read straight to its place."""
@@ -404,10 +224,6 @@ class LaneProtocol(asyncio.Protocol):
         except ServerError as error:
             request.fail(error)
 
-    def _refuse(self, data: bytes) -> None:
-        """Bytes that are no HTTP request: aiohttp's side has the answer for them, and ends the connection."""
-        self._hand_over(data)
-
     def _hand_over(self, data: bytes) -> None:
         """Move the connection to aiohttp's protocol, once this one owes no more answers."""
         if self._pipeline:
@@ -415,6 +231,7 @@ class LaneProtocol(asyncio.Protocol):
             self._pause_reading()
             return
         transport = self._transport
+        self._buffered = b""
         self._is_closing = True
         self._lane.forget(self)
         if self._is_read_paused:
@@ -450,7 +267,7 @@ class LaneProtocol(asyncio.Protocol):
         lane = self._lane
         size = len(body)
         is_kept_alive = lane_request.is_kept_alive
-        head = lane.answers.head(request.id, status, phrase, headers, size, is_kept_alive)
+        start = lane.answers.head(request.id, status, phrase, headers, size, is_kept_alive)
         pipeline = self._pipeline
         if not (
             len(pipeline) == 1
@@ -462,19 +279,20 @@ class LaneProtocol(asyncio.Protocol):
         ):
             if status in BODILESS_STATUSES:
                 body = b""
-            self._send(lane_request, status, head, body)
+            self._send(lane_request, status, start, body)
             return
         # The usual case in one go; `_send` has the rules.
         pipeline.clear()
-        self._transport.write(b"".join((head, body)))
+        self._transport.write(start + body)
+        head = lane_request.head
         now = time.monotonic()
         lane.record(
             (
                 time.time(),
                 self._remote,
-                lane_request.method,
-                lane_request.uri,
-                lane_request.protocol,
+                head.method,
+                head.uri,
+                head.protocol,
                 status,
                 now - request.received_at,
                 request.name,
@@ -487,7 +305,8 @@ class LaneProtocol(asyncio.Protocol):
 
     def fail(self, request: Request, error: ServerError) -> None:
         lane_request = cast(LaneRequest, request)
-        head, body = self._lane.answers.error(request.id, error, lane_request.is_kept_alive)
+        form = lane_request.head.error_form
+        head, body = self._lane.answers.error(request.id, error, lane_request.is_kept_alive, form)
         self._send(lane_request, error.http_status, head, body)
 
     def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:
@@ -498,9 +317,9 @@ class LaneProtocol(asyncio.Protocol):
             (
                 time.time(),
                 self._remote,
-                request.method,
-                request.uri,
-                request.protocol,
+                request.head.method,
+                request.head.uri,
+                request.head.protocol,
                 status,
                 time.monotonic() - request.received_at,
                 request.name if is_known else "",
@@ -599,12 +418,16 @@ class LaneProtocol(asyncio.Protocol):
         The end of a stream looks the same for both. Whoever is there takes an interim response, as HTTP/1.1 demands;
         where nobody is, the first write brings a reset and the next one fails.
         """
-        if self._is_closing or not self._pipeline or self._pipeline[0].protocol != "HTTP/1.1":
+        if self._is_closing or not self._pipeline or self._pipeline[0].head.protocol != "HTTP/1.1":
             return
         if probes:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if probes < MAX_PROBES:
             asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)
+
+    def forget_head(self) -> None:
+        """Paths may stand for something else now."""
+        self._head = None
 
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""

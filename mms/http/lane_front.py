@@ -8,10 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 from mms.http.lane import LaneProtocol
-from mms.http.lane_owner import AnswerForm, KnownRoute, LaneConnection, LaneRoute, Submitter
+from mms.http.lane_head import KnownRoute, LaneHead, LaneRoute, read_head
+from mms.http.lane_owner import AnswerForm, LaneConnection, Submitter
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
 _MAX_ROUTES = 4096
+#: Heads that are remembered, and how long one may be: clients choose them, too. Together at most about 4 MiB.
+_MAX_HEADS = 1024
+_MAX_HEAD_BYTES = 2048
 #: How often connections are checked against their timeouts, in seconds.
 _SWEEP_S = 1.0
 #: After an answer that ends a connection, how long what the client still sends is read and thrown away, in seconds:
@@ -28,7 +32,7 @@ class LaneFront:
         answers: AnswerForm,
         record: Callable[[tuple[Any, ...]], None],
         make_handler: Callable[[], asyncio.Protocol],
-        find_route: Callable[[bytes], LaneRoute],
+        find_route: Callable[[bytes], LaneRoute | None],
         *,
         max_body_bytes: int,
         max_line_bytes: int,
@@ -49,6 +53,7 @@ class LaneFront:
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
         self.routes: dict[bytes, KnownRoute] = {}
+        self.heads: dict[bytes, LaneHead] = {}
         self.connections: set[LaneConnection] = set()
         #: Set while there are no connections, once `close_idle` was called.
         self.is_empty = asyncio.Event()
@@ -74,6 +79,22 @@ class LaneFront:
             self.routes.clear()
         self.routes[path] = route
         return route
+
+    def learn(self, raw: bytes) -> LaneHead | None:
+        """What a head says that was not seen lately; None for one that the lane does not serve."""
+        head = read_head(raw, self)
+        if head is not None and len(raw) <= _MAX_HEAD_BYTES:
+            if len(self.heads) >= _MAX_HEADS:
+                self.heads.clear()
+            self.heads[raw] = head
+        return head
+
+    def forget_routes(self) -> None:
+        """Paths may stand for something else from now on."""
+        self.routes.clear()
+        self.heads.clear()
+        for connection in self.connections:
+            connection.forget_head()
 
     def linger(self, connection: LaneConnection) -> None:
         """End this connection when its client does, or after a while."""

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from mms.core import Request
 from mms.errors import ServerError
-
-#: (model name, version, query parameters are for the handler); () for a path that the lane does not serve.
-LaneRoute: TypeAlias = tuple[str, str | None, bool] | tuple[()]
-#: The same with the path as text, for the log.
-KnownRoute: TypeAlias = tuple[str, str | None, bool, str] | tuple[()]
+from mms.http.answers import ErrorForm
+from mms.http.lane_head import KnownRoute, LaneHead
 
 
 class Submitter(Protocol):
@@ -37,7 +34,11 @@ class AnswerForm(Protocol):
     ) -> bytes: ...
 
     def error(
-        self, request_id: bytes, error: ServerError, is_kept_alive: bool
+        self,
+        request_id: bytes,
+        error: ServerError,
+        is_kept_alive: bool,
+        form: ErrorForm | None = None,
     ) -> tuple[bytes, bytes]: ...
 
 
@@ -46,6 +47,9 @@ class LaneConnection(Protocol):
 
     def check_time(self, now: float) -> None:
         """Close or refuse it where its client has kept it waiting for too long."""
+
+    def forget_head(self) -> None:
+        """Paths may stand for something else now."""
 
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""
@@ -61,6 +65,7 @@ class LaneOwner(Protocol):
     record: Callable[[tuple[Any, ...]], None]
     make_handler: Callable[[], asyncio.Protocol]
     routes: dict[bytes, KnownRoute]
+    heads: dict[bytes, LaneHead]
     max_body_bytes: int
     max_line_bytes: int
     max_head_bytes: int
@@ -71,6 +76,9 @@ class LaneOwner(Protocol):
 
     def resolve(self, path: bytes) -> KnownRoute:
         """The route of a path that was not asked for lately."""
+
+    def learn(self, raw: bytes) -> LaneHead | None:
+        """What a head says that was not seen lately; None for one that the lane does not serve."""
 
     def add(self, connection: LaneConnection) -> None:
         """A connection has begun."""

@@ -23,7 +23,7 @@ from mms.http.exchange import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Exchange
 from mms.http.inference import InferenceApi
 from mms.http.lane import remote_name
 from mms.http.lane_front import LaneFront
-from mms.http.lane_owner import LaneRoute
+from mms.http.lane_head import LaneRoute
 from mms.http.listeners import listen, remove_sockets
 from mms.http.management import ManagementApi
 from mms.http.plugins import (
@@ -92,19 +92,19 @@ class _Listener:
             return self.lane.make_protocol()
         return self.edge.make_protocol()
 
-    def _lane_route(self, path: bytes) -> LaneRoute:
+    def _lane_route(self, path: bytes) -> LaneRoute | None:
         if not path.startswith(b"/"):
-            return ()
+            return None
         try:
             segments = split_path(path)
         except BadRequest:
-            return ()
+            return None
         if self._front.plugins.find(INFERENCE, segments) is not None:
-            return ()
+            return None
         route = find_prediction(segments)
         if route is None or route.model is None:
-            return ()
-        return (route.model, route.version, route.passes_query)
+            return None
+        return LaneRoute(route.model, route.version, route.passes_query)
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
         """The response of any request; errors are responses, too."""

@@ -10,8 +10,9 @@ import uvloop
 
 from mms.core import Request
 from mms.errors import ModelNotFound, ServerError
+from mms.http.answers import ErrorForm
 from mms.http.lane_front import LaneFront
-from mms.http.lane_owner import LaneRoute
+from mms.http.lane_head import LaneRoute
 
 
 class FakeHost:
@@ -62,8 +63,15 @@ class PlainAnswers:
         )
 
     def error(
-        self, request_id: bytes, error: ServerError, is_kept_alive: bool
+        self,
+        request_id: bytes,
+        error: ServerError,
+        is_kept_alive: bool,
+        form: ErrorForm | None = None,
     ) -> tuple[bytes, bytes]:
+        if form is not None:
+            headers, body = form(error)
+            return self.head(request_id, error.http_status, b"", headers, len(body), False), body
         body = (error.message or "").encode()
         return self.head(request_id, error.http_status, b"", b"", len(body), False), body
 
@@ -85,11 +93,11 @@ class Foreign(asyncio.Protocol):
         self.transport.close()
 
 
-def route(path: bytes) -> LaneRoute:
+def route(path: bytes) -> LaneRoute | None:
     parts = path.decode("latin-1").split("/")
     if len(parts) == 3 and parts[1] == "predictions":
-        return (parts[2], None, False)
-    return ()
+        return LaneRoute(parts[2])
+    return None
 
 
 class Bench:

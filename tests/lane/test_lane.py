@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from mms.errors import ServiceUnavailable
+from mms.http.lane_head import LaneRoute
 
 
 def post(
@@ -339,3 +340,53 @@ async def test_at_the_end_idle_connections_close_and_busy_ones_are_answered_firs
     assert await asyncio.wait_for(reader.read(), 10) == answer(b"y", close=True)
     writer.close()
     idle_writer.close()
+
+
+async def test_each_head_on_a_connection_is_served_by_what_it_says_itself(bench):
+    reader, writer = await bench.connect()
+    same = post(b"1", path="/predictions/one")
+    writer.write(
+        same + same + post(b"22", path="/predictions/one") + post(b"3", path="/predictions/m")
+    )
+    assert await read_answers(reader, 4) == [b"1", b"1", b"22", b"3"]
+    assert [request.name for request in bench.host.requests] == ["one", "one", "one", "m"]
+    writer.close()
+
+
+async def test_more_heads_than_are_remembered_are_all_served(bench):
+    reader, writer = await bench.connect()
+    for number in range(3000):
+        writer.write(post(b"%d" % number, extra=f"X-Trace: {number}\r\n"))
+        assert await read_answers(reader, 1) == [b"%d" % number]
+    assert len(bench.lane.heads) <= 1024
+    last = bench.host.requests[-1].headers
+    assert last.endswith(b"X-Trace\n2999")
+    writer.close()
+
+
+async def test_a_path_is_looked_up_anew_once_routes_are_forgotten(bench):
+    reader, writer = await bench.connect()
+    writer.write(post(b"1"))
+    assert await read_answers(reader, 1) == [b"1"]
+    bench.lane._find_route = lambda path: LaneRoute("another")
+    bench.lane.forget_routes()
+    writer.write(post(b"2"))
+    assert await read_answers(reader, 1) == [b"2"]
+    assert [request.name for request in bench.host.requests] == ["m", "another"]
+    writer.close()
+
+
+async def test_an_error_has_the_form_that_its_route_asks_for(bench):
+    bench.host.on_submit = lambda request: request.fail(ServiceUnavailable("full"))
+    bench.lane._find_route = lambda path: LaneRoute(
+        "m", error_form=lambda error: (b"x-form: own\r\n", b"[" + error.message.encode() + b"]")
+    )
+    received = await bench.exchange(post(b"1"))
+    assert b"x-form: own\r\n" in received
+    assert received.endswith(b"[full]")
+
+
+async def test_pseudo_headers_of_a_route_come_before_the_clients(bench):
+    bench.lane._find_route = lambda path: LaneRoute("m", pseudo_headers=b":operation\nroute\n")
+    await bench.exchange(post(b"1"))
+    assert bench.host.requests[0].headers.startswith(b":operation\nroute\nHost\nh\n")

@@ -1,0 +1,184 @@
+"""The heads of the lane's requests: read once, remembered whole.
+
+Clients send the same head over and over. All that the lane knows of a request before its body depends on nothing but
+the bytes of its head, so equal bytes need no second look.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, TypeAlias
+
+import httptools
+
+from mms.http.answers import ErrorForm
+
+#: Methods whose answers differ in form, left to aiohttp.
+_FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
+#: The end of a request line, and how the access log names it.
+_VERSIONS = {b" HTTP/1.1": "HTTP/1.1", b" HTTP/1.0": "HTTP/1.0"}
+
+
+class LaneRoute(NamedTuple):
+    """What a path stands for. `pseudo_headers`: `:name LF value LF` for the worker, before the client's headers."""
+
+    model: str
+    version: str | None = None
+    passes_query: bool = False
+    pseudo_headers: bytes = b""
+    error_form: ErrorForm | None = None
+
+
+#: The same with the path as text, for the log; () for a path that the lane does not serve.
+KnownRoute: TypeAlias = tuple[str, str | None, bool, bytes, ErrorForm | None, str] | tuple[()]
+
+
+class Routing(Protocol):
+    """What a head is judged by. Sizes in bytes."""
+
+    routes: dict[bytes, KnownRoute]
+    max_body_bytes: int
+    max_line_bytes: int
+    max_headers_bytes: int
+
+    def resolve(self, path: bytes) -> KnownRoute:
+        """The route of a path that was not asked for lately."""
+
+
+class LaneHead:
+    """What the head of a request to the lane says, and what its path stands for. Shared by equal heads.
+
+    `raw` is the head as sent, `headers` the block that a handler may ask for, `error_form` None for MMS's own.
+    """
+
+    __slots__ = (
+        "content_length",
+        "content_type",
+        "error_form",
+        "headers",
+        "is_kept_alive",
+        "method",
+        "name",
+        "passes_query",
+        "protocol",
+        "query",
+        "raw",
+        "size_bytes",
+        "uri",
+        "version",
+    )
+
+    def __init__(
+        self, raw: bytes, found: _Found, routing: Routing, method: bytes, protocol: str
+    ) -> None:
+        """Raises LookupError where the path is none of the lane's."""
+        path, _, query = found.target.partition(b"?")
+        route = routing.routes.get(path)
+        if route is None:
+            route = routing.resolve(path)
+        if not route:
+            raise LookupError(path)
+        self.name, self.version, self.passes_query, pseudo_headers, self.error_form, uri = route
+        self.raw = raw
+        self.size_bytes = len(raw)
+        self.content_length = found.content_length
+        self.content_type = found.content_type
+        self.query = query
+        self.headers = pseudo_headers + b"\n".join(found.headers)
+        self.method = str(method, "latin-1")
+        self.uri = str(found.target, "latin-1") if query else uri
+        self.protocol = protocol
+        self.is_kept_alive = found.is_kept_alive(protocol)
+
+    def __repr__(self) -> str:
+        return f"<LaneHead {self.method} {self.uri}>"
+
+
+class _Found:
+    """Collects what llhttp finds in one head."""
+
+    __slots__ = (
+        "content_length",
+        "content_type",
+        "headers",
+        "connection",
+        "hosts",
+        "is_complete",
+        "is_foreign",
+        "target",
+    )
+
+    def __init__(self) -> None:
+        self.connection = b""
+        self.target = b""
+        self.headers: list[bytes] = []
+        self.hosts = 0
+        self.content_length = 0
+        self.content_type = b""
+        self.is_foreign = False
+        self.is_complete = False
+
+    def on_url(self, target: bytes) -> None:
+        self.target = target
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers += (name, value)
+        length = len(name)
+        if length == 4:
+            if name.lower() == b"host":
+                self.hosts += 1
+        elif length == 14:
+            if name.lower() == b"content-length":
+                # llhttp has refused anything but one plain number.
+                self.content_length = int(value)
+        elif length == 12:
+            if name.lower() == b"content-type":
+                # Two of them are aiohttp's to refuse.
+                self.is_foreign = self.is_foreign or bool(self.content_type)
+                self.content_type = value
+        elif length == 10 and name.lower() == b"connection":
+            self.connection += value.lower() + b","
+        elif (length == 17 and name.lower() == b"transfer-encoding") or (
+            (length == 6 and name.lower() == b"expect")
+            or (length == 7 and name.lower() == b"upgrade")
+        ):
+            self.is_foreign = True
+
+    def on_headers_complete(self) -> None:
+        self.is_complete = True
+
+    def is_kept_alive(self, protocol: str) -> bool:
+        """Whether the client lets the connection live on. Asked of llhttp, a finished message would have no say."""
+        if not self.connection:
+            return protocol == "HTTP/1.1"
+        words = [word.strip() for word in self.connection.split(b",")]
+        if b"close" in words:
+            return False
+        return protocol == "HTTP/1.1" or b"keep-alive" in words
+
+
+def read_head(raw: bytes, routing: Routing) -> LaneHead | None:
+    """What a whole head says; None for one that the lane does not serve, or that is no HTTP."""
+    found = _Found()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(raw)
+    except (httptools.HttpParserUpgrade, httptools.HttpParserError):
+        return None
+    line_end = raw.find(b"\r\n")
+    protocol = _VERSIONS.get(raw[line_end - 9 : line_end])
+    method = parser.get_method()
+    if (
+        not found.is_complete
+        or found.is_foreign
+        or found.hosts > 1
+        or found.content_length > routing.max_body_bytes
+        or line_end > routing.max_line_bytes
+        or len(raw) - line_end > routing.max_headers_bytes
+        or method in _FOREIGN_METHODS
+        or protocol is None
+    ):
+        return None
+    try:
+        return LaneHead(raw, found, routing, method, protocol)
+    except LookupError:
+        return None
