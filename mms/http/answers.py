@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
@@ -75,6 +76,39 @@ def error_headers(error: ServerError) -> bytes:
     if error.retry_after_s is None:
         return JSON_LINE
     return JSON_LINE + b"retry-after: %d\r\n" % error.retry_after_s
+
+
+#: RFC 9110, section 5.6.2.
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+#: Set on every answer, whoever makes it.
+_OWNED = frozenset(
+    {
+        *(name.lower() for name, _ in COMMON_HEADERS),
+        *("connection", "content-length", "keep-alive", "transfer-encoding", "x-request-id"),
+    }
+)
+
+
+def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
+    """Finished lines of headers that code beside this server has set, without those that every answer has.
+
+    Raises ValueError for what would break the answer apart.
+    """
+    lines = []
+    for name, value in headers:
+        if not _TOKEN.fullmatch(name):
+            raise ValueError(f"response header name {name!r} is no HTTP header name")
+        if _CONTROL.search(value):
+            raise ValueError(f"value of response header {name} contains a control character")
+        if name.lower() not in _OWNED:
+            lines.append(f"{name}: {value}\r\n")
+    return "".join(lines).encode("utf-8", "replace")
+
+
+def safe_phrase(phrase: str) -> bytes:
+    """A reason phrase that code beside this server has set, without what would break the answer apart."""
+    return _CONTROL.sub(" ", phrase).encode("utf-8", "replace")
 
 
 def phrase_of(status: int) -> str:

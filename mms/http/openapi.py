@@ -323,6 +323,11 @@ def _unregister_operation() -> dict[str, Any]:
     )
 
 
+def _of_version(operation: dict[str, Any], id_: str) -> dict[str, Any]:
+    model, *others = operation["parameters"]
+    return operation | {"operationId": id_, "parameters": [model, _VERSION, *others]}
+
+
 def _management_paths() -> dict[str, Any]:
     exposition = {"text/plain": {"schema": _STRING}}
     return {
@@ -332,6 +337,11 @@ def _management_paths() -> dict[str, Any]:
             "get": _describe_operation(),
             "put": _scale_operation(),
             "delete": _unregister_operation(),
+        },
+        "/models/{model_name}/{model_version}": {
+            "get": _of_version(_describe_operation(), "describeModelVersion"),
+            "put": _of_version(_scale_operation(), "setAutoScaleOfVersion"),
+            "delete": _of_version(_unregister_operation(), "unregisterModelVersion"),
         },
         "/models/{model_name}/{model_version}/set-default": {
             "put": _operation(

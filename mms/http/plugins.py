@@ -1,30 +1,33 @@
 """Endpoint plugins: routes of one path segment that others bring along, the successors of MMS's Java plugins.
 
 A plugin is an object with an `url_pattern` (one path segment), an `endpoint_type` (`INFERENCE` or `MANAGEMENT`) and
-some of `do_get`, `do_put`, `do_post`, `do_delete`, each called with (request, response, context) in a thread. It is
-found as an entry point of the group `mms.endpoints`, or in a `.py` file of `plugins_path` as the module's `endpoints`
-list.
+some of `do_get`, `do_put`, `do_post`, `do_delete`, each called with (request, response, context) in a thread.
 """
 
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
-import importlib.util
 import io
 import logging
-import os
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+import math
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
-from mms.errors import ConfigurationError, InternalServerError, WorkerFailure
+from mms.errors import (
+    ConfigurationError,
+    InternalServerError,
+    RequestTimeout,
+    ServerError,
+    WorkerFailure,
+)
+from mms.http.answers import header_lines, safe_phrase
 from mms.http.exchange import Exchange
+from mms.http.routes import parse_query
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -34,14 +37,14 @@ logger = logging.getLogger("mms.http")
 
 INFERENCE = "INFERENCE"
 MANAGEMENT = "MANAGEMENT"
-_GROUP = "mms.endpoints"
-_THREADS = 8
+#: Calls of one plugin that run at once; further ones wait for them. One that hangs holds up itself alone.
+_MAX_RUNNING = 8
 _METHODS = {"GET": "do_get", "PUT": "do_put", "POST": "do_post", "DELETE": "do_delete"}
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointRequest:
-    """What a plugin learns of a request."""
+    """What a plugin learns of a request. `uri` is the path with its query, as the client sent it."""
 
     uri: str
     header_names: list[str]
@@ -88,89 +91,37 @@ class EndpointModel:
 
 @dataclass(frozen=True, slots=True)
 class EndpointContext:
-    """What a plugin learns of the server."""
+    """What a plugin learns of the server: the settings as text, unknown ones included, and the models by name."""
 
     config: dict[str, str]
     models: dict[str, EndpointModel]
 
 
-class SageMakerPing:
-    """The health of SageMaker's containers: 503 until some worker has loaded, then always 200.
-
-    With several models in one container there may be none at first; then the handler's file must be there.
-    """
-
-    url_pattern = "ping"
-    endpoint_type = INFERENCE
-
-    def __init__(self, settings: Settings, host: ModelHost) -> None:
-        self._handler = settings.default_service_handler
-        self._host = host
-
-    def do_get(
-        self, request: EndpointRequest, response: EndpointResponse, context: EndpointContext
-    ) -> None:
-        if os.environ.get("SAGEMAKER_MULTI_MODE", "false").lower() == "true":
-            if not self._has_service_file():
-                response.set_status(503, "Service file unavailable")
-                response.body.write(b"Service file unavailable")
-                return
-        elif not self._host.is_anything_loaded():
-            response.set_status(503, "Model loading...")
-            response.body.write(b"Models are not loaded")
-            return
-        response.body.write(b'{\n\t"Status": "Healthy"\n}\n')
-
-    def _has_service_file(self) -> bool:
-        if not self._handler:
-            return False
-        path = self._handler.rpartition(":")[0] or self._handler
-        return Path(path if path.endswith(".py") else path + ".py").is_file()
-
-
-class ExecutionParameters:
-    """What SageMaker's batch transform asks for."""
-
-    url_pattern = "execution-parameters"
-    endpoint_type = INFERENCE
-
-    def __init__(self, settings: Settings, workers: int) -> None:
-        self._settings = settings
-        self._workers = workers
-
-    def do_get(
-        self, request: EndpointRequest, response: EndpointResponse, context: EndpointContext
-    ) -> None:
-        import json
-
-        response.content_type = "application/json"
-        parameters = {
-            "MaxConcurrentTransforms": self._workers,
-            "BatchStrategy": "MULTI_RECORD",
-            "MaxPayloadInMB": self._settings.max_request_size // 2**20,
-        }
-        response.body.write(json.dumps(parameters).encode())
-
-
 class Plugins:
     """The plugins by listener and path segment, and the threads that they run in."""
 
-    def __init__(self, endpoints: Iterable[Any], settings: Settings, host: ModelHost) -> None:
-        """Raises ConfigurationError where two have one pattern."""
+    def __init__(
+        self, endpoints: Iterable[Any], settings: Settings, host: ModelHost, *, worker_count: int
+    ) -> None:
+        """Raises ConfigurationError for what is no plugin, and where two have one pattern."""
         self._endpoints: dict[tuple[str, str], Any] = {}
         for endpoint in endpoints:
-            key = (str(endpoint.endpoint_type).upper(), endpoint.url_pattern)
+            key = _key(endpoint)
             if key in self._endpoints:
-                raise ConfigurationError(
-                    f'Multiple plugins found for endpoint "{endpoint.url_pattern}"'
-                )
+                raise ConfigurationError(f'Multiple plugins found for endpoint "{key[1]}"')
             self._endpoints[key] = endpoint
         self._settings = settings
         self._host = host
-        self._executor: ThreadPoolExecutor | None = None
+        self._config = {"NUM_WORKERS": str(worker_count), **settings.raw}
+        #: By the identity of the plugin.
+        self._slots: dict[int, asyncio.Semaphore] = {}
 
     def __repr__(self) -> str:
         return f"<Plugins {sorted(pattern for _, pattern in self._endpoints)}>"
+
+    def add_missing(self, endpoint: Any) -> None:
+        """Add a plugin of the server's own, unless somebody has brought one for its pattern."""
+        self._endpoints.setdefault(_key(endpoint), endpoint)
 
     def find(self, endpoint_type: str, segments: list[str]) -> Any | None:
         if not segments:
@@ -194,42 +145,94 @@ class Plugins:
         request = await _request_of(exchange, max_body_bytes, self._settings.body_timeout_s)
         response = EndpointResponse()
         context = self._context()
-        if self._executor is None:
-            self._executor = ThreadPoolExecutor(_THREADS, thread_name_prefix="plugin")
-        loop = asyncio.get_running_loop()
+        limit_s = self._settings.response_timeout_s
         try:
-            await loop.run_in_executor(self._executor, function, request, response, context)
-        except MemoryError:
-            raise WorkerFailure("Out of memory", 507) from None
-        except OSError:
-            logger.exception("Plugin %s failed.", endpoint.url_pattern)
-            raise InternalServerError("I/O error while running the custom endpoint") from None
-        except Exception as error:
-            logger.exception("Plugin %s failed.", endpoint.url_pattern)
-            raise WorkerFailure("Unknown exception", 500, type(error).__name__) from None
-        if response.content_type is not None:
-            response.headers.setdefault("content-type", response.content_type)
-        phrase = None if response.phrase is None else response.phrase.encode()
-        lines = "".join(f"{name}: {value}\r\n" for name, value in response.headers.items())
-        return exchange.respond(response.status, phrase, lines.encode(), response.body.getvalue())
+            error = await asyncio.wait_for(
+                self._run(endpoint, lambda: function(request, response, context)),
+                None if limit_s == math.inf else limit_s,
+            )
+        except asyncio.TimeoutError:
+            raise RequestTimeout(
+                f'Plugin "{endpoint.url_pattern}" did not answer in time.'
+            ) from None
+        if error is None:
+            try:
+                return _finished(exchange, response)
+            except (ValueError, TypeError, AttributeError) as invalid:
+                error = invalid
+        raise _told_error(endpoint, error)
 
-    def close(self) -> None:
-        if self._executor is not None:
-            self._executor.shutdown(wait=False, cancel_futures=True)
+    async def _run(self, endpoint: Any, call: Callable[[], Any]) -> BaseException | None:
+        """Returns what the call raised.
+
+        It runs in a thread that nothing waits for at the end: a plugin that hangs must not keep the server from
+        stopping.
+        """
+        slots = self._slots.setdefault(id(endpoint), asyncio.Semaphore(_MAX_RUNNING))
+        await slots.acquire()
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[BaseException | None] = loop.create_future()
+
+        def finish(error: BaseException | None) -> None:
+            slots.release()
+            if not done.done():
+                done.set_result(error)
+
+        def work() -> None:
+            error: BaseException | None = None
+            try:
+                call()
+            except BaseException as raised:
+                error = raised
+            try:
+                loop.call_soon_threadsafe(finish, error)
+            except RuntimeError:
+                # The server has ended meanwhile.
+                return
+
+        try:
+            threading.Thread(target=work, name="plugin", daemon=True).start()
+        except RuntimeError as error:
+            # The system gives no more threads.
+            finish(error)
+        return await done
 
     def _context(self) -> EndpointContext:
         models = {
             name: EndpointModel(name, url, handler, [EndpointWorker(*worker) for worker in workers])
             for name, url, handler, workers in self._host.model_infos()
         }
-        return EndpointContext(dict(self._settings.raw), models)
+        return EndpointContext(dict(self._config), models)
+
+
+def _told_error(endpoint: Any, error: BaseException) -> ServerError:
+    """What a client is told of an error of a plugin, in MMS's words."""
+    logger.error("Plugin %s failed.", endpoint.url_pattern, exc_info=error)
+    if isinstance(error, MemoryError):
+        return WorkerFailure("Out of memory", 507)
+    if isinstance(error, OSError):
+        return InternalServerError("I/O error while running the custom endpoint")
+    return WorkerFailure("Unknown exception", 500, type(error).__name__)
+
+
+def _key(endpoint: Any) -> tuple[str, str]:
+    """(type, pattern) of a plugin. Raises ConfigurationError for what is none."""
+    pattern = getattr(endpoint, "url_pattern", None)
+    kind = str(getattr(endpoint, "endpoint_type", None)).upper()
+    if not isinstance(pattern, str) or not pattern or "/" in pattern:
+        raise ConfigurationError(
+            f"Plugin {endpoint!r} has the url_pattern {pattern!r}; it should be one path segment, like 'ping'"
+        )
+    if kind not in (INFERENCE, MANAGEMENT):
+        raise ConfigurationError(
+            f"Plugin {endpoint!r} has no endpoint_type; it should be {INFERENCE} or {MANAGEMENT}"
+        )
+    return kind, pattern
 
 
 async def _request_of(
     exchange: Exchange, max_body_bytes: int, body_timeout_s: float
 ) -> EndpointRequest:
-    from mms.http.routes import parse_query
-
     parameters: dict[str, list[str]] = {}
     for name, value in parse_query(exchange.query):
         parameters.setdefault(name, []).append(value)
@@ -244,42 +247,16 @@ async def _request_of(
     )
 
 
-def find_endpoints(plugins_path: str | None) -> list[Any]:
-    """Installed and local plugins. Raises ConfigurationError for one that cannot be loaded."""
-    endpoints = []
-    for entry_point in importlib.metadata.entry_points(group=_GROUP):
-        try:
-            found = entry_point.load()
-            endpoints.append(found() if isinstance(found, type) else found)
-        except Exception as error:
-            raise ConfigurationError(
-                f"Plugin {entry_point.value} cannot be loaded: {error}"
-            ) from error
-    if plugins_path:
-        endpoints += _local_endpoints(plugins_path)
-    return endpoints
-
-
-def _local_endpoints(plugins_path: str) -> list[Any]:
-    folder = Path(plugins_path.split("*")[0])
-    if not folder.is_dir():
-        logger.warning("plugins_path=%s is no folder; no plugins are loaded from it.", plugins_path)
-        return []
-    if any(folder.glob("*.jar")):
-        logger.warning(
-            "plugins_path=%s has JAR files. This server runs no Java; plugins are Python files with an `endpoints` "
-            "list there.",
-            plugins_path,
-        )
-    endpoints: list[Any] = []
-    for path in sorted(folder.glob("*.py")):
-        spec = importlib.util.spec_from_file_location(f"mms_plugin_{path.stem}", path)
-        if spec is None or spec.loader is None:
-            continue
-        module = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            raise ConfigurationError(f"Plugin {path} cannot be loaded: {error}") from error
-        endpoints += getattr(module, "endpoints", [])
-    return endpoints
+def _finished(exchange: Exchange, response: EndpointResponse) -> web.StreamResponse:
+    """Raises ValueError for a response that HTTP cannot carry."""
+    if not isinstance(response.status, int) or not 200 <= response.status <= 999:
+        raise ValueError(f"response status {response.status!r} is no number from 200 to 999")
+    headers = list(response.headers.items())
+    if response.content_type is not None and "content-type" not in response.headers:
+        headers.append(("content-type", response.content_type))
+    return exchange.respond(
+        response.status,
+        None if response.phrase is None else safe_phrase(response.phrase),
+        header_lines(headers),
+        response.body.getvalue(),
+    )

@@ -26,16 +26,11 @@ from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
 from mms.http.listeners import listen, remove_sockets
 from mms.http.management import ManagementApi
-from mms.http.plugins import (
-    INFERENCE,
-    MANAGEMENT,
-    ExecutionParameters,
-    Plugins,
-    SageMakerPing,
-    find_endpoints,
-)
+from mms.http.plugin_loading import find_endpoints
+from mms.http.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.protocol import EdgeServer, Refusal
 from mms.http.routes import find_prediction, split_path
+from mms.http.sagemaker import ExecutionParameters, SageMakerPing
 from mms.http.tls import make_context
 from mms.observe import events
 
@@ -198,11 +193,13 @@ class HttpFront:
             max_body_bytes=settings.max_request_size,
             body_timeout_s=settings.body_timeout_s,
         )
-        endpoints = find_endpoints(settings.plugins_path)
+        self.plugins = Plugins(
+            find_endpoints(settings.plugins_path), settings, host, worker_count=worker_count
+        )
         if settings.has_sagemaker_config:
-            endpoints.append(SageMakerPing(settings, host))
-            endpoints.append(ExecutionParameters(settings, worker_count))
-        self.plugins = Plugins(endpoints, settings, host)
+            ping = SageMakerPing(settings.default_service_handler, host.is_anything_loaded)
+            self.plugins.add_missing(ping)
+            self.plugins.add_missing(ExecutionParameters(worker_count, settings.max_request_size))
         self._told_full_at = float("-inf")
         self._listeners: list[_Listener] = []
         self._servers: list[asyncio.AbstractServer] = []
@@ -290,4 +287,3 @@ class HttpFront:
                 listener.lane.close()
             await listener.edge.close()
         await self.management.close()
-        self.plugins.close()

@@ -11,6 +11,7 @@ from mms.errors import ConfigurationError
 from mms.http.plugins import Plugins
 from mms.http.protocol import with_host
 from mms.serving import Outcome
+from mms.settings import Settings
 
 
 async def test_a_client_too_slow_with_its_head_is_ended(make_bench):
@@ -89,8 +90,7 @@ async def test_a_management_operation_outlives_its_client(bench):
     writer.write(b"DELETE /models/m HTTP/1.1\r\nHost: h\r\n\r\n")
     await asyncio.wait_for(begun.wait(), 10)
     writer.transport.abort()
-    while bench.front.connection_count:
-        await asyncio.sleep(0.01)
+    await bench.eventually(lambda: not bench.front.connection_count)
     may_end.set()
     await asyncio.wait_for(ended.wait(), 10)
 
@@ -261,13 +261,13 @@ def test_two_plugins_of_one_path_are_refused():
         endpoint_type = "INFERENCE"
 
     with pytest.raises(ConfigurationError, match='Multiple plugins found for endpoint "same"'):
-        Plugins([One(), One()], None, None)  # type: ignore[arg-type]
+        Plugins([One(), One()], Settings(), None, worker_count=1)  # type: ignore[arg-type]
 
 
 async def test_jars_are_told_to_have_no_effect(make_bench, tmp_path, caplog):
     (tmp_path / "old.jar").write_bytes(b"")
     await make_bench(plugins_path=str(tmp_path))
-    assert "This server runs no Java" in caplog.text
+    assert "this server runs no Java" in caplog.text
 
 
 async def test_sagemakers_ping_waits_for_the_first_loaded_worker(make_bench):
