@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from archiver.component import (
+    Component,
+    InvalidComponent,
+    checked_parameters,
+    uri_scheme,
+)
 from archiver.errors import ArchiveError, InvalidArchive, InvalidManifest, PackError
 from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import Manifest, is_runtime
@@ -13,13 +19,17 @@ __all__ = [
     "DEFAULT_LIMITS",
     "Archive",
     "ArchiveError",
+    "Component",
     "Entry",
     "InvalidArchive",
+    "InvalidComponent",
     "InvalidManifest",
     "Limits",
     "Manifest",
     "PackError",
     "__version__",
+    "checked_parameters",
     "is_runtime",
     "pack",
+    "uri_scheme",
 ]

@@ -16,6 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from archiver import report
+from archiver.component import (
+    INTERFACES,
+    PREPACKAGED,
+    SERVICE_TYPES,
+    InvalidComponent,
+    parameter_of_text,
+)
+from archiver.component_options import describe_component
 from archiver.errors import ArchiveError, PackError
 from archiver.manifest import RUNTIMES
 from archiver.pack import (
@@ -91,7 +99,8 @@ def pack_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--handler",
         required=True,
-        help="module and function that serve the model, as in service:handle",
+        help="module and function that serve the model, as in service:handle, or a Seldon component's class, as in "
+        "Model or module:Class",
     )
     parser.add_argument(
         "--runtime",
@@ -119,6 +128,7 @@ def pack_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="kept for scripts written for MMS, which converted ONNX models to MXNet",
     )
+    _add_component_options(parser)
     _add_manifest_options(parser)
     files = parser.add_argument_group("which files")
     files.add_argument(
@@ -134,6 +144,40 @@ def pack_parser() -> argparse.ArgumentParser:
         help='leave out what matches, as in "*.log" or "data/*"; may be given several times',
     )
     return parser
+
+
+def _add_component_options(parser: argparse.ArgumentParser) -> None:
+    component = parser.add_argument_group("Seldon components")
+    component.add_argument(
+        "--interface",
+        default="auto",
+        choices=INTERFACES,
+        help="contract that the handler is written to (default: what its source shows)",
+    )
+    component.add_argument(
+        "--service-type",
+        choices=SERVICE_TYPES,
+        help="what the component does in a graph (MODEL where nothing is said)",
+    )
+    component.add_argument(
+        "--param",
+        metavar="NAME=VALUE:TYPE",
+        dest="parameters",
+        action="append",
+        default=[],
+        type=_parameter,
+        help="argument of its constructor, TYPE one of INT, FLOAT, DOUBLE, STRING, BOOL; may be given several times",
+    )
+    component.add_argument(
+        "--model-uri",
+        metavar="URI",
+        help="where its model files are fetched from: a path, file://, http(s)://, s3://, gs://, models:/",
+    )
+    component.add_argument(
+        "--prepackaged",
+        choices=PREPACKAGED,
+        help="server that loads the model files of MODEL_PATH without a handler",
+    )
 
 
 class _VersionAction(argparse.Action):
@@ -182,8 +226,11 @@ class _PackParser(argparse.ArgumentParser):
     def parse_known_args(  # type: ignore[override]  # the overloads of the base say no more than this
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        words = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args([_expanded(word) for word in words], namespace)
+        words = [_expanded(word) for word in (sys.argv[1:] if args is None else args)]
+        for action in self._actions:
+            if action.dest == "handler":
+                action.required = not any(word.startswith("--pre") for word in words)
+        return super().parse_known_args(words, namespace)
 
 
 def _expanded(word: str) -> str:
@@ -192,6 +239,13 @@ def _expanded(word: str) -> str:
         return word
     matches = [known for known in _MMS_OPTIONS if known.startswith(option)]
     return f"{matches[0]}{equals}{value}" if len(matches) == 1 else word
+
+
+def _parameter(value: str) -> dict[str, Any]:
+    try:
+        return parameter_of_text(value)
+    except InvalidComponent as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _extensions(value: str) -> dict[str, Any]:
@@ -208,9 +262,20 @@ def _extensions(value: str) -> dict[str, Any]:
 def _pack(words: list[str]) -> int:
     options = pack_parser().parse_args(words)
     check_inputs(options.model_path, options.model_name, options.export_path)
+    described = describe_component(
+        options.model_path,
+        options.handler,
+        interface=options.interface,
+        service_type=options.service_type,
+        parameters=options.parameters,
+        model_uri=options.model_uri,
+        prepackaged=options.prepackaged,
+        extensions=options.extensions,
+        warn=_warn,
+    )
     manifest = checked_manifest(
         model_name=options.model_name,
-        handler=options.handler,
+        handler=described.handler,
         runtime=options.runtime,
         model_version=options.model_version,
         description=options.description,
@@ -219,7 +284,7 @@ def _pack(words: list[str]) -> int:
         license=options.license,
         engine_name=options.engine_name,
         engine_version=options.engine_version,
-        extensions=options.extensions,
+        extensions=described.extensions,
     )
     target = output_path(options.export_path, options.model_name, options.archive_format)
     check_output(target, force=options.force, warn=_warn)

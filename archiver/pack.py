@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from archiver.component_options import describe_component
 from archiver.errors import PackError
 from archiver.manifest import Manifest, is_runtime
 from archiver.progress import Progress
@@ -27,7 +28,7 @@ def pack(
     model_path: str | os.PathLike[str],
     *,
     model_name: str,
-    handler: str,
+    handler: str | None = None,
     export_path: str | os.PathLike[str] | None = None,
     archive_format: ArchiveFormat = "default",
     force: bool = False,
@@ -41,6 +42,11 @@ def pack(
     engine_version: str | None = None,
     extensions: Mapping[str, Any] | None = None,
     user_data: Any = None,
+    interface: str = "auto",
+    service_type: str | None = None,
+    parameters: Sequence[Mapping[str, Any]] = (),
+    model_uri: str | None = None,
+    prepackaged: str | None = None,
     include_hidden: bool = False,
     exclude: Sequence[str] = (),
     progress: Progress | None = None,
@@ -51,6 +57,9 @@ def pack(
     `export_path`: an existing folder, the current one by default; the archive's name in it is `model_name` with the
     format's suffix (`.mar`, `.tar.gz`, none for a folder). `force` replaces what is there. `runtime`: `python`,
     `python2`, `python3`, or the absolute path of an interpreter. `extensions`: a JSON object for the model's own use.
+    `interface`: `seldon`, `mms`, or `auto` for what the handler's source shows. For Seldon components `service_type`,
+    `parameters` of the constructor (`{"name", "value", "type"}`) and `model_uri`; `prepackaged` names a server that
+    brings the class along and takes the place of `handler`.
     `exclude`: see `select_files`. `progress` is told (bytes done, bytes in all, file name), `warn` what to tell a user.
 
     Raises PackError for what cannot be packed so, and OSError; in both cases nothing is left behind.
@@ -62,9 +71,20 @@ def pack(
             f"archive format {archive_format!r} is none of {', '.join(ARCHIVE_FORMATS)}"
         )
     check_inputs(source, model_name, export)
+    described = describe_component(
+        source,
+        handler,
+        interface=interface,
+        service_type=service_type,
+        parameters=parameters,
+        model_uri=model_uri,
+        prepackaged=prepackaged,
+        extensions=extensions,
+        warn=warn,
+    )
     manifest = checked_manifest(
         model_name=model_name,
-        handler=handler,
+        handler=described.handler,
         runtime=runtime,
         model_version=model_version,
         description=description,
@@ -73,7 +93,7 @@ def pack(
         license=license,
         engine_name=engine_name,
         engine_version=engine_version,
-        extensions=extensions,
+        extensions=described.extensions,
         user_data=user_data,
     )
     target = output_path(export, model_name, archive_format)

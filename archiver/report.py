@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archiver.component import Component, InvalidComponent
 from archiver.errors import InvalidManifest
+from archiver.manifest import Manifest
 from archiver.unpack import Archive, Entry
 
 _CHUNK_BYTES = 1024 * 1024
@@ -121,7 +123,26 @@ def _facts(inspection: Inspection) -> list[tuple[str, str]]:
     facts.append(("files", f"{len(inspection.files)}, {inspection.total_bytes} bytes unpacked"))
     if inspection.is_legacy:
         facts.append(("legacy", "yes, the manifest is shown under its 1.0 names"))
+    if inspection.manifest is not None:
+        facts += _component_facts(Manifest(inspection.manifest))
     return facts
+
+
+def _component_facts(manifest: Manifest) -> list[tuple[str, str]]:
+    try:
+        component = Component.of_extensions(manifest.extensions)
+    except InvalidComponent as error:
+        return [("component", f"wrong: {error}")]
+    facts = [
+        ("interface", component.interface),
+        ("service", component.service_type),
+        ("server", component.prepackaged),
+        ("model uri", component.model_uri),
+    ]
+    parameters = [
+        ("parameter", f"{p['name']}={p['value']}:{p['type']}") for p in component.parameters
+    ]
+    return [(label, value) for label, value in facts if value is not None] + parameters
 
 
 def _manifest_text(inspection: Inspection) -> str:

@@ -6,14 +6,15 @@ import ast
 import importlib.util
 import json
 import os
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from archiver.component import Component, InvalidComponent
 from archiver.errors import InvalidArchive, InvalidManifest
 from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from archiver.source import bound_names, defines, handler_class, module_level, parsed, source_names
 from archiver.unpack import Archive
 
 # The handlers that TorchServe brings along; an archive names them without holding them.
@@ -69,7 +70,7 @@ def _findings(archive: Archive) -> Iterator[Finding]:
         yield Finding("error", f"{error} ({error.detail})" if error.detail else str(error))
         return
     yield from _named_files(archive, manifest, names)
-    yield from _handler_findings(archive, manifest.handler or "", names)
+    yield from _handler_findings(archive, manifest, names)
 
 
 def _no_manifest(names: Sequence[str]) -> Finding:
@@ -114,18 +115,29 @@ def _legacy_signature(archive: Archive) -> str | None:
     return signature if isinstance(signature, str) else None
 
 
-def _handler_findings(archive: Archive, handler: str, names: Sequence[str]) -> Iterator[Finding]:
+def _handler_findings(
+    archive: Archive, manifest: Manifest, names: Sequence[str]
+) -> Iterator[Finding]:
+    try:
+        component = Component.of_extensions(manifest.extensions)
+    except InvalidComponent as error:
+        yield Finding("error", f"The manifest's extensions: {error}.")
+        return
+    if component.prepackaged is not None:
+        return
+    handler = manifest.handler or ""
+    is_component = component.interface == "seldon"
     module, _, function = handler.partition(":")
     function = function.strip() or "handle"
-    source_name = _source_of(module, names)
+    if is_component:
+        module, function = handler_class(handler)
+    source_name = next((name for name in source_names(module) if name in names), None)
     if source_name is None:
         yield _absent_module(module, names)
         return
     source = archive.read(source_name, max_bytes=_MAX_SOURCE_BYTES)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # invalid escapes and the like are the author's matter
-            tree = ast.parse(source, filename=source_name)
+        tree = parsed(source, source_name)
     except SyntaxError as error:
         yield Finding("error", f"{source_name}, line {error.lineno}: {error.msg}.")
         return
@@ -136,19 +148,11 @@ def _handler_findings(archive: Archive, handler: str, names: Sequence[str]) -> I
         if not any(isinstance(node, ast.ClassDef) and node.bases for node in ast.walk(tree)):
             yield Finding("error", f"{source_name} has no class derived from SingleNodeService.")
         return
+    if is_component:
+        if not defines(tree, function):
+            yield Finding("error", f"{source_name} has no class {function}.")
+        return
     yield from _entry_point_findings(tree, source_name, function)
-
-
-def _source_of(module: str, names: Sequence[str]) -> str | None:
-    """The archive's file that the worker would import for `module`, the handler's part before ":"."""
-    module = module.removesuffix(".py")
-    folder, slash, stem = module.rpartition("/")
-    path = stem.replace(".", "/")
-    for place in (f"{folder}{slash}", ""):
-        for candidate in (f"{place}{path}.py", f"{place}{path}/__init__.py"):
-            if candidate in names:
-                return candidate
-    return None
 
 
 def _absent_module(module: str, names: Sequence[str]) -> Finding:
@@ -182,14 +186,14 @@ def _is_installed(top_module: str) -> bool:
 
 def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> Iterator[Finding]:
     """The rule of the worker: an attribute of that name, else exactly one class, which must have `handle`."""
-    statements = list(_module_level(tree.body))
+    statements = list(module_level(tree.body))
     for node in statements:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == function:
             if not _takes_data_and_context(node.args):
                 text = f"{source_name}: {function} must take two arguments, (data, context)."
                 yield Finding("error", text)
             return
-    bound = {name for node in statements for name in _bound_names(node)}
+    bound = {name for node in statements for name in bound_names(node)}
     if function in bound:
         return
     if "*" in bound:
@@ -203,7 +207,7 @@ def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> 
         yield Finding("error", text)
         return
     service = classes[0]
-    methods = {name for node in _module_level(service.body) for name in _bound_names(node)}
+    methods = {name for node in module_level(service.body) for name in bound_names(node)}
     if "handle" in methods:
         return
     if service.bases:
@@ -211,31 +215,6 @@ def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> 
         yield Finding("warning", text)
     else:
         yield Finding("error", f"{source_name}: the class {service.name} has no method handle.")
-
-
-def _module_level(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when the body does, those in if, try, with and loops included."""
-    for node in body:
-        yield node
-        for part in ("body", "orelse", "finalbody"):
-            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-                yield from _module_level(getattr(node, part, []))
-        for handler in getattr(node, "handlers", []):
-            yield from _module_level(handler.body)
-
-
-def _bound_names(node: ast.stmt) -> Iterator[str]:
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        yield node.name
-    elif isinstance(node, (ast.Import, ast.ImportFrom)):
-        for alias in node.names:
-            yield alias.asname or alias.name.split(".")[0]
-    elif isinstance(node, (ast.Assign, ast.AnnAssign)):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        for target in targets:
-            for part in ast.walk(target):
-                if isinstance(part, ast.Name):
-                    yield part.id
 
 
 def _takes_data_and_context(arguments: ast.arguments) -> bool:

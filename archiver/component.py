@@ -1,0 +1,181 @@
+"""What a manifest says about a Seldon component: `model.extensions`, checked and written.
+
+Other readers of archives keep the extensions as they are, since the format leaves them to the model.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+INTERFACES: Final = ("auto", "seldon", "mms")
+SERVICE_TYPES: Final = (
+    *("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER"),
+    *("COMBINER", "ROUTER", "OUTLIER_DETECTOR"),
+)
+PARAMETER_TYPES: Final = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL")
+PREPACKAGED: Final = ("sklearn", "xgboost", "onnx", "pytorch", "tensorflow", "mlflow")
+MODEL_URI_SCHEMES: Final = ("file", "http", "https", "s3", "gs", "models")
+
+# Seldon's words for a truth.
+_TRUTHS: Final = frozenset(
+    ("y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0")
+)
+_NAME: Final = re.compile(r"[^\W\d]\w*")
+_SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(?=/)")
+
+
+class InvalidComponent(ValueError):
+    """A parameter or option of a component is wrong. The message names it, and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """What is said about a component; None or empty where nothing is."""
+
+    interface: str | None = None
+    service_type: str | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
+    model_uri: str | None = None
+    prepackaged: str | None = None
+
+    @classmethod
+    def of_extensions(cls, extensions: Mapping[str, Any]) -> Component:
+        """Reads `model.extensions`. Raises InvalidComponent.
+
+        The map is free, so without an `interface` that is known here its members mean something else: nothing is said.
+        """
+        if extensions.get("interface") not in INTERFACES:
+            return cls()
+        return cls(
+            interface=_word(extensions, "interface", INTERFACES),
+            service_type=_word(extensions, "service_type", SERVICE_TYPES),
+            parameters=checked_parameters(extensions.get("parameters") or ()),
+            model_uri=checked_model_uri(_text(extensions, "model_uri")),
+            prepackaged=_word(extensions, "prepackaged", PREPACKAGED),
+        )
+
+    def to_extensions(self) -> dict[str, Any]:
+        """The members of `model.extensions` that say the same."""
+        members = {
+            "interface": self.interface,
+            "service_type": self.service_type,
+            "parameters": list(self.parameters) or None,
+            "model_uri": self.model_uri,
+            "prepackaged": self.prepackaged,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+    def overridden(self, by: Component) -> Component:
+        """This one with what `by` says in its place; parameters replace those of the same name."""
+        names = {parameter["name"] for parameter in by.parameters}
+        kept = tuple(p for p in self.parameters if p["name"] not in names)
+        return Component(
+            interface=by.interface or self.interface,
+            service_type=by.service_type or self.service_type,
+            parameters=kept + by.parameters,
+            model_uri=by.model_uri or self.model_uri,
+            prepackaged=by.prepackaged or self.prepackaged,
+        )
+
+
+def parameter_of_text(text: str) -> dict[str, Any]:
+    """The parameter that `name=value:TYPE` says. A value may have "=" and ":" in it. Raises InvalidComponent."""
+    name, equals, rest = text.partition("=")
+    value, colon, kind = rest.rpartition(":")
+    if not equals or not colon:
+        raise InvalidComponent(
+            f"parameter {text!r} is not name=value:TYPE, with TYPE one of {', '.join(PARAMETER_TYPES)}"
+        )
+    return _checked_parameter({"name": name.strip(), "value": value, "type": kind.strip()})
+
+
+def checked_parameters(parameters: Any) -> tuple[dict[str, Any], ...]:
+    """A copy of Seldon's list `[{"name", "value", "type"}]`. Raises InvalidComponent for what a worker would refuse."""
+    if not isinstance(parameters, Sequence) or isinstance(parameters, (str, bytes)):
+        raise InvalidComponent(
+            f'parameters must be a list of {{"name", "value", "type"}}, not {parameters!r}'
+        )
+    checked = tuple(_checked_parameter(parameter) for parameter in parameters)
+    names = [parameter["name"] for parameter in checked]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidComponent(f"parameter {name} is given twice")
+    return checked
+
+
+def _checked_parameter(parameter: Any) -> dict[str, Any]:
+    if not isinstance(parameter, Mapping):
+        raise InvalidComponent(
+            f'parameter {parameter!r} is no object with "name", "value" and "type"'
+        )
+    for member in ("name", "value", "type"):
+        if member not in parameter:
+            raise InvalidComponent(f'parameter {dict(parameter)!r} has no "{member}"')
+    name, value, kind = parameter["name"], parameter["value"], parameter["type"]
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise InvalidComponent(f"parameter {name!r} has a name that no argument in Python can have")
+    if kind not in PARAMETER_TYPES:
+        raise InvalidComponent(
+            f"parameter {name} has the type {kind!r}, which is none of {', '.join(PARAMETER_TYPES)}"
+        )
+    if not _is_of_type(value, kind):
+        raise InvalidComponent(f"parameter {name}: the value {value!r} is no {kind}")
+    # Seldon's own reader takes truths as text alone.
+    return {
+        "name": name,
+        "value": str(value).lower() if value is True or value is False else value,
+        "type": kind,
+    }
+
+
+def _is_of_type(value: Any, kind: str) -> bool:
+    if not isinstance(value, (str, int, float)):
+        return False
+    if kind == "BOOL":
+        return str(value).lower() in _TRUTHS
+    if kind == "STRING":
+        return True
+    try:
+        int(value) if kind == "INT" else float(value)
+    except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def checked_model_uri(uri: str | None) -> str | None:
+    """`uri` itself; None for an empty one. Raises InvalidComponent for a scheme that nothing here can fetch."""
+    if not uri:
+        return None
+    scheme = uri_scheme(uri)
+    if scheme and scheme not in MODEL_URI_SCHEMES:
+        raise InvalidComponent(
+            f"model_uri {uri} has the scheme {scheme}, which is none of {', '.join(MODEL_URI_SCHEMES)}; "
+            "a path without a scheme is one, too"
+        )
+    return uri
+
+
+def uri_scheme(uri: str) -> str:
+    """In small letters; empty for a path."""
+    match = _SCHEME.match(uri)
+    return match[1].lower() if match else ""
+
+
+def _text(members: Mapping[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    if value is not None and not isinstance(value, str):
+        raise InvalidComponent(f"{name} must be a text, not {value!r}")
+    return value
+
+
+def _word(members: Mapping[str, Any], name: str, words: Sequence[str]) -> str | None:
+    value = _text(members, name)
+    if not value:
+        return None
+    for word in words:
+        if value.lower() == word.lower():
+            return word
+    raise InvalidComponent(f"{name} {value!r} is none of {', '.join(words)}")

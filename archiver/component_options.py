@@ -1,0 +1,147 @@
+"""What packing writes about a component: the options asked for, and the interface that the code shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from archiver.component import (
+    INTERFACES,
+    Component,
+    InvalidComponent,
+    checked_parameters,
+)
+from archiver.errors import PackError
+from archiver.source import (
+    bound_names,
+    detected_interface,
+    handler_class,
+    handler_tree,
+    is_seldon_component,
+    module_level,
+    source_names,
+)
+from archiver.writers import Warn
+
+_MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
+
+
+class Described(NamedTuple):
+    """A manifest's handler, and its extensions or None where it has none."""
+
+    handler: str
+    extensions: dict[str, Any] | None
+
+
+def prepackaged_handler(name: str) -> str:
+    """What a manifest names as its handler where a server of this project's own serves the model."""
+    return f"mms.prepackaged:{name}"
+
+
+def describe_component(
+    model_path: str,
+    handler: str | None,
+    *,
+    interface: str = "auto",
+    service_type: str | None = None,
+    parameters: Iterable[Mapping[str, Any]] = (),
+    model_uri: str | None = None,
+    prepackaged: str | None = None,
+    extensions: Mapping[str, Any] | None = None,
+    warn: Warn | None = None,
+) -> Described:
+    """The handler and extensions for these options; `extensions` are the ones given as they are.
+
+    Without an option, and with code that is no Seldon component, the extensions stay as they are. Raises PackError.
+    """
+    try:
+        asked = Component.of_extensions(
+            {
+                "interface": interface,
+                "service_type": service_type,
+                "parameters": list(checked_parameters(list(parameters))),
+                "model_uri": model_uri,
+                "prepackaged": prepackaged,
+            }
+        )
+    except InvalidComponent as error:
+        raise PackError(_sentence(error)) from None
+    if asked.prepackaged is not None:
+        if handler:
+            raise PackError(
+                f"The handler {handler} and --prepackaged {asked.prepackaged} exclude each other: "
+                "a prepackaged server brings its own class."
+            )
+        if asked.interface == "mms":
+            raise PackError(f"--prepackaged {asked.prepackaged} has the interface seldon, not mms.")
+        handler, found = prepackaged_handler(asked.prepackaged), "seldon"
+    else:
+        handler = handler or ""
+        found = _interface(asked.interface or "auto", handler, Path(model_path), warn)
+    members = {**asked.to_extensions(), "interface": found}
+    given = dict(extensions or {})
+    if found != "seldon":
+        _refuse_component_options(asked, handler)
+        if interface == "auto":
+            # Whatever is no component keeps the manifest that MMS's archiver writes.
+            return Described(handler, None if extensions is None else given)
+    return Described(handler, {**given, **members})
+
+
+def _interface(asked: str, handler: str, folder: Path, warn: Warn | None) -> str:
+    def read(name: str) -> bytes | None:
+        path = folder / name
+        if not path.is_file() or path.stat().st_size > _MAX_SOURCE_BYTES:
+            return None
+        return path.read_bytes()
+
+    if asked == "auto":
+        return detected_interface(handler, read)
+    if asked == "seldon":
+        _check_component(handler, folder, read, warn)
+    assert asked in INTERFACES
+    return asked
+
+
+def _check_component(handler: str, folder: Path, read: Any, warn: Warn | None) -> None:
+    """The class that a Seldon handler names must be there, as far as the source can tell."""
+    named = handler_class(handler)
+    if not any(read(name) is not None for name in source_names(named.module)):
+        if warn is not None:
+            warn(
+                f"The module {named.module} of the handler {handler} is not in {folder}; "
+                "it must be installed where the model is served."
+            )
+        return
+    tree = handler_tree(named.module, read)
+    if tree is None:
+        raise PackError(f"The module {named.module} of the handler {handler} cannot be parsed.")
+    bound = [name for node in module_level(tree.body) for name in bound_names(node)]
+    if named.name not in bound and "*" not in bound:
+        raise PackError(
+            f"The module {named.module} has no class {named.name}, which the handler {handler} names."
+        )
+    is_own_class = any(
+        getattr(node, "name", None) == named.name for node in module_level(tree.body)
+    )
+    if is_own_class and not is_seldon_component(tree, named.name) and warn is not None:
+        warn(f"{named.module}: {named.name} has none of Seldon's methods, such as predict.")
+
+
+def _refuse_component_options(asked: Component, handler: str) -> None:
+    for option, value in (
+        ("--service-type", asked.service_type),
+        ("--param", asked.parameters),
+        ("--model-uri", asked.model_uri),
+    ):
+        if value:
+            raise PackError(
+                f"{option} is for Seldon components, and the handler {handler} is none: it names no class with a "
+                "method such as predict. --interface seldon says that it is one."
+            )
+
+
+def _sentence(error: InvalidComponent) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,143 @@
+"""What a handler's source says, read as text and never imported."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, NamedTuple
+
+#: The methods by which a class serves as a Seldon component. One of them suffices.
+SELDON_HOOKS: Final = frozenset(
+    f"{hook}{form}"
+    for hook in (
+        *("predict", "transform_input", "transform_output"),
+        *("route", "aggregate", "send_feedback"),
+    )
+    for form in ("", "_raw", "_rest", "_grpc")
+)
+_SELDON_BASE: Final = "SeldonComponent"
+
+#: The content of a file of the model by its name with "/" between the parts, None where there is none.
+ReadSource = Callable[[str], "bytes | None"]
+
+
+class HandlerClass(NamedTuple):
+    """The class that a handler names by Seldon's rule. `module` is a dotted name or a path without `.py`."""
+
+    module: str
+    name: str
+
+
+def handler_class(handler: str) -> HandlerClass:
+    """`Model` is the class Model of module Model, `pkg.sub.Class` of module pkg.sub; `module:Class` is both."""
+    module, colon, name = handler.partition(":")
+    if colon:
+        return HandlerClass(module.removesuffix(".py"), name.strip())
+    if "/" in module or module.endswith(".py"):
+        module = module.removesuffix(".py")
+        return HandlerClass(module, module.rpartition("/")[2])
+    package, dot, last = module.rpartition(".")
+    return HandlerClass(package, last) if dot else HandlerClass(module, module)
+
+
+def source_names(module: str) -> Iterator[str]:
+    """The files that a worker would import for `module`, a handler's part before ":"; the first that exists counts."""
+    module = module.removesuffix(".py")
+    folder, slash, stem = module.rpartition("/")
+    path = stem.replace(".", "/")
+    for place in dict.fromkeys((f"{folder}{slash}", "")):
+        yield f"{place}{path}.py"
+        yield f"{place}{path}/__init__.py"
+
+
+def parsed(source: bytes | str, file_name: str) -> ast.Module:
+    """Raises SyntaxError, and ValueError, RecursionError or MemoryError for what no parser takes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid escapes and the like are the author's matter
+        return ast.parse(source, filename=file_name)
+
+
+def module_level(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when the body does, those in if, try, with and loops included."""
+    for node in body:
+        yield node
+        for part in ("body", "orelse", "finalbody"):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                yield from module_level(getattr(node, part, []))
+        for handler in getattr(node, "handlers", []):
+            yield from module_level(handler.body)
+
+
+def bound_names(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        for alias in node.names:
+            yield alias.asname or alias.name.split(".")[0]
+    elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        for target in targets:
+            for part in ast.walk(target):
+                if isinstance(part, ast.Name):
+                    yield part.id
+
+
+def defines(tree: ast.Module, name: str) -> bool:
+    """Whether a module may have an attribute of that name; one that imports with * may have any."""
+    bound = {bound for node in module_level(tree.body) for bound in bound_names(node)}
+    return name in bound or "*" in bound
+
+
+def is_seldon_component(tree: ast.Module, class_name: str) -> bool:
+    """Whether the class is a Seldon component: it has a hook, or the base SeldonComponent, and no method `handle`.
+
+    Bases are followed within the module. False where the module does not define the class itself.
+    """
+    classes = {
+        node.name: node for node in module_level(tree.body) if isinstance(node, ast.ClassDef)
+    }
+    methods: set[str] = set()
+    bases: set[str] = set()
+    pending = [class_name]
+    while pending:
+        node = classes.pop(pending.pop(), None)  # a class that is its own base ends here
+        if node is None:
+            continue
+        methods |= {name for part in module_level(node.body) for name in bound_names(part)}
+        names = {_last_name(base) for base in node.bases}
+        bases |= names
+        pending += names
+    if "handle" in methods:
+        return False
+    return bool(methods & SELDON_HOOKS) or _SELDON_BASE in bases
+
+
+def _last_name(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def detected_interface(handler: str, read: ReadSource) -> str:
+    """`seldon` or `mms`, by the source of the class that the handler names. What cannot be read or parsed is `mms`."""
+    named = handler_class(handler)
+    if not named.module or not named.name:
+        return "mms"
+    tree = handler_tree(named.module, read)
+    if tree is None:
+        return "mms"
+    return "seldon" if is_seldon_component(tree, named.name) else "mms"
+
+
+def handler_tree(module: str, read: ReadSource) -> ast.Module | None:
+    """The parsed source of a handler's module, None where there is none or it cannot be parsed."""
+    for name in source_names(module):
+        source = read(name)
+        if source is None:
+            continue
+        try:
+            return parsed(source, name)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+    return None
