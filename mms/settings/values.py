@@ -31,6 +31,7 @@ _LIMITS = "Limits"
 _TLS = "TLS"
 _CORS = "CORS"
 _LOGS = "Logs and metrics"
+_SELDON = "Seldon"
 _SERVER = "Server"
 _JVM = "Accepted without effect"
 
@@ -225,6 +226,35 @@ class Settings:
     metrics: bool = option(BOOLEAN, _LOGS, "Lines in the two metrics files.", "true", is_own=True)
     log_layout: str = option(
         choice("plain", "qlog"), _LOGS, "The form of the two metrics files.", "plain", is_own=True
+    )
+    default_model: str | None = option(
+        TEXT,
+        _SELDON,
+        "The model whose Seldon routes are at the root. Without it: the only Seldon model, where there is just one.",
+        is_own=True,
+    )
+    seldon_strict: bool = option(
+        BOOLEAN,
+        _SELDON,
+        "Answer as Seldon's own wrapper does where this server does better, such as 500 for an unknown route.",
+        "false",
+        is_own=True,
+    )
+    seldon_address: Address | None = option(
+        INFERENCE_ADDRESS,
+        _SELDON,
+        "One more listener, with Seldon's routes alone; port 9000 in Seldon's images. They are on the inference "
+        "listener, too.",
+        is_own=True,
+    )
+    seldon_metrics_address: Address | None = option(
+        INFERENCE_ADDRESS,
+        _SELDON,
+        "One more listener for metrics alone, on `/metrics` and `/prometheus`; port 6000 in Seldon's images.",
+        is_own=True,
+    )
+    seldon_metrics_path: str = option(
+        TEXT, _SELDON, "One more path of the metrics there.", "/metrics", is_own=True
     )
     strict_ping: bool = option(
         BOOLEAN,
