@@ -6,8 +6,10 @@ The server binary is the one inside NVIDIA's PyPI package nvidia-pytriton; its P
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -47,7 +49,18 @@ class Triton(Peer):
         return None
 
     def version(self) -> str:
-        return f"2.51.0 (nvidia-pytriton {super().version()})"
+        return f"{self._server_version()} (nvidia-pytriton {super().version()})"
+
+    def _server_version(self) -> str:
+        # Nothing in the package tells it. The server does, before it ends for want of models.
+        server = self._home() / "bin" / "tritonserver"
+        command = [str(server), "--model-repository", str(self._home() / "no-models")]
+        command += ["--allow-http=false", "--allow-grpc=false", "--allow-metrics=false"]
+        finished = subprocess.run(
+            command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60
+        )
+        found = re.search(r"server_version +\| +(\S+)", finished.stdout + finished.stderr)
+        return found[1] if found else "unknown"
 
     def install(self) -> None:
         super().install()
