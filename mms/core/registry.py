@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from mms.errors import Conflict, InvalidVersion, ModelNotFound, ModelVersionNotFound
@@ -23,20 +24,26 @@ _Entry = TypeVar("_Entry", bound=Registered)
 class Registry(Generic[_Entry]):
     """Entries by (name, version). The first version of a name is its default until another is made it.
 
-    A model without a version in its manifest is kept under None and answers to its name alone. `generation` changes
-    with every change, so that look-ups by path can be cached.
+    A model without a version in its manifest is kept under None and answers to its name alone. With every change
+    `generation` changes and `on_change` is called, so that look-ups by path can be cached.
     """
 
     def __init__(self) -> None:
         self._names: dict[str, dict[str | None, _Entry]] = {}
         self._defaults: dict[str, str | None] = {}
         self.generation = 0
+        self.on_change: Callable[[], None] = lambda: None
 
     def __repr__(self) -> str:
         return f"<Registry of {len(self._names)} models>"
 
     def __len__(self) -> int:
         return sum(len(versions) for versions in self._names.values())
+
+    def changed(self) -> None:
+        """Something that look-ups depend on is different now."""
+        self.generation += 1
+        self.on_change()
 
     def has(self, name: str, version: str | None) -> bool:
         """Whether exactly this version is registered; None is the version of a manifest without one."""
@@ -50,7 +57,7 @@ class Registry(Generic[_Entry]):
         versions[entry.version] = entry
         if len(versions) == 1:
             self._defaults[entry.name] = entry.version
-        self.generation += 1
+        self.changed()
 
     def remove(self, entry: _Entry) -> None:
         versions = self._names[entry.name]
@@ -60,7 +67,7 @@ class Registry(Generic[_Entry]):
             del self._defaults[entry.name]
         elif self._defaults[entry.name] == entry.version:
             self._defaults[entry.name] = next(iter(versions))
-        self.generation += 1
+        self.changed()
 
     def get(self, name: str, version: str | None = None) -> _Entry:
         """The version asked for, or the default. Raises ModelNotFound or ModelVersionNotFound."""
@@ -76,7 +83,7 @@ class Registry(Generic[_Entry]):
 
     def set_default(self, name: str, version: str) -> None:
         self._defaults[name] = self.get(name, version).version
-        self.generation += 1
+        self.changed()
 
     def is_default(self, entry: _Entry) -> bool:
         return self._defaults.get(entry.name) == entry.version

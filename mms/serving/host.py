@@ -26,6 +26,7 @@ from mms.launch import Launcher, WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive, Repository
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
@@ -109,6 +110,21 @@ class ModelHost:
             return False
         return True
 
+    def interface_of(self, name: str) -> str | None:
+        """The contract that the default version's code is written to; None while that is not known.
+
+        Raises ModelNotFound.
+        """
+        return self.registry.get(name).interface
+
+    def names_of_interface(self, interface: str) -> list[str]:
+        """The models whose default version's code is written to a contract, by name."""
+        return [s.name for s in self.registry.defaults() if s.interface == interface]
+
+    def is_ready(self, name: str) -> bool:
+        """Whether a model can take requests now. Raises ModelNotFound."""
+        return self.registry.get(name).is_ready
+
     def default_model_name(self) -> str | None:
         """The model for calls that name none: the only one left of those loaded at start."""
         if len(self._startup_names) == 1:
@@ -190,9 +206,10 @@ class ModelHost:
     ) -> ServedModel:
         settings = self.settings
         found = archive.manifest if archive.manifest is not None else Manifest({})
+        model_as = model_options(options, found)
         manifest = found.with_overrides(
             model_name=options.model_name or found.model_name or default_name,
-            handler=options.handler,
+            handler=model_as.handler or options.handler,
             runtime=options.runtime,
             default_handler=settings.default_service_handler,
         )
@@ -224,6 +241,7 @@ class ModelHost:
             runtime=manifest.runtime or "python",
             is_preloaded=settings.preload_model if preload is None else preload,
             initialize_errors=options.initialize_errors or settings.initialize_errors or "fail",
+            interface=_interface_of(manifest),
         )
 
     # Workers
@@ -299,11 +317,13 @@ class ModelHost:
             handler=served.handler,
             batch_size=config.batch_size,
             gpu_id=worker.gpu_id,
+            interface=served.options.interface,
             decode_input_request=settings.decode_input_request,
             initialize_errors=served.initialize_errors,
             json_content_type=settings.default_response_content_type == "json",
             max_response_bytes=settings.max_response_size,
             worker_name=worker.name,
+            options=served.options.load_options(settings, None),
         )
         return WorkerSpec(
             name=worker.name,
@@ -325,6 +345,10 @@ class ModelHost:
     def _on_load(self, served: ServedModel, outcome: LoadOutcome) -> None:
         if outcome.is_success:
             self._has_loaded = True
+            served.interface = outcome.interface
+            if outcome.interface and outcome.interface != served.interface:
+                served.interface = outcome.interface
+                self.registry.changed()
         # An `initialize` that failed and was ignored has a traceback to show, too.
         served.load_failure = outcome if outcome.traceback or not outcome.is_success else None
 
@@ -470,6 +494,12 @@ class ModelHost:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _interface_of(manifest: Manifest) -> str | None:
+    """What the manifest says of the code's contract; None where a worker is to find out."""
+    interface = manifest.extensions.get("interface")
+    return interface if interface in ("mms", "seldon") else None
 
 
 def _name_from_url(url: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(slots=True)
 class RegisterOptions:
-    """A registration. None stands for the server's default."""
+    """A registration. None stands for the server's default.
+
+    An empty `url` is a registration without an archive: `prepackaged` and `model_uri` say all there is.
+    """
 
     url: str
     model_name: str | None = None
@@ -23,6 +27,16 @@ class RegisterOptions:
     batch_policy: str | None = None
     #: fail or ignore
     initialize_errors: str | None = None
+    #: auto, seldon or mms; None: what the archive says
+    interface: str | None = None
+    service_type: str | None = None
+    #: `[{"name", "value", "type"}]`, in place of the archive's parameters of the same name
+    parameters: Any = ()
+    model_uri: str | None = None
+    prepackaged: str | None = None
+    row_batching: bool | None = None
+    #: where a component is kept over restarts of the server
+    persistence_file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

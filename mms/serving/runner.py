@@ -34,11 +34,12 @@ class WorkerEvents(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LoadOutcome:
-    """How an attempt to have a model loaded ended. `code` as in `Loaded`."""
+    """How an attempt to have a model loaded ended. `code` and `interface` as in `Loaded`."""
 
     code: int
     error: str = ""
     traceback: str = ""
+    interface: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -165,7 +166,7 @@ class WorkerRunner:
         worker.state = WorkerState.READY
         worker.failures = 0
         self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
-        self._note(LoadOutcome(200, loaded.error, loaded.traceback))
+        self._note(LoadOutcome(200, loaded.error, loaded.traceback, loaded.interface))
         self._dispatcher.schedule(self._model)
         try:
             reason = await asyncio.shield(link.closed)

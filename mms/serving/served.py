@@ -10,6 +10,7 @@ from typing import Any
 from archiver import Manifest
 from mms.core import ModelVersion, Pool, Worker, WorkerState
 from mms.repository import FetchedArchive
+from mms.serving.model_options import ModelOptions
 from mms.serving.runner import LoadOutcome, WorkerRunner
 
 #: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
@@ -38,12 +39,17 @@ class ServedModel:
     runtime: str
     is_preloaded: bool
     initialize_errors: str
+    options: ModelOptions
+    #: `auto` until a worker has found it.
+    interface: str = "auto"
     is_loaded_at_startup: bool = False
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
     #: The last failed attempt to load, until one succeeds.
     load_failure: LoadOutcome | None = None
+    #: The contract that the model's code is written to: from the manifest, else known once a worker has loaded.
+    interface: str | None = None
 
     @property
     def name(self) -> str:
@@ -57,6 +63,11 @@ class ServedModel:
     def key(self) -> str:
         """Unique among the registered versions."""
         return f"{self.name}\0{self.version or ''}"
+
+    @property
+    def is_ready(self) -> bool:
+        """Some worker has loaded and takes requests."""
+        return any(worker.state is WorkerState.READY for worker in self.model.workers)
 
     def describe(self, is_default: bool) -> dict[str, Any]:
         """JSON-able; MMS's members first and in its order, ours behind them."""
@@ -79,6 +90,7 @@ class ServedModel:
             "batchPolicy": config.batch_policy,
             "responseTimeout": config.response_timeout_s,
             "handler": self.handler,
+            "interface": self.interface,
             "defaultVersion": is_default,
             "jobQueueStatus": {
                 "remainingCapacity": max(config.queue_capacity - model.waiting, 0),

@@ -1,0 +1,102 @@
+"""What a model is loaded as: its archive's extensions with what its registration asks for in their place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from archiver import Component, InvalidComponent, Manifest
+from mms.errors import BadRequest, InvalidModel
+from mms.prepackaged import PREPACKAGED
+from mms.serving.options import RegisterOptions
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOptions:
+    """How a model's workers load it.
+
+    `interface` is `auto` where only the worker can find it. `model_uri` is as it was named, `component.model_uri` too;
+    where its files are is known once they have been fetched.
+    """
+
+    interface: str
+    component: Component
+    #: Takes the place of the manifest's handler.
+    handler: str | None
+    has_row_batching: bool = False
+    #: The file that a component is kept in over restarts.
+    persistence_file: str | None = None
+
+    def load_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
+        """`Load.options`; a member that nobody gave is left out, so that the worker's environment may give it."""
+        if self.interface == "mms":
+            return {}
+        component = self.component
+        options: dict[str, Any] = {
+            "seldon_shim": settings.seldon_shim,
+            "seldon_strict": settings.seldon_strict,
+            "row_batching": self.has_row_batching,
+            "model_uri": str(model_files) if model_files is not None else None,
+        }
+        if component.service_type is not None:
+            options["service_type"] = component.service_type
+        if component.parameters:
+            options["parameters"] = list(component.parameters)
+        if self.persistence_file is not None:
+            options["persistence_file"] = self.persistence_file
+        return options
+
+    def describe(self) -> dict[str, Any]:
+        """The members of a model's description that tell of a component; none for a handler of MMS."""
+        component = self.component
+        members: dict[str, Any] = {
+            "serviceType": component.service_type,
+            "parameters": list(component.parameters) or None,
+            "modelUri": component.model_uri,
+            "prepackaged": component.prepackaged,
+            "rowBatching": self.has_row_batching or None,
+        }
+        return {name: value for name, value in members.items() if value is not None}
+
+
+def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
+    """Raises BadRequest for what the registration asks, InvalidModel for what the archive says."""
+    try:
+        asked = Component.of_extensions(
+            {
+                "interface": options.interface or "auto",
+                "service_type": options.service_type,
+                "parameters": options.parameters,
+                "model_uri": options.model_uri,
+                "prepackaged": options.prepackaged,
+            }
+        )
+    except InvalidComponent as error:
+        raise BadRequest(f"{error}.") from None
+    try:
+        said = Component.of_extensions(manifest.extensions)
+    except InvalidComponent as error:
+        raise InvalidModel(f"The manifest's extensions are wrong: {error}.") from None
+    if asked.prepackaged is not None and options.handler:
+        raise BadRequest("Parameters handler and prepackaged exclude each other.")
+    if options.handler or options.interface == "mms":
+        # Its own class takes the place of the archive's server.
+        said = Component(said.interface, said.service_type, said.parameters, said.model_uri)
+    component = said.overridden(asked)
+    interface = options.interface or said.interface or "auto"
+    handler = None
+    if component.prepackaged is not None:
+        if interface == "mms":
+            raise BadRequest(f"A prepackaged server such as {component.prepackaged} has the interface seldon.")
+        interface, handler = "seldon", PREPACKAGED[component.prepackaged]
+    return ModelOptions(
+        interface=interface,
+        component=component,
+        handler=handler,
+        has_row_batching=bool(options.row_batching),
+        persistence_file=options.persistence_file,
+    )
