@@ -110,8 +110,8 @@ class ModelHost:
             return False
         return True
 
-    def interface_of(self, name: str) -> str | None:
-        """The contract that the default version's code is written to; None while that is not known.
+    def interface_of(self, name: str) -> str:
+        """The contract that the default version's code is written to; `auto` while that is not known.
 
         Raises ModelNotFound.
         """
@@ -241,7 +241,8 @@ class ModelHost:
             runtime=manifest.runtime or "python",
             is_preloaded=settings.preload_model if preload is None else preload,
             initialize_errors=options.initialize_errors or settings.initialize_errors or "fail",
-            interface=_interface_of(manifest),
+            options=model_as,
+            interface=model_as.interface,
         )
 
     # Workers
@@ -317,7 +318,8 @@ class ModelHost:
             handler=served.handler,
             batch_size=config.batch_size,
             gpu_id=worker.gpu_id,
-            interface=served.options.interface,
+            # A worker tells legacy archives itself.
+            interface="auto" if served.manifest.is_legacy else served.options.interface,
             decode_input_request=settings.decode_input_request,
             initialize_errors=served.initialize_errors,
             json_content_type=settings.default_response_content_type == "json",
@@ -345,7 +347,6 @@ class ModelHost:
     def _on_load(self, served: ServedModel, outcome: LoadOutcome) -> None:
         if outcome.is_success:
             self._has_loaded = True
-            served.interface = outcome.interface
             if outcome.interface and outcome.interface != served.interface:
                 served.interface = outcome.interface
                 self.registry.changed()
@@ -494,12 +495,6 @@ class ModelHost:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _interface_of(manifest: Manifest) -> str | None:
-    """What the manifest says of the code's contract; None where a worker is to find out."""
-    interface = manifest.extensions.get("interface")
-    return interface if interface in ("mms", "seldon") else None
 
 
 def _name_from_url(url: str) -> str:

@@ -91,7 +91,9 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
     handler = None
     if component.prepackaged is not None:
         if interface == "mms":
-            raise BadRequest(f"A prepackaged server such as {component.prepackaged} has the interface seldon.")
+            raise BadRequest(
+                f"A prepackaged server such as {component.prepackaged} has the interface seldon."
+            )
         interface, handler = "seldon", PREPACKAGED[component.prepackaged]
     return ModelOptions(
         interface=interface,

@@ -40,7 +40,7 @@ class ServedModel:
     is_preloaded: bool
     initialize_errors: str
     options: ModelOptions
-    #: `auto` until a worker has found it.
+    #: The contract that the model's code is written to; `auto` until a worker has found it.
     interface: str = "auto"
     is_loaded_at_startup: bool = False
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
@@ -48,8 +48,6 @@ class ServedModel:
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
     #: The last failed attempt to load, until one succeeds.
     load_failure: LoadOutcome | None = None
-    #: The contract that the model's code is written to: from the manifest, else known once a worker has loaded.
-    interface: str | None = None
 
     @property
     def name(self) -> str:

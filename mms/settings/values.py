@@ -233,6 +233,14 @@ class Settings:
         "The model whose Seldon routes are at the root. Without it: the only Seldon model, where there is just one.",
         is_own=True,
     )
+    seldon_shim: str = option(
+        choice("auto", "shim", "real"),
+        _SELDON,
+        "What a component imports as `seldon_core`: shim, what this server brings along; real, the installed package; "
+        "auto, the installed one where there is one, else the shim.",
+        "auto",
+        is_own=True,
+    )
     seldon_strict: bool = option(
         BOOLEAN,
         _SELDON,

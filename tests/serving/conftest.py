@@ -21,6 +21,7 @@ from mms.errors import ServerError
 from mms.launch import ProcessLauncher
 from mms.repository import Repository
 from mms.serving import ModelHost, Outcome, RegisterOptions
+from mms.settings import OPTIONS, Settings
 
 
 class Events:
@@ -63,20 +64,11 @@ class Bench:
         self.events = Events()
         self.settings = SimpleNamespace(
             **{
-                "blacklist_env_vars": "",
-                "default_workers_per_model": 0,
-                "default_service_handler": None,
+                **{name: getattr(Settings(), name) for name in OPTIONS},
                 "response_timeout_s": 60.0,
-                "batch_policy": "adaptive",
-                "job_queue_size": 100,
-                "preload_model": False,
                 "initialize_errors": "fail",
-                "decode_input_request": True,
-                "default_response_content_type": "none",
-                "max_response_size": 6553500,
                 "worker_start_timeout_s": 30.0,
                 "unregister_model_timeout": 30,
-                "strict_ping": False,
                 **settings,
             }
         )
