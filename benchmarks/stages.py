@@ -70,6 +70,9 @@ class _Host:
     def submit(self, request: Request) -> None:
         self._dispatcher.submit(self._model, request)
 
+    def dispatch_due(self) -> None:
+        self._dispatcher.dispatch_due()
+
     def cancel(self, request: Request) -> None:
         return
 
@@ -131,7 +134,7 @@ async def measure(batch_size: int, turns: int) -> Stages:
         for connection in connections:
             connection.data_received(request)
         read = clock()
-        dispatcher._dispatch_due()
+        dispatcher.dispatch_due()
         stages.lane_s += read - begun
         stages.dispatch_s += clock() - read
         while wire.pending:

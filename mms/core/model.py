@@ -7,7 +7,7 @@ called from the event loop.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -19,6 +19,8 @@ from mms.errors import RequestTimeout, ServiceUnavailable, WorkerFailure
 
 POLICY_ADAPTIVE = "adaptive"
 POLICY_FIXED = "fixed"
+
+_READY = WorkerState.READY
 
 #: A client is told to come back after this many seconds at the most, whatever the queue holds.
 _MAX_RETRY_AFTER_S = 60
@@ -145,9 +147,15 @@ class ModelVersion:
 
         Where there is none, `dispatch` may make some: what a worker can take at once does not count as queued.
         """
-        if self.is_closed or self.is_full or not self.has_active_worker:
+        queue = self.queue
+        if (
+            self.is_closed
+            # `is_full` asks more, and is asked only where this does not settle it.
+            or (len(queue) + self._ahead >= self.config.queue_capacity and self.is_full)
+            or not (self.workers and self.workers[0].state is _READY or self.has_active_worker)
+        ):
             return False
-        self.queue.append(request)
+        queue.append(request)
         self._arrived += 1
         if request.deadline:
             self._with_deadline += 1
@@ -300,20 +308,22 @@ class ModelVersion:
         """Remove up to `size` live requests from the head of the queue; a solo request comes alone."""
         queue = self.queue
         taken: list[Request] = []
-        while queue and len(taken) < size:
-            request = queue[0]
+        left = size
+        while left and queue:
+            request = queue.popleft()
             if request.is_done:
-                queue.popleft()
                 continue
             if request.deadline and request.deadline <= now:
-                queue.popleft()
                 request.fail(RequestTimeout("The request's deadline passed while it was queued."))
                 continue
             if request.is_solo:
                 if not taken and may_be_solo:
-                    taken.append(queue.popleft())
+                    taken.append(request)
+                else:
+                    queue.appendleft(request)
                 break
-            taken.append(queue.popleft())
+            taken.append(request)
+            left -= 1
         return taken
 
     def _send(self, worker: Worker, requests: list[Request], now: float) -> Batch:
@@ -416,14 +426,25 @@ def batch_record(
 ) -> tuple[Any, ...]:
     """What the recorder keeps of a finished batch; the order is its own."""
     sent_at = batch.sent_at
+    requests = batch.requests
+    size = len(requests)
+    queue_s: Sequence[float]
+    ids: Sequence[bytes]
+    if size == 1:
+        # Comprehensions are calls.
+        queue_s = (sent_at - requests[0].received_at,)
+        ids = (requests[0].id,)
+    else:
+        queue_s = [sent_at - request.received_at for request in requests]
+        ids = [request.id for request in requests]
     return (
         wall,
         model.name,
         model.version or "",
         worker.name,
-        len(batch.requests),
-        [sent_at - request.received_at for request in batch.requests],
+        size,
+        queue_s,
         entry_point_s,
-        [request.id for request in batch.requests],
+        ids,
         is_success,
     )

@@ -137,7 +137,8 @@ class Worker:
             self.service_s = duration_s
             self._is_measured = True
         credits = int(_AHEAD_S / (self.service_s + _OVERHEAD_S))
-        self.credits = min(max(credits, 1), _MAX_CREDITS)
+        # Comparisons: calls of min and max would cost more than all the rest here.
+        self.credits = 1 if credits < 1 else credits if credits < _MAX_CREDITS else _MAX_CREDITS
 
     def reset(self) -> None:
         """A new process fills this place: nothing is known of its speed."""

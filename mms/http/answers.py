@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
+from mms.core.request import Buffer
 from mms.errors import ServerError
 
 #: Writes (finished header lines, body) of an error where clients expect another form than MMS's.
@@ -36,6 +37,7 @@ _HTML_SAFE = str.maketrans(
 _KEPT = b"\r\nconnection: keep-alive\r\n\r\n"
 _CLOSED = b"\r\nconnection: close\r\n\r\n"
 _MAX_STARTS = 256
+_MAX_ENDS = 4096
 #: Answers of these end with their head, whatever a handler returned: no client reads a body behind it
 #: (RFC 9112, section 6.3).
 BODILESS_STATUSES = frozenset((204, 205, 304))
@@ -128,6 +130,9 @@ class Answers:
         self._common = b"\r\n" + common.encode("latin-1")
         #: The status lines met so far, up to the request id. Handlers choose phrases, so there must be a limit.
         self._starts: dict[tuple[int, bytes], bytes] = {}
+        self._good_starts: dict[bytes, bytes] = {}
+        #: The ends of the heads of kept connections, by the size of the body.
+        self._ends: dict[int, bytes] = {}
         self._cors = [
             (name.lower().encode() + b":", f"{name}: {value}\r\n".encode("latin-1", "replace"))
             for name, value in cors_headers
@@ -155,11 +160,7 @@ class Answers:
         """
         if self._cors:
             headers += self._missing_cors(headers)
-        start = self._starts.get((status, phrase))
-        if start is None:
-            start = b"HTTP/1.1 %d %b\r\nx-request-id: " % (status, phrase)
-            if len(self._starts) < _MAX_STARTS:
-                self._starts[status, phrase] = start
+        start = self._start(status, phrase)
         end = _KEPT if is_kept_alive and (status < 400 or outlives_errors) else _CLOSED
         if status == 204:
             return b"".join((start, request_id, self._common, headers, end[2:]))
@@ -167,6 +168,31 @@ class Answers:
             body_bytes = 0
         length = b"content-length: %d" % body_bytes
         return b"".join((start, request_id, self._common, headers, length, end))
+
+    def whole(self, request_id: bytes, phrase: bytes, headers: bytes, body: Buffer) -> bytes:
+        """Head and body of an answer of status 200 on a connection that is kept, with `head`'s meaning, in one copy."""
+        if self._cors:
+            headers += self._missing_cors(headers)
+        start = self._good_starts.get(phrase)
+        if start is None:
+            start = self._start(200, phrase)
+            if len(self._good_starts) < _MAX_STARTS:
+                self._good_starts[phrase] = start
+        size = len(body)
+        end = self._ends.get(size)
+        if end is None:
+            end = b"content-length: %d" % size + _KEPT
+            if len(self._ends) < _MAX_ENDS:
+                self._ends[size] = end
+        return b"".join((start, request_id, self._common, headers, end, body))
+
+    def _start(self, status: int, phrase: bytes) -> bytes:
+        start = self._starts.get((status, phrase))
+        if start is None:
+            start = b"HTTP/1.1 %d %b\r\nx-request-id: " % (status, phrase)
+            if len(self._starts) < _MAX_STARTS:
+                self._starts[status, phrase] = start
+        return start
 
     def error(
         self,

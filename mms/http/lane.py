@@ -175,7 +175,9 @@ class LaneProtocol(asyncio.Protocol):
             self._submit(request)
             if not request.is_kept_alive:
                 # What comes after a request that ends the connection is not looked at.
-                return
+                break
+        if len(self._lane.connections) == 1:
+            self._lane.host.dispatch_due()
 
     def _begin_body(self, request: LaneRequest, length: int, data: bytes, start: int) -> None:
         body = bytearray(length)
@@ -263,27 +265,28 @@ class LaneProtocol(asyncio.Protocol):
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
     ) -> None:
-        lane_request = cast(LaneRequest, request)
+        # `cast` would be a call; nothing but a LaneRequest has this connection for its reply.
+        lane_request: LaneRequest = request  # type: ignore[assignment]
         lane = self._lane
-        size = len(body)
-        is_kept_alive = lane_request.is_kept_alive
-        start = lane.answers.head(request.id, status, phrase, headers, size, is_kept_alive)
         pipeline = self._pipeline
         if not (
-            len(pipeline) == 1
+            status == 200
+            and len(pipeline) == 1
             and pipeline[0] is request
-            and is_kept_alive
-            and status == 200
-            and size < _JOIN_BYTES
+            and lane_request.is_kept_alive
+            and len(body) < _JOIN_BYTES
             and not self.is_half_closed
         ):
+            start = lane.answers.head(
+                request.id, status, phrase, headers, len(body), lane_request.is_kept_alive
+            )
             if status in BODILESS_STATUSES:
                 body = b""
             self._send(lane_request, status, start, body)
             return
         # The usual case in one go; `_send` has the rules.
         pipeline.clear()
-        self._transport.write(start + body)
+        self._transport.write(lane.answers.whole(request.id, phrase, headers, body))
         head = lane_request.head
         now = time.monotonic()
         lane.record(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from mms.core import Request
+from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import ErrorForm
 from mms.http.lane_head import KnownRoute, LaneHead
@@ -16,6 +17,9 @@ class Submitter(Protocol):
     """Takes requests; the model host."""
 
     def submit(self, request: Request) -> None: ...
+
+    def dispatch_due(self) -> None:
+        """Nothing can join what was submitted in this turn of the event loop."""
 
     def cancel(self, request: Request) -> None: ...
 
@@ -32,6 +36,9 @@ class AnswerForm(Protocol):
         body_bytes: int,
         is_kept_alive: bool,
     ) -> bytes: ...
+
+    def whole(self, request_id: bytes, phrase: bytes, headers: bytes, body: Buffer) -> bytes:
+        """Head and body of an answer of status 200 on a connection that is kept."""
 
     def error(
         self,
@@ -66,6 +73,7 @@ class LaneOwner(Protocol):
     make_handler: Callable[[], asyncio.Protocol]
     routes: dict[bytes, KnownRoute]
     heads: dict[bytes, LaneHead]
+    connections: set[LaneConnection]
     max_body_bytes: int
     max_line_bytes: int
     max_head_bytes: int

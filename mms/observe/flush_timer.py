@@ -8,9 +8,9 @@ from mms.observe.recorder import Recorder
 
 #: Lines are in the files at the latest so long after their event.
 MAX_DELAY_S = 0.1
-_MIN_DELAY_S = 0.01
-#: Records that one flush should find: they hold the loop for about a millisecond.
-_WANTED_RECORDS = 500
+_MIN_DELAY_S = 0.005
+#: Records that one flush should find: they hold the loop for a third of a millisecond.
+_WANTED_RECORDS = 200
 
 
 def next_delay_s(records: int, delay_s: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,12 @@ from mms.observe import events
 
 #: How often deadlines and response timeouts are looked at, in seconds, while there is anything to look at.
 _TICK_S = 0.05
+#: How long the loop looks out for the answer of a lone request instead of going to sleep, and for which handlers, by
+#: their time in seconds: to be woken takes longer than they do.
+_LOOK_OUT_S = 0.00015
+_QUICK_S = 0.00005
+#: Looking out on the only processor would keep the worker from it.
+_HAS_PROCESSORS = (os.cpu_count() or 1) > 1
 
 
 class Dispatcher:
@@ -28,6 +35,8 @@ class Dispatcher:
         self._active: set[ModelVersion] = set()
         self._ticker: asyncio.TimerHandle | None = None
         self._wakers: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
+        self._looks_for: Worker | None = None
+        self._looks_until = 0.0
         #: Receives one tuple per finished batch; the recorder replaces it.
         self.record_batch: Callable[[tuple[Any, ...]], None] = lambda _: None
 
@@ -53,10 +62,11 @@ class Dispatcher:
             return
         model.is_scheduled = True
         if not self._due:
-            self._loop.call_soon(self._dispatch_due)
+            self._loop.call_soon(self.dispatch_due)
         self._due.append(model)
 
-    def _dispatch_due(self) -> None:
+    def dispatch_due(self) -> None:
+        """Dispatch what is scheduled without waiting for the end of the turn: nothing else can come in it."""
         due, self._due = self._due, []
         for model in due:
             model.is_scheduled = False
@@ -69,6 +79,14 @@ class Dispatcher:
         if len(sends) == 1:
             worker, batch = sends[0]
             worker.link.send((batch,), now)
+            if (
+                len(worker.in_flight) == 1
+                and len(batch.requests) == 1
+                and worker.service_s < _QUICK_S
+                and not model.queue
+                and _HAS_PROCESSORS
+            ):
+                self._look_out(worker, now)
         elif sends:
             by_worker: dict[Worker, list[Batch]] = {}
             for worker, batch in sends:
@@ -81,6 +99,20 @@ class Dispatcher:
                 self._ticker = self._loop.call_later(_TICK_S, self._tick)
         if model.wake_at is not None:
             self._wake(model, model.wake_at, now)
+
+    def _look_out(self, worker: Worker, now: float) -> None:
+        """Keep the loop from sleeping until a lone request is answered, for a moment."""
+        if self._looks_for is None:
+            self._loop.call_soon(self._look)
+        self._looks_for = worker
+        self._looks_until = now + _LOOK_OUT_S
+
+    def _look(self) -> None:
+        worker = self._looks_for
+        if worker is not None and worker.in_flight and time.monotonic() < self._looks_until:
+            self._loop.call_soon(self._look)
+        else:
+            self._looks_for = None
 
     def _wake(self, model: ModelVersion, wake_at: float, now: float) -> None:
         waker = self._wakers.get(model)

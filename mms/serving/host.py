@@ -86,6 +86,10 @@ class ModelHost:
             raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
         self.dispatcher.submit(served.model, request)
 
+    def dispatch_due(self) -> None:
+        """Send on what was submitted in this turn of the event loop: the caller knows that nothing can join it."""
+        self.dispatcher.dispatch_due()
+
     def cancel(self, request: Request) -> None:
         """The client is gone: drop its request from the queue, or tell the worker that has it."""
         if request.is_done:

@@ -110,6 +110,8 @@ def decode_batch(
             query_at = at + type_bytes
             headers_at = query_at + query_bytes
             body_at = headers_at + headers_bytes
+            content_type = payload[at:query_at] if type_bytes else b""
+            query = payload[query_at:headers_at] if query_bytes else b""
             if flags & _ATTACHED:
                 stop = body_at
                 body = attachments[attached]
@@ -121,17 +123,8 @@ def decode_batch(
                 body = payload[body_at:stop]
             if stop > end:
                 raise ProtocolError("an item of a batch frame goes beyond its end")
-            items.append(
-                (
-                    request_id,
-                    flags,
-                    payload[at:query_at],
-                    payload[query_at:headers_at],
-                    payload[headers_at:body_at],
-                    budget_ms,
-                    body,
-                )
-            )
+            headers = payload[headers_at:body_at]
+            items.append((request_id, flags, content_type, query, headers, budget_ms, body))
             at = stop
     except (StructError, IndexError):
         raise ProtocolError("a batch frame ends within an item") from None
@@ -178,8 +171,15 @@ def decode_result(
         for _ in range(count):
             index, item_flags, status, phrase_bytes, headers_bytes, body_bytes = unpack(payload, at)
             at += head
-            headers_at = at + phrase_bytes
-            body_at = headers_at + headers_bytes
+            phrase = headers = b""
+            body_at = at
+            if phrase_bytes:
+                body_at = at + phrase_bytes
+                phrase = bytes(payload[at:body_at])
+            if headers_bytes:
+                at = body_at
+                body_at = at + headers_bytes
+                headers = bytes(payload[at:body_at])
             body: Buffer
             if item_flags & _ATTACHED:
                 stop = body_at
@@ -192,16 +192,7 @@ def decode_result(
                 body = payload[body_at:stop]
             if stop > end:
                 raise ProtocolError("an item of a result frame goes beyond its end")
-            items.append(
-                (
-                    index,
-                    item_flags,
-                    status,
-                    bytes(payload[at:headers_at]),
-                    bytes(payload[headers_at:body_at]),
-                    body,
-                )
-            )
+            items.append((index, item_flags, status, phrase, headers, body))
             at = stop
     except (StructError, IndexError):
         raise ProtocolError("a result frame ends within an item") from None

@@ -36,6 +36,9 @@ class FakeHost:
         if name != "m":
             raise ModelNotFound(f"Model not found: {name}")
 
+    def dispatch_due(self) -> None:
+        return
+
     def submit(self, request: Request) -> None:
         self.check_model(request.name)
         self.requests.append(request)

@@ -9,6 +9,7 @@ import pytest
 import uvloop
 
 from mms.core import Request
+from mms.core.request import Buffer
 from mms.errors import ModelNotFound, ServerError
 from mms.http.answers import ErrorForm
 from mms.http.lane_front import LaneFront
@@ -21,11 +22,15 @@ class FakeHost:
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.cancelled: list[Request] = []
+        self.dispatches = 0
         self.arrived = asyncio.Event()
         self.was_cancelled = asyncio.Event()
         self.on_submit: Callable[[Request], None] | None = lambda r: r.answer(
             200, b"", b"", bytes(r.body)
         )
+
+    def dispatch_due(self) -> None:
+        self.dispatches += 1
 
     def submit(self, request: Request) -> None:
         if request.name == "unknown":
@@ -61,6 +66,9 @@ class PlainAnswers:
             body_bytes,
             connection,
         )
+
+    def whole(self, request_id: bytes, phrase: bytes, headers: bytes, body: Buffer) -> bytes:
+        return self.head(request_id, 200, phrase, headers, len(body), True) + bytes(body)
 
     def error(
         self,

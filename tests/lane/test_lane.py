@@ -390,3 +390,23 @@ async def test_pseudo_headers_of_a_route_come_before_the_clients(bench):
     bench.lane._find_route = lambda path: LaneRoute("m", pseudo_headers=b":operation\nroute\n")
     await bench.exchange(post(b"1"))
     assert bench.host.requests[0].headers.startswith(b":operation\nroute\nHost\nh\n")
+
+
+async def test_nothing_is_waited_for_while_there_is_one_connection(bench):
+    reader, writer = await bench.connect()
+    writer.write(post(b"1"))
+    await read_answers(reader, 1)
+    assert bench.host.dispatches == 1
+    writer.close()
+
+
+async def test_requests_of_several_connections_are_gathered_till_the_turn_ends(bench):
+    _, other = await bench.connect()
+    reader, writer = await bench.connect()
+    while len(bench.lane.connections) < 2:
+        await asyncio.sleep(0)
+    writer.write(post(b"1"))
+    await read_answers(reader, 1)
+    assert bench.host.dispatches == 0
+    writer.close()
+    other.close()
