@@ -27,6 +27,7 @@ logger = logging.getLogger("mms.repository")
 
 _CHUNK_BYTES: Final = 1024 * 1024
 _OK: Final = 200
+_NOT_MODIFIED: Final = 304
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 # As many as Java's HTTP client follows, and with it MMS.
 _MAX_REDIRECTS: Final = 20
@@ -42,6 +43,22 @@ class DownloadLimits:
     total_timeout_s: float = 3600.0
     max_bytes: int = 64 * 1024 * 1024 * 1024
     progress_interval_s: float = 10.0
+
+
+@dataclass(slots=True)
+class Validators:
+    """What an origin told of a file's version, as its headers have it. A download puts the new ones in their place."""
+
+    etag: str | None = None
+    last_modified: str | None = None
+
+    def headers(self) -> dict[str, str]:
+        sent = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
+        return {name: value for name, value in sent.items() if value}
+
+
+class NotModified(Exception):
+    """The origin still has the version that the validators tell of."""
 
 
 class Cancelled(Exception):
@@ -88,14 +105,16 @@ def download(
     allowed_urls: AllowedUrls,
     limits: DownloadLimits,
     cancellation: Cancellation,
+    validators: Validators | None = None,
 ) -> str:
     """Writes what `url` answers to the new file `target`; returns its SHA-256 in hexadecimal.
 
     Blocks; to be called in a thread. Raises DownloadFailed, ModelNotFound, BadRequest (a redirect that is not allowed),
-    InternalServerError (the disk), Cancelled. What was written so far stays, for the caller to remove.
+    InternalServerError (the disk), Cancelled, and with `validators` NotModified. What was written so far stays, for the
+    caller to remove.
     """
     try:
-        return asyncio.run(_download(url, target, allowed_urls, limits, cancellation))
+        return asyncio.run(_download(url, target, allowed_urls, limits, cancellation, validators))
     except asyncio.CancelledError:
         raise Cancelled from None
 
@@ -106,6 +125,7 @@ async def _download(
     allowed_urls: AllowedUrls,
     limits: DownloadLimits,
     cancellation: Cancellation,
+    validators: Validators | None,
 ) -> str:
     # Imported here because a server whose models are all in the store never needs it.
     import aiohttp
@@ -123,7 +143,7 @@ async def _download(
         async with aiohttp.ClientSession(
             timeout=timeout, auto_decompress=False, headers={"Accept-Encoding": "identity"}
         ) as session:
-            return await _follow(session, url, target, allowed_urls, limits)
+            return await _follow(session, url, target, allowed_urls, limits, validators)
     except aiohttp.ConnectionTimeoutError as error:
         raise _failed(url, error) from error
     except asyncio.TimeoutError as error:
@@ -144,11 +164,18 @@ async def _follow(
     target: Path,
     allowed_urls: AllowedUrls,
     limits: DownloadLimits,
+    validators: Validators | None,
 ) -> str:
     place = _parsed(url)
+    sent = validators.headers() if validators is not None else {}
     for _ in range(_MAX_REDIRECTS + 1):
-        async with session.get(place, allow_redirects=False) as response:
+        async with session.get(place, allow_redirects=False, headers=sent) as response:
+            if response.status == _NOT_MODIFIED and sent:
+                raise NotModified
             if response.status == _OK:
+                if validators is not None:
+                    validators.etag = response.headers.get("ETag")
+                    validators.last_modified = response.headers.get("Last-Modified")
                 return await _save(response, url, target, limits)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
@@ -188,7 +215,7 @@ async def _save(
     if announced_bytes is not None and announced_bytes > limits.max_bytes:
         raise _too_large(url, limits)
     digest = hashlib.sha256()
-    progress = _Progress(url, announced_bytes, limits.progress_interval_s)
+    progress = ProgressLog(url, announced_bytes, limits.progress_interval_s)
     done_bytes = 0
     with _created(target, url) as file:
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
@@ -215,7 +242,7 @@ def _write(file: BinaryIO, chunk: bytes, url: str) -> None:
         raise _not_saved(url, error) from error
 
 
-class _Progress:
+class ProgressLog:
     """A log line every few seconds, for downloads that take that long."""
 
     def __init__(self, url: str, total_bytes: int | None, interval_s: float) -> None:
@@ -235,6 +262,8 @@ class _Progress:
 
 def shown(url: str) -> str:
     """`url` as logs may show it: without user, password, and query, which is where signed urls carry their secret."""
+    if "://" not in url:
+        return url
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 

@@ -1,0 +1,393 @@
+"""Fetching the model files that a `model_uri` names, into a cache that is addressed by their content.
+
+A local path is used where it is. What is fetched lies in `content/<SHA-256 of all names and files>/`, so that two uris
+with the same files share one folder; `index/` remembers what a uri had last and by which version it can be asked
+again. Both are written beside their place and renamed, so that a reader finds all or nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import re
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from archiver import Archive, ArchiveError, Limits, uri_scheme
+from mms.errors import (
+    BadRequest,
+    InternalServerError,
+    InvalidModel,
+    ModelNotFound,
+    ServerError,
+    ServiceUnavailable,
+)
+from mms.repository.download import (
+    Cancellation,
+    Cancelled,
+    DownloadLimits,
+    NotModified,
+    Validators,
+    download,
+    shown,
+)
+from mms.repository.location import AllowedUrls, check_http_url
+from mms.repository.remote import copy_remote
+
+logger = logging.getLogger("mms.repository")
+
+# By the name alone: files of PyTorch and numpy are zip files, too, and must stay as they are.
+_ARCHIVES: Final = (".zip", ".tar.gz", ".tgz", ".mar")
+_CHUNK_BYTES: Final = 1024 * 1024
+_FETCHES_AT_ONCE: Final = 4
+_INCOMING: Final = re.compile(r"\.(?:incoming|removing)-(\d+)-[0-9a-f]+")
+_MAX_NAME: Final = 128
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFiles:
+    """Where the files of a `model_uri` are. `content`: their address in the cache, None for what is in place."""
+
+    uri: str
+    path: Path
+    content: str | None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the index has of a uri."""
+
+    content: str
+    etag: str | None = None
+    last_modified: str | None = None
+    fingerprint: str = ""
+
+
+class _Fetch:
+    """A fetch under way, and how many wait for it."""
+
+    def __init__(self) -> None:
+        self.cancellation = Cancellation()
+        self.waiting = 0
+        self.task: asyncio.Task[str]
+
+
+class ModelUris:
+    """Owner of the cache. Its methods are called on one event loop; what blocks runs in threads of its own."""
+
+    def __init__(
+        self,
+        cache_dir: Path,
+        model_store: Path | None,
+        allowed_urls: AllowedUrls,
+        *,
+        is_lasting: bool,
+        limits: Limits,
+        download_limits: DownloadLimits,
+    ) -> None:
+        """`cache_dir`: made when first needed. `is_lasting`: content stays after its last model has gone."""
+        self._cache_dir = Path(cache_dir).absolute()
+        self._model_store = model_store
+        self._allowed_urls = allowed_urls
+        self._is_lasting = is_lasting
+        self._limits = limits
+        self._download_limits = download_limits
+        self._threads = ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="model-uri")
+        self._fetches: dict[str, _Fetch] = {}
+        self._users: Counter[str] = Counter()
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"ModelUris({self._cache_dir}, {len(self._users)} in use, {len(self._fetches)} on their way)"
+
+    async def fetch(self, uri: str, archive_folder: Path | None) -> ModelFiles:
+        """The files that `uri` names. A relative path is one of the archive, else of the model store.
+
+        Two calls for one uri at a time fetch it once. Raises BadRequest (not allowed, a wrong uri), ModelNotFound,
+        DownloadFailed, InvalidModel (an archive that must not be unpacked), InternalServerError (disk) and
+        ServiceUnavailable (closed meanwhile).
+        """
+        scheme = uri_scheme(uri)
+        if scheme in ("", "file"):
+            return ModelFiles(uri, await asyncio.to_thread(self._local, uri, archive_folder), None)
+        if scheme in ("http", "https"):
+            check_http_url(uri)
+        self._allowed_urls.check(uri)
+        while True:
+            content = await self._shared(uri)
+            path = self._place(content)
+            if path.is_dir():
+                return ModelFiles(uri, path, content)
+            # Its last user has let it go between the look at it and now.
+            self._let_go(content)
+
+    async def release(self, files: ModelFiles) -> None:
+        """Gives the files back. They go with the last one who does, unless the cache is a lasting one."""
+        if files.content is not None:
+            removal = self._let_go(files.content)
+            if removal is not None:
+                await asyncio.to_thread(shutil.rmtree, removal, True)
+
+    async def close(self) -> None:
+        """Ends what is still being fetched."""
+        self._is_closed = True
+        fetches = list(self._fetches.values())
+        for fetch in fetches:
+            fetch.cancellation.cancel()
+        await asyncio.gather(*(fetch.task for fetch in fetches), return_exceptions=True)
+        self._threads.shutdown(wait=False)
+
+    async def _shared(self, uri: str) -> str:
+        """The content of `uri`, with its caller as one more user of it."""
+        if self._is_closed:
+            raise _stopping()
+        fetch = self._fetches.get(uri)
+        if fetch is None:
+            fetch = self._fetches[uri] = _Fetch()
+            fetch.task = asyncio.get_running_loop().create_task(self._run(uri, fetch))
+            # Nobody may wait any more when it fails.
+            fetch.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        fetch.waiting += 1
+        try:
+            return await asyncio.shield(fetch.task)
+        except asyncio.CancelledError:
+            if fetch.task.done():
+                if not fetch.task.cancelled() and fetch.task.exception() is None:
+                    self._let_go(fetch.task.result())
+            else:
+                fetch.waiting -= 1
+                if not fetch.waiting:
+                    fetch.cancellation.cancel()
+                    self._forget(uri, fetch)
+            raise
+
+    def _forget(self, uri: str, fetch: _Fetch) -> None:
+        if self._fetches.get(uri) is fetch:
+            del self._fetches[uri]
+
+    async def _run(self, uri: str, fetch: _Fetch) -> str:
+        loop = asyncio.get_running_loop()
+        try:
+            content = await loop.run_in_executor(
+                self._threads, self._fetch, uri, fetch.cancellation
+            )
+        except Cancelled:
+            raise _stopping() from None
+        finally:
+            self._forget(uri, fetch)
+        # Counted before anybody who waits can run, or could let it go.
+        self._users[content] += fetch.waiting
+        return content
+
+    def _let_go(self, content: str) -> Path | None:
+        """One user less. Returns the folder to remove, renamed already, where it was the last."""
+        self._users[content] -= 1
+        if self._users[content] > 0:
+            return None
+        del self._users[content]
+        if self._is_lasting:
+            return None
+        doomed = self._new_path("removing")
+        try:
+            self._place(content).rename(doomed)
+        except OSError:
+            return None
+        return doomed
+
+    # Below: runs in threads.
+
+    def _local(self, uri: str, archive_folder: Path | None) -> Path:
+        path = _path_of(uri)
+        own = [folder for folder in (archive_folder, self._model_store) if folder is not None]
+        if not path.is_absolute():
+            for folder in own:
+                if (folder / path).exists():
+                    return Path(os.path.abspath(folder / path))
+            raise ModelNotFound(
+                f"model_uri {uri}: the archive has no such path, nor has the model store"
+            )
+        if not any(path.is_relative_to(os.path.abspath(folder)) for folder in own):
+            self._allowed_urls.check(f"file://{path}")
+        if not path.exists():
+            raise ModelNotFound(f"model_uri {uri}: there is no {path}")
+        return path
+
+    def _fetch(self, uri: str, cancellation: Cancellation) -> str:
+        cancellation.raise_if_set()
+        with _disk_named(uri):
+            self._prepare()
+            known = self._read_index(uri)
+            work = self._new_path("incoming")
+            work.mkdir()
+        try:
+            known = self._fetched(uri, work, known, cancellation)
+            with _disk_named(uri):
+                self._write_index(uri, known)
+            return known.content
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    def _fetched(
+        self, uri: str, work: Path, known: _Known | None, cancellation: Cancellation
+    ) -> _Known:
+        files = work / "files"
+        found = _Known("")
+        logger.info("Fetching %s", shown(uri))
+        try:
+            if uri_scheme(uri) in ("http", "https"):
+                validators = Validators()
+                if known is not None:
+                    validators = Validators(known.etag, known.last_modified)
+                files.mkdir()
+                target = files / _file_name(uri)
+                limits = self._download_limits
+                download(uri, target, self._allowed_urls, limits, cancellation, validators)
+                found.etag, found.last_modified = validators.etag, validators.last_modified
+            else:
+                fingerprint = known.fingerprint if known is not None else ""
+                found.fingerprint = copy_remote(
+                    uri, files, fingerprint, self._download_limits, cancellation
+                )
+        except NotModified:
+            assert known is not None
+            logger.info("%s has not changed", shown(uri))
+            return known
+        with _disk_named(uri):
+            files = self._unpacked(files, work, cancellation)
+            found.content = _content_address(files, cancellation)
+            size_bytes = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
+            self._keep(files, found.content)
+        logger.info("Fetched %s, %d bytes, %s", shown(uri), size_bytes, found.content[:12])
+        return found
+
+    def _unpacked(self, files: Path, work: Path, cancellation: Cancellation) -> Path:
+        """`files`, or the content of the only file there where that is an archive by its name."""
+        entries = list(files.iterdir())
+        if len(entries) != 1 or not entries[0].is_file():
+            return files
+        if not entries[0].name.lower().endswith(_ARCHIVES):
+            return files
+        with Archive.open(entries[0], limits=self._limits) as archive:
+            return archive.extract(
+                work / "unpacked", progress=lambda *_: cancellation.raise_if_set()
+            )
+
+    def _keep(self, files: Path, content: str) -> None:
+        place = self._place(content)
+        try:
+            files.rename(place)
+        except OSError:
+            # Another fetch, or another server with this cache, was first: the same files.
+            if not place.is_dir():
+                raise
+
+    def _prepare(self) -> None:
+        self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("content", "index"):
+            (self._cache_dir / name).mkdir(exist_ok=True)
+        for path in self._cache_dir.iterdir():
+            # What a server left that was killed.
+            match = _INCOMING.fullmatch(path.name)
+            if match is not None and not _is_running(int(match[1])):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def _place(self, content: str) -> Path:
+        return self._cache_dir / "content" / content
+
+    def _new_path(self, purpose: str) -> Path:
+        return self._cache_dir / f".{purpose}-{os.getpid()}-{secrets.token_hex(8)}"
+
+    def _index_path(self, uri: str) -> Path:
+        return self._cache_dir / "index" / f"{hashlib.sha256(uri.encode()).hexdigest()}.json"
+
+    def _read_index(self, uri: str) -> _Known | None:
+        """What is known of a uri whose content is still there."""
+        try:
+            members = json.loads(self._index_path(uri).read_text())
+            known = _Known(**members)
+        except (OSError, ValueError, TypeError):
+            return None
+        return known if self._place(known.content).is_dir() else None
+
+    def _write_index(self, uri: str, known: _Known) -> None:
+        members = {
+            "content": known.content,
+            "etag": known.etag,
+            "last_modified": known.last_modified,
+            "fingerprint": known.fingerprint,
+        }
+        work = self._new_path("incoming")
+        work.write_text(json.dumps(members))
+        work.rename(self._index_path(uri))
+
+
+def _path_of(uri: str) -> Path:
+    """The path that `file://[localhost]/path` or a plain path names. Raises BadRequest."""
+    path = uri
+    if uri_scheme(uri) == "file":
+        parts = urlsplit(uri)
+        if parts.netloc.lower() not in ("", "localhost") or not parts.path.startswith("/"):
+            raise BadRequest(f"model_uri {uri} is not file:///an/absolute/path")
+        path = unquote(parts.path)
+    if "\0" in path or ".." in path.split("/"):
+        raise BadRequest(f"model_uri {uri} has a .. or a null in its path")
+    return Path(path)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _file_name(url: str) -> str:
+    """The last part of the url's path, made fit for a file."""
+    last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^\w.\-]", "_", last).lstrip(".")[-_MAX_NAME:] or "model"
+
+
+def _content_address(folder: Path, cancellation: Cancellation) -> str:
+    """The SHA-256 over names and contents of all files of a folder."""
+    lines = []
+    for path in folder.rglob("*"):
+        if not path.is_file():
+            continue
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK_BYTES):
+                cancellation.raise_if_set()
+                digest.update(chunk)
+        lines.append(f"{digest.hexdigest()} {path.relative_to(folder).as_posix()}\n")
+    return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+
+
+def _stopping() -> ServiceUnavailable:
+    return ServiceUnavailable("The server is shutting down.", retry_after_s=1)
+
+
+@contextmanager
+def _disk_named(uri: str) -> Iterator[None]:
+    try:
+        yield
+    except ServerError:
+        raise
+    except ArchiveError as error:
+        raise InvalidModel(f"model_uri {uri}: {error}") from error
+    except OSError as error:
+        logger.error("Failed to save %s: %s", shown(uri), error)
+        raise InternalServerError(f"Failed to save model: {uri}") from error
