@@ -13,6 +13,8 @@ from mms.errors import ServerError
 
 #: Writes (finished header lines, body) of an error where clients expect another form than MMS's.
 ErrorForm: TypeAlias = Callable[[ServerError], tuple[bytes, bytes]]
+#: Writes the header lines, besides MMS's, of every answer to requests of one head, given a request's id.
+AnswerLines: TypeAlias = Callable[[bytes], bytes]
 
 #: What every answer of MMS carries.
 COMMON_HEADERS = (
@@ -200,12 +202,17 @@ class Answers:
         error: ServerError,
         is_kept_alive: bool,
         form: ErrorForm | None = None,
+        lines: bytes = b"",
     ) -> tuple[bytes, bytes]:
-        """(head, body) of an error: MMS's JSON, unless a `form` writes (header lines, body) itself."""
+        """(head, body) of an error: MMS's JSON, unless a `form` writes (header lines, body) itself.
+
+        `lines`: more header lines.
+        """
         if form is not None:
             headers, body = form(error)
         else:
             headers, body = error_headers(error), error_body(error)
+        headers = lines + headers
         status = error.http_status
         phrase = phrase_of(status).encode()
         return self.head(request_id, status, phrase, headers, len(body), is_kept_alive), body

@@ -268,6 +268,9 @@ class LaneProtocol(asyncio.Protocol):
         # `cast` would be a call; nothing but a LaneRequest has this connection for its reply.
         lane_request: LaneRequest = request  # type: ignore[assignment]
         lane = self._lane
+        head = lane_request.head
+        if head.answer_lines is not None:
+            headers = head.answer_lines(request.id) + headers
         pipeline = self._pipeline
         if not (
             status == 200
@@ -287,7 +290,6 @@ class LaneProtocol(asyncio.Protocol):
         # The usual case in one go; `_send` has the rules.
         pipeline.clear()
         self._transport.write(lane.answers.whole(request.id, phrase, headers, body))
-        head = lane_request.head
         now = time.monotonic()
         lane.record(
             (
@@ -308,8 +310,11 @@ class LaneProtocol(asyncio.Protocol):
 
     def fail(self, request: Request, error: ServerError) -> None:
         lane_request = cast(LaneRequest, request)
-        form = lane_request.head.error_form
-        head, body = self._lane.answers.error(request.id, error, lane_request.is_kept_alive, form)
+        known = lane_request.head
+        lines = known.answer_lines(request.id) if known.answer_lines is not None else b""
+        head, body = self._lane.answers.error(
+            request.id, error, lane_request.is_kept_alive, known.error_form, lines
+        )
         self._send(lane_request, error.http_status, head, body)
 
     def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:

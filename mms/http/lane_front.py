@@ -74,7 +74,7 @@ class LaneFront:
     def resolve(self, path: bytes) -> KnownRoute:
         """The route of a path that was not asked for lately."""
         found = self._find_route(path)
-        route: KnownRoute = (*found, path.decode("latin-1")) if found else ()
+        route: KnownRoute = (found, path.decode("latin-1")) if found else None
         if len(self.routes) >= _MAX_ROUTES:
             self.routes.clear()
         self.routes[path] = route

@@ -6,11 +6,12 @@ the bytes of its head, so equal bytes need no second look.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol, TypeAlias
 
 import httptools
 
-from mms.http.answers import ErrorForm
+from mms.http.answers import AnswerLines, ErrorForm
 
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
@@ -19,17 +20,23 @@ _VERSIONS = {b" HTTP/1.1": "HTTP/1.1", b" HTTP/1.0": "HTTP/1.0"}
 
 
 class LaneRoute(NamedTuple):
-    """What a path stands for. `pseudo_headers`: `:name LF value LF` for the worker, before the client's headers."""
+    """What a path stands for.
+
+    `pseudo_headers`: `:name LF value LF` for the worker, before the client's headers. `methods`: those that the lane
+    serves there, None for all. `make_lines`: given the client's headers, makes what writes lines of the answer.
+    """
 
     model: str
     version: str | None = None
     passes_query: bool = False
     pseudo_headers: bytes = b""
     error_form: ErrorForm | None = None
+    methods: frozenset[bytes] | None = None
+    make_lines: Callable[[bytes], AnswerLines] | None = None
 
 
-#: The same with the path as text, for the log; () for a path that the lane does not serve.
-KnownRoute: TypeAlias = tuple[str, str | None, bool, bytes, ErrorForm | None, str] | tuple[()]
+#: A route with its path as text, for the log; None for a path that the lane does not serve.
+KnownRoute: TypeAlias = tuple[LaneRoute, str] | None
 
 
 class Routing(Protocol):
@@ -44,13 +51,20 @@ class Routing(Protocol):
         """The route of a path that was not asked for lately."""
 
 
+def join_headers(pseudo_headers: bytes, headers: bytes) -> bytes:
+    """The block of a request's headers, pseudo headers first; either may be empty."""
+    return pseudo_headers + headers if headers else pseudo_headers[:-1]
+
+
 class LaneHead:
     """What the head of a request to the lane says, and what its path stands for. Shared by equal heads.
 
-    `raw` is the head as sent, `headers` the block that a handler may ask for, `error_form` None for MMS's own.
+    `raw` is the head as sent, `headers` the block that a handler may ask for; `error_form` and `answer_lines` are None
+    for MMS's own form.
     """
 
     __slots__ = (
+        "answer_lines",
         "content_length",
         "content_type",
         "error_form",
@@ -70,20 +84,26 @@ class LaneHead:
     def __init__(
         self, raw: bytes, found: _Found, routing: Routing, method: bytes, protocol: str
     ) -> None:
-        """Raises LookupError where the path is none of the lane's."""
+        """Raises LookupError where the path, or the method there, is none of the lane's."""
         path, _, query = found.target.partition(b"?")
-        route = routing.routes.get(path)
-        if route is None:
-            route = routing.resolve(path)
-        if not route:
+        known = routing.routes[path] if path in routing.routes else routing.resolve(path)
+        if known is None:
             raise LookupError(path)
-        self.name, self.version, self.passes_query, pseudo_headers, self.error_form, uri = route
+        route, uri = known
+        if route.methods is not None and method not in route.methods:
+            raise LookupError(path)
+        headers = b"\n".join(found.headers)
+        self.name = route.model
+        self.version = route.version
+        self.passes_query = route.passes_query
+        self.error_form = route.error_form
+        self.answer_lines = route.make_lines(headers) if route.make_lines is not None else None
         self.raw = raw
         self.size_bytes = len(raw)
         self.content_length = found.content_length
         self.content_type = found.content_type
         self.query = query
-        self.headers = pseudo_headers + b"\n".join(found.headers)
+        self.headers = join_headers(route.pseudo_headers, headers)
         self.method = str(method, "latin-1")
         self.uri = str(found.target, "latin-1") if query else uri
         self.protocol = protocol

@@ -46,6 +46,7 @@ class AnswerForm(Protocol):
         error: ServerError,
         is_kept_alive: bool,
         form: ErrorForm | None = None,
+        lines: bytes = b"",
     ) -> tuple[bytes, bytes]: ...
 
 

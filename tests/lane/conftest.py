@@ -76,12 +76,13 @@ class PlainAnswers:
         error: ServerError,
         is_kept_alive: bool,
         form: ErrorForm | None = None,
+        lines: bytes = b"",
     ) -> tuple[bytes, bytes]:
+        headers, body = b"", (error.message or "").encode()
         if form is not None:
             headers, body = form(error)
-            return self.head(request_id, error.http_status, b"", headers, len(body), False), body
-        body = (error.message or "").encode()
-        return self.head(request_id, error.http_status, b"", b"", len(body), False), body
+        headers = lines + headers
+        return self.head(request_id, error.http_status, b"", headers, len(body), False), body
 
 
 class Foreign(asyncio.Protocol):
