@@ -40,6 +40,8 @@ ROOMS: dict[str, Room] = {
     # What the machine has and gives: GPUs, a folder of the server's own.
     "machine": Room(1, ("mms.gpus", "mms.runtime_dir"), ("errors",)),
     "core": Room(1, ("mms.core",), ("errors",)),
+    # Classes of Seldon's contract for saved models; only workers load them.
+    "prepackaged": Room(1, ("mms.prepackaged",), ()),
     "worker": Room(2, ("mms.worker",), ("wire", "handler names", "version")),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),

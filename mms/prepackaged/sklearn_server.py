@@ -1,0 +1,93 @@
+"""scikit-learn estimators and pipelines, as PrimeHub's and Seldon's servers take them."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+from mms.prepackaged.errors import ModelNotLoaded
+from mms.prepackaged.inputs import as_array, as_names, check_columns, checked_by_the_model, in_order
+from mms.prepackaged.library import import_library, reading
+from mms.prepackaged.mlflow_layout import find_flavor, has_mlflow_layout
+from mms.prepackaged.model_folder import ModelFolder
+from mms.prepackaged.server import SavedModelServer
+
+EXTRA = "sklearn"
+MODEL_FILE = "model.joblib"
+METHODS = ("predict_proba", "decision_function", "predict")
+
+
+class SklearnServer(SavedModelServer):
+    """`model.joblib`, or the folder that MLflow saves a scikit-learn model into.
+
+    `method`: `predict_proba`, `decision_function` or `predict`. None takes `predict_proba`, and `predict` for an
+    estimator without it, such as a regressor.
+    """
+
+    def __init__(self, model_uri: str | None = None, method: str | None = None) -> None:
+        if method is not None and method not in METHODS:
+            raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
+        super().__init__(model_uri)
+        self._method = method
+        self._call: Any = None
+        self._columns: int | None = None
+        self._names: list[str] = []
+        self._not_fitted: type[Exception] = Exception
+
+    def open_model(self, folder: ModelFolder) -> None:
+        import_library("sklearn", EXTRA)
+        self._not_fitted = import_library("sklearn.exceptions", EXTRA).NotFittedError
+        if has_mlflow_layout(folder):
+            file, estimator = _read_mlflow(folder)
+        else:
+            joblib = import_library("joblib", EXTRA)
+            file = folder.one(f"{MODEL_FILE}, or MLmodel by MLflow", MODEL_FILE, "*.joblib")
+            with reading(file, "an estimator saved by joblib.dump"):
+                estimator = joblib.load(file)
+        self._call = getattr(estimator, self._choose_method(estimator, file))
+        # A text pipeline has none of these; what it takes is not numbers in columns.
+        self._columns = getattr(estimator, "n_features_in_", None)
+        self._names = as_names(getattr(estimator, "feature_names_in_", None))
+
+    def answer(self, X: Any, names: Any) -> Any:
+        array = in_order(as_array(X), as_names(names), self._names)
+        check_columns(array, self._columns)
+        try:
+            return self._call(array)
+        except self._not_fitted:
+            raise
+        except ValueError:
+            with checked_by_the_model():
+                raise
+
+    def _choose_method(self, estimator: Any, file: Path) -> str:
+        has = [name for name in METHODS if callable(getattr(estimator, name, None))]
+        kind = type(estimator).__name__
+        if self._method is None:
+            # Of the three only these two: the scale of decision_function is nothing to guess.
+            for name in ("predict_proba", "predict"):
+                if name in has:
+                    return name
+        elif self._method in has:
+            return self._method
+        elif has:
+            raise ModelNotLoaded(
+                f"{file} holds a {kind} without {self._method}; set the parameter method to {' or '.join(has)}"
+            )
+        raise ModelNotLoaded(f"{file} holds a {kind}; expected an estimator with a method predict")
+
+
+def _read_mlflow(folder: ModelFolder) -> tuple[Path, Any]:
+    flavor = find_flavor(folder, "sklearn")
+    name = str(flavor.members.get("pickled_model", "model.pkl"))
+    file = folder.inside(name, flavor.description)
+    serialization = flavor.members.get("serialization_format", "cloudpickle")
+    with reading(file, f"an estimator saved by MLflow ({serialization})"):
+        if serialization == "skops":
+            skops = import_library("skops.io", EXTRA)
+            return file, skops.load(file, trusted=flavor.members.get("skops_trusted_types"))
+        if serialization == "cloudpickle":
+            import_library("cloudpickle", EXTRA)
+        with file.open("rb") as content:
+            return file, pickle.load(content)
