@@ -1,0 +1,118 @@
+"""What is read of the bytes between nodes, and what is put into them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from mms.errors import InternalServerError
+from mms.graph import Message
+from mms.graph.message import JSON, chosen_branch, feedback_routing, join, with_routing
+
+
+def injected(body: bytes, **routing: int) -> bytes:
+    return bytes(with_routing(Message(body, JSON), routing or {"n": 1}).body)
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (
+            b'{"data":{"ndarray":[1e400,1.0]},"meta":{}}\n',
+            b'{"data":{"ndarray":[1e400,1.0]},"meta":{"routing":{"n":1}}}\n',
+        ),
+        (b'{"meta":{},"strData":"a"}\n', b'{"meta":{"routing":{"n":1}},"strData":"a"}\n'),
+        (
+            b'{"meta":{"tags":{"a":"\xc3\xa4"}},"strData":"a"}',
+            b'{"meta":{"routing":{"n":1},"tags":{"a":"\\u00e4"}},"strData":"a"}',
+        ),
+    ],
+)
+def test_routing_is_put_into_meta_and_the_rest_keeps_its_bytes(
+    body: bytes, expected: bytes
+) -> None:
+    assert injected(body) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{ "strData" : "a", "meta" : { } }',
+        b'{"strData":"a"}',
+        b'{"meta":null,"strData":"a"}',
+        b'{"data":{"ndarray":[]},"jsonData":{"meta":{"routing":{}}},"meta":{},"strData":"a"}',
+        b'{"jsonData":{"meta":{}},"strData":"a"}',
+        b'{"jsonData":{"meta":{}}}',
+        b'{"jsonData":"\\"meta\\":{}}","meta":{"tags":{"meta":{"x":1}}}}',
+        b'{"data":{"ndarray":[NaN,123456789012345678901234567890]},"status":{},"meta":{},"x":1}',
+        b'{"meta":{"tags":{"long":"' + b"x" * 5000 + b'"}},"strData":"a"}',
+        b'{"meta":{"tags":{"split":"' + b"\xc3\xa4" * 5000 + b'"}},"strData":"a"}',
+    ],
+)
+def test_routing_is_put_into_the_outermost_meta_wherever_it_stands(body: bytes) -> None:
+    expected = json.loads(body)
+    expected["meta"] = {**(expected.get("meta") or {}), "routing": {"n": 1}}
+    # Not by value: NaN is not equal to itself.
+    assert json.dumps(json.loads(injected(body)), sort_keys=True) == json.dumps(
+        expected, sort_keys=True
+    )
+
+
+def test_routing_of_a_reply_is_kept_beside_the_graphs_own() -> None:
+    body = injected(b'{"meta":{"routing":{"inner":0,"n":5}},"strData":"a"}', n=1)
+    assert json.loads(body)["meta"]["routing"] == {"inner": 0, "n": 1}
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"no json", b'"text"', b"", b'{"meta":{'])
+def test_a_reply_that_is_no_object_stays_as_it_is(body: bytes) -> None:
+    assert injected(body) == body
+
+
+@pytest.mark.parametrize(
+    ("body", "branch"),
+    [
+        (b'{"data":{"ndarray":[[1]]}}', 1),
+        (b'{"data":{"ndarray":[2,3]}}', 2),
+        (b'{"data":{"tensor":{"shape":[1,1],"values":[-1]}}}', -1),
+        (b'{"data":{"tftensor":{"dtype":"DT_INT32","intVal":[-2]}}}', -2),
+        (b'{"data":{"ndarray":[[1.9]]}}', 1),
+        (b'{"data":{"ndarray":[[true]]}}', 1),
+        (b"[3]", 3),
+    ],
+)
+def test_a_router_may_reply_in_any_form_with_a_number(body: bytes, branch: int) -> None:
+    assert chosen_branch(Message(body, JSON), "r") == branch
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b'{"strData":"1"}', b'{"data":{"ndarray":[]}}', b'[["a"]]', b"[1e999]"]
+)
+def test_a_route_reply_without_a_number_names_the_node(body: bytes) -> None:
+    with pytest.raises(InternalServerError, match="Node r was to choose a branch"):
+        chosen_branch(Message(body, JSON), "r")
+
+
+def test_replies_are_joined_as_they_are() -> None:
+    joined = join([Message(b'{"strData":"a"}\n', JSON), Message(b'{"x":NaN}', JSON)])
+    assert joined.body == b'{"seldonMessages":[{"strData":"a"}\n,{"x":NaN}]}'
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        [],
+        {"response": None},
+        {"response": {"meta": {"routing": []}}},
+        {"response": {"meta": 1}},
+    ],
+)
+def test_feedback_without_a_routing_that_can_be_read_has_none(document: object) -> None:
+    assert feedback_routing(Message(json.dumps(document).encode(), JSON)) == {}
+
+
+def test_entries_of_a_feedbacks_routing_that_are_no_whole_numbers_do_not_count() -> None:
+    routing = {"a": 1, "b": "x", "c": True, "d": 1.5}
+    body = json.dumps({"response": {"meta": {"routing": routing}}}).encode()
+    assert feedback_routing(Message(body, JSON)) == {"a": 1}
