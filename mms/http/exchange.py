@@ -22,7 +22,9 @@ from mms.errors import (
 from mms.http.answers import (
     BODILESS_STATUSES,
     JSON_LINE,
+    AnswerLines,
     Answers,
+    ErrorForm,
     error_body,
     error_headers,
     phrase_of,
@@ -95,6 +97,9 @@ class Exchange:
         #: For the record: the registered model that was asked.
         self.model = ""
         self.version = ""
+        #: The form of answers where it is not MMS's: of errors, and lines besides those of every answer.
+        self.error_form: ErrorForm | None = None
+        self.answer_lines: AnswerLines | None = None
         self._answers = answers
         self._record = record
         raw = request._message.path
@@ -188,6 +193,8 @@ class Exchange:
         From 400 on the connection ends, unless it is said to be kept.
         """
         is_kept_alive = self.request.keep_alive and (status < 400 or keeps_connection)
+        if self.answer_lines is not None:
+            headers = self.answer_lines(self.id) + headers
         head = self._answers.head(
             self.id,
             status,
@@ -222,11 +229,15 @@ class Exchange:
 
     def error(self, error: ServerError) -> web.StreamResponse:
         """The JSON of an error."""
+        if self.error_form is not None:
+            headers, body = self.error_form(error)
+        else:
+            headers, body = error_headers(error), error_body(error)
         return self.respond(
             error.http_status,
             None,
-            error_headers(error),
-            error_body(error),
+            headers,
+            body,
             keeps_connection=self._can_go_on_after(error),
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from enum import Flag, auto
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -19,6 +20,7 @@ from mms.errors import (
 )
 from mms.http import openapi
 from mms.http.answers import Answers
+from mms.http.asking import ModelAsker
 from mms.http.exchange import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Exchange
 from mms.http.inference import InferenceApi
 from mms.http.lane import remote_name
@@ -31,13 +33,16 @@ from mms.http.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.protocol import EdgeServer, Refusal
 from mms.http.routes import find_prediction, split_path
 from mms.http.sagemaker import ExecutionParameters, SageMakerPing
+from mms.http.seldon import SeldonApi
+from mms.http.seldon_form import error_form
+from mms.http.seldon_routes import SeldonPath
 from mms.http.tls import make_context
 from mms.observe import events
 
 if TYPE_CHECKING:
     from mms.observe import Recorder
     from mms.serving import ModelHost
-    from mms.settings import Settings
+    from mms.settings import Address, Settings
 
 logger = logging.getLogger("mms.http")
 
@@ -45,13 +50,25 @@ logger = logging.getLogger("mms.http")
 _TELL_FULL_S = 10.0
 
 
+class _Apis(Flag):
+    """What a listener serves."""
+
+    INFERENCE = auto()
+    MANAGEMENT = auto()
+    #: Besides inference: where Seldon has a route and MMS has none. Alone: every path.
+    SELDON = auto()
+    METRICS = auto()
+
+
 class _Listener:
     """One listener: which APIs it has, and the edge of its connections."""
 
-    def __init__(self, front: HttpFront, *, has_inference: bool, has_management: bool) -> None:
+    def __init__(self, front: HttpFront, apis: _Apis) -> None:
         self._front = front
-        self._has_inference = has_inference
-        self._has_management = has_management
+        self._apis = apis
+        self._has_inference = _Apis.INFERENCE in apis
+        self._has_management = _Apis.MANAGEMENT in apis
+        self._is_seldon_alone = not apis & (_Apis.INFERENCE | _Apis.MANAGEMENT)
         self._document: dict[str, Any] | None = None
         settings = front.settings
         self.edge = EdgeServer(
@@ -61,7 +78,7 @@ class _Listener:
             head_timeout_s=settings.head_timeout_s,
         )
         self.lane: LaneFront | None = None
-        if has_inference and settings.lane:
+        if _Apis.SELDON in apis and settings.lane:
             self.lane = LaneFront(
                 front.host,
                 front.answers,
@@ -94,28 +111,52 @@ class _Listener:
             segments = split_path(path)
         except BadRequest:
             return None
-        if self._front.plugins.find(INFERENCE, segments) is not None:
+        found = self._find_seldon(path, segments)
+        if found is not None:
+            return self._front.seldon.lane_route(path, found)
+        if not self._has_inference or self._front.plugins.find(INFERENCE, segments) is not None:
             return None
         route = find_prediction(segments)
         if route is None or route.model is None:
             return None
         return LaneRoute(route.model, route.version, route.passes_query)
 
+    def _find_seldon(self, path: bytes, segments: list[str]) -> SeldonPath | None:
+        if _Apis.SELDON not in self._apis:
+            return None
+        if _Apis.METRICS in self._apis and self._front.is_metrics_path(segments):
+            return None
+        if self._has_inference and self._front.plugins.find(INFERENCE, segments) is not None:
+            return None
+        return self._front.seldon.find(path, segments, is_alone=self._is_seldon_alone)
+
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
         """The response of any request; errors are responses, too."""
+        front = self._front
         try:
-            exchange.check_head(self._front.settings.max_request_size)
-            return await self._route(exchange)
+            if self._is_seldon_alone:
+                exchange.error_form = error_form
+            segments = split_path(exchange.path) if exchange.uri != "*" else []
+            found = self._find_seldon(exchange.path, segments)
+            if found is not None:
+                front.seldon.mark(exchange, found)
+            exchange.check_head(front.settings.max_request_size)
+            if found is not None:
+                return await front.seldon.serve(exchange, found)
+            return await self._route(exchange, segments)
         except ServerError as error:
             return exchange.error(error)
         except MemoryError:
             return exchange.error(_OutOfMemory())
 
-    async def _route(self, exchange: Exchange) -> web.StreamResponse:
+    async def _route(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse:
         front = self._front
+        if not self._has_inference and not self._has_management:
+            if front.is_metrics_path(segments):
+                return await front.metrics(exchange)
+            raise ResourceNotFound
         if exchange.uri == "*":
             return exchange.json(self._description())
-        segments = split_path(exchange.path)
         if not segments or segments == ["api-description"]:
             if segments or exchange.method == "OPTIONS":
                 return exchange.json(self._description())
@@ -134,9 +175,9 @@ class _Listener:
             response = await front.inference.serve(exchange, segments)
             if response is not None:
                 return response
+        if self._apis & (_Apis.MANAGEMENT | _Apis.METRICS) and front.is_metrics_path(segments):
+            return await front.metrics(exchange)
         if self._has_management:
-            if segments == ["metrics"]:
-                return await front.metrics(exchange)
             response = await front.management.serve(exchange, segments)
             if response is not None:
                 return response
@@ -174,6 +215,8 @@ class HttpFront:
         self.host = host
         self.recorder = recorder
         self._scrape = scrape
+        own = [part for part in settings.seldon_metrics_path.split("/") if part]
+        self._metrics_paths = [["metrics"], ["prometheus"], own]
         cors = (
             ("origin", settings.cors_allowed_origin),
             ("methods", settings.cors_allowed_methods),
@@ -182,11 +225,18 @@ class HttpFront:
         self.answers = Answers(
             [(f"access-control-allow-{name}", value) for name, value in cors if value]
         )
-        self.inference = InferenceApi(
+        asker = ModelAsker(
             host,
             max_body_bytes=settings.max_request_size,
             body_timeout_s=settings.body_timeout_s,
-            is_strict_ping=settings.strict_ping,
+        )
+        self.inference = InferenceApi(host, asker, is_strict_ping=settings.strict_ping)
+        self.seldon = SeldonApi(
+            host,
+            asker,
+            default_model=settings.default_model,
+            is_strict=settings.seldon_strict,
+            has_cors=settings.cors_allowed_origin is None,
         )
         self.management = ManagementApi(
             host,
@@ -211,6 +261,9 @@ class HttpFront:
         transport = request.transport
         remote = remote_name(transport) if transport is not None else "0.0.0.0"
         return Exchange(request, remote, self.answers, self.recorder.requests.append)
+
+    def is_metrics_path(self, segments: list[str]) -> bool:
+        return segments in self._metrics_paths
 
     async def metrics(self, exchange: Exchange) -> web.StreamResponse:
         if exchange.method not in ("GET", "HEAD"):
@@ -240,28 +293,54 @@ class HttpFront:
 
     async def start(self) -> None:
         """Listen. Raises BindFailed and ConfigurationError."""
-        settings = self.settings
-        addresses = [(settings.inference_address, True, settings.is_single_listener)]
-        if not settings.is_single_listener:
-            addresses.append((settings.management_address, False, True))
+        addresses = self._addresses()
         context = None
-        if any(address.is_tls for address, _, _ in addresses):
-            context = make_context(settings)
-        for address, has_inference, has_management in addresses:
-            listener = _Listener(self, has_inference=has_inference, has_management=has_management)
+        if any(address.is_tls for address, _ in addresses):
+            context = make_context(self.settings)
+        for address, apis in addresses:
+            listener = _Listener(self, apis)
             self._listeners.append(listener)
             self._servers.append(await listen(address, listener.make_protocol, context))
-            if has_inference:
-                events.listener_bound("Inference", str(address))
-            if has_management:
-                events.listener_bound("Management", str(address))
+            for api, name in (
+                (_Apis.INFERENCE, "Inference"),
+                (_Apis.MANAGEMENT, "Management"),
+                (_Apis.METRICS, "Metrics"),
+            ):
+                if api in apis:
+                    events.listener_bound(name, str(address))
+            if apis == _Apis.SELDON:
+                events.listener_bound("Seldon", str(address))
+        self.host.registry.on_change = self._forget_routes
+
+    def _addresses(self) -> list[tuple[Address, _Apis]]:
+        """Where to listen for what. One address is one listener."""
+        settings = self.settings
+        wanted = [
+            (settings.inference_address, _Apis.INFERENCE | _Apis.SELDON),
+            (settings.management_address, _Apis.MANAGEMENT),
+            (settings.seldon_address, _Apis.SELDON),
+            (settings.seldon_metrics_address, _Apis.METRICS),
+        ]
+        listeners: dict[tuple[str, int, str], tuple[Address, _Apis]] = {}
+        for address, apis in wanted:
+            if address is None:
+                continue
+            known = listeners.get(address.endpoint)
+            listeners[address.endpoint] = (known[0], known[1] | apis) if known else (address, apis)
+        return list(listeners.values())
+
+    def _forget_routes(self) -> None:
+        """Which model is at the root may be different now."""
+        for listener in self._listeners:
+            if listener.lane is not None:
+                listener.lane.forget_routes()
 
     async def stop_listening(self) -> None:
         """Refuse new connections."""
         for server in self._servers:
             server.close()
         if self._servers:
-            remove_sockets(self.settings.inference_address, self.settings.management_address)
+            remove_sockets(*(address for address, _ in self._addresses()))
         self._servers = []
 
     async def drain(self, timeout_s: float) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mms.core import Request
+from mms.core import Registry, Request
 from mms.errors import ModelNotFound
 from mms.http import HttpFront
 from mms.serving import Outcome, RegisterOptions
@@ -20,6 +20,9 @@ class FakeHost:
     """One model, `m`. Keeps what it was asked."""
 
     def __init__(self) -> None:
+        self.registry: Registry[Any] = Registry()
+        self.interfaces: dict[str, str] = {"m": "mms"}
+        self.ready = True
         self.requests: list[Request] = []
         self.registered: list[RegisterOptions] = []
         self.scaled: list[tuple[Any, ...]] = []
@@ -33,8 +36,27 @@ class FakeHost:
         )
 
     def check_model(self, name: str, version: str | None = None) -> None:
-        if name != "m":
+        if name not in self.interfaces:
             raise ModelNotFound(f"Model not found: {name}")
+
+    def has_model(self, name: str, version: str | None = None) -> bool:
+        return name in self.interfaces
+
+    def interface_of(self, name: str) -> str:
+        self.check_model(name)
+        return self.interfaces[name]
+
+    def names_of_interface(self, interface: str) -> list[str]:
+        return [name for name, own in self.interfaces.items() if own == interface]
+
+    def is_ready(self, name: str) -> bool:
+        self.check_model(name)
+        return self.ready
+
+    def change_interfaces(self, **interfaces: str) -> None:
+        """Other models are registered from now on."""
+        self.interfaces = interfaces
+        self.registry.changed()
 
     def dispatch_due(self) -> None:
         return

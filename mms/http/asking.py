@@ -1,0 +1,53 @@
+"""Requests of the aiohttp side on their way to models."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from mms.core import Request
+from mms.errors import MethodNotAllowed
+from mms.http.exchange import Exchange, FutureReply
+from mms.http.lane_head import LaneRoute, join_headers
+
+if TYPE_CHECKING:
+    from mms.serving import ModelHost
+
+
+class ModelAsker:
+    """Has models answer exchanges, as the lane does for the same routes."""
+
+    def __init__(self, host: ModelHost, *, max_body_bytes: int, body_timeout_s: float) -> None:
+        self._host = host
+        self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
+
+    async def ask(self, exchange: Exchange, route: LaneRoute) -> web.StreamResponse:
+        """The model's response. Raises the errors of the front."""
+        self._host.check_model(route.model, route.version)
+        exchange.model = route.model
+        exchange.version = route.version or ""
+        if exchange.method == "CONNECT":
+            raise MethodNotAllowed
+        reply = FutureReply(exchange)
+        request = Request(
+            id=exchange.id,
+            name=route.model,
+            version=route.version,
+            passes_query=route.passes_query,
+            content_type=exchange.content_type(),
+            query=exchange.query,
+            headers=join_headers(route.pseudo_headers, exchange.header_block()),
+            body=await exchange.read_body(self._max_body_bytes, self._body_timeout_s),
+            reply=reply,
+            received_at=exchange.received_at,
+        )
+        self._host.submit(request)
+        try:
+            return await reply.done
+        except asyncio.CancelledError:
+            # The client is gone.
+            self._host.cancel(request)
+            raise
