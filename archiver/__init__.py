@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archiver.component import (
+    INTERFACES,
     Component,
     InvalidComponent,
     checked_parameters,
@@ -17,6 +18,7 @@ from archiver.version import __version__
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "INTERFACES",
     "Archive",
     "ArchiveError",
     "Component",

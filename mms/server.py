@@ -96,6 +96,7 @@ class Server:
             allowed_urls=settings.allowed_urls,
             limits=Limits(max_total_bytes=settings.max_archive_size),
             download_limits=DownloadLimits(total_timeout_s=settings.download_timeout_s),
+            model_cache=Path(settings.model_cache) if settings.model_cache else None,
         )
         self._host = ModelHost(
             settings,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from archiver import is_runtime
+from archiver import INTERFACES, is_runtime
 from mms.errors import BadRequest, MethodNotAllowed, ServerError
 from mms.http.exchange import Exchange
 from mms.http.lenient_json import LenientJsonError, loads
@@ -163,6 +164,12 @@ def _members(body: bytes) -> dict[str, Any]:
 
 def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions:
     url = _text(parameters, "url")
+    prepackaged = _text(parameters, "prepackaged") or None
+    model_uri = _text(parameters, "model_uri") or None
+    if url is None and prepackaged is not None:
+        if model_uri is None:
+            raise BadRequest("Parameter model_uri is required where prepackaged comes without url.")
+        url = ""
     if url is None:
         raise BadRequest("Parameter url is required.")
     runtime = _text(parameters, "runtime")
@@ -184,7 +191,27 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     options.preload_model = _preload(parameters)
     options.batch_policy = _word(parameters, "batch_policy", ("adaptive", "fixed"))
     options.initialize_errors = _word(parameters, "initialize_errors", ("fail", "ignore"))
+    options.interface = _word(parameters, "interface", INTERFACES)
+    options.service_type = _text(parameters, "service_type") or None
+    options.parameters = _component_parameters(parameters)
+    options.model_uri = model_uri
+    options.prepackaged = prepackaged
+    if parameters.get("row_batching") not in (None, ""):
+        options.row_batching = _boolean(parameters, "row_batching", False)
     return options
+
+
+def _component_parameters(parameters: Mapping[str, Any]) -> Any:
+    """The list of a component's parameters, not yet checked: JSON in a query, JSON or a list in a JSON body."""
+    value = parameters.get("parameters")
+    if value is None or value == "":
+        return ()
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"Parameter parameters is not valid JSON: {error}") from None
 
 
 def _text(parameters: Mapping[str, Any], name: str) -> str | None:

@@ -203,6 +203,36 @@ def _list_operation() -> dict[str, Any]:
     )
 
 
+def _component_parameters() -> list[dict[str, Any]]:
+    return [
+        _parameter(
+            "query",
+            "interface",
+            "Contract that the code is written to, in place of the manifest's.",
+            enum=["auto", "seldon", "mms"],
+        ),
+        _parameter("query", "service_type", "What a Seldon component does in a graph."),
+        _parameter(
+            "query",
+            "parameters",
+            'Arguments of a Seldon component\'s constructor: a JSON list of {"name", "value", "type"}.',
+        ),
+        _parameter("query", "model_uri", "Where the model's files are fetched from."),
+        _parameter(
+            "query",
+            "prepackaged",
+            "Server that loads the files of model_uri, or of the archive, without a handler.",
+        ),
+        _parameter(
+            "query",
+            "row_batching",
+            "Join the rows of a batch's numeric requests into one call of a Seldon component.",
+            "boolean",
+            "false",
+        ),
+    ]
+
+
 def _register_operation() -> dict[str, Any]:
     def query(*of: Any, **more: Any) -> dict[str, Any]:
         return _parameter("query", *of, **more)
@@ -231,6 +261,7 @@ def _register_operation() -> dict[str, Any]:
             query("initial_workers", "Workers to start.", "integer", "0"),
             query("synchronous", "Wait for the workers.", "boolean", "false"),
             query("preload_model", "Load once and fork the workers.", "boolean", "false"),
+            *_component_parameters(),
         ],
         {
             **_statuses("Registered", "200", "202", "210"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mms.repository.model_uri import ModelFiles, ModelUris
 from mms.repository.repository import FetchedArchive, Repository
 
-__all__ = ["FetchedArchive", "Repository"]
+__all__ = ["FetchedArchive", "ModelFiles", "ModelUris", "Repository"]

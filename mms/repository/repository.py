@@ -26,6 +26,7 @@ from mms.repository.location import (
     list_store,
     path_in_store,
 )
+from mms.repository.model_uri import ModelUris
 
 logger = logging.getLogger("mms.repository")
 
@@ -68,8 +69,12 @@ class Repository:
         allowed_urls: Sequence[str] | None = None,
         limits: Limits = DEFAULT_LIMITS,
         download_limits: DownloadLimits | None = None,
+        model_cache: Path | None = None,
     ) -> None:
         """`cache_dir`: where archives are unpacked; made when first needed, and nobody else's.
+
+        `model_cache`: a lasting folder for what `model_uri`s are fetched to; None: one below `cache_dir` that keeps
+        nothing longer than its models.
 
         `allowed_urls`: regular expressions, one of which must match the whole of a url outside the model store;
         None allows all. Raises ConfigurationError for one that is none.
@@ -79,6 +84,14 @@ class Repository:
         self._allowed_urls = AllowedUrls.compile(allowed_urls)
         self._limits = limits
         self._download_limits = download_limits or DownloadLimits()
+        self.model_uris = ModelUris(
+            model_cache or self._cache_dir / ".model-files",
+            model_store,
+            self._allowed_urls,
+            is_lasting=model_cache is not None,
+            limits=limits,
+            download_limits=self._download_limits,
+        )
         self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="repository")
         self._net = ThreadPoolExecutor(_DOWNLOAD_THREADS, thread_name_prefix="download")
         self._running: dict[Future[Any], Cancellation] = {}
@@ -113,6 +126,17 @@ class Repository:
         self._fetched += 1
         return fetched
 
+    async def make_empty(self) -> FetchedArchive:
+        """A new folder without files, for a model that needs no archive. Raises InternalServerError."""
+
+        def make() -> Path:
+            with _io_named("a model without an archive"):
+                folder = self._new_path("model")
+                folder.mkdir()
+                return folder
+
+        return FetchedArchive(await asyncio.to_thread(make), None, False, None)
+
     async def release(self, fetched: FetchedArchive) -> None:
         """Gives a fetched archive back: its folder goes, unless it is the model store's. Once gone, does nothing."""
         if fetched.is_in_place:
@@ -131,6 +155,7 @@ class Repository:
     async def close(self) -> None:
         """Ends what is still being fetched, and waits until its files are gone."""
         self._is_closed = True
+        await self.model_uris.close()
         # Copies, because a job takes itself out of the dict in its own thread.
         for cancellation in list(self._running.values()):
             cancellation.cancel()

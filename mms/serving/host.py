@@ -24,7 +24,7 @@ from mms.errors import (
 )
 from mms.launch import Launcher, WorkerSpec, worker_environment
 from mms.observe import events
-from mms.repository import FetchedArchive, Repository
+from mms.repository import FetchedArchive, ModelFiles, Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
@@ -191,15 +191,33 @@ class ModelHost:
     async def _add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
         if options.model_name and self._is_taken_for_sure(options.model_name):
             raise Conflict(f"Model {options.model_name} is already registered.")
-        archive = await self._repository.fetch(options.url)
+        archive = await self._archive(options)
+        files: ModelFiles | None = None
         try:
             served = self._make(options, archive, default_name)
+            uri = served.options.component.model_uri
+            if uri is not None:
+                if self.registry.has(served.name, served.version):
+                    # Before the files are fetched; another registration may still be faster.
+                    raise Conflict(f"Model {served.name} is already registered.")
+                files = served.model_files = await self._repository.model_uris.fetch(
+                    uri, archive.folder
+                )
             self.registry.add(served)
-        except ServerError:
+        except BaseException:
             await self._repository.release(archive)
+            if files is not None:
+                await self._repository.model_uris.release(files)
             raise
         events.model_loaded(served.name)
         return served
+
+    async def _archive(self, options: RegisterOptions) -> FetchedArchive:
+        if options.url:
+            return await self._repository.fetch(options.url)
+        if options.folder is not None:
+            return FetchedArchive(options.folder, None, True, None)
+        return await self._repository.make_empty()
 
     def _is_taken_for_sure(self, name: str) -> bool:
         """Whether the name is taken by a model without a version, beside which no other can stand."""
@@ -212,7 +230,10 @@ class ModelHost:
         found = archive.manifest if archive.manifest is not None else Manifest({})
         model_as = model_options(options, found)
         manifest = found.with_overrides(
-            model_name=options.model_name or found.model_name or default_name,
+            model_name=options.model_name
+            or found.model_name
+            or default_name
+            or model_as.default_name,
             handler=model_as.handler or options.handler,
             runtime=options.runtime,
             default_handler=settings.default_service_handler,
@@ -238,7 +259,7 @@ class ModelHost:
         return ServedModel(
             model=model,
             pool=Pool(model, self._gpu_count),
-            url=options.url,
+            url=options.url or model_as.component.model_uri or str(archive.folder),
             archive=archive,
             manifest=manifest,
             handler=handler,
@@ -315,6 +336,7 @@ class ModelHost:
         settings = self.settings
         config = served.model.config
         folder = str(served.archive.folder)
+        files = served.model_files
         load = Load(
             model_name=served.name,
             model_version=served.version,
@@ -329,7 +351,9 @@ class ModelHost:
             json_content_type=settings.default_response_content_type == "json",
             max_response_bytes=settings.max_response_size,
             worker_name=worker.name,
-            options=served.options.load_options(settings, None),
+            options=served.options.load_options(
+                settings, files.path if files is not None else None
+            ),
         )
         return WorkerSpec(
             name=worker.name,
@@ -419,6 +443,8 @@ class ModelHost:
         self.dispatcher.forget(served.model)
         await self._launcher.forget(served.key)
         await self._repository.release(served.archive)
+        if served.model_files is not None:
+            await self._repository.model_uris.release(served.model_files)
 
     # Versions
 

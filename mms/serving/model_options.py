@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from archiver import Component, InvalidComponent, Manifest
+from archiver import Component, InvalidComponent, Manifest, uri_scheme
 from mms.errors import BadRequest, InvalidModel
 from mms.prepackaged import PREPACKAGED
 from mms.serving.options import RegisterOptions
@@ -30,6 +31,19 @@ class ModelOptions:
     has_row_batching: bool = False
     #: The file that a component is kept in over restarts.
     persistence_file: str | None = None
+
+    @property
+    def default_name(self) -> str | None:
+        """The name of a model that has no other: the last part of its `model_uri`, for a registered model its own."""
+        uri = self.component.model_uri
+        if uri is None:
+            return None
+        if uri_scheme(uri) == "models":
+            name = re.split("[/@]", uri.partition(":")[2].lstrip("/"))[0]
+        else:
+            name = PurePosixPath(uri.partition("?")[0]).name
+            name = re.sub(r"(\.zip|\.tar\.gz|\.tgz|\.mar)$", "", name)
+        return re.sub(r"[^\w.\-]", "_", name) or None
 
     def load_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
         """`Load.options`; a member that nobody gave is left out, so that the worker's environment may give it."""

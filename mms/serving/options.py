@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -10,7 +11,7 @@ from typing import Any
 class RegisterOptions:
     """A registration. None stands for the server's default.
 
-    An empty `url` is a registration without an archive: `prepackaged` and `model_uri` say all there is.
+    An empty `url` is a registration without an archive: of `folder`, or of what `prepackaged` and `model_uri` say.
     """
 
     url: str
@@ -35,6 +36,8 @@ class RegisterOptions:
     model_uri: str | None = None
     prepackaged: str | None = None
     row_batching: bool | None = None
+    #: a folder that is served where it is, without an archive; for commands, not for clients
+    folder: Path | None = None
     #: where a component is kept over restarts of the server
     persistence_file: str | None = None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from archiver import Manifest
 from mms.core import ModelVersion, Pool, Worker, WorkerState
-from mms.repository import FetchedArchive
+from mms.repository import FetchedArchive, ModelFiles
 from mms.serving.model_options import ModelOptions
 from mms.serving.runner import LoadOutcome, WorkerRunner
 
@@ -42,6 +42,8 @@ class ServedModel:
     options: ModelOptions
     #: The contract that the model's code is written to; `auto` until a worker has found it.
     interface: str = "auto"
+    #: What its `model_uri` names, once fetched.
+    model_files: ModelFiles | None = None
     is_loaded_at_startup: bool = False
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.

@@ -121,6 +121,13 @@ class Settings:
     download_timeout_s: float = option(
         NUMBER, _MODELS, "Time for one download.", "3600", unit="seconds", is_own=True
     )
+    model_cache: str | None = option(
+        TEXT,
+        _MODELS,
+        "A folder that keeps what each `model_uri` was fetched to over restarts. Without it the files go with the "
+        "last model that uses them.",
+        is_own=True,
+    )
     default_workers_per_model: int = option(
         COUNT,
         _WORKERS,
