@@ -11,8 +11,8 @@ import importlib
 import importlib.util
 from typing import Any, NamedTuple
 
-from google.protobuf import descriptor_pool, empty_pb2, message_factory
 from google.protobuf import any_pb2 as any_pb2
+from google.protobuf import descriptor_pool, empty_pb2, message_factory
 from google.protobuf import struct_pb2 as struct_pb2
 
 from mms.seldon.descriptor_text import enum_of, file_of, message_of

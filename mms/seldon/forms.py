@@ -1,0 +1,59 @@
+"""What a request brings to a component, and the form in which its answer goes back."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+ClassNames: TypeAlias = "Callable[[], Sequence[str] | None]"
+
+
+class Form(enum.Enum):
+    """How the request wrote its array; NONE: it had text, bytes, JSON or nothing."""
+
+    TENSOR = "tensor"
+    NDARRAY = "ndarray"
+    TFTENSOR = "tftensor"
+    NONE = ""
+
+
+class Incoming(NamedTuple):
+    """A decoded message.
+
+    `names`: as sent (None for a JSON null). `meta`: the request's own object, None if it had none
+    (JSON), or {} (protobuf). `puid`: as sent, None where absent or empty.
+    """
+
+    value: Any
+    names: Any
+    meta: dict[str, Any] | None
+    form: Form
+    puid: Any
+
+
+def output_form(form: Form, is_numeric: bool) -> Form:
+    """The form of an array that answers a request of `form`; never NONE."""
+    if not is_numeric:
+        return Form.NDARRAY
+    return Form.TENSOR if form is Form.NONE else form
+
+
+def is_numeric(array: Array) -> bool:
+    """Whether it holds numbers; booleans are none."""
+    return array.dtype.kind in "iufc"
+
+
+def names_of(array: Array, class_names: ClassNames) -> Sequence[str]:
+    """The names for an answer: the component's, or t:0, t:1, ... for its second axis; none below two axes."""
+    if array.ndim < 2:
+        return []
+    names = class_names()
+    return [f"t:{index}" for index in range(array.shape[1])] if names is None else names
+
+
+def unknown_type_message(result: Any) -> str:
+    return f"Unknown data type returned as payload (must be list or np array):{result}"

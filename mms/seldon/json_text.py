@@ -1,0 +1,112 @@
+"""JSON as Seldon's wrapper reads and writes it, numbers at orjson's and numpy's speed.
+
+Written: compact, ASCII, keys sorted, a line feed at the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import json
+import math
+import re
+import uuid
+from typing import Any
+
+import numpy as np
+import orjson
+
+_OPTIONS = (
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_SERIALIZE_NUMPY
+    | orjson.OPT_PASSTHROUGH_DATETIME
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+)
+#: What an ASCII writer escapes and orjson leaves as it is.
+_ESCAPED = re.compile("[^\x00-\x7e]")
+_DELETE = b"\x7f"
+
+
+def load_json(body: bytes | bytearray | memoryview | str) -> Any:
+    """The value of a JSON text. Raises ValueError with the parser's message.
+
+    What orjson refuses and Python's parser reads (NaN, lone surrogates, UTF-16) is read. Integers
+    beyond 64 bits become floats.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return json.loads(body if isinstance(body, str) else bytes(body))
+
+
+def dump_json(value: Any, strict: bool = False) -> bytes:
+    """The JSON text of an answer; arrays of numbers in it are written without Python objects.
+
+    NaN and infinities: null, or where `strict` the tokens of Seldon's wrapper, which are no JSON.
+    Beside what Seldon's wrapper writes, numpy's numbers and arrays are taken anywhere.
+    Raises TypeError for what has no JSON form, ValueError for a circle.
+    """
+    try:
+        text = orjson.dumps(value, _other, _OPTIONS)
+    except orjson.JSONEncodeError:
+        # Integers beyond 64 bits, lone surrogates, keys that are no strings, or no JSON at all.
+        return _dump_in_python(value if strict else _plain(value))
+    if strict and b"null" in text:
+        return _dump_in_python(value)
+    return _as_ascii(text) + b"\n"
+
+
+def _dump_in_python(value: Any) -> bytes:
+    text = json.dumps(value, default=_other, separators=(",", ":"), sort_keys=True)
+    return text.encode("ascii") + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """The same with text as keys and nothing that is not finite."""
+    if isinstance(value, dict):
+        return {_key(key): _plain(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(member) for member in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    if key is None or isinstance(key, bool | int | float):
+        return json.dumps(key)
+    raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
+
+
+def _as_ascii(text: bytes) -> bytes:
+    if text.isascii() and _DELETE not in text:
+        return text
+    return _ESCAPED.sub(_escape, text.decode()).encode("ascii")
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
+
+
+def _other(value: Any) -> Any:
+    """What orjson leaves to us: some arrays and, as Flask's JSON has them, some classes."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, datetime.datetime):
+        if value.tzinfo is None:
+            value = value.replace(tzinfo=datetime.timezone.utc)
+        return email.utils.format_datetime(value.astimezone(datetime.timezone.utc), usegmt=True)
+    if isinstance(value, datetime.date):
+        return _other(datetime.datetime(value.year, value.month, value.day))
+    if isinstance(value, decimal.Decimal | uuid.UUID):
+        return str(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    if hasattr(value, "__html__"):
+        return str(value.__html__())
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -1,0 +1,250 @@
+"""Protobuf messages to a component's arguments and its results to protobuf messages.
+
+Arrays of numbers are taken from and put into the wire's bytes; everything else goes through the
+message classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from google.protobuf import any_pb2, json_format
+
+from mms.seldon.errors import SeldonMicroserviceException
+from mms.seldon.forms import (
+    Array,
+    ClassNames,
+    Form,
+    Incoming,
+    is_numeric,
+    names_of,
+    output_form,
+    unknown_type_message,
+)
+from mms.seldon.messages import Meta, SeldonMessage
+from mms.seldon.tensor_proto import array_of, tensor_of
+from mms.seldon.wire_numbers import (
+    field,
+    list_of_numbers,
+    read_list_of_numbers,
+    read_varint,
+    varint,
+)
+
+# Field number and wire type, as they are written in one byte.
+_META_TAG = 0x12
+_DATA_TAG = 0x1A
+_STATUS_TAG = 0x0A
+_NAMES_TAG = 0x0A
+_TENSOR_TAG = 0x12
+_NDARRAY_TAG = 0x1A
+_TFTENSOR_TAG = 0x22
+_SHAPE_TAG = 0x0A
+_VALUES_TAG = 0x12
+
+_FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
+
+
+def decode_bytes(body: bytes | bytearray | memoryview, strict: bool = False) -> Incoming:
+    """See `payload.decode_proto_bytes`. Raises also google.protobuf.message.DecodeError."""
+    body = bytes(body)
+    return _read_numbers(body, strict) or decode(SeldonMessage.FromString(body), strict)
+
+
+def decode(message: Any, strict: bool = False) -> Incoming:
+    """See `payload.decode_proto`."""
+    kind = message.WhichOneof("data_oneof")
+    form = Form.NONE
+    names: Any = message.data.names if kind == "data" else []
+    value: Any
+    if kind == "data":
+        form = _FORMS.get(message.data.WhichOneof("data_oneof"), Form.NDARRAY)
+        value = array_of_data(message.data, strict)
+    elif kind == "jsonData":
+        value = json_format.MessageToDict(message.jsonData)
+    elif kind is None:
+        raise SeldonMicroserviceException("Unknown data in SeldonMessage")
+    else:
+        value = getattr(message, kind)
+    return Incoming(value, names, meta_of(message.meta), form, message.meta.puid or None)
+
+
+def array_of_data(data: Any, strict: bool = False) -> Array:
+    """The array of a DefaultData: float64 of its tensor, or of its ndarray what numpy makes of the lists."""
+    kind = data.WhichOneof("data_oneof")
+    if kind == "tensor":
+        values = np.array(data.tensor.values, dtype=np.float64)
+        return _shaped(values, list(data.tensor.shape), strict)
+    if kind == "ndarray":
+        found = read_list_of_numbers(data.ndarray.SerializeToString())
+        return np.array(json_format.MessageToDict(data.ndarray)) if found is None else found
+    if kind == "tftensor":
+        return array_of(data.tftensor)
+    return np.array([])
+
+
+def meta_of(meta: Any) -> dict[str, Any]:
+    if not meta.ByteSize():
+        return {}
+    content: dict[str, Any] = json_format.MessageToDict(meta)
+    return content
+
+
+def _shaped(values: Array, shape: list[int], strict: bool) -> Array:
+    count = int(np.prod(shape, dtype=np.int64))
+    if not shape:
+        message = f"tensor without shape (it has {len(values)} values)"
+        raise TypeError(message) if strict else SeldonMicroserviceException(message)
+    if strict and len(values) > count > 0:
+        values = values[-count:]
+    if len(values) != count:
+        message = f"tensor of shape {shape} needs {count} values, but has {len(values)}"
+        raise ValueError(message) if strict else SeldonMicroserviceException(message)
+    return values.reshape(shape)
+
+
+def _fields(buffer: bytes, start: int, end: int) -> list[tuple[int, int, int]] | None:
+    """(tag byte, start, end) of the length-delimited fields; None for any other kind or for bad bytes."""
+    found = []
+    while start < end:
+        tag = buffer[start]
+        if tag & 7 != 2 or tag > 0x7F:
+            return None
+        try:
+            size, start = read_varint(buffer, start + 1)
+        except IndexError:
+            return None
+        if start + size > end:
+            return None
+        found.append((tag, start, start + size))
+        start += size
+    return found
+
+
+def _read_numbers(body: bytes, strict: bool) -> Incoming | None:
+    """The message of a tensor or ndarray of numbers alone; None for every other one."""
+    top = _fields(body, 0, len(body))
+    if top is None:
+        return None
+    parts = {tag: (start, end) for tag, start, end in top}
+    if len(parts) != len(top) or not parts.keys() <= {_STATUS_TAG, _META_TAG, _DATA_TAG}:
+        return None
+    if _DATA_TAG not in parts:
+        return None
+    inner = _fields(body, *parts[_DATA_TAG])
+    if inner is None:
+        return None
+    names = []
+    array: Array | None = None
+    form = Form.NONE
+    for tag, start, end in inner:
+        if tag == _NAMES_TAG:
+            names.append(body[start:end].decode())
+        elif form is not Form.NONE:
+            return None
+        elif tag == _TENSOR_TAG:
+            form = Form.TENSOR
+            array = _read_tensor(body, start, end, strict)
+        elif tag == _NDARRAY_TAG:
+            form = Form.NDARRAY
+            array = read_list_of_numbers(memoryview(body)[start:end])
+        else:
+            return None
+    if array is None:
+        return None
+    meta: dict[str, Any] = {}
+    if _META_TAG in parts:
+        start, end = parts[_META_TAG]
+        meta = meta_of(Meta.FromString(body[start:end]))
+    return Incoming(array, names, meta, form, meta.get("puid"))
+
+
+def _read_tensor(body: bytes, start: int, end: int, strict: bool) -> Array | None:
+    found = _fields(body, start, end)
+    if found is None or sorted(tag for tag, _, _ in found) != [_SHAPE_TAG, _VALUES_TAG]:
+        return None
+    shape: list[int] = []
+    values = np.empty(0)
+    for tag, at, stop in found:
+        if tag == _SHAPE_TAG:
+            while at < stop:
+                size, at = read_varint(body, at)
+                shape.append(size)
+        elif (stop - at) % 8:
+            return None
+        else:
+            # A copy: aligned, and components may write into it as into one that came as JSON.
+            values = np.frombuffer(body, "<f8", (stop - at) // 8, at).astype(np.float64)
+    if any(size >= 1 << 31 for size in shape):
+        return None
+    return _shaped(values, shape, strict)
+
+
+def encode_bytes(result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]) -> bytes:
+    """See `payload.encode_proto_bytes`. Raises TypeError or json_format.ParseError for what protobuf cannot hold."""
+    head = field(_META_TAG, _meta_bytes(meta))
+    if isinstance(result, np.ndarray | list):
+        parts = _data_parts(np.array(result, copy=None), form, class_names)
+        return b"".join((head, bytes((_DATA_TAG,)), varint(sum(map(len, parts))), *parts))
+    if isinstance(result, str):
+        return head + field(0x2A, result.encode())
+    if isinstance(result, bytes | bytearray):
+        return b"".join((head, b"\x22", varint(len(result)), result))
+    message = SeldonMessage()
+    if isinstance(result, dict):
+        json_format.ParseDict(result, message.jsonData)
+    elif isinstance(result, any_pb2.Any):
+        message.customData.CopyFrom(result)
+    else:
+        raise SeldonMicroserviceException(unknown_type_message(result))
+    return head + bytes(message.SerializeToString())
+
+
+def _meta_bytes(meta: dict[str, Any]) -> bytes:
+    if not meta:
+        return b""
+    message = Meta()
+    json_format.ParseDict(meta, message)
+    return bytes(message.SerializeToString())
+
+
+def _data_parts(array: Array, form: Form, class_names: ClassNames) -> list[bytes]:
+    """The bytes of a DefaultData."""
+    names: Sequence[str] = names_of(array, class_names)
+    form = output_form(form, is_numeric(array))
+    parts = [field(_NAMES_TAG, name.encode()) for name in names]
+    if form is Form.TENSOR:
+        shape = b"".join(map(varint, array.shape))
+        values = array.ravel().astype("<f8", casting="same_kind").tobytes()
+        tensor = []
+        if shape:
+            tensor.append(field(_SHAPE_TAG, shape))
+        if values:
+            tensor.append(field(_VALUES_TAG, values))
+        parts.append(field(_TENSOR_TAG, *tensor))
+    elif form is Form.TFTENSOR:
+        parts.append(field(_TFTENSOR_TAG, tensor_of(array).SerializeToString()))
+    else:
+        parts.append(field(_NDARRAY_TAG, list_content(array)))
+    return parts
+
+
+def list_content(array: Array) -> bytes:
+    """The serialized ListValue of an array. Raises TypeError for one without axes, ValueError for odd elements."""
+    if not array.ndim:
+        raise TypeError("iteration over a 0-d array")
+    if array.dtype.kind in "iuf":
+        return list_of_numbers(array)
+    message = SeldonMessage()
+    _extend(message.data.ndarray, array.tolist())
+    return bytes(message.data.ndarray.SerializeToString())
+
+
+def _extend(values: Any, members: Any) -> None:
+    for member in members:
+        if isinstance(member, list):
+            _extend(values.add_list(), member)
+        else:
+            values.append(member)

@@ -1,0 +1,111 @@
+"""Nested lists of numbers in protobuf's wire format, read and written as strided arrays.
+
+A `ListValue` of numbers has for each the eleven bytes 0A 09 11 and a little-endian double: an entry
+of `values` with a `Value` that has `number_value`. A list within a list is an entry with a `Value`
+that has `list_value` (32); entries of equal shape have equal size.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_NUMBER_HEAD = b"\x0a\x09\x11"
+_ENTRY_BYTES = len(_NUMBER_HEAD) + 8
+_VALUES_TAG = 0x0A
+_LIST_TAG = 0x32
+
+
+def varint(number: int) -> bytes:
+    """Base 128, the lowest seven bits first."""
+    encoded = bytearray()
+    while number > 0x7F:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def read_varint(buffer: Any, at: int) -> tuple[int, int]:
+    """(number, where it ends). Raises IndexError past the end."""
+    number = shift = 0
+    while True:
+        byte = int(buffer[at])
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+        shift += 7
+
+
+def field(tag: int, *parts: bytes) -> bytes:
+    """A length-delimited field: the tag byte, the length, the parts."""
+    return b"".join((bytes((tag,)), varint(sum(map(len, parts))), *parts))
+
+
+def list_of_numbers(array: np.ndarray[Any, Any]) -> bytes:
+    """The content of a ListValue with an array of one axis or more, its numbers as doubles."""
+    numbers = np.ascontiguousarray(array, dtype="<f8")
+    *outer, innermost = array.shape
+    blocks = np.empty((numbers.size, _ENTRY_BYTES), np.uint8)
+    blocks[:, : len(_NUMBER_HEAD)] = np.frombuffer(_NUMBER_HEAD, np.uint8)
+    blocks[:, len(_NUMBER_HEAD) :] = numbers.reshape(-1, 1).view(np.uint8).reshape(-1, 8)
+    size = innermost * _ENTRY_BYTES
+    for axis in reversed(range(len(outer))):
+        count = int(np.prod(array.shape[: axis + 1]))
+        inner = bytes((_LIST_TAG,)) + varint(size)
+        head = bytes((_VALUES_TAG,)) + varint(len(inner) + size) + inner
+        larger = np.empty((count, len(head) + size), np.uint8)
+        larger[:, : len(head)] = np.frombuffer(head, np.uint8)
+        larger[:, len(head) :] = blocks.reshape(count, size)
+        blocks = larger
+        size = (len(head) + size) * array.shape[axis]
+    return blocks.tobytes()
+
+
+def read_list_of_numbers(content: bytes | memoryview) -> np.ndarray[Any, Any] | None:
+    """The array of a ListValue's content, float64; None unless it is numbers alone, of equal shape, in this form."""
+    blocks = np.frombuffer(content, np.uint8).reshape(1, -1)
+    shape: list[int] = []
+    while True:
+        size = blocks.shape[1]
+        if size == 0:
+            return np.empty((*shape, 0))
+        first = blocks[0, :16]
+        if first[: len(_NUMBER_HEAD)].tobytes() == _NUMBER_HEAD:
+            count, rest = divmod(size, _ENTRY_BYTES)
+            if rest:
+                return None
+            entries = blocks.reshape(len(blocks), count, _ENTRY_BYTES)
+            heads = entries[:, :, : len(_NUMBER_HEAD)]
+            if not np.array_equal(heads, np.broadcast_to(heads[0, 0], heads.shape)):
+                return None
+            numbers = np.ascontiguousarray(entries[:, :, len(_NUMBER_HEAD) :]).view("<f8")
+            return numbers.astype(np.float64, copy=False).reshape(*shape, count)
+        try:
+            head_bytes, entry_bytes = _read_list_head(first)
+        except IndexError:
+            return None
+        count, rest = divmod(size, entry_bytes) if entry_bytes else (0, 1)
+        if rest:
+            return None
+        entries = blocks.reshape(len(blocks), count, entry_bytes)
+        heads = entries[:, :, :head_bytes]
+        if not np.array_equal(heads, np.broadcast_to(heads[0, 0], heads.shape)):
+            return None
+        blocks = entries[:, :, head_bytes:].reshape(-1, entry_bytes - head_bytes)
+        shape.append(count)
+
+
+def _read_list_head(first: np.ndarray[Any, Any]) -> tuple[int, int]:
+    """(bytes before the inner list's content, bytes of the entry); (0, 0) for an entry that is no list alone."""
+    if first[0] != _VALUES_TAG:
+        return 0, 0
+    value_bytes, value_at = read_varint(first, 1)
+    if first[value_at] != _LIST_TAG:
+        return 0, 0
+    list_bytes, list_at = read_varint(first, value_at + 1)
+    if list_at + list_bytes != value_at + value_bytes:
+        return 0, 0
+    return list_at, list_at + list_bytes
