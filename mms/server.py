@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archiver import Limits
 from mms.errors import ConfigurationError, Conflict
@@ -23,6 +23,7 @@ from mms.gpus import gpu_count
 from mms.launch import ProcessLauncher, server_home
 from mms.launch_options import LaunchOptions
 from mms.observe import (
+    CustomSeries,
     FlushTimer,
     HostMonitor,
     LoggingSetup,
@@ -58,14 +59,18 @@ class StartFailed(Exception):
 class WorkerEventLog:
     """Writes down what workers say and do."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, series: CustomSeries) -> None:
         self._recorder = recorder
+        self._series = series
 
     def worker_output(self, model: str, worker: str, stream: str, text: str) -> None:
         self._recorder.log_worker_line(model, worker, stream, text)
 
     def worker_metrics(self, worker: str, lines: list[str]) -> None:
         self._recorder.metric_lines(lines, worker)
+
+    def worker_series(self, model: str, pid: int, series: list[dict[str, Any]]) -> None:
+        self._series.add(model, pid, series)
 
     def worker_loaded(self, model: str, worker: str, load_s: float) -> None:
         self._recorder.worker_loaded(worker, load_s)
@@ -81,6 +86,7 @@ class Server:
         self._options = options
         self._logs = logging_setup.logs
         self._recorder = Recorder(self._logs)
+        self._series = CustomSeries(has_worker_id=settings.seldon_strict)
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         self._runtime_dir = RuntimeDir.create(settings.temp_dir)
@@ -102,7 +108,7 @@ class Server:
             settings,
             self._repository,
             self._launcher,
-            WorkerEventLog(self._recorder),
+            WorkerEventLog(self._recorder, self._series),
             gpu_count=self._gpu_count,
         )
         self._host.dispatcher.record_batch = self._recorder.batches.append
@@ -115,6 +121,7 @@ class Server:
             server_version=__version__,
             host=lambda: self._monitor.latest,
             dropped_lines=lambda: self._logs.dropped_lines,
+            collectors=(self._series, self._host.graphs.metrics),
         )
         self._scrape = prometheus.scrape
         self._http: HttpFront | None = None
@@ -230,6 +237,7 @@ class Server:
                 worker.memory_bytes = memory.get(worker.pid, 0)
 
     def _snapshot(self) -> list[ModelSnapshot]:
+        self._series.keep([served.name for served in self._host.registry.all()])
         snapshots = []
         for served in self._host.registry.all():
             statistics = served.model.statistics()

@@ -154,7 +154,11 @@ class Link:
     def on_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
         """Any frame but RESULT. Raises ProtocolError for one that a worker may not send."""
         if kind == METRIC:
-            self.listener.on_metrics(Metric.from_payload(payload).lines)
+            metric = Metric.from_payload(payload)
+            if metric.lines:
+                self.listener.on_metrics(metric.lines)
+            if metric.series:
+                self.listener.on_series(metric.series)
         elif kind == LOADED:
             loaded = Loaded.from_payload(payload)
             if not self.loaded.done():

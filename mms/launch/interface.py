@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from mms.core import Batch
 from mms.wire import Load, Loaded
@@ -47,6 +47,9 @@ class LinkListener(Protocol):
 
     def on_metrics(self, lines: list[str]) -> None:
         """Metrics of the handler, as lines."""
+
+    def on_series(self, series: list[dict[str, Any]]) -> None:
+        """Updates of Prometheus series, as `Metric.series`."""
 
     def on_output(self, stream: str, text: str) -> None:
         """A line that the worker wrote to `stdout` or `stderr`."""

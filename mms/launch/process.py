@@ -8,7 +8,7 @@ import os
 import secrets
 import signal
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from mms.launch.connection import Link, WorkerConnection
 from mms.launch.environment import SECRET_VARIABLE, worker_command
@@ -104,6 +104,9 @@ class _ParentListener:
 
     def on_metrics(self, lines: list[str]) -> None:
         self._listener.on_metrics(lines)
+
+    def on_series(self, series: list[dict[str, Any]]) -> None:
+        self._listener.on_series(series)
 
     def on_output(self, stream: str, text: str) -> None:
         self._listener.on_output(stream, text)

@@ -1,5 +1,6 @@
 """Metrics and logs: the recorder of the hot path, the five log files, host metrics, Prometheus text."""
 
+from mms.observe.custom_series import CustomSeries
 from mms.observe.flush_timer import FlushTimer
 from mms.observe.host import HostMonitor, HostReading, worker_memory
 from mms.observe.logs import LogFile, LoggingSetup, LogOptions, Logs, configure_logging
@@ -9,6 +10,7 @@ from mms.observe.snapshot import ModelSnapshot, WorkerSnapshot
 
 __all__ = [
     "BatchRecord",
+    "CustomSeries",
     "FlushTimer",
     "HostMonitor",
     "HostReading",

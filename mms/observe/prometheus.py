@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mms.core import WorkerState
 from mms.observe.aggregates import Histogram
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 _MODEL = ("model", "version")
 
 
+class FamilyMaker(Protocol):
+    """Has families of its own to show. Called in the thread of a scrape."""
+
+    def collect(self) -> Iterator[Metric]: ...
+
+
 class PrometheusText:
     """Makes the text. `snapshot` and `host` are called on the event loop."""
 
@@ -38,12 +44,14 @@ class PrometheusText:
         server_version: str,
         host: Callable[[], HostReading | None] = lambda: None,
         dropped_lines: Callable[[], int] = lambda: 0,
+        collectors: Sequence[FamilyMaker] = (),
     ) -> None:
         self._recorder = recorder
         self._snapshot = snapshot
         self._server_version = server_version
         self._host = host
         self._dropped_lines = dropped_lines
+        self._collectors = collectors
         self._started_at_s = time.time()
         self._registry: CollectorRegistry | None = None
         self._models: Sequence[ModelSnapshot] = ()
@@ -101,6 +109,8 @@ class PrometheusText:
         yield from self._queues()
         yield from self._workers()
         yield from self._host_gauges()
+        for collector in self._collectors:
+            yield from collector.collect()
 
     def _server(self) -> Iterator[Metric]:
         from prometheus_client.core import (

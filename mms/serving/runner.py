@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mms.core import ModelVersion, Worker, WorkerState, batch_record
 from mms.errors import WorkerFailure
@@ -28,6 +28,8 @@ class WorkerEvents(Protocol):
     def worker_output(self, model: str, worker: str, stream: str, text: str) -> None: ...
 
     def worker_metrics(self, worker: str, lines: list[str]) -> None: ...
+
+    def worker_series(self, model: str, pid: int, series: list[dict[str, Any]]) -> None: ...
 
     def worker_loaded(self, model: str, worker: str, load_s: float) -> None: ...
 
@@ -256,6 +258,9 @@ class WorkerRunner:
 
     def on_metrics(self, lines: list[str]) -> None:
         self._record.worker_metrics(self.worker.name, lines)
+
+    def on_series(self, series: list[dict[str, Any]]) -> None:
+        self._record.worker_series(self._model.name, self.worker.pid, series)
 
     def on_output(self, stream: str, text: str) -> None:
         self._record.worker_output(self._model.name, self.worker.name, stream, text)

@@ -95,10 +95,12 @@ class Log(Message):
 class Metric(Message):
     """Metrics of a handler.
 
-    Each is a line `<Name>.<Unit>:<value>|#<dimensions>|#hostname:<host>,<epoch>[,<request ids>]`.
+    Each of `lines` is `<Name>.<Unit>:<value>|#<dimensions>|#hostname:<host>,<epoch>[,<request ids>]`. `series` are for
+    Prometheus: `{"type", "name", "labels", "value"}`, the type counter, gauge or histogram (value in seconds).
     """
 
     lines: list[str]
+    series: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

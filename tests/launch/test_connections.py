@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,9 @@ class Listener:
         return
 
     def on_read(self) -> None:
+        return
+
+    def on_series(self, series: list[dict[str, Any]]) -> None:
         return
 
     def on_metrics(self, lines: list[str]) -> None:

@@ -37,6 +37,9 @@ class Events:
     def worker_metrics(self, worker: str, lines: list[str]) -> None:
         self.metrics += lines
 
+    def worker_series(self, model: str, pid: int, series: list[dict[str, Any]]) -> None:
+        return
+
     def worker_loaded(self, model: str, worker: str, load_s: float) -> None:
         return
 
