@@ -31,7 +31,10 @@ class FeedbackParts(NamedTuple):
 
 
 def feedback_of_json(message: Any) -> Any:
-    """The protobuf Feedback of decoded JSON. Raises SeldonMicroserviceException (400) for unknown members and wrong types."""
+    """The protobuf Feedback of decoded JSON.
+
+    Raises SeldonMicroserviceException (400) for unknown members and wrong types.
+    """
     return _parsed({} if message is None else message, Feedback())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -52,7 +53,12 @@ def names_of(array: Array, class_names: ClassNames) -> Sequence[str]:
     if array.ndim < 2:
         return []
     names = class_names()
-    return [f"t:{index}" for index in range(array.shape[1])] if names is None else names
+    return default_names(array.shape[1]) if names is None else names
+
+
+@functools.lru_cache(maxsize=64)
+def default_names(count: int) -> tuple[str, ...]:
+    return tuple(f"t:{index}" for index in range(count))
 
 
 def unknown_type_message(result: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import email.utils
 import json
 import math
 import re

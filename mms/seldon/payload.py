@@ -49,7 +49,7 @@ __all__ = [
 
 # Kinds and sizes that orjson writes from an array's memory as Python writes their numbers; float32
 # has other digits there.
-_WRITTEN_FROM_MEMORY = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f8".split())
+_WRITTEN_FROM_MEMORY = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f8"])
 
 
 class Base64Bytes(bytes):

@@ -6,6 +6,7 @@ message classes.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,12 +45,17 @@ _TFTENSOR_TAG = 0x22
 _SHAPE_TAG = 0x0A
 _VALUES_TAG = 0x12
 
+#: Below it the message's class is faster than looking at the bytes.
+_FEW_BYTES = 4096
+
 _FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
 
 
 def decode_bytes(body: bytes | bytearray | memoryview, strict: bool = False) -> Incoming:
     """See `payload.decode_proto_bytes`. Raises also google.protobuf.message.DecodeError."""
     body = bytes(body)
+    if len(body) < _FEW_BYTES:
+        return decode(SeldonMessage.FromString(body), strict)
     return _read_numbers(body, strict) or decode(SeldonMessage.FromString(body), strict)
 
 
@@ -214,7 +220,8 @@ def _data_parts(array: Array, form: Form, class_names: ClassNames) -> list[bytes
     """The bytes of a DefaultData."""
     names: Sequence[str] = names_of(array, class_names)
     form = output_form(form, is_numeric(array))
-    parts = [field(_NAMES_TAG, name.encode()) for name in names]
+    # Names are mostly the same ones; those that are no texts raise in either way.
+    parts = [_names_bytes(tuple(names))] if len(names) else []
     if form is Form.TENSOR:
         shape = b"".join(map(varint, array.shape))
         values = array.ravel().astype("<f8", casting="same_kind").tobytes()
@@ -229,6 +236,11 @@ def _data_parts(array: Array, form: Form, class_names: ClassNames) -> list[bytes
     else:
         parts.append(field(_NDARRAY_TAG, list_content(array)))
     return parts
+
+
+@functools.lru_cache(maxsize=64)
+def _names_bytes(names: tuple[str, ...]) -> bytes:
+    return b"".join(field(_NAMES_TAG, name.encode()) for name in names)
 
 
 def list_content(array: Array) -> bytes:

@@ -42,7 +42,8 @@ def array_of(tensor: Any) -> Array:
     count = int(np.prod(shape, dtype=np.int64))
     if tensor.dtype == _BFLOAT16:
         bits = _raw_values(tensor, np.dtype("<u2"), "half_val", count)
-        return (bits.astype("<u4") << 16).view("<f4").reshape(shape)
+        widened: Array = np.left_shift(bits.astype("<u4"), 16).view("<f4").reshape(shape)
+        return widened
     if tensor.dtype not in _TYPES:
         raise SeldonMicroserviceException(
             f"Unsupported dtype {tensor.dtype} of tftensor (supported: {sorted(_TYPES)})"

@@ -66,46 +66,51 @@ def list_of_numbers(array: np.ndarray[Any, Any]) -> bytes:
 
 def read_list_of_numbers(content: bytes | memoryview) -> np.ndarray[Any, Any] | None:
     """The array of a ListValue's content, float64; None unless it is numbers alone, of equal shape, in this form."""
-    blocks = np.frombuffer(content, np.uint8).reshape(1, -1)
+    # Entries of one size each, so that what the first says of its place holds for all, if all of
+    # their heads are equal to its own.
     shape: list[int] = []
-    while True:
-        size = blocks.shape[1]
-        if size == 0:
-            return np.empty((*shape, 0))
-        first = blocks[0, :16]
-        if first[: len(_NUMBER_HEAD)].tobytes() == _NUMBER_HEAD:
-            count, rest = divmod(size, _ENTRY_BYTES)
-            if rest:
+    strides: list[int] = []
+    start = 0
+    size = len(content)
+    while size:
+        number_end = start + len(_NUMBER_HEAD)
+        if content[start:number_end] == _NUMBER_HEAD:
+            head_bytes, entry_bytes = len(_NUMBER_HEAD), _ENTRY_BYTES
+        else:
+            try:
+                head_bytes, entry_bytes = _read_list_head(content, start)
+            except IndexError:
                 return None
-            entries = blocks.reshape(len(blocks), count, _ENTRY_BYTES)
-            heads = entries[:, :, : len(_NUMBER_HEAD)]
-            if not np.array_equal(heads, np.broadcast_to(heads[0, 0], heads.shape)):
-                return None
-            numbers = np.ascontiguousarray(entries[:, :, len(_NUMBER_HEAD) :]).view("<f8")
-            return numbers.astype(np.float64, copy=False).reshape(*shape, count)
-        try:
-            head_bytes, entry_bytes = _read_list_head(first)
-        except IndexError:
-            return None
         count, rest = divmod(size, entry_bytes) if entry_bytes else (0, 1)
-        if rest:
+        if rest or not count:
             return None
-        entries = blocks.reshape(len(blocks), count, entry_bytes)
-        heads = entries[:, :, :head_bytes]
-        if not np.array_equal(heads, np.broadcast_to(heads[0, 0], heads.shape)):
-            return None
-        blocks = entries[:, :, head_bytes:].reshape(-1, entry_bytes - head_bytes)
         shape.append(count)
+        strides.append(entry_bytes)
+        if not _are_heads_equal(content, start, head_bytes, shape, strides):
+            return None
+        start += head_bytes
+        if entry_bytes == _ENTRY_BYTES and head_bytes == len(_NUMBER_HEAD):
+            numbers: np.ndarray[Any, Any] = np.ndarray(shape, "<f8", content, start, strides)
+            return numbers.astype(np.float64, order="C")
+        size = entry_bytes - head_bytes
+    return np.empty((*shape, 0))
 
 
-def _read_list_head(first: np.ndarray[Any, Any]) -> tuple[int, int]:
+def _are_heads_equal(
+    content: bytes | memoryview, start: int, head_bytes: int, shape: list[int], strides: list[int]
+) -> bool:
+    heads = np.ndarray((*shape, head_bytes), np.uint8, content, start, (*strides, 1))
+    return bool((heads == np.frombuffer(content, np.uint8, head_bytes, start)).all())
+
+
+def _read_list_head(content: bytes | memoryview, start: int) -> tuple[int, int]:
     """(bytes before the inner list's content, bytes of the entry); (0, 0) for an entry that is no list alone."""
-    if first[0] != _VALUES_TAG:
+    if content[start] != _VALUES_TAG:
         return 0, 0
-    value_bytes, value_at = read_varint(first, 1)
-    if first[value_at] != _LIST_TAG:
+    value_bytes, value_at = read_varint(content, start + 1)
+    if not value_bytes or content[value_at] != _LIST_TAG:
         return 0, 0
-    list_bytes, list_at = read_varint(first, value_at + 1)
+    list_bytes, list_at = read_varint(content, value_at + 1)
     if list_at + list_bytes != value_at + value_bytes:
         return 0, 0
-    return list_at, list_at + list_bytes
+    return list_at - start, list_at + list_bytes - start
