@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from mms.repository.model_uri import ModelFiles, ModelUris
-from mms.repository.repository import FetchedArchive, Repository
+from mms.repository.repository import DOCUMENT_NAME, FetchedArchive, Repository
 
-__all__ = ["FetchedArchive", "ModelFiles", "ModelUris", "Repository"]
+__all__ = ["DOCUMENT_NAME", "FetchedArchive", "ModelFiles", "ModelUris", "Repository"]

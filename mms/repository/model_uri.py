@@ -105,6 +105,8 @@ class ModelUris:
         self._download_limits = download_limits
         self._threads = ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="model-uri")
         self._fetches: dict[str, _Fetch] = {}
+        #: Also those that nobody waits for any more.
+        self._running: dict[asyncio.Task[str], Cancellation] = {}
         self._users: Counter[str] = Counter()
         self._is_closed = False
 
@@ -142,10 +144,9 @@ class ModelUris:
     async def close(self) -> None:
         """Ends what is still being fetched."""
         self._is_closed = True
-        fetches = list(self._fetches.values())
-        for fetch in fetches:
-            fetch.cancellation.cancel()
-        await asyncio.gather(*(fetch.task for fetch in fetches), return_exceptions=True)
+        for cancellation in self._running.values():
+            cancellation.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         self._threads.shutdown(wait=False)
 
     async def _shared(self, uri: str) -> str:
@@ -156,8 +157,8 @@ class ModelUris:
         if fetch is None:
             fetch = self._fetches[uri] = _Fetch()
             fetch.task = asyncio.get_running_loop().create_task(self._run(uri, fetch))
-            # Nobody may wait any more when it fails.
-            fetch.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            self._running[fetch.task] = fetch.cancellation
+            fetch.task.add_done_callback(self._on_end)
         fetch.waiting += 1
         try:
             return await asyncio.shield(fetch.task)
@@ -171,6 +172,12 @@ class ModelUris:
                     fetch.cancellation.cancel()
                     self._forget(uri, fetch)
             raise
+
+    def _on_end(self, task: asyncio.Task[str]) -> None:
+        del self._running[task]
+        if not task.cancelled():
+            # Looked at, since nobody may wait any more when it fails.
+            task.exception()
 
     def _forget(self, uri: str, fetch: _Fetch) -> None:
         if self._fetches.get(uri) is fetch:

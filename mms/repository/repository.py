@@ -36,6 +36,10 @@ _DISK_THREADS: Final = 4
 # Downloads at one time. They have threads of their own, so that a slow origin holds up nothing but downloads.
 _DOWNLOAD_THREADS: Final = 8
 _MAX_NAME: Final = 64
+#: A graph's document: what it is called in an archive, and how such a file is known that stands alone.
+DOCUMENT_NAME: Final = "graph.yaml"
+_DOCUMENT_SUFFIXES: Final = (".yaml", ".yml", ".json")
+_MAX_DOCUMENT_BYTES: Final = 1 << 20
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -215,6 +219,8 @@ class Repository:
     def _unpack(
         self, path: Path, url: str, sha256: str | None, cancellation: Cancellation
     ) -> FetchedArchive:
+        if path.suffix in _DOCUMENT_SUFFIXES:
+            return self._copy_document(path, url, sha256, cancellation)
         with _io_named(url), Archive.open(path, limits=self._limits) as archive:
             manifest = archive.manifest
             if sha256 is None:
@@ -222,6 +228,20 @@ class Repository:
             folder = self._new_path(_stem(path.name))
             archive.extract(folder, progress=lambda *_: cancellation.raise_if_set())
             return FetchedArchive(folder, manifest, False, sha256)
+
+    def _copy_document(
+        self, path: Path, url: str, sha256: str | None, cancellation: Cancellation
+    ) -> FetchedArchive:
+        """A graph's document that stands alone, as an archive of nothing else."""
+        with _io_named(url):
+            if path.stat().st_size > _MAX_DOCUMENT_BYTES:
+                raise InvalidModel(f"{url} is larger than {_MAX_DOCUMENT_BYTES} bytes.")
+            if sha256 is None:
+                sha256 = _sha256(path, cancellation)
+            folder = self._new_path(_stem(path.name))
+            folder.mkdir()
+            shutil.copyfile(path, folder / DOCUMENT_NAME)
+        return FetchedArchive(folder, None, False, sha256)
 
     def _new_path(self, stem: str) -> Path:
         """A path in the cache that nobody else has. Raises OSError."""

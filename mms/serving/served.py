@@ -10,6 +10,7 @@ from typing import Any
 from archiver import Manifest
 from mms.core import ModelVersion, Pool, Worker, WorkerState
 from mms.repository import FetchedArchive, ModelFiles
+from mms.serving.graph_service import GraphService
 from mms.serving.model_options import ModelOptions
 from mms.serving.runner import LoadOutcome, WorkerRunner
 
@@ -45,6 +46,8 @@ class ServedModel:
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None
     is_loaded_at_startup: bool = False
+    #: Where the model is a graph: it has no workers, its nodes do.
+    graph: GraphService | None = None
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
@@ -66,7 +69,9 @@ class ServedModel:
 
     @property
     def is_ready(self) -> bool:
-        """Some worker has loaded and takes requests."""
+        """Some worker has loaded and takes requests; of a graph, of each of its nodes."""
+        if self.graph is not None:
+            return self.graph.is_ready
         return any(worker.state is WorkerState.READY for worker in self.model.workers)
 
     def describe(self, is_default: bool) -> dict[str, Any]:
@@ -91,12 +96,15 @@ class ServedModel:
             "responseTimeout": config.response_timeout_s,
             "handler": self.handler,
             "interface": self.interface,
+            **self.options.describe(),
             "defaultVersion": is_default,
             "jobQueueStatus": {
                 "remainingCapacity": max(config.queue_capacity - model.waiting, 0),
                 "pendingRequests": model.waiting,
             },
         }
+        if self.graph is not None:
+            description["graph"] = self.graph.describe()
         if self.load_failure is not None:
             description["loadError"] = self.load_failure.error
             description["loadTraceback"] = self.load_failure.traceback

@@ -1,0 +1,188 @@
+"""What archives and registrations say of components, and what workers are given of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver import Manifest
+from mms.errors import BadRequest, Conflict, InvalidModel, ModelNotFound
+from mms.prepackaged import PREPACKAGED
+from mms.serving import RegisterOptions
+from mms.serving.model_options import ModelOptions, model_options
+from mms.settings import Settings
+
+FIVE = {"name": "n", "value": "5", "type": "INT"}
+SIX = {"name": "n", "value": "6", "type": "INT"}
+OTHER = {"name": "other", "value": "x", "type": "STRING"}
+
+
+def manifest(**extensions: Any) -> Manifest:
+    return Manifest.create(model_name="m", handler="Model", extensions=extensions)
+
+
+def found(registration: dict[str, Any], **extensions: Any) -> ModelOptions:
+    return model_options(RegisterOptions("m.mar", **registration), manifest(**extensions))
+
+
+def test_what_nobody_names_is_left_to_the_worker() -> None:
+    options = found({})
+    assert options.interface == "auto"
+    assert options.load_options(Settings(), None) == {
+        "seldon_shim": "auto",
+        "seldon_strict": False,
+        "row_batching": False,
+        "model_uri": None,
+    }
+
+
+def test_the_archives_extensions_reach_the_worker() -> None:
+    options = found({}, interface="seldon", service_type="ROUTER", parameters=[FIVE])
+    loaded = options.load_options(Settings(), Path("/files"))
+    assert options.interface == "seldon"
+    assert loaded["service_type"] == "ROUTER"
+    assert loaded["parameters"] == [FIVE]
+    assert loaded["model_uri"] == "/files"
+
+
+def test_the_registration_replaces_what_the_archive_says_and_parameters_by_name() -> None:
+    options = found(
+        {"service_type": "MODEL", "parameters": [SIX], "row_batching": True},
+        interface="seldon",
+        service_type="ROUTER",
+        parameters=[FIVE, OTHER],
+        model_uri="s3://b/k",
+    )
+    assert options.component.service_type == "MODEL"
+    assert options.component.parameters == (OTHER, SIX)
+    assert options.component.model_uri == "s3://b/k"
+    assert options.has_row_batching
+
+
+def test_a_handler_of_mms_is_given_no_options_and_describes_nothing() -> None:
+    options = found({"interface": "mms"}, interface="seldon", prepackaged="sklearn")
+    assert options.interface == "mms"
+    assert options.load_options(Settings(), None) == {}
+    assert options.describe() == {}
+
+
+def test_a_prepackaged_server_has_the_interface_and_handler_of_its_own() -> None:
+    options = found({"prepackaged": "sklearn"})
+    assert options.interface == "seldon"
+    assert options.handler == PREPACKAGED["sklearn"]
+
+
+def test_a_handler_of_the_registration_takes_the_place_of_the_archives_server() -> None:
+    options = found({"handler": "Mine"}, interface="seldon", prepackaged="sklearn")
+    assert options.handler is None
+    assert options.interface == "seldon"
+
+
+@pytest.mark.parametrize(
+    ("registration", "message"),
+    [
+        ({"parameters": [{"name": "n", "value": "x", "type": "INT"}]}, "the value 'x' is no INT"),
+        ({"parameters": {"n": 5}}, "must be a list"),
+        ({"service_type": "CLASSIFIER"}, "'CLASSIFIER' is none of MODEL"),
+        ({"prepackaged": "caffe"}, "'caffe' is none of sklearn"),
+        ({"model_uri": "ftp://host/x"}, "the scheme ftp"),
+        ({"prepackaged": "sklearn", "handler": "Model"}, "exclude each other"),
+        ({"prepackaged": "sklearn", "interface": "mms"}, "has the interface seldon"),
+    ],
+)
+def test_a_registration_that_cannot_be_is_refused(
+    registration: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(BadRequest, match=message):
+        found(registration)
+
+
+def test_wrong_extensions_of_an_archive_are_the_archives_fault() -> None:
+    with pytest.raises(InvalidModel, match=r"parameter n has the type 'LIST'"):
+        found({}, interface="seldon", parameters=[{"name": "n", "value": "1", "type": "LIST"}])
+
+
+@pytest.mark.parametrize(
+    ("uri", "name"),
+    [
+        ("s3://bucket/models/iris/", "iris"),
+        ("https://host/iris.tar.gz?signature=x", "iris"),
+        ("models:/iris/3", "iris"),
+        ("models:/iris@champion", "iris"),
+        ("/mnt/models", "models"),
+    ],
+)
+def test_a_model_without_an_archive_is_named_for_its_uri(uri: str, name: str) -> None:
+    options = model_options(RegisterOptions("", prepackaged="sklearn", model_uri=uri), Manifest({}))
+    assert options.default_name == name
+
+
+SEEN = """
+def handle(data, context):
+    return data and ['OK'] * len(data)
+"""
+
+
+async def test_describe_shows_interface_service_type_parameters_and_uri(bench) -> None:
+    weights = bench.folder / "weights"
+    weights.mkdir()
+    await bench.register(
+        "m",
+        SEEN,
+        initial_workers=0,
+        interface="seldon",
+        service_type="ROUTER",
+        parameters=[FIVE],
+        model_uri=str(weights),
+    )
+    described = bench.described("m")
+    assert described["interface"] == "seldon"
+    assert described["serviceType"] == "ROUTER"
+    assert described["parameters"] == [FIVE]
+    assert described["modelUri"] == str(weights)
+
+
+async def test_the_interface_that_a_worker_finds_shows_in_describe(bench) -> None:
+    await bench.register("m", SEEN)
+    assert bench.described("m")["interface"] == "mms"
+
+
+async def test_a_model_uri_that_is_not_there_leaves_nothing_registered(bench) -> None:
+    with pytest.raises(ModelNotFound, match="there is no /absent"):
+        await bench.register("m", SEEN, model_uri="/absent")
+    with pytest.raises(ModelNotFound):
+        bench.described("m")
+
+
+async def test_a_name_that_is_taken_is_told_before_anything_is_fetched(bench) -> None:
+    await bench.register("m", SEEN, initial_workers=0)
+    with pytest.raises(Conflict):
+        await bench.host.register(RegisterOptions("m", model_uri="http://127.0.0.1:9/x"))
+
+
+async def test_a_registration_without_an_archive_needs_none(bench) -> None:
+    weights = bench.folder / "iris"
+    weights.mkdir()
+    options = RegisterOptions("", prepackaged="sklearn", model_uri=str(weights), initial_workers=0)
+    await bench.host.register(options)
+    described = bench.described("iris")
+    assert described["handler"] == PREPACKAGED["sklearn"]
+    assert described["modelUrl"] == str(weights)
+    folder = bench.host.registry.get("iris").archive.folder
+    assert list(folder.iterdir()) == []
+    await bench.host.unregister("iris")
+    assert not folder.exists()
+
+
+def test_the_archiver_knows_the_servers_that_there_are() -> None:
+    from archiver.component import PREPACKAGED as known
+
+    assert set(known) == {name for name in PREPACKAGED if name.islower()}
+
+
+def test_options_are_fit_for_the_wire() -> None:
+    options = found({"parameters": [FIVE]}, interface="seldon")
+    assert json.loads(json.dumps(options.load_options(Settings(), Path("/x"))))
