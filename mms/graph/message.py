@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mms.core.request import Buffer
-from mms.errors import BadRequest, InternalServerError
+from mms.errors import BadRequest, InternalServerError, WorkerFailure
 
 JSON: Final = b"application/json"
 PROTOBUF: Final = b"application/x-protobuf"
@@ -28,7 +28,7 @@ _decoder: Final = json.JSONDecoder()
 class Message(NamedTuple):
     """A SeldonMessage on its way. `is_raw`: as the client sent it, so the rules for HTTP bodies apply to it.
 
-    `status` and `headers` (finished lines) are those of a node's reply.
+    `status`, `phrase` and `headers` (finished lines) are those of a node's reply.
     """
 
     body: Buffer
@@ -36,6 +36,7 @@ class Message(NamedTuple):
     query: bytes = b""
     is_raw: bool = False
     status: int = 200
+    phrase: bytes = b"OK"
     headers: bytes = b""
 
     @property
@@ -44,12 +45,18 @@ class Message(NamedTuple):
 
 
 def parse(message: Message) -> Any:
-    """The JSON document of a message. Raises ValueError, or what the rules for HTTP bodies raise."""
-    if message.is_raw:
-        from mms.seldon.body import read_json_body
+    """The JSON document of a message. Raises ValueError for a node's, WorkerFailure for a client's that has none."""
+    if not message.is_raw:
+        return loads(message.body)
+    from mms.seldon.body import read_json_body
+    from mms.seldon.errors import error_answer
 
+    try:
         return read_json_body(message.content_type, message.query, message.body)
-    return loads(message.body)
+    except Exception as error:
+        # What the rules for bodies raise knows its status and reason; a failed parser's is told by the same function.
+        found = error_answer(error)
+        raise WorkerFailure(found.message, found.status, found.reason) from error
 
 
 def loads(body: Buffer) -> Any:
@@ -157,11 +164,7 @@ def with_routing(message: Message, routing: Mapping[str, int]) -> Message:
     if message.is_protobuf:
         return message._replace(body=bytes(message.body) + _routing_field(routing))
     if message.is_raw:
-        try:
-            body = dumps(parse(message))
-        except ValueError:
-            return message
-        message = Message(body, JSON)
+        message = Message(dumps(parse(message)), JSON)
     body = bytes(message.body)
     return message._replace(body=_spliced(body, routing) or _merged(body, routing))
 

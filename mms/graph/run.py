@@ -35,10 +35,10 @@ _NONE = -2
 class NodeFailed(Exception):
     """A node's own error: its reply goes to the client as it is."""
 
-    def __init__(self, node: Node, step: Step, reply: Message) -> None:
-        super().__init__(f"node {node.name} answered {step.value} with status {reply.status}")
+    def __init__(self, node: Node, operation: str, reply: Message) -> None:
+        super().__init__(f"node {node.name} answered {operation} with status {reply.status}")
         self.node = node
-        self.step = step
+        self.operation = operation
         self.reply = reply
 
 

@@ -82,7 +82,8 @@ class ManagementApi:
         if end < len(models):
             document["nextPageToken"] = str(end)
         document["models"] = [
-            {"modelName": name, "modelUrl": url} for name, url in models[token:end]
+            {"modelName": name, "modelUrl": url, "graph": self._host.graphs.describe(name)}
+            for name, url in models[token:end]
         ]
         return exchange.json(document)
 
@@ -196,6 +197,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     options.parameters = _component_parameters(parameters)
     options.model_uri = model_uri
     options.prepackaged = prepackaged
+    options.predictor = _text(parameters, "predictor") or None
     if parameters.get("row_batching") not in (None, ""):
         options.row_batching = _boolean(parameters, "row_batching", False)
     return options

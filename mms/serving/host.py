@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
 import re
+import time
 from collections.abc import Awaitable, Mapping
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,7 @@ from mms.launch import Launcher, WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive, ModelFiles, Repository
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.graphs import Graphs, NodeMissing, graph_document
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
@@ -73,6 +76,7 @@ class ModelHost:
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self._has_loaded = False
+        self.graphs = Graphs(settings, self.registry, self, self.register, self._environ)
 
     def __repr__(self) -> str:
         return f"<ModelHost of {len(self.registry)} models>"
@@ -84,7 +88,14 @@ class ModelHost:
         served = self.registry.get(request.name, request.version)
         if self._is_draining:
             raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
-        self.dispatcher.submit(served.model, request)
+        if served.graph is not None:
+            served.graph.submit(request)
+        else:
+            self.dispatcher.submit(served.model, request)
+
+    def submit_from_graph(self, request: Request) -> None:
+        """Take a request of a graph to its node, also while what was accepted is still answered. Raises as `submit`."""
+        self.dispatcher.submit(self.registry.get(request.name, request.version).model, request)
 
     def dispatch_due(self) -> None:
         """Send on what was submitted in this turn of the event loop: the caller knows that nothing can join it."""
@@ -98,6 +109,9 @@ class ModelHost:
             served = self.registry.get(request.name, request.version)
         except ModelNotFound:
             request.is_done = True
+            return
+        if served.graph is not None:
+            served.graph.cancel(request)
             return
         worker = served.model.cancel(request)
         if worker is not None and worker.link is not None:
@@ -122,8 +136,12 @@ class ModelHost:
         return self.registry.get(name).interface
 
     def names_of_interface(self, interface: str) -> list[str]:
-        """The models whose default version's code is written to a contract, by name."""
-        return [s.name for s in self.registry.defaults() if s.interface == interface]
+        """The models whose default version's code is written to a contract, by name; no nodes of graphs."""
+        return [
+            s.name
+            for s in self.registry.defaults()
+            if s.interface == interface and not self.graphs.users_of(s.name)
+        ]
 
     def is_ready(self, name: str) -> bool:
         """Whether a model can take requests now. Raises ModelNotFound."""
@@ -152,7 +170,9 @@ class ModelHost:
                 logger.warning("%s", error.message)
                 entries = []
         count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
-        for name, url in entries:
+        # A graph may be named before its nodes.
+        early: list[tuple[str | None, str]] = []
+        for name, url in itertools.chain(entries, early):
             options = RegisterOptions(
                 url, model_name=name, initial_workers=count, synchronous=False
             )
@@ -161,11 +181,15 @@ class ModelHost:
             except Conflict:
                 raise
             except ServerError as error:
+                if isinstance(error, NodeMissing) and (name, url) not in early:
+                    early.append((name, url))
+                    continue
                 events.model_not_loaded(url, error.message or type(error).__name__)
                 continue
             served.is_loaded_at_startup = True
             self._startup_names.add(served.name)
-            self._scale(served, count, count)
+            if served.graph is None:
+                self._scale(served, count, count)
 
     async def register(self, options: RegisterOptions) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it."""
@@ -177,7 +201,7 @@ class ModelHost:
         count = options.initial_workers
         if count is None:
             count = self.settings.default_workers_per_model
-        if count <= 0:
+        if count <= 0 or served.graph is not None:
             return Outcome(200, None, f'Model "{served.name}" registered')
         self._scale(served, count, count)
         if not options.synchronous:
@@ -194,7 +218,11 @@ class ModelHost:
         archive = await self._archive(options)
         files: ModelFiles | None = None
         try:
-            served = self._make(options, archive, default_name)
+            document = graph_document(archive, options)
+            if document is not None:
+                served = await self.graphs.make(document, options, archive, default_name)
+            else:
+                served = self._make(options, archive, default_name)
             uri = served.options.component.model_uri
             if uri is not None:
                 if self.registry.has(served.name, served.version):
@@ -284,6 +312,8 @@ class ModelHost:
         if max_workers < min_workers:
             raise BadRequest("max_worker cannot be less than min_worker.")
         served = self.registry.get(name, version)
+        if served.graph is not None:
+            raise BadRequest(f"{name} is a graph, which has no workers; scale its nodes' models.")
         self._scale(served, min_workers, max_workers)
         if not synchronous:
             return PROCESSING
@@ -396,6 +426,7 @@ class ModelHost:
         """
         served = self.registry.get(name, version)
         self.registry.check_removable(served)
+        self.graphs.check_removable(served)
         self.registry.remove(served)
         was_at_startup = name in self._startup_names
         self._startup_names.discard(name)
@@ -403,6 +434,8 @@ class ModelHost:
         is_clean = await self._end_workers(served, timeout_s)
         if not is_clean:
             served.model.is_closed = False
+            if served.graph is not None:
+                served.graph.reopen()
             try:
                 self.registry.add(served)
             except Conflict:
@@ -424,6 +457,8 @@ class ModelHost:
 
     async def _end_workers(self, served: ServedModel, timeout_s: float) -> bool:
         """Stop all workers, after what was accepted. Returns whether the time was enough."""
+        if served.graph is not None:
+            return await served.graph.drain(timeout_s)
         model = served.model
         model.is_closed = True
         served.pool.scale(0, 0)
@@ -504,11 +539,14 @@ class ModelHost:
     async def drain(self, timeout_s: float) -> bool:
         """Take no more requests; answer what was accepted, end the workers. Returns whether the time was enough."""
         self._is_draining = True
+        started = time.monotonic()
+        is_clean = await self.graphs.drain(timeout_s)
+        left_s = max(timeout_s - (time.monotonic() - started), 0.0)
         served_models = self.registry.all()
         results = await asyncio.gather(
-            *(self._end_workers(served, timeout_s) for served in served_models)
+            *(self._end_workers(served, left_s) for served in served_models)
         )
-        return all(results)
+        return is_clean and all(results)
 
     async def close(self) -> None:
         """Give everything back. Call after `drain`."""
@@ -517,6 +555,7 @@ class ModelHost:
             await self._forget(served)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_END_S)
+        await self.graphs.close()
         self.dispatcher.close()
 
     def _keep(self, work: Awaitable[Any]) -> asyncio.Future[Any]:

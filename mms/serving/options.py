@@ -36,6 +36,8 @@ class RegisterOptions:
     model_uri: str | None = None
     prepackaged: str | None = None
     row_batching: bool | None = None
+    #: of a graph's document with several: which one to serve
+    predictor: str | None = None
     #: a folder that is served where it is, without an archive; for commands, not for clients
     folder: Path | None = None
     #: where a component is kept over restarts of the server

@@ -204,7 +204,7 @@ async def test_routing_is_left_out_where_it_is_not_wanted() -> None:
 
 def failed(name: str, status: int) -> NodeFailed:
     tree = graph(node(name, "MODEL")).root
-    return NodeFailed(tree, Step.PREDICT, Message(b"{}", JSON, status=status))
+    return NodeFailed(tree, "predict", Message(b"{}", JSON, status=status))
 
 
 async def test_the_first_error_in_the_order_of_the_children_counts_once_all_have_ended() -> None:

@@ -42,6 +42,8 @@ ROOMS: dict[str, Room] = {
     "core": Room(1, ("mms.core",), ("errors",)),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ()),
+    # What a graph is and does; its calls to nodes are passed in.
+    "graph": Room(2, ("mms.graph",)),
     "worker": Room(2, ("mms.worker",), ("wire", "handler names", "version")),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),

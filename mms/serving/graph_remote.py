@@ -1,0 +1,240 @@
+"""Nodes of graphs that are served elsewhere: Seldon endpoints over REST, and over gRPC where it is installed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Final
+
+from mms.errors import InternalServerError, InvalidModel, RequestTimeout, WorkerFailure
+from mms.graph import Endpoint, Graph, Message, Node, Step
+from mms.graph.message import JSON, PROTOBUF, dumps
+from mms.graph.transcode import reply_in_form_of, to_json, to_protobuf
+from mms.repository.location import AllowedUrls
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+#: Connections to all remote nodes together, and how long an idle one is kept, in seconds.
+_MAX_CONNECTIONS: Final = 512
+_KEEP_ALIVE_S: Final = 60.0
+#: A node that does not accept a connection within this time counts as gone, in seconds.
+_CONNECT_S: Final = 10.0
+_CHUNK_BYTES: Final = 256 * 1024
+
+_METHODS: Final = {
+    "predict": "/seldon.protos.Model/Predict",
+    "transform-input": "/seldon.protos.Transformer/TransformInput",
+    "transform-output": "/seldon.protos.OutputTransformer/TransformOutput",
+    "route": "/seldon.protos.Router/Route",
+    "aggregate": "/seldon.protos.Combiner/Aggregate",
+    "send-feedback": "/seldon.protos.Model/SendFeedback",
+    "metadata": "/seldon.protos.Model/Metadata",
+}
+_READS: Final = {"metadata": "/metadata", "health-status": "/health/status"}
+
+#: HTTP statuses of gRPC codes, by their names, as gRPC's own gateway maps them.
+_STATUSES: Final = {
+    "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
+    "OUT_OF_RANGE": 400,
+    "UNAUTHENTICATED": 401,
+    "PERMISSION_DENIED": 403,
+    "NOT_FOUND": 404,
+    "ALREADY_EXISTS": 409,
+    "ABORTED": 409,
+    "RESOURCE_EXHAUSTED": 429,
+    "UNIMPLEMENTED": 501,
+    "UNAVAILABLE": 503,
+    "DEADLINE_EXCEEDED": 504,
+}
+
+
+def check_endpoints(graph: Graph, allowed_urls: Sequence[str] | None) -> None:
+    """Raises BadRequest for an endpoint that is not allowed, InvalidModel where gRPC is wanted and absent."""
+    allowed = AllowedUrls.compile(allowed_urls)
+    for node in graph.nodes():
+        if node.endpoint is None:
+            continue
+        allowed.check(node.endpoint.url)
+        if node.endpoint.is_grpc and find_spec("grpc") is None:
+            raise InvalidModel(
+                f"Node {node.name!r} is reached by gRPC, which needs the extra: "
+                "pip install 'multi-model-server[grpc]'."
+            )
+
+
+class RemoteCalls:
+    """Owner of the connections to remote nodes, which are kept between calls."""
+
+    def __init__(self, max_reply_bytes: int, timeout_s: float) -> None:
+        """`timeout_s`: for a call, where its graph has no limit of its own."""
+        self._max_reply_bytes = max_reply_bytes
+        self._timeout_s = timeout_s
+        self._session: ClientSession | None = None
+        self._channels: dict[Endpoint, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<RemoteCalls {len(self._channels)} gRPC channels>"
+
+    async def call(
+        self,
+        node: Node,
+        operation: str,
+        message: Message,
+        headers: list[tuple[bytes, bytes]],
+        timeout_s: float | None,
+    ) -> Message:
+        """Raises InternalServerError where the node cannot be reached, RequestTimeout where it is too slow."""
+        if node.endpoint is None:
+            raise ValueError(f"node {node.name} is not remote")
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        if node.endpoint.is_grpc:
+            return await self._call_grpc(
+                node, node.endpoint, operation, message, headers, timeout_s
+            )
+        return await self._call_rest(node, node.endpoint, operation, message, headers, timeout_s)
+
+    async def _call_rest(
+        self,
+        node: Node,
+        endpoint: Endpoint,
+        operation: str,
+        message: Message,
+        headers: list[tuple[bytes, bytes]],
+        timeout_s: float,
+    ) -> Message:
+        from aiohttp import ClientError, ClientTimeout
+        from yarl import URL
+
+        url = f"http://{endpoint.address}{_READS.get(operation, '/' + operation)}"
+        sent = message
+        if message.is_protobuf and operation not in _READS:
+            sent = to_json(message, Step(operation))
+        if sent.is_raw and sent.query:
+            url += "?" + sent.query.decode("latin-1")
+        lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+        if sent.content_type:
+            lines.append(("Content-Type", sent.content_type.decode("latin-1")))
+        try:
+            async with self._http().request(
+                "GET" if operation in _READS else "POST",
+                URL(url, encoded=True),
+                data=None if operation in _READS else bytes(sent.body),
+                headers=lines,
+                allow_redirects=False,
+                timeout=ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S),
+            ) as response:
+                body = bytearray()
+                async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                    body += chunk
+                    if len(body) > self._max_reply_bytes:
+                        raise InternalServerError(
+                            f"The reply of node {node.name} is larger than max_response_size, "
+                            f"{self._max_reply_bytes} bytes."
+                        )
+                content_type = response.headers.get("Content-Type", "application/json")
+                reply = Message(
+                    bytes(body),
+                    JSON,
+                    status=response.status,
+                    phrase=(response.reason or "").encode("latin-1", "replace"),
+                    headers=f"Content-Type: {content_type}\r\n".encode("latin-1", "replace"),
+                )
+        except asyncio.TimeoutError:
+            raise _too_slow(node, endpoint, timeout_s) from None
+        except (ClientError, OSError, ValueError) as error:
+            raise _unreachable(node, endpoint, str(error) or type(error).__name__) from None
+        if reply.status != 200 or operation in _READS or not message.is_protobuf:
+            return reply
+        found = reply_in_form_of(message, reply)
+        return found._replace(headers=b"Content-Type: %b\r\n" % PROTOBUF)
+
+    def _http(self) -> ClientSession:
+        if self._session is None:
+            # Imported late: it takes longer than all the rest of the server.
+            from aiohttp import ClientSession, DummyCookieJar, TCPConnector
+
+            connector = TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_S)
+            self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
+        return self._session
+
+    async def _call_grpc(
+        self,
+        node: Node,
+        endpoint: Endpoint,
+        operation: str,
+        message: Message,
+        headers: list[tuple[bytes, bytes]],
+        timeout_s: float,
+    ) -> Message:
+        import grpc
+
+        method = _METHODS.get(operation)
+        if method is None:
+            raise InternalServerError(f"Node {node.name} is reached by gRPC, without {operation}.")
+        is_metadata = operation == "metadata"
+        sent = Message(b"", PROTOBUF) if is_metadata else to_protobuf(message, Step(operation))
+        puid = next((value for name, value in headers if name.lower() == b"seldon-puid"), b"")
+        call = self._channel(endpoint).unary_unary(method)
+        try:
+            body = await call(
+                bytes(sent.body),
+                timeout=timeout_s,
+                metadata=(("seldon-puid", puid.decode("latin-1")),),
+            )
+        except grpc.aio.AioRpcError as error:
+            code, details = error.code().name, error.details() or ""
+            if code == "DEADLINE_EXCEEDED":
+                raise _too_slow(node, endpoint, timeout_s) from None
+            if code == "UNAVAILABLE":
+                raise _unreachable(node, endpoint, details) from None
+            raise WorkerFailure(details, _STATUSES.get(code, 500), code) from None
+        if is_metadata:
+            return Message(_metadata_json(body), JSON)
+        reply = reply_in_form_of(message, Message(body, PROTOBUF))
+        form = PROTOBUF if reply.is_protobuf else JSON
+        return reply._replace(headers=b"Content-Type: %b\r\n" % form)
+
+    def _channel(self, endpoint: Endpoint) -> Any:
+        channel = self._channels.get(endpoint)
+        if channel is None:
+            import grpc
+
+            channel = grpc.aio.insecure_channel(
+                endpoint.address,
+                options=(
+                    ("grpc.max_receive_message_length", self._max_reply_bytes),
+                    ("grpc.max_send_message_length", -1),
+                ),
+            )
+            self._channels[endpoint] = channel
+        return channel
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+        channels, self._channels = self._channels, {}
+        for channel in channels.values():
+            await channel.close()
+
+
+def _too_slow(node: Node, endpoint: Endpoint, timeout_s: float) -> RequestTimeout:
+    return RequestTimeout(
+        f"Node {node.name} at {endpoint.url} did not answer within {timeout_s:g} seconds."
+    )
+
+
+def _unreachable(node: Node, endpoint: Endpoint, reason: str) -> InternalServerError:
+    return InternalServerError(f"Node {node.name} at {endpoint.url} cannot be reached: {reason}")
+
+
+def _metadata_json(body: bytes) -> bytes:
+    from google.protobuf import json_format
+
+    from mms.seldon.messages import SeldonModelMetadata
+
+    found = SeldonModelMetadata.FromString(body)
+    return dumps(json_format.MessageToDict(found))

@@ -1,0 +1,235 @@
+"""A registered graph: answers requests by asking its nodes, in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from mms.core import Request
+from mms.errors import (
+    BadRequest,
+    InternalServerError,
+    ModelNotFound,
+    RequestTimeout,
+    ServerError,
+    ServiceUnavailable,
+)
+from mms.graph import Graph, Message, Node, NodeFailed, Step, run_feedback, run_predict
+from mms.graph.message import JSON, PROTOBUF, dumps
+from mms.observe.graph_metrics import GraphMetrics, ServerLabels
+from mms.serving.graph_calls import CallContext, NodeCalls, read_headers
+from mms.serving.graph_metadata import GraphMetadata
+
+if TYPE_CHECKING:
+    from mms.core.request import Buffer
+
+logger = logging.getLogger("mms.serving")
+
+_SERVICES: Final = {
+    "predict": "predictions",
+    "send-feedback": "feedback",
+    "health-status": "status",
+    "metadata": "metadata",
+    "graph-metadata": "metadata",
+}
+_DEADLINE: Final = "The request's deadline passed while the graph {} answered it."
+
+
+class GraphService:
+    """Owner of a graph's running requests. Each gets exactly one reply."""
+
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        calls: NodeCalls,
+        metrics: GraphMetrics,
+        *,
+        is_strict: bool,
+        has_routing: bool,
+    ) -> None:
+        """`is_strict`: a failed route call keeps its status alone, as with Seldon's executor."""
+        self.name = name
+        self.graph = graph
+        self.calls = calls
+        self._metrics = metrics
+        self._metadata = GraphMetadata(name, graph, calls)
+        self._is_strict = is_strict
+        self._has_routing = has_routing
+        self._runs: dict[Request, asyncio.Task[None]] = {}
+        self._is_closed = False
+
+    def __repr__(self) -> str:
+        return f"<GraphService {self.name}, {len(self._runs)} requests running>"
+
+    # What it shows
+
+    @property
+    def running(self) -> int:
+        """Requests that have no reply yet."""
+        return len(self._runs)
+
+    @property
+    def is_ready(self) -> bool:
+        """Every node that is a model of this server has a worker that has loaded."""
+        return not self._unready()
+
+    def _unready(self) -> list[str]:
+        return [node.name for node in self.graph.root.walk() if not self.calls.is_ready(node)]
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able: predictor, state, and the nodes from the root down."""
+        nodes = []
+        for node in self.graph.root.walk():
+            is_ready = self.calls.is_ready(node)
+            described: dict[str, Any] = {
+                "name": node.name,
+                "type": node.type.value,
+                "state": "READY" if is_ready else "UNREADY",
+            }
+            if node.builtin is not None or node.server is not None:
+                described["implementation"] = node.kind
+            if node.methods:
+                described["methods"] = list(node.methods)
+            if node.endpoint is not None:
+                described["endpoint"] = node.endpoint.url
+            elif node.is_local:
+                described["model"] = self.calls.model_of(node)
+            if node.children:
+                described["children"] = [child.name for child in node.children]
+            nodes.append(described)
+        return {
+            "predictor": self.graph.predictor,
+            "state": "READY" if self.is_ready else "UNREADY",
+            "runningRequests": len(self._runs),
+            "nodes": nodes,
+        }
+
+    # Requests
+
+    def submit(self, request: Request) -> None:
+        """Take a request; exactly one reply follows. Raises ServiceUnavailable at once where the graph is going."""
+        if self._is_closed:
+            raise ServiceUnavailable(f"The graph {self.name} is being removed.", retry_after_s=1)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._run(request))
+        self._runs[request] = task
+        if request.deadline:
+            left_s = max(request.deadline - time.monotonic(), 0.0)
+            timer = loop.call_later(left_s, self._expire, request, task)
+            task.add_done_callback(lambda _: timer.cancel())
+
+    def cancel(self, request: Request) -> None:
+        """The client is gone: its nodes' requests are cancelled, too."""
+        request.is_done = True
+        task = self._runs.get(request)
+        if task is not None:
+            task.cancel()
+
+    def _expire(self, request: Request, task: asyncio.Task[None]) -> None:
+        request.fail(RequestTimeout(_DEADLINE.format(self.name)))
+        task.cancel()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more requests, answer what runs. Returns whether the time was enough; what is left then fails."""
+        self._is_closed = True
+        tasks = list(self._runs.values())
+        if not tasks:
+            return True
+        _, late = await asyncio.wait(tasks, timeout=timeout_s)
+        for request in [found for found, task in self._runs.items() if task in late]:
+            request.fail(ServiceUnavailable(f"The graph {self.name} was removed."))
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        return not late
+
+    def reopen(self) -> None:
+        """The removal has been given up."""
+        self._is_closed = False
+
+    async def _run(self, request: Request) -> None:
+        started = time.monotonic()
+        operation, unit, headers = read_headers(request.headers)
+        status = 499  # the client has gone, or was told that its time is over
+        try:
+            message = Message(request.body, request.content_type, request.query, is_raw=True)
+            context = CallContext(request, headers, self.name, self.graph)
+            reply = await self._reply(operation, unit, message, context)
+            status = reply.status
+            request.answer(status, reply.phrase, _header_lines(reply), reply.body)
+        except asyncio.CancelledError:
+            # Whoever cancelled it has answered the client, or knows that it has gone.
+            request.is_done = True
+        except ServerError as error:
+            status = error.http_status
+            request.fail(error)
+        except Exception:
+            status = 500
+            logger.exception("Graph %s failed a request", self.name)
+            request.fail(InternalServerError(f"The graph {self.name} failed; see the log."))
+        finally:
+            self._runs.pop(request, None)
+            is_protobuf = request.content_type.startswith(PROTOBUF)
+            labels = ServerLabels(
+                str(status),
+                "unary" if is_protobuf else "post",
+                _SERVICES.get(operation, operation),
+                self.graph.deployment or self.name,
+                self.graph.predictor,
+                self.graph.predictor_version,
+            )
+            self._metrics.observe_server(labels, time.monotonic() - started)
+
+    async def _reply(
+        self, operation: str, unit: str, message: Message, context: CallContext
+    ) -> Message:
+        async def call(node: Node, step: Step, sent: Message) -> Message:
+            return await self.calls.call(context, node, step.value, sent)
+
+        try:
+            if operation == "predict" and not unit:
+                return await run_predict(self.graph, message, call, has_routing=self._has_routing)
+            if operation == "send-feedback" and not unit:
+                return await run_feedback(self.graph, message, call)
+            if operation in ("metadata", "graph-metadata"):
+                return await self._metadata.reply(operation, unit, message, context)
+            if operation == "health-status":
+                return await self._health(unit, message, context)
+        except NodeFailed as failed:
+            if self._is_strict and failed.operation == Step.ROUTE.value:
+                return _generic_error(failed)
+            return failed.reply
+        raise BadRequest(
+            f"{self.name} is a graph: it answers predict and send-feedback, not {operation}."
+        )
+
+    async def _health(self, unit: str, message: Message, context: CallContext) -> Message:
+        if unit:
+            node = self.graph.find(unit)
+            if node is None:
+                raise ModelNotFound(f"The graph {self.name} has no node {unit}.")
+            if node.builtin is None:
+                return await self.calls.call(context, node, "health-status", message)
+        unready = self._unready()
+        if unready:
+            raise ServiceUnavailable(
+                f"The graph {self.name} is not ready: no worker has loaded {', '.join(unready)}.",
+                retry_after_s=1,
+            )
+        if message.is_protobuf:
+            # SeldonMessage.strData is field 5.
+            return Message(b"\x2a\x07healthy", PROTOBUF)
+        return Message(b'{"meta":{},"strData":"healthy"}\n', JSON)
+
+
+def _header_lines(reply: Message) -> bytes:
+    return reply.headers or b"Content-Type: %b\r\n" % (reply.content_type or JSON)
+
+
+def _generic_error(failed: NodeFailed) -> Message:
+    status: dict[str, Any] = {"code": failed.reply.status, "info": str(failed)}
+    body: Buffer = dumps({"status": status | {"status": "FAILURE"}})
+    return Message(body, JSON, status=failed.reply.status, phrase=failed.reply.phrase)

@@ -1,0 +1,265 @@
+"""The graphs among a host's models: found in archives, checked against the models there are, and guarded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from archiver import Component, Manifest
+from archiver.component import PREPACKAGED
+from mms.core import ModelConfig, ModelVersion, Pool, Registry
+from mms.errors import Conflict, InvalidModel
+from mms.graph import Graph, Node, read_graph
+from mms.observe.graph_metrics import GraphMetrics
+from mms.repository import DOCUMENT_NAME, FetchedArchive
+from mms.serving.graph_calls import NodeCalls, NodeModels
+from mms.serving.graph_remote import RemoteCalls, check_endpoints
+from mms.serving.graph_service import GraphService
+from mms.serving.model_options import ModelOptions
+from mms.serving.options import Outcome, RegisterOptions
+from mms.serving.served import ServedModel
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+#: Registers a model; the host's own operation.
+Register = Callable[[RegisterOptions], Awaitable[Outcome]]
+
+
+class NodeMissing(InvalidModel):
+    """A node of a graph is no model of this server."""
+
+
+def graph_document(archive: FetchedArchive, options: RegisterOptions) -> Path | None:
+    """The file of an archive that makes it a graph: named by its handler, or `graph.yaml` where it has no handler."""
+    if options.prepackaged is not None or options.handler or options.folder is not None:
+        return None
+    manifest = archive.manifest if archive.manifest is not None else Manifest({})
+    handler = manifest.handler
+    if handler is not None and not handler.endswith(_SUFFIXES):
+        return None
+    path = archive.folder / (handler or DOCUMENT_NAME)
+    if path.is_file():
+        return path
+    if handler is not None:
+        raise InvalidModel(f"The archive has no file {handler}, which its handler names.")
+    return None
+
+
+class Graphs:
+    """Owner of what graphs share. Called on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry[ServedModel],
+        models: NodeModels,
+        register: Register,
+        environ: Mapping[str, str],
+    ) -> None:
+        self.metrics = GraphMetrics()
+        self._settings = settings
+        self._registry = registry
+        self._models = models
+        self._register = register
+        self._remote: RemoteCalls | None = None
+        self._has_routing = not settings.seldon_strict or bool(
+            environ.get("SELDON_ENABLE_ROUTING_INJECTION")
+        )
+
+    def __repr__(self) -> str:
+        return f"<Graphs {[served.name for served in self._served()]}>"
+
+    def _served(self) -> list[ServedModel]:
+        return [served for served in self._registry.all() if served.graph is not None]
+
+    # Registration
+
+    async def make(
+        self,
+        document: Path,
+        options: RegisterOptions,
+        archive: FetchedArchive,
+        default_name: str | None,
+    ) -> ServedModel:
+        """A graph that can be registered as it is. Registers the pre-packaged servers among its nodes.
+
+        Raises InvalidModel (GraphError, NodeMissing), BadRequest, Conflict, and what the registration of a node raises.
+        """
+        text = await asyncio.to_thread(document.read_bytes)
+        graph = await asyncio.to_thread(read_graph, text, options.predictor)
+        found = archive.manifest if archive.manifest is not None else Manifest({})
+        stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
+        name = (
+            options.model_name
+            or found.model_name
+            or graph.deployment
+            or graph.predictor
+            or default_name
+            or stem
+        )
+        check_endpoints(graph, self._settings.allowed_urls)
+        self.check_name(name)
+        await self._register_servers(name, graph, options)
+        self._check_nodes(name, graph)
+        model = ModelVersion(name, found.model_version, ModelConfig())
+        manifest = found.with_overrides(model_name=name, handler=document.name)
+        calls = NodeCalls(name, graph, self._models, self._remote_for(graph), self.metrics)
+        return ServedModel(
+            model=model,
+            pool=Pool(model),
+            url=options.url,
+            archive=archive,
+            manifest=manifest,
+            handler=document.name,
+            runtime=manifest.runtime or "python",
+            is_preloaded=False,
+            initialize_errors="fail",
+            options=ModelOptions("seldon", Component(), None),
+            # It speaks Seldon's protocol, so it has all routes of a component.
+            interface="seldon",
+            graph=GraphService(
+                name,
+                graph,
+                calls,
+                self.metrics,
+                is_strict=self._settings.seldon_strict,
+                has_routing=self._has_routing,
+            ),
+        )
+
+    def check_name(self, name: str) -> None:
+        """Raises Conflict for a graph whose name another graph uses as a node's."""
+        users = self.users_of(name)
+        if users:
+            raise Conflict(
+                f"Model {name} is a node of the graph {users[0]}, and a graph is no node of another."
+            )
+
+    async def _register_servers(self, name: str, graph: Graph, options: RegisterOptions) -> None:
+        """A pre-packaged server becomes the model `<graph>.<node>`, unless there is one already.
+
+        It stays when the graph is unregistered: it may have been scaled, and loading it took its time.
+        """
+        for node in graph.nodes():
+            if node.server is None or not node.is_local or node.model_uri is None:
+                continue
+            own = f"{name}.{node.name}"
+            if own in self._names():
+                continue
+            word = node.server.removesuffix("_SERVER").lower()
+            if word not in PREPACKAGED:
+                known = ", ".join(f"{found.upper()}_SERVER" for found in PREPACKAGED)
+                raise InvalidModel(
+                    f"Node {node.name!r} has the implementation {node.server}; there are {known}."
+                )
+            await self._register(
+                RegisterOptions(
+                    "",
+                    model_name=own,
+                    prepackaged=word,
+                    model_uri=node.model_uri,
+                    parameters=node.parameters,
+                    initial_workers=options.initial_workers,
+                    synchronous=options.synchronous,
+                    response_timeout_s=options.response_timeout_s,
+                )
+            )
+
+    def _names(self) -> set[str]:
+        return {served.name for served in self._registry.all()}
+
+    def _check_nodes(self, name: str, graph: Graph) -> None:
+        names = self._names()
+        for node in graph.nodes():
+            if not node.is_local:
+                continue
+            model = f"{name}.{node.name}"
+            if model not in names:
+                model = node.name
+            if model == name:
+                raise InvalidModel(
+                    f"Node {node.name!r} has the name of its graph; give the graph another name, "
+                    f"or register the node's model as {name}.{node.name}."
+                )
+            if model not in names:
+                raise NodeMissing(_missing(name, node))
+            if any(served.graph is not None for served in self._registry.versions(model)):
+                raise InvalidModel(
+                    f"Node {node.name!r} is itself a graph; write its nodes into this graph."
+                )
+            if node.parameters and node.server is None:
+                logger.warning(
+                    "Graph %s: the parameters of node %s are those of the model %s's registration; "
+                    "the graph's are not passed to it.",
+                    *(name, node.name, model),
+                )
+
+    def _remote_for(self, graph: Graph) -> RemoteCalls | None:
+        if all(node.endpoint is None for node in graph.nodes()):
+            return None
+        if self._remote is None:
+            settings = self._settings
+            self._remote = RemoteCalls(settings.max_response_size, settings.response_timeout_s)
+        return self._remote
+
+    # What there is
+
+    def describe(self, name: str) -> dict[str, object] | None:
+        """State and nodes of a graph, None for another model."""
+        served = self._registry.get(name)
+        return None if served.graph is None else served.graph.describe()
+
+    # Guarding
+
+    def users_of(self, name: str) -> list[str]:
+        """The graphs that have this model for a node."""
+        return sorted(
+            {
+                served.name
+                for served in self._served()
+                if served.graph is not None
+                and any(
+                    node.is_local and served.graph.calls.model_of(node) == name
+                    for node in served.graph.graph.nodes()
+                )
+            }
+        )
+
+    def check_removable(self, served: ServedModel) -> None:
+        """Raises Conflict for the last version of a model that a graph uses."""
+        if len(self._registry.versions(served.name)) > 1:
+            return
+        users = self.users_of(served.name)
+        if users:
+            raise Conflict(
+                f"Model {served.name} is used by the graph {', '.join(users)}; "
+                "unregister the graph first."
+            )
+
+    # The end
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Have all graphs answer what they have accepted, while their nodes still serve."""
+        results = await asyncio.gather(
+            *(served.graph.drain(timeout_s) for served in self._served() if served.graph)
+        )
+        return all(results)
+
+    async def close(self) -> None:
+        if self._remote is not None:
+            await self._remote.close()
+
+
+def _missing(graph: str, node: Node) -> str:
+    told = f"Node {node.name!r} of the graph {graph} is no model of this server"
+    if node.server is not None:
+        return f"{told}, and it has no modelUri from which {node.server} could load one."
+    return f"{told}; register {node.name} (or {graph}.{node.name}) first, or give it an endpoint."
