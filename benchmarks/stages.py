@@ -19,7 +19,8 @@ from mms.http.answers import Answers
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
 from mms.launch.connection import Link, WorkerConnection
-from mms.observe.recorder import BatchRecord, RequestRecord
+from mms.observe.logs import LogOptions, Logs
+from mms.observe.recorder import Recorder
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.runner import WorkerRunner
 from mms.wire import LAST, SUCCEEDED, FrameDecoder, Load, decode_batch, encode_result
@@ -60,6 +61,20 @@ class Stages:
     lane_s: float = 0.0
     dispatch_s: float = 0.0
     results_s: float = 0.0
+    records_s: float = 0.0
+
+    @property
+    def total_s(self) -> float:
+        return self.lane_s + self.dispatch_s + self.results_s + self.records_s
+
+
+class _Unwritten(Logs):
+    """Takes lines that no thread writes."""
+
+    def discard(self) -> None:
+        self._lines.clear()
+        for texts in self._texts.values():
+            texts.clear()
 
 
 class _Host:
@@ -93,19 +108,18 @@ def _answered(data: bytes, decoder: FrameDecoder) -> bytes:
     return b"".join(out)
 
 
-async def measure(batch_size: int, turns: int) -> Stages:
+async def measure(batch_size: int, turns: int, logs: _Unwritten) -> Stages:
     """`turns` times one request on each of 64 connections, all in one turn of the loop."""
     dispatcher = Dispatcher()
     model = ModelVersion("noop", None, ModelConfig(batch_size=batch_size))
     (worker,), _ = Pool(model).scale(1, 1)
     wire = _make_ready(worker, model, dispatcher)
-    requests: list[RequestRecord] = []
-    batches: list[BatchRecord] = []
-    dispatcher.record_batch = batches.append
+    recorder = Recorder(logs)
+    dispatcher.record_batch = recorder.batches.append
     lane = LaneFront(
         _Host(dispatcher, model),
         Answers([]),
-        requests.append,
+        recorder.requests.append,
         asyncio.Protocol,
         lambda path: LaneRoute(path.decode().split("/")[2]),
         max_body_bytes=1 << 20,
@@ -144,9 +158,10 @@ async def measure(batch_size: int, turns: int) -> Stages:
             link_end.get_buffer(0)[: len(results)] = results
             link_end.buffer_updated(len(results))
             stages.results_s += clock() - begun
-        if len(requests) > 50_000:
-            requests.clear()
-            batches.clear()
+        begun = clock()
+        recorder.digest()
+        stages.records_s += clock() - begun
+        logs.discard()
     gc.unfreeze()
     lane.close_idle()
     lane.connections.clear()
@@ -175,14 +190,15 @@ def _make_ready(worker: Worker, model: ModelVersion, dispatcher: Dispatcher) -> 
 @click.option("--rounds", default=5, show_default=True, help="Rounds; the quickest is shown.")
 def main(turns: int, rounds: int) -> None:
     """Print microseconds of Python per request and stage, best of some rounds."""
-    click.echo("batch size   lane   dispatch   results and answers   total")
+    click.echo("batch size   lane   dispatch   results and answers   logs and metrics   total")
     for batch_size in (1, 32):
-        runs = [asyncio.run(measure(batch_size, turns)) for _ in range(rounds)]
-        best = min(runs, key=lambda s: s.lane_s + s.dispatch_s + s.results_s)
+        logs = _Unwritten(LogOptions())
+        runs = [asyncio.run(measure(batch_size, turns, logs)) for _ in range(rounds)]
+        best = min(runs, key=lambda stages: stages.total_s)
         scale = 1e6 / (turns * _CONNECTIONS)
-        parts = [best.lane_s * scale, best.dispatch_s * scale, best.results_s * scale]
         click.echo(
-            f"{batch_size:10} {parts[0]:6.2f} {parts[1]:10.2f} {parts[2]:21.2f} {sum(parts):7.2f}"
+            f"{batch_size:10} {best.lane_s * scale:6.2f} {best.dispatch_s * scale:10.2f} "
+            f"{best.results_s * scale:21.2f} {best.records_s * scale:18.2f} {best.total_s * scale:7.2f}"
         )
 
 

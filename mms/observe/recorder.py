@@ -133,10 +133,12 @@ class Recorder:
     # Flush
 
     def flush(self) -> None:
-        """Format and count everything recorded, and hand it to the log's writer threads.
+        """Format and count everything recorded, and hand it to the log's writer threads."""
+        self.digest()
+        self._logs.flush()
 
-        Called by the server at least every 100 ms and at the end. Without records it costs next to nothing.
-        """
+    def digest(self) -> None:
+        """Format and count everything recorded. Without records it costs next to nothing."""
         if self.requests:
             self._flush_requests()
         # A handler's own metrics stand before the time of its batch, as it wrote them.
@@ -158,7 +160,6 @@ class Recorder:
             )
         if self._output:
             self._flush_output()
-        self._logs.flush()
 
     def _flush_requests(self) -> None:
         records = self.requests[:]

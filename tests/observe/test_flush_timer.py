@@ -58,3 +58,34 @@ async def test_stopping_flushes_what_is_left(written: WrittenLogs) -> None:
     recorder.requests.append((0.0, "r", "GET", "/", "HTTP/1.1", 200, 0.0, "", ""))
     timer.stop()
     assert not recorder.pending
+
+
+async def test_a_busy_server_digests_often_and_hands_lines_over_seldom(
+    written: WrittenLogs,
+) -> None:
+    class Busy(Recorder):
+        digests = 0
+        flushes = 0
+        done = asyncio.Event()
+
+        @property
+        def pending(self) -> int:
+            return 1_000_000
+
+        def digest(self) -> None:
+            self.digests += 1
+            if self.digests == 20:
+                self.done.set()
+
+        def flush(self) -> None:
+            self.flushes += 1
+            self.digest()
+
+    recorder = Busy(written.configure().logs)
+    timer = FlushTimer(recorder)
+    timer.start()
+    try:
+        await asyncio.wait_for(recorder.done.wait(), 10)
+        assert 0 < recorder.flushes <= recorder.digests / 2
+    finally:
+        timer.stop()
