@@ -144,9 +144,14 @@ class SeldonApi:
             raise ModelNotFound(
                 f"Model {model} is no Seldon component; it is served on /predictions/{model}."
             )
+        route = self._route(model, tail)
         if tail.node not in ("", model):
-            raise ModelNotFound(f"Model {model} has no node {tail.node}.")
-        return await self._asker.ask(exchange, self._route(model, tail))
+            # A line feed would end the value, where the worker or the graph reads it.
+            if not self._host.is_graph(model) or "\n" in tail.node:
+                raise ModelNotFound(f"Model {model} has no node {tail.node}.")
+            unit = f":unit\n{tail.node}\n".encode("utf-8", "replace")
+            route = route._replace(pseudo_headers=route.pseudo_headers + unit)
+        return await self._asker.ask(exchange, route)
 
     def _options(self, exchange: Exchange, tail: Tail) -> web.StreamResponse:
         lines = f"Allow: {tail.allowed}\r\n"

@@ -143,6 +143,10 @@ class ModelHost:
             if s.interface == interface and not self.graphs.users_of(s.name)
         ]
 
+    def is_graph(self, name: str) -> bool:
+        """Whether a model is a graph of others. Raises ModelNotFound."""
+        return self.registry.get(name).graph is not None
+
     def is_ready(self, name: str) -> bool:
         """Whether a model can take requests now. Raises ModelNotFound."""
         return self.registry.get(name).is_ready

@@ -22,6 +22,7 @@ class FakeHost:
     def __init__(self) -> None:
         self.registry: Registry[Any] = Registry()
         self.interfaces: dict[str, str] = {"m": "mms"}
+        self.graphs: set[str] = set()
         self.ready = True
         self.requests: list[Request] = []
         self.registered: list[RegisterOptions] = []
@@ -48,6 +49,9 @@ class FakeHost:
 
     def names_of_interface(self, interface: str) -> list[str]:
         return [name for name, own in self.interfaces.items() if own == interface]
+
+    def is_graph(self, name: str) -> bool:
+        return name in self.graphs
 
     def is_ready(self, name: str) -> bool:
         self.check_model(name)

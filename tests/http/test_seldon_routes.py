@@ -95,6 +95,16 @@ async def test_a_node_that_is_not_there_is_404_with_its_name(component):
     assert "no node other" in error_of(body)["info"]
 
 
+@pytest.mark.parametrize("word", ["metadata", "status"])
+async def test_a_graph_is_asked_for_its_node_by_name(component, word):
+    component.host.graphs = {"c"}
+    assert (await component.call("GET", f"/api/v1.0/{word}/other"))[0] == 200
+    operation = {"metadata": "metadata", "status": "health-status"}[word]
+    expected = f":operation\n{operation}\n:unit\nother\nHost\n".encode()
+    assert component.host.requests[0].headers.startswith(expected)
+    assert (await component.call("GET", f"/api/v1.0/{word}/other%0A:unit"))[0] == 404
+
+
 async def test_the_client_s_own_headers_follow_the_operation(component):
     await component.call("POST", "/predict", b"{}", "X-Mine: 1")
     assert component.host.requests[0].headers.startswith(b":operation\npredict\nHost\nh\n")
