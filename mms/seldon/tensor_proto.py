@@ -55,6 +55,7 @@ def array_of(tensor: Any) -> Array:
 
 
 def _raw_values(tensor: Any, dtype: np.dtype[Any], member: str, count: int) -> Array:
+    values: Array
     if tensor.tensor_content:
         values = np.frombuffer(tensor.tensor_content, dtype).copy()
     elif dtype.kind == "c":

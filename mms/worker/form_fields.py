@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mms.worker.invalid_input import InvalidInput
+from mms.bodies.invalid_input import InvalidInput
 
 #: Of a query string; further ones are left out, as MMS does.
 MAX_QUERY_PARAMETERS = 1024

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from mms.bodies.invalid_input import InvalidInput
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
-from mms.worker.invalid_input import InvalidInput
 
 _BINARY = 0
 _JSON = 1
@@ -126,7 +126,7 @@ class RequestDecoder:
             return parameters, dict.fromkeys(parameters, "")
         types = dict.fromkeys(parameters, "")
         if kind == _MULTIPART:
-            from mms.worker.multipart import find_boundary
+            from mms.bodies.multipart import find_boundary
 
             boundary = find_boundary(str(content_type, "latin-1"))
             if boundary is not None:
@@ -146,7 +146,7 @@ class RequestDecoder:
         parameters: dict[str, object],
         types: dict[str, str],
     ) -> None:
-        from mms.worker.multipart import find_parts
+        from mms.bodies.multipart import find_parts
 
         # Of equal names the last one counts.
         parts = {part.name: part for part in find_parts(body, boundary)}

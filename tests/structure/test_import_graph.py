@@ -25,6 +25,7 @@ ROOMS: dict[str, Room] = {
     "errors": Room(0, ("mms.errors",), ()),
     "version": Room(0, ("mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
+    "bodies": Room(0, ("mms.bodies",), ()),
     # The names that handlers import.
     "handler names": Room(
         1,
@@ -44,7 +45,10 @@ ROOMS: dict[str, Room] = {
     "prepackaged": Room(1, ("mms.prepackaged",), ()),
     # What a graph is and does; its calls to nodes are passed in.
     "graph": Room(2, ("mms.graph",)),
-    "worker": Room(2, ("mms.worker",), ("wire", "handler names", "version")),
+    "seldon": Room(1, ("mms.seldon",), ("bodies", "errors")),
+    # The package seldon_core for components where Seldon's own is not installed.
+    "seldon shim": Room(2, ("mms.shims",), ("seldon",)),
+    "worker": Room(2, ("mms.worker",), ("bodies", "seldon", "wire", "handler names", "version")),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),
     "launch": Room(3, ("mms.launch",)),
@@ -55,7 +59,7 @@ ROOMS: dict[str, Room] = {
     # Importable by the names that tools of MMS know; nothing of this server uses them.
     "worker-side names of MMS": Room(7, ("mms.model_loader", "mms.model_service_worker")),
 }
-STANDARD_LIBRARY_ONLY = ("wire", "handler names", "worker", "core", "errors", "version")
+STANDARD_LIBRARY_ONLY = ("wire", "bodies", "handler names", "worker", "core", "errors", "version")
 NO_INPUT_OR_OUTPUT = ("asyncio", "socket", "selectors", "subprocess", "http", "aiohttp")
 
 

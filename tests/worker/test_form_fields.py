@@ -14,7 +14,7 @@ from mms.worker.form_fields import (
     parse_form,
     parse_query,
 )
-from mms.worker.invalid_input import InvalidInput
+from mms.bodies.invalid_input import InvalidInput
 
 # Texts without line breaks, which end a form.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), min_size=1)

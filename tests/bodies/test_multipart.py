@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mms.worker.invalid_input import InvalidInput
-from mms.worker.multipart import MAX_HEADER_BYTES, MAX_PARTS, find_boundary, find_parts
+from mms.bodies.invalid_input import InvalidInput
+from mms.bodies.multipart import MAX_HEADER_BYTES, MAX_PARTS, find_boundary, find_parts
 
 DISPOSITION = b"Content-Disposition: form-data; "
 

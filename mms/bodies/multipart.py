@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from mms.worker.invalid_input import InvalidInput
+from mms.bodies.invalid_input import InvalidInput
 
 MAX_PARTS = 10_000
 #: Of one part.

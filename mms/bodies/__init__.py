@@ -1,0 +1,1 @@
+"""Formats of request bodies that more than one interface reads."""

@@ -1,0 +1,146 @@
+"""Custom metrics: the dicts that components return, and the series that come of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mms.seldon.errors import BAD_METRIC, SeldonMicroserviceException
+
+COUNTER = "COUNTER"
+GAUGE = "GAUGE"
+TIMER = "TIMER"
+_SERIES_TYPES = {COUNTER: "counter", GAUGE: "gauge", TIMER: "histogram"}
+
+FEEDBACK_KEY = "seldon_api_model_feedback"
+FEEDBACK_REWARD_KEY = "seldon_api_model_feedback_reward"
+
+#: Operation -> what the label `method` says.
+METHODS = {
+    "predict": "predict",
+    "transform-input": "inputtransform",
+    "transform-output": "outputtransform",
+    "route": "router",
+    "aggregate": "aggregate",
+    "send-feedback": "feedback",
+    "health-status": "health",
+}
+
+_UNKNOWN = "NOT_IMPLEMENTED"
+
+
+def is_valid(metrics: Any) -> bool:
+    """Whether it is a list of dicts, each with a key, a known type and a value to which a number can be added."""
+    if not isinstance(metrics, list):
+        return False
+    for metric in metrics:
+        if not ("key" in metric and "value" in metric and "type" in metric):
+            return False
+        if metric["type"] not in _SERIES_TYPES:
+            return False
+        try:
+            metric["value"] + 1
+        except TypeError:
+            return False
+    return True
+
+
+def validate(metrics: Any) -> None:
+    """Raises SeldonMicroserviceException (500) with the metrics as JSON unless `is_valid`."""
+    if is_valid(metrics):
+        return
+    raise SeldonMicroserviceException(
+        f"Bad metric created during request: {json.dumps(metrics)}",
+        status_code=500,
+        reason=BAD_METRIC,
+    )
+
+
+def series_of(metrics: Any, method: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One update for each metric: `{"type", "name", "labels", "value"}`.
+
+    Counters: what to add. Gauges: the new value. Histograms: one observation in seconds (a TIMER
+    is in milliseconds). The name is the metric's key (an exposition ends a counter's in `_total`). `labels`
+    win over the metric's own tags. As Seldon's wrapper does, `method` is written into the tags of a
+    metric that has tags. Raises TypeError for a tag that is no text.
+    """
+    updates = []
+    for metric in metrics:
+        kind = _SERIES_TYPES.get(metric.get("type", COUNTER))
+        if kind is None:
+            # Only in the answers of raw hooks, which nobody validates.
+            continue
+        tags = metric.get("tags", {})
+        tags["method"] = method
+        for name, text in tags.items():
+            if not isinstance(text, str):
+                raise TypeError(
+                    f"tag {name} of the metric {metric['key']} must be text, not {text!r}"
+                )
+        value = float(metric["value"])
+        updates.append(
+            {
+                "type": kind,
+                "name": metric["key"],
+                "labels": {**tags, **labels},
+                "value": value / 1000 if kind == "histogram" else value,
+            }
+        )
+    return updates
+
+
+def reward_series(reward: float, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The two counters of feedback; none without reward, or if SELDON_EXECUTOR_ENABLED is false."""
+    if not reward or os.environ.get("SELDON_EXECUTOR_ENABLED", "true").lower() == "false":
+        return []
+    rewards = [
+        {"type": COUNTER, "key": FEEDBACK_KEY, "value": 1},
+        {"type": COUNTER, "key": FEEDBACK_REWARD_KEY, "value": reward},
+    ]
+    return series_of(rewards, METHODS["send-feedback"], labels)
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """(name, tag) of an image, at its last colon; ("", image) without one."""
+    name, _, tag = image.rpartition(":")
+    return name, tag
+
+
+def default_labels(
+    unit_id: str | None = None, unit_image: str | None = None, worker_id: str | None = None
+) -> dict[str, str]:
+    """The labels of every series, from Seldon's environment where no argument says otherwise.
+
+    `worker_id` labels each worker's series apart; None leaves it out, and the server adds them up.
+    Raises ValueError if PREDICTOR_LABELS is no JSON object.
+    """
+    environment = os.environ
+    unknown_image = f"{_UNKNOWN}:{_UNKNOWN}"
+    image = unit_image or environment.get("PREDICTIVE_UNIT_IMAGE", unknown_image)
+    image_name, image_tag = split_image(image)
+    deployment = environment.get("SELDON_DEPLOYMENT_ID", _UNKNOWN)
+    labels = {
+        "deployment_name": deployment,
+        "model_name": unit_id or environment.get("PREDICTIVE_UNIT_ID", _UNKNOWN),
+        "model_image": image_name,
+        "model_version": image_tag,
+        "predictor_name": environment.get("PREDICTOR_ID", _UNKNOWN),
+        "predictor_version": predictor_version(),
+        "seldon_deployment_name": deployment,
+        "image_name": image_name,
+        "image_version": image_tag,
+    }
+    if worker_id is not None:
+        labels["worker_id"] = worker_id
+    return labels
+
+
+def predictor_version(default: str = _UNKNOWN) -> str:
+    """`version` in PREDICTOR_LABELS. Raises ValueError if that is no JSON object."""
+    text = os.environ.get("PREDICTOR_LABELS", "{}")
+    try:
+        return str(json.loads(text).get("version", default))
+    except (ValueError, AttributeError):
+        raise ValueError(f"PREDICTOR_LABELS must be a JSON object, not {text!r}") from None
