@@ -1,4 +1,4 @@
-"""PyTorch modules: a class with its weights, TorchScript, or what MLflow saved."""
+"""PyTorch modules: a class with its weights, an exported program, TorchScript, or what MLflow saved."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ from mms.prepackaged.server import SavedModelServer
 
 EXTRA = "pytorch"
 CLASS_NAME = "PyTorchModel"
-WEIGHTS = ("*.pt", "*.pth")
-_EXPECTED_WEIGHTS = "exactly one file *.pt or *.pth, or MLmodel by MLflow"
+#: `torch.export.save` writes the last; the others hold weights or TorchScript.
+EXPORTED = ".pt2"
+FILES = ("*.pt", "*.pth", f"*{EXPORTED}")
+_EXPECTED = "exactly one file *.pt, *.pth or *.pt2"
 #: Lightning keeps the weights of its checkpoints under this key.
 _WEIGHTS_KEY = "state_dict"
 
 
 class PytorchServer(SavedModelServer):
-    """One `*.py` with a class `PyTorchModel` and one `*.pt` or `*.pth` with its weights; or TorchScript; or MLflow's
-    folder.
+    """One `*.py` with a class `PyTorchModel` and one `*.pt` or `*.pth` with its weights; or one file with an exported
+    program (`*.pt2`) or TorchScript; or MLflow's folder.
 
     `device`: `cpu`, `cuda`, `cuda:1`; None takes a GPU where there is one. `dtype`: the element type that
     inputs are converted to, as torch names it.
@@ -53,15 +55,13 @@ class PytorchServer(SavedModelServer):
         gpu = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(self._wanted_device or gpu)
         if has_mlflow_layout(folder):
-            module = self._read_mlflow(folder)
+            flavor = find_flavor(folder, "pytorch")
+            data = str(flavor.members.get("model_data", "data"))
+            saved = ModelFolder(str(folder.inside(data, flavor.description)))
+            self._module = self._open_file(saved.one(_EXPECTED, *FILES), code=None)
         else:
-            file = folder.one(_EXPECTED_WEIGHTS, *WEIGHTS)
-            if _is_torchscript(file):
-                with reading(file, "TorchScript"):
-                    module = torch.jit.load(str(file), map_location=self._device)
-            else:
-                module = self._build(_find_class_file(folder), file)
-        self._module = module.to(self._device).eval()
+            file = folder.one(f"{_EXPECTED}, or MLmodel by MLflow", *FILES)
+            self._module = self._open_file(file, code=folder)
 
     def answer(self, X: Any, names: Any) -> Any:
         torch = self._torch
@@ -80,14 +80,22 @@ class PytorchServer(SavedModelServer):
         """None known: the response's names are an empty list, as with PrimeHub's server."""
         return []
 
-    def _read_mlflow(self, folder: ModelFolder) -> Any:
-        flavor = find_flavor(folder, "pytorch")
-        data = folder.inside(str(flavor.members.get("model_data", "data")), flavor.description)
-        file = ModelFolder(str(data)).one("exactly one file *.pt or *.pth", *WEIGHTS)
+    def _open_file(self, file: Path, code: ModelFolder | None) -> Any:
+        """The module, ready to be called. `code` has its class; None: the file has, by MLflow."""
+        torch = self._torch
+        if file.suffix == EXPORTED:
+            with reading(file, "a program saved by torch.export.save"):
+                # Always in the mode that it was exported in; eval() raises.
+                return torch.export.load(file).module().to(self._device)
+        if _is_torchscript(file):
+            with reading(file, "TorchScript"):
+                return torch.jit.load(str(file), map_location=self._device).eval()
+        if code is not None:
+            return self._build(_find_class_file(code), file).to(self._device).eval()
         import_library("cloudpickle", EXTRA)
         with reading(file, "a module saved by MLflow"):
-            # MLflow keeps whole modules, as a pickle.
-            return self._torch.load(file, map_location=self._device, weights_only=False)
+            module = torch.load(file, map_location=self._device, weights_only=False)
+            return module.to(self._device).eval()
 
     def _build(self, code: Path, weights: Path) -> Any:
         with reading(weights, "the state dict of a module (torch.save(model.state_dict(), ...))"):

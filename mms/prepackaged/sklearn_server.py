@@ -14,12 +14,13 @@ from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
 
 EXTRA = "sklearn"
-MODEL_FILE = "model.joblib"
+#: The second runs no code when it is read.
+MODEL_FILES = ("model.joblib", "model.skops")
 METHODS = ("predict_proba", "decision_function", "predict")
 
 
 class SklearnServer(SavedModelServer):
-    """`model.joblib`, or the folder that MLflow saves a scikit-learn model into.
+    """`model.joblib`, `model.skops`, or the folder that MLflow saves a scikit-learn model into.
 
     `method`: `predict_proba`, `decision_function` or `predict`. None takes `predict_proba`, and `predict` for an
     estimator without it, such as a regressor.
@@ -41,10 +42,9 @@ class SklearnServer(SavedModelServer):
         if has_mlflow_layout(folder):
             file, estimator = _read_mlflow(folder)
         else:
-            joblib = import_library("joblib", EXTRA)
-            file = folder.one(f"{MODEL_FILE}, or MLmodel by MLflow", MODEL_FILE, "*.joblib")
-            with reading(file, "an estimator saved by joblib.dump"):
-                estimator = joblib.load(file)
+            patterns = MODEL_FILES if folder.only_file is None else ("*.joblib", "*.skops")
+            file = folder.one(f"one of {', '.join(MODEL_FILES)}, or MLmodel by MLflow", *patterns)
+            estimator = _read_skops(file) if file.suffix == ".skops" else _read_joblib(file)
         self._call = getattr(estimator, self._choose_method(estimator, file))
         # A text pipeline has none of these; what it takes is not numbers in columns.
         self._columns = getattr(estimator, "n_features_in_", None)
@@ -83,11 +83,22 @@ def _read_mlflow(folder: ModelFolder) -> tuple[Path, Any]:
     name = str(flavor.members.get("pickled_model", "model.pkl"))
     file = folder.inside(name, flavor.description)
     serialization = flavor.members.get("serialization_format", "cloudpickle")
-    with reading(file, f"an estimator saved by MLflow ({serialization})"):
-        if serialization == "skops":
-            skops = import_library("skops.io", EXTRA)
-            return file, skops.load(file, trusted=flavor.members.get("skops_trusted_types"))
-        if serialization == "cloudpickle":
-            import_library("cloudpickle", EXTRA)
-        with file.open("rb") as content:
-            return file, pickle.load(content)
+    if serialization == "skops":
+        return file, _read_skops(file, flavor.members.get("skops_trusted_types"))
+    if serialization == "cloudpickle":
+        import_library("cloudpickle", EXTRA)
+    with reading(file, "an estimator pickled by MLflow"), file.open("rb") as content:
+        return file, pickle.load(content)
+
+
+def _read_joblib(file: Path) -> Any:
+    joblib = import_library("joblib", EXTRA)
+    with reading(file, "an estimator saved by joblib.dump"):
+        return joblib.load(file)
+
+
+def _read_skops(file: Path, trusted: Any = None) -> Any:
+    """Raises ModelNotLoaded, with their names, where the file has other types than `trusted` and the library's own."""
+    skops = import_library("skops.io", EXTRA)
+    with reading(file, "an estimator saved by skops.io.dump"):
+        return skops.load(file, trusted=trusted)

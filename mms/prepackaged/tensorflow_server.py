@@ -32,8 +32,8 @@ class TensorflowServer(SavedModelServer):
     """A SavedModel, in the folder or in TensorFlow Serving's numbered folders; a Keras file; MLflow's folder.
 
     `signature_name`, `model_input` and `model_output` choose a SavedModel's signature, its input for arrays and the
-    output to answer with (else the first). Seldon's other parameters told where its TensorFlow Serving is; the model
-    runs in this server's worker, so they are taken and have no effect.
+    output to answer with (else the first, by name in a SavedModel). Seldon's other parameters told where its
+    TensorFlow Serving is; the model runs in this server's worker, so they are taken and have no effect.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class TensorflowServer(SavedModelServer):
         self._model_input = model_input
         self._model_output = model_output
         self._endpoint = rest_endpoint or grpc_endpoint
+        self._output = ""
         self._tensorflow: Any = None
         self._model: Any = None
         self._call: Any = None
@@ -73,15 +74,7 @@ class TensorflowServer(SavedModelServer):
             results = self._call(**self._feed(X, names))
         except (self._tensorflow.errors.InvalidArgumentError, ValueError) as error:
             raise UnfitInput(f"the model refuses the input: {error}") from error
-        if not isinstance(results, Mapping):
-            return np.asarray(results)
-        if self._model_output is None:
-            return np.asarray(next(iter(results.values())))
-        if self._model_output not in results:
-            raise ModelNotLoaded(
-                f"the model has no output {self._model_output!r}; its outputs are {', '.join(results)}"
-            )
-        return np.asarray(results[self._model_output])
+        return np.asarray(results[self._output])
 
     def class_names(self) -> list[str]:
         """None known: the response's names are an empty list, as with PrimeHub's server."""
@@ -96,11 +89,13 @@ class TensorflowServer(SavedModelServer):
             raise ModelNotLoaded(
                 f"{path} has no signature {self._signature_name!r}; its signatures: {has}"
             )
-        self._inputs = dict(signature.structured_input_signature[1])
-        if self._model_input is not None and self._model_input not in self._inputs:
-            raise ModelNotLoaded(
-                f"{path} has no input {self._model_input!r}; its inputs are {', '.join(self._inputs)}"
-            )
+        # The file holds them without an order; each process would have another one.
+        inputs = sorted(signature.structured_input_signature[1].items())
+        outputs = sorted(signature.structured_outputs)
+        self._inputs = dict(inputs)
+        _require(path, "input", self._model_input, list(self._inputs))
+        _require(path, "output", self._model_output, outputs)
+        self._output = self._model_output or outputs[0]
         # The signature holds its model weakly.
         self._model = model
         self._call = signature
@@ -112,13 +107,17 @@ class TensorflowServer(SavedModelServer):
             model = keras.models.load_model(str(file), compile=False)
         given = [tensor.name.partition(":")[0] for tensor in model.inputs]
         self._inputs = dict(zip(given, model.inputs, strict=True))
+        _require(file, "input", self._model_input, given)
+        _require(file, "output", self._model_output, list(model.output_names))
+        self._output = self._model_output or model.output_names[0]
         only = len(given) == 1
 
         def call(**inputs: Any) -> Any:
             results = model(next(iter(inputs.values())) if only else inputs, training=False)
-            if isinstance(results, list | tuple):
-                return dict(zip(model.output_names, results, strict=True))
-            return results
+            if isinstance(results, Mapping):
+                return results
+            listed = results if isinstance(results, list | tuple) else [results]
+            return dict(zip(model.output_names, listed, strict=True))
 
         self._call = call
 
@@ -133,6 +132,13 @@ class TensorflowServer(SavedModelServer):
         dtype = self._tensorflow.as_dtype(self._inputs[name].dtype)
         is_text = dtype == self._tensorflow.string
         array: Array = as_array(value, np.str_ if is_text else dtype.as_numpy_dtype)
+        # A signature would run on other shapes than it was saved for, with a wrong result.
+        shape = self._tensorflow.TensorShape(self._inputs[name].shape)
+        if not shape.is_compatible_with(array.shape):
+            wanted = ", ".join(str(size or "n") for size in shape.as_list())
+            raise UnfitInput(
+                f"the input {name} has the shape {list(array.shape)}; the model takes [{wanted}]"
+            )
         return self._tensorflow.constant(array.tolist() if is_text else array, dtype=dtype)
 
     def _read_image(self, content: bytes) -> Array:
@@ -142,13 +148,16 @@ class TensorflowServer(SavedModelServer):
         return decode_image(content, shape[3] if shape.rank == 4 else None, EXTRA)
 
 
+def _is_saved_model(path: Path) -> bool:
+    return any((path / name).is_file() for name in SAVED_MODEL_FILES)
+
+
 def _find_model(folder: ModelFolder) -> Path:
-    if folder.find(*SAVED_MODEL_FILES):
+    if folder.only_file is None and _is_saved_model(folder.path):
         return folder.path
-    versions = [path for path in folder.find("*") if path.is_dir() and path.name.isdigit()]
-    for version in sorted(versions, key=lambda path: int(path.name), reverse=True):
-        if ModelFolder(str(version)).find(*SAVED_MODEL_FILES):
-            return version
+    versions = [path for path in folder.find("*") if path.name.isdigit() and _is_saved_model(path)]
+    if versions:
+        return max(versions, key=lambda path: int(path.name))
     return folder.one(_EXPECTED, *KERAS_FILES)
 
 
@@ -158,8 +167,12 @@ def _find_in_mlflow(folder: ModelFolder) -> Path:
     for name in names:
         if isinstance(name, str) and (folder.path / name).exists():
             inside = ModelFolder(str(folder.inside(name, flavor.description)))
-            # Keras models are one level further down, as a folder or with an ending.
-            if (inside.path / "model").is_dir():
-                inside = ModelFolder(str(inside.path / "model"))
-            return _find_model(inside)
+            # data/model with Keras, data/tf2model else; older versions had none of these levels.
+            below = [path for path in inside.find("*") if _is_saved_model(path)]
+            return below[0] if len(below) == 1 else _find_model(inside)
     raise folder.unexpected("data/model or tfmodel, which MLflow saves")
+
+
+def _require(path: Path, what: str, name: str | None, has: list[str]) -> None:
+    if name is not None and name not in has:
+        raise ModelNotLoaded(f"{path} has no {what} {name!r}; its {what}s are {', '.join(has)}")

@@ -38,7 +38,9 @@ class XgboostServer(SavedModelServer):
             file = folder.one(_EXPECTED, *patterns)
         self._booster = self._xgboost.Booster()
         with reading(file, "a booster saved by save_model"):
-            self._booster.load_model(file)
+            # By its content: XGBoost knows no format by Seldon's ending.
+            is_known = file.suffix in (".json", ".ubj")
+            self._booster.load_model(file if is_known else bytearray(file.read_bytes()))
         self._names = self._booster.feature_names or []
 
     def answer(self, X: Any, names: Any) -> Any:
