@@ -1,0 +1,1 @@
+"""The folder with `seldon_core` in it."""

@@ -1,0 +1,1 @@
+"""The protobuf messages and the gRPC services."""
