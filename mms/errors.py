@@ -188,11 +188,17 @@ class WorkerFailure(ServerError):
 
 
 class WorkerStartFailed(ServerError):
-    """The workers asked for could not load their model. `code` is 507 where memory was short, else 500."""
+    """The workers asked for could not load their model. `code` is 507 where memory was short, else 500.
 
-    def __init__(self, message: str = "Failed to start workers", code: int = 500) -> None:
+    `reason` is the last line of what went wrong, for people who run the server and not for its clients.
+    """
+
+    def __init__(
+        self, message: str = "Failed to start workers", code: int = 500, reason: str = ""
+    ) -> None:
         super().__init__(message)
         self.code = code
+        self.reason = reason
 
     @property
     def http_status(self) -> int:

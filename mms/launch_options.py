@@ -27,6 +27,10 @@ class LaunchOptions:
     models: list[str] = field(default_factory=list)
     log_config: str | None = None
     pid_file: str | None = None
+    #: Settings that come before those of the file and the environment.
+    settings: dict[str, str] = field(default_factory=dict)
+    #: A class to serve from its folder, as JSON; the server starts with it or not at all.
+    component: str | None = None
     #: A descriptor that the launcher waits on for one line: `ready`, or `failed: ` and the reason.
     ready_fd: int | None = None
 
@@ -38,10 +42,12 @@ class LaunchOptions:
             ("--model-store", self.model_store),
             ("--log-config", self.log_config),
             ("--pid-file", self.pid_file),
+            ("--component", self.component),
             ("--ready-fd", self.ready_fd),
         ):
             if value is not None:
                 argv.append(f"{flag}={value}")
+        argv += [f"--set={name}={value}" for name, value in self.settings.items()]
         if self.models:
             argv += [f"--model={model}" for model in self.models]
         return argv
@@ -57,8 +63,11 @@ class LaunchOptions:
         parser.add_argument("--pid-file")
         parser.add_argument("--ready-fd", type=int)
         parser.add_argument("--model", action="append", default=[], dest="models")
+        parser.add_argument("--component")
+        parser.add_argument("--set", action="append", default=[], dest="settings")
         values = vars(parser.parse_args(argv))
         del values["word"]
+        values["settings"] = dict(text.split("=", 1) for text in values["settings"])
         options = cls(**values)
         if options.ready_fd is not None:
             # Workers must not hold it open: its end tells the launcher that the server has died.

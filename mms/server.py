@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
+import json
 import logging
 import os
 import signal
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import Limits
-from mms.errors import ConfigurationError, Conflict
+from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
 from mms.launch import ProcessLauncher, server_home
 from mms.launch_options import LaunchOptions
@@ -39,11 +40,12 @@ from mms.observe import (
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.runtime_dir import RuntimeDir
-from mms.serving import ModelHost
+from mms.serving import ModelHost, RegisterOptions
 from mms.settings import Settings, load_settings
 from mms.version import __version__
 
 if TYPE_CHECKING:
+    from mms.grpc import GrpcFront
     from mms.http import HttpFront
 
 logger = logging.getLogger(logger_names.MODEL_SERVER)
@@ -125,6 +127,7 @@ class Server:
         )
         self._scrape = prometheus.scrape
         self._http: HttpFront | None = None
+        self._grpc: GrpcFront | None = None
         self._flush_timer = FlushTimer(self._recorder)
         self._monitoring: asyncio.Task[None] | None = None
 
@@ -173,16 +176,41 @@ class Server:
             await self._host.load_startup_models()
         except Conflict as error:
             raise ConfigurationError(f"Invalid configuration: {error.message}") from None
+        await self._load_component()
         if self._stop.is_set():
             raise StartFailed("stopped by a signal during start-up")
         self._http = await self._make_http()
         await self._http.start()
+        if settings.grpc_address is not None:
+            self._grpc = await self._make_grpc()
+            await self._grpc.start()
         self._monitoring = asyncio.get_running_loop().create_task(self._monitor.run())
         gc.collect()
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         self._recorder.flush()
         self._logs.announce(events.STARTED)
+
+    async def _load_component(self) -> None:
+        """The class that the command line names. The listeners open once it has loaded, which probes rely on."""
+        if self._options.component is None:
+            return
+        members = json.loads(self._options.component)
+        options = RegisterOptions("", **{**members, "folder": Path(members["folder"])})
+        loading = asyncio.ensure_future(self._host.register(options))
+        stop = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not loading.done():
+            loading.cancel()
+        try:
+            await loading
+        except WorkerStartFailed as error:
+            raise StartFailed(f"{options.handler} could not be loaded: {error.reason}") from None
+        except ServerError as error:
+            raise StartFailed(f"{options.handler} cannot be served: {error.message}") from None
+        except asyncio.CancelledError:
+            raise StartFailed("stopped by a signal during start-up") from None
 
     async def _make_http(self) -> HttpFront:
         # aiohttp takes longer to import than all the rest; workers load their models meanwhile.
@@ -198,10 +226,35 @@ class Server:
         )
         return front
 
+    async def _make_grpc(self) -> GrpcFront:
+        try:
+            grpc = await asyncio.to_thread(importlib.import_module, "mms.grpc")
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] not in ("google", "hpack"):
+                raise
+            raise ConfigurationError(
+                f"Invalid configuration: grpc_address={self._settings.raw['grpc_address']} needs the package "
+                f'{error.name}: pip install "multi-model-server[grpc]"'
+            ) from None
+        # Known by now, since the HTTP front has started.
+        from mms.http.listeners import listen
+        from mms.http.tls import make_context
+
+        front: GrpcFront = grpc.GrpcFront(
+            self._settings,
+            self._host,
+            self._recorder.requests.append,
+            listen=listen,
+            make_context=lambda: make_context(self._settings),
+        )
+        return front
+
     async def _end(self, drain_timeout_s: float) -> None:
         """Refuse what is new, answer what was accepted, end the workers, give everything back."""
         if self._http is not None:
             await self._http.stop_listening()
+        if self._grpc is not None:
+            await self._grpc.stop_listening()
         draining = asyncio.ensure_future(self._drain(drain_timeout_s))
         at_once = asyncio.ensure_future(self._stop_at_once.wait())
         await asyncio.wait((draining, at_once), return_when=asyncio.FIRST_COMPLETED)
@@ -213,6 +266,8 @@ class Server:
             self._monitoring.cancel()
         if self._http is not None:
             await self._http.close()
+        if self._grpc is not None:
+            await self._grpc.close()
         await self._host.close()
         await self._launcher.close()
         await self._repository.close()
@@ -225,6 +280,8 @@ class Server:
             logger.warning("Requests were still running after %g seconds of draining.", timeout_s)
         if self._http is not None:
             await self._http.drain(timeout_s)
+        if self._grpc is not None:
+            await self._grpc.drain(timeout_s)
 
     # What the observers read
 

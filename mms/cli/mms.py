@@ -440,6 +440,20 @@ def settings(config: str | None, changed: bool, is_json: bool) -> None:
         print("All settings have their defaults.")
 
 
+@main.command(
+    "microservice",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    short_help="Serve a Seldon component's class from its folder.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def microservice_command(arguments: tuple[str, ...]) -> None:
+    """Serve a class from its folder, as seldon-core-microservice does."""
+    # Most calls of this tool need none of it.
+    from mms.cli.microservice import microservice
+
+    microservice.main(list(arguments), prog_name="mms microservice")
+
+
 def _plain(value: Any) -> Any:
     """As a JSON value."""
     if value is None or isinstance(value, bool | int | float | str):

@@ -9,6 +9,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,11 +29,19 @@ class _NotUpInTime(Exception):
     """The message is one line for people."""
 
 
-def become(options: LaunchOptions, pid_file: PidFile) -> NoReturn:
-    """Turn this process into the server: its signals and its exit code are the server's own."""
-    pid_file.write(os.getpid())
+def become(
+    options: LaunchOptions,
+    pid_file: PidFile | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> NoReturn:
+    """Turn this process into the server: its signals and its exit code are the server's own.
+
+    `variables` are added to its environment.
+    """
+    if pid_file is not None:
+        pid_file.write(os.getpid())
     command = server_command(options)
-    os.execve(command[0], command, _environment())
+    os.execve(command[0], command, {**_environment(), **(variables or {})})
 
 
 def start(options: LaunchOptions, pid_file: PidFile) -> int:

@@ -362,7 +362,7 @@ class ModelHost:
         failed = [outcome for outcome in outcomes if not outcome.is_success]
         if failed:
             code = 507 if any(outcome.code == 507 for outcome in failed) else 500
-            raise WorkerStartFailed("Failed to start workers", code)
+            raise WorkerStartFailed("Failed to start workers", code, failed[0].error)
         ready = sum(1 for w in served.pool.active if w.state is WorkerState.READY)
         return SCALED if ready >= served.pool.min_workers else SCALING
 

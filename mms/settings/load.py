@@ -44,6 +44,8 @@ def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Sett
             variable = f"MMS_{name.upper()}"
             if option.has_variable and variable in environ:
                 _set(settings, name, environ[variable], variable)
+    for name, value in options.settings.items():
+        _set(settings, name, value, "the command line")
     _finish(settings, options, environ, text)
     return settings
 
