@@ -120,6 +120,25 @@ def _digits() -> list[Cell]:
     ]
 
 
+def _seldon() -> list[Cell]:
+    """A Seldon component that gives back what it gets, with two workers, beside Seldon's own wrapper."""
+    cells = []
+    for rows, label in ((1, "1 x 64"), (1000, "1,000 x 64")):
+        deployment = Deployment(work=Work("identity", rows=rows), workers=2)
+        for transport, word in (("http", "REST"), ("grpc", "gRPC")):
+            for connections in (1, 64):
+                name = f"seldon-{word.lower()}-{rows}x64-c{connections}"
+                plural = "s" if connections > 1 else ""
+                title = (
+                    f"Seldon {word}, {label} ndarray, 2 workers, {connections} connection{plural}"
+                )
+                load = Load(connections, transport="grpc" if transport == "grpc" else "http")
+                cells.append(
+                    Cell(name, f"seldon {label}", title, deployment, load, ("ours", "seldon"))
+                )
+    return cells
+
+
 def _many_models() -> list[Cell]:
     few = Deployment(registered_models=10, used_models=10)
     many = Deployment(registered_models=1000, used_models=10)
@@ -163,6 +182,7 @@ def all_cells() -> list[Cell]:
         *_bodies(),
         *_handler_times(),
         *_digits(),
+        *_seldon(),
         *_many_models(),
         *_lives()[2:],
     ]

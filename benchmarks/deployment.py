@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-WorkKind = Literal["noop", "sleep", "busy", "digits"]
+WorkKind = Literal["noop", "sleep", "busy", "digits", "identity"]
 
 # Raised alike wherever a server has such a limit: 1,000 connections must not be refused, nor 8 MiB bodies.
 QUEUE_CAPACITY = 4096
@@ -21,6 +21,8 @@ class Work:
 
     kind: WorkKind = "noop"
     duration_ms: int = 0
+    # Of `identity`, a Seldon component: rows of 64 numbers in a request.
+    rows: int = 0
 
     def __str__(self) -> str:
         return f"{self.kind} {self.duration_ms} ms" if self.duration_ms else self.kind
@@ -53,6 +55,7 @@ class Deployment:
 class Load:
     connections: int = 64
     body_bytes: int = 1024
+    transport: Literal["http", "grpc"] = "http"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,15 @@ class Form:
     paths: tuple[str, ...]
     body: bytes
     headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A unary call of gRPC. The message of a right answer holds `expected`."""
+
+    path: str
+    message: bytes
+    expected: bytes
 
 
 @dataclass(frozen=True)

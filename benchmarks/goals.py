@@ -149,6 +149,22 @@ def _goals() -> list[Goal]:
             0.95,
         ),
     ]
+    for name, bound in (
+        ("rest-1x64", 5),
+        ("rest-1000x64", 3),
+        ("grpc-1x64", 3),
+        ("grpc-1000x64", 3),
+    ):
+        for connections in (1, 64):
+            cell = f"seldon-{name}-c{connections}"
+            goals.append(
+                Goal(
+                    cell,
+                    "throughput against Seldon's wrapper",
+                    against(cell, rate, "seldon"),
+                    bound,
+                )
+            )
     for batch_size in (1, 32):
         on, off = f"b{batch_size}-c64", f"b{batch_size}-quiet"
         text = "throughput with logs and metrics against without"

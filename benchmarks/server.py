@@ -52,6 +52,10 @@ class Site:
         return cls(folder, ports[0], ports[1], tuple(ports[2:]))
 
     @property
+    def grpc_port(self) -> int:
+        return self.spare_ports[0]
+
+    @property
     def log(self) -> Path:
         return self.folder / "server.log"
 

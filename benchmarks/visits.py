@@ -8,10 +8,12 @@ from dataclasses import dataclass
 
 import psutil
 
+from benchmarks import grpc_load
 from benchmarks.cells import MILLION, Cell
 from benchmarks.deployment import Form
 from benchmarks.load import Figures, drive
 from benchmarks.machine import foreign_cores, memory_mib, read_usage
+from benchmarks.seldon_requests import grpc_call
 from benchmarks.server import Server
 
 _SETTLING_S = 1.0
@@ -39,11 +41,10 @@ def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) 
     """Check, warm up, measure, check. The server has to be running."""
     form = server.peer.form(cell.deployment, cell.load.body_bytes)
     _check(server, form)
-    connections = cell.load.connections
     warm_up_s = timing.first_warm_up_s if is_first else timing.warm_up_s
-    drive(server.site.port, form, connections, warm_up_s, server.site.folder)
+    _drive(server, cell, form, warm_up_s)
     before, started_at_s = read_usage(_with_roles(server)), time.monotonic()
-    figures = drive(server.site.port, form, connections, timing.duration_s, server.site.folder)
+    figures = _drive(server, cell, form, timing.duration_s)
     wall_s = time.monotonic() - started_at_s
     after = read_usage(_with_roles(server))
     if figures.requests == 0:
@@ -56,6 +57,14 @@ def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) 
         used_s = seconds - before.by_role.get(role, 0.0)
         values[f"processor_us_{role}"] = used_s / figures.requests * 1e6
     return values
+
+
+def _drive(server: Server, cell: Cell, form: Form, duration_s: float) -> Figures:
+    site, connections = server.site, cell.load.connections
+    if cell.load.transport == "grpc":
+        call = grpc_call(cell.deployment.work.rows)
+        return grpc_load.drive(site.grpc_port, call, connections, duration_s, site.folder)
+    return drive(site.port, form, connections, duration_s, site.folder)
 
 
 def figure_values(figures: Figures) -> dict[str, float]:

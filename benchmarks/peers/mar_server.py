@@ -70,7 +70,7 @@ class MarServer(Peer):
     def register(self, name: str, deployment: Deployment, workers: int, site: Site) -> None:
         query = urlencode(
             {
-                "url": self.archive_for(name, site),
+                **self.registration(name, deployment, site),
                 "model_name": name,
                 "batch_size": deployment.batch_size,
                 "max_batch_delay": deployment.batch_delay_ms,
@@ -82,6 +82,10 @@ class MarServer(Peer):
         answer = ask(site.management_port, "POST", path, timeout_s=_REGISTRATION_TIMEOUT_S)
         if answer.status != 200:
             raise ServerFailed(f"{self.title}: POST {path}: {answer.status} {answer.body[:300]!r}")
+
+    def registration(self, name: str, deployment: Deployment, site: Site) -> dict[str, str]:
+        """The parameters that say which model is meant."""
+        return {"url": self.archive_for(name, site)}
 
     def archive_for(self, name: str, site: Site) -> str:
         return ARCHIVE_NAME

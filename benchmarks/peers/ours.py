@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
+
 import psutil
 
-from benchmarks.deployment import Deployment, Load
+from benchmarks.archives import ARCHIVE_NAME
+from benchmarks.deployment import Answer, Deployment, Form, Load
+from benchmarks.http_client import HOST
 from benchmarks.peers.mar_server import MarServer
 from benchmarks.peers.peer import DIGITS_REQUIREMENTS, ensure_digits
-from benchmarks.places import ROOT
-from benchmarks.server import Site
+from benchmarks.places import MODELS, ROOT
+from benchmarks.seldon_requests import is_identity, rest_form
+from benchmarks.server import Launch, Site
 from benchmarks.venvs import InstallationFailed
 
 NAME = "ours"
@@ -29,6 +35,31 @@ class Ours(MarServer):
 
     def refuses(self, deployment: Deployment, load: Load | None) -> str | None:
         return None
+
+    def prepare(self, deployment: Deployment, site: Site) -> Launch:
+        if deployment.work.kind != "identity":
+            return super().prepare(deployment, site)
+        folder = site.folder / "store" / ARCHIVE_NAME.removesuffix(".mar")
+        folder.mkdir(parents=True)
+        shutil.copy(MODELS / "IdentityComponent.py", folder)
+        options = (*deployment.options, ("grpc_address", f"{HOST}:{site.grpc_port}"))
+        return super().prepare(replace(deployment, options=options), site)
+
+    def registration(self, name: str, deployment: Deployment, site: Site) -> dict[str, str]:
+        if deployment.work.kind != "identity":
+            return super().registration(name, deployment, site)
+        folder = ARCHIVE_NAME.removesuffix(".mar")
+        return {"url": folder, "handler": "IdentityComponent", "interface": "seldon"}
+
+    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+        if deployment.work.kind == "identity":
+            return rest_form("/api/v1.0/predictions", deployment.work.rows)
+        return super().form(deployment, body_bytes)
+
+    def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind == "identity":
+            return is_identity(answer, deployment.work.rows)
+        return super().is_right(deployment, answer)
 
     def command(self, site: Site, config: str) -> list[str]:
         command = [self.venv.command("multi-model-server"), "--start", "--foreground"]

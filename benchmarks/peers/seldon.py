@@ -15,6 +15,7 @@ from benchmarks.peers.peer import (
     json_form,
     work_environment,
 )
+from benchmarks.seldon_requests import is_identity, rest_form
 from benchmarks.server import Launch, Site
 
 _PATH = "/api/v1.0/predictions"
@@ -30,9 +31,12 @@ class Seldon(Peer):
     has_batching = False
 
     def prepare(self, deployment: Deployment, site: Site) -> Launch:
-        app = copy_models(site, "SeldonModel.py")
-        command = [self.venv.command("seldon-core-microservice"), "SeldonModel.SeldonModel"]
+        is_identity_work = deployment.work.kind == "identity"
+        name = "IdentityComponent" if is_identity_work else "SeldonModel"
+        app = copy_models(site, f"{name}.py")
+        command = [self.venv.command("seldon-core-microservice"), f"{name}.{name}"]
         command += ["--service-type", "MODEL", "--workers", str(deployment.workers)]
+        command += ["--grpc-workers", str(deployment.workers if is_identity_work else 1)]
         for option, port in zip(
             ("--http-port", "--grpc-port", "--metrics-port"),
             (site.port, *site.spare_ports),
@@ -47,12 +51,16 @@ class Seldon(Peer):
         return is_answered(site.port, "/health/status")
 
     def form(self, deployment: Deployment, body_bytes: int) -> Form:
+        if deployment.work.kind == "identity":
+            return rest_form(_PATH, deployment.work.rows)
         if deployment.work.kind != "digits":
             return json_form(_PATH, '{"strData": "%s"}', body_bytes)
         body = json.dumps({"data": {"ndarray": [DIGITS_IMAGE]}}).encode()
         return Form((_PATH,), body, {"Content-Type": JSON})
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind == "identity":
+            return is_identity(answer, deployment.work.rows)
         parsed = json.loads(answer.body)
         if deployment.work.kind == "digits":
             return bool(parsed["data"]["ndarray"] == [DIGITS_ANSWER])
