@@ -121,9 +121,8 @@ def microservice(
 
 
 def _is_grpc_installed() -> bool:
-    return all(
-        importlib.util.find_spec(name) is not None for name in ("grpc", "google", "mms.grpc")
-    )
+    # The parent first: asking for a module below one that is absent raises.
+    return all(importlib.util.find_spec(name) for name in ("hpack", "google", "google.protobuf"))
 
 
 def _settings(pairs: tuple[str, ...]) -> dict[str, str]:

@@ -38,7 +38,7 @@ def planned(
 def test_the_ports_are_seldons_on_all_interfaces_and_management_is_on_this_machine_alone() -> None:
     settings = planned().settings
     assert settings["inference_address"] == "http://0.0.0.0:9000"
-    assert settings["grpc_address"] == "http://0.0.0.0:5000"
+    assert settings["grpc_address"] == "grpc://0.0.0.0:5000"
     assert settings["seldon_metrics_address"] == "http://0.0.0.0:6000"
     assert settings["management_address"] == "http://127.0.0.1:0"
     assert settings["default_model"] == "Model"
@@ -128,7 +128,7 @@ def test_annotations_give_the_timeout_and_the_size_of_grpc_messages(tmp_path: Pa
     )
     settings = planned(annotations=file).settings
     assert settings["default_response_timeout_seconds"] == "2"
-    assert settings["grpc_max_message_size"] == "1048576"
+    assert settings["grpc_max_request_size"] == "1048576"
 
 
 def test_a_timeout_below_a_second_is_one(tmp_path: Path) -> None:
