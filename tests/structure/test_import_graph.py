@@ -54,6 +54,7 @@ ROOMS: dict[str, Room] = {
     "launch": Room(3, ("mms.launch",)),
     "serving": Room(4, ("mms.serving",)),
     "http": Room(5, ("mms.http",)),
+    "grpc": Room(5, ("mms.grpc",)),
     "server": Room(6, ("mms.server",)),
     "cli": Room(7, ("mms.cli", "mms.model_server", "mms.export_model", "mms.arg_parser")),
     # Importable by the names that tools of MMS know; nothing of this server uses them.

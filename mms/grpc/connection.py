@@ -1,0 +1,605 @@
+"""One connection of HTTP/2: its streams, their flow control, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from hpack import HPACKError
+
+from mms.errors import UNIMPLEMENTED
+from mms.grpc import frames
+from mms.grpc.call import PREFIX_BYTES, Call, CallOwner, Method, read_prefix, too_large
+from mms.grpc.frames import frame_header, read_header
+from mms.grpc.head import (
+    ANSWER_HEAD,
+    MAX_HEADER_LIST_BYTES,
+    HeadReader,
+    MalformedHead,
+    NoCall,
+    answer_status,
+)
+from mms.grpc.status import Status
+
+#: Calls under way on one connection; a client keeps more of them back.
+MAX_STREAMS = 256
+#: What a client may send ahead of this server's reading, for a call and for all of a connection, in bytes.
+_STREAM_WINDOW_BYTES = 1 << 20
+_CONNECTION_WINDOW_BYTES = 16 << 20
+#: Frames of a second that ask for work without being calls: pings, settings, resets, empty data. No client of good
+#: will comes near.
+_MAX_CONTROL_FRAMES = 5000
+_MAX_CONTINUATIONS = 16
+#: Answers that one write takes at most, in bytes; more goes as the client's windows and its reading allow.
+_WRITE_BYTES = 256 * 1024
+#: How long a client may take to answer a ping, in seconds.
+_PING_ANSWER_S = 20.0
+_PING = b"mms-ping"
+_HTTP1_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n"
+    b"content-length: 33\r\n\r\nThis port serves gRPC, no HTTP/1.\n"[:-1]
+)
+
+
+class ConnectionOwner(CallOwner, Protocol):
+    """What connections share. Times in seconds."""
+
+    keep_alive_timeout_s: float
+    head_timeout_s: float
+    connections: set[GrpcConnection]
+
+    def find(self, path: bytes) -> Method | None: ...
+
+    def dispatch_due(self) -> None:
+        """Nothing can join what was begun in this turn of the event loop."""
+
+    def forget(self, connection: GrpcConnection) -> None:
+        """The connection has ended."""
+
+
+class _Broken(Exception):
+    """The client has broken HTTP/2; the connection cannot go on."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
+class GrpcConnection(asyncio.Protocol):
+    """Owned by the event loop; `_calls` holds the calls that are not answered to the last byte."""
+
+    def __init__(self, owner: ConnectionOwner) -> None:
+        self.remote = "0.0.0.0"
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self._rest = b""
+        self._has_preface = False
+        self._heads = HeadReader()
+        self._calls: dict[int, Call] = {}
+        self._last_id = 0
+        #: The stream whose header block is incomplete, its flags, and the block so far.
+        self._open_block: tuple[int, int, bytearray] | None = None
+        self._continuations = 0
+        self._send_window = frames.DEFAULT_WINDOW_BYTES
+        self._receive_window = _CONNECTION_WINDOW_BYTES
+        self._peer_stream_window = frames.DEFAULT_WINDOW_BYTES
+        self._peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
+        #: Calls with more to send than the client takes now.
+        self._blocked: dict[int, Call] = {}
+        self._is_paused = False
+        self._control_frames = 0
+        self._is_leaving = False
+        self._heard_at = time.monotonic()
+        self._pinged_at: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<GrpcConnection of {self.remote}, {len(self._calls)} calls>"
+
+    # The transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self.remote = _remote_name(transport)
+        self._owner.connections.add(self)
+        values = {
+            frames.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
+            frames.INITIAL_WINDOW_SIZE: _STREAM_WINDOW_BYTES,
+            frames.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_BYTES,
+        }
+        more = _CONNECTION_WINDOW_BYTES - frames.DEFAULT_WINDOW_BYTES
+        transport.write(frames.settings(values) + frames.window_update(0, more))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._transport = None
+        calls = list(self._calls.values())
+        self._calls.clear()
+        self._blocked.clear()
+        for call in calls:
+            call.cancel()
+        self._owner.forget(self)
+
+    def eof_received(self) -> bool:
+        return False
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        self._send_blocked()
+
+    def data_received(self, data: bytes) -> None:
+        self._heard_at = time.monotonic()
+        self._pinged_at = None
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        at = 0
+        try:
+            if not self._has_preface:
+                at = self._read_preface(data)
+                if not self._has_preface:
+                    return
+            at = self._read_frames(data, at)
+        except _Broken as broken:
+            self._break(broken.code, broken.text)
+            return
+        except HPACKError as error:
+            self._break(frames.COMPRESSION_ERROR, f"header block: {error}")
+            return
+        if at < len(data):
+            self._rest = data[at:] if at else data
+        if len(self._owner.connections) == 1:
+            self._owner.dispatch_due()
+
+    def _read_preface(self, data: bytes) -> int:
+        preface = frames.PREFACE
+        if data.startswith(preface):
+            self._has_preface = True
+            return len(preface)
+        if not preface.startswith(data):
+            if self._transport is not None:
+                self._transport.write(_HTTP1_ANSWER)
+            raise _Broken(frames.PROTOCOL_ERROR, "no preface of HTTP/2")
+        self._rest = data
+        return 0
+
+    # Frames in
+
+    def _read_frames(self, data: bytes, at: int) -> int:
+        """Read all whole frames. Returns where the next one begins."""
+        total = len(data)
+        while total - at >= frames.HEADER_BYTES:
+            high, low, kind, flags, stream_id = read_header(data, at)
+            size = high << 8 | low
+            start = at + frames.HEADER_BYTES
+            end = start + size
+            if size > frames.DEFAULT_FRAME_BYTES:
+                raise _Broken(frames.FRAME_SIZE_ERROR, f"a frame of {size} bytes")
+            if end > total:
+                break
+            at = end
+            stream_id &= frames.STREAM_MASK
+            if self._open_block is not None and kind != frames.CONTINUATION:
+                raise _Broken(frames.PROTOCOL_ERROR, "a header block broken off")
+            if kind == frames.DATA:
+                self._on_data(stream_id, flags, data, start, end)
+            elif kind == frames.HEADERS:
+                self._on_headers(stream_id, flags, data[start:end])
+            elif kind == frames.WINDOW_UPDATE:
+                self._on_window_update(stream_id, data[start:end])
+            else:
+                self._on_other(kind, stream_id, flags, data[start:end])
+            if self._transport is None:
+                return total
+        return at
+
+    def _on_other(self, kind: int, stream_id: int, flags: int, payload: bytes) -> None:
+        if kind == frames.CONTINUATION:
+            self._on_continuation(stream_id, flags, payload)
+            return
+        self._count_control()
+        if kind == frames.PING:
+            self._check(stream_id == 0 and len(payload) == 8, "ping")
+            if not flags & frames.ACK:
+                self._write(frames.ping(payload, is_answer=True))
+        elif kind == frames.SETTINGS:
+            self._on_settings(stream_id, flags, payload)
+        elif kind == frames.RST_STREAM:
+            self._check(0 < stream_id <= self._last_id and len(payload) == 4, "reset")
+            call = self._calls.pop(stream_id, None)
+            self._blocked.pop(stream_id, None)
+            if call is not None:
+                call.cancel()
+                self._end_if_done()
+        elif kind == frames.PRIORITY:
+            self._check(stream_id > 0 and len(payload) == 5, "priority")
+        elif kind == frames.GOAWAY:
+            self._check(stream_id == 0 and len(payload) >= 8, "goaway")
+            self._is_leaving = True
+            self._end_if_done()
+        elif kind == frames.PUSH_PROMISE:
+            raise _Broken(frames.PROTOCOL_ERROR, "a push of a client")
+
+    def _on_settings(self, stream_id: int, flags: int, payload: bytes) -> None:
+        self._check(stream_id == 0, "settings")
+        if flags & frames.ACK:
+            self._check(not payload, "settings")
+            return
+        if len(payload) % 6:
+            raise _Broken(frames.FRAME_SIZE_ERROR, "settings")
+        for number, value in frames.read_settings(payload):
+            if number == frames.INITIAL_WINDOW_SIZE:
+                if value > frames.MAX_WINDOW_BYTES:
+                    raise _Broken(frames.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
+                for call in self._calls.values():
+                    call.send_window += value - self._peer_stream_window
+                self._peer_stream_window = value
+            elif number == frames.MAX_FRAME_SIZE:
+                is_valid = frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES
+                self._check(is_valid, "largest frame")
+                self._peer_frame_bytes = value
+        self._write(frames.SETTINGS_ACK)
+        self._send_blocked()
+
+    def _on_window_update(self, stream_id: int, payload: bytes) -> None:
+        if len(payload) != 4:
+            raise _Broken(frames.FRAME_SIZE_ERROR, "window")
+        more = frames.read_word(payload)
+        self._check(more > 0 and stream_id <= self._last_id, "window")
+        if stream_id == 0:
+            self._send_window += more
+            if self._send_window > frames.MAX_WINDOW_BYTES:
+                raise _Broken(frames.FLOW_CONTROL_ERROR, "a window over its limit")
+            if self._blocked:
+                self._send_blocked()
+            return
+        call = self._calls.get(stream_id)
+        if call is None:
+            return
+        call.send_window += more
+        if call.send_window > frames.MAX_WINDOW_BYTES:
+            self._reset(call, frames.FLOW_CONTROL_ERROR)
+        elif stream_id in self._blocked:
+            self._send_blocked()
+
+    def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
+        if flags & (frames.PADDED | frames.HAS_PRIORITY):
+            payload = _without_padding(payload, flags)
+            if flags & frames.HAS_PRIORITY:
+                self._check(len(payload) >= 5, "priority")
+                payload = payload[5:]
+        if not stream_id & 1:
+            raise _Broken(frames.PROTOCOL_ERROR, f"a call on stream {stream_id}")
+        if flags & frames.END_HEADERS:
+            self._on_block(stream_id, flags, payload)
+        else:
+            self._open_block = (stream_id, flags, bytearray(payload))
+            self._continuations = 0
+
+    def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
+        self._continuations += 1
+        if self._open_block is None or self._open_block[0] != stream_id:
+            raise _Broken(frames.PROTOCOL_ERROR, "a continuation of nothing")
+        _, first_flags, block = self._open_block
+        block += payload
+        if len(block) > MAX_HEADER_LIST_BYTES or self._continuations > _MAX_CONTINUATIONS:
+            raise _Broken(frames.ENHANCE_YOUR_CALM, "headers over their limit")
+        if flags & frames.END_HEADERS:
+            self._open_block = None
+            self._on_block(stream_id, first_flags, bytes(block))
+
+    def _on_block(self, stream_id: int, flags: int, block: bytes) -> None:
+        is_end = bool(flags & frames.END_STREAM)
+        if stream_id <= self._last_id:
+            self._heads.skip(block)
+            call = self._calls.get(stream_id)
+            if call is not None:
+                if is_end:
+                    call.feed(b"", True)
+                else:
+                    self._reset(call, frames.PROTOCOL_ERROR)
+            return
+        if self._is_leaving:
+            # The client was told, and tries it elsewhere.
+            self._heads.skip(block)
+            return
+        self._last_id = stream_id
+        if len(self._calls) >= MAX_STREAMS:
+            self._heads.skip(block)
+            self._count_control()
+            self._write(frames.rst_stream(stream_id, frames.REFUSED_STREAM))
+            return
+        try:
+            head = self._heads.read(block)
+        except MalformedHead:
+            self._count_control()
+            self._write(frames.rst_stream(stream_id, frames.PROTOCOL_ERROR))
+            return
+        except NoCall as error:
+            self._answer_http(stream_id, error.status, is_end)
+            return
+        method = self._owner.find(head.path)
+        call = Call(
+            self._owner,
+            self,
+            stream_id,
+            head,
+            method,
+            self._peer_stream_window,
+            0 if is_end else _STREAM_WINDOW_BYTES,
+        )
+        self._calls[stream_id] = call
+        if method is None:
+            call.finish(Status(UNIMPLEMENTED, "Method not found!", 404))
+            return
+        if method.open is not None:
+            call.open()
+        if is_end:
+            call.feed(b"", True)
+
+    def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
+        size = end - start
+        self._receive_window -= size
+        if self._receive_window < 0:
+            raise _Broken(frames.FLOW_CONTROL_ERROR, "more data than the window allows")
+        if self._receive_window <= _CONNECTION_WINDOW_BYTES // 2:
+            more = _CONNECTION_WINDOW_BYTES - self._receive_window
+            self._receive_window += more
+            self._write(frames.window_update(0, more))
+        call = self._calls.get(stream_id)
+        if call is None:
+            self._check(0 < stream_id <= self._last_id or self._is_leaving, "data")
+            return
+        if not call.receive_window:
+            self._reset(call, frames.STREAM_CLOSED)
+            return
+        is_end = bool(flags & frames.END_STREAM)
+        if (
+            is_end
+            and size >= PREFIX_BYTES
+            and not flags & frames.PADDED
+            and call.receive_window == _STREAM_WINDOW_BYTES
+            and call.method is not None
+            and call.method.begin is not None
+        ):
+            is_compressed, message_size = read_prefix(data, start)
+            if not is_compressed and message_size == size - PREFIX_BYTES:
+                call.receive_window = 0
+                if message_size > self._owner.max_message_bytes:
+                    call.finish(too_large(message_size, self._owner.max_message_bytes))
+                elif not call.is_ended:
+                    call.begin(data[start + PREFIX_BYTES : end])
+                return
+        if not size and not is_end:
+            self._count_control()
+        call.receive_window -= size
+        if call.receive_window < 0:
+            self._reset(call, frames.FLOW_CONTROL_ERROR)
+            return
+        payload = data[start:end]
+        if flags & frames.PADDED:
+            payload = _without_padding(payload, flags)
+        if is_end:
+            call.receive_window = 0
+        elif call.receive_window <= _STREAM_WINDOW_BYTES // 2:
+            more = _STREAM_WINDOW_BYTES - call.receive_window
+            call.receive_window += more
+            self._write(frames.window_update(stream_id, more))
+        call.feed(payload, is_end)
+
+    # Answers out
+
+    def send(self, call: Call, message: bytes, trailers: bytes | None) -> None:
+        if self._transport is None or call.stream_id not in self._calls:
+            return
+        size = len(message)
+        if (
+            size <= call.send_window
+            and size <= self._send_window
+            and size <= self._peer_frame_bytes
+            and not call.outgoing
+            and not self._is_paused
+        ):
+            stream_id = call.stream_id
+            parts = []
+            if not call.has_sent_head:
+                parts.append(self._head_frame(call, bool(message) or trailers is None))
+            if message:
+                call.send_window -= size
+                self._send_window -= size
+                parts.append(frame_header(size, frames.DATA, 0, stream_id))
+                parts.append(message)
+            if trailers is not None:
+                flags = frames.END_HEADERS | frames.END_STREAM
+                if not message and not call.has_sent_head:
+                    # Head and trailers are one.
+                    trailers = ANSWER_HEAD + call.initial + trailers
+                parts.append(frame_header(len(trailers), frames.HEADERS, flags, stream_id))
+                parts.append(trailers)
+            call.has_sent_head = True
+            self._transport.write(b"".join(parts))
+            if trailers is not None:
+                self._close(call)
+            return
+        if message:
+            call.outgoing.append(message)
+        call.outgoing_trailers = trailers
+        self._blocked[call.stream_id] = call
+        self._send_blocked()
+
+    def _head_frame(self, call: Call, is_of_its_own: bool) -> bytes:
+        if not is_of_its_own:
+            return b""
+        block = ANSWER_HEAD + call.initial
+        return frame_header(len(block), frames.HEADERS, frames.END_HEADERS, call.stream_id) + block
+
+    def _send_blocked(self) -> None:
+        """Send what the client's windows allow, in turns of a frame for each call."""
+        parts: list[bytes] = []
+        size = 0
+        has_sent = True
+        while has_sent and not self._is_paused and self._transport is not None:
+            has_sent = False
+            for call in list(self._blocked.values()):
+                added = self._send_frame(call, parts)
+                if added:
+                    has_sent = True
+                    size += added
+            if size >= _WRITE_BYTES and self._transport is not None:
+                self._transport.write(b"".join(parts))
+                parts.clear()
+                size = 0
+        if parts and self._transport is not None:
+            self._transport.write(b"".join(parts))
+        self._end_if_done()
+
+    def _send_frame(self, call: Call, parts: list[bytes]) -> int:
+        """Add the next frame of a call, and its end where that is all. Returns the bytes added."""
+        stream_id = call.stream_id
+        added = 0
+        if call.outgoing:
+            message = call.outgoing[0]
+            room = min(call.send_window, self._send_window, self._peer_frame_bytes)
+            if room <= 0:
+                return 0
+            if not call.has_sent_head:
+                call.has_sent_head = True
+                parts.append(self._head_frame(call, True))
+            piece = message[call.outgoing_at : call.outgoing_at + room]
+            call.outgoing_at += len(piece)
+            if call.outgoing_at == len(message):
+                call.outgoing.pop(0)
+                call.outgoing_at = 0
+            call.send_window -= len(piece)
+            self._send_window -= len(piece)
+            parts.append(frame_header(len(piece), frames.DATA, 0, stream_id))
+            parts.append(piece)
+            added = len(piece)
+        if not call.outgoing:
+            self._blocked.pop(stream_id, None)
+            trailers = call.outgoing_trailers
+            if trailers is not None:
+                if not call.has_sent_head:
+                    trailers = ANSWER_HEAD + call.initial + trailers
+                flags = frames.END_HEADERS | frames.END_STREAM
+                parts.append(frame_header(len(trailers), frames.HEADERS, flags, stream_id))
+                parts.append(trailers)
+                added += len(trailers)
+                if call.receive_window:
+                    parts.append(frames.rst_stream(stream_id, frames.NO_ERROR))
+                del self._calls[stream_id]
+        return added
+
+    def _close(self, call: Call) -> None:
+        """All of a call is sent. What its client may still send of it is thrown away."""
+        del self._calls[call.stream_id]
+        if call.receive_window:
+            self._write(frames.rst_stream(call.stream_id, frames.NO_ERROR))
+        if self._is_leaving:
+            self._end_if_done()
+
+    def _answer_http(self, stream_id: int, status: int, is_end: bool) -> None:
+        block = answer_status(status)
+        flags = frames.END_HEADERS | frames.END_STREAM
+        answer = frame_header(len(block), frames.HEADERS, flags, stream_id) + block
+        if not is_end:
+            answer += frames.rst_stream(stream_id, frames.NO_ERROR)
+        self._write(answer)
+
+    def _reset(self, call: Call, code: int) -> None:
+        self._write(frames.rst_stream(call.stream_id, code))
+        self._calls.pop(call.stream_id, None)
+        self._blocked.pop(call.stream_id, None)
+        call.cancel()
+        self._end_if_done()
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._transport.write(data)
+
+    # Rules
+
+    def _check(self, is_right: bool, what: str) -> None:
+        if not is_right:
+            raise _Broken(frames.PROTOCOL_ERROR, f"a wrong frame: {what}")
+
+    def _count_control(self) -> None:
+        self._control_frames += 1
+        if self._control_frames > _MAX_CONTROL_FRAMES:
+            raise _Broken(frames.ENHANCE_YOUR_CALM, "too_many_pings")
+
+    def _break(self, code: int, text: str) -> None:
+        """The connection cannot go on."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._has_preface:
+            transport.write(frames.goaway(self._last_id, code, text))
+        transport.close()
+        calls = list(self._calls.values())
+        self._calls.clear()
+        self._blocked.clear()
+        self._transport = None
+        for call in calls:
+            call.cancel()
+
+    # Its end
+
+    def check_time(self, now: float) -> None:
+        """Called every second: ask a silent client whether it is there, and end what does not answer."""
+        self._control_frames = 0
+        transport = self._transport
+        if transport is None:
+            return
+        silent_s = now - self._heard_at
+        if not self._has_preface:
+            if silent_s > self._owner.head_timeout_s:
+                transport.abort()
+        elif self._pinged_at is not None:
+            if now - self._pinged_at > _PING_ANSWER_S:
+                transport.abort()
+        elif silent_s > self._owner.keep_alive_timeout_s:
+            self._pinged_at = now
+            transport.write(frames.ping(_PING, is_answer=False))
+
+    def leave(self) -> None:
+        """Take no more calls; end with the last answer. A client tries calls that cross this one elsewhere."""
+        if self._is_leaving or self._transport is None:
+            return
+        self._is_leaving = True
+        if self._has_preface:
+            self._write(frames.goaway(self._last_id, frames.NO_ERROR, "the server stops"))
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if self._is_leaving and not self._calls and self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _without_padding(payload: bytes, flags: int) -> bytes:
+    if not flags & frames.PADDED:
+        return payload
+    if not payload or payload[0] >= len(payload):
+        raise _Broken(frames.PROTOCOL_ERROR, "padding")
+    return payload[1 : len(payload) - payload[0]]
+
+
+def _remote_name(transport: asyncio.BaseTransport) -> str:
+    """A client as the access log names it: `/127.0.0.1:64003`; `0.0.0.0` behind a Unix socket."""
+    peer = transport.get_extra_info("peername")
+    if not isinstance(peer, tuple):
+        return "0.0.0.0"
+    host, port = peer[:2]
+    return f"/[{host}]:{port}" if ":" in host else f"/{host}:{port}"
+
+
+MakeConnection = Callable[[], GrpcConnection]
