@@ -69,6 +69,16 @@ def loads(body: Buffer) -> Any:
         return json.loads(bytes(body))
 
 
+def read_protobuf(message_class: Any, body: Buffer) -> Any:
+    """Raises BadRequest for bytes that are no such message."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message_class.FromString(bytes(body))
+    except DecodeError as error:
+        raise BadRequest(f"The body is no {message_class.DESCRIPTOR.name}: {error}") from None
+
+
 def dumps(document: Any) -> bytes:
     """Compact JSON with sorted keys and a line end, as components' replies have it."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
@@ -92,7 +102,7 @@ def chosen_branch(message: Message, node: str) -> int:
     try:
         number = _branch_of_protobuf(message.body) if message.is_protobuf else _branch(message.body)
         return int(number)
-    except (ValueError, TypeError, LookupError, OverflowError):
+    except (BadRequest, ValueError, TypeError, LookupError, OverflowError):
         shown = bytes(message.body[:200])
         raise InternalServerError(
             f"Node {node} was to choose a branch, but its reply has no number: {shown!r}"
@@ -121,7 +131,7 @@ def _branch(body: Buffer) -> Any:
 def _branch_of_protobuf(body: Buffer) -> Any:
     from mms.seldon.messages import SeldonMessage
 
-    data = SeldonMessage.FromString(bytes(body)).data
+    data = read_protobuf(SeldonMessage, body).data
     form = data.WhichOneof("data_oneof")
     if form == "tensor":
         return data.tensor.values[0]
@@ -140,14 +150,9 @@ def _branch_of_protobuf(body: Buffer) -> Any:
 def feedback_routing(message: Message) -> dict[str, int]:
     """`response.meta.routing` of a Feedback; what cannot be understood as such counts as absent."""
     if message.is_protobuf:
-        from google.protobuf.message import DecodeError
-
         from mms.seldon.messages import Feedback
 
-        try:
-            feedback = Feedback.FromString(bytes(message.body))
-        except DecodeError as error:
-            raise BadRequest(f"The body is no Feedback: {error}") from None
+        feedback = read_protobuf(Feedback, message.body)
         return dict(feedback.response.meta.routing)
     found = parse(message)
     for member in ("response", "meta", "routing"):

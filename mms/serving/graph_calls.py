@@ -237,7 +237,8 @@ class NodeCalls:
         key = (node.name, operation)
         prefix = self._prefixes.get(key)
         if prefix is None:
-            image = node.image or model
+            # A line feed would end the value.
+            image = (node.image or model).replace("\n", " ")
             prefix = f":operation\n{operation}\n:unit\n{node.name}\n:image\n{image}\n".encode()
             self._prefixes[key] = prefix
         return prefix

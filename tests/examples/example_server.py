@@ -93,6 +93,13 @@ class ExampleServer:
     def predict(self, model: str, body: bytes, content_type: str) -> Reply:
         return _call(self._inference, "POST", f"/predictions/{model}", body, content_type)
 
+    def post_json(self, target: str, document: Any) -> Any:
+        """The JSON of an answer on the inference listener, which must be a success."""
+        body = json.dumps(document).encode()
+        reply = _call(self._inference, "POST", target, body, "application/json")
+        assert reply.status == 200, reply
+        return reply.json()
+
     def predict_together(self, model: str, calls: Sequence[tuple[bytes, str]]) -> list[Reply]:
         """The replies to (body, content type) pairs that are sent at the same time."""
         with ThreadPoolExecutor(len(calls)) as pool:
