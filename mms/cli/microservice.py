@@ -9,6 +9,7 @@ import errno
 import importlib.util
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -148,6 +149,21 @@ def check_port(option: str, what: str, port: int) -> None:
             ) from None
 
 
+def _own_folder(port: int) -> Path:
+    """For logs: the folder of the class is often the current one, and often not to be written to.
+
+    One for each port, so that restarts do not pile up folders.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mms-microservice-{os.getuid()}-{port}"
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return Path(tempfile.mkdtemp(prefix="mms-microservice-"))
+    return folder
+
+
 def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
     from mms.cli.pid_file import PidFile, PidFileError, is_server
     from mms.cli.starting import become
@@ -155,18 +171,19 @@ def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
 
     pid_file = PidFile(Path(pidfile).absolute()) if pidfile else None
     variables = {}
-    # The folder of the class is often the current one, and often not to be written to.
-    folder = Path(tempfile.mkdtemp(prefix="mms-microservice-"))
+    folder = _own_folder(planned.ports[0][2])
     if "LOG_LOCATION" not in os.environ:
         variables["LOG_LOCATION"] = variables["METRICS_LOCATION"] = str(folder / "logs")
-    log_config = folder / _LOG_CONFIG_NAME
-    log_config.write_text(f"log4j.rootLogger={planned.log_level}\n")
+    log_config = None
+    if planned.log_level != "INFO":
+        log_config = folder / _LOG_CONFIG_NAME
+        log_config.write_text(f"log4j.rootLogger={planned.log_level}\n")
     for line in planned.notices:
         click.echo(line, err=True)
     if planned.ignored:
         click.echo(f"Without effect here: {', '.join(planned.ignored)}", err=True)
     options = LaunchOptions(
-        log_config=str(log_config),
+        log_config=str(log_config) if log_config is not None else None,
         settings=planned.settings,
         component=component_text(planned.component),
         pid_file=str(pid_file.path) if pid_file is not None else None,

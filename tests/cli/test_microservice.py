@@ -254,6 +254,22 @@ def test_seldons_options_without_effect_are_accepted_and_named_in_a_line(
     )
 
 
+def test_the_log_level_reaches_the_server(started: list[LaunchOptions], tmp_path: Path) -> None:
+    assert call("Model", "--log-level", "ERROR").exit_code == 0
+    assert started[0].log_config is not None
+    assert Path(started[0].log_config).read_text() == "log4j.rootLogger=ERROR\n"
+
+
+def test_a_folder_of_somebody_else_is_not_written_to(
+    started: list[LaunchOptions], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / f"mms-microservice-{os.getuid()}-0").symlink_to(other)
+    assert call("Model", "--log-level", "ERROR").exit_code == 0
+    assert list(other.iterdir()) == []
+
+
 def test_a_pid_file_names_the_server(started: list[LaunchOptions], tmp_path: Path) -> None:
     assert call("Model", "--pidfile", str(tmp_path / "pid")).exit_code == 0
     assert started[0].pid_file == str(tmp_path / "pid")
