@@ -52,11 +52,15 @@ def parse(message: Message) -> Any:
     from mms.seldon.errors import error_answer
 
     try:
-        return read_json_body(message.content_type, message.query, message.body)
+        document = read_json_body(message.content_type, message.query, message.body)
     except Exception as error:
         # What the rules for bodies raise knows its status and reason; a failed parser's is told by the same function.
         found = error_answer(error)
         raise WorkerFailure(found.message, found.status, found.reason) from error
+    if isinstance(document, dict):
+        # A file of a form is base64 already, as bytes.
+        return {k: str(v, "ascii") if isinstance(v, bytes) else v for k, v in document.items()}
+    return document
 
 
 def loads(body: Buffer) -> Any:
