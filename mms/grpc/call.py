@@ -24,6 +24,8 @@ _pack_prefix = struct.Struct(">BI").pack
 _GOOD_TRAILERS = literal(b"grpc-status", b"0") + b"\x00\x0cx-request-id"
 _ID_BYTES = 36
 _GOOD_TRAILERS += bytes([_ID_BYTES])
+#: Event loops have limits; gRPC's own timeouts go up to eleven thousand years.
+_LONGEST_TIMER_S = 365 * 86400.0
 _WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
 ENCODINGS = b"identity,deflate,gzip"
 
@@ -140,7 +142,8 @@ class Call:
         timeout_s = head.timeout_s
         if timeout_s is not None:
             self.deadline = self.received_at + timeout_s
-            self._timer = asyncio.get_running_loop().call_later(timeout_s, self._expire)
+            delay_s = min(timeout_s, _LONGEST_TIMER_S)
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire)
 
     def __repr__(self) -> str:
         ended = " ended" if self.is_ended else ""

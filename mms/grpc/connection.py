@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from hpack import HPACKError
 
@@ -37,9 +36,12 @@ _WRITE_BYTES = 256 * 1024
 #: How long a client may take to answer a ping, in seconds.
 _PING_ANSWER_S = 20.0
 _PING = b"mms-ping"
+#: How long it may take a client to read the last bytes of a connection, in seconds.
+_CLOSE_S = 5.0
+_HTTP1_TEXT = b"This port serves gRPC, which needs HTTP/2.\n"
 _HTTP1_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n"
-    b"content-length: 33\r\n\r\nThis port serves gRPC, no HTTP/1.\n"[:-1]
+    b"content-length: %d\r\n\r\n%b" % (len(_HTTP1_TEXT), _HTTP1_TEXT)
 )
 
 
@@ -94,6 +96,9 @@ class GrpcConnection(asyncio.Protocol):
         self._is_leaving = False
         self._heard_at = time.monotonic()
         self._pinged_at: float | None = None
+        #: The transport while it sends its last bytes, and since when.
+        self._closing: asyncio.Transport | None = None
+        self._closing_at = 0.0
 
     def __repr__(self) -> str:
         return f"<GrpcConnection of {self.remote}, {len(self._calls)} calls>"
@@ -101,8 +106,8 @@ class GrpcConnection(asyncio.Protocol):
     # The transport's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self.remote = _remote_name(transport)
         self._owner.connections.add(self)
         values = {
@@ -111,10 +116,10 @@ class GrpcConnection(asyncio.Protocol):
             frames.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_BYTES,
         }
         more = _CONNECTION_WINDOW_BYTES - frames.DEFAULT_WINDOW_BYTES
-        transport.write(frames.settings(values) + frames.window_update(0, more))
+        self._write(frames.settings(values) + frames.window_update(0, more))
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._closing = None
         calls = list(self._calls.values())
         self._calls.clear()
         self._blocked.clear()
@@ -299,7 +304,8 @@ class GrpcConnection(asyncio.Protocol):
             self._heads.skip(block)
             call = self._calls.get(stream_id)
             if call is not None:
-                if is_end:
+                if is_end and call.receive_window:
+                    call.receive_window = 0
                     call.feed(b"", True)
                 else:
                     self._reset(call, frames.PROTOCOL_ERROR)
@@ -540,11 +546,10 @@ class GrpcConnection(asyncio.Protocol):
             return
         if self._has_preface:
             transport.write(frames.goaway(self._last_id, code, text))
-        transport.close()
+        self._close_transport(transport)
         calls = list(self._calls.values())
         self._calls.clear()
         self._blocked.clear()
-        self._transport = None
         for call in calls:
             call.cancel()
 
@@ -555,6 +560,8 @@ class GrpcConnection(asyncio.Protocol):
         self._control_frames = 0
         transport = self._transport
         if transport is None:
+            if self._closing is not None and now - self._closing_at > _CLOSE_S:
+                self._closing.abort()
             return
         silent_s = now - self._heard_at
         if not self._has_preface:
@@ -578,11 +585,19 @@ class GrpcConnection(asyncio.Protocol):
 
     def _end_if_done(self) -> None:
         if self._is_leaving and not self._calls and self._transport is not None:
-            self._transport.close()
+            self._close_transport(self._transport)
+
+    def _close_transport(self, transport: asyncio.Transport) -> None:
+        """Close it once what is written is sent."""
+        self._transport = None
+        self._closing = transport
+        self._closing_at = time.monotonic()
+        transport.close()
 
     def abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()
+        transport = self._transport or self._closing
+        if transport is not None:
+            transport.abort()
 
 
 def _without_padding(payload: bytes, flags: int) -> bytes:
@@ -602,4 +617,8 @@ def _remote_name(transport: asyncio.BaseTransport) -> str:
     return f"/[{host}]:{port}" if ":" in host else f"/{host}:{port}"
 
 
-MakeConnection = Callable[[], GrpcConnection]
+class Refusal(asyncio.Protocol):
+    """A connection over the limit."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from mms.grpc.call import Call, Method
-from mms.grpc.connection import GrpcConnection
+from mms.grpc.connection import GrpcConnection, Refusal
 from mms.grpc.reflection import Reflection
 from mms.grpc.seldon import SeldonServices
 from mms.observe import events
@@ -23,7 +24,11 @@ Listen = Callable[
     Awaitable[asyncio.AbstractServer],
 ]
 
+logger = logging.getLogger("mms.grpc")
+
 _SWEEP_S = 1.0
+#: Between two lines about refused connections, in seconds.
+_TELL_FULL_S = 10.0
 _ALPN = "h2"
 
 
@@ -45,6 +50,8 @@ class GrpcFront:
         self.keep_alive_timeout_s = settings.keep_alive_timeout_s
         self.head_timeout_s = settings.head_timeout_s
         self.connections: set[GrpcConnection] = set()
+        self._max_connections = settings.max_connections
+        self._told_full_at = float("-inf")
         self._address = settings.grpc_address
         self._host = host
         self._record = record
@@ -107,8 +114,16 @@ class GrpcFront:
         self._sweep()
         events.listener_bound("gRPC", str(self._address))
 
-    def _make_connection(self) -> GrpcConnection:
-        return GrpcConnection(self)
+    def _make_connection(self) -> asyncio.Protocol:
+        if len(self.connections) < self._max_connections:
+            return GrpcConnection(self)
+        now = time.monotonic()
+        if now - self._told_full_at > _TELL_FULL_S:
+            self._told_full_at = now
+            logger.warning(
+                "Refusing connections: there are max_connections=%d.", len(self.connections)
+            )
+        return Refusal()
 
     def _sweep(self) -> None:
         now = time.monotonic()

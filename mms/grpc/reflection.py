@@ -47,8 +47,7 @@ class Reflection:
             elif kind == "file_by_filename":
                 self._add_files(response, self._find("FindFileByName", request.file_by_filename))
             elif kind == "file_containing_symbol":
-                symbol = request.file_containing_symbol
-                self._add_files(response, self._find("FindFileContainingSymbol", symbol))
+                self._add_files(response, self._file_of_symbol(request.file_containing_symbol))
             elif kind == "file_containing_extension":
                 wanted = request.file_containing_extension
                 found = self._find_extension(wanted.containing_type, wanted.extension_number)
@@ -75,6 +74,17 @@ class Reflection:
             except KeyError:
                 continue
         raise KeyError(f"{name} is not known here.")
+
+    def _file_of_symbol(self, name: str) -> Any:
+        try:
+            return self._find("FindFileContainingSymbol", name)
+        except KeyError:
+            # Pools written in C find no methods.
+            service_name, _, method_name = name.rpartition(".")
+            service = self._find("FindServiceByName", service_name)
+            if method_name not in service.methods_by_name:
+                raise
+            return service.file
 
     def _find_extension(self, message_name: str, number: int) -> Any:
         descriptor = self._find("FindMessageTypeByName", message_name)
