@@ -1,24 +1,12 @@
-"""A Seldon component: rows of numbers in, a score for each row out. Seldon's contract, no import of any server."""
+"""A Seldon component: rows of numbers in, a score for each row out."""
 
 import json
 import os
 
 import numpy as np
+from seldon_core.flask_utils import SeldonMicroserviceException
 
 FOLDER = os.path.dirname(os.path.abspath(__file__))
-
-
-class WrongWidth(Exception):
-    """Answered as the client's error: a server reads these members."""
-
-    status_code = 422
-
-    def __init__(self, message):
-        super().__init__(message)
-        self.message = message
-
-    def to_dict(self):
-        return {"status": {"status": 1, "info": self.message, "code": -1, "reason": "WRONG_WIDTH"}}
 
 
 class Scorer:
@@ -39,7 +27,11 @@ class Scorer:
     def predict(self, X, names, meta=None):
         rows = np.atleast_2d(X)
         if rows.shape[1] != len(self.weights):
-            raise WrongWidth(f"rows have {rows.shape[1]} numbers, expected {len(self.weights)}")
+            raise SeldonMicroserviceException(
+                f"rows have {rows.shape[1]} numbers, expected {len(self.weights)}",
+                status_code=422,
+                reason="WRONG_WIDTH",
+            )
         scores = rows @ self.weights
         self.rows_seen = len(scores)
         self.above = int((scores > self.threshold).sum())
@@ -52,8 +44,10 @@ class Scorer:
         return {"threshold": self.threshold}
 
     def metrics(self):
+        # Asked after feedback and health, too; the rows of a prediction count once.
+        rows, self.rows_seen = self.rows_seen, 0
         return [
-            {"type": "COUNTER", "key": "scored_rows", "value": self.rows_seen},
+            {"type": "COUNTER", "key": "scored_rows", "value": rows},
             {"type": "GAUGE", "key": "rows_above_threshold", "value": self.above},
         ]
 
