@@ -38,6 +38,8 @@ class NodeModels(Protocol):
 
     def is_ready(self, name: str) -> bool: ...
 
+    async def unregister(self, name: str) -> object: ...
+
 
 class RemoteNodes(Protocol):
     """Asks nodes that are no models of this server."""

@@ -387,3 +387,12 @@ async def test_a_graph_that_cannot_be_drained_in_time_is_back(held: Any, until: 
         await asyncio.wait_for(done, 5)
     (held.folder / "go").touch()
     assert (await answered(held.host, "g"))[0] == 200
+
+
+async def test_a_client_that_leaves_before_anything_was_done_leaves_nothing_behind(
+    chained: Any, until: Any
+) -> None:
+    request, done = ask(chained.host, "g")
+    chained.host.cancel(request)
+    await until(lambda: chained.described("g")["graph"]["runningRequests"] == 0)
+    assert not done.done()
