@@ -229,6 +229,17 @@ def test_a_tensor_that_does_not_fit_is_the_clients_error_unless_strict() -> None
     assert payload.decode_proto(message, strict=True).value.tolist() == [2, 3]
 
 
+def test_bytes_that_are_no_message_are_the_clients_error() -> None:
+    for decode_it in (
+        payload.decode_proto_bytes,
+        payload.decode_aggregate_proto_bytes,
+        payload.decode_feedback_proto_bytes,
+    ):
+        with pytest.raises(SeldonMicroserviceException, match="The body is no ") as raised:
+            decode_it(b"\xff\xff\xff")
+        assert raised.value.status_code == 400
+
+
 def test_arrays_of_a_request_may_be_written_to() -> None:
     for form in (Form.TENSOR, Form.NDARRAY, Form.TFTENSOR):
         for rows in (1, 1000):
