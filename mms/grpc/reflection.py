@@ -78,12 +78,14 @@ class Reflection:
     def _file_of_symbol(self, name: str) -> Any:
         try:
             return self._find("FindFileContainingSymbol", name)
-        except KeyError:
+        except KeyError as missing:
             # Pools written in C find no methods.
             service_name, _, method_name = name.rpartition(".")
+            if service_name not in self._services:
+                raise
             service = self._find("FindServiceByName", service_name)
             if method_name not in service.methods_by_name:
-                raise
+                raise missing from None
             return service.file
 
     def _find_extension(self, message_name: str, number: int) -> Any:
