@@ -241,6 +241,7 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 )
 @click.option("--model-uri", help="Where the model's files are fetched from.")
 @click.option("--prepackaged", help="The server for these files, such as sklearn.")
+@click.option("--predictor", help="Which predictor of a graph's document is served.")
 @click.option("--row-batching/--no-row-batching", default=None, help="Join rows of requests.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the workers to load.")
 @_as_json

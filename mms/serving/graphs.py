@@ -220,13 +220,6 @@ class Graphs:
             self._remote = RemoteCalls(settings.max_response_size, settings.response_timeout_s)
         return self._remote
 
-    # What there is
-
-    def describe(self, name: str) -> dict[str, object] | None:
-        """State and nodes of a graph, None for another model."""
-        served = self._registry.get(name)
-        return None if served.graph is None else served.graph.describe()
-
     # Guarding
 
     def users_of(self, name: str) -> list[str]:
