@@ -22,6 +22,7 @@ from mms.cli.seldon_environment import Given, Plan, WrongEnvironment, component_
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_MANAGEMENT_PORT = 8081
 _LOG_CONFIG_NAME = "log4j.properties"
 
 
@@ -55,8 +56,7 @@ def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
 @click.option(
     "--management-port",
     type=int,
-    default=0,
-    help="Of the management API on 127.0.0.1; without it a free one, which the log names.",
+    help="Of the management API on 127.0.0.1; 8081 without it, or where that is taken a free one.",
 )
 @click.option("--grpc-workers", type=int, help="0: no gRPC. Their number does not matter.")
 @_optional("--access-log", "1", help="A line for each response.")
@@ -89,6 +89,7 @@ def microservice(
     api_type: str | None,
     pidfile: str | None,
     access_log: str | None,
+    management_port: int | None,
     more_settings: tuple[str, ...],
     **values: Any,
 ) -> None:
@@ -108,6 +109,7 @@ def microservice(
         interface_name,
         api_type=api_type.upper() if api_type else None,
         access_log=access_log is not None,
+        management_port=_management_port() if management_port is None else management_port,
         without_effect=without_effect,
         **values,
     )
@@ -119,6 +121,19 @@ def microservice(
     except WrongEnvironment as error:
         raise click.ClickException(str(error)) from None
     _serve(planned, pidfile)
+
+
+def _management_port() -> int:
+    """The usual port, or a free one: several components may share a pod's address."""
+    for port in (_MANAGEMENT_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return 0
 
 
 def _is_grpc_installed() -> bool:

@@ -50,7 +50,7 @@ class Given:
     grpc_port: int | None = None
     metrics_port: int | None = None
     grpc_workers: int | None = None
-    management_port: int = 0
+    management_port: int = 8081
     model_path: Path = field(default_factory=Path.cwd)
     state_dir: Path = Path("state")
     #: Further ones, by name in Seldon's command.

@@ -40,7 +40,7 @@ def test_the_ports_are_seldons_on_all_interfaces_and_management_is_on_this_machi
     assert settings["inference_address"] == "http://0.0.0.0:9000"
     assert settings["grpc_address"] == "grpc://0.0.0.0:5000"
     assert settings["seldon_metrics_address"] == "http://0.0.0.0:6000"
-    assert settings["management_address"] == "http://127.0.0.1:0"
+    assert settings["management_address"] == "http://127.0.0.1:8081"
     assert settings["default_model"] == "Model"
 
 
@@ -287,6 +287,19 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
     assert result.exit_code == 1
     assert f"port {port} of REST is taken; --http-port chooses another" in result.output
     assert started == []
+
+
+def test_where_the_usual_management_port_is_taken_another_one_is_free(
+    started: list[LaunchOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        monkeypatch.setattr("mms.cli.microservice._MANAGEMENT_PORT", taken)
+        assert call("Model").exit_code == 0
+    address = started[0].settings["management_address"]
+    assert int(address.rpartition(":")[2]) not in (0, taken)
 
 
 def test_an_unknown_option_is_refused(started: list[LaunchOptions]) -> None:
