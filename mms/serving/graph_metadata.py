@@ -55,7 +55,7 @@ class GraphMetadata:
         nodes = [node for node in self._graph.nodes() if node.builtin is None]
         found = await asyncio.gather(*(self._document(node, context) for node in nodes))
         models = {node.name: document for node, document in zip(nodes, found, strict=True)}
-        return graph_metadata(self._graph, models)
+        return graph_metadata(self._graph, models, self._name)
 
     async def _document(self, node: Node, context: CallContext) -> dict[str, Any]:
         if node.builtin is not None:

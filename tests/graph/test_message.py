@@ -152,3 +152,11 @@ def test_a_clients_body_without_json_is_the_clients_fault() -> None:
         join([Message(b"no json", JSON, is_raw=True)])
     assert caught.value.http_status == 400
     assert caught.value.type_name == "MICROSERVICE_BAD_DATA"
+
+
+def test_a_long_meta_is_found_to_its_end_too() -> None:
+    long = b"x" * 20_000
+    body = b'{"data":{"ndarray":[1e400]},"meta":{"tags":{"l":"' + long + b'"}}}'
+    assert injected(body) == (
+        b'{"data":{"ndarray":[1e400]},"meta":{"routing":{"n":1},"tags":{"l":"' + long + b'"}}}'
+    )
