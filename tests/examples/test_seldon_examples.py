@@ -131,4 +131,4 @@ def test_a_folder_without_a_model_fails_the_registration_with_what_was_expected(
     query = f"model_name=empty&prepackaged=sklearn&model_uri={tmp_path}&initial_workers=1"
     reply = served.server.register(query)
     assert reply.status == 500
-    assert f"{tmp_path} has no model: expected one of model.joblib" in reply.json()["message"]
+    assert f"{tmp_path} has no model: expected one of model.joblib" in served.server.output()
