@@ -7,11 +7,21 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mms.seldon.messages import (
+    Empty,
+    Feedback,
+    SeldonGraphMetadata,
+    SeldonMessage,
+    SeldonModelMetadata,
+    SeldonModelMetadataRequest,
+)
+
 from .client import Reply
-from .processes import eventually
+from .processes import eventually, free_port
 from .server import Server, ServerPool, unique_name
 
 pytestmark = pytest.mark.better_than_mms
@@ -65,7 +75,11 @@ OWN: dict[str, Any] = {}
 
 @pytest.fixture(scope="module")
 def server(servers: ServerPool) -> Iterator[Server]:
-    started = Server(servers.new_directory(), {"default_workers_per_model": "1"}).start()
+    settings = {
+        "default_workers_per_model": "1",
+        "grpc_address": f"grpc://127.0.0.1:{free_port()}",
+    }
+    started = Server(servers.new_directory(), settings).start()
     yield started
     started.stop()
 
@@ -403,3 +417,64 @@ def test_strict_mode_leaves_routing_out_unless_it_is_asked_for(
     variables = {"SELDON_ENABLE_ROUTING_INJECTION": "1"}
     graph = _register(start_server(settings, environment=variables), A, {})
     assert graph.result()["meta"]["routing"] == {"a": -1}
+
+
+# gRPC
+
+
+@pytest.fixture
+def call(server: Server) -> Iterator[Callable[..., Any]]:
+    """Calls a method of the external API: `call(graph, method, request, reply class)`."""
+    address = server.settings["grpc_address"]
+    assert address is not None
+    with grpc.insecure_channel(address.removeprefix("grpc://")) as channel:
+
+        def ask(graph: Graph, method: str, request: Any, reply_class: Any) -> Any:
+            method_call = channel.unary_unary(
+                f"/seldon.protos.Seldon/{method}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=reply_class.FromString,
+            )
+            return method_call(request, timeout=20, metadata=(("seldon", graph.name),))
+
+        yield ask
+
+
+def test_a_graph_answers_and_learns_over_grpc(
+    make_graph: MakeGraph, call: Callable[..., Any]
+) -> None:
+    tree = node(
+        "r", "ROUTER", A, node("t", "TRANSFORMER", node("c", "COMBINER", A | {"name": "d"}, B))
+    )
+    graph = make_graph(tree, r={"branch": 1})
+    asked = SeldonMessage(strData="x")
+    asked.meta.puid = "p"
+    reply = call(graph, "Predict", asked, SeldonMessage)
+    assert reply.strData == "xtd+xtbc"
+    assert dict(reply.meta.routing) == {"r": 1, "t": -1, "c": -1, "b": -1, "d": -1}
+    assert reply.meta.puid == "p"
+    assert set(reply.meta.requestPath) == {"t", "c", "b", "d"}
+    call(graph, "SendFeedback", Feedback(response=reply, reward=1.0), SeldonMessage)
+    assert graph.feedback_of("r") == [[1.0, 1]]
+
+
+def test_a_nodes_error_reaches_a_grpc_client(
+    make_graph: MakeGraph, call: Callable[..., Any]
+) -> None:
+    graph = make_graph(A, a={"fails": 400})
+    with pytest.raises(grpc.RpcError) as caught:
+        call(graph, "Predict", SeldonMessage(strData="x"), SeldonMessage)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "a fails"
+
+
+def test_metadata_of_graph_and_nodes_over_grpc(
+    make_graph: MakeGraph, call: Callable[..., Any]
+) -> None:
+    graph = make_graph({"name": "main", "graph": node("t", "TRANSFORMER", A)})
+    found = call(graph, "GraphMetadata", Empty(), SeldonGraphMetadata)
+    assert (found.name, set(found.models)) == ("main", {"t", "a"})
+    assert found.models["a"].platform == "test"
+    assert found.inputs[0].messagetype == "tensor"
+    request = SeldonModelMetadataRequest(name="a")
+    assert call(graph, "ModelMetadata", request, SeldonModelMetadata).name == "a"
