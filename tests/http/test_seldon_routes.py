@@ -406,6 +406,8 @@ async def test_a_listener_of_seldon_s_own_has_nothing_else(
         assert status == 404, path
         assert error_of(body)["info"]
     assert len(bench.host.requests) == 1
+    received = await bench.exchange(b"no HTTP\r\n\r\n")
+    assert error_of(received.partition(b"\r\n\r\n")[2])["reason"] == "BadRequestException"
 
 
 async def test_a_listener_for_metrics_has_them_on_both_paths_and_one_to_choose(
