@@ -89,6 +89,7 @@ class Call:
         "id",
         "initial",
         "is_ended",
+        "is_sent",
         "method",
         "model",
         "on_cancel",
@@ -128,6 +129,7 @@ class Call:
         self.is_ended = False
         # The connection's: what is still to be sent, and the windows of flow control.
         self.has_sent_head = False
+        self.is_sent = False
         self.outgoing: list[bytes] = []
         self.outgoing_at = 0
         self.outgoing_trailers: bytes | None = None

@@ -10,10 +10,10 @@ from hpack import HPACKError
 
 from mms.errors import UNIMPLEMENTED
 from mms.grpc import frames
+from mms.grpc.answers import AnswerWriter
 from mms.grpc.call import PREFIX_BYTES, Call, CallOwner, Method, read_prefix, too_large
 from mms.grpc.frames import frame_header, read_header
 from mms.grpc.head import (
-    ANSWER_HEAD,
     MAX_HEADER_LIST_BYTES,
     HeadReader,
     MalformedHead,
@@ -31,8 +31,6 @@ _CONNECTION_WINDOW_BYTES = 16 << 20
 #: will comes near.
 _MAX_CONTROL_FRAMES = 5000
 _MAX_CONTINUATIONS = 16
-#: Answers that one write takes at most, in bytes; more goes as the client's windows and its reading allow.
-_WRITE_BYTES = 256 * 1024
 #: How long a client may take to answer a ping, in seconds.
 _PING_ANSWER_S = 20.0
 _PING = b"mms-ping"
@@ -85,13 +83,8 @@ class GrpcConnection(asyncio.Protocol):
         #: The stream whose header block is incomplete, its flags, and the block so far.
         self._open_block: tuple[int, int, bytearray] | None = None
         self._continuations = 0
-        self._send_window = frames.DEFAULT_WINDOW_BYTES
         self._receive_window = _CONNECTION_WINDOW_BYTES
-        self._peer_stream_window = frames.DEFAULT_WINDOW_BYTES
-        self._peer_frame_bytes = frames.DEFAULT_FRAME_BYTES
-        #: Calls with more to send than the client takes now.
-        self._blocked: dict[int, Call] = {}
-        self._is_paused = False
+        self._writer = AnswerWriter(self._on_sent)
         self._control_frames = 0
         self._is_leaving = False
         self._heard_at = time.monotonic()
@@ -107,7 +100,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = self._writer.transport = cast(asyncio.Transport, transport)
         self.remote = _remote_name(transport)
         self._owner.connections.add(self)
         values = {
@@ -122,7 +115,7 @@ class GrpcConnection(asyncio.Protocol):
         self._transport = self._closing = None
         calls = list(self._calls.values())
         self._calls.clear()
-        self._blocked.clear()
+        self._writer.close()
         for call in calls:
             call.cancel()
         self._owner.forget(self)
@@ -131,11 +124,11 @@ class GrpcConnection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
-        self._is_paused = True
+        self._writer.is_paused = True
 
     def resume_writing(self) -> None:
-        self._is_paused = False
-        self._send_blocked()
+        self._writer.is_paused = False
+        self._writer.send_waiting()
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
@@ -217,7 +210,7 @@ class GrpcConnection(asyncio.Protocol):
         elif kind == frames.RST_STREAM:
             self._check(0 < stream_id <= self._last_id and len(payload) == 4, "reset")
             call = self._calls.pop(stream_id, None)
-            self._blocked.pop(stream_id, None)
+            self._writer.drop(stream_id)
             if call is not None:
                 call.cancel()
                 self._end_if_done()
@@ -242,14 +235,14 @@ class GrpcConnection(asyncio.Protocol):
                 if value > frames.MAX_WINDOW_BYTES:
                     raise _Broken(frames.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
                 for call in self._calls.values():
-                    call.send_window += value - self._peer_stream_window
-                self._peer_stream_window = value
+                    call.send_window += value - self._writer.stream_window
+                self._writer.stream_window = value
             elif number == frames.MAX_FRAME_SIZE:
                 is_valid = frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES
                 self._check(is_valid, "largest frame")
-                self._peer_frame_bytes = value
+                self._writer.frame_bytes = value
         self._write(frames.SETTINGS_ACK)
-        self._send_blocked()
+        self._writer.send_waiting()
 
     def _on_window_update(self, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -257,11 +250,10 @@ class GrpcConnection(asyncio.Protocol):
         more = frames.read_word(payload)
         self._check(more > 0 and stream_id <= self._last_id, "window")
         if stream_id == 0:
-            self._send_window += more
-            if self._send_window > frames.MAX_WINDOW_BYTES:
+            self._writer.window += more
+            if self._writer.window > frames.MAX_WINDOW_BYTES:
                 raise _Broken(frames.FLOW_CONTROL_ERROR, "a window over its limit")
-            if self._blocked:
-                self._send_blocked()
+            self._writer.send_waiting()
             return
         call = self._calls.get(stream_id)
         if call is None:
@@ -269,8 +261,8 @@ class GrpcConnection(asyncio.Protocol):
         call.send_window += more
         if call.send_window > frames.MAX_WINDOW_BYTES:
             self._reset(call, frames.FLOW_CONTROL_ERROR)
-        elif stream_id in self._blocked:
-            self._send_blocked()
+        elif call.outgoing:
+            self._writer.send_waiting()
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         if flags & (frames.PADDED | frames.HAS_PRIORITY):
@@ -336,7 +328,7 @@ class GrpcConnection(asyncio.Protocol):
             stream_id,
             head,
             method,
-            self._peer_stream_window,
+            self._writer.stream_window,
             0 if is_end else _STREAM_WINDOW_BYTES,
         )
         self._calls[stream_id] = call
@@ -401,109 +393,12 @@ class GrpcConnection(asyncio.Protocol):
     # Answers out
 
     def send(self, call: Call, message: bytes, trailers: bytes | None) -> None:
-        if self._transport is None or call.stream_id not in self._calls:
-            return
-        size = len(message)
-        if (
-            size <= call.send_window
-            and size <= self._send_window
-            and size <= self._peer_frame_bytes
-            and not call.outgoing
-            and not self._is_paused
-        ):
-            stream_id = call.stream_id
-            parts = []
-            if not call.has_sent_head:
-                parts.append(self._head_frame(call, bool(message) or trailers is None))
-            if message:
-                call.send_window -= size
-                self._send_window -= size
-                parts.append(frame_header(size, frames.DATA, 0, stream_id))
-                parts.append(message)
-            if trailers is not None:
-                flags = frames.END_HEADERS | frames.END_STREAM
-                if not message and not call.has_sent_head:
-                    # Head and trailers are one.
-                    trailers = ANSWER_HEAD + call.initial + trailers
-                parts.append(frame_header(len(trailers), frames.HEADERS, flags, stream_id))
-                parts.append(trailers)
-            call.has_sent_head = True
-            self._transport.write(b"".join(parts))
-            if trailers is not None:
-                self._close(call)
-            return
-        if message:
-            call.outgoing.append(message)
-        call.outgoing_trailers = trailers
-        self._blocked[call.stream_id] = call
-        self._send_blocked()
+        if call.stream_id in self._calls:
+            self._writer.send(call, message, trailers)
 
-    def _head_frame(self, call: Call, is_of_its_own: bool) -> bytes:
-        if not is_of_its_own:
-            return b""
-        block = ANSWER_HEAD + call.initial
-        return frame_header(len(block), frames.HEADERS, frames.END_HEADERS, call.stream_id) + block
-
-    def _send_blocked(self) -> None:
-        """Send what the client's windows allow, in turns of a frame for each call."""
-        parts: list[bytes] = []
-        size = 0
-        has_sent = True
-        while has_sent and not self._is_paused and self._transport is not None:
-            has_sent = False
-            for call in list(self._blocked.values()):
-                added = self._send_frame(call, parts)
-                if added:
-                    has_sent = True
-                    size += added
-            if size >= _WRITE_BYTES and self._transport is not None:
-                self._transport.write(b"".join(parts))
-                parts.clear()
-                size = 0
-        if parts and self._transport is not None:
-            self._transport.write(b"".join(parts))
-        self._end_if_done()
-
-    def _send_frame(self, call: Call, parts: list[bytes]) -> int:
-        """Add the next frame of a call, and its end where that is all. Returns the bytes added."""
-        stream_id = call.stream_id
-        added = 0
-        if call.outgoing:
-            message = call.outgoing[0]
-            room = min(call.send_window, self._send_window, self._peer_frame_bytes)
-            if room <= 0:
-                return 0
-            if not call.has_sent_head:
-                call.has_sent_head = True
-                parts.append(self._head_frame(call, True))
-            piece = message[call.outgoing_at : call.outgoing_at + room]
-            call.outgoing_at += len(piece)
-            if call.outgoing_at == len(message):
-                call.outgoing.pop(0)
-                call.outgoing_at = 0
-            call.send_window -= len(piece)
-            self._send_window -= len(piece)
-            parts.append(frame_header(len(piece), frames.DATA, 0, stream_id))
-            parts.append(piece)
-            added = len(piece)
-        if not call.outgoing:
-            self._blocked.pop(stream_id, None)
-            trailers = call.outgoing_trailers
-            if trailers is not None:
-                if not call.has_sent_head:
-                    trailers = ANSWER_HEAD + call.initial + trailers
-                flags = frames.END_HEADERS | frames.END_STREAM
-                parts.append(frame_header(len(trailers), frames.HEADERS, flags, stream_id))
-                parts.append(trailers)
-                added += len(trailers)
-                if call.receive_window:
-                    parts.append(frames.rst_stream(stream_id, frames.NO_ERROR))
-                del self._calls[stream_id]
-        return added
-
-    def _close(self, call: Call) -> None:
+    def _on_sent(self, call: Call) -> None:
         """All of a call is sent. What its client may still send of it is thrown away."""
-        del self._calls[call.stream_id]
+        self._calls.pop(call.stream_id, None)
         if call.receive_window:
             self._write(frames.rst_stream(call.stream_id, frames.NO_ERROR))
         if self._is_leaving:
@@ -520,13 +415,12 @@ class GrpcConnection(asyncio.Protocol):
     def _reset(self, call: Call, code: int) -> None:
         self._write(frames.rst_stream(call.stream_id, code))
         self._calls.pop(call.stream_id, None)
-        self._blocked.pop(call.stream_id, None)
+        self._writer.drop(call.stream_id)
         call.cancel()
         self._end_if_done()
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None:
-            self._transport.write(data)
+        self._writer.write(data)
 
     # Rules
 
@@ -549,7 +443,7 @@ class GrpcConnection(asyncio.Protocol):
         self._close_transport(transport)
         calls = list(self._calls.values())
         self._calls.clear()
-        self._blocked.clear()
+        self._writer.close()
         for call in calls:
             call.cancel()
 
@@ -590,6 +484,7 @@ class GrpcConnection(asyncio.Protocol):
     def _close_transport(self, transport: asyncio.Transport) -> None:
         """Close it once what is written is sent."""
         self._transport = None
+        self._writer.close()
         self._closing = transport
         self._closing_at = time.monotonic()
         transport.close()

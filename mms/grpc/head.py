@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from hpack import Decoder, HPACKError
@@ -42,20 +43,16 @@ class NoCall(Exception):
 
 
 class CallHead(NamedTuple):
-    """What the headers of a call say. `timeout_s` None: no deadline. `metadata`: as a request's header block."""
+    """What the headers of a call say. `timeout_s` None: no deadline.
+
+    `metadata`: as a request's header block. `first`: the first value of each, by its name in lower case.
+    """
 
     path: bytes
     timeout_s: float | None
     encoding: bytes
     metadata: bytes
-
-    def first(self, wanted: bytes) -> bytes:
-        """The first value of some metadata, by its name in lower case; nothing where there is none."""
-        parts = self.metadata.split(b"\n")
-        for name, value in zip(parts[::2], parts[1::2], strict=False):
-            if name == wanted:
-                return value
-        return b""
+    first: Mapping[bytes, bytes]
 
 
 class HeadReader:
@@ -145,6 +142,8 @@ def _head_of(pairs: list[tuple[bytes, bytes]]) -> CallHead:
         _timeout_s(timeout) if timeout else None,
         encoding,
         b"\n".join(metadata),
+        # The first of equal names stays.
+        dict(zip(metadata[-2::-2], metadata[-1::-2], strict=True)),
     )
 
 

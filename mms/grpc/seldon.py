@@ -59,7 +59,7 @@ class SeldonServices:
 
         def begin(call: Call, body: Buffer) -> None:
             if is_external:
-                call.initial = literal(_PUID, call.head.first(_PUID) or call.id)
+                call.initial = literal(_PUID, call.head.first.get(_PUID) or call.id)
             name = self._model_of(call)
             call.model = name
             if is_metadata and not self._host.is_graph(name):
@@ -93,8 +93,10 @@ class SeldonServices:
 
     def _model_of(self, call: Call) -> str:
         """Raises ModelNotFound and ServiceUnavailable."""
-        wanted = call.head.first(_DEPLOYMENT).decode("utf-8", "replace")
-        if not wanted:
+        named = call.head.first.get(_DEPLOYMENT)
+        if named:
+            wanted = named.decode("utf-8", "replace")
+        else:
             default = self._default()
             if default is None:
                 raise ModelNotFound(
