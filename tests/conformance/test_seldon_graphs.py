@@ -211,7 +211,7 @@ def test_tags_metrics_paths_and_the_puid_pass_through_the_chain(make_graph: Make
     assert meta["puid"] == "p"
     assert meta["tags"] == {"mine": 2, "t": 1, "a": 1, "last": "a"}
     assert [metric["key"] for metric in meta["metrics"]] == ["calls_t", "calls_a"]
-    assert meta["requestPath"] == {"a": "a", "t": "t"}
+    assert meta["requestPath"] == {"a": "a:latest", "t": "t:latest"}
 
 
 def test_a_branch_does_not_see_the_tags_of_another(make_graph: MakeGraph) -> None:
