@@ -478,3 +478,29 @@ def test_metadata_of_graph_and_nodes_over_grpc(
     assert found.inputs[0].messagetype == "tensor"
     request = SeldonModelMetadataRequest(name="a")
     assert call(graph, "ModelMetadata", request, SeldonModelMetadata).name == "a"
+
+
+# Pre-packaged servers
+
+
+def test_a_prepackaged_server_of_a_graph_is_registered_with_it(server: Server) -> None:
+    """The document's model is fetched, loaded and asked; it is a model of its own."""
+    joblib = pytest.importorskip("joblib", reason="the extra sklearn is not installed")
+    linear_model = pytest.importorskip("sklearn.linear_model", reason="scikit-learn is missing")
+    folder = server.store / "saved"
+    folder.mkdir()
+    estimator = linear_model.LinearRegression().fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0])
+    joblib.dump(estimator, folder / "model.joblib")
+    tree = node(
+        "line",
+        "MODEL",
+        implementation="SKLEARN_SERVER",
+        modelUri=folder.as_uri(),
+        parameters=[{"name": "method", "value": "predict", "type": "STRING"}],
+    )
+    document = node("t", "TRANSFORMER", tree)
+    graph = _register(server, {"name": "main", "graph": document}, {})
+    reply = graph.result({"data": {"ndarray": [[9.0]]}})
+    # The transformer adds one: 2 * 10 + 1.
+    assert reply["data"]["ndarray"] == pytest.approx([21.0])
+    assert server.describe(f"{graph.name}.line")["prepackaged"] == "sklearn"
