@@ -17,6 +17,7 @@ SELDON_HOOKS: Final = frozenset(
     for form in ("", "_raw", "_rest", "_grpc")
 )
 _SELDON_BASE: Final = "SeldonComponent"
+_FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 #: The content of a file of the model by its name with "/" between the parts, None where there is none.
 ReadSource = Callable[[str], "bytes | None"]
@@ -126,6 +127,11 @@ def detected_interface(handler: str, read: ReadSource) -> str:
         return "mms"
     tree = handler_tree(named.module, read)
     if tree is None:
+        return "mms"
+    if ":" not in handler and any(
+        isinstance(node, _FUNCTIONS) and node.name == "handle" for node in module_level(tree.body)
+    ):
+        # Which is what a handler without a function's name stands for.
         return "mms"
     return "seldon" if is_seldon_component(tree, named.name) else "mms"
 

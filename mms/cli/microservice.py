@@ -9,6 +9,7 @@ import errno
 import importlib.util
 import os
 import socket
+import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from mms.cli.seldon_environment import Given, Plan, WrongEnvironment, component_
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
+_MANAGEMENT_PORT = 8081
 _LOG_CONFIG_NAME = "log4j.properties"
 
 
@@ -54,8 +56,7 @@ def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
 @click.option(
     "--management-port",
     type=int,
-    default=0,
-    help="Of the management API on 127.0.0.1; without it a free one, which the log names.",
+    help="Of the management API on 127.0.0.1; 8081 without it, or where that is taken a free one.",
 )
 @click.option("--grpc-workers", type=int, help="0: no gRPC. Their number does not matter.")
 @_optional("--access-log", "1", help="A line for each response.")
@@ -88,6 +89,7 @@ def microservice(
     api_type: str | None,
     pidfile: str | None,
     access_log: str | None,
+    management_port: int | None,
     more_settings: tuple[str, ...],
     **values: Any,
 ) -> None:
@@ -107,6 +109,7 @@ def microservice(
         interface_name,
         api_type=api_type.upper() if api_type else None,
         access_log=access_log is not None,
+        management_port=_management_port() if management_port is None else management_port,
         without_effect=without_effect,
         **values,
     )
@@ -120,10 +123,22 @@ def microservice(
     _serve(planned, pidfile)
 
 
+def _management_port() -> int:
+    """The usual port, or a free one: several components may share a pod's address."""
+    for port in (_MANAGEMENT_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return 0
+
+
 def _is_grpc_installed() -> bool:
-    return all(
-        importlib.util.find_spec(name) is not None for name in ("grpc", "google", "mms.grpc")
-    )
+    # The parent first: asking for a module below one that is absent raises.
+    return all(importlib.util.find_spec(name) for name in ("hpack", "google", "google.protobuf"))
 
 
 def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -149,6 +164,21 @@ def check_port(option: str, what: str, port: int) -> None:
             ) from None
 
 
+def _own_folder(port: int) -> Path:
+    """For logs: the folder of the class is often the current one, and often not to be written to.
+
+    One for each port, so that restarts do not pile up folders.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mms-microservice-{os.getuid()}-{port}"
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return Path(tempfile.mkdtemp(prefix="mms-microservice-"))
+    return folder
+
+
 def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
     from mms.cli.pid_file import PidFile, PidFileError, is_server
     from mms.cli.starting import become
@@ -156,18 +186,19 @@ def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
 
     pid_file = PidFile(Path(pidfile).absolute()) if pidfile else None
     variables = {}
-    # The folder of the class is often the current one, and often not to be written to.
-    folder = Path(tempfile.mkdtemp(prefix="mms-microservice-"))
+    folder = _own_folder(planned.ports[0][2])
     if "LOG_LOCATION" not in os.environ:
         variables["LOG_LOCATION"] = variables["METRICS_LOCATION"] = str(folder / "logs")
-    log_config = folder / _LOG_CONFIG_NAME
-    log_config.write_text(f"log4j.rootLogger={planned.log_level}\n")
+    log_config = None
+    if planned.log_level != "INFO":
+        log_config = folder / _LOG_CONFIG_NAME
+        log_config.write_text(f"log4j.rootLogger={planned.log_level}\n")
     for line in planned.notices:
         click.echo(line, err=True)
     if planned.ignored:
         click.echo(f"Without effect here: {', '.join(planned.ignored)}", err=True)
     options = LaunchOptions(
-        log_config=str(log_config),
+        log_config=str(log_config) if log_config is not None else None,
         settings=planned.settings,
         component=component_text(planned.component),
         pid_file=str(pid_file.path) if pid_file is not None else None,

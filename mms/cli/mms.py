@@ -219,7 +219,7 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 
 
 @models.command()
-@click.argument("archive")
+@click.argument("archive", required=False)
 @click.option("--name", help="Instead of the name in the archive.")
 @click.option("--handler", help="Instead of the handler in the archive.")
 @click.option("--runtime", help="Instead of the runtime in the archive.")
@@ -230,20 +230,39 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 @click.option("--response-timeout", type=click.IntRange(min=1), help="Seconds.")
 @click.option("--preload/--no-preload", default=None, help="Load once, then fork the workers.")
 @click.option("--initialize-errors", type=click.Choice(["fail", "ignore"]))
+@click.option("--interface", type=click.Choice(["auto", "seldon", "mms"]))
+@click.option("--service-type", help="What a Seldon component does in a graph.")
+@click.option(
+    "--param",
+    "parameters",
+    metavar="NAME=VALUE:TYPE",
+    multiple=True,
+    help="Of a Seldon component's constructor; may be given several times.",
+)
+@click.option("--model-uri", help="Where the model's files are fetched from.")
+@click.option("--prepackaged", help="The server for these files, such as sklearn.")
+@click.option("--predictor", help="Which predictor of a graph's document is served.")
+@click.option("--row-batching/--no-row-batching", default=None, help="Join rows of requests.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the workers to load.")
 @_as_json
 @_on_management
 def register(
     client: ServerClient,
-    archive: str,
+    archive: str | None,
     name: str | None,
     no_wait: bool,
     is_json: bool,
     **values: Any,
 ) -> None:
-    """Register ARCHIVE: one of the model store, or an http(s) url."""
+    """Register ARCHIVE: one of the model store, or an http(s) url.
+
+    Without ARCHIVE, --prepackaged and --model-uri say which files a server loads.
+    """
     import json
 
+    if archive is None and not (values["prepackaged"] and values["model_uri"]):
+        raise click.UsageError("ARCHIVE is missing, or --prepackaged with --model-uri.")
+    values["parameters"] = _parameters(values["parameters"])
     parameters = {
         "url": archive,
         "model_name": name,
@@ -255,6 +274,15 @@ def register(
     body = json.dumps({key: value for key, value in parameters.items() if value is not None})
     headers = {"Content-Type": "application/json"}
     _tell(client.ask("POST", "/models", body.encode(), headers).json(), is_json)
+
+
+def _parameters(texts: tuple[str, ...]) -> list[dict[str, Any]] | None:
+    from archiver.component import InvalidComponent, parameter_of_text
+
+    try:
+        return [parameter_of_text(text) for text in texts] or None
+    except InvalidComponent as error:
+        raise click.BadParameter(str(error), param_hint="--param") from None
 
 
 @models.command()

@@ -13,6 +13,8 @@ from archiver import InvalidComponent, checked_parameters
 ANNOTATIONS = Path("/etc/podinfo/annotations")
 _REST_TIMEOUT = "seldon.io/rest-timeout"
 _GRPC_MESSAGE_SIZE = "seldon.io/grpc-max-message-size"
+#: Seldon's wrapper takes bodies of any size; this is only against what would fill the memory.
+_MAX_BODY_BYTES = 512 * 2**20
 _LOG_LEVELS = {"DEBUG": "DEBUG", "INFO": "INFO", "WARNING": "WARN", "ERROR": "ERROR"}
 
 #: Options of Seldon's command that mean nothing here, with the variable that stands for each.
@@ -48,7 +50,7 @@ class Given:
     grpc_port: int | None = None
     metrics_port: int | None = None
     grpc_workers: int | None = None
-    management_port: int = 0
+    management_port: int = 8081
     model_path: Path = field(default_factory=Path.cwd)
     state_dir: Path = Path("state")
     #: Further ones, by name in Seldon's command.
@@ -93,16 +95,18 @@ def plan(
         "default_model": name,
         "access_log": str(_has_access_log(given, environ)).lower(),
         "metrics": "false",
+        "max_request_size": str(_MAX_BODY_BYTES),
+        "max_response_size": str(_MAX_BODY_BYTES),
     }
     endpoint = environ.get("PREDICTIVE_UNIT_METRICS_ENDPOINT")
     if endpoint:
         settings["seldon_metrics_path"] = endpoint
     ports = [("--http-port", "REST", http_port), ("--metrics-port", "metrics", metrics_port)]
     if has_grpc:
-        settings["grpc_address"] = f"http://0.0.0.0:{grpc_port}"
+        settings["grpc_address"] = f"grpc://0.0.0.0:{grpc_port}"
         ports.append(("--grpc-port", "gRPC", grpc_port))
         if _GRPC_MESSAGE_SIZE in noted:
-            settings["grpc_max_message_size"] = str(_noted_number(noted, _GRPC_MESSAGE_SIZE))
+            settings["grpc_max_request_size"] = str(_noted_number(noted, _GRPC_MESSAGE_SIZE))
     if _REST_TIMEOUT in noted:
         seconds = max(_noted_number(noted, _REST_TIMEOUT) // 1000, 1)
         settings["default_response_timeout_seconds"] = str(seconds)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from mms.errors import InternalServerError
-from mms.graph.message import JSON, PROTOBUF, Message, dumps, parse
+from mms.graph.message import JSON, PROTOBUF, Message, dumps, parse, read_protobuf
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +25,7 @@ def simple_model(message: Message) -> Message:
     if message.is_protobuf:
         from mms.seldon.messages import SeldonMessage
 
-        asked = SeldonMessage.FromString(bytes(message.body))
+        asked = read_protobuf(SeldonMessage, message.body)
         reply = SeldonMessage()
         reply.meta.CopyFrom(asked.meta)
         reply.data.names.extend(_CLASSES)
@@ -49,7 +49,7 @@ def average(node: str, replies: Sequence[Message]) -> Message:
     if replies[0].is_protobuf:
         from mms.seldon.messages import SeldonMessage
 
-        decoded = [payload.decode_proto(SeldonMessage.FromString(bytes(r.body))) for r in replies]
+        decoded = [payload.decode_proto(read_protobuf(SeldonMessage, r.body)) for r in replies]
     else:
         decoded = [payload.decode_json(parse(reply)) for reply in replies]
     mean = _mean(node, [incoming.value for incoming in decoded])
@@ -59,7 +59,8 @@ def average(node: str, replies: Sequence[Message]) -> Message:
     if replies[0].is_protobuf:
         answer = payload.encode_proto(mean, first.form, lambda: names, meta)
         return Message(answer.SerializeToString(), PROTOBUF)
-    return Message(dumps(payload.encode_json(mean, first.form, lambda: names, meta)), JSON)
+    document = payload.encode_json(mean, first.form, lambda: names, meta)
+    return Message(payload.dump_json(document), JSON)
 
 
 def _mean(node: str, values: Sequence[Any]) -> NDArray[np.float64]:

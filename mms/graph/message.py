@@ -52,11 +52,15 @@ def parse(message: Message) -> Any:
     from mms.seldon.errors import error_answer
 
     try:
-        return read_json_body(message.content_type, message.query, message.body)
+        document = read_json_body(message.content_type, message.query, message.body)
     except Exception as error:
         # What the rules for bodies raise knows its status and reason; a failed parser's is told by the same function.
         found = error_answer(error)
         raise WorkerFailure(found.message, found.status, found.reason) from error
+    if isinstance(document, dict):
+        # A file of a form is base64 already, as bytes.
+        return {k: str(v, "ascii") if isinstance(v, bytes) else v for k, v in document.items()}
+    return document
 
 
 def loads(body: Buffer) -> Any:
@@ -67,6 +71,16 @@ def loads(body: Buffer) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return json.loads(bytes(body))
+
+
+def read_protobuf(message_class: Any, body: Buffer) -> Any:
+    """Raises BadRequest for bytes that are no such message."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message_class.FromString(bytes(body))
+    except DecodeError as error:
+        raise BadRequest(f"The body is no {message_class.DESCRIPTOR.name}: {error}") from None
 
 
 def dumps(document: Any) -> bytes:
@@ -92,7 +106,7 @@ def chosen_branch(message: Message, node: str) -> int:
     try:
         number = _branch_of_protobuf(message.body) if message.is_protobuf else _branch(message.body)
         return int(number)
-    except (ValueError, TypeError, LookupError, OverflowError):
+    except (BadRequest, ValueError, TypeError, LookupError, OverflowError):
         shown = bytes(message.body[:200])
         raise InternalServerError(
             f"Node {node} was to choose a branch, but its reply has no number: {shown!r}"
@@ -121,7 +135,7 @@ def _branch(body: Buffer) -> Any:
 def _branch_of_protobuf(body: Buffer) -> Any:
     from mms.seldon.messages import SeldonMessage
 
-    data = SeldonMessage.FromString(bytes(body)).data
+    data = read_protobuf(SeldonMessage, body).data
     form = data.WhichOneof("data_oneof")
     if form == "tensor":
         return data.tensor.values[0]
@@ -140,14 +154,9 @@ def _branch_of_protobuf(body: Buffer) -> Any:
 def feedback_routing(message: Message) -> dict[str, int]:
     """`response.meta.routing` of a Feedback; what cannot be understood as such counts as absent."""
     if message.is_protobuf:
-        from google.protobuf.message import DecodeError
-
         from mms.seldon.messages import Feedback
 
-        try:
-            feedback = Feedback.FromString(bytes(message.body))
-        except DecodeError as error:
-            raise BadRequest(f"The body is no Feedback: {error}") from None
+        feedback = read_protobuf(Feedback, message.body)
         return dict(feedback.response.meta.routing)
     found = parse(message)
     for member in ("response", "meta", "routing"):

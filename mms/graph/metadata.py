@@ -8,14 +8,16 @@ from typing import Any
 from mms.graph.node import Graph, Node, NodeType
 
 
-def graph_metadata(graph: Graph, models: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def graph_metadata(
+    graph: Graph, models: Mapping[str, Mapping[str, Any]], default_name: str = ""
+) -> dict[str, Any]:
     """`{"name", "models", "graphinputs", "graphoutputs"}`. `models`: node -> its metadata; built-ins have none.
 
     Inputs are those of the node that is called first, outputs those of the one that is called last; where there are
-    several branches, the first one counts.
+    several branches, the first one counts. `default_name`: of a graph whose document names no predictor.
     """
     return {
-        "name": graph.predictor,
+        "name": graph.predictor or default_name,
         "models": {name: dict(found) for name, found in models.items()},
         "graphinputs": _tensors(models, _first(graph.root), "inputs"),
         "graphoutputs": _tensors(models, _last(graph.root), "outputs"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mms.errors import BadRequest, InternalServerError
-from mms.graph.message import JSON, PROTOBUF, Message, dumps, parse
+from mms.graph.message import JSON, PROTOBUF, Message, dumps, parse, read_protobuf
 from mms.graph.node import Step
 
 
@@ -57,10 +57,5 @@ def _class_of(step: Step) -> Any:
 
 def _json_of(message: Message, message_class: Any) -> bytes:
     from google.protobuf import json_format
-    from google.protobuf.message import DecodeError
 
-    try:
-        found = message_class.FromString(bytes(message.body))
-    except DecodeError as error:
-        raise BadRequest(f"The body is no {message_class.DESCRIPTOR.name}: {error}") from None
-    return dumps(json_format.MessageToDict(found))
+    return dumps(json_format.MessageToDict(read_protobuf(message_class, message.body)))

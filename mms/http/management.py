@@ -82,10 +82,14 @@ class ManagementApi:
         if end < len(models):
             document["nextPageToken"] = str(end)
         document["models"] = [
-            {"modelName": name, "modelUrl": url, "graph": self._host.graphs.describe(name)}
+            {"modelName": name, "modelUrl": url, "graph": self._graph_of(name)}
             for name, url in models[token:end]
         ]
         return exchange.json(document)
+
+    def _graph_of(self, name: str) -> Any:
+        """State and nodes of a graph, None for another model."""
+        return self._host.describe(name)["graph"] if self._host.is_graph(name) else None
 
     async def _register(self, exchange: Exchange) -> web.StreamResponse:
         media_type = exchange.content_type().partition(b";")[0].strip().lower()

@@ -223,6 +223,7 @@ def _component_parameters() -> list[dict[str, Any]]:
             "prepackaged",
             "Server that loads the files of model_uri, or of the archive, without a handler.",
         ),
+        _parameter("query", "predictor", "Which predictor of a graph's document is served."),
         _parameter(
             "query",
             "row_batching",

@@ -68,12 +68,13 @@ class _Listener:
         self._apis = apis
         self._has_inference = _Apis.INFERENCE in apis
         self._has_management = _Apis.MANAGEMENT in apis
-        self._is_seldon_alone = not apis & (_Apis.INFERENCE | _Apis.MANAGEMENT)
+        has_mms = bool(apis & (_Apis.INFERENCE | _Apis.MANAGEMENT))
+        self._is_seldon_alone = _Apis.SELDON in apis and not has_mms
         self._document: dict[str, Any] | None = None
         settings = front.settings
         self.edge = EdgeServer(
             self.serve,
-            front.make_exchange,
+            self._make_exchange,
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
             head_timeout_s=settings.head_timeout_s,
         )
@@ -130,12 +131,16 @@ class _Listener:
             return None
         return self._front.seldon.find(path, segments, is_alone=self._is_seldon_alone)
 
+    def _make_exchange(self, request: web.BaseRequest) -> Exchange:
+        exchange = self._front.make_exchange(request)
+        if self._is_seldon_alone:
+            exchange.error_form = error_form
+        return exchange
+
     async def serve(self, exchange: Exchange) -> web.StreamResponse:
         """The response of any request; errors are responses, too."""
         front = self._front
         try:
-            if self._is_seldon_alone:
-                exchange.error_form = error_form
             segments = split_path(exchange.path) if exchange.uri != "*" else []
             found = self._find_seldon(exchange.path, segments)
             if found is not None:

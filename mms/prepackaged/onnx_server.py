@@ -89,14 +89,9 @@ class OnnxServer(SavedModelServer):
     def _feed(self, X: Any, names: Any) -> dict[str, Array]:
         if len(self._dtypes) == 1 and not isinstance(X, Mapping):
             ((name, dtype),) = self._dtypes.items()
-            return {name: _of_type(X, dtype)}
+            return {name: as_array(X, dtype)}
         inputs = by_name(X, names, list(self._dtypes))
-        return {name: _of_type(inputs[name], dtype) for name, dtype in self._dtypes.items()}
-
-
-def _of_type(value: Any, dtype: Any) -> Array:
-    array = as_array(value, dtype)
-    return array.astype(object) if dtype is np.str_ else array
+        return {name: as_array(inputs[name], dtype) for name, dtype in self._dtypes.items()}
 
 
 def _as_array(result: Any) -> Array:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import os
+import select
+import subprocess
 import sys
+import tempfile
+import time
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from mms.errors import DownloadFailed
-from mms.repository.download import (
-    Cancellation,
-    Cancelled,
-    DownloadLimits,
-    NotModified,
-    ProgressLog,
-)
+from mms.repository.download import Cancellation, DownloadLimits, NotModified, ProgressLog
 
 _HOME: Final = str(Path(__file__).resolve().parents[2])
 # With `-m` the current folder would be searched for modules first.
@@ -25,6 +23,9 @@ _PROGRAM: Final = (
     "from mms.repository.remote_copy import main; sys.exit(main())"
 )
 _LAST_ERROR_BYTES: Final = 4096
+_READ_BYTES: Final = 65536
+#: How soon a cancellation is noticed, in seconds.
+_POLL_S: Final = 0.2
 
 
 def copy_remote(
@@ -35,79 +36,66 @@ def copy_remote(
     `known`: the fingerprint of what is there already, or empty. Blocks; to be called in a thread. Raises NotModified
     for what is known, DownloadFailed, Cancelled. What was written so far stays, for the caller to remove.
     """
-    try:
-        return asyncio.run(_copy(uri, target, known, limits, cancellation))
-    except asyncio.CancelledError:
-        raise Cancelled from None
-    except asyncio.TimeoutError:
-        raise DownloadFailed(
-            f"Failed to fetch {uri}: it was not done in {limits.total_timeout_s:g} seconds"
-        ) from None
-
-
-async def _copy(
-    uri: str, target: Path, known: str, limits: DownloadLimits, cancellation: Cancellation
-) -> str:
-    task: asyncio.Task[str] | None = asyncio.current_task()
-    if task is not None:
-        cancellation.watch(task)
-    try:
-        return await asyncio.wait_for(_run(uri, target, known, limits), limits.total_timeout_s)
-    finally:
-        cancellation.unwatch()
-
-
-async def _run(uri: str, target: Path, known: str, limits: DownloadLimits) -> str:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _PROGRAM, _HOME, uri, str(target), str(limits.max_bytes), known),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    errors = asyncio.create_task(_last_bytes(process.stderr))
-    try:
-        answer = await _answer(process, uri, limits)
-        last = await errors
-        await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        errors.cancel()
-    if answer.get("unchanged"):
-        raise NotModified
-    if "fingerprint" in answer:
-        return str(answer["fingerprint"])
-    reason = answer.get("error") or _last_line(last) or f"it ended with {process.returncode}"
+    arguments = (_HOME, uri, str(target), str(limits.max_bytes), known)
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", _PROGRAM, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+        ) as process,
+    ):
+        try:
+            answer = _answer(process, uri, limits, cancellation)
+        finally:
+            if process.poll() is None:
+                process.kill()
+        process.wait()
+        if answer.get("unchanged"):
+            raise NotModified
+        if "fingerprint" in answer:
+            return str(answer["fingerprint"])
+        reason = answer.get("error") or _last_line(errors) or f"exit code {process.returncode}"
     raise DownloadFailed(f"Failed to fetch {uri}: {reason}")
 
 
-async def _answer(
-    process: asyncio.subprocess.Process, uri: str, limits: DownloadLimits
+def _answer(
+    process: subprocess.Popen[bytes], uri: str, limits: DownloadLimits, cancellation: Cancellation
 ) -> dict[str, Any]:
-    """The last message, after the progress before it was logged."""
+    """The last message, after the progress before it was logged; empty where the process ends without one."""
     assert process.stdout is not None
+    descriptor = process.stdout.fileno()
+    # Not select(), which takes no descriptor above 1023, and a busy server has those.
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + limits.total_timeout_s
     progress: ProgressLog | None = None
-    answer: dict[str, Any] = {}
-    async for line in process.stdout:
-        message = json.loads(line)
-        if "done_bytes" not in message:
-            answer = message
+    received = b""
+    while True:
+        cancellation.raise_if_set()
+        if time.monotonic() > deadline:
+            raise DownloadFailed(
+                f"Failed to fetch {uri}: it was not done in {limits.total_timeout_s:g} seconds"
+            )
+        if not poller.poll(_POLL_S * 1000):
             continue
-        if progress is None:
-            progress = ProgressLog(uri, message["total_bytes"] or None, limits.progress_interval_s)
-        progress.show(message["done_bytes"])
-    return answer
+        chunk = os.read(descriptor, _READ_BYTES)
+        if not chunk:
+            return {}
+        *lines, received = (received + chunk).split(b"\n")
+        for line in lines:
+            message: dict[str, Any] = json.loads(line)
+            if "done_bytes" not in message:
+                return message
+            if progress is None:
+                total_bytes = message["total_bytes"] or None
+                progress = ProgressLog(uri, total_bytes, limits.progress_interval_s)
+            progress.show(message["done_bytes"])
 
 
-async def _last_bytes(stream: asyncio.StreamReader) -> bytes:
-    last = b""
-    while chunk := await stream.read(65536):
-        last = (last + chunk)[-_LAST_ERROR_BYTES:]
-    return last
-
-
-def _last_line(output: bytes) -> str:
-    lines = output.decode("utf-8", "replace").split("\n")
+def _last_line(file: IO[bytes]) -> str:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _LAST_ERROR_BYTES, 0))
+    lines = file.read().decode("utf-8", "replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "")

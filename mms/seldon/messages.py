@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from google.protobuf import any_pb2 as any_pb2
 from google.protobuf import descriptor_pool, empty_pb2, message_factory
 from google.protobuf import struct_pb2 as struct_pb2
+from google.protobuf.message import DecodeError
 
 from mms.seldon.descriptor_text import enum_of, file_of, message_of
+from mms.seldon.errors import SeldonMicroserviceException
 from mms.seldon.tensor_descriptors import TENSOR_FILE, tensor_files
 
 PACKAGE = "seldon.protos"
@@ -184,7 +186,10 @@ def _file_of_seldons_package() -> Any:
 
     Its generated code refuses to load with protobuf 4 and later (a TypeError); ours serves then.
     """
-    if importlib.util.find_spec("seldon_core") is None:
+    try:
+        if importlib.util.find_spec("seldon_core") is None:
+            return None
+    except ValueError:  # a stand-in among the loaded modules
         return None
     if hasattr(importlib.import_module("seldon_core"), SHIM_MARK):
         return None
@@ -237,6 +242,15 @@ SeldonModelMetadata: Any = CLASSES["SeldonModelMetadata"]
 SeldonGraphMetadata: Any = CLASSES["SeldonGraphMetadata"]
 TensorProto: Any = _class_of(DefaultData.DESCRIPTOR.fields_by_name["tftensor"].message_type)
 Empty: Any = empty_pb2.Empty
+
+
+def parse_message(message_class: Any, body: bytes | bytearray | memoryview) -> Any:
+    """The message of serialized bytes. Raises SeldonMicroserviceException (400) for bytes of none."""
+    try:
+        return message_class.FromString(bytes(body))
+    except DecodeError as error:
+        name = message_class.DESCRIPTOR.name
+        raise SeldonMicroserviceException(f"The body is no {name}: {error}") from None
 
 
 def _class_named(full_name: str) -> Any:

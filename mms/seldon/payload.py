@@ -34,6 +34,7 @@ __all__ = [
     "decode_aggregate_proto",
     "decode_aggregate_proto_bytes",
     "decode_feedback_json",
+    "decode_feedback_proto_bytes",
     "decode_json",
     "decode_proto",
     "decode_proto_bytes",
@@ -244,7 +245,14 @@ def decode_aggregate_proto_bytes(
 ) -> list[Incoming]:
     from mms.seldon import messages
 
-    return decode_aggregate_proto(messages.SeldonMessageList.FromString(bytes(body)), strict)
+    return decode_aggregate_proto(messages.parse_message(messages.SeldonMessageList, body), strict)
+
+
+def decode_feedback_proto_bytes(body: bytes | bytearray | memoryview) -> Any:
+    """The protobuf Feedback of serialized bytes. Raises SeldonMicroserviceException (400)."""
+    from mms.seldon import messages
+
+    return messages.parse_message(messages.Feedback, body)
 
 
 def decode_feedback_json(message: Any) -> Any:

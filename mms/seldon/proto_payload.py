@@ -24,7 +24,7 @@ from mms.seldon.forms import (
     output_form,
     unknown_type_message,
 )
-from mms.seldon.messages import Meta, SeldonMessage
+from mms.seldon.messages import Meta, SeldonMessage, parse_message
 from mms.seldon.tensor_proto import array_of, tensor_of
 from mms.seldon.wire_numbers import (
     field,
@@ -52,11 +52,11 @@ _FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTEN
 
 
 def decode_bytes(body: bytes | bytearray | memoryview, strict: bool = False) -> Incoming:
-    """See `payload.decode_proto_bytes`. Raises also google.protobuf.message.DecodeError."""
+    """See `payload.decode_proto_bytes`."""
     body = bytes(body)
     if len(body) < _FEW_BYTES:
-        return decode(SeldonMessage.FromString(body), strict)
-    return _read_numbers(body, strict) or decode(SeldonMessage.FromString(body), strict)
+        return decode(parse_message(SeldonMessage, body), strict)
+    return _read_numbers(body, strict) or decode(parse_message(SeldonMessage, body), strict)
 
 
 def decode(message: Any, strict: bool = False) -> Incoming:
@@ -163,7 +163,7 @@ def _read_numbers(body: bytes, strict: bool) -> Incoming | None:
     meta: dict[str, Any] = {}
     if _META_TAG in parts:
         start, end = parts[_META_TAG]
-        meta = meta_of(Meta.FromString(body[start:end]))
+        meta = meta_of(parse_message(Meta, body[start:end]))
     return Incoming(array, names, meta, form, meta.get("puid"))
 
 

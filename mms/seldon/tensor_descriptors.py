@@ -55,7 +55,10 @@ def tensor_files() -> list[descriptor_pb2.FileDescriptorProto]:
 
 def _installed_files() -> list[descriptor_pb2.FileDescriptorProto]:
     """Those of an installed TensorFlow; none if there is none, or if its files look otherwise."""
-    spec = importlib.util.find_spec("tensorflow")
+    try:
+        spec = importlib.util.find_spec("tensorflow")
+    except ValueError:  # a stand-in among the loaded modules
+        return []
     if spec is None:
         return []
     for location in spec.submodule_search_locations or ():

@@ -23,6 +23,8 @@ _NOT_PASSED_ON: Final = frozenset(
     )
 )
 _PUID: Final = b"seldon-puid"
+#: Images are `name:tag`, and components cut them at the colon.
+_NO_VERSION: Final = "latest"
 
 
 class NodeModels(Protocol):
@@ -34,9 +36,13 @@ class NodeModels(Protocol):
 
     def interface_of(self, name: str) -> str: ...
 
+    def version_of(self, name: str) -> str | None: ...
+
     def has_model(self, name: str) -> bool: ...
 
     def is_ready(self, name: str) -> bool: ...
+
+    async def unregister(self, name: str) -> object: ...
 
 
 class RemoteNodes(Protocol):
@@ -95,6 +101,12 @@ def read_headers(block: bytes) -> tuple[str, str, list[tuple[bytes, bytes]]]:
     return operation, unit, kept
 
 
+def split_image(image: str) -> tuple[str, str]:
+    """(name, tag) of an image; the colon of a registry's port is none of a tag."""
+    name, colon, tag = image.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (image, "")
+
+
 class _NodeReply:
     """Takes the answer of a node's request."""
 
@@ -133,7 +145,7 @@ class NodeCalls:
         self._remote = remote
         self._metrics = metrics
         self._names = {node.name: f"{graph_name}.{node.name}" for node in graph.nodes()}
-        self._prefixes: dict[tuple[str, str], bytes] = {}
+        self._prefixes: dict[tuple[str, str, str], bytes] = {}
 
     def __repr__(self) -> str:
         return f"<NodeCalls of {len(self._names)} nodes>"
@@ -234,10 +246,12 @@ class NodeCalls:
         return block
 
     def _prefix(self, node: Node, model: str, operation: str) -> bytes:
-        key = (node.name, operation)
+        image = node.image or f"{model}:{self._models.version_of(model) or _NO_VERSION}"
+        key = (node.name, operation, image)
         prefix = self._prefixes.get(key)
         if prefix is None:
-            image = node.image or model
+            # A line feed would end the value.
+            image = image.replace("\n", " ")
             prefix = f":operation\n{operation}\n:unit\n{node.name}\n:image\n{image}\n".encode()
             self._prefixes[key] = prefix
         return prefix
@@ -246,7 +260,7 @@ class NodeCalls:
         self, context: CallContext, node: Node, operation: str, status: int, elapsed_s: float
     ) -> None:
         graph = context.graph
-        image, _, version = (node.image or "").rpartition(":")
+        image, version = split_image(node.image or "")
         labels = ClientLabels(
             str(status),
             "unary" if node.endpoint is not None and node.endpoint.is_grpc else "post",

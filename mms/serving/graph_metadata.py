@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from mms.errors import BadRequest, InternalServerError, ModelNotFound
+from mms.errors import InternalServerError, ModelNotFound
 from mms.graph import Graph, Message, Node
-from mms.graph.message import JSON, PROTOBUF, dumps, loads
+from mms.graph.message import JSON, PROTOBUF, dumps, loads, read_protobuf
 from mms.graph.metadata import graph_metadata
 from mms.serving.graph_calls import CallContext, NodeCalls
 
@@ -55,7 +55,7 @@ class GraphMetadata:
         nodes = [node for node in self._graph.nodes() if node.builtin is None]
         found = await asyncio.gather(*(self._document(node, context) for node in nodes))
         models = {node.name: document for node, document in zip(nodes, found, strict=True)}
-        return graph_metadata(self._graph, models)
+        return graph_metadata(self._graph, models, self._name)
 
     async def _document(self, node: Node, context: CallContext) -> dict[str, Any]:
         if node.builtin is not None:
@@ -72,14 +72,9 @@ class GraphMetadata:
 
 
 def _asked_name(message: Message) -> str:
-    from google.protobuf.message import DecodeError
-
     from mms.seldon.messages import SeldonModelMetadataRequest
 
-    try:
-        return str(SeldonModelMetadataRequest.FromString(bytes(message.body)).name)
-    except DecodeError as error:
-        raise BadRequest(f"The body is no SeldonModelMetadataRequest: {error}") from None
+    return str(read_protobuf(SeldonModelMetadataRequest, message.body).name)
 
 
 def _in_form(document: dict[str, Any], message: Message) -> Message:

@@ -114,7 +114,11 @@ class RemoteCalls:
             sent = to_json(message, Step(operation))
         if sent.is_raw and sent.query:
             url += "?" + sent.query.decode("latin-1")
-        lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+        lines = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in headers
+            if name.lower() != b"accept-encoding"  # what the client can decode, not we
+        ]
         if sent.content_type:
             lines.append(("Content-Type", sent.content_type.decode("latin-1")))
         try:

@@ -116,6 +116,8 @@ class GraphService:
         loop = asyncio.get_running_loop()
         task = loop.create_task(self._run(request))
         self._runs[request] = task
+        # Not at the end of the coroutine: one that is cancelled before its first step has no end.
+        task.add_done_callback(lambda _: self._runs.pop(request, None))
         if request.deadline:
             left_s = max(request.deadline - time.monotonic(), 0.0)
             timer = loop.call_later(left_s, self._expire, request, task)
@@ -155,7 +157,8 @@ class GraphService:
         operation, unit, headers = read_headers(request.headers)
         status = 499  # the client has gone, or was told that its time is over
         try:
-            message = Message(request.body, request.content_type, request.query, is_raw=True)
+            query = request.query if request.passes_query else b""
+            message = Message(request.body, request.content_type, query, is_raw=True)
             context = CallContext(request, headers, self.name, self.graph)
             reply = await self._reply(operation, unit, message, context)
             status = reply.status
@@ -171,7 +174,6 @@ class GraphService:
             logger.exception("Graph %s failed a request", self.name)
             request.fail(InternalServerError(f"The graph {self.name} failed; see the log."))
         finally:
-            self._runs.pop(request, None)
             is_protobuf = request.content_type.startswith(PROTOBUF)
             labels = ServerLabels(
                 str(status),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from archiver import Component, Manifest
 from archiver.component import PREPACKAGED
 from mms.core import ModelConfig, ModelVersion, Pool, Registry
-from mms.errors import Conflict, InvalidModel
+from mms.errors import Conflict, InvalidModel, ServerError
 from mms.graph import Graph, Node, read_graph
 from mms.observe.graph_metrics import GraphMetrics
 from mms.repository import DOCUMENT_NAME, FetchedArchive
@@ -107,8 +107,11 @@ class Graphs:
         )
         check_endpoints(graph, self._settings.allowed_urls)
         self.check_name(name)
-        await self._register_servers(name, graph, options)
-        self._check_nodes(name, graph)
+        servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
+        self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
+        await self._register_servers(name, servers, options)
+        # Models may have gone meanwhile.
+        self._check_nodes(name, graph.nodes())
         model = ModelVersion(name, found.model_version, ModelConfig())
         manifest = found.with_overrides(model_name=name, handler=document.name)
         calls = NodeCalls(name, graph, self._models, self._remote_for(graph), self.metrics)
@@ -137,48 +140,55 @@ class Graphs:
 
     def check_name(self, name: str) -> None:
         """Raises Conflict for a graph whose name another graph uses as a node's."""
-        users = self.users_of(name)
-        if users:
-            raise Conflict(
-                f"Model {name} is a node of the graph {users[0]}, and a graph is no node of another."
-            )
+        for served in self._served():
+            for node in served.graph.graph.nodes() if served.graph is not None else ():
+                if node.is_local and name in (node.name, f"{served.name}.{node.name}"):
+                    raise Conflict(
+                        f"Model {name} is a node of the graph {served.name}, and a graph is no "
+                        "node of another."
+                    )
 
-    async def _register_servers(self, name: str, graph: Graph, options: RegisterOptions) -> None:
-        """A pre-packaged server becomes the model `<graph>.<node>`, unless there is one already.
+    def _is_to_be_registered(self, name: str, node: Node) -> bool:
+        """A pre-packaged server becomes the model `<graph>.<node>`, unless there is one already."""
+        has_server = node.server is not None and node.is_local and node.model_uri is not None
+        return has_server and f"{name}.{node.name}" not in self._names()
 
-        It stays when the graph is unregistered: it may have been scaled, and loading it took its time.
+    async def _register_servers(
+        self, name: str, nodes: list[Node], options: RegisterOptions
+    ) -> None:
+        """Register pre-packaged servers: all of them or none.
+
+        They stay when the graph is unregistered: they may have been scaled, and loading them took its time.
         """
-        for node in graph.nodes():
-            if node.server is None or not node.is_local or node.model_uri is None:
-                continue
-            own = f"{name}.{node.name}"
-            if own in self._names():
-                continue
-            word = node.server.removesuffix("_SERVER").lower()
-            if word not in PREPACKAGED:
-                known = ", ".join(f"{found.upper()}_SERVER" for found in PREPACKAGED)
-                raise InvalidModel(
-                    f"Node {node.name!r} has the implementation {node.server}; there are {known}."
+        made: list[str] = []
+        try:
+            for node in nodes:
+                own = f"{name}.{node.name}"
+                server = _prepackaged(node)
+                await self._register(
+                    RegisterOptions(
+                        "",
+                        model_name=own,
+                        prepackaged=server,
+                        model_uri=node.model_uri,
+                        parameters=node.parameters,
+                        initial_workers=options.initial_workers,
+                        synchronous=options.synchronous,
+                        response_timeout_s=options.response_timeout_s,
+                    )
                 )
-            await self._register(
-                RegisterOptions(
-                    "",
-                    model_name=own,
-                    prepackaged=word,
-                    model_uri=node.model_uri,
-                    parameters=node.parameters,
-                    initial_workers=options.initial_workers,
-                    synchronous=options.synchronous,
-                    response_timeout_s=options.response_timeout_s,
-                )
-            )
+                made.append(own)
+        except ServerError:
+            for own in made:
+                await self._models.unregister(own)
+            raise
 
     def _names(self) -> set[str]:
         return {served.name for served in self._registry.all()}
 
-    def _check_nodes(self, name: str, graph: Graph) -> None:
+    def _check_nodes(self, name: str, nodes: list[Node]) -> None:
         names = self._names()
-        for node in graph.nodes():
+        for node in nodes:
             if not node.is_local:
                 continue
             model = f"{name}.{node.name}"
@@ -209,13 +219,6 @@ class Graphs:
             settings = self._settings
             self._remote = RemoteCalls(settings.max_response_size, settings.response_timeout_s)
         return self._remote
-
-    # What there is
-
-    def describe(self, name: str) -> dict[str, object] | None:
-        """State and nodes of a graph, None for another model."""
-        served = self._registry.get(name)
-        return None if served.graph is None else served.graph.describe()
 
     # Guarding
 
@@ -256,6 +259,17 @@ class Graphs:
     async def close(self) -> None:
         if self._remote is not None:
             await self._remote.close()
+
+
+def _prepackaged(node: Node) -> str:
+    """The server that a node's `implementation` names, such as sklearn for SKLEARN_SERVER. Raises InvalidModel."""
+    word = (node.server or "").removesuffix("_SERVER").lower()
+    if word not in PREPACKAGED:
+        known = ", ".join(f"{found.upper()}_SERVER" for found in PREPACKAGED)
+        raise InvalidModel(
+            f"Node {node.name!r} has the implementation {node.server}; there are {known}."
+        )
+    return word
 
 
 def _missing(graph: str, node: Node) -> str:

@@ -135,6 +135,10 @@ class ModelHost:
         """
         return self.registry.get(name).interface
 
+    def version_of(self, name: str) -> str | None:
+        """The default version of a model, None for a model without versions. Raises ModelNotFound."""
+        return self.registry.get(name).version
+
     def names_of_interface(self, interface: str) -> list[str]:
         """The models whose default version's code is written to a contract, by name; no nodes of graphs."""
         return [

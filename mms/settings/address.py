@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_URL = re.compile(
-    r"(https?)://(\[[0-9a-f:.]+(?:%[\w.~-]+)?\]|[^\s:/\[\]]+)(?::(\d+))?/?", re.IGNORECASE
-)
+_HOST = r"(\[[0-9a-f:.]+(?:%[\w.~-]+)?\]|[^\s:/\[\]]+)"
+_URL = re.compile(rf"(https?)://{_HOST}(?::(\d+))?/?", re.IGNORECASE)
+_GRPC_URL = re.compile(rf"(?:(grpcs?)://)?{_HOST}:(\d+)/?", re.IGNORECASE)
 _MAX_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`scheme` is http, https or unix; `path` is for unix alone, `host` and `port` for the others."""
+    """`scheme` is http, https, grpc, grpcs or unix; `path` is for unix alone, `host` and `port` for the others."""
 
     scheme: str
     host: str = ""
@@ -39,6 +39,19 @@ class Address:
             port = 443 if scheme == "https" else 80
         return cls(scheme, match[2].strip("[]"), port)
 
+    @classmethod
+    def parse_grpc(cls, text: str) -> Address:
+        """The address of a gRPC listener; `host:port` alone is one without TLS. Raises ValueError."""
+        if text.lower().startswith("unix:/"):
+            return cls("unix", path=text[5:])
+        match = _GRPC_URL.fullmatch(text)
+        if match is None or (match[2][0] == "[" and not _is_ipv6(match[2][1:-1])):
+            raise ValueError(f"Invalid binding address: {text}")
+        port = int(match[3])
+        if port > _MAX_PORT:
+            raise ValueError(f"Invalid port number: {text}")
+        return cls((match[1] or "grpc").lower(), match[2].strip("[]"), port)
+
     @property
     def endpoint(self) -> tuple[str, int, str]:
         """What two addresses have in common that are one listener; the scheme does not count."""
@@ -46,7 +59,7 @@ class Address:
 
     @property
     def is_tls(self) -> bool:
-        return self.scheme == "https"
+        return self.scheme in ("https", "grpcs")
 
     def __str__(self) -> str:
         if self.scheme == "unix":

@@ -80,6 +80,11 @@ INFERENCE_ADDRESS = Kind(
 MANAGEMENT_ADDRESS = Kind(
     "address", "http://host:port, https://host:port or unix:/path", _address(True)
 )
+GRPC_ADDRESS = Kind(
+    "address",
+    "grpc://host:port, grpcs://host:port or unix:/path",
+    lambda text: Address.parse_grpc(text.strip()),
+)
 
 
 def choice(*words: str) -> Kind:

@@ -11,6 +11,7 @@ from mms.settings.option import (
     ANY_INTEGER,
     BOOLEAN,
     COUNT,
+    GRPC_ADDRESS,
     INFERENCE_ADDRESS,
     MANAGEMENT_ADDRESS,
     NUMBER,
@@ -48,6 +49,12 @@ class Settings:
         _LISTENERS,
         "Where the management API listens; the same address as the inference API's makes one listener for both.",
         "http://127.0.0.1:8081",
+    )
+    grpc_address: Address | None = option(
+        GRPC_ADDRESS,
+        _LISTENERS,
+        "Where gRPC listens; needs the extra `grpc`. Without it there is no gRPC.",
+        is_own=True,
     )
     lane: bool = option(
         SWITCH, _LISTENERS, "The fast path for predictions; changes speed alone.", "on", is_own=True
@@ -200,6 +207,14 @@ class Settings:
     job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that wait, for each model.", "100")
     max_request_size: int = option(
         COUNT, _LIMITS, "Size of a request's body.", "6553500", unit="bytes"
+    )
+    grpc_max_request_size: int = option(
+        COUNT,
+        _LIMITS,
+        "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB unless told to.",
+        str(4 * 2**20),
+        unit="bytes",
+        is_own=True,
     )
     max_response_size: int = option(
         COUNT, _LIMITS, "Size of one answer of a handler.", "6553500", unit="bytes"

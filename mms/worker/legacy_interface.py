@@ -11,8 +11,8 @@ from mms.context import Context
 from mms.model_service.model_service import SingleNodeService
 from mms.version import __version__
 from mms.wire import Load
+from mms.worker.handler_module import classes_of
 from mms.worker.manifest_file import LEGACY_MANIFEST, read_manifest
-from mms.worker.mms_interface import classes_of
 from mms.worker.model import Model
 
 

@@ -9,6 +9,7 @@ import time
 from mms.wire import Load, Loaded
 from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST
 from mms.worker.model import Model
+from mms.worker.seldon_class import names_component, offer_package, withdraw_package
 from mms.worker.surroundings import enter_model
 from mms.worker.tracebacks import last_line, model_traceback
 
@@ -16,6 +17,7 @@ from mms.worker.tracebacks import last_line, model_traceback
 _INTERFACES = {
     "mms": "mms.worker.mms_interface",
     "legacy": "mms.worker.legacy_interface",
+    "seldon": "mms.worker.seldon_interface",
 }
 
 
@@ -25,9 +27,10 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
     interface = load.interface
     load.model_dir = os.path.abspath(load.model_dir)
     try:
-        if interface == "auto":
-            interface = _detect_interface(load.model_dir)
         enter_model(load.model_dir, load.handler)
+        if interface == "auto":
+            interface = "mms"
+            interface = _detect_interface(load)
         module_name = _INTERFACES.get(interface)
         if module_name is None:
             known = ", ".join(_INTERFACES)
@@ -62,9 +65,13 @@ def success(model: Model, load_s: float) -> Loaded:
     )
 
 
-def _detect_interface(model_dir: str) -> str:
-    if os.path.isfile(os.path.join(model_dir, MANIFEST)):
-        return "mms"
-    if os.path.isfile(os.path.join(model_dir, LEGACY_MANIFEST)):
+def _detect_interface(load: Load) -> str:
+    """By the archive's files, else by what its code is. Raises whatever the handler's module raises."""
+    has_manifest = os.path.isfile(os.path.join(load.model_dir, MANIFEST))
+    if not has_manifest and os.path.isfile(os.path.join(load.model_dir, LEGACY_MANIFEST)):
         return "legacy"
+    offer_package(load.options.get("seldon_shim", "auto"))
+    if names_component(load.handler, load.model_dir):
+        return "seldon"
+    withdraw_package()
     return "mms"

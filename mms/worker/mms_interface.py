@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -14,6 +11,7 @@ from mms.metrics.metrics_store import MetricsStore
 from mms.version import __version__
 from mms.wire import Load
 from mms.worker.awaiting import is_awaitable, wait_for
+from mms.worker.handler_module import classes_of, import_handler_module
 from mms.worker.manifest_file import MANIFEST, read_manifest
 from mms.worker.model import EntryPoint, Model
 
@@ -56,9 +54,7 @@ def find_handler(name: str, model_dir: str) -> Handler:
     ImportError, ValueError, and whatever the module and its class raise.
     """
     module_part, _, function_name = name.partition(":")
-    module_name = module_part.removesuffix(".py").rpartition("/")[2]
-    _refuse_taken_name(module_name, model_dir)
-    module = importlib.import_module(module_name)
+    module = import_handler_module(module_part, model_dir)
     entry_point = getattr(module, function_name or "handle", None)
     if entry_point is not None:
         if not callable(entry_point):
@@ -73,16 +69,6 @@ def find_handler(name: str, model_dir: str) -> Handler:
     )
 
 
-def classes_of(module: ModuleType) -> list[type[Any]]:
-    """The classes that are defined in this very module, by name."""
-    own = {
-        value.__name__: value
-        for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__
-    }
-    return [own[name] for name in sorted(own)]
-
-
 def _only_class(module: ModuleType) -> type[Any]:
     classes = classes_of(module)
     if len(classes) > 1:
@@ -95,20 +81,6 @@ def _only_class(module: ModuleType) -> type[Any]:
             f"point; classes there: {names}"
         )
     return classes[0]
-
-
-def _refuse_taken_name(module_name: str, model_dir: str) -> None:
-    """Say so where Python would hand out another module than the archive's."""
-    loaded = sys.modules.get(module_name)
-    path = os.path.join(model_dir, f"{module_name}.py")
-    if loaded is None or not os.path.isfile(path):
-        return
-    its_path = getattr(loaded, "__file__", None) or "built in"
-    if os.path.realpath(its_path) != os.path.realpath(path):
-        raise ImportError(
-            f"handler module {module_name} has the name of a module that Python itself has loaded "
-            f"({its_path}); give the file another name"
-        )
 
 
 def _run(function: Callable[..., Any], *arguments: Any) -> None:

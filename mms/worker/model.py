@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from mms.context import Context
+from mms.wire import Item, ResultItem
 
 EntryPoint = Callable[[Any, Context], Any]
 
 
-class Model:
-    """An entry point and its context. `problem`: the traceback of an error at load that was let pass."""
+class ItemServer(Protocol):
+    """A model that reads requests and writes answers itself."""
 
-    __slots__ = ("context", "entry_point", "interface", "problem")
+    def serve_items(self, items: list[Item]) -> list[ResultItem]:
+        """An answer for each item. Raises MemoryError and what no `except Exception` catches."""
+
+    def take_series(self) -> list[dict[str, Any]]:
+        """Updates of Prometheus series since the last time, as `Metric.series`."""
+
+    def start(self) -> None:
+        """In the process that serves, before its first batch: the place for threads."""
+
+    def close(self) -> None:
+        """After the last batch."""
+
+
+class Model:
+    """An entry point and its context. `problem`: the traceback of an error at load that was let pass.
+
+    `items`: serves in place of the entry point.
+    """
+
+    __slots__ = ("context", "entry_point", "interface", "items", "problem")
 
     def __init__(
         self,
@@ -21,11 +41,13 @@ class Model:
         entry_point: EntryPoint,
         context: Context,
         problem: Exception | None = None,
+        items: ItemServer | None = None,
     ) -> None:
         self.interface = interface
         self.entry_point = entry_point
         self.context = context
         self.problem = problem
+        self.items = items
 
     def __repr__(self) -> str:
         return f"<Model {self.context.model_name}, interface {self.interface}>"

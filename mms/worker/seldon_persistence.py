@@ -5,6 +5,7 @@ The state lies in a file, or in Redis where REDIS_SERVICE_HOST names one, as wit
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import importlib
 import logging
@@ -138,8 +139,8 @@ def open_store(path: Path) -> Store:
 class Persistence:
     """Restores one component and keeps it.
 
-    `restore` comes first, then `keep` once the component is there, and `close` at the end of the worker. Keeping runs
-    in a thread; what cannot be kept is a line in the log and never an error of a request.
+    `restore` comes first, then `keep` once the component is there, in the process that serves it: a fork has no threads
+    of its parent. What cannot be kept is a line in the log and never an error of a request.
     """
 
     def __init__(self, store: Store, *, interval_s: float = INTERVAL_S) -> None:
@@ -183,8 +184,9 @@ class Persistence:
         return component
 
     def keep(self, component: Any) -> None:
-        """Keep it from now on, every interval and at the end."""
+        """Keep it from now on, every interval and when the process ends, unless `close` comes before."""
         self._component = component
+        atexit.register(self.close)
         self._thread = threading.Thread(target=self._run, name="persistence", daemon=True)
         self._thread.start()
 
@@ -204,6 +206,7 @@ class Persistence:
 
     def close(self) -> None:
         """Keep it a last time, and stop."""
+        atexit.unregister(self.close)
         self._end.set()
         if self._thread is not None:
             self._thread.join(self._interval_s)

@@ -6,6 +6,8 @@ import gc
 import socket
 import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 from mms.wire import (
     BATCH,
@@ -21,8 +23,10 @@ from mms.wire import (
 from mms.worker.batch_runner import BatchRunner, encode_metrics
 from mms.worker.connection import Control, connect, connect_control, read_frames
 from mms.worker.loading import load_model
-from mms.worker.model import Model
+from mms.worker.model import ItemServer, Model
 from mms.worker.outbox import Outbox
+
+_Bytes: TypeAlias = "bytes | bytearray"
 
 
 def run_worker(address: str, secret: str) -> int:
@@ -70,16 +74,41 @@ def settle_memory() -> None:
 def serve(work: socket.socket, control: Control, model: Model, load: Load) -> int:
     """Run batches until the front says to drain or is gone. Returns the process's exit code."""
     outbox = Outbox(work)
-    run = BatchRunner(model, load, outbox, control.cancelled_ids).run
+    if model.items is None:
+        run = BatchRunner(model, load, outbox, control.cancelled_ids).run
+        has_drained = _run_batches(work, outbox, run)
+    else:
+        has_drained = _serve_items(work, outbox, model.items, load)
+    if has_drained:
+        outbox.add([encode_frame(BYE, 0)], time.perf_counter_ns())
+        outbox.flush()
+    return 0
+
+
+def _serve_items(work: socket.socket, outbox: Outbox, items: ItemServer, load: Load) -> bool:
+    # Here, as other models have no use for it.
+    from mms.worker.item_runner import ItemRunner
+
+    items.start()
+    try:
+        return _run_batches(work, outbox, ItemRunner(items, load, outbox).run)
+    finally:
+        # Before the front is told that this worker is done.
+        items.close()
+
+
+def _run_batches(
+    work: socket.socket, outbox: Outbox, run: Callable[[int, _Bytes, Sequence[_Bytes]], None]
+) -> bool:
+    """Returns whether the front said to drain."""
     for frames in read_frames(work):
         for kind, sequence, payload, attachments in frames:
             if kind == BATCH:
                 run(sequence, payload, attachments)
             elif kind == DRAIN:
-                outbox.add([encode_frame(BYE, 0)], time.perf_counter_ns())
                 outbox.flush()
-                return 0
+                return True
             else:
                 raise ProtocolError(f"frame of kind {kind} on a work connection")
         outbox.flush()
-    return 0
+    return False

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
-_OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_HERE = os.path.dirname(os.path.abspath(__file__))
+#: What stands between the front and a model's code.
+_OWN_FOLDERS = tuple(
+    os.path.join(os.path.dirname(_HERE), name) + os.sep for name in ("worker", "seldon")
+)
 
 
 def last_line(error: BaseException) -> str:
@@ -27,9 +31,9 @@ def model_traceback(error: BaseException) -> str:
 def _without_worker(frames: TracebackType | None) -> TracebackType | None:
     while frames is not None:
         file_name = frames.tb_frame.f_code.co_filename
-        if not file_name.startswith((_OWN_FOLDER, "<frozen importlib")) and not file_name.endswith(
-            os.path.join("importlib", "__init__.py")
-        ):
+        if not file_name.startswith(
+            (*_OWN_FOLDERS, "<frozen importlib")
+        ) and not file_name.endswith(os.path.join("importlib", "__init__.py")):
             break
         frames = frames.tb_next
     return frames

@@ -91,6 +91,11 @@ def test_a_component_is_packed_with_its_interface(tmp_path: Path) -> None:
     assert extensions_of(path) == {"interface": "seldon"}
 
 
+def test_a_module_with_handle_is_a_handler_of_mms_unless_the_class_is_named() -> None:
+    assert interface_of("Model", Model=MODEL + HANDLER) == "mms"
+    assert interface_of("Model:Model", Model=MODEL + HANDLER) == "seldon"
+
+
 def test_all_that_is_said_of_a_component_goes_into_its_extensions_beside_those_given(
     tmp_path: Path,
 ) -> None:

@@ -38,9 +38,9 @@ def planned(
 def test_the_ports_are_seldons_on_all_interfaces_and_management_is_on_this_machine_alone() -> None:
     settings = planned().settings
     assert settings["inference_address"] == "http://0.0.0.0:9000"
-    assert settings["grpc_address"] == "http://0.0.0.0:5000"
+    assert settings["grpc_address"] == "grpc://0.0.0.0:5000"
     assert settings["seldon_metrics_address"] == "http://0.0.0.0:6000"
-    assert settings["management_address"] == "http://127.0.0.1:0"
+    assert settings["management_address"] == "http://127.0.0.1:8081"
     assert settings["default_model"] == "Model"
 
 
@@ -128,7 +128,7 @@ def test_annotations_give_the_timeout_and_the_size_of_grpc_messages(tmp_path: Pa
     )
     settings = planned(annotations=file).settings
     assert settings["default_response_timeout_seconds"] == "2"
-    assert settings["grpc_max_message_size"] == "1048576"
+    assert settings["grpc_max_request_size"] == "1048576"
 
 
 def test_a_timeout_below_a_second_is_one(tmp_path: Path) -> None:
@@ -254,6 +254,22 @@ def test_seldons_options_without_effect_are_accepted_and_named_in_a_line(
     )
 
 
+def test_the_log_level_reaches_the_server(started: list[LaunchOptions], tmp_path: Path) -> None:
+    assert call("Model", "--log-level", "ERROR").exit_code == 0
+    assert started[0].log_config is not None
+    assert Path(started[0].log_config).read_text() == "log4j.rootLogger=ERROR\n"
+
+
+def test_a_folder_of_somebody_else_is_not_written_to(
+    started: list[LaunchOptions], tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (tmp_path / f"mms-microservice-{os.getuid()}-0").symlink_to(other)
+    assert call("Model", "--log-level", "ERROR").exit_code == 0
+    assert list(other.iterdir()) == []
+
+
 def test_a_pid_file_names_the_server(started: list[LaunchOptions], tmp_path: Path) -> None:
     assert call("Model", "--pidfile", str(tmp_path / "pid")).exit_code == 0
     assert started[0].pid_file == str(tmp_path / "pid")
@@ -271,6 +287,19 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
     assert result.exit_code == 1
     assert f"port {port} of REST is taken; --http-port chooses another" in result.output
     assert started == []
+
+
+def test_where_the_usual_management_port_is_taken_another_one_is_free(
+    started: list[LaunchOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        monkeypatch.setattr("mms.cli.microservice._MANAGEMENT_PORT", taken)
+        assert call("Model").exit_code == 0
+    address = started[0].settings["management_address"]
+    assert int(address.rpartition(":")[2]) not in (0, taken)
 
 
 def test_an_unknown_option_is_refused(started: list[LaunchOptions]) -> None:

@@ -123,6 +123,37 @@ def test_a_model_is_described_with_its_workers_and_what_failed(server: FakeServe
     assert document == described("m", "2", **more)
 
 
+def test_a_component_is_registered_with_its_parameters(server: FakeServer) -> None:
+    server.answers["POST /models"] = (200, {"status": "Workers scaled"})
+    argv = ["--prepackaged", "sklearn", "--model-uri", "s3://b/iris", "--row-batching"]
+    assert run("models", "register", *argv, "--param", "method=predict:STRING").exit_code == 0
+    assert json.loads(server.asked[0].body) == {
+        "initial_workers": 1,
+        "synchronous": True,
+        "prepackaged": "sklearn",
+        "model_uri": "s3://b/iris",
+        "row_batching": True,
+        "parameters": [{"name": "method", "value": "predict", "type": "STRING"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "ARCHIVE is missing, or --prepackaged with --model-uri"),
+        (["--prepackaged", "sklearn"], "ARCHIVE is missing"),
+        (["a.mar", "--param", "n=x:INT"], "the value 'x' is no INT"),
+    ],
+)
+def test_a_registration_that_cannot_be_is_a_misuse(
+    server: FakeServer, argv: list[str], message: str
+) -> None:
+    result = run("models", "register", *argv)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert server.asked == []
+
+
 def test_a_model_is_registered_with_what_is_given_and_nothing_else(server: FakeServer) -> None:
     server.answers["POST /models"] = (200, {"status": "Workers scaled"})
     assert run("models", "register", "a.mar").output == "Workers scaled\n"

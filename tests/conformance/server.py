@@ -352,6 +352,8 @@ PROFILES: dict[str, dict[str, str]] = {
     },
     # Inference over TLS, management over a Unix socket. Tests leave no model on it.
     "secure": {"load_models": "noop", "default_workers_per_model": "1"},
+    # For Seldon's components.
+    "seldon": {"default_workers_per_model": "1"},
     # Small limits.
     "tight": {
         "job_queue_size": "2",

@@ -93,6 +93,22 @@ class ExampleServer:
     def predict(self, model: str, body: bytes, content_type: str) -> Reply:
         return _call(self._inference, "POST", f"/predictions/{model}", body, content_type)
 
+    def get(self, target: str) -> Reply:
+        return _call(self._inference, "GET", target)
+
+    def post(self, target: str, body: bytes) -> Reply:
+        """The answer to a JSON body on the inference listener."""
+        return _call(self._inference, "POST", target, body, "application/json")
+
+    def metrics(self) -> str:
+        return _call(self._management, "GET", "/metrics").body.decode()
+
+    def post_json(self, target: str, document: Any) -> Any:
+        """The JSON of an answer on the inference listener, which must be a success."""
+        reply = self.post(target, json.dumps(document).encode())
+        assert reply.status == 200, reply
+        return reply.json()
+
     def predict_together(self, model: str, calls: Sequence[tuple[bytes, str]]) -> list[Reply]:
         """The replies to (body, content type) pairs that are sent at the same time."""
         with ThreadPoolExecutor(len(calls)) as pool:

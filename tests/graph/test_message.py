@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from mms.errors import InternalServerError
+from mms.errors import InternalServerError, WorkerFailure
 from mms.graph import Message
-from mms.graph.message import JSON, chosen_branch, feedback_routing, join, with_routing
+from mms.graph.message import JSON, chosen_branch, feedback_routing, join, parse, with_routing
 
 
 def injected(body: bytes, **routing: int) -> bytes:
@@ -116,3 +116,47 @@ def test_entries_of_a_feedbacks_routing_that_are_no_whole_numbers_do_not_count()
     routing = {"a": 1, "b": "x", "c": True, "d": 1.5}
     body = json.dumps({"response": {"meta": {"routing": routing}}}).encode()
     assert feedback_routing(Message(body, JSON)) == {"a": 1}
+
+
+# What a client sent and no node has read
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(b'{"strData":"a"}', JSON, is_raw=True),
+        Message(b"", b"", b"json=%7B%22strData%22%3A%22a%22%7D", is_raw=True),
+        Message(
+            b"json=%7B%22strData%22%3A%22a%22%7D",
+            b"application/x-www-form-urlencoded",
+            is_raw=True,
+        ),
+    ],
+)
+def test_a_clients_body_is_read_by_the_rules_for_bodies(message: Message) -> None:
+    assert parse(message) == {"strData": "a"}
+    assert json.loads(join([message]).body) == {"seldonMessages": [{"strData": "a"}]}
+    final = with_routing(message, {"r": -2})
+    assert json.loads(final.body) == {"strData": "a", "meta": {"routing": {"r": -2}}}
+    assert final.content_type == JSON
+
+
+def test_a_file_of_a_form_is_base64_in_json() -> None:
+    form = b'--x\r\nContent-Disposition: form-data; name="binData"; filename="f"\r\n\r\n\xff\r\n--x--\r\n'
+    message = Message(form, b"multipart/form-data; boundary=x", is_raw=True)
+    assert json.loads(join([message]).body) == {"seldonMessages": [{"binData": "/w=="}]}
+
+
+def test_a_clients_body_without_json_is_the_clients_fault() -> None:
+    with pytest.raises(WorkerFailure) as caught:
+        join([Message(b"no json", JSON, is_raw=True)])
+    assert caught.value.http_status == 400
+    assert caught.value.type_name == "MICROSERVICE_BAD_DATA"
+
+
+def test_a_long_meta_is_found_to_its_end_too() -> None:
+    long = b"x" * 20_000
+    body = b'{"data":{"ndarray":[1e400]},"meta":{"tags":{"l":"' + long + b'"}}}'
+    assert injected(body) == (
+        b'{"data":{"ndarray":[1e400]},"meta":{"routing":{"n":1},"tags":{"l":"' + long + b'"}}}'
+    )

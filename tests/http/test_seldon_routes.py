@@ -156,6 +156,20 @@ async def test_the_root_of_an_open_connection_follows_too(make_bench, lane):
     assert names == ["c", "d"]
 
 
+@pytest.mark.parametrize(
+    "path", ["/predict", "/api/v1.0/predictions", "/seldon/c/api/v0.1/feedback"]
+)
+async def test_the_lane_itself_serves_calls(make_bench, path):
+    bench = await make_bench(lane=True)
+    bench.host.change_interfaces(c="seldon")
+    reader, writer = await bench.connect()
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx".encode())
+    await reader.readuntil(b"\r\n\r\nx")
+    (listener,) = bench.front._listeners
+    assert (len(listener.lane.connections), len(listener.edge.connections)) == (1, 0)
+    writer.close()
+
+
 async def test_the_default_model_is_at_the_root_whatever_else_there_is(make_bench):
     bench = await make_bench(default_model="d")
     bench.host.change_interfaces(c="seldon", d="seldon")
@@ -406,6 +420,8 @@ async def test_a_listener_of_seldon_s_own_has_nothing_else(
         assert status == 404, path
         assert error_of(body)["info"]
     assert len(bench.host.requests) == 1
+    received = await bench.exchange(b"no HTTP\r\n\r\n")
+    assert error_of(received.partition(b"\r\n\r\n")[2])["reason"] == "BadRequestException"
 
 
 async def test_a_listener_for_metrics_has_them_on_both_paths_and_one_to_choose(

@@ -27,6 +27,8 @@ class Model:
             return pandas.DataFrame({"total": given.sum(axis=1), "first": given[given.columns[0]]})
         if isinstance(given, str):
             return {"text": given.upper()}
+        if len(given) > 1:
+            return pandas.DataFrame({"first": given[:, 0]})
         return given * 2
 
 
@@ -61,6 +63,14 @@ def test_a_table_has_the_requests_names_and_gives_the_responses(folder: Path) ->
     server = loaded(folder, xtype="DataFrame")
     assert server.predict(np.array([[1, 2], [3, 4]]), ["a", "b"]).tolist() == [[3, 1], [7, 3]]
     assert server.class_names() == ["total", "first"]
+
+
+def test_names_of_a_table_do_not_outlast_its_answer(folder: Path) -> None:
+    server = loaded(folder)
+    assert server.predict(np.array([[1, 2], [3, 4]])).tolist() == [[1], [3]]
+    assert server.class_names() == ["first"]
+    server.predict(np.array([[1, 2]]))
+    assert server.class_names() is None
 
 
 def test_texts_and_objects_pass(folder: Path) -> None:

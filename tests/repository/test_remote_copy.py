@@ -15,7 +15,7 @@ import pytest
 from archiver import DEFAULT_LIMITS
 from mms.errors import BadRequest, DownloadFailed
 from mms.repository import ModelUris, remote
-from mms.repository.download import DownloadLimits
+from mms.repository.download import Cancellation, DownloadLimits, NotModified
 from mms.repository.location import AllowedUrls
 from mms.repository.remote_copy import CopyFailed, copy
 
@@ -147,6 +147,30 @@ async def test_a_process_that_dies_is_told_with_its_last_line(
     monkeypatch.setattr(remote, "_PROGRAM", "raise SystemExit('no such library')")
     with pytest.raises(DownloadFailed, match="Failed to fetch s3://b/m: no such library"):
         await uris(tmp_path).fetch("s3://b/m", None)
+
+
+async def test_a_copy_that_takes_too_long_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_PROGRAM", "import time; time.sleep(60)")
+    limits = DownloadLimits(total_timeout_s=0.1)
+    with pytest.raises(DownloadFailed, match=r"s3://b/m: it was not done in 0.1 seconds"):
+        remote.copy_remote("s3://b/m", tmp_path / "t", "", limits, Cancellation())
+
+
+async def test_what_the_process_says_is_what_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    lines = ['{"done_bytes": 1000000, "total_bytes": 2000000}', '{"fingerprint": "f"}']
+    program = "; ".join(f"print({line!r})" for line in lines)
+    monkeypatch.setattr(remote, "_PROGRAM", program)
+    limits = DownloadLimits(progress_interval_s=0)
+    assert remote.copy_remote("s3://b/m", tmp_path / "t", "", limits, Cancellation()) == "f"
+    assert "Downloading s3://b/m: 1.0 of 2.0 MB" in caplog.text
+    monkeypatch.setattr(remote, "_PROGRAM", """print('{"unchanged": true}')""")
+    with pytest.raises(NotModified):
+        remote.copy_remote("s3://b/m", tmp_path / "t", "f", limits, Cancellation())
 
 
 async def test_a_process_ends_when_nobody_waits_for_it_any_more(

@@ -74,9 +74,10 @@ def answer_grpc(call: dict[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     apps: dict[str, Any] = {}
-    answers = []
-    for call in json.load(sys.stdin):
-        answers.append(answer_rest(call, apps) if call["kind"] == "rest" else answer_grpc(call))
+    answers = [
+        answer_rest(call, apps) if call["kind"] == "rest" else answer_grpc(call)
+        for call in json.load(sys.stdin)
+    ]
     json.dump(answers, sys.stdout)
 
 

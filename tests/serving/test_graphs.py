@@ -14,6 +14,7 @@ import pytest
 from mms.core import Request, new_request_id
 from mms.errors import BadRequest, Conflict, InvalidModel, RequestTimeout, ServerError
 from mms.serving import ModelHost, RegisterOptions
+from mms.serving.graph_calls import split_image
 from mms.serving.graphs import NodeMissing
 
 #: Appends its own name to what it gets.
@@ -387,3 +388,40 @@ async def test_a_graph_that_cannot_be_drained_in_time_is_back(held: Any, until: 
         await asyncio.wait_for(done, 5)
     (held.folder / "go").touch()
     assert (await answered(held.host, "g"))[0] == 200
+
+
+async def test_a_client_that_leaves_before_anything_was_done_leaves_nothing_behind(
+    chained: Any, until: Any
+) -> None:
+    request, done = ask(chained.host, "g")
+    chained.host.cancel(request)
+    await until(lambda: chained.described("g")["graph"]["runningRequests"] == 0)
+    assert not done.done()
+
+
+@pytest.mark.parametrize(
+    ("image", "parts"),
+    [
+        ("repo/a:0.1", ("repo/a", "0.1")),
+        ("localhost:32000/a:0.1", ("localhost:32000/a", "0.1")),
+        ("localhost:32000/a", ("localhost:32000/a", "")),
+        ("a", ("a", "")),
+        ("", ("", "")),
+    ],
+)
+def test_an_image_is_cut_before_its_tag(image: str, parts: tuple[str, str]) -> None:
+    assert split_image(image) == parts
+
+
+async def test_a_request_path_names_the_version_that_answers(bench: Any) -> None:
+    """A handler tells which headers its worker was given."""
+    code = APPEND.replace("context.model_name[-1]", "context.get_request_header(0, ':image')")
+    await bench.register("a", code, version="1")
+    await bench.register("a", code, version="2")
+    for version in ("1", "2"):
+        bench.host.registry.get("a", version).interface = "seldon"
+    await bench.host.register(RegisterOptions(write_graph(bench, chain("a")), model_name="g"))
+    replies = [(await answered(bench.host, "g"))[1]["strData"]]
+    bench.host.set_default("a", "2")
+    replies.append((await answered(bench.host, "g"))[1]["strData"])
+    assert replies == ["xa:1", "xa:2"]

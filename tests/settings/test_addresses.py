@@ -73,3 +73,30 @@ def test_the_scheme_does_not_tell_listeners_apart() -> None:
     assert inference("http://h:1").endpoint == inference("https://h:1").endpoint
     assert inference("http://h:1").endpoint != inference("http://h:2").endpoint
     assert inference("unix:/a").endpoint != inference("unix:/b").endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("grpc://0.0.0.0:5000", Address("grpc", "0.0.0.0", 5000)),
+        ("127.0.0.1:7070", Address("grpc", "127.0.0.1", 7070)),
+        ("GRPCS://[::1]:443/", Address("grpcs", "::1", 443)),
+        ("unix:/run/grpc.sock", Address("unix", path="/run/grpc.sock")),
+    ],
+)
+def test_an_address_of_grpc_is_read(text: str, address: Address) -> None:
+    assert Address.parse_grpc(text) == address
+    assert Address.parse_grpc(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "5000", "grpc://h", "http://h:1", "grpc://::1:1", "grpc://h:65536", "h:1/path"]
+)
+def test_what_is_no_address_of_grpc_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="^Invalid "):
+        Address.parse_grpc(text)
+
+
+def test_only_grpcs_is_grpc_over_tls() -> None:
+    assert Address.parse_grpc("grpcs://h:1").is_tls
+    assert not Address.parse_grpc("h:1").is_tls

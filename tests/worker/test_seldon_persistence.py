@@ -4,7 +4,10 @@ import logging
 import os
 import pickle
 import stat
+import subprocess
+import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +79,17 @@ def test_a_component_is_kept_again_every_interval(path: Path) -> None:
         time.sleep(0.01)
     persistence.close()
     assert pickle.loads(path.read_bytes()).count == 3
+
+
+def test_a_component_is_kept_when_its_process_ends(path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from fractions import Fraction\n"
+        "from mms.worker.seldon_persistence import FileStore, Persistence\n"
+        "Persistence(FileStore(Path(sys.argv[1]))).keep(Fraction(1, 3))"
+    )
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run([sys.executable, "-c", program, str(path)], cwd=root, check=True, timeout=60)
+    assert pickle.loads(path.read_bytes()) == Fraction(1, 3)
 
 
 def test_what_has_not_changed_is_not_written_again(path: Path) -> None:
@@ -151,7 +165,7 @@ def test_redis_without_its_library_is_told_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, path: Path
 ) -> None:
     monkeypatch.setenv("REDIS_SERVICE_HOST", "redis")
-    monkeypatch.setitem(__import__("sys").modules, "redis", None)
+    monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(StateError, match=r"pip install 'multi-model-server\[redis\]'"):
         open_store(path)
 

@@ -1,0 +1,5 @@
+"""The gRPC front: HTTP/2 and gRPC on the event loop of the server, and the services of Seldon."""
+
+from mms.grpc.front import GrpcFront
+
+__all__ = ["GrpcFront"]

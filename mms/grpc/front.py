@@ -1,0 +1,157 @@
+"""The gRPC front: its listener, the methods it serves, and the one timer that watches over connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from mms.grpc.call import Call, Method
+from mms.grpc.connection import GrpcConnection, Refusal
+from mms.grpc.reflection import Reflection
+from mms.grpc.seldon import SeldonServices
+from mms.observe import events
+
+if TYPE_CHECKING:
+    from mms.serving import ModelHost
+    from mms.settings import Address, Settings
+
+Listen = Callable[
+    ["Address", Callable[[], asyncio.Protocol], "ssl.SSLContext | None"],
+    Awaitable[asyncio.AbstractServer],
+]
+
+logger = logging.getLogger("mms.grpc")
+
+_SWEEP_S = 1.0
+#: Between two lines about refused connections, in seconds.
+_TELL_FULL_S = 10.0
+_ALPN = "h2"
+
+
+class GrpcFront:
+    """Owner of the listener, the methods and the connections."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: ModelHost,
+        record: Callable[[tuple[Any, ...]], None],
+        *,
+        listen: Listen,
+        make_context: Callable[[], ssl.SSLContext],
+    ) -> None:
+        """`record`: takes a RequestRecord. `listen`: opens a listener; `make_context`: key and certificate for TLS."""
+        assert settings.grpc_address is not None
+        self.max_message_bytes = settings.grpc_max_request_size
+        self.keep_alive_timeout_s = settings.keep_alive_timeout_s
+        self.head_timeout_s = settings.head_timeout_s
+        self.connections: set[GrpcConnection] = set()
+        self._max_connections = settings.max_connections
+        self._told_full_at = float("-inf")
+        self._address = settings.grpc_address
+        self._host = host
+        self._record = record
+        self._listen = listen
+        self._make_context = make_context
+        self._server: asyncio.AbstractServer | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._is_empty = asyncio.Event()
+        seldon = SeldonServices(
+            host, default_model=settings.default_model, is_strict=settings.seldon_strict
+        )
+        self._reflection = Reflection(seldon.files())
+        self._methods: dict[bytes, Method] = {}
+        self._add(seldon.methods())
+        self._add(self._reflection.methods())
+
+    def __repr__(self) -> str:
+        return f"<GrpcFront {self._address}, {len(self.connections)} connections>"
+
+    def _add(self, methods: Iterable[Method]) -> None:
+        self._methods.update((method.path, method) for method in methods)
+
+    # What connections ask
+
+    def find(self, path: bytes) -> Method | None:
+        return self._methods.get(path)
+
+    def dispatch_due(self) -> None:
+        self._host.dispatch_due()
+
+    def record(self, call: Call, http_status: int) -> None:
+        self._record(
+            (
+                time.time(),
+                call.connection.remote,
+                "POST",
+                call.head.path.decode("latin-1"),
+                "HTTP/2.0",
+                http_status,
+                time.monotonic() - call.received_at,
+                call.model,
+                call.version,
+            )
+        )
+
+    def forget(self, connection: GrpcConnection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._is_empty.set()
+
+    # Its life
+
+    async def start(self) -> None:
+        """Listen. Raises BindFailed and ConfigurationError."""
+        context = None
+        if self._address.is_tls:
+            context = self._make_context()
+            context.set_alpn_protocols([_ALPN])
+        self._server = await self._listen(self._address, self._make_connection, context)
+        self._sweep()
+        events.listener_bound("gRPC", str(self._address))
+
+    def _make_connection(self) -> asyncio.Protocol:
+        if len(self.connections) < self._max_connections:
+            return GrpcConnection(self)
+        now = time.monotonic()
+        if now - self._told_full_at > _TELL_FULL_S:
+            self._told_full_at = now
+            logger.warning(
+                "Refusing connections: there are max_connections=%d.", len(self.connections)
+            )
+        return Refusal()
+
+    def _sweep(self) -> None:
+        now = time.monotonic()
+        for connection in list(self.connections):
+            connection.check_time(now)
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    async def stop_listening(self) -> None:
+        """Refuse new connections, and new calls on those that stand."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for connection in list(self.connections):
+            connection.leave()
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until the last answers are sent."""
+        if self.connections:
+            self._is_empty.clear()
+            try:
+                await asyncio.wait_for(self._is_empty.wait(), timeout_s)
+            except asyncio.TimeoutError:
+                return
+
+    async def close(self) -> None:
+        """End all connections."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+        for connection in list(self.connections):
+            connection.abort()

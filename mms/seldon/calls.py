@@ -1,0 +1,252 @@
+"""The calls of a component, one for each operation: a message in, the answer's bytes out.
+
+Hooks are asked in Seldon's order: legacy ones, raw ones, typed ones.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from mms.seldon.additions import Additions, Collected
+from mms.seldon.errors import (
+    SeldonMicroserviceException,
+    SeldonNotImplementedError,
+    is_not_implemented,
+)
+from mms.seldon.hooks import HOOK_NAMES, Kind, OwnHooks
+from mms.seldon.payload import (
+    ClassNames,
+    Form,
+    Incoming,
+    decode_aggregate_json,
+    decode_aggregate_proto_bytes,
+    decode_json,
+    decode_proto_bytes,
+    dump_json,
+    encode_json,
+    encode_proto_bytes,
+    merged_meta,
+)
+from mms.seldon.raw_answers import json_answer, proto_answer
+from mms.seldon.results import Result, refuse_none, result_of
+from mms.seldon.signatures import aggregate_call, data_call, takes_meta
+from mms.seldon.unit import Unit
+
+
+class Surroundings(NamedTuple):
+    """What all calls of a component share."""
+
+    hooks: OwnHooks
+    additions: Additions
+    class_names: ClassNames
+    is_strict: bool
+
+
+class Call(ABC):
+    """One operation. Raises whatever the hooks raise, and SeldonMicroserviceException for wrong messages."""
+
+    #: The message that a request is, by name.
+    request_class: ClassVar = "SeldonMessage"
+
+    def __init__(self, operation: str, surroundings: Surroundings) -> None:
+        self.operation = operation
+        self.hook_name = HOOK_NAMES[operation]
+        self._hooks, self._additions, self._class_names, self._is_strict = surroundings
+        self._raw_json = self._hooks.find_raw(self.hook_name, Kind.JSON)
+        self._raw_proto = self._hooks.find_raw(self.hook_name, Kind.PROTO)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.operation}>"
+
+    @property
+    def has_raw(self) -> bool:
+        """Whether whole messages are given to a hook."""
+        return self._raw_json is not None or self._raw_proto is not None
+
+    @abstractmethod
+    def answer_json(self, content: Any, unit: Unit) -> tuple[int, bytes]:
+        """(HTTP status, JSON) for decoded JSON."""
+
+    @abstractmethod
+    def answer_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
+        """The serialized answer to a serialized message."""
+
+
+class MessageCall(Call):
+    """An operation whose messages are given to a legacy or raw hook as they came, else to the typed one."""
+
+    def answer_json(self, content: Any, unit: Unit) -> tuple[int, bytes]:
+        raw = self._raw_json
+        if raw is not None:
+            try:
+                returned = raw.call(content)
+            except Exception as error:
+                if raw.is_legacy or not is_not_implemented(error):
+                    raise
+            else:
+                noted = None if raw.is_legacy else self._additions
+                return json_answer(returned, self.operation, noted, unit, self._is_strict)
+        return 200, self._typed_json(content, unit)
+
+    def answer_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
+        raw = self._raw_proto
+        if raw is not None:
+            from mms.seldon.messages import CLASSES
+
+            message = CLASSES[self.request_class].FromString(bytes(body))
+            try:
+                returned = raw.call(message)
+            except Exception as error:
+                if raw.is_legacy or not is_not_implemented(error):
+                    raise
+            else:
+                noted = None if raw.is_legacy else self._additions
+                return proto_answer(
+                    returned, raw.name, noted, self.operation, unit, self._is_strict
+                )
+        return self._typed_proto(body, unit)
+
+    @abstractmethod
+    def _typed_json(self, content: Any, unit: Unit) -> bytes: ...
+
+    @abstractmethod
+    def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes: ...
+
+    def _dump(self, result: Any, form: Form, meta: dict[str, Any]) -> bytes:
+        return dump_json(encode_json(result, form, self._class_names, meta), self._is_strict)
+
+
+class DataCall(MessageCall):
+    """`predict`, which answers an empty list where it is absent, and the transforms, which hand on what they get."""
+
+    def __init__(self, operation: str, surroundings: Surroundings) -> None:
+        super().__init__(operation, surroundings)
+        hook = self._hooks.find(self.hook_name)
+        self._hook = None if hook is None else data_call(hook, self.hook_name)
+        #: Whether the hook is given the request's meta.
+        self.takes_meta = hook is not None and takes_meta(hook)
+
+    def collect(self, value: Any, result: Result, unit: Unit) -> Collected:
+        """What goes with a result besides its data."""
+        return self._additions.collect(self.operation, unit, value, result)
+
+    def run(self, value: Any, names: Any, meta: Any) -> Result:
+        hook = self._hook
+        if hook is not None:
+            try:
+                return result_of(hook(value, names, meta))
+            except Exception as error:
+                if not is_not_implemented(error):
+                    raise
+        return Result([] if self.operation == "predict" else value, None, [], True)
+
+    def decode(self, content: Any, is_proto: bool) -> Incoming:
+        if is_proto:
+            return decode_proto_bytes(content, self._is_strict)
+        return decode_json(content, self._is_strict)
+
+    def encode(self, data: Any, form: Form, meta: dict[str, Any], is_proto: bool) -> bytes:
+        refuse_none(data, self.hook_name, self._is_strict)
+        if is_proto:
+            return encode_proto_bytes(data, form, self._class_names, meta)
+        return self._dump(data, form, meta)
+
+    def answer(self, incoming: Incoming, unit: Unit, is_proto: bool) -> bytes:
+        value, names, meta, form, puid = incoming
+        result = self.run(value, names, meta)
+        additions = self._additions.meta(self.operation, unit, value, result, meta, puid)
+        return self.encode(result.data, form, additions, is_proto)
+
+    def answer_undecoded(self, body: Any, unit: Unit) -> tuple[int, bytes]:
+        """As `answer_json`, for a body that nobody has decoded; a raw hook's bytes and text are sent as they are."""
+        raw = self._raw_json
+        if raw is None:
+            return 200, self._typed_json(body, unit)
+        try:
+            returned = raw.call(body)
+        except Exception as error:
+            if raw.is_legacy or not is_not_implemented(error):
+                raise
+            return 200, self._typed_json(body, unit)
+        if isinstance(returned, str | bytes | bytearray):
+            return 200, returned.encode() if isinstance(returned, str) else bytes(returned)
+        noted = None if raw.is_legacy else self._additions
+        return json_answer(returned, self.operation, noted, unit, self._is_strict)
+
+    def _typed_json(self, content: Any, unit: Unit) -> bytes:
+        return self.answer(decode_json(content, self._is_strict), unit, False)
+
+    def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
+        return self.answer(decode_proto_bytes(body, self._is_strict), unit, True)
+
+
+class RouteCall(MessageCall):
+    """`route`: a branch's number. Of the request's meta its answer has the puid alone."""
+
+    def __init__(self, operation: str, surroundings: Surroundings) -> None:
+        super().__init__(operation, surroundings)
+        hook = self._hooks.find(self.hook_name)
+        self._hook = None if hook is None else data_call(hook, self.hook_name)
+
+    def _typed_json(self, content: Any, unit: Unit) -> bytes:
+        incoming = decode_json(content, self._is_strict)
+        branch, meta = self._run(incoming, unit)
+        return self._dump(branch, incoming.form, meta)
+
+    def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
+        incoming = decode_proto_bytes(body, self._is_strict)
+        branch, meta = self._run(incoming, unit)
+        return encode_proto_bytes(branch, incoming.form, self._class_names, meta)
+
+    def _run(self, incoming: Incoming, unit: Unit) -> tuple[Any, dict[str, Any]]:
+        if self._hook is None:
+            raise absent_hook(self._hooks, "route")
+        result = result_of(self._hook(incoming.value, incoming.names, incoming.meta))
+        if not isinstance(result.data, int):
+            raise SeldonMicroserviceException(f"Routing response must be int but got {result.data}")
+        meta = self._additions.meta(
+            self.operation, unit, incoming.value, result, None, incoming.puid
+        )
+        return np.array([[result.data]]), meta
+
+
+class AggregateCall(MessageCall):
+    """`aggregate`: many messages to one, in the form of the first."""
+
+    request_class = "SeldonMessageList"
+
+    def __init__(self, operation: str, surroundings: Surroundings) -> None:
+        super().__init__(operation, surroundings)
+        hook = self._hooks.find(self.hook_name)
+        self._hook = None if hook is None else aggregate_call(hook)
+
+    def _typed_json(self, content: Any, unit: Unit) -> bytes:
+        messages = decode_aggregate_json(content)
+        data, meta = self._run(messages, unit)
+        return self._dump(data, messages[0].form, meta)
+
+    def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
+        messages = decode_aggregate_proto_bytes(body, self._is_strict)
+        data, meta = self._run(messages, unit)
+        return encode_proto_bytes(data, messages[0].form, self._class_names, meta)
+
+    def _run(self, messages: list[Incoming], unit: Unit) -> tuple[Any, dict[str, Any]]:
+        if self._hook is None:
+            raise absent_hook(self._hooks, "aggregate")
+        values = [message.value for message in messages]
+        metas = [message.meta for message in messages]
+        result = result_of(self._hook(values, [message.names for message in messages], metas))
+        refuse_none(result.data, self.hook_name, self._is_strict)
+        meta = self._additions.meta(
+            self.operation, unit, values, result, merged_meta(metas), messages[0].puid
+        )
+        return result.data, meta
+
+
+def absent_hook(hooks: OwnHooks, name: str) -> SeldonNotImplementedError:
+    if hooks.has_base:
+        return SeldonNotImplementedError(f"{name} is not implemented")
+    return SeldonNotImplementedError(f"{name.capitalize()} not defined")

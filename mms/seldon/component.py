@@ -1,0 +1,195 @@
+"""A component: one instance of a user's class, asked by operations, over JSON and protobuf alike.
+
+What it has and how it is called is decided when it is made; a request only follows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mms.seldon.additions import Additions
+from mms.seldon.body import read_json_body, read_undecoded_body
+from mms.seldon.calls import AggregateCall, Call, DataCall, RouteCall, Surroundings
+from mms.seldon.description_calls import HealthCall, MetadataCall
+from mms.seldon.error_handlers import ErrorHandlers
+from mms.seldon.errors import SeldonMicroserviceException, error_answer
+from mms.seldon.hooks import OwnHooks
+from mms.seldon.json_text import load_json
+from mms.seldon.results import class_names_of
+from mms.seldon.unit import Unit, Units
+
+JSON_TYPE = "application/json"
+PROTO_TYPE = "application/x-protobuf"
+
+_PASSTHROUGH = "PAYLOAD_PASSTHROUGH"
+_PREDICT = "predict"
+_FEEDBACK = "send-feedback"
+_HEALTH = "health-status"
+_METADATA = "metadata"
+_DATA_CALLS: dict[str, Callable[[str, Surroundings], Call]] = {
+    "transform-input": DataCall,
+    "transform-output": DataCall,
+    "route": RouteCall,
+    "aggregate": AggregateCall,
+}
+_OPERATIONS = (_PREDICT, *_DATA_CALLS, _FEEDBACK, _HEALTH, _METADATA)
+#: Bodies of these types without a query need no look at the rules for forms.
+_JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8"))
+_PROTO_TYPE = PROTO_TYPE.encode()
+#: Of google.protobuf.message, which is not imported before it is needed.
+_DECODE_ERROR = "DecodeError"
+
+
+class Request(NamedTuple):
+    """What a client sent: an operation, and the content type, query and body as they came."""
+
+    operation: str
+    content_type: bytes
+    query: bytes
+    body: bytes | bytearray
+    unit: Unit
+
+
+class Answer(NamedTuple):
+    """`error` is what a hook or a message raised, None for an answer of 200 and those that hooks made themselves."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    error: Exception | None = None
+
+
+JSON_HEADERS = {"Content-Type": JSON_TYPE}
+PROTO_HEADERS = {"Content-Type": PROTO_TYPE}
+
+
+class Component:
+    """Answers requests. Owned by the thread that runs them."""
+
+    def __init__(
+        self,
+        instance: Any,
+        metadata: MetadataCall,
+        units: Units,
+        *,
+        is_strict: bool = False,
+        error_handlers: ErrorHandlers | None = None,
+    ) -> None:
+        """`instance` has loaded: what it has now is what counts."""
+        hooks = OwnHooks(instance)
+        self._additions = Additions(hooks)
+        self._surroundings = Surroundings(
+            hooks, self._additions, class_names_of(instance, hooks), is_strict
+        )
+        self._instance = instance
+        self._is_strict = is_strict
+        self._error_handlers = error_handlers
+        self._health = HealthCall(self._surroundings)
+        self._metadata = metadata
+        self._predict = DataCall(_PREDICT, self._surroundings)
+        self._calls: dict[str, Call] = {
+            operation: make(operation, self._surroundings)
+            for operation, make in _DATA_CALLS.items()
+        }
+        self._calls[_PREDICT] = self._predict
+        # Bodies of predictions go to the hook as they are, and its results to the client.
+        self._passes_through = os.environ.get(_PASSTHROUGH, "").lower() in ("1", "t", "true")
+        self.units = units
+
+    def __repr__(self) -> str:
+        return f"<Component of {type(self._instance).__name__}>"
+
+    @property
+    def joinable_call(self) -> DataCall | None:
+        """The one whose rows may be joined; None where whole messages are given to a hook."""
+        return None if self._predict.has_raw or self._passes_through else self._predict
+
+    def take_series(self) -> list[dict[str, Any]]:
+        """Updates of Prometheus series since the last time."""
+        return self._additions.take_series()
+
+    def answer(self, request: Request) -> Answer:
+        """Never raises an Exception but MemoryError."""
+        try:
+            if request.content_type == _PROTO_TYPE:
+                return Answer(200, PROTO_HEADERS, self._answer_proto(request))
+            status, body = self._answer_json(request)
+            return Answer(status, JSON_HEADERS, body)
+        except MemoryError:
+            raise
+        except Exception as error:
+            return self.failure(request, error)
+
+    def read_json(self, request: Request) -> Any:
+        """The JSON that a request carries. Raises SeldonMicroserviceException."""
+        if not request.query and request.content_type in _JSON_TYPES:
+            try:
+                content = load_json(request.body)
+            except ValueError:
+                content = None
+            if content is not None:
+                return content
+        return read_json_body(
+            request.content_type, request.query, request.body, strict=self._is_strict
+        )
+
+    def success(self, body: bytes, is_proto: bool) -> Answer:
+        return Answer(200, PROTO_HEADERS if is_proto else JSON_HEADERS, body)
+
+    def failure(self, request: Request, error: Exception) -> Answer:
+        """The answer for an exception: the component's own handler's, or Seldon's."""
+        if type(error).__name__ == _DECODE_ERROR and request.content_type == _PROTO_TYPE:
+            error = SeldonMicroserviceException(f"The body is no message in protobuf: {error}")
+        if self._error_handlers is not None and request.content_type != _PROTO_TYPE:
+            try:
+                handled = self._error_handlers.handle(
+                    error,
+                    f"/{request.operation}",
+                    request.content_type.decode("latin-1"),
+                    request.query,
+                    bytes(request.body),
+                )
+            except Exception as its_error:
+                error = its_error
+            else:
+                if handled is not None:
+                    return Answer(handled.status, handled.headers, handled.body)
+        found = error_answer(error)
+        status = found.status if 200 <= found.status <= 999 else 500
+        return Answer(status, JSON_HEADERS, found.body(), error)
+
+    def _answer_json(self, request: Request) -> tuple[int, bytes]:
+        operation, unit = request.operation, request.unit
+        call = self._calls.get(operation)
+        if call is None:
+            if operation == _HEALTH:
+                return self._health.answer_json(unit)
+            if operation == _METADATA:
+                return self._metadata.answer_json(unit)
+            call = self._feedback_call(operation)
+        if self._passes_through and operation == _PREDICT:
+            body = read_undecoded_body(request.content_type, request.query, request.body)
+            return self._predict.answer_undecoded(body, unit)
+        return call.answer_json(self.read_json(request), unit)
+
+    def _answer_proto(self, request: Request) -> bytes:
+        operation, unit = request.operation, request.unit
+        if operation == _HEALTH:
+            return self._health.answer_proto(unit)
+        if operation == _METADATA:
+            return self._metadata.answer_proto(unit)
+        call = self._calls.get(operation) or self._feedback_call(operation)
+        return call.answer_proto(request.body, unit)
+
+    def _feedback_call(self, operation: str) -> Call:
+        """Made when it is first asked: it needs protobuf, which takes time and memory."""
+        if operation != _FEEDBACK:
+            raise SeldonMicroserviceException(
+                f"Unknown operation {operation}; known are {', '.join(_OPERATIONS)}", 404
+            )
+        from mms.seldon.feedback_call import FeedbackCall
+
+        call = self._calls[operation] = FeedbackCall(operation, self._surroundings)
+        return call

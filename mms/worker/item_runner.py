@@ -1,0 +1,105 @@
+"""One batch of a model that answers items as they came: no decoding by MMS's rules, an answer for each item."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from mms.wire import (
+    FAILED,
+    LAST,
+    METRIC,
+    SUCCEEDED,
+    Item,
+    Load,
+    ResultItem,
+    decode_batch,
+    encode_frame,
+    encode_result,
+)
+from mms.worker.model import ItemServer
+from mms.worker.outbox import Outbox
+from mms.worker.tracebacks import model_traceback
+
+_now_ns = time.perf_counter_ns
+
+
+class ItemRunner:
+    """Runs batches of one model and puts the answers into an outbox."""
+
+    def __init__(self, server: ItemServer, load: Load, outbox: Outbox) -> None:
+        self._server = server
+        self._model_name = load.model_name
+        self._max_bytes = load.max_response_bytes
+        self._outbox = outbox
+        #: Of the last batch, from one end to the other.
+        self._elapsed_ns = 0
+
+    def __repr__(self) -> str:
+        return f"<ItemRunner of model {self._model_name}>"
+
+    def run(
+        self, sequence: int, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
+    ) -> None:
+        """Raises ProtocolError for a malformed frame, SystemExit where the model does, OSError without a front."""
+        begun_ns = _now_ns()
+        outbox = self._outbox
+        outbox.flush_due(begun_ns, self._elapsed_ns)
+        items = decode_batch(payload, attachments)
+        started_ns = _now_ns()
+        results = self._serve(items)
+        served_ns = _now_ns() - started_ns
+        series = self._server.take_series()
+        if series:
+            outbox.add([_encode_series(series)], _now_ns())
+        # The time of a batch in which nothing went well is no measure of the model's cost.
+        is_success = any(not flags & FAILED and status < 500 for _, flags, status, *_ in results)
+        flags = LAST | SUCCEEDED if is_success else LAST
+        ended_ns = _now_ns()
+        outbox.add(encode_result(sequence, flags, served_ns, results, len(results)), ended_ns)
+        self._elapsed_ns = ended_ns - begun_ns
+
+    def _serve(self, items: list[Item]) -> list[ResultItem]:
+        try:
+            results = self._server.serve_items(items)
+        except SystemExit:
+            # Its end is what the model asked for; what is done already must not go with it.
+            self._outbox.flush()
+            raise
+        except MemoryError as error:
+            return self._failed(items, 507, "Out of resources", error)
+        except BaseException as error:
+            # Of KeyboardInterrupt, too, which nobody at a keyboard can have caused.
+            return self._failed(items, 503, "Prediction failed", error)
+        max_bytes = self._max_bytes
+        for place, (index, _, _, _, headers, body) in enumerate(results):
+            size = max(len(body), len(headers))
+            if size > max_bytes:
+                results[place] = self._too_large(index, size)
+        return results
+
+    def _failed(
+        self, items: list[Item], status: int, message: str, error: BaseException
+    ) -> list[ResultItem]:
+        ids = ",".join(item[0].decode("ascii", "replace") for item in items)
+        sys.stderr.write(f"Model {self._model_name} failed for {ids}:\n{model_traceback(error)}")
+        body = message.encode()
+        return [(index, FAILED, status, b"", b"", body) for index in range(len(items))]
+
+    def _too_large(self, index: int, size_bytes: int) -> ResultItem:
+        message = (
+            f"Response of {size_bytes} bytes is larger than max_response_size "
+            f"({self._max_bytes} bytes)"
+        )
+        sys.stderr.write(f"Model {self._model_name}: {message}\n")
+        return index, FAILED, 500, b"", b"", message.encode()
+
+
+def _encode_series(series: list[dict[str, Any]]) -> bytes:
+    """A METRIC frame. Names and labels are the model's, so that nothing in them may keep it from being written."""
+    # As Metric.to_payload, which copies all of it first.
+    payload = json.dumps({"lines": [], "series": series}, default=repr, skipkeys=True)
+    return encode_frame(METRIC, 0, payload.encode())

@@ -1,0 +1,131 @@
+"""The class of a Seldon component: what a handler names, and whether it is one."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from types import ModuleType
+from typing import Any, NamedTuple
+
+from mms.worker.handler_module import classes_of, import_handler_module, module_name_of
+
+#: The methods by which a class serves as a component. One of them suffices.
+_HOOKS = tuple(
+    f"{hook}{form}"
+    for hook in (
+        *("predict", "transform_input", "transform_output"),
+        *("route", "aggregate", "send_feedback"),
+    )
+    for form in ("", "_raw", "_rest", "_grpc")
+)
+_BASE_NAME = "SeldonComponent"
+_PACKAGE = "seldon_core"
+_SHIM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shims", "seldon")
+
+
+class NamedClass(NamedTuple):
+    """`module`: a dotted name or a path."""
+
+    module: str
+    name: str
+
+
+def named_class(handler: str) -> NamedClass:
+    """`Model` is the class Model of module Model, `pkg.sub.Class` of module pkg.sub; `module:Class` says both."""
+    module, colon, name = handler.partition(":")
+    if colon:
+        return NamedClass(module, name.strip())
+    if "/" in module or module.endswith(".py"):
+        return NamedClass(module, module_name_of(module))
+    package, dot, last = module.rpartition(".")
+    return NamedClass(package, last) if dot else NamedClass(module, module)
+
+
+def find_class(handler: str, model_dir: str) -> Any:
+    """What makes the component: a class, or anything that can be called. Raises ImportError or ValueError."""
+    module_part, name = named_class(handler)
+    module_name = module_name_of(module_part)
+    try:
+        module = import_handler_module(module_part, model_dir)
+    except ModuleNotFoundError as error:
+        if _is_within(error.name, module_name):
+            raise ImportError(
+                f"handler {handler}: there is no module {error.name} in {model_dir}; Model is the class Model in "
+                "Model.py, package.module.Class and module:Class name both"
+            ) from None
+        if _is_within(_PACKAGE, error.name or ""):
+            raise ImportError(
+                f"{handler} imports {error.name}, and the package seldon-core is not installed; with seldon_shim=auto "
+                "or shim the server's own takes its place"
+            ) from error
+        raise
+    found = getattr(module, name, None)
+    if found is None:
+        names = ", ".join(its.__name__ for its in classes_of(module)) or "none"
+        raise ValueError(
+            f"handler {handler}: module {module.__name__} has no class {name}; classes there: {names}"
+        )
+    if not callable(found):
+        raise ValueError(f"handler {handler}: {name} is no class, but {type(found).__name__}")
+    return found
+
+
+def names_component(handler: str, model_dir: str) -> bool:
+    """Whether a handler names a Seldon component and nothing that MMS's interface would take.
+
+    Imports the handler's module, as either interface does. Raises whatever it raises.
+    """
+    module_part, name = named_class(handler)
+    if not module_part or not name:
+        return False
+    try:
+        module = import_handler_module(module_part, model_dir)
+    except ModuleNotFoundError as error:
+        if _is_within(error.name, module_name_of(module_part)):
+            # To be said by the interface, which may read the name in another way.
+            return False
+        raise
+    if ":" not in handler and callable(getattr(module, "handle", None)):
+        return False
+    return _is_component(module, name)
+
+
+def _is_component(module: ModuleType, name: str) -> bool:
+    found = getattr(module, name, None)
+    if not isinstance(found, type) or hasattr(found, "handle"):
+        return False
+    has_base = any(base.__name__ == _BASE_NAME for base in found.__mro__)
+    return has_base or any(hasattr(found, hook) for hook in _HOOKS)
+
+
+def _is_within(part: str | None, module_name: str) -> bool:
+    """Whether `part` is the module, or a package that it is in."""
+    return part is not None and (module_name == part or module_name.startswith(f"{part}."))
+
+
+def offer_package(choice: str) -> None:
+    """Make `seldon_core` importable: the server's own (`shim`), the installed one (`real`), or what there is (`auto`).
+
+    Raises ValueError for another choice.
+    """
+    if choice not in ("auto", "shim", "real"):
+        raise ValueError(f"seldon_shim is {choice!r}, which is none of auto, shim, real")
+    if _SHIM in sys.path:
+        return
+    if choice == "shim":
+        sys.path.insert(0, _SHIM)
+    elif choice == "auto" and not _has_package():
+        sys.path.append(_SHIM)
+
+
+def withdraw_package() -> None:
+    """For a model that turned out to be no component: what it did not import is not there for it."""
+    if _PACKAGE not in sys.modules and _SHIM in sys.path:
+        sys.path.remove(_SHIM)
+
+
+def _has_package() -> bool:
+    spec = importlib.util.find_spec(_PACKAGE)
+    # A folder of that name without code is none.
+    return spec is not None and spec.origin is not None

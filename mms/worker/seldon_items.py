@@ -1,0 +1,117 @@
+"""Items of a batch -> requests to a Seldon component -> results, and the threads beside them."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from mms.seldon.component import JSON_HEADERS, Answer, Component, Request
+from mms.seldon.rows import RowJoiner
+from mms.seldon.unit import Unit
+from mms.wire import PASSES_QUERY, Item, ResultItem
+from mms.worker.answer_head import encode_headers
+from mms.worker.tracebacks import model_traceback
+
+#: What the front says of nearly every request.
+_PREDICT_BLOCK = b":operation\npredict\n"
+_PREDICT = "predict"
+_JSON_LINES = encode_headers(JSON_HEADERS)
+
+_Action = Callable[[], object]
+
+
+class SeldonItems:
+    """Serves one component. Pseudo headers of a request name its operation, and the node of a graph that it is for."""
+
+    def __init__(
+        self,
+        component: Component,
+        model_name: str,
+        *,
+        joins_rows: bool = False,
+        service: _Action | None = None,
+        keep: _Action | None = None,
+        close: _Action | None = None,
+    ) -> None:
+        """`service`: runs in a thread of its own. `keep`: called before the first batch, `close` after the last one."""
+        self._component = component
+        self._model_name = model_name
+        self._joiner = RowJoiner(component) if joins_rows else None
+        self._service = service
+        self._keep = keep
+        self._close = close
+
+    def __repr__(self) -> str:
+        return f"<SeldonItems of model {self._model_name}>"
+
+    def start(self) -> None:
+        if self._service is not None:
+            threading.Thread(target=self._service, name="custom-service", daemon=True).start()
+        if self._keep is not None:
+            self._keep()
+
+    def close(self) -> None:
+        if self._close is not None:
+            self._close()
+
+    def take_series(self) -> list[dict[str, Any]]:
+        return self._component.take_series()
+
+    def serve_items(self, items: list[Item]) -> list[ResultItem]:
+        requests = [self._request(item) for item in items]
+        if self._joiner is None:
+            answer = self._component.answer
+            answers = [answer(request) for request in requests]
+        else:
+            answers = self._joiner.answer_all(requests)
+        results: list[ResultItem] = []
+        for index, found in enumerate(answers):
+            status, headers, body, error = found
+            lines = _JSON_LINES if headers is JSON_HEADERS else encode_headers(headers)
+            results.append((index, 0, status, b"", lines, body))
+            if error is not None:
+                self._log(items[index][0], found, error)
+        return results
+
+    def _request(self, item: Item) -> Request:
+        _, flags, content_type, query, block, _, body = item
+        units = self._component.units
+        if block.startswith(_PREDICT_BLOCK) and block[19:20] != b":":
+            operation, unit = _PREDICT, units.own
+        else:
+            operation, unit = self._read_pseudo_headers(bytes(block))
+        return Request(
+            operation,
+            bytes(content_type),
+            bytes(query) if flags & PASSES_QUERY else b"",
+            body,
+            unit,
+        )
+
+    def _read_pseudo_headers(self, block: bytes) -> tuple[str, Unit]:
+        """The operation and the unit of a header block, whose names and values alternate by line."""
+        operation = _PREDICT
+        unit_id = image = None
+        lines = block.split(b"\n")
+        for name, value in zip(lines[::2], lines[1::2], strict=False):
+            if not name.startswith(b":"):
+                break
+            text = value.decode("utf-8", "replace")
+            if name == b":operation":
+                operation = text
+            elif name == b":unit":
+                unit_id = text
+            elif name == b":image":
+                image = text
+        return operation, self._component.units.find(unit_id, image)
+
+    def _log(self, request_id: bytes, answer: Answer, error: Exception) -> None:
+        where = f"Model {self._model_name}: {request_id.decode('ascii', 'replace')}"
+        if answer.status >= 500 and not hasattr(error, "to_dict"):
+            sys.stderr.write(f"{where} failed:\n{model_traceback(error)}")
+            return
+        info = str(getattr(error, "message", None) or error)
+        line = info.replace("\r", "\\r").replace("\n", "\\n")
+        sys.stderr.write(f"{where} was answered with {answer.status}: {line}\n")

@@ -1,0 +1,151 @@
+"""A gRPC front on a port of its own before a host without workers, and the client of the gRPC project."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import pytest
+
+from mms.core import Request
+from mms.errors import ModelNotFound
+from mms.grpc import GrpcFront
+from mms.http.listeners import listen
+from mms.settings import Address, Settings
+
+WAIT_S = 10.0
+
+
+class FakeHost:
+    """Answers requests as `behave` says, else with their bodies; keeps them and who was cancelled."""
+
+    def __init__(self) -> None:
+        self.registry = SimpleNamespace(generation=1)
+        self.interfaces = {"iris": "seldon"}
+        self.graphs: set[str] = set()
+        self.requests: list[Request] = []
+        self.cancelled: list[Request] = []
+        self.behave: Callable[[Request], None] = echo
+        self.has_request = asyncio.Event()
+        self.has_cancelled = asyncio.Event()
+
+    def submit(self, request: Request) -> None:
+        self.requests.append(request)
+        self.behave(request)
+        self.has_request.set()
+
+    def cancel(self, request: Request) -> None:
+        request.is_done = True
+        self.cancelled.append(request)
+        self.has_cancelled.set()
+
+    def dispatch_due(self) -> None:
+        return
+
+    def interface_of(self, name: str) -> str:
+        if name not in self.interfaces:
+            raise ModelNotFound(f"Model not found: {name}")
+        return self.interfaces[name]
+
+    def names_of_interface(self, interface: str) -> list[str]:
+        return sorted(name for name, own in self.interfaces.items() if own == interface)
+
+    def is_graph(self, name: str) -> bool:
+        return name in self.graphs
+
+
+PROTOBUF_LINE = b"Content-Type: application/x-protobuf\r\n"
+JSON_LINE = b"Content-Type: application/json\r\n"
+
+
+def echo(request: Request) -> None:
+    request.answer(200, b"OK", PROTOBUF_LINE, bytes(request.body))
+
+
+def keep(request: Request) -> None:
+    """No answer yet."""
+
+
+class Served:
+    """A front under test."""
+
+    def __init__(self, front: GrpcFront, host: FakeHost, port: int) -> None:
+        self.front = front
+        self.host = host
+        self.port = port
+        self.records: list[tuple[Any, ...]] = []
+
+
+class Client:
+    """Calls methods with raw bytes."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+
+    def start(
+        self, path: str, body: bytes = b"", **options: Any
+    ) -> grpc.aio.UnaryUnaryCall[bytes, bytes]:
+        return self.channel.unary_unary(path)(body, **options)
+
+    async def call(self, path: str, body: bytes = b"", **options: Any) -> bytes:
+        options.setdefault("timeout", WAIT_S)
+        return bytes(await self.start(path, body, **options))
+
+    async def fail(self, path: str, body: bytes = b"", **options: Any) -> grpc.aio.AioRpcError:
+        """The error of a call that must fail."""
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await self.call(path, body, **options)
+        return caught.value
+
+
+Serve = Callable[..., "contextlib.AbstractAsyncContextManager[Served]"]
+
+
+@contextlib.asynccontextmanager
+async def serve(
+    settings: Settings | None = None,
+    *,
+    scheme: str = "grpc",
+    context: ssl.SSLContext | None = None,
+    path: str = "",
+    **values: Any,
+) -> AsyncIterator[Served]:
+    settings = settings or Settings()
+    settings.grpc_address = Address(scheme, "127.0.0.1" if scheme != "unix" else "", 0, path)
+    for name, value in values.items():
+        setattr(settings, name, value)
+    servers: list[asyncio.AbstractServer] = []
+
+    async def listen_and_keep(*arguments: Any) -> asyncio.AbstractServer:
+        servers.append(await listen(*arguments))
+        return servers[-1]
+
+    def make_context() -> ssl.SSLContext:
+        assert context is not None
+        return context
+
+    host = FakeHost()
+    records: list[tuple[Any, ...]] = []
+    front = GrpcFront(
+        settings,
+        host,  # type: ignore[arg-type]  # what the front needs of a host
+        records.append,
+        listen=listen_and_keep,
+        make_context=make_context,
+    )
+    await front.start()
+    port = 0
+    if scheme != "unix":
+        port = servers[0].sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    served = Served(front, host, port)
+    served.records = records
+    try:
+        yield served
+    finally:
+        await front.stop_listening()
+        await front.close()

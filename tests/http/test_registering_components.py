@@ -1,0 +1,55 @@
+"""The parameters of POST /models that are for components, as a query and as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mms.errors import BadRequest
+from mms.http.management import _options
+
+PARAMETER = {"name": "n", "value": "5", "type": "INT"}
+
+
+def test_a_query_gives_parameters_as_json_text() -> None:
+    options = _options(
+        {
+            "url": "m.mar",
+            "interface": "seldon",
+            "service_type": "ROUTER",
+            "parameters": '[{"name": "n", "value": "5", "type": "INT"}]',
+            "model_uri": "s3://b/k",
+            "row_batching": "true",
+        },
+        is_json=False,
+    )
+    assert options.interface == "seldon"
+    assert options.service_type == "ROUTER"
+    assert options.parameters == [PARAMETER]
+    assert options.model_uri == "s3://b/k"
+    assert options.row_batching is True
+
+
+def test_a_json_body_may_give_parameters_as_a_list() -> None:
+    assert _options({"url": "m", "parameters": [PARAMETER]}, is_json=True).parameters == [PARAMETER]
+
+
+def test_a_prepackaged_server_with_a_model_uri_needs_no_url() -> None:
+    options = _options({"prepackaged": "sklearn", "model_uri": "/m"}, is_json=False)
+    assert options.url == ""
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"prepackaged": "sklearn"}, "Parameter model_uri is required"),
+        ({"model_uri": "/m"}, "Parameter url is required"),
+        ({"url": "m", "interface": "rest"}, "Parameter interface must be auto or seldon or mms"),
+        ({"url": "m", "parameters": "["}, "Parameter parameters is not valid JSON"),
+        ({"url": "m", "row_batching": "maybe"}, "Parameter row_batching must be true or false"),
+    ],
+)
+def test_a_wrong_parameter_is_named(parameters: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        _options(parameters, is_json=False)

@@ -1,0 +1,98 @@
+"""The payload functions beside Seldon's own wrapper, on some six hundred calls.
+
+SELDON_ORACLE_PYTHON names a Python that has seldon-core 1.17.1; without it only our side runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from oracle_components import COMPONENTS
+from payload_cases import grpc_cases, rest_cases
+from payload_server import grpc_answer, rest_answer
+
+from mms.seldon.messages import SeldonMessage
+
+ORACLE = os.environ.get("SELDON_ORACLE_PYTHON", "")
+FOLDER = Path(__file__).parent
+
+needs_oracle = pytest.mark.skipif(
+    not ORACLE, reason="SELDON_ORACLE_PYTHON names no Python with seldon-core 1.17.1"
+)
+
+
+def ask_oracle(calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    command = [ORACLE, "-W", "ignore", str(FOLDER / "oracle_answers.py")]
+    finished = subprocess.run(
+        command, input=json.dumps(calls), stdout=subprocess.PIPE, text=True, check=True
+    )
+    answers: list[dict[str, Any]] = json.loads(finished.stdout)
+    return answers
+
+
+def described(call: dict[str, Any]) -> str:
+    shown = {name: value for name, value in call.items() if name != "body"}
+    return f"{shown} {base64.b64decode(call['body'])!r}"
+
+
+def values_of(answer: dict[str, Any]) -> Any:
+    """The answer with its JSON parsed: 1e-05 and 0.00001 are the same number. NaN is as good as NaN."""
+    return repr((answer["status"], json.loads(answer["body"])))
+
+
+@needs_oracle
+def test_every_http_answer_in_strict_mode_is_that_of_seldons_wrapper() -> None:
+    calls = rest_cases()
+    different = []
+    for call, theirs in zip(calls, ask_oracle(calls), strict=True):
+        ours = rest_answer(call, COMPONENTS[call["component"]](None), strict=True)
+        if values_of(ours) != values_of(theirs):
+            different.append(f"{described(call)}\n  theirs {theirs}\n  ours {ours}")
+    assert not different, "\n".join(different)
+
+
+@needs_oracle
+def test_every_grpc_answer_in_strict_mode_is_that_of_seldons_wrapper() -> None:
+    # Seldon's protobuf refuses a bytearray, against what the wrapper says of results.
+    calls = [call for call in grpc_cases() if call["component"] != "bytearray"]
+    different = []
+    for call, theirs in zip(calls, ask_oracle(calls), strict=True):
+        ours = grpc_answer(call, COMPONENTS[call["component"]](None), strict=True)
+        if ("body" in ours) != ("body" in theirs) or (
+            "body" in ours and message_of(ours) != message_of(theirs)
+        ):
+            different.append(f"{described(call)}\n  theirs {theirs}\n  ours {ours}")
+    assert not different, "\n".join(different)
+
+
+def message_of(answer: dict[str, Any]) -> str:
+    return str(SeldonMessage.FromString(base64.b64decode(answer["body"])))
+
+
+def test_every_http_call_has_a_json_answer_in_either_mode() -> None:
+    for strict in (False, True):
+        for call in rest_cases():
+            answer = rest_answer(call, COMPONENTS[call["component"]](None), strict)
+            assert answer["body"].isascii(), described(call)
+            assert answer["body"].endswith("}\n"), described(call)
+            content = json.loads(answer["body"])
+            assert (answer["status"] == 200) == ("status" not in content), described(call)
+
+
+def test_bad_json_in_a_form_is_the_clients_error_unless_strict() -> None:
+    calls = rest_cases()
+    changed = []
+    for call in calls:
+        component = COMPONENTS[call["component"]](None)
+        default, strict = (rest_answer(call, component, mode) for mode in (False, True))
+        if default["status"] != strict["status"]:
+            assert (default["status"], strict["status"]) == (400, 500), described(call)
+            assert "MICROSERVICE_BAD_DATA" in default["body"]
+            changed.append(call)
+    assert len(changed) == 4

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from google.protobuf import any_pb2, json_format
+from google.protobuf.struct_pb2 import ListValue
+
+from mms.seldon import payload
+from mms.seldon.body import read_json_body, read_undecoded_body
+from mms.seldon.errors import SeldonMicroserviceException
+from mms.seldon.messages import SERVICES, DefaultData, SeldonMessage
+from mms.seldon.payload import Form
+from mms.seldon.proto_payload import decode, decode_bytes
+from mms.seldon.wire_numbers import list_of_numbers, read_list_of_numbers
+
+
+def no_names() -> None:
+    return None
+
+
+def dumped(result: Any, form: Form, strict: bool = False) -> str:
+    return payload.dump_json(payload.encode_json(result, form, no_names, {}), strict).decode()
+
+
+# JSON
+
+
+def test_answers_are_compact_sorted_and_end_in_a_line_feed() -> None:
+    ndarray = '{"data":{"names":["t:0","t:1"],"ndarray":[[1.0,2.0]]},"meta":{}}\n'
+    assert dumped(np.array([[1.0, 2.0]]), Form.NDARRAY) == ndarray
+    tensor = '{"data":{"names":["t:0"],"tensor":{"shape":[1,1],"values":[1]}},"meta":{}}\n'
+    assert dumped(np.array([[1]]), Form.TENSOR) == tensor
+
+
+def test_text_is_written_in_ascii() -> None:
+    assert (
+        dumped("é\x7f\U0001f600", Form.NONE)
+        == '{"meta":{},"strData":"\\u00e9\\u007f\\ud83d\\ude00"}\n'
+    )
+
+
+def test_float32_has_the_digits_of_the_double_it_is() -> None:
+    assert "0.10000000149011612" in dumped(np.array([0.1], np.float32), Form.NDARRAY)
+
+
+def test_nan_is_null_and_in_strict_mode_a_token() -> None:
+    array = np.array([np.nan, np.inf])
+    assert '"ndarray":[null,null]' in dumped(array, Form.NDARRAY)
+    assert '"ndarray":[NaN,Infinity]' in dumped(array, Form.NDARRAY, strict=True)
+    wide = {"a": [float("nan"), 1 << 70]}
+    assert '"a":[null,1180591620717411303424]' in dumped(wide, Form.NONE)
+
+
+def test_numbers_of_numpy_are_taken_anywhere() -> None:
+    assert '"p":0.5' in dumped({"p": np.float64(0.5), "n": np.array([1])}, Form.NONE)
+
+
+def test_what_has_no_json_form_is_named() -> None:
+    with pytest.raises(TypeError, match="object is not JSON serializable"):
+        dumped({"a": object()}, Form.NONE)
+
+
+def test_a_bare_list_counts_as_ndarray_unless_strict() -> None:
+    incoming = payload.decode_json([[1, 2]])
+    assert incoming.value.tolist() == [[1, 2]]
+    assert incoming.form is Form.NDARRAY
+    for message, strict in (([[1, 2]], True), ([], False), ([{"a": 1}], False), ([None], False)):
+        with pytest.raises(SeldonMicroserviceException) as raised:
+            payload.decode_json(message, strict)
+        assert raised.value.message == f"Invalid request data type: {message}"
+
+
+def test_names_are_asked_for_arrays_of_two_axes_alone() -> None:
+    def refuse() -> None:
+        raise AssertionError
+
+    payload.encode_json(np.array([1]), Form.NDARRAY, refuse, {})
+    data = payload.encode_json(np.zeros((1, 2)), Form.NDARRAY, lambda: ["a", "b"], {})["data"]
+    assert data["names"] == ["a", "b"]
+
+
+# HTTP bodies
+
+
+def test_a_file_of_a_form_is_not_decoded_from_base64_again() -> None:
+    form = b'--B\r\nContent-Disposition: form-data; name="binData"; filename="f"\r\n\r\n\x00\xff\r\n--B--'
+    message = read_json_body(b"multipart/form-data; boundary=B", b"", form)
+    assert base64.b64decode(message["binData"]) == b"\x00\xff"
+    assert payload.decode_json(message).value is message["binData"].content
+
+
+def test_a_binary_body_is_bindata_unless_strict() -> None:
+    message = read_json_body(b"image/png", b"", b"\x89PNG")
+    assert payload.decode_json(message).value == b"\x89PNG"
+    for body, strict in ((b"\x89PNG", True), (b"", False)):
+        with pytest.raises(SeldonMicroserviceException) as raised:
+            read_json_body(b"image/png", b"", body, strict=strict)
+        assert raised.value.message == "Can't find JSON in data"
+
+
+def test_a_form_without_boundary_is_named() -> None:
+    with pytest.raises(SeldonMicroserviceException, match="names no boundary"):
+        read_json_body(b"multipart/form-data", b"", b"")
+
+
+def test_an_undecoded_body_is_the_bytes_or_the_text_of_json() -> None:
+    assert read_undecoded_body(b"application/json", b"", b"{bad") == b"{bad"
+    assert read_undecoded_body(b"", b"json=%7B%7D", b"x") == "{}"
+
+
+# Protobuf
+
+
+SHAPES = [
+    (1,),
+    (0,),
+    (3,),
+    (1, 64),
+    (2, 0),
+    (0, 2),
+    (3, 20),
+    (2, 3, 4),
+    (200, 3, 7),
+    (1, 1, 1, 1),
+    (12, 300),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lists_of_numbers_have_the_bytes_that_protobuf_writes(shape: tuple[int, ...]) -> None:
+    array = np.random.default_rng(1).normal(size=shape)
+    expected = json_format.ParseDict(array.tolist(), ListValue())
+    content = list_of_numbers(array)
+    assert ListValue.FromString(content) == expected
+    assert content == expected.SerializeToString()
+    found = read_list_of_numbers(content)
+    assert found is not None
+    np.testing.assert_array_equal(found, np.array(array.tolist()))
+    assert found.flags.writeable and found.flags.aligned and found.flags.c_contiguous
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ["a"],
+        [1, "a"],
+        [[1], [2, 3]],
+        [[1], 2],
+        [1, [2]],
+        [None],
+        [{"a": 1}],
+        [True],
+        [[], [1]],
+        [[[1]], [[1, 2]]],
+    ],
+)
+def test_other_lists_are_left_to_protobuf(value: Any) -> None:
+    content = json_format.ParseDict(value, ListValue()).SerializeToString()
+    assert read_list_of_numbers(content) is None
+
+
+def test_cut_and_changed_bytes_are_never_numbers_that_protobuf_does_not_see() -> None:
+    content = list_of_numbers(np.arange(6.0).reshape(2, 3))
+    random = np.random.default_rng(2)
+    for _ in range(2000):
+        changed = bytearray(content[: random.integers(len(content) + 1)])
+        if changed:
+            changed[random.integers(len(changed))] = random.integers(256)
+        found = read_list_of_numbers(bytes(changed))
+        if found is not None:
+            expected = json_format.MessageToDict(ListValue.FromString(bytes(changed)))
+            np.testing.assert_array_equal(found, np.array(expected, dtype=np.float64))
+
+
+def large_messages() -> list[Any]:
+    array = np.random.default_rng(3).normal(size=(50, 30))
+    names = [f"näme{index}" for index in range(30)]
+    messages = []
+    for form in (Form.TENSOR, Form.NDARRAY, Form.TFTENSOR):
+        meta = {"puid": "p", "tags": {"a": [1]}}
+        messages.append(payload.encode_proto(array, form, lambda: names, meta))
+    messages.append(SeldonMessage(binData=bytes(10_000)))
+    messages.append(SeldonMessage(strData="é" * 10_000))
+    texts = DefaultData(ndarray=json_format.ParseDict([["text"] * 2000], ListValue()))
+    messages.append(SeldonMessage(data=texts))
+    messages.append(SeldonMessage(data=DefaultData(names=["n" * 5000])))
+    return messages
+
+
+@pytest.mark.parametrize("index", range(7))
+def test_large_messages_are_read_from_their_bytes_as_from_their_class(index: int) -> None:
+    message = large_messages()[index]
+    from_class = decode(message)
+    from_bytes = decode_bytes(message.SerializeToString())
+    np.testing.assert_array_equal(from_class.value, from_bytes.value)
+    assert list(from_class.names) == list(from_bytes.names)
+    assert from_class[2:] == from_bytes[2:]
+
+
+def test_a_merged_message_is_read_as_protobuf_merges_it() -> None:
+    first, second = large_messages()[:2]
+    merged = first.SerializeToString() + second.SerializeToString()
+    expected = decode(SeldonMessage.FromString(merged))
+    found = decode_bytes(merged)
+    np.testing.assert_array_equal(found.value, expected.value)
+    assert list(found.names) == list(expected.names)
+
+
+def test_an_any_is_custom_data() -> None:
+    custom = any_pb2.Any()
+    custom.Pack(SeldonMessage(strData="a"))
+    message = payload.encode_proto(custom, Form.NONE, no_names, {})
+    assert message.customData == custom
+    assert payload.decode_proto(message).value == custom
+
+
+def test_a_tensor_that_does_not_fit_is_the_clients_error_unless_strict() -> None:
+    message = SeldonMessage()
+    message.data.tensor.values.extend([1, 2, 3])
+    message.data.tensor.shape.append(2)
+    with pytest.raises(SeldonMicroserviceException, match=r"tensor of shape \[2\] needs 2 values"):
+        payload.decode_proto_bytes(message.SerializeToString())
+    assert payload.decode_proto(message, strict=True).value.tolist() == [2, 3]
+
+
+def test_bytes_that_are_no_message_are_the_clients_error() -> None:
+    for decode_it in (
+        payload.decode_proto_bytes,
+        payload.decode_aggregate_proto_bytes,
+        payload.decode_feedback_proto_bytes,
+    ):
+        with pytest.raises(SeldonMicroserviceException, match="The body is no ") as raised:
+            decode_it(b"\xff\xff\xff")
+        assert raised.value.status_code == 400
+
+
+def test_arrays_of_a_request_may_be_written_to() -> None:
+    for form in (Form.TENSOR, Form.NDARRAY, Form.TFTENSOR):
+        for rows in (1, 1000):
+            body = payload.encode_proto_bytes(np.zeros((rows, 4)), form, no_names, {})
+            value = payload.decode_proto_bytes(body).value
+            value += 1
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?", "c8", "c16", ">i4"],
+)
+@pytest.mark.parametrize("shape", [(1,), (2, 3), (), (0, 2)])
+def test_a_tftensor_keeps_type_and_shape(dtype: str, shape: tuple[int, ...]) -> None:
+    from mms.seldon.tensor_proto import array_of, array_of_json, json_of_array, tensor_of
+
+    array = np.ones(shape, dtype)
+    for found in (array_of(tensor_of(array)), array_of_json(json_of_array(array))):
+        assert found.dtype == array.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(found, array)
+
+
+def test_a_tftensors_last_value_stands_for_the_rest() -> None:
+    from mms.seldon.tensor_proto import array_of_json
+
+    shape = {"dim": [{"size": "2"}, {"size": "2"}]}
+    array = array_of_json({"dtype": "DT_FLOAT", "tensorShape": shape, "floatVal": [1, 2]})
+    assert array.tolist() == [[1, 2], [2, 2]]
+    with pytest.raises(SeldonMicroserviceException, match="has 3 values, but its shape needs 4"):
+        content = base64.b64encode(np.zeros(3, "<f4").tobytes()).decode()
+        array_of_json({"dtype": "DT_FLOAT", "tensorShape": shape, "tensorContent": content})
+
+
+def test_all_seven_services_are_there() -> None:
+    names = ("Generic", "Model", "Router", "Transformer", "OutputTransformer", "Combiner", "Seldon")
+    assert list(SERVICES) == [f"seldon.protos.{name}" for name in names]
+    method = SERVICES["seldon.protos.Model"]["Predict"]
+    assert (method.request_class, method.operation) == (SeldonMessage, "predict")
+
+
+def test_descriptors_of_an_installed_tensorflow_are_taken_without_importing_it(
+    tmp_path: Any,
+) -> None:
+    """Whose files differ from ours, so that it could not be imported after us otherwise."""
+    script = f"""
+import sys
+from google.protobuf import descriptor_pb2, descriptor_pool
+from mms.seldon.tensor_descriptors import _own_files
+files = _own_files()
+files[-1].message_type[0].field.add(name="float8_val", number=18, type=12, label=1)
+from pathlib import Path
+root = Path({str(tmp_path)!r})
+(root / "tensorflow").mkdir()
+(root / "tensorflow" / "__init__.py").write_text("raise AssertionError")
+for file in files:
+    path = root / file.name.replace(".proto", "_pb2.py")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"DESCRIPTOR = _pool.Default().AddSerializedFile({{file.SerializeToString()!r}})")
+sys.path.insert(0, str(root))
+from mms.seldon.messages import TensorProto
+print(TensorProto(float8_val=b"x").float8_val)
+for file in files:
+    descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
+"""
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert finished.stdout == "b'x'\n", finished.stderr
+
+
+def test_a_json_document_survives_feedbacks_detour_through_protobuf() -> None:
+    from mms.seldon.feedback import encode_feedback_json
+
+    content = encode_feedback_json([], Form.NDARRAY, no_names, {})
+    assert json.loads(payload.dump_json(content)) == {"data": {"ndarray": []}, "meta": {}}
+    content = encode_feedback_json([], Form.NONE, no_names, {})
+    assert payload.dump_json(content) == b'{"data":{"tensor":{"shape":[0]}},"meta":{}}\n'
