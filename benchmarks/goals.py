@@ -153,7 +153,6 @@ def _goals() -> list[Goal]:
         ("rest-1x64", 5),
         ("rest-1000x64", 3),
         ("grpc-1x64", 3),
-        ("grpc-1000x64", 3),
     ):
         for connections in (1, 64):
             cell = f"seldon-{name}-c{connections}"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 from benchmarks.deployment import Call
 from benchmarks.load import TIMEOUT_S, Figures, LoadFailed, parse_figures
@@ -78,23 +79,27 @@ class Caller(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._started_s = 0.0
         self._is_over = False
+        self._lost = asyncio.Event()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         settings = struct.pack("!HI", _INITIAL_WINDOW_SIZE, _LARGE_WINDOW)
-        transport.write(
+        self._transport.write(
             _PREFACE
             + _frame(_SETTINGS, 0, 0, settings)
             + _frame(_WINDOW, 0, 0, struct.pack("!I", _LARGE_WINDOW))
         )
         self._call()
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        """Give up the call that is under way, and wait for the end of the connection."""
         self._is_over = True
+        self._transport.abort()
+        await self._lost.wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_lost = not self._is_over
+        self._lost.set()
 
     def _call(self) -> None:
         self._started_s = time.perf_counter()
@@ -190,8 +195,7 @@ async def drive_calls(
         await loop.create_connection(lambda caller=caller: caller, "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.sleep(duration_s - (time.perf_counter() - started_s))
     elapsed_s = time.perf_counter() - started_s
-    for caller in callers:
-        caller.stop()
+    await asyncio.gather(*(caller.stop() for caller in callers))
     latencies = sorted(value for caller in callers for value in caller.latencies_us)
     count = len(latencies)
 

@@ -18,6 +18,8 @@ from benchmarks.server import Launch, Site
 from benchmarks.venvs import InstallationFailed
 
 NAME = "ours"
+# The extra `grpc`, but for what only graphs with remote nodes need.
+_EXTRA = ("hpack>=4.0", "protobuf>=4.21")
 
 
 class Ours(MarServer):
@@ -29,7 +31,9 @@ class Ours(MarServer):
     response_timeout = "1"  # minutes
 
     def install(self) -> None:
-        self.venv.ensure([*self.requirements, *project_dependencies(), *DIGITS_REQUIREMENTS])
+        self.venv.ensure(
+            [*self.requirements, *project_dependencies(), *_EXTRA, *DIGITS_REQUIREMENTS]
+        )
         self.venv.install_checkout()
         ensure_digits(self.venv)
 

@@ -14,10 +14,10 @@ from mms.observe import events
 
 #: How often deadlines and response timeouts are looked at, in seconds, while there is anything to look at.
 _TICK_S = 0.05
-#: How long the loop looks out for the answer of a lone request instead of going to sleep, and for which handlers, by
-#: their time in seconds: to be woken takes longer than they do.
+#: How long the loop looks out for the answer of a lone request instead of going to sleep, beside the handler's own
+#: time, and for which handlers, by their time in seconds: to be woken takes about as long as they do.
 _LOOK_OUT_S = 0.00015
-_QUICK_S = 0.00005
+_QUICK_S = 0.0002
 #: Looking out on the only processor would keep the worker from it.
 _HAS_PROCESSORS = (os.cpu_count() or 1) > 1
 
@@ -105,7 +105,7 @@ class Dispatcher:
         if self._looks_for is None:
             self._loop.call_soon(self._look)
         self._looks_for = worker
-        self._looks_until = now + _LOOK_OUT_S
+        self._looks_until = now + worker.service_s + _LOOK_OUT_S
 
     def _look(self) -> None:
         worker = self._looks_for
