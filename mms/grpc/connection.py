@@ -146,8 +146,8 @@ class GrpcConnection(asyncio.Protocol):
         except _Broken as broken:
             self._break(broken.code, broken.text)
             return
-        except HPACKError as error:
-            self._break(frames.COMPRESSION_ERROR, f"header block: {error}")
+        except HPACKError:
+            self._break(frames.COMPRESSION_ERROR, "a header block that cannot be read")
             return
         if at < len(data):
             self._rest = data[at:] if at else data

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable
@@ -136,6 +138,9 @@ class GrpcFront:
         if self._server is not None:
             self._server.close()
             self._server = None
+            if self._address.scheme == "unix":
+                with contextlib.suppress(OSError):
+                    os.unlink(self._address.path)
         for connection in list(self.connections):
             connection.leave()
 

@@ -30,6 +30,7 @@ from mms.http.answers import (
     phrase_of,
     render_json,
 )
+from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, is_kept_alive
 from mms.http.lane import MIN_BODY_RATE
 from mms.http.routes import first_values
 
@@ -39,9 +40,6 @@ Record: TypeAlias = Callable[[tuple[Any, ...]], None]
 _CHUNK_BYTES = 256 * 1024
 #: Bodies below this are joined with their head for one write.
 _JOIN_BYTES = 64 * 1024
-#: MMS's HTTP library takes request lines of this size, and as much of headers, counted without their line ends.
-MAX_LINE_BYTES = 4096
-MAX_HEADERS_BYTES = 8192
 #: The protocol's version, and the blanks around the target, in a request line.
 _LINE_EXTRA_BYTES = len("  HTTP/1.1")
 
@@ -112,6 +110,8 @@ class Exchange:
         self.path, _, query = target.partition(b"?")
         self.query = query.partition(b"#")[0]
         self.uri = raw
+        connection = [value for name, value in request.raw_headers if name.lower() == b"connection"]
+        self._is_kept_alive = is_kept_alive(request.version >= (1, 1), b",".join(connection))
 
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.uri}>"
@@ -138,6 +138,10 @@ class Exchange:
         headers_bytes = sum(len(name) + len(value) + 2 for name, value in self.request.raw_headers)
         line_bytes = len(self.method) + self._target_bytes + _LINE_EXTRA_BYTES
         if line_bytes > MAX_LINE_BYTES or headers_bytes > MAX_HEADERS_BYTES:
+            raise BadRequest("Invalid HTTP message.")
+        codings = self.request.headers.getall("Transfer-Encoding", [])
+        # HTTP/1.0 has none, so that what stands between may have read the message otherwise.
+        if codings and (codings[0].lower() != "chunked" or self.request.version < (1, 1)):
             raise BadRequest("Invalid HTTP message.")
         length = self.request.content_length
         if length is not None and length > max_body_bytes:
@@ -175,6 +179,9 @@ class Exchange:
                     raise _too_large(max_body_bytes)
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body of the request is broken: {error}") from None
+        except ConnectionError:
+            # The client has gone, so aiohttp ends this task.
+            raise asyncio.CancelledError from None
         return chunks
 
     # What goes out
@@ -192,7 +199,7 @@ class Exchange:
 
         From 400 on the connection ends, unless it is said to be kept.
         """
-        is_kept_alive = self.request.keep_alive and (status < 400 or keeps_connection)
+        is_kept_alive = self._is_kept_alive and (status < 400 or keeps_connection)
         if self.answer_lines is not None:
             headers = self.answer_lines(self.id) + headers
         head = self._answers.head(

@@ -8,11 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, StreamReader, web
+from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler
 
 from mms.errors import BadRequest, InternalServerError
-from mms.http.exchange import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Exchange
+from mms.http.exchange import Exchange
+from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
 from mms.http.lane import MAX_PROBES, PROBE_S
 from mms.http.lane_front import LINGER_S
 
@@ -24,18 +26,27 @@ _SWEEP_S = 1.0
 #: bytes would reset the connection, and could take the answer away from the client. For LINGER_S without a byte, and
 #: in all for, in seconds:
 _LINGER_S = 10.0
+#: Requests of one connection that have been read and are not answered; more are not read until then.
+_MAX_PIPELINED = 16
+#: No request begins so; what is no HTTP is answered in its turn by letting aiohttp read this.
+_NO_HTTP = b"\0"
 
 Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
 
 
 class _Handler(RequestHandler):
-    """A connection on the aiohttp side."""
+    """A connection on the aiohttp side. Owned by the event loop."""
 
     __slots__ = (
+        "_broken",
+        "_content",
         "_edge",
         "_ended",
+        "_framing",
         "_last_byte_at",
+        "_unread",
         "_make_exchange",
+        "begun",
         "finished",
         "head_since",
         "is_half_closed",
@@ -53,8 +64,15 @@ class _Handler(RequestHandler):
         self._make_exchange = make_exchange
         #: When the first byte of a head came that is not complete yet; of `time.monotonic()`, 0 for none.
         self.head_since = 0.0
-        #: Requests whose answers have been made.
+        self._framing = Framing()
+        #: What has come beyond _MAX_PIPELINED requests. While there is some, no more is read.
+        self._unread = b""
+        #: Requests that were given to their routes, and those whose answers have been made.
+        self.begun = 0
         self.finished = 0
+        #: The number of the request whose body cannot be read to its end; 0 for none.
+        self._broken = 0
+        self._content: StreamReader | None = None
         self.is_half_closed = False
         #: While what comes is thrown away: done when the client has ended its side, too.
         self._ended: asyncio.Future[None] | None = None
@@ -77,17 +95,85 @@ class _Handler(RequestHandler):
         if self._ended is not None:
             self._last_byte_at = time.monotonic()
             return
-        if not self.is_busy and not self.head_since:
+        if not data:
+            # aiohttp's own call: there is room again for what it holds back of a body.
+            super().data_received(data)
+            return
+        if self._unread:
+            self._unread += data
+            self._hold()
+            return
+        self._read(data)
+
+    def _read(self, data: bytes) -> None:
+        framing = self._framing
+        for part, piece, position in framing.cut(data):
+            known = self._request_count
+            if part is Part.HEAD:
+                super().data_received(with_host(piece))
+                if known + 1 - self.finished >= _MAX_PIPELINED and position < len(data):
+                    self._unread = data[position:]
+                    self._hold()
+                    break
+            elif part is Part.BODY:
+                super().data_received(piece)
+                if self._request_count > known:
+                    # aiohttp takes no more of this body, and counts its complaint for a request.
+                    self._break_body(known)
+                    break
+            elif part is Part.NO_HTTP:
+                super().data_received(_NO_HTTP)
+            else:
+                self._break_body(known)
+        if not framing.has_begun_head:
+            self.head_since = 0.0
+        elif not self.head_since:
             self.head_since = time.monotonic()
-            data = with_host(data)
-        super().data_received(data)
+
+    def _hold(self) -> None:
+        if self.transport is not None:
+            self.transport.pause_reading()
+
+    def _go_on(self) -> None:
+        """Read what was held back, once enough of the requests before it are answered."""
+        if not self._unread or self._request_count - self.finished >= _MAX_PIPELINED // 2:
+            return
+        data, self._unread = self._unread, b""
+        self._read(data)
+        if not self._unread and not self._reading_paused and self.transport is not None:
+            self.transport.resume_reading()
+
+    def _break_body(self, number: int) -> None:
+        self._framing.is_over = True
+        self._broken = number
+        if self.finished >= number:
+            self.force_close()
+        elif self._content is not None and self.begun == number:
+            self._content.set_exception(RequestPayloadError("it is not in chunks"))
+
+    def begin(self, request: web.BaseRequest) -> bool:
+        """A request goes to its route. False if its body is broken already."""
+        self.begun += 1
+        self._content = request.content
+        return self.begun != self._broken
+
+    def finish(self) -> bool:
+        """The answer of a request is made. Whether the connection serves on."""
+        self.finished += 1
+        self._content = None
+        if self.head_since:
+            self.head_since = time.monotonic()
+        self._go_on()
+        return self.finished != self._broken and (self.is_busy or not self.is_half_closed)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes an answer here
         """As on the lane: a client may have closed its sending side alone and still wait for its answer."""
         self.is_half_closed = True
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
-        if not self.is_busy:
+        if not self.is_busy or self._framing.is_in_body:
+            # Said to the transport, too: the lane may have kept it open for earlier answers.
+            self.force_close()
             return None
         self._probe(0)
         return True
@@ -107,6 +193,9 @@ class _Handler(RequestHandler):
         finished, is_reset = await super().finish_response(request, resp, start_time)
         if not is_reset and not finished.keep_alive:
             await self._linger()
+            if self.is_half_closed or self.finished == self._broken:
+                # Nothing more can come of this request, so aiohttp must not wait for it.
+                self.force_close()
         return finished, is_reset
 
     async def _linger(self) -> None:
@@ -135,19 +224,20 @@ class _Handler(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What is no HTTP is answered with 400 and the end of the connection; a fault of ours with 500."""
-        if status != 500:
+        if status < 500:
             # aiohttp takes what it cannot read for HTTP/1.0; no client would expect that.
             request._version = HttpVersion11
         exchange = self._make_exchange(request)
-        self.finished += 1
-        if status == 500:
+        if status >= 500:
             logger.error("Unexpected error in %s", exchange, exc_info=exc)
             return exchange.error(InternalServerError("Unknown exception"))
+        self.begun += 1
+        self.finish()
         return exchange.error(BadRequest("Invalid HTTP message."))
 
 
 def with_host(data: bytes) -> bytes:
-    """The first request of `data` with an empty `Host` header where it has none.
+    """A head with an empty `Host` header where it has none.
 
     aiohttp refuses HTTP/1.1 without one; MMS serves it, and probes of load balancers rely on that.
     """
@@ -203,12 +293,17 @@ class EdgeServer:
         connection = request.protocol
         if not isinstance(connection, _Handler):
             raise TypeError(f"a request of a foreign connection: {connection!r}")
-        connection.head_since = 0.0
+        exchange = self._make_exchange(request)
+        is_whole = connection.begin(request)
+        serves_on = False
         try:
-            response = await self._serve(self._make_exchange(request))
+            if is_whole:
+                response = await self._serve(exchange)
+            else:
+                response = exchange.error(BadRequest("Invalid HTTP message."))
         finally:
-            connection.finished += 1
-        if connection.is_half_closed:
+            serves_on = connection.finish()
+        if not serves_on:
             response.force_close()
         return response
 

@@ -21,7 +21,8 @@ from mms.errors import (
 from mms.http import openapi
 from mms.http.answers import Answers
 from mms.http.asking import ModelAsker
-from mms.http.exchange import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Exchange
+from mms.http.exchange import Exchange
+from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
 from mms.http.inference import InferenceApi
 from mms.http.lane import remote_name
 from mms.http.lane_front import LaneFront

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from mms.seldon.additions import Additions, Collected
+from mms.seldon.array_answers import array_answer
 from mms.seldon.errors import (
     SeldonMicroserviceException,
     SeldonNotImplementedError,
@@ -116,6 +117,10 @@ class MessageCall(Call):
     def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes: ...
 
     def _dump(self, result: Any, form: Form, meta: dict[str, Any]) -> bytes:
+        if type(result) is np.ndarray:
+            answer = array_answer(result, form, self._class_names, meta, self._is_strict)
+            if answer is not None:
+                return answer
         return dump_json(encode_json(result, form, self._class_names, meta), self._is_strict)
 
 

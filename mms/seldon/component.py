@@ -112,28 +112,31 @@ class Component:
 
     def answer(self, request: Request) -> Answer:
         """Never raises an Exception but MemoryError."""
+        operation, content_type, query, body, unit = request
         try:
-            if request.content_type == _PROTO_TYPE:
-                return Answer(200, PROTO_HEADERS, self._answer_proto(request))
-            status, body = self._answer_json(request)
-            return Answer(status, JSON_HEADERS, body)
+            if content_type == _PROTO_TYPE:
+                return Answer(200, PROTO_HEADERS, self._answer_proto(operation, body, unit))
+            call = self._calls.get(operation)
+            if call is None or (self._passes_through and operation == _PREDICT):
+                status, found = self._answer_otherwise(request)
+            else:
+                status, found = call.answer_json(self.read_json(content_type, query, body), unit)
+            return Answer(status, JSON_HEADERS, found)
         except MemoryError:
             raise
         except Exception as error:
             return self.failure(request, error)
 
-    def read_json(self, request: Request) -> Any:
+    def read_json(self, content_type: bytes, query: bytes, body: bytes | bytearray) -> Any:
         """The JSON that a request carries. Raises SeldonMicroserviceException."""
-        if not request.query and request.content_type in _JSON_TYPES:
+        if not query and content_type in _JSON_TYPES:
             try:
-                content = load_json(request.body)
+                content = load_json(body)
             except ValueError:
                 content = None
             if content is not None:
                 return content
-        return read_json_body(
-            request.content_type, request.query, request.body, strict=self._is_strict
-        )
+        return read_json_body(content_type, query, body, strict=self._is_strict)
 
     def success(self, body: bytes, is_proto: bool) -> Answer:
         return Answer(200, PROTO_HEADERS if is_proto else JSON_HEADERS, body)
@@ -160,28 +163,26 @@ class Component:
         status = found.status if 200 <= found.status <= 999 else 500
         return Answer(status, JSON_HEADERS, found.body(), error)
 
-    def _answer_json(self, request: Request) -> tuple[int, bytes]:
-        operation, unit = request.operation, request.unit
-        call = self._calls.get(operation)
-        if call is None:
-            if operation == _HEALTH:
-                return self._health.answer_json(unit)
-            if operation == _METADATA:
-                return self._metadata.answer_json(unit)
-            call = self._feedback_call(operation)
-        if self._passes_through and operation == _PREDICT:
-            body = read_undecoded_body(request.content_type, request.query, request.body)
-            return self._predict.answer_undecoded(body, unit)
-        return call.answer_json(self.read_json(request), unit)
+    def _answer_otherwise(self, request: Request) -> tuple[int, bytes]:
+        """What is no ordinary call: no message, feedback, or a body that is not to be decoded."""
+        operation, content_type, query, body, unit = request
+        if operation == _HEALTH:
+            return self._health.answer_json(unit)
+        if operation == _METADATA:
+            return self._metadata.answer_json(unit)
+        if operation == _PREDICT:
+            undecoded = read_undecoded_body(content_type, query, body)
+            return self._predict.answer_undecoded(undecoded, unit)
+        call = self._feedback_call(operation)
+        return call.answer_json(self.read_json(content_type, query, body), unit)
 
-    def _answer_proto(self, request: Request) -> bytes:
-        operation, unit = request.operation, request.unit
+    def _answer_proto(self, operation: str, body: bytes | bytearray, unit: Unit) -> bytes:
         if operation == _HEALTH:
             return self._health.answer_proto(unit)
         if operation == _METADATA:
             return self._metadata.answer_proto(unit)
         call = self._calls.get(operation) or self._feedback_call(operation)
-        return call.answer_proto(request.body, unit)
+        return call.answer_proto(body, unit)
 
     def _feedback_call(self, operation: str) -> Call:
         """Made when it is first asked: it needs protobuf, which takes time and memory."""

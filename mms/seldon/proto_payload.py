@@ -192,7 +192,7 @@ def encode_bytes(result: Any, form: Form, class_names: ClassNames, meta: dict[st
     """See `payload.encode_proto_bytes`. Raises TypeError or json_format.ParseError for what protobuf cannot hold."""
     head = field(_META_TAG, _meta_bytes(meta))
     if isinstance(result, np.ndarray | list):
-        parts = _data_parts(np.array(result, copy=None), form, class_names)
+        parts = _data_parts(np.asarray(result), form, class_names)
         return b"".join((head, bytes((_DATA_TAG,)), varint(sum(map(len, parts))), *parts))
     if isinstance(result, str):
         return head + field(0x2A, result.encode())

@@ -77,7 +77,8 @@ class RowJoiner:
         assert self._call is not None
         if request.content_type == _PROTO:
             return self._call.decode(request.body, True)
-        return self._call.decode(self._component.read_json(request), False)
+        content = self._component.read_json(request.content_type, request.query, request.body)
+        return self._call.decode(content, False)
 
     def _key(self, member: _Member) -> Hashable:
         """Equal for what can be joined; None for what cannot."""

@@ -35,7 +35,7 @@ def open_model(load: Load) -> Model:
         instance = _make(found, parameters)
     else:
         instance = persistence.restore(lambda: _make(found, parameters))
-    component = _open_component(instance, options)
+    component = open_component(instance, options)
     items = SeldonItems(
         component,
         load.model_name,
@@ -50,7 +50,8 @@ def open_model(load: Load) -> Model:
     return Model("seldon", lambda data, context: items.serve_items(data), context, items=items)
 
 
-def _open_component(instance: Any, options: dict[str, Any]) -> Component:
+def open_component(instance: Any, options: dict[str, Any]) -> Component:
+    """Have an instance load, and find out what it has. Raises whatever its code raises."""
     is_strict = bool(options.get("seldon_strict"))
     # In the order of Seldon's wrapper: the first two before `load`, the hooks as they are after it.
     metadata = MetadataCall(OwnHooks(instance), is_strict)

@@ -267,6 +267,11 @@ def test_a_nodes_error_keeps_its_status_and_body(make_graph: MakeGraph, status: 
     assert reply.header("Content-Type") == "application/json"
 
 
+def test_the_error_of_a_router_keeps_its_body(make_graph: MakeGraph) -> None:
+    reply = make_graph(node("r", "ROUTER", A), r={"branch": 0, "fails": 409}).post(X)
+    assert (reply.status, reply.json()["status"]["info"]) == (409, "no way")
+
+
 def test_the_error_of_the_first_child_in_order_counts(make_graph: MakeGraph) -> None:
     graph = make_graph(node("c", "COMBINER", A, B), a={"fails": 409}, b={"fails": 400})
     assert graph.post(X).status == 409
@@ -408,12 +413,16 @@ def test_the_aiohttp_side_serves_graphs_as_the_lane_does(
     assert replies[0] == replies[1]
 
 
-def test_strict_mode_leaves_routing_out_unless_it_is_asked_for(
+def test_strict_mode_has_routing_when_asked_and_only_the_status_of_a_failed_router(
     start_server: Callable[..., Server],
 ) -> None:
     settings = {"seldon_strict": "true"}
-    graph = _register(start_server(settings), A, {})
-    assert "routing" not in graph.result()["meta"]
+    strict = start_server(settings)
+    assert "routing" not in _register(strict, A, {}).result()["meta"]
+    refusing = _register(strict, node("r", "ROUTER", A), {"r": {"branch": 0, "fails": 409}})
+    reply = refusing.post(X)
+    assert reply.status == 409
+    assert reply.json()["status"]["status"] == "FAILURE"
     variables = {"SELDON_ENABLE_ROUTING_INJECTION": "1"}
     graph = _register(start_server(settings, environment=variables), A, {})
     assert graph.result()["meta"]["routing"] == {"a": -1}

