@@ -93,7 +93,7 @@ def calls() -> list[dict[str, Any]]:
 def answers(side: str) -> list[dict[str, Any]]:
     python = sys.executable if side == "worker" else ORACLE
     finished = subprocess.run(
-        [python, "-W", "ignore", str(FOLDER / "seldon_answers.py"), side],
+        [python, "-W", "ignore", str(FOLDER / "seldon_sides.py"), side],
         input=json.dumps(calls()),
         capture_output=True,
         text=True,
