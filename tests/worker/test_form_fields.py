@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mms.bodies.invalid_input import InvalidInput
 from mms.worker.form_fields import (
     MAX_FORM_FIELDS,
     MAX_QUERY_PARAMETERS,
     parse_form,
     parse_query,
 )
-from mms.bodies.invalid_input import InvalidInput
 
 # Texts without line breaks, which end a form.
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), min_size=1)
