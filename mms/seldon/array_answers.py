@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from mms.seldon.forms import Array, ClassNames, Form, default_names, output_form
+from mms.seldon.forms import Array, ClassNames, Form, default_names
 from mms.seldon.json_text import dump_json
 
 #: Elements that orjson writes as Python writes them, straight from an array's memory. Booleans go another way.
@@ -27,26 +27,26 @@ def array_answer(
     array: Array, form: Form, class_names: ClassNames, meta: dict[str, Any], strict: bool
 ) -> bytes | None:
     """None for an array that is not for this way."""
-    if array.dtype not in _DTYPES or not array.ndim or not array.flags.c_contiguous:
-        return None
-    form = output_form(form, True)
-    if form is Form.TFTENSOR:
+    shape = array.shape
+    if not shape or array.dtype not in _DTYPES or not array.flags.c_contiguous:
         return None
     if form is Form.NDARRAY:
         content = orjson.dumps(array, option=_NUMPY)
-        head, tail = b',"ndarray":', b"}"
+        head, tail = b',"ndarray":', b'},"meta":'
+    elif form is Form.TFTENSOR:
+        return None
     else:
         content = orjson.dumps(array.ravel(), option=_NUMPY)
-        head = b',"tensor":{"shape":%b,"values":' % orjson.dumps(array.shape)
-        tail = b"}}"
+        head = b',"tensor":{"shape":%b,"values":' % orjson.dumps(shape)
+        tail = b'}},"meta":'
     if strict and _NULL in content:
         return None
     names = b"[]"
-    if array.ndim > 1:
+    if len(shape) > 1:
         own = class_names()
-        names = _default_names(array.shape[1]) if own is None else dump_json(own, strict)[:-1]
+        names = _default_names(shape[1]) if own is None else dump_json(own, strict)[:-1]
     meta_text = dump_json(meta, strict)[:-1] if meta else b"{}"
-    return b'{"data":{"names":%b%b%b%b,"meta":%b}\n' % (names, head, content, tail, meta_text)
+    return b"".join((b'{"data":{"names":', names, head, content, tail, meta_text, b"}\n"))
 
 
 @functools.lru_cache(maxsize=64)

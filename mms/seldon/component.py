@@ -14,7 +14,7 @@ from mms.seldon.body import read_json_body, read_undecoded_body
 from mms.seldon.calls import AggregateCall, Call, DataCall, RouteCall, Surroundings
 from mms.seldon.description_calls import HealthCall, MetadataCall
 from mms.seldon.error_handlers import ErrorHandlers
-from mms.seldon.errors import SeldonMicroserviceException, error_answer
+from mms.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, error_answer
 from mms.seldon.hooks import OwnHooks
 from mms.seldon.json_text import load_json
 from mms.seldon.results import class_names_of
@@ -40,6 +40,8 @@ _JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8"
 _PROTO_TYPE = PROTO_TYPE.encode()
 #: Of google.protobuf.message, which is not imported before it is needed.
 _DECODE_ERROR = "DecodeError"
+#: What Python misses where the package protobuf is not installed.
+_PROTOBUF = ("google", "google.protobuf")
 
 
 class Request(NamedTuple):
@@ -145,6 +147,13 @@ class Component:
         """The answer for an exception: the component's own handler's, or Seldon's."""
         if type(error).__name__ == _DECODE_ERROR and request.content_type == _PROTO_TYPE:
             error = SeldonMicroserviceException(f"The body is no message in protobuf: {error}")
+        elif isinstance(error, ModuleNotFoundError) and error.name in _PROTOBUF:
+            error = SeldonMicroserviceException(
+                f"{request.operation} needs protobuf here, which is not installed: "
+                "pip install 'multi-model-server[seldon]'",
+                status_code=500,
+                reason=INTERNAL_ERROR,
+            )
         if self._error_handlers is not None and request.content_type != _PROTO_TYPE:
             try:
                 handled = self._error_handlers.handle(

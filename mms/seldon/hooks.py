@@ -45,6 +45,7 @@ class OwnHooks:
 
     def __init__(self, component: Any) -> None:
         self._component = component
+        self._deprecated: set[str] = set()
         self._bases = [
             base
             for base in type(component).__mro__
@@ -86,7 +87,9 @@ class OwnHooks:
         for suffix in suffixes:
             hook = self.find(name + suffix)
             if hook is not None:
-                _log.warning("%s%s is deprecated; %s_raw takes its place", name, suffix, name)
+                if name not in self._deprecated:
+                    self._deprecated.add(name)
+                    _log.warning("%s%s is deprecated; %s_raw takes its place", name, suffix, name)
                 return RawHook(hook, name + suffix, True)
         hook = self.find(f"{name}_raw")
         return None if hook is None else RawHook(hook, f"{name}_raw", False)

@@ -60,20 +60,24 @@ class SeldonItems:
         return self._component.take_series()
 
     def serve_items(self, items: list[Item]) -> list[ResultItem]:
-        requests = [self._request(item) for item in items]
         if self._joiner is None:
             answer = self._component.answer
-            answers = [answer(request) for request in requests]
-        else:
-            answers = self._joiner.answer_all(requests)
-        results: list[ResultItem] = []
-        for index, found in enumerate(answers):
-            status, headers, body, error = found
-            lines = _JSON_LINES if headers is JSON_HEADERS else encode_headers(headers)
-            results.append((index, 0, status, b"", lines, body))
-            if error is not None:
-                self._log(items[index][0], found, error)
-        return results
+            return [
+                self._result(index, item, answer(self._request(item)))
+                for index, item in enumerate(items)
+            ]
+        answers = self._joiner.answer_all([self._request(item) for item in items])
+        return [
+            self._result(index, item, found)
+            for index, (item, found) in enumerate(zip(items, answers, strict=True))
+        ]
+
+    def _result(self, index: int, item: Item, answer: Answer) -> ResultItem:
+        status, headers, body, error = answer
+        if error is not None:
+            self._log(item[0], answer, error)
+        lines = _JSON_LINES if headers is JSON_HEADERS else encode_headers(headers)
+        return index, 0, status, b"", lines, body
 
     def _request(self, item: Item) -> Request:
         _, flags, content_type, query, block, _, body = item

@@ -156,6 +156,15 @@ def test_a_graphs_node_names_the_unit_for_its_call_alone() -> None:
     assert served.ask("metadata").json()["versions"] == ["1"]
 
 
+def test_what_a_node_does_not_name_is_the_components_own() -> None:
+    served = Served(answering("x"), unit_id="own", unit_image="image:1")
+    for pseudo, path in (
+        (":unit\nnode\n", {"node": "image:1"}),
+        (":image\nother:2\n", {"own": "other:2"}),
+    ):
+        assert served.predict(MESSAGE, pseudo=pseudo).json()["meta"]["requestPath"] == path
+
+
 # Tags and metrics
 
 

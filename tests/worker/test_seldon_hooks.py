@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any
 
 import numpy as np
@@ -205,6 +206,33 @@ def test_route_and_aggregate_have_to_be_there() -> None:
         assert (reply.status, reply.error["info"]) == (400, info)
         assert reply.error["reason"] == "MICROSERVICE_BAD_DATA"
     assert served.result(None, "health-status") == {"meta": {}, "strData": "healthy"}
+
+
+def test_a_deprecated_hook_is_told_once_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    hooks = {"transform_input_rest": lambda self, message: message}
+    Served(component(**hooks)).result(MESSAGE, "transform-input")
+    (record,) = caplog.records
+    assert "transform_input_rest is deprecated; transform_input_raw" in record.getMessage()
+
+
+def test_without_protobuf_feedback_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    served = Served(component(predict=lambda self, X, names: X))
+    for name in [name for name in sys.modules if name.startswith("mms.seldon.feedback")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in [name for name in sys.modules if name.split(".")[0] == "google"]:
+        monkeypatch.delitem(sys.modules, name)
+    missing = ModuleNotFoundError("No module named 'google'", name="google")
+
+    class NoGoogle:
+        def find_spec(self, name: str, *arguments: Any) -> None:
+            if name.split(".")[0] == "google":
+                raise missing
+
+    monkeypatch.setattr(sys, "meta_path", [NoGoogle(), *sys.meta_path])
+    reply = served.ask("send-feedback", {"reward": 1})
+    assert reply.status == 500
+    assert "pip install 'multi-model-server[seldon]'" in reply.error["info"]
+    assert served.result()["data"]["ndarray"] == [[1, 2]]
 
 
 def test_an_attribute_that_is_no_method_fails_only_where_it_is_asked() -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from mms.seldon.messages import SeldonMessage
-from mms.seldon.user_model import SeldonResponse
+from mms.seldon.user_model import SeldonComponent, SeldonResponse
 
 from .seldon_served import PROTO, Served, item
 
@@ -200,6 +200,29 @@ def test_protobuf_requests_are_joined_among_themselves() -> None:
     for reply in (first, second):
         assert list(SeldonMessage.FromString(reply.body).data.tensor.values) == [8]
     assert model.shapes == [(2, 1), (1, 1)]
+
+
+def test_requests_of_different_nodes_are_not_joined() -> None:
+    model = Doubling()
+    served = Served(model, row_batching=True)
+    replies = served.send(
+        *(item("predict", rows([1]), pseudo=f":unit\n{name}\n") for name in ("a", "b", "a"))
+    )
+    paths = [list(reply.json()["meta"]["requestPath"]) for reply in replies]
+    assert paths == [["a"], ["b"], ["a"]]
+    assert model.shapes == [(2, 1), (1, 1)]
+
+
+def test_the_base_class_is_no_hindrance() -> None:
+    class Derived(SeldonComponent):
+        shapes: ClassVar[list[Any]] = []
+
+        def predict(self, X: Any, names: Any, meta: Any = None) -> Any:
+            self.shapes.append(X.shape)
+            return X
+
+    data_of(joined(Derived(), rows([1]), rows([2])))
+    assert Derived.shapes == [(2, 1)]
 
 
 def test_components_with_raw_hooks_get_every_message_for_itself() -> None:
