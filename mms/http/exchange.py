@@ -177,6 +177,9 @@ class Exchange:
                 chunks += await content.read(_CHUNK_BYTES)
                 if len(chunks) > max_body_bytes:
                     raise _too_large(max_body_bytes)
+            broken = content.exception()
+            if broken is not None:
+                raise broken
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body of the request is broken: {error}") from None
         except ConnectionError:

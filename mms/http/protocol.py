@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.web import RequestPayloadError
@@ -44,6 +44,8 @@ class _Handler(RequestHandler):
         "_ended",
         "_framing",
         "_last_byte_at",
+        "_stream",
+        "_unsent",
         "_unread",
         "_make_exchange",
         "begun",
@@ -73,6 +75,10 @@ class _Handler(RequestHandler):
         #: The number of the request whose body cannot be read to its end; 0 for none.
         self._broken = 0
         self._content: StreamReader | None = None
+        #: aiohttp forgets its own reference where it closes, though there may be something left to send.
+        self._stream: asyncio.Transport | None = None
+        #: What was to be sent when that changed last, in bytes, and when that was.
+        self._unsent = (0, 0.0)
         self.is_half_closed = False
         #: While what comes is thrown away: done when the client has ended its side, too.
         self._ended: asyncio.Future[None] | None = None
@@ -85,11 +91,23 @@ class _Handler(RequestHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._stream = cast(asyncio.Transport, transport)
         self._edge.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self._stream = None
         self._edge.connections.discard(self)
+
+    def check_reader(self, now: float, limit_s: float) -> None:
+        """End a connection whose client has taken nothing of its answer for so long."""
+        if self._stream is None:
+            return
+        unsent_bytes = self._stream.get_write_buffer_size()
+        if unsent_bytes != self._unsent[0]:
+            self._unsent = (unsent_bytes, now)
+        elif unsent_bytes and now - self._unsent[1] > limit_s:
+            self._stream.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._ended is not None:
@@ -149,7 +167,9 @@ class _Handler(RequestHandler):
         if self.finished >= number:
             self.force_close()
         elif self._content is not None and self.begun == number:
+            # A reader that has been woken for a chunk just now looks for the end alone.
             self._content.set_exception(RequestPayloadError("it is not in chunks"))
+            self._content.feed_eof()
 
     def begin(self, request: web.BaseRequest) -> bool:
         """A request goes to its route. False if its body is broken already."""
@@ -265,6 +285,7 @@ class EdgeServer:
         self._serve = serve
         self._server = web.Server(self._handle, handler_cancellation=True)
         self._head_timeout_s = head_timeout_s
+        self._reader_timeout_s = keep_alive_timeout_s
         self.connections: set[_Handler] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._options = {
@@ -314,14 +335,22 @@ class EdgeServer:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """End the connections whose clients are too slow with a head."""
-        limit = time.monotonic() - self._head_timeout_s
+        """End the connections whose clients are too slow with a head, or do not read."""
+        now = time.monotonic()
+        limit = now - self._head_timeout_s
         for connection in list(self.connections):
+            connection.check_reader(now, self._reader_timeout_s)
             if 0.0 < connection.head_since < limit and not connection.is_busy:
                 connection.force_close()
         self._sweeper = None
         if self.connections:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def close_idle(self) -> None:
+        """End the connections without a request."""
+        for connection in list(self.connections):
+            if not connection.is_busy:
+                connection.force_close()
 
     async def drain(self, timeout_s: float) -> None:
         """Close idle connections, wait for busy ones."""

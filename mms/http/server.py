@@ -24,7 +24,7 @@ from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
 from mms.http.inference import InferenceApi
-from mms.http.lane import remote_name
+from mms.http.lane import LaneProtocol, remote_name
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
 from mms.http.listeners import listen, remove_sockets
@@ -342,12 +342,17 @@ class HttpFront:
                 listener.lane.forget_routes()
 
     async def stop_listening(self) -> None:
-        """Refuse new connections."""
+        """Refuse new connections, and end those without a request, so that their clients go elsewhere."""
         for server in self._servers:
             server.close()
         if self._servers:
             remove_sockets(*(address for address, _ in self._addresses()))
         self._servers = []
+        for listener in self._listeners:
+            listener.edge.close_idle()
+            for connection in list(listener.lane.connections) if listener.lane else ():
+                if isinstance(connection, LaneProtocol) and connection.is_idle:
+                    connection.close()
 
     async def drain(self, timeout_s: float) -> None:
         """Close connections without a request, and wait for the answers of the others to be sent."""

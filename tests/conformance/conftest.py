@@ -126,6 +126,12 @@ def tight(servers: ServerPool, lane: str) -> Server:
 
 
 @pytest.fixture
+def hasty(servers: ServerPool, lane: str) -> Server:
+    """A second for a head, a body and between requests; eight connections."""
+    return servers.get("hasty", _lane_name(lane))
+
+
+@pytest.fixture
 def scratch(servers: ServerPool) -> Path:
     """A folder with a short path for one test."""
     directory = servers.new_directory()

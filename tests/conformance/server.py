@@ -361,4 +361,14 @@ PROFILES: dict[str, dict[str, str]] = {
         "unregister_model_timeout": "0",
         "blacklist_env_vars": ".*PASSWORD.*",
     },
+    # Little time for clients, few of them. Timeouts are looked after once a second.
+    "hasty": {
+        "load_models": "noop",
+        "default_workers_per_model": "1",
+        "keep_alive_timeout_s": "1",
+        "head_timeout_s": "1",
+        "body_timeout_s": "1",
+        "max_connections": "8",
+        "max_request_size": "20000",
+    },
 }

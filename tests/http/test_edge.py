@@ -27,6 +27,48 @@ async def test_a_client_too_slow_with_its_body_is_told_so(make_bench):
     assert received.startswith(b"HTTP/1.1 408 ")
 
 
+async def test_a_client_that_reads_nothing_of_its_answer_is_ended(make_bench):
+    bench = await make_bench(lane=False, keep_alive_timeout_s=0.5)
+    bench.host.on_submit = lambda request: request.answer(200, b"", b"", bytes(20_000_000))
+    _, writer = await bench.connect()
+    writer.transport.pause_reading()
+    writer.write(b"GET /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n")
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    await bench.eventually(lambda: not bench.front.connection_count)
+    writer.transport.abort()
+
+
+async def test_a_client_that_reads_slowly_gets_all_of_its_answer(make_bench):
+    bench = await make_bench(lane=False, keep_alive_timeout_s=1.5)
+    bench.host.on_submit = lambda request: request.answer(200, b"", b"", bytes(20_000_000))
+    reader, writer = await bench.connect()
+    writer.write(b"GET /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n")
+    await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    for _ in range(5):
+        # Longer than the time in all; the pace of the client is what is tested.
+        await asyncio.sleep(0.6)
+        await asyncio.wait_for(reader.readexactly(4_000_000), 10)
+    writer.close()
+
+
+async def test_at_the_end_connections_without_a_request_are_closed_first(bench):
+    bench.host.on_submit = None
+    idle, idle_writer = await bench.connect()
+    asked, asked_writer = await bench.connect()
+    asked_writer.write(b"GET /ping HTTP/1.1\r\nHost: h\r\n\r\n")
+    await asyncio.wait_for(asked.readuntil(b"Healthy"), 10)
+    busy, busy_writer = await bench.connect()
+    busy_writer.write(b"POST /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n")
+    await asyncio.wait_for(bench.host.arrived.wait(), 10)
+    await bench.front.stop_listening()
+    await asyncio.wait_for(idle.read(), 10)
+    await asyncio.wait_for(asked.read(), 10)
+    bench.host.requests[0].answer(200, b"", b"", b"answer")
+    assert b"200" in await asyncio.wait_for(busy.readuntil(b"answer"), 10)
+    for writer in (idle_writer, asked_writer, busy_writer):
+        writer.close()
+
+
 async def test_a_chunked_body_over_the_limit_is_413(make_bench):
     bench = await make_bench(max_request_size=10)
     chunk = b"8\r\n12345678\r\n"
