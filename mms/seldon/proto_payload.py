@@ -7,6 +7,7 @@ message classes.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,7 +100,7 @@ def meta_of(meta: Any) -> dict[str, Any]:
 
 
 def _shaped(values: Array, shape: list[int], strict: bool) -> Array:
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if not shape:
         message = f"tensor without shape (it has {len(values)} values)"
         raise TypeError(message) if strict else SeldonMicroserviceException(message)

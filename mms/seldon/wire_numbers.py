@@ -7,6 +7,7 @@ that has `list_value` (32); entries of equal shape have equal size.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def list_of_numbers(array: np.ndarray[Any, Any]) -> bytes:
     blocks[:, len(_NUMBER_HEAD) :] = numbers.reshape(-1, 1).view(np.uint8).reshape(-1, 8)
     size = innermost * _ENTRY_BYTES
     for axis in reversed(range(len(outer))):
-        count = int(np.prod(array.shape[: axis + 1]))
+        count = math.prod(array.shape[: axis + 1])
         inner = bytes((_LIST_TAG,)) + varint(size)
         head = bytes((_VALUES_TAG,)) + varint(len(inner) + size) + inner
         larger = np.empty((count, len(head) + size), np.uint8)
