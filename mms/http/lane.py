@@ -16,6 +16,7 @@ from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
 from mms.http.answers import BODILESS_STATUSES
+from mms.http.framing import is_unfit
 from mms.http.lane_body import BodyReader
 from mms.http.lane_head import LaneHead
 from mms.http.lane_owner import LaneOwner
@@ -59,6 +60,8 @@ class LaneProtocol(asyncio.Protocol):
         "_pipeline",
         "_remote",
         "_transport",
+        "_unsent_bytes",
+        "_unsent_since",
         "is_half_closed",
         "waiting_since",
     )
@@ -77,6 +80,9 @@ class LaneProtocol(asyncio.Protocol):
         self._is_closing = False
         self._is_read_paused = False
         self._is_write_paused = False
+        #: What the client has not taken of its answers, and since when it has taken nothing of it.
+        self._unsent_bytes = 0
+        self._unsent_since = 0.0
         self.is_half_closed = False
         #: Since when the connection waits for bytes of its client; of `time.monotonic()`.
         self.waiting_since = time.monotonic()
@@ -96,7 +102,8 @@ class LaneProtocol(asyncio.Protocol):
             data = self._take_body(self._body, data)
             if not data:
                 return
-        if self._is_closing:
+        if self._is_closing or (self._pipeline and not self._pipeline[-1].is_kept_alive):
+            # What comes after a request that ends the connection is not looked at.
             return
         if self._buffered:
             data = self._buffered + data
@@ -149,8 +156,7 @@ class LaneProtocol(asyncio.Protocol):
                 end = data.find(b"\r\n\r\n", start) + 4
                 if end < 4:
                     self._buffered = data[start:]
-                    if size - start > self._lane.max_head_bytes or data.find(b"\n\n", start) >= 0:
-                        # Too long, or ended by bare line feeds, which llhttp refuses.
+                    if is_unfit(self._buffered):
                         self._hand_over(self._buffered)
                     elif start or not is_continued:
                         self.waiting_since = time.monotonic()
@@ -174,7 +180,6 @@ class LaneProtocol(asyncio.Protocol):
                 request.body = data[end:start]
             self._submit(request)
             if not request.is_kept_alive:
-                # What comes after a request that ends the connection is not looked at.
                 break
         if len(self._lane.connections) == 1:
             self._lane.host.dispatch_due()
@@ -403,6 +408,14 @@ class LaneProtocol(asyncio.Protocol):
 
     def check_time(self, now: float) -> None:
         """Close or refuse a connection whose client has kept it waiting for too long."""
+        unsent_bytes = self._transport.get_write_buffer_size()
+        if unsent_bytes != self._unsent_bytes:
+            self._unsent_bytes = unsent_bytes
+            self._unsent_since = now
+        elif unsent_bytes and now - self._unsent_since > self._lane.keep_alive_timeout_s:
+            # It reads nothing of its answers.
+            self.abort()
+            return
         if self._is_closing:
             return
         waited_s = now - self.waiting_since
@@ -440,8 +453,8 @@ class LaneProtocol(asyncio.Protocol):
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""
         if self._pipeline:
-            for request in self._pipeline:
-                request.is_kept_alive = False
+            self._pipeline[-1].is_kept_alive = False
+            self._buffered = b""
         elif not self._is_closing:
             self._is_closing = True
             self._transport.close()

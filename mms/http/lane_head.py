@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import httptools
 
 from mms.http.answers import AnswerLines, ErrorForm
+from mms.http.framing import is_kept_alive
 
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
@@ -107,7 +108,7 @@ class LaneHead:
         self.method = str(method, "latin-1")
         self.uri = str(found.target, "latin-1") if query else uri
         self.protocol = protocol
-        self.is_kept_alive = found.is_kept_alive(protocol)
+        self.is_kept_alive = is_kept_alive(protocol == "HTTP/1.1", found.connection)
 
     def __repr__(self) -> str:
         return f"<LaneHead {self.method} {self.uri}>"
@@ -156,7 +157,7 @@ class _Found:
                 self.is_foreign = self.is_foreign or bool(self.content_type)
                 self.content_type = value
         elif length == 10 and name.lower() == b"connection":
-            self.connection += value.lower() + b","
+            self.connection += value + b","
         elif (length == 17 and name.lower() == b"transfer-encoding") or (
             (length == 6 and name.lower() == b"expect")
             or (length == 7 and name.lower() == b"upgrade")
@@ -165,15 +166,6 @@ class _Found:
 
     def on_headers_complete(self) -> None:
         self.is_complete = True
-
-    def is_kept_alive(self, protocol: str) -> bool:
-        """Whether the client lets the connection live on. Asked of llhttp, a finished message would have no say."""
-        if not self.connection:
-            return protocol == "HTTP/1.1"
-        words = [word.strip() for word in self.connection.split(b",")]
-        if b"close" in words:
-            return False
-        return protocol == "HTTP/1.1" or b"keep-alive" in words
 
 
 def read_head(raw: bytes, routing: Routing) -> LaneHead | None:

@@ -410,3 +410,58 @@ async def test_requests_of_several_connections_are_gathered_till_the_turn_ends(b
     assert bench.host.dispatches == 0
     writer.close()
     other.close()
+
+
+async def test_what_comes_after_a_last_request_in_another_piece_is_not_served(bench):
+    bench.host.on_submit = lambda request: (
+        request.answer(200, b"", b"", b"") if request.name == "other" else None
+    )
+    reader, writer = await bench.connect()
+    writer.write(post(b"1", extra="Connection: close\r\n"))
+    await bench.host.arrived.wait()
+    writer.write(post(b"2"))
+    # By the time that a request of later is answered, the second piece has been read.
+    await bench.exchange(post(path="/predictions/other"))
+    await bench.exchange(post(path="/predictions/other"))
+    first, *others = bench.host.requests
+    assert [request.name for request in others] == ["other", "other"]
+    first.answer(200, b"", b"", b"one")
+    assert (await asyncio.wait_for(reader.read(), 10)).endswith(b"one")
+    writer.close()
+
+
+async def test_a_drained_connection_answers_all_that_it_has_taken(bench):
+    bench.host.on_submit = None
+    reader, writer = await bench.connect()
+    writer.write(post(b"1") + post(b"2"))
+    await bench.host.arrived.wait()
+    bench.lane.close_idle()
+    for request in bench.host.requests:
+        request.answer(200, b"", b"", bytes(request.body))
+    received = await asyncio.wait_for(reader.read(), 10)
+    assert received == answer(b"1") + answer(b"2", close=True)
+    writer.close()
+
+
+async def test_a_client_that_reads_nothing_of_its_answer_is_ended(bench):
+    bench.host.on_submit = lambda request: request.answer(200, b"", b"", bytes(32 << 20))
+    reader, writer = await bench.connect()
+    writer.transport.pause_reading()
+    writer.write(post(b"1"))
+    await bench.host.arrived.wait()
+    (connection,) = bench.lane.connections
+    limit_s = bench.lane.keep_alive_timeout_s
+    connection.check_time(1000.0)
+    connection.check_time(1000.0 + limit_s / 2)
+    assert connection in bench.lane.connections
+    connection.check_time(1001.0 + limit_s)
+    while bench.lane.connections:
+        await asyncio.sleep(0.01)
+    writer.close()
+
+
+async def test_what_can_become_no_request_is_left_to_aiohttp_at_once(bench):
+    reader, writer = await bench.connect()
+    writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 299 Foreign")
+    writer.close()
