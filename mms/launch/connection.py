@@ -10,6 +10,7 @@ from typing import cast
 from mms.core import Batch
 from mms.launch.interface import LaunchFailed, LinkListener
 from mms.wire import (
+    CALL,
     CANCEL,
     DRAIN,
     FORK,
@@ -117,6 +118,10 @@ class Link:
         if self._control is not None:
             self._control.write(encode_frame(CANCEL, 0, Cancel(request_ids).to_payload()))
 
+    def answer_call(self, frame: bytes) -> None:
+        if self._control is not None:
+            self._control.write(frame)
+
     def drain(self) -> None:
         if self._work is not None:
             self._work.write(encode_frame(DRAIN, 0))
@@ -159,6 +164,8 @@ class Link:
                 self.listener.on_metrics(metric.lines)
             if metric.series:
                 self.listener.on_series(metric.series)
+        elif kind == CALL:
+            self.listener.on_call(sequence, payload)
         elif kind == LOADED:
             loaded = Loaded.from_payload(payload)
             if not self.loaded.done():

@@ -51,6 +51,9 @@ class LinkListener(Protocol):
     def on_series(self, series: list[dict[str, Any]]) -> None:
         """Updates of Prometheus series, as `Metric.series`."""
 
+    def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
+        """A CALL frame: the worker asks another model. Raises ProtocolError where it cannot be."""
+
     def on_output(self, stream: str, text: str) -> None:
         """A line that the worker wrote to `stdout` or `stderr`."""
 
@@ -68,6 +71,9 @@ class WorkerLink(Protocol):
     def send(self, batches: Sequence[Batch], now: float) -> None: ...
 
     def cancel(self, request_ids: list[str]) -> None: ...
+
+    def answer_call(self, frame: bytes) -> None:
+        """Send a CALLED frame."""
 
     def drain(self) -> None:
         """Have it finish what it was sent, and end."""

@@ -19,7 +19,7 @@ from mms.launch.interface import (
     WorkerSpec,
     server_home,
 )
-from mms.wire import Fork, Loaded
+from mms.wire import Fork, Loaded, ProtocolError
 
 logger = logging.getLogger("mms.launch")
 
@@ -107,6 +107,9 @@ class _ParentListener:
 
     def on_series(self, series: list[dict[str, Any]]) -> None:
         self._listener.on_series(series)
+
+    def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
+        raise ProtocolError("a parent of workers calls no models")
 
     def on_output(self, stream: str, text: str) -> None:
         self._listener.on_output(stream, text)

@@ -97,6 +97,14 @@ class ModelHost:
         """Take a request of a graph to its node, also while what was accepted is still answered. Raises as `submit`."""
         self.dispatcher.submit(self.registry.get(request.name, request.version).model, request)
 
+    def submit_call(self, request: Request) -> None:
+        """Take a request of a worker to another model, as `submit_from_graph` does."""
+        served = self.registry.get(request.name, request.version)
+        if served.graph is not None:
+            served.graph.submit(request)
+        else:
+            self.dispatcher.submit(served.model, request)
+
     def dispatch_due(self) -> None:
         """Send on what was submitted in this turn of the event loop: the caller knows that nothing can join it."""
         self.dispatcher.dispatch_due()
@@ -345,6 +353,7 @@ class ModelHost:
                 self._launcher,
                 self.dispatcher,
                 self._record,
+                self,
                 start_timeout_s=self.settings.worker_start_timeout_s,
                 on_outcome=lambda outcome: self._on_load(served, outcome),
                 on_end=lambda runner: self._on_worker_end(served, runner),

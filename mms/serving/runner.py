@@ -14,6 +14,7 @@ from mms.errors import WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.worker_calls import CallableModels, WorkerCalls
 from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, decode_result
 
 logger = logging.getLogger("mms.serving")
@@ -62,6 +63,7 @@ class WorkerRunner:
         launcher: Launcher,
         dispatcher: Dispatcher,
         record: WorkerEvents,
+        models: CallableModels,
         *,
         start_timeout_s: float,
         on_outcome: Callable[[LoadOutcome], None],
@@ -74,6 +76,7 @@ class WorkerRunner:
         self._launcher = launcher
         self._dispatcher = dispatcher
         self._record = record
+        self._calls = WorkerCalls(models, spec.load.options.get("calls") or {})
         self._start_timeout_s = start_timeout_s
         self._on_outcome = on_outcome
         self._on_end = on_end
@@ -205,6 +208,7 @@ class WorkerRunner:
         worker = self.worker
         worker.link = None
         worker.pid = 0
+        self._calls.drop()
         if not self._is_stopping:
             worker.state = WorkerState.BACKOFF
             events.worker_disconnected(worker.name, "BACKOFF", reason)
@@ -261,6 +265,11 @@ class WorkerRunner:
 
     def on_series(self, series: list[dict[str, Any]]) -> None:
         self._record.worker_series(self._model.name, self.worker.pid, series)
+
+    def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
+        link = self.worker.link
+        if link is not None:
+            self._calls.take(link, sequence, payload)
 
     def on_output(self, stream: str, text: str) -> None:
         self._record.worker_output(self._model.name, self.worker.name, stream, text)

@@ -32,6 +32,8 @@ DRAIN = 11
 BYE = 12
 BODY = 13
 FORK = 14
+CALL = 15
+CALLED = 16
 
 KIND_NAMES = {
     HELLO: "hello",
@@ -48,6 +50,8 @@ KIND_NAMES = {
     BYE: "bye",
     BODY: "body",
     FORK: "fork",
+    CALL: "call",
+    CALLED: "called",
 }
 
 HEADER = Struct("!BBHIQ")

@@ -6,9 +6,10 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from mms.wire import (
+    CALLED,
     CANCEL,
     HEARTBEAT,
     HELLO,
@@ -71,6 +72,8 @@ class Control:
         self.cancelled_ids: dict[bytes, None] = {}
         self._connection = connection
         self._sending = threading.Lock()
+        #: Takes the answers to calls; set where this worker's model may call others.
+        self.on_called: Callable[[int, bytes | bytearray], None] | None = None
         self._thread = threading.Thread(target=self._serve, name="mms-control", daemon=True)
 
     def __repr__(self) -> str:
@@ -80,9 +83,10 @@ class Control:
         self._thread.start()
 
     def send_log(self, stream: str, lines: list[str]) -> None:
-        self._send(encode_frame(LOG, 0, Log(stream, lines).to_payload()))
+        self.send(encode_frame(LOG, 0, Log(stream, lines).to_payload()))
 
-    def _send(self, frame: bytes) -> None:
+    def send(self, frame: bytes) -> None:
+        """Any thread may. Raises OSError where the front is gone."""
         with self._sending:
             self._connection.sendall(frame)
 
@@ -91,7 +95,9 @@ class Control:
             for frames in read_frames(self._connection):
                 for kind, sequence, payload, _ in frames:
                     if kind == HEARTBEAT:
-                        self._send(encode_frame(HEARTBEAT, sequence, payload))
+                        self.send(encode_frame(HEARTBEAT, sequence, payload))
+                    elif kind == CALLED and self.on_called is not None:
+                        self.on_called(sequence, payload)
                     elif kind == CANCEL:
                         self._cancel(Cancel.from_payload(payload).request_ids)
         except (OSError, ProtocolError) as error:

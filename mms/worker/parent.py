@@ -20,7 +20,7 @@ from mms.worker.connection import connect, connect_control, read_frames
 from mms.worker.loading import success
 from mms.worker.model import Model
 from mms.worker.output_pump import OutputPump
-from mms.worker.serving import answer_load, receive_load, serve, settle_memory
+from mms.worker.serving import answer_load, connect_calls, receive_load, serve, settle_memory
 from mms.worker.surroundings import ignore_signals
 
 
@@ -65,6 +65,7 @@ def _run_child(address: str, message: Fork, model: Model, load: Load) -> int:
     model.context.system_properties["gpu_id"] = message.gpu_id
     work = connect(address, message.secret, ROLE_WORK)
     control = connect_control(address, message.secret)
+    connect_calls(control, load)
     pump = OutputPump(control.send_log)
     pump.start()
     try:

@@ -36,6 +36,7 @@ def run_worker(address: str, secret: str) -> int:
     load = receive_load(work)
     if load is None:
         return 0
+    connect_calls(control, load)
     model = answer_load(work, load)
     if model is None:
         return 1
@@ -51,6 +52,15 @@ def receive_load(connection: socket.socket) -> Load | None:
             raise ProtocolError("the front's first message is no load message alone")
         return Load.from_payload(payload)
     return None
+
+
+def connect_calls(control: Control, load: Load) -> None:
+    """Let the model's code call the models that it may call."""
+    if load.options.get("calls"):
+        # Here, as other models have no use for it.
+        from mms.worker.calls import caller
+
+        control.on_called = caller.connect(control.send)
 
 
 def answer_load(connection: socket.socket, load: Load) -> Model | None:

@@ -1,0 +1,137 @@
+"""Models that ask other models of the server, with real workers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from mms.serving.model_options import ModelOptions
+
+#: Asks what its body says and answers with what it was told.
+CALLER = """
+import json
+from mms.worker.calls import caller
+def handle(data, context):
+    if data is None:
+        return None
+    answers = []
+    for item in data:
+        asked = json.loads(item["body"])
+        answer = caller.call(asked["key"], asked.get("body", "").encode() * asked.get("times", 1),
+                             content_type="text/plain", timeout_s=asked.get("timeout_s"))
+        answers.append(json.dumps([answer.status, answer.error, len(answer.body), answer.body[:200].decode()]))
+    return answers
+"""
+ECHO = """
+def handle(data, context):
+    return None if data is None else [item["body"] for item in data]
+"""
+STUCK = """
+import time
+def handle(data, context):
+    if data is None:
+        return None
+    open(data[0]["body"], "w").close()
+    time.sleep(60)
+"""
+CALLS = {"e": ["echo", None], "v": ["echo", "9"], "s": ["stuck", None]}
+
+
+@pytest.fixture(autouse=True)
+def callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model may call the models of CALLS."""
+    monkeypatch.setattr(ModelOptions, "load_options", lambda *_: {"calls": CALLS})
+
+
+async def ask(bench: Any, **asked: Any) -> list[Any]:
+    status, body = await bench.predict("caller", json.dumps(asked).encode())
+    assert status == 200, bench.events.output
+    return list(json.loads(body))
+
+
+async def test_a_model_gets_the_answer_of_the_model_it_calls(bench: Any) -> None:
+    await bench.register("echo", ECHO)
+    await bench.register("caller", CALLER)
+    assert await ask(bench, key="e", body="hello") == [200, "", 5, "hello"]
+
+
+async def test_a_called_body_of_megabytes_comes_whole(bench: Any) -> None:
+    await bench.register("echo", ECHO)
+    await bench.register("caller", CALLER)
+    answer = await ask(bench, key="e", body="0123456789", times=300_000)
+    assert answer[:3] == [200, "", 3_000_000]
+
+
+async def test_a_key_that_was_not_given_cannot_be_called(bench: Any) -> None:
+    await bench.register("caller", CALLER)
+    answer = await ask(bench, key="caller")
+    assert answer[:2] == [404, "ModelNotFound"]
+    assert "e | v | s" in answer[3]
+
+
+async def test_a_called_model_that_is_not_registered_is_reported_to_the_caller(bench: Any) -> None:
+    await bench.register("echo", ECHO)
+    await bench.register("caller", CALLER)
+    assert (await ask(bench, key="v"))[:2] == [404, "ModelVersionNotFound"]
+
+
+async def test_a_call_ends_with_its_own_timeout(bench: Any) -> None:
+    await bench.register("stuck", STUCK)
+    await bench.register("caller", CALLER)
+    marker = str(bench.folder / "begun")
+    answer = await ask(bench, key="s", body=marker, timeout_s=0.2)
+    assert answer[:2] == [408, "RequestTimeout"]
+    assert (bench.folder / "begun").exists()  # noqa: ASYNC240 - a file of this test
+
+
+async def test_a_preloaded_caller_calls_too(bench: Any) -> None:
+    await bench.register("echo", ECHO)
+    await bench.register("caller", CALLER, preload_model=True)
+    assert (await ask(bench, key="e", body="x"))[:2] == [200, ""]
+
+
+async def test_the_call_of_a_worker_that_died_is_given_up(
+    bench: Any, until: Callable[..., Any]
+) -> None:
+    await bench.register("stuck", STUCK)
+    await bench.register("echo", ECHO)
+    await bench.register("caller", CALLER)
+    marker = bench.folder / "begun"
+    body = json.dumps({"key": "s", "body": str(marker)}).encode()
+    bench.submit("caller", body)
+    await until(marker.exists)
+    # Queued behind the one that is stuck: it must not stay there for a caller that is gone.
+    stuck = bench.host.registry.get("stuck", None).model
+    before = time.monotonic()
+    os.kill(bench.pids("caller")[0], signal.SIGKILL)
+    runner = next(iter(bench.host.registry.get("caller", None).runners.values()))
+    await until(lambda: not runner._calls._under_way)
+    assert time.monotonic() - before < 10
+    assert all(request.is_done for request in stuck.queue)
+
+
+async def test_a_frame_that_is_no_call_ends_the_worker_and_not_the_server(
+    bench: Any, until: Callable[..., Any]
+) -> None:
+    await bench.register("echo", ECHO)
+    await bench.register(
+        "caller",
+        CALLER.replace(
+            "    for item in data:",
+            "    from mms.wire import encode_frame\n"
+            "    if data[0]['body'] == 'break': caller._send(encode_frame(15, 0, b'x'))\n"
+            "    for item in data:",
+        ),
+    )
+    before = bench.pids("caller")[0]
+    _, reply = bench.submit("caller", b"break")
+    await asyncio.wait_for(reply.done, 30)
+    await until(lambda: bench.pids("caller")[0] not in (0, before))
+    assert (await ask(bench, key="e", body="x"))[0] == 200
