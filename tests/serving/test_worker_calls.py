@@ -88,7 +88,7 @@ async def test_a_call_ends_with_its_own_timeout(bench: Any) -> None:
     marker = str(bench.folder / "begun")
     answer = await ask(bench, key="s", body=marker, timeout_s=0.2)
     assert answer[:2] == [408, "RequestTimeout"]
-    assert (bench.folder / "begun").exists()  # noqa: ASYNC240 - a file of this test
+    assert (bench.folder / "begun").exists()
 
 
 async def test_a_preloaded_caller_calls_too(bench: Any) -> None:
