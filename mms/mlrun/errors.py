@@ -1,0 +1,170 @@
+"""What classes of MLRun's contract raise, and the text and status that a client gets for it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+#: Longer texts lose their middle.
+MAX_TEXT_CHARACTERS = 32_000
+_DEFAULT_STATUS = 400
+_MODEL_FAILED = 500
+
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+class MLRunBaseError(Exception):
+    """The base of all of them."""
+
+
+class MLRunTaskNotReadyError(MLRunBaseError):
+    """What was asked for is not there yet."""
+
+
+class MLRunHTTPError(MLRunBaseError):
+    """An answer of a service that tells of an error."""
+
+    def __init__(self, *arguments: object, response: object = None, **_: object) -> None:
+        super().__init__(*arguments)
+        self.response = response
+
+
+class MLRunHTTPStatusError(MLRunHTTPError):
+    """An error with an HTTP status of its own, that of its class."""
+
+    error_status_code: int | None = None
+
+
+class MLRunBadRequestError(MLRunHTTPStatusError):
+    error_status_code = 400
+
+
+class MLRunInvalidArgumentError(MLRunHTTPStatusError, ValueError):
+    error_status_code = 400
+
+
+class MLRunInvalidArgumentTypeError(MLRunHTTPStatusError, TypeError):
+    error_status_code = 400
+
+
+class MLRunUnauthorizedError(MLRunHTTPStatusError):
+    error_status_code = 401
+
+
+class MLRunAccessDeniedError(MLRunHTTPStatusError):
+    error_status_code = 403
+
+
+class MLRunNotFoundError(MLRunHTTPStatusError):
+    error_status_code = 404
+
+
+class MLRunMethodNotAllowedError(MLRunHTTPStatusError):
+    error_status_code = 405
+
+
+class MLRunConflictError(MLRunHTTPStatusError):
+    error_status_code = 409
+
+
+class MLRunPreconditionFailedError(MLRunHTTPStatusError):
+    error_status_code = 412
+
+
+class MLRunIncompatibleVersionError(MLRunHTTPStatusError):
+    error_status_code = 400
+
+
+class MLRunUnprocessableEntityError(MLRunHTTPStatusError):
+    error_status_code = 422
+
+
+class MLRunTooManyRequestsError(MLRunHTTPStatusError):
+    error_status_code = 429
+
+
+class MLRunInternalServerError(MLRunHTTPStatusError):
+    error_status_code = 500
+
+
+class MLRunNotImplementedServerError(MLRunHTTPStatusError):
+    error_status_code = 501
+
+
+class MLRunServiceUnavailableError(MLRunHTTPStatusError):
+    error_status_code = 503
+
+
+class MLRunGatewayTimeoutError(MLRunHTTPStatusError):
+    error_status_code = 504
+
+
+class MLRunRuntimeError(MLRunHTTPStatusError, RuntimeError):
+    error_status_code = 500
+
+
+class MLRunMissingDependencyError(MLRunInternalServerError):
+    """A package is not installed."""
+
+
+class MLRunTimeoutError(MLRunHTTPStatusError, TimeoutError):
+    error_status_code = 504
+
+
+class MLRunInvalidMMStoreTypeError(MLRunHTTPStatusError, ValueError):
+    error_status_code = 400
+
+
+class MLRunFatalFailureError(MLRunBaseError):
+    """No retry will help. The error of the failure is its argument."""
+
+    def __init__(self, original_exception: Exception) -> None:
+        super().__init__(original_exception)
+        self.original_exception = original_exception
+
+
+class GraphError(Exception):
+    """A graph that cannot be: its steps do not fit together."""
+
+
+def with_strict_status(error: _Error, status: int) -> _Error:
+    """The same error, answered with `status` where statuses are strict."""
+    error.strict_status = status  # type: ignore[attr-defined]  # exceptions take attributes
+    return error
+
+
+def status_of(error: BaseException, is_strict: bool = False) -> int:
+    """The HTTP status for an exception: its own where it has one, 400, or strictly what it means.
+
+    Strictly: 404 for unknown models and operations, 422 for bad input, 503 for models that are not ready, 500 for
+    what a model raises.
+    """
+    if is_strict:
+        strict = getattr(error, "strict_status", None)
+        if isinstance(strict, int):
+            return strict
+    own = getattr(error, "error_status_code", None)
+    if isinstance(own, int) and 400 <= own <= 599:
+        return own
+    return _MODEL_FAILED if is_strict else _DEFAULT_STATUS
+
+
+def error_text(error: BaseException) -> str:
+    """`<class>: <message>[, caused by: <message>]`, one for each error that was named as a cause."""
+    return f"{type(error).__name__}: {error_message(error)}"
+
+
+def error_message(error: BaseException) -> str:
+    """The messages of an error and its causes; the form for developers where one is empty."""
+    messages: list[str] = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        messages.append(str(cause) or repr(cause))
+        cause = cause.__cause__
+    text = ", caused by: ".join(messages)
+    if len(text) <= MAX_TEXT_CHARACTERS:
+        return text
+    kept = MAX_TEXT_CHARACTERS // 2
+    left_out = len(text) - 2 * kept
+    return f"{text[:kept]} ... {left_out} characters left out ... {text[-kept:]}"

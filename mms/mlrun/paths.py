@@ -1,0 +1,71 @@
+"""Places within bodies, written with dots: `a.b` is member b of member a."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def split_path(path: str) -> list[str]:
+    r"""The names of a path. `\.` is a dot within a name, and so is any dot of a name between two backslashes."""
+    if "\\" not in path:
+        return path.split(".")
+    names: list[str] = []
+    name: list[str] = []
+    place = 0
+    while place < len(path):
+        sign = path[place]
+        if sign == "\\":
+            end = path.find("\\", place + 1)
+            closes = end + 1 == len(path) or path[end + 1 : end + 2] == "."
+            if not name and path[place + 1 : place + 2] != "." and end > place and closes:
+                name.append(path[place + 1 : end])
+                place = end + 1
+                continue
+            if path[place + 1 : place + 2] == ".":
+                name.append(".")
+                place += 2
+                continue
+        if sign == ".":
+            names.append("".join(name))
+            name = []
+        else:
+            name.append(sign)
+        place += 1
+    names.append("".join(name))
+    return names
+
+
+def get_path(body: Any, path: str | None) -> Any:
+    """What is at a path; None where nothing is, the whole body without a path. Raises TypeError."""
+    if not path:
+        return body
+    if not hasattr(body, "__getitem__"):
+        raise TypeError("input_path parameter supports only dict-like event bodies")
+    found = body
+    for name in split_path(path):
+        if not hasattr(found, "get"):
+            return None
+        found = found.get(name)
+        if found is None:
+            return None
+    return found
+
+
+def put_path(body: Any, path: str | None, value: Any) -> Any:
+    """The answer of a step: the body with `value` at the path, or `value` without a path or body.
+
+    Members between are made where there are none. Raises TypeError.
+    """
+    if not path or not body:
+        return value
+    if not hasattr(body, "__getitem__") or not hasattr(body, "__setitem__"):
+        raise TypeError("result_path parameter supports only dict-like event bodies")
+    *way, last = split_path(path)
+    place = body
+    for name in way:
+        member = place.get(name) if hasattr(place, "get") else None
+        if not hasattr(member, "__setitem__"):
+            member = place[name] = {}
+        place = member
+    place[last] = value
+    return body

@@ -1,0 +1,69 @@
+"""Objects as the parts of a graph's document: their class, their name, what they were made with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: Arguments that the graph gives itself, or that have members of their own in the document.
+_LEFT_OUT = ("self", "context", "name", "input_path", "result_path", "full_event", "kwargs")
+_VARIABLE_NAMES = 0x08
+
+
+def argument_names(function: Any) -> tuple[list[str], bool]:
+    """(the names that a function or method takes, whether it takes any other name as well)."""
+    while hasattr(function, "__wrapped__"):
+        function = function.__wrapped__
+    code = getattr(function, "__code__", None)
+    if code is not None:
+        count = code.co_argcount + code.co_kwonlyargcount
+        return list(code.co_varnames[:count]), bool(code.co_flags & _VARIABLE_NAMES)
+    import inspect
+
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return [], True
+    return [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ], any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+
+
+class StepToDict:
+    """Gives a class `to_dict`, from which the same object can be made again."""
+
+    def to_dict(
+        self, fields: list[str] | None = None, exclude: list[str] | None = None
+    ) -> dict[str, Any]:
+        """{class_name, name, class_args[, kind, input_path, result_path, full_event]}."""
+        names, _ = argument_names(type(self).__init__)
+        left_out = (*_LEFT_OUT, *(exclude or ()))
+        arguments = {
+            name: value
+            for name in (fields or names)
+            if name not in left_out and (value := getattr(self, name, None)) is not None
+        }
+        extra = getattr(self, "_kwargs", None)
+        if extra:
+            arguments.update({key: extra[key] for key in extra if key not in left_out})
+        cls = type(self)
+        class_name = cls.__qualname__
+        if cls.__module__ not in ("__main__", None):
+            class_name = f"{cls.__module__}.{class_name}"
+        name = getattr(self, "name", None)
+        found: dict[str, Any] = {
+            "class_name": class_name,
+            "name": name or cls.__name__,
+            "class_args": arguments,
+        }
+        kind = getattr(self, "_STEP_KIND", None)
+        if kind:
+            found["kind"] = kind
+        for member in ("input_path", "result_path"):
+            value = getattr(self, f"_{member}", None)
+            if value is not None:
+                found[member] = value
+        if getattr(self, "_full_event", None):
+            found["full_event"] = True
+        return found
