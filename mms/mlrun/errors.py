@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+#: typing takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    _Error = TypeVar("_Error", bound=BaseException)
 
 #: Longer texts lose their middle.
 MAX_TEXT_CHARACTERS = 32_000
 _DEFAULT_STATUS = 400
 _MODEL_FAILED = 500
-
-_Error = TypeVar("_Error", bound=BaseException)
 
 
 class MLRunBaseError(Exception):
@@ -128,7 +131,8 @@ class GraphError(Exception):
 
 def with_strict_status(error: _Error, status: int) -> _Error:
     """The same error, answered with `status` where statuses are strict."""
-    error.strict_status = status  # type: ignore[attr-defined]  # exceptions take attributes
+    # Not as an attribute is set: a class of errors may be frozen.
+    error.__dict__["strict_status"] = status
     return error
 
 

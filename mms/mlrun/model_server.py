@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from mms.mlrun.clock import time_text
 from mms.mlrun.errors import MLRunInvalidArgumentError, error_message, with_strict_status
 from mms.mlrun.event import HTTP_TRIGGERS, Response
 from mms.mlrun.paths import get_path, put_path
 from mms.mlrun.step_dict import StepToDict
+
+#: typing takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LOAD_MODES = ("sync", "async")
 #: How long an event of a stream waits for its model to load.

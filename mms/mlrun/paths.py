@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+#: typing takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def split_path(path: str) -> list[str]:

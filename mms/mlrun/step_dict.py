@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+#: typing takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 #: Arguments that the graph gives itself, or that have members of their own in the document.
 _LEFT_OUT = ("self", "context", "name", "input_path", "result_path", "full_event", "kwargs")
@@ -48,9 +52,12 @@ class StepToDict:
         if extra:
             arguments.update({key: extra[key] for key in extra if key not in left_out})
         cls = type(self)
-        class_name = cls.__qualname__
-        if cls.__module__ not in ("__main__", None):
-            class_name = f"{cls.__module__}.{class_name}"
+        # Classes that MLRun has as well are named as there: the document is read by both.
+        class_name = cls.__dict__.get("_CLASS_NAME")
+        if class_name is None:
+            class_name = cls.__qualname__
+            if cls.__module__ not in ("__main__", None):
+                class_name = f"{cls.__module__}.{class_name}"
         name = getattr(self, "name", None)
         found: dict[str, Any] = {
             "class_name": class_name,

@@ -46,6 +46,8 @@ ROOMS: dict[str, Room] = {
     # What a graph is and does; its calls to nodes are passed in.
     "graph": Room(2, ("mms.graph",)),
     "seldon": Room(1, ("mms.seldon",), ("bodies", "errors")),
+    # MLRun's serving contract, in process.
+    "mlrun": Room(1, ("mms.mlrun",), ("errors",)),
     # The package seldon_core for components where Seldon's own is not installed.
     "seldon shim": Room(2, ("mms.shims",), ("seldon",)),
     "worker": Room(2, ("mms.worker",), ("bodies", "seldon", "wire", "handler names", "version")),
