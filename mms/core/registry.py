@@ -49,6 +49,10 @@ class Registry(Generic[_Entry]):
         """Whether exactly this version is registered; None is the version of a manifest without one."""
         return version in self._names.get(name, {})
 
+    def has_name(self, name: str) -> bool:
+        """Whether any version of a name is registered."""
+        return name in self._names
+
     def add(self, entry: _Entry) -> None:
         """Raises Conflict for a name and version that are taken."""
         versions = self._names.setdefault(entry.name, {})

@@ -24,8 +24,17 @@ class ModelAsker:
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
-    async def ask(self, exchange: Exchange, route: LaneRoute) -> web.StreamResponse:
-        """The model's response. Raises the errors of the front."""
+    async def read_body(self, exchange: Exchange) -> bytes | bytearray:
+        """Raises as `Exchange.read_body`."""
+        return await exchange.read_body(self._max_body_bytes, self._body_timeout_s)
+
+    async def ask(
+        self, exchange: Exchange, route: LaneRoute, body: bytes | bytearray | None = None
+    ) -> web.StreamResponse:
+        """The model's response. Raises the errors of the front.
+
+        `body`: where it was read already.
+        """
         self._host.check_model(route.model, route.version)
         exchange.model = route.model
         exchange.version = route.version or ""
@@ -40,7 +49,7 @@ class ModelAsker:
             content_type=exchange.content_type(),
             query=exchange.query,
             headers=join_headers(route.pseudo_headers, exchange.header_block()),
-            body=await exchange.read_body(self._max_body_bytes, self._body_timeout_s),
+            body=await self.read_body(exchange) if body is None else body,
             reply=reply,
             received_at=exchange.received_at,
         )

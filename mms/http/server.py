@@ -38,6 +38,8 @@ from mms.http.seldon import SeldonApi
 from mms.http.seldon_form import error_form
 from mms.http.seldon_routes import SeldonPath
 from mms.http.tls import make_context
+from mms.http.v2 import V2Api
+from mms.http.v2_routes import V2Path
 from mms.observe import events
 
 if TYPE_CHECKING:
@@ -119,7 +121,9 @@ class _Listener:
         if not self._has_inference or self._front.plugins.find(INFERENCE, segments) is not None:
             return None
         route = find_prediction(segments)
-        if route is None or route.model is None:
+        if route is None:
+            return self._front.v2.lane_route(segments)
+        if route.model is None:
             return None
         return LaneRoute(route.model, route.version, route.passes_query)
 
@@ -131,6 +135,13 @@ class _Listener:
         if self._has_inference and self._front.plugins.find(INFERENCE, segments) is not None:
             return None
         return self._front.seldon.find(path, segments, is_alone=self._is_seldon_alone)
+
+    def _find_v2(self, exchange: Exchange, segments: list[str]) -> V2Path | None:
+        if not self._has_inference or exchange.uri == "*":
+            return None
+        if self._front.plugins.find(INFERENCE, segments) is not None:
+            return None
+        return self._front.v2.find_for(exchange, segments)
 
     def _make_exchange(self, request: web.BaseRequest) -> Exchange:
         exchange = self._front.make_exchange(request)
@@ -144,11 +155,16 @@ class _Listener:
         try:
             segments = split_path(exchange.path) if exchange.uri != "*" else []
             found = self._find_seldon(exchange.path, segments)
+            found_v2 = self._find_v2(exchange, segments) if found is None else None
             if found is not None:
                 front.seldon.mark(exchange, found)
+            elif found_v2 is not None:
+                front.v2.mark(exchange, found_v2)
             exchange.check_head(front.settings.max_request_size)
             if found is not None:
                 return await front.seldon.serve(exchange, found)
+            if found_v2 is not None:
+                return await front.v2.serve(exchange, found_v2)
             return await self._route(exchange, segments)
         except ServerError as error:
             return exchange.error(error)
@@ -243,6 +259,14 @@ class HttpFront:
             default_model=settings.default_model,
             is_strict=settings.seldon_strict,
             has_cors=settings.cors_allowed_origin is None,
+        )
+        self.v2 = V2Api(
+            host.registry,
+            asker,
+            host.users_of,
+            default_model=settings.default_model,
+            is_strict=settings.strict_status,
+            has_event_path=settings.mlrun_event_headers,
         )
         self.management = ManagementApi(
             host,

@@ -155,6 +155,10 @@ class ModelHost:
             if s.interface == interface and not self.graphs.users_of(s.name)
         ]
 
+    def users_of(self, name: str) -> list[str]:
+        """The graphs that a model is part of."""
+        return self.graphs.users_of(name)
+
     def is_graph(self, name: str) -> bool:
         """Whether a model is a graph of others. Raises ModelNotFound."""
         return self.registry.get(name).graph is not None

@@ -33,6 +33,7 @@ _TLS = "TLS"
 _CORS = "CORS"
 _LOGS = "Logs and metrics"
 _SELDON = "Seldon"
+_MLRUN = "MLRun"
 _SERVER = "Server"
 _JVM = "Accepted without effect"
 
@@ -252,7 +253,7 @@ class Settings:
     default_model: str | None = option(
         TEXT,
         _SELDON,
-        "The model whose Seldon routes are at the root. Without it: the only Seldon model, where there is just one.",
+        "The model at the root: of Seldon, or of MLRun. Without it: the only one of its kind, where there is just one.",
         is_own=True,
     )
     seldon_shim: str = option(
@@ -285,6 +286,52 @@ class Settings:
     )
     seldon_metrics_path: str = option(
         TEXT, _SELDON, "One more path of the metrics there.", "/metrics", is_own=True
+    )
+    mlrun_shim: str = option(
+        choice("auto", "shim", "real"),
+        _MLRUN,
+        "What a serving class imports as `mlrun`: shim, what this server brings along; real, the installed package; "
+        "auto, the installed one where there is one, else the shim.",
+        "auto",
+        is_own=True,
+    )
+    strict_status: bool = option(
+        BOOLEAN,
+        _MLRUN,
+        "Statuses that say what is wrong, where MLRun has 400 and 408: 404 for unknown models and operations, 422 for "
+        "input that does not fit, 503 for models that are not ready, 500 for exceptions of a model.",
+        "false",
+        is_own=True,
+    )
+    nan_policy: str = option(
+        choice("null", "keep", "error"),
+        _MLRUN,
+        "NaN and infinities in results: written as null, kept as NaN and Infinity (which is no JSON), or an error.",
+        "null",
+        is_own=True,
+    )
+    mlrun_data_url: bool = option(
+        BOOLEAN,
+        _MLRUN,
+        "A request's `data_url` is fetched by the worker. Clients can have it read local files and inner addresses.",
+        "false",
+        is_own=True,
+    )
+    mlrun_body_operation: bool = option(
+        BOOLEAN,
+        _MLRUN,
+        "A body's `operation` takes the place of the path's, so that rules by path no longer hold. Without it the "
+        "body's counts where the path has none.",
+        "false",
+        is_own=True,
+    )
+    mlrun_event_headers: bool = option(
+        BOOLEAN,
+        _MLRUN,
+        "A header `MLRUN-EVENT-PATH` takes the place of the path, so that rules by path no longer hold. Requests to "
+        "MLRun's models leave the fast path then.",
+        "false",
+        is_own=True,
     )
     strict_ping: bool = option(
         BOOLEAN,

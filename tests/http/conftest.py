@@ -50,6 +50,9 @@ class FakeHost:
     def names_of_interface(self, interface: str) -> list[str]:
         return [name for name, own in self.interfaces.items() if own == interface]
 
+    def users_of(self, name: str) -> list[str]:
+        return []
+
     def is_graph(self, name: str) -> bool:
         return name in self.graphs
 

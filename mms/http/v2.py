@@ -1,0 +1,277 @@
+"""The tree `/v2`: models of several protocols side by side, each served in the dialect of its interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, Protocol
+
+from aiohttp import web
+
+from mms.core import Registry
+from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
+from mms.http.answers import JSON_LINE, ErrorForm
+from mms.http.asking import ModelAsker
+from mms.http.exchange import Exchange
+from mms.http.lane_head import LaneRoute
+from mms.http.routes import find_prediction, split_path
+from mms.http.v2_document import document
+from mms.http.v2_mlrun import EVENT_PATH, INTERFACE, MlrunDialect
+from mms.http.v2_models import V2Models, first_unready, is_router, is_worker_graph, key_of
+from mms.http.v2_routes import TREE, V2Kind, V2Path, find_v2, whole_path
+from mms.mlrun.json_text import from_json
+
+if TYPE_CHECKING:
+    from mms.serving.served import ServedModel
+
+_UNKNOWN_INTERFACE = "auto"
+#: Operations that a path may name in a model's place: those of the router at the root.
+_ROUTER_OPERATIONS = frozenset(("infer", "predict", "explain"))
+#: First segments of paths that keep MMS's meaning whatever is at the root.
+_TAKEN = frozenset(("ping", "models", "api-description", "metrics", "prometheus"))
+
+
+class Dialect(Protocol):
+    """How the models of one interface are spoken to."""
+
+    @property
+    def error_form(self) -> ErrorForm:
+        """How the front's errors look."""
+
+    def lane_route(
+        self, served: ServedModel, version: str | None, operation: str, path: str
+    ) -> LaneRoute | None:
+        """The route of POST where the lane can serve it."""
+
+    async def serve(
+        self,
+        exchange: Exchange,
+        served: ServedModel,
+        version: str | None,
+        operation: str,
+        *,
+        key: str,
+        path: str = "",
+        body: bytes | bytearray | None = None,
+    ) -> web.StreamResponse:
+        """The response of one model. Raises the errors of the front."""
+
+
+class V2Api:
+    """Answers what is asked below `/v2`, and at the root where a model of that tree has it."""
+
+    def __init__(
+        self,
+        registry: Registry[Any],
+        asker: ModelAsker,
+        users_of: Callable[[str], Collection[str]],
+        *,
+        default_model: str | None,
+        is_strict: bool,
+        has_event_path: bool,
+    ) -> None:
+        """`users_of`: the graphs that a model is part of. `default_model`: key of the one at the root.
+        `has_event_path`: a header may name another path."""
+        self._asker = asker
+        self._models = V2Models(registry, users_of, default_model)
+        self._has_event_path = has_event_path
+        self._mlrun = MlrunDialect(self._models, asker, is_strict=is_strict)
+        self._dialects: dict[str, Dialect] = {INTERFACE: self._mlrun}
+
+    def __repr__(self) -> str:
+        return f"<V2Api {self._models!r}>"
+
+    # What a path means
+
+    def find(self, segments: list[str], method: str) -> V2Path | None:
+        """What a path means here; None for one that is MMS's."""
+        models = self._models
+        root = models.root
+        if not segments:
+            # What servers describe themselves by, and what MMS refuses, while other models are there.
+            is_asking = method in ("GET", "HEAD")
+            if root is None or method == "OPTIONS" or (is_asking and not models.is_root_owned):
+                return None
+            return whole_path(segments) if is_worker_graph(root) else V2Path(V2Kind.ROOT)
+        found = find_v2(segments)
+        if found is None:
+            return self._find_elsewhere(segments, root)
+        if root is None or found.kind not in (V2Kind.MODELS, V2Kind.MODEL):
+            return found
+        known = models.find(found.key) if found.key else None
+        if is_worker_graph(root):
+            is_free = known is not None and not models.is_child(known[0])
+            return found if is_free else whole_path(segments)
+        if (
+            known is None
+            and is_router(root)
+            and found.key in _ROUTER_OPERATIONS
+            and not found.operation
+        ):
+            return V2Path(V2Kind.MODEL, key_of(root), found.key)
+        return found
+
+    def _find_elsewhere(self, segments: list[str], root: ServedModel | None) -> V2Path | None:
+        if not self._models.is_root_owned or root is None:
+            return None
+        if segments[0] in _TAKEN or find_prediction(segments) is not None:
+            return None
+        if is_worker_graph(root):
+            return whole_path(segments)
+        return V2Path(V2Kind.ILLEGAL) if segments[0] == TREE else None
+
+    def find_for(self, exchange: Exchange, segments: list[str]) -> V2Path | None:
+        """The same for a request, whose header may name another path. Raises BadRequest for one that is none."""
+        found = self.find(segments, exchange.method)
+        if found is None or not self._has_event_path:
+            return found
+        path = exchange.request.headers.get(EVENT_PATH)
+        if not path:
+            return found
+        other = split_path(path.encode("utf-8", "surrogateescape"))
+        return self.find(other, exchange.method) or V2Path(V2Kind.ILLEGAL)
+
+    def mark(self, exchange: Exchange, found: V2Path) -> None:
+        """Give the errors of an exchange the form of its dialect's."""
+        known = self._asked(found)
+        if known is None:
+            if self._models.keys:
+                exchange.error_form = self._mlrun.error_form
+            return
+        dialect = self._dialect_of(known[0])
+        if dialect is not None:
+            exchange.error_form = dialect.error_form
+
+    def lane_route(self, segments: list[str]) -> LaneRoute | None:
+        """The route where the lane can serve it: POST to one model."""
+        found = self.find(segments, "POST")
+        if found is None or self._has_event_path:
+            return None
+        known = self._asked(found)
+        if known is None:
+            return None
+        dialect = self._dialects.get(known[0].interface)
+        if dialect is None:
+            return None
+        text = _graph_path(found)
+        return dialect.lane_route(*known, "" if text else found.operation, text)
+
+    def _asked(self, found: V2Path) -> tuple[ServedModel, str | None] | None:
+        """The model that a path alone names."""
+        if found.kind is V2Kind.MODEL:
+            return self._models.find(found.key)
+        if found.kind is V2Kind.GRAPH and self._models.root is not None:
+            return self._models.root, self._models.root.version
+        return None
+
+    def _dialect_of(self, served: ServedModel) -> Dialect | None:
+        if served.interface == _UNKNOWN_INTERFACE:
+            return self._mlrun if self._models.keys else None
+        return self._dialects.get(served.interface)
+
+    # Answers
+
+    async def serve(self, exchange: Exchange, found: V2Path) -> web.StreamResponse:
+        """The response. Raises the errors of the front."""
+        kind = found.kind
+        is_asking = exchange.method in ("GET", "HEAD")
+        if kind is V2Kind.ILLEGAL:
+            raise self._mlrun.illegal_path(exchange.path.decode("latin-1"))
+        known = self._asked(found)
+        if known is not None:
+            return await self._serve_model(exchange, found, known)
+        if kind is V2Kind.MODEL:
+            if not self._models.keys:
+                raise ResourceNotFound
+            raise self._mlrun.unknown_model(found.key)
+        if exchange.method == "OPTIONS":
+            return exchange.respond(200, None, JSON_LINE, document(""))
+        if kind is V2Kind.HEALTH or (kind is V2Kind.ROOT and is_asking):
+            return exchange.respond(200, None, JSON_LINE, self._mlrun.info())
+        if kind is V2Kind.READY:
+            return self._ready(exchange)
+        return await self._serve_body(exchange, found)
+
+    async def _serve_model(
+        self, exchange: Exchange, found: V2Path, known: tuple[ServedModel, str | None]
+    ) -> web.StreamResponse:
+        served, version = known
+        text = _graph_path(found)
+        return await self._speak(
+            exchange, served, version, "" if text else found.operation, found.key, path=text
+        )
+
+    async def _speak(
+        self,
+        exchange: Exchange,
+        served: ServedModel,
+        version: str | None,
+        operation: str,
+        key: str,
+        *,
+        path: str = "",
+        body: bytes | bytearray | None = None,
+    ) -> web.StreamResponse:
+        dialect = self._dialect_of(served)
+        if dialect is None:
+            raise _no_dialect(served)
+        return await dialect.serve(
+            exchange, served, version, operation, key=key or key_of(served), path=path, body=body
+        )
+
+    async def _serve_body(self, exchange: Exchange, found: V2Path) -> web.StreamResponse:
+        """Where the body says which model: at the root, and where the path names none."""
+        root = self._models.root
+        is_at_root = found.kind is V2Kind.ROOT
+        takes_all = root is not None and bool(getattr(root.graph, "takes_all_bodies", False))
+        is_listing = exchange.method in ("GET", "HEAD") or takes_all
+        if not is_at_root and (is_listing or not exchange.request.body_exists):
+            return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())
+        body = await self._asker.read_body(exchange)
+        key = None if takes_all else _model_in(body)
+        if key is not None:
+            known = self._models.find(key)
+            if known is None:
+                raise self._mlrun.unknown_model(key)
+            return await self._speak(exchange, *known, "", key, body=body)
+        if not is_at_root or root is None:
+            return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())
+        return await self._speak(exchange, root, root.version, "", "", body=body)
+
+    def _ready(self, exchange: Exchange) -> web.StreamResponse:
+        """Whether all models that have workers to wait for are loaded."""
+        waiting = first_unready(self._models.all())
+        if waiting is None:
+            return exchange.respond(200, None, JSON_LINE, self._mlrun.info())
+        raise ServiceUnavailable(f"model {key_of(waiting)} is not ready yet", retry_after_s=1)
+
+
+def _graph_path(found: V2Path) -> str:
+    return f"/{found.operation}" if found.kind is V2Kind.GRAPH else ""
+
+
+def _model_in(body: bytes | bytearray) -> str | None:
+    """The model that a body names, if it is a JSON object that does."""
+    if b'"model"' not in body:
+        return None
+    try:
+        value = from_json(body)
+    except ValueError:
+        # What it is instead is the model's to say.
+        return None
+    key = value.get("model") if isinstance(value, dict) else None
+    if not key:
+        return None
+    if not isinstance(key, str):
+        raise BadRequest(f"The body's model is no text but {type(key).__name__}.")
+    return key
+
+
+def _no_dialect(served: ServedModel) -> Exception:
+    if served.interface == _UNKNOWN_INTERFACE:
+        return ServiceUnavailable(
+            f"No worker has loaded model {served.name} yet, so it is not known how it is spoken to.",
+            retry_after_s=1,
+        )
+    return ModelNotFound(
+        f"Model {served.name} does not speak the protocol of /v2; it is served on /predictions/{served.name}."
+    )
