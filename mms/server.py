@@ -180,10 +180,11 @@ class Server:
         if self._stop.is_set():
             raise StartFailed("stopped by a signal during start-up")
         self._http = await self._make_http()
-        await self._http.start()
+        # First, as probes over HTTP say that all is up.
         if settings.grpc_address is not None:
             self._grpc = await self._make_grpc()
             await self._grpc.start()
+        await self._http.start()
         self._monitoring = asyncio.get_running_loop().create_task(self._monitor.run())
         gc.collect()
         gc.freeze()

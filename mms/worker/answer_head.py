@@ -57,6 +57,19 @@ def encode_phrase(phrase: Any) -> bytes:
     return _encode(_CONTROL.sub(" ", phrase))[:_MAX_PHRASE_BYTES]
 
 
+def reason_phrase(status: int) -> bytes:
+    """The phrase of a status where nobody chose one; b"" for statuses that HTTP does not know."""
+    if status == 200:
+        return b"OK"
+    # Here, as most workers have no use for it.
+    from http import HTTPStatus
+
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b""
+
+
 def encode_headers(headers: dict[Any, Any], *, adds_json_type: bool = False) -> bytes:
     """Header lines without those that the front owns; of names that differ in case only, the last one counts.
 

@@ -11,7 +11,7 @@ from mms.seldon.component import JSON_HEADERS, Answer, Component, Request
 from mms.seldon.rows import RowJoiner
 from mms.seldon.unit import Unit
 from mms.wire import PASSES_QUERY, Item, ResultItem
-from mms.worker.answer_head import encode_headers
+from mms.worker.answer_head import encode_headers, reason_phrase
 from mms.worker.tracebacks import model_traceback
 
 #: What the front says of nearly every request.
@@ -77,7 +77,7 @@ class SeldonItems:
         if error is not None:
             self._log(item[0], answer, error)
         lines = _JSON_LINES if headers is JSON_HEADERS else encode_headers(headers)
-        return index, 0, status, b"", lines, body
+        return index, 0, status, reason_phrase(status), lines, body
 
     def _request(self, item: Item) -> Request:
         _, flags, content_type, query, block, _, body = item

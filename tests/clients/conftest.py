@@ -1,0 +1,67 @@
+"""Where the component is served, and which client calls it."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+import pytest
+
+from .drivers import Driver, needs_seldon
+from .serving import Place, microservice, registered
+
+_SERVING: dict[str, Callable[[Path, str], AbstractContextManager[Place]]] = {"microservice": microservice, "registered": registered}
+
+
+@pytest.fixture(scope="session")
+def short_folder() -> Iterator[Path]:
+    # A Unix socket's path has room for about a hundred characters.
+    directory = Path(tempfile.mkdtemp(prefix="mmscl-"))
+    yield directory
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def places(short_folder: Path) -> Iterator[Callable[[str], Place]]:
+    """The component served in a way and with a lane, as "registered-off"; started when first asked for."""
+    with ExitStack() as stack:
+        known: dict[str, Place] = {}
+
+        def get(name: str) -> Place:
+            if name not in known:
+                way, _, lane = name.partition("-")
+                directory = short_folder / f"{way[0]}{lane}"
+                directory.mkdir()
+                known[name] = stack.enter_context(_SERVING[way](directory, lane))
+            return known[name]
+
+        yield get
+
+
+@pytest.fixture(
+    params=["microservice-on", "microservice-off", "registered-on", "registered-off"],
+)
+def place(request: pytest.FixtureRequest, places: Callable[[str], Place]) -> Place:
+    return places(request.param)
+
+
+@pytest.fixture(params=["microservice-on", "registered-off"])
+def program_place(request: pytest.FixtureRequest, places: Callable[[str], Place]) -> Place:
+    """Two of them, for programs, which take a second to start."""
+    return places(request.param)
+
+
+@pytest.fixture(scope="session", params=[pytest.param("seldon-core", marks=needs_seldon), "ours"])
+def driver(request: pytest.FixtureRequest, short_folder: Path) -> Iterator[Driver]:
+    """The client of the real package, and that of ours."""
+    started = Driver(request.param == "seldon-core", short_folder / f"driver-{request.param}.txt")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(params=["rest", "grpc"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
