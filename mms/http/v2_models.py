@@ -71,7 +71,7 @@ class V2Models:
     def is_child(self, served: ServedModel) -> bool:
         """Whether it was registered as part of the graph at the root, which stands before it."""
         root = self.root
-        return root is not None and bool(self._users_of(served.name))
+        return root is not None and root.name in self._users_of(served.name)
 
     def all(self) -> list[ServedModel]:
         return self._registry.all()

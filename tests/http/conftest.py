@@ -23,6 +23,7 @@ class FakeHost:
         self.registry: Registry[Any] = Registry()
         self.interfaces: dict[str, str] = {"m": "mms"}
         self.graphs: set[str] = set()
+        self.users: dict[str, list[str]] = {}
         self.ready = True
         self.requests: list[Request] = []
         self.registered: list[RegisterOptions] = []
@@ -51,7 +52,7 @@ class FakeHost:
         return [name for name, own in self.interfaces.items() if own == interface]
 
     def users_of(self, name: str) -> list[str]:
-        return []
+        return self.users.get(name, [])
 
     def is_graph(self, name: str) -> bool:
         return name in self.graphs
