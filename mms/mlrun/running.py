@@ -98,7 +98,8 @@ def failure(error: BaseException, event: Any, context: Any = None) -> Response:
         import traceback
 
         trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-        context.logger.error(trace.rstrip("\n"))
+        is_of_client = getattr(error, "strict_status", 500) < 500
+        context.logger.error(text if is_of_client else trace.rstrip("\n"))
         context.push_error(event, f"{text}\n{trace}", source="_handler")
         if context.verbose:
             text = f"{text}\n{trace}"

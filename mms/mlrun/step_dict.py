@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 
 #: Arguments that the graph gives itself, or that have members of their own in the document.
-_LEFT_OUT = ("self", "context", "name", "input_path", "result_path", "full_event", "kwargs")
+_LEFT_OUT = (
+    *("self", "context", "name", "routes"),
+    *("input_path", "result_path", "full_event", "kwargs"),
+)
 _VARIABLE_NAMES = 0x08
 
 
