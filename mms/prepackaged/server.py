@@ -29,7 +29,7 @@ class SavedModelServer(ABC):
             self.open_model(ModelFolder(self.model_uri))
             self.is_loaded = True
 
-    def predict(self, X: Any, names: Any = None, meta: Any = None) -> Any:
+    def predict(self, X: Any, names: Any = None) -> Any:
         """Raises UnfitInput for what the model cannot take."""
         if not self.is_loaded:
             self.load()

@@ -55,7 +55,7 @@ def loaded(uri: object, **parameters: Any) -> MlflowServer:
 
 def test_arrays_are_handed_on(folder: Path) -> None:
     server = loaded(folder)
-    assert server.predict(np.array([[1, 2]]), ["a", "b"], {}).tolist() == [[2, 4]]
+    assert server.predict(np.array([[1, 2]]), ["a", "b"]).tolist() == [[2, 4]]
     assert server.class_names() is None
 
 

@@ -44,7 +44,7 @@ def two_inputs(tmp_path: Path) -> Path:
 
 
 def test_the_only_input_takes_the_array_in_its_own_type(one_input: Path) -> None:
-    answer = loaded(one_input).predict(ROWS, [], None)
+    answer = loaded(one_input).predict(ROWS, [])
     np.testing.assert_array_equal(answer, ROWS * 2)
     assert answer.dtype == np.float32
 

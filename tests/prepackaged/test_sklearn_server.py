@@ -37,7 +37,7 @@ def loaded(uri: object, **parameters: Any) -> SklearnServer:
 @pytest.mark.parametrize("method", ["predict_proba", "decision_function", "predict"])
 def test_the_method_is_called_on_the_rows(folder: Path, classifier: Any, method: str) -> None:
     rows, _ = table()
-    answer = loaded(folder, method=method).predict(rows, [], None)
+    answer = loaded(folder, method=method).predict(rows, [])
     np.testing.assert_allclose(answer, getattr(classifier, method)(rows))
 
 
