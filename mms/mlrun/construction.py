@@ -34,7 +34,9 @@ def make_object(
             key = key[1:]
         arguments[key] = value
     constructor = cls.__init__ if isinstance(cls, type) else cls  # type: ignore[misc]
-    names, takes_any = argument_names(constructor)
+    # That of object looks as if it took anything, and takes nothing.
+    takes_nothing = constructor is object.__init__
+    names, takes_any = ([], False) if takes_nothing else argument_names(constructor)
     of_graph = {
         "name": name,
         "context": context,

@@ -1,0 +1,290 @@
+"""The engine `async`: branches run beside each other, and the reply is that of one step."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from copy import copy
+from typing import Any, NamedTuple
+
+from mms.mlrun.event import HTTP_TRIGGERS
+from mms.mlrun.flow_plan import FlowPlan
+from mms.mlrun.step_failure import mark_failed, report_failure
+from mms.mlrun.steps import NO_EVENT, BaseStep
+
+#: Threads of one flow: no more than can wait beside each other for other servers.
+MAX_THREADS = 32
+
+
+class _Asked:
+    """One event that somebody brought, and all copies of it that are under way."""
+
+    __slots__ = ("error", "event", "is_replied", "under_way", "waits")
+
+    def __init__(self, event: Any, waits: bool) -> None:
+        self.event = event
+        self.waits = waits
+        self.under_way = 0
+        self.is_replied = False
+        self.error: BaseException | None = None
+
+
+class _Item(NamedTuple):
+    """An event before a step."""
+
+    step: BaseStep
+    event: Any
+    asked: _Asked
+    #: Not for handlers of errors that happened beside the way to the reply.
+    may_reply: bool
+
+
+class _Mailbox:
+    """The events that wait for a step, in their order, and how many it has."""
+
+    __slots__ = ("running", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Item] = deque()
+        self.running = 0
+
+
+class AsyncFlow:
+    """Runs a plan on the threads of those who ask and on some of its own.
+
+    A step has one event at a time (or as many as its `max_in_flight` allows), in the order in which they came. Who
+    asks runs the steps on the way to the reply himself, so that a chain of steps costs no change of threads.
+    """
+
+    def __init__(self, plan: FlowPlan, context: Any) -> None:
+        self._plan = plan
+        self._context = context
+        self._reset()
+
+    def __repr__(self) -> str:
+        return f"<AsyncFlow of {self._plan!r}, {self._under_way} events under way>"
+
+    def _reset(self) -> None:
+        self._pid = os.getpid()
+        # All below is guarded by the condition, which is notified of replies, of work and when all events have ended.
+        self._changed = threading.Condition(threading.Lock())
+        self._boxes = {name: _Mailbox() for name in self._plan.steps}
+        self._work: deque[_Item] = deque()
+        self._under_way = 0
+        self._threads = 0
+        self._idle_threads = 0
+
+    def run(self, event: Any) -> Any:
+        """The event with the reply as its body.
+
+        Without a responder that is {"id"} at once. With one it is what that step returned; {"id"} where the event
+        never came to it. Raises the error of a step on the way to the reply, unless it is handled.
+        """
+        if self._pid != os.getpid():
+            # A fork takes neither the threads along nor who held the lock.
+            self._reset()
+        plan = self._plan
+        kind = getattr(getattr(event, "trigger", None), "kind", "") or ""
+        waits = kind in HTTP_TRIGGERS and (plan.responder is not None or plan.has_replying_handler)
+        asked = _Asked(_without_body(event), waits)
+        items = [
+            _Item(step, _copied(event) if number or not waits else event, asked, True)
+            for number, step in enumerate(plan.starts)
+        ]
+        mine: deque[_Item] = deque()
+        with self._changed:
+            for item in items:
+                self._deliver(item, mine if waits else None, asked)
+        if not waits:
+            return _acknowledged(asked)
+        while mine and not asked.is_replied:
+            self._take(mine.popleft(), mine, asked)
+        with self._changed:
+            while mine:
+                self._give_away(mine.popleft())
+            # An event that is under way ends, and with the last of them comes the reply.
+            while not asked.is_replied:
+                self._changed.wait()
+        if asked.error is not None:
+            raise asked.error
+        return asked.event
+
+    def wait_for_completion(self, timeout_s: float | None = None) -> None:
+        """Return when no event is under way. Raises TimeoutError when that takes longer than `timeout_s`."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._changed:
+            while self._under_way:
+                left = None if deadline is None else deadline - time.monotonic()
+                if left is not None and left <= 0:
+                    raise TimeoutError(
+                        f"{self._under_way} events of the flow were still under way after "
+                        f"{timeout_s} seconds"
+                    )
+                self._changed.wait(left)
+
+    # With the condition held
+
+    def _deliver(self, item: _Item, mine: deque[_Item] | None, asker: _Asked | None) -> None:
+        """Put an event before a step."""
+        item.asked.under_way += 1
+        self._under_way += 1
+        box = self._boxes[item.step.name]
+        if box.running >= item.step.max_in_flight:
+            box.waiting.append(item)
+            return
+        box.running += 1
+        self._start(item, mine, asker)
+
+    def _start(self, item: _Item, mine: deque[_Item] | None, asker: _Asked | None) -> None:
+        """Have a step take an event: in this thread (`mine`), or in one of the flow's.
+
+        `asker`: this is the thread of one who waits for a reply, and runs nothing that does not lead to it.
+        """
+        is_for_me = mine is not None and not mine
+        if is_for_me and asker is not None:
+            is_for_me = item.asked is asker and item.may_reply and self._leads_to_reply(item.step)
+        if is_for_me and mine is not None:
+            mine.append(item)
+        else:
+            self._give_away(item)
+
+    def _give_away(self, item: _Item) -> None:
+        self._work.append(item)
+        if self._idle_threads >= len(self._work):
+            self._changed.notify_all()
+        elif self._threads < MAX_THREADS:
+            self._threads += 1
+            threading.Thread(target=self._serve, name="mlrun-flow", daemon=True).start()
+
+    def _reply(self, asked: _Asked) -> None:
+        asked.is_replied = True
+        self._changed.notify_all()
+
+    # Without it
+
+    def _serve(self) -> None:
+        """A thread of the flow: as long as there is work, and a while longer."""
+        mine: deque[_Item] = deque()
+        while True:
+            while mine:
+                self._take(mine.popleft(), mine, None)
+            with self._changed:
+                if not self._work:
+                    self._idle_threads += 1
+                    self._changed.wait(_IDLE_S)
+                    self._idle_threads -= 1
+                if not self._work:
+                    self._threads -= 1
+                    return
+                mine.append(self._work.popleft())
+
+    def _take(self, item: _Item, mine: deque[_Item], asker: _Asked | None) -> None:
+        """Run a step on an event, and pass on what it returns."""
+        step, event, asked, may_reply = item
+        following: list[BaseStep] = []
+        error: BaseException | None = None
+        is_reply = False
+        try:
+            returned = step.run(event)
+        except BaseException as raised:
+            returned = event
+            handler = self._plan.handler_of(step)
+            if handler is not None and isinstance(raised, Exception):
+                mark_failed(event, step, raised)
+                report_failure(event, step, raised, self._context)
+                following = [handler]
+                may_reply = may_reply and self._leads_to_reply(step)
+            else:
+                error = raised
+        else:
+            if returned is not NO_EVENT:
+                is_terminated = bool(getattr(returned, "terminated", False))
+                following = [] if is_terminated else self._plan.after(step)
+                is_reply = may_reply and self._is_reply(step, is_terminated or not following)
+                may_reply = True
+        # A reply is written while the steps after the responder go on.
+        items = [
+            _Item(target, _copied(returned) if number or is_reply else returned, asked, may_reply)
+            for number, target in enumerate(following)
+        ]
+        is_untold = False
+        with self._changed:
+            is_awaited = asked.waits and not asked.is_replied
+            if error is not None:
+                if is_awaited and may_reply and self._leads_to_reply(step):
+                    asked.error = error
+                    self._reply(asked)
+                else:
+                    is_untold = True
+            elif is_reply and is_awaited:
+                asked.event = returned
+                self._reply(asked)
+            box = self._boxes[step.name]
+            box.running -= 1
+            for passed in items:
+                self._deliver(passed, mine, asker)
+            while box.waiting and box.running < step.max_in_flight:
+                box.running += 1
+                self._start(box.waiting.popleft(), mine, asker)
+        if error is not None and is_untold:
+            report_failure(event, step, error, self._context)
+        with self._changed:
+            asked.under_way -= 1
+            if asked.under_way == 0 and not asked.is_replied:
+                _acknowledged(asked)
+                self._reply(asked)
+            self._under_way -= 1
+            if self._under_way == 0:
+                self._changed.notify_all()
+
+    def _is_reply(self, step: BaseStep, is_last: bool) -> bool:
+        """Whether what a step returned is the reply. `is_last`: the event goes no further."""
+        plan = self._plan
+        if step is plan.responder:
+            return True
+        if step.name in plan.handlers:
+            return is_last
+        # The event was ended on its way to the reply.
+        return is_last and plan.responder is not None and step.name in plan.leads_to_reply
+
+    def _leads_to_reply(self, step: BaseStep) -> bool:
+        plan = self._plan
+        if plan.responder is None:
+            return True
+        return step.name in plan.leads_to_reply or step.name in plan.handlers
+
+
+#: A thread of the flow without work ends after so long.
+_IDLE_S = 5.0
+
+
+def _copied(event: Any) -> Any:
+    """An event for a branch of its own: lists and dicts of its body are copied, what they hold otherwise is not."""
+    own = copy(event)
+    own.body = _copied_body(event.body)
+    return own
+
+
+def _copied_body(body: Any) -> Any:
+    if type(body) is dict:
+        return {key: _copied_body(value) for key, value in body.items()}
+    if type(body) is list:
+        return [
+            _copied_body(value) if type(value) is dict or type(value) is list else value
+            for value in body
+        ]
+    return body
+
+
+def _without_body(event: Any) -> Any:
+    own = copy(event)
+    own.body = None
+    return own
+
+
+def _acknowledged(asked: _Asked) -> Any:
+    """The event as the reply to those who get none of a step's."""
+    asked.event.body = {"id": asked.event.id}
+    return asked.event

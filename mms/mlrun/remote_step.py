@@ -1,0 +1,21 @@
+"""A step, or route, that is a call of another server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mms.mlrun.paths import get_path, put_path
+from mms.mlrun.remote_request import RemoteRequests
+
+
+class RemoteStep(RemoteRequests):
+    """Sends the body to an address and passes on the answer.
+
+    The options are those of RemoteRequests. In a flow of engine async up to `max_in_flight` events (1 by default) are
+    under way; with more than one they may overtake each other.
+    """
+
+    def do_event(self, event: Any) -> Any:
+        answer = self.ask(event, get_path(event.body, self._input_path))
+        event.body = put_path(event.body, self._result_path, answer)
+        return event
