@@ -44,6 +44,8 @@ logger = logging.getLogger("mms.serving")
 _FRAME_SLACK_BYTES = 1 << 20
 #: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
 _END_S = 5.0
+#: Interfaces whose clients know MMS's own texts.
+_MMS_INTERFACES = ("auto", "mms", "legacy")
 
 
 class ModelHost:
@@ -379,7 +381,11 @@ class ModelHost:
         failed = [outcome for outcome in outcomes if not outcome.is_success]
         if failed:
             code = 507 if any(outcome.code == 507 for outcome in failed) else 500
-            raise WorkerStartFailed("Failed to start workers", code, failed[0].error)
+            message = "Failed to start workers"
+            if served.interface not in _MMS_INTERFACES and failed[0].error:
+                # MMS's clients compare the text; those of other models are told why.
+                message = f"{message}: {failed[0].error}"
+            raise WorkerStartFailed(message, code, failed[0].error)
         ready = sum(1 for w in served.pool.active if w.state is WorkerState.READY)
         return SCALED if ready >= served.pool.min_workers else SCALING
 

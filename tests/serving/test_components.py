@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from archiver import Manifest
-from mms.errors import BadRequest, Conflict, InvalidModel, ModelNotFound
+from mms.errors import BadRequest, Conflict, InvalidModel, ModelNotFound, WorkerStartFailed
 from mms.prepackaged import PREPACKAGED
 from mms.serving import RegisterOptions
 from mms.serving.model_options import ModelOptions, model_options
@@ -148,6 +148,12 @@ async def test_describe_shows_interface_service_type_parameters_and_uri(bench) -
 async def test_the_interface_that_a_worker_finds_shows_in_describe(bench) -> None:
     await bench.register("m", SEEN)
     assert bench.described("m")["interface"] == "mms"
+
+
+async def test_who_registers_a_component_is_told_why_it_did_not_load(bench) -> None:
+    code = "class Model:\n    def load(self):\n        raise RuntimeError('no weights')\n    def predict(self, X, names): ..."
+    with pytest.raises(WorkerStartFailed, match=r"^Failed to start workers: .*no weights"):
+        await bench.register("m", code, interface="seldon", handler="service.Model")
 
 
 async def test_a_model_uri_that_is_not_there_leaves_nothing_registered(bench) -> None:
