@@ -151,7 +151,12 @@ async def test_the_interface_that_a_worker_finds_shows_in_describe(bench) -> Non
 
 
 async def test_who_registers_a_component_is_told_why_it_did_not_load(bench) -> None:
-    code = "class Model:\n    def load(self):\n        raise RuntimeError('no weights')\n    def predict(self, X, names): ..."
+    code = (
+        "class Model:\n"
+        "    def load(self):\n"
+        "        raise RuntimeError('no weights')\n"
+        "    def predict(self, X, names): ...\n"
+    )
     with pytest.raises(WorkerStartFailed, match=r"^Failed to start workers: .*no weights"):
         await bench.register("m", code, interface="seldon", handler="service.Model")
 
