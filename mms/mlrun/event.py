@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 
 #: Kinds of triggers whose requests a client waits for.
 HTTP_TRIGGERS = ("http", "")
+#: Kinds whose events name their model in the body.
+STREAM_TRIGGERS = (
+    *("kafka", "kafka-cluster", "v3ioStream", "v3io-stream"),
+    *("rabbit-mq", "rabbitMq"),
+)
 
 
 def new_id() -> str:

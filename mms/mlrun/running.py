@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mms.mlrun.errors import error_text, status_of, with_strict_status
-from mms.mlrun.event import Response, header_of
+from mms.mlrun.event import STREAM_TRIGGERS, Response, header_of
 from mms.mlrun.json_text import from_json, to_json
 from mms.mlrun.options import DEFAULT_OPTIONS
 
@@ -61,6 +61,9 @@ def prepare(
     `takes_path_header`: set its path by its header as well.
     """
     content_type = event.content_type = event.content_type or default_content_type or ""
+    if getattr(getattr(event, "trigger", None), "kind", "") in STREAM_TRIGGERS:
+        # The path is a topic's name.
+        event.stream_path, event.path = event.path, "/"
     if event.headers:
         event_id = header_of(event, EVENT_ID_HEADER)
         if event_id:
