@@ -354,6 +354,18 @@ PROFILES: dict[str, dict[str, str]] = {
     "secure": {"load_models": "noop", "default_workers_per_model": "1"},
     # For Seldon's components.
     "seldon": {"default_workers_per_model": "1"},
+    # For MLRun's models alone.
+    "mlrun": {"default_workers_per_model": "1"},
+    # The same, with every switch away from its default.
+    "mlrun-strict": {
+        "default_workers_per_model": "1",
+        "strict_status": "true",
+        "nan_policy": "error",
+        "mlrun_body_operation": "true",
+        "mlrun_event_headers": "true",
+        "mlrun_data_url": "true",
+        "default_model": "m2",
+    },
     # Small limits.
     "tight": {
         "job_queue_size": "2",

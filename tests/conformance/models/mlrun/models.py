@@ -1,0 +1,166 @@
+"""Serving classes of MLRun's contract, one for each thing that a test asks."""
+
+import os
+import time
+
+import mlrun
+from mlrun.serving import V2ModelServer
+
+
+class Mul(V2ModelServer):
+    def load(self):
+        pass
+
+    def predict(self, request):
+        return request["inputs"][0] * self.get_param("multiplier", 1)
+
+    def explain(self, request):
+        return {"explained": request["inputs"][0]}
+
+    def op_myop(self, event):
+        return event.body
+
+    def op_method(self, event):
+        return f"{event.method} {event.path}"
+
+    def op_created(self, event):
+        return self.context.Response(
+            body='{"made": true}',
+            content_type="application/json",
+            status_code=201,
+            headers={"X-Made": "yes"},
+        )
+
+
+class Raiser(V2ModelServer):
+    def load(self):
+        pass
+
+    def predict(self, request):
+        if request["inputs"] == ["caused"]:
+            try:
+                raise KeyError("inner")
+            except KeyError as error:
+                raise RuntimeError("outer") from error
+        if request["inputs"] == ["conflict"]:
+            raise mlrun.errors.MLRunConflictError("taken")
+        raise ValueError("this model never predicts")
+
+
+class Slow(V2ModelServer):
+    """Loads once a file is there."""
+
+    def load(self):
+        while not os.path.exists(self.get_param("wait_for")):
+            time.sleep(0.005)
+        if self.get_param("fails", False):
+            raise RuntimeError("the weights are torn")
+
+    def predict(self, request):
+        return request["inputs"][0]
+
+
+class Hooks(V2ModelServer):
+    """Says in which order it was called, and with what operation."""
+
+    def load(self):
+        pass
+
+    def preprocess(self, request, operation):
+        request["inputs"] = request["inputs"] + [f"preprocess {operation}"]
+        return request
+
+    def validate(self, request, operation):
+        request["inputs"].append(f"validate {operation}")
+        return super().validate(request, operation)
+
+    def predict(self, request):
+        return request["inputs"] + ["predict"]
+
+    def explain(self, request):
+        return request["inputs"] + ["explain"]
+
+    def postprocess(self, response):
+        response["outputs"].append("postprocess")
+        return response
+
+
+class Whole(V2ModelServer):
+    """Returns the request as it got it."""
+
+    def load(self):
+        pass
+
+    def predict(self, request):
+        return request
+
+
+class Bytes(V2ModelServer):
+    """Returns what kind of thing an input is, and its bytes as hexadecimal digits."""
+
+    def load(self):
+        pass
+
+    def predict(self, request):
+        item = request["inputs"][0]
+        return [type(item).__name__, item.read().hex()]
+
+
+class Odd(V2ModelServer):
+    """Returns what JSON does not have."""
+
+    def load(self):
+        pass
+
+    def predict(self, request):
+        import numpy as np
+
+        return {
+            "array": np.asarray([[1, 2], [3, 4]]),
+            "scalar": np.float32(0.5),
+            "nan": [float("nan"), float("inf")],
+            "object": object(),
+        }[request["inputs"][0]]
+
+
+class Iris(V2ModelServer):
+    """A model with a schema: a model_spec.yaml in its folder."""
+
+    def load(self):
+        model_file, self.extra = self.get_model(".bin")
+        with open(model_file) as file:
+            self.model = float(file.read())
+
+    def predict(self, request):
+        inputs = request["inputs"]
+        return [value * self.model for value in inputs]
+
+
+class Later(V2ModelServer):
+    """Predicts in a coroutine."""
+
+    def load(self):
+        pass
+
+    async def predict(self, request):
+        return request["inputs"]
+
+
+class Kept(V2ModelServer):
+    """Was told its arguments."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.model = kwargs
+
+    def load(self):
+        pass
+
+    def predict(self, request):
+        return {
+            "name": self.name,
+            "version": self.version,
+            "protocol": self.protocol,
+            "count": self.get_param("count", None),
+            "ready": self.ready,
+        }
