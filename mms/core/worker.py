@@ -66,6 +66,7 @@ class Worker:
         "id",
         "in_flight",
         "index",
+        "is_model_ready",
         "link",
         "memory_bytes",
         "name",
@@ -89,6 +90,8 @@ class Worker:
         self.state = WorkerState.STARTING
         #: Why it is in its state, for people.
         self.reason = ""
+        #: False while its model loads on beside its first requests, and where that failed.
+        self.is_model_ready = True
         self.pid = 0
         self.memory_bytes = 0
         #: Wall-clock time of the last start, in seconds since the epoch.
@@ -144,6 +147,7 @@ class Worker:
         """A new process fills this place: nothing is known of its speed."""
         self.credits = 1
         self._is_measured = False
+        self.is_model_ready = True
         self.was_timed_out = False
         self.next_sequence = 0
         self.head_since = 0.0

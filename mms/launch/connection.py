@@ -19,6 +19,7 @@ from mms.wire import (
     LOADED,
     LOG,
     METRIC,
+    READINESS,
     RESULT,
     ROLE_CONTROL,
     ROLE_PARENT,
@@ -34,6 +35,7 @@ from mms.wire import (
     Log,
     Metric,
     ProtocolError,
+    Readiness,
     encode_batch,
     encode_frame,
 )
@@ -170,6 +172,8 @@ class Link:
             loaded = Loaded.from_payload(payload)
             if not self.loaded.done():
                 self.loaded.set_result(loaded)
+        elif kind == READINESS:
+            self.listener.on_readiness(Readiness.from_payload(payload))
         elif kind == LOG:
             log = Log.from_payload(payload)
             for line in log.lines:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from mms.core import Batch
-from mms.wire import Load, Loaded
+from mms.wire import Load, Loaded, Readiness
 
 
 @dataclass(slots=True)
@@ -50,6 +50,9 @@ class LinkListener(Protocol):
 
     def on_series(self, series: list[dict[str, Any]]) -> None:
         """Updates of Prometheus series, as `Metric.series`."""
+
+    def on_readiness(self, readiness: Readiness) -> None:
+        """How a load ended that went on after its LOADED frame. It may come before that, on the other connection."""
 
     def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
         """A CALL frame: the worker asks another model. Raises ProtocolError where it cannot be."""

@@ -19,7 +19,7 @@ from mms.launch.interface import (
     WorkerSpec,
     server_home,
 )
-from mms.wire import Fork, Loaded, ProtocolError
+from mms.wire import Fork, Loaded, ProtocolError, Readiness
 
 logger = logging.getLogger("mms.launch")
 
@@ -107,6 +107,10 @@ class _ParentListener:
 
     def on_series(self, series: list[dict[str, Any]]) -> None:
         self._listener.on_series(series)
+
+    def on_readiness(self, readiness: Readiness) -> None:
+        # Only what serves loads on.
+        raise ProtocolError("a parent of workers has no readiness to tell of")
 
     def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
         raise ProtocolError("a parent of workers calls no models")

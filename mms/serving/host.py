@@ -551,7 +551,8 @@ class ModelHost:
         for served in self.registry.all():
             required += served.pool.min_workers
             for worker in served.model.workers:
-                if worker.state is WorkerState.READY or (not is_strict and worker.is_running):
+                is_ready = worker.state is WorkerState.READY and worker.is_model_ready
+                if is_ready or (not is_strict and worker.is_running):
                     running += 1
         if running >= required:
             return "Healthy"

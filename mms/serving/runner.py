@@ -15,7 +15,7 @@ from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.worker_calls import CallableModels, WorkerCalls
-from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, decode_result
+from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, Readiness, decode_result
 
 logger = logging.getLogger("mms.serving")
 
@@ -81,6 +81,8 @@ class WorkerRunner:
         self._on_outcome = on_outcome
         self._on_end = on_end
         self._is_stopping = False
+        #: How this process's load ended that went on after it had said that it serves.
+        self._readiness: list[Readiness] = []
         self._task = asyncio.get_running_loop().create_task(self._run(), name=worker.name)
 
     def __repr__(self) -> str:
@@ -139,6 +141,7 @@ class WorkerRunner:
         worker.reset()
         worker.state = WorkerState.STARTING
         worker.reason = ""
+        self._readiness.clear()
         worker.started_at = time.time()
         started = time.monotonic()
         if self._attempt.done():
@@ -172,6 +175,11 @@ class WorkerRunner:
         worker.failures = 0
         self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
         self._note(LoadOutcome(200, loaded.error, loaded.traceback, loaded.interface))
+        if not loaded.is_ready:
+            worker.is_model_ready = False
+            worker.reason = "the model is loading"
+            for readiness in self._readiness:
+                self._take_readiness(readiness)
         self._dispatcher.schedule(self._model)
         try:
             reason = await asyncio.shield(link.closed)
@@ -265,6 +273,25 @@ class WorkerRunner:
 
     def on_series(self, series: list[dict[str, Any]]) -> None:
         self._record.worker_series(self._model.name, self.worker.pid, series)
+
+    def on_readiness(self, readiness: Readiness) -> None:
+        self._readiness.append(readiness)
+        if not self.worker.is_model_ready:
+            self._take_readiness(readiness)
+
+    def _take_readiness(self, readiness: Readiness) -> None:
+        worker = self.worker
+        worker.is_model_ready = readiness.is_ready
+        worker.reason = readiness.error
+        if not readiness.is_ready:
+            logger.error(
+                "Worker %s could not load model %s: %s",
+                worker.name,
+                self._model.name,
+                readiness.error,
+            )
+            # For its description; that the process serves stays true.
+            self._on_outcome(LoadOutcome(200, readiness.error, readiness.error))
 
     def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
         link = self.worker.link

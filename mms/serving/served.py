@@ -72,7 +72,10 @@ class ServedModel:
         """Some worker has loaded and takes requests; of a graph, of each of its nodes."""
         if self.graph is not None:
             return self.graph.is_ready
-        return any(worker.state is WorkerState.READY for worker in self.model.workers)
+        return any(
+            worker.state is WorkerState.READY and worker.is_model_ready
+            for worker in self.model.workers
+        )
 
     def describe(self, is_default: bool) -> dict[str, Any]:
         """JSON-able; MMS's members first and in its order, ours behind them."""
@@ -117,13 +120,15 @@ class ServedModel:
             "id": worker.id,
             "startTime": started.strftime("%Y-%m-%dT%H:%M:%S.")
             + f"{started.microsecond // 1000:03d}Z",
-            "status": _STATUS[state],
+            "status": _STATUS[state] if worker.is_model_ready else "LOADING",
             "gpu": worker.gpu_id is not None,
             "memoryUsage": worker.memory_bytes,
             "state": state.value,
             "pid": worker.pid,
             "restarts": worker.restarts,
         }
+        if not worker.is_model_ready:
+            described["modelReady"] = False
         if worker.gpu_id is not None:
             described["gpuId"] = worker.gpu_id
         if worker.reason:

@@ -29,6 +29,7 @@ from mms.wire.frames import (
     LOADED,
     LOG,
     METRIC,
+    READINESS,
     RESULT,
     Buffer,
     Frame,
@@ -47,6 +48,7 @@ from mms.wire.messages import (
     Loaded,
     Log,
     Metric,
+    Readiness,
 )
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "LOADED",
     "LOG",
     "METRIC",
+    "READINESS",
     "PASSES_QUERY",
     "RESULT",
     "ROLE_CONTROL",
@@ -85,6 +88,7 @@ __all__ = [
     "Log",
     "Metric",
     "ProtocolError",
+    "Readiness",
     "ResultItem",
     "Sendable",
     "decode_batch",

@@ -34,6 +34,7 @@ BODY = 13
 FORK = 14
 CALL = 15
 CALLED = 16
+READINESS = 17
 
 KIND_NAMES = {
     HELLO: "hello",
@@ -52,6 +53,7 @@ KIND_NAMES = {
     FORK: "fork",
     CALL: "call",
     CALLED: "called",
+    READINESS: "readiness",
 }
 
 HEADER = Struct("!BBHIQ")

@@ -1,4 +1,4 @@
-"""The rare messages: JSON payloads of HELLO, LOAD, LOADED, LOG, METRIC, CANCEL and FORK frames. Sans-IO."""
+"""The rare messages: JSON payloads of HELLO, LOAD, LOADED, READINESS, LOG, METRIC, CANCEL and FORK frames. Sans-IO."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ class Loaded(Message):
     """The answer to Load.
 
     `code`: 200, 507 where memory was short, else 500. `error` is the last line for the client, `traceback` all of it
-    for log and describe; with code 200 they tell of an `initialize` that failed and was ignored.
+    for log and describe; with code 200 they tell of an `initialize` that failed and was ignored. `is_ready` is false
+    where the model loads on beside its first requests; a Readiness follows.
     """
 
     code: int
@@ -81,6 +82,15 @@ class Loaded(Message):
     traceback: str = ""
     load_s: float = 0.0
     interface: str = "mms"
+    is_ready: bool = True
+
+
+@dataclass(slots=True)
+class Readiness(Message):
+    """How a load ended that went on after Loaded. `error`: in one line why the model is not ready."""
+
+    is_ready: bool
+    error: str = ""
 
 
 @dataclass(slots=True)

@@ -7,9 +7,9 @@ import os
 import time
 
 from mms.wire import Load, Loaded
+from mms.worker import mlrun_class, seldon_class
 from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST
 from mms.worker.model import Model
-from mms.worker.seldon_class import names_component, offer_package, withdraw_package
 from mms.worker.surroundings import enter_model
 from mms.worker.tracebacks import last_line, model_traceback
 
@@ -18,6 +18,7 @@ _INTERFACES = {
     "mms": "mms.worker.mms_interface",
     "legacy": "mms.worker.legacy_interface",
     "seldon": "mms.worker.seldon_interface",
+    "mlrun": "mms.worker.mlrun_interface",
 }
 
 
@@ -62,6 +63,7 @@ def success(model: Model, load_s: float) -> Loaded:
         traceback=model_traceback(problem) if problem else "",
         load_s=load_s,
         interface=model.interface,
+        is_ready=model.items is None or model.items.is_ready,
     )
 
 
@@ -70,8 +72,18 @@ def _detect_interface(load: Load) -> str:
     has_manifest = os.path.isfile(os.path.join(load.model_dir, MANIFEST))
     if not has_manifest and os.path.isfile(os.path.join(load.model_dir, LEGACY_MANIFEST)):
         return "legacy"
-    offer_package(load.options.get("seldon_shim", "auto"))
-    if names_component(load.handler, load.model_dir):
-        return "seldon"
-    withdraw_package()
-    return "mms"
+    if load.options.get("graph"):
+        return "mlrun"
+    seldon_class.offer_package(load.options.get("seldon_shim", "auto"))
+    mlrun_class.offer_package(load.options.get("mlrun_shim", "auto"))
+    # Before the other: a model server has a `predict`, too.
+    interface = "mms"
+    if mlrun_class.names_model_server(load.handler, load.model_dir):
+        interface = "mlrun"
+    elif seldon_class.names_component(load.handler, load.model_dir):
+        interface = "seldon"
+    if interface != "mlrun":
+        mlrun_class.withdraw_package()
+    if interface != "seldon":
+        seldon_class.withdraw_package()
+    return interface

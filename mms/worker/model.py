@@ -9,6 +9,8 @@ from mms.context import Context
 from mms.wire import Item, ResultItem
 
 EntryPoint = Callable[[Any, Context], Any]
+#: Says, from any thread, whether the model is ready, and why it is not, where that was not known at first.
+Tell = Callable[[bool, str], None]
 
 
 class ItemServer(Protocol):
@@ -20,7 +22,11 @@ class ItemServer(Protocol):
     def take_series(self) -> list[dict[str, Any]]:
         """Updates of Prometheus series since the last time, as `Metric.series`."""
 
-    def start(self) -> None:
+    @property
+    def is_ready(self) -> bool:
+        """False where the model loads on beside its first requests."""
+
+    def start(self, tell: Tell) -> None:
         """In the process that serves, before its first batch: the place for threads."""
 
     def close(self) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from mms.worker import shims
 from mms.worker.handler_module import classes_of, import_handler_module, module_name_of
 
 #: The methods by which a class serves as a component. One of them suffices.
@@ -21,7 +19,7 @@ _HOOKS = tuple(
 )
 _BASE_NAME = "SeldonComponent"
 _PACKAGE = "seldon_core"
-_SHIM = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shims", "seldon")
+_SHIM = "seldon"
 
 
 class NamedClass(NamedTuple):
@@ -105,27 +103,10 @@ def _is_within(part: str | None, module_name: str) -> bool:
 
 
 def offer_package(choice: str) -> None:
-    """Make `seldon_core` importable: the server's own (`shim`), the installed one (`real`), or what there is (`auto`).
-
-    Raises ValueError for another choice.
-    """
-    if choice not in ("auto", "shim", "real"):
-        raise ValueError(f"seldon_shim is {choice!r}, which is none of auto, shim, real")
-    if _SHIM in sys.path:
-        return
-    if choice == "shim":
-        sys.path.insert(0, _SHIM)
-    elif choice == "auto" and not _has_package():
-        sys.path.append(_SHIM)
+    """Make `seldon_core` importable, as `shims.offer_package` does. Raises ValueError for another choice."""
+    shims.offer_package(_PACKAGE, _SHIM, choice, "seldon_shim")
 
 
 def withdraw_package() -> None:
-    """For a model that turned out to be no component: what it did not import is not there for it."""
-    if _PACKAGE not in sys.modules and _SHIM in sys.path:
-        sys.path.remove(_SHIM)
-
-
-def _has_package() -> bool:
-    spec = importlib.util.find_spec(_PACKAGE)
-    # A folder of that name without code is none.
-    return spec is not None and spec.origin is not None
+    """For a model that turned out to be no component."""
+    shims.withdraw_package(_PACKAGE, _SHIM)

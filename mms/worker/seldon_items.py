@@ -12,6 +12,7 @@ from mms.seldon.rows import RowJoiner
 from mms.seldon.unit import Unit
 from mms.wire import PASSES_QUERY, Item, ResultItem
 from mms.worker.answer_head import encode_headers, reason_phrase
+from mms.worker.model import Tell
 from mms.worker.tracebacks import model_traceback
 
 #: What the front says of nearly every request.
@@ -46,7 +47,11 @@ class SeldonItems:
     def __repr__(self) -> str:
         return f"<SeldonItems of model {self._model_name}>"
 
-    def start(self) -> None:
+    @property
+    def is_ready(self) -> bool:
+        return True
+
+    def start(self, tell: Tell) -> None:
         if self._service is not None:
             threading.Thread(target=self._service, name="custom-service", daemon=True).start()
         if self._keep is not None:

@@ -15,9 +15,11 @@ from mms.wire import (
     DRAIN,
     LOAD,
     LOADED,
+    READINESS,
     ROLE_WORK,
     Load,
     ProtocolError,
+    Readiness,
     encode_frame,
 )
 from mms.worker.batch_runner import BatchRunner, encode_metrics
@@ -88,18 +90,23 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
         run = BatchRunner(model, load, outbox, control.cancelled_ids).run
         has_drained = _run_batches(work, outbox, run)
     else:
-        has_drained = _serve_items(work, outbox, model.items, load)
+        has_drained = _serve_items(work, outbox, control, model.items, load)
     if has_drained:
         outbox.add([encode_frame(BYE, 0)], time.perf_counter_ns())
         outbox.flush()
     return 0
 
 
-def _serve_items(work: socket.socket, outbox: Outbox, items: ItemServer, load: Load) -> bool:
+def _serve_items(
+    work: socket.socket, outbox: Outbox, control: Control, items: ItemServer, load: Load
+) -> bool:
     # Here, as other models have no use for it.
     from mms.worker.item_runner import ItemRunner
 
-    items.start()
+    def tell(is_ready: bool, error: str) -> None:
+        control.send(encode_frame(READINESS, 0, Readiness(is_ready, error).to_payload()))
+
+    items.start(tell)
     try:
         return _run_batches(work, outbox, ItemRunner(items, load, outbox).run)
     finally:

@@ -32,6 +32,9 @@ class Listener:
     def on_metrics(self, lines: list[str]) -> None:
         return
 
+    def on_readiness(self, *_: object) -> None:
+        return
+
     def on_call(self, *_: object) -> None:
         return
 

@@ -50,7 +50,9 @@ ROOMS: dict[str, Room] = {
     "mlrun": Room(1, ("mms.mlrun",), ("errors",)),
     # The package seldon_core for components where Seldon's own is not installed.
     "seldon shim": Room(2, ("mms.shims",), ("seldon",)),
-    "worker": Room(2, ("mms.worker",), ("bodies", "seldon", "wire", "handler names", "version")),
+    "worker": Room(
+        2, ("mms.worker",), ("bodies", "mlrun", "seldon", "wire", "handler names", "version")
+    ),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),
     "launch": Room(3, ("mms.launch",)),

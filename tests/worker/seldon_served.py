@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from mms.worker.answer_head import reason_phrase
 from mms.worker.seldon_interface import open_component
 from mms.worker.seldon_items import SeldonItems
 
@@ -44,7 +45,7 @@ class Served:
         replies = []
         for index, result in enumerate(self.items.serve_items(list(items))):
             at, flags, status, phrase, headers, body = result
-            assert (at, flags, phrase) == (index, 0, b"")
+            assert (at, flags, phrase) == (index, 0, reason_phrase(status))
             lines = dict(line.split(": ") for line in headers.decode().splitlines())
             replies.append(Reply(status, lines, bytes(body)))
         return replies

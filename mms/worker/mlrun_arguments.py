@@ -1,0 +1,58 @@
+"""What a class of MLRun's contract is made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mms.wire import Load
+
+_TRUTHS = {
+    **dict.fromkeys(("y", "yes", "t", "true", "on", "1"), True),
+    **dict.fromkeys(("n", "no", "f", "false", "off", "0"), False),
+}
+_TYPES = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL", "JSON")
+
+
+def key_of(load: Load) -> str:
+    """`<name>` or `<name>:<version>`, which the class gets as its name."""
+    key = load.options.get("key")
+    if key:
+        return str(key)
+    return f"{load.model_name}:{load.model_version}" if load.model_version else load.model_name
+
+
+def class_args_of(load: Load) -> dict[str, Any]:
+    """The constructor's arguments. Without a model_path of its own a model has its archive's folder.
+
+    Raises ValueError for a parameter whose value is not of its type.
+    """
+    options = load.options
+    arguments = dict(options.get("class_args") or {})
+    for parameter in options.get("parameters") or ():
+        arguments[parameter["name"]] = value_of(parameter)
+    arguments.setdefault("model_path", options.get("model_path") or load.model_dir)
+    return arguments
+
+
+def value_of(parameter: Mapping[str, Any]) -> Any:
+    """The value of `{"name", "value", "type"}`. Raises ValueError."""
+    name, value, kind = (parameter.get(member) for member in ("name", "value", "type"))
+    try:
+        if kind == "STRING":
+            return str(value)
+        if kind == "BOOL":
+            return _TRUTHS[str(value).lower()]
+        if kind == "INT":
+            return int(str(value))
+        if kind in ("FLOAT", "DOUBLE"):
+            return float(str(value))
+        if kind == "JSON":
+            import json
+
+            return json.loads(str(value))
+    except (ValueError, KeyError):
+        raise ValueError(f"parameter {name}: the value {value!r} is no {kind}") from None
+    raise ValueError(
+        f"parameter {name} has the type {kind!r}, which is none of {', '.join(_TYPES)}"
+    )

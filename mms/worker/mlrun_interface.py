@@ -1,0 +1,139 @@
+"""The interface `mlrun`: a model server of MLRun's contract, unmodified."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mms.context import Context
+from mms.mlrun.construction import make_object
+from mms.mlrun.context import GraphContext
+from mms.mlrun.options import ServingOptions
+from mms.mlrun.request_body import parse_body
+from mms.mlrun.secrets import Secrets
+from mms.version import __version__
+from mms.wire import Load
+from mms.worker.mlrun_arguments import class_args_of, key_of
+from mms.worker.mlrun_class import find_class, is_of_real_package, offer_package
+from mms.worker.mlrun_items import MlrunItems
+from mms.worker.mlrun_load import ModelLoad, load_now
+from mms.worker.mlrun_metrics import MetricSeries
+from mms.worker.mlrun_rows import RowJoiner, is_row_wise
+from mms.worker.model import Model
+
+LOAD_MODES = ("sync", "async")
+
+
+class HostedServer:
+    """What classes find as `context.server`."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.parameters: dict[str, Any] = dict(options.get("function_parameters") or {})
+        self.load_mode: str = options.get("load_mode") or LOAD_MODES[0]
+        self.function_uri: str = options.get("function_uri") or ""
+        self.verbose = bool(options.get("verbose"))
+        self.graph: Any = options.get("graph")
+        self.track_models = bool(options.get("tracking"))
+
+    def __repr__(self) -> str:
+        return f"<HostedServer of {self.function_uri or 'no function'}>"
+
+
+def open_model(load: Load) -> Model:
+    """Import the class, make its one instance and have it load. Raises whatever its code raises."""
+    options = load.options
+    offer_package(options.get("mlrun_shim", "auto"))
+    items = _open_class(load)
+    context = Context(
+        load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
+    )
+    return Model("mlrun", lambda data, context: items.serve_items(data), context, items=items)
+
+
+def _open_class(load: Load) -> MlrunItems:
+    options = load.options
+    mode = options.get("load_mode") or LOAD_MODES[0]
+    if mode not in LOAD_MODES:
+        raise ValueError(
+            f"illegal model loading mode {mode}, must be one of {', '.join(LOAD_MODES)}"
+        )
+    found = find_class(load.handler, load.model_dir)
+    context = make_context(load)
+    # The installed package would register the model with its own service.
+    context.is_mock = is_of_real_package(found)
+    server = make_object(
+        found,
+        class_args_of(load),
+        name=key_of(load),
+        context=context,
+        input_path=options.get("input_path"),
+        result_path=options.get("result_path"),
+    )
+    if not callable(getattr(server, "do_event", None)):
+        raise TypeError(f"{load.handler} is no model server: it has no method do_event(event)")
+    context.root = server
+    pending = None
+    if mode == "async":
+        pending = ModelLoad(server)
+    else:
+        load_now(server, mode)
+    run = BehindRouter(server, context.options)
+    joins_rows = load.batch_size > 1 and is_row_wise(server, options.get("row_wise"))
+    return MlrunItems(
+        run,
+        context,
+        load=pending,
+        run_joined=RowJoiner(server, run, context).run_all if joins_rows else None,
+        metrics=MetricSeries(server, load.model_name) if hasattr(server, "metrics") else None,
+        close=getattr(server, "terminate", None),
+    )
+
+
+class BehindRouter:
+    """Runs events as the router in front of a model gives them to it."""
+
+    def __init__(self, server: Any, options: ServingOptions) -> None:
+        self._do_event = server.do_event
+        self._protocol = getattr(server, "protocol", None) or "v2"
+        self._takes_data_url = options.data_url
+        self._prefers_body = options.body_operation
+
+    def __call__(self, event: Any) -> Any:
+        return self._do_event(self.routed(event))
+
+    def routed(self, event: Any) -> Any:
+        """The same event, its body read and its operation as the body says where that is allowed."""
+        body = event.body
+        if body and event.method != "GET":
+            # Of nearly all requests it is a dict by now, and nothing is left to do.
+            if type(body) is not dict or "data_url" in body:
+                body = event.body = parse_body(
+                    event, protocol=self._protocol, takes_data_url=self._takes_data_url
+                )
+            if self._prefers_body and type(body) is dict and body.get("operation"):
+                event.path = str(body["operation"])
+        return event
+
+
+def make_context(load: Load) -> GraphContext:
+    """What the classes of a worker are told. Raises ValueError for options that cannot be."""
+    options = load.options
+    server = HostedServer(options)
+    sources = options.get("secret_sources")
+    return GraphContext(
+        server=server,
+        secrets=Secrets.from_sources(sources) if sources else None,
+        worker_id=_number_of(load.worker_name),
+        options=ServingOptions(
+            strict_status=bool(options.get("strict_status")),
+            nan_policy=options.get("nan_policy") or "null",
+            data_url=bool(options.get("data_url")),
+            body_operation=bool(options.get("body_operation")),
+            event_headers=bool(options.get("event_headers")),
+        ),
+    )
+
+
+def _number_of(worker_name: str) -> int:
+    digits = worker_name.rpartition("-")[2]
+    return int(digits) if digits.isdecimal() else 0

@@ -1,0 +1,123 @@
+"""Items of a batch -> events of a model of MLRun's contract -> results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mms.mlrun.context import GraphContext
+from mms.mlrun.event import MockEvent
+from mms.mlrun.running import run_event
+from mms.wire import Item, ResultItem
+from mms.worker.answer_head import InvalidHead, encode_headers, reason_phrase
+from mms.worker.mlrun_events import EventReader
+from mms.worker.mlrun_load import ModelLoad
+from mms.worker.mlrun_metrics import MetricSeries
+
+_JSON_TYPE = "application/json"
+_JSON_LINES = encode_headers({"content-type": _JSON_TYPE})
+
+RunEvent = Callable[[Any], Any]
+RunEvents = Callable[[Sequence[Any]], Sequence[Any]]
+
+
+class MlrunItems:
+    """Serves one model, or a graph that stands for one."""
+
+    def __init__(
+        self,
+        run: RunEvent,
+        context: GraphContext,
+        *,
+        load: ModelLoad | None = None,
+        run_joined: RunEvents | None = None,
+        metrics: MetricSeries | None = None,
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        """`run`: answers an event in its body, or raises. `run_joined`: Responses to the events of a whole batch.
+
+        `load`: what is still to be done before the model is ready. `close`: called after the last batch.
+        """
+        self._run = run
+        self._context = context
+        self._load = load
+        self._run_joined = run_joined
+        self._metrics = metrics
+        self._close = close
+        self._events = EventReader()
+        self._shortage: MemoryError | None = None
+
+    def __repr__(self) -> str:
+        return f"<MlrunItems of {self._context!r}>"
+
+    @property
+    def is_ready(self) -> bool:
+        return self._load is None or self._load.is_ready
+
+    def start(self, tell: Callable[[bool, str], None]) -> None:
+        if self._load is not None:
+            self._load.start(tell)
+
+    def close(self) -> None:
+        self._context.flush_model_logs()
+        if self._close is not None:
+            self._close()
+
+    def take_series(self) -> list[dict[str, Any]]:
+        return [] if self._metrics is None else self._metrics.take()
+
+    def serve_items(self, items: list[Item]) -> list[ResultItem]:
+        read = self._events.read
+        if self._run_joined is not None and len(items) > 1:
+            answers = self._run_joined([read(item) for item in items])
+            return [_result(index, answer) for index, answer in enumerate(answers)]
+        return [_result(index, self._answer(read(item))) for index, item in enumerate(items)]
+
+    def _answer(self, event: MockEvent) -> Any:
+        response = run_event(self._run_watched, event, self._context)
+        if self._shortage is not None:
+            shortage, self._shortage = self._shortage, None
+            raise shortage
+        return response
+
+    def _run_watched(self, event: MockEvent) -> Any:
+        try:
+            return self._run(event)
+        except MemoryError as error:
+            # Which is no fault of the request: the server tells its clients so, and the host to make room.
+            self._shortage = error
+            raise
+
+
+def _result(index: int, response: Any) -> ResultItem:
+    body = response.body
+    status = response.status_code
+    is_plain = status == 200 and type(body) is bytes and not response.headers
+    if is_plain and response.content_type == _JSON_TYPE:
+        return index, 0, 200, b"OK", _JSON_LINES, body
+    try:
+        lines = encode_headers(_headers_of(response))
+        if not 200 <= status <= 999:
+            raise InvalidHead(f"response status {status} is not between 200 and 999")
+    except InvalidHead as error:
+        text = f"Invalid model response: {error}".encode("utf-8", "replace")
+        lines = encode_headers({"content-type": "text/plain"})
+        return index, 0, 500, reason_phrase(500), lines, text
+    return index, 0, status, reason_phrase(status), lines, _bytes_of(body)
+
+
+def _headers_of(response: Any) -> dict[Any, Any]:
+    headers = dict(response.headers or {})
+    if not any(str(name).lower() == "content-type" for name in headers):
+        headers["content-type"] = response.content_type or "text/plain"
+    return headers
+
+
+def _bytes_of(body: Any) -> bytes:
+    if body is None:
+        return b""
+    if isinstance(body, bytes | bytearray | memoryview):
+        return bytes(body)
+    if hasattr(body, "__next__"):
+        return b"".join(map(_bytes_of, body))
+    return str(body).encode("utf-8", "replace")
