@@ -26,6 +26,8 @@ ROOMS: dict[str, Room] = {
     "version": Room(0, ("mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
     "bodies": Room(0, ("mms.bodies",), ()),
+    # Where records of requests go.
+    "tracking": Room(0, ("mms.tracking",), ()),
     # The names that handlers import.
     "handler names": Room(
         1,
@@ -47,7 +49,7 @@ ROOMS: dict[str, Room] = {
     "graph": Room(2, ("mms.graph",)),
     "seldon": Room(1, ("mms.seldon",), ("bodies", "errors")),
     # MLRun's serving contract, in process.
-    "mlrun": Room(1, ("mms.mlrun",), ("errors",)),
+    "mlrun": Room(1, ("mms.mlrun",), ("errors", "tracking")),
     # The package seldon_core for components where Seldon's own is not installed.
     "seldon shim": Room(2, ("mms.shims",), ("seldon",)),
     "worker": Room(

@@ -1,0 +1,97 @@
+"""Records posted to an HTTP endpoint."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlsplit
+
+from mms.tracking.sink import Undelivered
+
+TIMEOUT_S = 10.0
+#: Answers of a server that may take the same later.
+_LATER = (408, 425, 429, 500, 502, 503, 504)
+_SHOWN_CHARS = 200
+
+
+class HttpSink:
+    """A POST of each record as `application/json`, over one connection that is kept.
+
+    With `records_per_post` above 1 they go together as `application/x-ndjson`, a line for each.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+        records_per_post: int = 1,
+    ) -> None:
+        """Raises ValueError for an address that is none."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{url} is not http://host[:port]/path, nor the same with https")
+        self._host = parts.hostname
+        self._port = parts.port
+        self._is_tls = parts.scheme == "https"
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        #: Without what may be a secret in its query.
+        self.address = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        is_single = records_per_post <= 1
+        media_type = "application/json" if is_single else "application/x-ndjson"
+        self._headers = {"Content-Type": media_type, **(headers or {})}
+        self._timeout_s = timeout_s
+        self._records_per_post = max(records_per_post, 1)
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __repr__(self) -> str:
+        return f"<HttpSink {self.address}>"
+
+    def write(self, records: Sequence[bytes]) -> None:
+        step = self._records_per_post
+        for start in range(0, len(records), step):
+            self._post(b"\n".join(records[start : start + step]), start)
+
+    def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _post(self, body: bytes, delivered: int) -> None:
+        was_kept = self._connection is not None
+        try:
+            status, text = self._ask(body)
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            if was_kept and isinstance(error, http.client.RemoteDisconnected | ConnectionError):
+                # The server had closed the idle connection, which is nobody's failure.
+                self._post(body, delivered)
+                return
+            reason = f"{self.address}: {type(error).__name__}: {error}"
+            raise Undelivered(reason, delivered, can_retry=True) from None
+        if not 200 <= status < 300:
+            reason = f"{self.address} answered {status}: {text[:_SHOWN_CHARS]}"
+            raise Undelivered(reason, delivered, can_retry=status in _LATER)
+
+    def _ask(self, body: bytes) -> tuple[int, str]:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._connect()
+        connection.request("POST", self._target, body, self._headers)
+        response = connection.getresponse()
+        text = response.read()
+        if response.will_close:
+            self.close()
+        return response.status, text.decode("utf-8", "replace")
+
+    def _connect(self) -> http.client.HTTPConnection:
+        if self._is_tls:
+            return http.client.HTTPSConnection(
+                self._host,
+                self._port,
+                timeout=self._timeout_s,
+                context=ssl.create_default_context(),
+            )
+        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
