@@ -482,6 +482,19 @@ def microservice_command(arguments: tuple[str, ...]) -> None:
     microservice.main(list(arguments), prog_name="mms microservice")
 
 
+@main.command(
+    "mlrun",
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    short_help="Serve functions made for MLRun, and run scripts that test them.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def mlrun_command(arguments: tuple[str, ...]) -> None:
+    """Serve a serving spec of MLRun's, or run a script."""
+    from mms.cli.mlrun import mlrun
+
+    mlrun.main(list(arguments), prog_name="mms mlrun")
+
+
 def _plain(value: Any) -> Any:
     """As a JSON value."""
     if value is None or isinstance(value, bool | int | float | str):

@@ -1,0 +1,48 @@
+"""The document that a deployed function is made of, and where a process finds its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from mms.mlrun.errors import MLRunInvalidArgumentError
+
+#: Where MLRun mounts it, and the variable in which it comes otherwise.
+SPEC_FILE = "/tmp/mlrun/serving-conf/serving_spec.json"
+SPEC_VARIABLE = "SERVING_SPEC_ENV"
+#: Which steps of a graph run in this process: those of this function, `*` for all.
+CURRENT_FUNCTION_VARIABLE = "SERVING_CURRENT_FUNCTION"
+
+
+def read_serving_spec(
+    environ: Mapping[str, str] = os.environ, file: str = SPEC_FILE
+) -> dict[str, Any] | None:
+    """The spec of this process: of the mounted file, else of the variable; None where there is neither.
+
+    Raises MLRunInvalidArgumentError for what is none, OSError for a file that cannot be read.
+    """
+    if os.path.isfile(file):
+        with open(file, encoding="utf-8") as source:
+            return parse_serving_spec(source.read(), file)
+    text = environ.get(SPEC_VARIABLE)
+    return parse_serving_spec(text, f"the variable {SPEC_VARIABLE}") if text else None
+
+
+def parse_serving_spec(text: str | bytes, source: str) -> dict[str, Any]:
+    """A spec of its JSON. Raises MLRunInvalidArgumentError that names the source."""
+    from mms.mlrun.json_text import from_json
+
+    try:
+        document = from_json(text)
+    except ValueError as error:
+        raise MLRunInvalidArgumentError(f"{source} is no JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise MLRunInvalidArgumentError(
+            f"{source} must be an object of JSON, not a {type(document).__name__}"
+        )
+    if not isinstance(document.get("graph"), dict):
+        raise MLRunInvalidArgumentError(
+            f'{source} is no serving spec: it has no "graph" with routes or steps'
+        )
+    return document
