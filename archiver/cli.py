@@ -21,9 +21,10 @@ from archiver.component import (
     PREPACKAGED,
     SERVICE_TYPES,
     InvalidComponent,
+    argument_of_text,
     parameter_of_text,
 )
-from archiver.component_options import describe_component
+from archiver.component_options import describe_component, interface_of
 from archiver.errors import ArchiveError, PackError
 from archiver.manifest import RUNTIMES
 from archiver.pack import (
@@ -99,8 +100,8 @@ def pack_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--handler",
         required=True,
-        help="module and function that serve the model, as in service:handle, or a Seldon component's class, as in "
-        "Model or module:Class",
+        help="module and function that serve the model, as in service:handle, or the class of a Seldon component or "
+        "of a model server of MLRun, as in module:Class",
     )
     parser.add_argument(
         "--runtime",
@@ -147,7 +148,7 @@ def pack_parser() -> argparse.ArgumentParser:
 
 
 def _add_component_options(parser: argparse.ArgumentParser) -> None:
-    component = parser.add_argument_group("Seldon components")
+    component = parser.add_argument_group("Seldon components and model servers of MLRun")
     component.add_argument(
         "--interface",
         default="auto",
@@ -165,8 +166,8 @@ def _add_component_options(parser: argparse.ArgumentParser) -> None:
         dest="parameters",
         action="append",
         default=[],
-        type=_parameter,
-        help="argument of its constructor, TYPE one of INT, FLOAT, DOUBLE, STRING, BOOL; may be given several times",
+        help="argument of its constructor, TYPE one of INT, FLOAT, DOUBLE, STRING, BOOL; for a model server of MLRun "
+        "NAME=VALUE will do; may be given several times",
     )
     component.add_argument(
         "--model-uri",
@@ -241,13 +242,6 @@ def _expanded(word: str) -> str:
     return f"{matches[0]}{equals}{value}" if len(matches) == 1 else word
 
 
-def _parameter(value: str) -> dict[str, Any]:
-    try:
-        return parameter_of_text(value)
-    except InvalidComponent as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
 def _extensions(value: str) -> dict[str, Any]:
     try:
         text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
@@ -260,14 +254,23 @@ def _extensions(value: str) -> dict[str, Any]:
 
 
 def _pack(words: list[str]) -> int:
-    options = pack_parser().parse_args(words)
+    parser = pack_parser()
+    options = parser.parse_args(words)
     check_inputs(options.model_path, options.model_name, options.export_path)
+    interface = interface_of(
+        options.model_path, options.handler, options.interface, options.prepackaged
+    )
+    read = argument_of_text if interface == "mlrun" else parameter_of_text
+    try:
+        parameters = [read(text) for text in options.parameters]
+    except InvalidComponent as error:
+        parser.error(f"argument --param: {error}")
     described = describe_component(
         options.model_path,
         options.handler,
         interface=options.interface,
         service_type=options.service_type,
-        parameters=options.parameters,
+        parameters=parameters,
         model_uri=options.model_uri,
         prepackaged=options.prepackaged,
         extensions=options.extensions,

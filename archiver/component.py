@@ -1,21 +1,24 @@
-"""What a manifest says about a Seldon component: `model.extensions`, checked and written.
+"""What a manifest says about a Seldon component or a model server of MLRun: `model.extensions`, checked and written.
 
 Other readers of archives keep the extensions as they are, since the format leaves them to the model.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-INTERFACES: Final = ("auto", "seldon", "mms")
+INTERFACES: Final = ("auto", "seldon", "mms", "mlrun")
 SERVICE_TYPES: Final = (
     *("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER"),
     *("COMBINER", "ROUTER", "OUTLIER_DETECTOR"),
 )
 PARAMETER_TYPES: Final = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL")
+#: Of model servers of MLRun, besides those of components: lists and objects.
+JSON_TYPE: Final = "JSON"
 PREPACKAGED: Final = ("sklearn", "xgboost", "onnx", "pytorch", "tensorflow", "mlflow")
 MODEL_URI_SCHEMES: Final = ("file", "http", "https", "s3", "gs", "models")
 
@@ -24,6 +27,8 @@ _TRUTHS: Final = frozenset(
     ("y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0")
 )
 _NAME: Final = re.compile(r"[^\W\d]\w*")
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+_DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.?[0-9]+)([eE][+-]?[0-9]+)?")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(?=/)")
 
 
@@ -33,13 +38,17 @@ class InvalidComponent(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What is said about a component; None or empty where nothing is."""
+    """What is said about a component or model server; None or empty where nothing is.
+
+    `model_path`: of a model server, what it gets under that name; a path is one in its archive.
+    """
 
     interface: str | None = None
     service_type: str | None = None
     parameters: tuple[dict[str, Any], ...] = ()
     model_uri: str | None = None
     prepackaged: str | None = None
+    model_path: str | None = None
 
     @classmethod
     def of_extensions(cls, extensions: Mapping[str, Any]) -> Component:
@@ -47,14 +56,18 @@ class Component:
 
         The map is free, so without an `interface` that is known here its members mean something else: nothing is said.
         """
-        if extensions.get("interface") not in INTERFACES:
+        interface = extensions.get("interface")
+        if interface not in INTERFACES:
             return cls()
         return cls(
             interface=_word(extensions, "interface", INTERFACES),
             service_type=_word(extensions, "service_type", SERVICE_TYPES),
-            parameters=checked_parameters(extensions.get("parameters") or ()),
+            parameters=checked_parameters(
+                extensions.get("parameters") or (), has_json=interface == "mlrun"
+            ),
             model_uri=checked_model_uri(_text(extensions, "model_uri")),
             prepackaged=_word(extensions, "prepackaged", PREPACKAGED),
+            model_path=_text(extensions, "model_path") or None,
         )
 
     def to_extensions(self) -> dict[str, Any]:
@@ -65,6 +78,7 @@ class Component:
             "parameters": list(self.parameters) or None,
             "model_uri": self.model_uri,
             "prepackaged": self.prepackaged,
+            "model_path": self.model_path,
         }
         return {name: value for name, value in members.items() if value is not None}
 
@@ -78,6 +92,7 @@ class Component:
             parameters=kept + by.parameters,
             model_uri=by.model_uri or self.model_uri,
             prepackaged=by.prepackaged or self.prepackaged,
+            model_path=by.model_path or self.model_path,
         )
 
 
@@ -92,13 +107,38 @@ def parameter_of_text(text: str) -> dict[str, Any]:
     return _checked_parameter({"name": name.strip(), "value": value, "type": kind.strip()})
 
 
-def checked_parameters(parameters: Any) -> tuple[dict[str, Any], ...]:
-    """A copy of Seldon's list `[{"name", "value", "type"}]`. Raises InvalidComponent for what a worker would refuse."""
+def argument_of_text(text: str) -> dict[str, Any]:
+    """The parameter that `name=value` says, of the type that its value looks like; `name=value:TYPE` says the type.
+
+    Raises InvalidComponent.
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InvalidComponent(f"parameter {text!r} is not name=value")
+    if value.rpartition(":")[2].strip() in PARAMETER_TYPES and ":" in value:
+        return parameter_of_text(text)
+    kind = "STRING"
+    if _INTEGER.fullmatch(value):
+        kind = "INT"
+    elif _DECIMAL.fullmatch(value):
+        kind = "DOUBLE"
+    elif value.lower() in ("true", "false"):
+        kind = "BOOL"
+    elif value == "null" or (value[:1] in ("[", "{") and _is_json(value)):
+        kind = JSON_TYPE
+    return _checked_parameter({"name": name.strip(), "value": value, "type": kind}, has_json=True)
+
+
+def checked_parameters(parameters: Any, *, has_json: bool = False) -> tuple[dict[str, Any], ...]:
+    """A copy of the list `[{"name", "value", "type"}]`. Raises InvalidComponent for what a worker would refuse.
+
+    `has_json`: the type JSON is one, too.
+    """
     if not isinstance(parameters, Sequence) or isinstance(parameters, (str, bytes)):
         raise InvalidComponent(
             f'parameters must be a list of {{"name", "value", "type"}}, not {parameters!r}'
         )
-    checked = tuple(_checked_parameter(parameter) for parameter in parameters)
+    checked = tuple(_checked_parameter(parameter, has_json) for parameter in parameters)
     names = [parameter["name"] for parameter in checked]
     for name in names:
         if names.count(name) > 1:
@@ -106,7 +146,7 @@ def checked_parameters(parameters: Any) -> tuple[dict[str, Any], ...]:
     return checked
 
 
-def _checked_parameter(parameter: Any) -> dict[str, Any]:
+def _checked_parameter(parameter: Any, has_json: bool = False) -> dict[str, Any]:
     if not isinstance(parameter, Mapping):
         raise InvalidComponent(
             f'parameter {parameter!r} is no object with "name", "value" and "type"'
@@ -117,9 +157,10 @@ def _checked_parameter(parameter: Any) -> dict[str, Any]:
     name, value, kind = parameter["name"], parameter["value"], parameter["type"]
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InvalidComponent(f"parameter {name!r} has a name that no argument in Python can have")
-    if kind not in PARAMETER_TYPES:
+    types = (*PARAMETER_TYPES, JSON_TYPE) if has_json else PARAMETER_TYPES
+    if kind not in types:
         raise InvalidComponent(
-            f"parameter {name} has the type {kind!r}, which is none of {', '.join(PARAMETER_TYPES)}"
+            f"parameter {name} has the type {kind!r}, which is none of {', '.join(types)}"
         )
     if not _is_of_type(value, kind):
         raise InvalidComponent(f"parameter {name}: the value {value!r} is no {kind}")
@@ -138,9 +179,19 @@ def _is_of_type(value: Any, kind: str) -> bool:
         return str(value).lower() in _TRUTHS
     if kind == "STRING":
         return True
+    if kind == JSON_TYPE:
+        return _is_json(str(value))
     try:
         int(value) if kind == "INT" else float(value)
     except (ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
         return False
     return True
 

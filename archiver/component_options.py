@@ -1,4 +1,4 @@
-"""What packing writes about a component: the options asked for, and the interface that the code shows."""
+"""What packing writes about a component or model server: the options, and the interface that the code shows."""
 
 from __future__ import annotations
 
@@ -14,17 +14,30 @@ from archiver.component import (
 )
 from archiver.errors import PackError
 from archiver.source import (
+    ReadSource,
     bound_names,
     detected_interface,
     handler_class,
     handler_tree,
+    is_model_server,
     is_seldon_component,
     module_level,
+    server_class,
     source_names,
 )
 from archiver.writers import Warn
 
 _MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
+
+
+#: Interface -> whether a class is written to it, and what is said of one that seems not to be.
+_CHECKS: Final = {
+    "seldon": (is_seldon_component, "has none of Seldon's methods, such as predict"),
+    "mlrun": (
+        is_model_server,
+        "has neither the base V2ModelServer nor the methods load, predict and do_event",
+    ),
+}
 
 
 class Described(NamedTuple):
@@ -53,14 +66,16 @@ def describe_component(
 ) -> Described:
     """The handler and extensions for these options; `extensions` are the ones given as they are.
 
-    Without an option, and with code that is no Seldon component, the extensions stay as they are. Raises PackError.
+    Without an option, and with code of MMS's interface, the extensions stay as they are. Raises PackError.
     """
+    found = interface_of(model_path, handler, interface, prepackaged)
     try:
+        checked = checked_parameters(list(parameters), has_json=found == "mlrun")
         asked = Component.of_extensions(
             {
-                "interface": interface,
+                "interface": found,
                 "service_type": service_type,
-                "parameters": list(checked_parameters(list(parameters))),
+                "parameters": list(checked),
                 "model_uri": model_uri,
                 "prepackaged": prepackaged,
             }
@@ -73,15 +88,22 @@ def describe_component(
                 f"The handler {handler} and --prepackaged {asked.prepackaged} exclude each other: "
                 "a prepackaged server brings its own class."
             )
-        if asked.interface == "mms":
-            raise PackError(f"--prepackaged {asked.prepackaged} has the interface seldon, not mms.")
-        handler, found = prepackaged_handler(asked.prepackaged), "seldon"
+        if found != "seldon":
+            raise PackError(
+                f"--prepackaged {asked.prepackaged} has the interface seldon, not {found}."
+            )
+        handler = prepackaged_handler(asked.prepackaged)
     else:
         handler = handler or ""
-        found = _interface(asked.interface or "auto", handler, Path(model_path), warn)
+        if interface in _CHECKS:
+            _check_class(interface, handler, Path(model_path), warn)
     members = {**asked.to_extensions(), "interface": found}
     given = dict(extensions or {})
-    if found != "seldon":
+    if found == "mlrun" and asked.service_type is not None:
+        raise PackError(
+            f"--service-type is for Seldon components, and the handler {handler} is a model server of MLRun."
+        )
+    if found == "mms":
         _refuse_component_options(asked, handler)
         if interface == "auto":
             # Whatever is no component keeps the manifest that MMS's archiver writes.
@@ -89,24 +111,32 @@ def describe_component(
     return Described(handler, {**given, **members})
 
 
-def _interface(asked: str, handler: str, folder: Path, warn: Warn | None) -> str:
+def interface_of(
+    model_path: str, handler: str | None, asked: str = "auto", prepackaged: str | None = None
+) -> str:
+    """`asked`, or for `auto` what the handler's source in the folder shows. Raises PackError for an unknown one."""
+    interface = asked.lower()
+    if interface not in INTERFACES:
+        raise PackError(f"Interface {asked!r} is none of {', '.join(INTERFACES)}.")
+    if interface != "auto":
+        return interface
+    return "seldon" if prepackaged else detected_interface(handler or "", _reader(Path(model_path)))
+
+
+def _reader(folder: Path) -> ReadSource:
     def read(name: str) -> bytes | None:
         path = folder / name
         if not path.is_file() or path.stat().st_size > _MAX_SOURCE_BYTES:
             return None
         return path.read_bytes()
 
-    if asked == "auto":
-        return detected_interface(handler, read)
-    if asked == "seldon":
-        _check_component(handler, folder, read, warn)
-    assert asked in INTERFACES
-    return asked
+    return read
 
 
-def _check_component(handler: str, folder: Path, read: Any, warn: Warn | None) -> None:
-    """The class that a Seldon handler names must be there, as far as the source can tell."""
-    named = handler_class(handler)
+def _check_class(interface: str, handler: str, folder: Path, warn: Warn | None) -> None:
+    """The class that a handler names must be there, as far as the source can tell."""
+    read = _reader(folder)
+    named = server_class(handler, read) if interface == "mlrun" else handler_class(handler)
     if not any(read(name) is not None for name in source_names(named.module)):
         if warn is not None:
             warn(
@@ -117,6 +147,11 @@ def _check_component(handler: str, folder: Path, read: Any, warn: Warn | None) -
     tree = handler_tree(named.module, read)
     if tree is None:
         raise PackError(f"The module {named.module} of the handler {handler} cannot be parsed.")
+    if not named.name:
+        raise PackError(
+            f"The module {named.module} has no class, or several, that are model servers of MLRun; "
+            "name one, as in module:Class."
+        )
     bound = [name for node in module_level(tree.body) for name in bound_names(node)]
     if named.name not in bound and "*" not in bound:
         raise PackError(
@@ -125,8 +160,9 @@ def _check_component(handler: str, folder: Path, read: Any, warn: Warn | None) -
     is_own_class = any(
         getattr(node, "name", None) == named.name for node in module_level(tree.body)
     )
-    if is_own_class and not is_seldon_component(tree, named.name) and warn is not None:
-        warn(f"{named.module}: {named.name} has none of Seldon's methods, such as predict.")
+    has_it, lack = _CHECKS[interface]
+    if is_own_class and not has_it(tree, named.name) and warn is not None:
+        warn(f"{named.module}: {named.name} {lack}.")
 
 
 def _refuse_component_options(asked: Component, handler: str) -> None:
@@ -137,8 +173,8 @@ def _refuse_component_options(asked: Component, handler: str) -> None:
     ):
         if value:
             raise PackError(
-                f"{option} is for Seldon components, and the handler {handler} is none: it names no class with a "
-                "method such as predict. --interface seldon says that it is one."
+                f"{option} is for Seldon components and model servers of MLRun, and the handler {handler} is neither: "
+                "it names no class with a method such as predict. --interface seldon or mlrun says that it is one."
             )
 
 

@@ -138,6 +138,7 @@ def _component_facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("service", component.service_type),
         ("server", component.prepackaged),
         ("model uri", component.model_uri),
+        ("model path", component.model_path),
     ]
     parameters = [
         ("parameter", f"{p['name']}={p['value']}:{p['type']}") for p in component.parameters

@@ -16,6 +16,12 @@ SELDON_HOOKS: Final = frozenset(
     )
     for form in ("", "_raw", "_rest", "_grpc")
 )
+#: The methods that make a class a model server of MLRun's contract, whatever its base.
+_SERVER_SHAPE: Final = frozenset(("load", "predict", "do_event"))
+#: MLRun's own bases. Others of its package end the same way.
+_SERVER_BASES: Final = frozenset(("V2ModelServer", "MLModelServer"))
+_SERVER_BASE_END: Final = "ModelServer"
+_MLRUN: Final = "mlrun"
 _SELDON_BASE: Final = "SeldonComponent"
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -95,23 +101,62 @@ def is_seldon_component(tree: ast.Module, class_name: str) -> bool:
 
     Bases are followed within the module. False where the module does not define the class itself.
     """
+    methods, bases = _members(tree, class_name)
+    if "handle" in methods:
+        return False
+    return bool(methods & SELDON_HOOKS) or any(_last_name(b) == _SELDON_BASE for b in bases)
+
+
+def is_model_server(tree: ast.Module, class_name: str) -> bool:
+    """Whether the class is a model server of MLRun's contract: by its base, or by its methods.
+
+    Bases are followed within the module. False where the module does not define the class itself.
+    """
+    methods, bases = _members(tree, class_name)
+    if methods >= _SERVER_SHAPE:
+        return True
+    imported = _names_of_mlrun(tree)
+    for base in bases:
+        name = _last_name(base)
+        if name in _SERVER_BASES:
+            return True
+        if name.endswith(_SERVER_BASE_END) and _first_name(base) in imported:
+            return True
+    return False
+
+
+def _members(tree: ast.Module, class_name: str) -> tuple[set[str], list[ast.expr]]:
+    """(what a class binds, its bases), those of its bases in the module included."""
     classes = {
         node.name: node for node in module_level(tree.body) if isinstance(node, ast.ClassDef)
     }
     methods: set[str] = set()
-    bases: set[str] = set()
+    bases: list[ast.expr] = []
     pending = [class_name]
     while pending:
         node = classes.pop(pending.pop(), None)  # a class that is its own base ends here
         if node is None:
             continue
         methods |= {name for part in module_level(node.body) for name in bound_names(part)}
-        names = {_last_name(base) for base in node.bases}
-        bases |= names
-        pending += names
-    if "handle" in methods:
-        return False
-    return bool(methods & SELDON_HOOKS) or _SELDON_BASE in bases
+        bases += node.bases
+        pending += {_last_name(base) for base in node.bases}
+    return methods, bases
+
+
+def _names_of_mlrun(tree: ast.Module) -> set[str]:
+    """What a module imports from MLRun's package, by the names that it has there."""
+    names: set[str] = set()
+    for node in module_level(tree.body):
+        if isinstance(node, ast.Import):
+            packages = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            packages = [node.module or ""] * len(node.names)
+        else:
+            continue
+        for alias, package in zip(node.names, packages, strict=True):
+            if package.split(".")[0] == _MLRUN:
+                names.add(alias.asname or alias.name.split(".")[0])
+    return names
 
 
 def _last_name(node: ast.expr) -> str:
@@ -120,8 +165,22 @@ def _last_name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
+def _first_name(node: ast.expr) -> str:
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
 def detected_interface(handler: str, read: ReadSource) -> str:
-    """`seldon` or `mms`, by the source of the class that the handler names. What cannot be read or parsed is `mms`."""
+    """`mlrun`, `seldon` or `mms`, by the source of the class that the handler names.
+
+    What cannot be read or parsed is `mms`.
+    """
+    server = server_class(handler, read)
+    if server.name and (tree := handler_tree(server.module, read)) is not None:
+        has_handle = server.module == handler and defines(tree, "handle")
+        if not has_handle and is_model_server(tree, server.name):
+            return "mlrun"
     named = handler_class(handler)
     if not named.module or not named.name:
         return "mms"
@@ -134,6 +193,22 @@ def detected_interface(handler: str, read: ReadSource) -> str:
         # Which is what a handler without a function's name stands for.
         return "mms"
     return "seldon" if is_seldon_component(tree, named.name) else "mms"
+
+
+def server_class(handler: str, read: ReadSource) -> HandlerClass:
+    """The class that a handler names by the rule for model servers: as for components, but a module alone is its only
+    model server. The name is empty where it has none or several."""
+    if ":" in handler:
+        return handler_class(handler)
+    tree = handler_tree(handler, read)
+    if tree is None:
+        return handler_class(handler)
+    servers = [
+        node.name
+        for node in module_level(tree.body)
+        if isinstance(node, ast.ClassDef) and is_model_server(tree, node.name)
+    ]
+    return HandlerClass(handler, servers[0] if len(servers) == 1 else "")
 
 
 def handler_tree(module: str, read: ReadSource) -> ast.Module | None:

@@ -14,7 +14,16 @@ from archiver.component import Component, InvalidComponent
 from archiver.errors import InvalidArchive, InvalidManifest
 from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
-from archiver.source import bound_names, defines, handler_class, module_level, parsed, source_names
+from archiver.source import (
+    HandlerClass,
+    bound_names,
+    defines,
+    handler_class,
+    module_level,
+    parsed,
+    server_class,
+    source_names,
+)
 from archiver.unpack import Archive
 
 # The handlers that TorchServe brings along; an archive names them without holding them.
@@ -126,11 +135,11 @@ def _handler_findings(
     if component.prepackaged is not None:
         return
     handler = manifest.handler or ""
-    is_component = component.interface == "seldon"
+    is_component = component.interface in ("seldon", "mlrun")
     module, _, function = handler.partition(":")
     function = function.strip() or "handle"
     if is_component:
-        module, function = handler_class(handler)
+        module, function = _class_of(component, handler, archive, names)
     source_name = next((name for name in source_names(module) if name in names), None)
     if source_name is None:
         yield _absent_module(module, names)
@@ -149,10 +158,24 @@ def _handler_findings(
             yield Finding("error", f"{source_name} has no class derived from SingleNodeService.")
         return
     if is_component:
-        if not defines(tree, function):
+        if not function:
+            yield Finding("error", f"{source_name} has no model server of MLRun, or several.")
+        elif not defines(tree, function):
             yield Finding("error", f"{source_name} has no class {function}.")
         return
     yield from _entry_point_findings(tree, source_name, function)
+
+
+def _class_of(
+    component: Component, handler: str, archive: Archive, names: Sequence[str]
+) -> HandlerClass:
+    if component.interface == "seldon":
+        return handler_class(handler)
+
+    def read(name: str) -> bytes | None:
+        return archive.read(name, max_bytes=_MAX_SOURCE_BYTES) if name in names else None
+
+    return server_class(handler, read)
 
 
 def _absent_module(module: str, names: Sequence[str]) -> Finding:
