@@ -16,6 +16,8 @@ class BatchHttpRequests(RemoteRequests):
     The options are those of RemoteRequests; expressions are over a member as `event`. One that fails fails the step.
     """
 
+    _CLASS_NAME = "mlrun.serving.remote.BatchHttpRequests"
+
     def do_event(self, event: Any) -> Any:
         members = get_path(event.body, self._input_path)
         if not isinstance(members, list | tuple):

@@ -34,7 +34,7 @@ def call(
     retries: int = 0,
     backoff_factor: float | None = None,
 ) -> Answer:
-    """The answer of a server, of a status below 400.
+    """The answer of a server, of a status below 300.
 
     Answers of 500 and more and connections that fail are asked again, up to `retries` times, after
     `backoff_factor` x 0, 2, 4, 8 ... seconds (factor 1 by default). Certificates are verified. Raises ValueError for
@@ -55,7 +55,8 @@ def call(
             continue
         if answer.status >= 500 and not is_last:
             continue
-        if answer.status >= 400:
+        # A redirection is here only where it must not be followed.
+        if answer.status >= 300:
             text = answer.body.decode("utf-8", "replace")[:_MAX_TEXT_CHARACTERS]
             raise HttpCallError(f"{method} {url} was answered with {answer.status}: {text}")
         return answer

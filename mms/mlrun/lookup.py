@@ -126,11 +126,12 @@ def expression(text: str, names: Sequence[str], step: str) -> Callable[..., Any]
 
 
 def class_name_of(cls: Any) -> str:
-    """The name under which a class or function can be found again."""
+    """The name under which a class or function can be found again, that of MLRun where MLRun has it."""
+    known = getattr(cls, "__dict__", {}).get("_CLASS_NAME")
+    if known:
+        return str(known)
     module = getattr(cls, "__module__", None)
     name = getattr(cls, "__qualname__", None) or getattr(cls, "__name__", None) or str(cls)
-    if name in BUILT_IN and module == BUILT_IN[name]:
-        return f"mlrun.serving.{name}"
     if module in (None, "__main__", "builtins"):
         return str(name)
     return f"{module}.{name}"

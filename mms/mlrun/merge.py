@@ -16,6 +16,8 @@ _REMEMBERED_PER_WAITING = 64
 class Merge(StepToDict):
     """Waits for the events of all branches and passes on one, whose body is the list of theirs."""
 
+    _CLASS_NAME = "mlrun.serving.merger.Merge"
+
     def __init__(
         self,
         full_event: bool | None = None,

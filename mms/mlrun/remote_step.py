@@ -15,6 +15,8 @@ class RemoteStep(RemoteRequests):
     under way; with more than one they may overtake each other.
     """
 
+    _CLASS_NAME = "mlrun.serving.remote.RemoteStep"
+
     def do_event(self, event: Any) -> Any:
         answer = self.ask(event, get_path(event.body, self._input_path))
         event.body = put_path(event.body, self._result_path, answer)

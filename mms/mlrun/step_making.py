@@ -37,6 +37,10 @@ def make_step(
         routes = class_args.pop("routes", None)
         own_name = name or router_class.rpartition(".")[2] or "router"
         step = RouterStep(router_class or None, class_args, routes=routes, name=own_name)
+    elif getattr(class_name, "_STEP_KIND", None) == StepKinds.router:
+        own = None if isinstance(class_name, type) else getattr(class_name, "name", None)
+        own_name = name or own or text_name(class_name, None)
+        step = RouterStep(class_name, class_args, name=own_name)
     elif class_name not in (None, "") or options.get("handler") is not None:
         handler = options.get("handler")
         step = TaskStep(class_name, class_args, handler, name=name)

@@ -1,0 +1,434 @@
+"""How graphs are put together, what of them cannot be, and their documents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flow_harness import Echo, Mul, MulList, RespName, Served
+
+from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
+from mms.mlrun.flow import RootFlowStep
+from mms.mlrun.graph_document import child_models, graph_from_dict, new_graph
+from mms.mlrun.merge import Merge
+from mms.mlrun.router_step import RouterStep
+from mms.mlrun.steps import MAX_STEPS
+from mms.mlrun.task_step import TaskStep
+from mms.mlrun.voting import VotingEnsemble
+
+
+def flow(engine: str = "sync") -> Any:
+    return new_graph("flow", engine=engine)
+
+
+def init(graph: Any) -> Served:
+    return Served(graph)
+
+
+def test_steps_run_in_the_order_in_which_they_were_added() -> None:
+    graph = flow()
+    graph.add_step(name="s1", class_name="Chain")
+    graph.add_step(name="s2", class_name="Chain", after="$prev")
+    graph.add_step(name="s3", class_name="Chain", after="$prev")
+    assert init(graph).run([]) == ["s1", "s2", "s3"]
+
+
+def test_a_step_that_is_added_before_the_first_one_becomes_the_start() -> None:
+    graph = flow()
+    graph.add_step(name="s2", class_name="Chain")
+    graph.add_step(name="s1", class_name="Chain", before="s2")
+    graph.add_step(name="s3", class_name="Chain", after="s2")
+    assert init(graph).run([]) == ["s1", "s2", "s3"]
+
+
+def test_a_step_is_put_between_two_others() -> None:
+    graph = flow()
+    graph.add_step(name="s1", class_name="Chain")
+    graph.add_step(name="s3", class_name="Chain", after="$prev")
+    graph.add_step(name="s2", class_name="Chain", after="s1", before="s3")
+    assert init(graph).run([]) == ["s1", "s2", "s3"]
+
+
+def test_a_step_put_before_another_takes_over_what_came_before_that() -> None:
+    graph = flow()
+    graph.add_step(name="s1", class_name="Chain").to(name="s2", class_name="Chain")
+    graph.insert_step("added", TaskStep("Chain"), before="s2")
+    assert graph["added"].after == ["s1"]
+    assert graph["s2"].after == ["added"]
+
+
+def test_to_on_a_step_adds_one_after_it_and_returns_that() -> None:
+    graph = flow()
+    last = graph.to("Chain", "s1").to("Chain", "s2")
+    assert (last.name, last.after) == ("s2", ["s1"])
+
+
+def test_a_step_without_a_name_is_called_as_its_class_or_handler() -> None:
+    graph = flow()
+    graph.to("Chain").to(handler="json.dumps").to(RespName).to(handler=abs)
+    assert list(graph.steps) == ["Chain", "json.dumps", "RespName", "abs"]
+
+
+def test_a_step_after_itself_is_refused() -> None:
+    graph = flow()
+    with pytest.raises(GraphError, match="Chain cannot come after itself"):
+        graph.to("Chain").to("Chain")
+
+
+def test_a_step_needs_a_class_or_a_handler() -> None:
+    with pytest.raises(MLRunInvalidArgumentError, match="class_name or handler must be provided"):
+        flow().to(name="s1")
+
+
+def test_a_step_after_one_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(MLRunInvalidArgumentError, match="after nobody, there is no such step"):
+        flow().add_step("Chain", after="nobody")
+
+
+def test_a_step_after_a_queue_must_name_its_function() -> None:
+    queue = flow("async").to(name="s1", class_name="Echo").to("$queue", "q1", path="")
+    message = "step 's2' must specify a function, because it follows a queue step"
+    with pytest.raises(MLRunInvalidArgumentError, match=message):
+        queue.to(name="s2", class_name="Echo")
+
+
+def test_a_step_added_after_a_queue_by_its_name_must_name_its_function_too() -> None:
+    graph = flow("async")
+    graph.to(">>", "q1", path="")
+    with pytest.raises(MLRunInvalidArgumentError, match="step 's2' must specify a function"):
+        graph.add_step(name="s2", class_name="Echo", after="q1")
+
+
+def test_a_queue_needs_a_path_and_a_name() -> None:
+    with pytest.raises(MLRunInvalidArgumentError, match="path must be specified"):
+        flow().to("$queue", "q1")
+    with pytest.raises(MLRunInvalidArgumentError, match="a queue must have a name"):
+        flow().to(">>", path="")
+
+
+def test_set_flow_over_steps_needs_force() -> None:
+    graph = flow()
+    graph.to("Echo", "old")
+    steps = [{"name": "a", "handler": "(event+10)"}, {"name": "b", "handler": "json.dumps"}]
+    with pytest.raises(MLRunInvalidArgumentError, match="use force=True"):
+        graph.set_flow(steps)
+    last = graph.set_flow(steps, force=True)
+    assert last.name == "b"
+    assert init(graph).run(5) == "15"
+
+
+def test_set_flow_takes_step_objects() -> None:
+    graph = flow()
+    graph.set_flow([TaskStep("Chain", name="s1"), TaskStep("Chain", name="s2")])
+    assert init(graph).run([]) == ["s1", "s2"]
+
+
+def test_set_flow_after_a_step_replaces_those_after_it_when_forced() -> None:
+    graph = flow()
+    first = graph.to("Chain", "s1")
+    first.to("Chain", "s2").to("Chain", "s3")
+    with pytest.raises(MLRunInvalidArgumentError, match="steps after it already"):
+        first.set_flow([{"class_name": "Chain", "name": "new"}])
+    first.set_flow([{"class_name": "Chain", "name": "new"}], force=True)
+    assert list(graph.steps) == ["s1", "new"]
+
+
+def test_a_router_is_added_by_a_star() -> None:
+    graph = flow()
+    graph.to("*", "r1").to("*mlrun.serving.VotingEnsemble", "r2", vote_type="regression")
+    assert isinstance(graph["r1"], RouterStep)
+    assert graph["r2"].class_name == "mlrun.serving.VotingEnsemble"
+    assert graph["r2"].class_args == {"vote_type": "regression"}
+
+
+def test_a_router_object_in_a_flow_becomes_a_router() -> None:
+    graph = flow()
+    router = graph.to(VotingEnsemble(name="ensemble", vote_type="regression"))
+    assert isinstance(router, RouterStep)
+    router.add_route("m1", class_name=MulList, multiplier=10)
+    router.add_route("m2", class_name=MulList, multiplier=20)
+    assert init(graph).run({"inputs": [[2]]}, "/v2/models/infer")["outputs"] == [30]
+
+
+def test_routes_have_names_of_steps_and_are_found_by_path() -> None:
+    graph = flow()
+    graph.to("*", "router").add_route("m1", class_name="Mul", model_path=".")
+    assert graph["router/m1"].class_args == {"model_path": "."}
+    assert graph["router"]["m1"].fullname == "router/m1"
+
+
+def test_a_router_refuses_routes_beyond_its_limit() -> None:
+    router = new_graph("router")
+    for number in range(MAX_STEPS):
+        router.add_route(f"m{number}", class_name="Mul")
+    with pytest.raises(MLRunInvalidArgumentError, match="more than 4500 routes"):
+        router.add_route("one-more", class_name="Mul")
+    router.add_route("m0", class_name="Mul", multiplier=2)
+
+
+def test_a_flow_refuses_steps_beyond_its_limit() -> None:
+    graph = flow()
+    for number in range(MAX_STEPS):
+        graph.add_step("Echo", f"s{number}")
+    with pytest.raises(MLRunInvalidArgumentError, match="more than 4500 steps"):
+        graph.add_step("Echo", "one-more")
+
+
+def test_a_route_needs_what_answers() -> None:
+    with pytest.raises(MLRunInvalidArgumentError, match="route m1 needs a route object"):
+        new_graph("router").add_route("m1")
+
+
+def test_an_unknown_topology_is_refused() -> None:
+    message = "unsupported topology mesh, use 'router' or 'flow'"
+    with pytest.raises(MLRunInvalidArgumentError, match=message):
+        new_graph("mesh")
+
+
+def test_an_unknown_engine_is_refused() -> None:
+    with pytest.raises(MLRunInvalidArgumentError, match="unsupported engine turbo"):
+        flow("turbo")
+
+
+# What is refused when the graph is made
+
+
+def test_an_unknown_class_is_refused_with_the_steps_name() -> None:
+    graph = flow()
+    graph.to("Chain", "s1").to("Nobody", "s2")
+    with pytest.raises(GraphError, match="step s2: class Nobody was not found"):
+        init(graph)
+
+
+def test_an_unknown_class_of_a_route_is_refused_with_the_routes_name() -> None:
+    graph = flow()
+    graph.to("*", "router").add_route("m1", class_name="some.missing.Model")
+    with pytest.raises(GraphError, match=r"step router/m1: class some\.missing\.Model"):
+        init(graph)
+
+
+def test_an_unknown_router_is_refused() -> None:
+    with pytest.raises(GraphError, match=r"class mlrun\.serving\.NoRouter was not found"):
+        init(new_graph("router", "mlrun.serving.NoRouter"))
+
+
+def test_an_unknown_handler_is_refused_with_the_steps_name() -> None:
+    graph = flow()
+    graph.to(handler="json.no_such", name="s1")
+    with pytest.raises(GraphError, match=r"step s1: handler json\.no_such was not found"):
+        init(graph)
+
+
+def test_an_expression_that_is_none_is_refused_when_the_graph_is_made() -> None:
+    graph = flow()
+    graph.to(handler="(event +)", name="s1")
+    with pytest.raises(GraphError, match=r"step s1: the expression \(event \+\) is not valid"):
+        init(graph)
+
+
+def test_an_expression_cannot_end_the_function_it_is_put_into() -> None:
+    graph = flow()
+    graph.to(handler="(event), print(1)", name="s1")
+    with pytest.raises(GraphError, match="step s1"):
+        graph_from_dict({"steps": {"s1": {"handler": "(event)) or (event"}}}).init_object(None, [])
+        init(graph)
+
+
+def test_a_class_without_a_method_to_call_is_refused() -> None:
+    graph = flow()
+    graph.to(Silent, "s1")
+    with pytest.raises(GraphError, match=r"step s1: Silent has neither do_event\(\) nor do\(\)"):
+        init(graph)
+
+
+class Silent:
+    """Has nothing to call."""
+
+
+def test_constructor_arguments_that_do_not_fit_are_refused_with_the_steps_name() -> None:
+    graph = flow()
+    graph.to("Echo", "s1", colour="red")
+    with pytest.raises(TypeError, match=r"failed to init step s1\n args="):
+        init(graph)
+
+
+def test_a_circle_is_refused_with_its_steps() -> None:
+    graph = flow("async")
+    graph.to("Echo", "start").to("Echo", "a").to("Echo", "b")
+    graph["a"].after_step("b")
+    with pytest.raises(GraphError, match="circle: a -> b -> a"):
+        init(graph)
+
+
+def test_a_circle_over_an_error_handler_is_refused() -> None:
+    graph = flow("async")
+    first = graph.to("Echo", "a")
+    last = first.to("Raiser", "b")
+    last.error_handler("catch", class_name="Echo", before="a")
+    first.after_step("catch", append=False)
+    graph["catch"].after_step("b")
+    with pytest.raises(GraphError, match="circle"):
+        init(graph)
+
+
+def test_a_flow_of_engine_sync_has_no_branches() -> None:
+    graph = flow()
+    first = graph.to("Echo", "s1")
+    first.to("Echo", "s2")
+    first.to("Echo", "s3")
+    with pytest.raises(GraphError, match="step s1 is followed by s2, s3"):
+        init(graph)
+
+
+def test_a_flow_of_engine_sync_has_one_start() -> None:
+    graph = flow()
+    graph.to("Echo", "s1")
+    graph.to("Echo", "s2")
+    with pytest.raises(GraphError, match="starts with one step, but this one with s1, s2"):
+        init(graph)
+
+
+def test_more_than_one_responder_is_refused() -> None:
+    graph = flow("async")
+    graph.to("Echo", "s1").respond().to("Echo", "s2").respond()
+    with pytest.raises(GraphError, match="more than one responder: s1, s2"):
+        init(graph)
+
+
+def test_an_error_handler_that_is_no_step_is_refused() -> None:
+    graph = flow()
+    graph.to("Echo", "s1").error_handler("nobody")
+    with pytest.raises(GraphError, match="step s1: its error handler nobody is no step"):
+        init(graph)
+
+
+def test_the_error_handler_of_the_graph_has_no_place_to_go_on() -> None:
+    graph = flow()
+    graph.to("Echo", "s1")
+    with pytest.raises(MLRunInvalidArgumentError, match="cannot have before="):
+        graph.error_handler("catch", class_name="Echo", before="s1")
+
+
+def test_an_empty_flow_is_refused() -> None:
+    with pytest.raises(GraphError, match="it has no steps"):
+        init(flow())
+
+
+def test_running_a_flow_that_was_not_made_is_refused() -> None:
+    graph = flow()
+    graph.to("Echo")
+    with pytest.raises(GraphError, match=r"call init_object\(\) first"):
+        graph.run(object())
+
+
+# Documents
+
+
+def test_a_flow_is_the_same_after_its_document() -> None:
+    graph = flow("async")
+    first = graph.to("Chain", "s1", input_path="x", result_path="y.z", size=3)
+    queue = first.to("$queue", "q1", path="file:///tmp/q", shards=2)
+    queue.to("*", "router", function="other").add_route("m:v1", class_name="Mul", multiplier=2)
+    first.error_handler("catch", handler="(event)", full_event=True, before="q1")
+    graph.error_handler("last", class_name="Echo")
+    document = graph.to_dict()
+    assert "kind" not in document
+    assert document["engine"] == "async"
+    assert document["on_error"] == "last"
+    assert document["steps"]["router"]["routes"]["m:v1"] == {
+        "kind": "task",
+        "class_name": "Mul",
+        "class_args": {"multiplier": 2},
+    }
+    assert document["steps"]["catch"]["before"] == ["q1"]
+    assert graph_from_dict(document).to_dict() == document
+
+
+def test_a_router_is_the_same_after_its_document() -> None:
+    router = new_graph("router", "mlrun.serving.VotingEnsemble", vote_type="regression")
+    router.add_route("m1", class_name=Mul, model_path="x")
+    document = router.to_dict()
+    assert document["kind"] == "router"
+    assert document["class_name"] == "mlrun.serving.VotingEnsemble"
+    assert document["class_args"] == {"vote_type": "regression"}
+    assert graph_from_dict(document).to_dict() == document
+
+
+def test_classes_and_functions_are_written_by_their_names() -> None:
+    graph = flow()
+    graph.to(Echo, "s1").to(handler=len, name="s2").to(Merge(name="merge"))
+    steps = graph.to_dict()["steps"]
+    assert steps["s1"]["class_name"] == "flow_harness.Echo"
+    assert steps["s2"]["handler"] == "len"
+    assert steps["merge"]["class_name"] == "mlrun.serving.merger.Merge"
+
+
+def test_a_graph_is_written_as_yaml() -> None:
+    graph = flow()
+    graph.to(Echo, "s1")
+    assert "class_name: flow_harness.Echo" in graph.to_yaml()
+
+
+def test_a_deployed_functions_flow_is_read() -> None:
+    """As in serving specs of deployed functions: no kinds where they go without saying."""
+    graph = graph_from_dict(
+        {
+            "engine": "sync",
+            "steps": {
+                "first": {"kind": "task", "class_name": "Chain", "after": []},
+                "second": {"class_name": "Chain", "after": ["first"], "responder": True},
+            },
+        }
+    )
+    assert init(graph).run([]) == ["first", "second"]
+
+
+def test_a_kind_of_step_that_is_unknown_is_refused_with_its_name() -> None:
+    with pytest.raises(GraphError, match="step m is of kind model_runner, which is not known"):
+        graph_from_dict({"steps": {"m": {"kind": "model_runner"}}})
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        ([], "a graph must be a dict, not list"),
+        ({"kind": "tree"}, "of kind tree"),
+        ({"steps": []}, "steps must be a dict"),
+        ({"kind": "router", "routes": ["a"]}, "routes must be a dict"),
+        ({"steps": {"a": "b"}}, "step a must be a dict, not str"),
+        ({"kind": "router", "routes": {"a": {"kind": "queue"}}}, "route a is of kind queue"),
+    ],
+)
+def test_documents_that_are_no_graph_are_refused(document: Any, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        graph_from_dict(document)
+
+
+def test_models_of_several_routers_have_keys_of_their_own() -> None:
+    graph = flow("async")
+    for name in ("r1", "r2"):
+        router = graph.add_step("*", name, after="$prev")
+        router.add_route("m1", class_name="Mul")
+    router.add_route("m2", class_name="Mul")
+    router.add_route("remote", class_name="$remote", url="http://somewhere")
+    router.add_route("double", handler="(event * 2)")
+    found = [(child.key, child.fullname) for child in child_models(graph)]
+    assert found == [("r1.m1", "r1/m1"), ("r2.m1", "r2/m1"), ("m2", "r2/m2")]
+
+
+def test_functions_of_steps_are_listed_once() -> None:
+    graph = flow("async")
+    queue = graph.to("Echo", "s1").to(">>", "q", path="")
+    queue.to("Echo", "s2", function="f2").to("Echo", "s3", function="f3")
+    queue.to("Echo", "s4", function="f2")
+    assert graph.list_child_functions() == ["f2", "f3"]
+
+
+def test_a_flow_holds_its_steps_by_name() -> None:
+    graph = RootFlowStep(steps={"a": {"class_name": "Echo"}})
+    assert "a" in graph
+    assert [step.name for step in graph.get_children()] == ["a"]
+    del graph["a"]
+    assert graph.is_empty()
+    with pytest.raises(KeyError, match="the flow has no step a, only none"):
+        graph["a"]
