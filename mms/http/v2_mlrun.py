@@ -53,7 +53,7 @@ def error_form(error: ServerError) -> tuple[bytes, bytes]:
     lines = TEXT_LINE
     if error.retry_after_s is not None:
         lines += b"retry-after: %d\r\n" % error.retry_after_s
-    name = error.name if isinstance(error, MlrunRefusal) else type(error).__name__
+    name = error.name if isinstance(error, MlrunRefusal) else type(error).__name__.lstrip("_")
     return lines, f"{name}: {error.message or name}".encode("utf-8", "replace")
 
 

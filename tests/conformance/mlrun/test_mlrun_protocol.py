@@ -183,7 +183,7 @@ def test_a_body_that_is_no_json_is_told(mlrun_server: Server) -> None:
     reply = mlrun_server.inference.post(path, b"xx [1,2]", content_type="application/json")
     assert refusal(reply).startswith("failed to json decode event, ")
     reply = mlrun_server.inference.post(path, b"xx [1,2]")
-    assert refusal(reply) == "ValueError: Unrecognized request format"
+    assert refusal(reply).startswith("ValueError: Unrecognized request format")
 
 
 def test_predict_without_a_definition_is_told(mlrun_server: Server) -> None:
@@ -229,7 +229,7 @@ def test_a_load_that_fails_beside_requests_is_shown(mlrun_server: Server, scratc
     try:
 
         def told() -> Any:
-            return mlrun_server.describe(name)[0].get("loadError")
+            return mlrun_server.describe(name).get("loadError")
 
         eventually("the error is shown", told)
         assert "the weights are torn" in told()
@@ -246,7 +246,7 @@ def test_a_load_that_fails_fails_the_registration(mlrun_server: Server, scratch:
     reply = mlrun_server.register(url, initial_workers=1, synchronous="true")
     assert reply.status == 500
     assert ask(mlrun_server.inference, f"/v2/models/{name}/ready").status == 400
-    assert f"failed to load model {name}" in mlrun_server.log("model_log.log")
+    mlrun_server.wait_for_log("model_log.log", f"failed to load model {name}")
 
 
 # A model with a schema
