@@ -132,9 +132,10 @@ def header_of(event: Any, name: str, default: Any = None) -> Any:
     found = headers.get(name)
     if found is not None:
         return found
+    length = len(name)
     wanted = name.lower()
     for key, value in headers.items():
-        if isinstance(key, str) and key.lower() == wanted:
+        if len(key) == length and isinstance(key, str) and key.lower() == wanted:
             return value
     return default
 

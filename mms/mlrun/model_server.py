@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 LOAD_MODES = ("sync", "async")
 #: How long an event of a stream waits for its model to load.
 STREAM_WAIT_S = 250.0
+#: Of clients whose model is still loading.
+RETRY_AFTER_S = 5
 _POLL_S = 0.05
 
 _PREDICTIONS = ("infer", "predict", "infer_dict", "predict_dict")
@@ -322,6 +324,10 @@ class V2ModelServer(StepToDict):
         text = "model not ready"
         if self.error:
             text = f"{text}, {self._failure_text()}"
+        options = getattr(self.context, "options", None)
+        if options is not None and options.strict_status:
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            return make(body=text.encode(), status_code=503, headers=headers)
         return make(body=text.encode(), status_code=408)
 
     def _failure_text(self) -> str:

@@ -8,14 +8,13 @@ from typing import Any
 from mms.mlrun.errors import error_text, status_of, with_strict_status
 from mms.mlrun.event import STREAM_TRIGGERS, Response, header_of
 from mms.mlrun.json_text import from_json, to_json
+from mms.mlrun.model_server import RETRY_AFTER_S
 from mms.mlrun.options import DEFAULT_OPTIONS
 
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain"
 EVENT_ID_HEADER = "MLRUN-EVENT-ID"
 EVENT_PATH_HEADER = "MLRUN-EVENT-PATH"
-#: Of clients whose model is still loading.
-RETRY_AFTER_S = 5
 
 _JSON_TYPES = ("json", JSON_TYPE)
 

@@ -16,6 +16,7 @@ from mms.mlrun.context import GraphContext
 from mms.mlrun.errors import MLRunInvalidArgumentError, error_text, status_of
 from mms.mlrun.event import MockEvent, MockTrigger
 from mms.mlrun.model_server import V2ModelServer
+from mms.mlrun.options import ServingOptions
 
 DEADLINE_S = 10.0
 
@@ -151,7 +152,8 @@ class Held(Doubling):
 
 
 def held(**attributes: Any) -> Held:
-    model = Held(context=GraphContext(level="error"), name="m5")
+    context = attributes.pop("context", None) or GraphContext(level="error")
+    model = Held(context=context, name="m5")
     for name, value in attributes.items():
         setattr(model, name, value)
     model.post_init("async")
@@ -172,6 +174,14 @@ def test_while_it_loads_a_model_is_not_ready_and_says_so() -> None:
     model.go.set()
     model._load_thread.join(DEADLINE_S)
     assert ask(model, {"inputs": [5]}, "infer")["outputs"] == [10]
+
+
+def test_strictly_a_model_that_loads_is_unavailable() -> None:
+    options = ServingOptions(strict_status=True)
+    model = held(context=GraphContext(level="error", options=options))
+    found = ask(model, path="ready", method="GET")
+    assert (found.status_code, found.headers) == (503, {"Retry-After": "5"})
+    model.go.set()
 
 
 @pytest.mark.parametrize("kind", ["http", ""])
