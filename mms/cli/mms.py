@@ -230,19 +230,21 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 @click.option("--response-timeout", type=click.IntRange(min=1), help="Seconds.")
 @click.option("--preload/--no-preload", default=None, help="Load once, then fork the workers.")
 @click.option("--initialize-errors", type=click.Choice(["fail", "ignore"]))
-@click.option("--interface", type=click.Choice(["auto", "seldon", "mms"]))
+@click.option("--interface", type=click.Choice(["auto", "seldon", "mms", "mlrun"]))
 @click.option("--service-type", help="What a Seldon component does in a graph.")
 @click.option(
     "--param",
     "parameters",
     metavar="NAME=VALUE:TYPE",
     multiple=True,
-    help="Of a Seldon component's constructor; may be given several times.",
+    help="Of the constructor of a Seldon component, or of a model server of MLRun (NAME=VALUE with --interface mlrun); "
+    "may be given several times.",
 )
 @click.option("--model-uri", help="Where the model's files are fetched from.")
 @click.option("--prepackaged", help="The server for these files, such as sklearn.")
 @click.option("--predictor", help="Which predictor of a graph's document is served.")
 @click.option("--row-batching/--no-row-batching", default=None, help="Join rows of requests.")
+@click.option("--load-mode", type=click.Choice(["sync", "async"]), help="Of an MLRun model server.")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the workers to load.")
 @_as_json
 @_on_management
@@ -262,7 +264,7 @@ def register(
 
     if archive is None and not (values["prepackaged"] and values["model_uri"]):
         raise click.UsageError("ARCHIVE is missing, or --prepackaged with --model-uri.")
-    values["parameters"] = _parameters(values["parameters"])
+    values["parameters"] = _parameters(values["parameters"], values["interface"])
     parameters = {
         "url": archive,
         "model_name": name,
@@ -276,11 +278,12 @@ def register(
     _tell(client.ask("POST", "/models", body.encode(), headers).json(), is_json)
 
 
-def _parameters(texts: tuple[str, ...]) -> list[dict[str, Any]] | None:
-    from archiver.component import InvalidComponent, parameter_of_text
+def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str, Any]] | None:
+    from archiver.component import InvalidComponent, argument_of_text, parameter_of_text
 
+    read = argument_of_text if interface == "mlrun" else parameter_of_text
     try:
-        return [parameter_of_text(text) for text in texts] or None
+        return [read(text) for text in texts] or None
     except InvalidComponent as error:
         raise click.BadParameter(str(error), param_hint="--param") from None
 

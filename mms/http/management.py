@@ -24,6 +24,7 @@ logger = logging.getLogger("mms.http")
 _TRUE = ("yes", "true", "y", "1")
 _FALSE = ("no", "false", "n", "0")
 _MAX_LIMIT = 100
+_NAN_POLICIES = ("null", "keep", "error")
 
 
 class ManagementApi:
@@ -204,7 +205,38 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     options.predictor = _text(parameters, "predictor") or None
     if parameters.get("row_batching") not in (None, ""):
         options.row_batching = _boolean(parameters, "row_batching", False)
+    options.mlrun = _server_options(parameters)
     return options
+
+
+def _server_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What a registration says of a model server of MLRun, as members of `RegisterOptions.mlrun`."""
+    found: dict[str, Any] = {}
+    for name in ("model_path", "input_path", "result_path"):
+        if (text := _text(parameters, name)) is not None:
+            found[name] = text
+    for name, words in (("load_mode", ("sync", "async")), ("nan_policy", _NAN_POLICIES)):
+        if (word := _word(parameters, name, words)) is not None:
+            found[name] = word
+    for name in ("row_wise", "strict_status"):
+        if parameters.get(name) not in (None, ""):
+            found[name] = _boolean(parameters, name, False)
+    for name in ("class_args", "function_parameters"):
+        if parameters.get(name) not in (None, ""):
+            found[name] = _object(parameters, name)
+    return found
+
+
+def _object(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A JSON object: as text in a query, as it is in a JSON body."""
+    value = parameters[name]
+    try:
+        document = json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"Parameter {name} is not valid JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise BadRequest(f"Parameter {name} must be a JSON object, not {value!r}.")
+    return document
 
 
 def _component_parameters(parameters: Mapping[str, Any]) -> Any:

@@ -209,13 +209,13 @@ def _component_parameters() -> list[dict[str, Any]]:
             "query",
             "interface",
             "Contract that the code is written to, in place of the manifest's.",
-            enum=["auto", "seldon", "mms"],
+            enum=["auto", "seldon", "mms", "mlrun"],
         ),
         _parameter("query", "service_type", "What a Seldon component does in a graph."),
         _parameter(
             "query",
             "parameters",
-            'Arguments of a Seldon component\'s constructor: a JSON list of {"name", "value", "type"}.',
+            'Arguments of the constructor of a component or model server: a JSON list of {"name", "value", "type"}.',
         ),
         _parameter("query", "model_uri", "Where the model's files are fetched from."),
         _parameter(
@@ -230,6 +230,41 @@ def _component_parameters() -> list[dict[str, Any]]:
             "Join the rows of a batch's numeric requests into one call of a Seldon component.",
             "boolean",
             "false",
+        ),
+        _parameter(
+            "query",
+            "class_args",
+            "More arguments of a model server of MLRun, of any type: a JSON object.",
+        ),
+        _parameter("query", "function_parameters", "What get_param finds last: a JSON object."),
+        _parameter("query", "model_path", "What a model server of MLRun gets as its model_path."),
+        _parameter(
+            "query",
+            "load_mode",
+            "Load a model server of MLRun before its first requests, or beside them.",
+            default="sync",
+            enum=["sync", "async"],
+        ),
+        _parameter(
+            "query",
+            "row_wise",
+            "Join the inputs of a batch's requests into one call of a model server of MLRun.",
+            "boolean",
+            "false",
+        ),
+        _parameter("query", "input_path", "Where in a body the request is, with dots."),
+        _parameter("query", "result_path", "Where in the body the answer is put, with dots."),
+        _parameter(
+            "query",
+            "nan_policy",
+            "What becomes of NaN in answers of a model server of MLRun, in place of the setting.",
+            enum=["null", "keep", "error"],
+        ),
+        _parameter(
+            "query",
+            "strict_status",
+            "Statuses of a model server of MLRun that say what is wrong, in place of the setting.",
+            "boolean",
         ),
     ]
 

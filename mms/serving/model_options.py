@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,13 @@ class ModelOptions:
     has_row_batching: bool = False
     #: The file that a component is kept in over restarts.
     persistence_file: str | None = None
+    #: Of a model server of MLRun: members of `Load.options` that go before the settings'.
+    mlrun: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_worker_graph(self) -> bool:
+        """Whether it is a flow, or a router of the user's, that runs in workers."""
+        return bool(self.mlrun.get("graph"))
 
     @property
     def default_name(self) -> str | None:
@@ -49,6 +57,16 @@ class ModelOptions:
         """`Load.options`; a member that nobody gave is left out, so that the worker's environment may give it."""
         if self.interface == "mms":
             return {}
+        options: dict[str, Any] = {}
+        if self.interface != "mlrun":
+            options |= self._component_options(settings, model_files)
+        if self.interface != "seldon":
+            options |= self._server_options(settings, model_files)
+        if self.component.parameters:
+            options["parameters"] = list(self.component.parameters)
+        return options
+
+    def _component_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
         component = self.component
         options: dict[str, Any] = {
             "seldon_shim": settings.seldon_shim,
@@ -58,10 +76,26 @@ class ModelOptions:
         }
         if component.service_type is not None:
             options["service_type"] = component.service_type
-        if component.parameters:
-            options["parameters"] = list(component.parameters)
         if self.persistence_file is not None:
             options["persistence_file"] = self.persistence_file
+        return options
+
+    def _server_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "mlrun_shim": settings.mlrun_shim,
+            "strict_status": settings.strict_status,
+            "nan_policy": settings.nan_policy,
+            "data_url": settings.mlrun_data_url,
+            "body_operation": settings.mlrun_body_operation,
+            "event_headers": settings.mlrun_event_headers,
+        }
+        if self.has_row_batching:
+            options["row_wise"] = True
+        if self.component.model_path is not None:
+            options["model_path"] = self.component.model_path
+        options |= self.mlrun
+        if model_files is not None:
+            options["model_path"] = str(model_files)
         return options
 
     def describe(self) -> dict[str, Any]:
@@ -73,6 +107,8 @@ class ModelOptions:
             "modelUri": component.model_uri,
             "prepackaged": component.prepackaged,
             "rowBatching": self.has_row_batching or None,
+            "modelPath": self.mlrun.get("model_path") or component.model_path,
+            "loadMode": self.mlrun.get("load_mode"),
         }
         return {name: value for name, value in members.items() if value is not None}
 
@@ -80,9 +116,13 @@ class ModelOptions:
 def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
     """Raises BadRequest for what the registration asks, InvalidModel for what the archive says."""
     try:
+        said = Component.of_extensions(manifest.extensions)
+    except InvalidComponent as error:
+        raise InvalidModel(f"The manifest's extensions are wrong: {error}.") from None
+    try:
         asked = Component.of_extensions(
             {
-                "interface": options.interface or "auto",
+                "interface": options.interface or said.interface or "auto",
                 "service_type": options.service_type,
                 "parameters": options.parameters,
                 "model_uri": options.model_uri,
@@ -91,20 +131,16 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
         )
     except InvalidComponent as error:
         raise BadRequest(f"{error}.") from None
-    try:
-        said = Component.of_extensions(manifest.extensions)
-    except InvalidComponent as error:
-        raise InvalidModel(f"The manifest's extensions are wrong: {error}.") from None
     if asked.prepackaged is not None and options.handler:
         raise BadRequest("Parameters handler and prepackaged exclude each other.")
     if options.handler or options.interface == "mms":
         # Its own class takes the place of the archive's server.
-        said = Component(said.interface, said.service_type, said.parameters, said.model_uri)
+        said = replace(said, prepackaged=None)
     component = said.overridden(asked)
     interface = options.interface or said.interface or "auto"
     handler = None
     if component.prepackaged is not None:
-        if interface == "mms":
+        if interface in ("mms", "mlrun"):
             raise BadRequest(
                 f"A prepackaged server such as {component.prepackaged} has the interface seldon."
             )
@@ -115,4 +151,5 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
         handler=handler,
         has_row_batching=bool(options.row_batching),
         persistence_file=options.persistence_file,
+        mlrun=dict(options.mlrun),
     )

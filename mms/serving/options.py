@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ class RegisterOptions:
     batch_policy: str | None = None
     #: fail or ignore
     initialize_errors: str | None = None
-    #: auto, seldon or mms; None: what the archive says
+    #: auto, seldon, mms or mlrun; None: what the archive says
     interface: str | None = None
     service_type: str | None = None
     #: `[{"name", "value", "type"}]`, in place of the archive's parameters of the same name
@@ -36,6 +37,9 @@ class RegisterOptions:
     model_uri: str | None = None
     prepackaged: str | None = None
     row_batching: bool | None = None
+    #: of a model server of MLRun: members of `Load.options` as they are, in place of the settings' (class_args, key,
+    #: model_path, load_mode, row_wise, graph and so on)
+    mlrun: Mapping[str, Any] = field(default_factory=dict)
     #: of a graph's document with several: which one to serve
     predictor: str | None = None
     #: a folder that is served where it is, without an archive; for commands, not for clients

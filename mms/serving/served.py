@@ -68,6 +68,11 @@ class ServedModel:
         return f"{self.name}\0{self.version or ''}"
 
     @property
+    def is_worker_graph(self) -> bool:
+        """Whether it is a flow, or a router of the user's, that runs in workers: it reads paths itself."""
+        return self.options.is_worker_graph
+
+    @property
     def is_ready(self) -> bool:
         """Some worker has loaded and takes requests; of a graph, of each of its nodes."""
         if self.graph is not None:

@@ -31,12 +31,16 @@ def found(registration: dict[str, Any], **extensions: Any) -> ModelOptions:
 def test_what_nobody_names_is_left_to_the_worker() -> None:
     options = found({})
     assert options.interface == "auto"
-    assert options.load_options(Settings(), None) == {
+    of_components = {
         "seldon_shim": "auto",
         "seldon_strict": False,
         "row_batching": False,
         "model_uri": None,
     }
+    loaded = options.load_options(Settings(), None)
+    assert loaded.items() >= of_components.items()
+    assert "service_type" not in loaded
+    assert found({"interface": "seldon"}).load_options(Settings(), None) == of_components
 
 
 def test_the_archives_extensions_reach_the_worker() -> None:
