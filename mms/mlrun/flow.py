@@ -23,6 +23,7 @@ class FlowStep(BaseStep):
     """
 
     kind = StepKinds.flow
+    _MADE = ("context", "_runner")
     _FIELDS = ("comment", "after", "on_error", "engine", "steps", "final_step")
 
     def __init__(
@@ -266,9 +267,12 @@ class FlowStep(BaseStep):
         return self._runner.run(unwrapped(event))
 
     def wait_for_completion(self, timeout_s: float | None = None) -> None:
-        """Return when no event is under way any more. Raises TimeoutError when that takes longer than `timeout_s`."""
+        """Return when no event is under way and queues are written. Raises TimeoutError after `timeout_s`."""
         if self._runner is not None:
             self._runner.wait_for_completion(timeout_s)
+        for step in self._steps.values():
+            if isinstance(step, QueueStep):
+                step.flush()
 
     def plot(
         self,

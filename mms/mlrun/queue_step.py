@@ -15,6 +15,7 @@ class QueueStep(BaseStep):
 
     kind = StepKinds.queue
     default_shape = "cds"
+    _MADE = ("context", "_stream")
     _FIELDS = (
         *("path", "after", "comment", "shape", "shards", "retention_in_hours", "trigger_args"),
         *("options", "on_error"),
@@ -68,12 +69,18 @@ class QueueStep(BaseStep):
         if not self._is_last:
             return event
         if self._stream is not None:
-            self._stream.push(self._record(event))
+            self._stream.push([self._record(event)])
         if self._has_followers:
             # The answer is another function's, which nobody here waits for.
             event.terminated = True
             event.body = {"id": event.id}
         return event
+
+    def flush(self) -> None:
+        """Wait, for a few seconds, until what was pushed is written."""
+        flush = getattr(self._stream, "flush", None)
+        if flush is not None:
+            flush()
 
     def _record(self, event: Any) -> Any:
         if not self._has_followers:

@@ -27,6 +27,8 @@ def make_step(
 
     Raises MLRunInvalidArgumentError for what does not make one.
     """
+    # Of newer versions of MLRun, about its own database.
+    class_args.pop("model_endpoint_creation_strategy", None)
     if isinstance(class_name, BaseStep):
         return _with_options(class_name, name, options)
     if isinstance(class_name, str) and class_name in QUEUE_SIGNS:

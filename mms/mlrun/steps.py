@@ -32,6 +32,8 @@ class BaseStep:
     #: The members of its document besides `kind`, in their order.
     _FIELDS: tuple[str, ...] = ("comment", "after", "on_error")
     max_in_flight = 1
+    #: What is made by init_object(): copies of a step have none of it.
+    _MADE: tuple[str, ...] = ("context",)
     # Not every kind of step has these.
     function: str | None = None
     responder: bool | None = None
@@ -52,6 +54,16 @@ class BaseStep:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.fullname or 'root'}>"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BaseStep:
+        """A step like this one before it was made. A graph's copies share no stream, thread or model."""
+        from copy import deepcopy
+
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        for name, value in vars(self).items():
+            vars(made)[name] = None if name in self._MADE else deepcopy(value, memo)
+        return made
 
     @property
     def fullname(self) -> str:

@@ -21,6 +21,7 @@ class TaskStep(BaseStep):
     """A class whose object lives as long as the graph, or a function. Also a route of a router."""
 
     kind = StepKinds.task
+    _MADE = ("context", "_object", "_handler")
     _FIELDS: tuple[str, ...] = (
         *("class_name", "class_args", "handler", "skip_context", "after", "function", "comment"),
         *("shape", "full_event", "on_error", "responder", "input_path", "result_path"),
@@ -60,6 +61,12 @@ class TaskStep(BaseStep):
         self.class_name = self._class_of(class_name)
         if not self.name:
             self.name = text_name(self.class_name, self.handler)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BaseStep:
+        made = super().__deepcopy__(memo)
+        if self._is_given:
+            vars(made)["_object"] = self._object
+        return made
 
     @property
     def object(self) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import threading
 from typing import Any
 
 import pytest
@@ -414,6 +416,33 @@ def test_models_of_several_routers_have_keys_of_their_own() -> None:
     router.add_route("double", handler="(event * 2)")
     found = [(child.key, child.fullname) for child in child_models(graph)]
     assert found == [("r1.m1", "r1/m1"), ("r2.m1", "r2/m1"), ("m2", "r2/m2")]
+
+
+def test_a_copy_of_a_graph_that_runs_is_one_that_can_be_made_again() -> None:
+    given = Keeping()
+    graph = flow("async")
+    steps = graph.to("Chain", "s1").to(Merge(name="join")).to(given, "given")
+    steps.to(">>", "q", path="dummy://").after_step("given")
+    graph["given"].respond()
+    router = graph.to("*", "router")
+    router.add_route("first", handler="(event)")
+    router.add_route("m1", class_name="Mul", multiplier=2)
+    served = init(graph)
+    assert served.run([]) == [["s1"]]
+    copied = copy.deepcopy(graph)
+    assert copied.to_dict() == graph.to_dict()
+    assert copied["s1"].parent is copied
+    assert copied["given"].object is given
+    assert copied["s1"].object is None
+    assert init(copied).run([]) == [["s1"]]
+
+
+class Keeping:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def do(self, x: Any) -> Any:
+        return x
 
 
 def test_functions_of_steps_are_listed_once() -> None:

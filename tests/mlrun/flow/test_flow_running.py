@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from pathlib import Path
@@ -340,8 +341,20 @@ def test_a_pushed_event_is_unwrapped_where_it_arrives() -> None:
 def test_a_last_queue_pushes_the_body_and_passes_it_on() -> None:
     graph = flow("sync")
     graph.to("Echo", "e1").to(">>", "q1", path="dummy://")
-    assert Served(graph).run({"a": 1}) == {"a": 1}
-    assert graph["q1"].stream.event_list == [{"a": 1}]
+    served = Served(graph)
+    assert served.run({"a": 1}) == {"a": 1}
+    assert served.run([1, 2]) == [1, 2]
+    assert graph["q1"].stream.event_list == [{"a": 1}, [1, 2]]
+
+
+def test_what_was_pushed_to_a_queue_is_written_when_the_flow_is_completed(tmp_path: Path) -> None:
+    graph = flow("async")
+    graph.to("Echo", "e1").to(">>", "q1", path=str(tmp_path / "events.jsonl"))
+    with Served(graph, context=GraphContext()) as served:
+        for number in range(3):
+            served.run({"n": number})
+    lines = (tmp_path / "events.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
 # Errors
