@@ -10,7 +10,8 @@ from mms.mlrun.lookup import is_remote
 from mms.mlrun.router_step import RouterStep
 from mms.mlrun.steps import StepKinds
 
-TOPOLOGIES = ("router", "flow")
+#: What is under way when a process ends is waited for so long.
+END_S = 5.0
 
 
 class ChildModel(NamedTuple):
@@ -82,56 +83,78 @@ def child_models(graph: Any) -> list[ChildModel]:
 
 
 class GraphModel:
-    """A graph that is made and runs: what a worker serves as one model."""
+    """A graph that a process serves as one model; it is loaded and asked as model servers are."""
 
-    def __init__(self, graph: RouterStep | RootFlowStep) -> None:
-        self.graph = graph
+    def __init__(self, document: Any, context: Any, namespace: Any = None) -> None:
+        """With `context.call_model` set, the models among a router's routes are asked through it, by the keys of
+        child_models(), and not made here. Raises GraphError for what is no graph.
+        """
+        if not document:
+            raise GraphError("there is no graph in the options")
+        self.graph = graph_from_dict(document)
+        self.context = context
+        self._namespace = namespace
+        self._objects: list[Any] = []
+        self._is_made = False
+        if context is not None:
+            context.root = self.graph
+            if getattr(context, "call_model", None) is not None:
+                children = child_models(self.graph)
+                context.route_keys = {child.fullname: child.key for child in children}
 
     def __repr__(self) -> str:
         return f"<GraphModel of {self.graph!r}>"
 
-    def run(self, event: Any) -> Any:
+    def post_init(self, mode: str = "sync") -> None:
+        """Make the graph; its models load at once (sync) or in the background (async). Raises what they raise."""
+        self.graph.init_object(self.context, self._namespace, mode)
+        steps = [self.graph, *self.graph.get_children()]
+        steps += [route for step in steps[1:] for route in step.get_children()]
+        found = [getattr(step, "object", None) for step in steps]
+        self._objects = [
+            target for target in found if hasattr(target, "ready") and hasattr(target, "load")
+        ]
+        self._is_made = True
+
+    def do_event(self, event: Any, *args: Any, **kwargs: Any) -> Any:
         """The event with the reply as its body. Raises what the graph raises."""
         return self.graph.run(event)
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether all models that load in the background have loaded."""
-        return all(getattr(target, "ready", True) for target in self._objects())
+    def run(self, event: Any) -> Any:
+        return self.graph.run(event)
 
     @property
-    def load_error(self) -> BaseException | None:
-        """That of the first model whose load failed in the background."""
-        for target in self._objects():
-            error = getattr(target, "error", None)
-            if isinstance(error, BaseException):
+    def ready(self) -> bool:
+        """Whether the graph is made and all its models have loaded."""
+        return self._is_made and all(target.ready for target in self._objects)
+
+    @property
+    def error(self) -> BaseException | str:
+        """That of the first model whose load failed in the background, else empty."""
+        for target in self._objects:
+            error: BaseException | str = getattr(target, "error", "")
+            if error:
                 return error
-        return None
+        return ""
 
     def wait_for_completion(self, timeout_s: float | None = None) -> None:
         """Return when no event is under way. Raises TimeoutError."""
         self.graph.wait_for_completion(timeout_s)
 
-    def _objects(self) -> list[Any]:
-        steps = [self.graph, *self.graph.get_children()]
-        steps += [route for step in steps[1:] for route in step.get_children()]
-        found = [getattr(step, "object", None) for step in steps]
-        return [target for target in found if hasattr(target, "ready") and hasattr(target, "load")]
+    def terminate(self) -> None:
+        """Let what is under way end, for a while."""
+        try:
+            self.graph.wait_for_completion(END_S)
+        except TimeoutError as error:
+            if self.context is not None:
+                self.context.logger.warning("%s", error)
 
 
 def open_graph(options: dict[str, Any], context: Any, namespace: Any = None) -> GraphModel:
-    """The graph of `options["graph"]`, made. `options["load_mode"]`: sync or async.
+    """The graph of `options["graph"]`, made; `options["load_mode"]`: sync or async.
 
-    With `context.call_model` set, the models among a router's routes are asked through it, by the keys of
-    child_models(), and not made here. Raises GraphError and what constructors and loads raise.
+    Raises GraphError and what constructors and loads raise.
     """
-    document = options.get("graph")
-    if not document:
-        raise GraphError("there is no graph in the options")
-    graph = graph_from_dict(document)
-    if context is not None:
-        context.root = graph
-        if getattr(context, "call_model", None) is not None:
-            context.route_keys = {child.fullname: child.key for child in child_models(graph)}
-    graph.init_object(context, namespace, options.get("load_mode") or "sync")
-    return GraphModel(graph)
+    model = GraphModel(options.get("graph"), context, namespace)
+    model.post_init(options.get("load_mode") or "sync")
+    return model

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flow_harness import WAIT_S
 
+import mms.mlrun.graph_document as of_graph_document
 import mms.mlrun.lookup as of_lookup
 from mms.mlrun.context import GraphContext
 from mms.mlrun.errors import GraphError
@@ -103,9 +104,9 @@ def test_an_answer_with_a_status_of_a_model_elsewhere_is_the_reply() -> None:
 def test_a_graph_is_ready_when_its_models_have_loaded() -> None:
     document = {"kind": "router", "routes": {"m1": {"class_name": "Slow"}}}
     graph = open_graph({"graph": document, "load_mode": "async"}, GraphContext(), globals())
-    assert not graph.is_ready
+    assert not graph.ready
     Slow.may_load.set()
-    _until(lambda: graph.is_ready)
+    _until(lambda: graph.ready)
     assert asked(graph, {"inputs": [1]}, "/v2/models/m1/infer")["outputs"] == [1]
 
 
@@ -119,8 +120,26 @@ def test_a_load_that_fails_in_the_background_is_told() -> None:
     document = {"steps": {"m1": {"class_name": "Broken"}}}
     graph = open_graph({"graph": document, "load_mode": "async"}, GraphContext(), globals())
     graph.graph["m1"].object._load_thread.join(WAIT_S)
-    assert "the file is gone" in str(graph.load_error)
-    assert not graph.is_ready
+    assert "the file is gone" in str(graph.error)
+    assert not graph.ready
+
+
+def test_what_is_under_way_ends_with_the_process_or_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    may_go_on = threading.Event()
+
+    def wait(body: Any) -> None:
+        may_go_on.wait(WAIT_S)
+
+    document = {"steps": {"s1": {"handler": "wait"}}}
+    graph = open_graph({"graph": document}, GraphContext(), {"wait": wait})
+    asked(graph, {})
+    monkeypatch.setattr(of_graph_document, "END_S", 0.01)
+    graph.terminate()
+    assert "1 events of the flow were still under way" in capsys.readouterr().out
+    may_go_on.set()
+    graph.wait_for_completion(WAIT_S)
 
 
 def test_options_without_a_graph_are_refused() -> None:
