@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 import re
 import time
 from collections.abc import Awaitable, Mapping
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest, is_runtime
@@ -20,7 +18,6 @@ from mms.errors import (
     InvalidModel,
     ModelNotFound,
     RequestTimeout,
-    ServerError,
     ServiceUnavailable,
     WorkerStartFailed,
 )
@@ -28,11 +25,12 @@ from mms.launch import Launcher, WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive, ModelFiles, Repository
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.graphs import Graphs, NodeMissing, graph_document
+from mms.serving.graphs import Graphs, graph_document
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
+from mms.serving.startup import StartupModels
 from mms.wire import Load
 
 if TYPE_CHECKING:
@@ -74,7 +72,7 @@ class ModelHost:
         self._environ = os.environ if environ is None else environ
         hidden = settings.blacklist_env_vars
         self._hidden = re.compile(hidden) if hidden else None
-        self._startup_names: set[str] = set()
+        self._startup = StartupModels(settings, repository, self._add, self._start)
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self._has_loaded = False
@@ -171,47 +169,14 @@ class ModelHost:
 
     def default_model_name(self) -> str | None:
         """The model for calls that name none: the only one left of those loaded at start."""
-        if len(self._startup_names) == 1:
-            return next(iter(self._startup_names))
-        return None
+        return self._startup.only_name
 
     # Registration
 
     async def load_startup_models(self) -> None:
-        """Register what `load_models` names. One that fails is a warning; workers start in the background.
-
-        Raises Conflict for a name that comes twice.
-        """
-        entries = list(self.settings.startup_models)
-        if any(name is None and url.upper() == "ALL" for name, url in entries):
-            try:
-                entries = [
-                    (None, url) for url in await asyncio.to_thread(self._repository.list_store)
-                ]
-            except ServerError as error:
-                logger.warning("%s", error.message)
-                entries = []
+        """Register what `load_models` names. Raises Conflict for a name that comes twice."""
         count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
-        # A graph may be named before its nodes.
-        early: list[tuple[str | None, str]] = []
-        for name, url in itertools.chain(entries, early):
-            options = RegisterOptions(
-                url, model_name=name, initial_workers=count, synchronous=False
-            )
-            try:
-                served = await self._add(options, _name_from_url(url))
-            except Conflict:
-                raise
-            except ServerError as error:
-                if isinstance(error, NodeMissing) and (name, url) not in early:
-                    early.append((name, url))
-                    continue
-                events.model_not_loaded(url, error.message or type(error).__name__)
-                continue
-            served.is_loaded_at_startup = True
-            self._startup_names.add(served.name)
-            if served.graph is None:
-                self._scale(served, count, count)
+        await self._startup.load(count)
 
     async def register(self, options: RegisterOptions) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it."""
@@ -341,6 +306,10 @@ class ModelHost:
             return PROCESSING
         return await self._scaled(served)
 
+    def _start(self, served: ServedModel, count: int) -> None:
+        if served.graph is None:
+            self._scale(served, count, count)
+
     def _scale(self, served: ServedModel, min_workers: int, max_workers: int) -> None:
         gpus = [
             worker.gpu_id
@@ -455,8 +424,8 @@ class ModelHost:
         self.registry.check_removable(served)
         self.graphs.check_removable(served)
         self.registry.remove(served)
-        was_at_startup = name in self._startup_names
-        self._startup_names.discard(name)
+        was_at_startup = name in self._startup.names
+        self._startup.names.discard(name)
         timeout_s = self.settings.unregister_model_timeout
         is_clean = await self._end_workers(served, timeout_s)
         if not is_clean:
@@ -469,7 +438,7 @@ class ModelHost:
                 await self._repository.release(served.archive)
             else:
                 if was_at_startup:
-                    self._startup_names.add(name)
+                    self._startup.names.add(name)
             raise RequestTimeout(f"Timed out while cleaning resources: {name}")
         await self._forget(served)
         events.model_unregistered(name)
@@ -592,11 +561,3 @@ class ModelHost:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-def _name_from_url(url: str) -> str:
-    """The name of a model whose manifest has none, as MMS derives it at start-up."""
-    name = PurePosixPath(url.rstrip("/")).name
-    if ".model" in name or ".mar" in name:
-        name = name.rpartition(".")[0]
-    return re.sub(r"\W", "_", name, flags=re.ASCII)

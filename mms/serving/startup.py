@@ -1,0 +1,89 @@
+"""The models that a server is given at its start."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from mms.errors import Conflict, ServerError
+from mms.observe import events
+from mms.repository import Repository
+from mms.serving.graphs import NodeMissing
+from mms.serving.options import RegisterOptions
+from mms.serving.served import ServedModel
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
+
+#: Makes a model of a registration; its name where nothing else gives one.
+Add = Callable[[RegisterOptions, str | None], Awaitable[ServedModel]]
+#: Starts so many workers of a model, which load in the background.
+Start = Callable[[ServedModel, int], None]
+
+
+class StartupModels:
+    """Loads what `load_models` names, and knows which of it is left."""
+
+    def __init__(self, settings: Settings, repository: Repository, add: Add, start: Start) -> None:
+        self.names: set[str] = set()
+        self._settings = settings
+        self._repository = repository
+        self._add = add
+        self._start = start
+
+    def __repr__(self) -> str:
+        return f"<StartupModels {', '.join(sorted(self.names))}>"
+
+    @property
+    def only_name(self) -> str | None:
+        """Of the only one that is left."""
+        return next(iter(self.names)) if len(self.names) == 1 else None
+
+    async def load(self, count: int) -> None:
+        """Register them, with so many workers each. One that fails is a warning; workers start in the background.
+
+        Raises Conflict for a name that comes twice.
+        """
+        entries = list(self._settings.startup_models)
+        if any(name is None and url.upper() == "ALL" for name, url in entries):
+            try:
+                entries = [
+                    (None, url) for url in await asyncio.to_thread(self._repository.list_store)
+                ]
+            except ServerError as error:
+                logger.warning("%s", error.message)
+                entries = []
+        # A graph may be named before its nodes.
+        early: list[tuple[str | None, str]] = []
+        for name, url in itertools.chain(entries, early):
+            options = RegisterOptions(
+                url, model_name=name, initial_workers=count, synchronous=False
+            )
+            try:
+                served = await self._add(options, name_from_url(url))
+            except Conflict:
+                raise
+            except ServerError as error:
+                if isinstance(error, NodeMissing) and (name, url) not in early:
+                    early.append((name, url))
+                    continue
+                events.model_not_loaded(url, error.message or type(error).__name__)
+                continue
+            served.is_loaded_at_startup = True
+            self.names.add(served.name)
+            self._start(served, count)
+
+
+def name_from_url(url: str) -> str:
+    """The name of a model whose manifest has none, as MMS derives it at start-up."""
+    name = PurePosixPath(url.rstrip("/")).name
+    if ".model" in name or ".mar" in name:
+        name = name.rpartition(".")[0]
+    return re.sub(r"\W", "_", name, flags=re.ASCII)
