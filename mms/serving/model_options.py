@@ -87,7 +87,6 @@ class ModelOptions:
             "nan_policy": settings.nan_policy,
             "data_url": settings.mlrun_data_url,
             "body_operation": settings.mlrun_body_operation,
-            "event_headers": settings.mlrun_event_headers,
         }
         if self.has_row_batching:
             options["row_wise"] = True

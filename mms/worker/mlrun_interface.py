@@ -129,7 +129,6 @@ def make_context(load: Load) -> GraphContext:
             nan_policy=options.get("nan_policy") or "null",
             data_url=bool(options.get("data_url")),
             body_operation=bool(options.get("body_operation")),
-            event_headers=bool(options.get("event_headers")),
         ),
     )
 

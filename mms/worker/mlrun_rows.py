@@ -103,7 +103,7 @@ class RowJoiner:
     def _accept(self, asked: _Asked) -> Any:
         """Have the hooks before `predict` see a request. Returns an answer where one is due already."""
         server, event, context = self._server, asked.event, self._context
-        refusal = prepare(event, None, context.options.event_headers)
+        refusal = prepare(event)
         if refusal is not None:
             return refusal
         try:

@@ -19,7 +19,6 @@ SERVER_MEMBERS = {
     "nan_policy": "null",
     "data_url": False,
     "body_operation": False,
-    "event_headers": False,
 }
 
 
@@ -44,7 +43,6 @@ def test_settings_reach_the_worker() -> None:
         nan_policy="keep",
         mlrun_data_url=True,
         mlrun_body_operation=True,
-        mlrun_event_headers=True,
     )
     assert found == {
         "mlrun_shim": "real",
@@ -52,7 +50,6 @@ def test_settings_reach_the_worker() -> None:
         "nan_policy": "keep",
         "data_url": True,
         "body_operation": True,
-        "event_headers": True,
     }
 
 
@@ -115,3 +112,7 @@ def test_a_graph_of_its_own_makes_a_model_one_of_workers() -> None:
 def test_a_prepackaged_server_is_no_model_server_of_mlrun() -> None:
     with pytest.raises(BadRequest, match="has the interface seldon"):
         options_of(prepackaged="sklearn", interface="mlrun")
+
+
+def test_the_header_that_names_another_path_is_the_front_s_to_follow() -> None:
+    assert "event_headers" not in loaded(options_of(), mlrun_event_headers=True)

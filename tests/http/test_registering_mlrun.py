@@ -1,0 +1,48 @@
+"""What a registration says of a model server of MLRun."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mms.errors import BadRequest
+from mms.http.management import _options
+
+
+def test_a_query_and_a_json_body_say_the_same() -> None:
+    members = {"class_args": {"a": 1}, "function_parameters": {"b": [2]}}
+    query = {
+        **{name: json.dumps(value) for name, value in members.items()},
+        **{"model_path": "s3://b/m", "input_path": "a.b", "result_path": "c"},
+        **{
+            "load_mode": "async",
+            "row_wise": "true",
+            "nan_policy": "keep",
+            "strict_status": "false",
+        },
+    }
+    body: dict[str, Any] = {**query, **members, "row_wise": True, "strict_status": False}
+    found = _options({"url": "m.mar", **query}, is_json=False).mlrun
+    assert found == _options({"url": "m.mar", **body}, is_json=True).mlrun
+    assert found == {**query, **members, "row_wise": True, "strict_status": False}
+
+
+def test_without_these_parameters_nothing_is_said() -> None:
+    assert _options({"url": "m.mar", "row_wise": ""}, is_json=False).mlrun == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("load_mode", "lazy", "Parameter load_mode must be sync or async, not lazy"),
+        ("nan_policy", "drop", "Parameter nan_policy must be null or keep or error"),
+        ("class_args", "[1]", "Parameter class_args must be a JSON object"),
+        ("class_args", "{", "Parameter class_args is not valid JSON"),
+        ("row_wise", "maybe", "Parameter row_wise must be true or false"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_its_name(name: str, value: str, message: str) -> None:
+    with pytest.raises(BadRequest, match=message):
+        _options({"url": "m.mar", name: value}, is_json=False)
