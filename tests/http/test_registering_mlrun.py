@@ -13,16 +13,10 @@ from mms.http.management import _options
 
 def test_a_query_and_a_json_body_say_the_same() -> None:
     members = {"class_args": {"a": 1}, "function_parameters": {"b": [2]}}
-    query = {
-        **{name: json.dumps(value) for name, value in members.items()},
-        **{"model_path": "s3://b/m", "input_path": "a.b", "result_path": "c"},
-        **{
-            "load_mode": "async",
-            "row_wise": "true",
-            "nan_policy": "keep",
-            "strict_status": "false",
-        },
-    }
+    query: dict[str, Any] = {name: json.dumps(value) for name, value in members.items()}
+    query |= {"model_path": "s3://b/m", "input_path": "a.b", "result_path": "c"}
+    query |= {"load_mode": "async", "row_wise": "true", "nan_policy": "keep"}
+    query["strict_status"] = "false"
     body: dict[str, Any] = {**query, **members, "row_wise": True, "strict_status": False}
     found = _options({"url": "m.mar", **query}, is_json=False).mlrun
     assert found == _options({"url": "m.mar", **body}, is_json=True).mlrun
