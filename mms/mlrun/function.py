@@ -161,6 +161,8 @@ class ServingFunction:
         """
         self.spec.track_models = enable_tracking
         if not enable_tracking:
+            # A stream among the parameters alone would switch it on.
+            self.spec.parameters.pop("log_stream", None)
             return
         if sampling_percentage is not None:
             if not 0 < sampling_percentage <= 100:

@@ -220,8 +220,11 @@ class GraphServer:
             raise MLRunInvalidArgumentError(
                 "the server is not initialized: to_mock_server() makes one that is"
             )
+        from mms.mlrun.routers import own_copy
+
         event = MockEvent(
-            body=body,
+            # As over HTTP: what the graph writes into it, the caller does not see.
+            body=own_copy(body),
             path=path,
             method=method or ("POST" if _is_given(body) else "GET"),
             headers=headers,
@@ -258,7 +261,7 @@ class GraphServer:
 
     def _tracking_stream(self, context: GraphContext) -> Any:
         path = self.parameters.get("log_stream")
-        if self.track_models is False or not (self.track_models or path):
+        if not (self.track_models or path):
             return context.stream
         from mms.mlrun.model_log import StreamContext
         from mms.mlrun.streams import get_stream_pusher

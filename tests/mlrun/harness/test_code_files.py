@@ -1,0 +1,125 @@
+"""The code of files and notebooks."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+from mms.mlrun.code_file import code_of, load_module
+from mms.mlrun.errors import MLRunInvalidArgumentError
+
+
+def notebook(folder: Path, *cells: str, kind: str = "code") -> str:
+    path = folder / "model.ipynb"
+    document = {
+        "cells": [
+            {"cell_type": kind, "source": cell.splitlines(keepends=True), "metadata": {}}
+            for cell in cells
+        ],
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {},
+    }
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def test_a_python_file_is_its_code(tmp_path: Path) -> None:
+    file = tmp_path / "model.py"
+    file.write_text("# mlrun: ignore\nx = 1\n")
+    assert code_of(str(file)) == "# mlrun: ignore\nx = 1\n"
+
+
+def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "model.txt"
+    file.write_text("x = 1")
+    with pytest.raises(MLRunInvalidArgumentError, match=r"model\.txt is neither"):
+        code_of(str(file))
+
+
+def test_a_broken_notebook_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "model.ipynb"
+    file.write_text("{}")
+    with pytest.raises(MLRunInvalidArgumentError, match=r"model\.ipynb is no notebook"):
+        code_of(str(file))
+
+
+def test_text_cells_are_left_out(tmp_path: Path) -> None:
+    assert code_of(notebook(tmp_path, "# A title", kind="markdown")) == ""
+
+
+@pytest.mark.parametrize("owner", ["mlrun", "nuclio"])
+def test_cells_to_ignore_are_left_out(tmp_path: Path, owner: str) -> None:
+    code = code_of(notebook(tmp_path, f"# {owner}: ignore\nimport tests", "x = 1"))
+    assert code == "x = 1\n"
+
+
+@pytest.mark.parametrize("owner", ["mlrun", "nuclio"])
+def test_only_what_is_between_the_marks_is_kept(tmp_path: Path, owner: str) -> None:
+    code = code_of(
+        notebook(
+            tmp_path,
+            "before = 1",
+            f"# {owner}: start-code",
+            "x = 1",
+            f"y = 2\n# {owner}: end-code\nnot_this = 1",
+            "after = 1",
+        )
+    )
+    assert code == "x = 1\n\n\ny = 2\n"
+
+
+def test_commands_to_the_notebook_are_left_out(tmp_path: Path) -> None:
+    code = code_of(
+        notebook(
+            tmp_path,
+            "%nuclio env A=1\n!pip install x\nx = 1",
+            "%%nuclio cmd\npip install y",
+            "%%time\ny = 2",
+            "%matplotlib inline",
+        )
+    )
+    assert code == "x = 1\n\n\ny = 2\n"
+
+
+def test_a_remainder_is_no_command(tmp_path: Path) -> None:
+    assert code_of(notebook(tmp_path, "x = (7\n% 4)")) == "x = (7\n% 4)\n"
+
+
+def test_a_module_is_run_anew_and_found_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "fresh_module.py"
+    file.write_text("class A: pass\n")
+    first, second = load_module(str(file)), load_module(str(file))
+    assert first is not second
+    assert second.A.__module__ == "fresh_module"
+    assert sys.modules["fresh_module"] is second
+    del sys.modules["fresh_module"]
+
+
+def test_a_file_does_not_take_the_place_of_a_module_of_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "json.py"
+    file.write_text("x = 1\n")
+    module = load_module(str(file))
+    assert sys.modules["json"] is json
+    assert module.__name__ == "json_2"
+    del sys.modules["json_2"]
+
+
+def test_a_module_that_fails_is_not_kept(tmp_path: Path) -> None:
+    file = tmp_path / "broken_module.py"
+    file.write_text("raise KeyError('x')\n")
+    with pytest.raises(KeyError):
+        load_module(str(file))
+    assert "broken_module" not in sys.modules
+
+
+def test_a_traceback_shows_a_notebooks_lines(tmp_path: Path) -> None:
+    module = load_module(notebook(tmp_path, "def fail():\n    raise ValueError('no')"))
+    with pytest.raises(ValueError, match="no") as raised:
+        module.fail()
+    assert "raise ValueError('no')" in "".join(traceback.format_tb(raised.tb))
+    del sys.modules["model"]

@@ -1,0 +1,129 @@
+"""Functions brought to a server: what is asked of its management API, played here."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from harness_classes import routed
+
+from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
+from mms.serving import deploy_function, new_function
+
+
+class Server(ThreadingHTTPServer):
+    """Both APIs of a server, on one port."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.asked: list[tuple[str, str, Any]] = []
+        self.models: set[str] = set()
+        self.refusal = ""
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        name = self.path.removeprefix("/models/")
+        self._answer(200 if self.path.startswith("/models?") or name in self.server.models else 404)
+
+    def do_DELETE(self) -> None:
+        self.server.models.discard(self.path.removeprefix("/models/"))
+        self._answer(200)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != "/models":
+            self._answer(200, body, {"outputs": body["inputs"], "path": self.path})
+        elif self.server.refusal:
+            self._answer(400, body, {"message": self.server.refusal})
+        else:
+            self.server.models.add(body["model_name"])
+            self._answer(200, body)
+
+    def _answer(self, status: int, asked: Any = None, document: Any = None) -> None:
+        self.server.asked.append((self.command, self.path, asked))
+        text = json.dumps(document or {"status": "done"}).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    played = Server()
+    thread = threading.Thread(target=played.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield played
+    played.shutdown()
+    thread.join()
+    played.server_close()
+
+
+def addresses(server: Server) -> dict[str, str]:
+    return {"management_address": server.address, "inference_address": server.address}
+
+
+def test_deploying_registers_the_functions_spec(server: Server) -> None:
+    function = routed()
+    address = function.deploy(**addresses(server), workers=2)  # type: ignore[arg-type]
+    method, path, body = server.asked[-1]
+    assert (method, path, address) == ("POST", "/models", server.address)
+    assert body["serving_spec"] == json.loads(json.dumps(function.to_serving_spec()))
+    assert (body["model_name"], body["initial_workers"], body["synchronous"]) == ("tests", 2, True)
+
+
+def test_deploying_again_takes_the_place_of_the_first(server: Server) -> None:
+    function = routed()
+    for _ in range(2):
+        function.deploy(**addresses(server))  # type: ignore[arg-type]
+    asked = [(method, path) for method, path, _ in server.asked if method != "GET"]
+    assert asked == [("POST", "/models"), ("DELETE", "/models/tests"), ("POST", "/models")]
+
+
+def test_addresses_may_come_from_variables(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MMS_MANAGEMENT_ADDRESS", server.address)
+    monkeypatch.setenv("MMS_INFERENCE_ADDRESS", "http://0.0.0.0:1234")
+    function = routed()
+    deployed = deploy_function(function)
+    assert deployed.outputs["endpoint"] == "http://127.0.0.1:1234"
+    assert function.status.management_address == server.address
+
+
+def test_a_deployed_function_is_invoked_where_it_is(server: Server) -> None:
+    function = routed()
+    function.deploy(**addresses(server))  # type: ignore[arg-type]
+    answer = function.invoke("/v2/models/m1/infer", {"inputs": [5]})
+    assert answer == {"outputs": [5], "path": "/v2/models/m1/infer"}
+
+
+def test_a_refusal_is_passed_on(server: Server) -> None:
+    server.refusal = "class Mul was not found"
+    with pytest.raises(MLRunRuntimeError, match="refused function tests: 400: .*Mul was not found"):
+        routed().deploy(**addresses(server))  # type: ignore[arg-type]
+
+
+def test_an_address_that_is_none_is_refused_by_name() -> None:
+    with pytest.raises(MLRunInvalidArgumentError, match="localhost:1 is no address"):
+        routed().deploy(management_address="localhost:1")
+
+
+def test_a_function_without_a_graph_is_not_deployed() -> None:
+    with pytest.raises(
+        MLRunInvalidArgumentError, match="cannot deploy function default/x without a graph"
+    ):
+        new_function("x").deploy()
