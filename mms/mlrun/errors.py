@@ -19,7 +19,7 @@ class MLRunBaseError(Exception):
     """The base of all of them."""
 
 
-class MLRunTaskNotReadyError(MLRunBaseError):
+class MLRunTaskNotReady(MLRunBaseError):
     """What was asked for is not there yet."""
 
 
@@ -35,6 +35,10 @@ class MLRunHTTPStatusError(MLRunHTTPError):
     """An error with an HTTP status of its own, that of its class."""
 
     error_status_code: int | None = None
+
+
+class MLRunPaginationEndOfResultsError(MLRunHTTPStatusError):
+    error_status_code = 404
 
 
 class MLRunBadRequestError(MLRunHTTPStatusError):
@@ -117,12 +121,24 @@ class MLRunInvalidMMStoreTypeError(MLRunHTTPStatusError, ValueError):
     error_status_code = 400
 
 
-class MLRunFatalFailureError(MLRunBaseError):
-    """No retry will help. The error of the failure is its argument."""
+class MLRunFatalFailureError(Exception):
+    """No retry will help."""
 
-    def __init__(self, original_exception: Exception) -> None:
-        super().__init__(original_exception)
+    def __init__(self, *arguments: object, original_exception: Exception | None = None) -> None:
+        super().__init__(*arguments)
         self.original_exception = original_exception
+
+
+class MLRunRetryExhaustedError(Exception):
+    """All retries failed."""
+
+
+class MLRunTaskCancelledError(Exception):
+    """What was asked for was given up."""
+
+
+class MLRunValueError(ValueError):
+    """A value that cannot be."""
 
 
 class GraphError(Exception):

@@ -51,11 +51,8 @@ class MLModelServer(V2ModelServer):
             return event
         if operation in ("", "ready") and event.method == "GET":
             return super().do_event(event, *args, **kwargs)
-        raise with_strict_status(
-            MLRunNotFoundError(
-                f"model {self.name} has no operation {operation}, it has {', '.join(OPERATIONS)}"
-            ),
-            404,
+        raise MLRunNotFoundError(
+            f"model {self.name} has no operation {operation}, it has {', '.join(OPERATIONS)}"
         )
 
     def _answer(self, event: Any, operation: str) -> Any:

@@ -9,32 +9,21 @@ if TYPE_CHECKING:
 
 
 def split_path(path: str) -> list[str]:
-    r"""The names of a path. `\.` is a dot within a name, and so is any dot of a name between two backslashes."""
+    r"""The names of a path. Between two backslashes, or after a single one, dots belong to the name: `a.\b.c\.d`."""
     if "\\" not in path:
         return path.split(".")
     names: list[str] = []
-    name: list[str] = []
-    place = 0
-    while place < len(path):
-        sign = path[place]
-        if sign == "\\":
-            end = path.find("\\", place + 1)
-            closes = end + 1 == len(path) or path[end + 1 : end + 2] == "."
-            if not name and path[place + 1 : place + 2] != "." and end > place and closes:
-                name.append(path[place + 1 : end])
-                place = end + 1
-                continue
-            if path[place + 1 : place + 2] == ".":
-                name.append(".")
-                place += 2
-                continue
-        if sign == ".":
-            names.append("".join(name))
-            name = []
-        else:
-            name.append(sign)
-        place += 1
-    names.append("".join(name))
+    name = ""
+    for number, part in enumerate(path.split("\\")):
+        if number % 2:
+            name += part
+            continue
+        first, *others = part.split(".")
+        name += first
+        for other in others:
+            names.append(name)
+            name = other
+    names.append(name)
     return names
 
 

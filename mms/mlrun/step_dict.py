@@ -41,25 +41,32 @@ class StepToDict:
     """Gives a class `to_dict`, from which the same object can be made again."""
 
     def to_dict(
-        self, fields: list[str] | None = None, exclude: list[str] | None = None
+        self,
+        fields: list[str] | None = None,
+        exclude: list[str] | None = None,
+        strip: bool = False,
     ) -> dict[str, Any]:
-        """{class_name, name, class_args[, kind, input_path, result_path, full_event]}."""
-        names, _ = argument_names(type(self).__init__)
+        """{class_name, name, class_args[, kind, input_path, result_path, full_event]}.
+
+        `fields`: members to take in place of the constructor's arguments; `kwargs` stands for its other ones.
+        """
+        names, takes_any = argument_names(type(self).__init__)
+        fields = fields or getattr(self, "_dict_fields", None)
         left_out = (*_LEFT_OUT, *(exclude or ()))
         arguments = {
             name: value
             for name in (fields or names)
             if name not in left_out and (value := getattr(self, name, None)) is not None
         }
-        extra = getattr(self, "_kwargs", None)
-        if extra:
+        extra = getattr(self, "kwargs", None) or getattr(self, "_kwargs", None)
+        if extra and ("kwargs" in fields if fields else takes_any):
             arguments.update({key: extra[key] for key in extra if key not in left_out})
         cls = type(self)
         # Classes that MLRun has as well are named as there: the document is read by both.
         class_name = cls.__dict__.get("_CLASS_NAME")
         if class_name is None:
             class_name = cls.__qualname__
-            if cls.__module__ not in ("__main__", None):
+            if cls.__module__ not in ("__main__", "builtins", None):
                 class_name = f"{cls.__module__}.{class_name}"
         name = getattr(self, "name", None)
         found: dict[str, Any] = {

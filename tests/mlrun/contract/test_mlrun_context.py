@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +49,19 @@ def test_parameters_of_the_server_are_used_where_there_are_no_others() -> None:
     assert context.get_param("a") == 5
     assert (context.project, context.verbose) == ("shop", True)
     assert context.server is context._server
+
+
+def test_a_context_of_nuclio_lends_what_it_has() -> None:
+    class Own:
+        def __init__(self, body: Any = None, **_: Any) -> None:
+            self.body = body
+
+    lent = SimpleNamespace(logger=Logger("nuclio"), worker_id=7, Response=Own)
+    context = GraphContext(nuclio_context=lent)
+    assert (context.logger.name, context.worker_id) == ("nuclio", 7)
+    assert isinstance(context.Response(body=1), Own)
+    bare = GraphContext(nuclio_context=SimpleNamespace())
+    assert (bare.Response, bare.worker_id) == (Response, 0)
 
 
 def test_the_project_is_the_first_part_of_the_function() -> None:

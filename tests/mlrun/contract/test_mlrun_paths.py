@@ -14,11 +14,12 @@ from mms.mlrun.paths import get_path, put_path, split_path
     [
         ("a", ["a"]),
         ("a.b.c", ["a", "b", "c"]),
-        (r"a\.b.c", ["a.b", "c"]),
-        (r"a.\b.c\.d", ["a", "b.c", "d"]),
-        (r"a.\b.c\ ".strip(), ["a", "b.c"]),
-        (r"\.a", [".a"]),
-        (r"a\b", [r"a\b"]),
+        ("a.\\b.c\\.d", ["a", "b.c", "d"]),
+        ("a.\\b.c\\", ["a", "b.c"]),
+        ("\\.a\\", [".a"]),
+        ("a\\.b", ["a.b"]),
+        ("a\\.b\\c.d", ["a.bc", "d"]),
+        ("a.", ["a", ""]),
     ],
 )
 def test_dots_part_names_unless_backslashes_keep_them(path: str, names: list[str]) -> None:

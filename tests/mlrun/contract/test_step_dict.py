@@ -65,8 +65,27 @@ def test_paths_and_kind_have_members_of_their_own() -> None:
 
 
 def test_members_may_be_chosen_and_left_out() -> None:
-    step = Step(1, 2, c=3)
-    assert step.to_dict(fields=["a"], exclude=["c"])["class_args"] == {"a": 1}
+    step = Step(1, 2, c=3, d=4)
+    assert step.to_dict(fields=["a"])["class_args"] == {"a": 1}
+    assert step.to_dict(fields=["a", "kwargs"])["class_args"] == {"a": 1, "c": 3, "d": 4}
+    assert step.to_dict(exclude=["c", "b"])["class_args"] == {"a": 1, "d": 4}
+
+
+def test_a_class_may_name_its_members_itself() -> None:
+    class Naming(Step):
+        _dict_fields = ["b"]
+
+    assert Naming(1, 2, c=3).to_dict()["class_args"] == {"b": 2}
+
+
+def test_what_a_constructor_would_not_take_is_left_out() -> None:
+    class Closed(StepToDict):
+        name = "c"
+
+        def __init__(self) -> None:
+            self._kwargs = {"x": 1}
+
+    assert Closed().to_dict()["class_args"] == {}
 
 
 def test_an_object_can_be_made_again_of_its_document() -> None:

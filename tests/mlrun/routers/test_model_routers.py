@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from routed_models import Raising, Route, ask, context, four, made, route
 
+from mms.mlrun.errors import with_strict_status
 from mms.mlrun.event import MockEvent, MockTrigger
 from mms.mlrun.routers import BaseModelRouter, ModelRouter, ParallelRun
 from mms.mlrun.running import run_event
@@ -92,6 +93,14 @@ def test_a_model_says_through_its_router_whether_it_is_ready() -> None:
 @pytest.mark.parametrize("path", ["/", "", "/v2/health", "/v2/health/ready", "/v2/health/live"])
 def test_the_router_says_what_it_is(path: str) -> None:
     assert ask(router(), path) == {"name": "ModelRouter", "version": "v2", "extensions": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "is_end"), [("/v2/models", True), ("/v2/health", True), ("/v2/models/m1", False)]
+)
+def test_what_the_router_answers_itself_ends_a_flow(path: str, is_end: bool) -> None:
+    event = MockEvent({"inputs": [5]}, path=path, method="POST")
+    assert router().do_event(event).terminated is is_end
 
 
 def test_a_path_that_only_begins_like_health_is_none() -> None:
@@ -192,6 +201,14 @@ def test_parameters_are_the_routers_then_the_functions() -> None:
     assert [owner.get_param(key, 0) for key in "abc"] == [1, 3, 0]
 
 
+def test_a_router_without_a_context_routes() -> None:
+    alone = ModelRouter(routes=four())
+    alone.post_init()
+    event = MockEvent({"inputs": [5]}, path="/v2/models/m1/infer", method="POST")
+    assert alone.do_event(event).body["outputs"] == 500
+    assert alone.get_param("a", 1) == 1
+
+
 # All in parallel
 
 
@@ -277,6 +294,20 @@ def test_where_all_routes_fail_so_does_the_request() -> None:
         "b: ValueError: bad model"
     )
     both.close()
+
+
+def test_a_status_that_all_failures_share_is_that_of_the_request() -> None:
+    def refusing(status: int) -> Route:
+        def run(event: Any) -> Any:
+            raise with_strict_status(ValueError("no"), status)
+
+        return Route(run)
+
+    for statuses, expected in (((422, 422), 422), ((422, 503), 500)):
+        routes = {str(number): refusing(status) for number, status in enumerate(statuses)}
+        both = made(ParallelRun, routes, context(strict_status=True))
+        assert ask(both, "/", {"x": 1}).status_code == expected
+        both.close()
 
 
 def test_a_failed_route_is_told_to_the_error_stream() -> None:
