@@ -12,13 +12,13 @@ from mms.errors import (
     BadRequest,
     InternalServerError,
     ModelNotFound,
-    RequestTimeout,
     ServerError,
     ServiceUnavailable,
 )
 from mms.graph import Graph, Message, Node, NodeFailed, Step, run_feedback, run_predict
 from mms.graph.message import JSON, PROTOBUF, dumps
 from mms.observe.graph_metrics import GraphMetrics, ServerLabels
+from mms.serving.front_model import FrontModel
 from mms.serving.graph_calls import CallContext, NodeCalls, read_headers
 from mms.serving.graph_metadata import GraphMetadata
 
@@ -34,11 +34,10 @@ _SERVICES: Final = {
     "metadata": "metadata",
     "graph-metadata": "metadata",
 }
-_DEADLINE: Final = "The request's deadline passed while the graph {} answered it."
 
 
-class GraphService:
-    """Owner of a graph's running requests. Each gets exactly one reply."""
+class GraphService(FrontModel):
+    """Answers the requests to one graph."""
 
     def __init__(
         self,
@@ -51,25 +50,15 @@ class GraphService:
         has_routing: bool,
     ) -> None:
         """`is_strict`: a failed route call keeps its status alone, as with Seldon's executor."""
-        self.name = name
+        super().__init__(name, "graph")
         self.graph = graph
         self.calls = calls
         self._metrics = metrics
         self._metadata = GraphMetadata(name, graph, calls)
         self._is_strict = is_strict
         self._has_routing = has_routing
-        self._runs: dict[Request, asyncio.Task[None]] = {}
-        self._is_closed = False
-
-    def __repr__(self) -> str:
-        return f"<GraphService {self.name}, {len(self._runs)} requests running>"
 
     # What it shows
-
-    @property
-    def running(self) -> int:
-        """Requests that have no reply yet."""
-        return len(self._runs)
 
     @property
     def is_ready(self) -> bool:
@@ -103,54 +92,11 @@ class GraphService:
         return {
             "predictor": self.graph.predictor,
             "state": "READY" if self.is_ready else "UNREADY",
-            "runningRequests": len(self._runs),
+            "runningRequests": self.running,
             "nodes": nodes,
         }
 
     # Requests
-
-    def submit(self, request: Request) -> None:
-        """Take a request; exactly one reply follows. Raises ServiceUnavailable at once where the graph is going."""
-        if self._is_closed:
-            raise ServiceUnavailable(f"The graph {self.name} is being removed.", retry_after_s=1)
-        loop = asyncio.get_running_loop()
-        task = loop.create_task(self._run(request))
-        self._runs[request] = task
-        # Not at the end of the coroutine: one that is cancelled before its first step has no end.
-        task.add_done_callback(lambda _: self._runs.pop(request, None))
-        if request.deadline:
-            left_s = max(request.deadline - time.monotonic(), 0.0)
-            timer = loop.call_later(left_s, self._expire, request, task)
-            task.add_done_callback(lambda _: timer.cancel())
-
-    def cancel(self, request: Request) -> None:
-        """The client is gone: its nodes' requests are cancelled, too."""
-        request.is_done = True
-        task = self._runs.get(request)
-        if task is not None:
-            task.cancel()
-
-    def _expire(self, request: Request, task: asyncio.Task[None]) -> None:
-        request.fail(RequestTimeout(_DEADLINE.format(self.name)))
-        task.cancel()
-
-    async def drain(self, timeout_s: float) -> bool:
-        """Take no more requests, answer what runs. Returns whether the time was enough; what is left then fails."""
-        self._is_closed = True
-        tasks = list(self._runs.values())
-        if not tasks:
-            return True
-        _, late = await asyncio.wait(tasks, timeout=timeout_s)
-        for request in [found for found, task in self._runs.items() if task in late]:
-            request.fail(ServiceUnavailable(f"The graph {self.name} was removed."))
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-        return not late
-
-    def reopen(self) -> None:
-        """The removal has been given up."""
-        self._is_closed = False
 
     async def _run(self, request: Request) -> None:
         started = time.monotonic()

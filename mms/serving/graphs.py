@@ -75,10 +75,13 @@ class Graphs:
         )
 
     def __repr__(self) -> str:
-        return f"<Graphs {[served.name for served in self._served()]}>"
+        return f"<Graphs {[service.name for service in self._services()]}>"
 
     def _served(self) -> list[ServedModel]:
         return [served for served in self._registry.all() if served.graph is not None]
+
+    def _services(self) -> list[GraphService]:
+        return [s.graph for s in self._served() if isinstance(s.graph, GraphService)]
 
     # Registration
 
@@ -140,11 +143,11 @@ class Graphs:
 
     def check_name(self, name: str) -> None:
         """Raises Conflict for a graph whose name another graph uses as a node's."""
-        for served in self._served():
-            for node in served.graph.graph.nodes() if served.graph is not None else ():
-                if node.is_local and name in (node.name, f"{served.name}.{node.name}"):
+        for service in self._services():
+            for node in service.graph.nodes():
+                if node.is_local and name in (node.name, f"{service.name}.{node.name}"):
                     raise Conflict(
-                        f"Model {name} is a node of the graph {served.name}, and a graph is no "
+                        f"Model {name} is a node of the graph {service.name}, and a graph is no "
                         "node of another."
                     )
 
@@ -226,12 +229,11 @@ class Graphs:
         """The graphs that have this model for a node."""
         return sorted(
             {
-                served.name
-                for served in self._served()
-                if served.graph is not None
-                and any(
-                    node.is_local and served.graph.calls.model_of(node) == name
-                    for node in served.graph.graph.nodes()
+                service.name
+                for service in self._services()
+                if any(
+                    node.is_local and service.calls.model_of(node) == name
+                    for node in service.graph.nodes()
                 )
             }
         )
