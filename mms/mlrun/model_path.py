@@ -89,23 +89,47 @@ def resolve_named_route(
     *,
     url_prefix: str = "/v2/models",
     own_operations: tuple[str, ...] = OWN_OPERATIONS,
+    body: Any = None,
+    has_body_operation: bool = False,
 ) -> ModelPath:
     """The same for a router that is asked as a model, by its `name`, by an operation alone or by no path at all.
 
-    One without a model and an operation "" asks for the list. Raises ValueError.
+    One without a model and an operation "" asks for the list. A body's model is not looked at. Raises ValueError.
     """
-    known = list(keys)
+    found = _named_route(path, method, list(keys), name, url_prefix, own_operations)
+    if found.is_list:
+        return found
+    own = body.get("operation") if isinstance(body, dict) else None
+    if (
+        isinstance(own, str)
+        and own
+        and method != "GET"
+        and (not found.operation or has_body_operation)
+    ):
+        return ModelPath(found.model, own.strip("/"))
+    if found.model == name and found.operation == "" and method != "GET":
+        return ModelPath(name, DEFAULT_OPERATION)
+    return ModelPath(found.model, DEFAULT_OPERATION if found.operation is None else found.operation)
+
+
+def _named_route(
+    path: str | None,
+    method: str | None,
+    known: list[str],
+    name: str,
+    url_prefix: str,
+    own_operations: tuple[str, ...],
+) -> ModelPath:
     model, operation = found = parse_model_path(path, url_prefix)
     if found.is_list:
         return found
     if operation is None:
-        return ModelPath(name, DEFAULT_OPERATION)
+        return ModelPath(name, None)
     # A model may be called like an operation: it is meant where an operation follows its name, or GET asks for it.
     if model in known and (operation or model not in own_operations or method == "GET"):
         return ModelPath(model, operation)
     if model == name:
-        is_post = method != "GET"
-        return ModelPath(name, operation or (DEFAULT_OPERATION if is_post else ""))
+        return ModelPath(name, operation)
     if model in own_operations and not operation:
         return ModelPath(name, model)
     raise unknown_model(model, [*known, f"{name} or an operation alone for ensemble operation"])

@@ -43,7 +43,13 @@ class _TrafficRouter(BaseModelRouter):
     def _handle_event(self, event: Any) -> Any:
         name = self.name or self._default_name
         model, operation = resolve_named_route(
-            event.path, event.method, self.routes, name, url_prefix=self.url_prefix
+            event.path,
+            event.method,
+            self.routes,
+            name,
+            url_prefix=self.url_prefix,
+            body=event.body,
+            has_body_operation=self._has_option("body_operation"),
         )
         if not model:
             event.terminated = True

@@ -115,7 +115,10 @@ class VotingEnsemble(ParallelRun):
 
     def logic(self, predictions: Any, weights: Any) -> Any:
         """One prediction a sample. predictions: an array [samples, models]; weights: an array [models]."""
-        raise NotImplementedError("the ensemble votes by vote_type")
+        samples = _as_list(predictions)
+        kind = self.vote_type or self._kind_of(samples)
+        own_weights = _as_list(weights)
+        return [vote(row, own_weights, kind) for row in samples]
 
     # Events
 
@@ -126,6 +129,8 @@ class VotingEnsemble(ParallelRun):
             self.routes,
             self.name or DEFAULT_NAME,
             url_prefix=self.url_prefix,
+            body=event.body,
+            has_body_operation=self._has_option("body_operation"),
         )
         if not model:
             event.terminated = True
@@ -174,8 +179,7 @@ class VotingEnsemble(ParallelRun):
         if not isinstance(answer, dict) or "outputs" not in answer:
             raise ValueError(f"model {key} answered without outputs")
         found = self.extract_results_from_response(answer["outputs"])
-        to_list = getattr(found, "tolist", None)
-        return found if to_list is None else to_list()
+        return _as_list(found)
 
     def _votes(self, predictions: dict[str, Any]) -> Any:
         rows = list(predictions.values())
@@ -183,8 +187,7 @@ class VotingEnsemble(ParallelRun):
         if type(self).logic is not VotingEnsemble.logic:
             import numpy as np
 
-            voted = self.logic(np.array(rows).T, np.array(weights))
-            return voted.tolist() if hasattr(voted, "tolist") else list(voted)
+            return _as_list(self.logic(np.array(rows).T, np.array(weights)))
         return vote(rows, weights, self.vote_type or self._kind_of(rows))
 
     def _kind_of(self, rows: list[Any]) -> str:
@@ -223,6 +226,12 @@ class VotingEnsemble(ParallelRun):
             return make(body=text.encode(), status_code=408)
         text = f"Model {self.name} is ready (event_id = {event.id})"
         return make(body=text.encode(), status_code=200)
+
+
+def _as_list(values: Any) -> Any:
+    """Arrays as lists; anything else as it is."""
+    to_list = getattr(values, "tolist", None)
+    return values if to_list is None else to_list()
 
 
 def _asking(event: Any) -> Any:

@@ -113,6 +113,27 @@ def test_a_router_with_a_name_is_asked_by_it_or_by_an_operation_alone(
     assert resolve_named_route(path, method, KEYS, "E") == ModelPath(model, operation)
 
 
+@pytest.mark.parametrize(
+    ("path", "is_allowed", "operation"),
+    [
+        ("/", False, "explain"),
+        ("/v2/models/E", False, "explain"),
+        ("/v2/models/m1", False, "explain"),
+        ("/v2/models/infer", False, "infer"),
+        ("/v2/models/infer", True, "explain"),
+        ("/v2/models/m1/infer", False, "infer"),
+        ("/v2/models/m1/infer", True, "explain"),
+    ],
+)
+def test_a_body_gives_a_named_router_the_operation_that_the_path_does_not(
+    path: str, is_allowed: bool, operation: str
+) -> None:
+    body = {"operation": "explain", "model": "m2"}
+    found = resolve_named_route(path, "POST", KEYS, "E", body=body, has_body_operation=is_allowed)
+    assert found.operation == operation
+    assert found.model == ("m1" if "m1" in path else "E")
+
+
 def test_a_model_that_is_called_like_an_operation_can_be_asked() -> None:
     keys = ("infer", "m1")
     assert resolve_named_route("/v2/models/infer/infer", "POST", keys, "E").model == "infer"

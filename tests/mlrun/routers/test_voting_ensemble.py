@@ -197,6 +197,26 @@ def test_a_logic_of_ones_own_gets_samples_by_models_and_the_weights() -> None:
     assert seen == [([[1, 3], [1, 3]], [0.5, 0.5])]
 
 
+def test_a_logic_of_ones_own_may_ask_that_of_the_base_class() -> None:
+    class Rounded(VotingEnsemble):
+        def logic(self, predictions: Any, weights: Any) -> Any:
+            return [round(value) for value in super().logic(predictions, weights)]
+
+    for vote_type in ("regression", None):
+        ensemble = made(Rounded, constants(1.2, 2.5), vote_type=vote_type)
+        assert ask(ensemble, "/", {"inputs": [0, 0]})["outputs"] == [2, 2]
+
+
+def test_without_a_path_the_body_says_what_the_ensemble_is_asked() -> None:
+    class Explaining(Listing):
+        def explain(self, request: Any) -> Any:
+            return [7]
+
+    ensemble = made(VotingEnsemble, {"a": route(Explaining, "a", multiplier=1)})
+    found = ask(ensemble, "/", {"operation": "explain", "inputs": [0], "model": "a"})
+    assert (found["outputs"], found["model_name"]) == ([7], "VotingEnsemble")
+
+
 @pytest.mark.parametrize("path", ["/v2/models/infer", "/v2/models/VotingEnsemble/infer", "/"])
 @pytest.mark.parametrize(
     ("body", "text"),
