@@ -32,6 +32,7 @@ from mms.observe import (
     ModelSnapshot,
     PrometheusText,
     Recorder,
+    TrackingMetrics,
     WorkerSnapshot,
     configure_logging,
     events,
@@ -123,7 +124,11 @@ class Server:
             server_version=__version__,
             host=lambda: self._monitor.latest,
             dropped_lines=lambda: self._logs.dropped_lines,
-            collectors=(self._series, self._host.graphs.metrics),
+            collectors=(
+                self._series,
+                self._host.graphs.metrics,
+                TrackingMetrics(self._host.tracking.counts, self._host.tracking.waiting),
+            ),
         )
         self._scrape = prometheus.scrape
         self._http: HttpFront | None = None
@@ -306,6 +311,7 @@ class Server:
                     queue_length=statistics.queue_length,
                     queue_capacity=statistics.queue_capacity,
                     in_flight=statistics.in_flight,
+                    losses=served.model.losses.by_kind(),
                     workers=[
                         WorkerSnapshot(
                             w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts

@@ -194,6 +194,9 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     if timeout >= 0:
         # MMS counts it in minutes in a query and in seconds in JSON.
         options.response_timeout_s = float(timeout if is_json else timeout * 60)
+    options.request_timeout_s = _seconds(parameters, "request_timeout")
+    if parameters.get("max_queue_time_ms") not in (None, ""):
+        options.max_queue_time_ms = _count(parameters, "max_queue_time_ms", 0)
     options.preload_model = _preload(parameters)
     options.batch_policy = _word(parameters, "batch_policy", ("adaptive", "fixed"))
     options.initialize_errors = _word(parameters, "initialize_errors", ("fail", "ignore"))
@@ -206,6 +209,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     if parameters.get("row_batching") not in (None, ""):
         options.row_batching = _boolean(parameters, "row_batching", False)
     options.mlrun = _server_options(parameters)
+    options.tracking = parameters.get("tracking")
     return options
 
 
@@ -277,6 +281,21 @@ def _integer(parameters: Mapping[str, Any], name: str, default: int) -> int:
         return int(value)
     except (ValueError, TypeError, OverflowError):
         raise BadRequest(f"Parameter {name} must be a whole number, not {value!r}.") from None
+
+
+def _seconds(parameters: Mapping[str, Any], name: str) -> float | None:
+    value = parameters.get(name)
+    if value is None or value == "":
+        return None
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        seconds = float(value)
+    except (ValueError, TypeError):
+        seconds = -1.0
+    if not 0 <= seconds < 1e9:
+        raise BadRequest(f"Parameter {name} must be a number of seconds from 0 on, not {value!r}.")
+    return seconds
 
 
 def _count(parameters: Mapping[str, Any], name: str, default: int) -> int:

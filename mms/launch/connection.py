@@ -20,6 +20,7 @@ from mms.wire import (
     LOG,
     METRIC,
     READINESS,
+    RECORDS,
     RESULT,
     ROLE_CONTROL,
     ROLE_PARENT,
@@ -39,6 +40,7 @@ from mms.wire import (
     encode_batch,
     encode_frame,
 )
+from mms.wire.records import decode_records
 
 logger = logging.getLogger("mms.launch")
 
@@ -174,6 +176,8 @@ class Link:
                 self.loaded.set_result(loaded)
         elif kind == READINESS:
             self.listener.on_readiness(Readiness.from_payload(payload))
+        elif kind == RECORDS:
+            self.listener.on_records(sequence, decode_records(sequence, payload))
         elif kind == LOG:
             log = Log.from_payload(payload)
             for line in log.lines:

@@ -57,6 +57,9 @@ class LinkListener(Protocol):
     def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
         """A CALL frame: the worker asks another model. Raises ProtocolError where it cannot be."""
 
+    def on_records(self, stream: int, records: list[bytes]) -> None:
+        """A RECORDS frame: JSON texts for one of the model's streams, as `mms.wire.records` numbers them."""
+
     def on_output(self, stream: str, text: str) -> None:
         """A line that the worker wrote to `stdout` or `stderr`."""
 

@@ -108,6 +108,9 @@ class _ParentListener:
     def on_series(self, series: list[dict[str, Any]]) -> None:
         self._listener.on_series(series)
 
+    def on_records(self, stream: int, records: list[bytes]) -> None:
+        raise ProtocolError("a parent of workers has no requests to tell of")
+
     def on_readiness(self, readiness: Readiness) -> None:
         # Only what serves loads on.
         raise ProtocolError("a parent of workers has no readiness to tell of")

@@ -7,6 +7,7 @@ from mms.observe.logs import LogFile, LoggingSetup, LogOptions, Logs, configure_
 from mms.observe.prometheus import PrometheusText
 from mms.observe.recorder import BatchRecord, Recorder, RequestRecord
 from mms.observe.snapshot import ModelSnapshot, WorkerSnapshot
+from mms.observe.tracking_metrics import TrackingMetrics
 
 __all__ = [
     "BatchRecord",
@@ -21,6 +22,7 @@ __all__ = [
     "ModelSnapshot",
     "PrometheusText",
     "Recorder",
+    "TrackingMetrics",
     "RequestRecord",
     "WorkerSnapshot",
     "configure_logging",

@@ -172,7 +172,7 @@ class PrometheusText:
         yield from (queue, handler, sizes, failures)
 
     def _queues(self) -> Iterator[Metric]:
-        from prometheus_client.core import GaugeMetricFamily
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         length = GaugeMetricFamily(
             "mms_queue_length", "Requests that no worker has begun.", labels=_MODEL
@@ -183,12 +183,19 @@ class PrometheusText:
         in_flight = GaugeMetricFamily(
             "mms_requests_in_flight", "Requests that were sent to a worker.", labels=_MODEL
         )
+        losses = CounterMetricFamily(
+            "mms_requests_lost",
+            "Requests without an answer of the model: expired, cancelled by their client, refused, shed.",
+            labels=(*_MODEL, "reason", "where"),
+        )
         for model in self._models:
             values = (model.name, model.version)
             length.add_metric(values, model.queue_length)
             capacity.add_metric(values, model.queue_capacity)
             in_flight.add_metric(values, model.in_flight)
-        yield from (length, capacity, in_flight)
+            for kind, count in model.losses.items():
+                losses.add_metric((*values, *kind), count)
+        yield from (length, capacity, in_flight, losses)
 
     def _workers(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -26,4 +26,6 @@ class ModelSnapshot:
     queue_length: int
     queue_capacity: int
     in_flight: int = 0
+    #: (what became of them, where they were) -> requests without an answer of the model
+    losses: Mapping[tuple[str, str], int] = field(default_factory=dict)
     workers: Sequence[WorkerSnapshot] = field(default=())

@@ -31,6 +31,7 @@ from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOp
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
 from mms.serving.startup import StartupModels
+from mms.serving.tracking import ModelTracking, Tracking
 from mms.wire import Load
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class ModelHost:
         self.settings = settings
         self.dispatcher = Dispatcher()
         self.registry: Registry[ServedModel] = Registry()
+        self.tracking = Tracking()
         self._repository = repository
         self._launcher = launcher
         self._record = record
@@ -204,6 +206,7 @@ class ModelHost:
             raise Conflict(f"Model {options.model_name} is already registered.")
         archive = await self._archive(options)
         files: ModelFiles | None = None
+        tracking: ModelTracking | None = None
         try:
             document = graph_document(archive, options)
             if document is not None:
@@ -218,8 +221,13 @@ class ModelHost:
                 files = served.model_files = await self._repository.model_uris.fetch(
                     uri, archive.folder
                 )
+            tracking = served.tracking = await self.tracking.open_for(
+                served.name, served.version, options.tracking, archive.manifest, self.settings
+            )
             self.registry.add(served)
         except BaseException:
+            if tracking is not None:
+                await self.tracking.close(tracking)
             await self._repository.release(archive)
             if files is not None:
                 await self._repository.model_uris.release(files)
@@ -268,6 +276,17 @@ class ModelHost:
             batch_policy=options.batch_policy or settings.batch_policy,
             response_timeout_s=timeout_s,
             queue_capacity=settings.job_queue_size,
+            request_timeout_s=(
+                settings.request_timeout_s
+                if options.request_timeout_s is None
+                else options.request_timeout_s
+            ),
+            max_queue_s=(
+                settings.max_queue_time_ms
+                if options.max_queue_time_ms is None
+                else options.max_queue_time_ms
+            )
+            / 1000,
         )
         model = ModelVersion(name, version, config)
         preload = options.preload_model
@@ -330,6 +349,7 @@ class ModelHost:
                 self._record,
                 self,
                 start_timeout_s=self.settings.worker_start_timeout_s,
+                tracking=served.tracking,
                 on_outcome=lambda outcome: self._on_load(served, outcome),
                 on_end=lambda runner: self._on_worker_end(served, runner),
             )
@@ -362,7 +382,6 @@ class ModelHost:
         settings = self.settings
         config = served.model.config
         folder = str(served.archive.folder)
-        files = served.model_files
         load = Load(
             model_name=served.name,
             model_version=served.version,
@@ -377,9 +396,7 @@ class ModelHost:
             json_content_type=settings.default_response_content_type == "json",
             max_response_bytes=settings.max_response_size,
             worker_name=worker.name,
-            options=served.options.load_options(
-                settings, files.path if files is not None else None
-            ),
+            options=served.load_options(settings),
         )
         return WorkerSpec(
             name=worker.name,
@@ -476,6 +493,8 @@ class ModelHost:
         await self._repository.release(served.archive)
         if served.model_files is not None:
             await self._repository.model_uris.release(served.model_files)
+        if served.tracking is not None:
+            await self.tracking.close(served.tracking)
 
     # Versions
 

@@ -24,6 +24,9 @@ class RegisterOptions:
     initial_workers: int | None = None
     synchronous: bool = True
     response_timeout_s: float | None = None
+    #: for a request in queue and worker, and for waiting alone; 0: no limit
+    request_timeout_s: float | None = None
+    max_queue_time_ms: int | None = None
     preload_model: bool | None = None
     #: adaptive or fixed
     batch_policy: str | None = None
@@ -40,6 +43,8 @@ class RegisterOptions:
     #: of a model server of MLRun: members of `Load.options` as they are, in place of the settings' (class_args, key,
     #: model_path, load_mode, row_wise, graph and so on)
     mlrun: Mapping[str, Any] = field(default_factory=dict)
+    #: where records of requests go: a path, or an object as JSON text or as it is; None: what the archive says
+    tracking: Any = None
     #: of a graph's document with several: which one to serve
     predictor: str | None = None
     #: a folder that is served where it is, without an archive; for commands, not for clients

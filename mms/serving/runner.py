@@ -14,6 +14,7 @@ from mms.errors import WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.tracking import ModelTracking
 from mms.serving.worker_calls import CallableModels, WorkerCalls
 from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, Readiness, decode_result
 
@@ -66,6 +67,7 @@ class WorkerRunner:
         models: CallableModels,
         *,
         start_timeout_s: float,
+        tracking: ModelTracking | None = None,
         on_outcome: Callable[[LoadOutcome], None],
         on_end: Callable[[WorkerRunner], None],
     ) -> None:
@@ -77,6 +79,7 @@ class WorkerRunner:
         self._dispatcher = dispatcher
         self._record = record
         self._calls = WorkerCalls(models, spec.load.options.get("calls") or {})
+        self._tracking = tracking
         self._start_timeout_s = start_timeout_s
         self._on_outcome = on_outcome
         self._on_end = on_end
@@ -297,6 +300,10 @@ class WorkerRunner:
         link = self.worker.link
         if link is not None:
             self._calls.take(link, sequence, payload)
+
+    def on_records(self, stream: int, records: list[bytes]) -> None:
+        if self._tracking is not None:
+            self._tracking.take(stream, records)
 
     def on_output(self, stream: str, text: str) -> None:
         self._record.worker_output(self._model.name, self.worker.name, stream, text)

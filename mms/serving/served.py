@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
 from mms.core import ModelVersion, Pool, Worker, WorkerState
 from mms.repository import FetchedArchive, ModelFiles
-from mms.serving.graph_service import GraphService
+from mms.serving.front_model import FrontModel
 from mms.serving.model_options import ModelOptions
 from mms.serving.runner import LoadOutcome, WorkerRunner
+from mms.serving.tracking import ModelTracking
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
 
 #: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
 _STATUS = {
@@ -46,8 +50,10 @@ class ServedModel:
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None
     is_loaded_at_startup: bool = False
-    #: Where the model is a graph: it has no workers, its nodes do.
-    graph: GraphService | None = None
+    #: Where records of its requests go.
+    tracking: ModelTracking | None = None
+    #: Where the front answers for it by asking other models: it has no workers, they do.
+    graph: FrontModel | None = None
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
@@ -67,6 +73,14 @@ class ServedModel:
         """Unique among the registered versions."""
         return f"{self.name}\0{self.version or ''}"
 
+    def load_options(self, settings: Settings) -> dict[str, Any]:
+        """`Load.options` for its workers."""
+        files = self.model_files
+        options = self.options.load_options(settings, files.path if files is not None else None)
+        if self.tracking is not None:
+            options |= self.tracking.options.load_options()
+        return options
+
     @property
     def is_worker_graph(self) -> bool:
         """Whether it is a flow, or a router of the user's, that runs in workers: it reads paths itself."""
@@ -74,7 +88,7 @@ class ServedModel:
 
     @property
     def is_ready(self) -> bool:
-        """Some worker has loaded and takes requests; of a graph, of each of its nodes."""
+        """Some worker has loaded and takes requests; of a graph or router, of each model that it asks."""
         if self.graph is not None:
             return self.graph.is_ready
         return any(
@@ -102,6 +116,8 @@ class ServedModel:
             "workers": [self._describe_worker(worker) for worker in model.workers],
             "batchPolicy": config.batch_policy,
             "responseTimeout": config.response_timeout_s,
+            **({"requestTimeout": config.request_timeout_s} if config.request_timeout_s else {}),
+            **({"maxQueueTime": round(config.max_queue_s * 1000)} if config.max_queue_s else {}),
             "handler": self.handler,
             "interface": self.interface,
             **self.options.describe(),
@@ -111,6 +127,8 @@ class ServedModel:
                 "pendingRequests": model.waiting,
             },
         }
+        if self.tracking is not None:
+            description["tracking"] = self.tracking.describe()
         if self.graph is not None:
             description["graph"] = self.graph.describe()
         if self.load_failure is not None:

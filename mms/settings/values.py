@@ -206,6 +206,22 @@ class Settings:
         REGEX, _WORKERS, "Variables whose whole name matches are hidden from workers.", ""
     )
     job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that wait, for each model.", "100")
+    request_timeout_s: float = option(
+        NUMBER,
+        _LIMITS,
+        "Time for a request in queue and worker where its model's registration names none; 0: no limit.",
+        "0",
+        unit="seconds",
+        is_own=True,
+    )
+    max_queue_time_ms: int = option(
+        COUNT,
+        _LIMITS,
+        "Requests that would wait longer for a worker, or have, get 503 at once; 0: none do.",
+        "0",
+        unit="milliseconds",
+        is_own=True,
+    )
     max_request_size: int = option(
         COUNT, _LIMITS, "Size of a request's body.", "6553500", unit="bytes"
     )
@@ -249,6 +265,13 @@ class Settings:
     metrics: bool = option(BOOLEAN, _LOGS, "Lines in the two metrics files.", "true", is_own=True)
     log_layout: str = option(
         choice("plain", "qlog"), _LOGS, "The form of the two metrics files.", "plain", is_own=True
+    )
+    tracking: str | None = option(
+        TEXT,
+        _LOGS,
+        "Where records of the requests of all models go that say nothing else: a file, `http(s)://`, `kafka://`, or a "
+        'JSON object `{"path", "sample", ...}`. `{model}` in a path is the model\'s name.',
+        is_own=True,
     )
     default_model: str | None = option(
         TEXT,

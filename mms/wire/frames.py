@@ -35,6 +35,7 @@ FORK = 14
 CALL = 15
 CALLED = 16
 READINESS = 17
+RECORDS = 18
 
 KIND_NAMES = {
     HELLO: "hello",
@@ -54,6 +55,7 @@ KIND_NAMES = {
     CALL: "call",
     CALLED: "called",
     READINESS: "readiness",
+    RECORDS: "records",
 }
 
 HEADER = Struct("!BBHIQ")

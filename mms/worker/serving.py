@@ -29,6 +29,7 @@ from mms.worker.model import ItemServer, Model
 from mms.worker.outbox import Outbox
 
 _Bytes: TypeAlias = "bytes | bytearray"
+_Run: TypeAlias = "Callable[[int, _Bytes, Sequence[_Bytes]], None]"
 
 
 def run_worker(address: str, secret: str) -> int:
@@ -86,19 +87,39 @@ def settle_memory() -> None:
 def serve(work: socket.socket, control: Control, model: Model, load: Load) -> int:
     """Run batches until the front says to drain or is gone. Returns the process's exit code."""
     outbox = Outbox(work)
+    watch: Callable[[_Run], _Run] = _unwatched
+    flush_records: Callable[[], None] | None = None
+    if load.options.get("tracking") or load.options.get("error_stream"):
+        # Here, as other models have no use for it.
+        from mms.worker.tracking import open_outbox
+
+        outbox, records = open_outbox(work, load, control.send)
+        if records is not None:
+            watch, flush_records = records.watched, records.flush
     if model.items is None:
-        run = BatchRunner(model, load, outbox, control.cancelled_ids).run
+        run = watch(BatchRunner(model, load, outbox, control.cancelled_ids).run)
         has_drained = _run_batches(work, outbox, run)
     else:
-        has_drained = _serve_items(work, outbox, control, model.items, load)
+        has_drained = _serve_items(work, outbox, control, model.items, load, watch)
     if has_drained:
+        if flush_records is not None:
+            flush_records()
         outbox.add([encode_frame(BYE, 0)], time.perf_counter_ns())
         outbox.flush()
     return 0
 
 
+def _unwatched(run: _Run) -> _Run:
+    return run
+
+
 def _serve_items(
-    work: socket.socket, outbox: Outbox, control: Control, items: ItemServer, load: Load
+    work: socket.socket,
+    outbox: Outbox,
+    control: Control,
+    items: ItemServer,
+    load: Load,
+    watch: Callable[[_Run], _Run],
 ) -> bool:
     # Here, as other models have no use for it.
     from mms.worker.item_runner import ItemRunner
@@ -108,15 +129,13 @@ def _serve_items(
 
     items.start(tell)
     try:
-        return _run_batches(work, outbox, ItemRunner(items, load, outbox).run)
+        return _run_batches(work, outbox, watch(ItemRunner(items, load, outbox).run))
     finally:
         # Before the front is told that this worker is done.
         items.close()
 
 
-def _run_batches(
-    work: socket.socket, outbox: Outbox, run: Callable[[int, _Bytes, Sequence[_Bytes]], None]
-) -> bool:
+def _run_batches(work: socket.socket, outbox: Outbox, run: _Run) -> bool:
     """Returns whether the front said to drain."""
     for frames in read_frames(work):
         for kind, sequence, payload, attachments in frames:

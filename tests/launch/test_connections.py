@@ -32,6 +32,9 @@ class Listener:
     def on_metrics(self, lines: list[str]) -> None:
         return
 
+    def on_records(self, *_: object) -> None:
+        raise AssertionError("no records were sent")
+
     def on_readiness(self, *_: object) -> None:
         return
 

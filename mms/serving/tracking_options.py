@@ -1,0 +1,145 @@
+"""What a registration, an archive or the settings say about the tracking of a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: Words for no tracking, where an archive or the settings ask for some.
+OFF = ("off", "none", "false")
+_MEMBERS = (
+    *("path", "sample", "batch", "error_stream", "reference", "function_uri", "labels"),
+    *("stream_args", "recent"),
+)
+_RECENT = 10_000
+
+
+class InvalidTracking(ValueError):
+    """The message names what is wrong and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingOptions:
+    """Paths may hold `{model}`, `{version}` and `{project}`."""
+
+    #: Where records go; None: nowhere.
+    path: str | None = None
+    #: One of how many requests has a record. Errors always have one.
+    sample: int = 1
+    #: How many requests share a record.
+    batch: int = 1
+    #: Where errors go beside the records.
+    error_stream: str | None = None
+    #: The file with the distributions to compare with.
+    reference: str | None = None
+    function_uri: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    #: Of the sink.
+    stream_args: Mapping[str, Any] = field(default_factory=dict)
+    #: How many of the newest records are kept for drift.
+    recent: int = _RECENT
+
+    @classmethod
+    def of(cls, value: Any) -> TrackingOptions | None:
+        """`value`: a path, an object as JSON text, the object itself; None where it says that there is none.
+
+        Raises InvalidTracking.
+        """
+        if isinstance(value, str):
+            text = value.strip()
+            if not text or text.lower() in OFF:
+                return None
+            if not text.startswith("{"):
+                return cls(path=text)
+            try:
+                value = json.loads(text)
+            except (ValueError, RecursionError) as error:
+                raise InvalidTracking(f"tracking is no valid JSON: {error}") from None
+        if not isinstance(value, Mapping):
+            raise InvalidTracking(
+                f'tracking must be a path or an object such as {{"path": ..., "sample": 10}}, not {value!r}'
+            )
+        unknown = [name for name in value if name not in _MEMBERS]
+        if unknown:
+            raise InvalidTracking(
+                f"tracking has no member {unknown[0]}; it has {', '.join(_MEMBERS)}"
+            )
+        path, errors = _text(value, "path"), _text(value, "error_stream")
+        if path is not None and path.lower() in OFF:
+            path = None
+        if path is None and errors is None:
+            if "path" in value:
+                return None
+            raise InvalidTracking("tracking needs a path, or an error_stream")
+        return cls(
+            path=path,
+            sample=_count(value, "sample", 1),
+            batch=_count(value, "batch", 1),
+            error_stream=errors,
+            reference=_text(value, "reference"),
+            function_uri=_text(value, "function_uri") or "",
+            labels=_object(value, "labels"),
+            stream_args=_object(value, "stream_args"),
+            recent=_count(value, "recent", _RECENT),
+        )
+
+    def load_options(self) -> dict[str, Any]:
+        """The members of `Load.options` for the model's workers."""
+        options: dict[str, Any] = {}
+        if self.path is not None:
+            options["tracking"] = {
+                "path": self.path,
+                "sample": self.sample,
+                "batch": self.batch,
+                "function_uri": self.function_uri,
+                "labels": dict(self.labels),
+            }
+        if self.error_stream is not None:
+            options["error_stream"] = self.error_stream
+        return options
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able, without secrets that an address may hold."""
+        from mms.tracking import sink_address
+
+        described: dict[str, Any] = {
+            "path": sink_address(self.path) if self.path else None,
+            "sample": self.sample,
+            "batch": self.batch,
+        }
+        if self.error_stream is not None:
+            described["errorStream"] = sink_address(self.error_stream)
+        if self.reference is not None:
+            described["reference"] = self.reference
+        return described
+
+
+def _text(value: Mapping[str, Any], name: str) -> str | None:
+    found = value.get(name)
+    if found is None or found == "":
+        return None
+    if not isinstance(found, str):
+        raise InvalidTracking(f"tracking: {name} must be a text, not {found!r}")
+    return found
+
+
+def _count(value: Mapping[str, Any], name: str, default: int) -> int:
+    found = value.get(name)
+    if found is None:
+        return default
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise InvalidTracking(
+            f"tracking: {name} is {found!r}, but must be a whole number, 1 or more"
+        )
+    return found
+
+
+def _object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = value.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, Mapping):
+        raise InvalidTracking(f"tracking: {name} must be an object, not {found!r}")
+    return dict(found)

@@ -1,0 +1,128 @@
+"""What a request asked and its answer said, as records tell it: JSON values, rows of inputs and outputs."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mms.mlrun.json_text import from_json
+from mms.wire import Buffer, Item
+
+#: The operation of requests that name none.
+PREDICT = "predict"
+#: Requests that ask about the model, not the model.
+_NOT_TRACKED = ("metadata", "metrics", "ready", "init-metadata", "health/status", "health/ping")
+_GET = b":method\nGET\n"
+
+_MAX_ERROR_CHARS = 2_000
+#: Larger bodies are not read: their values would not fit a record.
+_MAX_BODY_BYTES = 512 * 1024
+_CONTENT_TYPE = re.compile(rb"(?im)^content-type:[ \t]*([^\r\n]*)")
+
+
+def operation_of(item: Item) -> str | None:
+    """What a request asked for; None where that is no business of records."""
+    block = bytes(item[4])
+    if not block.startswith(b":operation\n"):
+        return PREDICT
+    operation = block[11 : block.index(b"\n", 11)].decode("utf-8", "replace").strip("/")
+    if operation in _NOT_TRACKED or _GET in block:
+        return None
+    return operation or PREDICT
+
+
+def request_of(item: Item) -> dict[str, Any]:
+    """A request with its `id` and its `inputs`, a list; of what is no JSON and no text, its size."""
+    request_id, _, content_type, query, _, _, body = item
+    known_id = str(request_id, "ascii", "replace")
+    if not body and query:
+        return {"id": known_id, "inputs": [_fields(bytes(query))]}
+    return _told(known_id, bytes(content_type).decode("latin-1"), body, "inputs")
+
+
+def response_of(id: Any, headers: bytes, body: Buffer) -> dict[str, Any]:
+    """An answer with the request's id and its `outputs`, a list; of what is no JSON and no text, its size."""
+    found = _CONTENT_TYPE.search(headers)
+    content_type = found[1].decode("latin-1").strip() if found else ""
+    return _told(id, content_type, body, "outputs")
+
+
+def error_of(phrase: bytes, body: Buffer) -> str:
+    """What a client was told, in one text."""
+    text = bytes(body[: _MAX_ERROR_CHARS * 4]).decode("utf-8", "replace")[:_MAX_ERROR_CHARS]
+    return text or phrase.decode("latin-1")
+
+
+def _told(id: Any, content_type: str, body: Buffer, member: str) -> dict[str, Any]:
+    media_type = content_type.partition(";")[0].strip().lower()
+    size = len(body)
+    if not size:
+        return {"id": id, member: []}
+    if size > _MAX_BODY_BYTES:
+        return {"id": id, member: [], "content_type": media_type, "size_bytes": size}
+    data = bytes(body)
+    if media_type.endswith("json") or data[:1] in b'{["' or data[:1].isdigit() or data[:1] == b"-":
+        try:
+            return _of_document(id, from_json(data), member)
+        except ValueError:
+            # Then it is text, or bytes that happen to begin so.
+            pass
+    if b"\0" not in data:
+        try:
+            return {"id": id, member: [data.decode("utf-8")]}
+        except UnicodeDecodeError:
+            pass
+    return {"id": id, member: [], "content_type": media_type, "size_bytes": size}
+
+
+def _of_document(id: Any, document: Any, member: str) -> dict[str, Any]:
+    if not isinstance(document, dict):
+        return {"id": id, member: document if isinstance(document, list) else [document]}
+    if isinstance(document.get(member), list):
+        return {"id": id, **document} if document.get("id") is None else document
+    known_id = document.get("id") or id
+    rows = _seldon_rows(document)
+    if rows is None:
+        if isinstance(document.get(member), dict):
+            return {**document, "id": known_id}
+        return {"id": known_id, member: [document]}
+    told = {"id": known_id, member: rows}
+    data = document.get("data")
+    if isinstance(data, dict) and data.get("names"):
+        told["names"] = data["names"]
+    return told
+
+
+def _seldon_rows(document: dict[str, Any]) -> list[Any] | None:
+    """The rows of a Seldon message; None for another document."""
+    data = document.get("data")
+    if isinstance(data, dict):
+        if isinstance(data.get("ndarray"), list):
+            rows: list[Any] = data["ndarray"]
+            return rows
+        tensor = data.get("tensor")
+        if isinstance(tensor, dict) and isinstance(tensor.get("values"), list):
+            return _shaped(tensor["values"], tensor.get("shape"))
+    if "jsonData" in document:
+        value = document["jsonData"]
+        return value if isinstance(value, list) else [value]
+    if "strData" in document:
+        return [document["strData"]]
+    return None
+
+
+def _shaped(values: list[Any], shape: Any) -> list[Any]:
+    """Rows of a flat list by the first of its dimensions; further ones stay flat within a row."""
+    if not isinstance(shape, list) or len(shape) < 2 or not isinstance(shape[0], int):
+        return values
+    count = shape[0]
+    if count <= 0 or len(values) % count:
+        return values
+    width = len(values) // count
+    return [values[start : start + width] for start in range(0, len(values), width)]
+
+
+def _fields(query: bytes) -> dict[str, str]:
+    from urllib.parse import parse_qsl
+
+    return dict(parse_qsl(query.decode("utf-8", "replace"), keep_blank_values=True))
