@@ -1,0 +1,145 @@
+"""Scripts that import mlrun, unmodified, in processes of their own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "examples/mlrun_iris"
+
+#: The example of MLRun's documentation, with two paths and a line at the end that tells the result.
+DOCUMENTED = '''
+from cloudpickle import load
+import numpy as np
+import mlrun
+
+class ClassifierModel(mlrun.serving.V2ModelServer):
+    def load(self):
+        """load and initialize the model and/or other elements"""
+        model_file, extra_data = self.get_model('.pkl')
+        self.model = load(open(model_file, 'rb'))
+
+    def predict(self, body: dict) -> list:
+        """Generate model predictions from sample"""
+        feats = np.asarray(body['inputs'])
+        result: np.ndarray = self.model.predict(feats)
+        return result.tolist()
+
+import mlrun
+from sklearn.datasets import load_iris
+
+fn = mlrun.new_function('my_server', kind='serving')
+# set the topology/router and add models
+graph = fn.set_topology("router")
+fn.add_model("model1", class_name="ClassifierModel", model_path="<path1>")
+fn.add_model("model2", class_name="ClassifierModel", model_path="<path2>")
+
+# create and use the graph simulator
+server = fn.to_mock_server()
+x = load_iris()['data'].tolist()
+result = server.test("/v2/models/model1/infer", {"inputs": x})
+'''
+TOLD = """
+import json
+other = server.test("/v2/models/model2/infer", {"inputs": x[::50]})
+print(json.dumps([mlrun.__file__, result, other]))
+"""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("irises")
+    train = [sys.executable, str(EXAMPLE / "train.py"), "--model-dir", str(folder)]
+    subprocess.run(train, check=True, capture_output=True, timeout=100)
+    return folder
+
+
+def run(
+    *arguments: str, folder: Path, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mms.cli.mms", "mlrun", *arguments]
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **(environ or {})}
+    return subprocess.run(
+        command, cwd=folder, env=variables, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_the_documented_example_runs_as_it_is_printed(models: Path, tmp_path: Path) -> None:
+    assert importlib.util.find_spec("mlrun") is None, "this test needs a Python without mlrun"
+    script = tmp_path / "script.py"
+    code = DOCUMENTED.replace("<path1>", str(models / "logistic"))
+    script.write_text(code.replace("<path2>", str(models / "tree/model.pkl")) + TOLD)
+    ran = run("run", "script.py", folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    file, answer, other = json.loads(ran.stdout.splitlines()[-1])
+    assert Path(file).is_relative_to(ROOT / "mms/shims")
+    assert answer["model_name"] == "model1"
+    # In the order of the flowers: fifty of each kind, and nearly all of them are told apart.
+    expected = [0] * 50 + [1] * 50 + [2] * 50
+    right = sum(a == b for a, b in zip(answer["outputs"], expected, strict=True))
+    assert right >= 140
+    assert other["outputs"] == [0, 1, 2]
+
+
+def test_the_example_of_the_folder_answers_for_both_models(models: Path) -> None:
+    ran = run("run", "try_locally.py", "--model-dir", str(models), folder=EXAMPLE)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-2:] == ["model1 [0, 1, 2]", "model2 [0, 1, 2]"]
+
+
+def test_a_script_gets_its_arguments_its_folder_and_its_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("x = 3\n")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys, beside, mlrun\nprint(sys.argv[1:], __name__)\nsys.exit(beside.x)\n"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    ran = run("run", "../script.py", "--help", "a", folder=elsewhere)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (3, "['--help', 'a'] __main__")
+
+
+def test_a_notebook_runs_as_a_script(tmp_path: Path) -> None:
+    cells = ["import mlrun\n", "%matplotlib inline\nfn = mlrun.new_function('x', kind='serving')"]
+    document = {"cells": [{"cell_type": "code", "source": cell} for cell in cells]}
+    document["cells"].append({"cell_type": "code", "source": "print(fn.uri)"})
+    (tmp_path / "notes.ipynb").write_text(json.dumps(document))
+    ran = run("run", "notes.ipynb", folder=tmp_path)
+    assert ran.stdout.splitlines()[-1:] == ["default/x"], ran.stderr
+
+
+def test_an_installed_mlrun_stays_the_one_that_is_imported(tmp_path: Path) -> None:
+    package = tmp_path / "installed/mlrun"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("is_installed = True\n")
+    (tmp_path / "script.py").write_text("import mlrun\nprint(mlrun.is_installed)\n")
+    environ = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(package.parent)])}
+    ran = run("run", "script.py", folder=tmp_path, environ=environ)
+    assert ran.stdout.splitlines()[-1:] == ["True"], ran.stderr
+
+
+def test_a_script_or_notebook_can_ask_for_the_shim_itself(tmp_path: Path) -> None:
+    program = (
+        "from mms.serving import use_mlrun_shim, new_function\n"
+        "print(use_mlrun_shim(), use_mlrun_shim())\n"
+        "import mlrun\n"
+        "print(mlrun.new_function is new_function, use_mlrun_shim())\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.splitlines() == ["True True", "True True"]
