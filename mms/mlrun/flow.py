@@ -41,6 +41,7 @@ class FlowStep(BaseStep):
         self._last_added: BaseStep | None = None
         self.final_step = final_step
         self._runner: Any = None
+        self._made: list[BaseStep] = []
         if steps:
             self.steps = steps
 
@@ -250,7 +251,10 @@ class FlowStep(BaseStep):
             if isinstance(step, QueueStep):
                 has_followers = any(step.name in other.after for other in self._steps.values())
                 step.place(has_followers, not plan.followers[step.name])
-            step.init_object(context, namespace, mode, reset)
+            step.init_object(context, namespace, "skip", reset)
+        self._made = list(plan.steps.values())
+        if mode != "skip":
+            self.post_init(mode)
         if is_sync:
             from mms.mlrun.sync_flow import SyncFlow
 
@@ -259,6 +263,10 @@ class FlowStep(BaseStep):
             from mms.mlrun.async_flow import AsyncFlow
 
             self._runner = AsyncFlow(plan, context)
+
+    def post_init(self, mode: str = "sync") -> None:
+        for step in self._made:
+            step.post_init(mode)
 
     def run(self, event: Any, *args: Any, **kwargs: Any) -> Any:
         """The event with the reply as its body. Raises what a step raised on the way to it."""

@@ -86,35 +86,36 @@ class GraphModel:
     """A graph that a process serves as one model; it is loaded and asked as model servers are."""
 
     def __init__(self, document: Any, context: Any, namespace: Any = None) -> None:
-        """With `context.call_model` set, the models among a router's routes are asked through it, by the keys of
-        child_models(), and not made here. Raises GraphError for what is no graph.
+        """Make the graph's objects; they load with post_init().
+
+        With `context.call_model` set, the models among a router's routes are asked through it, by the keys of
+        child_models(), and not made here. Raises GraphError and what constructors raise.
         """
         if not document:
             raise GraphError("there is no graph in the options")
         self.graph = graph_from_dict(document)
         self.context = context
-        self._namespace = namespace
-        self._objects: list[Any] = []
-        self._is_made = False
         if context is not None:
             context.root = self.graph
             if getattr(context, "call_model", None) is not None:
                 children = child_models(self.graph)
                 context.route_keys = {child.fullname: child.key for child in children}
+        self.graph.init_object(context, namespace, "skip")
+        steps = [self.graph, *self.graph.get_children()]
+        steps += [route for step in steps[1:] for route in step.get_children()]
+        found: list[Any] = [getattr(step, "object", None) for step in steps]
+        self._objects = [
+            target for target in found if hasattr(target, "ready") and hasattr(target, "load")
+        ]
+        self._is_loaded = False
 
     def __repr__(self) -> str:
         return f"<GraphModel of {self.graph!r}>"
 
     def post_init(self, mode: str = "sync") -> None:
-        """Make the graph; its models load at once (sync) or in the background (async). Raises what they raise."""
-        self.graph.init_object(self.context, self._namespace, mode)
-        steps = [self.graph, *self.graph.get_children()]
-        steps += [route for step in steps[1:] for route in step.get_children()]
-        found = [getattr(step, "object", None) for step in steps]
-        self._objects = [
-            target for target in found if hasattr(target, "ready") and hasattr(target, "load")
-        ]
-        self._is_made = True
+        """Have its models load, at once (sync) or in the background (async). Raises what they raise."""
+        self.graph.post_init(mode)
+        self._is_loaded = True
 
     def do_event(self, event: Any, *args: Any, **kwargs: Any) -> Any:
         """The event with the reply as its body. Raises what the graph raises."""
@@ -125,8 +126,8 @@ class GraphModel:
 
     @property
     def ready(self) -> bool:
-        """Whether the graph is made and all its models have loaded."""
-        return self._is_made and all(target.ready for target in self._objects)
+        """Whether all its models have loaded."""
+        return self._is_loaded and all(target.ready for target in self._objects)
 
     @property
     def error(self) -> BaseException | str:

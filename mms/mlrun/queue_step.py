@@ -55,13 +55,17 @@ class QueueStep(BaseStep):
     def init_object(
         self, context: Any, namespace: Any, mode: str = "sync", reset: bool = False, **extra: Any
     ) -> None:
-        """Open the stream, where events leave this process here. Raises ValueError for a path that is none."""
         super().init_object(context, namespace, mode)
+        if mode != "skip":
+            self.post_init(mode)
+
+    def post_init(self, mode: str = "sync") -> None:
+        """Open the stream, where events leave this process here. Raises ValueError for a path that is none."""
         self._stream = None
         if self._is_last and self.path:
             from mms.mlrun.streams import get_stream_pusher
 
-            is_mock = bool(getattr(context, "is_mock", False))
+            is_mock = bool(getattr(self.context, "is_mock", False))
             path = "dummy://" if is_mock else self.path
             self._stream = get_stream_pusher(path, **(self.options or {}))
 

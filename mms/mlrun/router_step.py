@@ -144,7 +144,7 @@ class RouterStep(TaskStep):
     def init_object(
         self, context: Any, namespace: Any, mode: str = "sync", reset: bool = False, **extra: Any
     ) -> None:
-        """Make the router, then its routes, in their order, then tell the router that it is complete."""
+        """Make the router, then its routes; load these, in their order, and tell the router that it is complete."""
         if self.class_name in (None, ""):
             self._set_default_class()
         super().init_object(context, namespace, "skip", reset, routes=self._routes, **extra)
@@ -155,9 +155,14 @@ class RouterStep(TaskStep):
             if called is not None:
                 route.ask(called, keys.get(route.fullname, key))
             else:
-                route.init_object(context, namespace, mode, reset)
+                route.init_object(context, namespace, "skip", reset)
         if mode != "skip":
             self.post_init(mode)
+
+    def post_init(self, mode: str = "sync") -> None:
+        for route in self._routes.values():
+            route.post_init(mode)
+        super().post_init(mode)
 
     def wait_for_completion(self, timeout_s: float | None = None) -> None:
         """Nothing of a router goes on after its answers."""

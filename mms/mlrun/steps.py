@@ -170,8 +170,14 @@ class BaseStep:
     def init_object(
         self, context: Any, namespace: Any, mode: str = "sync", reset: bool = False, **extra: Any
     ) -> None:
-        """Find and make what runs. Called once, before the first event."""
+        """Find and make what runs, and load it (`mode`: sync or async) unless `mode` is skip.
+
+        Called once, before the first event.
+        """
         self.context = context
+
+    def post_init(self, mode: str = "sync") -> None:
+        """Load what was made by init_object() in the mode `skip`: a process may be forked between the two."""
 
     def run(self, event: Any, *args: Any, **kwargs: Any) -> Any:
         """The event with this step's answer as its body, or NO_EVENT."""

@@ -99,13 +99,13 @@ class TaskStep(BaseStep):
             return
         if not self._is_given or self._object is None:
             self._make(context, names, extra)
+        self._handler = self._method(self._object)
+        is_event_method = not self.handler and hasattr(self._object, _HANDLERS[0])
+        self._gets_event = bool(self.full_event) or is_event_method or self.handler == _HANDLERS[0]
         if mode != "skip":
             self.post_init(mode)
-        self._handler = self._method(self._object)
-        is_event_method = self.handler is None and hasattr(self._object, _HANDLERS[0])
-        self._gets_event = bool(self.full_event) or is_event_method or self.handler == _HANDLERS[0]
 
-    def post_init(self, mode: str) -> None:
+    def post_init(self, mode: str = "sync") -> None:
         """Tell the object that the graph is made; models load now."""
         post_init = getattr(self._object, "post_init", None)
         if post_init is None:
