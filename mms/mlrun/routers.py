@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mms.mlrun.errors import error_message, error_text, with_strict_status
+from mms.mlrun.errors import error_message, error_text, status_of, with_strict_status
 from mms.mlrun.model_path import resolve_route
 from mms.mlrun.paths import get_path, put_path
 from mms.mlrun.request_body import INPUTS_KEYS, parse_body
@@ -261,7 +261,7 @@ def body_of(event: Any) -> Any:
     if isinstance(content, bytes | bytearray):
         content = bytes(content).decode("utf-8", "replace")
     if status >= 400:
-        raise RuntimeError(f"({status}): {content}")
+        raise _with_status(RuntimeError(f"({status}): {content}"), status)
     return content
 
 
@@ -269,8 +269,16 @@ def all_failed(name: str, failures: dict[str, BaseException]) -> RuntimeError:
     """The error of a router whose routes all failed; its status is theirs where they agree."""
     told = "; ".join(f"{key}: {error_text(error)}" for key, error in failures.items())
     error = RuntimeError(f"all models of {name} failed: {told}")
-    strict = {getattr(cause, "strict_status", 500) for cause in failures.values()}
+    own = {getattr(cause, "error_status_code", None) for cause in failures.values()}
+    if len(own) == 1 and None not in own:
+        return _with_status(error, own.pop())
+    strict = {status_of(cause, True) for cause in failures.values()}
     return with_strict_status(error, strict.pop() if len(strict) == 1 else 500)
+
+
+def _with_status(error: RuntimeError, status: Any) -> RuntimeError:
+    error.error_status_code = status  # type: ignore[attr-defined]  # what status_of looks for
+    return error
 
 
 def with_failures(answer: Any, failures: dict[str, BaseException]) -> Any:

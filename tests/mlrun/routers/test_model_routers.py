@@ -10,7 +10,7 @@ import pytest
 from routed_models import Raising, Route, ask, context, four, made, route
 
 from mms.mlrun.errors import with_strict_status
-from mms.mlrun.event import MockEvent, MockTrigger
+from mms.mlrun.event import MockEvent, MockTrigger, Response
 from mms.mlrun.routers import BaseModelRouter, ModelRouter, ParallelRun
 from mms.mlrun.running import run_event
 
@@ -310,6 +310,15 @@ def test_a_status_that_all_failures_share_is_that_of_the_request() -> None:
         both.close()
 
 
+def test_models_that_are_all_unavailable_make_an_unavailable_router() -> None:
+    routes = {key: returning(Response(body=b"no worker", status_code=503)) for key in ("a", "b")}
+    both = made(ParallelRun, routes)
+    found = ask(both, "/", {"x": 1})
+    assert (found.status_code, found.headers) == (503, {"Retry-After": "5"})
+    assert "a: RuntimeError: (503): no worker" in found.body
+    both.close()
+
+
 def test_a_failed_route_is_told_to_the_error_stream() -> None:
     records: list[Any] = []
 
@@ -325,8 +334,6 @@ def test_a_failed_route_is_told_to_the_error_stream() -> None:
 
 
 def test_a_response_that_tells_of_an_error_is_a_failure() -> None:
-    from mms.mlrun.event import Response
-
     routes = {"a": returning({"a": 1}), "b": returning(Response(body=b"gone", status_code=404))}
     both = made(ParallelRun, routes)
     assert ask(both, "/", {"x": 1}) == {"a": 1, "failed": {"b": "RuntimeError: (404): gone"}}
