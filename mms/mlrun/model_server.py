@@ -190,7 +190,8 @@ class V2ModelServer(StepToDict):
         operation = (event.path or "").strip("/")
         event_id = event.id
         if isinstance(body, dict):
-            operation = operation or (body.get("operation") or "").strip("/")
+            if not operation:
+                operation = str(body.get("operation") or "").strip("/")
             own_id = body.get("id")
             if own_id is not None:
                 event_id = own_id

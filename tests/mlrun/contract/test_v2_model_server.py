@@ -236,6 +236,12 @@ def test_an_operation_in_the_body_counts_where_the_path_has_none() -> None:
     assert ask(model, {"operation": "explain", "inputs": [5]}, "infer")["outputs"] == [10]
 
 
+def test_an_operation_in_the_body_that_is_no_text_is_none_of_the_models() -> None:
+    with pytest.raises(ValueError, match="illegal model operation 5, method=POST"):
+        ask(loaded(), {"operation": 5, "inputs": [5]})
+    assert ask(loaded(), {"operation": None, "inputs": [5]})["outputs"] == [10]
+
+
 def test_an_answer_has_its_members_in_mlruns_order() -> None:
     answer = ask(loaded(name="m3:v1"), {"inputs": [5]}, event_id="e1")
     assert list(answer) == ["id", "model_name", "outputs", "timestamp", "model_version"]
