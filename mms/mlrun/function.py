@@ -361,9 +361,11 @@ class ServingFunction:
             self._set_as_mock(True)
             return ""
         from mms.mlrun.deploying import Deployment
+        from mms.mlrun.function_document import check_can_leave, with_absolute_paths
 
         deployment = Deployment(management_address, inference_address)
-        document = self.to_serving_spec()
+        document = with_absolute_paths(self.to_serving_spec(), os.getcwd())
+        check_can_leave(document, self)
         self.status.address = deployment.deploy(
             self.metadata.name or "function", document, workers, self.spec.env
         )

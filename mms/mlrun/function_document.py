@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from mms.mlrun.errors import MLRunInvalidArgumentError
+from mms.mlrun.lookup import BUILT_IN
 
 #: Of a function's spec, with forms of their own in its document.
 _OF_OTHER_FORM = ("graph", "graph_initializer", "code", "function_refs", "env")
@@ -62,6 +64,41 @@ def code_of_function(function: Any) -> tuple[str | None, str | None]:
 def module_name_of(function: Any) -> str:
     """Of the module that is made of code without a file."""
     return str(function.metadata.name or "function").replace("-", "_")
+
+
+def check_can_leave(document: dict[str, Any], function: Any) -> None:
+    """Raises MLRunInvalidArgumentError for a spec whose classes only this process has."""
+    if "code" in document:
+        return
+    for step in _steps_of(document["graph"]):
+        for member in ("class_name", "handler"):
+            name = step.get(member) or ""
+            is_of_function = name.isidentifier() and name not in BUILT_IN
+            # A handler beside a class is a method of it.
+            if is_of_function and not (member == "handler" and step.get("class_name")):
+                raise MLRunInvalidArgumentError(
+                    f"function {function.uri} has no code to send along, but needs {name}: name its file, in "
+                    "code_to_function(filename=...), new_function(command=...) or with_code()"
+                )
+
+
+def with_absolute_paths(document: dict[str, Any], folder: str) -> dict[str, Any]:
+    """A spec whose models a process of another folder finds, too. The given one is changed."""
+    for step in _steps_of(document["graph"]):
+        arguments = step.get("class_args") or {}
+        path = arguments.get("model_path")
+        if isinstance(path, str) and path and "://" not in path:
+            absolute = os.path.join(folder, path)
+            if os.path.exists(absolute):
+                arguments["model_path"] = os.path.normpath(absolute)
+    return document
+
+
+def _steps_of(graph: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The steps of a graph and the routes of its routers."""
+    for step in (graph, *graph.get("steps", {}).values()):
+        yield step
+        yield from step.get("routes", {}).values()
 
 
 def document_of(function: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -6,13 +6,14 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from harness_classes import routed
 
 from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
-from mms.serving import deploy_function, new_function
+from mms.serving import ServingFunction, deploy_function, new_function
 
 
 class Server(ThreadingHTTPServer):
@@ -74,12 +75,16 @@ def server() -> Iterator[Server]:
     played.server_close()
 
 
+def a_function() -> ServingFunction:
+    return routed().with_code(body="class Mul: ...")
+
+
 def addresses(server: Server) -> dict[str, str]:
     return {"management_address": server.address, "inference_address": server.address}
 
 
 def test_deploying_registers_the_functions_spec(server: Server) -> None:
-    function = routed()
+    function = a_function()
     address = function.deploy(**addresses(server), workers=2)  # type: ignore[arg-type]
     method, path, body = server.asked[-1]
     assert (method, path, address) == ("POST", "/models", server.address)
@@ -88,7 +93,7 @@ def test_deploying_registers_the_functions_spec(server: Server) -> None:
 
 
 def test_deploying_again_takes_the_place_of_the_first(server: Server) -> None:
-    function = routed()
+    function = a_function()
     for _ in range(2):
         function.deploy(**addresses(server))  # type: ignore[arg-type]
     asked = [(method, path) for method, path, _ in server.asked if method != "GET"]
@@ -98,14 +103,14 @@ def test_deploying_again_takes_the_place_of_the_first(server: Server) -> None:
 def test_addresses_may_come_from_variables(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMS_MANAGEMENT_ADDRESS", server.address)
     monkeypatch.setenv("MMS_INFERENCE_ADDRESS", "http://0.0.0.0:1234")
-    function = routed()
+    function = a_function()
     deployed = deploy_function(function)
     assert deployed.outputs["endpoint"] == "http://127.0.0.1:1234"
     assert function.status.management_address == server.address
 
 
 def test_a_deployed_function_is_invoked_where_it_is(server: Server) -> None:
-    function = routed()
+    function = a_function()
     function.deploy(**addresses(server))  # type: ignore[arg-type]
     answer = function.invoke("/v2/models/m1/infer", {"inputs": [5]})
     assert answer == {"outputs": [5], "path": "/v2/models/m1/infer"}
@@ -114,7 +119,7 @@ def test_a_deployed_function_is_invoked_where_it_is(server: Server) -> None:
 def test_a_refusal_is_passed_on(server: Server) -> None:
     server.refusal = "class Mul was not found"
     with pytest.raises(MLRunRuntimeError, match="refused function tests: 400: .*Mul was not found"):
-        routed().deploy(**addresses(server))  # type: ignore[arg-type]
+        a_function().deploy(**addresses(server))  # type: ignore[arg-type]
 
 
 def test_an_address_that_is_none_is_refused_by_name() -> None:
@@ -127,3 +132,38 @@ def test_a_function_without_a_graph_is_not_deployed() -> None:
         MLRunInvalidArgumentError, match="cannot deploy function default/x without a graph"
     ):
         new_function("x").deploy()
+
+
+def test_classes_that_no_file_has_cannot_be_deployed(server: Server) -> None:
+    with pytest.raises(MLRunInvalidArgumentError, match=r"needs Mul: name its file"):
+        routed().deploy(**addresses(server))  # type: ignore[arg-type]
+    assert server.asked == []
+
+
+def test_a_function_of_built_in_and_importable_parts_needs_no_code(server: Server) -> None:
+    function = new_function("x")
+    graph = function.set_topology("flow", engine="sync")
+    graph.to("$remote", "r", url=server.address).to(name="s", handler="json.dumps")
+    graph["s"].to(name="t", handler="(event + '')").respond()
+    function.deploy(**addresses(server))  # type: ignore[arg-type]
+    assert server.models == {"x"}
+
+
+def test_models_are_found_from_the_servers_folder(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    function = new_function("x").with_code(body="class Mul: ...")
+    for key, path in (("near", "here"), ("far", "s3://b/m"), ("none", ""), ("gone", "there")):
+        function.add_model(key, path, class_name="Mul")
+    function.deploy(**addresses(server))  # type: ignore[arg-type]
+    routes = server.asked[-1][2]["serving_spec"]["graph"]["routes"]
+    paths = {key: route["class_args"]["model_path"] for key, route in routes.items()}
+    assert paths == {
+        "near": str(tmp_path / "here"),
+        "far": "s3://b/m",
+        "none": "",
+        "gone": "there",
+    }
+    assert function.spec.graph["near"].class_args["model_path"] == "here"

@@ -14,7 +14,8 @@ import pytest
 import yaml
 from harness_classes import Mul
 
-from mms.mlrun.errors import MLRunInvalidArgumentError
+from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
+from mms.mlrun.project import get_or_create_project
 from mms.serving import (
     GraphServer,
     ServingFunction,
@@ -334,3 +335,18 @@ def test_the_harness_and_the_server_do_not_import_each_other() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+# Projects
+
+
+def test_a_project_deploys_its_functions_by_name(code_file: str) -> None:
+    project = get_or_create_project("p1", context=str(Path(code_file).parent))
+    assert get_or_create_project("p1") is project
+    function = project.set_function("tens_model.py", name="tens", kind="serving")
+    function.add_model("m1", ".", class_name="Tens", factor=10)
+    project.deploy_function("tens", mock=True)
+    assert project.get_function("tens").uri == "p1/tens"
+    assert function.invoke("/v2/models/m1/infer", {"inputs": [4]})["outputs"] == [40]
+    with pytest.raises(MLRunNotFoundError, match="project p1 has no function ones, only tens"):
+        project.get_function("ones")
