@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from mms.mlrun.event import MockEvent, MockTrigger
@@ -17,7 +18,9 @@ _Head = tuple[str, str, str, dict[str, str]]
 class EventReader:
     """Reads items. The front's pseudo headers say which operation is asked, and by which method."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_graph: bool = False) -> None:
+        """`is_graph`: events have the whole path, and until when they are to be answered (`deadline_s`)."""
+        self._is_graph = is_graph
         self._heads: dict[bytes, _Head] = {}
 
     def __repr__(self) -> str:
@@ -25,7 +28,7 @@ class EventReader:
 
     def read(self, item: Item) -> MockEvent:
         """The event; its body as it came, None where there is none. Its path is the operation."""
-        request_id, _, content_type, query, block, _, body = item
+        request_id, _, content_type, query, block, budget_ms, body = item
         block = bytes(block)
         head = self._heads.get(block)
         if head is None:
@@ -39,11 +42,13 @@ class EventReader:
             str(content_type, "latin-1"),
             dict(headers),
             method,
-            operation,
+            path or operation if self._is_graph else operation,
             str(request_id, "ascii", "replace"),
             _TRIGGER,
         )
         event.url = path or operation
+        if budget_ms and self._is_graph:
+            event.deadline_s = time.monotonic() + budget_ms / 1000  # type: ignore[attr-defined]  # copies keep it
         if query:
             event.fields = _fields_of(bytes(query))
         return event

@@ -43,24 +43,59 @@ def open_model(load: Load) -> Model:
     """Import the class, make its one instance and have it load. Raises whatever its code raises."""
     options = load.options
     offer_package(options.get("mlrun_shim", "auto"))
-    items = _open_class(load)
+    items = _open_graph(load) if options.get("graph") else _open_class(load)
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
     )
     return Model("mlrun", lambda data, context: items.serve_items(data), context, items=items)
 
 
-def _open_class(load: Load) -> MlrunItems:
-    options = load.options
-    mode = options.get("load_mode") or LOAD_MODES[0]
+def _open_graph(load: Load) -> MlrunItems:
+    # Here, as other models have no use for it.
+    from mms.worker.mlrun_graph import make_graph
+
+    mode = _load_mode(load)
+    context = make_context(load)
+    _attach_streams(context, load)
+    graph = make_graph(load, context)
+    pending = _loaded(graph, mode)
+    return MlrunItems(graph.do_event, context, load=pending, close=graph.terminate, is_graph=True)
+
+
+def _load_mode(load: Load) -> str:
+    mode: str = load.options.get("load_mode") or LOAD_MODES[0]
     if mode not in LOAD_MODES:
         raise ValueError(
             f"illegal model loading mode {mode}, must be one of {', '.join(LOAD_MODES)}"
         )
+    return mode
+
+
+def _attach_streams(context: GraphContext, load: Load) -> None:
+    if load.options.get("tracking") or load.options.get("error_stream"):
+        # Here, as most models have no use for it.
+        from mms.worker.mlrun_streams import attach_streams
+
+        attach_streams(context, load)
+
+
+def _loaded(server: Any, mode: str) -> ModelLoad | None:
+    """What is still to be done where a server is to load beside its requests."""
+    if mode == LOAD_MODES[1]:
+        return ModelLoad(server)
+    load_now(server, mode)
+    return None
+
+
+def _open_class(load: Load) -> MlrunItems:
+    options = load.options
+    mode = _load_mode(load)
     found = find_class(load.handler, load.model_dir)
     context = make_context(load)
     # The installed package would register the model with its own service.
     context.is_mock = is_of_real_package(found)
+    if not context.is_mock:
+        _attach_streams(context, load)
     server = make_object(
         found,
         class_args_of(load),
@@ -72,11 +107,7 @@ def _open_class(load: Load) -> MlrunItems:
     if not callable(getattr(server, "do_event", None)):
         raise TypeError(f"{load.handler} is no model server: it has no method do_event(event)")
     context.root = server
-    pending = None
-    if mode == "async":
-        pending = ModelLoad(server)
-    else:
-        load_now(server, mode)
+    pending = _loaded(server, mode)
     run = BehindRouter(server, context.options)
     joins_rows = load.batch_size > 1 and is_row_wise(server, options.get("row_wise"))
     return MlrunItems(

@@ -33,6 +33,7 @@ class MlrunItems:
         run_joined: RunEvents | None = None,
         metrics: MetricSeries | None = None,
         close: Callable[[], None] | None = None,
+        is_graph: bool = False,
     ) -> None:
         """`run`: answers an event in its body, or raises. `run_joined`: Responses to the events of a whole batch.
 
@@ -44,7 +45,7 @@ class MlrunItems:
         self._run_joined = run_joined
         self._metrics = metrics
         self._close = close
-        self._events = EventReader()
+        self._events = EventReader(is_graph=is_graph)
         self._shortage: MemoryError | None = None
 
     def __repr__(self) -> str:

@@ -103,10 +103,21 @@ def item(
     content_type: bytes = JSON,
     query: bytes = b"",
     headers: str = "Host\nh",
+    path: str = "",
+    budget_ms: int = 0,
 ) -> tuple[Any, ...]:
     """An item of a batch. `content`: bytes as they are, anything else as JSON, None for no body."""
     body = b"" if content is None else content
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    head = f":operation\n{operation}\n:method\n{method}\n{headers}".encode()
-    return ID, 1, content_type, query, bytearray(head), 0, bytearray(body)
+    head = f":operation\n{operation}\n:method\n{method}\n"
+    head += f":path\n{path}\n" if path else ""
+    return (
+        ID,
+        1,
+        content_type,
+        query,
+        bytearray((head + headers).encode()),
+        budget_ms,
+        bytearray(body),
+    )
