@@ -14,6 +14,7 @@ from typing import Any
 
 from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
 from mms.core.request import Request
+from mms.core.waiting import NORMAL, ClassQueue
 from mms.core.worker import Batch, Worker, WorkerState
 from mms.errors import RequestTimeout, ServiceUnavailable, WorkerFailure
 
@@ -26,6 +27,7 @@ _READY = WorkerState.READY
 _MAX_RETRY_AFTER_S = 60
 #: Deaths of workers after which a request is taken for their cause.
 _POISON_DEATHS = 2
+_EXPIRED_QUEUED = "The request's deadline passed while it was queued."
 
 
 @dataclass(slots=True)
@@ -39,6 +41,10 @@ class ModelConfig:
     response_timeout_s: float = 7200.0
     queue_capacity: int = 100
     is_idempotent: bool = True
+    #: For a request, in the queue and in a worker; 0: none but its own.
+    request_timeout_s: float = 0.0
+    #: A request that would wait longer is refused; 0: none is.
+    max_queue_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -51,6 +57,31 @@ class ModelStatistics:
     worker_states: dict[str, int]
 
 
+@dataclass(slots=True)
+class Losses:
+    """Requests that had no answer of the handler, counted by what became of them."""
+
+    expired_queued: int = 0
+    expired_running: int = 0
+    cancelled_queued: int = 0
+    cancelled_running: int = 0
+    #: Refused: no room, no worker.
+    refused: int = 0
+    #: Refused or dropped, since they would have waited or had waited for too long.
+    shed: int = 0
+
+    def by_kind(self) -> dict[tuple[str, str], int]:
+        """(what became of them, where they were) -> their number."""
+        return {
+            ("expired", "queue"): self.expired_queued,
+            ("expired", "worker"): self.expired_running,
+            ("cancelled", "queue"): self.cancelled_queued,
+            ("cancelled", "worker"): self.cancelled_running,
+            ("refused", "queue"): self.refused,
+            ("shed", "queue"): self.shed,
+        }
+
+
 class ModelVersion:
     """One version of a registered model: its queue and its workers."""
 
@@ -58,7 +89,7 @@ class ModelVersion:
         self.name = name
         self.version = version
         self.config = config
-        self.queue: deque[Request] = deque()
+        self.queue: deque[Request] | ClassQueue = deque()
         self.workers: list[Worker] = []
         #: Set by the caller of `dispatch` while it is scheduled to call it.
         self.is_scheduled = False
@@ -71,7 +102,9 @@ class ModelVersion:
         self._arrived = 0
         self._ahead = 0
         self._assembly_since: float | None = None
-        self._with_deadline = 0
+        #: The earliest deadline of what is queued or in flight, of `time.monotonic()`; 0: none.
+        self.deadline_at = 0.0
+        self.losses = Losses()
 
     def __repr__(self) -> str:
         version = f" {self.version}" if self.version else ""
@@ -138,9 +171,12 @@ class ModelVersion:
         ready = [w for w in self.workers if w.state is WorkerState.READY]
         if not ready:
             return 1
+        return min(max(ceil(self.expected_wait_s(ready)), 1), _MAX_RETRY_AFTER_S)
+
+    def expected_wait_s(self, ready: Sequence[Worker]) -> float:
+        """How long what is queued now will take these workers, by the slowest one's last batches."""
         batches = self.waiting / self.config.batch_size / len(ready)
-        slowest_s = max(worker.service_s for worker in ready)
-        return min(max(ceil(batches * slowest_s), 1), _MAX_RETRY_AFTER_S)
+        return batches * max(worker.service_s for worker in ready)
 
     def try_enqueue(self, request: Request) -> bool:
         """Take a request, where there is a worker and room for it.
@@ -155,15 +191,37 @@ class ModelVersion:
             or not (self.workers and self.workers[0].state is _READY or self.has_active_worker)
         ):
             return False
+        config = self.config
+        if request.deadline or config.request_timeout_s:
+            self._note_deadline(request)
+        if request.priority != NORMAL and type(queue) is deque:
+            queue = self.queue = ClassQueue(queue)
+        if config.max_queue_s and self._would_wait_too_long():
+            return False
         queue.append(request)
         self._arrived += 1
-        if request.deadline:
-            self._with_deadline += 1
         return True
+
+    def _note_deadline(self, request: Request) -> None:
+        timeout_s = self.config.request_timeout_s
+        if timeout_s:
+            own = request.deadline or float("inf")
+            request.deadline = min(own, request.received_at + timeout_s)
+        if not self.deadline_at or request.deadline < self.deadline_at:
+            self.deadline_at = request.deadline
+
+    def _would_wait_too_long(self) -> bool:
+        ready = [worker for worker in self.workers if worker.state is _READY]
+        # Without a worker that has run anything nobody knows.
+        return bool(ready) and self.expected_wait_s(ready) > self.config.max_queue_s
 
     def enqueue(self, request: Request) -> None:
         """Take a request. Raises ServiceUnavailable where there is no worker or no room."""
         if not self.try_enqueue(request):
+            if self.config.max_queue_s and not self.is_full and self.has_active_worker:
+                self.losses.shed += 1
+            else:
+                self.losses.refused += 1
             raise self.unavailable()
 
     def cancel(self, request: Request) -> Worker | None:
@@ -174,30 +232,58 @@ class ModelVersion:
         for worker in self.workers:
             for batch in worker.in_flight:
                 if request in batch.requests:
+                    self.losses.cancelled_running += 1
                     return worker
+        self.losses.cancelled_queued += 1
         try:
             self.queue.remove(request)
         except ValueError:
             pass
         return None
 
-    def expire(self, now: float) -> None:
-        """Fail the queued requests whose deadline has passed."""
-        if not self._with_deadline:
-            return
-        kept: deque[Request] = deque()
-        with_deadline = 0
+    def expire(self, now: float) -> list[tuple[Worker, Request]]:
+        """Fail the requests whose deadline has passed, and those that have waited for too long.
+
+        Returns those that workers have, for their code to be told.
+        """
+        if self.config.max_queue_s:
+            self._shed(now - self.config.max_queue_s)
+        if not self.deadline_at or now < self.deadline_at:
+            return []
+        earliest = 0.0
+        expired = []
+        running: list[tuple[Worker, Request]] = []
         for request in self.queue:
-            if request.deadline:
+            if request.deadline and not request.is_done:
                 if request.deadline <= now:
-                    request.fail(
-                        RequestTimeout("The request's deadline passed while it was queued.")
-                    )
-                    continue
-                with_deadline += 1
-            kept.append(request)
-        self.queue = kept
-        self._with_deadline = with_deadline
+                    expired.append(request)
+                elif not earliest or request.deadline < earliest:
+                    earliest = request.deadline
+        for request in expired:
+            self.queue.remove(request)
+            self.losses.expired_queued += 1
+            request.fail(RequestTimeout(_EXPIRED_QUEUED))
+        for worker in self.workers:
+            for batch in worker.in_flight:
+                for request in batch.requests:
+                    if not request.deadline or request.is_done:
+                        continue
+                    if request.deadline <= now:
+                        running.append((worker, request))
+                    elif not earliest or request.deadline < earliest:
+                        earliest = request.deadline
+        self.deadline_at = earliest
+        for _, request in running:
+            self.losses.expired_running += 1
+            request.fail(RequestTimeout("The request's deadline passed while it was processed."))
+        return running
+
+    def _shed(self, since: float) -> None:
+        """Refuse what was received before `since` and still waits; what was in a worker once is not refused."""
+        for request in [r for r in self.queue if r.received_at < since and not r.deaths]:
+            self.queue.remove(request)
+            self.losses.shed += 1
+            request.fail(self.unavailable())
 
     # Batches out
 
@@ -314,7 +400,8 @@ class ModelVersion:
             if request.is_done:
                 continue
             if request.deadline and request.deadline <= now:
-                request.fail(RequestTimeout("The request's deadline passed while it was queued."))
+                self.losses.expired_queued += 1
+                request.fail(RequestTimeout(_EXPIRED_QUEUED))
                 continue
             if request.is_solo:
                 if not taken and may_be_solo:

@@ -26,6 +26,7 @@ class Request:
 
     `headers` is a block of `name LF value LF name LF value`, names in the client's spelling; the worker parses it,
     if a handler asks. `body` is what the client sent, untouched. Times are of `time.monotonic()`; `deadline` 0 is none.
+    `priority`: 0 high, 1 normal, 2 low.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Request:
         "is_solo",
         "name",
         "passes_query",
+        "priority",
         "query",
         "received_at",
         "reply",
@@ -58,6 +60,7 @@ class Request:
         reply: Reply,
         received_at: float,
         deadline: float = 0.0,
+        priority: int = 1,
     ) -> None:
         self.id = id
         self.name = name
@@ -70,6 +73,7 @@ class Request:
         self.reply = reply
         self.received_at = received_at
         self.deadline = deadline
+        self.priority = priority
         #: Answered, failed or given up by its client: nothing more is to be done for it.
         self.is_done = False
         #: Workers that died while they may have run this request.

@@ -156,6 +156,9 @@ class Call:
     def begin(self, body: Buffer) -> None:
         """The whole of a unary call is there."""
         assert self.method is not None and self.method.begin is not None
+        if self.head.problem is not None:
+            self.fail(self.head.problem)
+            return
         try:
             self.method.begin(self, body)
         except ServerError as error:

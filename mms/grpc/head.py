@@ -8,6 +8,10 @@ from typing import NamedTuple
 
 from hpack import Decoder, HPACKError
 
+from mms.core.terms import USUAL, read_terms
+from mms.core.waiting import NORMAL
+from mms.errors import BadRequest
+
 #: Heads that are remembered for a connection, and how long one may be; clients choose them.
 _MAX_HEADS = 256
 _MAX_HEAD_BYTES = 2048
@@ -53,6 +57,10 @@ class CallHead(NamedTuple):
     encoding: bytes
     metadata: bytes
     first: Mapping[bytes, bytes]
+    #: 0 high, 1 normal, 2 low
+    priority: int = NORMAL
+    #: why the call cannot be served, whatever it is
+    problem: BadRequest | None = None
 
 
 class HeadReader:
@@ -137,13 +145,24 @@ def _head_of(pairs: list[tuple[bytes, bytes]]) -> CallHead:
         (b"application/grpc+", b"application/grpc;")
     ):
         raise NoCall(415)
+    timeout_s = _timeout_s(timeout) if timeout else None
+    problem = None
+    terms = USUAL
+    try:
+        terms = read_terms(zip(metadata[::2], metadata[1::2], strict=True))
+    except BadRequest as error:
+        problem = error
+    if terms.timeout_s:
+        timeout_s = terms.timeout_s if timeout_s is None else min(timeout_s, terms.timeout_s)
     return CallHead(
         pseudo[b":path"],
-        _timeout_s(timeout) if timeout else None,
+        timeout_s,
         encoding,
         b"\n".join(metadata),
         # The first of equal names stays.
         dict(zip(metadata[-2::-2], metadata[-1::-2], strict=True)),
+        terms.priority,
+        problem,
     )
 
 

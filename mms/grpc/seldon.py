@@ -81,6 +81,7 @@ class SeldonServices:
                 reply=_Answer(call, self._is_strict),
                 received_at=call.received_at,
                 deadline=call.deadline,
+                priority=call.head.priority,
             )
             call.on_cancel = lambda: self._host.cancel(request)
             self._host.submit(request)

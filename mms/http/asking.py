@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mms.core import Request
+from mms.core.terms import read_terms
 from mms.errors import MethodNotAllowed
 from mms.http.exchange import Exchange, FutureReply
 from mms.http.lane_head import LaneRoute, join_headers
@@ -40,6 +41,8 @@ class ModelAsker:
         exchange.version = route.version or ""
         if exchange.method == "CONNECT":
             raise MethodNotAllowed
+        terms = read_terms(exchange.request.raw_headers)
+        received_at = exchange.received_at
         reply = FutureReply(exchange)
         request = Request(
             id=exchange.id,
@@ -51,7 +54,9 @@ class ModelAsker:
             headers=join_headers(route.pseudo_headers, exchange.header_block()),
             body=await self.read_body(exchange) if body is None else body,
             reply=reply,
-            received_at=exchange.received_at,
+            received_at=received_at,
+            deadline=received_at + terms.timeout_s if terms.timeout_s else 0.0,
+            priority=terms.priority,
         )
         self._host.submit(request)
         try:

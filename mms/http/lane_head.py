@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import httptools
 
+from mms.core.terms import TERM_HEADERS, USUAL, read_terms
+from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
 from mms.http.framing import is_kept_alive
 
@@ -74,10 +76,12 @@ class LaneHead:
         "method",
         "name",
         "passes_query",
+        "priority",
         "protocol",
         "query",
         "raw",
         "size_bytes",
+        "timeout_s",
         "uri",
         "version",
     )
@@ -85,7 +89,7 @@ class LaneHead:
     def __init__(
         self, raw: bytes, found: _Found, routing: Routing, method: bytes, protocol: str
     ) -> None:
-        """Raises LookupError where the path, or the method there, is none of the lane's."""
+        """Raises LookupError where the path, or the method there, is none of the lane's, BadRequest for wrong terms."""
         path, _, query = found.target.partition(b"?")
         known = routing.routes[path] if path in routing.routes else routing.resolve(path)
         if known is None:
@@ -109,6 +113,10 @@ class LaneHead:
         self.uri = str(found.target, "latin-1") if query else uri
         self.protocol = protocol
         self.is_kept_alive = is_kept_alive(protocol == "HTTP/1.1", found.connection)
+        self.timeout_s, self.priority = USUAL
+        if found.has_terms:
+            pairs = zip(found.headers[::2], found.headers[1::2], strict=True)
+            self.timeout_s, self.priority = read_terms(pairs)
 
     def __repr__(self) -> str:
         return f"<LaneHead {self.method} {self.uri}>"
@@ -122,6 +130,7 @@ class _Found:
         "content_type",
         "headers",
         "connection",
+        "has_terms",
         "hosts",
         "is_complete",
         "is_foreign",
@@ -135,6 +144,7 @@ class _Found:
         self.hosts = 0
         self.content_length = 0
         self.content_type = b""
+        self.has_terms = False
         self.is_foreign = False
         self.is_complete = False
 
@@ -158,6 +168,8 @@ class _Found:
                 self.content_type = value
         elif length == 10 and name.lower() == b"connection":
             self.connection += value + b","
+        elif name.lower() in TERM_HEADERS:
+            self.has_terms = True
         elif (length == 17 and name.lower() == b"transfer-encoding") or (
             (length == 6 and name.lower() == b"expect")
             or (length == 7 and name.lower() == b"upgrade")
@@ -192,5 +204,6 @@ def read_head(raw: bytes, routing: Routing) -> LaneHead | None:
         return None
     try:
         return LaneHead(raw, found, routing, method, protocol)
-    except LookupError:
+    except (LookupError, BadRequest):
+        # aiohttp's side has the answer.
         return None

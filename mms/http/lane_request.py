@@ -24,7 +24,8 @@ class LaneRequest(Request):
         self.body = b""
         self.reply = reply
         self.received_at = now
-        self.deadline = 0.0
+        self.deadline = now + head.timeout_s if head.timeout_s else 0.0
+        self.priority = head.priority
         self.is_done = False
         self.deaths = 0
         self.is_solo = False

@@ -294,6 +294,10 @@ def _register_operation() -> dict[str, Any]:
                 "integer",
                 "2",
             ),
+            query(
+                "request_timeout", "Time for a request in queue and worker, in seconds.", "number"
+            ),
+            query("max_queue_time_ms", "Longest wait for a worker, in ms.", "integer"),
             query("initial_workers", "Workers to start.", "integer", "0"),
             query("synchronous", "Wait for the workers.", "boolean", "false"),
             query("preload_model", "Load once and fork the workers.", "boolean", "false"),

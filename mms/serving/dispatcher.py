@@ -35,6 +35,8 @@ class Dispatcher:
         self._active: set[ModelVersion] = set()
         self._ticker: asyncio.TimerHandle | None = None
         self._wakers: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
+        #: Of models with a request that has a deadline: the earliest one, and its timer.
+        self._deadlines: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
         self._looks_for: Worker | None = None
         self._looks_until = 0.0
         #: Receives one tuple per finished batch; the recorder replaces it.
@@ -48,6 +50,8 @@ class Dispatcher:
         if not model.try_enqueue(request):
             self.dispatch(model)
             model.enqueue(request)
+        if model.deadline_at:
+            self._watch(model)
         if model.is_scheduled:
             return
         if model.config.batch_size == 1 and model.has_idle_worker:
@@ -127,11 +131,37 @@ class Dispatcher:
         del self._wakers[model]
         self.dispatch(model)
 
+    def _watch(self, model: ModelVersion) -> None:
+        """Be there at the model's earliest deadline. One timer for a model, however many requests have one."""
+        deadline_at = model.deadline_at
+        known = self._deadlines.get(model)
+        if known is not None:
+            if known[0] <= deadline_at:
+                return
+            known[1].cancel()
+        delay_s = max(deadline_at - time.monotonic(), 0.0)
+        handle = self._loop.call_later(delay_s, self._at_deadline, model)
+        self._deadlines[model] = (deadline_at, handle)
+
+    def _at_deadline(self, model: ModelVersion) -> None:
+        del self._deadlines[model]
+        self._expire(model, time.monotonic())
+        if model.deadline_at:
+            self._watch(model)
+
+    def _expire(self, model: ModelVersion, now: float) -> None:
+        ids: dict[Worker, list[str]] = {}
+        for worker, request in model.expire(now):
+            ids.setdefault(worker, []).append(request.id.decode("ascii", "replace"))
+        for worker, given_up in ids.items():
+            if worker.link is not None:
+                worker.link.cancel(given_up)
+
     def _tick(self) -> None:
         self._ticker = None
         now = time.monotonic()
         for model in list(self._active):
-            model.expire(now)
+            self._expire(model, now)
             for worker in model.timed_out_workers(now):
                 self._end_timed_out(model, worker)
             self.release_drained(model)
@@ -162,14 +192,16 @@ class Dispatcher:
     def forget(self, model: ModelVersion) -> None:
         """The model is gone."""
         self._active.discard(model)
-        waker = self._wakers.pop(model, None)
-        if waker is not None:
-            waker[1].cancel()
+        for timers in (self._wakers, self._deadlines):
+            waker = timers.pop(model, None)
+            if waker is not None:
+                waker[1].cancel()
 
     def close(self) -> None:
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
-        for _, handle in self._wakers.values():
-            handle.cancel()
-        self._wakers.clear()
+        for timers in (self._wakers, self._deadlines):
+            for _, handle in timers.values():
+                handle.cancel()
+            timers.clear()

@@ -67,7 +67,9 @@ class BatchRunner:
         begun_ns = _now_ns()
         outbox = self._outbox
         outbox.flush_due(begun_ns, self._elapsed_ns)
-        batch = self._decoder.decode_batch(decode_batch(payload, attachments))
+        batch = self._decoder.decode_batch(
+            decode_batch(payload, attachments), self._context._cancelled_ids
+        )
         if batch.failures:
             is_all = not batch.data
             flags = LAST if is_all else 0

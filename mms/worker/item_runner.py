@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from mms.wire import (
@@ -30,11 +30,19 @@ _now_ns = time.perf_counter_ns
 class ItemRunner:
     """Runs batches of one model and puts the answers into an outbox."""
 
-    def __init__(self, server: ItemServer, load: Load, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        server: ItemServer,
+        load: Load,
+        outbox: Outbox,
+        cancelled_ids: Collection[bytes] = (),
+    ) -> None:
+        """`cancelled_ids`: of requests that nobody waits for any more; what is not begun of them is left out."""
         self._server = server
         self._model_name = load.model_name
         self._max_bytes = load.max_response_bytes
         self._outbox = outbox
+        self._cancelled_ids = cancelled_ids
         #: Of the last batch, from one end to the other.
         self._elapsed_ns = 0
 
@@ -50,7 +58,11 @@ class ItemRunner:
         outbox.flush_due(begun_ns, self._elapsed_ns)
         items = decode_batch(payload, attachments)
         started_ns = _now_ns()
-        results = self._serve(items)
+        cancelled_ids = self._cancelled_ids
+        if cancelled_ids and any(item[0] in cancelled_ids for item in items):
+            results = self._serve_wanted(items)
+        else:
+            results = self._serve(items)
         served_ns = _now_ns() - started_ns
         series = self._server.take_series()
         if series:
@@ -61,6 +73,18 @@ class ItemRunner:
         ended_ns = _now_ns()
         outbox.add(encode_result(sequence, flags, served_ns, results, len(results)), ended_ns)
         self._elapsed_ns = ended_ns - begun_ns
+
+    def _serve_wanted(self, items: list[Item]) -> list[ResultItem]:
+        cancelled_ids = self._cancelled_ids
+        wanted = [index for index, item in enumerate(items) if item[0] not in cancelled_ids]
+        answers = self._serve([items[index] for index in wanted]) if wanted else []
+        results: dict[int, ResultItem] = {
+            index: (index, FAILED, 408, b"", b"", b"Nobody waits for this request.")
+            for index in range(len(items))
+        }
+        for index, flags, status, phrase, headers, body in answers:
+            results[wanted[index]] = (wanted[index], flags, status, phrase, headers, body)
+        return list(results.values())
 
     def _serve(self, items: list[Item]) -> list[ResultItem]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mms.bodies.invalid_input import InvalidInput
@@ -48,7 +48,8 @@ class RequestDecoder:
         self._decodes = decodes
         self._kinds: dict[bytes, tuple[int, str]] = {}
 
-    def decode_batch(self, items: list[Item]) -> DecodedBatch:
+    def decode_batch(self, items: list[Item], given_up: Collection[bytes] = ()) -> DecodedBatch:
+        """`given_up`: ids of requests that nobody waits for any more; they fail."""
         data: list[dict[str, object]] = []
         ids: list[bytes] = []
         types: list[str | dict[str, str]] = []
@@ -57,6 +58,9 @@ class RequestDecoder:
         failures: list[ResultItem] = []
         kinds = self._kinds
         for index, (request_id, flags, content_type, query, block, _, body) in enumerate(items):
+            if given_up and request_id in given_up:
+                failures.append((index, FAILED, 408, b"", b"", b"Nobody waits for this request."))
+                continue
             if type(content_type) is not bytes:
                 content_type = bytes(content_type)
             known = kinds.get(content_type) or self._learn(content_type)

@@ -129,7 +129,9 @@ def _serve_items(
 
     items.start(tell)
     try:
-        return _run_batches(work, outbox, watch(ItemRunner(items, load, outbox).run))
+        return _run_batches(
+            work, outbox, watch(ItemRunner(items, load, outbox, control.cancelled_ids).run)
+        )
     finally:
         # Before the front is told that this worker is done.
         items.close()

@@ -48,6 +48,19 @@ def asking(text: str) -> Request:
     return Request(json.dumps({"strData": text}).encode(), b"application/json")
 
 
+def test_items_that_nobody_waits_for_any_more_are_not_run(start: Start) -> None:
+    worker = start()
+    worker.cancel(b"a" * 36)
+    # Answered in order, so that the cancellation has come.
+    worker.heartbeat(1, b"")
+    given_up, other = asking("exit"), asking("b")
+    given_up.id = b"a" * 36
+    outcome = worker.run(given_up, other)
+    assert [answer.is_failed for answer in outcome.answers] == [True, False]
+    assert json.loads(outcome.answers[1].body)["strData"] == "b"
+    assert worker.run(given_up).answers[0].is_failed
+
+
 def test_every_item_of_a_batch_has_its_own_answer(start: Start) -> None:
     outcome = start().run(asking("a"), asking("error"), asking("b"))
     assert [answer.status for answer in outcome.answers] == [200, 500, 200]

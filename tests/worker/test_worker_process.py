@@ -230,6 +230,27 @@ def test_a_running_handler_sees_that_its_client_is_gone(start_worker: WorkerStar
     assert json.loads(answers[1].body) == [True, True]
 
 
+def test_what_nobody_waits_for_any_more_is_not_run(start_worker: WorkerStarter) -> None:
+    worker = start_worker(
+        """
+        seen = []
+        def handle(data, context):
+            if data is None:
+                return None
+            seen.extend(item["body"] for item in data)
+            return [seen] * len(data)
+        """
+    )
+    worker.cancel(b"a" * 36, b"c" * 36)
+    # Answered in order, so that the cancellation has come.
+    worker.heartbeat(1, b"")
+    asked = [Request(name, b"text/plain", id=name * 36) for name in (b"a", b"b", b"c")]
+    outcome = worker.run(*asked)
+    assert [answer.is_failed for answer in outcome.answers] == [True, False, True]
+    assert json.loads(outcome.answers[1].body) == ["b"]
+    assert worker.run(asked[2]).answers[0].is_failed
+
+
 def test_it_ends_when_the_front_is_gone_whatever_the_handler_does(
     start_worker: WorkerStarter, front: Front, tmp_path: Path
 ) -> None:

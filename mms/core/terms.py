@@ -1,0 +1,60 @@
+"""The terms of a request: in what time its client wants the answer, and how urgently."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from mms.core.waiting import HIGH, LOW, NORMAL
+from mms.errors import BadRequest
+
+_MILLISECONDS: Final = b"x-request-timeout"
+_SECONDS: Final = b"request-timeout"
+_PRIORITY: Final = b"x-request-priority"
+#: The headers that terms are read from, in lower case.
+TERM_HEADERS: Final = frozenset((_MILLISECONDS, _SECONDS, _PRIORITY))
+
+_PRIORITIES: Final = {b"high": HIGH, b"normal": NORMAL, b"low": LOW}
+_WHOLE: Final = re.compile(rb"[0-9]{1,10}")
+_DECIMAL: Final = re.compile(rb"[0-9]{1,7}(\.[0-9]{1,6})?")
+
+
+class Terms(NamedTuple):
+    """`timeout_s`: from when the request was received; 0.0: none. `priority`: 0 high, 1 normal, 2 low."""
+
+    timeout_s: float = 0.0
+    priority: int = NORMAL
+
+
+USUAL: Final = Terms()
+
+
+def read_terms(headers: Iterable[tuple[bytes, bytes]]) -> Terms:
+    """The terms that headers name; of two timeouts the shorter one counts. Raises BadRequest for what is none."""
+    timeouts = []
+    priority = NORMAL
+    for name, value in headers:
+        name = name.lower()
+        if name not in TERM_HEADERS:
+            continue
+        value = value.strip()
+        if name == _PRIORITY:
+            found = _PRIORITIES.get(value.lower())
+            if found is None:
+                raise _refusal(name, value, "high, normal or low")
+            priority = found
+        elif name == _MILLISECONDS:
+            if _WHOLE.fullmatch(value) is None or not int(value):
+                raise _refusal(name, value, "a whole number of milliseconds from 1 on")
+            timeouts.append(int(value) / 1000)
+        else:
+            if _DECIMAL.fullmatch(value) is None or not float(value):
+                raise _refusal(name, value, "a number of seconds above 0")
+            timeouts.append(float(value))
+    return Terms(min(timeouts, default=0.0), priority)
+
+
+def _refusal(name: bytes, value: bytes, right: str) -> BadRequest:
+    shown = value[:80].decode("latin-1")
+    return BadRequest(f"Header {name.decode()}: {shown!r} should be {right}.")
