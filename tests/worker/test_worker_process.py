@@ -209,13 +209,17 @@ def test_a_heartbeat_is_answered_while_the_handler_runs(
     assert worker.read_outcome(sequence, 1).is_succeeded
 
 
-def test_a_running_handler_sees_that_its_client_is_gone(start_worker: WorkerStarter) -> None:
+def test_a_running_handler_sees_that_its_client_is_gone(
+    start_worker: WorkerStarter, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
     worker = start_worker(
         """
         import time
         def handle(data, context):
             if data is None:
                 return None
+            open(data[0]["body"], "w").close()
             deadline = time.monotonic() + 10
             while not context.cancelled and time.monotonic() < deadline:
                 time.sleep(0.001)
@@ -223,7 +227,10 @@ def test_a_running_handler_sees_that_its_client_is_gone(start_worker: WorkerStar
         """
     )
     request = Request(id=b"a" * 36)
-    (sequence,) = worker.send_batches([Request(id=b"b" * 36), request])
+    path = str(begun).encode()
+    first = Request(path, b"text/plain", id=b"b" * 36)
+    (sequence,) = worker.send_batches([first, request])
+    eventually(begun.exists)
     worker.cancel(request.id)
     answers = worker.read_outcome(sequence, 2).answers
     assert json.loads(answers[0].body) == [True, False]
