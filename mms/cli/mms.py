@@ -14,6 +14,8 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from mms.cli.drift import drift_command
+
 if TYPE_CHECKING:
     from mms.cli.server_client import ServerClient
     from mms.settings import Address, Settings
@@ -496,6 +498,9 @@ def mlrun_command(arguments: tuple[str, ...]) -> None:
     from mms.cli.mlrun import mlrun
 
     mlrun.main(list(arguments), prog_name="mms mlrun")
+
+
+main.add_command(drift_command)
 
 
 def _plain(value: Any) -> Any:

@@ -54,6 +54,8 @@ class ManagementApi:
         name = segments[1]
         version = segments[2] if len(segments) > 2 else None
         if len(segments) == 4:
+            if segments[3] == "drift":
+                return await self._drift(exchange, name, version)
             if segments[3] != "set-default" or version is None:
                 return None
             if method != "PUT":
@@ -61,6 +63,8 @@ class ManagementApi:
             return _told(exchange, self._host.set_default(name, version))
         if version == "invoke":
             return None
+        if version == "drift":
+            return await self._drift(exchange, name, None)
         if method == "GET":
             if version == "all":
                 return exchange.json(self._host.describe_all(name))
@@ -70,6 +74,15 @@ class ManagementApi:
         if method == "DELETE":
             return _told(exchange, await self._whole(self._host.unregister(name, version)))
         raise MethodNotAllowed
+
+    async def _drift(
+        self, exchange: Exchange, name: str, version: str | None
+    ) -> web.StreamResponse:
+        if exchange.method != "GET":
+            raise MethodNotAllowed
+        parameters = exchange.parameters()
+        last = _count(parameters, "last", 0) or None
+        return exchange.json(await self._host.drift(name, version, last))
 
     def _list(self, exchange: Exchange) -> web.StreamResponse:
         parameters = exchange.parameters()

@@ -25,6 +25,7 @@ from mms.launch import Launcher, WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive, ModelFiles, Repository
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
@@ -515,6 +516,10 @@ class ModelHost:
             served.describe(self.registry.is_default(served))
             for served in self.registry.versions(name)
         ]
+
+    async def drift(self, name: str, version: str | None, last: int | None) -> dict[str, Any]:
+        """How far its newest requests lie from what it was trained on. Raises BadRequest, ModelNotFound."""
+        return await model_drift(self.registry.get(name, version), last)
 
     def list_models(self) -> list[tuple[str, str]]:
         """(name, url) of the default versions, by name."""

@@ -28,6 +28,7 @@ ROOMS: dict[str, Room] = {
     "bodies": Room(0, ("mms.bodies",), ()),
     # Where records of requests go.
     "tracking": Room(0, ("mms.tracking",), ()),
+    "drift": Room(0, ("mms.drift",), ()),
     # The names that handlers import.
     "handler names": Room(
         1,
