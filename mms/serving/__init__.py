@@ -90,9 +90,11 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    from mms.mlrun.lookup import BUILT_IN
+    module = _MODULES.get(name)
+    if module is None:
+        from mms.mlrun.lookup import BUILT_IN
 
-    module = _MODULES.get(name) or BUILT_IN.get(name)
+        module = BUILT_IN.get(name)
     if module is None:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from importlib import import_module

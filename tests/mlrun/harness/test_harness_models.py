@@ -221,6 +221,11 @@ def test_a_router_has_a_limit_of_routes() -> None:
 # Ids, bodies and answers
 
 
+@pytest.mark.parametrize("body", [None, {}, [], ""])
+def test_what_has_no_body_gets(four: GraphServer, body: Any) -> None:
+    assert four.test("/v2/models/m1", body)["name"] == "m1"
+
+
 def test_an_answer_has_its_members_in_order_and_the_time(four: GraphServer) -> None:
     answer = four.test("/v2/models/m3:v1/infer", FIVE)
     assert list(answer) == ["id", "model_name", "outputs", "timestamp", "model_version"]

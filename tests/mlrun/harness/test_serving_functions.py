@@ -348,5 +348,8 @@ def test_a_project_deploys_its_functions_by_name(code_file: str) -> None:
     project.deploy_function("tens", mock=True)
     assert project.get_function("tens").uri == "p1/tens"
     assert function.invoke("/v2/models/m1/infer", {"inputs": [4]})["outputs"] == [40]
-    with pytest.raises(MLRunNotFoundError, match="project p1 has no function ones, only tens"):
+    assert project.set_function(new_function("made")).uri == "p1/made"
+    with pytest.raises(
+        MLRunNotFoundError, match="project p1 has no function ones, only tens, made"
+    ):
         project.get_function("ones")
