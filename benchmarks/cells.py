@@ -142,6 +142,29 @@ def _seldon() -> list[Cell]:
     return cells
 
 
+def _mlrun() -> list[Cell]:
+    """A model of MLRun's contract that gives back a row of 4, beside the same as a handler of MMS."""
+    cells = []
+    for connections in (1, 64):
+        plural = "s" if connections > 1 else ""
+        for name, work, word in (
+            ("mlrun-infer", Work("infer-class"), "MLRun class"),
+            ("mlrun-handler", Work("infer-handler"), "the same as handler"),
+        ):
+            deployment = Deployment(work=work)
+            title = f"{word}, 1 x 4 inputs, {connections} connection{plural}"
+            cell = _load_cell(
+                f"{name}-c{connections}",
+                "mlrun 1 x 4",
+                title,
+                deployment,
+                connections,
+                peers=("ours",),
+            )
+            cells.append(cell)
+    return cells
+
+
 def _many_models() -> list[Cell]:
     few = Deployment(registered_models=10, used_models=10)
     many = Deployment(registered_models=1000, used_models=10)
@@ -186,6 +209,7 @@ def all_cells() -> list[Cell]:
         *_handler_times(),
         *_digits(),
         *_seldon(),
+        *_mlrun(),
         *_many_models(),
         *_lives()[2:],
     ]

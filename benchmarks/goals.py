@@ -164,6 +164,10 @@ def _goals() -> list[Goal]:
                     bound,
                 )
             )
+    for connections in (1, 64):
+        cell, other = f"mlrun-infer-c{connections}", f"mlrun-handler-c{connections}"
+        text = "throughput of a class of MLRun against the same as a handler"
+        goals.append(Goal(cell, text, between(cell, other, rate), 0.6))
     for batch_size in (1, 32):
         on, off = f"b{batch_size}-c64", f"b{batch_size}-quiet"
         text = "throughput with logs and metrics against without"

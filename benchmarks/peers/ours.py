@@ -10,6 +10,8 @@ import psutil
 from benchmarks.archives import ARCHIVE_NAME
 from benchmarks.deployment import Answer, Deployment, Form, Load
 from benchmarks.http_client import HOST
+from benchmarks.mlrun_requests import MODELS as INFER_MODELS
+from benchmarks.mlrun_requests import infer_form, is_inferred
 from benchmarks.peers.mar_server import MarServer
 from benchmarks.peers.peer import DIGITS_REQUIREMENTS, ensure_digits
 from benchmarks.places import MODELS, ROOT
@@ -18,6 +20,7 @@ from benchmarks.server import Launch, Site
 from benchmarks.venvs import InstallationFailed
 
 NAME = "ours"
+_FOLDER = ARCHIVE_NAME.removesuffix(".mar")
 # The extra `grpc`, but for what only graphs with remote nodes need.
 _EXTRA = ("hpack>=4.0", "protobuf>=4.21")
 
@@ -41,28 +44,35 @@ class Ours(MarServer):
         return None
 
     def prepare(self, deployment: Deployment, site: Site) -> Launch:
+        if deployment.work.kind in INFER_MODELS:
+            file, *_ = INFER_MODELS[deployment.work.kind]
+            _copy_model(file, site)
         if deployment.work.kind != "identity":
             return super().prepare(deployment, site)
-        folder = site.folder / "store" / ARCHIVE_NAME.removesuffix(".mar")
-        folder.mkdir(parents=True)
-        shutil.copy(MODELS / "IdentityComponent.py", folder)
+        _copy_model("IdentityComponent.py", site)
         options = (*deployment.options, ("grpc_address", f"{HOST}:{site.grpc_port}"))
         return super().prepare(replace(deployment, options=options), site)
 
     def registration(self, name: str, deployment: Deployment, site: Site) -> dict[str, str]:
+        if deployment.work.kind in INFER_MODELS:
+            _, handler, interface, _ = INFER_MODELS[deployment.work.kind]
+            return {"url": _FOLDER, "handler": handler, "interface": interface}
         if deployment.work.kind != "identity":
             return super().registration(name, deployment, site)
-        folder = ARCHIVE_NAME.removesuffix(".mar")
-        return {"url": folder, "handler": "IdentityComponent", "interface": "seldon"}
+        return {"url": _FOLDER, "handler": "IdentityComponent", "interface": "seldon"}
 
     def form(self, deployment: Deployment, body_bytes: int) -> Form:
         if deployment.work.kind == "identity":
             return rest_form("/api/v1.0/predictions", deployment.work.rows)
+        if deployment.work.kind in INFER_MODELS:
+            return infer_form(deployment.work.kind)
         return super().form(deployment, body_bytes)
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "identity":
             return is_identity(answer, deployment.work.rows)
+        if deployment.work.kind in INFER_MODELS:
+            return is_inferred(answer)
         return super().is_right(deployment, answer)
 
     def command(self, site: Site, config: str) -> list[str]:
@@ -74,6 +84,12 @@ class Ours(MarServer):
         if "mms.worker" in command:
             return "worker"
         return "front" if "com.amazonaws.ml.mms.ModelServer" in command else "other"
+
+
+def _copy_model(file: str, site: Site) -> None:
+    folder = site.folder / "store" / _FOLDER
+    folder.mkdir(parents=True)
+    shutil.copy(MODELS / file, folder)
 
 
 def project_dependencies() -> list[str]:

@@ -1,0 +1,11 @@
+"""What InferClass does, as a handler of MMS."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def handle(data: list[dict[str, Any]] | None, context: Any) -> list[Any] | None:
+    if data is None:
+        return None
+    return [{"outputs": row["body"]["inputs"]} for row in data]
