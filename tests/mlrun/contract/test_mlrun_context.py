@@ -88,6 +88,21 @@ def test_a_store_address_without_a_resolver_is_refused_with_the_address() -> Non
         GraphContext().get_store_resource("store://models/p/m")
 
 
+def test_a_server_may_resolve_addresses_and_tables() -> None:
+    class Server:
+        def get_store_resource(self, uri: str) -> str:
+            return f"resource {uri}"
+
+        def get_table(self, uri: str) -> str:
+            return f"table {uri}"
+
+    context = GraphContext(server=Server())
+    assert context.get_store_resource("store://x") == "resource store://x"
+    assert context.get_table("t") == "table t"
+    with pytest.raises(MLRunNotFoundError, match="table t is not known"):
+        GraphContext().get_table("t")
+
+
 def test_an_error_is_told_to_the_error_stream_with_its_event() -> None:
     context = GraphContext(function_uri="p/f", worker_id=3)
     context.error_stream = sink = Sink()

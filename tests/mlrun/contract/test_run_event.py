@@ -201,6 +201,17 @@ def test_a_response_with_a_dict_is_written_as_json() -> None:
     )
 
 
+def test_a_response_with_a_dict_keeps_a_content_type_of_its_own() -> None:
+    own = Response(body={"a": 1}, content_type="application/problem+json", status_code=409)
+    found = run_event(answering(own), MockEvent(), quiet())
+    assert (found.body, found.content_type) == (b'{"a":1}', "application/problem+json")
+
+
+def test_a_response_with_what_has_no_json_form_is_an_error() -> None:
+    found = run_event(answering(Response(body={"a": object()})), MockEvent(), quiet())
+    assert found.status_code == 500
+
+
 # Errors
 
 

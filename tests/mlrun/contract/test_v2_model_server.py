@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sys
 import threading
 import time
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,28 @@ def test_a_models_parameter_goes_before_the_functions_and_the_default() -> None:
 
 def test_a_model_without_a_path_has_no_file() -> None:
     assert V2ModelServer(name="m").get_model(".pkl") == (None, {})
+
+
+@pytest.mark.parametrize("parameters", [{"a": "artifact"}, {}, None])
+def test_parameters_of_the_artifact_go_before_the_models(
+    parameters: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = SimpleNamespace(parameters=parameters)
+    asked = []
+
+    def get_model(path: str, suffix: str) -> Any:
+        asked.append((path, suffix))
+        return "/m/model.pkl", spec, {"x": 1}
+
+    fake = ModuleType("mms.mlrun.artifacts")
+    fake.get_model = get_model  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mms.mlrun.artifacts", fake)
+    model = V2ModelServer(name="m", model_path="/m", a="model", b=2)
+    assert model.get_model(".pkl") == ("/m/model.pkl", {"x": 1})
+    assert asked == [("/m", ".pkl")]
+    assert model.model_spec is spec
+    assert model.get_param("a") == ("artifact" if parameters else "model")
+    assert model.get_param("b") == 2
 
 
 # Loading

@@ -48,9 +48,10 @@ def test_what_is_missing_is_filled_by_the_policy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "value"), [("$mean", 35), ("$max", 40), ("$min", 30), ("$count", 2), (7, 7)]
+    ("policy", "value"),
+    [("$mean", 35), ("$max", 40), ("$min", 30), ("$count", 2), (7, 7), ("x", "x")],
 )
-def test_a_policy_may_be_a_statistic_of_the_feature(policy: Any, value: float) -> None:
+def test_a_policy_may_be_a_statistic_of_the_feature(policy: Any, value: Any) -> None:
     assert enriched([[2]], table(), {"age": policy}) == [[value, 3.0]]
 
 

@@ -347,6 +347,16 @@ def test_an_answer_that_is_no_dict_is_refused_with_its_route() -> None:
     both.close()
 
 
+def test_routes_see_the_path_of_the_request() -> None:
+    def telling(event: Any) -> Any:
+        event.body = {"path": event.path}
+        return event
+
+    both = made(ParallelRun, {"a": Route(telling), "b": returning({})})
+    assert ask(both, "/v2/models/infer", {"x": 1}) == {"path": "/v2/models/infer"}
+    both.close()
+
+
 def test_a_merger_of_ones_own_gets_the_answers_by_route() -> None:
     class Own(ParallelRun):
         def merger(self, body: Any, results: Any) -> Any:

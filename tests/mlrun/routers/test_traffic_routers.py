@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from routed_models import Raising, ask, constants, context, made, route
 
+from mms.mlrun.event import MockEvent
 from mms.mlrun.traffic_routers import BanditRouter, CanaryRouter
 
 
@@ -67,6 +68,14 @@ def test_a_canary_lists_its_models_and_shares() -> None:
     }
     assert ask(canary, "/v2/models/release")["name"] == "release"
     assert ask(canary, "/v2/models/release/ready").status_code == 200
+
+
+def test_readiness_is_asked_by_get_and_what_is_told_ends_a_flow() -> None:
+    canary = made(CanaryRouter, constants(1, 2))
+    assert ask(canary, "/v2/models/CanaryRouter/ready", {"x": 1}).status_code == 400
+    for path, is_end in (("/v2/models", True), ("/v2/models/CanaryRouter", True), ("/", False)):
+        event = MockEvent({"inputs": [0]}, path=path, method="GET" if is_end else "POST")
+        assert canary.do_event(event).terminated is is_end
 
 
 def test_what_a_router_cannot_be_asked_is_refused() -> None:

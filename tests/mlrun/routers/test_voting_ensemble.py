@@ -13,6 +13,7 @@ from routed_models import (
     Multiplying,
     MultiplyingEach,
     Raising,
+    Route,
     ask,
     constants,
     context,
@@ -54,6 +55,20 @@ def test_the_list_has_the_ensemble_and_its_weights_as_given() -> None:
 def test_models_and_ensemble_tell_of_themselves(path: str, name: str, version: str) -> None:
     found = ask(regression(), f"/v2/models/{path}")
     assert found == {"name": name, "version": version, "inputs": [], "outputs": []}
+
+
+def test_an_ensemble_has_the_features_of_the_first_model_that_knows_them() -> None:
+    def telling(inputs: list[Any], outputs: list[Any]) -> Route:
+        def run(event: Any) -> Any:
+            assert (event.path, event.method, event.body) == ("", "GET", None)
+            event.body = {"name": "m", "inputs": inputs, "outputs": outputs}
+            return event
+
+        return Route(run)
+
+    routes = {"a": telling([], []), "b": telling([1], []), "c": telling([2], [3])}
+    found = ask(regression(routes), "/v2/models/VotingEnsemble")
+    assert (found["inputs"], found["outputs"]) == ([1], [3])
 
 
 @pytest.mark.parametrize("executor_type", ["array", "thread", "process"])
