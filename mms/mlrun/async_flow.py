@@ -41,14 +41,28 @@ class _Item(NamedTuple):
     may_reply: bool
 
 
-class _Mailbox:
-    """The events that wait for a step, in their order, and how many it has."""
+class _Work(NamedTuple):
+    """An event that a step takes now. `number`: among those of the step."""
 
-    __slots__ = ("running", "waiting")
+    item: _Item
+    number: int
+
+
+class _Mailbox:
+    """The events that wait for a step, in their order, and how many it has.
+
+    What it returns goes on in that order, too: of several at a time, those that are done early wait in `held`.
+    """
+
+    __slots__ = ("began", "ended", "held", "running", "waiting")
 
     def __init__(self) -> None:
         self.waiting: deque[_Item] = deque()
         self.running = 0
+        # Numbers of events: of the next one to begin, of the next one to go on.
+        self.began = 0
+        self.ended = 0
+        self.held: dict[int, tuple[list[_Item], _Asked]] = {}
 
 
 class AsyncFlow:
@@ -71,7 +85,7 @@ class AsyncFlow:
         # All below is guarded by the condition, which is notified of replies, of work and when all events have ended.
         self._changed = threading.Condition(threading.Lock())
         self._boxes = {name: _Mailbox() for name in self._plan.steps}
-        self._work: deque[_Item] = deque()
+        self._work: deque[_Work] = deque()
         self._under_way = 0
         self._threads = 0
         self._idle_threads = 0
@@ -93,7 +107,7 @@ class AsyncFlow:
             _Item(step, _copied(event) if number or not waits else event, asked, True)
             for number, step in enumerate(plan.starts)
         ]
-        mine: deque[_Item] = deque()
+        mine: deque[_Work] = deque()
         with self._changed:
             for item in items:
                 self._deliver(item, mine if waits else None, asked)
@@ -126,7 +140,7 @@ class AsyncFlow:
 
     # With the condition held
 
-    def _deliver(self, item: _Item, mine: deque[_Item] | None, asker: _Asked | None) -> None:
+    def _deliver(self, item: _Item, mine: deque[_Work] | None, asker: _Asked | None) -> None:
         """Put an event before a step."""
         item.asked.under_way += 1
         self._under_way += 1
@@ -134,29 +148,54 @@ class AsyncFlow:
         if box.running >= item.step.max_in_flight:
             box.waiting.append(item)
             return
-        box.running += 1
-        self._start(item, mine, asker)
+        self._start(box, item, mine, asker)
 
-    def _start(self, item: _Item, mine: deque[_Item] | None, asker: _Asked | None) -> None:
+    def _start(
+        self, box: _Mailbox, item: _Item, mine: deque[_Work] | None, asker: _Asked | None
+    ) -> None:
         """Have a step take an event: in this thread (`mine`), or in one of the flow's.
 
         `asker`: this is the thread of one who waits for a reply, and runs nothing that does not lead to it.
         """
+        work = _Work(item, box.began)
+        box.began += 1
+        box.running += 1
         is_for_me = mine is not None and not mine
         if is_for_me and asker is not None:
             is_for_me = item.asked is asker and item.may_reply and self._leads_to_reply(item.step)
         if is_for_me and mine is not None:
-            mine.append(item)
+            mine.append(work)
         else:
-            self._give_away(item)
+            self._give_away(work)
 
-    def _give_away(self, item: _Item) -> None:
-        self._work.append(item)
+    def _give_away(self, work: _Work) -> None:
+        self._work.append(work)
         if self._idle_threads >= len(self._work):
             self._changed.notify_all()
         elif self._threads < MAX_THREADS:
+            thread = threading.Thread(target=self._serve, name="mlrun-flow", daemon=True)
             self._threads += 1
-            threading.Thread(target=self._serve, name="mlrun-flow", daemon=True).start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system has no more; those that are there take the work.
+                self._threads -= 1
+                if not self._threads:
+                    raise
+
+    def _pass_on(
+        self, items: list[_Item], asked: _Asked, mine: deque[_Work] | None, asker: _Asked | None
+    ) -> None:
+        """Put what a step made of an event before the next ones; with the last of an event's copies it ends."""
+        for item in items:
+            self._deliver(item, mine, asker)
+        asked.under_way -= 1
+        if asked.under_way == 0 and not asked.is_replied:
+            _acknowledged(asked)
+            self._reply(asked)
+        self._under_way -= 1
+        if self._under_way == 0:
+            self._changed.notify_all()
 
     def _reply(self, asked: _Asked) -> None:
         asked.is_replied = True
@@ -166,7 +205,7 @@ class AsyncFlow:
 
     def _serve(self) -> None:
         """A thread of the flow: as long as there is work, and a while longer."""
-        mine: deque[_Item] = deque()
+        mine: deque[_Work] = deque()
         while True:
             while mine:
                 self._take(mine.popleft(), mine, None)
@@ -180,64 +219,76 @@ class AsyncFlow:
                     return
                 mine.append(self._work.popleft())
 
-    def _take(self, item: _Item, mine: deque[_Item], asker: _Asked | None) -> None:
-        """Run a step on an event, and pass on what it returns."""
-        step, event, asked, may_reply = item
-        following: list[BaseStep] = []
-        error: BaseException | None = None
-        is_reply = False
+    def _take(self, work: _Work, mine: deque[_Work], asker: _Asked | None) -> None:
+        """Run a step on an event, and pass on what it returns. Raises nothing, so that every event ends."""
+        step, event, asked, may_reply = work.item
+        items: list[_Item] = []
         try:
-            returned = step.run(event)
-        except BaseException as raised:
-            returned = event
-            handler = self._plan.handler_of(step)
-            if handler is not None and isinstance(raised, Exception):
-                mark_failed(event, step, raised)
-                report_failure(event, step, raised, self._context)
-                following = [handler]
-                may_reply = may_reply and self._leads_to_reply(step)
-            else:
-                error = raised
-        else:
-            if returned is not NO_EVENT:
-                is_terminated = bool(getattr(returned, "terminated", False))
-                following = [] if is_terminated else self._plan.after(step)
-                is_reply = may_reply and self._is_reply(step, is_terminated or not following)
-                may_reply = True
-        # A reply is written while the steps after the responder go on.
-        items = [
-            _Item(target, _copied(returned) if number or is_reply else returned, asked, may_reply)
-            for number, target in enumerate(following)
-        ]
-        is_untold = False
+            returned, is_reply, items = self._run_step(work.item)
+            if is_reply:
+                self._answer(asked, returned, None)
+        except BaseException as error:
+            items = []
+            is_told = may_reply and self._leads_to_reply(step) and self._answer(asked, event, error)
+            if not is_told:
+                self._report(event, step, error)
         with self._changed:
-            is_awaited = asked.waits and not asked.is_replied
-            if error is not None:
-                if is_awaited and may_reply and self._leads_to_reply(step):
-                    asked.error = error
-                    self._reply(asked)
-                else:
-                    is_untold = True
-            elif is_reply and is_awaited:
-                asked.event = returned
-                self._reply(asked)
             box = self._boxes[step.name]
             box.running -= 1
-            for passed in items:
-                self._deliver(passed, mine, asker)
+            box.held[work.number] = items, asked
+            while box.ended in box.held:
+                self._pass_on(*box.held.pop(box.ended), mine, asker)
+                box.ended += 1
             while box.waiting and box.running < step.max_in_flight:
-                box.running += 1
-                self._start(box.waiting.popleft(), mine, asker)
-        if error is not None and is_untold:
+                self._start(box, box.waiting.popleft(), mine, asker)
+
+    def _run_step(self, item: _Item) -> tuple[Any, bool, list[_Item]]:
+        """(what the step returned, whether that is the reply, what goes on). Raises what nobody handles."""
+        step, event, asked, may_reply = item
+        try:
+            returned = step.run(event)
+        except Exception as error:
+            handler = self._plan.handler_of(step)
+            if handler is None:
+                raise
+            mark_failed(event, step, error)
+            self._report(event, step, error)
+            may_reply = may_reply and self._leads_to_reply(step)
+            return event, False, [_Item(handler, event, asked, may_reply)]
+        if returned is NO_EVENT:
+            return event, False, []
+        is_terminated = bool(getattr(returned, "terminated", False))
+        following = [] if is_terminated else self._plan.after(step)
+        is_reply = may_reply and self._is_reply(step, is_terminated or not following)
+        # A reply is written while the steps after the responder go on.
+        return (
+            returned,
+            is_reply,
+            [
+                _Item(target, _copied(returned) if number or is_reply else returned, asked, True)
+                for number, target in enumerate(following)
+            ],
+        )
+
+    def _report(self, event: Any, step: BaseStep, error: BaseException) -> None:
+        try:
             report_failure(event, step, error, self._context)
+        except Exception:
+            # An exception without a text, or a logger that fails: events must end all the same.
+            import traceback
+
+            traceback.print_exc()
+
+    def _answer(self, asked: _Asked, event: Any, error: BaseException | None) -> bool:
+        """Reply with an event, or with an error; whether somebody is told."""
         with self._changed:
-            asked.under_way -= 1
-            if asked.under_way == 0 and not asked.is_replied:
-                _acknowledged(asked)
-                self._reply(asked)
-            self._under_way -= 1
-            if self._under_way == 0:
-                self._changed.notify_all()
+            if asked.is_replied or not asked.waits:
+                return False
+            if error is None:
+                asked.event = event
+            asked.error = error
+            self._reply(asked)
+            return True
 
     def _is_reply(self, step: BaseStep, is_last: bool) -> bool:
         """Whether what a step returned is the reply. `is_last`: the event goes no further."""

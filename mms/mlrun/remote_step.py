@@ -12,7 +12,7 @@ class RemoteStep(RemoteRequests):
     """Sends the body to an address and passes on the answer.
 
     The options are those of RemoteRequests. In a flow of engine async up to `max_in_flight` events (1 by default) are
-    under way; with more than one they may overtake each other.
+    under way; answers go on in the order of their events.
     """
 
     _CLASS_NAME = "mlrun.serving.remote.RemoteStep"

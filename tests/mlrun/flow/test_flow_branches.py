@@ -177,6 +177,30 @@ def test_a_step_that_says_so_has_several_events_at_a_time() -> None:
             served.run(number)
 
 
+def test_events_that_a_step_has_together_go_on_in_their_order() -> None:
+    class LastFirst:
+        """Passes on the last of three events first."""
+
+        max_in_flight = 3
+
+        def __init__(self) -> None:
+            self.is_done = [threading.Event() for _ in range(4)]
+            self.is_done[3].set()
+
+        def do(self, number: int) -> int:
+            assert self.is_done[number + 1].wait(WAIT_S)
+            self.is_done[number].set()
+            return number
+
+    graph = new_graph("flow")
+    graph.to(LastFirst, "s1").to(Gather, "gather")
+    with Served(graph) as served:
+        for number in range(3):
+            served.run(number)
+    found: Any = served.context.__dict__["mylist"]
+    assert found == [0, 1, 2]
+
+
 def test_branches_run_beside_each_other() -> None:
     together = threading.Barrier(3)
 
@@ -234,6 +258,46 @@ def test_an_event_that_a_step_keeps_is_answered_with_its_id() -> None:
     graph.to(handler=lambda x: NO_EVENT, name="keeps").to("Echo", "after").respond()
     with Served(graph) as served:
         assert served.run(1, event_id="abc") == {"id": "abc"}
+
+
+def test_a_body_that_is_too_deep_to_copy_is_an_error_and_no_hanging_event() -> None:
+    def deep(body: Any) -> Any:
+        for _ in range(100_000):
+            body = [body]
+        return body
+
+    graph = new_graph("flow")
+    first = graph.to(handler=deep, name="deep")
+    first.to(handler=len, name="a")
+    first.to(handler=len, name="b").respond()
+    with Served(graph) as served, pytest.raises(RecursionError):
+        served.run(1)
+
+
+def test_an_exception_without_a_text_ends_its_event() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("it has no text")
+
+        __repr__ = __str__
+
+    def fail(body: Any) -> Any:
+        raise Mute
+
+    graph = new_graph("flow")
+    graph.to(handler=fail, name="s1")
+    with Served(graph) as served:
+        assert served.run(1, event_id="abc") == {"id": "abc"}
+
+
+def test_a_step_that_leaves_the_interpreter_ends_its_event() -> None:
+    def leave(body: Any) -> Any:
+        raise SystemExit(3)
+
+    graph = new_graph("flow")
+    graph.to(handler=leave, name="s1").respond()
+    with Served(graph) as served, pytest.raises(SystemExit):
+        served.run(1)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks on this system")
