@@ -76,7 +76,7 @@ def _call_once(
 
     request = urllib.request.Request(url, data=body, headers=headers, method=method)
     try:
-        with _the_opener().open(request, timeout=timeout_s) as response:
+        with the_opener().open(request, timeout=timeout_s) as response:
             return Answer(response.status, _lowered(response.headers), response.read())
     except urllib.error.HTTPError as error:
         with error:
@@ -91,7 +91,7 @@ def _call_once(
         raise _NoConnection(f"{type(error).__name__} {error}".rstrip()) from error
 
 
-def _the_opener() -> Any:
+def the_opener() -> Any:
     """Opens http and https alone: an address from a request's body must not read files."""
     global _opener
     if _opener is None:
