@@ -189,6 +189,9 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
         if model_uri is None:
             raise BadRequest("Parameter model_uri is required where prepackaged comes without url.")
         url = ""
+    spec = parameters.get("serving_spec") if is_json else None
+    if url is None and spec is not None:
+        url = ""
     if url is None:
         raise BadRequest("Parameter url is required.")
     runtime = _text(parameters, "runtime")
@@ -223,6 +226,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
         options.row_batching = _boolean(parameters, "row_batching", False)
     options.mlrun = _server_options(parameters)
     options.tracking = parameters.get("tracking")
+    options.serving_spec = spec
     return options
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mms.core import Registry
@@ -19,6 +20,8 @@ class _View(NamedTuple):
     keys: tuple[str, ...]
     root: ServedModel | None
     is_root_owned: bool
+    #: Routers by the names that they have in MLRun.
+    aliases: Mapping[str, ServedModel] = MappingProxyType({})
 
 
 class V2Models:
@@ -66,7 +69,8 @@ class V2Models:
         name, sign, version = key.partition(":")
         if sign and registry.has(name, version):
             return registry.get(name, version), version
-        return None
+        alias = self._current().aliases.get(key)
+        return None if alias is None else (alias, alias.version)
 
     def is_child(self, served: ServedModel) -> bool:
         """Whether it was registered as part of the graph at the root, which stands before it."""
@@ -88,17 +92,23 @@ class V2Models:
         routers = [served for served in models if is_router(served)]
         plain = [served for served in models if not is_router(served)]
         keys = tuple(key_of(served) for served in (*plain, *routers))
+        aliases: dict[str, ServedModel] = {}
+        for router in routers:
+            alias = getattr(router.graph, "alias", "")
+            if alias:
+                aliases.setdefault(alias, router)
         if self._default_model is not None:
+            self._view = _View(keys, None, False, aliases)
             found = self.find(self._default_model)
             root = found[0] if found is not None and found[0] in models else None
-            return _View(keys, root, root is not None)
+            return _View(keys, root, root is not None, aliases)
         is_alone = bool(models) and len(models) == len(every)
         root = None
         if len(routers) == 1:
             root = routers[0]
         elif is_alone or len(models) == 1:
             root = models[0]
-        return _View(keys, root, is_alone)
+        return _View(keys, root, is_alone, aliases)
 
 
 def key_of(served: ServedModel) -> str:

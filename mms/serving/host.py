@@ -27,6 +27,7 @@ from mms.repository import FetchedArchive, ModelFiles, Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
+from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
@@ -79,6 +80,9 @@ class ModelHost:
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self._has_loaded = False
+        self.functions = MlrunSpecs(
+            settings, self.registry, self, self._make, self._add, self._discard
+        )
         self.graphs = Graphs(settings, self.registry, self, self.register, self._environ)
 
     def __repr__(self) -> str:
@@ -155,20 +159,20 @@ class ModelHost:
         return [
             s.name
             for s in self.registry.defaults()
-            if s.interface == interface and not self.graphs.users_of(s.name)
+            if s.interface == interface and not self.users_of(s.name)
         ]
 
     def users_of(self, name: str) -> list[str]:
-        """The graphs that a model is part of."""
-        return self.graphs.users_of(name)
+        """The graphs and functions that a model is part of."""
+        return self.graphs.users_of(name) + self.functions.users_of(name)
 
     def is_graph(self, name: str) -> bool:
         """Whether a model is a graph of others. Raises ModelNotFound."""
         return self.registry.get(name).graph is not None
 
-    def is_ready(self, name: str) -> bool:
+    def is_ready(self, name: str, version: str | None = None) -> bool:
         """Whether a model can take requests now. Raises ModelNotFound."""
-        return self.registry.get(name).is_ready
+        return self.registry.get(name, version).is_ready
 
     def default_model_name(self) -> str | None:
         """The model for calls that name none: the only one left of those loaded at start."""
@@ -191,12 +195,14 @@ class ModelHost:
         count = options.initial_workers
         if count is None:
             count = self.settings.default_workers_per_model
-        if count <= 0 or served.graph is not None:
+        if count <= 0 or (served.graph is not None and not served.brought):
             return Outcome(200, None, f'Model "{served.name}" registered')
-        self._scale(served, count, count)
+        self._start(served, count)
         if not options.synchronous:
             return PROCESSING
         try:
+            if served.brought:
+                return await self.functions.await_loaded(served, self._scaled)
             return await self._scaled(served)
         except WorkerStartFailed:
             await self._discard(served)
@@ -210,7 +216,10 @@ class ModelHost:
         tracking: ModelTracking | None = None
         try:
             document = graph_document(archive, options)
-            if document is not None:
+            function = await self.functions.document_of(document, options)
+            if function is not None:
+                served = await self.functions.make(function, options, archive, default_name)
+            elif document is not None:
                 served = await self.graphs.make(document, options, archive, default_name)
             else:
                 served = self._make(options, archive, default_name)
@@ -267,7 +276,7 @@ class ModelHost:
         except ValueError as error:
             raise InvalidModel(str(error)) from None
         name, handler = manifest.model_name or "", manifest.handler or ""
-        version = found.model_version
+        version = found.model_version or options.model_version
         timeout_s = options.response_timeout_s
         if timeout_s is None or timeout_s < 0:
             timeout_s = settings.response_timeout_s
@@ -327,6 +336,9 @@ class ModelHost:
         return await self._scaled(served)
 
     def _start(self, served: ServedModel, count: int) -> None:
+        """Start the workers of a model and of those that it brought."""
+        for brought in served.brought:
+            self._scale(brought, count, count)
         if served.graph is None:
             self._scale(served, count, count)
 
@@ -441,6 +453,7 @@ class ModelHost:
         served = self.registry.get(name, version)
         self.registry.check_removable(served)
         self.graphs.check_removable(served)
+        self.functions.check_removable(served)
         self.registry.remove(served)
         was_at_startup = name in self._startup.names
         self._startup.names.discard(name)
@@ -458,15 +471,19 @@ class ModelHost:
                 if was_at_startup:
                     self._startup.names.add(name)
             raise RequestTimeout(f"Timed out while cleaning resources: {name}")
+        for brought in served.brought:
+            await self._discard(brought, timeout_s)
         await self._forget(served)
         events.model_unregistered(name)
         return Outcome(200, None, f'Model "{name}" unregistered')
 
-    async def _discard(self, served: ServedModel) -> None:
-        """Undo a registration whose workers could not load."""
+    async def _discard(self, served: ServedModel, timeout_s: float = 0) -> None:
+        """Remove a model whatever depends on it: its workers could not load, or what brought it goes."""
         if self.registry.has(served.name, served.version):
             self.registry.remove(served)
-        await self._end_workers(served, 0)
+        await self._end_workers(served, timeout_s)
+        for brought in served.brought:
+            await self._discard(brought, timeout_s)
         await self._forget(served)
 
     async def _end_workers(self, served: ServedModel, timeout_s: float) -> bool:
@@ -563,11 +580,18 @@ class ModelHost:
         started = time.monotonic()
         is_clean = await self.graphs.drain(timeout_s)
         left_s = max(timeout_s - (time.monotonic() - started), 0.0)
-        served_models = self.registry.all()
-        results = await asyncio.gather(
-            *(self._end_workers(served, left_s) for served in served_models)
-        )
-        return is_clean and all(results)
+        every = self.registry.all()
+        # What its workers have begun may still ask the models that came with it.
+        for served_models in (
+            [served for served in every if served.brought],
+            [served for served in every if not served.brought],
+        ):
+            results = await asyncio.gather(
+                *(self._end_workers(served, left_s) for served in served_models)
+            )
+            is_clean = is_clean and all(results)
+            left_s = max(timeout_s - (time.monotonic() - started), 0.0)
+        return is_clean
 
     async def close(self) -> None:
         """Give everything back. Call after `drain`."""

@@ -17,6 +17,8 @@ class RegisterOptions:
 
     url: str
     model_name: str | None = None
+    #: where the archive's manifest has none
+    model_version: str | None = None
     handler: str | None = None
     runtime: str | None = None
     batch_size: int = 1
@@ -43,6 +45,8 @@ class RegisterOptions:
     #: of a model server of MLRun: members of `Load.options` as they are, in place of the settings' (class_args, key,
     #: model_path, load_mode, row_wise, graph and so on)
     mlrun: Mapping[str, Any] = field(default_factory=dict)
+    #: a serving function of MLRun's: its serving spec, or the function as it is exported
+    serving_spec: Any = None
     #: where records of requests go: a path, or an object as JSON text or as it is; None: what the archive says
     tracking: Any = None
     #: of a graph's document with several: which one to serve

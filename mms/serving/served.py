@@ -54,6 +54,8 @@ class ServedModel:
     tracking: ModelTracking | None = None
     #: Where the front answers for it by asking other models: it has no workers, they do.
     graph: FrontModel | None = None
+    #: Models that were registered with it, and go with it.
+    brought: list[ServedModel] = field(default_factory=list)
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)

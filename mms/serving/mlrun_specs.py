@@ -1,0 +1,380 @@
+"""The serving functions of MLRun's among a host's models: made of their specs, with the models that they bring."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from archiver import Component, Manifest
+from mms.core import ModelConfig, ModelVersion, Pool, Registry
+from mms.errors import BadRequest, Conflict, WorkerStartFailed
+from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
+from mms.mlrun.flow_plan import plan_flow
+from mms.mlrun.graph_document import ChildModel, child_models, graph_from_dict
+from mms.mlrun.lookup import BUILT_IN, is_remote
+from mms.mlrun.router_step import RouterStep
+from mms.mlrun.steps import BaseStep
+from mms.repository import FetchedArchive
+from mms.serving.mlrun_calls import RouteCalls, RoutedModels
+from mms.serving.mlrun_router import MlrunRouter
+from mms.serving.mlrun_routing import ROUTINGS, Routing
+from mms.serving.mlrun_spec import (
+    FunctionCode,
+    InvalidSpec,
+    ServingSpec,
+    is_serving_document,
+    read_spec,
+    read_text,
+)
+from mms.serving.model_options import ModelOptions
+from mms.serving.options import Outcome, RegisterOptions
+from mms.serving.served import ServedModel
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
+
+_INTERFACE: Final = "mlrun"
+_DEFAULT_NAME: Final = "function"
+_DEFAULT_ROUTER: Final = "ModelRouter"
+#: What a worker without any code of a user is given as its handler.
+_OWN_HANDLER: Final = "mms.mlrun.graph_document:GraphModel"
+#: Of a router that other routes than the models' own lead to; in a worker it sees all paths.
+_OF_WORKERS: Final = frozenset(("input_path", "result_path", "url_prefix", "health_prefix"))
+
+#: Makes a model of a registration and its archive; the host's own operations, as those below.
+Make = Callable[[RegisterOptions, FetchedArchive, "str | None"], ServedModel]
+#: Makes it, too, and registers it.
+Add = Callable[[RegisterOptions, "str | None"], Awaitable[ServedModel]]
+#: Undoes that.
+Discard = Callable[[ServedModel], Awaitable[None]]
+
+
+class MlrunSpecs:
+    """Makes functions, and knows which model belongs to which. Called on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry[ServedModel],
+        models: RoutedModels,
+        make: Make,
+        add: Add,
+        discard: Discard,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._models = models
+        self._make = make
+        self._add = add
+        self._discard = discard
+
+    def __repr__(self) -> str:
+        return f"<MlrunSpecs {', '.join(served.name for served in self._owners())}>"
+
+    async def document_of(self, path: Path | None, options: RegisterOptions) -> Any:
+        """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
+        if options.serving_spec is not None:
+            if not is_serving_document(options.serving_spec):
+                raise BadRequest(
+                    'serving_spec is none: it has no "graph" with routes or steps, and is no exported function.'
+                )
+            return options.serving_spec
+        if path is None:
+            return None
+        text = await asyncio.to_thread(path.read_bytes)
+        document = await asyncio.to_thread(read_text, text, path.name)
+        return document if is_serving_document(document) else None
+
+    async def make(
+        self,
+        document: Any,
+        options: RegisterOptions,
+        archive: FetchedArchive,
+        default_name: str | None,
+    ) -> ServedModel:
+        """A function that can be registered as it is, its models registered already, without workers yet.
+
+        Raises InvalidModel (InvalidSpec), BadRequest, Conflict, and what the registration of a model raises.
+        """
+        spec = read_spec(document)
+        code = await asyncio.to_thread(_place_code, spec, archive)
+        function = _Function(spec, code)
+        found = archive.manifest if archive.manifest is not None else Manifest({})
+        stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
+        name = (
+            options.model_name
+            or found.model_name
+            or spec.function_name
+            or default_name
+            or stem
+            or _DEFAULT_NAME
+        )
+        if self._registry.has_name(name):
+            raise Conflict(f"Model {name} is already registered.")
+        for child in function.children:
+            if child.key == name:
+                raise InvalidSpec(
+                    f"The function {name} has a model of the same name; register it under another, "
+                    "with the parameter model_name."
+                )
+        targets = {child.key: split_key(child.key) for child in function.children}
+        calls = RouteCalls(self._models, targets)
+        # Before any model is registered: it may be refused.
+        routing = function.routing(calls, self._settings.nan_policy)
+        brought = await self._bring(function, options)
+        try:
+            if routing is not None:
+                served = self._front_router(name, routing, calls, options, archive, found)
+            else:
+                graph_options = self._worker_graph(name, function, targets, options)
+                # The caller opens the streams of what it was given.
+                options.tracking = graph_options.tracking
+                served = self._make(graph_options, archive, None)
+        except BaseException:
+            await self._drop(brought)
+            raise
+        served.brought = brought
+        return served
+
+    def _front_router(
+        self,
+        name: str,
+        routing: Routing,
+        calls: RouteCalls,
+        options: RegisterOptions,
+        archive: FetchedArchive,
+        found: Manifest,
+    ) -> ServedModel:
+        model = ModelVersion(name, found.model_version, ModelConfig())
+        manifest = found.with_overrides(model_name=name, handler=routing.router_class)
+        return ServedModel(
+            model=model,
+            pool=Pool(model),
+            url=options.url or str(archive.folder),
+            archive=archive,
+            manifest=manifest,
+            handler=routing.router_class,
+            runtime=manifest.runtime or "python",
+            is_preloaded=False,
+            initialize_errors="fail",
+            options=ModelOptions(_INTERFACE, Component(), None),
+            interface=_INTERFACE,
+            graph=MlrunRouter(name, routing, calls, is_strict=self._settings.strict_status),
+        )
+
+    def _worker_graph(
+        self,
+        name: str,
+        function: _Function,
+        targets: dict[str, tuple[str, str | None]],
+        options: RegisterOptions,
+    ) -> RegisterOptions:
+        spec = function.spec
+        mlrun = {
+            **spec.load_options(),
+            "graph": spec.graph,
+            "calls": {key: list(target) for key, target in targets.items()},
+        }
+        if spec.graph_initializer:
+            mlrun["graph_initializer"] = spec.graph_initializer
+        return RegisterOptions(
+            options.url,
+            model_name=name,
+            handler=function.code.main_module or _OWN_HANDLER,
+            interface=_INTERFACE,
+            mlrun=mlrun,
+            response_timeout_s=options.response_timeout_s,
+            tracking=options.tracking or spec.tracking(),
+        )
+
+    # Its models
+
+    async def _bring(self, function: _Function, options: RegisterOptions) -> list[ServedModel]:
+        """Register the models of a function, without workers: all of them or none."""
+        brought: list[ServedModel] = []
+        try:
+            for child in function.children:
+                name, version = split_key(child.key)
+                made = RegisterOptions(
+                    "",
+                    model_name=name,
+                    model_version=version,
+                    handler=function.handler_of(child),
+                    folder=function.code.folder,
+                    interface=_INTERFACE,
+                    batch_size=options.batch_size,
+                    max_batch_delay_ms=options.max_batch_delay_ms,
+                    batch_policy=options.batch_policy,
+                    row_batching=options.row_batching,
+                    response_timeout_s=options.response_timeout_s,
+                    preload_model=options.preload_model,
+                    mlrun=function.child_options(child),
+                    tracking=options.tracking or function.spec.tracking(),
+                )
+                served = await self._add(made, None)
+                if options.url:
+                    served.url = options.url
+                brought.append(served)
+        except BaseException:
+            await self._drop(brought)
+            raise
+        return brought
+
+    async def _drop(self, brought: list[ServedModel]) -> None:
+        for served in reversed(brought):
+            await self._discard(served)
+
+    async def await_loaded(
+        self, served: ServedModel, scaled: Callable[[ServedModel], Awaitable[Outcome]]
+    ) -> Outcome:
+        """Wait for the workers of a function's models, and tell how far they are. Raises WorkerStartFailed."""
+        models = list(served.brought)
+        if served.graph is None:
+            models.append(served)
+        outcome = Outcome(200, None, f'Model "{served.name}" registered')
+        for number, model in enumerate(models, 1):
+            key = key_of(model)
+            try:
+                found = await scaled(model)
+            except WorkerStartFailed as error:
+                told = f"Model {key} of {served.name}: {error.message}"
+                raise WorkerStartFailed(told, error.http_status, error.reason) from None
+            logger.info(
+                "Function %s: model %s is loaded (%d of %d)",
+                *(served.name, key, number, len(models)),
+            )
+            if served.graph is None or found.status != 200:
+                outcome = found
+        return outcome
+
+    # Guarding
+
+    def users_of(self, name: str) -> list[str]:
+        """The functions that have this model for a route."""
+        return sorted(
+            owner.name for owner in self._owners() if any(m.name == name for m in owner.brought)
+        )
+
+    def check_removable(self, served: ServedModel) -> None:
+        """Raises Conflict for a model of a function."""
+        users = [owner.name for owner in self._owners() if served in owner.brought]
+        if users:
+            raise Conflict(
+                f"Model {key_of(served)} belongs to the function {', '.join(users)}; "
+                "unregister the function, which takes its models along."
+            )
+
+    def _owners(self) -> list[ServedModel]:
+        return [served for served in self._registry.all() if served.brought]
+
+
+class _Function:
+    """A spec that was checked: its graph, its models and their classes."""
+
+    def __init__(self, spec: ServingSpec, code: FunctionCode) -> None:
+        """Raises InvalidSpec."""
+        self.spec = spec
+        self.code = code
+        try:
+            self._graph = graph_from_dict(spec.graph)
+            self._children = child_models(self._graph)
+            if not isinstance(self._graph, RouterStep):
+                plan_flow(
+                    self._graph.steps, None, self._graph.on_error, self._graph.engine == "sync"
+                )
+        except (GraphError, MLRunInvalidArgumentError) as error:
+            raise InvalidSpec(f"The graph cannot be served: {error}.") from None
+        if isinstance(self._graph, RouterStep) and not self._graph.routes:
+            raise InvalidSpec("The router has no models: its routes are empty.")
+        self._check_classes(self._graph)
+
+    @property
+    def children(self) -> list[ChildModel]:
+        return self._children
+
+    def handler_of(self, child: ChildModel) -> str:
+        return self.code.handler_of(child.document.get("class_name"), child.fullname)
+
+    def child_options(self, child: ChildModel) -> dict[str, Any]:
+        document = child.document
+        arguments = dict(document.get("class_args") or {})
+        path = arguments.get("model_path")
+        if isinstance(path, str):
+            arguments["model_path"] = _placed(path, self.code.folder)
+        options = {**self.spec.load_options(), "class_args": arguments, "key": child.key}
+        for member in ("input_path", "result_path"):
+            if document.get(member):
+                options[member] = document[member]
+        return options
+
+    def routing(self, calls: RouteCalls, nan_policy: str) -> Routing | None:
+        """Of a router that the front can be; None where the graph needs workers. Raises InvalidSpec."""
+        graph = self._graph
+        if not isinstance(graph, RouterStep) or len(self._children) < len(graph.routes):
+            return None
+        named = graph.class_name or _DEFAULT_ROUTER
+        name = str(named).rpartition(".")[2]
+        is_ours = name in BUILT_IN and (
+            named == name or str(named).startswith(("mlrun.serving.", "mms."))
+        )
+        arguments = graph.class_args or {}
+        has_paths = graph.input_path or graph.result_path or _OF_WORKERS & set(arguments)
+        is_v2 = arguments.get("protocol", "v2") in (None, "v2")
+        if not is_ours or name not in ROUTINGS or has_paths or not is_v2:
+            return None
+        try:
+            return ROUTINGS[name](calls, arguments, nan_policy)
+        except (ValueError, TypeError) as error:
+            raise InvalidSpec(f"Router {name}: {error}.") from None
+
+    def _check_classes(self, graph: Any) -> None:
+        for step in [graph, *_steps_below(graph)]:
+            class_name = getattr(step, "class_name", None)
+            if class_name and not is_remote(class_name):
+                self.code.handler_of(class_name, step.fullname or "router")
+
+
+def _steps_below(step: BaseStep) -> list[BaseStep]:
+    found = []
+    for below in step.get_children():
+        found += [below, *_steps_below(below)]
+    return found
+
+
+def split_key(key: str) -> tuple[str, str | None]:
+    """(name, version) of `name` or `name:version`."""
+    name, _, version = key.partition(":")
+    return name, version or None
+
+
+def key_of(served: ServedModel) -> str:
+    return served.name if served.version is None else f"{served.name}:{served.version}"
+
+
+def _placed(path: str, folder: Path) -> str:
+    """A path of the function's own folder, else of the server's, as an absolute one; what is neither stays."""
+    if not path or "://" in path:
+        return path
+    for base in (folder, Path.cwd()):
+        if (base / path).exists():
+            return str((base / path).absolute())
+    return path
+
+
+def _place_code(spec: ServingSpec, archive: FetchedArchive) -> FunctionCode:
+    """Write the code that a document brings into the archive's folder. Blocks. Raises InvalidSpec."""
+    if spec.code is not None and spec.filename is not None:
+        file = archive.folder / spec.filename
+        if not archive.is_in_place:
+            file.write_text(spec.code, encoding="utf-8")
+        elif not file.is_file():
+            raise InvalidSpec(
+                f"The document brings {spec.filename} along, which its folder {archive.folder} "
+                "does not have: put the file there, or serve the document by itself."
+            )
+    return FunctionCode(archive.folder, spec.filename)
