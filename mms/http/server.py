@@ -23,6 +23,7 @@ from mms.http.answers import Answers
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
+from mms.http.health import HealthApi
 from mms.http.inference import InferenceApi
 from mms.http.lane import LaneProtocol, remote_name
 from mms.http.lane_front import LaneFront
@@ -193,6 +194,9 @@ class _Listener:
             endpoint = front.plugins.find(kind, segments) if is_on else None
             if endpoint is not None and exchange.method != "OPTIONS":
                 return await front.plugins.serve(endpoint, exchange, limit)
+        health = front.health.serve(exchange, segments)
+        if health is not None:
+            return health
         if self._has_inference:
             response = await front.inference.serve(exchange, segments)
             if response is not None:
@@ -252,6 +256,7 @@ class HttpFront:
             max_body_bytes=settings.max_request_size,
             body_timeout_s=settings.body_timeout_s,
         )
+        self.health = HealthApi(host)
         self.inference = InferenceApi(host, asker, is_strict_ping=settings.strict_ping)
         self.seldon = SeldonApi(
             host,

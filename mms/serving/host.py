@@ -27,6 +27,7 @@ from mms.repository import FetchedArchive, ModelFiles, Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
+from mms.serving.health import model_problems, server_problems
 from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
@@ -80,6 +81,7 @@ class ModelHost:
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self._has_loaded = False
+        self._has_started = False
         self.functions = MlrunSpecs(
             settings, self.registry, self, self._make, self._add, self._discard
         )
@@ -567,6 +569,26 @@ class ModelHost:
         if running >= required:
             return "Healthy"
         return "Partial Healthy" if running else "Unhealthy"
+
+    def problems(self) -> list[str]:
+        """Why the server should get no requests now; empty where it should."""
+        if self._is_draining:
+            return ["The server is shutting down."]
+        return server_problems(self.registry.all())
+
+    def problems_of(self, name: str, version: str | None = None) -> list[str]:
+        """Why a model cannot take requests; empty where it can. Raises ModelNotFound."""
+        served = self.registry.get(name, version)
+        return ["The server is shutting down."] if self._is_draining else model_problems(served)
+
+    def startup_problems(self) -> list[str]:
+        """What is missing of the models that the server was started with; nothing for good once they have loaded."""
+        if not self._has_started:
+            missing = [s for s in self.registry.all() if s.is_loaded_at_startup]
+            problems = server_problems(missing)
+            self._has_started = not problems
+            return problems
+        return []
 
     def is_anything_loaded(self) -> bool:
         """Whether some worker of some model has ever loaded."""

@@ -1,0 +1,44 @@
+"""Whether the server and its models can do their work, and if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mms.core import WorkerState
+
+if TYPE_CHECKING:
+    from mms.serving.served import ServedModel
+
+_STATES = {
+    WorkerState.STARTING: "is starting",
+    WorkerState.LOADING: "is loading the model",
+    WorkerState.BACKOFF: "ended and waits to be started again",
+    WorkerState.DRAINING: "is on its way out",
+}
+
+
+def model_problems(served: ServedModel) -> list[str]:
+    """Why a model cannot take requests, a line for each worker; empty where it can."""
+    if served.is_ready:
+        return []
+    name = f"Model {served.name}" + (f" {served.version}" if served.version else "")
+    if served.graph is not None:
+        return [f"{name}: a model that it asks is not ready."]
+    problems = []
+    for worker in served.model.workers:
+        reason = f" ({worker.reason})" if worker.reason else ""
+        if worker.state is WorkerState.READY:
+            problems.append(f"{name}: worker {worker.name} runs, its model is not loaded{reason}.")
+        elif worker.state in _STATES:
+            problems.append(f"{name}: worker {worker.name} {_STATES[worker.state]}{reason}.")
+    return problems or [f"{name} has no workers."]
+
+
+def server_problems(models: Iterable[ServedModel]) -> list[str]:
+    """Those of all models that are to have workers. One with none on purpose is no problem of the server."""
+    problems = []
+    for served in models:
+        if served.pool.min_workers > 0 or served.graph is not None:
+            problems += model_problems(served)
+    return problems
