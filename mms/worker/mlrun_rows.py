@@ -15,12 +15,18 @@ from mms.mlrun.errors import with_strict_status
 from mms.mlrun.running import prepare, run_event
 
 _ATTRIBUTE = "row_wise"
+_HOOKS = ("preprocess", "validate", "predict", "postprocess")
 _OPERATIONS = ("", "infer", "predict")
 _TRUE_WORDS = ("true", "yes", "on", "1")
 
 
 def is_row_wise(server: Any, choice: Any = None) -> bool:
-    """Whether a model's outputs are one for each of its inputs: as asked for, else by its parameter or attribute."""
+    """Whether a model's outputs are one for each of its inputs: as asked for, else by its parameter or attribute.
+
+    Never for a class that has not all the hooks, which answers events by a way of its own.
+    """
+    if not all(callable(getattr(server, hook, None)) for hook in _HOOKS):
+        return False
     if choice is None:
         get_param = getattr(server, "get_param", None)
         choice = get_param(_ATTRIBUTE, None) if callable(get_param) else None
@@ -167,7 +173,8 @@ class RowJoiner:
         server = self._server
         answer = {
             "id": asked.id,
-            "model_name": server.name,
+            # Of newer packages of MLRun the name of a server has its version in it.
+            "model_name": str(server.name).partition(":")[0],
             "outputs": asked.outputs,
             "timestamp": time_text(asked.started_ns),
         }
