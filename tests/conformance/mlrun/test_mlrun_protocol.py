@@ -281,7 +281,7 @@ def test_metadata_without_a_schema_is_empty(mlrun_server: Server) -> None:
 def test_inputs_by_name_are_put_in_the_schema_s_order(iris: Server) -> None:
     values = [5.1, 3.5, 1.4, 0.2]
     expected = predict(iris.inference, "iris", values)
-    assert expected == [510.0, 350.0, 140.0, 20.0]
+    assert expected == pytest.approx([510.0, 350.0, 140.0, 20.0])
     assert predict(iris.inference, "iris", values, "predict") == expected
     for operation in ("infer_dict", "predict_dict"):
         assert predict(iris.inference, "iris", BY_NAME, operation) == expected
