@@ -23,14 +23,16 @@ def key_of(load: Load) -> str:
 
 
 def class_args_of(load: Load) -> dict[str, Any]:
-    """The constructor's arguments. Without a model_path of its own a model has its archive's folder.
+    """The constructor's arguments, `class_args` before parameters. Without a model_path of its own a model has its
+    archive's folder.
 
     Raises ValueError for a parameter whose value is not of its type.
     """
     options = load.options
-    arguments = dict(options.get("class_args") or {})
-    for parameter in options.get("parameters") or ():
-        arguments[parameter["name"]] = value_of(parameter)
+    arguments = {
+        parameter["name"]: value_of(parameter) for parameter in options.get("parameters") or ()
+    }
+    arguments |= options.get("class_args") or {}
     arguments.setdefault("model_path", options.get("model_path") or load.model_dir)
     return arguments
 

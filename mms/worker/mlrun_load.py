@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from mms.worker.tracebacks import last_line
+from mms.worker.tracebacks import last_line, model_traceback
 
 _POLL_S = 0.05
 
@@ -28,7 +29,12 @@ class ModelLoad:
     def start(self, tell: Callable[[bool, str], None]) -> None:
         """`tell`: whether the model is ready, and why it is not. Called once, when that is known."""
         # Not before: a process that is forked takes no thread along.
-        load_now(self._server, "async")
+        try:
+            load_now(self._server, "async")
+        except Exception as error:
+            sys.stderr.write(model_traceback(error))
+            tell(False, last_line(error))
+            return
         threading.Thread(target=self._watch, args=(tell,), name="mlrun-load", daemon=True).start()
 
     def _watch(self, tell: Callable[[bool, str], None]) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 _HERE = os.path.dirname(os.path.abspath(__file__))
 #: What stands between the front and a model's code.
 _OWN_FOLDERS = tuple(
-    os.path.join(os.path.dirname(_HERE), name) + os.sep for name in ("worker", "seldon")
+    os.path.join(os.path.dirname(_HERE), name) + os.sep for name in ("worker", "seldon", "mlrun")
 )
 
 

@@ -44,9 +44,9 @@ def test_parameters_of_the_archive_are_arguments_of_their_types(open_model: Open
         {"name": "d", "value": "5", "type": "STRING"},
         {"name": "e", "value": "[1, 2]", "type": "JSON"},
     ]
-    server = open_model(PLAIN, parameters=parameters, class_args={"a": 1, "f": None}).server
+    server = open_model(PLAIN, parameters=parameters, class_args={"d": 6, "f": None}).server
     found = [server.get_param(name, "none") for name in "abcdefg"]
-    assert found == [5, 0.5, True, "5", [1, 2], None, "none"]
+    assert found == [5, 0.5, True, 6, [1, 2], None, "none"]
 
 
 def test_a_parameter_that_is_not_of_its_type_is_named(open_model: OpenModel) -> None:
@@ -204,6 +204,22 @@ def test_a_load_beside_requests_that_fails_is_told_with_its_reason(open_model: O
     reply = served.ask("infer", {"inputs": [5]})
     assert reply.status == 400
     assert "no disk" in reply.text
+
+
+def test_a_load_beside_requests_that_does_not_even_begin_is_told_with_its_reason(
+    open_model: OpenModel, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = (
+        PLAIN
+        + """
+        def post_init(self, mode="sync"):
+            raise KeyError(mode)
+    """
+    )
+    served = open_model(source, load_mode="async")
+    served.start()
+    assert served.told == [(False, "KeyError: 'async'")]
+    assert "post_init" in capsys.readouterr().err
 
 
 def test_nothing_is_loaded_beside_requests_before_the_process_serves(open_model: OpenModel) -> None:
