@@ -53,9 +53,16 @@ class ModelLoad:
 
 
 def load_now(server: Any, mode: str) -> None:
-    """Have a server load as MLRun does. Raises whatever its code raises, the cause of a failed load as such."""
+    """Have a server load as MLRun does. Raises whatever its code raises; of a failed load with its cause's text."""
     post_init = getattr(server, "post_init", None)
     if not callable(post_init):
         server.load()
         return
-    post_init(mode)
+    try:
+        post_init(mode)
+    except RuntimeError as error:
+        cause = error.__cause__
+        if cause is not None:
+            # Whoever registers the model sees this one line.
+            error.args = (f"{error}, caused by: {last_line(cause)}",)
+        raise

@@ -124,7 +124,8 @@ def test_a_class_of_the_right_shape_needs_no_base(open_model: OpenModel) -> None
 
 
 def test_a_load_that_fails_is_an_error_with_its_cause(open_model: OpenModel) -> None:
-    with pytest.raises(RuntimeError, match="failed to load model m") as found:
+    text = "failed to load model m, caused by: KeyError: 'weights'"
+    with pytest.raises(RuntimeError, match=text) as found:
         open_model(PLAIN.replace("self.model = 1", "raise KeyError('weights')"))
     assert isinstance(found.value.__cause__, KeyError)
 
