@@ -140,7 +140,7 @@ def server(class_name: str | None, models: list[tuple[str, str, int]], **argumen
     function = new_function("scenarios", kind="serving")
     function.set_topology("router", *([class_name] if class_name else []), **arguments)
     for key, model_class, multiplier in models:
-        function.add_model(key, "", class_name=model_class, multiplier=multiplier)
+        function.add_model(key, ".", class_name=model_class, multiplier=multiplier)
     return function.to_mock_server(namespace=globals())
 
 
@@ -191,4 +191,7 @@ def documents() -> list[Any]:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(json.dumps({"answers": answers(), "documents": documents()}))
+    import mlrun
+
+    found = {"version": mlrun.__version__, "answers": answers(), "documents": documents()}
+    Path(sys.argv[1]).write_text(json.dumps(found))
