@@ -5,17 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mms.mlrun.data_item import DataItem, beside, local_or_url
-from mms.mlrun.datastore import (
-    get_dataitem,
-    get_store_resource,
-    is_local,
-    is_store_uri,
-    join_url,
-    path_of,
-)
+from mms.mlrun.data_item import DataItem, local_or_url
+from mms.mlrun.datastore import get_dataitem, get_store_resource, is_store_uri, item_beside
 from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.model_spec import FILE_NAME, ModelArtifact, parse_model_spec
+from mms.mlrun.stores import is_local, join_url, path_of
 
 #: What is looked for without a suffix, in this order.
 SUFFIXES = (".pkl", ".pickle", ".bin", ".tar.gz")
@@ -66,7 +60,7 @@ def _of_folder(folder: str, suffix: str) -> tuple[str, ModelArtifact | None, dic
     for ending in _wanted(suffix):
         for name in names:
             if name.endswith(ending):
-                extra = {other: beside(folder, other) for other in names}
+                extra = {other: item_beside(folder, other) for other in names}
                 return local_or_url(extra[name]), None, extra
     raise _unresolved(folder, suffix)
 
@@ -80,7 +74,7 @@ def _of_artifact(artifact: Any, address: str) -> tuple[str, ModelArtifact, dict[
 
 def _file_of(spec: Any, base: str) -> str:
     named = spec.model_target_file or spec.model_file
-    return local_or_url(beside(base, str(named)))
+    return local_or_url(item_beside(base, str(named)))
 
 
 def _extra_data(spec: Any, base: str) -> dict[str, DataItem]:
@@ -89,7 +83,7 @@ def _extra_data(spec: Any, base: str) -> dict[str, DataItem]:
         # In memory the other artifact itself may be there.
         name = getattr(value, "target_path", None) or getattr(value, "url", None) or value
         if name:
-            found[key] = beside(base, str(name), key)
+            found[key] = item_beside(base, str(name), key)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mms.mlrun.datastore import Store, is_local, join_url
+from mms.mlrun.stores import Store, is_local
 
 _READERS = {
     ".csv": "read_csv",
@@ -29,7 +29,7 @@ class DataItem:
         meta: Any = None,
     ) -> None:
         """`subpath`: its path or address, unless `url` is given."""
-        self._key = key
+        self.key = key
         self._store = store
         self._url = url or subpath
         self._artifact_url = artifact_url
@@ -44,10 +44,6 @@ class DataItem:
     def __fspath__(self) -> str:
         """Its path on this machine: what `open(item)` reads."""
         return self.local()
-
-    @property
-    def key(self) -> str:
-        return self._key
 
     @property
     def kind(self) -> str:
@@ -165,15 +161,6 @@ class DataItem:
 
     def get_artifact_type(self) -> Any:
         return getattr(self.meta, "kind", None)
-
-
-def beside(base: str, name: str, key: str | None = None) -> DataItem:
-    """The item of a file that a spec in the folder `base` names."""
-    from mms.mlrun.datastore import get_dataitem
-
-    item: DataItem = get_dataitem(join_url(base, name))
-    item._key = key or item._key
-    return item
 
 
 def local_or_url(item: DataItem) -> str:

@@ -51,8 +51,8 @@ ROOMS: dict[str, Room] = {
     "seldon": Room(1, ("mms.seldon",), ("bodies", "errors")),
     # MLRun's serving contract, in process.
     "mlrun": Room(1, ("mms.mlrun",), ("errors", "tracking")),
-    # The package seldon_core for components where Seldon's own is not installed.
-    "seldon shim": Room(2, ("mms.shims",), ("seldon",)),
+    # The packages that components and serving classes import, where their makers' own are not installed.
+    "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),
     "worker": Room(
         2, ("mms.worker",), ("bodies", "mlrun", "seldon", "wire", "handler names", "version")
     ),

@@ -1,0 +1,1 @@
+"""The folder with `mlrun` in it."""

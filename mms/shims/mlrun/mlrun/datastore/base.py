@@ -1,0 +1,16 @@
+"""Files and objects by their addresses."""
+
+from __future__ import annotations
+
+from mms.mlrun.stand_in import offer
+
+#: A package: of what is not in one, Python asks nobody why.
+__path__: list[str] = []
+
+__getattr__, __dir__ = offer(
+    __name__,
+    {
+        "DataItem": "mms.mlrun.data_item",
+        "FileStats": "mms.mlrun.stores",
+    },
+)

@@ -1,0 +1,16 @@
+"""Where secrets come from."""
+
+from __future__ import annotations
+
+from mms.mlrun.stand_in import offer
+
+#: A package: of what is not in one, Python asks nobody why.
+__path__: list[str] = []
+
+__getattr__, __dir__ = offer(
+    __name__,
+    {
+        "SecretsStore": "mms.mlrun.secrets:Secrets",
+        "get_secret_or_env": "mms.mlrun.scripts",
+    },
+)

@@ -1,0 +1,15 @@
+"""The base class of models."""
+
+from __future__ import annotations
+
+from mms.mlrun.stand_in import offer
+
+#: A package: of what is not in one, Python asks nobody why.
+__path__: list[str] = []
+
+__getattr__, __dir__ = offer(
+    __name__,
+    {
+        "V2ModelServer": "mms.mlrun.model_server",
+    },
+)
