@@ -30,10 +30,8 @@ class FlowPlan:
 
     def handler_of(self, step: BaseStep) -> BaseStep | None:
         """The step that gets the events on which a step failed."""
-        name = step.on_error
-        if not name and step.kind != StepKinds.error_step and step.name != self.on_error:
-            name = self.on_error
-        return self.steps[name] if name and name != step.name else None
+        name = _handler_name(step, self.on_error)
+        return self.steps[name] if name else None
 
     def after(self, step: BaseStep) -> list[BaseStep]:
         """Where an event goes from a step."""
@@ -48,7 +46,7 @@ def plan_flow(
 ) -> FlowPlan:
     """Raises GraphError, with the step's name, for steps that do not fit together."""
     _check_names(steps, on_error)
-    _check_circles(steps)
+    _check_circles(steps, on_error)
     here = steps_here(steps, current_function)
     plan = FlowPlan(here, on_error if on_error in here else None)
     handlers = _error_handlers(steps, on_error)
@@ -101,6 +99,14 @@ def names_of(steps: list[BaseStep]) -> str:
     return ", ".join(step.name for step in steps)
 
 
+def _handler_name(step: BaseStep, on_error: str | None) -> str | None:
+    """The step that gets what a step fails on: its own handler, else the flow's, which is none of other handlers."""
+    name = step.on_error
+    if not name and step.kind != StepKinds.error_step:
+        name = on_error
+    return None if name == step.name else name
+
+
 def _check_names(steps: dict[str, BaseStep], on_error: str | None) -> None:
     known = ", ".join(steps) or "none"
     for step in steps.values():
@@ -125,12 +131,16 @@ def _check_names(steps: dict[str, BaseStep], on_error: str | None) -> None:
         raise GraphError(f"the flow's error handler {on_error} is none of its steps: {known}")
 
 
-def _check_circles(steps: dict[str, BaseStep]) -> None:
+def _check_circles(steps: dict[str, BaseStep], on_error: str | None) -> None:
     ways: dict[str, list[str]] = {name: [] for name in steps}
     for step in steps.values():
         for name in step.after:
             ways[name].append(step.name)
         ways[step.name].extend(getattr(step, "before", ()))
+        # An event that fails again and again must not go around for ever.
+        handler = _handler_name(step, on_error)
+        if handler:
+            ways[step.name].append(handler)
     done: set[str] = set()
     for start in steps:
         if start in done:

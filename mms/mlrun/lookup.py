@@ -119,7 +119,7 @@ def expression(text: str, names: Sequence[str], step: str) -> Callable[..., Any]
     try:
         # Compiled alone, first: a parenthesis too many must not become a part of the function around it.
         compile(text, f"<expression of step {step}>", "eval")
-        made = eval(f"lambda {', '.join(names)}: {text}", {})
+        made = eval(f"lambda {', '.join(names)}: ({text}\n)", {})
     except SyntaxError as error:
         raise GraphError(f"step {step}: the expression {text} is not valid: {error}") from error
     return made  # type: ignore[no-any-return]

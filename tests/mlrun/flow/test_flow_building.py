@@ -12,6 +12,7 @@ from flow_harness import Echo, Mul, MulList, RespName, Served
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.mlrun.flow import RootFlowStep
 from mms.mlrun.graph_document import child_models, graph_from_dict, new_graph
+from mms.mlrun.lookup import expression
 from mms.mlrun.merge import Merge
 from mms.mlrun.router_step import RouterStep
 from mms.mlrun.steps import MAX_STEPS
@@ -229,11 +230,14 @@ def test_an_expression_that_is_none_is_refused_when_the_graph_is_made() -> None:
 
 
 def test_an_expression_cannot_end_the_function_it_is_put_into() -> None:
-    graph = flow()
-    graph.to(handler="(event), print(1)", name="s1")
-    with pytest.raises(GraphError, match="step s1"):
-        graph_from_dict({"steps": {"s1": {"handler": "(event)) or (event"}}}).init_object(None, [])
-        init(graph)
+    for text in ("(event)) or (event)", "1), (2", "event) if (True) else (1"):
+        with pytest.raises(GraphError, match="step s1: the expression .* is not valid"):
+            expression(text, ("event",), "s1")
+
+
+def test_an_expression_may_be_a_tuple_or_end_with_a_comment() -> None:
+    assert expression("(event), (event + 1)", ("event",), "s1")(1) == (1, 2)
+    assert expression("event  # the body", ("event",), "s1")(1) == 1
 
 
 def test_a_class_without_a_method_to_call_is_refused() -> None:
@@ -264,13 +268,26 @@ def test_a_circle_is_refused_with_its_steps() -> None:
 
 def test_a_circle_over_an_error_handler_is_refused() -> None:
     graph = flow("async")
-    first = graph.to("Echo", "a")
-    last = first.to("Raiser", "b")
+    last = graph.to("Echo", "a").to("Raiser", "b")
     last.error_handler("catch", class_name="Echo", before="a")
-    first.after_step("catch", append=False)
-    graph["catch"].after_step("b")
-    with pytest.raises(GraphError, match="circle"):
+    with pytest.raises(GraphError, match="circle: a -> b -> catch -> a"):
         init(graph)
+
+
+def test_a_circle_over_the_error_handler_of_the_graph_is_refused() -> None:
+    graph = flow("async")
+    graph.to("Echo", "a")
+    graph.add_step("Echo", "catch").to("Raiser", "b")
+    graph.error_handler("catch")
+    with pytest.raises(GraphError, match="circle: catch -> b -> catch"):
+        init(graph)
+
+
+def test_a_step_added_after_itself_by_its_name_is_refused() -> None:
+    graph = flow()
+    graph.add_step("Echo", "s1")
+    with pytest.raises(GraphError, match="step s1 cannot come after itself"):
+        graph.add_step("Echo", "s1", after="s1")
 
 
 def test_a_flow_of_engine_sync_has_no_branches() -> None:

@@ -26,6 +26,11 @@ class Never(V2ModelServer):
         raise AssertionError("it was made in this process")
 
 
+class Own:
+    def answer(self, body: Any) -> str:
+        return "own"
+
+
 class Slow(V2ModelServer):
     may_load = threading.Event()
 
@@ -87,9 +92,11 @@ def test_models_of_routers_in_a_flow_are_asked_by_keys_of_their_own() -> None:
 
 def test_routes_without_a_model_run_here() -> None:
     calls: list[Any] = []
-    document = {"kind": "router", "routes": {"double": {"handler": "(event)"}}}
-    graph = open_graph({"graph": document}, context_with_calls(calls))
-    assert asked(graph, {"inputs": [1]}, "/v2/models/double/infer") == {"inputs": [1]}
+    routes = {"same": {"handler": "(event)"}, "own": {"class_name": "Own", "handler": "answer"}}
+    document = {"kind": "router", "routes": routes}
+    graph = open_graph({"graph": document}, context_with_calls(calls), globals())
+    assert asked(graph, {"inputs": [1]}, "/v2/models/same/infer") == {"inputs": [1]}
+    assert asked(graph, {"inputs": [1]}, "/v2/models/own/infer") == "own"
     assert calls == []
 
 
