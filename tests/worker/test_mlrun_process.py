@@ -17,9 +17,9 @@ from .front import Front, Request, Worker
 SOURCE = """
     import os
     import time
-    from mms.mlrun.model_server import V2ModelServer
+    import mlrun
 
-    class ClassifierModel(V2ModelServer):
+    class ClassifierModel(mlrun.serving.V2ModelServer):
         def load(self):
             while self.get_param("gate", "") and not os.path.exists(self.get_param("gate")):
                 time.sleep(0.01)
