@@ -9,6 +9,7 @@ from typing import Any
 
 from mms.core import Request
 from mms.errors import RequestTimeout, ServiceUnavailable
+from mms.serving.tracking import ModelTracking
 
 
 class FrontModel(ABC):
@@ -18,6 +19,8 @@ class FrontModel(ABC):
         """`kind`: what clients are told that it is, such as `graph`."""
         self.name = name
         self._kind = kind
+        #: Where records of its requests go.
+        self.tracking: ModelTracking | None = None
         self._runs: dict[Request, asyncio.Task[None]] = {}
         self._is_closed = False
 

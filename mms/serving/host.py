@@ -222,6 +222,10 @@ class ModelHost:
             if function is not None:
                 served = await self.functions.make(function, options, archive, default_name)
             elif document is not None:
+                if options.tracking:
+                    raise BadRequest(
+                        "A graph has no records of its own: track the models of its nodes."
+                    )
                 served = await self.graphs.make(document, options, archive, default_name)
             else:
                 served = self._make(options, archive, default_name)
@@ -236,6 +240,8 @@ class ModelHost:
             tracking = served.tracking = await self.tracking.open_for(
                 served.name, served.version, options.tracking, archive.manifest, self.settings
             )
+            if served.graph is not None:
+                served.graph.tracking = tracking
             self.registry.add(served)
         except BaseException:
             if tracking is not None:

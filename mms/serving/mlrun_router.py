@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from http import HTTPStatus
 from typing import Any
 
 from mms.core import Request
 from mms.errors import ServerError
 from mms.mlrun.errors import error_text, status_of
+from mms.mlrun.json_text import from_json
 from mms.serving.front_model import FrontModel
 from mms.serving.mlrun_calls import Asked, RouteCalls
 from mms.serving.mlrun_routing import Routing
+from mms.wire import Buffer
 
 logger = logging.getLogger("mms.serving")
 
@@ -75,9 +78,12 @@ class MlrunRouter(FrontModel):
     # Requests
 
     async def _run(self, request: Request) -> None:
+        started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
+        asked = Asked(request)
         try:
-            answer = await self._routing.answer(Asked(request))
+            answer = await self._routing.answer(asked)
             request.answer(answer.status, answer.phrase, answer.headers, answer.body)
+            self._record(asked, answer.body, "", started_ns, began_ns)
         except asyncio.CancelledError:
             # Whoever cancelled it has answered the client, or knows that it has gone.
             request.is_done = True
@@ -87,5 +93,27 @@ class MlrunRouter(FrontModel):
             status = status_of(error, self._is_strict)
             if status >= 500:
                 logger.exception("Router %s failed a request", self.name)
-            phrase = HTTPStatus(status).phrase.encode()
-            request.answer(status, phrase, _TEXT_LINE, error_text(error).encode("utf-8", "replace"))
+            phrase, text = HTTPStatus(status).phrase.encode(), error_text(error)
+            request.answer(status, phrase, _TEXT_LINE, text.encode("utf-8", "replace"))
+            self._record(asked, b"", text, started_ns, began_ns)
+
+    def _record(
+        self, asked: Asked, body: Buffer, error: str, started_ns: int, began_ns: int
+    ) -> None:
+        """Tell the stream of a vote; what else a router answers, its models tell of."""
+        tracking = self.tracking
+        if tracking is None or not self._routing.has_records or asked.method == "GET":
+            return
+        try:
+            told = from_json(asked.request.body)
+        except ValueError:
+            told = None
+        tracking.push(
+            self.router_class,
+            {"id": asked.event_id, **told} if isinstance(told, dict) else {"id": asked.event_id},
+            None if error else from_json(body),
+            started_ns=started_ns,
+            elapsed_ns=time.perf_counter_ns() - began_ns,
+            error=error or None,
+            model=self._routing.name,
+        )

@@ -46,6 +46,8 @@ class Routing:
     default_name = ""
     #: Whether a request without a path is the router's, whatever model its body names.
     takes_all_bodies = True
+    #: Whether its answers are more than those of its models, so that they have records of their own.
+    has_records = False
 
     def __init__(self, calls: RouteCalls, class_args: Mapping[str, Any], nan_policy: str) -> None:
         """Raises ValueError for arguments that cannot be."""
@@ -204,6 +206,7 @@ class VotingRouting(_Named):
 
     router_class = "VotingEnsemble"
     default_name = "VotingEnsemble"
+    has_records = True
 
     def __init__(self, calls: RouteCalls, class_args: Mapping[str, Any], nan_policy: str) -> None:
         super().__init__(calls, class_args, nan_policy)

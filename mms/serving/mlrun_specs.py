@@ -126,14 +126,14 @@ class MlrunSpecs:
         calls = RouteCalls(self._models, targets)
         # Before any model is registered: it may be refused.
         routing = function.routing(calls, self._settings.nan_policy)
+        # Also for the caller, which opens the streams of what it was given.
+        options.tracking = options.tracking or function.spec.tracking()
         brought = await self._bring(function, options)
         try:
             if routing is not None:
                 served = self._front_router(name, routing, calls, options, archive, found)
             else:
                 graph_options = self._worker_graph(name, function, targets, options)
-                # The caller opens the streams of what it was given.
-                options.tracking = graph_options.tracking
                 served = self._make(graph_options, archive, None)
         except BaseException:
             await self._drop(brought)
@@ -189,7 +189,7 @@ class MlrunSpecs:
             interface=_INTERFACE,
             mlrun=mlrun,
             response_timeout_s=options.response_timeout_s,
-            tracking=options.tracking or spec.tracking(),
+            tracking=options.tracking,
         )
 
     # Its models
@@ -214,7 +214,7 @@ class MlrunSpecs:
                     response_timeout_s=options.response_timeout_s,
                     preload_model=options.preload_model,
                     mlrun=function.child_options(child),
-                    tracking=options.tracking or function.spec.tracking(),
+                    tracking=options.tracking,
                 )
                 served = await self._add(made, None)
                 if options.url:

@@ -89,10 +89,12 @@ class ModelTracking:
         elapsed_ns: int = 0,
         operation: str | None = None,
         error: str | None = None,
+        model: str | None = None,
     ) -> None:
         """A record that the front itself makes, as for an ensemble. `error`: in place of the response.
 
-        `started_ns`: since the epoch. Sampled as the workers' records are.
+        `model`: the name that the record tells, where it is another one. `started_ns`: since the epoch. Sampled as the
+        workers' records are.
         """
         if error is None:
             self._seen += 1
@@ -101,7 +103,7 @@ class ModelTracking:
         record: dict[str, Any] = {
             "class": class_name,
             "worker": 0,
-            "model": self.model,
+            "model": model or self.model,
             "version": self.version,
             "host": os.uname().nodename if hasattr(os, "uname") else "",
             "function_uri": self.options.function_uri,

@@ -164,3 +164,21 @@ class Kept(V2ModelServer):
             "count": self.get_param("count", None),
             "ready": self.ready,
         }
+
+
+class Arr(V2ModelServer):
+    """Tells its stream of an array, and of what it likes where the parameter `tells` says so."""
+
+    def load(self):
+        pass
+
+    def predict(self, request):
+        import numpy as np
+
+        self.set_metric("rows", len(request["inputs"]))
+        return np.array([row[0] * self.get_param("multiplier", 2) for row in request["inputs"]])
+
+    def logged_results(self, request, response, op):
+        if self.get_param("tells", 0):
+            return [[1]], [2]
+        return None, None
