@@ -1,0 +1,116 @@
+"""Flows and routers that have the root of a server, as a function of MLRun's has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conformance.processes import eventually
+from conformance.server import Server
+
+from .service import ask
+
+pytestmark = pytest.mark.better_than_mms
+
+CODE = '''
+from mms.serving import V2ModelServer
+from mms.mlrun.routers import ModelRouter
+
+
+class Mul(V2ModelServer):
+    def load(self):
+        pass
+
+    def predict(self, request):
+        return request["inputs"][0] * self.get_param("multiplier")
+
+
+class Path:
+    """Tells what it was asked."""
+
+    def do_event(self, event):
+        event.body = {"path": event.path, "method": event.method}
+        return event
+
+
+class Guard(ModelRouter):
+    """Lets nobody ask the second model."""
+
+    def preprocess(self, event):
+        if "m2" in event.path:
+            raise PermissionError("m2 is not for you")
+        return event
+'''
+
+StartFunction = Callable[[dict[str, Any]], Server]
+
+
+def routes() -> dict[str, Any]:
+    return {
+        key: {"class_name": "Mul", "class_args": {"multiplier": multiplier, "model_path": ""}}
+        for key, multiplier in (("m1", 100), ("m2", 200))
+    }
+
+
+@pytest.fixture
+def start_function(start_server: Callable[..., Server], lane: str) -> StartFunction:
+    """A server with one function, of a graph."""
+
+    def start(graph: dict[str, Any]) -> Server:
+        server = start_server({"lane": lane.removeprefix("lane=")})
+        document = {"graph": graph, "filename": "code.py", "code": CODE, "version": "v2"}
+        reply = server.management.post_json(
+            "/models",
+            {"serving_spec": document, "model_name": "function", "initial_workers": 1}
+            | {"synchronous": True},
+        )
+        assert reply.status == 200, reply
+        eventually("all is ready", lambda: server.inference.get("/v2/health/ready").status == 200)
+        return server
+
+    return start
+
+
+def test_a_model_in_a_flow_without_a_router_is_asked_at_the_root(
+    start_function: StartFunction,
+) -> None:
+    step = {"kind": "task", "class_name": "Mul", "class_args": {"multiplier": 100}}
+    graph = {"engine": "sync", "steps": {"my2": {**step, "responder": True}}}
+    server = start_function(graph)
+    assert server.inference.get("/").json()["name"] == "my2"
+    assert server.inference.get("/ready").status == 200
+    assert ask(server.inference, "/", {"inputs": [5]}).json()["outputs"] == 500
+    assert ask(server.inference, "/explain", {"inputs": [5]}).status == 400
+    assert server.inference.get("/ping").json() == {"status": "Healthy"}
+
+
+def test_a_flow_reads_the_path_and_method_of_what_it_is_asked(
+    start_function: StartFunction,
+) -> None:
+    graph = {"engine": "sync", "steps": {"tell": {"kind": "task", "class_name": "Path"}}}
+    server = start_function(graph)
+    for method, path in (("POST", "/"), ("PUT", "/any/where"), ("GET", "/v2/models/x/infer")):
+        reply = server.inference.request(method, path)
+        assert reply.json() == {"path": path, "method": method}
+
+
+def test_a_router_of_a_class_stands_before_its_models(start_function: StartFunction) -> None:
+    server = start_function({"kind": "router", "class_name": "Guard", "routes": routes()})
+    assert ask(server.inference, "/v2/models/m1/infer", {"inputs": [5]}).json()["outputs"] == 500
+    for path in ("/v2/models/m2/infer", "/v2/models/m2"):
+        reply = ask(server.inference, path, {"inputs": [5]})
+        assert (reply.status, reply.text) == (400, "PermissionError: m2 is not for you")
+    assert server.inference.get("/v2/models/").json() == {"models": ["m1", "m2"]}
+
+
+def test_a_router_that_asks_all_has_its_operations_and_the_root(
+    start_function: StartFunction,
+) -> None:
+    server = start_function({"kind": "router", "class_name": "ParallelRun", "routes": routes()})
+    assert ask(server.inference, "/v2/models/m2/infer", {"inputs": [5]}).json()["outputs"] == 1000
+    assert server.inference.get("/").json()["name"] == "ParallelRun"
+    for path in ("/v2/models/infer", "/"):
+        merged = ask(server.inference, path, {"inputs": [5], "model": "m1"}).json()
+        assert merged["outputs"] in (500, 1000)
