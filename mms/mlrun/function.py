@@ -10,9 +10,9 @@ from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.function_parts import FunctionStatus, Metadata, ServingSpec
 from mms.mlrun.graph_server import GraphServer, create_graph_server
 
-LOAD_MODES = ("sync", "async")
-#: As MLRun's setting of this name: `1` (all functions), `auto` (those that are not deployed).
+#: As MLRun's setting mock_nuclio_deployment: `1` (all functions), `auto` (those that are not deployed yet).
 MOCK_VARIABLE = "MLRUN_MOCK_NUCLIO_DEPLOYMENT"
+LOAD_MODES = ("sync", "async")
 #: What a function is given for Kubernetes; a process on this machine has no use for it.
 _OF_KUBERNETES = (
     *("apply", "gpu", "with_limits", "with_requests", "with_node_selection", "with_http"),
@@ -357,7 +357,7 @@ class ServingFunction:
         if tag:
             self.metadata.tag = tag
         self.verbose = self.verbose or verbose
-        if mock if mock is not None else os.environ.get(MOCK_VARIABLE) == "1":
+        if mock if mock is not None else os.environ.get(MOCK_VARIABLE) in ("1", "auto"):
             self._set_as_mock(True)
             return ""
         from mms.mlrun.deploying import Deployment

@@ -67,7 +67,13 @@ def module_name_of(function: Any) -> str:
 
 
 def check_can_leave(document: dict[str, Any], function: Any) -> None:
-    """Raises MLRunInvalidArgumentError for a spec whose classes only this process has."""
+    """Raises MLRunInvalidArgumentError for a spec whose classes only this process has, or that lacks a function."""
+    for name in (step.get("function") for step in _steps_of(document["graph"])):
+        if name and name not in document["functions"]:
+            raise MLRunInvalidArgumentError(
+                f"function {name} is named by a step of {function.uri}, but is not there: "
+                f"add_child_function({name!r}) adds it"
+            )
     if "code" in document:
         return
     for step in _steps_of(document["graph"]):

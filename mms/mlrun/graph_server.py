@@ -94,6 +94,18 @@ class GraphServer:
         document["graph"] = self.graph.to_dict() if self.graph is not None else None
         return {name: document[name] for name in _MEMBERS if document[name] is not None}
 
+    def to_json(self) -> str:
+        from mms.mlrun.json_text import to_json
+
+        return to_json(self.to_dict()).decode()
+
+    def to_yaml(self) -> str:
+        import yaml
+
+        # Through JSON, so that YAML has no classes to describe.
+        text: str = yaml.safe_dump(yaml.safe_load(self.to_json()), sort_keys=False)
+        return text
+
     @property
     def graph(self) -> Any:
         return self._graph

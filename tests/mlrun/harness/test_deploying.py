@@ -140,6 +140,16 @@ def test_classes_that_no_file_has_cannot_be_deployed(server: Server) -> None:
     assert server.asked == []
 
 
+def test_a_step_of_a_function_that_is_not_there_cannot_be_deployed(server: Server) -> None:
+    function = a_function()
+    function.spec.graph["m1"].function = "child"
+    with pytest.raises(MLRunInvalidArgumentError, match="function child is named by a step"):
+        function.deploy(**addresses(server))  # type: ignore[arg-type]
+    function.add_child_function("child")
+    function.deploy(**addresses(server))  # type: ignore[arg-type]
+    assert server.models == {"tests"}
+
+
 def test_a_function_of_built_in_and_importable_parts_needs_no_code(server: Server) -> None:
     function = new_function("x")
     graph = function.set_topology("flow", engine="sync")

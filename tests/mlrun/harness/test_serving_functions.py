@@ -16,6 +16,7 @@ from harness_classes import Mul
 
 from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
 from mms.mlrun.project import get_or_create_project
+from mms.mlrun.scripts import mlconf
 from mms.serving import (
     GraphServer,
     ServingFunction,
@@ -219,11 +220,14 @@ def test_a_function_deployed_as_a_mock_is_invoked_here() -> None:
 
 
 @pytest.mark.parametrize("value", ["1", "auto"])
-def test_a_variable_makes_all_functions_mocks(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_makes_all_functions_mocks(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLRUN_MOCK_NUCLIO_DEPLOYMENT", value)
+    assert mlconf.mock_nuclio_deployment == value
     function = new_function("x")
     function.add_model("my", ".", class_name="Mul", multiplier=100)
     assert function.invoke("/v2/models/my/infer", {"inputs": [5]})["outputs"] == 500
+    deploy_function(function)
+    assert function.status.address == ""
 
 
 def test_a_function_that_is_nowhere_cannot_be_invoked() -> None:
@@ -281,6 +285,7 @@ def test_a_serving_spec_is_what_a_server_is_made_of(code_file: str) -> None:
     assert (spec["filename"], spec["code"]) == ("tens_model.py", CODE)
     server = GraphServer.from_dict(spec)
     assert server.to_dict()["graph"] == spec["graph"]
+    assert yaml.safe_load(server.to_yaml()) == json.loads(server.to_json())
 
 
 def test_a_serving_spec_is_written_to_a_file(code_file: str, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ __getattr__, __dir__ = offer(
         "import_function": "mms.mlrun.functions",
         "function_from_dict": "mms.mlrun.functions",
         "deploy_function": "mms.mlrun.functions",
+        "new_project": "mms.mlrun.project",
+        "get_or_create_project": "mms.mlrun.project",
         "get_dataitem": "mms.mlrun.datastore",
         "get_object": "mms.mlrun.datastore",
         "DataItem": "mms.mlrun.data_item",
