@@ -1,0 +1,156 @@
+"""The package mlrun that serving classes import where MLRun's own is not installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIM = ROOT / "mms" / "shims" / "mlrun"
+
+
+def run(script: str, folder: Path | None = None) -> str:
+    finished = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(SHIM)))},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout.rstrip("\n")
+
+
+def test_the_base_class_loads_nothing_that_takes_time() -> None:
+    script = (
+        "import sys; before = set(sys.modules)\n"
+        "from mlrun.serving import V2ModelServer\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    loaded = run(script).split()
+    assert "mms.mlrun.model_server" in loaded
+    assert [name for name in loaded if name.partition(".")[0] not in ("mlrun", "mms")] == []
+    assert len(loaded) < 16, loaded
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from mlrun.serving.v2_serving import V2ModelServer",
+        "from mlrun.serving import V2ModelServer, GraphContext, VotingEnsemble, ModelRouter, RouterStep",
+        "import mlrun; mlrun.serving.V2ModelServer; mlrun.serving.v2_serving.V2ModelServer; mlrun.MLClientCtx",
+        "from mlrun.runtimes import nuclio_init_hook",
+        "from mlrun.artifacts import get_model, ModelArtifact; from mlrun.artifacts.model import ModelArtifact",
+        "from mlrun.serving.server import MockEvent, Response, GraphServer, create_graph_server, MockTrigger",
+        "from mlrun.serving.states import TaskStep, RootFlowStep, GraphError, QueueStep, FlowStep",
+        "from mlrun.serving.routers import ParallelRun, EnrichmentModelRouter, EnrichmentVotingEnsemble",
+        "from mlrun.serving.utils import StepToDict; from mlrun.serving.remote import RemoteStep",
+        "from mlrun import new_function, code_to_function, get_dataitem, get_object, mlconf, DataItem",
+        "from mlrun.config import config; assert config.default_project == 'default'",
+        "from mlrun.datastore import DataItem; from mlrun.features import Feature; Feature(name='x')",
+        "from mlrun.utils import logger, create_logger; logger.info('text', key=1)",
+        "import mlrun.errors; raise_ = mlrun.errors.MLRunInvalidArgumentError('x')",
+        "from mlrun.frameworks.sklearn import SKLearnModelServer, PickleModelServer",
+        "from mlrun.frameworks.xgboost import XGBoostModelServer; import mlrun.frameworks.lgbm, mlrun.common",
+        "from mlrun.serving.v1_serving import MLModelServer; from mlrun.secrets import SecretsStore",
+    ],
+)
+def test_what_serving_classes_import_is_there(statement: str) -> None:
+    run(statement)
+
+
+@pytest.mark.parametrize(
+    ("statement", "name"),
+    [
+        ("from mlrun import run_function", "mlrun.run_function"),
+        ("import mlrun.feature_store", "mlrun.feature_store"),
+        ("from mlrun.errors import Nothing", "mlrun.errors.Nothing"),
+        ("from mlrun.serving.v2_serving import Nothing", "mlrun.serving.v2_serving.Nothing"),
+    ],
+)
+def test_what_is_not_there_is_named_with_the_reason(statement: str, name: str) -> None:
+    script = f"try:\n    {statement}\nexcept ImportError as error:\n    print(error)"
+    assert run(script).startswith(f"{name} is not part of the stand-in for mlrun")
+
+
+def test_every_name_that_it_offers_can_be_had() -> None:
+    script = (
+        "import mlrun, types\n"
+        "def walk(module, seen):\n"
+        "    for name in module.__dir__():\n"
+        "        found = getattr(module, name)\n"
+        "        if isinstance(found, types.ModuleType) and found.__name__.startswith('mlrun.'):\n"
+        "            if found not in seen:\n"
+        "                walk(found, [*seen, found])\n"
+        "walk(mlrun, [])\n"
+        "print(mlrun.is_stand_in, mlrun.__version__, hasattr(mlrun, 'nothing'))"
+    )
+    assert run(script) == "True 1.7.2+mms False"
+
+
+def test_it_is_in_the_package_and_is_no_package_at_the_top() -> None:
+    import setuptools
+
+    packages = setuptools.find_packages(str(ROOT), include=["mms*"])
+    assert {"mms.shims.mlrun.mlrun", "mms.shims.mlrun.mlrun.serving"} <= set(packages)
+    assert "mlrun" not in packages
+
+
+CLASSES = '''
+from cloudpickle import load
+import numpy as np
+import mlrun
+
+class ClassifierModel(mlrun.serving.V2ModelServer):
+    def load(self):
+        """load and initialize the model and/or other elements"""
+        model_file, extra_data = self.get_model('.pkl')
+        self.model = load(open(model_file, 'rb'))
+
+    def predict(self, body: dict) -> list:
+        """Generate model predictions from sample"""
+        feats = np.asarray(body['inputs'])
+        result: np.ndarray = self.model.predict(feats)
+        return result.tolist()
+'''
+SCRIPT = """
+import mlrun
+from sklearn.datasets import load_iris
+
+fn = mlrun.new_function('my_server', kind='serving')
+graph = fn.set_topology("router")
+fn.add_model("model1", class_name="CLASS", model_path="one")
+fn.add_model("model2", class_name="CLASS", model_path="two/model.pkl")
+server = fn.to_mock_server()
+x = load_iris()['data'].tolist()
+result = server.test("/v2/models/model1/infer", {"inputs": x})
+print(result["model_name"], result["outputs"] == server.test("/v2/models/model2/infer", {"inputs": x})["outputs"])
+"""
+
+
+@pytest.mark.parametrize("name", ["ClassifierModel", "mlrun.frameworks.sklearn.SKLearnModelServer"])
+def test_a_classifier_that_cloudpickle_wrote_is_loaded_and_asked(tmp_path: Path, name: str) -> None:
+    cloudpickle = pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
+    sklearn_tree = pytest.importorskip("sklearn.tree", reason="scikit-learn is not installed")
+    from sklearn.datasets import load_iris
+
+    data = load_iris()
+    model = sklearn_tree.DecisionTreeClassifier(random_state=0).fit(data["data"], data["target"])
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "model.pkl").write_bytes(cloudpickle.dumps(model))
+    assert run(CLASSES + SCRIPT.replace("CLASS", name), tmp_path).splitlines()[-1] == "model1 True"
+
+
+def test_a_pickled_object_of_a_name_of_mlrun_is_read() -> None:
+    script = (
+        "import pickle\n"
+        "from mlrun.artifacts.model import ModelArtifact\n"
+        "text = b'cmlrun.artifacts.model\\nModelArtifact\\n.'\n"
+        "print(pickle.loads(text) is ModelArtifact)"
+    )
+    assert run(script) == "True"
