@@ -1,0 +1,394 @@
+"""Serving specs over HTTP: their models are models of the server, their routers are answered by its front."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from conformance.client import Reply
+from conformance.server import Server, ServerPool, unique_name
+
+from .service import R4, ask, predict
+
+pytestmark = pytest.mark.better_than_mms
+
+CODE = """
+import threading, time
+from mlrun.serving import V2ModelServer, ModelRouter
+
+class MulEach(V2ModelServer):
+    def load(self):
+        if self.get_param("fails_to_load", False):
+            raise RuntimeError("no weights")
+    def predict(self, request):
+        time.sleep(self.get_param("sleep_s", 0))
+        if self.get_param("raises", False):
+            raise ValueError("this model never predicts")
+        return {"predictions": [x * self.get_param("multiplier") for x in request["inputs"]]}
+
+class Const(V2ModelServer):
+    def load(self):
+        pass
+    def predict(self, request):
+        return [self.get_param("predict") for _ in request["inputs"]]
+
+class Plain(V2ModelServer):
+    def load(self):
+        pass
+    def do_event(self, event, *args):
+        event.body = {self.name: event.body["x"] * self.get_param("multiplier")}
+        return event
+    def predict(self, request):
+        pass
+
+class Upper(ModelRouter):
+    def postprocess(self, event):
+        event.body["by"] = "Upper"
+        return event
+
+def double(x):
+    return {"inputs": [2 * value for value in x["inputs"]]}
+"""
+
+
+def route(class_name: str, **class_args: Any) -> dict[str, Any]:
+    return {"class_name": class_name, "class_args": {"model_path": "", **class_args}}
+
+
+MUL_EACH = {key: route("MulEach", multiplier=factor) for key, factor in R4.items()}
+CONST = {key: route("Const", predict=number) for number, key in enumerate(R4, 1)}
+
+
+def spec(
+    routes: dict[str, Any], class_name: str | None = None, **class_args: Any
+) -> dict[str, Any]:
+    graph: dict[str, Any] = {"kind": "router", "routes": routes}
+    if class_name is not None:
+        graph |= {"class_name": class_name, "class_args": class_args}
+    return {
+        "function_uri": f"default/{unique_name('function')}",
+        "version": "v2",
+        "graph": graph,
+        "filename": "classes.py",
+        "code": CODE,
+    }
+
+
+class Function:
+    """A serving function that is registered."""
+
+    def __init__(self, server: Server, document: dict[str, Any], **options: Any) -> None:
+        self.server = server
+        self.client = server.inference
+        self.reply = server.management.post_json(
+            "/models", {"serving_spec": document, "initial_workers": 1, **options}
+        )
+        self.name = options.get("model_name") or document["function_uri"].partition("/")[2]
+
+    def remove(self) -> Reply:
+        return self.server.unregister(self.name)
+
+
+@pytest.fixture(scope="module")
+def server(servers: ServerPool) -> Iterator[Server]:
+    started = Server(servers.new_directory(), {"default_workers_per_model": "1"}).start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def serve(server: Server) -> Iterator[Any]:
+    made: list[Function] = []
+
+    def make(document: dict[str, Any], **options: Any) -> Function:
+        function = Function(server, document, **options)
+        assert function.reply.status == 200, function.reply
+        made.append(function)
+        return function
+
+    yield make
+    for function in made:
+        function.remove()
+
+
+def refused(server: Server, document: dict[str, Any]) -> str:
+    """The text of a refusal; nothing of the function may stay."""
+    before = server.management.get("/models").json()["models"]
+    reply = Function(server, document).reply
+    assert reply.status >= 400, reply
+    assert server.management.get("/models").json()["models"] == before
+    return str(reply.json()["message"])
+
+
+# Routers of models
+
+
+def test_each_model_of_a_router_is_a_model_of_the_server(serve: Any, server: Server) -> None:
+    function = serve(spec(MUL_EACH))
+    assert ask(function.client, "/v2/models/").json() == {"models": list(R4)}
+    for key, factor in R4.items():
+        path = key.replace(":", "/versions/")
+        assert predict(function.client, path, [5]) == {"predictions": [5 * factor]}
+    described = server.describe("m1")
+    assert described["workers"][0]["status"] == "READY"
+    assert described["handler"] == "classes:MulEach"
+
+
+def test_a_body_names_the_model_of_a_router_and_its_first_one_is_the_default(serve: Any) -> None:
+    client = serve(spec(MUL_EACH)).client
+    for body, factor in (({"model": "m3:v2"}, 400), ({}, 100)):
+        reply = ask(client, "/", {**body, "inputs": [5]})
+        assert reply.json()["outputs"] == {"predictions": [5 * factor]}
+
+
+def test_unregistering_a_function_takes_its_models_along(serve: Any, server: Server) -> None:
+    function = serve(spec(MUL_EACH))
+    assert function.remove().status == 200
+    assert server.management.get("/models/m1").status == 404
+    assert server.management.get("/models").json()["models"] == []
+    # All names are free again.
+    serve(spec(MUL_EACH))
+
+
+def test_a_model_of_a_function_cannot_be_unregistered_alone(serve: Any, server: Server) -> None:
+    function = serve(spec(MUL_EACH))
+    reply = server.unregister("m1")
+    assert reply.status == 409
+    assert function.name in reply.text
+
+
+def test_an_exported_function_is_served_from_a_file_in_yaml(server: Server) -> None:
+    document = {
+        "kind": "serving",
+        "metadata": {"name": "exported", "project": "iris"},
+        "spec": {
+            "graph": {"kind": "router", "routes": {"m1": MUL_EACH["m1"]}},
+            "build": {"functionSourceCode": base64.b64encode(CODE.encode()).decode()},
+        },
+    }
+    # JSON is YAML.
+    (server.store / "exported.yaml").write_text(" " + json.dumps(document, indent=1))
+    reply = server.register("exported.yaml", initial_workers=1, synchronous="true")
+    assert reply.status == 200, reply
+    try:
+        assert predict(server.inference, "m1", [5]) == {"predictions": [500]}
+        assert server.describe("exported")["graph"]["class"] == "ModelRouter"
+    finally:
+        server.unregister("exported")
+
+
+# Ensembles
+
+
+def test_an_ensemble_of_regressors_answers_the_mean(serve: Any) -> None:
+    client = serve(
+        spec(
+            MUL_EACH,
+            "mlrun.serving.routers.VotingEnsemble",
+            vote_type="regression",
+            prediction_col_name="predictions",
+            format_response_with_col_name_flag=True,
+        )
+    ).client
+    for path in ("/v2/models/VotingEnsemble/infer", "/v2/models/infer", "/"):
+        answer = ask(client, path, {"inputs": [5, 5], "id": "mine"}).json()
+        assert answer == {
+            "id": "mine",
+            "model_name": "VotingEnsemble",
+            "outputs": {"predictions": [1250.0, 1250.0]},
+            "model_version": "v1",
+        }
+    assert predict(client, "m3/versions/v2", [5]) == {"predictions": [2000]}
+    listing = ask(client, "/v2/models/").json()
+    assert listing == {"models": [*R4, "VotingEnsemble"], "weights": None}
+    metadata = ask(client, "/v2/models/VotingEnsemble").json()
+    assert metadata == {"name": "VotingEnsemble", "version": "v1", "inputs": [], "outputs": []}
+    ready = ask(client, "/v2/models/VotingEnsemble/ready")
+    assert (ready.status, ready.text.partition(" (")[0]) == (200, "Model VotingEnsemble is ready")
+
+
+def test_an_ensemble_of_classifiers_votes_by_its_weights(serve: Any) -> None:
+    weights = {"m1": 0.1, "m2": 0.2, "m3:v1": 0.3, "m3:v2": 0.4}
+    function = serve(
+        spec(CONST, "mlrun.serving.VotingEnsemble", vote_type="classification", weights=weights)
+    )
+    assert predict(function.client, "VotingEnsemble", [5]) == [4]
+    assert ask(function.client, "/v2/models/").json()["weights"] == weights
+    function.remove()
+    function = serve(spec(CONST, "mlrun.serving.VotingEnsemble"))
+    assert predict(function.client, "VotingEnsemble", [5, 6]) == [1, 1]
+
+
+def test_a_model_that_fails_is_named_and_the_others_vote(serve: Any) -> None:
+    routes = {
+        "good": route("MulEach", multiplier=2),
+        "bad": route("MulEach", multiplier=2, raises=True),
+    }
+    client = serve(
+        spec(routes, "mlrun.serving.VotingEnsemble", prediction_col_name="predictions")
+    ).client
+    answer = ask(client, "/v2/models/infer", {"inputs": [4]}).json()
+    assert answer["outputs"] == [8]
+    assert answer["failed"] == {"bad": "ValueError: this model never predicts"}
+
+
+def test_an_ensemble_whose_models_all_fail_fails(serve: Any) -> None:
+    routes = {key: route("MulEach", multiplier=2, raises=True) for key in ("a", "b")}
+    client = serve(spec(routes, "mlrun.serving.VotingEnsemble")).client
+    reply = ask(client, "/v2/models/infer", {"inputs": [4]})
+    assert reply.status == 400
+    assert reply.text.startswith("RuntimeError: all models of VotingEnsemble failed: a: ValueError")
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({}, 'Exception: Expected key "inputs" in request body'),
+        ({"inputs": 5}, 'Exception: Expected "inputs" to be a list'),
+    ],
+)
+def test_an_ensemble_says_what_is_wrong_with_a_body(serve: Any, body: Any, text: str) -> None:
+    client = serve(spec(CONST, "mlrun.serving.VotingEnsemble")).client
+    reply = ask(client, "/v2/models/infer", body)
+    assert (reply.status, reply.text) == (400, text)
+
+
+def test_the_models_of_an_ensemble_run_side_by_side(serve: Any) -> None:
+    routes = {f"s{n}": route("MulEach", multiplier=1, sleep_s=0.4) for n in range(3)}
+    client = serve(
+        spec(routes, "mlrun.serving.VotingEnsemble", prediction_col_name="predictions")
+    ).client
+
+    started = time.monotonic()
+    assert (
+        predict(client, "infer", [1]) if False else ask(client, "/v2/models/infer", {"inputs": [1]})
+    )
+    assert time.monotonic() - started < 1.1
+
+
+def test_answers_of_models_that_run_in_parallel_become_one(serve: Any) -> None:
+    routes = {"a": route("Plain", multiplier=2), "b": route("Plain", multiplier=3)}
+    client = serve(spec(routes, "mlrun.serving.ParallelRun", extend_event=True)).client
+    assert ask(client, "/", {"x": 8}).json() == {"x": 8, "a": 16, "b": 24}
+
+
+# Traffic
+
+
+def test_a_canary_gets_its_share(serve: Any) -> None:
+    routes = {"stable": route("Const", predict=0), "next": route("Const", predict=1)}
+    weights = {"stable": 80, "next": 20}
+    client = serve(spec(routes, "mlrun.serving.CanaryRouter", weights=weights, seed=7)).client
+    taken = Counter(predict(client, "CanaryRouter", [1])[0] for _ in range(100))
+    assert 8 <= taken[1] <= 35, taken
+    assert ask(client, "/v2/models/").json()["weights"] == weights
+
+
+def test_a_bandit_learns_from_rewards(serve: Any, server: Server) -> None:
+    routes = {"a": route("Const", predict=0), "b": route("Const", predict=1)}
+    function = serve(spec(routes, "mlrun.serving.BanditRouter", epsilon=0.0, seed=3))
+    client = function.client
+    for arm, reward in (("a", 0), ("b", 1)):
+        reply = ask(client, "/v2/models/BanditRouter/reward", {"model": arm, "reward": reward})
+        assert reply.status == 200, reply
+    assert {predict(client, "BanditRouter", [1])[0] for _ in range(10)} == {1}
+    asked = ask(client, "/v2/models/infer", {"inputs": [1], "id": "r1"}).json()
+    rewarded = ask(
+        client, "/v2/models/BanditRouter/reward", {"id": asked["id"], "reward": 1}
+    ).json()
+    assert rewarded["model"] == "b"
+    again = ask(client, "/v2/models/BanditRouter/reward", {"id": "r1", "reward": 1})
+    assert (again.status, again.text.partition(":")[0]) == (400, "ValueError")
+    assert server.describe(function.name)["graph"]["arms"]["b"]["rewards"] == 2
+
+
+# In workers
+
+
+def test_a_router_of_the_users_own_asks_models_of_the_server(serve: Any) -> None:
+    function = serve(spec(MUL_EACH, "Upper"))
+    answer = ask(function.client, "/v2/models/m2/infer", {"inputs": [5]}).json()
+    assert (answer["outputs"], answer["by"]) == ({"predictions": [1000]}, "Upper")
+
+
+def test_a_flow_runs_in_a_worker_and_its_models_in_theirs(serve: Any, server: Server) -> None:
+    document = spec({})
+    document["graph"] = {
+        "engine": "sync",
+        "steps": {
+            "double": {"kind": "task", "handler": "double"},
+            "router": {
+                "kind": "router",
+                "after": ["double"],
+                "routes": {"m2": MUL_EACH["m2"]},
+            },
+        },
+    }
+    function = serve(document)
+    answer = ask(function.client, "/v2/models/m2/infer", {"inputs": [5]}).json()
+    assert answer["outputs"] == {"predictions": [2000]}
+    assert (
+        server.describe("m2")["workers"][0]["pid"]
+        != server.describe(function.name)["workers"][0]["pid"]
+    )
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (spec({"m1": route("Nobody")}), "Step m1: class Nobody was not found"),
+        (spec({"m1": route("classes.Nobody")}), "module classes has no class Nobody"),
+        (spec({"m1": route("MulEach")}, "mlrun.serving.Nobody"), "no class mlrun.serving.Nobody"),
+        (spec({}), "The router has no models"),
+        (
+            spec(CONST, "mlrun.serving.VotingEnsemble", weights={"m9": 1}),
+            "name models that it does not have: m9",
+        ),
+        (
+            spec(CONST, "mlrun.serving.VotingEnsemble", vote_type="loudest"),
+            "vote_type is 'loudest'",
+        ),
+        (
+            spec({})
+            | {
+                "graph": {
+                    "steps": {
+                        "a": {"handler": "double", "after": ["b"]},
+                        "b": {"handler": "double", "after": ["a"]},
+                    }
+                }
+            },
+            "the flow goes in a circle: ",
+        ),
+        (
+            spec({}) | {"graph": {"steps": {"a": {"handler": "double", "after": ["nobody"]}}}},
+            "is to come after nobody",
+        ),
+    ],
+)
+def test_a_function_that_cannot_be_is_refused_by_name(
+    server: Server, document: dict[str, Any], told: str
+) -> None:
+    assert told in refused(server, document)
+
+
+def test_a_model_that_does_not_load_takes_its_function_back(server: Server) -> None:
+    routes = {"good": route("Const", predict=1), "bad": route("MulEach", fails_to_load=True)}
+    told = refused(server, spec(routes))
+    assert "Model bad of " in told
+    assert server.management.get("/models/good").status == 404
+
+
+def test_a_document_of_no_function_is_refused(server: Server) -> None:
+    reply = server.management.post_json("/models", {"serving_spec": {"graph": 5}})
+    assert reply.status == 400
+    assert "no exported function" in reply.text
