@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import ModelWriter
-from .front import Front, Request, Worker
+from .front import DEADLINE_S, Front, Request, Worker
 
 SOURCE = """
     import os, sys, time
@@ -122,13 +124,17 @@ def test_forks_end_with_the_front_and_not_with_the_parent(
 
 
 def test_a_fork_answers_heartbeats_and_hears_of_cancelled_requests(
-    front: Front, write_model: ModelWriter
+    front: Front, write_model: ModelWriter, tmp_path: Path
 ) -> None:
     worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
     assert worker.heartbeat(3, b"")[1] == 3
-    (sequence,) = worker.send_batches(
-        [Request(b"while not context.cancelled: time.sleep(0.001)", id=b"i" * 36)]
-    )
+    begun = tmp_path / "begun"
+    order = f"open({str(begun)!r}, 'w').close()\nwhile not context.cancelled: time.sleep(0.001)"
+    (sequence,) = worker.send_batches([Request(order.encode(), id=b"i" * 36)])
+    deadline = time.monotonic() + DEADLINE_S
+    while not begun.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
     worker.cancel(b"i" * 36)
     assert worker.read_outcome(sequence, 1).is_succeeded
 
