@@ -1,0 +1,90 @@
+"""Requests and answers of any interface as records tell them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from mms.wire import Item
+from mms.worker.record_values import operation_of, request_of, response_of
+
+ID = "0" * 36
+
+
+def item(
+    body: bytes = b"", content_type: bytes = b"", block: bytes = b"", query: bytes = b""
+) -> Item:
+    return ID.encode(), 0, content_type, query, block, 0, body
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        ([1, 2], {"inputs": [1, 2]}),
+        (5, {"inputs": [5]}),
+        ({"a": 1}, {"inputs": [{"a": 1}]}),
+        ({"inputs": [[1]], "parameters": {}}, {"inputs": [[1]], "parameters": {}}),
+        ({"id": "own", "inputs": [1]}, {"id": "own", "inputs": [1]}),
+        (
+            {"data": {"names": ["a", "b"], "ndarray": [[1, 2]]}},
+            {"inputs": [[1, 2]], "names": ["a", "b"]},
+        ),
+        (
+            {"data": {"tensor": {"shape": [2, 2], "values": [1, 2, 3, 4]}}},
+            {"inputs": [[1, 2], [3, 4]]},
+        ),
+        ({"data": {"tensor": {"shape": [3, 2], "values": [1, 2]}}}, {"inputs": [1, 2]}),
+        ({"strData": "text"}, {"inputs": ["text"]}),
+        ({"jsonData": {"a": 1}}, {"inputs": [{"a": 1}]}),
+    ],
+)
+def test_json_is_told_as_a_list_of_inputs(document: Any, told: dict[str, Any]) -> None:
+    found = request_of(item(json.dumps(document).encode(), b"application/json"))
+    assert found == {"id": ID, **told}
+
+
+def test_text_is_one_input_and_bytes_are_their_size() -> None:
+    assert request_of(item(b"some text", b"text/plain"))["inputs"] == ["some text"]
+    assert request_of(item(b"\xff\xd8\0", b"image/jpeg")) == {
+        "id": ID,
+        "inputs": [],
+        "content_type": "image/jpeg",
+        "size_bytes": 3,
+    }
+
+
+def test_a_query_without_a_body_is_the_input() -> None:
+    assert request_of(item(query=b"a=1&b=x%20y"))["inputs"] == [{"a": "1", "b": "x y"}]
+
+
+def test_text_that_only_begins_like_json_is_text() -> None:
+    assert request_of(item(b"[not json", b""))["inputs"] == ["[not json"]
+
+
+def test_an_answer_has_the_requests_id_and_its_outputs() -> None:
+    headers = b"x-other: 1\r\ncontent-type: application/json\r\n"
+    assert response_of("r1", headers, b"[0.5]") == {"id": "r1", "outputs": [0.5]}
+    assert response_of("r1", headers, b'{"outputs": {"a": 1}}') == {
+        "outputs": {"a": 1},
+        "id": "r1",
+    }
+    assert response_of("r1", b"", b"") == {"id": "r1", "outputs": []}
+
+
+@pytest.mark.parametrize(
+    ("block", "operation"),
+    [
+        (b"accept\n*/*\n", "predict"),
+        (b":operation\ntransform-input\n:unit\nx\n", "transform-input"),
+        (b":operation\n\n:method\nPOST\n", "predict"),
+        (b":operation\n\n:method\nGET\n", None),
+        (b":operation\nready\n:method\nGET\n", None),
+        (b":operation\nmetadata\n", None),
+    ],
+)
+def test_questions_about_the_model_are_no_business_of_records(
+    block: bytes, operation: str | None
+) -> None:
+    assert operation_of(item(block=block)) == operation
