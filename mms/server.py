@@ -202,7 +202,13 @@ class Server:
         if self._options.component is None:
             return
         members = json.loads(self._options.component)
-        options = RegisterOptions("", **{**members, "folder": Path(members["folder"])})
+        if "folder" in members:
+            members["folder"] = Path(members["folder"])
+        spec_file = members.pop("spec_file", None)
+        if spec_file is not None:
+            members["serving_spec"] = _take_document(Path(spec_file))
+        options = RegisterOptions("", **members)
+        what = options.handler or options.model_name
         loading = asyncio.ensure_future(self._host.register(options))
         stop = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -212,9 +218,9 @@ class Server:
         try:
             await loading
         except WorkerStartFailed as error:
-            raise StartFailed(f"{options.handler} could not be loaded: {error.reason}") from None
+            raise StartFailed(f"{what} could not be loaded: {error.reason}") from None
         except ServerError as error:
-            raise StartFailed(f"{options.handler} cannot be served: {error.message}") from None
+            raise StartFailed(f"{what} cannot be served: {error.message}") from None
         except asyncio.CancelledError:
             raise StartFailed("stopped by a signal during start-up") from None
 
@@ -325,6 +331,13 @@ class Server:
 
 async def _serve(settings: Settings, options: LaunchOptions, setup: LoggingSetup) -> int:
     return await Server(settings, options, setup).run()
+
+
+def _take_document(file: Path) -> Any:
+    """The JSON of a file that was written for this start alone."""
+    text = file.read_bytes()
+    file.unlink()
+    return json.loads(text)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
