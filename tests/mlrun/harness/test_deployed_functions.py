@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from mms.mlrun import deploying
 from mms.mlrun.errors import MLRunRuntimeError
-from mms.serving import ServingFunction, code_to_function
+from mms.serving import ServingFunction, code_to_function, use_mlrun_shim
 
 CODE = """
 import mlrun
@@ -48,6 +49,16 @@ def addresses() -> Iterator[dict[str, Any]]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+
+
+@pytest.fixture(autouse=True)
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of mlrun, for the mock server of this process; tests of others look for the package that they install."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    assert use_mlrun_shim()
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mlrun"]:
+        del sys.modules[name]
 
 
 @pytest.fixture
