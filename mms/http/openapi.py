@@ -203,6 +203,18 @@ def _list_operation() -> dict[str, Any]:
     )
 
 
+def _drift_operation() -> dict[str, Any]:
+    return _operation(
+        "drift",
+        [
+            _MODEL,
+            _parameter("query", "last", "How many of the newest requests count.", "integer"),
+        ],
+        {**_statuses("Drift of each feature and of the model", "200"), **_errors("400", "404")},
+        description="How far the requests of a tracked model lie from what it was trained on.",
+    )
+
+
 def _component_parameters() -> list[dict[str, Any]]:
     return [
         _parameter(
@@ -222,6 +234,11 @@ def _component_parameters() -> list[dict[str, Any]]:
             "query",
             "prepackaged",
             "Server that loads the files of model_uri, or of the archive, without a handler.",
+        ),
+        _parameter(
+            "query",
+            "tracking",
+            "Where records of requests go: a file's path, http(s)://, kafka://, memory://, or a JSON object with path.",
         ),
         _parameter("query", "predictor", "Which predictor of a graph's document is served."),
         _parameter(
@@ -408,6 +425,10 @@ def _management_paths() -> dict[str, Any]:
             "get": _describe_operation(),
             "put": _scale_operation(),
             "delete": _unregister_operation(),
+        },
+        "/models/{model_name}/drift": {"get": _drift_operation()},
+        "/models/{model_name}/{model_version}/drift": {
+            "get": _of_version(_drift_operation(), "driftOfVersion")
         },
         "/models/{model_name}/{model_version}": {
             "get": _of_version(_describe_operation(), "describeModelVersion"),
