@@ -342,3 +342,36 @@ def test_drift_of_a_model_without_tracking_says_how_to_get_it(server: Server, mo
         assert reply.status == 400
         assert "register it with tracking=" in reply.json()["message"]
     assert server.management.get("/models/nobody/drift").status == 404
+
+
+def test_workers_that_are_forked_from_a_loaded_process_are_tracked(
+    server: Server, model: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "records.jsonl"
+    register(server, model, str(path), preload_model="true")
+    predict(server, model, [1, 2])
+    server.unregister(model)
+    assert [record["resp"]["outputs"] for record in read(path)] == [[3]]
+
+
+def test_a_component_is_tracked_by_the_rows_of_its_messages(server: Server, tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    name = unique_name("tracked")
+    source = "class Doubler:\n    def predict(self, X, names, meta=None):\n        return X * 2\n"
+    server.write_model(
+        name,
+        source,
+        manifest(name, "service:Doubler", model={"extensions": {"interface": "seldon"}}),
+    )
+    body = {"url": name, "model_name": name, "initial_workers": 1, "tracking": {"path": str(path)}}
+    reply = server.management.post_json("/models", body)
+    assert reply.status == 200, reply
+    message = {"data": {"names": ["a", "b"], "ndarray": [[1, 2], [3, 4]]}}
+    reply = server.inference.post_json(f"/seldon/default/{name}/api/v1.0/predictions", message)
+    assert reply.status == 200, reply
+    (record,) = records(path, 1)
+    assert record["request"]["inputs"] == [[1, 2], [3, 4]]
+    assert record["request"]["names"] == ["a", "b"]
+    assert record["resp"]["outputs"] == [[2, 4], [6, 8]]
+    assert (record["class"], record["op"]) == ("Doubler", "predict")
+    server.unregister(name)
