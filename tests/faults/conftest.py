@@ -1,0 +1,46 @@
+"""Servers of the tests' own for faults, and `--full`, which runs as many rounds as a release should have."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from conformance.server import Server
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="fault suite: every fault in as many rounds as a release should have",
+    )
+
+
+@pytest.fixture
+def is_full(request: pytest.FixtureRequest) -> bool:
+    return bool(request.config.getoption("--full", default=False))
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., Server]]:
+    """Start a server of the test's own: `start_server(settings, **options of Server)`."""
+    # Short, as a Unix socket's path has room for about a hundred characters.
+    directory = Path(tempfile.mkdtemp(prefix="mmsf-"))
+    started: list[Server] = []
+
+    def start(settings: dict[str, str] | None = None, **options: object) -> Server:
+        server = Server(directory / str(len(started)), settings, **options)  # type: ignore[arg-type]
+        started.append(server)
+        return server.start()
+
+    yield start
+    try:
+        for server in started:
+            server.stop()
+    finally:
+        for server in started:
+            server.kill()
+        shutil.rmtree(directory, ignore_errors=True)
