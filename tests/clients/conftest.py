@@ -13,7 +13,8 @@ import pytest
 from .drivers import Driver, needs_seldon
 from .serving import Place, microservice, registered
 
-_SERVING: dict[str, Callable[[Path, str], AbstractContextManager[Place]]] = {"microservice": microservice, "registered": registered}
+_Serve = Callable[[Path, str], AbstractContextManager[Place]]
+_SERVING: dict[str, _Serve] = {"microservice": microservice, "registered": registered}
 
 
 @pytest.fixture(scope="session")
