@@ -116,6 +116,11 @@ class ManagementApi:
         else:
             parameters = exchange.parameters()
         options = _options(parameters, is_json=is_json)
+        if options.serving_spec is not None and self._host.settings.allowed_urls is not None:
+            # It brings code, as an archive of an address that is not allowed would.
+            raise BadRequest(
+                "serving_spec is not taken here, as allowed_urls says where models are from."
+            )
         return _told(exchange, await self._whole(self._host.register(options)))
 
     async def _scale(

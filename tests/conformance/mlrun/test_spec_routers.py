@@ -388,6 +388,19 @@ def test_a_model_that_does_not_load_takes_its_function_back(server: Server) -> N
     assert server.management.get("/models/good").status == 404
 
 
+def test_a_spec_in_a_request_is_refused_where_allowed_urls_say_what_models_are_from(
+    servers: ServerPool,
+) -> None:
+    restricted = Server(servers.new_directory(), {"allowed_urls": "https://models[.]example/.*"})
+    restricted.start()
+    try:
+        reply = restricted.management.post_json("/models", {"serving_spec": spec(CONST)})
+        assert reply.status == 400
+        assert "allowed_urls" in reply.text
+    finally:
+        restricted.stop()
+
+
 def test_a_document_of_no_function_is_refused(server: Server) -> None:
     reply = server.management.post_json("/models", {"serving_spec": {"graph": 5}})
     assert reply.status == 400
