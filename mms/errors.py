@@ -71,6 +71,22 @@ class DownloadFailed(BadRequest):
     type_name = "DownloadModelException"
 
 
+class Unauthorized(ServerError):
+    """The request has no valid key, and needs one."""
+
+    status = 401
+    type_name = "UnauthorizedException"
+    grpc_code = UNAUTHENTICATED
+
+
+class Forbidden(ServerError):
+    """The request's key has not the role that is needed."""
+
+    status = 403
+    type_name = "ForbiddenException"
+    grpc_code = PERMISSION_DENIED
+
+
 class ResourceNotFound(ServerError):
     """No route answers this path."""
 
@@ -151,6 +167,22 @@ class ExpectationFailed(ServerError):
     status = 417
     type_name = "ExpectationFailedException"
     grpc_code = FAILED_PRECONDITION
+
+
+class TooManyRequests(ServerError):
+    """The client has used up what it may ask for."""
+
+    status = 429
+    type_name = "TooManyRequestsException"
+    grpc_code = RESOURCE_EXHAUSTED
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self._retry_after_s = retry_after_s
+
+    @property
+    def retry_after_s(self) -> int | None:
+        return self._retry_after_s
 
 
 class ServiceUnavailable(ServerError):

@@ -100,6 +100,19 @@ def choice(*words: str) -> Kind:
     return Kind(listed, listed, convert)
 
 
+def choices(*words: str) -> Kind:
+    """Some of some words, none of them twice."""
+
+    def convert(text: str) -> tuple[str, ...]:
+        found = [part.strip().lower() for part in text.split(",") if part.strip()]
+        if not set(found) <= set(words):
+            raise ValueError
+        return tuple(dict.fromkeys(found))
+
+    listed = ", ".join(words)
+    return Kind(f"some of {listed}", f"some of {listed}, with commas between them", convert)
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option. `default` is shown as written in a file. `is_own`: MMS has no such option."""

@@ -22,6 +22,7 @@ from mms.settings.option import (
     TEXT,
     Option,
     choice,
+    choices,
     option,
 )
 
@@ -30,6 +31,7 @@ _MODELS = "Models"
 _WORKERS = "Workers"
 _LIMITS = "Limits"
 _TLS = "TLS"
+_SECURITY = "Who may do what"
 _CORS = "CORS"
 _LOGS = "Logs and metrics"
 _SELDON = "Seldon"
@@ -79,7 +81,7 @@ class Settings:
     body_timeout_s: float = option(
         NUMBER,
         _LISTENERS,
-        "Time for a request's body, besides a second for each 16 KiB.",
+        "Time for a request's body, besides a second for each 16 KiB that have come.",
         "60",
         unit="seconds",
         is_own=True,
@@ -134,6 +136,13 @@ class Settings:
         _MODELS,
         "A folder that keeps what each `model_uri` was fetched to over restarts. Without it the files go with the "
         "last model that uses them.",
+        is_own=True,
+    )
+    state_file: str | None = option(
+        TEXT,
+        _MODELS,
+        "A file that keeps what is registered, with its workers and parameters, for the next start. Without it a "
+        "restart knows `load_models` alone.",
         is_own=True,
     )
     default_workers_per_model: int = option(
@@ -241,6 +250,57 @@ class Settings:
     keystore_type: str = option(TEXT, _TLS, "Its type; PKCS12 is the one supported.", "PKCS12")
     private_key_file: str | None = option(TEXT, _TLS, "A private key, PEM.")
     certificate_file: str | None = option(TEXT, _TLS, "Its certificate chain, PEM.")
+    allow_self_signed: bool = option(
+        BOOLEAN,
+        _TLS,
+        "Without key and certificate the server makes a certificate that signs itself on other addresses than "
+        "loopback, too; no client can check it.",
+        "false",
+        is_own=True,
+    )
+    tls_client_ca: str | None = option(
+        TEXT,
+        _TLS,
+        "Certificates, PEM. Every TLS listener demands a client certificate that one of them has signed.",
+        is_own=True,
+    )
+    keys_file: str | None = option(
+        TEXT,
+        _SECURITY,
+        "The file of API keys, made by `mms keys create`, read again when it changes. Requests need a key with the "
+        "role for what they ask. Without it no request needs one.",
+        is_own=True,
+    )
+    open_roles: tuple[str, ...] = option(
+        choices("inference", "management", "metrics"),
+        _SECURITY,
+        "What needs no key although there is a `keys_file`: some of inference, management and metrics, with commas.",
+        "",
+        is_own=True,
+    )
+    allow_open_management: bool = option(
+        BOOLEAN,
+        _SECURITY,
+        "Management may listen where other machines reach it, without keys and client certificates.",
+        "false",
+        is_own=True,
+    )
+    rate_limit: float = option(
+        NUMBER,
+        _SECURITY,
+        "Inference requests a second of each client: a key, or where there is none an address. More get 429; 0: no "
+        "limit.",
+        "0",
+        unit="requests/s",
+        is_own=True,
+    )
+    rate_limit_burst: int = option(
+        COUNT,
+        _SECURITY,
+        "Requests that a client may send at once after a pause; 0: as many as in a second.",
+        "0",
+        is_own=True,
+    )
     cors_allowed_origin: str | None = option(
         TEXT, _CORS, "`access-control-allow-origin` of every response."
     )
@@ -448,6 +508,27 @@ class Settings:
     @property
     def is_single_listener(self) -> bool:
         return self.inference_address.endpoint == self.management_address.endpoint
+
+    @property
+    def listening(self) -> list[Address]:
+        """All addresses that are listened on."""
+        return [
+            address
+            for address in (
+                self.inference_address,
+                self.management_address,
+                self.seldon_address,
+                self.seldon_metrics_address,
+                self.grpc_address,
+            )
+            if address is not None
+        ]
+
+    def told(self, name: str) -> str:
+        """`<where it stands>: <name>=<value>` for a message about a setting."""
+        source = self.sources.get(name)
+        text = self.raw[name] if source else getattr(self, name)
+        return f"{source}: {name}={text}" if source else f"{name}={text}"
 
     @property
     def startup_models(self) -> list[tuple[str | None, str]]:

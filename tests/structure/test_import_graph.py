@@ -58,6 +58,8 @@ ROOMS: dict[str, Room] = {
     ),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),
+    # Keys and their roles, limits per client, what may listen where.
+    "security": Room(2, ("mms.security",), ("errors", "settings")),
     "launch": Room(3, ("mms.launch",)),
     "serving": Room(4, ("mms.serving",)),
     "http": Room(5, ("mms.http",)),

@@ -1,0 +1,94 @@
+"""What may listen where: management where only this machine reaches it, or behind keys or client certificates."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mms.errors import ConfigurationError
+from mms.security.roles import Role
+
+if TYPE_CHECKING:
+    from mms.settings import Address, Settings
+
+logger = logging.getLogger("mms.security")
+
+_PREFIX = "Invalid configuration: "
+#: The file that SageMaker's inference toolkit writes, which names no variable of SageMaker's.
+_TOOLKIT_FILE = "sagemaker-mms.properties"
+
+
+def is_loopback(address: Address) -> bool:
+    """Whether only this machine reaches it. A name counts by what it stands for here, all of it."""
+    if address.scheme == "unix":
+        return True
+    host = address.host
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:
+        pass
+    if host.lower() == "localhost":
+        return True
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        # It cannot be bound either.
+        return False
+    return all(ipaddress.ip_address(str(f[4][0]).partition("%")[0]).is_loopback for f in found)
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises ConfigurationError for a configuration that lets anybody in, or that protects less than it says."""
+    tls = [address for address in settings.listening if address.is_tls]
+    if settings.tls_client_ca and not tls:
+        raise ConfigurationError(
+            f"{_PREFIX}{settings.told('tls_client_ca')}: no listener has TLS, so no client shows a certificate; "
+            "make an address https:// (grpcs:// for gRPC)"
+        )
+    if not settings.keystore and not settings.private_key_file and not settings.allow_self_signed:
+        for address in tls:
+            if not is_loopback(address):
+                raise ConfigurationError(
+                    f"{_PREFIX}{address} has no certificate: set private_key_file and certificate_file, or keystore; "
+                    "allow_self_signed=true has the server make one that no client can check"
+                )
+    _check_management(settings)
+
+
+def _check_management(settings: Settings) -> None:
+    address = settings.management_address
+    if is_loopback(address):
+        return
+    if settings.keys_file and Role.MANAGEMENT.value not in settings.open_roles:
+        if not address.is_tls:
+            logger.warning(
+                "Keys for %s cross the network in plain text; https:// hides them.", address
+            )
+        return
+    if settings.tls_client_ca and address.is_tls:
+        return
+    if settings.allow_open_management:
+        logger.warning(
+            "allow_open_management=true: whoever reaches %s can run code on this machine.", address
+        )
+        return
+    if _is_sagemakers(settings):
+        logger.warning(
+            "Management listens on %s as SageMaker needs it: whoever reaches it can run code here.",
+            address,
+        )
+        return
+    raise ConfigurationError(
+        f"{_PREFIX}{settings.told('management_address')} can be reached from other machines, and who reaches it can "
+        "run code here. Demand keys (keys_file=FILE, made by `mms keys create`) or client certificates (https:// with "
+        "tls_client_ca=FILE); or listen on 127.0.0.1; or set allow_open_management=true"
+    )
+
+
+def _is_sagemakers(settings: Settings) -> bool:
+    """Started for SageMaker, which demands all on one port and lets nobody else reach it."""
+    is_made_for_it = settings.is_sagemaker or Path(settings.config_file or "").name == _TOOLKIT_FILE
+    return settings.is_single_listener and is_made_for_it

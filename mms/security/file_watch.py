@@ -1,0 +1,40 @@
+"""Notices that files have changed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+_Signature = tuple[tuple[int, int, int, int, int] | None, ...]
+
+
+class FileWatch:
+    """Some files as they were when asked last. A few calls of the system each time, nothing in between."""
+
+    def __init__(self, paths: Iterable[str | Path]) -> None:
+        self._paths = [str(path) for path in paths]
+        self._seen = self._look()
+
+    def __repr__(self) -> str:
+        return f"<FileWatch {', '.join(self._paths)}>"
+
+    def has_changed(self) -> bool:
+        """Whether a file is another one, has other contents, rights or owner than at the call before."""
+        seen = self._look()
+        if seen == self._seen:
+            return False
+        self._seen = seen
+        return True
+
+    def _look(self) -> _Signature:
+        return tuple(_signature(path) for path in self._paths)
+
+
+def _signature(path: str) -> tuple[int, int, int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    # The time of a change of its rights counts, too: a file that nobody else may read any more becomes usable so.
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -1,0 +1,162 @@
+"""Decides who may do what: whose key a request has, and whether it has the role that is needed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mms.errors import ConfigurationError, Forbidden, TooManyRequests, Unauthorized
+from mms.security.key_file import ApiKey, InvalidKeyFile, KeyFile
+from mms.security.key_ring import KeyRing
+from mms.security.rate_limit import RateLimit, client_of
+from mms.security.roles import Role
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.security")
+
+Pair = tuple[bytes, bytes]
+
+_BEARER = b"bearer "
+#: Headers of one request that are tried for keys; more are a search.
+_MAX_TRIED = 4
+#: Refusals of one client: so many at once, then one in so many seconds. More are answered 429, and not logged.
+_FAILURE_BURST = 20
+_SECONDS_PER_FAILURE = 3.0
+#: Between two lines about refusals that were not logged, in seconds.
+_TELL_S = 10.0
+
+
+class Found(NamedTuple):
+    """What the headers of a request say about who sends it.
+
+    `credentials`: the header lines that hold a valid key of this server, which is nobody's business behind the front.
+    """
+
+    key: ApiKey | None
+    has_tried: bool
+    credentials: frozenset[Pair]
+
+
+_NOBODY = Found(None, False, frozenset())
+
+
+class Guard:
+    """Owned by the event loop. Exists only where there is a file of keys."""
+
+    def __init__(
+        self,
+        ring: KeyRing,
+        open_roles: Iterable[Role] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`open_roles`: what needs no key."""
+        self.ring = ring
+        #: Called when other keys count: what was decided before does not hold any more.
+        self.on_change: list[Callable[[], None]] = []
+        self._open = frozenset(open_roles)
+        self._clock = clock
+        self._failures = RateLimit(1 / _SECONDS_PER_FAILURE, _FAILURE_BURST)
+        self._untold = 0
+        self._told_at = float("-inf")
+
+    def __repr__(self) -> str:
+        return f"<Guard {self.ring!r}>"
+
+    def find(self, headers: Iterable[Pair]) -> Found:
+        """Who sends a request. A header that holds no key of this server may be meant for a model."""
+        found: ApiKey | None = None
+        tried: list[Pair] = []
+        valid: list[Pair] = []
+        for pair in headers:
+            text = _presented(pair)
+            if text is None or len(tried) >= _MAX_TRIED:
+                continue
+            tried.append(pair)
+            key = self.ring.find(text)
+            if key is not None:
+                found = found or key
+                valid.append(pair)
+        return Found(found, True, frozenset(valid)) if tried else _NOBODY
+
+    def is_open(self, roles: Iterable[Role]) -> bool:
+        return any(role in self._open for role in roles)
+
+    def may(self, found: Found, roles: Iterable[Role]) -> bool:
+        """Whether one of `roles` is open, or is a role of the key."""
+        key = found.key
+        return any(role in self._open or (key is not None and role in key.roles) for role in roles)
+
+    def demand(self, found: Found, roles: tuple[Role, ...], remote: str, what: str) -> None:
+        """Raises Unauthorized, Forbidden, and TooManyRequests for those who try it again and again.
+
+        `remote`: the client as logs name it. `what`: the request, for the log; without headers.
+        """
+        if self.may(found, roles):
+            return
+        wait_s = self._failures.take(client_of(remote), self._clock())
+        if wait_s:
+            self._untold += 1
+            raise TooManyRequests("Too many requests without a valid key.", math.ceil(wait_s))
+        wanted = " or ".join(role.value for role in roles)
+        key = found.key
+        if key is not None:
+            logger.warning(
+                "Refused %s of %s: key %s has not the role %s.", what, remote, key, wanted
+            )
+            raise Forbidden(f"The key has not the role {wanted}, which this request needs.")
+        if found.has_tried:
+            logger.warning("Refused %s of %s: its key is not valid.", what, remote)
+            raise Unauthorized("The key is not valid.")
+        logger.warning("Refused %s of %s: it has no key.", what, remote)
+        raise Unauthorized(
+            f"This request needs a key with the role {wanted}: send Authorization: Bearer <key>, or x-api-key: <key>."
+        )
+
+    def check(self) -> None:
+        """Called every second: take over changed keys, and say what was not logged."""
+        if self.ring.refresh():
+            for call in self.on_change:
+                call()
+        now = self._clock()
+        if self._untold and now - self._told_at > _TELL_S:
+            logger.warning("%d more requests without a valid key were refused.", self._untold)
+            self._untold = 0
+            self._told_at = now
+
+
+def _presented(pair: Pair) -> bytes | None:
+    """The key that a header offers, if it is one for keys."""
+    name, value = pair
+    size = len(name)
+    if size == 9 and name.lower() == b"x-api-key":
+        return value.strip()
+    if size == 13 and name.lower() == b"authorization":
+        value = value.strip()
+        if value[: len(_BEARER)].lower() == _BEARER:
+            return value[len(_BEARER) :].strip()
+    return None
+
+
+def make_guard(settings: Settings) -> Guard | None:
+    """The guard that the settings ask for; None without `keys_file`. Raises ConfigurationError."""
+    path = settings.keys_file
+    if not path:
+        return None
+    try:
+        ring = KeyRing(KeyFile(Path(path)))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"Invalid configuration: keys_file={path} is not there; "
+            f"`mms keys create --file {path} --role inference NAME` makes it"
+        ) from None
+    except InvalidKeyFile as error:
+        raise ConfigurationError(f"Invalid configuration: keys_file: {error}") from None
+    if not len(ring):
+        logger.warning("keys_file=%s has no valid key: nobody gets in.", path)
+    return Guard(ring, (Role(name) for name in settings.open_roles))
