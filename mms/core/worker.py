@@ -35,6 +35,8 @@ _ESTIMATE_WEIGHT = 0.2
 
 #: Seconds before a restart, by the number of failures in a row. MMS's own table as its users see it.
 _BACKOFF_S = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
+#: A process that served for so long and ended was no failure of its start, whether it was asked anything or not.
+_SETTLED_S = 60.0
 
 
 class Batch:
@@ -72,7 +74,9 @@ class Worker:
         "name",
         "next_sequence",
         "pid",
+        "ready_at",
         "reason",
+        "replaces",
         "restarts",
         "service_s",
         "started_at",
@@ -97,8 +101,12 @@ class Worker:
         #: Wall-clock time of the last start, in seconds since the epoch.
         self.started_at = time.time()
         self.restarts = 0
-        #: Ends without a successful load in between.
+        #: Failed loads, and ends before anything was answered, without a process in between that did its work.
         self.failures = 0
+        #: Since when, of `time.monotonic()`, this process has served; 0: it does not.
+        self.ready_at = 0.0
+        #: The worker that leaves once this one serves.
+        self.replaces: Worker | None = None
         #: Batches in a row that took longer than the response timeout.
         self.unresponsive = 0
         #: The connection to the process; opaque to the decisions.
@@ -147,14 +155,27 @@ class Worker:
         """A new process fills this place: nothing is known of its speed."""
         self.credits = 1
         self._is_measured = False
+        self.ready_at = 0.0
         self.is_model_ready = True
         self.was_timed_out = False
         self.next_sequence = 0
         self.head_since = 0.0
         self.memory_bytes = 0
 
-    def next_backoff_s(self) -> int:
-        """Count an end or a failed load, and say how long to wait before the next start."""
-        delay_s = _BACKOFF_S[min(self.failures, len(_BACKOFF_S) - 1)]
+    def next_backoff_s(self, now: float) -> int:
+        """How long to wait before the next start. Call once for each end and each failed load.
+
+        A process that did its work is no crash loop, whatever ended it: the next one starts at once. So does the first
+        one after a process that served and ended before it had answered anything, as the request that ended it is
+        then tried a second time.
+        """
+        if self._is_measured or (self.ready_at and now - self.ready_at >= _SETTLED_S):
+            self.failures = 0
+            return 0
+        failures = self.failures
         self.failures += 1
-        return delay_s
+        if self.ready_at:
+            if not failures:
+                return 0
+            failures -= 1
+        return _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]

@@ -97,8 +97,8 @@ class WorkerRunner:
         """How the current attempt to load ends."""
         return await asyncio.shield(self._attempt)
 
-    async def stop(self, timeout_s: float) -> bool:
-        """Have the worker finish what depends on it and end; kill it when `timeout_s` is over.
+    async def stop(self, timeout_s: float | None) -> bool:
+        """Have the worker finish what depends on it and end; kill it when `timeout_s` is over, None: never.
 
         Returns, when it is gone, whether it ended in time.
         """
@@ -124,11 +124,12 @@ class WorkerRunner:
                 outcome = await self._serve_once()
                 if self._is_stopping:
                     break
-                delay_s = worker.next_backoff_s()
+                delay_s = worker.next_backoff_s(time.monotonic())
                 worker.state = WorkerState.BACKOFF
                 worker.reason = f"{outcome}; next start in {delay_s} seconds"
                 events.worker_retry(worker.name, delay_s)
-                await asyncio.sleep(delay_s)
+                if delay_s:
+                    await asyncio.sleep(delay_s)
                 worker.restarts += 1
         except asyncio.CancelledError:
             if not self._is_stopping:
@@ -175,7 +176,7 @@ class WorkerRunner:
             self._note(LoadOutcome(loaded.code, loaded.error or loaded.message, loaded.traceback))
             return loaded.error or loaded.message
         worker.state = WorkerState.READY
-        worker.failures = 0
+        worker.ready_at = time.monotonic()
         self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
         self._note(LoadOutcome(200, loaded.error, loaded.traceback, loaded.interface))
         if not loaded.is_ready:

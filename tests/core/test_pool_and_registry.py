@@ -41,9 +41,9 @@ def test_workers_on_their_way_out_do_not_count():
     assert len(starts) == 1
 
 
-def test_the_restart_schedule_is_that_of_mms():
+def test_the_restart_schedule_after_failed_loads_is_that_of_mms():
     worker = Worker(0, "W")
-    assert [worker.next_backoff_s() for _ in range(18)] == [
+    assert [worker.next_backoff_s(0.0) for _ in range(18)] == [
         1,
         1,
         2,
@@ -63,6 +63,47 @@ def test_the_restart_schedule_is_that_of_mms():
         1597,
         1597,
     ]
+
+
+def _served(worker, batches=1):
+    worker.reset()
+    worker.ready_at = 1.0
+    for _ in range(batches):
+        worker.observe_service(0.01)
+
+
+def test_a_worker_that_did_its_work_starts_again_at_once_however_often_it_is_killed():
+    worker = Worker(0, "W")
+    for _ in range(20):
+        _served(worker)
+        assert worker.next_backoff_s(2.0) == 0
+
+
+def test_a_worker_that_ends_before_it_answers_anything_is_a_crash_loop_from_the_second_time_on():
+    worker = Worker(0, "W")
+    delays = []
+    for _ in range(6):
+        _served(worker, batches=0)
+        delays.append(worker.next_backoff_s(2.0))
+    assert delays == [0, 1, 1, 2, 3, 5]
+
+
+def test_a_crash_loop_is_over_with_the_first_answer():
+    worker = Worker(0, "W")
+    for _ in range(6):
+        _served(worker, batches=0)
+        worker.next_backoff_s(2.0)
+    _served(worker)
+    assert worker.next_backoff_s(2.0) == 0
+    _served(worker, batches=0)
+    assert worker.next_backoff_s(2.0) == 0
+
+
+def test_a_worker_that_nobody_asked_for_a_minute_is_no_crash_loop():
+    worker = Worker(0, "W")
+    for _ in range(6):
+        _served(worker, batches=0)
+        assert worker.next_backoff_s(61.0) == 0
 
 
 def test_workers_spread_over_the_gpus_of_their_model():
