@@ -209,7 +209,7 @@ class Server:
             members["serving_spec"] = _take_document(Path(spec_file))
         options = RegisterOptions("", **members)
         what = options.handler or options.model_name
-        loading = asyncio.ensure_future(self._host.register(options))
+        loading = asyncio.ensure_future(self._host.register(options, is_kept=False))
         stop = asyncio.ensure_future(self._stop.wait())
         await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()

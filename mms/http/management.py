@@ -60,7 +60,7 @@ class ManagementApi:
                 return None
             if method != "PUT":
                 raise MethodNotAllowed
-            return _told(exchange, self._host.set_default(name, version))
+            return _told(exchange, await self._whole(self._host.set_default(name, version)))
         if version == "invoke":
             return None
         if version == "drift":

@@ -8,6 +8,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest, is_runtime
@@ -28,12 +29,14 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
 from mms.serving.health import model_problems, server_problems
+from mms.serving.kept_models import KeptModels
 from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
 from mms.serving.startup import StartupModels
+from mms.serving.state_file import StateFile
 from mms.serving.tracking import ModelTracking, Tracking
 from mms.wire import Load
 
@@ -78,6 +81,9 @@ class ModelHost:
         hidden = settings.blacklist_env_vars
         self._hidden = re.compile(hidden) if hidden else None
         self._startup = StartupModels(settings, repository, self._add, self._start)
+        self._kept = KeptModels(
+            StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
+        )
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
         self._has_loaded = False
@@ -183,12 +189,21 @@ class ModelHost:
     # Registration
 
     async def load_startup_models(self) -> None:
-        """Register what `load_models` names. Raises Conflict for a name that comes twice."""
-        count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
-        await self._startup.load(count)
+        """Register what the state file has kept and `load_models` names.
 
-    async def register(self, options: RegisterOptions) -> Outcome:
-        """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it."""
+        Raises Conflict for a name that comes twice, ConfigurationError for a state file that cannot be used.
+        """
+        count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
+        entries = await self._startup.entries()
+        restored = await self._kept.restore(self._add, self._scale, frozenset(entries))
+        await self._startup.load(count, entries, restored)
+        await self._kept.save()
+
+    async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
+        """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it.
+
+        `is_kept`: the state file, if there is one, has it for the next start.
+        """
         if self._is_draining:
             raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
         if options.runtime is not None and not is_runtime(options.runtime):
@@ -198,17 +213,29 @@ class ModelHost:
         if count is None:
             count = self.settings.default_workers_per_model
         if count <= 0 or (served.graph is not None and not served.brought):
+            await self._keep_model(served, options, is_kept)
             return Outcome(200, None, f'Model "{served.name}" registered')
         self._start(served, count)
         if not options.synchronous:
+            await self._keep_model(served, options, is_kept)
             return PROCESSING
         try:
             if served.brought:
-                return await self.functions.await_loaded(served, self._scaled)
-            return await self._scaled(served)
+                outcome = await self.functions.await_loaded(served, self._scaled)
+            else:
+                outcome = await self._scaled(served)
         except WorkerStartFailed:
             await self._discard(served)
             raise
+        await self._keep_model(served, options, is_kept)
+        return outcome
+
+    async def _keep_model(
+        self, served: ServedModel, options: RegisterOptions, is_kept: bool
+    ) -> None:
+        if is_kept:
+            served.registration = options
+            await self._kept.save()
 
     async def _add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
         if options.model_name and self._is_taken_for_sure(options.model_name):
@@ -339,6 +366,7 @@ class ModelHost:
         if served.graph is not None:
             raise BadRequest(f"{name} is a graph, which has no workers; scale its nodes' models.")
         self._scale(served, min_workers, max_workers)
+        await self._kept.save()
         if not synchronous:
             return PROCESSING
         return await self._scaled(served)
@@ -458,6 +486,8 @@ class ModelHost:
 
         Raises RequestTimeout where that was not enough; the model is back then, without workers.
         """
+        if not self.has_model(name, version) and await self._kept.drop(name, version):
+            return Outcome(200, None, f'Model "{name}" unregistered')
         served = self.registry.get(name, version)
         self.registry.check_removable(served)
         self.graphs.check_removable(served)
@@ -478,10 +508,12 @@ class ModelHost:
             else:
                 if was_at_startup:
                     self._startup.names.add(name)
+            await self._kept.save()
             raise RequestTimeout(f"Timed out while cleaning resources: {name}")
         for brought in served.brought:
             await self._discard(brought, timeout_s)
         await self._forget(served)
+        await self._kept.save()
         events.model_unregistered(name)
         return Outcome(200, None, f'Model "{name}" unregistered')
 
@@ -524,8 +556,9 @@ class ModelHost:
 
     # Versions
 
-    def set_default(self, name: str, version: str) -> Outcome:
+    async def set_default(self, name: str, version: str) -> Outcome:
         self.registry.set_default(name, version)
+        await self._kept.save()
         return Outcome(
             200, None, f'Default version successfully updated for model "{name}" to "{version}"'
         )
@@ -623,6 +656,7 @@ class ModelHost:
 
     async def close(self) -> None:
         """Give everything back. Call after `drain`."""
+        await self._kept.close()
         for served in self.registry.all():
             self.registry.remove(served)
             await self._forget(served)

@@ -12,6 +12,7 @@ from mms.core import ModelVersion, Pool, Worker, WorkerState
 from mms.repository import FetchedArchive, ModelFiles
 from mms.serving.front_model import FrontModel
 from mms.serving.model_options import ModelOptions
+from mms.serving.options import RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerRunner
 from mms.serving.tracking import ModelTracking
 
@@ -50,6 +51,10 @@ class ServedModel:
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None
     is_loaded_at_startup: bool = False
+    #: What it was registered with, of a model that a state file keeps.
+    registration: RegisterOptions | None = None
+    #: The entry of `load_models` that it comes from: (name, url).
+    startup_source: tuple[str | None, str] | None = None
     #: Where records of its requests go.
     tracking: ModelTracking | None = None
     #: Where the front answers for it by asking other models: it has no workers, they do.

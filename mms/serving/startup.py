@@ -14,6 +14,7 @@ from mms.errors import Conflict, ServerError
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.graphs import NodeMissing
+from mms.serving.kept_models import Restored
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 
@@ -46,11 +47,8 @@ class StartupModels:
         """Of the only one that is left."""
         return next(iter(self.names)) if len(self.names) == 1 else None
 
-    async def load(self, count: int) -> None:
-        """Register them, with so many workers each. One that fails is a warning; workers start in the background.
-
-        Raises Conflict for a name that comes twice.
-        """
+    async def entries(self) -> list[tuple[str | None, str]]:
+        """(name, url) of what `load_models` names, with the store's archives for ALL."""
         entries = list(self._settings.startup_models)
         if any(name is None and url.upper() == "ALL" for name, url in entries):
             try:
@@ -60,6 +58,20 @@ class StartupModels:
             except ServerError as error:
                 logger.warning("%s", error.message)
                 entries = []
+        return entries
+
+    async def load(
+        self, count: int, entries: list[tuple[str | None, str]], restored: Restored
+    ) -> None:
+        """Register them, with so many workers each. One that fails is a warning; workers start in the background.
+
+        `restored`: what a state file has brought back, which goes before. Raises Conflict for a name that comes twice.
+        """
+        for served in restored.models:
+            served.is_loaded_at_startup = True
+            if served.startup_source is not None:
+                self.names.add(served.name)
+        entries = [entry for entry in entries if entry not in restored.sources]
         # A graph may be named before its nodes.
         early: list[tuple[str | None, str]] = []
         for name, url in itertools.chain(entries, early):
@@ -68,8 +80,12 @@ class StartupModels:
             )
             try:
                 served = await self._add(options, name_from_url(url))
-            except Conflict:
-                raise
+            except Conflict as error:
+                if not restored.models:
+                    raise
+                # The state file has a model of that name from elsewhere, which a client has seen last.
+                events.model_not_loaded(url, error.message or "Conflict")
+                continue
             except ServerError as error:
                 if isinstance(error, NodeMissing) and (name, url) not in early:
                     early.append((name, url))
@@ -77,6 +93,7 @@ class StartupModels:
                 events.model_not_loaded(url, error.message or type(error).__name__)
                 continue
             served.is_loaded_at_startup = True
+            served.registration, served.startup_source = options, (name, url)
             self.names.add(served.name)
             self._start(served, count)
 

@@ -278,7 +278,7 @@ async def test_another_version_of_a_node_may_go_and_the_default_one_answers(benc
     await bench.register("a", APPEND.replace("context.model_name[-1]", "'2'"), version="2")
     await bench.host.register(RegisterOptions(write_graph(bench, chain("a")), model_name="g"))
     assert (await answered(bench.host, "g"))[1]["strData"] == "xa"
-    bench.host.set_default("a", "2")
+    await bench.host.set_default("a", "2")
     assert (await answered(bench.host, "g"))[1]["strData"] == "x2"
     await bench.host.unregister("a", "1")
     with pytest.raises(Conflict):
@@ -422,6 +422,6 @@ async def test_a_request_path_names_the_version_that_answers(bench: Any) -> None
         bench.host.registry.get("a", version).interface = "seldon"
     await bench.host.register(RegisterOptions(write_graph(bench, chain("a")), model_name="g"))
     replies = [(await answered(bench.host, "g"))[1]["strData"]]
-    bench.host.set_default("a", "2")
+    await bench.host.set_default("a", "2")
     replies.append((await answered(bench.host, "g"))[1]["strData"])
     assert replies == ["xa:1", "xa:2"]

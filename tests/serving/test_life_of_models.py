@@ -118,7 +118,7 @@ async def test_versions_stand_side_by_side_and_the_first_is_the_default(bench):
     await bench.register("m", "def handle(d, c):\n    return d and ['two']*len(d)", version="2")
     assert (await bench.predict("m"))[1] == b"one"
     assert (await bench.predict("m", version="2"))[1] == b"two"
-    outcome = bench.host.set_default("m", "2")
+    outcome = await bench.host.set_default("m", "2")
     assert outcome.text == 'Default version successfully updated for model "m" to "2"'
     assert (await bench.predict("m"))[1] == b"two"
     with pytest.raises(InvalidVersion):

@@ -1,0 +1,345 @@
+"""Registrations that outlive the server: written after each change, made again at the next start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, Final
+
+from mms.core import Registry
+from mms.errors import ModelNotFound, ServerError
+from mms.serving.options import RegisterOptions
+from mms.serving.served import ServedModel
+from mms.serving.state_file import StateFile
+
+logger = logging.getLogger("mms.serving")
+
+#: Between two tries to write a file that cannot be written, in seconds.
+_RETRY_S: Final = 5.0
+
+#: Makes a model of a registration; its name where nothing else gives one.
+Add = Callable[[RegisterOptions, "str | None"], Awaitable[ServedModel]]
+#: Sets the least and the most workers of a model.
+Scale = Callable[[ServedModel, int, int], None]
+
+
+class BrokenEntry(ValueError):
+    """An entry that no server has written. The message says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What a start has taken over. `sources`: the (name, url) of `load_models` that it need not load again."""
+
+    models: tuple[ServedModel, ...] = ()
+    sources: frozenset[tuple[str | None, str]] = frozenset()
+
+
+class KeptModels:
+    """Keeps what was registered by the registry's own account. Called on the event loop.
+
+    Without a file it does nothing. Entries that could not be restored stay in the file, so that the next start tries
+    them again, until a model of that name and version is registered or unregistered.
+    """
+
+    def __init__(self, file: StateFile | None, registry: Registry[ServedModel]) -> None:
+        self._file = file
+        self._registry = registry
+        self._waiting: list[dict[str, Any]] = []
+        self._changes = 0
+        self._written = 0
+        self._writing: asyncio.Task[None] | None = None
+        self._retry: asyncio.TimerHandle | None = None
+        self._is_failing = False
+        self._is_closed = file is None
+
+    def __repr__(self) -> str:
+        return f"<KeptModels {self._file}, {self._changes - self._written} changes to write>"
+
+    # Writing
+
+    async def save(self) -> None:
+        """Return when the file has what the registry has now. A failure to write is told of, and tried again."""
+        if self._is_closed:
+            return
+        self._changes += 1
+        change = self._changes
+        # Whoever comes while a write is under way shares the next one.
+        while self._written < change:
+            if self._writing is None:
+                self._writing = asyncio.get_running_loop().create_task(self._write())
+            await asyncio.shield(self._writing)
+
+    async def _write(self) -> None:
+        file = self._file
+        assert file is not None
+        changes = self._changes
+        entries = self._entries()
+        try:
+            await asyncio.to_thread(file.write, entries)
+        except OSError as error:
+            self._fail(file, error)
+        else:
+            if self._is_failing:
+                self._is_failing = False
+                logger.info("The state file %s is written again.", file.path)
+        finally:
+            self._written = changes
+            self._writing = None
+
+    def _fail(self, file: StateFile, error: OSError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            logger.error(
+                "The state file %s cannot be written: %s. Serving goes on; the change is lost if the server ends "
+                "before it can be. Tried again every %g seconds.",
+                *(file.path, error.strerror or error, _RETRY_S),
+            )
+        if self._retry is None:
+            self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._try_again)
+
+    def _try_again(self) -> None:
+        self._retry = None
+        if not self._is_closed and self._writing is None:
+            self._writing = asyncio.get_running_loop().create_task(self._write())
+
+    def _entries(self) -> list[dict[str, Any]]:
+        kept = [s for s in self._registry.all() if s.registration is not None]
+        there = {(served.name, served.version) for served in kept}
+        self._waiting = [e for e in self._waiting if (e["model"], e.get("version")) not in there]
+        return [self._entry(served) for served in kept] + self._waiting
+
+    def _entry(self, served: ServedModel) -> dict[str, Any]:
+        entry = self._scale_of(served)
+        entry["is_default"] = self._registry.is_default(served)
+        if served.startup_source is not None:
+            entry["startup_source"] = list(served.startup_source)
+        assert served.registration is not None
+        entry["options"] = _members(served.registration)
+        if served.brought:
+            entry["brought"] = [self._scale_of(model) for model in served.brought]
+        return entry
+
+    @staticmethod
+    def _scale_of(served: ServedModel) -> dict[str, Any]:
+        return {
+            "model": served.name,
+            "version": served.version,
+            "min_workers": served.pool.min_workers,
+            "max_workers": served.pool.max_workers,
+        }
+
+    async def drop(self, name: str, version: str | None) -> bool:
+        """Forget entries that could not be restored; whether there were any. Without a version: all of the name."""
+        left = [
+            entry
+            for entry in self._waiting
+            if entry["model"] != name or version not in (None, entry.get("version"))
+        ]
+        if len(left) == len(self._waiting):
+            return False
+        self._waiting = left
+        await self.save()
+        return True
+
+    async def close(self) -> None:
+        """Write no more: what the end of the server does to its models is no change of theirs."""
+        self._is_closed = True
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._writing is not None:
+            await self._writing
+        if self._file is not None:
+            self._file.unlock()
+
+    # Restoring
+
+    async def restore(
+        self, add: Add, scale: Scale, listed: frozenset[tuple[str | None, str]]
+    ) -> Restored:
+        """Make the models of the file. One that fails is reported and skipped.
+
+        `listed`: what `load_models` names by now; of its former entries, those that are left out are forgotten.
+        Raises ConfigurationError for a file that cannot be used.
+        """
+        file = self._file
+        if file is None:
+            return Restored()
+        await asyncio.to_thread(file.lock)
+        lines = await asyncio.to_thread(file.read)
+        if lines.broken:
+            self._set_aside(file, lines.broken)
+        entries = []
+        for number, entry in lines.entries:
+            try:
+                options = _read(entry)
+            except BrokenEntry as error:
+                logger.error("%s, line %d, is skipped: %s.", file.path, number, error)
+                self._set_aside(file, [(number, _text(entry))])
+                continue
+            source = _source(entry)
+            if source is not None and source not in listed:
+                logger.info(
+                    "Model %s is not restored: load_models does not name it any more.",
+                    _shown(entry),
+                )
+                continue
+            entries.append((entry, options))
+        if not entries:
+            return Restored()
+        logger.info("Restoring %d models of %s.", len(entries), file.path)
+        started = time.monotonic()
+        models: list[ServedModel] = []
+        sources: set[tuple[str | None, str]] = set()
+        for number, (entry, options) in enumerate(entries, 1):
+            try:
+                served = await self._restore(entry, options, add, scale)
+            except ServerError as error:
+                self._skip(entry, number, len(entries), error.message or type(error).__name__)
+                continue
+            except Exception as error:
+                # The file may hold anything; no entry of it may keep the server from coming up.
+                self._skip(entry, number, len(entries), f"{type(error).__name__}: {error}")
+                continue
+            source = _source(entry)
+            if source is not None:
+                served.startup_source = source
+                sources.add(source)
+            models.append(served)
+            logger.info(
+                "Restored model %s with %d to %d workers (%d of %d).",
+                *(_shown(entry), served.pool.min_workers, served.pool.max_workers),
+                *(number, len(entries)),
+            )
+        self._set_defaults(entry for entry, _ in entries)
+        logger.info(
+            "Restored %d of %d models in %.1f seconds.",
+            *(len(models), len(entries), time.monotonic() - started),
+        )
+        return Restored(tuple(models), frozenset(sources))
+
+    async def _restore(
+        self, entry: dict[str, Any], options: RegisterOptions, add: Add, scale: Scale
+    ) -> ServedModel:
+        served = await add(options, entry["model"])
+        served.registration = options
+        if (served.name, served.version) != (entry["model"], entry.get("version")):
+            logger.warning(
+                "Model %s has become %s %s: what %s names has changed meanwhile.",
+                *(_shown(entry), served.name, served.version or "without a version", served.url),
+            )
+        bounds = {
+            (kept["model"], kept.get("version")): (kept["min_workers"], kept["max_workers"])
+            for kept in entry.get("brought", ())
+        }
+        usual = (entry["min_workers"], entry["max_workers"])
+        for brought in served.brought:
+            least, most = bounds.get((brought.name, brought.version), usual)
+            scale(brought, least, most)
+        if served.graph is None:
+            scale(served, *usual)
+        return served
+
+    def _skip(self, entry: dict[str, Any], number: int, count: int, reason: str) -> None:
+        logger.error(
+            "Model %s is not restored (%d of %d): %s It stays in the state file; the next start tries again.",
+            *(_shown(entry), number, count, reason if reason.endswith(".") else reason + "."),
+        )
+        self._waiting.append(entry)
+
+    def _set_defaults(self, entries: Any) -> None:
+        for entry in entries:
+            version = entry.get("version")
+            if entry.get("is_default") and version is not None:
+                try:
+                    self._registry.set_default(entry["model"], version)
+                except ModelNotFound:
+                    continue
+
+    def _set_aside(self, file: StateFile, broken: Any) -> None:
+        numbers = ", ".join(str(number) for number, _ in broken)
+        try:
+            aside = file.set_aside(broken)
+        except OSError as error:
+            logger.error(
+                "%s has lines that cannot be read (%s), nor could they be saved: %s.",
+                *(file.path, numbers, error.strerror or error),
+            )
+            return
+        logger.error(
+            "%s has lines that cannot be read (%s); they are in %s now.", file.path, numbers, aside
+        )
+
+
+def _shown(entry: dict[str, Any]) -> str:
+    version = entry.get("version")
+    return f"{entry['model']} {version}" if version else str(entry["model"])
+
+
+def _source(entry: dict[str, Any]) -> tuple[str | None, str] | None:
+    source = entry.get("startup_source")
+    return (source[0], source[1]) if source is not None else None
+
+
+def _text(entry: dict[str, Any]) -> str:
+    import json  # for an entry that is broken alone
+
+    return json.dumps(entry, separators=(",", ":"))
+
+
+def _members(options: RegisterOptions) -> dict[str, Any]:
+    """The options that are not as they are by default; workers and waiting are no matter of a restart."""
+    return {
+        f.name: getattr(options, f.name)
+        for f in _OPTIONS.values()
+        if getattr(options, f.name) != _default(f)
+    }
+
+
+def _default(member: Field[Any]) -> Any:
+    if member.default_factory is not MISSING:
+        return member.default_factory()
+    return member.default
+
+
+_OPTIONS: Final[dict[str, Field[Any]]] = {
+    f.name: f
+    for f in fields(RegisterOptions)
+    if f.name not in ("folder", "initial_workers", "synchronous")
+}
+
+
+def _read(entry: dict[str, Any]) -> RegisterOptions:
+    """The registration of an entry. Raises BrokenEntry."""
+    _check_scale(entry)
+    brought = entry.get("brought", [])
+    if not isinstance(brought, list) or not all(isinstance(kept, dict) for kept in brought):
+        raise BrokenEntry("its member brought is no list of objects")
+    for kept in brought:
+        _check_scale(kept)
+    source = entry.get("startup_source")
+    if source is not None and not (
+        isinstance(source, list)
+        and len(source) == 2
+        and isinstance(source[1], str)
+        and isinstance(source[0], str | None)
+    ):
+        raise BrokenEntry("its member startup_source is no name and url")
+    members = entry.get("options")
+    if not isinstance(members, dict) or not isinstance(members.get("url", ""), str):
+        raise BrokenEntry("its member options is no object with a url")
+    unknown = sorted(set(members) - set(_OPTIONS))
+    if unknown:
+        raise BrokenEntry(f"this server knows no option {', '.join(unknown)}")
+    return RegisterOptions(**{"url": "", **members, "synchronous": False, "initial_workers": 0})
+
+
+def _check_scale(entry: dict[str, Any]) -> None:
+    if not isinstance(entry.get("model"), str) or not isinstance(entry.get("version"), str | None):
+        raise BrokenEntry("it names no model")
+    bounds = (entry.get("min_workers"), entry.get("max_workers"))
+    if not all(isinstance(count, int) and count >= 0 for count in bounds):
+        raise BrokenEntry("its min_workers and max_workers are no whole numbers from 0 on")
