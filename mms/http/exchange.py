@@ -98,6 +98,10 @@ class Exchange:
         #: The form of answers where it is not MMS's: of errors, and lines besides those of every answer.
         self.error_form: ErrorForm | None = None
         self.answer_lines: AnswerLines | None = None
+        #: Header lines with a key of this server, which no handler is told.
+        self.credentials: frozenset[tuple[bytes, bytes]] = frozenset()
+        #: Whoever asks may know of the models: there are no keys, or the request has one.
+        self.is_trusted = True
         self._answers = answers
         self._record = record
         raw = request._message.path
@@ -131,7 +135,10 @@ class Exchange:
 
     def header_block(self) -> bytes:
         """All headers in the client's spelling, as a request carries them to a handler."""
-        return b"\n".join([part for pair in self.request.raw_headers for part in pair])
+        pairs = self.request.raw_headers
+        if self.credentials:
+            pairs = tuple(pair for pair in pairs if pair not in self.credentials)
+        return b"\n".join([part for pair in pairs for part in pair])
 
     def check_head(self, max_body_bytes: int) -> None:
         """Raises BadRequest, PayloadTooLarge and ExpectationFailed, before anything of the body is read."""
@@ -157,14 +164,13 @@ class Exchange:
         """
         if not self.request.body_exists:
             return b""
-        length = self.request.content_length
-        allowed_s = timeout_s + (max_body_bytes if length is None else length) / MIN_BODY_RATE
         try:
-            return await asyncio.wait_for(self._read_body(max_body_bytes), allowed_s)
+            return await self._read_body(max_body_bytes, timeout_s)
         except asyncio.TimeoutError:
             raise RequestTimeout("The rest of the request did not come in time.") from None
 
-    async def _read_body(self, max_body_bytes: int) -> bytearray:
+    async def _read_body(self, max_body_bytes: int, timeout_s: float) -> bytearray:
+        """Raises TimeoutError of asyncio's, besides what `read_body` raises."""
         request = self.request
         if request.headers.get("Expect") and request.version >= (1, 1):
             transport = request.transport
@@ -172,9 +178,11 @@ class Exchange:
                 transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         chunks = bytearray()
         content = request.content
+        deadline = time.monotonic() + timeout_s
         try:
             while not content.at_eof():
-                chunks += await content.read(_CHUNK_BYTES)
+                left_s = deadline + len(chunks) / MIN_BODY_RATE - time.monotonic()
+                chunks += await asyncio.wait_for(content.read(_CHUNK_BYTES), left_s)
                 if len(chunks) > max_body_bytes:
                     raise _too_large(max_body_bytes)
             broken = content.exception()

@@ -17,7 +17,7 @@ from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.framing import is_unfit
-from mms.http.lane_body import BodyReader
+from mms.http.lane_body import GROWTH_BYTES, BodyReader
 from mms.http.lane_head import LaneHead
 from mms.http.lane_owner import LaneOwner
 from mms.http.lane_request import LaneRequest
@@ -28,7 +28,7 @@ _MAX_PIPELINED = 32
 _JOIN_BYTES = 64 * 1024
 #: What is missing of a body from here on is read straight to its place, past the loop's own buffers.
 _DIRECT_BYTES = 64 * 1024
-#: Bytes per second that a client's body must come with on the average, besides the timeout.
+#: Bytes per second that a client's body must come with on the average, at any time, besides the timeout.
 MIN_BODY_RATE = 16 * 1024
 #: Interim responses to a client that may be gone, and the seconds before each: most answers are there sooner.
 MAX_PROBES = 3
@@ -49,7 +49,6 @@ class LaneProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_body",
-        "_body_filled",
         "_body_request",
         "_buffered",
         "_head",
@@ -62,6 +61,7 @@ class LaneProtocol(asyncio.Protocol):
         "_transport",
         "_unsent_bytes",
         "_unsent_since",
+        "body_filled",
         "is_half_closed",
         "waiting_since",
     )
@@ -74,7 +74,8 @@ class LaneProtocol(asyncio.Protocol):
         #: Of the last request: the next one's is the same, mostly.
         self._head: LaneHead | None = None
         self._body: bytearray | None = None
-        self._body_filled = 0
+        #: Bytes of the body that have come.
+        self.body_filled = 0
         self._body_request: LaneRequest | None = None
         self._pipeline: deque[LaneRequest] = deque()
         self._is_closing = False
@@ -185,30 +186,33 @@ class LaneProtocol(asyncio.Protocol):
             self._lane.host.dispatch_due()
 
     def _begin_body(self, request: LaneRequest, length: int, data: bytes, start: int) -> None:
-        body = bytearray(length)
-        self._body_filled = len(data) - start
-        body[: self._body_filled] = memoryview(data)[start:]
+        filled = len(data) - start
+        is_direct = length - filled >= _DIRECT_BYTES
+        # A length costs nothing to announce: room for much comes with the bytes.
+        body = bytearray(min(length, filled + GROWTH_BYTES) if is_direct else length)
+        body[:filled] = memoryview(data)[start:]
+        self.body_filled = filled
         self._body = body
         self._body_request = request
         self.waiting_since = time.monotonic()
-        if length - self._body_filled >= _DIRECT_BYTES:
-            self._transport.set_protocol(BodyReader(self, body, self._body_filled))
+        if is_direct:
+            self._transport.set_protocol(BodyReader(self, body, length))
 
     def take_direct(self, body: bytearray) -> None:
         """The body is complete, read straight to its place."""
         self._transport.set_protocol(self)
         if self._is_closing:
             return
-        self._body_filled = len(body)
+        self.body_filled = len(body)
         self._take_body(body, b"")
 
     def _take_body(self, body: bytearray, data: bytes) -> bytes:
         """Put what belongs to the body there; returns what comes after it."""
-        filled = self._body_filled
+        filled = self.body_filled
         missing = len(body) - filled
         if len(data) < missing:
             body[filled : filled + len(data)] = data
-            self._body_filled = filled + len(data)
+            self.body_filled = filled + len(data)
             return b""
         body[filled:] = data[:missing] if len(data) > missing else data
         request = self._body_request
@@ -398,7 +402,7 @@ class LaneProtocol(asyncio.Protocol):
         return {
             "owed_answers": len(self._pipeline),
             "buffered_bytes": len(self._buffered),
-            "body_bytes": self._body_filled if self._body is not None else 0,
+            "body_bytes": self.body_filled if self._body is not None else 0,
         }
 
     @property
@@ -420,8 +424,7 @@ class LaneProtocol(asyncio.Protocol):
             return
         waited_s = now - self.waiting_since
         if self._body_request is not None:
-            size = len(self._body or b"")
-            if waited_s > self._lane.body_timeout_s + size / MIN_BODY_RATE:
+            if waited_s > self._lane.body_timeout_s + self.body_filled / MIN_BODY_RATE:
                 request, self._body_request, self._body = self._body_request, None, None
                 request.is_kept_alive = False
                 request.fail(RequestTimeout("The rest of the request did not come in time."))

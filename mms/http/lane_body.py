@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+#: The room that a large body has at first, beyond what has come of it; it doubles until all fits.
+GROWTH_BYTES = 256 * 1024
+
 
 class BodyTaker(Protocol):
-    """The connection that a body comes in on."""
+    """The connection that a body comes in on. `body_filled`: bytes of it that have come."""
+
+    body_filled: int
 
     def take_direct(self, body: bytearray) -> None:
         """The body is complete, read straight to its place."""
@@ -24,20 +29,26 @@ class BodyTaker(Protocol):
 class BodyReader(asyncio.BufferedProtocol):
     """Stands in for a lane connection while a large body is read from the socket straight to where it stays."""
 
-    __slots__ = ("_body", "_connection", "_filled")
+    __slots__ = ("_body", "_connection", "_length")
 
-    def __init__(self, connection: BodyTaker, body: bytearray, filled: int) -> None:
+    def __init__(self, connection: BodyTaker, body: bytearray, length: int) -> None:
+        """`body`: what has come of a body of `length` bytes, with some room behind it."""
         self._connection = connection
         self._body = body
-        self._filled = filled
+        self._length = length
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return memoryview(self._body)[self._filled :]
+        body = self._body
+        filled = self._connection.body_filled
+        if filled == len(body):
+            body.extend(bytes(min(self._length - filled, max(filled, GROWTH_BYTES))))
+        return memoryview(body)[filled:]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._filled += nbytes
-        if self._filled == len(self._body):
-            self._connection.take_direct(self._body)
+        connection = self._connection
+        connection.body_filled += nbytes
+        if connection.body_filled == self._length:
+            connection.take_direct(self._body)
 
     def eof_received(self) -> bool | None:
         return self._connection.eof_received()

@@ -309,6 +309,23 @@ def test_hostile_requests_leave_no_memory_behind(server: Server) -> None:
     assert _memory_bytes(server) - before < 24 * MIB
 
 
+def test_lengths_that_are_announced_and_not_sent_take_no_memory(server: Server) -> None:
+    head = request_bytes("POST", _echo(server), None, f"Content-Length: {10 * MIB}")
+    front = psutil.Process(server.pid)
+    before = front.memory_info().rss
+    wires = [server.inference.wire() for _ in range(40)]
+    try:
+        for wire in wires:
+            wire.send(head + b"x")
+        with server.inference.wire() as wire:
+            # Behind all of them.
+            assert wire.call("GET", "/ping").status == 200
+        assert front.memory_info().rss - before < 64 * MIB
+    finally:
+        for wire in wires:
+            wire.socket.close()
+
+
 def test_connections_that_end_within_a_request_leave_nothing_open(server: Server) -> None:
     begins = [
         b"POST",

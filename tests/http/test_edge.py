@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -25,6 +26,18 @@ async def test_a_client_too_slow_with_its_body_is_told_so(make_bench):
         b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx"
     )
     assert received.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 5000000", b"Transfer-Encoding: chunked"])
+async def test_what_is_still_to_come_of_a_body_gives_no_more_time(make_bench, framing):
+    bench = await make_bench(lane=False, body_timeout_s=0.1)
+    head = b"POST /predictions/m HTTP/1.1\r\nHost: h\r\n" + framing + b"\r\n\r\n"
+    reader, writer = await bench.connect()
+    writer.write(head + b"1\r\nx\r\n")
+    began = time.monotonic()
+    assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 408 ")
+    assert time.monotonic() - began < 5
+    writer.transport.abort()
 
 
 async def test_a_client_that_reads_nothing_of_its_answer_is_ended(make_bench):

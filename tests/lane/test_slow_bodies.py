@@ -1,0 +1,67 @@
+"""Bodies that come slowly, or not at all: what they may take of time and memory."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from mms.http.lane import MIN_BODY_RATE
+from mms.http.lane_body import GROWTH_BYTES
+
+LENGTH = 1_000_000
+HEAD = b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % LENGTH
+
+
+async def connection_with(bench, filled: int):
+    """The lane's one connection, once so much of its body has come."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for connection in bench.lane.connections:
+            if connection.body_filled >= filled:
+                return connection
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"{filled} bytes of the body did not arrive")
+
+
+@pytest.mark.parametrize("sent", [1, 100_000, GROWTH_BYTES + 1, 3 * GROWTH_BYTES + 7])
+async def test_a_body_has_room_for_what_has_come_and_not_for_what_is_announced(bench, sent):
+    _, writer = await bench.connect()
+    writer.write(HEAD + b"x" * sent)
+    connection = await connection_with(bench, sent)
+    assert len(connection._body) <= min(LENGTH, 2 * sent + GROWTH_BYTES)
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("pieces", [[1, 999_999], [100_000] * 10, [262_145, 737_855], [999_999, 1]])
+async def test_a_body_that_grows_arrives_whole(bench, pieces):
+    body = bytes(range(250)) * (LENGTH // 250)
+    reader, writer = await bench.connect()
+    writer.write(HEAD)
+    filled = 0
+    for size in pieces:
+        writer.write(body[filled : filled + size])
+        filled += size
+        if filled < LENGTH:
+            await connection_with(bench, filled)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert head.startswith(b"HTTP/1.1 200")
+    assert await asyncio.wait_for(reader.readexactly(LENGTH), 10) == body
+    writer.close()
+
+
+@pytest.mark.parametrize("sent", [1, 800_000, LENGTH - 1])
+async def test_a_body_must_come_with_its_rate_at_any_time(bench, sent):
+    reader, writer = await bench.connect()
+    writer.write(HEAD + b"x" * sent)
+    connection = await connection_with(bench, sent)
+    # What is still to come gives no more time.
+    due = connection.waiting_since + bench.lane.body_timeout_s + sent / MIN_BODY_RATE
+    connection.check_time(due - 0.1)
+    assert connection in bench.lane.connections
+    assert not connection._is_closing
+    connection.check_time(due + 0.1)
+    assert (await asyncio.wait_for(reader.read(), 10)).startswith(b"HTTP/1.1 408 ")
+    assert bench.host.requests == []
+    writer.close()
