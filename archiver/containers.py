@@ -5,8 +5,10 @@ A container lists checked members and opens them. It knows nothing about manifes
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol, cast
 
 from archiver.errors import ArchiveError, InvalidArchive
-from archiver.limits import Budget, Limits
+from archiver.limits import Budget, Limits, too_many_entries
+from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES
 from archiver.names import NameTree, checked_name
 
 if TYPE_CHECKING:
@@ -25,21 +28,34 @@ if TYPE_CHECKING:
 
 ContainerKind = Literal["mar", "tgz", "folder"]
 
-# What zipfile and zlib raise for damaged or unsupported input. tarfile's own errors are added where it is used.
+# What zipfile, tarfile and zlib raise for damaged or unsupported input; numbers and lengths of a damaged header make
+# them fail in arithmetic and at indices, too. tarfile's own errors are added where it is used.
 _DAMAGE: Final = (
     zipfile.BadZipFile,
     zlib.error,
+    struct.error,
     EOFError,
+    ArithmeticError,
+    LookupError,
     NotImplementedError,
     RecursionError,
     RuntimeError,
     ValueError,
 )
-_ENCRYPTED: Final = 0x1
-# tarfile reads extended headers whole; honest ones are a few kilobytes.
-_MAX_SINGLE_READ_BYTES: Final = 16 * 1024 * 1024
+# Flags of an entry of a zip file: its content, or the directory, is encrypted.
+_ENCRYPTED: Final = 0x1 | 0x40 | 0x2000
+# What Java's zip files have, MMS's among them. zipfile unpacks other methods by the mebibyte of input into memory,
+# which for bzip2 is gigabytes.
+_ZIP_METHODS: Final = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_ZIP_DIRECTORY_MAGIC: Final = b"PK\x01\x02"
+# Of a directory's entry with a long name; the shortest has 47, zipfile makes some 700 of it in memory.
+_ZIP_DIRECTORY_ENTRY_BYTES: Final = 640
+_ZIP_LOCAL_HEADER_BYTES: Final = 30
+# tarfile reads extended headers whole, and any number of them for one entry; honest ones are a few kilobytes.
+_MAX_TAR_HEADER_BYTES: Final = 1024 * 1024
+_MAX_TAR_PADDING_BYTES: Final = 16 * 1024 * 1024
 _CHUNK_BYTES: Final = 1024 * 1024
-_MAX_KEPT_HEAD_BYTES: Final = 64 * 1024
+_MAX_KEPT_HEADS_BYTES: Final = 2 * MAX_MANIFEST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +127,20 @@ class ZipContainer:
 
     def __init__(self, path: Path, limits: Limits) -> None:
         self._path = path
-        with damage_named(path):
-            self._zip = zipfile.ZipFile(path)
+        self._file = _CarefulFile(path, limits)
         try:
+            with damage_named(path):
+                self._zip = zipfile.ZipFile(self._file)
+            self._file.is_in_directory = False
             self._members = self._scan(Budget(limits, path.stat().st_size))
+            self._refuse_overlaps()
         except BaseException:
-            self._zip.close()
+            self._file.close()
             raise
         self._by_name = {member.name: member for member in self._members}
 
     def _scan(self, budget: Budget) -> list[Member]:
-        tree = NameTree()
+        tree = NameTree(budget)
         members: list[Member] = []
         for info in self._zip.infolist():
             # zipfile cuts `filename` at a NUL; the name as it stands in the file is what has to be judged.
@@ -132,6 +151,11 @@ class ZipContainer:
                 raise InvalidArchive(f"The archive's entry {name!r} is encrypted.")
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _special(name, stat.S_ISLNK(mode))
+            if info.compress_type not in _ZIP_METHODS:
+                raise InvalidArchive(
+                    f"The archive's entry {name!r} is compressed by method {info.compress_type}; only stored and "
+                    "deflated entries are unpacked."
+                )
             if info.is_dir() or stat.S_ISDIR(mode):
                 tree.add_folder(name)
                 continue
@@ -139,13 +163,23 @@ class ZipContainer:
             members.append(Member(name, info.file_size, bool(mode & stat.S_IXUSR), False, info))
         return members
 
+    def _refuse_overlaps(self) -> None:
+        """Refuses entries that share their bytes: a bomb whose directory alone grows."""
+        end = 0
+        infos = [(cast(zipfile.ZipInfo, member.handle), member.name) for member in self._members]
+        for info, name in sorted(infos, key=lambda pair: pair[0].header_offset):
+            if info.header_offset < end:
+                raise InvalidArchive(f"The archive's entry {name!r} overlaps another one.")
+            # Without the name and the extra field that follow, which the directory need not tell.
+            end = info.header_offset + _ZIP_LOCAL_HEADER_BYTES + info.compress_size
+
     def members(self) -> list[Member]:
         return self._members
 
     def chunks(self, member: Member) -> Iterator[bytes]:
         info = cast(zipfile.ZipInfo, member.handle)
         with damage_named(self._path, member.name), self._zip.open(info) as file:
-            yield from _chunks(file)
+            yield from _chunks(file, member.size_bytes)
 
     def has_file(self, name: str) -> bool:
         return name in self._by_name
@@ -160,9 +194,45 @@ class ZipContainer:
 
     def close(self) -> None:
         self._zip.close()
+        self._file.close()
 
     def __repr__(self) -> str:
         return f"ZipContainer({str(self._path)!r}, members={len(self._members)})"
+
+
+class _CarefulFile(io.BufferedReader):
+    """A zip file whose directory is refused before zipfile makes an object of each of its entries.
+
+    `is_in_directory`: what is read now is the directory, which zipfile reads at once.
+    """
+
+    def __init__(self, path: Path, limits: Limits) -> None:
+        super().__init__(io.FileIO(path))
+        self._path = path
+        self._max_entries = limits.max_entries
+        self.is_in_directory = True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if not self.is_in_directory:
+            return super().read(size)
+        most = max(self._max_entries * _ZIP_DIRECTORY_ENTRY_BYTES, _CHUNK_BYTES)
+        if size is not None and size > most:
+            raise InvalidArchive(
+                f"{self._path.name} has a directory of {size} bytes, {most} is the most for {self._max_entries} "
+                "entries."
+            )
+        data = super().read(size)
+        if data.count(_ZIP_DIRECTORY_MAGIC) > self._max_entries:
+            raise too_many_entries(self._max_entries, self._name_at(data))
+        return data
+
+    def _name_at(self, directory: bytes) -> str:
+        """The name of the first entry too many."""
+        start = -1
+        for _ in range(self._max_entries + 1):
+            start = directory.find(_ZIP_DIRECTORY_MAGIC, start + 1)
+        length = int.from_bytes(directory[start + 28 : start + 30], "little")
+        return directory[start + 46 : start + 46 + length].decode("utf-8", "replace")
 
 
 class TarContainer:
@@ -185,24 +255,31 @@ class TarContainer:
                 self._tar = tarfile.TarFile(
                     fileobj=cast(IO[bytes], stream), mode="r", encoding="utf-8"
                 )
-                self._members = self._scan(Budget(limits, path.stat().st_size))
+                self._members = self._scan(Budget(limits, path.stat().st_size), stream)
+                stream.is_in_headers = False
                 self._check_end(stream)
         except BaseException:
             self._file.close()
             raise
         self._by_name = {member.name: member for member in self._members}
 
-    def _scan(self, budget: Budget) -> list[Member]:
-        tree = NameTree()
+    def _scan(self, budget: Budget, stream: _CarefulReader) -> list[Member]:
+        tree = NameTree(budget)
         members: list[Member] = []
+        kept_bytes = 0
         for info in self._tar:
-            if info.isdir() and not info.name.strip("./"):
+            stream.header_bytes = 0
+            if info.size < 0:
+                raise InvalidArchive(f"The archive's entry {info.name!r} has a negative size.")
+            # Counted before the loop goes on, because going on unpacks what this entry says it holds.
+            budget.count(info.name, info.size)
+            if info.isdir() and _is_root(info.name):
                 continue
             name = checked_name(info.name)
-            if info.size < 0:
-                raise InvalidArchive(f"The archive's entry {name!r} has a negative size.")
-            # Counted before the loop goes on, because going on unpacks what this entry says it holds.
-            budget.count(name, info.size)
+            if info.sparse is not None:
+                raise InvalidArchive(
+                    f"The archive's entry {name!r} is a sparse file; archive it without tar's --sparse."
+                )
             if info.isdir():
                 tree.add_folder(name)
                 continue
@@ -210,15 +287,19 @@ class TarContainer:
                 raise _special(name, info.issym() or info.islnk())
             tree.add_file(name)
             members.append(Member(name, info.size, bool(info.mode & stat.S_IXUSR), False, info))
-            if _is_manifest_like(name) and info.size <= _MAX_KEPT_HEAD_BYTES:
+            if _is_manifest(name) and kept_bytes + info.size <= _MAX_KEPT_HEADS_BYTES:
+                # Going back to a file once passed means unpacking everything before it again.
+                kept_bytes += info.size
+                stream.is_in_headers = False
                 with self._content(info) as file:
                     self._heads[name] = file.read()
+                stream.is_in_headers = True
         return members
 
     def _check_end(self, stream: _CarefulReader) -> None:
         """Refuses what follows the last readable entry unless it is padding: tarfile takes damage for the end."""
         stream.seek(self._tar.offset)
-        rest = stream.read(_MAX_SINGLE_READ_BYTES)
+        rest = stream.read(_MAX_TAR_PADDING_BYTES)
         if rest.strip(b"\0") or stream.read(1):
             raise InvalidArchive(
                 f"{self._path.name} is damaged after its entry number {len(self._members)}."
@@ -248,7 +329,7 @@ class TarContainer:
             self._damage_named(member.name),
             self._content(cast("tarfile.TarInfo", member.handle)) as file,
         ):
-            yield from _chunks(file)
+            yield from _chunks(file, member.size_bytes)
 
     def has_file(self, name: str) -> bool:
         return name in self._by_name
@@ -275,15 +356,24 @@ class TarContainer:
 class _CarefulReader:
     """A stream for tarfile that refuses reads no honest archive causes.
 
-    tarfile reads an extended header of any announced size into memory at once, before its caller sees the entry.
+    tarfile reads the extended headers of an entry into memory, whatever their size and number, before its caller sees
+    the entry. `header_bytes`: read since the last entry; its caller sets it to 0 and says when content is read.
     """
 
     def __init__(self, stream: IO[bytes] | gzip.GzipFile) -> None:
         self._stream = stream
+        self.header_bytes = 0
+        self.is_in_headers = True
 
     def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > _MAX_SINGLE_READ_BYTES:
-            raise InvalidArchive(f"The archive has a header of {size} bytes.")
+        if self.is_in_headers:
+            if not 0 <= size <= _MAX_TAR_HEADER_BYTES:
+                raise InvalidArchive(f"The archive has a header of {size} bytes.")
+            self.header_bytes += size
+            if self.header_bytes > _MAX_TAR_HEADER_BYTES:
+                raise InvalidArchive(
+                    f"The archive has headers of more than {_MAX_TAR_HEADER_BYTES} bytes for one entry."
+                )
         return self._stream.read(size)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -325,7 +415,8 @@ class FolderContainer:
         if member.is_link:
             raise _special(member.name, is_link=True)
         with (self._path / member.name).open("rb") as file:
-            yield from _chunks(file)
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
 
     def has_file(self, name: str) -> bool:
         return (self._path / name).is_file()
@@ -346,18 +437,30 @@ class FolderContainer:
         return f"FolderContainer({str(self._path)!r})"
 
 
-def _chunks(file: IO[bytes]) -> Iterator[bytes]:
+def _chunks(file: IO[bytes], size_bytes: int) -> Iterator[bytes]:
+    """The content of an entry. Raises EOFError where it is not the size that the archive's limits were asked about."""
+    done_bytes = 0
     while chunk := file.read(_CHUNK_BYTES):
+        done_bytes += len(chunk)
         yield chunk
+    if done_bytes != size_bytes:
+        raise EOFError(f"it has {done_bytes} bytes in place of {size_bytes}")
 
 
 def _top_folders(names: Iterable[str]) -> list[str]:
     return sorted({name.split("/", 1)[0] for name in names if "/" in name})
 
 
-def _is_manifest_like(name: str) -> bool:
-    # Going back to a file once passed means unpacking everything before it again.
-    return name.rsplit("/", 1)[-1] == "MANIFEST.json"
+def _is_manifest(name: str) -> bool:
+    """Whether a manifest may lie there: at the top, or in a first-level folder."""
+    if name in (MANIFEST_NAME, LEGACY_MANIFEST_NAME):
+        return True
+    return name.partition("/")[2] in (MANIFEST_NAME, LEGACY_MANIFEST_NAME)
+
+
+def _is_root(name: str) -> bool:
+    """Whether a folder's name stands for the archive itself, as `tar -C folder .` writes it."""
+    return not name.startswith("/") and all(part in ("", ".") for part in name.split("/"))
 
 
 def _check_head(name: str, size_bytes: int, max_bytes: int) -> None:

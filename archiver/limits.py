@@ -16,7 +16,8 @@ class Limits:
     """What an archive may hold. The defaults leave room for any honest model and stop a decompression bomb early.
 
     `max_ratio` is unpacked bytes per byte of the archive file. Deflate reaches 1032 at most; weights stay below 20, and
-    even a folder of zeros is let through while it unpacks to less than `ratio_applies_above_bytes`.
+    even a folder of zeros is let through while it unpacks to less than `ratio_applies_above_bytes`. `max_entries` holds
+    for entries, and again for the folders on their way.
     """
 
     max_entries: int = 100_000
@@ -28,6 +29,12 @@ class Limits:
 DEFAULT_LIMITS: Final = Limits()
 
 
+def too_many_entries(most: int, name: str) -> InvalidArchive:
+    return InvalidArchive(
+        f"The archive has more than {most} entries (the first one too many is {name!r})."
+    )
+
+
 class Budget:
     """Counts the entries of one archive against its limits. Owned by whoever reads that archive."""
 
@@ -36,6 +43,7 @@ class Budget:
         self._limits = limits
         self._archive_bytes = max(archive_bytes, 1)
         self._entries = 0
+        self._folders = 0
         self._total_bytes = 0
 
     def count(self, name: str, size_bytes: int) -> None:
@@ -44,9 +52,7 @@ class Budget:
         self._entries += 1
         self._total_bytes += size_bytes
         if self._entries > limits.max_entries:
-            raise InvalidArchive(
-                f"The archive has more than {limits.max_entries} entries (the first one too many is {name!r})."
-            )
+            raise too_many_entries(limits.max_entries, name)
         if self._total_bytes > limits.max_total_bytes:
             raise InvalidArchive(
                 f"The archive unpacks to more than {limits.max_total_bytes} bytes (the limit is passed at {name!r})."
@@ -56,6 +62,14 @@ class Budget:
             raise InvalidArchive(
                 f"The archive unpacks to more than {limits.max_ratio:g} times its own size (at {name!r}); if that is "
                 "meant, unpack it into a folder of the model store and register the folder."
+            )
+
+    def count_folders(self, name: str, count: int) -> None:
+        """Takes the folders that no entry stands for but `name` needs. Raises InvalidArchive as `count` does."""
+        self._folders += count
+        if self._folders > self._limits.max_entries:
+            raise InvalidArchive(
+                f"The archive has more than {self._limits.max_entries} folders (the limit is passed at {name!r})."
             )
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from archiver.errors import InvalidArchive
+from archiver.limits import Budget
 
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
@@ -15,6 +16,8 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _MAX_PART_BYTES: Final = 255
 # PATH_MAX of Linux is 4096 and counts the folder that the archive is unpacked to.
 _MAX_NAME_BYTES: Final = 3072
+# Python makes and removes trees by recursion, whose limit is 1000, and holds a descriptor open for each level.
+_MAX_PARTS: Final = 100
 
 
 def checked_name(name: str) -> str:
@@ -40,6 +43,8 @@ def checked_name(name: str) -> str:
         len(part.encode()) > _MAX_PART_BYTES for part in parts
     ):
         raise _refused(f"{name[:80]}...", "has too long a name")
+    if len(parts) > _MAX_PARTS:
+        raise _refused(f"{name[:80]}...", f"lies below more than {_MAX_PARTS - 1} folders")
     return "/".join(parts)
 
 
@@ -50,10 +55,11 @@ def _refused(name: str, reason: str) -> InvalidArchive:
 class NameTree:
     """The files and folders of one archive, and the refusal of two entries that would end up on one path.
 
-    Names must have passed `checked_name`.
+    Names must have passed `checked_name`. The folders on their way are counted by `budget`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._budget = budget
         self._files: set[str] = set()
         self._folders: set[str] = set()
 
@@ -79,6 +85,8 @@ class NameTree:
                 raise _clash(parent)
             new.append(parent)
             cut = parent.rfind("/")
+        if new and self._budget is not None:
+            self._budget.count_folders(name, len(new))
         self._folders.update(new)
 
     def __repr__(self) -> str:

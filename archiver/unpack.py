@@ -23,6 +23,9 @@ from archiver.manifest import (
 from archiver.names import NameTree, case_collisions
 from archiver.progress import Progress
 
+# Each is read whole, and in a .tar.gz may mean unpacking everything before it again.
+_MAX_LEGACY_CANDIDATES = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -166,7 +169,12 @@ class Archive:
             path.parent.mkdir(parents=True, exist_ok=True)
             # O_EXCL: should two names meet on one path after all, neither overwrites the other.
             mode = 0o777 if member.is_executable else 0o666
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+            except FileExistsError:
+                raise InvalidArchive(
+                    f"The archive's entry {name!r} has the path of another one on this file system."
+                ) from None
             with os.fdopen(descriptor, "wb") as output:
                 for chunk in self._container.chunks(member):
                     output.write(chunk)
@@ -248,7 +256,15 @@ def _find_layout(container: Container) -> _Layout:
         prefix = f"{folders[0]}/"
         if container.has_file(prefix + MANIFEST_NAME):
             return _Layout(prefix, prefix + MANIFEST_NAME, is_legacy=False)
-    legacy = [folder for folder in folders if _has_legacy_manifest(container, folder)]
+    candidates = [
+        folder for folder in folders if container.has_file(f"{folder}/{LEGACY_MANIFEST_NAME}")
+    ]
+    if len(candidates) > _MAX_LEGACY_CANDIDATES:
+        raise InvalidArchive(
+            f"The archive has no {MANIFEST_NAME}, and more than {_MAX_LEGACY_CANDIDATES} folders with a "
+            f"{LEGACY_MANIFEST_NAME}, the last one {candidates[-1]!r}."
+        )
+    legacy = [folder for folder in candidates if _has_legacy_manifest(container, folder)]
     if len(legacy) > 1:
         names = ", ".join(f"{folder}/{LEGACY_MANIFEST_NAME}" for folder in legacy)
         raise InvalidArchive(f"The archive has more than one legacy manifest: {names}.")
@@ -261,8 +277,6 @@ def _find_layout(container: Container) -> _Layout:
 def _has_legacy_manifest(container: Container, folder: str) -> bool:
     """Whether `folder` holds a legacy manifest, and not another tool's file of that name."""
     name = f"{folder}/{LEGACY_MANIFEST_NAME}"
-    if not container.has_file(name):
-        return False
     try:
         document = json.loads(container.read_head(name, MAX_MANIFEST_BYTES))
     except (ValueError, RecursionError, InvalidArchive):
