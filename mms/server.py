@@ -14,7 +14,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ from mms.observe import (
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.runtime_dir import RuntimeDir
+from mms.security import Access, check_exposure, check_often, make_access
 from mms.serving import ModelHost, RegisterOptions
 from mms.settings import Settings, load_settings
 from mms.version import __version__
@@ -97,7 +98,9 @@ class Server:
             settings.number_of_gpu, is_override=settings.is_gpu_number_override
         )
         self._launcher = ProcessLauncher(
-            self._runtime_dir.path, hello_timeout_s=settings.worker_start_timeout_s
+            self._runtime_dir.path,
+            hello_timeout_s=settings.worker_start_timeout_s,
+            heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,
         )
         self._repository = Repository(
             Path(settings.model_store) if settings.model_store else None,
@@ -135,6 +138,8 @@ class Server:
         self._grpc: GrpcFront | None = None
         self._flush_timer = FlushTimer(self._recorder)
         self._monitoring: asyncio.Task[None] | None = None
+        self._access: Access | None = None
+        self._checking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Server {self._http!r}, {self._host!r}>"
@@ -176,6 +181,8 @@ class Server:
                 gpu_count=self._gpu_count, cpu_count=os.cpu_count() or 1, home=str(server_home())
             ),
         )
+        check_exposure(settings)
+        self._access = make_access(settings)
         await self._launcher.start()
         try:
             await self._host.load_startup_models()
@@ -190,6 +197,7 @@ class Server:
             self._grpc = await self._make_grpc()
             await self._grpc.start()
         await self._http.start()
+        self._checking = asyncio.get_running_loop().create_task(check_often(self._checks()))
         self._monitoring = asyncio.get_running_loop().create_task(self._monitor.run())
         gc.collect()
         gc.freeze()
@@ -235,6 +243,7 @@ class Server:
             worker_count=self._settings.worker_count_at_startup(
                 self._gpu_count, os.cpu_count() or 1
             ),
+            access=self._access,
         )
         return front
 
@@ -250,16 +259,26 @@ class Server:
             ) from None
         # Known by now, since the HTTP front has started.
         from mms.http.listeners import listen
-        from mms.http.tls import make_context
 
+        assert self._http is not None
         front: GrpcFront = grpc.GrpcFront(
             self._settings,
             self._host,
             self._recorder.requests.append,
             listen=listen,
-            make_context=lambda: make_context(self._settings),
+            make_context=self._http.certificates.context,
+            access=self._access,
         )
         return front
+
+    def _checks(self) -> list[Callable[[], None]]:
+        """What looks for changed files."""
+        checks: list[Callable[[], None]] = []
+        if self._access is not None and self._access.guard is not None:
+            checks.append(self._access.guard.check)
+        if self._http is not None:
+            checks.append(self._http.certificates.check)
+        return checks
 
     async def _end(self, drain_timeout_s: float) -> None:
         """Refuse what is new, answer what was accepted, end the workers, give everything back."""
@@ -274,8 +293,9 @@ class Server:
             if not task.done():
                 task.cancel()
         await asyncio.gather(draining, at_once, return_exceptions=True)
-        if self._monitoring is not None:
-            self._monitoring.cancel()
+        for task in (self._monitoring, self._checking):
+            if task is not None:
+                task.cancel()
         if self._http is not None:
             await self._http.close()
         if self._grpc is not None:

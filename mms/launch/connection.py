@@ -14,6 +14,7 @@ from mms.wire import (
     CANCEL,
     DRAIN,
     FORK,
+    HEARTBEAT,
     HELLO,
     LOAD,
     LOADED,
@@ -78,6 +79,8 @@ class Link:
         self._work: asyncio.WriteTransport | None = None
         self._control: asyncio.WriteTransport | None = None
         self._reason: str | None = None
+        #: Heartbeats in a row that were sent and have no answer yet.
+        self.unanswered_beats = 0
 
     def __repr__(self) -> str:
         state = "closed" if self.closed.done() else "open"
@@ -126,6 +129,12 @@ class Link:
         if self._control is not None:
             self._control.write(frame)
 
+    def beat(self) -> None:
+        """Ask for a sign of life."""
+        if self._control is not None:
+            self.unanswered_beats += 1
+            self._control.write(encode_frame(HEARTBEAT, 0))
+
     def drain(self) -> None:
         if self._work is not None:
             self._work.write(encode_frame(DRAIN, 0))
@@ -168,6 +177,8 @@ class Link:
                 self.listener.on_metrics(metric.lines)
             if metric.series:
                 self.listener.on_series(metric.series)
+        elif kind == HEARTBEAT:
+            self.unanswered_beats = 0
         elif kind == CALL:
             self.listener.on_call(sequence, payload)
         elif kind == LOADED:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import logging
 import os
 import secrets
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 from mms.launch.connection import Link, WorkerConnection
 from mms.launch.environment import SECRET_VARIABLE, worker_command
+from mms.launch.heartbeat import Heartbeats
 from mms.launch.interface import (
     LaunchFailed,
     LinkListener,
@@ -31,8 +34,9 @@ _STREAMS = {1: "stdout", 2: "stderr"}
 class WorkerProcess(asyncio.SubprocessProtocol):
     """Watches one process: its output by lines, its end."""
 
-    def __init__(self, listener: LinkListener) -> None:
+    def __init__(self, listener: LinkListener, *, is_parent: bool = False) -> None:
         self._listener = listener
+        self._is_parent = is_parent
         self._rest = {1: b"", 2: b""}
         self.transport: asyncio.SubprocessTransport | None = None
         self.exited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -61,10 +65,10 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self.exited.set_result(describe_exit(self.transport.get_returncode()))
 
     def kill(self) -> None:
-        """SIGKILL to the process and to all of its group."""
+        """SIGKILL to the process and to what it started; not to the workers that a parent forked."""
         if self.transport is None or self.exited.done():
             return
-        kill_group(self.transport.get_pid())
+        kill_group(self.transport.get_pid(), has_descendants=not self._is_parent)
 
 
 def describe_exit(code: int | None) -> str:
@@ -79,8 +83,9 @@ def describe_exit(code: int | None) -> str:
         return f"killed by signal {-code}"
 
 
-def kill_group(pid: int) -> None:
-    """SIGKILL to a process, and to its group where it leads one."""
+def kill_group(pid: int, *, has_descendants: bool = True) -> None:
+    """SIGKILL to a process, to its group where it leads one, and to what it started in groups of their own."""
+    descendants = list(_descendants(pid)) if has_descendants else []
     try:
         if os.getpgid(pid) == pid:
             os.killpg(pid, signal.SIGKILL)
@@ -88,6 +93,24 @@ def kill_group(pid: int) -> None:
             os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         pass
+    for descendant in descendants:
+        try:
+            os.kill(descendant, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            continue
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Where the kernel tells: Linux with `CONFIG_PROC_CHILDREN`, which distributions have."""
+    for path in glob.glob(f"/proc/{pid}/task/*/children"):
+        try:
+            with open(path, encoding="ascii") as file:
+                children = [int(word) for word in file.read().split()]
+        except OSError:
+            continue
+        for child in children:
+            yield child
+            yield from _descendants(child)
 
 
 class _ParentListener:
@@ -128,7 +151,9 @@ class ProcessLauncher:
     Owns the socket, the processes, and one loaded parent for each key whose workers are forked.
     """
 
-    def __init__(self, runtime_dir: Path, hello_timeout_s: float = 60.0) -> None:
+    def __init__(
+        self, runtime_dir: Path, hello_timeout_s: float = 60.0, heartbeat_timeout_s: float = 0.0
+    ) -> None:
         self._path = runtime_dir / "front.sock"
         self._hello_timeout_s = hello_timeout_s
         self._server: asyncio.AbstractServer | None = None
@@ -136,6 +161,7 @@ class ProcessLauncher:
         self._parents: dict[str, asyncio.Task[tuple[Link, Loaded]]] = {}
         self._reapers: set[asyncio.Task[None]] = set()
         self._processes: set[WorkerProcess] = set()
+        self._heartbeats = Heartbeats(heartbeat_timeout_s)
 
     def __repr__(self) -> str:
         return f"<ProcessLauncher {self._path}, {len(self._processes)} processes>"
@@ -157,8 +183,12 @@ class ProcessLauncher:
     ) -> WorkerLink:
         """Start a worker and return when it has dialled in. Raises LaunchFailed."""
         if spec.preload:
-            return await self._fork(spec, listener, timeout_s)
-        return await self._spawn(spec, listener, timeout_s, is_parent=False)
+            link = await self._fork(spec, listener, timeout_s)
+        else:
+            link = await self._spawn(spec, listener, timeout_s, is_parent=False)
+        # Loads have a time limit of their own.
+        link.loaded.add_done_callback(lambda _: self._heartbeats.watch(link))
+        return link
 
     async def forget(self, key: str) -> None:
         task = self._parents.pop(key, None)
@@ -174,6 +204,7 @@ class ProcessLauncher:
     async def close(self) -> None:
         for key in list(self._parents):
             await self.forget(key)
+        self._heartbeats.close()
         if self._server is not None:
             self._server.close()
         for process in list(self._processes):
@@ -192,7 +223,7 @@ class ProcessLauncher:
         self._links[secret] = link
         try:
             _, process = await loop.subprocess_exec(
-                lambda: WorkerProcess(listener),
+                lambda: WorkerProcess(listener, is_parent=is_parent),
                 *command,
                 stdin=asyncio.subprocess.DEVNULL,
                 cwd=server_home(),
@@ -269,7 +300,12 @@ class ProcessLauncher:
 
         parent.closed.add_done_callback(on_parent_closed)
         parent.fork(Fork(secret, spec.name, spec.load.gpu_id))
-        await self._connected(link, timeout_s)
+        try:
+            await self._connected(link, timeout_s)
+        except LaunchFailed:
+            # It would not fork the next one either. Its other workers stay.
+            parent.kill("forks no more")
+            raise
         return link
 
     async def _start_parent(

@@ -180,6 +180,15 @@ class Settings:
         unit="seconds",
         is_own=True,
     )
+    worker_heartbeat_timeout_s: float = option(
+        NUMBER,
+        _WORKERS,
+        "A worker that gives no sign of life for this time, neither computes nor reads from a disk, is killed and "
+        "replaced. 0: none is.",
+        "30",
+        unit="seconds",
+        is_own=True,
+    )
     drain_timeout_s: float = option(
         NUMBER,
         _WORKERS,

@@ -1,0 +1,114 @@
+"""Finds workers that do not run any more though their processes exist: stopped, or hung with the interpreter's lock."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from dataclasses import dataclass
+
+from mms.launch.connection import Link
+
+logger = logging.getLogger("mms.launch")
+
+#: Heartbeats that a worker may leave unanswered. Counted in heartbeats, so that a front which was itself stopped for
+#: a while does not take its workers for dead.
+_BEATS = 3
+#: A process that uses a larger part of a processor computes, whatever it holds.
+_COMPUTING_SHARE = 0.05
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+
+
+@dataclass(slots=True)
+class _Sight:
+    """What a process had done at a moment."""
+
+    at: float
+    cpu_s: float
+    major_faults: int
+    #: Waits for a disk; no signal reaches it before that is done.
+    is_blocked: bool
+
+
+class Heartbeats:
+    """Asks all serving workers in turn, and kills those that have not answered for `timeout_s`.
+
+    A worker answers in a thread of its own, whatever the model's code does; native code that holds the interpreter's
+    lock keeps it from that. As long as such code uses the processor or reads from a disk it is taken for work, which
+    the response timeout ends.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        """`timeout_s` 0: nobody is asked."""
+        self._timeout_s = timeout_s
+        self._links: dict[Link, _Sight | None] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Heartbeats of {len(self._links)} workers, {self._timeout_s:g} s>"
+
+    def watch(self, link: Link) -> None:
+        """From now until the link is closed. Call when the model has loaded."""
+        if not self._timeout_s or link.closed.done():
+            return
+        self._links[link] = None
+        link.closed.add_done_callback(lambda _: self._links.pop(link, None))
+        self._schedule()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._links.clear()
+
+    def _schedule(self) -> None:
+        if self._timer is None and self._links:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._timeout_s / _BEATS, self._beat)
+
+    def _beat(self) -> None:
+        self._timer = None
+        for link, sight in list(self._links.items()):
+            if not link.unanswered_beats:
+                self._links[link] = None
+            elif sight is None:
+                self._links[link] = _look_at(link.pid)
+            elif link.unanswered_beats >= _BEATS:
+                now = _look_at(link.pid)
+                if now is not None and not _has_worked(sight, now):
+                    link.kill(f"no sign of life for {self._timeout_s:g} seconds")
+                    continue
+                self._links[link] = now
+            link.beat()
+        self._schedule()
+
+
+def _has_worked(before: _Sight, now: _Sight) -> bool:
+    return (
+        now.is_blocked
+        or now.major_faults != before.major_faults
+        or now.cpu_s - before.cpu_s > (now.at - before.at) * _COMPUTING_SHARE
+    )
+
+
+def _look_at(pid: int) -> _Sight | None:
+    """None where the process cannot be looked at: its end is told otherwise."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
+            # The name before may hold anything.
+            members = file.read().rpartition(")")[2].split()
+    except OSError:
+        return _look_portably(pid)
+    cpu_s = (int(members[11]) + int(members[12])) / _TICKS_PER_S
+    return _Sight(time.monotonic(), cpu_s, int(members[9]), members[0] == "D")
+
+
+def _look_portably(pid: int) -> _Sight | None:
+    import psutil  # takes time that a start of the server should not
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return None
+    return _Sight(time.monotonic(), times.user + times.system, 0, False)
