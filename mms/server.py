@@ -293,9 +293,9 @@ class Server:
             if not task.done():
                 task.cancel()
         await asyncio.gather(draining, at_once, return_exceptions=True)
-        for task in (self._monitoring, self._checking):
-            if task is not None:
-                task.cancel()
+        for service in (self._monitoring, self._checking):
+            if service is not None:
+                service.cancel()
         if self._http is not None:
             await self._http.close()
         if self._grpc is not None:

@@ -8,13 +8,14 @@ from typing import Protocol, cast
 
 from hpack import HPACKError
 
-from mms.errors import UNIMPLEMENTED
+from mms.errors import UNIMPLEMENTED, ServerError
 from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
 from mms.grpc.call import PREFIX_BYTES, Call, CallOwner, Method, read_prefix, too_large
 from mms.grpc.frames import frame_header, read_header
 from mms.grpc.head import (
     MAX_HEADER_LIST_BYTES,
+    CallHead,
     HeadReader,
     MalformedHead,
     NoCall,
@@ -49,8 +50,13 @@ class ConnectionOwner(CallOwner, Protocol):
     keep_alive_timeout_s: float
     head_timeout_s: float
     connections: set[GrpcConnection]
+    #: Calls go through `enter` first.
+    has_access: bool
 
     def find(self, path: bytes) -> Method | None: ...
+
+    def enter(self, head: CallHead, remote: str) -> CallHead:
+        """The head as services see it. Raises ServerError for a call that is refused."""
 
     def dispatch_due(self) -> None:
         """Nothing can join what was begun in this turn of the event loop."""
@@ -322,6 +328,12 @@ class GrpcConnection(asyncio.Protocol):
             self._answer_http(stream_id, error.status, is_end)
             return
         method = self._owner.find(head.path)
+        refusal: ServerError | None = None
+        if self._owner.has_access:
+            try:
+                head = self._owner.enter(head, self.remote)
+            except ServerError as error:
+                refusal = error
         call = Call(
             self._owner,
             self,
@@ -332,6 +344,9 @@ class GrpcConnection(asyncio.Protocol):
             0 if is_end else _STREAM_WINDOW_BYTES,
         )
         self._calls[stream_id] = call
+        if refusal is not None:
+            call.fail(refusal)
+            return
         if method is None:
             call.finish(Status(UNIMPLEMENTED, "Method not found!", 404))
             return

@@ -8,14 +8,16 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection, Refusal
+from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
 from mms.grpc.seldon import SeldonServices
 from mms.observe import events
+from mms.security import INFERENCE, Access, without_credentials
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -44,10 +46,14 @@ class GrpcFront:
         record: Callable[[tuple[Any, ...]], None],
         *,
         listen: Listen,
-        make_context: Callable[[], ssl.SSLContext],
+        make_context: Callable[[Sequence[str]], ssl.SSLContext],
+        access: Access | None = None,
     ) -> None:
-        """`record`: takes a RequestRecord. `listen`: opens a listener; `make_context`: key and certificate for TLS."""
+        """`record`: takes a RequestRecord. `listen`: opens a listener; `make_context`: key and certificate for TLS,
+        given the protocols. `access` None: all may call everything."""
         assert settings.grpc_address is not None
+        self._access = access
+        self.has_access = access is not None
         self.max_message_bytes = settings.grpc_max_request_size
         self.keep_alive_timeout_s = settings.keep_alive_timeout_s
         self.head_timeout_s = settings.head_timeout_s
@@ -81,6 +87,18 @@ class GrpcFront:
     def find(self, path: bytes) -> Method | None:
         return self._methods.get(path)
 
+    def enter(self, head: CallHead, remote: str) -> CallHead:
+        """The head without its key. Raises Unauthorized, Forbidden and TooManyRequests."""
+        if self._access is None:
+            return head
+        headers = head.metadata.split(b"\n") if head.metadata else []
+        pairs = zip(headers[::2], headers[1::2], strict=True)
+        path = head.path.decode("latin-1")
+        found = self._access.enter(pairs, INFERENCE, remote, f"gRPC {path}")
+        if not found.credentials:
+            return head
+        return head.without(without_credentials(headers, found))
+
     def dispatch_due(self) -> None:
         self._host.dispatch_due()
 
@@ -110,8 +128,7 @@ class GrpcFront:
         """Listen. Raises BindFailed and ConfigurationError."""
         context = None
         if self._address.is_tls:
-            context = self._make_context()
-            context.set_alpn_protocols([_ALPN])
+            context = self._make_context((_ALPN,))
         self._server = await self._listen(self._address, self._make_connection, context)
         self._sweep()
         events.listener_bound("gRPC", str(self._address))

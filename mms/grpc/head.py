@@ -62,6 +62,10 @@ class CallHead(NamedTuple):
     #: why the call cannot be served, whatever it is
     problem: BadRequest | None = None
 
+    def without(self, headers: list[bytes]) -> CallHead:
+        """The same with these headers alone, as `metadata` has them."""
+        return self._replace(metadata=b"\n".join(headers), first=_first_values(headers))
+
 
 class HeadReader:
     """Reads the header blocks of one connection. Owner of its HPACK state."""
@@ -159,11 +163,15 @@ def _head_of(pairs: list[tuple[bytes, bytes]]) -> CallHead:
         timeout_s,
         encoding,
         b"\n".join(metadata),
-        # The first of equal names stays.
-        dict(zip(metadata[-2::-2], metadata[-1::-2], strict=True)),
+        _first_values(metadata),
         terms.priority,
         problem,
     )
+
+
+def _first_values(headers: list[bytes]) -> dict[bytes, bytes]:
+    # The first of equal names stays.
+    return dict(zip(headers[-2::-2], headers[-1::-2], strict=True))
 
 
 def _timeout_s(text: bytes) -> float:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, TypeAlias
 
 from mms.core.request import Buffer
-from mms.errors import ServerError
+from mms.errors import ServerError, Unauthorized
 
 #: Writes (finished header lines, body) of an error where clients expect another form than MMS's.
 ErrorForm: TypeAlias = Callable[[ServerError], tuple[bytes, bytes]]
@@ -38,6 +38,8 @@ _HTML_SAFE = str.maketrans(
 )
 _KEPT = b"\r\nconnection: keep-alive\r\n\r\n"
 _CLOSED = b"\r\nconnection: close\r\n\r\n"
+#: RFC 6750, section 3.
+_CHALLENGE = b'www-authenticate: Bearer realm="multi-model-server"\r\n'
 _MAX_STARTS = 256
 _MAX_ENDS = 4096
 #: Answers of these end with their head, whatever a handler returned: no client reads a body behind it
@@ -77,9 +79,14 @@ def error_body(error: ServerError) -> bytes:
 
 def error_headers(error: ServerError) -> bytes:
     """The lines of an error's answer besides those of every answer."""
-    if error.retry_after_s is None:
-        return JSON_LINE
-    return JSON_LINE + b"retry-after: %d\r\n" % error.retry_after_s
+    return JSON_LINE + matter_lines(error)
+
+
+def matter_lines(error: ServerError) -> bytes:
+    """What an error's answer has to say in headers whatever its form: when to try again, how to show a key."""
+    if error.retry_after_s is not None:
+        return b"retry-after: %d\r\n" % error.retry_after_s
+    return _CHALLENGE if isinstance(error, Unauthorized) else b""
 
 
 #: RFC 9110, section 5.6.2.

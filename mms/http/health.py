@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -16,7 +16,7 @@ _METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class HealthApi:
-    """Answers 200, or 503 with the reasons."""
+    """Answers 200, or 503 with the reasons. These name models: where keys are demanded, one is needed to see them."""
 
     def __init__(self, host: ModelHost) -> None:
         self._host = host
@@ -44,4 +44,7 @@ class HealthApi:
     def _tell(self, exchange: Exchange, good: str, problems: list[str]) -> web.StreamResponse:
         if not problems:
             return exchange.json({"status": good})
-        return exchange.json({"status": f"Not{good}", "reasons": problems}, status=503)
+        document: dict[str, Any] = {"status": f"Not{good}"}
+        if exchange.is_trusted:
+            document["reasons"] = problems
+        return exchange.json(document, status=503)

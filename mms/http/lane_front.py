@@ -40,6 +40,8 @@ class LaneFront:
         keep_alive_timeout_s: float,
         head_timeout_s: float,
         body_timeout_s: float,
+        admit: Callable[[list[bytes]], str | None] | None = None,
+        make_connection: Callable[[LaneFront], LaneProtocol] = LaneProtocol,
     ) -> None:
         self.host = host
         self.answers = answers
@@ -52,6 +54,8 @@ class LaneFront:
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
+        self.admit = admit
+        self._make_connection = make_connection
         self.routes: dict[bytes, KnownRoute] = {}
         self.heads: dict[bytes, LaneHead] = {}
         self.connections: set[LaneConnection] = set()
@@ -69,7 +73,7 @@ class LaneFront:
         """The protocol of a new connection."""
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
-        return LaneProtocol(self)
+        return self._make_connection(self)
 
     def resolve(self, path: bytes) -> KnownRoute:
         """The route of a path that was not asked for lately."""

@@ -49,6 +49,8 @@ class Routing(Protocol):
     max_body_bytes: int
     max_line_bytes: int
     max_headers_bytes: int
+    #: Says whether a head with these headers may ask, and who is counted for it; takes keys out. None: all may.
+    admit: Callable[[list[bytes]], str | None] | None
 
     def resolve(self, path: bytes) -> KnownRoute:
         """The route of a path that was not asked for lately."""
@@ -68,6 +70,7 @@ class LaneHead:
 
     __slots__ = (
         "answer_lines",
+        "client",
         "content_length",
         "content_type",
         "error_form",
@@ -87,7 +90,13 @@ class LaneHead:
     )
 
     def __init__(
-        self, raw: bytes, found: _Found, routing: Routing, method: bytes, protocol: str
+        self,
+        raw: bytes,
+        found: _Found,
+        routing: Routing,
+        method: bytes,
+        protocol: str,
+        client: str,
     ) -> None:
         """Raises LookupError where the path, or the method there, is none of the lane's, BadRequest for wrong terms."""
         path, _, query = found.target.partition(b"?")
@@ -103,6 +112,8 @@ class LaneHead:
         self.passes_query = route.passes_query
         self.error_form = route.error_form
         self.answer_lines = route.make_lines(headers) if route.make_lines is not None else None
+        #: Whose key it has; nothing for none.
+        self.client = client
         self.raw = raw
         self.size_bytes = len(raw)
         self.content_length = found.content_length
@@ -202,8 +213,11 @@ def read_head(raw: bytes, routing: Routing) -> LaneHead | None:
         or protocol is None
     ):
         return None
+    client = routing.admit(found.headers) if routing.admit is not None else ""
+    if client is None:
+        return None
     try:
-        return LaneHead(raw, found, routing, method, protocol)
+        return LaneHead(raw, found, routing, method, protocol, client)
     except (LookupError, BadRequest):
         # aiohttp's side has the answer.
         return None

@@ -27,6 +27,10 @@ class Answerer(Enum):
     PAGE = auto()
 
 
+#: What anybody may ask: they tell of the server, and call no code of a model.
+PROBES = frozenset((Answerer.PING, Answerer.LIVE, Answerer.READY))
+
+
 class Tail(NamedTuple):
     """What follows the model in a path. HEAD is served where GET is, OPTIONS everywhere.
 

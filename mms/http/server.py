@@ -19,6 +19,13 @@ from mms.errors import (
     ServerError,
 )
 from mms.http import openapi
+from mms.http.access import (
+    INFERENCE_ROLE,
+    MANAGEMENT_ROLE,
+    OPEN,
+    CountedLaneProtocol,
+    roles_of,
+)
 from mms.http.answers import Answers
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
@@ -37,11 +44,12 @@ from mms.http.routes import find_prediction, split_path
 from mms.http.sagemaker import ExecutionParameters, SageMakerPing
 from mms.http.seldon import SeldonApi
 from mms.http.seldon_form import error_form
-from mms.http.seldon_routes import SeldonPath
-from mms.http.tls import make_context
+from mms.http.seldon_routes import PROBES, SeldonPath
+from mms.http.tls import Certificates
 from mms.http.v2 import V2Api
-from mms.http.v2_routes import V2Path
+from mms.http.v2_routes import V2Kind, V2Path
 from mms.observe import events
+from mms.security import Access, Role
 
 if TYPE_CHECKING:
     from mms.observe import Recorder
@@ -96,6 +104,7 @@ class _Listener:
                 keep_alive_timeout_s=settings.keep_alive_timeout_s,
                 head_timeout_s=settings.head_timeout_s,
                 body_timeout_s=settings.body_timeout_s,
+                **_lane_options(front.access),
             )
 
     @property
@@ -161,6 +170,10 @@ class _Listener:
                 front.seldon.mark(exchange, found)
             elif found_v2 is not None:
                 front.v2.mark(exchange, found_v2)
+            if front.access is not None:
+                if front.access.guard is not None and _is_preflight(exchange, found):
+                    return exchange.respond(200, None, b"", b"")
+                self._enter(front.access, exchange, segments, found, found_v2)
             exchange.check_head(front.settings.max_request_size)
             if found is not None:
                 return await front.seldon.serve(exchange, found)
@@ -171,6 +184,45 @@ class _Listener:
             return exchange.error(error)
         except MemoryError:
             return exchange.error(_OutOfMemory())
+
+    def _enter(
+        self,
+        access: Access,
+        exchange: Exchange,
+        segments: list[str],
+        found: SeldonPath | None,
+        found_v2: V2Path | None,
+    ) -> None:
+        """Raises Unauthorized, Forbidden and TooManyRequests."""
+        if found is not None:
+            is_open = exchange.method == "OPTIONS" or (
+                found.tail is not None and found.tail.answerer in PROBES
+            )
+            roles = OPEN if is_open else INFERENCE_ROLE
+        elif found_v2 is not None:
+            is_open = found_v2.kind in (V2Kind.HEALTH, V2Kind.READY)
+            roles = OPEN if is_open else INFERENCE_ROLE
+        else:
+            roles = self._roles_of(segments)
+        path = exchange.uri.partition("?")[0]
+        what = f"{exchange.method} {path}"
+        known = access.enter(exchange.request.raw_headers, roles, exchange.remote, what)
+        exchange.credentials = known.credentials
+        exchange.is_trusted = access.guard is None or known.key is not None
+
+    def _roles_of(self, segments: list[str]) -> tuple[Role, ...]:
+        plugins = self._front.plugins
+        if self._has_inference and plugins.find(INFERENCE, segments) is not None:
+            return OPEN if segments == ["ping"] else INFERENCE_ROLE
+        if self._has_management and plugins.find(MANAGEMENT, segments) is not None:
+            return MANAGEMENT_ROLE
+        return roles_of(
+            segments,
+            has_inference=self._has_inference,
+            has_management=self._has_management,
+            is_metrics=bool(self._apis & (_Apis.MANAGEMENT | _Apis.METRICS))
+            and self._front.is_metrics_path(segments),
+        )
 
     async def _route(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse:
         front = self._front
@@ -217,6 +269,25 @@ class _Listener:
         return self._document
 
 
+def _lane_options(access: Access | None) -> dict[str, Any]:
+    """What the lane does about keys and rates; without them nothing, so that it costs nothing."""
+    options: dict[str, Any] = {}
+    if access is not None and access.guard is not None:
+        options["admit"] = access.admit
+    if access is not None and access.limit is not None:
+        options["make_connection"] = lambda lane: CountedLaneProtocol(lane, access)
+    return options
+
+
+def _is_preflight(exchange: Exchange, found: SeldonPath | None) -> bool:
+    """A browser asks whether a page may send a request: it cannot show the page's key, and learns the CORS headers."""
+    return (
+        exchange.method == "OPTIONS"
+        and found is None
+        and "Access-Control-Request-Method" in exchange.request.headers
+    )
+
+
 class _OutOfMemory(InternalServerError):
     status = 507
 
@@ -235,9 +306,15 @@ class HttpFront:
         scrape: Callable[[str | None], Awaitable[tuple[str, bytes]]],
         *,
         worker_count: int,
+        access: Access | None = None,
     ) -> None:
-        """`scrape`: makes the text of `/metrics` for an `Accept` header. Raises ConfigurationError for bad plugins."""
+        """`scrape`: makes the text of `/metrics` for an `Accept` header. `access` None: all may do everything.
+
+        Raises ConfigurationError for bad plugins.
+        """
         self.settings = settings
+        self.access = access
+        self.certificates = Certificates(settings)
         self.host = host
         self.recorder = recorder
         self._scrape = scrape
@@ -331,7 +408,7 @@ class HttpFront:
         addresses = self._addresses()
         context = None
         if any(address.is_tls for address, _ in addresses):
-            context = make_context(self.settings)
+            context = self.certificates.context()
         for address, apis in addresses:
             listener = _Listener(self, apis)
             self._listeners.append(listener)
@@ -346,6 +423,8 @@ class HttpFront:
             if apis == _Apis.SELDON:
                 events.listener_bound("Seldon", str(address))
         self.host.registry.on_change = self._forget_routes
+        if self.access is not None and self.access.guard is not None:
+            self.access.guard.on_change.append(self._forget_routes)
 
     def _addresses(self) -> list[tuple[Address, _Apis]]:
         """Where to listen for what. One address is one listener."""
@@ -365,7 +444,7 @@ class HttpFront:
         return list(listeners.values())
 
     def _forget_routes(self) -> None:
-        """Which model is at the root may be different now."""
+        """Which model is at the root may be different now, or whose key is valid."""
         for listener in self._listeners:
             if listener.lane is not None:
                 listener.lane.forget_routes()

@@ -1,14 +1,16 @@
-"""Key and certificate of the TLS listeners."""
+"""Key and certificate of the TLS listeners, and whose certificates their clients show."""
 
 from __future__ import annotations
 
 import logging
 import ssl
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mms.errors import ConfigurationError
+from mms.security import FileWatch
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -19,10 +21,81 @@ logger = logging.getLogger("mms.http")
 _SELF_SIGNED_DAYS = 3650
 
 
+#: Of TLS 1.2: a fresh key for each connection, and encryption that authenticates. TLS 1.3 has no others.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+
+class Certificates:
+    """The contexts of the TLS listeners. Follows the files: new connections get what is in them now."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._watch = FileWatch(_files(settings))
+        #: Each context that listeners have, and its protocols.
+        self._given: list[tuple[ssl.SSLContext, tuple[str, ...]]] = []
+
+    def __repr__(self) -> str:
+        return f"<Certificates of {len(self._given)} listeners>"
+
+    def context(self, protocols: Sequence[str] = ()) -> ssl.SSLContext:
+        """For a listener. `protocols`: those of ALPN. Raises ConfigurationError for files that cannot be used."""
+        context = _with_protocols(make_context(self._settings), protocols)
+        self._given.append((context, tuple(protocols)))
+        return context
+
+    def check(self) -> None:
+        """Called every second: take over changed files. What cannot be used changes nothing, and is logged."""
+        if not self._given or not self._watch.has_changed():
+            return
+        try:
+            fresh = [
+                _with_protocols(make_context(self._settings), protocols)
+                for _, protocols in self._given
+            ]
+        except ConfigurationError as error:
+            logger.error("%s. The certificate that was read before still counts.", error)
+            return
+        for (context, _), newer in zip(self._given, fresh, strict=True):
+            context.sni_callback = _Replacement(newer)
+        logger.info("Key and certificate have been read anew.")
+
+
+class _Replacement:
+    """Has the connections of a listener's context use another one; called at each handshake."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+
+    def __call__(
+        self, connection: ssl.SSLObject, name: str | None, context: ssl.SSLContext
+    ) -> None:
+        connection.context = self._context
+
+
+def _files(settings: Settings) -> list[str]:
+    named = (
+        settings.keystore,
+        settings.private_key_file,
+        settings.certificate_file,
+        settings.tls_client_ca,
+    )
+    return [path for path in named if path]
+
+
+def _with_protocols(context: ssl.SSLContext, protocols: Sequence[str]) -> ssl.SSLContext:
+    if protocols:
+        context.set_alpn_protocols(list(protocols))
+    return context
+
+
 def make_context(settings: Settings) -> ssl.SSLContext:
-    """TLS 1.2 and later, with Python's choice of ciphers. Raises ConfigurationError for a key that cannot be used."""
+    """TLS 1.2 and later. Raises ConfigurationError for a key that cannot be used."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    if settings.tls_client_ca:
+        _demand_certificates(context, settings.tls_client_ca)
     if settings.keystore:
         _load_keystore(context, settings)
     elif settings.private_key_file and settings.certificate_file:
@@ -34,6 +107,20 @@ def make_context(settings: Settings) -> ssl.SSLContext:
         )
         _load_pem(context, *_self_signed())
     return context
+
+
+def _demand_certificates(context: ssl.SSLContext, path: str) -> None:
+    try:
+        context.load_verify_locations(path)
+    except (ssl.SSLError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            f"Invalid configuration: tls_client_ca={path} is no PEM file of certificates: {reason}"
+        ) from None
+    context.verify_mode = ssl.CERT_REQUIRED
+    # A resumed session shows no certificate: who is trusted no more would stay in for as long as his ticket holds.
+    context.num_tickets = 0
+    context.options |= ssl.OP_NO_TICKET
 
 
 def _load_files(context: ssl.SSLContext, certificate: str, key: str) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+
+logger = logging.getLogger("mms.security")
+
+#: Between two looks, in seconds: so soon a revoked key is one.
+_LOOK_S = 1.0
 
 _Signature = tuple[tuple[int, int, int, int, int] | None, ...]
 
@@ -29,6 +36,19 @@ class FileWatch:
 
     def _look(self) -> _Signature:
         return tuple(_signature(path) for path in self._paths)
+
+
+async def check_often(checks: Iterable[Callable[[], None]]) -> None:
+    """Make these calls every second until this is cancelled."""
+    calls = list(checks)
+    while True:
+        await asyncio.sleep(_LOOK_S)
+        for call in calls:
+            try:
+                call()
+            except Exception:
+                # Whatever it is, the next revoked key must be noticed.
+                logger.exception("A check of changed files failed.")
 
 
 def _signature(path: str) -> tuple[int, int, int, int, int] | None:

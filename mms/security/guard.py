@@ -43,7 +43,7 @@ class Found(NamedTuple):
     credentials: frozenset[Pair]
 
 
-_NOBODY = Found(None, False, frozenset())
+NOBODY = Found(None, False, frozenset())
 
 
 class Guard:
@@ -82,7 +82,7 @@ class Guard:
             if key is not None:
                 found = found or key
                 valid.append(pair)
-        return Found(found, True, frozenset(valid)) if tried else _NOBODY
+        return Found(found, True, frozenset(valid)) if tried else NOBODY
 
     def is_open(self, roles: Iterable[Role]) -> bool:
         return any(role in self._open for role in roles)
@@ -115,7 +115,7 @@ class Guard:
             raise Unauthorized("The key is not valid.")
         logger.warning("Refused %s of %s: it has no key.", what, remote)
         raise Unauthorized(
-            f"This request needs a key with the role {wanted}: send Authorization: Bearer <key>, or x-api-key: <key>."
+            f"This request needs a key with the role {wanted}: send it as Authorization: Bearer KEY, or x-api-key: KEY."
         )
 
     def check(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -125,7 +125,7 @@ async def serve(
         servers.append(await listen(*arguments))
         return servers[-1]
 
-    def make_context() -> ssl.SSLContext:
+    def make_context(protocols: Sequence[str]) -> ssl.SSLContext:
         assert context is not None
         return context
 

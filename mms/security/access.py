@@ -1,0 +1,95 @@
+"""The door of every edge: keys and their roles, and the rate of each client."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from mms.errors import TooManyRequests
+from mms.security.guard import NOBODY, Found, Guard, Pair, make_guard
+from mms.security.key_file import ApiKey
+from mms.security.rate_limit import RateLimit, client_of
+from mms.security.roles import Role
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+#: What a prediction needs, on every API.
+INFERENCE = (Role.INFERENCE,)
+
+
+class Access:
+    """Shared by the edges, owned by the event loop. `guard` None: no keys; `limit` None: no limit."""
+
+    def __init__(self, guard: Guard | None, limit: RateLimit | None) -> None:
+        self.guard = guard
+        self.limit = limit
+
+    def __repr__(self) -> str:
+        return f"<Access {self.guard!r}, {self.limit!r}>"
+
+    def enter(
+        self, headers: Iterable[Pair], roles: tuple[Role, ...], remote: str, what: str
+    ) -> Found:
+        """Who sends a request. `roles`: one of them is needed; none stands for what anybody may ask.
+
+        `remote`: the client as logs name it; `what`: the request. Raises Unauthorized, Forbidden, TooManyRequests.
+        """
+        found = NOBODY
+        if self.guard is not None:
+            found = self.guard.find(headers)
+            if roles:
+                self.guard.demand(found, roles, remote, what)
+        if self.limit is not None and roles == INFERENCE:
+            self.take(client_name(found.key) or client_of(remote))
+        return found
+
+    def take(self, client: str) -> None:
+        """Count a request of a client. Raises TooManyRequests."""
+        if self.limit is None:
+            return
+        wait_s = self.limit.take(client, time.monotonic())
+        if wait_s:
+            raise TooManyRequests(
+                "The client has sent more requests than rate_limit allows.", math.ceil(wait_s)
+            )
+
+    def admit(self, headers: list[bytes]) -> str | None:
+        """The same for a prediction whose client is counted elsewhere: the name of its key, "" for none; None: refused.
+
+        `headers`: name, value, name, ...; the lines with a valid key are taken out.
+        """
+        if self.guard is None:
+            return ""
+        found = self.guard.find(zip(headers[::2], headers[1::2], strict=True))
+        if not self.guard.may(found, INFERENCE):
+            return None
+        if found.credentials:
+            headers[:] = without_credentials(headers, found)
+        return client_name(found.key)
+
+
+def client_name(key: ApiKey | None) -> str:
+    """Who is counted by a key; nothing of an address looks like it."""
+    return f"key {key.id}" if key is not None else ""
+
+
+def without_credentials(headers: list[bytes], found: Found) -> list[bytes]:
+    """Name, value, name, ... without the lines that hold a valid key: no model is to know it."""
+    return [
+        part
+        for pair in zip(headers[::2], headers[1::2], strict=True)
+        if pair not in found.credentials
+        for part in pair
+    ]
+
+
+def make_access(settings: Settings) -> Access | None:
+    """What the settings ask for; None where everybody may do everything. Raises ConfigurationError."""
+    guard = make_guard(settings)
+    limit = None
+    if settings.rate_limit:
+        limit = RateLimit(settings.rate_limit, settings.rate_limit_burst)
+    return Access(guard, limit) if guard is not None or limit is not None else None
