@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from mms.cli.drift import drift_command
+from mms.cli.keys import keys
 
 if TYPE_CHECKING:
     from mms.cli.server_client import ServerClient
@@ -40,11 +41,21 @@ def _against(api: str, command: F) -> F:
     """Give a command the options of a connection, and a client of that API as its first argument."""
 
     @functools.wraps(command)
-    def run(url: str | None, insecure: bool, timeout: float, **values: Any) -> None:
+    def run(
+        url: str | None,
+        insecure: bool,
+        client_certificate: str | None,
+        timeout: float,
+        **values: Any,
+    ) -> None:
         from mms.cli.server_client import ServerClient, ServerRefused, ServerUnreachable
 
         client = ServerClient(
-            _address(api, url), f"--{api}", is_insecure=insecure, timeout_s=timeout
+            _address(api, url),
+            f"--{api}",
+            is_insecure=insecure,
+            client_certificate=client_certificate,
+            timeout_s=timeout,
         )
         try:
             command(client, **values)
@@ -62,6 +73,12 @@ def _against(api: str, command: F) -> F:
             help="Seconds to wait for an answer.",
         ),
         click.option("--insecure", is_flag=True, help="Accept any certificate."),
+        click.option(
+            "--client-certificate",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Certificate and key that the server demands, PEM.",
+        ),
         click.option(
             f"--{api}",
             "url",
@@ -120,6 +137,8 @@ _version = click.option("--version", help="A version of the model, in place of i
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Use and look after a running Multi Model Server.
+
+    Where a server demands keys, the variable MMS_API_KEY holds the one that is sent.
 
     multi-model-server starts and stops one, model-archiver makes what it serves.
     """
@@ -501,6 +520,7 @@ def mlrun_command(arguments: tuple[str, ...]) -> None:
 
 
 main.add_command(drift_command)
+main.add_command(keys)
 
 
 def _plain(value: Any) -> Any:

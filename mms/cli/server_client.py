@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -56,12 +57,22 @@ class ServerClient:
     """One listener of a server. A connection is made for each call."""
 
     def __init__(
-        self, address: Address, flag: str, *, is_insecure: bool = False, timeout_s: float = 300.0
+        self,
+        address: Address,
+        flag: str,
+        *,
+        is_insecure: bool = False,
+        client_certificate: str | None = None,
+        timeout_s: float = 300.0,
     ) -> None:
-        """`flag` is the command line's word for this address; `is_insecure`: any certificate will do."""
+        """`flag` is the command line's word for this address; `is_insecure`: any certificate will do.
+
+        `client_certificate`: a PEM file of a certificate and its key. The variable MMS_API_KEY holds the key.
+        """
         self.address = address
         self._flag = flag
         self._is_insecure = is_insecure
+        self._client_certificate = client_certificate
         self._timeout_s = timeout_s
 
     def __repr__(self) -> str:
@@ -77,7 +88,7 @@ class ServerClient:
         """The answer, whatever its status. Raises ServerUnreachable."""
         connection = self._connection()
         try:
-            connection.request(method, path, body, dict(headers or {}))
+            connection.request(method, path, body, {**_credentials(), **(headers or {})})
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, fields, response.read())
@@ -123,9 +134,25 @@ class ServerClient:
         if self._is_insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
+        if self._client_certificate is not None:
+            _show_certificate(context, self._client_certificate)
         return http.client.HTTPSConnection(
             host, address.port, timeout=self._timeout_s, context=context
         )
+
+
+def _credentials() -> dict[str, str]:
+    key = os.environ.get("MMS_API_KEY", "").strip()
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _show_certificate(context: ssl.SSLContext, path: str) -> None:
+    try:
+        context.load_cert_chain(path)
+    except (OSError, ValueError) as error:
+        raise ServerUnreachable(
+            f"--client-certificate: {path} is no PEM file of a certificate and its key ({error})."
+        ) from None
 
 
 def _refusal(answer: Answer) -> str:

@@ -127,6 +127,7 @@ async def serve(
 
     def make_context(protocols: Sequence[str]) -> ssl.SSLContext:
         assert context is not None
+        context.set_alpn_protocols(list(protocols))
         return context
 
     host = FakeHost()

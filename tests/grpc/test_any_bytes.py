@@ -14,6 +14,7 @@ from mms.grpc import frames
 from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.frames import frame_header
+from mms.grpc.head import CallHead
 
 
 class Transport:
@@ -40,6 +41,7 @@ class Owner:
     max_message_bytes = 100
     keep_alive_timeout_s = 75.0
     head_timeout_s = 30.0
+    has_access = False
 
     def __init__(self) -> None:
         self.connections: set[GrpcConnection] = set()
@@ -47,6 +49,9 @@ class Owner:
 
     def find(self, path: bytes) -> Method | None:
         return Method(path, begin=self.echo) if path == b"/echo" else None
+
+    def enter(self, head: CallHead, remote: str) -> CallHead:
+        return head
 
     def echo(self, call: Call, body: Buffer) -> None:
         call.reply(body)
