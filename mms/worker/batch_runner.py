@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from mms.wire import (
 )
 from mms.worker.answer_head import InvalidHead, encode_status
 from mms.worker.awaiting import is_awaitable, wait_for
+from mms.worker.log_lines import write_log
 from mms.worker.model import Model
 from mms.worker.outbox import Outbox
 from mms.worker.request_decoder import RequestDecoder
@@ -136,14 +136,12 @@ class BatchRunner:
 
     def _failed(self, status: int, message: str, error: BaseException) -> _Failed:
         ids = ",".join(map(str, (self._context.request_ids or {}).values()))
-        sys.stderr.write(
-            f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}"
-        )
+        write_log(f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}")
         return _Failed(status, message)
 
     def _log(self, message: str) -> None:
         line = message.replace("\r", "\\r").replace("\n", "\\n")
-        sys.stderr.write(f"Model {self._context.model_name}: {line}\n")
+        write_log(f"Model {self._context.model_name}: {line}\n")
 
 
 def encode_metrics(metrics: Sequence[object]) -> list[Buffer]:

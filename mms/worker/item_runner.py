@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from mms.wire import (
     encode_frame,
     encode_result,
 )
+from mms.worker.log_lines import write_log
 from mms.worker.model import ItemServer
 from mms.worker.outbox import Outbox
 from mms.worker.tracebacks import model_traceback
@@ -109,7 +109,7 @@ class ItemRunner:
         self, items: list[Item], status: int, message: str, error: BaseException
     ) -> list[ResultItem]:
         ids = ",".join(item[0].decode("ascii", "replace") for item in items)
-        sys.stderr.write(f"Model {self._model_name} failed for {ids}:\n{model_traceback(error)}")
+        write_log(f"Model {self._model_name} failed for {ids}:\n{model_traceback(error)}")
         body = message.encode()
         return [(index, FAILED, status, b"", b"", body) for index in range(len(items))]
 
@@ -118,7 +118,7 @@ class ItemRunner:
             f"Response of {size_bytes} bytes is larger than max_response_size "
             f"({self._max_bytes} bytes)"
         )
-        sys.stderr.write(f"Model {self._model_name}: {message}\n")
+        write_log(f"Model {self._model_name}: {message}\n")
         return index, FAILED, 500, b"", b"", message.encode()
 
 

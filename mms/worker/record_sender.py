@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from mms.mlrun.json_text import to_record_text
 from mms.wire.records import ERRORS, MAX_RECORD_BYTES, TRACKING, encode_records
+from mms.worker.log_lines import write_log
 
 #: Of records that are too large, these members are left out, the largest first.
 _VALUES = ("resp", "request", "values", "event", "args")
@@ -75,7 +75,7 @@ class RecordSender:
         except Exception as error:
             if not self._has_complained:
                 self._has_complained = True
-                sys.stderr.write(f"A record could not be written as JSON: {error}\n")
+                write_log(f"A record could not be written as JSON: {error}\n")
             return None
         return text
 

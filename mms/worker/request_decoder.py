@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mms.bodies.invalid_input import InvalidInput
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
+from mms.worker.log_lines import write_log
 
 _BINARY = 0
 _JSON = 1
@@ -206,6 +206,6 @@ def _failure(index: int, error: Exception) -> ResultItem:
         return index, FAILED, 507, b"", b"", b"Out of resources"
     import traceback
 
-    sys.stderr.write("A request could not be decoded:\n")
-    traceback.print_exception(error)
+    lines = traceback.format_exception(error)
+    write_log("A request could not be decoded:\n" + "".join(lines))
     return index, FAILED, 500, b"", b"", b"The request could not be decoded"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from mms.worker.answer_head import (
     encode_status,
 )
 from mms.worker.indented_json import indented
+from mms.worker.log_lines import write_log
 
 _UNSUPPORTED = b"Unsupported model output data type."
 
@@ -125,4 +125,4 @@ def _body(value: Any) -> Buffer:
 
 def _log(context: Context, message: str) -> None:
     text = message.replace("\r", "\\r").replace("\n", "\\n")
-    sys.stderr.write(f"Model {context.model_name}: {text}\n")
+    write_log(f"Model {context.model_name}: {text}\n")

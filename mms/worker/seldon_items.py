@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,7 @@ from mms.seldon.rows import RowJoiner
 from mms.seldon.unit import Unit
 from mms.wire import PASSES_QUERY, Item, ResultItem
 from mms.worker.answer_head import encode_headers, reason_phrase
+from mms.worker.log_lines import write_log
 from mms.worker.model import Tell
 from mms.worker.tracebacks import model_traceback
 
@@ -119,8 +119,8 @@ class SeldonItems:
     def _log(self, request_id: bytes, answer: Answer, error: Exception) -> None:
         where = f"Model {self._model_name}: {request_id.decode('ascii', 'replace')}"
         if answer.status >= 500 and not hasattr(error, "to_dict"):
-            sys.stderr.write(f"{where} failed:\n{model_traceback(error)}")
+            write_log(f"{where} failed:\n{model_traceback(error)}")
             return
         info = str(getattr(error, "message", None) or error)
         line = info.replace("\r", "\\r").replace("\n", "\\n")
-        sys.stderr.write(f"{where} was answered with {answer.status}: {line}\n")
+        write_log(f"{where} was answered with {answer.status}: {line}\n")
