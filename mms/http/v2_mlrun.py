@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from mms.errors import ServerError
-from mms.http.answers import JSON_LINE
+from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
 from mms.http.v2_document import document
 from mms.http.v2_models import V2Models, is_router, is_worker_graph
 from mms.mlrun.json_text import to_json
+from mms.mlrun.model_server import RETRY_AFTER_S
 
 if TYPE_CHECKING:
     from mms.serving.served import ServedModel
@@ -24,7 +25,6 @@ EVENT_ID: Final = "MLRUN-EVENT-ID"
 EVENT_PATH: Final = "MLRUN-EVENT-PATH"
 #: Of a server whose models stand side by side.
 _ROUTER: Final = "ModelRouter"
-_RETRY_S: Final = 1
 _UNKNOWN_INTERFACE: Final = "auto"
 
 
@@ -50,9 +50,7 @@ class MlrunRefusal(ServerError):
 
 def error_form(error: ServerError) -> tuple[bytes, bytes]:
     """(header lines, body) of an error of the front: `<name>: <message>`."""
-    lines = TEXT_LINE
-    if error.retry_after_s is not None:
-        lines += b"retry-after: %d\r\n" % error.retry_after_s
+    lines = TEXT_LINE + matter_lines(error)
     name = error.name if isinstance(error, MlrunRefusal) else type(error).__name__.lstrip("_")
     return lines, f"{name}: {error.message or name}".encode("utf-8", "replace")
 
@@ -130,7 +128,7 @@ class MlrunDialect:
             return exchange.respond(200, None, TEXT_LINE, text.encode("utf-8", "replace"))
         status, lines = 408, TEXT_LINE
         if self._is_strict:
-            status, lines = 503, TEXT_LINE + b"retry-after: %d\r\n" % _RETRY_S
+            status, lines = 503, TEXT_LINE + b"retry-after: %d\r\n" % RETRY_AFTER_S
         return exchange.respond(status, None, lines, b"model not ready")
 
     # Of the server
@@ -169,5 +167,5 @@ class MlrunDialect:
         """No worker has said what the model is written for."""
         text = f"model {key} is not ready yet"
         if self._is_strict:
-            return MlrunRefusal("RuntimeError", text, 503, retry_after_s=_RETRY_S)
+            return MlrunRefusal("RuntimeError", text, 503, retry_after_s=RETRY_AFTER_S)
         return MlrunRefusal("RuntimeError", text, 400)

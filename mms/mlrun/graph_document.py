@@ -85,9 +85,12 @@ def child_models(graph: Any) -> list[ChildModel]:
 class GraphModel:
     """A graph that a process serves as one model; it is loaded and asked as model servers are."""
 
-    def __init__(self, document: Any, context: Any, namespace: Any = None) -> None:
+    def __init__(
+        self, document: Any, context: Any, namespace: Any = None, initialize: Any = None
+    ) -> None:
         """Make the graph's objects; they load with post_init().
 
+        `initialize`: called with the graph before that, and may still change it.
         With `context.call_model` set, the models among a router's routes are asked through it, by the keys of
         child_models(), and not made here. Raises GraphError and what constructors raise.
         """
@@ -95,6 +98,8 @@ class GraphModel:
             raise GraphError("there is no graph in the options")
         self.graph = graph_from_dict(document)
         self.context = context
+        if initialize is not None:
+            initialize(self.graph)
         if context is not None:
             context.root = self.graph
             if getattr(context, "call_model", None) is not None:

@@ -19,7 +19,8 @@ from mms.mlrun.serving_spec import (
 )
 
 LOAD_MODES = ("sync", "async")
-HANDLER_KINDS = ("serving_v2", "serving")
+SERVING_SUBKIND = "serving_v2"
+HANDLER_KINDS = (SERVING_SUBKIND, "serving")
 _DUMMY_STREAM = "dummy://"
 #: The members of a spec, in their order.
 _MEMBERS = (

@@ -46,9 +46,9 @@ def get_path(body: Any, path: str | None) -> Any:
 def put_path(body: Any, path: str | None, value: Any) -> Any:
     """The answer of a step: the body with `value` at the path, or `value` without a path or body.
 
-    Members between are made where there are none. Raises TypeError.
+    Members between are made where there are none. A Response is the whole answer and goes nowhere. Raises TypeError.
     """
-    if not path or not body:
+    if not path or not body or hasattr(value, "status_code"):
         return value
     if not hasattr(body, "__getitem__") or not hasattr(body, "__setitem__"):
         raise TypeError("result_path parameter supports only dict-like event bodies")

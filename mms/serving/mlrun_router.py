@@ -12,6 +12,7 @@ from mms.core import Request
 from mms.errors import ServerError
 from mms.mlrun.errors import error_text, status_of
 from mms.mlrun.json_text import from_json
+from mms.mlrun.model_server import RETRY_AFTER_S
 from mms.serving.front_model import FrontModel
 from mms.serving.mlrun_calls import Asked, RouteCalls
 from mms.serving.mlrun_routing import Routing
@@ -20,6 +21,7 @@ from mms.wire import Buffer
 logger = logging.getLogger("mms.serving")
 
 _TEXT_LINE = b"content-type: text/plain\r\n"
+_RETRY_LINE = b"retry-after: %d\r\n" % RETRY_AFTER_S
 
 
 class MlrunRouter(FrontModel):
@@ -94,7 +96,8 @@ class MlrunRouter(FrontModel):
             if status >= 500:
                 logger.exception("Router %s failed a request", self.name)
             phrase, text = HTTPStatus(status).phrase.encode(), error_text(error)
-            request.answer(status, phrase, _TEXT_LINE, text.encode("utf-8", "replace"))
+            lines = _TEXT_LINE + (_RETRY_LINE if status == 503 else b"")
+            request.answer(status, phrase, lines, text.encode("utf-8", "replace"))
             self._record(asked, b"", text, started_ns, began_ns)
 
     def _record(

@@ -91,6 +91,8 @@ class ServingSpec:
             options["secret_sources"] = self.secret_sources
         if self.default_content_type:
             options["default_content_type"] = self.default_content_type
+        if self.graph_initializer:
+            options["graph_initializer"] = self.graph_initializer
         return options
 
 
@@ -238,6 +240,18 @@ class FunctionCode:
         if names is not None and name not in names and "*" not in names:
             raise InvalidSpec(f"Step {step}: module {module} has no class {name}.")
         return f"{module}:{name}"
+
+    def initializer(self, name: str) -> str:
+        """The importable name of a function's initializer. Raises InvalidSpec for one that is nowhere."""
+        if "." in name or name.startswith("("):
+            return name
+        for wanted in (name, "*"):
+            for module, names in self._names.items():
+                if wanted in names:
+                    return f"{module}.{name}"
+        raise InvalidSpec(
+            f"graph_initializer {name} was not found in the code: {', '.join(self._names) or 'there is none'}."
+        )
 
     def _module_of(self, name: str, step: str) -> str:
         for module, names in self._names.items():

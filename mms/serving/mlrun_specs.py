@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -180,8 +181,6 @@ class MlrunSpecs:
             "graph": spec.graph,
             "calls": {key: list(target) for key, target in targets.items()},
         }
-        if spec.graph_initializer:
-            mlrun["graph_initializer"] = spec.graph_initializer
         return RegisterOptions(
             options.url,
             model_name=name,
@@ -278,6 +277,9 @@ class _Function:
 
     def __init__(self, spec: ServingSpec, code: FunctionCode) -> None:
         """Raises InvalidSpec."""
+        if spec.graph_initializer:
+            # The modules of its models need not be the one that has it.
+            spec = replace(spec, graph_initializer=code.initializer(spec.graph_initializer))
         self.spec = spec
         self.code = code
         try:
@@ -307,6 +309,8 @@ class _Function:
         if isinstance(path, str):
             arguments["model_path"] = _placed(path, self.code.folder)
         options = {**self.spec.load_options(), "class_args": arguments, "key": child.key}
+        if self.spec.graph_initializer:
+            options["function_graph"] = self.spec.graph
         for member in ("input_path", "result_path"):
             if document.get(member):
                 options[member] = document[member]
@@ -316,6 +320,9 @@ class _Function:
         """Of a router that the front can be; None where the graph needs workers. Raises InvalidSpec."""
         graph = self._graph
         if not isinstance(graph, RouterStep) or len(self._children) < len(graph.routes):
+            return None
+        if self.spec.graph_initializer:
+            # It may change the graph, which only a worker can do.
             return None
         named = graph.class_name or _DEFAULT_ROUTER
         name = str(named).rpartition(".")[2]

@@ -13,11 +13,9 @@ from mms.mlrun.json_text import from_json, to_json
 from mms.mlrun.running import JSON_TYPE, is_json_type
 from mms.wire import Load
 from mms.worker.calls import CallAnswer, CallFailed, caller
-from mms.worker.handler_module import import_handler_module
+from mms.worker.mlrun_initializer import namespace_of, run_initializer
 
 _EVENT_ID = "MLRUN-EVENT-ID"
-#: Handlers of this server's own, which hold no classes of the graph.
-_OWN = "mms."
 
 Call = Callable[..., CallAnswer]
 
@@ -35,11 +33,12 @@ def make_graph(load: Load, context: GraphContext) -> GraphModel:
     """
     if load.options.get("calls"):
         context.call_model = call_with(caller.call)
-    namespace = None
-    module_part = load.handler.partition(":")[0]
-    if module_part and not module_part.startswith(_OWN):
-        namespace = vars(import_handler_module(module_part, load.model_dir))
-    return GraphModel(load.options["graph"], context, namespace)
+    return GraphModel(
+        load.options["graph"],
+        context,
+        namespace_of(load),
+        lambda graph: run_initializer(load, context, graph),
+    )
 
 
 def call_with(call: Call) -> Callable[[str, str, Any], Any]:

@@ -34,6 +34,7 @@ class HostedServer:
         self.verbose = bool(options.get("verbose"))
         self.graph: Any = options.get("graph")
         self.track_models = bool(options.get("tracking"))
+        self.context: Any = None
 
     def __repr__(self) -> str:
         return f"<HostedServer of {self.function_uri or 'no function'}>"
@@ -59,7 +60,14 @@ def _open_graph(load: Load) -> MlrunItems:
     _attach_streams(context, load)
     graph = make_graph(load, context)
     pending = _loaded(graph, mode)
-    return MlrunItems(graph.do_event, context, load=pending, close=graph.terminate, is_graph=True)
+    return MlrunItems(
+        graph.do_event,
+        context,
+        load=pending,
+        close=graph.terminate,
+        is_graph=True,
+        default_content_type=load.options.get("default_content_type"),
+    )
 
 
 def _load_mode(load: Load) -> str:
@@ -96,6 +104,12 @@ def _open_class(load: Load) -> MlrunItems:
     context.is_mock = is_of_real_package(found)
     if not context.is_mock:
         _attach_streams(context, load)
+    if options.get("graph_initializer"):
+        # Here, as most models have no use for it.
+        from mms.mlrun.graph_document import graph_from_dict
+        from mms.worker.mlrun_initializer import run_initializer
+
+        run_initializer(load, context, graph_from_dict(options.get("function_graph") or {}))
     server = make_object(
         found,
         class_args_of(load),
@@ -110,13 +124,15 @@ def _open_class(load: Load) -> MlrunItems:
     pending = _loaded(server, mode)
     run = BehindRouter(server, context.options)
     joins_rows = load.batch_size > 1 and is_row_wise(server, options.get("row_wise"))
+    content_type = options.get("default_content_type")
     return MlrunItems(
         run,
         context,
         load=pending,
-        run_joined=RowJoiner(server, run, context).run_all if joins_rows else None,
+        run_joined=RowJoiner(server, run, context, content_type).run_all if joins_rows else None,
         metrics=MetricSeries(server, load.model_name) if hasattr(server, "metrics") else None,
         close=getattr(server, "terminate", None),
+        default_content_type=content_type,
     )
 
 

@@ -34,6 +34,7 @@ class MlrunItems:
         metrics: MetricSeries | None = None,
         close: Callable[[], None] | None = None,
         is_graph: bool = False,
+        default_content_type: str | None = None,
     ) -> None:
         """`run`: answers an event in its body, or raises. `run_joined`: Responses to the events of a whole batch.
 
@@ -46,6 +47,7 @@ class MlrunItems:
         self._metrics = metrics
         self._close = close
         self._events = EventReader(is_graph=is_graph)
+        self._default_content_type = default_content_type
         self._shortage: MemoryError | None = None
 
     def __repr__(self) -> str:
@@ -75,7 +77,12 @@ class MlrunItems:
         return [_result(index, self._answer(read(item))) for index, item in enumerate(items)]
 
     def _answer(self, event: MockEvent) -> Any:
-        response = run_event(self._run_watched, event, self._context)
+        response = run_event(
+            self._run_watched,
+            event,
+            self._context,
+            default_content_type=self._default_content_type,
+        )
         if self._shortage is not None:
             shortage, self._shortage = self._shortage, None
             raise shortage

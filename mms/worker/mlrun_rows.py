@@ -69,12 +69,18 @@ class RowJoiner:
     joined call fails, each is predicted alone, so that the one at fault is the one that fails.
     """
 
-    def __init__(self, server: Any, run: Any, context: GraphContext) -> None:
-        """`run`: for requests that are not joined; its `routed` reads their bodies."""
+    def __init__(
+        self, server: Any, run: Any, context: GraphContext, content_type: str | None = None
+    ) -> None:
+        """`run`: for requests that are not joined; its `routed` reads their bodies.
+
+        `content_type`: of bodies that come without one.
+        """
         self._server = server
         self._run: Callable[[Any], Any] = run
         self._routed: Callable[[Any], Any] = run.routed
         self._context = context
+        self._content_type = content_type
         self._has_paths = bool(
             getattr(server, "_input_path", None) or getattr(server, "_result_path", None)
         )
@@ -87,7 +93,7 @@ class RowJoiner:
         """A Response for each event."""
         context = self._context
         if self._is_off or self._has_paths or not self._server.ready:
-            return [run_event(self._run, event, context) for event in events]
+            return [self._run_alone(event) for event in events]
         answers: list[Any] = []
         asked: list[tuple[int, _Asked]] = []
         for place, event in enumerate(events):
@@ -98,7 +104,7 @@ class RowJoiner:
                 if answer is None:
                     asked.append((place, one))
             else:
-                answer = run_event(self._run, event, context)
+                answer = self._run_alone(event)
             answers.append(answer)
         for group in _alike([one for _, one in asked if one.error is None]):
             self._predict_group(group)
@@ -106,10 +112,13 @@ class RowJoiner:
             answers[place] = run_event(partial(self._finish, one), one.event, context)
         return answers
 
+    def _run_alone(self, event: Any) -> Any:
+        return run_event(self._run, event, self._context, default_content_type=self._content_type)
+
     def _accept(self, asked: _Asked) -> Any:
         """Have the hooks before `predict` see a request. Returns an answer where one is due already."""
-        server, event, context = self._server, asked.event, self._context
-        refusal = prepare(event)
+        server, event = self._server, asked.event
+        refusal = prepare(event, self._content_type)
         if refusal is not None:
             return refusal
         try:
@@ -121,7 +130,7 @@ class RowJoiner:
                     asked.id = body["id"]
             asked.operation = operation or "infer"
             if asked.operation not in _OPERATIONS:
-                return run_event(self._run, event, context)
+                return self._run_alone(event)
             request = resolved(server.preprocess(body, asked.operation))
             try:
                 asked.request = resolved(server.validate(request, asked.operation))

@@ -266,9 +266,7 @@ def test_the_models_of_an_ensemble_run_side_by_side(serve: Any) -> None:
     ).client
 
     started = time.monotonic()
-    assert (
-        predict(client, "infer", [1]) if False else ask(client, "/v2/models/infer", {"inputs": [1]})
-    )
+    assert ask(client, "/v2/models/infer", {"inputs": [1]}).status == 200
     assert time.monotonic() - started < 1.1
 
 
@@ -339,6 +337,36 @@ def test_a_flow_runs_in_a_worker_and_its_models_in_theirs(serve: Any, server: Se
     )
 
 
+# What a function has besides its graph
+
+
+def test_a_function_s_initializer_runs_in_the_processes_of_its_models(serve: Any) -> None:
+    code = (
+        CODE
+        + """
+def start(server):
+    server.context.offset = server.parameters["offset"]
+
+class Shifted(V2ModelServer):
+    def load(self):
+        self.model = self.context.offset
+    def predict(self, request):
+        return [x + self.model for x in request["inputs"]]
+"""
+    )
+    document = spec({"s1": route("Shifted"), "s2": route("Shifted")}, "VotingEnsemble")
+    document |= {"code": code, "graph_initializer": "start", "parameters": {"offset": 7}}
+    client = serve(document).client
+    assert predict(client, "s1", [1, 2]) == [8, 9]
+    assert predict(client, "VotingEnsemble", [1, 2]) == [8, 9]
+
+
+def test_a_function_says_what_bodies_without_a_content_type_are(serve: Any) -> None:
+    document = spec(CONST) | {"default_content_type": "application/json"}
+    reply = serve(document).client.post("/v2/models/m1/infer", b"xx [1,2]", content_type=None)
+    assert (reply.status, reply.text.partition(",")[0]) == (400, "failed to json decode event")
+
+
 # Refusals
 
 
@@ -349,6 +377,7 @@ def test_a_flow_runs_in_a_worker_and_its_models_in_theirs(serve: Any, server: Se
         (spec({"m1": route("classes.Nobody")}), "module classes has no class Nobody"),
         (spec({"m1": route("MulEach")}, "mlrun.serving.Nobody"), "no class mlrun.serving.Nobody"),
         (spec({}), "The router has no models"),
+        (spec(CONST) | {"graph_initializer": "nobody"}, "graph_initializer nobody was not found"),
         (
             spec(CONST, "mlrun.serving.VotingEnsemble", weights={"m9": 1}),
             "name models that it does not have: m9",

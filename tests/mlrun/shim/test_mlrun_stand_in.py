@@ -57,6 +57,10 @@ def test_the_base_class_loads_nothing_that_takes_time() -> None:
         "from mlrun.frameworks.sklearn import SKLearnModelServer, PickleModelServer",
         "from mlrun.frameworks.xgboost import XGBoostModelServer; import mlrun.frameworks.lgbm, mlrun.common",
         "from mlrun.serving.v1_serving import MLModelServer; from mlrun.secrets import SecretsStore",
+        "from mlrun.serving.routers import ParallelRunnerModes as M; assert M.all() == ['array', 'thread', 'process']",
+        "from mlrun.runtimes.nuclio.serving import serving_subkind; assert serving_subkind == 'serving_v2'",
+        "from mlrun.serving.states import MAX_ALLOWED_STEPS; assert MAX_ALLOWED_STEPS == 4500",
+        "import mlrun.common.schemas as s; assert s.ModelMonitoringMode.enabled == 'enabled'",
     ],
 )
 def test_what_serving_classes_import_is_there(statement: str) -> None:

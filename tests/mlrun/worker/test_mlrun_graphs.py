@@ -140,3 +140,25 @@ def test_a_graphs_events_have_the_whole_path(open_model: OpenModel) -> None:
     served = open_model(source, graph=flow)
     (reply,) = served.send(item("a", {"x": 1}, path="/v2/models/m/a"))
     assert reply.text == "/v2/models/m/a"
+
+
+def test_an_initializer_may_change_the_graph_before_it_is_made(open_model: OpenModel) -> None:
+    source = (
+        STEPS
+        + """
+    def start(server):
+        server.graph.add_step(name="more", handler="(sum(event))", after="last").respond()
+        server.graph["last"].responder = None
+    """
+    )
+    served = open_model(source, graph=FLOW, graph_initializer="start")
+    assert served.ask("", {"inputs": [1, 2]}, path="/").json() == 6
+
+
+def test_a_graph_reads_bodies_by_its_functions_default_content_type(open_model: OpenModel) -> None:
+    flow = {"engine": "sync", "steps": {"one": {"handler": "(type(event).__name__)"}}}
+    members = {"handler": "mms.mlrun.graph_document:GraphModel", "graph": flow}
+    typed = open_model(STEPS, default_content_type="application/json", **members)
+    assert typed.ask("", b"[1,2]", path="/", content_type=b"").text == "list"
+    typed = open_model(STEPS, default_content_type="text/plain", **members)
+    assert typed.ask("", b"[1,2]", path="/", content_type=b"").text == "bytes"

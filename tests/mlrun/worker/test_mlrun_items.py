@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from mlrun_served import ID, ServedModel, item
 
+from mms.mlrun.errors import GraphError
+
 OpenModel = Callable[..., ServedModel]
 
 MUL = """
@@ -369,3 +371,51 @@ def test_metrics_of_a_model_are_gauges_and_sent_when_they_change(open_model: Ope
 
 def test_answers_are_json_that_any_client_reads(mul: ServedModel) -> None:
     assert json.loads(mul.ask("infer", {"inputs": ["ü"], "id": "é"}).body)["id"] == "é"
+
+
+def test_a_response_of_an_operation_is_the_whole_answer_whatever_the_result_path(
+    open_model: OpenModel,
+) -> None:
+    mul = open_model(MUL, class_args={"multiplier": 100}, result_path="answer.m")
+    reply = mul.ask("created", {"kept": 1})
+    assert (reply.status, reply.headers["x-made"], reply.text) == (201, "yes", "made")
+    assert mul.ask("infer", {"inputs": [5]}).json()["answer"]["m"]["outputs"] == 500
+    reply = mul.ask("ready", {"kept": 1}, method="GET")
+    assert (reply.status, reply.text.partition(" (")[0]) == (200, "Model m is ready")
+
+
+def test_a_body_without_a_content_type_has_the_functions_default(open_model: OpenModel) -> None:
+    plain = open_model(MUL).ask("myop", b"xx [1,2]", content_type=b"")
+    assert plain.text.startswith("ValueError: Unrecognized request format")
+    typed = open_model(MUL, default_content_type="application/json")
+    refused = typed.ask("myop", b"xx [1,2]", content_type=b"")
+    assert (refused.status, refused.text.partition(",")[0]) == (400, "failed to json decode event")
+    other = typed.ask("myop", b"xx [1,2]", content_type=b"text/plain")
+    assert other.text.startswith("ValueError: Unrecognized request format")
+
+
+INITIALIZED = """
+    from mms.mlrun.model_server import V2ModelServer
+
+    def start(server):
+        server.context.started = (server.parameters["a"], sorted(server.graph.routes))
+
+    class Model(V2ModelServer):
+        def load(self):
+            self.model = self.context.started
+
+        def predict(self, request):
+            return self.model
+"""
+
+
+def test_a_functions_initializer_runs_before_its_models_are_made(open_model: OpenModel) -> None:
+    graph = {"kind": "router", "routes": {"m": {"class_name": "Model"}}}
+    options = {"function_parameters": {"a": 7}, "function_graph": graph}
+    model = open_model(INITIALIZED, graph_initializer="start", **options)
+    assert model.ask("infer", {"inputs": [1]}).outputs == [7, ["m"]]
+
+
+def test_an_initializer_that_is_nowhere_is_named(open_model: OpenModel) -> None:
+    with pytest.raises(GraphError, match="graph_initializer: handler nobody was not found"):
+        open_model(INITIALIZED, graph_initializer="nobody")

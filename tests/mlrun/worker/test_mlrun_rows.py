@@ -168,3 +168,12 @@ def test_requests_with_paths_into_their_bodies_are_not_joined(open_model: OpenMo
     replies = ask_all(served, {"a": {"inputs": [1]}}, {"a": {"inputs": [2]}})
     assert [reply.outputs for reply in replies] == [[4], [6]]
     assert served.server.calls == [[2], [3]]
+
+
+def test_bodies_of_a_batch_have_the_functions_default_content_type(open_model: OpenModel) -> None:
+    served = opened(open_model, default_content_type="application/json")
+    wrong, right = served.send(
+        item("infer", b"xx", content_type=b""), item("infer", {"inputs": [1]}, content_type=b"")
+    )
+    assert wrong.text.startswith("failed to json decode event, ")
+    assert right.outputs == [4]

@@ -1,4 +1,4 @@
-"""Nothing of it is needed for serving."""
+"""What serving needs of it: the names of modes."""
 
 from __future__ import annotations
 
@@ -6,5 +6,7 @@ from mms.mlrun.stand_in import offer
 
 __getattr__, __dir__ = offer(
     __name__,
-    {},
+    {
+        "schemas": ".common.schemas",
+    },
 )

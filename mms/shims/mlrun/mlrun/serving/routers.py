@@ -13,6 +13,7 @@ __getattr__, __dir__ = offer(
         "BaseModelRouter": "mms.mlrun.routers",
         "ModelRouter": "mms.mlrun.routers",
         "ParallelRun": "mms.mlrun.routers",
+        "ParallelRunnerModes": "mms.mlrun.executors",
         "VotingEnsemble": "mms.mlrun.voting",
         "EnrichmentModelRouter": "mms.mlrun.enrichment",
         "EnrichmentVotingEnsemble": "mms.mlrun.enrichment",

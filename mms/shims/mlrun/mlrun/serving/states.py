@@ -10,6 +10,7 @@ __path__: list[str] = []
 __getattr__, __dir__ = offer(
     __name__,
     {
+        "MAX_ALLOWED_STEPS": "mms.mlrun.steps:MAX_STEPS",
         "GraphError": "mms.mlrun.errors",
         "GraphContext": "mms.mlrun.context",
         "StepKinds": "mms.mlrun.steps",

@@ -10,6 +10,7 @@ __path__: list[str] = []
 __getattr__, __dir__ = offer(
     __name__,
     {
+        "serving_subkind": "mms.mlrun.graph_server:SERVING_SUBKIND",
         "ServingRuntime": "mms.mlrun.function:ServingFunction",
     },
 )
