@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import logging
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -66,6 +68,30 @@ def _remove_left(parent: Path) -> None:
         except OSError:
             continue
         else:
+            _end_left_workers(path)
             shutil.rmtree(path, ignore_errors=True)
         finally:
             os.close(lock_fd)
+
+
+def _end_left_workers(path: Path) -> None:
+    """Kill what a server left that was killed itself. Workers end with their front; this is for one that could not.
+
+    A worker's command line names the folder, which no other server ever had.
+    """
+    mark = os.fsencode(f"unix:{path}{os.sep}")
+    for command_line in glob.glob("/proc/[0-9]*/cmdline"):
+        try:
+            with open(command_line, "rb") as file:
+                arguments = file.read().split(b"\0")
+            if b"mms.worker" not in arguments or not any(a.startswith(mark) for a in arguments):
+                continue
+            pid = int(command_line.split("/")[2])
+            if os.getpgid(pid) == pid:
+                os.killpg(pid, signal.SIGKILL)
+            else:
+                os.kill(pid, signal.SIGKILL)
+        except OSError:
+            # Gone by now, or another user's.
+            continue
+        logger.warning("Killed process %d, which a server had left that was killed.", pid)

@@ -441,8 +441,10 @@ class ModelVersion:
                 request.fail(WorkerFailure("number of batch response mismatched", 503))
         return batch
 
-    def lose_worker(self, worker: Worker) -> None:
+    def lose_worker(self, worker: Worker) -> list[Request]:
         """The worker's process or connection is gone. Every request that it had goes back or fails.
+
+        Returns those that failed since a worker ended with them for the second time.
 
         Frames are in order, so the batch at the head was running, or an answer of it was on its way; those behind it
         may have been begun, if the worker held back answers for one write. After a crash all of them run singly, so
@@ -452,9 +454,10 @@ class ModelVersion:
         batches = list(worker.in_flight)
         worker.in_flight.clear()
         if not batches:
-            return
+            return []
         self._ahead -= sum(len(b.requests) for b in batches[1:])
         back: list[Request] = []
+        poison: list[Request] = []
         for position, batch in enumerate(batches):
             for request in batch.requests:
                 if request.is_done:
@@ -466,11 +469,13 @@ class ModelVersion:
                     request.deaths += 1
                     if request.deaths >= _POISON_DEATHS:
                         request.fail(WorkerFailure("Worker died."))
+                        poison.append(request)
                         continue
                 if not worker.was_timed_out:
                     request.is_solo = True
                 back.append(request)
         self._requeue(back)
+        return poison
 
     def _requeue(self, requests: Iterable[Request]) -> None:
         """Put requests back at the head, in their order. They were accepted once: the queue's limit is not for them."""

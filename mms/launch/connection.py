@@ -24,6 +24,7 @@ from mms.wire import (
     RECORDS,
     RESULT,
     ROLE_CONTROL,
+    ROLE_LIFELINE,
     ROLE_PARENT,
     ROLE_WORK,
     Buffer,
@@ -78,6 +79,8 @@ class Link:
         self._is_preloaded = is_preloaded
         self._work: asyncio.WriteTransport | None = None
         self._control: asyncio.WriteTransport | None = None
+        #: Closed by nobody but the worker's end, as the kernel kills the worker when this side is.
+        self._lifeline: asyncio.WriteTransport | None = None
         self._reason: str | None = None
         #: Heartbeats in a row that were sent and have no answer yet.
         self.unanswered_beats = 0
@@ -161,6 +164,11 @@ class Link:
                 return False
             self._control = transport
             return True
+        if hello.role == ROLE_LIFELINE:
+            if self._lifeline is not None:
+                return False
+            self._lifeline = transport
+            return True
         if hello.role not in (ROLE_WORK, ROLE_PARENT) or self._work is not None:
             return False
         self._work = transport
@@ -201,12 +209,14 @@ class Link:
         if self._work is None:
             self.close(reason)
 
-    def on_disconnected(self, is_work: bool, reason: str) -> None:
-        if is_work:
+    def on_disconnected(self, role: str, reason: str) -> None:
+        if role == ROLE_CONTROL:
+            self._control = None
+        elif role == ROLE_LIFELINE:
+            self._lifeline = None
+        else:
             self._work = None
             self.close(reason)
-        else:
-            self._control = None
 
     def close(self, reason: str) -> None:
         if not self.closed.done():
@@ -226,7 +236,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
         self._hello_timeout_s = hello_timeout_s
         self._decoder = FrameDecoder(_HELLO_BYTES)
         self._link: Link | None = None
-        self._is_work = False
+        self._role = ""
         self._transport: asyncio.Transport | None = None
         self._hello_timer: asyncio.TimerHandle | None = None
         self._fault = "connection lost"
@@ -270,7 +280,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
         link, self._link = self._link, None
         self._transport = None
         if link is not None:
-            link.on_disconnected(self._is_work, self._fault)
+            link.on_disconnected(self._role, self._fault)
 
     def _greet(self, frames: list[Frame]) -> list[Frame]:
         kind, _, payload, _ = frames[0]
@@ -287,6 +297,6 @@ class WorkerConnection(asyncio.BufferedProtocol):
             self._hello_timer.cancel()
             self._hello_timer = None
         self._link = link
-        self._is_work = hello.role != ROLE_CONTROL
+        self._role = hello.role
         self._decoder.max_length = link.max_frame_bytes
         return frames[1:]

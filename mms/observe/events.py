@@ -53,6 +53,15 @@ def worker_retry(worker: str, delay_s: int) -> None:
     _worker.info("Retry worker: %s in %d seconds.", worker, delay_s, extra={"thread_name": worker})
 
 
+def request_ended_workers(worker: str, request_id: str) -> None:
+    """A request failed since the worker that had it ended, and so did the one before."""
+    _worker.error(
+        "Request %s was running in two workers when they ended; it is not tried again.",
+        request_id,
+        extra={"thread_name": worker},
+    )
+
+
 def worker_unresponsive(worker: str, timeout_s: float, failures: int) -> None:
     """A load or a batch took longer than the response timeout. `failures`: such ends in a row."""
     extra = {"thread_name": worker}

@@ -156,7 +156,7 @@ class WorkerRunner:
             worker.link = link
             worker.pid = link.pid
             worker.state = WorkerState.LOADING
-            loaded = await link.load(self._model.config.response_timeout_s)
+            loaded = await link.load(self._spec.load_timeout_s)
         except LaunchFailed as error:
             if link is not None:
                 link.kill(str(error))
@@ -227,7 +227,8 @@ class WorkerRunner:
         elif worker.in_flight:
             # It was given its time; what it did not finish is no crash.
             worker.was_timed_out = True
-        self._model.lose_worker(worker)
+        for request in self._model.lose_worker(worker):
+            events.request_ended_workers(worker.name, request.id.decode("ascii", "replace"))
         self._dispatcher.schedule(self._model)
 
     # What its link says

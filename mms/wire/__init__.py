@@ -40,6 +40,7 @@ from mms.wire.frames import (
 )
 from mms.wire.messages import (
     ROLE_CONTROL,
+    ROLE_LIFELINE,
     ROLE_PARENT,
     ROLE_WORK,
     Cancel,
@@ -75,6 +76,7 @@ __all__ = [
     "RECORDS",
     "RESULT",
     "ROLE_CONTROL",
+    "ROLE_LIFELINE",
     "ROLE_PARENT",
     "ROLE_WORK",
     "SUCCEEDED",

@@ -33,6 +33,8 @@ class Message:
 ROLE_WORK = "work"
 #: The connection that is read while the entry point runs: cancel, heartbeat, and the news that the front is gone.
 ROLE_CONTROL = "control"
+#: The connection that says nothing: its end is the news that the front is gone, to code that hears nothing else.
+ROLE_LIFELINE = "lifeline"
 #: The connection of a process that has loaded a model and forks workers from it.
 ROLE_PARENT = "parent"
 

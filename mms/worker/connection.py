@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -103,7 +104,9 @@ class Control:
         except (OSError, ProtocolError) as error:
             sys.stderr.write(f"The control connection failed: {error}\n")
             os._exit(1)
-        # Neither a handler that never returns nor its threads may keep a worker without a front.
+        # Neither a handler that never returns nor its threads and programs may stay without a front.
+        if os.getpgid(0) == os.getpid():
+            os.killpg(0, signal.SIGKILL)
         os._exit(0)
 
     def _cancel(self, request_ids: list[str]) -> None:

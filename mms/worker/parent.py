@@ -17,6 +17,7 @@ from mms.wire import (
     encode_frame,
 )
 from mms.worker.connection import connect, connect_control, read_frames
+from mms.worker.lifeline import hold_lifeline
 from mms.worker.loading import success
 from mms.worker.model import Model
 from mms.worker.output_pump import OutputPump
@@ -29,6 +30,7 @@ def run_parent(address: str, secret: str) -> int:
 
     It has no thread of its own: a lock that one held would stay locked in its children.
     """
+    hold_lifeline(address, secret)
     connection = connect(address, secret, ROLE_PARENT)
     load = receive_load(connection)
     if load is None:
@@ -63,6 +65,7 @@ def _run_child(address: str, message: Fork, model: Model, load: Load) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ignore_signals()
     model.context.system_properties["gpu_id"] = message.gpu_id
+    hold_lifeline(address, message.secret)
     work = connect(address, message.secret, ROLE_WORK)
     control = connect_control(address, message.secret)
     connect_calls(control, load)

@@ -24,6 +24,7 @@ from mms.wire import (
 )
 from mms.worker.batch_runner import BatchRunner, encode_metrics
 from mms.worker.connection import Control, connect, connect_control, read_frames
+from mms.worker.lifeline import hold_lifeline
 from mms.worker.loading import load_model
 from mms.worker.model import ItemServer, Model
 from mms.worker.outbox import Outbox
@@ -34,6 +35,7 @@ _Run: TypeAlias = "Callable[[int, _Bytes, Sequence[_Bytes]], None]"
 
 def run_worker(address: str, secret: str) -> int:
     """Dial in, load what the front asks for, serve. Returns the process's exit code."""
+    hold_lifeline(address, secret)
     work = connect(address, secret, ROLE_WORK)
     control = connect_control(address, secret)
     load = receive_load(work)

@@ -26,14 +26,20 @@ def is_full(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., Server]]:
-    """Start a server of the test's own: `start_server(settings, **options of Server)`."""
+    """Start a server of the test's own: `start_server(settings, **options of Server)`.
+
+    `before(server)` is called before it starts.
+    """
     # Short, as a Unix socket's path has room for about a hundred characters.
     directory = Path(tempfile.mkdtemp(prefix="mmsf-"))
     started: list[Server] = []
 
     def start(settings: dict[str, str] | None = None, **options: object) -> Server:
+        before = options.pop("before", None)
         server = Server(directory / str(len(started)), settings, **options)  # type: ignore[arg-type]
         started.append(server)
+        if callable(before):
+            before(server)
         return server.start()
 
     yield start

@@ -29,6 +29,7 @@ from mms.wire import (
     METRIC,
     RESULT,
     ROLE_CONTROL,
+    ROLE_LIFELINE,
     SUCCEEDED,
     Buffer,
     Cancel,
@@ -123,6 +124,7 @@ class Worker:
         self.hello = hello
         self.loaded: Loaded | None = None
         self.load_metrics: list[str] = []
+        self.lifeline: Connection | None = None
         self._sequence = 0
 
     def load(self, **members: Any) -> Loaded:
@@ -213,7 +215,7 @@ class Worker:
         return lines
 
     def close(self) -> None:
-        for connection in (self.work, self.control):
+        for connection in (self.work, self.control, self.lifeline):
             if connection is not None:
                 connection.socket.close()
 
@@ -225,6 +227,7 @@ class Front:
         self.address = f"unix:{folder / 'front.sock'}"
         self.processes: list[subprocess.Popen[bytes]] = []
         self.workers: list[Worker] = []
+        self._lifelines: dict[str, Connection] = {}
         self._output: dict[int, bytearray] = {}
         self._readers: list[threading.Thread] = []
         self._listener = socket.socket(socket.AF_UNIX)
@@ -257,9 +260,14 @@ class Front:
         return process
 
     def accept(self) -> tuple[Connection, Hello]:
-        accepted, _ = self._listener.accept()
-        connection = Connection(accepted)
-        return connection, Hello.from_payload(connection.expect(HELLO)[2])
+        """The next connection that is no lifeline."""
+        while True:
+            accepted, _ = self._listener.accept()
+            connection = Connection(accepted)
+            hello = Hello.from_payload(connection.expect(HELLO)[2])
+            if hello.role != ROLE_LIFELINE:
+                return connection, hello
+            self._lifelines[hello.secret] = connection
 
     def accept_worker(self) -> Worker:
         """A worker that dials in by its two connections."""
@@ -270,6 +278,7 @@ class Front:
         assert found[0][1].secret == found[1][1].secret
         hello = next(hello for _, hello in found if hello.role != ROLE_CONTROL)
         worker = Worker(work, control, hello)
+        worker.lifeline = self._lifelines.pop(hello.secret, None)
         self.workers.append(worker)
         return worker
 
@@ -281,6 +290,7 @@ class Front:
         self.spawn("--parent")
         connection, hello = self.accept()
         parent = Worker(connection, None, hello)
+        parent.lifeline = self._lifelines.pop(hello.secret, None)
         self.workers.append(parent)
         return parent
 

@@ -119,7 +119,7 @@ def test_forks_end_with_the_front_and_not_with_the_parent(
     parent = start_parent(front, write_model(SOURCE))
     worker = front.fork(parent, "one")
     parent.close()
-    assert front.wait_exit() == 0
+    assert front.wait_exit() in (0, -signal.SIGKILL)
     assert shown(worker)[0] == worker.hello.pid
 
 
