@@ -20,6 +20,7 @@ _MAX_CHUNK_LINE_BYTES = 4096
 _MAX_TRAILERS_BYTES = 8192
 _VERSIONS = (b" HTTP/1.1", b" HTTP/1.0")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)[ \t]*\r\n")
+_EMPTY_LINES = re.compile(rb"(?:\r\n)+")
 _CONNECTION = re.compile(rb"\r\nconnection:([^\r]*)")
 _CHUNK_SIZE = re.compile(rb"0*([0-9A-Fa-f]{1,16})(;.*)?", re.DOTALL)
 #: 64-bit numbers are what parsers take, 19 digits always fit.
@@ -98,8 +99,10 @@ class Framing:
                 held = len(self._head)
                 whole = self._head + data[position:] if held else data[position:]
                 # Empty lines before a request are taken, as RFC 9112 wants it.
-                begun = whole.lstrip(b"\r\n")
-                held -= len(whole) - len(begun)
+                begun = whole
+                if begun.startswith(b"\r\n"):
+                    begun = _EMPTY_LINES.sub(b"", begun, 1)
+                    held -= len(whole) - len(begun)
                 end = begun.find(b"\r\n\r\n") + 4
                 if end < 4:
                     self._head = begun
@@ -111,7 +114,7 @@ class Framing:
                 self._head = b""
                 position += end - held
                 head = begun[:end]
-                if not head.endswith(_VERSIONS, 0, head.find(b"\r\n")):
+                if not _is_capital(head[0]) or not head.endswith(_VERSIONS, 0, head.find(b"\r\n")):
                     self.is_over = True
                     yield Part.NO_HTTP, head, size
                     return
@@ -135,13 +138,18 @@ class Framing:
             self.is_over = self._is_last
 
 
+def _is_capital(byte: int) -> bool:
+    """Whether a method can begin with it; llhttp leaves out what else stands before one."""
+    return 0x41 <= byte <= 0x5A
+
+
 def is_unfit(begun: bytes) -> bool:
     """Whether the begin of a head can become none."""
-    if not begun:
+    if not begun or begun == b"\r":
         return False
     line_end = begun.find(b"\r\n")
     return (
-        not 0x41 <= begun[0] <= 0x5A
+        not _is_capital(begun[0])
         or (len(begun) if line_end < 0 else line_end) > MAX_LINE_BYTES
         or len(begun) > _MAX_HEAD_BYTES
         or len(begun) - begun.rfind(b"\r\n") > MAX_HEADERS_BYTES

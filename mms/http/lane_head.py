@@ -204,6 +204,8 @@ def read_head(raw: bytes, routing: Routing) -> LaneHead | None:
     method = parser.get_method()
     if (
         not found.is_complete
+        # llhttp leaves out what stands before a method and ends no line.
+        or not 0x41 <= raw[0] <= 0x5A
         or found.is_foreign
         or found.hosts > 1
         or found.content_length > routing.max_body_bytes

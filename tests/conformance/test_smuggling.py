@@ -250,6 +250,10 @@ def test_a_header_that_only_looks_like_a_length_is_none(server: Server, line: by
         HEAD + b"\n",
         HEAD + b"\r\r\n",
         HEAD.replace(b"1.1\r\n", b"1.1\r\r\n") + b"\r\n",
+        b"\r" + HEAD + b"\r\n",
+        b"\n" + HEAD + b"\r\n",
+        b"\r\n\r" + HEAD + b"\r\n",
+        b"\x0b" + HEAD + b"\r\n",
     ],
 )
 def test_lines_that_do_not_end_with_cr_lf_are_refused(server: Server, data: bytes) -> None:

@@ -67,6 +67,7 @@ def test_what_is_left_after_any_part_can_be_read_later(cut):
 
 def test_empty_lines_before_a_request_are_left_out():
     assert parts(b"\r\n", b"\r\n" + GET) == [(Part.HEAD, GET)]
+    assert parts(b"\r", b"\n\r", b"\n" + GET) == [(Part.HEAD, GET)]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,9 @@ def test_the_body_of_a_last_request_is_read():
         b"GET /a HTTP/1.1\r\n" + b"A: a\r\n" * 4000,
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"GET /a\r\n\r\n",
+        b"\rGET /a HTTP/1.1\r\n\r\n",
+        b"\n\r\nGET /a HTTP/1.1\r\n\r\n",
+        b"\r\n\rG",
     ],
 )
 def test_what_can_become_no_head_is_told_before_its_end_has_come(begun):
