@@ -106,7 +106,11 @@ class Server:
             Path(settings.model_store) if settings.model_store else None,
             self._runtime_dir.path / "models",
             allowed_urls=settings.allowed_urls,
-            limits=Limits(max_total_bytes=settings.max_archive_size),
+            limits=Limits(
+                max_entries=settings.max_archive_entries,
+                max_total_bytes=settings.max_archive_size,
+                max_ratio=settings.max_archive_ratio or float("inf"),
+            ),
             download_limits=DownloadLimits(total_timeout_s=settings.download_timeout_s),
             model_cache=Path(settings.model_cache) if settings.model_cache else None,
         )

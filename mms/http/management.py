@@ -215,6 +215,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     if timeout >= 0:
         # MMS counts it in minutes in a query and in seconds in JSON.
         options.response_timeout_s = float(timeout if is_json else timeout * 60)
+    options.load_timeout_s = _seconds(parameters, "load_timeout")
     options.request_timeout_s = _seconds(parameters, "request_timeout")
     if parameters.get("max_queue_time_ms") not in (None, ""):
         options.max_queue_time_ms = _count(parameters, "max_queue_time_ms", 0)

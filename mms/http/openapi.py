@@ -311,6 +311,7 @@ def _register_operation() -> dict[str, Any]:
                 "integer",
                 "2",
             ),
+            query("load_timeout", "Time for a load, in seconds.", "number"),
             query(
                 "request_timeout", "Time for a request in queue and worker, in seconds.", "number"
             ),

@@ -178,6 +178,7 @@ class Graphs:
                         initial_workers=options.initial_workers,
                         synchronous=options.synchronous,
                         response_timeout_s=options.response_timeout_s,
+                        load_timeout_s=options.load_timeout_s,
                     )
                 )
                 made.append(own)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 import time
@@ -287,6 +288,14 @@ class ModelHost:
             return FetchedArchive(options.folder, None, True, None)
         return await self._repository.make_empty()
 
+    def _load_timeout_s(self, options: RegisterOptions) -> float | None:
+        timeout_s = options.load_timeout_s
+        if timeout_s is None:
+            timeout_s = self.settings.load_timeout_s
+        if timeout_s is None or self.settings.debug:
+            return None
+        return timeout_s or math.inf
+
     def _is_taken_for_sure(self, name: str) -> bool:
         """Whether the name is taken by a model without a version, beside which no other can stand."""
         return self.registry.has(name, None)
@@ -346,6 +355,7 @@ class ModelHost:
             is_preloaded=settings.preload_model if preload is None else preload,
             initialize_errors=options.initialize_errors or settings.initialize_errors or "fail",
             options=model_as,
+            load_timeout_s=self._load_timeout_s(options),
             interface=model_as.interface,
         )
 
@@ -460,7 +470,11 @@ class ModelHost:
                 hidden=self._hidden,
             ),
             preload=served.is_preloaded,
-            load_timeout_s=config.response_timeout_s,
+            load_timeout_s=(
+                config.response_timeout_s
+                if served.load_timeout_s is None
+                else served.load_timeout_s
+            ),
             max_frame_bytes=settings.max_response_size * config.batch_size + _FRAME_SLACK_BYTES,
         )
 

@@ -188,6 +188,7 @@ class MlrunSpecs:
             interface=_INTERFACE,
             mlrun=mlrun,
             response_timeout_s=options.response_timeout_s,
+            load_timeout_s=options.load_timeout_s,
             tracking=options.tracking,
         )
 
@@ -211,6 +212,7 @@ class MlrunSpecs:
                     batch_policy=options.batch_policy,
                     row_batching=options.row_batching,
                     response_timeout_s=options.response_timeout_s,
+                    load_timeout_s=options.load_timeout_s,
                     preload_model=options.preload_model,
                     mlrun=function.child_options(child),
                     tracking=options.tracking,

@@ -26,6 +26,8 @@ class RegisterOptions:
     initial_workers: int | None = None
     synchronous: bool = True
     response_timeout_s: float | None = None
+    #: for a load alone; 0: no limit; None: the setting, else the same as for a batch
+    load_timeout_s: float | None = None
     #: for a request in queue and worker, and for waiting alone; 0: no limit
     request_timeout_s: float | None = None
     max_queue_time_ms: int | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,8 @@ class ServedModel:
     interface: str = "auto"
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None
+    #: For a load; None: as for a batch.
+    load_timeout_s: float | None = None
     is_loaded_at_startup: bool = False
     #: What it was registered with, of a model that a state file keeps.
     registration: RegisterOptions | None = None
@@ -103,6 +106,11 @@ class ServedModel:
             for worker in self.model.workers
         )
 
+    def _describe_load_timeout(self) -> dict[str, Any]:
+        if self.load_timeout_s is None:
+            return {}
+        return {"loadTimeout": self.load_timeout_s if math.isfinite(self.load_timeout_s) else 0}
+
     def describe(self, is_default: bool) -> dict[str, Any]:
         """JSON-able; MMS's members first and in its order, ours behind them."""
         model = self.model
@@ -123,6 +131,7 @@ class ServedModel:
             "workers": [self._describe_worker(worker) for worker in model.workers],
             "batchPolicy": config.batch_policy,
             "responseTimeout": config.response_timeout_s,
+            **self._describe_load_timeout(),
             **({"requestTimeout": config.request_timeout_s} if config.request_timeout_s else {}),
             **({"maxQueueTime": round(config.max_queue_s * 1000)} if config.max_queue_s else {}),
             "handler": self.handler,

@@ -128,6 +128,20 @@ class Settings:
         unit="bytes",
         is_own=True,
     )
+    max_archive_ratio: float = option(
+        NUMBER,
+        _MODELS,
+        "Unpacked size of an archive for each byte of its file, where it unpacks to more than 256 MiB; 0: no limit.",
+        "250",
+        is_own=True,
+    )
+    max_archive_entries: int = option(
+        POSITIVE,
+        _MODELS,
+        "Files and folders of an archive.",
+        "100000",
+        is_own=True,
+    )
     download_timeout_s: float = option(
         NUMBER, _MODELS, "Time for one download.", "3600", unit="seconds", is_own=True
     )
@@ -164,6 +178,13 @@ class Settings:
         "The same in seconds; from 0 on it replaces the other.",
         "-1",
         unit="seconds",
+    )
+    load_timeout_s: float | None = option(
+        NUMBER,
+        _WORKERS,
+        "Time for a load, imports included; 0: no limit. Without it: the same as for a batch.",
+        unit="seconds",
+        is_own=True,
     )
     unregister_model_timeout: int = option(
         COUNT,
