@@ -312,7 +312,12 @@ class ProcessLauncher:
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
     ) -> tuple[Link, Loaded]:
         link = await self._spawn(spec, _ParentListener(listener), timeout_s, is_parent=True)
-        loaded = await link.load(spec.load_timeout_s)
+        try:
+            loaded = await link.load(spec.load_timeout_s)
+        except BaseException:
+            # Too late, or nobody waits for it any more; nobody else has its link.
+            link.kill("model did not load")
+            raise
         if loaded.code != 200:
             link.kill("model did not load")
         return link, loaded
