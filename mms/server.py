@@ -41,7 +41,8 @@ from mms.observe import (
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.runtime_dir import RuntimeDir
-from mms.security import Access, check_exposure, check_often, make_access
+from mms.repository.sources import Sources
+from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
 from mms.settings import Settings, load_settings
 from mms.version import __version__
@@ -105,13 +106,18 @@ class Server:
         self._repository = Repository(
             Path(settings.model_store) if settings.model_store else None,
             self._runtime_dir.path / "models",
-            allowed_urls=settings.allowed_urls,
+            sources=Sources.of_settings(
+                settings, is_local=is_loopback(settings.management_address)
+            ),
             limits=Limits(
                 max_entries=settings.max_archive_entries,
                 max_total_bytes=settings.max_archive_size,
                 max_ratio=settings.max_archive_ratio or float("inf"),
             ),
-            download_limits=DownloadLimits(total_timeout_s=settings.download_timeout_s),
+            download_limits=DownloadLimits(
+                total_timeout_s=settings.download_timeout_s,
+                max_bytes=settings.max_download_size,
+            ),
             model_cache=Path(settings.model_cache) if settings.model_cache else None,
         )
         self._host = ModelHost(
@@ -192,6 +198,13 @@ class Server:
             await self._host.load_startup_models()
         except Conflict as error:
             raise ConfigurationError(f"Invalid configuration: {error.message}") from None
+        if self._repository.sources.urls.reason:
+            logger.info(
+                "Clients can register models of the model store alone, as management listens on %s; the setting "
+                "allowed_urls opens other places.",
+                settings.management_address,
+            )
+        await asyncio.to_thread(self._repository.clean)
         await self._load_component()
         if self._stop.is_set():
             raise StartFailed("stopped by a signal during start-up")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ logger = logging.getLogger("mms.http")
 _TRUE = ("yes", "true", "y", "1")
 _FALSE = ("no", "false", "n", "0")
 _MAX_LIMIT = 100
+_SHA256 = re.compile("(?:sha256:)?([0-9a-f]{64})")
 _NAN_POLICIES = ("null", "keep", "error")
 
 
@@ -116,7 +118,7 @@ class ManagementApi:
         else:
             parameters = exchange.parameters()
         options = _options(parameters, is_json=is_json)
-        if options.serving_spec is not None and self._host.settings.allowed_urls is not None:
+        if options.serving_spec is not None and not self._host.sources.allows_all:
             # It brings code, as an archive of an address that is not allowed would.
             raise BadRequest(
                 "serving_spec is not taken here, as allowed_urls says where models are from."
@@ -203,6 +205,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     if runtime is not None and not is_runtime(runtime):
         raise BadRequest(f"Invalid RuntimeType value: {runtime}")
     options = RegisterOptions(url)
+    options.sha256 = _digest(parameters, "sha256")
     options.runtime = runtime
     options.model_name = _text(parameters, "model_name") or None
     options.handler = _text(parameters, "handler") or None
@@ -288,6 +291,18 @@ def _text(parameters: Mapping[str, Any], name: str) -> str | None:
     if isinstance(value, str | int | float):
         return str(value)
     raise BadRequest(f"Parameter {name} must be a text, not {value!r}.")
+
+
+def _digest(parameters: Mapping[str, Any], name: str) -> str | None:
+    value = _text(parameters, name)
+    if not value:
+        return None
+    found = _SHA256.fullmatch(value.strip().lower())
+    if found is None:
+        raise BadRequest(
+            f"Parameter {name} must be a SHA-256 of 64 hexadecimal digits, not {value}."
+        )
+    return found[1]
 
 
 def _integer(parameters: Mapping[str, Any], name: str, default: int) -> int:

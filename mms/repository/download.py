@@ -16,12 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 from urllib.parse import urlsplit
 
-from mms.errors import DownloadFailed, InternalServerError, ModelNotFound
-from mms.repository.location import AllowedUrls
+from mms.errors import (
+    BadRequest,
+    DownloadFailed,
+    InternalServerError,
+    InvalidModel,
+    ModelNotFound,
+)
+from mms.networks import AddressRefused, Networks, is_public
+from mms.repository.sources import Sources
 
 if TYPE_CHECKING:
     import aiohttp
     import yarl
+
+    from mms.repository.pinned_resolver import PinnedResolver
 
 logger = logging.getLogger("mms.repository")
 
@@ -40,6 +49,7 @@ class DownloadLimits:
     connect_timeout_s: float = 15.0
     # The longest pause between two pieces of the answer.
     read_timeout_s: float = 60.0
+    # Redirects included; 0: no limit.
     total_timeout_s: float = 3600.0
     max_bytes: int = 64 * 1024 * 1024 * 1024
     progress_interval_s: float = 10.0
@@ -102,19 +112,20 @@ class Cancellation:
 def download(
     url: str,
     target: Path,
-    allowed_urls: AllowedUrls,
+    sources: Sources,
     limits: DownloadLimits,
     cancellation: Cancellation,
     validators: Validators | None = None,
 ) -> str:
     """Writes what `url` answers to the new file `target`; returns its SHA-256 in hexadecimal.
 
-    Blocks; to be called in a thread. Raises DownloadFailed, ModelNotFound, BadRequest (a redirect that is not allowed),
-    InternalServerError (the disk), Cancelled, and with `validators` NotModified. What was written so far stays, for the
-    caller to remove.
+    Blocks; to be called in a thread. Raises DownloadFailed, ModelNotFound, BadRequest (a url or an address that is not
+    allowed, redirects included), InternalServerError (the disk), Cancelled, and with `validators` NotModified. What was
+    written so far stays, for the caller to remove: a download starts anew each time, since half a file of another day
+    is nothing to build on.
     """
     try:
-        return asyncio.run(_download(url, target, allowed_urls, limits, cancellation, validators))
+        return asyncio.run(_download(url, target, sources, limits, cancellation, validators))
     except asyncio.CancelledError:
         raise Cancelled from None
 
@@ -122,7 +133,7 @@ def download(
 async def _download(
     url: str,
     target: Path,
-    allowed_urls: AllowedUrls,
+    sources: Sources,
     limits: DownloadLimits,
     cancellation: Cancellation,
     validators: Validators | None,
@@ -130,20 +141,29 @@ async def _download(
     # Imported here because a server whose models are all in the store never needs it.
     import aiohttp
 
+    from mms.repository.pinned_resolver import PinnedResolver
+
     task: asyncio.Task[str] | None = asyncio.current_task()
     if task is not None:
         cancellation.watch(task)
     timeout = aiohttp.ClientTimeout(
-        total=limits.total_timeout_s,
+        total=None,  # a limit for each of the redirects would be many times the limit
         sock_connect=limits.connect_timeout_s,
         sock_read=limits.read_timeout_s,
     )
     try:
         # Bytes are wanted as they are stored, so no encoding is offered and none is undone.
+        resolver = PinnedResolver()
+        connector = aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False)
         async with aiohttp.ClientSession(
-            timeout=timeout, auto_decompress=False, headers={"Accept-Encoding": "identity"}
+            connector=connector,
+            timeout=timeout,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers={"Accept-Encoding": "identity"},
         ) as session:
-            return await _follow(session, url, target, allowed_urls, limits, validators)
+            following = _follow(session, resolver, url, target, sources, limits, validators)
+            return await asyncio.wait_for(following, limits.total_timeout_s or None)
     except aiohttp.ConnectionTimeoutError as error:
         raise _failed(url, error) from error
     except asyncio.TimeoutError as error:
@@ -160,15 +180,21 @@ async def _download(
 
 async def _follow(
     session: aiohttp.ClientSession,
+    resolver: PinnedResolver,
     url: str,
     target: Path,
-    allowed_urls: AllowedUrls,
+    sources: Sources,
     limits: DownloadLimits,
     validators: Validators | None,
 ) -> str:
-    place = _parsed(url)
+    place = named = _parsed(url)
     sent = validators.headers() if validators is not None else {}
+    was_public = False
     for _ in range(_MAX_REDIRECTS + 1):
+        sources.urls.check(str(place))
+        is_named = (place.raw_host, place.port) == (named.raw_host, named.port)
+        networks = sources.networks_for(is_named, was_public)
+        was_public = await _pin(resolver, place, networks, url)
         async with session.get(place, allow_redirects=False, headers=sent) as response:
             if response.status == _NOT_MODIFIED and sent:
                 raise NotModified
@@ -191,11 +217,28 @@ async def _follow(
                 raise DownloadFailed(
                     f"Failed to download model from: {url}, code: {response.status}"
                 )
-            allowed_urls.check(str(following))
             place = following
     raise DownloadFailed(
         f"Failed to download model from: {url}, more than {_MAX_REDIRECTS} redirects"
     )
+
+
+async def _pin(resolver: PinnedResolver, place: yarl.URL, networks: Networks, url: str) -> bool:
+    """Look up the host of a url, for this download once and for all. Whether all its addresses are public.
+
+    Raises BadRequest for addresses that are not allowed, OSError for a host without any.
+    """
+    host, port = place.raw_host, place.port
+    if host is None or port is None:
+        raise ValueError("the url has no host")
+    try:
+        infos = await resolver.pin(host, port, networks)
+    except AddressRefused as error:
+        logger.warning("Refused to download a model from %s: %s", shown(url), error)
+        raise BadRequest(
+            f"Given URL {url} leads to an address that is not allowed: {error}."
+        ) from None
+    return all(is_public(str(info[4][0])) for info in infos)
 
 
 def _parsed(url: str) -> yarl.URL:
@@ -240,6 +283,22 @@ def _write(file: BinaryIO, chunk: bytes, url: str) -> None:
         file.write(chunk)
     except OSError as error:
         raise _not_saved(url, error) from error
+
+
+def file_digest(path: Path, cancellation: Cancellation) -> str:
+    """The SHA-256 of a file, in hexadecimal. Raises OSError, Cancelled."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            cancellation.raise_if_set()
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def check_digest(url: str, found: str, wanted: str | None) -> None:
+    """Raises InvalidModel for a file whose SHA-256 is not the one that is wanted, if one is."""
+    if wanted is not None and found != wanted.lower():
+        raise InvalidModel(f"{url} has the SHA-256 {found}, not {wanted.lower()}.")
 
 
 class ProgressLog:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from mms.errors import BadRequest, ConfigurationError, ModelNotFound
+from mms.errors import ModelNotFound
+from mms.repository.sources import Sources, file_url
 
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _FILE: Final = re.compile(r"file://", re.IGNORECASE)
 _S3: Final = re.compile(r"s3://", re.IGNORECASE)
-_CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
+# Programs do not agree on what a backslash is, and so on what the host is.
+_UNFIT_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f\\]")
+#: Signed urls have two or three thousand characters; patterns should not have to look at millions.
+_MAX_URL: Final = 16384
+_SHOWN: Final = 100
 _ARCHIVE_SUFFIXES: Final = (".mar", ".model")
 
 
@@ -23,50 +26,25 @@ def is_http_url(url: str) -> bool:
     return _HTTP.match(url) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class AllowedUrls:
-    """The urls that a registration may name outside the model store. None: all of them."""
-
-    patterns: tuple[re.Pattern[str], ...] | None
-
-    @classmethod
-    def compile(cls, patterns: Sequence[str] | None) -> AllowedUrls:
-        """`patterns`: regular expressions that must match a whole url, in either case. Raises ConfigurationError."""
-        if patterns is None:
-            return cls(None)
-        compiled = []
-        for pattern in patterns:
-            try:
-                compiled.append(re.compile(pattern, re.IGNORECASE))
-            except re.error as error:
-                raise ConfigurationError(
-                    f"allowed_urls: {pattern!r} is not a regular expression: {error}"
-                ) from None
-        return cls(tuple(compiled))
-
-    def allows(self, url: str) -> bool:
-        return self.patterns is None or any(pattern.fullmatch(url) for pattern in self.patterns)
-
-    def check(self, url: str) -> None:
-        """Raises BadRequest for a url that no pattern matches."""
-        if not self.allows(url):
-            raise BadRequest(f"Given URL {url} does not match any allowed URL(s)")
-
-
 def check_http_url(url: str) -> None:
     """Raises ModelNotFound for a url that is none, such as one with letters for a port."""
+    if len(url) > _MAX_URL:
+        raise ModelNotFound(
+            f"Invalid model url: {url[:_SHOWN]}... has {len(url)} characters, more than {_MAX_URL}"
+        )
     try:
-        if _CONTROL_CHARACTER.search(url):
-            raise ValueError("it has a control character")
+        if _UNFIT_CHARACTER.search(url):
+            raise ValueError("it has a character that urls do not have")
         _ = urlsplit(url).port
     except ValueError:
         raise ModelNotFound(f"Invalid model url: {url}") from None
 
 
-def path_in_store(url: str, model_store: Path | None, allowed_urls: AllowedUrls) -> Path:
+def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
     """The existing file or folder of the model store that `url` names. Raises ModelNotFound, BadRequest.
 
-    An absolute-looking path is taken below the store. A `file://` url may name what lies in the store.
+    An absolute-looking path is taken below the store. A `file://` url may name what lies in the store. A link must
+    not lead out of it, unless whoever starts the server names it, or a pattern of theirs what it leads to.
     """
     if ".." in url:
         raise ModelNotFound(f"Relative path is not allowed in url: {url}")
@@ -79,7 +57,7 @@ def path_in_store(url: str, model_store: Path | None, allowed_urls: AllowedUrls)
     absent = ModelNotFound(f"Model not found in model store: {url}")
     relative = url
     if _FILE.match(url):
-        allowed_urls.check(url)
+        sources.urls.check(url)
         found = _below(model_store, url)
         if found is None:
             raise absent
@@ -94,7 +72,18 @@ def path_in_store(url: str, model_store: Path | None, allowed_urls: AllowedUrls)
         is_there = False
     if not is_there:
         raise absent
+    target = Path(os.path.realpath(path))
+    if not (sources.is_operator or is_below(target, model_store) or sources.names_path(target)):
+        raise ModelNotFound(
+            f"Model not found in model store: {url} (it is a link that leads out of the store, which allowed_urls "
+            f"would have to allow as {file_url(target)})"
+        )
     return Path(os.path.abspath(path))
+
+
+def is_below(path: Path, folder: Path) -> bool:
+    """Whether a path is a folder or lies in it, once all links of both are followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _below(model_store: Path, file_url: str) -> str | None:

@@ -15,13 +15,14 @@ import os
 import re
 import secrets
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from archiver import Archive, ArchiveError, Limits, uri_scheme
@@ -39,19 +40,21 @@ from mms.repository.download import (
     DownloadLimits,
     NotModified,
     Validators,
+    check_digest,
     download,
+    file_digest,
     shown,
 )
-from mms.repository.location import AllowedUrls, check_http_url
+from mms.repository.location import check_http_url, is_below
 from mms.repository.remote import copy_remote
+from mms.repository.sources import Sources
+from mms.repository.work_folder import WorkFolder, remove_left, settle
 
 logger = logging.getLogger("mms.repository")
 
 # By the name alone: files of PyTorch and numpy are zip files, too, and must stay as they are.
 _ARCHIVES: Final = (".zip", ".tar.gz", ".tgz", ".mar")
-_CHUNK_BYTES: Final = 1024 * 1024
 _FETCHES_AT_ONCE: Final = 4
-_INCOMING: Final = re.compile(r"\.(?:incoming|removing)-(\d+)-[0-9a-f]+")
 _MAX_NAME: Final = 128
 
 
@@ -72,6 +75,16 @@ class _Known:
     etag: str | None = None
     last_modified: str | None = None
     fingerprint: str = ""
+    #: of the file that was downloaded, before it was unpacked
+    sha256: str | None = None
+
+
+class _Wanted(NamedTuple):
+    """What is to be fetched, by which rules. `sha256`: of the one file that the uri names."""
+
+    uri: str
+    sources: Sources
+    sha256: str | None
 
 
 class _Fetch:
@@ -90,7 +103,7 @@ class ModelUris:
         self,
         cache_dir: Path,
         model_store: Path | None,
-        allowed_urls: AllowedUrls,
+        sources: Sources,
         *,
         is_lasting: bool,
         limits: Limits,
@@ -99,35 +112,57 @@ class ModelUris:
         """`cache_dir`: made when first needed. `is_lasting`: content stays after its last model has gone."""
         self._cache_dir = Path(cache_dir).absolute()
         self._model_store = model_store
-        self._allowed_urls = allowed_urls
+        self._sources = sources
         self._is_lasting = is_lasting
         self._limits = limits
         self._download_limits = download_limits
         self._threads = ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="model-uri")
-        self._fetches: dict[str, _Fetch] = {}
+        self._fetches: dict[_Wanted, _Fetch] = {}
         #: Also those that nobody waits for any more.
         self._running: dict[asyncio.Task[str], Cancellation] = {}
         self._users: Counter[str] = Counter()
+        self._work: WorkFolder | None = None
+        self._work_lock = threading.Lock()
         self._is_closed = False
 
     def __repr__(self) -> str:
         return f"ModelUris({self._cache_dir}, {len(self._users)} in use, {len(self._fetches)} on their way)"
 
-    async def fetch(self, uri: str, archive_folder: Path | None) -> ModelFiles:
+    async def fetch(
+        self,
+        uri: str,
+        archive_folder: Path | None,
+        *,
+        sha256: str | None = None,
+        is_from_operator: bool = False,
+    ) -> ModelFiles:
         """The files that `uri` names. A relative path is one of the archive, else of the model store.
+
+        `sha256`: what that of the one file must be that the uri names, before it is unpacked. `is_from_operator`:
+        whether whoever starts the server names the uri, not a client.
 
         Two calls for one uri at a time fetch it once. Raises BadRequest (not allowed, a wrong uri), ModelNotFound,
         DownloadFailed, InvalidModel (an archive that must not be unpacked), InternalServerError (disk) and
         ServiceUnavailable (closed meanwhile).
         """
+        sources = self._sources.of_operator if is_from_operator else self._sources
+        wanted = _Wanted(uri, sources, sha256)
         scheme = uri_scheme(uri)
         if scheme in ("", "file"):
-            return ModelFiles(uri, await asyncio.to_thread(self._local, uri, archive_folder), None)
+            path = await asyncio.to_thread(self._local, wanted, archive_folder)
+            return ModelFiles(uri, path, None)
         if scheme in ("http", "https"):
             check_http_url(uri)
-        self._allowed_urls.check(uri)
+        elif sha256 is not None:
+            raise BadRequest(
+                f"sha256 is that of one file, which {uri} is not known to be; use an http(s) url."
+            )
+        elif "::" in uri:
+            # fsspec would take what follows for another address.
+            raise BadRequest(f"model_uri {uri} has :: in it, which no name here can have.")
+        sources.urls.check(uri)
         while True:
-            content = await self._shared(uri)
+            content = await self._shared(wanted)
             path = self._place(content)
             if path.is_dir():
                 return ModelFiles(uri, path, content)
@@ -148,15 +183,18 @@ class ModelUris:
             cancellation.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         self._threads.shutdown(wait=False)
+        work, self._work = self._work, None
+        if work is not None:
+            await asyncio.to_thread(work.close)
 
-    async def _shared(self, uri: str) -> str:
-        """The content of `uri`, with its caller as one more user of it."""
+    async def _shared(self, wanted: _Wanted) -> str:
+        """The content of a uri, with its caller as one more user of it."""
         if self._is_closed:
             raise _stopping()
-        fetch = self._fetches.get(uri)
+        fetch = self._fetches.get(wanted)
         if fetch is None:
-            fetch = self._fetches[uri] = _Fetch()
-            fetch.task = asyncio.get_running_loop().create_task(self._run(uri, fetch))
+            fetch = self._fetches[wanted] = _Fetch()
+            fetch.task = asyncio.get_running_loop().create_task(self._run(wanted, fetch))
             self._running[fetch.task] = fetch.cancellation
             fetch.task.add_done_callback(self._on_end)
         fetch.waiting += 1
@@ -170,7 +208,7 @@ class ModelUris:
                 fetch.waiting -= 1
                 if not fetch.waiting:
                     fetch.cancellation.cancel()
-                    self._forget(uri, fetch)
+                    self._forget(wanted, fetch)
             raise
 
     def _on_end(self, task: asyncio.Task[str]) -> None:
@@ -179,20 +217,20 @@ class ModelUris:
             # Looked at, since nobody may wait any more when it fails.
             task.exception()
 
-    def _forget(self, uri: str, fetch: _Fetch) -> None:
-        if self._fetches.get(uri) is fetch:
-            del self._fetches[uri]
+    def _forget(self, wanted: _Wanted, fetch: _Fetch) -> None:
+        if self._fetches.get(wanted) is fetch:
+            del self._fetches[wanted]
 
-    async def _run(self, uri: str, fetch: _Fetch) -> str:
+    async def _run(self, wanted: _Wanted, fetch: _Fetch) -> str:
         loop = asyncio.get_running_loop()
         try:
             content = await loop.run_in_executor(
-                self._threads, self._fetch, uri, fetch.cancellation
+                self._threads, self._fetch, wanted, fetch.cancellation
             )
         except Cancelled:
             raise _stopping() from None
         finally:
-            self._forget(uri, fetch)
+            self._forget(wanted, fetch)
         # Counted before anybody who waits can run, or could let it go.
         self._users[content] += fetch.waiting
         return content
@@ -205,6 +243,8 @@ class ModelUris:
         del self._users[content]
         if self._is_lasting:
             return None
+        if self._work is None:
+            return self._place(content)
         doomed = self._new_path("removing")
         try:
             self._place(content).rename(doomed)
@@ -214,31 +254,42 @@ class ModelUris:
 
     # Below: runs in threads.
 
-    def _local(self, uri: str, archive_folder: Path | None) -> Path:
+    def _local(self, wanted: _Wanted, archive_folder: Path | None) -> Path:
+        uri = wanted.uri
         path = _path_of(uri)
         own = [folder for folder in (archive_folder, self._model_store) if folder is not None]
         if not path.is_absolute():
             for folder in own:
                 if (folder / path).exists():
-                    return Path(os.path.abspath(folder / path))
-            raise ModelNotFound(
-                f"model_uri {uri}: the archive has no such path, nor has the model store"
-            )
-        if not any(path.is_relative_to(os.path.abspath(folder)) for folder in own):
-            self._allowed_urls.check(f"file://{path}")
+                    path = Path(os.path.abspath(folder / path))
+                    break
+            else:
+                raise ModelNotFound(
+                    f"model_uri {uri}: the archive has no such path, nor has the model store"
+                )
+        # Not said before it is known that it may be asked, lest it tell what this machine has.
+        if not wanted.sources.is_operator and not any(is_below(path, folder) for folder in own):
+            wanted.sources.check_path(path)
+            wanted.sources.check_path(Path(os.path.realpath(path)))
         if not path.exists():
             raise ModelNotFound(f"model_uri {uri}: there is no {path}")
+        if wanted.sha256 is not None:
+            if not path.is_file():
+                raise BadRequest(f"model_uri {uri} is a folder, which has no SHA-256.")
+            with _disk_named(uri):
+                check_digest(uri, file_digest(path, Cancellation()), wanted.sha256)
         return path
 
-    def _fetch(self, uri: str, cancellation: Cancellation) -> str:
+    def _fetch(self, wanted: _Wanted, cancellation: Cancellation) -> str:
         cancellation.raise_if_set()
+        uri = wanted.uri
         with _disk_named(uri):
             self._prepare()
             known = self._read_index(uri)
             work = self._new_path("incoming")
             work.mkdir()
         try:
-            known = self._fetched(uri, work, known, cancellation)
+            known = self._fetched(wanted, work, known, cancellation)
             with _disk_named(uri):
                 self._write_index(uri, known)
             return known.content
@@ -246,20 +297,24 @@ class ModelUris:
             shutil.rmtree(work, ignore_errors=True)
 
     def _fetched(
-        self, uri: str, work: Path, known: _Known | None, cancellation: Cancellation
+        self, wanted: _Wanted, work: Path, known: _Known | None, cancellation: Cancellation
     ) -> _Known:
+        uri = wanted.uri
         files = work / "files"
         found = _Known("")
         logger.info("Fetching %s", shown(uri))
         try:
             if uri_scheme(uri) in ("http", "https"):
                 validators = Validators()
-                if known is not None:
+                if known is not None and (wanted.sha256 is None or known.sha256 == wanted.sha256):
                     validators = Validators(known.etag, known.last_modified)
                 files.mkdir()
                 target = files / _file_name(uri)
                 limits = self._download_limits
-                download(uri, target, self._allowed_urls, limits, cancellation, validators)
+                found.sha256 = download(
+                    uri, target, wanted.sources, limits, cancellation, validators
+                )
+                check_digest(uri, found.sha256, wanted.sha256)
                 found.etag, found.last_modified = validators.etag, validators.last_modified
             else:
                 fingerprint = known.fingerprint if known is not None else ""
@@ -292,6 +347,9 @@ class ModelUris:
 
     def _keep(self, files: Path, content: str) -> None:
         place = self._place(content)
+        if self._is_lasting:
+            # A machine that stops must not leave a folder behind that bears the name of files it does not have.
+            settle(files)
         try:
             files.rename(place)
         except OSError:
@@ -299,21 +357,31 @@ class ModelUris:
             if not place.is_dir():
                 raise
 
+    def clean(self) -> None:
+        """Remove what a server left that was killed. Blocks."""
+        if self._cache_dir.is_dir():
+            with _disk_named(str(self._cache_dir)):
+                remove_left(self._cache_dir)
+
     def _prepare(self) -> None:
-        self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name in ("content", "index"):
-            (self._cache_dir / name).mkdir(exist_ok=True)
-        for path in self._cache_dir.iterdir():
-            # What a server left that was killed.
-            match = _INCOMING.fullmatch(path.name)
-            if match is not None and not _is_running(int(match[1])):
-                shutil.rmtree(path, ignore_errors=True)
+        with self._work_lock:
+            if self._work is not None and self._work.path.is_dir():
+                return
+            # Also where somebody has cleared the folder away meanwhile.
+            self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for name in ("content", "index"):
+                (self._cache_dir / name).mkdir(exist_ok=True)
+            remove_left(self._cache_dir)
+            if self._work is not None:
+                self._work.close()
+            self._work = WorkFolder.make(self._cache_dir)
 
     def _place(self, content: str) -> Path:
         return self._cache_dir / "content" / content
 
     def _new_path(self, purpose: str) -> Path:
-        return self._cache_dir / f".{purpose}-{os.getpid()}-{secrets.token_hex(8)}"
+        assert self._work is not None
+        return self._work.path / f"{purpose}-{secrets.token_hex(8)}"
 
     def _index_path(self, uri: str) -> Path:
         return self._cache_dir / "index" / f"{hashlib.sha256(uri.encode()).hexdigest()}.json"
@@ -333,9 +401,12 @@ class ModelUris:
             "etag": known.etag,
             "last_modified": known.last_modified,
             "fingerprint": known.fingerprint,
+            "sha256": known.sha256,
         }
         work = self._new_path("incoming")
         work.write_text(json.dumps(members))
+        if self._is_lasting:
+            settle(work)
         work.rename(self._index_path(uri))
 
 
@@ -352,16 +423,6 @@ def _path_of(uri: str) -> Path:
     return Path(path)
 
 
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
 def _file_name(url: str) -> str:
     """The last part of the url's path, made fit for a file."""
     last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
@@ -374,12 +435,7 @@ def _content_address(folder: Path, cancellation: Cancellation) -> str:
     for path in folder.rglob("*"):
         if not path.is_file():
             continue
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                cancellation.raise_if_set()
-                digest.update(chunk)
-        lines.append(f"{digest.hexdigest()} {path.relative_to(folder).as_posix()}\n")
+        lines.append(f"{file_digest(path, cancellation)} {path.relative_to(folder).as_posix()}\n")
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 

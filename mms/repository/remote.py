@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import select
 import subprocess
@@ -69,7 +70,7 @@ def _answer(
     # Not select(), which takes no descriptor above 1023, and a busy server has those.
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
-    deadline = time.monotonic() + limits.total_timeout_s
+    deadline = time.monotonic() + (limits.total_timeout_s or math.inf)
     progress: ProgressLog | None = None
     received = b""
     while True:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,20 +16,27 @@ from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from archiver import DEFAULT_LIMITS, Archive, ArchiveError, InvalidManifest, Limits, Manifest
-from mms.errors import InternalServerError, InvalidModel, ServiceUnavailable
-from mms.repository.download import Cancellation, Cancelled, DownloadLimits, download, shown
+from mms.errors import BadRequest, InternalServerError, InvalidModel, ServiceUnavailable
+from mms.repository.download import (
+    Cancellation,
+    Cancelled,
+    DownloadLimits,
+    check_digest,
+    download,
+    file_digest,
+    shown,
+)
 from mms.repository.location import (
-    AllowedUrls,
     check_http_url,
     is_http_url,
     list_store,
     path_in_store,
 )
 from mms.repository.model_uri import ModelUris
+from mms.repository.sources import Sources
 
 logger = logging.getLogger("mms.repository")
 
-_CHUNK_BYTES: Final = 1024 * 1024
 # Archives unpacked at one time; more would only share one disk.
 _DISK_THREADS: Final = 4
 # Downloads at one time. They have threads of their own, so that a slow origin holds up nothing but downloads.
@@ -70,7 +76,7 @@ class Repository:
         model_store: Path | None,
         cache_dir: Path,
         *,
-        allowed_urls: Sequence[str] | None = None,
+        sources: Sources | None = None,
         limits: Limits = DEFAULT_LIMITS,
         download_limits: DownloadLimits | None = None,
         model_cache: Path | None = None,
@@ -80,18 +86,17 @@ class Repository:
         `model_cache`: a lasting folder for what `model_uri`s are fetched to; None: one below `cache_dir` that keeps
         nothing longer than its models.
 
-        `allowed_urls`: regular expressions, one of which must match the whole of a url outside the model store;
-        None allows all. Raises ConfigurationError for one that is none.
+        `sources`: what may be fetched from outside the model store; None: all urls, from public hosts and this machine.
         """
         self._model_store = model_store
         self._cache_dir = Path(cache_dir).absolute()
-        self._allowed_urls = AllowedUrls.compile(allowed_urls)
+        self.sources = Sources() if sources is None else sources
         self._limits = limits
         self._download_limits = download_limits or DownloadLimits()
         self.model_uris = ModelUris(
             model_cache or self._cache_dir / ".model-files",
             model_store,
-            self._allowed_urls,
+            self.sources,
             is_lasting=model_cache is not None,
             limits=limits,
             download_limits=self._download_limits,
@@ -103,8 +108,13 @@ class Repository:
         self._fetched = 0
         self._failed = 0
 
-    async def fetch(self, url: str) -> FetchedArchive:
+    async def fetch(
+        self, url: str, *, sha256: str | None = None, is_from_operator: bool = False
+    ) -> FetchedArchive:
         """Finds or downloads the archive that `url` names, and unpacks it where it is a file.
+
+        `sha256`: what the file's must be, in hexadecimal; looked at before anything else in it is.
+        `is_from_operator`: whether whoever starts the server names the url, not a client.
 
         Raises ModelNotFound, BadRequest, DownloadFailed, InvalidModel (no archive, unsafe, or a bad manifest),
         InternalServerError (disk) and ServiceUnavailable (closed meanwhile). After an error or a cancellation nothing
@@ -114,7 +124,15 @@ class Repository:
             raise _stopping()
         cancellation = Cancellation()
         threads = self._net if is_http_url(url) else self._disk
-        future = self._start(threads, cancellation, self._fetch, url, cancellation)
+        future = self._start(
+            threads,
+            cancellation,
+            self._fetch,
+            url,
+            self.sources.of_operator if is_from_operator else self.sources,
+            sha256,
+            cancellation,
+        )
         try:
             fetched = await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -156,6 +174,10 @@ class Repository:
         """The urls that `load_models=ALL` stands for. Blocks. Raises ModelNotFound where there is no store."""
         return list_store(self._model_store)
 
+    def clean(self) -> None:
+        """Remove what servers left in the lasting cache that were killed. Blocks."""
+        self.model_uris.clean()
+
     async def close(self) -> None:
         """Ends what is still being fetched, and waits until its files are gone."""
         self._is_closed = True
@@ -189,24 +211,34 @@ class Repository:
 
     # Below: runs in the threads.
 
-    def _fetch(self, url: str, cancellation: Cancellation) -> FetchedArchive:
+    def _fetch(
+        self, url: str, sources: Sources, wanted: str | None, cancellation: Cancellation
+    ) -> FetchedArchive:
         cancellation.raise_if_set()
         if is_http_url(url):
             check_http_url(url)
-            self._allowed_urls.check(url)
-            return self._fetch_download(url, cancellation)
-        path = path_in_store(url, self._model_store, self._allowed_urls)
+            sources.urls.check(url)
+            return self._fetch_download(url, sources, wanted, cancellation)
+        path = path_in_store(url, self._model_store, sources)
         if path.is_dir():
+            if wanted is not None:
+                raise BadRequest(f"{url} is a folder, which has no SHA-256; register an archive.")
             return self._in_place(path, url)
-        return self._unpack(path, url, None, cancellation)
+        with _io_named(url):
+            sha256 = file_digest(path, cancellation)
+        check_digest(url, sha256, wanted)
+        return self._unpack(path, url, sha256, cancellation)
 
-    def _fetch_download(self, url: str, cancellation: Cancellation) -> FetchedArchive:
+    def _fetch_download(
+        self, url: str, sources: Sources, wanted: str | None, cancellation: Cancellation
+    ) -> FetchedArchive:
         with _io_named(url):
             work = self._new_path(".incoming")
             work.mkdir()
         try:
             path = work / _file_name(url)
-            sha256 = download(url, path, self._allowed_urls, self._download_limits, cancellation)
+            sha256 = download(url, path, sources, self._download_limits, cancellation)
+            check_digest(url, sha256, wanted)
             logger.info("Downloaded %s, %d bytes", shown(url), path.stat().st_size)
             return self._unpack(path, url, sha256, cancellation)
         finally:
@@ -217,27 +249,21 @@ class Repository:
             return FetchedArchive(path / archive.root, archive.manifest, True, None)
 
     def _unpack(
-        self, path: Path, url: str, sha256: str | None, cancellation: Cancellation
+        self, path: Path, url: str, sha256: str, cancellation: Cancellation
     ) -> FetchedArchive:
         if path.suffix in _DOCUMENT_SUFFIXES:
-            return self._copy_document(path, url, sha256, cancellation)
+            return self._copy_document(path, url, sha256)
         with _io_named(url), Archive.open(path, limits=self._limits) as archive:
             manifest = archive.manifest
-            if sha256 is None:
-                sha256 = _sha256(path, cancellation)
             folder = self._new_path(_stem(path.name))
             archive.extract(folder, progress=lambda *_: cancellation.raise_if_set())
             return FetchedArchive(folder, manifest, False, sha256)
 
-    def _copy_document(
-        self, path: Path, url: str, sha256: str | None, cancellation: Cancellation
-    ) -> FetchedArchive:
+    def _copy_document(self, path: Path, url: str, sha256: str) -> FetchedArchive:
         """A graph's document that stands alone, as an archive of nothing else."""
         with _io_named(url):
             if path.stat().st_size > _MAX_DOCUMENT_BYTES:
                 raise InvalidModel(f"{url} is larger than {_MAX_DOCUMENT_BYTES} bytes.")
-            if sha256 is None:
-                sha256 = _sha256(path, cancellation)
             folder = self._new_path(_stem(path.name))
             folder.mkdir()
             shutil.copyfile(path, folder / DOCUMENT_NAME)
@@ -286,15 +312,6 @@ def _io_named(url: str) -> Iterator[None]:
     except OSError as error:
         logger.error("Failed to save model %s: %s", url, error)
         raise InternalServerError(f"Failed to save model: {url}") from error
-
-
-def _sha256(path: Path, cancellation: Cancellation) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            cancellation.raise_if_set()
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _file_name(url: str) -> str:

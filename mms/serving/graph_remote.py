@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,7 +10,7 @@ from mms.errors import InternalServerError, InvalidModel, RequestTimeout, Worker
 from mms.graph import Endpoint, Graph, Message, Node, Step
 from mms.graph.message import JSON, PROTOBUF, dumps
 from mms.graph.transcode import reply_in_form_of, to_json, to_protobuf
-from mms.repository.location import AllowedUrls
+from mms.repository.sources import Sources
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -51,13 +50,12 @@ _STATUSES: Final = {
 }
 
 
-def check_endpoints(graph: Graph, allowed_urls: Sequence[str] | None) -> None:
+def check_endpoints(graph: Graph, sources: Sources) -> None:
     """Raises BadRequest for an endpoint that is not allowed, InvalidModel where gRPC is wanted and absent."""
-    allowed = AllowedUrls.compile(allowed_urls)
     for node in graph.nodes():
         if node.endpoint is None:
             continue
-        allowed.check(node.endpoint.url)
+        sources.urls.check(node.endpoint.url)
         if node.endpoint.is_grpc and find_spec("grpc") is None:
             raise InvalidModel(
                 f"Node {node.name!r} is reached by gRPC, which needs the extra: "

@@ -15,6 +15,7 @@ from mms.errors import Conflict, InvalidModel, ServerError
 from mms.graph import Graph, Node, read_graph
 from mms.observe.graph_metrics import GraphMetrics
 from mms.repository import DOCUMENT_NAME, FetchedArchive
+from mms.repository.sources import Sources
 from mms.serving.graph_calls import NodeCalls, NodeModels
 from mms.serving.graph_remote import RemoteCalls, check_endpoints
 from mms.serving.graph_service import GraphService
@@ -63,12 +64,14 @@ class Graphs:
         models: NodeModels,
         register: Register,
         environ: Mapping[str, str],
+        sources: Sources,
     ) -> None:
         self.metrics = GraphMetrics()
         self._settings = settings
         self._registry = registry
         self._models = models
         self._register = register
+        self._sources = sources
         self._remote: RemoteCalls | None = None
         self._has_routing = not settings.seldon_strict or bool(
             environ.get("SELDON_ENABLE_ROUTING_INJECTION")
@@ -108,7 +111,9 @@ class Graphs:
             or default_name
             or stem
         )
-        check_endpoints(graph, self._settings.allowed_urls)
+        check_endpoints(
+            graph, self._sources.of_operator if options.is_from_operator else self._sources
+        )
         self.check_name(name)
         servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
         self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
@@ -178,6 +183,7 @@ class Graphs:
                         initial_workers=options.initial_workers,
                         synchronous=options.synchronous,
                         response_timeout_s=options.response_timeout_s,
+                        is_from_operator=options.is_from_operator,
                         load_timeout_s=options.load_timeout_s,
                     )
                 )

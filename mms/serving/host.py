@@ -76,6 +76,8 @@ class ModelHost:
         self.tracking = Tracking()
         self._repository = repository
         self._launcher = launcher
+        #: What clients may name outside the model store.
+        self.sources = repository.sources
         self._record = record
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
@@ -92,7 +94,9 @@ class ModelHost:
         self.functions = MlrunSpecs(
             settings, self.registry, self, self._make, self._add, self._discard
         )
-        self.graphs = Graphs(settings, self.registry, self, self.register, self._environ)
+        self.graphs = Graphs(
+            settings, self.registry, self, self.register, self._environ, repository.sources
+        )
 
     def __repr__(self) -> str:
         return f"<ModelHost of {len(self.registry)} models>"
@@ -263,7 +267,10 @@ class ModelHost:
                     # Before the files are fetched; another registration may still be faster.
                     raise Conflict(f"Model {served.name} is already registered.")
                 files = served.model_files = await self._repository.model_uris.fetch(
-                    uri, archive.folder
+                    uri,
+                    archive.folder,
+                    sha256=None if options.url else options.sha256,
+                    is_from_operator=options.is_from_operator,
                 )
             tracking = served.tracking = await self.tracking.open_for(
                 served.name, served.version, options.tracking, archive.manifest, self.settings
@@ -283,7 +290,9 @@ class ModelHost:
 
     async def _archive(self, options: RegisterOptions) -> FetchedArchive:
         if options.url:
-            return await self._repository.fetch(options.url)
+            return await self._repository.fetch(
+                options.url, sha256=options.sha256, is_from_operator=options.is_from_operator
+            )
         if options.folder is not None:
             return FetchedArchive(options.folder, None, True, None)
         return await self._repository.make_empty()

@@ -16,6 +16,10 @@ class RegisterOptions:
     """
 
     url: str
+    #: in hexadecimal: of the archive's file; without an archive, of the one file that `model_uri` names
+    sha256: str | None = None
+    #: named by whoever starts the server, not by a client
+    is_from_operator: bool = False
     model_name: str | None = None
     #: where the archive's manifest has none
     model_version: str | None = None

@@ -76,7 +76,11 @@ class StartupModels:
         early: list[tuple[str | None, str]] = []
         for name, url in itertools.chain(entries, early):
             options = RegisterOptions(
-                url, model_name=name, initial_workers=count, synchronous=False
+                url,
+                is_from_operator=True,
+                model_name=name,
+                initial_workers=count,
+                synchronous=False,
             )
             try:
                 served = await self._add(options, name_from_url(url))

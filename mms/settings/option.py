@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mms.networks import WORDS, Networks
 from mms.settings.address import Address
 
 _DIGITS = re.compile(r"[+-]?[0-9]+")
@@ -72,6 +73,11 @@ ANY_INTEGER = Kind("integer", "a whole number", _integer(None))
 COUNT = Kind("integer", "a whole number from 0 on", _integer(0))
 POSITIVE = Kind("integer", "a whole number from 1 on", _integer(1))
 NUMBER = Kind("number", "a number from 0 on", _number)
+NETWORKS = Kind(
+    "networks",
+    f"networks such as 10.1.0.0/16, or the words {', '.join(WORDS)}, with commas between them",
+    Networks.parse,
+)
 REGEX = Kind("regular expression", "a regular expression", _regex)
 REGEXES = Kind("regular expressions", "regular expressions with commas between them", _regexes)
 INFERENCE_ADDRESS = Kind(

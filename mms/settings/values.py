@@ -6,6 +6,7 @@ import os
 import sys
 from dataclasses import dataclass, field, fields
 
+from mms.networks import Networks
 from mms.settings.address import Address
 from mms.settings.option import (
     ANY_INTEGER,
@@ -14,6 +15,7 @@ from mms.settings.option import (
     GRPC_ADDRESS,
     INFERENCE_ADDRESS,
     MANAGEMENT_ADDRESS,
+    NETWORKS,
     NUMBER,
     POSITIVE,
     REGEX,
@@ -117,8 +119,20 @@ class Settings:
     allowed_urls: tuple[str, ...] | None = option(
         REGEXES,
         _MODELS,
-        "Urls outside the model store from which models may come; one must match the whole url. Without it: all.",
+        "Urls outside the model store that clients may name, for models, nodes of graphs and records; one must match "
+        "the whole url. Without it: all where management listens on loopback or a Unix socket, else none.",
         is_own=True,
+    )
+    allowed_private_addresses: Networks | None = option(
+        NETWORKS,
+        _MODELS,
+        "Addresses that such urls may lead to though they are not public: networks, and the words `loopback`, "
+        "`private`, `link-local`, `any` and `none`. Without it: loopback where management listens on loopback or a "
+        "Unix socket, else none.",
+        is_own=True,
+    )
+    max_download_size: int = option(
+        POSITIVE, _MODELS, "Size of one download.", str(64 * 2**30), unit="bytes", is_own=True
     )
     max_archive_size: int = option(
         POSITIVE,
@@ -143,7 +157,12 @@ class Settings:
         is_own=True,
     )
     download_timeout_s: float = option(
-        NUMBER, _MODELS, "Time for one download.", "3600", unit="seconds", is_own=True
+        NUMBER,
+        _MODELS,
+        "Time for one download, redirects included; 0: no limit.",
+        "3600",
+        unit="seconds",
+        is_own=True,
     )
     model_cache: str | None = option(
         TEXT,

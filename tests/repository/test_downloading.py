@@ -25,6 +25,7 @@ from mms.errors import (
 )
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits, shown
+from mms.repository.sources import Sources
 
 DEADLINE_S = 20.0
 
@@ -47,7 +48,7 @@ def cache(tmp_path: Path) -> Path:
 async def opened(
     cache: Path, allowed_urls: list[str] | None = None, limits: DownloadLimits | None = None
 ) -> AsyncIterator[Repository]:
-    repository = Repository(None, cache, allowed_urls=allowed_urls, download_limits=limits)
+    repository = Repository(None, cache, sources=Sources.of(allowed_urls), download_limits=limits)
     try:
         yield repository
     finally:

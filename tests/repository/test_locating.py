@@ -25,6 +25,7 @@ from mms.errors import (
 )
 from mms.repository import Repository
 from mms.repository.download import Cancellation
+from mms.repository.sources import Sources
 
 DEADLINE_S = 20.0
 
@@ -190,7 +191,9 @@ async def test_a_file_url_on_another_host_is_not_found(repository: Repository, s
 async def test_urls_that_are_not_allowed_are_refused_before_anything_is_opened(
     store: Path, cache: Path
 ) -> None:
-    repository = Repository(store, cache, allowed_urls=[r"https://models\.example\.org/\w+\.mar"])
+    repository = Repository(
+        store, cache, sources=Sources.of([r"https://models\.example\.org/\w+\.mar"])
+    )
     for url in (
         f"file://{store}/m",
         "http://127.0.0.1:9/m.mar",
@@ -206,7 +209,7 @@ async def test_urls_that_are_not_allowed_are_refused_before_anything_is_opened(
 
 def test_an_allowed_url_that_is_no_expression_is_a_configuration_error(cache: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"allowed_urls: 'https://\('"):
-        Repository(None, cache, allowed_urls=["https://("])
+        Sources.of(["https://("])
 
 
 async def test_a_model_may_have_no_manifest(repository: Repository, store: Path) -> None:

@@ -19,7 +19,7 @@ from archiver import DEFAULT_LIMITS
 from mms.errors import BadRequest, DownloadFailed, InvalidModel, ModelNotFound
 from mms.repository import ModelUris
 from mms.repository.download import DownloadLimits
-from mms.repository.location import AllowedUrls
+from mms.repository.sources import Sources
 
 Make = Callable[..., ModelUris]
 
@@ -35,7 +35,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Make]:
         uris = ModelUris(
             tmp_path / "cache",
             tmp_path / "store",
-            AllowedUrls.compile(allowed),
+            Sources.of(allowed),
             is_lasting=is_lasting,
             limits=DEFAULT_LIMITS,
             download_limits=DownloadLimits(progress_interval_s=0, **limits),
@@ -63,6 +63,11 @@ def zipped(**files: str) -> bytes:
 
 def contents(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache" / "content").iterdir())
+
+
+def unfinished(tmp_path: Path) -> list[Path]:
+    """What lies in the folders for it."""
+    return list((tmp_path / "cache").glob(".*/*"))
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -155,7 +160,7 @@ async def test_an_archive_that_leads_out_of_its_folder_is_refused(
     with pytest.raises(InvalidModel, match="escaped"):
         await uris.fetch(origin.serve("bad.tar.gz", buffer.getvalue()), None)
     assert contents(tmp_path) == []
-    assert [p.name for p in (tmp_path / "cache").iterdir() if p.name.startswith(".")] == []
+    assert unfinished(tmp_path) == []
 
 
 async def test_registrations_at_one_time_fetch_once(uris: ModelUris, origin: Any) -> None:
@@ -258,7 +263,7 @@ async def test_a_fetch_that_nobody_waits_for_any_more_ends_and_leaves_nothing(
     with pytest.raises(asyncio.CancelledError):
         await fetch
     await asyncio.wait_for(uris.close(), 10)
-    assert [p.name for p in (tmp_path / "cache").iterdir() if p.name.startswith(".")] == []
+    assert unfinished(tmp_path) == []
 
 
 async def test_a_url_that_is_not_allowed_is_not_asked_for(make: Make, origin: Any) -> None:

@@ -16,8 +16,8 @@ from archiver import DEFAULT_LIMITS
 from mms.errors import BadRequest, DownloadFailed
 from mms.repository import ModelUris, remote
 from mms.repository.download import Cancellation, DownloadLimits, NotModified
-from mms.repository.location import AllowedUrls
 from mms.repository.remote_copy import CopyFailed, copy
+from mms.repository.sources import Sources
 
 fsspec = pytest.importorskip("fsspec", reason="the extra s3 is not installed")
 
@@ -110,7 +110,7 @@ def uris(tmp_path: Path, allowed: list[str] | None = None) -> ModelUris:
     return ModelUris(
         tmp_path / "cache",
         None,
-        AllowedUrls.compile(allowed),
+        Sources.of(allowed),
         is_lasting=False,
         limits=DEFAULT_LIMITS,
         download_limits=DownloadLimits(),

@@ -20,6 +20,7 @@ from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.launch import ProcessLauncher
 from mms.repository import Repository
+from mms.repository.sources import Sources
 from mms.serving import ModelHost, Outcome, RegisterOptions
 from mms.settings import OPTIONS, Settings
 
@@ -81,7 +82,11 @@ class Bench:
         self.store.mkdir()
         self.launcher = ProcessLauncher(self.folder)
         await self.launcher.start()
-        self.repository = Repository(self.store, self.folder / "models")
+        self.repository = Repository(
+            self.store,
+            self.folder / "models",
+            sources=Sources.of(self.settings.allowed_urls, self.settings.allowed_private_addresses),
+        )
         self.host = ModelHost(
             self.settings,  # type: ignore[arg-type]
             self.repository,

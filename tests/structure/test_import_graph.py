@@ -25,6 +25,8 @@ ROOMS: dict[str, Room] = {
     "errors": Room(0, ("mms.errors",), ()),
     "version": Room(0, ("mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
+    # Which addresses may be asked on a client's behalf.
+    "networks": Room(0, ("mms.networks",), ()),
     "bodies": Room(0, ("mms.bodies",), ()),
     # Where records of requests go.
     "tracking": Room(0, ("mms.tracking",), ()),
@@ -39,7 +41,9 @@ ROOMS: dict[str, Room] = {
         ("version",),
     ),
     "settings": Room(
-        1, ("mms.settings", "mms.properties", "mms.launch_options"), ("errors", "version")
+        1,
+        ("mms.settings", "mms.properties", "mms.launch_options"),
+        ("errors", "networks", "version"),
     ),
     # What the machine has and gives: GPUs, a folder of the server's own.
     "machine": Room(1, ("mms.gpus", "mms.runtime_dir"), ("errors",)),

@@ -1,0 +1,140 @@
+"""Where models may come from: urls by their text, hosts by their addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from mms.errors import BadRequest, ConfigurationError
+from mms.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+_DOT: Final = re.compile("%2e", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedUrls:
+    """The urls that may be named outside the model store. None: all of them."""
+
+    patterns: tuple[re.Pattern[str], ...] | None = None
+    #: Why there is none, where nobody has said so.
+    reason: str = ""
+
+    @classmethod
+    def compile(cls, patterns: Sequence[str] | None) -> AllowedUrls:
+        """`patterns`: regular expressions that must match a whole url, in either case. Raises ConfigurationError."""
+        if patterns is None:
+            return cls(None)
+        compiled = []
+        for pattern in patterns:
+            try:
+                compiled.append(re.compile(pattern, re.IGNORECASE))
+            except re.error as error:
+                raise ConfigurationError(
+                    f"allowed_urls: {pattern!r} is not a regular expression: {error}"
+                ) from None
+        return cls(tuple(compiled))
+
+    def allows(self, url: str) -> bool:
+        """Whether one pattern matches the url as it is written, and as servers read it: without user and dots."""
+        if self.patterns is None:
+            return True
+        forms = _forms(url)
+        return any(all(pattern.fullmatch(form) for form in forms) for pattern in self.patterns)
+
+    def check(self, url: str) -> None:
+        """Raises BadRequest for a url that no pattern matches."""
+        if not self.allows(url):
+            raise BadRequest(f"Given URL {url} does not match any allowed URL(s){self.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What may be fetched: urls that `urls` allows, from hosts whose addresses are public or in `networks`."""
+
+    urls: AllowedUrls = field(default_factory=AllowedUrls)
+    networks: Networks = LOOPBACK
+    #: Whether somebody has set `networks`; else no redirect leads from a public address to another kind.
+    has_own_networks: bool = False
+    #: Of what whoever starts the server names: its host may have any address, and links may lead anywhere.
+    is_operator: bool = False
+
+    @classmethod
+    def of(cls, patterns: Sequence[str] | None, networks: Networks | None = None) -> Sources:
+        """Raises ConfigurationError. Without `networks`: loopback."""
+        urls = AllowedUrls.compile(patterns)
+        return cls(urls, LOOPBACK if networks is None else networks, networks is not None)
+
+    @classmethod
+    def of_settings(cls, settings: Settings, *, is_local: bool) -> Sources:
+        """`is_local`: whether management can be reached from this machine alone. Raises ConfigurationError."""
+        networks: Networks | None = settings.allowed_private_addresses
+        urls = AllowedUrls.compile(settings.allowed_urls)
+        if settings.allowed_urls is None and not is_local:
+            urls = AllowedUrls(
+                (),
+                f": none are while management listens on {settings.management_address}, "
+                "unless the setting allowed_urls names them.",
+            )
+        usual = LOOPBACK if is_local else PUBLIC_ONLY
+        return cls(urls, usual if networks is None else networks, networks is not None)
+
+    @property
+    def allows_all(self) -> bool:
+        """Whether nothing is said about urls."""
+        return self.urls.patterns is None
+
+    @property
+    def of_operator(self) -> Sources:
+        """For what whoever starts the server names. A list that they have made holds for it, too."""
+        urls = AllowedUrls() if self.urls.reason else self.urls
+        return replace(self, urls=urls, is_operator=True)
+
+    def networks_for(self, is_named: bool, was_public: bool) -> Networks:
+        """For the host of a url, or for one that a redirect leads to from a host that `was_public`."""
+        if is_named:
+            return ANY if self.is_operator else self.networks
+        return PUBLIC_ONLY if was_public and not self.has_own_networks else self.networks
+
+    def check_path(self, path: Path) -> None:
+        """Raises BadRequest for a path outside of what models may name that `urls` does not allow."""
+        self.urls.check(file_url(path))
+
+    def names_path(self, path: Path) -> bool:
+        """Whether a pattern was made that matches a path."""
+        return self.urls.patterns is not None and self.urls.allows(file_url(path))
+
+
+def file_url(path: Path) -> str:
+    return f"file://{path}"
+
+
+def _forms(url: str) -> tuple[str, ...]:
+    """A url without user and password, and the same with dots resolved, as patterns must match both."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return (url,)
+    if parts.scheme not in ("http", "https"):
+        return (url,)
+    before, _, after = url.partition(parts.netloc)
+    start = before + parts.netloc.rpartition("@")[2]
+    path = _without_dots(_DOT.sub(".", parts.path))
+    return (start + after, start + path + after[len(parts.path) :])
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if len(kept) > 1:
+                kept.pop()
+        elif part != ".":
+            kept.append(part)
+    return "/".join(kept)
