@@ -39,17 +39,29 @@ class Pool:
         self.min_workers = min_workers
         self.max_workers = max_workers
         active = self.active
+        # A worker and the one that will take its place count once.
+        successors = {w.replaces: w for w in active if w.replaces in active}
+        places = [w for w in active if w not in successors.values()]
         starts: list[Worker] = []
         stops: list[Worker] = []
-        if len(active) < min_workers:
+        if len(places) < min_workers:
             others = Counter(gpu_load)
-            starts.extend(self._add(others) for _ in range(min_workers - len(active)))
-        elif len(active) > max_workers:
-            stops = list(reversed(active[max_workers:]))
+            starts.extend(self._add(others) for _ in range(min_workers - len(places)))
+        elif len(places) > max_workers:
+            for worker in reversed(places[max_workers:]):
+                stops.append(worker)
+                if worker in successors:
+                    stops.append(successors[worker])
             for worker in stops:
                 worker.state = WorkerState.DRAINING
                 worker.reason = "scaled down"
         return starts, stops
+
+    def replace(self, worker: Worker) -> Worker:
+        """A worker to start, for the place of one that is to leave once the new one serves."""
+        successor = self._new(worker.gpu_id)
+        successor.replaces = worker
+        return successor
 
     def remove(self, worker: Worker) -> None:
         """The worker has ended for good."""
@@ -58,9 +70,12 @@ class Pool:
             self.model.workers.remove(worker)
 
     def _add(self, others: Counter[int]) -> Worker:
+        return self._new(self._least_loaded_gpu(others))
+
+    def _new(self, gpu_id: int | None) -> Worker:
         index = self._next_index
         self._next_index += 1
-        worker = Worker(index, f"W-{self.model.name[:25]}-{index}", self._least_loaded_gpu(others))
+        worker = Worker(index, f"W-{self.model.name[:25]}-{index}", gpu_id)
         self.model.workers.append(worker)
         return worker
 

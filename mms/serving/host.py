@@ -8,7 +8,8 @@ import math
 import os
 import re
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ from mms.serving.kept_models import KeptModels
 from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
+from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
 from mms.serving.startup import StartupModels
@@ -48,6 +50,8 @@ logger = logging.getLogger("mms.serving")
 
 #: Room in a frame besides the bodies: heads, lengths, headers.
 _FRAME_SLACK_BYTES = 1 << 20
+#: Before a drain is given up, requests that still run are told so, in seconds.
+_LAST_CALL_S = 0.05
 #: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
 _END_S = 5.0
 #: Interfaces whose clients know MMS's own texts.
@@ -86,6 +90,11 @@ class ModelHost:
         self._startup = StartupModels(settings, repository, self._add, self._start)
         self._kept = KeptModels(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
+        )
+        self._recycling = Recycling(
+            WorkerLimits(settings.max_requests_per_worker, settings.worker_memory_limit),
+            self.registry.all,
+            self._run_worker,
         )
         self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
@@ -408,25 +417,36 @@ class ModelHost:
         starts, stops = served.pool.scale(min_workers, max_workers, gpus)
         served.stopping = [task for task in served.stopping if not task.done()]
         for worker in starts:
-            served.runners[worker] = WorkerRunner(
-                served.model,
-                worker,
-                self._spec(served, worker),
-                self._launcher,
-                self.dispatcher,
-                self._record,
-                self,
-                start_timeout_s=self.settings.worker_start_timeout_s,
-                tracking=served.tracking,
-                on_outcome=lambda outcome: self._on_load(served, outcome),
-                on_end=lambda runner: self._on_worker_end(served, runner),
-            )
+            self._run_worker(served, worker)
         for worker in stops:
             served.stopping.append(
                 self._keep(
                     served.runners[worker].stop(self.settings.unregister_model_timeout + _END_S)
                 )
             )
+
+    def _run_worker(self, served: ServedModel, worker: Worker) -> None:
+        recycling = self._recycling
+        make: Callable[..., WorkerRunner] = WorkerRunner
+        if recycling.limits:
+            make = partial(
+                RecycledRunner,
+                limits=recycling.limits,
+                on_spent=lambda worker, reason: recycling.on_spent(served, worker, reason),
+            )
+        served.runners[worker] = make(
+            served.model,
+            worker,
+            self._spec(served, worker),
+            self._launcher,
+            self.dispatcher,
+            self._record,
+            self,
+            start_timeout_s=self.settings.worker_start_timeout_s,
+            tracking=served.tracking,
+            on_outcome=lambda outcome: self._on_load(served, outcome),
+            on_end=lambda runner: self._on_worker_end(served, runner),
+        )
 
     async def _scaled(self, served: ServedModel) -> Outcome:
         """Wait until each worker that is on its way has loaded or failed once, or has ended."""
@@ -661,7 +681,23 @@ class ModelHost:
     async def drain(self, timeout_s: float) -> bool:
         """Take no more requests; answer what was accepted, end the workers. Returns whether the time was enough."""
         self._is_draining = True
+        self._recycling.close()
         started = time.monotonic()
+        # Just before the workers are ended, whose requests would fail as those of a crash.
+        last_call = asyncio.get_running_loop().call_later(
+            max(timeout_s - _LAST_CALL_S, 0), self.fail_what_runs
+        )
+        try:
+            return await self._drain(timeout_s, started)
+        finally:
+            last_call.cancel()
+
+    def fail_what_runs(self) -> None:
+        """Tell the clients of all requests that the server does not wait for their answers."""
+        for served in self.registry.all():
+            served.model.fail_all(ServiceUnavailable("The server is shutting down."))
+
+    async def _drain(self, timeout_s: float, started: float) -> bool:
         is_clean = await self.graphs.drain(timeout_s)
         left_s = max(timeout_s - (time.monotonic() - started), 0.0)
         every = self.registry.all()

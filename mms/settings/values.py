@@ -229,6 +229,22 @@ class Settings:
         unit="seconds",
         is_own=True,
     )
+    max_requests_per_worker: int = option(
+        COUNT,
+        _WORKERS,
+        "A worker that has answered so many requests is replaced, for handlers that leak; the one in its place serves "
+        "before it leaves. 0: none is.",
+        "0",
+        is_own=True,
+    )
+    worker_memory_limit: int = option(
+        COUNT,
+        _WORKERS,
+        "A worker that holds more memory (its resident set) is replaced in the same way. 0: none is.",
+        "0",
+        unit="bytes",
+        is_own=True,
+    )
     drain_timeout_s: float = option(
         NUMBER,
         _WORKERS,

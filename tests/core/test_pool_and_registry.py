@@ -65,6 +65,35 @@ def test_the_restart_schedule_after_failed_loads_is_that_of_mms():
     ]
 
 
+def test_a_worker_and_its_successor_count_once():
+    pool = Pool(_model())
+    (worker,), _ = pool.scale(1, 1)
+    successor = pool.replace(worker)
+    assert pool.scale(1, 1) == ([], [])
+    starts, _ = pool.scale(2, 2)
+    assert len(starts) == 1
+    assert len(pool.active) == 3
+    assert successor.gpu_id == worker.gpu_id
+
+
+def test_a_worker_that_is_scaled_down_takes_its_successor_along():
+    pool = Pool(_model())
+    (first, second), _ = pool.scale(2, 2)
+    successor = pool.replace(second)
+    assert pool.scale(1, 1) == ([], [second, successor])
+    assert pool.active == [first]
+
+
+def test_a_successor_whose_predecessor_has_left_is_a_worker_as_others():
+    pool = Pool(_model())
+    (worker,), _ = pool.scale(1, 1)
+    successor = pool.replace(worker)
+    pool.remove(worker)
+    starts, _ = pool.scale(2, 2)
+    assert len(starts) == 1
+    assert successor in pool.active
+
+
 def _served(worker, batches=1):
     worker.reset()
     worker.ready_at = 1.0
