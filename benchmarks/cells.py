@@ -165,6 +165,31 @@ def _mlrun() -> list[Cell]:
     return cells
 
 
+def _votes() -> list[Cell]:
+    """An ensemble of three models of MLRun's contract, beside the slowest of them asked alone, on the same server."""
+    cells = []
+    for duration_ms, word in (
+        (0, "three models that take no time"),
+        (1, "models of 0.25, 0.5 and 1 ms"),
+        (10, "models of 2.5, 5 and 10 ms"),
+    ):
+        for name, work, asked in (
+            ("mlrun-ensemble", Work("infer-ensemble", duration_ms), "MLRun ensemble"),
+            ("mlrun-child", Work("infer-child", duration_ms), "its slowest model alone"),
+        ):
+            cells.append(
+                _load_cell(
+                    f"{name}-{duration_ms}ms",
+                    f"mlrun ensemble {duration_ms} ms",
+                    f"{asked}, {word}, 1 connection",
+                    Deployment(work=work),
+                    connections=1,
+                    peers=("ours",),
+                )
+            )
+    return cells
+
+
 def _many_models() -> list[Cell]:
     few = Deployment(registered_models=10, used_models=10)
     many = Deployment(registered_models=1000, used_models=10)
@@ -210,6 +235,7 @@ def all_cells() -> list[Cell]:
         *_digits(),
         *_seldon(),
         *_mlrun(),
+        *_votes(),
         *_many_models(),
         *_lives()[2:],
     ]

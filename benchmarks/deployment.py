@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-WorkKind = Literal["noop", "sleep", "busy", "digits", "identity", "infer-class", "infer-handler"]
+WorkKind = Literal[
+    "noop",
+    "sleep",
+    "busy",
+    "digits",
+    "identity",
+    "infer-class",
+    "infer-handler",
+    "infer-ensemble",
+    "infer-child",
+]
 
 # Raised alike wherever a server has such a limit: 1,000 connections must not be refused, nor 8 MiB bodies.
 QUEUE_CAPACITY = 4096

@@ -11,7 +11,14 @@ from benchmarks.archives import ARCHIVE_NAME
 from benchmarks.deployment import Answer, Deployment, Form, Load
 from benchmarks.http_client import HOST
 from benchmarks.mlrun_requests import MODELS as INFER_MODELS
-from benchmarks.mlrun_requests import infer_form, is_inferred
+from benchmarks.mlrun_requests import (
+    VOTES,
+    ensemble_spec,
+    infer_form,
+    is_inferred,
+    is_voted,
+    vote_form,
+)
 from benchmarks.peers.mar_server import MarServer
 from benchmarks.peers.peer import DIGITS_REQUIREMENTS, ensure_digits
 from benchmarks.places import MODELS, ROOT
@@ -21,6 +28,7 @@ from benchmarks.venvs import InstallationFailed
 
 NAME = "ours"
 _FOLDER = ARCHIVE_NAME.removesuffix(".mar")
+_SPEC_NAME = "voters.json"
 # The extra `grpc`, but for what only graphs with remote nodes need.
 _EXTRA = ("hpack>=4.0", "protobuf>=4.21")
 
@@ -47,6 +55,12 @@ class Ours(MarServer):
         if deployment.work.kind in INFER_MODELS:
             file, *_ = INFER_MODELS[deployment.work.kind]
             _copy_model(file, site)
+        if deployment.work.kind in VOTES:
+            code = (MODELS / "InferVoter.py").read_text(encoding="utf-8")
+            store = site.folder / "store"
+            store.mkdir(parents=True, exist_ok=True)
+            text = ensemble_spec(deployment.work.duration_ms, code)
+            (store / _SPEC_NAME).write_text(text, encoding="utf-8")
         if deployment.work.kind != "identity":
             return super().prepare(deployment, site)
         _copy_model("IdentityComponent.py", site)
@@ -57,6 +71,8 @@ class Ours(MarServer):
         if deployment.work.kind in INFER_MODELS:
             _, handler, interface, _ = INFER_MODELS[deployment.work.kind]
             return {"url": _FOLDER, "handler": handler, "interface": interface}
+        if deployment.work.kind in VOTES:
+            return {"url": _SPEC_NAME}
         if deployment.work.kind != "identity":
             return super().registration(name, deployment, site)
         return {"url": _FOLDER, "handler": "IdentityComponent", "interface": "seldon"}
@@ -66,6 +82,8 @@ class Ours(MarServer):
             return rest_form("/api/v1.0/predictions", deployment.work.rows)
         if deployment.work.kind in INFER_MODELS:
             return infer_form(deployment.work.kind)
+        if deployment.work.kind in VOTES:
+            return vote_form(deployment.work.kind)
         return super().form(deployment, body_bytes)
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
@@ -73,6 +91,8 @@ class Ours(MarServer):
             return is_identity(answer, deployment.work.rows)
         if deployment.work.kind in INFER_MODELS:
             return is_inferred(answer)
+        if deployment.work.kind in VOTES:
+            return is_voted(answer)
         return super().is_right(deployment, answer)
 
     def command(self, site: Site, config: str) -> list[str]:

@@ -44,6 +44,9 @@ def test_cells_that_are_compared_with_each_other_share_their_rounds() -> None:
         ("b1-quiet", "b1-c64"),
         ("b32-quiet", "b32-c64"),
         ("models-1000", "models-10"),
+        ("mlrun-ensemble-0ms", "mlrun-child-0ms"),
+        ("mlrun-ensemble-1ms", "mlrun-child-1ms"),
+        ("mlrun-ensemble-10ms", "mlrun-child-10ms"),
     ):
         assert group_of[one] == group_of[other]
 

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.archives import build_archive
 from benchmarks.deployment import Answer, Deployment, Load, Work
+from benchmarks.mlrun_requests import ensemble_spec
 from benchmarks.peers import Peer, all_peers
 from benchmarks.peers.ours import project_dependencies
 
@@ -49,6 +50,22 @@ def test_a_wrong_answer_is_not_taken_for_a_right_one() -> None:
         digits = Deployment(work=Work("digits"))
         assert peer.is_right(digits, Answer(200, b'{"digit": 4}'))
         assert not peer.is_right(digits, Answer(200, b'{"digit": 5}'))
+
+
+def test_an_ensemble_and_its_slowest_model_are_asked_of_one_server() -> None:
+    ours = all_peers()["ours"]
+    forms = {}
+    for kind in ("infer-ensemble", "infer-child"):
+        deployment = Deployment(work=Work(kind, 10))
+        forms[kind] = ours.form(deployment, KIB)
+        assert ours.is_right(deployment, Answer(200, b'{"outputs": [10.2]}'))
+        assert not ours.is_right(deployment, Answer(200, b'{"outputs": [30.6]}'))
+    assert forms["infer-ensemble"].paths == ("/v2/models/VotingEnsemble/infer",)
+    assert forms["infer-child"].paths == ("/v2/models/m3/infer",)
+    assert forms["infer-ensemble"].body == forms["infer-child"].body
+    routes = json.loads(ensemble_spec(10, "code"))["graph"]["routes"]
+    slept = [route["class_args"]["sleep_s"] for route in routes.values()]
+    assert slept == [0.0025, 0.005, 0.01]
 
 
 def test_servers_without_batching_or_registration_say_so() -> None:
