@@ -10,9 +10,11 @@ from archiver.component import (
     uri_scheme,
 )
 from archiver.errors import ArchiveError, InvalidArchive, InvalidManifest, PackError
+from archiver.keys import InvalidKey, TrustedKeys
 from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import Manifest, is_runtime
 from archiver.pack import pack
+from archiver.signature import InvalidSignature
 from archiver.unpack import Archive, Entry
 from archiver.version import __version__
 
@@ -25,10 +27,13 @@ __all__ = [
     "Entry",
     "InvalidArchive",
     "InvalidComponent",
+    "InvalidKey",
     "InvalidManifest",
+    "InvalidSignature",
     "Limits",
     "Manifest",
     "PackError",
+    "TrustedKeys",
     "__version__",
     "checked_parameters",
     "is_runtime",

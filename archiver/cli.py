@@ -1,4 +1,4 @@
-"""The command `model-archiver`: MMS's own call without a subcommand, and `inspect` and `verify`.
+"""The command `model-archiver`: MMS's own call without a subcommand, and `inspect`, `verify`, `sign` and `keygen`.
 
 The plain call keeps MMS's flags, defaults, messages and exit codes: 0 done, 1 an `ERROR - ...` line on standard error,
 2 wrong usage.
@@ -26,6 +26,13 @@ from archiver.component import (
 )
 from archiver.component_options import describe_component, interface_of
 from archiver.errors import ArchiveError, PackError
+from archiver.keys import (
+    InvalidKey,
+    TrustedKeys,
+    generate_key,
+    is_readable_by_others,
+    load_private_key,
+)
 from archiver.manifest import RUNTIMES
 from archiver.pack import (
     check_inputs,
@@ -35,6 +42,7 @@ from archiver.pack import (
     refuse_conversion,
 )
 from archiver.progress import Progress
+from archiver.signing import sign
 from archiver.verify import verify
 from archiver.version import __version__
 from archiver.writers import write_archive
@@ -64,7 +72,12 @@ _MMS_OPTIONS: Final = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code; wrong usage ends in SystemExit(2)."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    commands: Mapping[str, Callable[[list[str]], int]] = {"inspect": _inspect, "verify": _verify}
+    commands: Mapping[str, Callable[[list[str]], int]] = {
+        "inspect": _inspect,
+        "verify": _verify,
+        "sign": _sign,
+        "keygen": _keygen,
+    }
     try:
         if words and words[0] in commands:
             return commands[words[0]](words[1:])
@@ -88,7 +101,9 @@ def pack_parser() -> argparse.ArgumentParser:
         description="Packs a folder with a model and its handler into an archive that a model server loads.",
         epilog="Further commands:\n"
         "  model-archiver inspect ARCHIVE [--json]   show manifest, files, sizes and SHA-256\n"
-        "  model-archiver verify ARCHIVE [--json]    find what a server would refuse",
+        "  model-archiver verify ARCHIVE [--key FILE] [--json]   find what a server would refuse\n"
+        "  model-archiver keygen NAME                make a key pair to sign archives with\n"
+        "  model-archiver sign ARCHIVE --key FILE    sign an archive's files",
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument(
@@ -385,8 +400,16 @@ def _verify(words: list[str]) -> int:
         description="Finds what a server would refuse in an archive. Exit code 0: nothing, 1: something.",
     )
     _add_archive_options(parser)
+    parser.add_argument(
+        "--key",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="public key that has to have signed it, or a folder of such keys; may be given several times",
+    )
     options = parser.parse_args(words)
-    findings = verify(options.archive)
+    trusted = TrustedKeys.load(options.key) if options.key else None
+    findings = verify(options.archive, trusted=trusted)
     is_good = all(finding.level != "error" for finding in findings)
     if options.json:
         listed = [{"level": finding.level, "message": finding.message} for finding in findings]
@@ -396,6 +419,59 @@ def _verify(words: list[str]) -> int:
         _log(finding.level.upper(), finding.message)
     print(f"{options.archive}: {'ok' if is_good else 'would be refused'}")
     return 0 if is_good else 1
+
+
+def _keygen(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="model-archiver keygen",
+        description="Makes a key pair: NAME.key to sign archives with, which stays secret, and NAME.pub for servers.",
+    )
+    parser.add_argument("name", metavar="NAME", help="path of both files without their endings")
+    _add_passphrase_option(parser)
+    options = parser.parse_args(words)
+    private, public, identity = generate_key(Path(options.name), _passphrase(options))
+    print(f"{private}: secret, to sign with\n{public}: for trusted_keys, the id is {identity}")
+    return 0
+
+
+def _sign(words: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="model-archiver sign",
+        description="Signs the files of an archive. The signatures of others stay where they are for the same files.",
+    )
+    parser.add_argument("archive", metavar="ARCHIVE", help="a .mar or .tar.gz file, or a folder")
+    parser.add_argument(
+        "--key", metavar="FILE", required=True, help="private key, as keygen makes it"
+    )
+    parser.add_argument(
+        "--detached",
+        action="store_true",
+        help="leave the archive as it is and write ARCHIVE.sig beside it",
+    )
+    _add_passphrase_option(parser)
+    options = parser.parse_args(words)
+    key_file = Path(options.key)
+    key = load_private_key(key_file, _passphrase(options))
+    if is_readable_by_others(key_file):
+        _warn(f"{key_file} can be read by others than its owner; chmod 600 ends that")
+    signature, target = sign(options.archive, key, is_detached=options.detached)
+    print(f"{target}: {len(signature.entries)} files, signed by {', '.join(signature.signers)}")
+    return 0
+
+
+def _add_passphrase_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passphrase-file", metavar="FILE", help="file whose first line protects the private key"
+    )
+
+
+def _passphrase(options: argparse.Namespace) -> bytes | None:
+    if options.passphrase_file is None:
+        return None
+    lines = Path(options.passphrase_file).read_bytes().splitlines()
+    if not lines or not lines[0]:
+        raise InvalidKey(f"{options.passphrase_file} has no passphrase in its first line")
+    return lines[0]
 
 
 def _add_archive_options(parser: argparse.ArgumentParser) -> None:

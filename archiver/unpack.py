@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from archiver.containers import Container, ContainerKind, Member, open_container
 from archiver.errors import InvalidArchive
@@ -22,6 +23,16 @@ from archiver.manifest import (
 )
 from archiver.names import NameTree, case_collisions
 from archiver.progress import Progress
+from archiver.signature import (
+    DETACHED_SUFFIX,
+    SIGNATURE_NAME,
+    InvalidSignature,
+    Signature,
+    most_bytes,
+)
+
+if TYPE_CHECKING:
+    from archiver.keys import TrustedKeys
 
 # Each is read whole, and in a .tar.gz may mean unpacking everything before it again.
 _MAX_LEGACY_CANDIDATES = 16
@@ -127,6 +138,42 @@ class Archive:
         """The content of one entry in pieces of at most a mebibyte. Raises KeyError, InvalidArchive for damage."""
         return self._container.chunks(self._by_name()[name])
 
+    def signatures(self) -> list[Signature]:
+        """The signature in the archive and the one beside it, whoever has signed. Raises InvalidSignature, OSError."""
+        most = most_bytes(self._by_name())
+        found = []
+        if SIGNATURE_NAME in self._by_name():
+            found.append(Signature.parse(self.read(SIGNATURE_NAME, max_bytes=most)))
+        beside = Path(os.path.abspath(self.path) + DETACHED_SUFFIX)
+        try:
+            with beside.open("rb") as file:
+                data = file.read(most + 1)
+        except (FileNotFoundError, IsADirectoryError):
+            return found
+        if len(data) > most:
+            raise InvalidSignature(f"{beside.name} is longer than a signature of this archive.")
+        return [*found, Signature.parse(data)]
+
+    def trusted_signature(self, trusted: TrustedKeys) -> tuple[Signature, str]:
+        """The signature of a trusted key, and the key's id; it lists the archive's names, its content is not read.
+
+        Raises InvalidSignature where there is none, and for names that it does not list or that are missing.
+        """
+        signatures = self.signatures()
+        if not signatures:
+            raise InvalidSignature("The archive is not signed.")
+        fault: InvalidSignature | None = None
+        for signature in signatures:
+            try:
+                identity = signature.check_signers(trusted)
+                signature.check_names(self._by_name())
+            except InvalidSignature as error:
+                fault = fault or error
+            else:
+                return signature, identity
+        assert fault is not None
+        raise fault
+
     def case_collisions(self) -> list[tuple[str, str]]:
         """Pairs of names that differ in case alone: one path on file systems such as macOS's."""
         return case_collisions(self._by_name())
@@ -137,31 +184,40 @@ class Archive:
         limits: Limits | None = None,
         *,
         progress: Progress | None = None,
+        trusted: TrustedKeys | None = None,
     ) -> Path:
         """Unpacks everything into the new folder `dest`, whose parent must exist; returns it.
 
         The content of a legacy archive's first-level folder moves to the top. Files are written to a folder beside
-        `dest` that is renamed at the end, so that `dest` is whole or absent. Raises InvalidArchive (links, clashes,
-        damage, limits), FileExistsError, OSError.
+        `dest` that is renamed at the end, so that `dest` is whole or absent. With `trusted` it holds what one of these
+        keys has signed, to the byte, also when the archive changes meanwhile. Raises InvalidArchive (links, clashes,
+        damage, limits), InvalidSignature, FileExistsError, OSError.
         """
         target = Path(dest)
         if os.path.lexists(target):
             raise FileExistsError(f"{target} exists already")
         members = self._by_name()
         self._check_members(members, limits or self._limits)
+        signature = None if trusted is None else self.trusted_signature(trusted)[0]
         work = target.parent / f".unpacking-{os.urandom(6).hex()}"
         work.mkdir()
         try:
             if not is_case_sensitive(work):
                 self._refuse_case_collisions()
-            self._write_all(members, work, progress)
+            self._write_all(members, work, progress, signature)
             work.rename(target)
         except BaseException:
             shutil.rmtree(work, ignore_errors=True)
             raise
         return target
 
-    def _write_all(self, members: dict[str, Member], work: Path, progress: Progress | None) -> None:
+    def _write_all(
+        self,
+        members: dict[str, Member],
+        work: Path,
+        progress: Progress | None,
+        signature: Signature | None,
+    ) -> None:
         total_bytes = sum(member.size_bytes for member in members.values())
         done_bytes = 0
         for name, member in members.items():
@@ -175,12 +231,17 @@ class Archive:
                 raise InvalidArchive(
                     f"The archive's entry {name!r} has the path of another one on this file system."
                 ) from None
+            digest = hashlib.sha256() if signature is not None else None
             with os.fdopen(descriptor, "wb") as output:
                 for chunk in self._container.chunks(member):
                     output.write(chunk)
+                    if digest is not None:
+                        digest.update(chunk)
                     done_bytes += len(chunk)
                     if progress is not None:
                         progress(done_bytes, total_bytes, name)
+            if signature is not None and digest is not None:
+                signature.check_content(name, digest.hexdigest())
 
     def _check_members(self, members: dict[str, Member], limits: Limits) -> None:
         archive_bytes = self.path.stat().st_size if self.path.is_file() else None

@@ -12,8 +12,10 @@ from typing import Final, Literal
 
 from archiver.component import Component, InvalidComponent
 from archiver.errors import InvalidArchive, InvalidManifest
+from archiver.keys import TrustedKeys
 from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from archiver.signature import InvalidSignature
 from archiver.source import (
     HandlerClass,
     bound_names,
@@ -24,7 +26,7 @@ from archiver.source import (
     server_class,
     source_names,
 )
-from archiver.unpack import Archive
+from archiver.unpack import Archive, Entry
 
 # The handlers that TorchServe brings along; an archive names them without holding them.
 _TORCHSERVE_HANDLERS: Final = frozenset(
@@ -43,19 +45,25 @@ class Finding:
     message: str
 
 
-def verify(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> list[Finding]:
-    """Opens the archive, reads every byte of it, and checks its manifest and handler. Raises OSError.
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    trusted: TrustedKeys | None = None,
+) -> list[Finding]:
+    """Opens the archive, reads every byte of it, and checks its manifest, handler and signature. Raises OSError.
 
-    An archive without findings of level `error` registers, and its handler module parses and has the entry point.
+    An archive without findings of level `error` registers, and its handler module parses and has the entry point. With
+    `trusted` it has to be signed by one of these keys; without, a signature has to fit the files, whoever has signed.
     """
     try:
         with Archive.open(path, limits=limits) as archive:
-            return list(_findings(archive))
+            return list(_findings(archive, trusted))
     except InvalidArchive as error:
         return [Finding("error", str(error))]
 
 
-def _findings(archive: Archive) -> Iterator[Finding]:
+def _findings(archive: Archive, trusted: TrustedKeys | None) -> Iterator[Finding]:
     names = [entry.name for entry in archive.entries]
     for entry in archive.entries:
         if entry.is_link:
@@ -67,7 +75,8 @@ def _findings(archive: Archive) -> Iterator[Finding]:
             f"{first} and {second} differ in case alone, which macOS and Windows do not tell apart."
         )
         yield Finding("warning", text)
-    archive.hashed_entries()  # reads everything, so that damage shows
+    # Reads everything, so that damage shows.
+    yield from _signature_findings(archive, archive.hashed_entries(), trusted)
     try:
         manifest = archive.manifest
         if manifest is None:
@@ -80,6 +89,28 @@ def _findings(archive: Archive) -> Iterator[Finding]:
         return
     yield from _named_files(archive, manifest, names)
     yield from _handler_findings(archive, manifest, names)
+
+
+def _signature_findings(
+    archive: Archive, hashed: list[tuple[Entry, str | None]], trusted: TrustedKeys | None
+) -> Iterator[Finding]:
+    try:
+        if trusted is not None:
+            signatures = [archive.trusted_signature(trusted)[0]]
+        else:
+            signatures = archive.signatures()
+        for signature in signatures:
+            signature.check_names(entry.name for entry, _ in hashed)
+            for entry, sha256 in hashed:
+                if sha256 is not None:
+                    signature.check_content(entry.name, sha256)
+    except InvalidSignature as error:
+        yield Finding("error", str(error))
+        return
+    if trusted is None:
+        for signature in signatures:
+            text = f"Signed by {', '.join(signature.signers)}; whether that is a key to trust, --key tells."
+            yield Finding("warning", text)
 
 
 def _no_manifest(names: Sequence[str]) -> Finding:

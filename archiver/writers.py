@@ -58,10 +58,10 @@ def write_archive(
     if archive_format == "no-archive":
         _write_folder(folder, Path(target), selection, manifest_bytes, report)
     elif archive_format == "tgz":
-        with _written_beside(Path(target)) as file:
+        with written_beside(Path(target)) as file:
             _write_tar(file, selection, manifest_bytes, model_name, report)
     else:
-        with _written_beside(Path(target)) as file:
+        with written_beside(Path(target)) as file:
             _write_zip(file, selection, manifest_bytes, report)
 
 
@@ -93,13 +93,13 @@ def _copy(file: SourceFile, output: IO[bytes], report: _Report) -> None:
 def _write_zip(output: BinaryIO, selection: Selection, manifest: bytes, report: _Report) -> None:
     with zipfile.ZipFile(output, "w") as archive:
         for file in selection.files:
-            with archive.open(_zip_info(file.name, _mode(file), file.size_bytes), "w") as entry:
+            with archive.open(zip_info(file.name, _mode(file), file.size_bytes), "w") as entry:
                 _copy(file, entry, report)
-        with archive.open(_zip_info(MANIFEST_NAME, 0o644, len(manifest)), "w") as entry:
+        with archive.open(zip_info(MANIFEST_NAME, 0o644, len(manifest)), "w") as entry:
             entry.write(manifest)
 
 
-def _zip_info(name: str, mode: int, size_bytes: int) -> zipfile.ZipInfo:
+def zip_info(name: str, mode: int, size_bytes: int) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(name, _ZIP_TIME)
     info.create_system = 3  # Unix, on every system, so that the modes count and the bytes agree
     info.external_attr = (stat.S_IFREG | mode) << 16
@@ -124,14 +124,14 @@ def _write_tar(
         ) as archive,
     ):
         for file in selection.files:
-            info = _tar_info(f"{model_name}/{file.name}", _mode(file), file.size_bytes)
+            info = tar_info(f"{model_name}/{file.name}", _mode(file), file.size_bytes)
             with file.path.open("rb") as source:
                 archive.addfile(info, _Counted(source, file.name, report))
-        info = _tar_info(f"{model_name}/{MANIFEST_NAME}", 0o644, len(manifest))
+        info = tar_info(f"{model_name}/{MANIFEST_NAME}", 0o644, len(manifest))
         archive.addfile(info, io.BytesIO(manifest))
 
 
-def _tar_info(name: str, mode: int, size_bytes: int) -> tarfile.TarInfo:
+def tar_info(name: str, mode: int, size_bytes: int) -> tarfile.TarInfo:
     import tarfile
 
     info = tarfile.TarInfo(name)
@@ -209,7 +209,7 @@ def _move_into_place(work: Path, target: Path) -> None:
 def _write_manifest_in_place(folder: Path, manifest: bytes) -> None:
     path = folder / MANIFEST_NAME
     path.parent.mkdir(exist_ok=True)
-    with _written_beside(path) as file:
+    with written_beside(path) as file:
         file.write(manifest)
 
 
@@ -222,13 +222,13 @@ def _free_name(target: Path) -> Path:
 
 
 @contextmanager
-def _written_beside(target: Path) -> Iterator[BinaryIO]:
+def written_beside(target: Path) -> Iterator[BinaryIO]:
     """A new file that becomes `target` when the block ends well and is removed when it does not."""
     if target.is_dir():
         raise PackError(f"{target} is a folder; it is not replaced.")
     work = _free_name(target)
     try:
-        with work.open("xb") as file:
+        with work.open("x+b") as file:
             yield file
             file.flush()
             # So that after a power failure the name stands for the old file or for the whole new one.
