@@ -47,7 +47,7 @@ def _on_file(command: F) -> F:
         type=click.Path(dir_okay=False, path_type=Path),
         help="The file of keys. Without it the keys_file of config.properties in the current folder.",
     )
-    return option(run)
+    return option(run)  # type: ignore[return-value]  # click reads the options off the function
 
 
 def _configured() -> Path:

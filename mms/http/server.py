@@ -32,7 +32,7 @@ from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
 from mms.http.health import HealthApi
 from mms.http.inference import InferenceApi
-from mms.http.lane import LaneProtocol, remote_name
+from mms.http.lane import remote_name
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
 from mms.http.listeners import listen, remove_sockets
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.http")
 
+#: At the end of the server, a connection without a request for so long is closed at once, in seconds.
+_QUIET_S = 0.25
 #: Between two lines about refused connections, in seconds.
 _TELL_FULL_S = 10.0
 
@@ -207,6 +209,8 @@ class _Listener:
         path = exchange.uri.partition("?")[0]
         what = f"{exchange.method} {path}"
         known = access.enter(exchange.request.raw_headers, roles, exchange.remote, what)
+        if known.key is not None and roles == MANAGEMENT_ROLE and exchange.method != "GET":
+            logger.info("Key %s of %s: %s", known.key, exchange.remote, what)
         exchange.credentials = known.credentials
         exchange.is_trusted = access.guard is None or known.key is not None
 
@@ -363,6 +367,8 @@ class HttpFront:
             self.plugins.add_missing(ping)
             self.plugins.add_missing(ExecutionParameters(worker_count, settings.max_request_size))
         self._told_full_at = float("-inf")
+        #: Until when connections that were used just before the stop are waited for; of `time.monotonic()`.
+        self._leaves_at = 0.0
         self._listeners: list[_Listener] = []
         self._servers: list[asyncio.AbstractServer] = []
 
@@ -450,20 +456,32 @@ class HttpFront:
                 listener.lane.forget_routes()
 
     async def stop_listening(self) -> None:
-        """Refuse new connections, and end those without a request, so that their clients go elsewhere."""
+        """Refuse new connections, and end those without a request, so that their clients go elsewhere.
+
+        A request may be on its way on a connection that was used just now: it gets a moment to come, and its answer.
+        """
         for server in self._servers:
             server.close()
         if self._servers:
             remove_sockets(*(address for address, _ in self._addresses()))
         self._servers = []
+        now = time.monotonic()
+        self._leave(now - _QUIET_S)
+        if self.connection_count:
+            self._leaves_at = now + _QUIET_S
+            asyncio.get_running_loop().call_later(_QUIET_S, self._leave, float("inf"))
+
+    def _leave(self, quiet_since: float) -> None:
         for listener in self._listeners:
-            listener.edge.close_idle()
-            for connection in list(listener.lane.connections) if listener.lane else ():
-                if isinstance(connection, LaneProtocol) and connection.is_idle:
-                    connection.close()
+            listener.edge.leave(quiet_since)
+            if listener.lane is not None:
+                listener.lane.leave(quiet_since)
 
     async def drain(self, timeout_s: float) -> None:
         """Close connections without a request, and wait for the answers of the others to be sent."""
+        moment_s = min(self._leaves_at - time.monotonic(), timeout_s)
+        if moment_s > 0:
+            await asyncio.sleep(moment_s)
         for listener in self._listeners:
             if listener.lane is not None:
                 listener.lane.close_idle()

@@ -102,14 +102,16 @@ class Guard:
         wait_s = self._failures.take(client_of(remote), self._clock())
         if wait_s:
             self._untold += 1
-            raise TooManyRequests("Too many requests without a valid key.", math.ceil(wait_s))
         wanted = " or ".join(role.value for role in roles)
         key = found.key
         if key is not None:
-            logger.warning(
-                "Refused %s of %s: key %s has not the role %s.", what, remote, key, wanted
-            )
+            if not wait_s:
+                logger.warning(
+                    "Refused %s of %s: key %s has not the role %s.", what, remote, key, wanted
+                )
             raise Forbidden(f"The key has not the role {wanted}, which this request needs.")
+        if wait_s:
+            raise TooManyRequests("Too many requests without a valid key.", math.ceil(wait_s))
         if found.has_tried:
             logger.warning("Refused %s of %s: its key is not valid.", what, remote)
             raise Unauthorized("The key is not valid.")
@@ -125,7 +127,7 @@ class Guard:
                 call()
         now = self._clock()
         if self._untold and now - self._told_at > _TELL_S:
-            logger.warning("%d more requests without a valid key were refused.", self._untold)
+            logger.warning("%d more requests were refused for their keys.", self._untold)
             self._untold = 0
             self._told_at = now
 

@@ -7,6 +7,8 @@ import math
 
 #: Clients that are remembered; addresses are chosen by those who come.
 _MAX_CLIENTS = 50_000
+#: Of sums of fractions of seconds.
+_ROUNDING_S = 1e-6
 
 
 class RateLimit:
@@ -24,7 +26,7 @@ class RateLimit:
     def take(self, client: str, now: float) -> float:
         """0 where a request may pass, and is counted; else the seconds after which one may."""
         paid_until = self._paid_until.get(client, now)
-        if paid_until - now > self._slack_s + 1e-9:
+        if paid_until - now > self._slack_s + _ROUNDING_S:
             return paid_until - self._slack_s - now
         if len(self._paid_until) >= _MAX_CLIENTS and client not in self._paid_until:
             self._forget(now)

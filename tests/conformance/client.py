@@ -20,11 +20,12 @@ HeaderItems = Mapping[str, str] | Iterable[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Address:
-    """Where a listener is: TCP with or without TLS, or a Unix socket."""
+    """Where a listener is: TCP with or without TLS, or a Unix socket. `source`: the client's own address."""
 
     port: int = 0
     unix_path: str = ""
     is_tls: bool = False
+    source: str = ""
 
     def connect(self, timeout_s: float = ANSWER_TIMEOUT_S) -> socket.socket:
         if self.unix_path:
@@ -32,7 +33,8 @@ class Address:
             unix.settimeout(timeout_s)
             unix.connect(self.unix_path)
             return unix
-        plain = socket.create_connection(("127.0.0.1", self.port), timeout=timeout_s)
+        source = (self.source, 0) if self.source else None
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout_s, source)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not self.is_tls:
             return plain
