@@ -14,7 +14,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,10 @@ logger = logging.getLogger(logger_names.MODEL_SERVER)
 
 #: Collections of the young generation are rarer than Python's own setting has them: the hot path makes few cycles.
 _GC_THRESHOLDS = (20_000, 20, 100)
+
+
+#: What clients get to read answers that were given at the last moment, in seconds.
+_LAST_ANSWERS_S = 1.0
 
 
 class StartFailed(Exception):
@@ -195,7 +200,7 @@ class Server:
         self._access = make_access(settings)
         await self._launcher.start()
         try:
-            await self._host.load_startup_models()
+            await self._unless_stopped(self._host.load_startup_models())
         except Conflict as error:
             raise ConfigurationError(f"Invalid configuration: {error.message}") from None
         if self._repository.sources.urls.reason:
@@ -234,18 +239,23 @@ class Server:
             members["serving_spec"] = _take_document(Path(spec_file))
         options = RegisterOptions("", **members)
         what = options.handler or options.model_name
-        loading = asyncio.ensure_future(self._host.register(options, is_kept=False))
-        stop = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait((loading, stop), return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-        if not loading.done():
-            loading.cancel()
         try:
-            await loading
+            await self._unless_stopped(self._host.register(options, is_kept=False))
         except WorkerStartFailed as error:
             raise StartFailed(f"{what} could not be loaded: {error.reason}") from None
         except ServerError as error:
             raise StartFailed(f"{what} cannot be served: {error.message}") from None
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do what takes long at a start. Raises StartFailed when a signal comes meanwhile, and what the work raises."""
+        doing = asyncio.ensure_future(work)
+        stop = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait((doing, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
+        if not doing.done():
+            doing.cancel()
+        try:
+            await doing
         except asyncio.CancelledError:
             raise StartFailed("stopped by a signal during start-up") from None
 
@@ -310,6 +320,9 @@ class Server:
             if not task.done():
                 task.cancel()
         await asyncio.gather(draining, at_once, return_exceptions=True)
+        if self._stop_at_once.is_set():
+            self._host.fail_what_runs()
+            await self._send_last_answers(_LAST_ANSWERS_S)
         for service in (self._monitoring, self._checking):
             if service is not None:
                 service.cancel()
@@ -325,12 +338,17 @@ class Server:
         self._options.remove_pid_file()
 
     async def _drain(self, timeout_s: float) -> None:
+        started = time.monotonic()
         if not await self._host.drain(timeout_s) and timeout_s > 0:
             logger.warning("Requests were still running after %g seconds of draining.", timeout_s)
-        if self._http is not None:
-            await self._http.drain(timeout_s)
-        if self._grpc is not None:
-            await self._grpc.drain(timeout_s)
+        left_s = timeout_s - (time.monotonic() - started)
+        await self._send_last_answers(max(left_s, min(timeout_s, _LAST_ANSWERS_S)))
+
+    async def _send_last_answers(self, timeout_s: float) -> None:
+        """Wait until clients have their answers, or for so long."""
+        for front in (self._http, self._grpc):
+            if front is not None:
+                await front.drain(timeout_s)
 
     # What the observers read
 

@@ -16,7 +16,7 @@ from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
 from mms.core.request import Request
 from mms.core.waiting import NORMAL, ClassQueue
 from mms.core.worker import Batch, Worker, WorkerState
-from mms.errors import RequestTimeout, ServiceUnavailable, WorkerFailure
+from mms.errors import RequestTimeout, ServerError, ServiceUnavailable, WorkerFailure
 
 POLICY_ADAPTIVE = "adaptive"
 POLICY_FIXED = "fixed"
@@ -495,6 +495,18 @@ class ModelVersion:
         queue, self.queue = self.queue, deque()
         for request in queue:
             request.fail(self.unavailable())
+
+    def fail_all(self, error: ServerError) -> None:
+        """Answer what is queued and what runs with an error: nobody waits for the workers any longer."""
+        queue, self.queue = self.queue, deque()
+        for request in queue:
+            if not request.is_done:
+                request.fail(error)
+        for worker in self.workers:
+            for batch in worker.in_flight:
+                for request in batch.requests:
+                    if not request.is_done:
+                        request.fail(error)
 
     @property
     def is_idle(self) -> bool:

@@ -197,6 +197,10 @@ class Exchange:
 
     # What goes out
 
+    def end_connection(self) -> None:
+        """The answer, unless it has been made, says that the connection ends with it."""
+        self._is_kept_alive = False
+
     def respond(
         self,
         status: int,

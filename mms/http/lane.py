@@ -453,6 +453,13 @@ class LaneProtocol(asyncio.Protocol):
         """Paths may stand for something else now."""
         self._head = None
 
+    def leave(self, quiet_since: float) -> None:
+        """The server stops: the last answer that is owed ends it. Close it where nothing came since then."""
+        if self._pipeline:
+            self._pipeline[-1].is_kept_alive = False
+        elif self.is_idle and self.waiting_since <= quiet_since:
+            self.close()
+
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""
         if self._pipeline:

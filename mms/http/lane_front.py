@@ -114,6 +114,11 @@ class LaneFront:
         if self._is_closing and not self.connections:
             self.is_empty.set()
 
+    def leave(self, quiet_since: float) -> None:
+        """The server stops: answers say so from now on. Connections that were quiet since then end at once."""
+        for connection in list(self.connections):
+            connection.leave(quiet_since)
+
     def close_idle(self) -> None:
         """The server stops: connections without a request end now, others after their last answer."""
         self._is_closing = True

@@ -59,6 +59,9 @@ class LaneConnection(Protocol):
     def forget_head(self) -> None:
         """Paths may stand for something else now."""
 
+    def leave(self, quiet_since: float) -> None:
+        """The server stops: the last answer that is owed ends it. Close it where nothing came since then."""
+
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""
 

@@ -52,6 +52,7 @@ class _Handler(RequestHandler):
         "finished",
         "head_since",
         "is_half_closed",
+        "quiet_since",
     )
 
     def __init__(
@@ -80,6 +81,8 @@ class _Handler(RequestHandler):
         #: What was to be sent when that changed last, in bytes, and when that was.
         self._unsent = (0, 0.0)
         self.is_half_closed = False
+        #: When the last answer was made, or the connection; of `time.monotonic()`.
+        self.quiet_since = time.monotonic()
         #: While what comes is thrown away: done when the client has ended its side, too.
         self._ended: asyncio.Future[None] | None = None
         self._last_byte_at = 0.0
@@ -180,6 +183,7 @@ class _Handler(RequestHandler):
     def finish(self) -> bool:
         """The answer of a request is made. Whether the connection serves on."""
         self.finished += 1
+        self.quiet_since = time.monotonic()
         self._content = None
         if self.head_since:
             self.head_since = time.monotonic()
@@ -288,6 +292,8 @@ class EdgeServer:
         self._reader_timeout_s = keep_alive_timeout_s
         self.connections: set[_Handler] = set()
         self._sweeper: asyncio.TimerHandle | None = None
+        self._is_leaving = False
+        self._exchanges: set[Exchange] = set()
         self._options = {
             "keepalive_timeout": keep_alive_timeout_s,
             # Where aiohttp draws the line differs by version; exchanges have the last word.
@@ -315,6 +321,9 @@ class EdgeServer:
         if not isinstance(connection, _Handler):
             raise TypeError(f"a request of a foreign connection: {connection!r}")
         exchange = self._make_exchange(request)
+        if self._is_leaving:
+            exchange.end_connection()
+        self._exchanges.add(exchange)
         is_whole = connection.begin(request)
         serves_on = False
         try:
@@ -323,8 +332,9 @@ class EdgeServer:
             else:
                 response = exchange.error(BadRequest("Invalid HTTP message."))
         finally:
+            self._exchanges.discard(exchange)
             serves_on = connection.finish()
-        if not serves_on:
+        if not serves_on or self._is_leaving:
             response.force_close()
         return response
 
@@ -346,10 +356,14 @@ class EdgeServer:
         if self.connections:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
-    def close_idle(self) -> None:
-        """End the connections without a request."""
+    def leave(self, quiet_since: float) -> None:
+        """The server stops: answers end their connections from now on. Those that were quiet since then end at once."""
+        self._is_leaving = True
+        for exchange in self._exchanges:
+            exchange.end_connection()
         for connection in list(self.connections):
-            if not connection.is_busy:
+            is_idle = not connection.is_busy and not connection.head_since
+            if is_idle and connection.quiet_since <= quiet_since:
                 connection.force_close()
 
     async def drain(self, timeout_s: float) -> None:
