@@ -88,7 +88,7 @@ class Repository:
 
         `sources`: what may be fetched from outside the model store; None: all urls, from public hosts and this machine.
         """
-        self._model_store = model_store
+        self.model_store = model_store
         self._cache_dir = Path(cache_dir).absolute()
         self.sources = Sources() if sources is None else sources
         self._limits = limits
@@ -172,7 +172,7 @@ class Repository:
 
     def list_store(self) -> list[str]:
         """The urls that `load_models=ALL` stands for. Blocks. Raises ModelNotFound where there is no store."""
-        return list_store(self._model_store)
+        return list_store(self.model_store)
 
     def clean(self) -> None:
         """Remove what servers left in the lasting cache that were killed. Blocks."""
@@ -194,7 +194,7 @@ class Repository:
         return {"fetched": self._fetched, "failed": self._failed, "running": len(self._running)}
 
     def __repr__(self) -> str:
-        return f"Repository(model_store={self._model_store}, cache_dir={self._cache_dir}, {self.statistics()})"
+        return f"Repository(model_store={self.model_store}, cache_dir={self._cache_dir}, {self.statistics()})"
 
     def _start(
         self,
@@ -219,7 +219,7 @@ class Repository:
             check_http_url(url)
             sources.urls.check(url)
             return self._fetch_download(url, sources, wanted, cancellation)
-        path = path_in_store(url, self._model_store, sources)
+        path = path_in_store(url, self.model_store, sources)
         if path.is_dir():
             if wanted is not None:
                 raise BadRequest(f"{url} is a folder, which has no SHA-256; register an archive.")

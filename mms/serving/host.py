@@ -35,6 +35,7 @@ from mms.serving.kept_models import KeptModels
 from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_options import model_options
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
+from mms.serving.named_places import check_model_path
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
@@ -261,6 +262,7 @@ class ModelHost:
             document = graph_document(archive, options)
             function = await self.functions.document_of(document, options)
             if function is not None:
+            check_model_path(options, archive, self._repository.model_store, self.sources)
                 served = await self.functions.make(function, options, archive, default_name)
             elif document is not None:
                 if options.tracking:
@@ -282,7 +284,12 @@ class ModelHost:
                     is_from_operator=options.is_from_operator,
                 )
             tracking = served.tracking = await self.tracking.open_for(
-                served.name, served.version, options.tracking, archive.manifest, self.settings
+                served.name,
+                served.version,
+                options.tracking,
+                archive.manifest,
+                self.settings,
+                None if options.is_from_operator else self.sources,
             )
             if served.graph is not None:
                 served.graph.tracking = tracking

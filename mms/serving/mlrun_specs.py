@@ -183,6 +183,7 @@ class MlrunSpecs:
         }
         return RegisterOptions(
             options.url,
+            is_from_operator=options.is_from_operator,
             model_name=name,
             handler=function.code.main_module or _OWN_HANDLER,
             interface=_INTERFACE,
@@ -202,6 +203,7 @@ class MlrunSpecs:
                 name, version = split_key(child.key)
                 made = RegisterOptions(
                     "",
+                    is_from_operator=options.is_from_operator,
                     model_name=name,
                     model_version=version,
                     handler=function.handler_of(child),

@@ -14,6 +14,8 @@ from archiver import Manifest
 from mms.errors import BadRequest, InvalidModel
 from mms.mlrun.clock import time_text
 from mms.mlrun.json_text import to_record_text
+from mms.repository.sources import Sources
+from mms.serving.named_places import check_reference, check_stream
 from mms.serving.tracking_options import InvalidTracking, TrackingOptions
 from mms.tracking import Counts, RecordQueue, open_sink, sink_address
 from mms.wire.records import ERRORS, TRACKING
@@ -158,9 +160,11 @@ class Tracking:
         asked: Any,
         manifest: Manifest | None,
         settings: Settings,
+        sources: Sources | None = None,
     ) -> ModelTracking | None:
         """The streams that a registration asks for, else the archive, else the settings; None for none.
 
+        `sources`: what of the first two is allowed; None: all.
         Raises BadRequest, InvalidModel.
         """
         extensions = manifest.extensions if manifest is not None else {}
@@ -171,6 +175,7 @@ class Tracking:
                 options = TrackingOptions.of(extensions["tracking"])
             else:
                 options = TrackingOptions.of(settings.tracking or "")
+                sources = None
         except InvalidTracking as error:
             if asked in (None, "") and "tracking" in extensions:
                 raise InvalidModel(f"The manifest's extensions are wrong: {error}.") from None
@@ -178,14 +183,20 @@ class Tracking:
         if options is None:
             return None
         try:
-            return await self.open(model, version, options)
+            return await self.open(model, version, options, sources)
         except TrackingFailed as error:
             raise BadRequest(f"Records cannot be written to {error}.") from None
 
     async def open(
-        self, model: str, version: str | None, options: TrackingOptions
+        self,
+        model: str,
+        version: str | None,
+        options: TrackingOptions,
+        sources: Sources | None = None,
     ) -> ModelTracking:
-        """The streams of a model. Raises TrackingFailed."""
+        """The streams of a model. Raises TrackingFailed, BadRequest for what `sources` does not allow."""
+        if sources is not None and options.reference is not None:
+            check_reference(options.reference, sources)
         tracking = ModelTracking(model, version, options)
         try:
             for number, stream, path in (
@@ -196,7 +207,9 @@ class Tracking:
                     continue
                 address = self._address(path, model, version, options)
                 arguments = options.stream_args if number == TRACKING else {}
-                queue = await self._queue(address, dict(arguments), tracking.keys)
+                if sources is not None:
+                    check_stream(address, arguments, sources)
+                queue = await self._queue(address, dict(arguments), tracking.keys, sources)
                 told = StreamCounts(model, version or "", stream)
                 tracking.streams[number] = queue, told
         except BaseException:
@@ -233,12 +246,15 @@ class Tracking:
         for shared in list(self._shared.values()):
             yield shared.queue.name, shared.queue.waiting
 
-    async def _queue(self, address: str, arguments: dict[str, Any], keys: list[str]) -> RecordQueue:
+    async def _queue(
+        self, address: str, arguments: dict[str, Any], keys: list[str], sources: Sources | None
+    ) -> RecordQueue:
         shared = self._shared.get(address)
         if shared is None:
             try:
                 # Folders of a network file system may be slow.
-                sink = await asyncio.to_thread(open_sink, address, **arguments)
+                connect = sources.networks.connect if sources is not None else None
+                sink = await asyncio.to_thread(open_sink, address, connect=connect, **arguments)
             except (ValueError, OSError, ImportError, TypeError) as error:
                 raise TrackingFailed(f"{sink_address(address)}: {error}") from None
             # Another registration may have been faster.

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from mms.tracking.sink import Undelivered
+
+#: Of a host, a port and a time in seconds. Raises OSError.
+Connect = Callable[[str, int, float], socket.socket]
 
 TIMEOUT_S = 10.0
 #: Answers of a server that may take the same later.
@@ -28,8 +32,9 @@ class HttpSink:
         headers: Mapping[str, str] | None = None,
         timeout_s: float = TIMEOUT_S,
         records_per_post: int = 1,
+        connect: Connect | None = None,
     ) -> None:
-        """Raises ValueError for an address that is none."""
+        """`connect`: makes the connection, in place of `socket.create_connection`. Raises ValueError for no address."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{url} is not http://host[:port]/path, nor the same with https")
@@ -44,6 +49,7 @@ class HttpSink:
         self._headers = {"Content-Type": media_type, **(headers or {})}
         self._timeout_s = timeout_s
         self._records_per_post = max(records_per_post, 1)
+        self._connect_to = connect
         self._connection: http.client.HTTPConnection | None = None
 
     def __repr__(self) -> str:
@@ -87,11 +93,20 @@ class HttpSink:
         return response.status, text.decode("utf-8", "replace")
 
     def _connect(self) -> http.client.HTTPConnection:
+        made: http.client.HTTPConnection
         if self._is_tls:
-            return http.client.HTTPSConnection(
+            made = http.client.HTTPSConnection(
                 self._host,
                 self._port,
                 timeout=self._timeout_s,
                 context=ssl.create_default_context(),
             )
-        return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        else:
+            made = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)
+        if self._connect_to is not None:
+            connect = self._connect_to
+            # TLS still asks for the name that the address has.
+            made._create_connection = (  # type: ignore[attr-defined]
+                lambda place, timeout_s, _: connect(place[0], place[1], timeout_s)
+            )
+        return made

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mms.tracking.sink import Sink
+
+if TYPE_CHECKING:
+    from mms.tracking.http_sink import Connect
 
 FORMS = "a file's path, file:///path, http(s)://host/path, kafka://host:port/topic, memory:// or dummy://"
 _MEMORY = ("memory", "dummy")
@@ -15,8 +18,10 @@ _HTTP_OPTIONS = ("headers", "timeout_s", "records_per_post")
 _KAFKA_OPTIONS = ("kafka_brokers", "kafka_producer_options", "kafka_topic", "timeout_s")
 
 
-def open_sink(path: str, **options: Any) -> Sink:
+def open_sink(path: str, *, connect: Connect | None = None, **options: Any) -> Sink:
     """The sink of a path, ready for writes. `{project}` in the path is replaced by the option `project`.
+
+    `connect`: makes connections of http(s), in place of `socket.create_connection`.
 
     Raises ValueError for a path or option that is none, OSError for a file that cannot be written, ImportError where a
     package is missing.
@@ -31,7 +36,7 @@ def open_sink(path: str, **options: Any) -> Sink:
     if scheme == "kafka" or options.get("kafka_brokers"):
         return _kafka(path, options)
     if scheme in ("http", "https"):
-        return _http(path, options)
+        return _http(path, options, connect)
     if scheme in _MEMORY:
         return _memory(path, options)
     if scheme == "file":
@@ -65,7 +70,7 @@ def _file(path: str, options: Mapping[str, Any]) -> Sink:
     )
 
 
-def _http(path: str, options: Mapping[str, Any]) -> Sink:
+def _http(path: str, options: Mapping[str, Any], connect: Connect | None) -> Sink:
     from mms.tracking.http_sink import TIMEOUT_S, HttpSink
 
     _check_options(path, options, _HTTP_OPTIONS)
@@ -74,6 +79,7 @@ def _http(path: str, options: Mapping[str, Any]) -> Sink:
         headers=options.get("headers"),
         timeout_s=_seconds(path, options, TIMEOUT_S),
         records_per_post=_whole_number(path, options, "records_per_post", 1),
+        connect=connect,
     )
 
 

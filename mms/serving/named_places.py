@@ -1,0 +1,63 @@
+"""Files and addresses besides archives that a registration or its archive names for the server to read or write."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from mms.repository import FetchedArchive
+from mms.repository.location import is_below
+from mms.repository.sources import Sources
+from mms.serving.options import RegisterOptions
+
+#: Streams that stay in the server's memory.
+_OF_MEMORY = ("memory", "dummy")
+
+
+def check_model_path(
+    options: RegisterOptions, archive: FetchedArchive, model_store: Path | None, sources: Sources
+) -> None:
+    """Raises BadRequest where a client gives a model server of MLRun a path or address that is not allowed."""
+    if options.is_from_operator or options.folder is not None:
+        return
+    arguments = options.mlrun.get("class_args")
+    named = [options.mlrun.get("model_path")]
+    if isinstance(arguments, Mapping):
+        named.append(arguments.get("model_path"))
+    for path in named:
+        if isinstance(path, str) and path:
+            _check(path, [archive.folder, model_store], sources)
+
+
+def check_reference(reference: str, sources: Sources) -> None:
+    """Raises BadRequest for a file with distributions outside of what a model has that is not allowed."""
+    path = Path(reference)
+    if path.is_absolute() or ".." in path.parts:
+        _check(reference, [], sources)
+
+
+def check_stream(address: str, arguments: Mapping[str, Any], sources: Sources) -> None:
+    """Raises BadRequest for a stream of records that is not allowed. `arguments`: of its sink."""
+    brokers = arguments.get("kafka_brokers") or ()
+    for broker in brokers.split(",") if isinstance(brokers, str) else brokers:
+        sources.urls.check(f"kafka://{broker}")
+    scheme = address.partition("://")[0].lower()
+    if scheme not in _OF_MEMORY:
+        _check(address, [], sources)
+
+
+def _check(named: str, folders: list[Path | None], sources: Sources) -> None:
+    """`folders`: where files need no permission; a relative path is one of the first."""
+    scheme, sign, _ = named.partition("://")
+    if sign and scheme.lower() != "file":
+        sources.urls.check(named)
+        return
+    path = Path(unquote(urlsplit(named).path) if sign else named)
+    own = [folder for folder in folders if folder is not None]
+    path = Path(os.path.abspath(own[0] / path if own else path))
+    if not any(is_below(path, folder) for folder in own):
+        sources.check_path(path)
+        sources.check_path(Path(os.path.realpath(path)))
