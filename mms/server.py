@@ -43,6 +43,7 @@ from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.runtime_dir import RuntimeDir
 from mms.repository.sources import Sources
+from mms.repository.trust import Trust
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
 from mms.settings import Settings, load_settings
@@ -119,6 +120,7 @@ class Server:
                 max_total_bytes=settings.max_archive_size,
                 max_ratio=settings.max_archive_ratio or float("inf"),
             ),
+            trust=Trust.of_settings(settings),
             download_limits=DownloadLimits(
                 total_timeout_s=settings.download_timeout_s,
                 max_bytes=settings.max_download_size,

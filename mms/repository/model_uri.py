@@ -48,6 +48,7 @@ from mms.repository.download import (
 from mms.repository.location import check_http_url, is_below
 from mms.repository.remote import copy_remote
 from mms.repository.sources import Sources
+from mms.repository.trust import Trust
 from mms.repository.work_folder import WorkFolder, remove_left, settle
 
 logger = logging.getLogger("mms.repository")
@@ -108,14 +109,19 @@ class ModelUris:
         is_lasting: bool,
         limits: Limits,
         download_limits: DownloadLimits,
+        trust: Trust | None = None,
     ) -> None:
-        """`cache_dir`: made when first needed. `is_lasting`: content stays after its last model has gone."""
+        """`cache_dir`: made when first needed. `is_lasting`: content stays after its last model has gone.
+
+        `trust`: whose signature what is fetched needs to have in it; None: none is asked for.
+        """
         self._cache_dir = Path(cache_dir).absolute()
         self._model_store = model_store
         self._sources = sources
         self._is_lasting = is_lasting
         self._limits = limits
         self._download_limits = download_limits
+        self._trust = trust
         self._threads = ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="model-uri")
         self._fetches: dict[_Wanted, _Fetch] = {}
         #: Also those that nobody waits for any more.
@@ -267,6 +273,11 @@ class ModelUris:
                 raise ModelNotFound(
                     f"model_uri {uri}: the archive has no such path, nor has the model store"
                 )
+        is_in_archive = archive_folder is not None and is_below(path, archive_folder)
+        if self._trust is not None and not wanted.sources.is_operator and not is_in_archive:
+            raise BadRequest(
+                f"model_uri {uri} is not in the signed archive; as require_signature is on, local files have to be."
+            )
         # Not said before it is known that it may be asked, lest it tell what this machine has.
         if not wanted.sources.is_operator and not any(is_below(path, folder) for folder in own):
             wanted.sources.check_path(path)
@@ -324,14 +335,23 @@ class ModelUris:
         except NotModified:
             assert known is not None
             logger.info("%s has not changed", shown(uri))
+            with _disk_named(uri):
+                self._check_signature(self._place(known.content), cancellation)
             return known
         with _disk_named(uri):
             files = self._unpacked(files, work, cancellation)
             found.content = _content_address(files, cancellation)
             size_bytes = sum(path.stat().st_size for path in files.rglob("*") if path.is_file())
+            place = self._place(found.content)
+            # What is kept already stays; the same name is no proof that it is the same.
+            self._check_signature(place if place.is_dir() else files, cancellation)
             self._keep(files, found.content)
         logger.info("Fetched %s, %d bytes, %s", shown(uri), size_bytes, found.content[:12])
         return found
+
+    def _check_signature(self, files: Path, cancellation: Cancellation) -> None:
+        if self._trust is not None:
+            self._trust.check_folder(files, self._limits, cancellation.raise_if_set)
 
     def _unpacked(self, files: Path, work: Path, cancellation: Cancellation) -> Path:
         """`files`, or the content of the only file there where that is an archive by its name."""

@@ -34,6 +34,7 @@ from mms.repository.location import (
 )
 from mms.repository.model_uri import ModelUris
 from mms.repository.sources import Sources
+from mms.repository.trust import Trust
 
 logger = logging.getLogger("mms.repository")
 
@@ -56,13 +57,15 @@ class FetchedArchive:
     """An archive as a folder, ready for workers.
 
     `is_in_place`: the folder is the model store's own and stays when the archive is released; otherwise it belongs to
-    this archive alone. `sha256`: of the archive file, in hexadecimal; None for a folder.
+    this archive alone. `sha256`: of the archive file, in hexadecimal; None for a folder. `signed_by`: the id of the
+    trusted key that has signed what is in the folder; None where no signature is asked for.
     """
 
     folder: Path
     manifest: Manifest | None
     is_in_place: bool
     sha256: str | None
+    signed_by: str | None = None
 
 
 class Repository:
@@ -80,6 +83,7 @@ class Repository:
         limits: Limits = DEFAULT_LIMITS,
         download_limits: DownloadLimits | None = None,
         model_cache: Path | None = None,
+        trust: Trust | None = None,
     ) -> None:
         """`cache_dir`: where archives are unpacked; made when first needed, and nobody else's.
 
@@ -87,12 +91,15 @@ class Repository:
         nothing longer than its models.
 
         `sources`: what may be fetched from outside the model store; None: all urls, from public hosts and this machine.
+
+        `trust`: whose signature each archive needs; None: none is asked for.
         """
         self.model_store = model_store
         self._cache_dir = Path(cache_dir).absolute()
         self.sources = Sources() if sources is None else sources
         self._limits = limits
         self._download_limits = download_limits or DownloadLimits()
+        self._trust = trust
         self.model_uris = ModelUris(
             model_cache or self._cache_dir / ".model-files",
             model_store,
@@ -100,6 +107,7 @@ class Repository:
             is_lasting=model_cache is not None,
             limits=limits,
             download_limits=self._download_limits,
+            trust=trust,
         )
         self._disk = ThreadPoolExecutor(_DISK_THREADS, thread_name_prefix="repository")
         self._net = ThreadPoolExecutor(_DOWNLOAD_THREADS, thread_name_prefix="download")
@@ -223,6 +231,9 @@ class Repository:
         if path.is_dir():
             if wanted is not None:
                 raise BadRequest(f"{url} is a folder, which has no SHA-256; register an archive.")
+            if self._trust is not None:
+                # A copy, as what lies in the store may change after it was looked at.
+                return self._unpack_signed(path, url, None, self._trust, cancellation)
             return self._in_place(path, url)
         with _io_named(url):
             sha256 = file_digest(path, cancellation)
@@ -251,6 +262,8 @@ class Repository:
     def _unpack(
         self, path: Path, url: str, sha256: str, cancellation: Cancellation
     ) -> FetchedArchive:
+        if self._trust is not None:
+            return self._unpack_signed(path, url, sha256, self._trust, cancellation)
         if path.suffix in _DOCUMENT_SUFFIXES:
             return self._copy_document(path, url, sha256)
         with _io_named(url), Archive.open(path, limits=self._limits) as archive:
@@ -258,6 +271,31 @@ class Repository:
             folder = self._new_path(_stem(path.name))
             archive.extract(folder, progress=lambda *_: cancellation.raise_if_set())
             return FetchedArchive(folder, manifest, False, sha256)
+
+    def _unpack_signed(
+        self, path: Path, url: str, sha256: str | None, trust: Trust, cancellation: Cancellation
+    ) -> FetchedArchive:
+        if path.suffix in _DOCUMENT_SUFFIXES and path.is_file():
+            raise InvalidModel(
+                f"{url} is a document that stands alone; as require_signature is on, it has to be {DOCUMENT_NAME} in a "
+                "signed archive."
+            )
+        trusted = trust.keys()
+        with _io_named(url), Archive.open(path, limits=self._limits) as archive:
+            _, signed_by = archive.trusted_signature(trusted)
+            folder = self._new_path(_stem(path.name))
+            archive.extract(
+                folder, progress=lambda *_: cancellation.raise_if_set(), trusted=trusted
+            )
+        try:
+            # From what was unpacked, and not from what may have changed since.
+            with _io_named(url), Archive.open(folder, limits=self._limits) as unpacked:
+                manifest = unpacked.manifest
+        except BaseException:
+            self._remove(folder)
+            raise
+        logger.info("%s is signed by %s", shown(url), signed_by)
+        return FetchedArchive(folder, manifest, False, sha256, signed_by)
 
     def _copy_document(self, path: Path, url: str, sha256: str) -> FetchedArchive:
         """A graph's document that stands alone, as an archive of nothing else."""

@@ -39,6 +39,7 @@ from mms.serving.named_places import check_model_path
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
+from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.startup import StartupModels
 from mms.serving.state_file import StateFile
 from mms.serving.tracking import ModelTracking, Tracking
@@ -255,6 +256,10 @@ class ModelHost:
     async def _add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
         if options.model_name and self._is_taken_for_sure(options.model_name):
             raise Conflict(f"Model {options.model_name} is already registered.")
+        # A folder is what a function that is checked itself brings along; clients cannot name one.
+        is_from_client = options.folder is None and not options.is_from_operator
+        if self.settings.require_signature and is_from_client:
+            check_is_signed_alone(options)
         archive = await self._archive(options)
         files: ModelFiles | None = None
         tracking: ModelTracking | None = None

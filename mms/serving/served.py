@@ -119,6 +119,8 @@ class ServedModel:
         if self.version is not None:
             description["modelVersion"] = self.version
         description["modelUrl"] = self.url
+        if self.archive.signed_by is not None:
+            description["signedBy"] = self.archive.signed_by
         if self.manifest.engine_name is not None:
             description["engine"] = self.manifest.engine_name
         description |= {

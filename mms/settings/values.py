@@ -134,6 +134,20 @@ class Settings:
     max_download_size: int = option(
         POSITIVE, _MODELS, "Size of one download.", str(64 * 2**30), unit="bytes", is_own=True
     )
+    require_signature: bool = option(
+        BOOLEAN,
+        _MODELS,
+        "Serve archives alone that one of `trusted_keys` has signed; see docs/archive-format.md.",
+        "false",
+        is_own=True,
+    )
+    trusted_keys: str | None = option(
+        TEXT,
+        _MODELS,
+        "Public keys of those who may sign: PEM files, and folders with files `.pub` or `.pem`, with commas between "
+        "them. They are read anew for each model.",
+        is_own=True,
+    )
     max_archive_size: int = option(
         POSITIVE,
         _MODELS,
