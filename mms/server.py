@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from archiver import Limits
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
-from mms.launch import ProcessLauncher, server_home
+from mms.launch import ProcessLauncher, hide_process, server_home
 from mms.launch_options import LaunchOptions
 from mms.observe import (
     CustomSeries,
@@ -43,7 +43,6 @@ from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.runtime_dir import RuntimeDir
 from mms.repository.sources import Sources
-from mms.repository.trust import Trust
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
 from mms.settings import Settings, load_settings
@@ -108,6 +107,7 @@ class Server:
             self._runtime_dir.path,
             hello_timeout_s=settings.worker_start_timeout_s,
             heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,
+            worker_gid=None if settings.worker_user is None else settings.worker_user.gid,
         )
         self._repository = Repository(
             Path(settings.model_store) if settings.model_store else None,
@@ -120,7 +120,6 @@ class Server:
                 max_total_bytes=settings.max_archive_size,
                 max_ratio=settings.max_archive_ratio or float("inf"),
             ),
-            trust=Trust.of_settings(settings),
             download_limits=DownloadLimits(
                 total_timeout_s=settings.download_timeout_s,
                 max_bytes=settings.max_download_size,
@@ -200,6 +199,8 @@ class Server:
         )
         check_exposure(settings)
         self._access = make_access(settings)
+        if settings.has_secrets:
+            hide_process()
         await self._launcher.start()
         try:
             await self._unless_stopped(self._host.load_startup_models())

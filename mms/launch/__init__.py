@@ -10,6 +10,7 @@ from mms.launch.interface import (
     server_home,
 )
 from mms.launch.process import ProcessLauncher
+from mms.launch.secrecy import hide_process
 
 __all__ = [
     "LaunchFailed",
@@ -18,6 +19,7 @@ __all__ = [
     "ProcessLauncher",
     "WorkerLink",
     "WorkerSpec",
+    "hide_process",
     "server_home",
     "worker_environment",
 ]

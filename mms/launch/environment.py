@@ -13,6 +13,13 @@ from mms.launch.interface import LaunchFailed, server_home
 #: Set by the front for each worker; not for handlers, and not inherited from a front that runs under another one.
 SECRET_VARIABLE = "MMS_WORKER_SECRET"
 
+#: For the front alone.
+_OWN_VARIABLES = (SECRET_VARIABLE, "MMS_KEYSTORE_PASS")
+#: What programs need to run, whatever is allowed.
+_NEEDED_VARIABLES = re.compile(
+    "PATH|LD_LIBRARY_PATH|PYTHONPATH|HOME|USER|LOGNAME|LANG|LC_[A-Z]+|TZ|TMPDIR|TEMP"
+)
+
 
 def interpreter(runtime: str) -> str:
     """The path of the interpreter for a manifest's `runtime`: python, python2, python3, or a path.
@@ -36,14 +43,20 @@ def worker_environment(
     model_dir: str,
     decode_input_request: bool,
     hidden: re.Pattern[str] | None,
+    allowed: re.Pattern[str] | None = None,
 ) -> dict[str, str]:
     """The variables of a worker.
 
     Source: MMS hands on its own environment, sets MMS_DECODE_INPUT_REQUEST, extends PYTHONPATH by the handler's part,
-    the model's folder and its own home, and hides the variables whose whole name matches `hidden`.
+    the model's folder and its own home, and hides the variables whose whole name matches `hidden`. With `allowed` a
+    variable's whole name must match it, unless programs need it to run. The front's own passwords are never handed on.
     """
-    variables = dict(environ)
-    variables.pop(SECRET_VARIABLE, None)
+    variables = {
+        name: value
+        for name, value in environ.items()
+        if name not in _OWN_VARIABLES
+        and (allowed is None or _NEEDED_VARIABLES.fullmatch(name) or allowed.fullmatch(name))
+    }
     variables["MMS_DECODE_INPUT_REQUEST"] = "true" if decode_input_request else "false"
     handler_part = handler.partition(":")[0]
     if ":" in handler and "/" in handler_part:

@@ -152,8 +152,13 @@ class ProcessLauncher:
     """
 
     def __init__(
-        self, runtime_dir: Path, hello_timeout_s: float = 60.0, heartbeat_timeout_s: float = 0.0
+        self,
+        runtime_dir: Path,
+        hello_timeout_s: float = 60.0,
+        heartbeat_timeout_s: float = 0.0,
+        worker_gid: int | None = None,
     ) -> None:
+        """`worker_gid`: the group of workers that do not run as this process's user."""
         self._path = runtime_dir / "front.sock"
         self._hello_timeout_s = hello_timeout_s
         self._server: asyncio.AbstractServer | None = None
@@ -161,6 +166,7 @@ class ProcessLauncher:
         self._parents: dict[str, asyncio.Task[tuple[Link, Loaded]]] = {}
         self._reapers: set[asyncio.Task[None]] = set()
         self._processes: set[WorkerProcess] = set()
+        self._worker_gid = worker_gid
         self._heartbeats = Heartbeats(heartbeat_timeout_s)
 
     def __repr__(self) -> str:
@@ -177,6 +183,11 @@ class ProcessLauncher:
             lambda: WorkerConnection(self._links.get, self._hello_timeout_s), str(self._path)
         )
         os.chmod(self._path, 0o600)
+        if self._worker_gid is not None:
+            # Forked workers dial in as who they are. The secret is what lets them in.
+            for path, mode in ((self._path.parent, 0o710), (self._path, 0o660)):
+                os.chown(path, -1, self._worker_gid)
+                os.chmod(path, mode)
 
     async def launch(
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float

@@ -27,6 +27,7 @@ from mms.errors import (
 from mms.launch import Launcher, WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive, ModelFiles, Repository
+from mms.serving.confinement import account_variables, confinement
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
@@ -39,7 +40,6 @@ from mms.serving.named_places import check_model_path
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
-from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.startup import StartupModels
 from mms.serving.state_file import StateFile
 from mms.serving.tracking import ModelTracking, Tracking
@@ -89,6 +89,8 @@ class ModelHost:
         self._environ = os.environ if environ is None else environ
         hidden = settings.blacklist_env_vars
         self._hidden = re.compile(hidden) if hidden else None
+        allowed = settings.worker_env_allow
+        self._allowed = re.compile(allowed) if allowed else None
         self._startup = StartupModels(settings, repository, self._add, self._start)
         self._kept = KeptModels(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
@@ -256,10 +258,6 @@ class ModelHost:
     async def _add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
         if options.model_name and self._is_taken_for_sure(options.model_name):
             raise Conflict(f"Model {options.model_name} is already registered.")
-        # A folder is what a function that is checked itself brings along; clients cannot name one.
-        is_from_client = options.folder is None and not options.is_from_operator
-        if self.settings.require_signature and is_from_client:
-            check_is_signed_alone(options)
         archive = await self._archive(options)
         files: ModelFiles | None = None
         tracking: ModelTracking | None = None
@@ -497,6 +495,7 @@ class ModelHost:
             max_response_bytes=settings.max_response_size,
             worker_name=worker.name,
             options=served.load_options(settings),
+            confinement=confinement(settings),
         )
         return WorkerSpec(
             name=worker.name,
@@ -509,7 +508,9 @@ class ModelHost:
                 model_dir=folder,
                 decode_input_request=settings.decode_input_request,
                 hidden=self._hidden,
-            ),
+                allowed=self._allowed,
+            )
+            | account_variables(settings.worker_user),
             preload=served.is_preloaded,
             load_timeout_s=(
                 config.response_timeout_s

@@ -9,6 +9,7 @@ from typing import Any
 
 from mms.networks import WORDS, Networks
 from mms.settings.address import Address
+from mms.settings.confinement import parse_rlimits, parse_user
 
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 
@@ -80,6 +81,8 @@ NETWORKS = Kind(
 )
 REGEX = Kind("regular expression", "a regular expression", _regex)
 REGEXES = Kind("regular expressions", "regular expressions with commas between them", _regexes)
+RLIMITS = Kind("limits", "limits such as as=4G,nofile=1024", parse_rlimits)
+USER = Kind("user", "the name or number of a user, or user:group", parse_user)
 INFERENCE_ADDRESS = Kind(
     "address", "http://host:port, https://host:port or unix:/path", _address(False)
 )

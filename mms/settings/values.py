@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 
 from mms.networks import Networks
 from mms.settings.address import Address
+from mms.settings.confinement import WorkerUser
 from mms.settings.option import (
     ANY_INTEGER,
     BOOLEAN,
@@ -20,8 +21,10 @@ from mms.settings.option import (
     POSITIVE,
     REGEX,
     REGEXES,
+    RLIMITS,
     SWITCH,
     TEXT,
+    USER,
     Option,
     choice,
     choices,
@@ -292,6 +295,37 @@ class Settings:
     )
     blacklist_env_vars: str = option(
         REGEX, _WORKERS, "Variables whose whole name matches are hidden from workers.", ""
+    )
+    worker_env_allow: str = option(
+        REGEX,
+        _WORKERS,
+        "Without it workers get all variables of the server. With it only those whose whole name matches, and what "
+        "programs need to run: PATH, LD_LIBRARY_PATH, PYTHONPATH, HOME, USER, LOGNAME, LANG, LC_*, TZ, TMPDIR, TEMP.",
+        "",
+        is_own=True,
+    )
+    worker_user: WorkerUser | None = option(
+        USER,
+        _WORKERS,
+        "The user that workers run as, `name`, `name:group` or numbers; for a server that root starts. Models have to "
+        "be readable for it.",
+        is_own=True,
+    )
+    worker_rlimits: tuple[tuple[str, int], ...] = option(
+        RLIMITS,
+        _WORKERS,
+        "Limits of each worker's process, which nothing in it can raise: as (address space), core, cpu, data, fsize, "
+        "memlock, nofile, nproc, stack, as `as=4G,nofile=1024`. K, M and G are powers of 1024; cpu is in seconds; "
+        "nproc counts all processes and threads of the user.",
+        "",
+        is_own=True,
+    )
+    no_new_privs: bool = option(
+        BOOLEAN,
+        _WORKERS,
+        "Programs that workers start gain no rights, by set-user-id bits for instance (Linux).",
+        "true",
+        is_own=True,
     )
     job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that wait, for each model.", "100")
     request_timeout_s: float = option(
@@ -578,6 +612,17 @@ class Settings:
         if self.default_response_timeout_seconds >= 0:
             return float(self.default_response_timeout_seconds)
         return self.default_response_timeout * 60.0
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether the server knows what workers are not meant to."""
+        return bool(
+            self.private_key_file
+            or self.keystore
+            or self.keys_file
+            or self.blacklist_env_vars
+            or self.worker_env_allow
+        )
 
     @property
     def is_gpu_number_override(self) -> bool:

@@ -8,6 +8,7 @@ import time
 
 from mms.wire import Load, Loaded
 from mms.worker import mlrun_class, seldon_class
+from mms.worker.confinement import confine
 from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST
 from mms.worker.model import Model
 from mms.worker.surroundings import enter_model
@@ -28,6 +29,7 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
     interface = load.interface
     load.model_dir = os.path.abspath(load.model_dir)
     try:
+        confine(load.confinement)
         enter_model(load.model_dir, load.handler)
         if interface == "auto":
             interface = "mms"
