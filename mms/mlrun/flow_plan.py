@@ -46,6 +46,7 @@ def plan_flow(
 ) -> FlowPlan:
     """Raises GraphError, with the step's name, for steps that do not fit together."""
     _check_names(steps, on_error)
+    _check_functions(steps)
     _check_circles(steps, on_error)
     here = steps_here(steps, current_function)
     plan = FlowPlan(here, on_error if on_error in here else None)
@@ -74,6 +75,17 @@ def plan_flow(
         _check_sync(plan)
     _find_responder(plan)
     return plan
+
+
+def _check_functions(steps: dict[str, BaseStep]) -> None:
+    """Behind a queue another process may run, so that each step there says of which function it is."""
+    for step in steps.values():
+        if step.kind == StepKinds.queue or step.function:
+            continue
+        if any(steps[name].kind == StepKinds.queue for name in step.after):
+            raise GraphError(
+                f"step '{step.name}' must specify a function, because it follows a queue step"
+            )
 
 
 def steps_here(steps: dict[str, BaseStep], current_function: str | None) -> dict[str, BaseStep]:

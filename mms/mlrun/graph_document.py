@@ -86,13 +86,19 @@ class GraphModel:
     """A graph that a process serves as one model; it is loaded and asked as model servers are."""
 
     def __init__(
-        self, document: Any, context: Any, namespace: Any = None, initialize: Any = None
+        self,
+        document: Any,
+        context: Any,
+        namespace: Any = None,
+        initialize: Any = None,
+        elsewhere: Any = None,
     ) -> None:
         """Make the graph's objects; they load with post_init().
 
         `initialize`: called with the graph before that, and may still change it.
         With `context.call_model` set, the models among a router's routes are asked through it, by the keys of
-        child_models(), and not made here. Raises GraphError and what constructors raise.
+        child_models(), and not made here. `elsewhere`: the keys of those for which that is so; None: all.
+        Raises GraphError and what constructors raise.
         """
         if not document:
             raise GraphError("there is no graph in the options")
@@ -104,7 +110,11 @@ class GraphModel:
             context.root = self.graph
             if getattr(context, "call_model", None) is not None:
                 children = child_models(self.graph)
-                context.route_keys = {child.fullname: child.key for child in children}
+                context.route_keys = {
+                    child.fullname: child.key
+                    for child in children
+                    if elsewhere is None or child.key in elsewhere
+                }
         self.graph.init_object(context, namespace, "skip")
         steps = [self.graph, *self.graph.get_children()]
         steps += [route for step in steps[1:] for route in step.get_children()]

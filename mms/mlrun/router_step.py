@@ -218,4 +218,5 @@ def _caller_of(route: RouteStep, context: Any) -> CallModel | None:
     call: CallModel | None = getattr(context, "call_model", None)
     if call is None or route.handler or not route.class_name or is_remote(route.class_name):
         return None
-    return call
+    keys = getattr(context, "route_keys", None)
+    return call if keys is None or route.fullname in keys else None

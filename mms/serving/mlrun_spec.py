@@ -216,6 +216,7 @@ class FunctionCode:
         if main is not None:
             files.sort(key=lambda file: file.name != main)
         self._names = {file.stem: _names_in(file) for file in files}
+        self._steps = {file.stem: _steps_in(file) for file in files}
 
     def __repr__(self) -> str:
         return f"<FunctionCode {', '.join(self._names) or 'without modules'}>"
@@ -240,6 +241,16 @@ class FunctionCode:
         if names is not None and name not in names and "*" not in names:
             raise InvalidSpec(f"Step {step}: module {module} has no class {name}.")
         return f"{module}:{name}"
+
+    def is_step(self, class_name: Any) -> bool:
+        """Whether a class is seen to be no model server: it has `do` or `do_event`, and not what models have."""
+        if not isinstance(class_name, str):
+            return False
+        module, dot, name = class_name.rpartition(".")
+        if dot:
+            return name in self._steps.get(module, ())
+        defining = next((found for found, names in self._names.items() if name in names), None)
+        return defining is not None and name in self._steps[defining]
 
     def initializer(self, name: str) -> str:
         """The importable name of a function's initializer. Raises InvalidSpec for one that is nowhere."""
@@ -270,12 +281,42 @@ class FunctionCode:
         )
 
 
+def _parsed(file: Path) -> ast.Module | None:
+    """None for what is no Python: the worker that imports it has the better message."""
+    try:
+        return ast.parse(file.read_bytes(), str(file))
+    except (SyntaxError, ValueError):
+        return None
+
+
+def _steps_in(file: Path) -> frozenset[str]:
+    """The classes at a module's top that answer events, or bodies, and have no base but such classes."""
+    tree = _parsed(file)
+    methods: dict[str, set[str]] = {}
+    for node in tree.body if tree is not None else ():
+        if not isinstance(node, ast.ClassDef):
+            continue
+        bases = [base.id if isinstance(base, ast.Name) else "" for base in node.bases]
+        if node.keywords or any(base != "object" and base not in methods for base in bases):
+            # What it inherits is not seen here.
+            continue
+        own = {
+            item.name
+            for item in node.body
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef)
+        }
+        methods[node.name] = own.union(*(methods.get(base, set()) for base in bases))
+    return frozenset(
+        name
+        for name, found in methods.items()
+        if found & {"do", "do_event"} and not found >= {"load", "predict"}
+    )
+
+
 def _names_in(file: Path) -> frozenset[str]:
     """What a module binds at its top; `*` where that cannot be told without running it."""
-    try:
-        tree = ast.parse(file.read_bytes(), str(file))
-    except (SyntaxError, ValueError):
-        # The worker that imports it has the better message.
+    tree = _parsed(file)
+    if tree is None:
         return frozenset("*")
     names: set[str] = set()
     waiting: list[ast.stmt] = list(tree.body)

@@ -288,7 +288,11 @@ class _Function:
         self.code = code
         try:
             self._graph = graph_from_dict(spec.graph)
-            self._children = child_models(self._graph)
+            self._children = [
+                child
+                for child in child_models(self._graph)
+                if not code.is_step(child.document.get("class_name"))
+            ]
             if not isinstance(self._graph, RouterStep):
                 plan_flow(
                     self._graph.steps, None, self._graph.on_error, self._graph.engine == "sync"

@@ -38,6 +38,7 @@ def make_graph(load: Load, context: GraphContext) -> GraphModel:
         context,
         namespace_of(load),
         lambda graph: run_initializer(load, context, graph),
+        load.options.get("calls"),
     )
 
 
