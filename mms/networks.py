@@ -6,7 +6,9 @@ check and the connection leads nowhere else.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from typing import Any, Final
@@ -34,6 +36,8 @@ _METADATA: Final = frozenset(
         *("100.100.100.200", "192.0.0.192", "fd00:ec2::254"),
     )
 )
+# As C libraries read addresses: up to four numbers, also octal and hexadecimal ones.
+_NUMBERS: Final = re.compile(r"(?:(?:0[xX][0-9a-fA-F]*|[0-9]+)(?:\.|$)){1,4}")
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _LOW_32_BITS: Final = 0xFFFFFFFF
 
@@ -43,6 +47,13 @@ AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
 
 class AddressRefused(OSError):
     """A host that has no address which may be asked. The message names both."""
+
+    def __init__(self, text: str) -> None:
+        # What wraps errors of the system shows their `strerror`.
+        super().__init__(errno.EACCES, text)
+
+    def __str__(self) -> str:
+        return self.strerror or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,11 @@ LOOPBACK: Final = Networks(frozenset(("loopback",)))
 ANY: Final = Networks(frozenset(("any",)))
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an address, in whichever way it is written, and no name."""
+    return ":" in host or _NUMBERS.fullmatch(host) is not None
+
+
 def is_public(address: _Address | str) -> bool:
     """Whether an address is one of the internet's, and a single machine's."""
     found = ipaddress.ip_address(address.partition("%")[0]) if isinstance(address, str) else address
@@ -125,7 +141,7 @@ def kind_of(address: str) -> str:
     """What an address that is not public is, for messages."""
     found = _inner(ipaddress.ip_address(address.partition("%")[0]))
     if found in _METADATA:
-        return "where a cloud hands out credentials"
+        return "a metadata address of a cloud"
     if found.is_loopback:
         return "a loopback address"
     if found.is_link_local:

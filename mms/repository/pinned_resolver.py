@@ -36,18 +36,40 @@ class PinnedResolver(AbstractResolver):
         infos = self._infos.get((host, port))
         if infos is None:
             raise OSError(f"{host} was not looked up")
-        return [
-            ResolveResult(
-                hostname=host,
-                host=str(address[0]),
-                port=port,
-                family=kind,
-                proto=protocol,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for kind, _, protocol, _, address in infos
-            if family in (socket.AF_UNSPEC, kind)
-        ]
+        return _results(host, port, infos, family)
 
     async def close(self) -> None:
         self._infos.clear()
+
+
+class CheckedResolver(AbstractResolver):
+    """Knows of each host the addresses that may be asked, as they are now: for connections that are made for long."""
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        infos = await asyncio.to_thread(self._networks.resolve, host, port)
+        return _results(host, port, infos, family)
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+def _results(
+    host: str, port: int, infos: list[AddressInfo], family: socket.AddressFamily
+) -> list[ResolveResult]:
+    return [
+        ResolveResult(
+            hostname=host,
+            host=str(address[0]),
+            port=port,
+            family=kind,
+            proto=protocol,
+            flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+        )
+        for kind, _, protocol, _, address in infos
+        if family in (socket.AF_UNSPEC, kind)
+    ]

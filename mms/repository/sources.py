@@ -96,10 +96,15 @@ class Sources:
         urls = AllowedUrls() if self.urls.reason else self.urls
         return replace(self, urls=urls, is_operator=True)
 
+    @property
+    def endpoint_networks(self) -> Networks:
+        """For the hosts of endpoints, which are asked again and again and redirect nobody."""
+        return ANY if self.is_operator else self.networks
+
     def networks_for(self, is_named: bool, was_public: bool) -> Networks:
         """For the host of a url, or for one that a redirect leads to from a host that `was_public`."""
         if is_named:
-            return ANY if self.is_operator else self.networks
+            return self.endpoint_networks
         return PUBLIC_ONLY if was_public and not self.has_own_networks else self.networks
 
     def check_path(self, path: Path) -> None:

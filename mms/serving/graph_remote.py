@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
-from mms.errors import InternalServerError, InvalidModel, RequestTimeout, WorkerFailure
+from mms.errors import BadRequest, InternalServerError, InvalidModel, RequestTimeout, WorkerFailure
 from mms.graph import Endpoint, Graph, Message, Node, Step
 from mms.graph.message import JSON, PROTOBUF, dumps
 from mms.graph.transcode import reply_in_form_of, to_json, to_protobuf
+from mms.networks import ANY, Networks, is_address
 from mms.repository.sources import Sources
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def check_endpoints(graph: Graph, sources: Sources) -> None:
         if node.endpoint is None:
             continue
         sources.urls.check(node.endpoint.url)
+        _check_address(node, node.endpoint, sources.endpoint_networks)
         if node.endpoint.is_grpc and find_spec("grpc") is None:
             raise InvalidModel(
                 f"Node {node.name!r} is reached by gRPC, which needs the extra: "
@@ -63,11 +66,22 @@ def check_endpoints(graph: Graph, sources: Sources) -> None:
             )
 
 
+def _check_address(node: Node, endpoint: Endpoint, networks: Networks) -> None:
+    """Raises BadRequest for an address that is not allowed; names are looked at with each connection."""
+    if not is_address(endpoint.host):
+        return
+    try:
+        networks.resolve(endpoint.host, endpoint.port)
+    except OSError as error:
+        raise BadRequest(f"Node {node.name!r} at {endpoint.url} is not allowed: {error}.") from None
+
+
 class RemoteCalls:
     """Owner of the connections to remote nodes, which are kept between calls."""
 
-    def __init__(self, max_reply_bytes: int, timeout_s: float) -> None:
-        """`timeout_s`: for a call, where its graph has no limit of its own."""
+    def __init__(self, max_reply_bytes: int, timeout_s: float, networks: Networks = ANY) -> None:
+        """`timeout_s`: for a call, where its graph has no limit of its own. `networks`: where names may lead to."""
+        self._networks = networks
         self._max_reply_bytes = max_reply_bytes
         self._timeout_s = timeout_s
         self._session: ClientSession | None = None
@@ -158,7 +172,13 @@ class RemoteCalls:
             # Imported late: it takes longer than all the rest of the server.
             from aiohttp import ClientSession, DummyCookieJar, TCPConnector
 
-            connector = TCPConnector(limit=_MAX_CONNECTIONS, keepalive_timeout=_KEEP_ALIVE_S)
+            from mms.repository.pinned_resolver import CheckedResolver
+
+            connector = TCPConnector(
+                limit=_MAX_CONNECTIONS,
+                keepalive_timeout=_KEEP_ALIVE_S,
+                resolver=CheckedResolver(self._networks),
+            )
             self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
         return self._session
 
@@ -179,7 +199,11 @@ class RemoteCalls:
         is_metadata = operation == "metadata"
         sent = Message(b"", PROTOBUF) if is_metadata else to_protobuf(message, Step(operation))
         puid = next((value for name, value in headers if name.lower() == b"seldon-puid"), b"")
-        call = self._channel(endpoint).unary_unary(method)
+        try:
+            channel = await self._channel(endpoint)
+        except OSError as error:
+            raise _unreachable(node, endpoint, str(error)) from None
+        call = channel.unary_unary(method)
         try:
             body = await call(
                 bytes(sent.body),
@@ -191,6 +215,7 @@ class RemoteCalls:
             if code == "DEADLINE_EXCEEDED":
                 raise _too_slow(node, endpoint, timeout_s) from None
             if code == "UNAVAILABLE":
+                await self._drop(endpoint, channel)
                 raise _unreachable(node, endpoint, details) from None
             raise WorkerFailure(details, _STATUSES.get(code, 500), code) from None
         if is_metadata:
@@ -199,20 +224,41 @@ class RemoteCalls:
         form = PROTOBUF if reply.is_protobuf else JSON
         return reply._replace(headers=b"Content-Type: %b\r\n" % form)
 
-    def _channel(self, endpoint: Endpoint) -> Any:
+    async def _channel(self, endpoint: Endpoint) -> Any:
+        """Raises OSError for a host without an address that may be asked."""
+        channel = self._channels.get(endpoint)
+        if channel is not None:
+            return channel
+        infos = await asyncio.to_thread(self._networks.resolve, endpoint.host, endpoint.port)
+        family = infos[0][0]
+        places = [info[4] for info in infos if info[0] == family]
+        if family == socket.AF_INET6:
+            target = "ipv6:" + ",".join(f"[{place[0]}]:{place[1]}" for place in places)
+        else:
+            target = "ipv4:" + ",".join(f"{place[0]}:{place[1]}" for place in places)
+        # Another call may have been faster.
         channel = self._channels.get(endpoint)
         if channel is None:
             import grpc
 
             channel = grpc.aio.insecure_channel(
-                endpoint.address,
+                target,
                 options=(
+                    ("grpc.default_authority", endpoint.address),
+                    ("grpc.enable_http_proxy", 0),
                     ("grpc.max_receive_message_length", self._max_reply_bytes),
                     ("grpc.max_send_message_length", -1),
                 ),
             )
             self._channels[endpoint] = channel
         return channel
+
+    async def _drop(self, endpoint: Endpoint, channel: Any) -> None:
+        """Have the next call look the host up again: it may have moved."""
+        if endpoint in self._channels and self._channels[endpoint] is channel:
+            del self._channels[endpoint]
+            # Calls that are under way on it go on.
+            await channel.close(self._timeout_s)
 
     async def close(self) -> None:
         if self._session is not None:

@@ -13,6 +13,7 @@ from archiver.component import PREPACKAGED
 from mms.core import ModelConfig, ModelVersion, Pool, Registry
 from mms.errors import Conflict, InvalidModel, ServerError
 from mms.graph import Graph, Node, read_graph
+from mms.networks import Networks
 from mms.observe.graph_metrics import GraphMetrics
 from mms.repository import DOCUMENT_NAME, FetchedArchive
 from mms.repository.sources import Sources
@@ -72,7 +73,8 @@ class Graphs:
         self._models = models
         self._register = register
         self._sources = sources
-        self._remote: RemoteCalls | None = None
+        #: By what the names of their endpoints may lead to.
+        self._remote: dict[Networks, RemoteCalls] = {}
         self._has_routing = not settings.seldon_strict or bool(
             environ.get("SELDON_ENABLE_ROUTING_INJECTION")
         )
@@ -111,9 +113,8 @@ class Graphs:
             or default_name
             or stem
         )
-        check_endpoints(
-            graph, self._sources.of_operator if options.is_from_operator else self._sources
-        )
+        sources = self._sources.of_operator if options.is_from_operator else self._sources
+        check_endpoints(graph, sources)
         self.check_name(name)
         servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
         self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
@@ -122,7 +123,13 @@ class Graphs:
         self._check_nodes(name, graph.nodes())
         model = ModelVersion(name, found.model_version, ModelConfig())
         manifest = found.with_overrides(model_name=name, handler=document.name)
-        calls = NodeCalls(name, graph, self._models, self._remote_for(graph), self.metrics)
+        calls = NodeCalls(
+            name,
+            graph,
+            self._models,
+            self._remote_for(graph, sources.endpoint_networks),
+            self.metrics,
+        )
         return ServedModel(
             model=model,
             pool=Pool(model),
@@ -222,13 +229,16 @@ class Graphs:
                     *(name, node.name, model),
                 )
 
-    def _remote_for(self, graph: Graph) -> RemoteCalls | None:
+    def _remote_for(self, graph: Graph, networks: Networks) -> RemoteCalls | None:
         if all(node.endpoint is None for node in graph.nodes()):
             return None
-        if self._remote is None:
+        remote = self._remote.get(networks)
+        if remote is None:
             settings = self._settings
-            self._remote = RemoteCalls(settings.max_response_size, settings.response_timeout_s)
-        return self._remote
+            remote = self._remote[networks] = RemoteCalls(
+                settings.max_response_size, settings.response_timeout_s, networks
+            )
+        return remote
 
     # Guarding
 
@@ -266,8 +276,8 @@ class Graphs:
         return all(results)
 
     async def close(self) -> None:
-        if self._remote is not None:
-            await self._remote.close()
+        for remote in self._remote.values():
+            await remote.close()
 
 
 def _prepackaged(node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -12,11 +13,13 @@ import grpc
 import pytest
 from aiohttp import web
 
-from mms.errors import InternalServerError, RequestTimeout, WorkerFailure
-from mms.graph import Endpoint, Message, Node, NodeType
+from mms.errors import BadRequest, InternalServerError, RequestTimeout, WorkerFailure
+from mms.graph import Endpoint, Graph, Message, Node, NodeType
 from mms.graph.message import JSON, PROTOBUF
+from mms.networks import LOOPBACK, PUBLIC_ONLY
+from mms.repository.sources import Sources
 from mms.seldon.messages import SeldonMessage, SeldonModelMetadata
-from mms.serving.graph_remote import RemoteCalls
+from mms.serving.graph_remote import RemoteCalls, check_endpoints
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HEADERS = [(b"Seldon-Puid", b"p1"), (b"X-Own", b"mine")]
@@ -243,3 +246,51 @@ async def test_metadata_of_a_grpc_node_is_json(remote: RemoteCalls) -> None:
     async with serving_grpc(metadata) as node:
         reply = await remote.call(node, "metadata", Message(b"", JSON), HEADERS, None)
     assert json.loads(reply.body) == {"name": "m", "versions": ["1"]}
+
+
+async def test_a_name_that_leads_to_an_address_that_is_not_allowed_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[web.Request] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        asked.append(request)
+        return web.Response(text="{}")
+
+    addresses = {"moving.example": ["127.0.0.1", "10.0.0.1"]}
+    usual = socket.getaddrinfo
+
+    def look_up(host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in addresses:
+            return usual(host, port, *args, **kwargs)
+        known = addresses[host]
+        address = known.pop(0) if len(known) > 1 else known[0]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    calls = RemoteCalls(10_000, 5.0, LOOPBACK)
+    async with serving(serve) as node:
+        assert node.endpoint is not None
+        for is_grpc in (False, True):
+            addresses["moving.example"] = ["127.0.0.1", "10.0.0.1"]
+            endpoint = Endpoint("moving.example", node.endpoint.port, is_grpc)
+            moving = Node("n", NodeType.MODEL, endpoint=endpoint)
+            if is_grpc:
+                # The server there does not speak it.
+                with pytest.raises((InternalServerError, WorkerFailure)):
+                    await calls.call(moving, "predict", X, HEADERS, None)
+            else:
+                await calls.call(moving, "predict", X, HEADERS, None)
+            await calls.close()
+            with pytest.raises(InternalServerError, match=r"is 10\.0\.0\.1, a private address"):
+                await calls.call(moving, "predict", X, HEADERS, None)
+            await calls.close()
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "::1", "2130706433", "0x7f.1"])
+def test_an_endpoint_at_an_address_that_is_not_allowed_is_refused(host: str) -> None:
+    graph = Graph(Node("n", NodeType.MODEL, endpoint=Endpoint(host, 80)))
+    with pytest.raises(BadRequest, match="Node 'n' at http://.* is not allowed: .* address"):
+        check_endpoints(graph, Sources.of(None, PUBLIC_ONLY))
+    check_endpoints(graph, Sources.of(None, PUBLIC_ONLY).of_operator)
