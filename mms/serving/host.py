@@ -35,11 +35,12 @@ from mms.serving.health import model_problems, server_problems
 from mms.serving.kept_models import KeptModels
 from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_options import model_options
-from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.named_places import check_model_path
+from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
+from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.startup import StartupModels
 from mms.serving.state_file import StateFile
 from mms.serving.tracking import ModelTracking, Tracking
@@ -80,10 +81,10 @@ class ModelHost:
         self.dispatcher = Dispatcher()
         self.registry: Registry[ServedModel] = Registry()
         self.tracking = Tracking()
-        self._repository = repository
-        self._launcher = launcher
         #: What clients may name outside the model store.
         self.sources = repository.sources
+        self._repository = repository
+        self._launcher = launcher
         self._record = record
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
@@ -258,14 +259,18 @@ class ModelHost:
     async def _add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
         if options.model_name and self._is_taken_for_sure(options.model_name):
             raise Conflict(f"Model {options.model_name} is already registered.")
+        # A folder is what a function that is checked itself brings along; clients cannot name one.
+        is_from_client = options.folder is None and not options.is_from_operator
+        if self.settings.require_signature and is_from_client:
+            check_is_signed_alone(options)
         archive = await self._archive(options)
         files: ModelFiles | None = None
         tracking: ModelTracking | None = None
         try:
+            check_model_path(options, archive, self._repository.model_store, self.sources)
             document = graph_document(archive, options)
             function = await self.functions.document_of(document, options)
             if function is not None:
-            check_model_path(options, archive, self._repository.model_store, self.sources)
                 served = await self.functions.make(function, options, archive, default_name)
             elif document is not None:
                 if options.tracking:
