@@ -15,8 +15,8 @@ ENV PATH=/opt/model-server/bin:$PATH \
     PYTHONUNBUFFERED=TRUE \
     TEMP=/home/model-server/tmp
 RUN useradd --create-home --uid 1000 --user-group model-server \
-    && mkdir -p /opt/ml/model /home/model-server/tmp \
-    && chown model-server:model-server /opt/ml/model /home/model-server/tmp
+    && mkdir -p /opt/ml/model /home/model-server/tmp /home/model-server/keys \
+    && chown model-server:model-server /opt/ml/model /home/model-server/tmp /home/model-server/keys
 COPY --from=build /opt/model-server /opt/model-server
 COPY docker/dockerd-entrypoint.sh docker/health_check.py /usr/local/bin/
 COPY --chown=model-server:model-server docker/config.properties /home/model-server/

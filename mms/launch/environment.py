@@ -14,7 +14,7 @@ from mms.launch.interface import LaunchFailed, server_home
 SECRET_VARIABLE = "MMS_WORKER_SECRET"
 
 #: For the front alone.
-_OWN_VARIABLES = (SECRET_VARIABLE, "MMS_KEYSTORE_PASS")
+_OWN_VARIABLES = (SECRET_VARIABLE, "MMS_KEYSTORE_PASS", "MMS_API_KEY")
 #: What programs need to run, whatever is allowed.
 _NEEDED_VARIABLES = re.compile(
     "PATH|LD_LIBRARY_PATH|PYTHONPATH|HOME|USER|LOGNAME|LANG|LC_[A-Z]+|TZ|TMPDIR|TEMP"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mms.errors import ConfigurationError
 from mms.launch_options import LaunchOptions
 from mms.security import check_exposure
 from mms.settings import Settings, load_settings
+from mms.settings.load import packaged_config
 
 Check = Callable[..., Settings]
 
@@ -146,3 +148,15 @@ def test_client_certificates_that_no_listener_asks_for_are_an_error(check: Check
 def test_open_roles_are_roles(check: Check) -> None:
     with pytest.raises(ConfigurationError, match="open_roles=all should be some of inference"):
         check("open_roles=all")
+
+
+def test_the_image_s_configuration_starts(check: Check) -> None:
+    config = Path(__file__).resolve().parents[2] / "docker" / "config.properties"
+    settings = check(config.read_text())
+    assert not settings.notices
+
+
+def test_the_packaged_configuration_of_sagemaker_starts(check: Check) -> None:
+    variables = re.findall(r"\$\$(\w+)\$\$", packaged_config("sagemaker").read_text())
+    environ = dict.fromkeys(variables, "8080")
+    check(packaged_config("sagemaker").read_text(), **environ)

@@ -32,7 +32,11 @@ def test_what_is_written_is_read_again(file: KeyFile) -> None:
     first, second = file.read()
     assert (first.name, first.roles) == ("ci", frozenset((Role.METRICS, Role.MANAGEMENT)))
     assert (first.created_at, first.expires_at) == (NOW, NOW + 60)
-    assert (second.name, second.roles, second.expires_at) == ("zoë", frozenset((Role.INFERENCE,)), None)
+    assert (second.name, second.roles, second.expires_at) == (
+        "zoë",
+        frozenset((Role.INFERENCE,)),
+        None,
+    )
 
 
 def test_the_file_holds_no_key(file: KeyFile) -> None:
