@@ -119,8 +119,6 @@ class ServedModel:
         if self.version is not None:
             description["modelVersion"] = self.version
         description["modelUrl"] = self.url
-        if self.archive.signed_by is not None:
-            description["signedBy"] = self.archive.signed_by
         if self.manifest.engine_name is not None:
             description["engine"] = self.manifest.engine_name
         description |= {
@@ -138,6 +136,7 @@ class ServedModel:
             **({"maxQueueTime": round(config.max_queue_s * 1000)} if config.max_queue_s else {}),
             "handler": self.handler,
             "interface": self.interface,
+            **({"signedBy": self.archive.signed_by} if self.archive.signed_by else {}),
             **self.options.describe(),
             "defaultVersion": is_default,
             "jobQueueStatus": {
