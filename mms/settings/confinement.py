@@ -23,6 +23,9 @@ class WorkerUser:
     name: str = ""
     home: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.name or self.uid}:{self.gid}"
+
 
 def parse_rlimits(text: str) -> tuple[tuple[str, int], ...]:
     """`as=4G, nofile=1024` -> (("as", 4294967296), ("nofile", 1024)). Raises ValueError."""

@@ -24,6 +24,34 @@ def is_full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full", default=False))
 
 
+@pytest.fixture(scope="session")
+def _shared_servers() -> Iterator[dict[str, Server]]:
+    servers: dict[str, Server] = {}
+    yield servers
+    try:
+        for server in servers.values():
+            server.stop()
+    finally:
+        for server in servers.values():
+            server.kill()
+            shutil.rmtree(server.directory.parent, ignore_errors=True)
+
+
+@pytest.fixture
+def shared_server(_shared_servers: dict[str, Server]) -> Callable[..., Server]:
+    """A server that other tests use, too: `shared_server(settings)`. Models go under names of the test's own."""
+
+    def get(settings: dict[str, str] | None = None) -> Server:
+        key = repr(settings)
+        server = _shared_servers.get(key)
+        if server is None or not server.is_running():
+            directory = Path(tempfile.mkdtemp(prefix="mmsf-"))
+            server = _shared_servers[key] = Server(directory / "0", settings).start()
+        return server
+
+    return get
+
+
 @pytest.fixture
 def start_server() -> Iterator[Callable[..., Server]]:
     """Start a server of the test's own: `start_server(settings, **options of Server)`.

@@ -12,7 +12,7 @@ import pytest
 from conformance.background import Background
 from conformance.client import Reply
 from conformance.processes import eventually, is_alive
-from conformance.server import Server
+from conformance.server import Server, unique_name
 
 from .load import Load, Target
 from .models import ECHO, write_echo
@@ -50,7 +50,7 @@ def handle(data, context):
 
 
 def _register(server: Server, source: str = ECHO, **options: object) -> str:
-    url = write_echo(server, source=source)
+    url = write_echo(server, unique_name("hung"), source)
     order = {"url": url, "initial_workers": 2, "synchronous": True, **options}
     reply = server.management.post_json("/models", order)
     assert reply.status == 200, reply
@@ -73,9 +73,9 @@ def _ask(server: Server, name: str, body: str) -> Background[Reply]:
 
 @pytest.mark.parametrize("preload", ["false", "true"])
 def test_a_stopped_worker_is_found_by_its_heartbeat_and_its_requests_are_answered_elsewhere(
-    start_server: Callable[..., Server], preload: str
+    shared_server: Callable[..., Server], preload: str
 ) -> None:
-    server = start_server(_HEARTBEAT)
+    server = shared_server(_HEARTBEAT)
     name = _register(server, preload_model=preload)
     with Load(server.inference.address.port, [Target(f"/predictions/{name}")]) as load:
         load.wait_for_right(50)
@@ -89,9 +89,9 @@ def test_a_stopped_worker_is_found_by_its_heartbeat_and_its_requests_are_answere
 
 
 def test_an_idle_worker_that_is_stopped_is_replaced_before_anybody_asks(
-    start_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
 ) -> None:
-    server = start_server(_HEARTBEAT)
+    server = shared_server(_HEARTBEAT)
     name = _register(server)
     before = _pids(server, name)
     for pid in before:
@@ -101,9 +101,9 @@ def test_an_idle_worker_that_is_stopped_is_replaced_before_anybody_asks(
 
 
 def test_native_code_that_sleeps_with_the_interpreters_lock_is_found_by_the_heartbeat(
-    start_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
 ) -> None:
-    server = start_server(_HEARTBEAT)
+    server = shared_server(_HEARTBEAT)
     name = _register(server, _WITH_LOCK, initial_workers=1)
     (first,) = _pids(server, name)
     reply = _ask(server, name, "hold").result()
@@ -113,9 +113,9 @@ def test_native_code_that_sleeps_with_the_interpreters_lock_is_found_by_the_hear
 
 
 def test_native_code_that_computes_with_the_interpreters_lock_is_left_to_the_response_timeout(
-    start_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
 ) -> None:
-    server = start_server(_HEARTBEAT)
+    server = shared_server(_HEARTBEAT)
     name = _register(server, _WITH_LOCK, initial_workers=1)
     (pid,) = _pids(server, name)
     begun = time.monotonic()
@@ -126,9 +126,9 @@ def test_native_code_that_computes_with_the_interpreters_lock_is_left_to_the_res
 
 @pytest.mark.parametrize("how", ["spin", "deadlock"])
 def test_a_handler_that_never_returns_is_killed_after_the_response_timeout_and_fails_alone(
-    start_server: Callable[..., Server], how: str
+    shared_server: Callable[..., Server], how: str
 ) -> None:
-    server = start_server()
+    server = shared_server()
     name = _register(server, response_timeout=1)
     target = Target(f"/predictions/{name}", fails_with=_DIED)
     with Load(server.inference.address.port, [target]) as load:
@@ -147,9 +147,9 @@ def _ready_count(server: Server, name: str) -> int:
 
 
 def test_a_worker_that_is_killed_takes_everything_that_it_started_with_it(
-    start_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
 ) -> None:
-    server = start_server()
+    server = shared_server()
     name = _register(server, _STARTER, initial_workers=1, response_timeout=1)
     (pid,) = _pids(server, name)
     asked = _ask(server, name, "x")
