@@ -12,6 +12,7 @@ import re
 import socket
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,6 +39,7 @@ _METADATA: Final = frozenset(
 )
 # As C libraries read addresses: up to four numbers, also octal and hexadecimal ones.
 _NUMBERS: Final = re.compile(r"(?:(?:0[xX][0-9a-fA-F]*|[0-9]+)(?:\.|$)){1,4}")
+_DOT: Final = re.compile("%2e", re.IGNORECASE)
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _LOW_32_BITS: Final = 0xFFFFFFFF
 
@@ -62,6 +64,9 @@ class Networks:
 
     words: frozenset[str] = frozenset()
     networks: tuple[_Network, ...] = ()
+
+    def __str__(self) -> str:
+        return ",".join((*sorted(self.words), *map(str, self.networks)))
 
     @classmethod
     def parse(cls, text: str) -> Networks:
@@ -172,3 +177,28 @@ def _look_up(host: str, port: int) -> list[AddressInfo]:
     if not known:
         raise OSError(f"{host!r} has no address")
     return list(known)
+
+
+def url_forms(url: str) -> tuple[str, ...]:
+    """A url without user and password, and the same with dots resolved, as patterns must match both."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return (url,)
+    if parts.scheme not in ("http", "https"):
+        return (url,)
+    before, _, after = url.partition(parts.netloc)
+    start = before + parts.netloc.rpartition("@")[2]
+    path = _without_dots(_DOT.sub(".", parts.path))
+    return (start + after, start + path + after[len(parts.path) :])
+
+
+def _without_dots(path: str) -> str:
+    kept: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            if len(kept) > 1:
+                kept.pop()
+        elif part != ".":
+            kept.append(part)
+    return "/".join(kept)

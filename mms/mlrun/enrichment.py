@@ -37,7 +37,7 @@ class _Enriching(BaseModelRouter):
         body = event.body
         if not isinstance(body, dict):
             body = event.body = parse_body(
-                event, protocol=self.protocol, takes_data_url=self._has_option("data_url")
+                event, protocol=self.protocol, takes_data_url=self._option("data_url")
             )
         inputs = body.get(self.inputs_key) if isinstance(body, dict) else None
         if isinstance(inputs, list):

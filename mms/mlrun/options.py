@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mms.mlrun.data_urls import DataUrls
+
 #: What becomes of numbers that JSON cannot write.
 NAN_POLICIES = ("null", "keep", "error")
 
@@ -16,14 +21,14 @@ class ServingOptions:
         *,
         strict_status: bool = False,
         nan_policy: str = "null",
-        data_url: bool = False,
+        data_url: bool | DataUrls = False,
         body_operation: bool = False,
         event_headers: bool = False,
     ) -> None:
         """`strict_status`: statuses that say what is wrong, in place of 400.
 
         `nan_policy`: NaN and infinities become null, stay (which is no JSON), or are an error.
-        `data_url`: bodies may name a file or address that the server reads in their place.
+        `data_url`: bodies may name a file or address that the server reads in their place: any, or by rules.
         `body_operation`: a body's operation is taken before that of the URL.
         `event_headers`: the header MLRUN-EVENT-PATH leads a request elsewhere.
         """

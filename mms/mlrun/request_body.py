@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mms.mlrun.errors import MLRunInvalidArgumentError, with_strict_status
 from mms.mlrun.json_text import from_json
 
+if TYPE_CHECKING:
+    from mms.mlrun.data_urls import DataUrls
+
 INPUTS_KEYS = {"v1": "instances", "v2": "inputs"}
 
 
-def parse_body(event: Any, *, protocol: str = "v2", takes_data_url: bool = False) -> Any:
+def parse_body(event: Any, *, protocol: str = "v2", takes_data_url: bool | DataUrls = False) -> Any:
     """A dict or list, of a body that is one or its JSON; {"inputs": [file]} of an image.
 
-    `takes_data_url`: a member data_url is an address or path, and what is there becomes the input. Anybody who may
-    ask may then have files and addresses read that this process reaches.
+    `takes_data_url`: a member data_url is an address or path, and what is there becomes the input. With True anybody
+    who may ask may have files and addresses read that this process reaches.
     Raises ValueError.
     """
     body = event.body
@@ -36,7 +39,10 @@ def parse_body(event: Any, *, protocol: str = "v2", takes_data_url: bool = False
             )
         from mms.mlrun.datastore import get_dataitem
 
-        return {inputs_key: [_file(get_dataitem(body["data_url"]).get())]}
+        url = body["data_url"]
+        if takes_data_url is True:
+            return {inputs_key: [_file(get_dataitem(url).get())]}
+        return {inputs_key: [_file(takes_data_url.read(str(url)))]}
     return body
 
 

@@ -65,9 +65,7 @@ class BaseModelRouter(StepToDict):
 
     def parse_event(self, event: Any) -> Any:
         """The body of an event as routes get it. Raises ValueError."""
-        return parse_body(
-            event, protocol=self.protocol, takes_data_url=self._has_option("data_url")
-        )
+        return parse_body(event, protocol=self.protocol, takes_data_url=self._option("data_url"))
 
     def preprocess(self, event: Any) -> Any:
         return event
@@ -111,7 +109,10 @@ class BaseModelRouter(StepToDict):
         return is_below or (method == "GET" and path in ("", "/"))
 
     def _has_option(self, name: str) -> bool:
-        return bool(getattr(getattr(self.context, "options", None), name, False))
+        return bool(self._option(name))
+
+    def _option(self, name: str) -> Any:
+        return getattr(getattr(self.context, "options", None), name, False)
 
     def _run_route(self, key: str, event: Any, operation: str) -> Any:
         """The event with the route's answer."""

@@ -6,16 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from mms.errors import BadRequest, ConfigurationError
-from mms.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks
+from mms.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks, url_forms
 
 if TYPE_CHECKING:
     from mms.settings import Settings
-
-_DOT: Final = re.compile("%2e", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class AllowedUrls:
         """Whether one pattern matches the url as it is written, and as servers read it: without user and dots."""
         if self.patterns is None:
             return True
-        forms = _forms(url)
+        forms = url_forms(url)
         return any(all(pattern.fullmatch(form) for form in forms) for pattern in self.patterns)
 
     def check(self, url: str) -> None:
@@ -118,28 +115,3 @@ class Sources:
 
 def file_url(path: Path) -> str:
     return f"file://{path}"
-
-
-def _forms(url: str) -> tuple[str, ...]:
-    """A url without user and password, and the same with dots resolved, as patterns must match both."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return (url,)
-    if parts.scheme not in ("http", "https"):
-        return (url,)
-    before, _, after = url.partition(parts.netloc)
-    start = before + parts.netloc.rpartition("@")[2]
-    path = _without_dots(_DOT.sub(".", parts.path))
-    return (start + after, start + path + after[len(parts.path) :])
-
-
-def _without_dots(path: str) -> str:
-    kept: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            if len(kept) > 1:
-                kept.pop()
-        elif part != ".":
-            kept.append(part)
-    return "/".join(kept)

@@ -85,7 +85,7 @@ class ModelOptions:
             "mlrun_shim": settings.mlrun_shim,
             "strict_status": settings.strict_status,
             "nan_policy": settings.nan_policy,
-            "data_url": settings.mlrun_data_url,
+            "data_url": _data_urls(settings),
             "body_operation": settings.mlrun_body_operation,
         }
         if self.has_row_batching:
@@ -110,6 +110,18 @@ class ModelOptions:
             "loadMode": self.mlrun.get("load_mode"),
         }
         return {name: value for name, value in members.items() if value is not None}
+
+
+def _data_urls(settings: Settings) -> Any:
+    """False, or by which rules the `data_url` of requests is read."""
+    if not settings.mlrun_data_url:
+        return False
+    networks = settings.allowed_private_addresses
+    return {
+        "allowed_urls": settings.allowed_urls and list(settings.allowed_urls),
+        "allowed_private_addresses": str(networks) if networks is not None else "",
+        "max_bytes": settings.max_request_size,
+    }
 
 
 def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:

@@ -509,7 +509,8 @@ class Settings:
     mlrun_data_url: bool = option(
         BOOLEAN,
         _MLRUN,
-        "A request's `data_url` is fetched by the worker. Clients can have it read local files and inner addresses.",
+        "A request's `data_url` is fetched by the worker: public http(s) addresses, those of `allowed_urls` alone "
+        "where it is set, which may name files (`file:///path`), and `allowed_private_addresses`.",
         "false",
         is_own=True,
     )

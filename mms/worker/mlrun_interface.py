@@ -174,10 +174,18 @@ def make_context(load: Load) -> GraphContext:
         options=ServingOptions(
             strict_status=bool(options.get("strict_status")),
             nan_policy=options.get("nan_policy") or "null",
-            data_url=bool(options.get("data_url")),
+            data_url=_data_urls(options.get("data_url")),
             body_operation=bool(options.get("body_operation")),
         ),
     )
+
+
+def _data_urls(option: Any) -> Any:
+    if not option:
+        return False
+    from mms.mlrun.data_urls import DataUrls
+
+    return DataUrls.of_option(option)
 
 
 def _number_of(worker_name: str) -> int:

@@ -364,6 +364,7 @@ PROFILES: dict[str, dict[str, str]] = {
         "mlrun_body_operation": "true",
         "mlrun_event_headers": "true",
         "mlrun_data_url": "true",
+        "allowed_urls": "file:///.*",
         "default_model": "m2",
     },
     # Small limits.

@@ -9,6 +9,7 @@ import pytest
 
 from archiver import Manifest
 from mms.errors import BadRequest
+from mms.networks import Networks
 from mms.serving.model_options import ModelOptions, model_options
 from mms.serving.options import RegisterOptions
 from mms.settings import Settings
@@ -42,13 +43,19 @@ def test_settings_reach_the_worker() -> None:
         strict_status=True,
         nan_policy="keep",
         mlrun_data_url=True,
+        allowed_urls=("https://data/.*",),
+        allowed_private_addresses=Networks.parse("loopback,10.0.0.0/8"),
         mlrun_body_operation=True,
     )
     assert found == {
         "mlrun_shim": "real",
         "strict_status": True,
         "nan_policy": "keep",
-        "data_url": True,
+        "data_url": {
+            "allowed_urls": ["https://data/.*"],
+            "allowed_private_addresses": "loopback,10.0.0.0/8",
+            "max_bytes": 6553500,
+        },
         "body_operation": True,
     }
 

@@ -215,9 +215,12 @@ def test_a_data_url_is_read_where_it_is_allowed(open_model: OpenModel, tmp_path:
             def predict(self, request):
                 return request["inputs"][0].read().decode()
         """,
-        data_url=True,
+        data_url={"allowed_urls": [f"file://{tmp_path}/d.*"]},
     )
     assert served.ask("infer", {"data_url": str(tmp_path / "data")}).outputs == "content"
+    reply = served.ask("infer", {"data_url": str(tmp_path / "other")})
+    assert reply.status == 400
+    assert "does not match any allowed URL(s)" in reply.text
 
 
 def test_a_bodys_operation_counts_only_without_one_in_the_url(
