@@ -1,0 +1,237 @@
+"""What routers in the front ask of their models, and what they make of the answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from mms.core import Request
+from mms.errors import ServiceUnavailable
+from mms.serving.mlrun_calls import Asked, RouteCalls
+from mms.serving.mlrun_router import MlrunRouter
+from mms.serving.mlrun_routing import ROUTINGS, Routing
+
+JSON = b"content-type: application/json\r\n"
+
+
+class Models:
+    """Answers as models of a server: by name a value for JSON, or (status, text), or an error of the front."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, str, str, bytes]] = []
+        self.cancelled: list[Request] = []
+
+    def submit_call(self, request: Request) -> None:
+        asked = Asked(request)
+        name = request.name if request.version is None else f"{request.name}:{request.version}"
+        self.asked.append((name, asked.method, asked.operation, bytes(request.body)))
+        answer = self.answers[name]
+        if isinstance(answer, ServiceUnavailable):
+            request.fail(answer)
+        elif isinstance(answer, tuple):
+            status, text = answer
+            request.answer(status, b"?", b"content-type: text/plain\r\n", text.encode())
+        else:
+            request.answer(200, b"OK", JSON, json.dumps(answer).encode())
+
+    def cancel(self, request: Request) -> None:
+        self.cancelled.append(request)
+
+    def is_ready(self, name: str, version: str | None = None) -> bool:
+        return name in self.answers
+
+
+class Client:
+    """Where the answer to a client comes."""
+
+    def __init__(self) -> None:
+        self.status, self.headers, self.body = 0, b"", b""
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Any
+    ) -> None:
+        self.status, self.headers, self.body = status, bytes(headers), bytes(body)
+
+    def fail(self, request: Request, error: Any) -> None:
+        self.status, self.body = error.http_status, error.message.encode()
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self) -> Any:
+        assert (self.status, self.headers) == (200, JSON), (self.status, self.body)
+        return json.loads(self.body)
+
+
+def routing_of(router: str, models: Models, **class_args: Any) -> Routing:
+    targets = {
+        key: (key.partition(":")[0], key.partition(":")[2] or None) for key in models.answers
+    }
+    return ROUTINGS[router](RouteCalls(models, targets), class_args, "null")
+
+
+def ask(
+    routing: Routing, body: Any = None, operation: str = "infer", method: str = "POST"
+) -> Client:
+    """What a client gets."""
+    client = Client()
+    content = b"" if body is None else json.dumps(body).encode()
+    pseudo = f":operation\n{operation}\n:method\n{method}\nMLRUN-EVENT-ID\nE1\nContent-Length\n9"
+    request = Request(
+        id=b"id",
+        name="router",
+        version=None,
+        passes_query=True,
+        content_type=b"application/json",
+        query=b"",
+        headers=pseudo.encode(),
+        body=content,
+        reply=client,
+        received_at=time.monotonic(),
+        deadline=time.monotonic() + 10,
+    )
+    router = MlrunRouter("router", routing, routing._calls, is_strict=False)
+    asyncio.run(router._run(request))
+    return client
+
+
+def outputs(*values: Any) -> dict[str, Any]:
+    return {"id": "x", "model_name": "m", "outputs": list(values)}
+
+
+# A router of models
+
+
+def test_a_body_names_the_model_or_it_is_the_first() -> None:
+    models = Models({"m1": outputs(1), "m3:v2": outputs(3)})
+    routing = routing_of("ModelRouter", models)
+    assert ask(routing, {"inputs": []}, "").json() == outputs(1)
+    assert ask(routing, {"inputs": [], "model": "m3:v2"}, "").json() == outputs(3)
+    assert [name for name, *_ in models.asked] == ["m1", "m3:v2"]
+    refused = ask(routing, {"model": "m9"}, "")
+    assert (refused.status, refused.text) == (
+        400,
+        "ValueError: model m9 doesnt exist, available models: m1 | m3:v2",
+    )
+
+
+def test_a_models_own_answer_goes_to_the_client_as_it_is() -> None:
+    routing = routing_of("ModelRouter", Models({"m1": (409, "MLRunConflictError: taken")}))
+    client = ask(routing, {"inputs": []}, "")
+    assert (client.status, client.text) == (409, "MLRunConflictError: taken")
+
+
+# All at once
+
+
+def test_answers_are_merged_over_the_request_and_failures_are_named() -> None:
+    models = Models({"a": {"x": 1}, "b": {"x": 2, "y": 3}, "c": (400, "ValueError: no")})
+    merged = ask(routing_of("ParallelRun", models, extend_event=True), {"given": 0}).json()
+    assert merged == {"given": 0, "x": 2, "y": 3, "failed": {"c": "ValueError: no"}}
+    assert "given" not in ask(routing_of("ParallelRun", models), {"given": 0}).json()
+
+
+def test_an_answer_that_is_no_dict_cannot_be_merged() -> None:
+    client = ask(routing_of("ParallelRun", Models({"a": [1]})), {})
+    assert (client.status, client.text) == (
+        400,
+        "TypeError: route a answered a list; ParallelRun merges dicts",
+    )
+
+
+def test_all_models_get_the_same_request_under_the_clients_id() -> None:
+    models = Models({"a": outputs(1.5), "b": outputs(2.5)})
+    answer = ask(routing_of("VotingEnsemble", models), {"inputs": [1]}).json()
+    assert answer == {
+        "id": "E1",
+        "model_name": "VotingEnsemble",
+        "outputs": [2.0],
+        "model_version": "v1",
+    }
+    body = b'{"inputs": [1]}'
+    assert models.asked == [("a", "POST", "infer", body), ("b", "POST", "infer", body)]
+
+
+def test_weights_of_the_models_that_answered_count() -> None:
+    answers = {"a": outputs(500.5), "b": outputs(500.5), "c": ServiceUnavailable("no workers")}
+    weights = {"a": 0.25, "b": 0.25, "c": 0.5}
+    voted = ask(routing_of("VotingEnsemble", Models(answers), weights=weights), {"inputs": [1]})
+    assert voted.json()["outputs"] == [500.5]
+    assert voted.json()["failed"] == {"c": "ServiceUnavailable: no workers"}
+    raw = routing_of("VotingEnsemble", Models(answers), weights=weights, normalize_weights=False)
+    assert ask(raw, {"inputs": [1]}).json()["outputs"] == [250.25]
+
+
+def test_whole_numbers_are_classes_until_fractions_were_seen() -> None:
+    models = Models({"a": outputs(1), "b": outputs(4)})
+    routing = routing_of("VotingEnsemble", models)
+    assert ask(routing, {"inputs": [1]}).json()["outputs"] == [1]
+    models.answers["b"] = outputs(4.5)
+    assert ask(routing, {"inputs": [1]}).json()["outputs"] == [2.75]
+    models.answers["b"] = outputs(4)
+    assert ask(routing, {"inputs": [1]}).json()["outputs"] == [2.5]
+
+
+def test_where_all_fail_by_one_status_that_is_the_answers() -> None:
+    busy = ServiceUnavailable("no workers")
+    client = ask(routing_of("VotingEnsemble", Models({"a": busy, "b": busy})), {"inputs": [1]})
+    told = "a: ServiceUnavailable: no workers; b: ServiceUnavailable: no workers"
+    assert client.text == f"RuntimeError: all models of VotingEnsemble failed: {told}"
+
+
+@pytest.mark.parametrize(
+    ("router", "arguments", "told"),
+    [
+        ("VotingEnsemble", {"weights": {"c": 1}}, "name models that it does not have: c"),
+        ("VotingEnsemble", {"vote_type": "loudest"}, "vote_type is 'loudest', must be one of"),
+        ("CanaryRouter", {"weights": {"a": -1}}, "a"),
+        ("BanditRouter", {"strategy": "luck"}, "luck"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(
+    router: str, arguments: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        routing_of(router, Models({"a": {}, "b": {}}), **arguments)
+
+
+def test_an_operation_that_a_router_does_not_have_is_refused() -> None:
+    client = ask(routing_of("CanaryRouter", Models({"a": {}}), weights={"a": 1}), {}, "reward")
+    assert (client.status, client.text) == (
+        400,
+        "ValueError: illegal model operation reward, method=POST",
+    )
+
+
+# One of several
+
+
+def test_the_same_value_goes_to_the_same_model() -> None:
+    models = Models({"a": outputs(0), "b": outputs(1)})
+    arguments = {"weights": {"a": 50, "b": 50}, "sticky_path": "user.id"}
+    taken: dict[int, set[int]] = {user: set() for user in range(20)}
+    for _ in range(3):
+        routing = routing_of("CanaryRouter", models, **arguments)
+        for user in taken:
+            answer = ask(routing, {"inputs": [1], "user": {"id": user}}).json()
+            taken[user].add(answer["outputs"][0])
+    assert all(len(chosen) == 1 for chosen in taken.values())
+    assert {next(iter(chosen)) for chosen in taken.values()} == {0, 1}
+
+
+def test_a_bandit_leaves_a_model_that_fails() -> None:
+    models = Models({"a": (400, "ValueError: no"), "b": outputs(1)})
+    routing = routing_of("BanditRouter", models, epsilon=0.0, seed=1)
+    reward = {"model": "b", "reward": 1}
+    assert ask(routing, reward, "reward").json()["model"] == "b"
+    asked = Counter(ask(routing, {"inputs": [1]}).status for _ in range(20))
+    assert asked[200] >= 19
+    arms = ask(routing, None, "", "GET").json()["arms"]
+    assert arms["b"]["rewards"] == 1
