@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _HANDLE = "\ndef handle(data, context):\n    return None if data is None else ['ok'] * len(data)\n"
 _HANG = "import threading\nthreading.Event().wait()\n"
 _MANIFEST = '{"runtime": "python", "model": {"modelName": "bad", "handler": "service:handle"}}'
+_CHILD = (
+    "import subprocess, sys\n"
+    "child = subprocess.Popen([sys.executable, '-c', 'import threading; threading.Event().wait()'])\n"
+    "print('pid', child.pid, flush=True)\n"
+)
 _INITIALIZE = """
 class Service:
     def initialize(self, context):
@@ -44,6 +49,8 @@ FAILING = {
     "no entry point": ("def other():\n    pass\n", "only one class in module service"),
     "hang": (_HANG + _HANDLE, "model did not load within 1 seconds"),
     "busy": ("while True:\n    pass\n" + _HANDLE, "model did not load within 1 seconds"),
+    "hang with a child": (_CHILD + _HANG + _HANDLE, "model did not load within 1 seconds"),
+    "exit with a child": (_CHILD + "import os\nos._exit(3)\n", "worker ended while it loaded"),
     "hang in initialize": (
         _INITIALIZE.format("import threading; threading.Event().wait()"),
         "model did not load within 1 seconds",
