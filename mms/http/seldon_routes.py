@@ -27,7 +27,7 @@ class Answerer(Enum):
     PAGE = auto()
 
 
-#: What anybody may ask: they tell of the server, and call no code of a model.
+#: What anybody may ask at the root, as probes do: no code of a model is called.
 PROBES = frozenset((Answerer.PING, Answerer.LIVE, Answerer.READY))
 
 

@@ -20,6 +20,7 @@ from mms.errors import (
 )
 from mms.http import openapi
 from mms.http.access import (
+    ANY_ROLE,
     INFERENCE_ROLE,
     MANAGEMENT_ROLE,
     OPEN,
@@ -197,10 +198,10 @@ class _Listener:
     ) -> None:
         """Raises Unauthorized, Forbidden and TooManyRequests."""
         if found is not None:
-            is_open = exchange.method == "OPTIONS" or (
-                found.tail is not None and found.tail.answerer in PROBES
-            )
-            roles = OPEN if is_open else INFERENCE_ROLE
+            is_probe = found.tail is not None and found.tail.answerer in PROBES
+            roles = ANY_ROLE if is_probe else INFERENCE_ROLE
+            if exchange.method == "OPTIONS" or (is_probe and found.model is None):
+                roles = OPEN
         elif found_v2 is not None:
             is_open = found_v2.kind in (V2Kind.HEALTH, V2Kind.READY)
             roles = OPEN if is_open else INFERENCE_ROLE

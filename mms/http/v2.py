@@ -242,7 +242,8 @@ class V2Api:
         waiting = first_unready(self._models.all())
         if waiting is None:
             return exchange.respond(200, None, JSON_LINE, self._mlrun.info())
-        raise ServiceUnavailable(f"model {key_of(waiting)} is not ready yet", retry_after_s=1)
+        which = f"model {key_of(waiting)}" if exchange.is_trusted else "a model"
+        raise ServiceUnavailable(f"{which} is not ready yet", retry_after_s=1)
 
 
 def _graph_path(found: V2Path) -> str:

@@ -253,7 +253,9 @@ def test_seldon_s_routes_refuse_in_seldon_s_form(keyed: KeyedServer) -> None:
     assert keyed.ask(keyed.inference, "metrics", "POST", path, body).status == 403
     assert keyed.ask(keyed.inference, "inference", "POST", path, body).status == 200
     for probe in ("live", "ready", "health/ping"):
-        assert keyed.ask(keyed.inference, "", "GET", f"/seldon/{name}/{probe}").status == 200
+        assert keyed.ask(keyed.inference, "", "GET", f"/{probe}").status == 200
+        assert keyed.ask(keyed.inference, "", "GET", f"/seldon/{name}/{probe}").status == 401
+        assert keyed.ask(keyed.inference, "metrics", "GET", f"/seldon/{name}/{probe}").status == 200
     assert keyed.ask(keyed.inference, "", "GET", f"/seldon/{name}/health/status").status == 401
 
 
