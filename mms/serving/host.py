@@ -35,7 +35,7 @@ from mms.serving.health import model_problems, server_problems
 from mms.serving.kept_models import KeptModels
 from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_options import model_options
-from mms.serving.named_places import check_model_path
+from mms.serving.named_places import check_arguments
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
@@ -267,7 +267,7 @@ class ModelHost:
         files: ModelFiles | None = None
         tracking: ModelTracking | None = None
         try:
-            check_model_path(options, archive, self._repository.model_store, self.sources)
+            check_arguments(options, archive, self._repository.model_store, self.sources)
             document = graph_document(archive, options)
             function = await self.functions.document_of(document, options)
             if function is not None:

@@ -13,20 +13,31 @@ from mms.repository.location import is_below
 from mms.repository.sources import Sources
 from mms.serving.options import RegisterOptions
 
+#: Parameters of components and servers for saved models.
+_PLACES = ("model_uri", "model_path")
 #: Streams that stay in the server's memory.
 _OF_MEMORY = ("memory", "dummy")
 
 
-def check_model_path(
+def check_arguments(
     options: RegisterOptions, archive: FetchedArchive, model_store: Path | None, sources: Sources
 ) -> None:
-    """Raises BadRequest where a client gives a model server of MLRun a path or address that is not allowed."""
+    """Raises BadRequest where a client gives a class the place of a model that is not allowed, as an argument.
+
+    Such classes unpickle what is there.
+    """
     if options.is_from_operator or options.folder is not None:
         return
     arguments = options.mlrun.get("class_args")
     named = [options.mlrun.get("model_path")]
     if isinstance(arguments, Mapping):
         named.append(arguments.get("model_path"))
+    if isinstance(options.parameters, list | tuple):
+        named += [
+            parameter.get("value")
+            for parameter in options.parameters
+            if isinstance(parameter, Mapping) and parameter.get("name") in _PLACES
+        ]
     for path in named:
         if isinstance(path, str) and path:
             _check(path, [archive.folder, model_store], sources)
