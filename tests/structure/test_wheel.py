@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_FROM = ("archiver", "mms", "pyproject.toml", "README.md", "LICENSE")
 START_LIMIT_S = 30.0
+#: Of MLRun's contract; its package is not installed where the tests run.
+MLRUN_CLASS = """
+import mlrun
+from mlrun.serving import V2ModelServer
+
+class Doubler(V2ModelServer):
+    def load(self):
+        self.model = mlrun.__file__
+
+    def predict(self, request):
+        return [2 * x for x in request["inputs"]]
+
+    def op_package(self, event):
+        return self.model
+"""
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +114,15 @@ def served(installed: Path, tmp_path: Path) -> Iterator[Path]:
     )
     manifest = {"runtime": "python", "model": {"modelName": "hello", "handler": "service:handle"}}
     (model / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
+    server_class = tmp_path / "store" / "doubler"
+    (server_class / "MAR-INF").mkdir(parents=True)
+    server_class.joinpath("doubler.py").write_text(MLRUN_CLASS, encoding="utf-8")
+    manifest["model"] = {"modelName": "doubler", "handler": "doubler:Doubler"}
+    (server_class / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest), encoding="utf-8")
     inference = tmp_path / "i.sock"
     tmp_path.joinpath("config.properties").write_text(
         f"inference_address=unix:{inference}\nmanagement_address=unix:{tmp_path / 'm.sock'}\n"
-        f"model_store={model.parent}\nload_models=hello\ndefault_workers_per_model=1\n",
+        f"model_store={model.parent}\nload_models=hello,doubler\ndefault_workers_per_model=1\n",
         encoding="utf-8",
     )
     with (tmp_path / "output.txt").open("wb") as output_file:
@@ -148,3 +169,60 @@ def test_a_server_from_the_wheel_predicts_outside_the_checkout(
     body = answer.read().decode()
     connection.close()
     assert (answer.status, body) == (200, str(installed / "mms" / "__init__.py"))
+
+
+def test_a_class_of_mlruns_is_served_by_the_stand_in_of_the_wheel(
+    served: Path, installed: Path
+) -> None:
+    def ask(method: str, operation: str, body: bytes | None = None) -> tuple[int, str]:
+        connection = UnixConnection(served)
+        connection.request(method, f"/v2/models/doubler/{operation}", body)
+        answer = connection.getresponse()
+        try:
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    status, body = ask("POST", "infer", b'{"inputs": [1, 2]}')
+    assert (status, json.loads(body)["outputs"]) == (200, [2, 4])
+    stand_in = installed / "mms" / "shims" / "mlrun" / "mlrun" / "__init__.py"
+    assert ask("GET", "package") == (200, str(stand_in))
+
+
+def test_a_fresh_environment_serves_with_what_pip_installed(wheel: Path, tmp_path: Path) -> None:
+    environment = tmp_path / "venv"
+    # The dependencies are those of this environment, so that no index is asked.
+    venv.create(environment, with_pip=False, symlinks=True)
+    python = environment / "bin" / "python"
+    (packages,) = environment.glob("lib/python*/site-packages")
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    command += ["--no-deps", "--no-index", "--disable-pip-version-check", str(wheel)]
+    finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert finished.returncode == 0, finished.stdout
+    (packages / "dependencies.pth").write_text("\n".join(dependency_folders()))
+    (tmp_path / "doubler.py").write_text(MLRUN_CLASS, encoding="utf-8")
+    tmp_path.joinpath("ask.py").write_text(
+        "import mlrun\n"
+        "fn = mlrun.new_function('fresh', kind='serving', command='doubler.py')\n"
+        "fn.add_model('doubler', '', class_name='Doubler')\n"
+        "server = fn.to_mock_server()\n"
+        "print(server.test('/v2/models/doubler/infer', {'inputs': [5]})['outputs'])\n"
+        "print(server.test('/v2/models/doubler/package', method='GET'))\n",
+        encoding="utf-8",
+    )
+    finished = subprocess.run(
+        [str(environment / "bin" / "mms"), "mlrun", "run", "ask.py"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    outputs, place = finished.stdout.splitlines()[-2:]
+    assert outputs == "[10]"
+    assert place == str(packages / "mms" / "shims" / "mlrun" / "mlrun" / "__init__.py")
+    assert not (packages / "mlrun").exists()
+
+
+def dependency_folders() -> list[str]:
+    return [folder for folder in sys.path if folder.endswith(("site-packages", "dist-packages"))]

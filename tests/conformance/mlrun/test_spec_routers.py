@@ -225,6 +225,55 @@ def test_an_ensemble_of_classifiers_votes_by_its_weights(serve: Any) -> None:
     assert predict(function.client, "VotingEnsemble", [5, 6]) == [1, 1]
 
 
+def test_the_models_of_an_ensemble_answer_for_themselves_and_tell_of_themselves(serve: Any) -> None:
+    ones = dict.fromkeys(R4, 1)
+    arguments = {
+        "vote_type": "regression",
+        "weights": ones,
+        "prediction_col_name": "predictions",
+        "format_response_with_col_name_flag": True,
+    }
+    client = serve(spec(MUL_EACH, "mlrun.serving.routers.VotingEnsemble", **arguments)).client
+    listing = ask(client, "/v2/models/").json()
+    assert (listing["models"], listing["weights"]) == ([*R4, "VotingEnsemble"], ones)
+    for inputs in ([5], [5, 5]):
+        for key, factor in R4.items():
+            path = key.replace(":", "/versions/")
+            assert predict(client, path, inputs) == {"predictions": [factor * x for x in inputs]}
+        assert predict(client, "VotingEnsemble", inputs) == {
+            "predictions": [1250.0 for _ in inputs]
+        }
+    for path, name, version in (("m1", "m1", ""), ("m3/versions/v2", "m3", "v2")):
+        told = ask(client, f"/v2/models/{path}").json()
+        assert told == {"name": name, "version": version, "inputs": [], "outputs": []}
+    reply = ask(client, "/v2/models/m4")
+    assert (reply.status, reply.text.partition(",")[0]) == (
+        400,
+        "ValueError: model m4 doesnt exist",
+    )
+
+
+def test_weights_decide_a_regression(serve: Any) -> None:
+    weights = {"m1": 0.1, "m2": 0.2, "m3:v1": 0.3, "m3:v2": 0.4}
+    arguments = {
+        "vote_type": "regression",
+        "weights": weights,
+        "prediction_col_name": "predictions",
+    }
+    client = serve(spec(MUL_EACH, "mlrun.serving.VotingEnsemble", **arguments)).client
+    assert predict(client, "VotingEnsemble", [5]) == [pytest.approx(1500.0)]
+
+
+@pytest.mark.parametrize("executor", ["array", "process", "thread"])
+def test_a_tie_of_classes_goes_to_the_lowest_whatever_the_executor(
+    serve: Any, executor: str
+) -> None:
+    arguments = {"vote_type": "classification", "executor_type": executor}
+    client = serve(spec(CONST, "mlrun.serving.VotingEnsemble", **arguments)).client
+    for inputs in ([5], [5, 5]):
+        assert predict(client, "VotingEnsemble", inputs) == [1 for _ in inputs]
+
+
 def test_a_model_that_fails_is_named_and_the_others_vote(serve: Any) -> None:
     routes = {
         "good": route("MulEach", multiplier=2),
