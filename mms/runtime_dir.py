@@ -11,6 +11,8 @@ import signal
 import tempfile
 from pathlib import Path
 
+from mms.errors import ConfigurationError
+
 logger = logging.getLogger("mms.server")
 
 _PREFIX = ".mms-"
@@ -34,7 +36,7 @@ class RuntimeDir:
     def create(cls, temp_dir: str) -> RuntimeDir:
         """Make one below `temp_dir`, and remove those that servers left that were killed.
 
-        Raises OSError where the folder cannot be made.
+        Raises ConfigurationError where the folder cannot be made.
         """
         parent = Path(temp_dir)
         if (
@@ -45,14 +47,32 @@ class RuntimeDir:
             logger.info("The path of %s is too long for sockets; using %s.", parent, short)
             parent = short
         _remove_left(parent)
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        lock_fd = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock_fd, fcntl.LOCK_EX)
-        return cls(path, lock_fd)
+        try:
+            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            return cls(path, _lock(path))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Temp directory {parent} cannot be used: {error.strerror or error}; TEMP names another one."
+            ) from None
+
+    def restore(self) -> None:
+        """Make the folder again where something has removed it, as cleaners of temp folders do. Raises OSError."""
+        if (self.path / _LOCK).exists():
+            return
+        logger.warning("%s has been removed; it is made again.", self.path)
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(self._lock_fd)
+        self._lock_fd = _lock(self.path)
 
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock_fd)
+
+
+def _lock(path: Path) -> int:
+    lock_fd = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock_fd, fcntl.LOCK_EX)
+    return lock_fd
 
 
 def _remove_left(parent: Path) -> None:

@@ -14,12 +14,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import Limits
+from mms.descriptors import connections_for, raise_descriptor_limit
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
 from mms.launch import ProcessLauncher, hide_process, server_home
@@ -41,8 +43,8 @@ from mms.observe import (
 )
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
-from mms.runtime_dir import RuntimeDir
 from mms.repository.sources import Sources
+from mms.runtime_dir import RuntimeDir
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
 from mms.settings import Settings, load_settings
@@ -58,6 +60,8 @@ logger = logging.getLogger(logger_names.MODEL_SERVER)
 _GC_THRESHOLDS = (20_000, 20, 100)
 
 
+#: What threads get to end by themselves once all else has, in seconds.
+_THREADS_S = 1.0
 #: What clients get to read answers that were given at the last moment, in seconds.
 _LAST_ANSWERS_S = 1.0
 
@@ -100,6 +104,7 @@ class Server:
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         self._runtime_dir = RuntimeDir.create(settings.temp_dir)
+        self._limit_connections()
         self._gpu_count = gpu_count(
             settings.number_of_gpu, is_override=settings.is_gpu_number_override
         )
@@ -108,6 +113,7 @@ class Server:
             hello_timeout_s=settings.worker_start_timeout_s,
             heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,
             worker_gid=None if settings.worker_user is None else settings.worker_user.gid,
+            restore_folder=self._runtime_dir.restore,
         )
         self._repository = Repository(
             Path(settings.model_store) if settings.model_store else None,
@@ -159,6 +165,17 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self._http!r}, {self._host!r}>"
+
+    def _limit_connections(self) -> None:
+        descriptors = raise_descriptor_limit()
+        possible = connections_for(descriptors)
+        if possible < self._settings.max_connections:
+            logger.warning(
+                "At most %d connections are taken instead of max_connections=%d: this process may have %d files open "
+                "(ulimit -n).",
+                *(possible, self._settings.max_connections, descriptors),
+            )
+            self._settings.max_connections = possible
 
     # Its life
 
@@ -419,12 +436,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     loop = _new_loop()
     asyncio.set_event_loop(loop)
+    code = 1
     try:
-        return loop.run_until_complete(_serve(settings, options, setup))
+        code = loop.run_until_complete(_serve(settings, options, setup))
+    except ConfigurationError as error:
+        logger.error("%s", error)
+        options.report_failed(str(error))
+        options.remove_pid_file()
     finally:
         setup.close()
         asyncio.set_event_loop(None)
         loop.close()
+    _leave_stuck_threads(code)
+    return code
+
+
+def _leave_stuck_threads(code: int) -> None:
+    """End the process where a thread does not: a read from a network file system may never return."""
+    stuck = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
+    deadline = time.monotonic() + _THREADS_S
+    for thread in stuck:
+        thread.join(max(deadline - time.monotonic(), 0))
+    if any(thread.is_alive() for thread in stuck):
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -157,8 +157,12 @@ class ProcessLauncher:
         hello_timeout_s: float = 60.0,
         heartbeat_timeout_s: float = 0.0,
         worker_gid: int | None = None,
+        restore_folder: Callable[[], None] | None = None,
     ) -> None:
-        """`worker_gid`: the group of workers that do not run as this process's user."""
+        """`worker_gid`: the group of workers that do not run as this process's user.
+
+        `restore_folder`: makes `runtime_dir` again where something has removed it.
+        """
         self._path = runtime_dir / "front.sock"
         self._hello_timeout_s = hello_timeout_s
         self._server: asyncio.AbstractServer | None = None
@@ -168,6 +172,8 @@ class ProcessLauncher:
         self._processes: set[WorkerProcess] = set()
         self._worker_gid = worker_gid
         self._heartbeats = Heartbeats(heartbeat_timeout_s)
+        self._restore_folder = restore_folder
+        self._listening = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"<ProcessLauncher {self._path}, {len(self._processes)} processes>"
@@ -193,6 +199,7 @@ class ProcessLauncher:
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
     ) -> WorkerLink:
         """Start a worker and return when it has dialled in. Raises LaunchFailed."""
+        await self._ensure_listening()
         if spec.preload:
             link = await self._fork(spec, listener, timeout_s)
         else:
@@ -200,6 +207,22 @@ class ProcessLauncher:
         # Loads have a time limit of their own.
         link.loaded.add_done_callback(lambda _: self._heartbeats.watch(link))
         return link
+
+    async def _ensure_listening(self) -> None:
+        """Listen anew where the socket is gone: temp folders are cleaned. Workers that have dialled in stay."""
+        async with self._listening:
+            if self._path.exists():
+                return
+            try:
+                if self._server is not None:
+                    self._server.close()
+                if self._restore_folder is not None:
+                    self._restore_folder()
+                await self.start()
+            except OSError as error:
+                raise LaunchFailed(
+                    f"{self._path}, where workers dial in, is gone and cannot be made again: {error.strerror or error}"
+                ) from None
 
     async def forget(self, key: str) -> None:
         task = self._parents.pop(key, None)

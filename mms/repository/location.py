@@ -72,6 +72,11 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
         is_there = False
     if not is_there:
         raise absent
+    if not path.is_file() and not path.is_dir():
+        # Reading a pipe would wait for a writer for ever.
+        raise ModelNotFound(
+            f"Model not found in model store: {url} (it is neither a file nor a folder)"
+        )
     target = Path(os.path.realpath(path))
     if not (sources.is_operator or is_below(target, model_store) or sources.names_path(target)):
         raise ModelNotFound(

@@ -45,8 +45,8 @@ ROOMS: dict[str, Room] = {
         ("mms.settings", "mms.properties", "mms.launch_options"),
         ("errors", "networks", "version"),
     ),
-    # What the machine has and gives: GPUs, a folder of the server's own.
-    "machine": Room(1, ("mms.gpus", "mms.runtime_dir"), ("errors",)),
+    # What the machine has and gives: GPUs, files to open, a folder of the server's own.
+    "machine": Room(1, ("mms.descriptors", "mms.gpus", "mms.runtime_dir"), ("errors",)),
     "core": Room(1, ("mms.core",), ("errors",)),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ()),
