@@ -170,7 +170,7 @@ async def test_strictly_a_model_that_is_not_ready_is_unavailable(make_bench: Any
     bench = await make_bench(strict_status=True)
     add(bench, "m1", is_ready=False)
     add(bench, "m2", interface="auto", is_ready=False)
-    for method, path, seconds in (("GET", "m1/ready", b"5"), ("POST", "m2/infer", b"1")):
+    for method, path, seconds in (("GET", "m1/ready", b"5"), ("POST", "m2/infer", b"5")):
         status, head, _ = await bench.call(method, f"/v2/models/{path}")
         assert status == 503
         assert b"retry-after: %b\r\n" % seconds in head.lower()
