@@ -24,7 +24,7 @@ from archiver import Limits
 from mms.descriptors import connections_for, raise_descriptor_limit
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
-from mms.launch import ProcessLauncher, hide_process, server_home
+from mms.launch import ProcessLauncher, hide_process, refuse_new_rights, server_home
 from mms.launch_options import LaunchOptions
 from mms.observe import (
     CustomSeries,
@@ -216,6 +216,8 @@ class Server:
         )
         check_exposure(settings)
         self._access = make_access(settings)
+        if settings.no_new_privs:
+            refuse_new_rights()
         if settings.has_secrets:
             hide_process()
         await self._launcher.start()

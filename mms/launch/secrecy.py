@@ -1,12 +1,13 @@
-"""Keeps the front's memory and environment from processes of its own user: its workers, that is."""
+"""What the front's process gives up, for its workers' sake: to be looked into, and to gain rights."""
 
 from __future__ import annotations
 
-import ctypes
 import sys
 
 #: `prctl(2)`: whether /proc/<pid> and ptrace are open to the process's own user.
 _PR_SET_DUMPABLE = 4
+#: `prctl(2)`: programs with set-user-id bits and the like give no rights, in this process and in all that it starts.
+_PR_SET_NO_NEW_PRIVS = 38
 
 
 def hide_process() -> bool:
@@ -14,6 +15,21 @@ def hide_process() -> bool:
 
     Returns whether the system can. Programs that this process starts are not concerned.
     """
+    return _set(_PR_SET_DUMPABLE, 0)
+
+
+def refuse_new_rights() -> bool:
+    """No program that this thread starts from now on, or that such a program starts, has more rights than this process.
+
+    Here and not in each worker, since they inherit it, and would need a library for it that takes time and memory.
+    Returns whether the system can.
+    """
+    return _set(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _set(option: int, value: int) -> bool:
     if sys.platform != "linux":
         return False
-    return bool(ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) == 0)
+    import ctypes  # takes time that a start without these options should not
+
+    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)

@@ -17,8 +17,6 @@ def confinement(settings: Settings) -> dict[str, Any]:
     user = settings.worker_user
     if user is not None:
         rules["user"] = {"uid": user.uid, "gid": user.gid, "groups": list(user.groups)}
-    if settings.no_new_privs:
-        rules["no_new_privs"] = True
     return rules
 
 

@@ -323,7 +323,7 @@ class Settings:
     no_new_privs: bool = option(
         BOOLEAN,
         _WORKERS,
-        "Programs that workers start gain no rights, by set-user-id bits for instance (Linux).",
+        "Programs that the server and its workers start gain no rights, by set-user-id bits for instance (Linux).",
         "true",
         is_own=True,
     )

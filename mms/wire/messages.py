@@ -67,7 +67,7 @@ class Load(Message):
     max_response_bytes: int = 6553500
     worker_name: str = ""
     options: dict[str, Any] = field(default_factory=dict)
-    #: What the process may: `rlimits` {name: value}, `user` {uid, gid, groups}, `no_new_privs`.
+    #: What the process may: `rlimits` {name: value}, `user` {uid, gid, groups}.
     confinement: dict[str, Any] = field(default_factory=dict)
 
 

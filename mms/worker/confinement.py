@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 from collections.abc import Mapping
 from typing import Any
-
-#: `prctl(2)`: programs with set-user-id bits give no more rights.
-_PR_SET_NO_NEW_PRIVS = 38
 
 
 def confine(rules: Mapping[str, Any]) -> None:
@@ -29,10 +24,6 @@ def confine(rules: Mapping[str, Any]) -> None:
             raise OSError(
                 f"user {user['uid']} of the setting worker_user cannot read the interpreter's library: {os.__file__}"
             )
-    if rules.get("no_new_privs") and sys.platform == "linux":
-        library = ctypes.CDLL(None, use_errno=True)
-        if library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
-            raise OSError(f"no_new_privs is refused: {os.strerror(ctypes.get_errno())}")
 
 
 def _limit(name: str, value: int) -> None:

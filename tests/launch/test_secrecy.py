@@ -10,7 +10,7 @@ import pytest
 
 #: Becomes nobody, hides itself where it is told to, and has a child of the same user look.
 _LOOK = """
-import os, sys
+import ctypes, os, sys
 from mms.launch.secrecy import hide_process
 if os.getuid() == 0:
     os.setgid(65534)
@@ -19,7 +19,6 @@ if sys.argv[1] == "hide":
     assert hide_process()
 else:
     # A change of the user hides it as well.
-    import ctypes
     ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 pid = os.getpid()
 child = os.fork()
@@ -46,3 +45,20 @@ def test_a_hidden_process_cannot_be_looked_into_by_its_own_user(how: str, seen: 
     )
     assert looked.returncode == 0, looked.stderr
     assert looked.stdout == seen
+
+
+_REFUSE = """
+import subprocess
+from mms.launch.secrecy import refuse_new_rights
+assert refuse_new_rights()
+print(subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has /proc and prctl")
+def test_programs_of_a_process_that_refuses_new_rights_gain_none() -> None:
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    told = subprocess.run(
+        [sys.executable, "-c", _REFUSE], cwd=root, capture_output=True, text=True, timeout=30
+    )
+    assert "NoNewPrivs:\t1" in told.stdout, told.stderr
