@@ -118,10 +118,11 @@ class ManagementApi:
         else:
             parameters = exchange.parameters()
         options = _options(parameters, is_json=is_json)
-        if options.serving_spec is not None and not self._host.sources.allows_all:
+        if options.serving_spec is not None and not self._host.sources.urls.allows("serving_spec"):
             # It brings code, as an archive of an address that is not allowed would.
             raise BadRequest(
-                "serving_spec is not taken here, as allowed_urls says where models are from."
+                "serving_spec brings code along, and is not taken here: allowed_urls says what models are from. One of "
+                "its expressions that matches the word serving_spec allows it."
             )
         return _told(exchange, await self._whole(self._host.register(options)))
 

@@ -232,6 +232,11 @@ def _component_parameters() -> list[dict[str, Any]]:
         _parameter("query", "model_uri", "Where the model's files are fetched from."),
         _parameter(
             "query",
+            "sha256",
+            "Of the archive's file, or of that of model_uri where there is no archive, in hexadecimal.",
+        ),
+        _parameter(
+            "query",
             "prepackaged",
             "Server that loads the files of model_uri, or of the archive, without a handler.",
         ),

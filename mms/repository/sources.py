@@ -83,11 +83,6 @@ class Sources:
         return cls(urls, usual if networks is None else networks, networks is not None)
 
     @property
-    def allows_all(self) -> bool:
-        """Whether nothing is said about urls."""
-        return self.urls.patterns is None
-
-    @property
     def of_operator(self) -> Sources:
         """For what whoever starts the server names. A list that they have made holds for it, too."""
         urls = AllowedUrls() if self.urls.reason else self.urls

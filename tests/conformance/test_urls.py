@@ -82,7 +82,8 @@ def test_where_others_reach_management_models_come_from_the_store_alone(
         assert "does not match any allowed URL(s)" in reply.text
         assert "allowed_urls" in reply.text
     spec = {"graph": {"kind": "router", "routes": {}}}
-    assert server.management.post_json("/models", {"serving_spec": spec}).status == 400
+    reply = server.management.post_json("/models", {"serving_spec": spec})
+    assert (reply.status, "matches the word serving_spec" in reply.text) == (400, True)
     assert not (server.directory / "records").exists()
 
 
@@ -96,7 +97,12 @@ def test_a_list_opens_urls_and_addresses_that_are_not_public_need_a_word_of_thei
         assert reply.status == 400
         assert "a loopback address, which allowed_private_addresses does not allow" in reply.text
     server.stop()
-    server = start_open(**urls, allowed_private_addresses="127.0.0.0/8")
+    server = start_open(
+        allowed_urls=urls["allowed_urls"] + ",serving_spec",
+        allowed_private_addresses="127.0.0.0/8",
+    )
+    reply = server.management.post_json("/models", {"serving_spec": {"graph": 5}})
+    assert "no exported function" in reply.text
     assert server.register(f"http://127.0.0.1:{origin}/m.mar", model_name="m").status == 200
 
 
