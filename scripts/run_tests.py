@@ -32,7 +32,8 @@ def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
                 *(["mypy", folder] for folder in TYPED_EXAMPLES),
             ],
         ),
-        ("tests: pytest", [["pytest", *pytest_arguments]]),
+        # A process for each of two cores; tests of one file share what it starts.
+        ("tests: pytest", [["pytest", "-n", "2", "--dist", "loadfile", *pytest_arguments]]),
     ]
 
 
