@@ -82,7 +82,8 @@ class RotatingFile:
     def write(self, data: bytes) -> None:
         """Append whole lines; b"" only creates the file."""
         now = self._clock()
-        if self._is_failing and now < self._retry_at_s:
+        # A clock that was set back must not put the next try off.
+        if self._is_failing and 0 < self._retry_at_s - now <= _RETRY_S:
             self._keep_back(data)
             return
         try:
@@ -195,7 +196,9 @@ class RotatingFile:
     # Rotation
 
     def _is_rotation_due(self, now: float, coming_bytes: int) -> bool:
-        if self._identity is None or not self._size_bytes or now < self._rotation_retry_at_s:
+        if self._identity is None or not self._size_bytes:
+            return False
+        if 0 < self._rotation_retry_at_s - now <= _ROTATION_RETRY_S:
             return False
         return now >= self._day_end_s or self._size_bytes + coming_bytes > self._max_bytes
 

@@ -295,3 +295,15 @@ def test_an_archive_that_cannot_be_compressed_stays_as_it_is(
     assert _names(file.path.parent) == {"some_log.log", "some_log.21-Nov.log"}
     assert file.path.with_name("some_log.21-Nov.log").read_bytes() == b"line\n"
     assert "cannot compress" in reports[0]
+
+
+def test_a_clock_that_is_set_back_does_not_put_the_next_try_off(
+    make: Callable[..., RotatingFile], tmp_path: Path, clock: Clock
+) -> None:
+    (tmp_path / "logs").write_text("no folder")
+    file = make()
+    file.write(b"one\n")
+    (tmp_path / "logs").unlink()
+    clock.now_s -= 3 * _DAY_S
+    file.write(b"two\n")
+    assert file.path.read_bytes() == b"one\ntwo\n"
