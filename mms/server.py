@@ -44,6 +44,7 @@ from mms.observe import (
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.repository.sources import Sources
+from mms.repository.trust import Trust
 from mms.runtime_dir import RuntimeDir
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
@@ -126,6 +127,7 @@ class Server:
                 max_total_bytes=settings.max_archive_size,
                 max_ratio=settings.max_archive_ratio or float("inf"),
             ),
+            trust=Trust.of_settings(settings),
             download_limits=DownloadLimits(
                 total_timeout_s=settings.download_timeout_s,
                 max_bytes=settings.max_download_size,
@@ -216,6 +218,13 @@ class Server:
         )
         check_exposure(settings)
         self._access = make_access(settings)
+        if self._repository.sources.urls.reason:
+            logger.info(
+                "Clients can register models of the model store alone, as management listens on %s; the setting "
+                "allowed_urls opens other places.",
+                settings.management_address,
+            )
+        await asyncio.to_thread(self._repository.clean)
         if settings.no_new_privs:
             refuse_new_rights()
         if settings.has_secrets:
@@ -225,13 +234,6 @@ class Server:
             await self._unless_stopped(self._host.load_startup_models())
         except Conflict as error:
             raise ConfigurationError(f"Invalid configuration: {error.message}") from None
-        if self._repository.sources.urls.reason:
-            logger.info(
-                "Clients can register models of the model store alone, as management listens on %s; the setting "
-                "allowed_urls opens other places.",
-                settings.management_address,
-            )
-        await asyncio.to_thread(self._repository.clean)
         await self._load_component()
         if self._stop.is_set():
             raise StartFailed("stopped by a signal during start-up")
@@ -259,7 +261,7 @@ class Server:
         spec_file = members.pop("spec_file", None)
         if spec_file is not None:
             members["serving_spec"] = _take_document(Path(spec_file))
-        options = RegisterOptions("", **members)
+        options = RegisterOptions("", is_from_operator=True, **members)
         what = options.handler or options.model_name
         try:
             await self._unless_stopped(self._host.register(options, is_kept=False))
