@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from types import TracebackType
 
+#: Some messages list all that a model file lacks.
+_MAX_CHARACTERS = 2000
 _HERE = os.path.dirname(os.path.abspath(__file__))
 #: What stands between the front and a model's code.
 _OWN_FOLDERS = tuple(
@@ -17,7 +19,11 @@ def last_line(error: BaseException) -> str:
     import traceback
 
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
-    return lines[-1] if lines else type(error).__name__
+    if isinstance(error, SyntaxError):
+        # Before it stands the line of the source.
+        del lines[:-1]
+    text = " ".join(line.strip() for line in lines)
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
 
 
 def model_traceback(error: BaseException) -> str:

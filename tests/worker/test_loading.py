@@ -140,7 +140,7 @@ def test_a_class_is_initialized_without_metrics(front: Front, write_model: Model
         ("import not_there_at_all\n", "ModuleNotFoundError: No module named 'not_there_at_all'"),
         ("this is no python\n", "SyntaxError: invalid syntax"),
         ("import sys\nsys.exit(3)\n", "SystemExit: 3"),
-        ("def handle(d, c):\n    raise RuntimeError('not\\ntoday')\n", "today"),
+        ("def handle(d, c):\n    raise RuntimeError('not\\ntoday')\n", "RuntimeError: not today"),
         (CLASS.format(statement="raise KeyError('x')"), "KeyError: 'x'"),
     ],
 )
@@ -151,7 +151,7 @@ def test_a_model_that_does_not_load_says_why(
     assert loaded.code == 500
     assert loaded.error.startswith(error)
     assert "mms/worker" not in loaded.traceback
-    assert loaded.traceback.rstrip().splitlines()[-1].startswith(error)
+    assert error in " ".join(loaded.traceback.split())
     assert worker.work.receive() is None
     assert front.wait_exit() == 1
 

@@ -1,0 +1,21 @@
+"""What is told of an error, in one line."""
+
+from __future__ import annotations
+
+from mms.worker.tracebacks import last_line
+
+
+def test_a_message_of_several_lines_is_told_whole() -> None:
+    error = TypeError("failed to init step m1\n args={'x': 1}")
+    assert last_line(error) == "TypeError: failed to init step m1 args={'x': 1}"
+
+
+def test_of_a_syntax_error_the_message_is_told_without_the_source() -> None:
+    try:
+        compile("x = = 1\n", "model.py", "exec")
+    except SyntaxError as error:
+        assert last_line(error) == "SyntaxError: invalid syntax"
+
+
+def test_a_long_message_is_cut() -> None:
+    assert len(last_line(ValueError("key\n" * 10_000))) < 2100
