@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _UNKNOWN_INTERFACE = "auto"
 #: Operations that a path may name in a model's place: those of the router at the root.
 _ROUTER_OPERATIONS = frozenset(("infer", "predict", "explain"))
+_TREE_PREFIX = f"{TREE}/"
 #: First segments of paths that keep MMS's meaning whatever is at the root.
 _TAKEN = frozenset(("ping", "models", "api-description", "metrics", "prometheus"))
 
@@ -95,6 +96,8 @@ class V2Api:
         found = find_v2(segments)
         if found is None:
             return self._find_elsewhere(segments, root)
+        if found.operation.startswith(_TREE_PREFIX):
+            found = self._find_of_router(found)
         if root is None or found.kind not in (V2Kind.MODELS, V2Kind.MODEL):
             return found
         known = models.find(found.key) if found.key else None
@@ -109,6 +112,22 @@ class V2Api:
         ):
             return V2Path(V2Kind.MODEL, key_of(root), found.key)
         return found
+
+    def _find_of_router(self, found: V2Path) -> V2Path:
+        """What a path means whose operation is one of the tree's: as if the router before it stood alone."""
+        known = self._models.find(found.key)
+        if known is None or not is_router(known[0]) or is_worker_graph(known[0]):
+            # One in a worker reads the path itself, and of a model it is an operation that there is not.
+            return found
+        inner = find_v2(found.operation.split("/"))
+        if inner is None or inner.kind is not V2Kind.MODEL:
+            return inner or V2Path(V2Kind.ILLEGAL)
+        router = self._models.find(inner.key)
+        if router is None and inner.key in _ROUTER_OPERATIONS and not inner.operation:
+            return V2Path(V2Kind.MODEL, found.key, inner.key)
+        if inner.key == getattr(known[0].graph, "alias", ""):
+            return V2Path(V2Kind.MODEL, found.key, inner.operation)
+        return inner
 
     def _find_elsewhere(self, segments: list[str], root: ServedModel | None) -> V2Path | None:
         if not self._models.is_root_owned or root is None:
@@ -223,11 +242,11 @@ class V2Api:
         root = self._models.root
         is_at_root = found.kind is V2Kind.ROOT
         takes_all = root is not None and bool(getattr(root.graph, "takes_all_bodies", False))
-        is_listing = exchange.method in ("GET", "HEAD") or takes_all
+        is_listing = exchange.method in ("GET", "HEAD")
         if not is_at_root and (is_listing or not exchange.request.body_exists):
             return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())
         body = await self._asker.read_body(exchange)
-        key = None if takes_all else _model_in(body)
+        key = self._model_beside(body) if takes_all else _model_in(body)
         if key is not None:
             known = self._models.find(key)
             if known is None:
@@ -236,6 +255,17 @@ class V2Api:
         if not is_at_root or root is None:
             return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())
         return await self._speak(exchange, root, root.version, "", "", body=body)
+
+    def _model_beside(self, body: bytes | bytearray) -> str | None:
+        """The model that a body names if it is none of the router's that else takes all bodies."""
+        try:
+            key = _model_in(body)
+        except BadRequest:
+            return None
+        known = None if key is None else self._models.find(key)
+        if known is None or known[0] is self._models.root or self._models.is_child(known[0]):
+            return None
+        return key
 
     def _ready(self, exchange: Exchange) -> web.StreamResponse:
         """Whether all models that have workers to wait for are loaded."""

@@ -164,6 +164,16 @@ class Deployment:
 _STARTED: list[subprocess.Popen[bytes]] = []
 
 
+def path_of_function(name: str, path: str) -> str:
+    """Of a path of a function, the path in a server that may have others, too."""
+    return f"/v2/models/{quote(name, safe='')}/{path.lstrip('/')}"
+
+
+def is_post(method: str | None, body: Any) -> bool:
+    """Whether a request is none by GET: unless its method says so, by its body."""
+    return method.upper() != "GET" if method else bool(body)
+
+
 def ask_function(
     address: str,
     path: str,
@@ -192,7 +202,7 @@ def ask_function(
             content = to_json(body)
             if not any(name.lower() == "content-type" for name in sent):
                 sent["Content-Type"] = "application/json"
-    method = method or ("POST" if body else "GET")
+    method = method or ("POST" if is_post(method, body) else "GET")
     path = f"/{path.lstrip('/')}"
     try:
         status, kind, answer = _call(

@@ -320,13 +320,21 @@ class ServingFunction:
 
                 path = urlsplit(path).path
             return self._mock_server.test(path or "/", body, method or "", headers)
-        from mms.mlrun.deploying import ask_function
+        from mms.mlrun.deploying import ask_function, is_post, path_of_function
 
         address = self.status.address
         if "://" not in path and not address:
             raise MLRunInvalidArgumentError(
                 f"function {self.uri} is not deployed: deploy() comes first, or mock=True asks it here"
             )
+        if self.status.management_address and "://" not in path:
+            from mms.mlrun.steps import StepKinds
+
+            if not path.strip("/") and not is_post(method, body):
+                graph = self.spec.graph
+                # What a router answers there; in the server the path of its name alone is a model's.
+                path = "/v2/health" if graph is None or graph.kind == StepKinds.router else path
+            path = path_of_function(self.metadata.name or "function", path)
         return ask_function(address, path, body, method, headers, **http_client_kwargs)
 
     # Deploying

@@ -140,6 +140,13 @@ class GraphModel:
         return self.graph.run(event)
 
     @property
+    def prefix(self) -> str:
+        """What the paths of a router begin with; empty for a flow, whose steps make of paths what they like."""
+        if not isinstance(self.graph, RouterStep):
+            return ""
+        return str(getattr(self.graph.object, "url_prefix", "") or "").rstrip("/")
+
+    @property
     def ready(self) -> bool:
         """Whether all its models have loaded."""
         return self._is_loaded and all(target.ready for target in self._objects)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.serving")
 
+_DOCUMENTS: Final = (DOCUMENT_NAME, "serving_spec.json")
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 #: Registers a model; the host's own operation.
@@ -40,16 +41,18 @@ class NodeMissing(InvalidModel):
 
 
 def graph_document(archive: FetchedArchive, options: RegisterOptions) -> Path | None:
-    """The file of an archive that makes it a graph: named by its handler, or `graph.yaml` where it has no handler."""
+    """The file of an archive that makes it a graph: named by its handler, or, where it has no handler,
+    `graph.yaml` or MLRun's `serving_spec.json`."""
     if options.prepackaged is not None or options.handler or options.folder is not None:
         return None
     manifest = archive.manifest if archive.manifest is not None else Manifest({})
     handler = manifest.handler
     if handler is not None and not handler.endswith(_SUFFIXES):
         return None
-    path = archive.folder / (handler or DOCUMENT_NAME)
-    if path.is_file():
-        return path
+    for name in (handler,) if handler is not None else _DOCUMENTS:
+        path = archive.folder / name
+        if path.is_file():
+            return path
     if handler is not None:
         raise InvalidModel(f"The archive has no file {handler}, which its handler names.")
     return None

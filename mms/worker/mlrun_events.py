@@ -18,9 +18,11 @@ _Head = tuple[str, str, str, dict[str, str]]
 class EventReader:
     """Reads items. The front's pseudo headers say which operation is asked, and by which method."""
 
-    def __init__(self, *, is_graph: bool = False) -> None:
-        """`is_graph`: events have the whole path, and until when they are to be answered (`deadline_s`)."""
+    def __init__(self, *, is_graph: bool = False, prefix: str = "") -> None:
+        """`is_graph`: events have the whole path, and until when they are to be answered (`deadline_s`). Where the
+        client's path names the graph itself, it is what follows that, an operation alone below `prefix`."""
         self._is_graph = is_graph
+        self._prefix = prefix
         self._heads: dict[bytes, _Head] = {}
 
     def __repr__(self) -> str:
@@ -42,7 +44,7 @@ class EventReader:
             str(content_type, "latin-1"),
             dict(headers),
             method,
-            path or operation if self._is_graph else operation,
+            path or self._path_of(operation) if self._is_graph else operation,
             str(request_id, "ascii", "replace"),
             _TRIGGER,
         )
@@ -52,6 +54,11 @@ class EventReader:
         if query:
             event.fields = _fields_of(bytes(query))
         return event
+
+    def _path_of(self, operation: str) -> str:
+        if not operation:
+            return ""
+        return f"/{operation}" if "/" in operation else f"{self._prefix}/{operation}"
 
 
 def _head_of(block: bytes) -> _Head:

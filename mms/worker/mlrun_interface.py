@@ -66,6 +66,7 @@ def _open_graph(load: Load) -> MlrunItems:
         load=pending,
         close=graph.terminate,
         is_graph=True,
+        prefix=graph.prefix,
         default_content_type=load.options.get("default_content_type"),
     )
 

@@ -34,11 +34,13 @@ class MlrunItems:
         metrics: MetricSeries | None = None,
         close: Callable[[], None] | None = None,
         is_graph: bool = False,
+        prefix: str = "",
         default_content_type: str | None = None,
     ) -> None:
         """`run`: answers an event in its body, or raises. `run_joined`: Responses to the events of a whole batch.
 
         `load`: what is still to be done before the model is ready. `close`: called after the last batch.
+        `is_graph`, `prefix`: see EventReader.
         """
         self._run = run
         self._context = context
@@ -46,7 +48,7 @@ class MlrunItems:
         self._run_joined = run_joined
         self._metrics = metrics
         self._close = close
-        self._events = EventReader(is_graph=is_graph)
+        self._events = EventReader(is_graph=is_graph, prefix=prefix)
         self._default_content_type = default_content_type
         self._shortage: MemoryError | None = None
 

