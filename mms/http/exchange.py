@@ -181,8 +181,11 @@ class Exchange:
         deadline = time.monotonic() + timeout_s
         try:
             while not content.at_eof():
-                left_s = deadline + len(chunks) / MIN_BODY_RATE - time.monotonic()
-                chunks += await asyncio.wait_for(content.read(_CHUNK_BYTES), left_s)
+                piece = content.read_nowait(_CHUNK_BYTES)
+                if not piece:
+                    left_s = deadline + len(chunks) / MIN_BODY_RATE - time.monotonic()
+                    piece = await asyncio.wait_for(content.read(_CHUNK_BYTES), left_s)
+                chunks += piece
                 if len(chunks) > max_body_bytes:
                     raise _too_large(max_body_bytes)
             broken = content.exception()
@@ -190,8 +193,10 @@ class Exchange:
                 raise broken
         except web.RequestPayloadError as error:
             raise BadRequest(f"The body of the request is broken: {error}") from None
-        except ConnectionError:
-            # The client has gone, so aiohttp ends this task.
+        except (ConnectionError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and request.transport is not None:
+                raise
+            # The client has gone, so aiohttp ends this task. It went before the read began where it is a RuntimeError.
             raise asyncio.CancelledError from None
         return chunks
 

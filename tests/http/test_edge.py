@@ -354,3 +354,21 @@ async def test_execution_parameters_are_told(make_bench):
         "BatchStrategy": "MULTI_RECORD",
         "MaxPayloadInMB": 5,
     }
+
+
+async def test_clients_that_go_within_their_bodies_are_no_errors(make_bench, caplog):
+    bench = await make_bench(lane=False)
+    head = b"PUT /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 3000\r\n\r\n"
+
+    async def go(turns: int, sent: int) -> None:
+        _, writer = await bench.connect()
+        writer.write(head + b"x" * sent)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        writer.transport.abort()
+
+    for sent in (0, 10, 2999):
+        for turns in range(8):
+            await asyncio.gather(*(go(turns, sent) for _ in range(10)))
+    await bench.eventually(lambda: not bench.front.connection_count)
+    assert [record.getMessage() for record in caplog.records] == []
