@@ -27,9 +27,7 @@ _END_LIMIT_S = 30.0
 _TOLD_EVERY = 10_000
 _MAX_EXAMPLES = 20
 #: What 5xx look like that models answer themselves: of Seldon's wrapper and of MLRun's events.
-_OF_MODELS = re.compile(
-    rb'"reason": ?"MICROSERVICE_|^[A-Za-z_.]*(Error|Exception|Refusal)?: |"error"'
-)
+_OF_MODELS = re.compile(rb'"reason": ?"MICROSERVICE_|^[A-Za-z_.]*(Error|Exception): |^{"error"')
 _MIB = 1024 * 1024
 
 
@@ -96,7 +94,8 @@ def run(server: StressServer, count: int, seed: int, connections: int) -> int:
     outcome = Outcome()
     started_at = time.monotonic()
     # The first requests make what stays: caches, buffers, thread pools.
-    asyncio.run(_send_all(server, outcome, Mutations(seed - 1), 1000, connections, seed - 1))
+    first = min(1000, count)
+    asyncio.run(_send_all(server, outcome, Mutations(seed - 1), first, connections, seed - 1))
     workers = {worker.pid for worker in server.workers()}
     before = server.sample()
     asyncio.run(_send_all(server, outcome, Mutations(seed), count, connections, seed))
@@ -105,12 +104,10 @@ def run(server: StressServer, count: int, seed: int, connections: int) -> int:
         outcome.problems["workers that were lost"] = len(lost)
     if not server.is_running():
         outcome.problems["the front was lost"] = 1
-    for line in re.findall(
-        r"^.*(?:Unexpected error|never retrieved).*$",
-        server.log("mms_log.log") + server.output(),
-        re.M,
-    ):
-        outcome.problems[f"in the log: {line[-200:]}"] += 1
+    log = server.log("mms_log.log") + server.output()
+    for lines in re.findall(r"^.*(?:Unexpected error|never retrieved)(?:.*\n){40}", log, re.M):
+        outcome.problems["errors in the log"] += 1
+        outcome.examples.append(lines)
     after = server.sample() if server.is_running() else before
     _report(outcome, before, after, time.monotonic() - started_at)
     if server.is_running() and server.stop() != 0:

@@ -34,7 +34,7 @@ def inputs(draw: st.DrawFn, name: str) -> bytes:
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_parser_keeps_its_rules_whatever_bytes_it_is_given(name: str) -> None:
     @settings(
-        max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+        max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
     )
     @given(inputs(name))
     def check(data: bytes) -> None:
