@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import psutil
 from request_mutations import INFERENCE, Mutations
 from stress_server import Sample, ServerFailed, StressServer
@@ -29,6 +30,9 @@ from tests.faults.load import Load, Target  # found by the line before
 
 _MIB = 1024 * 1024
 _SAMPLE_S = 5.0
+#: At rest, with as many workers as at first: what the front may have more, and how long it may take to get there.
+_MAX_MORE_DESCRIPTORS = 8
+_REST_LIMIT_S = 30.0
 #: Of the time: what is not counted for slopes, while caches fill.
 _WARM_UP = 0.25
 #: What a slope may be at most, in MiB and descriptors a minute. Allocators settle slowly.
@@ -287,7 +291,7 @@ def run(server: StressServer, seconds: float, seed: int, connections: int) -> in
     faults = Faults(server, seed)
     samples: list[tuple[float, Sample]] = []
     started_at = time.monotonic()
-    pids = {server.front.pid}
+    rested = server.sample()
     with Load(
         server.inference_port, TARGETS, connections=connections, pause_s=0.02, answer_timeout_s=60.0
     ) as load:
@@ -304,12 +308,13 @@ def run(server: StressServer, seconds: float, seed: int, connections: int) -> in
     problems += [f"traffic: {example}" for example in count.examples]
     if count.lost or count.wrong:
         problems.append(f"{count.lost} lost, {count.wrong} wrong")
-    if not server.is_running() or server.front.pid not in pids:
+    if not server.is_running():
         problems.append("the front was lost")
     print(f"traffic: {count}")
     print(f"faults: {', '.join(f'{n} x {name}' for name, n in sorted(faults.done.items()))}")
     problems += _judge(samples, seconds)
     if server.is_running():
+        problems += _check_at_rest(server, rested)
         code = server.stop()
         if code != 0:
             problems.append(f"the server's exit code is {code}")
@@ -320,6 +325,25 @@ def run(server: StressServer, seconds: float, seed: int, connections: int) -> in
         print(f"PROBLEM: {problem}")
     print("there are problems" if problems else "zero lost, zero wrong, nothing grows")
     return 1 if problems else 0
+
+
+def _check_at_rest(server: StressServer, before: Sample) -> list[str]:
+    """Without traffic, and with the workers that it began with, the front holds what it held."""
+    for name in MODELS:
+        server.manage("PUT", f"/models/{name}?min_worker=2&max_worker=2&synchronous=true")
+    deadline = time.monotonic() + _REST_LIMIT_S
+    while True:
+        after = server.sample()
+        more = after.front_descriptors - before.front_descriptors
+        is_as_before = more <= _MAX_MORE_DESCRIPTORS and after.processes <= before.processes
+        if is_as_before or time.monotonic() > deadline:
+            break
+        time.sleep(0.5)
+    print(
+        f"at rest: {before.front_descriptors} -> {after.front_descriptors} descriptors of the front, "
+        f"{before.processes} -> {after.processes} processes"
+    )
+    return [] if is_as_before else ["descriptors or processes are left at rest"]
 
 
 def _judge(samples: list[tuple[float, Sample]], seconds: float) -> list[str]:
@@ -342,7 +366,8 @@ def _judge(samples: list[tuple[float, Sample]], seconds: float) -> list[str]:
     problems = []
     for name, value_of, limit in each:
         values = [value_of(sample) for _, sample in late]
-        slope = _slope([at for at, _ in late], values)
+        others = [float(sample.processes) if name != "processes" else 0.0 for _, sample in late]
+        slope = _slope([at for at, _ in late], others, values)
         print(
             f"{name}: {values[0]:.1f} -> {values[-1]:.1f} (from {min(values):.1f} to {max(values):.1f}), "
             f"{slope:+.2f} a minute"
@@ -352,11 +377,10 @@ def _judge(samples: list[tuple[float, Sample]], seconds: float) -> list[str]:
     return problems
 
 
-def _slope(at: Sequence[float], values: Sequence[float]) -> float:
-    """Of the line with the least squares."""
-    middle, mean = sum(at) / len(at), sum(values) / len(values)
-    above = sum((x - middle) * (y - mean) for x, y in zip(at, values, strict=True))
-    return above / sum((x - middle) ** 2 for x in at)
+def _slope(at: Sequence[float], others: Sequence[float], values: Sequence[float]) -> float:
+    """Of the line with the least squares, without what goes with the others: workers have descriptors in the front."""
+    columns = np.column_stack([np.ones(len(at)), at, others])
+    return float(np.linalg.lstsq(columns, np.array(values), rcond=None)[0][1])
 
 
 if __name__ == "__main__":
