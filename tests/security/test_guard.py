@@ -214,9 +214,9 @@ def test_who_fails_again_and_again_is_told_to_wait_and_logged_no_more(
 ) -> None:
     caplog.set_level(logging.WARNING)
     wrong = bearer(changed(keys.texts[Role.METRICS], 40))
-    for _ in range(20):
+    for port in range(20):
         with pytest.raises(Unauthorized):
-            enter(guard, wrong, Role.METRICS)
+            guard.demand(guard.find(wrong), (Role.METRICS,), f"/10.0.0.1:{port}", "GET /x")
     logged = len(caplog.records)
     for _ in range(50):
         with pytest.raises(TooManyRequests) as caught:
