@@ -17,8 +17,12 @@ def use_mlrun_shim() -> bool:
     An installed mlrun stays the one that is imported.
     """
     loaded = sys.modules.get("mlrun")
+    file = getattr(loaded, "__file__", None)
+    if file:
+        return bool(file.startswith(_FOLDER))
     if loaded is not None:
-        return (getattr(loaded, "__file__", None) or "").startswith(_FOLDER)
+        # Made of a folder of that name, which is no package; it would stay the one that is imported.
+        del sys.modules["mlrun"]
     if _FOLDER in sys.path:
         return True
     spec = importlib.util.find_spec("mlrun")

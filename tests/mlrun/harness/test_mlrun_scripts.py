@@ -75,7 +75,7 @@ def run(
 def test_the_documented_example_runs_as_it_is_printed(models: Path, tmp_path: Path) -> None:
     found = importlib.util.find_spec("mlrun")
     # A folder of that name, such as the one of these tests, is none.
-    assert found is None or found.loader is None, "this test needs a Python without mlrun"
+    assert found is None or found.origin is None, "this test needs a Python without mlrun"
     script = tmp_path / "script.py"
     code = DOCUMENTED.replace("<path1>", str(models / "logistic"))
     script.write_text(code.replace("<path2>", str(models / "tree/model.pkl")) + TOLD)
@@ -145,3 +145,23 @@ def test_a_script_or_notebook_can_ask_for_the_shim_itself(tmp_path: Path) -> Non
         check=True,
     )
     assert ran.stdout.splitlines() == ["True True", "True True"]
+
+
+def test_a_folder_of_that_name_is_not_taken_for_mlrun_even_once_imported(tmp_path: Path) -> None:
+    (tmp_path / "mlrun").mkdir()
+    (tmp_path / "script.py").write_text(
+        "import mlrun\n"
+        "assert mlrun.__file__ is None\n"
+        "from mms.serving import use_mlrun_shim\n"
+        "assert use_mlrun_shim()\n"
+        "import mlrun\n"
+        "print(mlrun.is_stand_in)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert (ran.returncode, ran.stdout.strip()) == (0, "True"), ran.stderr
