@@ -210,7 +210,7 @@ async def test_the_name_that_a_certificate_must_have_is_that_of_the_url(
     asked_for: list[str | None] = []
     names.addresses["models.example"] = ["127.0.0.1"]
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.sni_callback = lambda made, name, _: asked_for.append(name)  # type: ignore[assignment]
+    context.sni_callback = lambda made, name, _: asked_for.append(name)
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
     try:
