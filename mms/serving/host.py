@@ -4,37 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archiver import Manifest, is_runtime
-from mms.core import ModelConfig, ModelVersion, Pool, Registry, Request, Worker, WorkerState
+from archiver import is_runtime
+from mms.core import Registry, Request, Worker, WorkerState
 from mms.errors import (
     BadRequest,
     Conflict,
-    InvalidModel,
     ModelNotFound,
     RequestTimeout,
     ServiceUnavailable,
     WorkerStartFailed,
 )
-from mms.launch import Launcher, WorkerSpec, worker_environment
+from mms.launch import Launcher
 from mms.observe import events
 from mms.repository import FetchedArchive, ModelFiles, Repository
-from mms.serving.confinement import account_variables, confinement
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
 from mms.serving.health import model_problems, server_problems
 from mms.serving.kept_models import KeptModels
+from mms.serving.making import WorkerSpecs, make_model
 from mms.serving.mlrun_specs import MlrunSpecs
-from mms.serving.model_options import model_options
 from mms.serving.named_places import check_arguments
 from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
@@ -44,15 +40,12 @@ from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.startup import StartupModels
 from mms.serving.state_file import StateFile
 from mms.serving.tracking import ModelTracking, Tracking
-from mms.wire import Load
 
 if TYPE_CHECKING:
     from mms.settings import Settings
 
 logger = logging.getLogger("mms.serving")
 
-#: Room in a frame besides the bodies: heads, lengths, headers.
-_FRAME_SLACK_BYTES = 1 << 20
 #: Before a drain is given up, requests that still run are told so, in seconds.
 _LAST_CALL_S = 0.05
 #: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
@@ -88,10 +81,8 @@ class ModelHost:
         self._record = record
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
-        hidden = settings.blacklist_env_vars
-        self._hidden = re.compile(hidden) if hidden else None
-        allowed = settings.worker_env_allow
-        self._allowed = re.compile(allowed) if allowed else None
+        self._specs = WorkerSpecs(settings, self._environ)
+        self._make = partial(make_model, settings, gpu_count)
         self._startup = StartupModels(settings, repository, self._add, self._start)
         self._kept = KeptModels(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
@@ -321,76 +312,9 @@ class ModelHost:
             return FetchedArchive(options.folder, None, True, None)
         return await self._repository.make_empty()
 
-    def _load_timeout_s(self, options: RegisterOptions) -> float | None:
-        timeout_s = options.load_timeout_s
-        if timeout_s is None:
-            timeout_s = self.settings.load_timeout_s
-        if timeout_s is None or self.settings.debug:
-            return None
-        return timeout_s or math.inf
-
     def _is_taken_for_sure(self, name: str) -> bool:
         """Whether the name is taken by a model without a version, beside which no other can stand."""
         return self.registry.has(name, None)
-
-    def _make(
-        self, options: RegisterOptions, archive: FetchedArchive, default_name: str | None
-    ) -> ServedModel:
-        settings = self.settings
-        found = archive.manifest if archive.manifest is not None else Manifest({})
-        model_as = model_options(options, found)
-        manifest = found.with_overrides(
-            model_name=options.model_name
-            or found.model_name
-            or default_name
-            or model_as.default_name,
-            handler=model_as.handler or options.handler,
-            runtime=options.runtime,
-            default_handler=settings.default_service_handler,
-        )
-        try:
-            manifest.validate()
-        except ValueError as error:
-            raise InvalidModel(str(error)) from None
-        name, handler = manifest.model_name or "", manifest.handler or ""
-        version = found.model_version or options.model_version
-        timeout_s = options.response_timeout_s
-        if timeout_s is None or timeout_s < 0:
-            timeout_s = settings.response_timeout_s
-        config = ModelConfig(
-            batch_size=max(options.batch_size, 1),
-            max_batch_delay_s=max(options.max_batch_delay_ms, 0) / 1000,
-            batch_policy=options.batch_policy or settings.batch_policy,
-            response_timeout_s=timeout_s,
-            queue_capacity=settings.job_queue_size,
-            request_timeout_s=(
-                settings.request_timeout_s
-                if options.request_timeout_s is None
-                else options.request_timeout_s
-            ),
-            max_queue_s=(
-                settings.max_queue_time_ms
-                if options.max_queue_time_ms is None
-                else options.max_queue_time_ms
-            )
-            / 1000,
-        )
-        model = ModelVersion(name, version, config)
-        preload = options.preload_model
-        return ServedModel(
-            model=model,
-            pool=Pool(model, self._gpu_count),
-            url=options.url or model_as.component.model_uri or str(archive.folder),
-            archive=archive,
-            manifest=manifest,
-            handler=handler,
-            runtime=manifest.runtime or "python",
-            is_preloaded=settings.preload_model if preload is None else preload,
-            initialize_errors=options.initialize_errors or settings.initialize_errors or "fail",
-            options=model_as,
-            load_timeout_s=self._load_timeout_s(options),
-            interface=model_as.interface,
-        )
 
     # Workers
 
@@ -452,7 +376,7 @@ class ModelHost:
         served.runners[worker] = make(
             served.model,
             worker,
-            self._spec(served, worker),
+            self._specs.of(served, worker),
             self._launcher,
             self.dispatcher,
             self._record,
@@ -480,50 +404,6 @@ class ModelHost:
             raise WorkerStartFailed(message, code, failed[0].error)
         ready = sum(1 for w in served.pool.active if w.state is WorkerState.READY)
         return SCALED if ready >= served.pool.min_workers else SCALING
-
-    def _spec(self, served: ServedModel, worker: Worker) -> WorkerSpec:
-        settings = self.settings
-        config = served.model.config
-        folder = str(served.archive.folder)
-        load = Load(
-            model_name=served.name,
-            model_version=served.version,
-            model_dir=folder,
-            handler=served.handler,
-            batch_size=config.batch_size,
-            gpu_id=worker.gpu_id,
-            # A worker tells legacy archives itself.
-            interface="auto" if served.manifest.is_legacy else served.options.interface,
-            decode_input_request=settings.decode_input_request,
-            initialize_errors=served.initialize_errors,
-            json_content_type=settings.default_response_content_type == "json",
-            max_response_bytes=settings.max_response_size,
-            worker_name=worker.name,
-            options=served.load_options(settings),
-            confinement=confinement(settings),
-        )
-        return WorkerSpec(
-            name=worker.name,
-            key=served.key,
-            runtime=served.runtime,
-            load=load,
-            environment=worker_environment(
-                self._environ,
-                handler=served.handler,
-                model_dir=folder,
-                decode_input_request=settings.decode_input_request,
-                hidden=self._hidden,
-                allowed=self._allowed,
-            )
-            | account_variables(settings.worker_user),
-            preload=served.is_preloaded,
-            load_timeout_s=(
-                config.response_timeout_s
-                if served.load_timeout_s is None
-                else served.load_timeout_s
-            ),
-            max_frame_bytes=settings.max_response_size * config.batch_size + _FRAME_SLACK_BYTES,
-        )
 
     def _on_load(self, served: ServedModel, outcome: LoadOutcome) -> None:
         if outcome.is_success:

@@ -1,0 +1,154 @@
+"""Models as registrations ask for them, and their workers as settings ask for them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from archiver import Manifest
+from mms.core import ModelConfig, ModelVersion, Pool, Worker
+from mms.errors import InvalidModel
+from mms.launch import WorkerSpec, worker_environment
+from mms.repository import FetchedArchive
+from mms.serving.confinement import account_variables, confinement
+from mms.serving.model_options import model_options
+from mms.serving.options import RegisterOptions
+from mms.serving.served import ServedModel
+from mms.wire import Load
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+#: Room in a frame besides the bodies: heads, lengths, headers.
+_FRAME_SLACK_BYTES = 1 << 20
+
+
+def make_model(
+    settings: Settings,
+    gpu_count: int,
+    options: RegisterOptions,
+    archive: FetchedArchive,
+    default_name: str | None,
+) -> ServedModel:
+    """A model of what an archive says and its registration asks. Raises BadRequest and InvalidModel."""
+    found = archive.manifest if archive.manifest is not None else Manifest({})
+    model_as = model_options(options, found)
+    manifest = found.with_overrides(
+        model_name=options.model_name or found.model_name or default_name or model_as.default_name,
+        handler=model_as.handler or options.handler,
+        runtime=options.runtime,
+        default_handler=settings.default_service_handler,
+    )
+    try:
+        manifest.validate()
+    except ValueError as error:
+        raise InvalidModel(str(error)) from None
+    name, handler = manifest.model_name or "", manifest.handler or ""
+    version = found.model_version or options.model_version
+    timeout_s = options.response_timeout_s
+    if timeout_s is None or timeout_s < 0:
+        timeout_s = settings.response_timeout_s
+    config = ModelConfig(
+        batch_size=max(options.batch_size, 1),
+        max_batch_delay_s=max(options.max_batch_delay_ms, 0) / 1000,
+        batch_policy=options.batch_policy or settings.batch_policy,
+        response_timeout_s=timeout_s,
+        queue_capacity=settings.job_queue_size,
+        request_timeout_s=(
+            settings.request_timeout_s
+            if options.request_timeout_s is None
+            else options.request_timeout_s
+        ),
+        max_queue_s=(
+            settings.max_queue_time_ms
+            if options.max_queue_time_ms is None
+            else options.max_queue_time_ms
+        )
+        / 1000,
+    )
+    model = ModelVersion(name, version, config)
+    preload = options.preload_model
+    return ServedModel(
+        model=model,
+        pool=Pool(model, gpu_count),
+        url=options.url or model_as.component.model_uri or str(archive.folder),
+        archive=archive,
+        manifest=manifest,
+        handler=handler,
+        runtime=manifest.runtime or "python",
+        is_preloaded=settings.preload_model if preload is None else preload,
+        initialize_errors=options.initialize_errors or settings.initialize_errors or "fail",
+        options=model_as,
+        load_timeout_s=_load_timeout_s(settings, options),
+        interface=model_as.interface,
+    )
+
+
+def _load_timeout_s(settings: Settings, options: RegisterOptions) -> float | None:
+    timeout_s = options.load_timeout_s
+    if timeout_s is None:
+        timeout_s = settings.load_timeout_s
+    if timeout_s is None or settings.debug:
+        return None
+    return timeout_s or math.inf
+
+
+class WorkerSpecs:
+    """What the process of a worker is to be."""
+
+    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+        hidden = settings.blacklist_env_vars
+        self._hidden = re.compile(hidden) if hidden else None
+        allowed = settings.worker_env_allow
+        self._allowed = re.compile(allowed) if allowed else None
+
+    def __repr__(self) -> str:
+        return f"<WorkerSpecs, {len(self._environ)} variables>"
+
+    def of(self, served: ServedModel, worker: Worker) -> WorkerSpec:
+        settings = self._settings
+        config = served.model.config
+        folder = str(served.archive.folder)
+        load = Load(
+            model_name=served.name,
+            model_version=served.version,
+            model_dir=folder,
+            handler=served.handler,
+            batch_size=config.batch_size,
+            gpu_id=worker.gpu_id,
+            # A worker tells legacy archives itself.
+            interface="auto" if served.manifest.is_legacy else served.options.interface,
+            decode_input_request=settings.decode_input_request,
+            initialize_errors=served.initialize_errors,
+            json_content_type=settings.default_response_content_type == "json",
+            max_response_bytes=settings.max_response_size,
+            worker_name=worker.name,
+            options=served.load_options(settings),
+            confinement=confinement(settings),
+        )
+        return WorkerSpec(
+            name=worker.name,
+            key=served.key,
+            runtime=served.runtime,
+            load=load,
+            environment=worker_environment(
+                self._environ,
+                handler=served.handler,
+                model_dir=folder,
+                decode_input_request=settings.decode_input_request,
+                hidden=self._hidden,
+                allowed=self._allowed,
+            )
+            | account_variables(settings.worker_user),
+            preload=served.is_preloaded,
+            load_timeout_s=(
+                config.response_timeout_s
+                if served.load_timeout_s is None
+                else served.load_timeout_s
+            ),
+            max_frame_bytes=settings.max_response_size * config.batch_size + _FRAME_SLACK_BYTES,
+        )
