@@ -387,10 +387,14 @@ async def test_a_model_with_an_operation_s_name_comes_first(bench: Any) -> None:
     assert asked(bench)[0] == "infer"
 
 
-async def test_an_ensemble_takes_all_bodies_at_the_root(bench: Any) -> None:
+async def test_an_ensemble_takes_all_bodies_at_the_root_that_name_its_models(bench: Any) -> None:
     add_router(bench)
+    add(bench, "beside")
+    bench.host.users = {"m1": ["VotingEnsemble"]}
     await bench.call("POST", "/", b'{"model":"m1"}')
     assert asked(bench)[0] == "VotingEnsemble"
+    await bench.call("POST", "/", b'{"model":"beside"}')
+    assert asked(bench)[0] == "beside"
 
 
 async def test_a_router_tells_the_list_and_its_class(bench: Any) -> None:
