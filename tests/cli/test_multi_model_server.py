@@ -57,9 +57,22 @@ def store(folder: Path) -> Path:
     return store
 
 
-def living_children() -> list[psutil.Process]:
-    """Children of this process that have not ended; an ended server stays as a zombie, since nobody waits for it."""
-    return [c for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE]
+@pytest.fixture
+def living_children() -> Callable[[], list[psutil.Process]]:
+    """The children of this process that a test has left running.
+
+    An ended server stays as a zombie, since nobody waits for it. Other tests' servers are none of this one's.
+    """
+    others = set(psutil.Process().children())
+
+    def find() -> list[psutil.Process]:
+        return [
+            child
+            for child in psutil.Process().children()
+            if child not in others and child.status() != psutil.STATUS_ZOMBIE
+        ]
+
+    return find
 
 
 # The command line
@@ -211,6 +224,7 @@ def test_a_server_that_fails_is_told_and_leaves_nothing(
     capsys: pytest.CaptureFixture[str],
     program: str,
     told: str,
+    living_children: Callable[[], list[psutil.Process]],
 ) -> None:
     fake_server(program)
     assert main([]) == 1
@@ -233,7 +247,9 @@ def test_a_failed_start_leaves_another_server_s_file_alone(
 
 
 def test_an_interrupted_start_ends_the_server(
-    pid_file: Path, fake_server: Callable[[str], None]
+    pid_file: Path,
+    fake_server: Callable[[str], None],
+    living_children: Callable[[], list[psutil.Process]],
 ) -> None:
     fake_server("time.sleep(20)")
 
@@ -250,7 +266,10 @@ def test_an_interrupted_start_ends_the_server(
 
 
 def test_a_pid_file_that_cannot_be_written_is_told_and_no_server_stays(
-    folder: Path, fake_server: Callable[[str], None], capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    fake_server: Callable[[str], None],
+    capsys: pytest.CaptureFixture[str],
+    living_children: Callable[[], list[psutil.Process]],
 ) -> None:
     fake_server("time.sleep(20)")
     path = folder / "no" / "file"
