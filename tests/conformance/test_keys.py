@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import grpc
@@ -71,7 +72,7 @@ class KeyedServer(Server):
     def come_from_elsewhere(self) -> None:
         """Be another client: one that is refused too often is told to wait."""
         self._clients += 1
-        source = f"127.1.0.{self._clients}"
+        source = str(IPv4Address("127.1.0.0") + self._clients)
         self.inference = Client(replace(self.inference.address, source=source))
         address = replace(self.management.address, source=source)
         self.management = _Signing(address, self.keys["management"])

@@ -179,6 +179,11 @@ class Load:
                     self.count.refused += 1
                     await asyncio.sleep(_CONNECT_AGAIN_S)
                     continue
+            if streams[0].at_eof():
+                # The server ended it between two requests, which a client may see before it sends.
+                streams[1].transport.abort()
+                streams = None
+                continue
             target = next(targets)
             if not await self._ask(*streams, target):
                 streams[1].transport.abort()
