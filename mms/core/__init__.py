@@ -1,5 +1,6 @@
 """The decisions: registry, queues, batching, dispatch, pools. Synchronous; no sockets, no HTTP; time is passed in."""
 
+from mms.core.batch_record import batch_record
 from mms.core.ids import new_request_id
 from mms.core.model import (
     POLICY_ADAPTIVE,
@@ -7,7 +8,6 @@ from mms.core.model import (
     ModelConfig,
     ModelStatistics,
     ModelVersion,
-    batch_record,
 )
 from mms.core.pool import Pool
 from mms.core.registry import Registry

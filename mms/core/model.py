@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
+from mms.core.losses import Losses
 from mms.core.request import Request
 from mms.core.waiting import NORMAL, ClassQueue
 from mms.core.worker import Batch, Worker, WorkerState
@@ -55,31 +55,6 @@ class ModelStatistics:
     queue_capacity: int
     in_flight: int
     worker_states: dict[str, int]
-
-
-@dataclass(slots=True)
-class Losses:
-    """Requests that had no answer of the handler, counted by what became of them."""
-
-    expired_queued: int = 0
-    expired_running: int = 0
-    cancelled_queued: int = 0
-    cancelled_running: int = 0
-    #: Refused: no room, no worker.
-    refused: int = 0
-    #: Refused or dropped, since they would have waited or had waited for too long.
-    shed: int = 0
-
-    def by_kind(self) -> dict[tuple[str, str], int]:
-        """(what became of them, where they were) -> their number."""
-        return {
-            ("expired", "queue"): self.expired_queued,
-            ("expired", "worker"): self.expired_running,
-            ("cancelled", "queue"): self.cancelled_queued,
-            ("cancelled", "worker"): self.cancelled_running,
-            ("refused", "queue"): self.refused,
-            ("shed", "queue"): self.shed,
-        }
 
 
 class ModelVersion:
@@ -518,37 +493,3 @@ class ModelVersion:
     def is_releasable(self, worker: Worker) -> bool:
         """Whether a draining worker may end: it runs nothing, and nothing queued depends on it."""
         return not worker.in_flight and (not self.queue or self.has_active_worker)
-
-
-def batch_record(
-    model: ModelVersion,
-    worker: Worker,
-    batch: Batch,
-    entry_point_s: float,
-    is_success: bool,
-    wall: float,
-) -> tuple[Any, ...]:
-    """What the recorder keeps of a finished batch; the order is its own."""
-    sent_at = batch.sent_at
-    requests = batch.requests
-    size = len(requests)
-    queue_s: Sequence[float]
-    ids: Sequence[bytes]
-    if size == 1:
-        # Comprehensions are calls.
-        queue_s = (sent_at - requests[0].received_at,)
-        ids = (requests[0].id,)
-    else:
-        queue_s = [sent_at - request.received_at for request in requests]
-        ids = [request.id for request in requests]
-    return (
-        wall,
-        model.name,
-        model.version or "",
-        worker.name,
-        size,
-        queue_s,
-        entry_point_s,
-        ids,
-        is_success,
-    )

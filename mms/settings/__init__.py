@@ -3,6 +3,7 @@
 from mms.settings.address import Address
 from mms.settings.load import load_settings, packaged_config
 from mms.settings.option import Option
-from mms.settings.values import OPTIONS, Settings
+from mms.settings.settings import Settings
+from mms.settings.values import OPTIONS
 
 __all__ = ["OPTIONS", "Address", "Option", "Settings", "load_settings", "packaged_config"]

@@ -14,7 +14,8 @@ from mms import properties
 from mms.errors import ConfigurationError
 from mms.launch_options import LaunchOptions
 from mms.settings.option import BOOLEAN
-from mms.settings.values import OPTIONS, Settings
+from mms.settings.settings import Settings
+from mms.settings.values import OPTIONS
 
 _VARIABLE = re.compile(r"\$\$([^$]{2,}?)\$\$")
 _CONFIG_NAME = "config.properties"

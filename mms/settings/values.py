@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from mms.networks import Networks
 from mms.settings.address import Address
@@ -46,8 +44,8 @@ _JVM = "Accepted without effect"
 
 
 @dataclass(slots=True)
-class Settings:
-    """The values of all options, under their names in a properties file, and what follows from them."""
+class OptionValues:
+    """The values of all options, under their names in a properties file."""
 
     inference_address: Address = option(
         INFERENCE_ADDRESS, _LISTENERS, "Where the inference API listens.", "http://127.0.0.1:8080"
@@ -587,122 +585,7 @@ class Settings:
         POSITIVE, _JVM, "Threads of MMS's HTTP library.", "50", has_variable=False, has_effect=False
     )
 
-    # What does not come from an option.
-
-    #: All entries of the file as text, unknown ones included, with what overrides them; plugins see these.
-    raw: dict[str, str] = field(default_factory=dict)
-    #: (level of Python's logging, text) to be logged once logging is set up.
-    notices: list[tuple[int, str]] = field(default_factory=list)
-    #: Where each value comes from, by option; an absent one is the built-in default.
-    sources: dict[str, str] = field(default_factory=dict)
-    config_file: str | None = None
-    log_config: str | None = None
-    #: Started for SageMaker: the config file or the environment names SAGEMAKER_ variables.
-    is_sagemaker: bool = False
-    #: The config file takes its values from SAGEMAKER_ variables, as the packaged one does.
-    has_sagemaker_config: bool = False
-    temp_dir: str = "/tmp"
-    log_dir: str = "logs"
-    metrics_dir: str = "logs"
-
-    @property
-    def response_timeout_s(self) -> float:
-        """For a load and for one batch."""
-        if self.debug:
-            return float("inf")
-        if self.default_response_timeout_seconds >= 0:
-            return float(self.default_response_timeout_seconds)
-        return self.default_response_timeout * 60.0
-
-    @property
-    def has_secrets(self) -> bool:
-        """Whether the server knows what workers are not meant to."""
-        return bool(
-            self.private_key_file
-            or self.keystore
-            or self.keys_file
-            or self.blacklist_env_vars
-            or self.worker_env_allow
-        )
-
-    @property
-    def is_gpu_number_override(self) -> bool:
-        """Whether `number_of_gpu` comes from its variable, which no detection limits."""
-        return self.sources.get("number_of_gpu") == "MMS_NUMBER_OF_GPU"
-
-    @property
-    def is_single_listener(self) -> bool:
-        return self.inference_address.endpoint == self.management_address.endpoint
-
-    @property
-    def listening(self) -> list[Address]:
-        """All addresses that are listened on."""
-        return [
-            address
-            for address in (
-                self.inference_address,
-                self.management_address,
-                self.seldon_address,
-                self.seldon_metrics_address,
-                self.grpc_address,
-            )
-            if address is not None
-        ]
-
-    def told(self, name: str) -> str:
-        """`<where it stands>: <name>=<value>` for a message about a setting."""
-        source = self.sources.get(name)
-        text = self.raw[name] if source else getattr(self, name)
-        return f"{source}: {name}={text}" if source else f"{name}={text}"
-
-    @property
-    def startup_models(self) -> list[tuple[str | None, str]]:
-        """(name, location) of `load_models`; a name may be missing, and ALL is (None, "ALL")."""
-        models: list[tuple[str | None, str]] = []
-        for entry in (self.load_models or "").split(","):
-            name, equals, location = entry.strip().partition("=")
-            if not equals or "://" in name:
-                # A url may have an equals sign of its own.
-                name, location = "", entry.strip()
-            if location.strip():
-                models.append((name.strip() or None, location.strip()))
-        return models
-
-    def worker_count_at_startup(self, gpu_count: int, cpu_count: int) -> int:
-        """Workers of each model that is loaded at start."""
-        if self.debug:
-            return 1
-        return self.default_workers_per_model or gpu_count or cpu_count
-
-    def describe(self, *, gpu_count: int, cpu_count: int, home: str) -> str:
-        """The configuration as MMS logs it, a line for each label."""
-        rows = [
-            ("MMS Home", home),
-            ("Current directory", os.getcwd()),
-            ("Temp directory", self.temp_dir),
-            ("Number of GPUs", gpu_count),
-            ("Number of CPUs", cpu_count),
-            ("Max heap size", None),
-            ("Python executable", sys.executable),
-            ("Config file", self.config_file),
-            ("Inference address", self.inference_address),
-            ("Management address", self.management_address),
-            ("Model Store", self.model_store),
-            ("Initial Models", self.load_models),
-            ("Log dir", self.log_dir),
-            ("Metrics dir", self.metrics_dir),
-            ("Netty threads", None),
-            ("Netty client threads", None),
-            ("Default workers per model", self.worker_count_at_startup(gpu_count, cpu_count)),
-            ("Blacklist Regex", self.blacklist_env_vars or None),
-            ("Maximum Response Size", self.max_response_size),
-            ("Maximum Request Size", self.max_request_size),
-            ("Preload model", str(self.preload_model).lower()),
-            ("Prefer direct buffer", str(self.prefer_direct_buffer).lower()),
-        ]
-        return "\n".join(f"{label}: {'N/A' if value is None else value}" for label, value in rows)
-
 
 OPTIONS: dict[str, Option] = {
-    f.name: f.metadata["option"] for f in fields(Settings) if "option" in f.metadata
+    f.name: f.metadata["option"] for f in fields(OptionValues) if "option" in f.metadata
 }

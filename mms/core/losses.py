@@ -1,0 +1,30 @@
+"""What became of requests that had no answer of the handler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Losses:
+    """Requests that had no answer of the handler, counted by what became of them."""
+
+    expired_queued: int = 0
+    expired_running: int = 0
+    cancelled_queued: int = 0
+    cancelled_running: int = 0
+    #: Refused: no room, no worker.
+    refused: int = 0
+    #: Refused or dropped, since they would have waited or had waited for too long.
+    shed: int = 0
+
+    def by_kind(self) -> dict[tuple[str, str], int]:
+        """(what became of them, where they were) -> their number."""
+        return {
+            ("expired", "queue"): self.expired_queued,
+            ("expired", "worker"): self.expired_running,
+            ("cancelled", "queue"): self.cancelled_queued,
+            ("cancelled", "worker"): self.cancelled_running,
+            ("refused", "queue"): self.refused,
+            ("shed", "queue"): self.shed,
+        }
