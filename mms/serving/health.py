@@ -42,3 +42,17 @@ def server_problems(models: Iterable[ServedModel]) -> list[str]:
         if served.pool.min_workers > 0 or served.graph is not None:
             problems += model_problems(served)
     return problems
+
+
+def ping_status(models: Iterable[ServedModel], *, is_strict: bool) -> str:
+    """Healthy, Partial Healthy or Unhealthy, as MMS counts; `is_strict`: a worker counts only once it has loaded."""
+    required = running = 0
+    for served in models:
+        required += served.pool.min_workers
+        for worker in served.model.workers:
+            is_ready = worker.state is WorkerState.READY and worker.is_model_ready
+            if is_ready or (not is_strict and worker.is_running):
+                running += 1
+    if running >= required:
+        return "Healthy"
+    return "Partial Healthy" if running else "Unhealthy"

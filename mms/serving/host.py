@@ -6,13 +6,13 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
-from mms.core import Registry, Request, Worker, WorkerState
+from mms.core import Registry, Request, WorkerState
 from mms.errors import (
     BadRequest,
     Conflict,
@@ -27,14 +27,14 @@ from mms.repository import FetchedArchive, ModelFiles, Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
-from mms.serving.health import model_problems, server_problems
+from mms.serving.health import model_problems, ping_status, server_problems
 from mms.serving.kept_models import KeptModels
-from mms.serving.making import WorkerSpecs, make_model
+from mms.serving.making import make_model
 from mms.serving.mlrun_specs import MlrunSpecs
+from mms.serving.model_workers import ModelWorkers
 from mms.serving.named_places import check_arguments
-from mms.serving.options import PROCESSING, SCALED, SCALING, Outcome, RegisterOptions
-from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
-from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
+from mms.serving.options import PROCESSING, Outcome, RegisterOptions
+from mms.serving.runner import WorkerEvents
 from mms.serving.served import ServedModel
 from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.startup import StartupModels
@@ -48,10 +48,6 @@ logger = logging.getLogger("mms.serving")
 
 #: Before a drain is given up, requests that still run are told so, in seconds.
 _LAST_CALL_S = 0.05
-#: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
-_END_S = 5.0
-#: Interfaces whose clients know MMS's own texts.
-_MMS_INTERFACES = ("auto", "mms", "legacy")
 
 
 class ModelHost:
@@ -78,23 +74,17 @@ class ModelHost:
         self.sources = repository.sources
         self._repository = repository
         self._launcher = launcher
-        self._record = record
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
-        self._specs = WorkerSpecs(settings, self._environ)
+        self._workers = ModelWorkers(
+            settings, self.registry, self, self.dispatcher, launcher, record, self._environ
+        )
         self._make = partial(make_model, settings, gpu_count)
-        self._startup = StartupModels(settings, repository, self._add, self._start)
+        self._startup = StartupModels(settings, repository, self._add, self._workers.start)
         self._kept = KeptModels(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
         )
-        self._recycling = Recycling(
-            WorkerLimits(settings.max_requests_per_worker, settings.worker_memory_limit),
-            self.registry.all,
-            self._run_worker,
-        )
-        self._tasks: set[asyncio.Future[Any]] = set()
         self._is_draining = False
-        self._has_loaded = False
         self._has_started = False
         self.functions = MlrunSpecs(
             settings, self.registry, self, self._make, self._add, self._discard
@@ -205,7 +195,7 @@ class ModelHost:
         """
         count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
         entries = await self._startup.entries()
-        restored = await self._kept.restore(self._add, self._scale, frozenset(entries))
+        restored = await self._kept.restore(self._add, self._workers.scale, frozenset(entries))
         await self._startup.load(count, entries, restored)
         await self._kept.save()
 
@@ -225,15 +215,15 @@ class ModelHost:
         if count <= 0 or (served.graph is not None and not served.brought):
             await self._keep_model(served, options, is_kept)
             return Outcome(200, None, f'Model "{served.name}" registered')
-        self._start(served, count)
+        self._workers.start(served, count)
         if not options.synchronous:
             await self._keep_model(served, options, is_kept)
             return PROCESSING
         try:
             if served.brought:
-                outcome = await self.functions.await_loaded(served, self._scaled)
+                outcome = await self.functions.await_loaded(served, self._workers.scaled)
             else:
-                outcome = await self._scaled(served)
+                outcome = await self._workers.scaled(served)
         except WorkerStartFailed:
             await self._discard(served)
             raise
@@ -316,7 +306,7 @@ class ModelHost:
         """Whether the name is taken by a model without a version, beside which no other can stand."""
         return self.registry.has(name, None)
 
-    # Workers
+    # Scaling
 
     async def scale(
         self,
@@ -332,93 +322,11 @@ class ModelHost:
         served = self.registry.get(name, version)
         if served.graph is not None:
             raise BadRequest(f"{name} is a graph, which has no workers; scale its nodes' models.")
-        self._scale(served, min_workers, max_workers)
+        self._workers.scale(served, min_workers, max_workers)
         await self._kept.save()
         if not synchronous:
             return PROCESSING
-        return await self._scaled(served)
-
-    def _start(self, served: ServedModel, count: int) -> None:
-        """Start the workers of a model and of those that it brought."""
-        for brought in served.brought:
-            self._scale(brought, count, count)
-        if served.graph is None:
-            self._scale(served, count, count)
-
-    def _scale(self, served: ServedModel, min_workers: int, max_workers: int) -> None:
-        gpus = [
-            worker.gpu_id
-            for other in self.registry.all()
-            if other is not served
-            for worker in other.model.workers
-            if worker.gpu_id is not None
-        ]
-        starts, stops = served.pool.scale(min_workers, max_workers, gpus)
-        served.stopping = [task for task in served.stopping if not task.done()]
-        for worker in starts:
-            self._run_worker(served, worker)
-        for worker in stops:
-            served.stopping.append(
-                self._keep(
-                    served.runners[worker].stop(self.settings.unregister_model_timeout + _END_S)
-                )
-            )
-
-    def _run_worker(self, served: ServedModel, worker: Worker) -> None:
-        recycling = self._recycling
-        make: Callable[..., WorkerRunner] = WorkerRunner
-        if recycling.limits:
-            make = partial(
-                RecycledRunner,
-                limits=recycling.limits,
-                on_spent=lambda worker, reason: recycling.on_spent(served, worker, reason),
-            )
-        served.runners[worker] = make(
-            served.model,
-            worker,
-            self._specs.of(served, worker),
-            self._launcher,
-            self.dispatcher,
-            self._record,
-            self,
-            start_timeout_s=self.settings.worker_start_timeout_s,
-            tracking=served.tracking,
-            on_outcome=lambda outcome: self._on_load(served, outcome),
-            on_end=lambda runner: self._on_worker_end(served, runner),
-        )
-
-    async def _scaled(self, served: ServedModel) -> Outcome:
-        """Wait until each worker that is on its way has loaded or failed once, or has ended."""
-        if served.stopping:
-            stopping, served.stopping = served.stopping, []
-            await asyncio.wait(stopping)
-        runners = [served.runners[worker] for worker in served.pool.active]
-        outcomes = [await runner.wait_attempt() for runner in runners]
-        failed = [outcome for outcome in outcomes if not outcome.is_success]
-        if failed:
-            code = 507 if any(outcome.code == 507 for outcome in failed) else 500
-            message = "Failed to start workers"
-            if served.interface not in _MMS_INTERFACES and failed[0].error:
-                # MMS's clients compare the text; those of other models are told why.
-                message = f"{message}: {failed[0].error}"
-            raise WorkerStartFailed(message, code, failed[0].error)
-        ready = sum(1 for w in served.pool.active if w.state is WorkerState.READY)
-        return SCALED if ready >= served.pool.min_workers else SCALING
-
-    def _on_load(self, served: ServedModel, outcome: LoadOutcome) -> None:
-        if outcome.is_success:
-            self._has_loaded = True
-            if outcome.interface and outcome.interface != served.interface:
-                served.interface = outcome.interface
-                self.registry.changed()
-        # An `initialize` that failed and was ignored has a traceback to show, too.
-        served.load_failure = outcome if outcome.traceback or not outcome.is_success else None
-
-    def _on_worker_end(self, served: ServedModel, runner: WorkerRunner) -> None:
-        served.runners.pop(runner.worker, None)
-        served.pool.remove(runner.worker)
-        if not served.model.has_active_worker and not served.model.workers:
-            served.model.fail_queue()
+        return await self._workers.scaled(served)
 
     # Removal
 
@@ -437,7 +345,7 @@ class ModelHost:
         was_at_startup = name in self._startup.names
         self._startup.names.discard(name)
         timeout_s = self.settings.unregister_model_timeout
-        is_clean = await self._end_workers(served, timeout_s)
+        is_clean = await self._workers.end(served, timeout_s)
         if not is_clean:
             served.model.is_closed = False
             if served.graph is not None:
@@ -462,29 +370,10 @@ class ModelHost:
         """Remove a model whatever depends on it: its workers could not load, or what brought it goes."""
         if self.registry.has(served.name, served.version):
             self.registry.remove(served)
-        await self._end_workers(served, timeout_s)
+        await self._workers.end(served, timeout_s)
         for brought in served.brought:
             await self._discard(brought, timeout_s)
         await self._forget(served)
-
-    async def _end_workers(self, served: ServedModel, timeout_s: float) -> bool:
-        """Stop all workers, after what was accepted. Returns whether the time was enough."""
-        if served.graph is not None:
-            return await served.graph.drain(timeout_s)
-        model = served.model
-        model.is_closed = True
-        served.pool.scale(0, 0)
-        runners = list(served.runners.values())
-        if not runners:
-            model.fail_queue()
-            return True
-        self.dispatcher.dispatch(model)
-        stops = [
-            asyncio.get_running_loop().create_task(runner.stop(timeout_s)) for runner in runners
-        ]
-        results = await asyncio.gather(*stops)
-        model.fail_queue()
-        return all(results)
 
     async def _forget(self, served: ServedModel) -> None:
         self.dispatcher.forget(served.model)
@@ -538,17 +427,7 @@ class ModelHost:
 
     def ping(self) -> str:
         """Healthy, Partial Healthy or Unhealthy. With `strict_ping` a worker counts only once it has loaded."""
-        required = running = 0
-        is_strict = self.settings.strict_ping
-        for served in self.registry.all():
-            required += served.pool.min_workers
-            for worker in served.model.workers:
-                is_ready = worker.state is WorkerState.READY and worker.is_model_ready
-                if is_ready or (not is_strict and worker.is_running):
-                    running += 1
-        if running >= required:
-            return "Healthy"
-        return "Partial Healthy" if running else "Unhealthy"
+        return ping_status(self.registry.all(), is_strict=self.settings.strict_ping)
 
     def problems(self) -> list[str]:
         """Why the server should get no requests now; empty where it should."""
@@ -572,14 +451,14 @@ class ModelHost:
 
     def is_anything_loaded(self) -> bool:
         """Whether some worker of some model has ever loaded."""
-        return self._has_loaded
+        return self._workers.has_loaded
 
     # The end
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more requests; answer what was accepted, end the workers. Returns whether the time was enough."""
         self._is_draining = True
-        self._recycling.close()
+        self._workers.close_recycling()
         started = time.monotonic()
         # Just before the workers are ended, whose requests would fail as those of a crash.
         last_call = asyncio.get_running_loop().call_later(
@@ -605,7 +484,7 @@ class ModelHost:
             [served for served in every if not served.brought],
         ):
             results = await asyncio.gather(
-                *(self._end_workers(served, left_s) for served in served_models)
+                *(self._workers.end(served, left_s) for served in served_models)
             )
             is_clean = is_clean and all(results)
             left_s = max(timeout_s - (time.monotonic() - started), 0.0)
@@ -617,14 +496,6 @@ class ModelHost:
         for served in self.registry.all():
             self.registry.remove(served)
             await self._forget(served)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=_END_S)
+        await self._workers.close()
         await self.graphs.close()
         self.dispatcher.close()
-
-    def _keep(self, work: Awaitable[Any]) -> asyncio.Future[Any]:
-        """Run work in the background, owned by the host."""
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

@@ -1,0 +1,172 @@
+"""The workers of the registered models: started, replaced, counted and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from mms.core import Registry, Worker, WorkerState
+from mms.errors import WorkerStartFailed
+from mms.launch import Launcher
+from mms.serving.dispatcher import Dispatcher
+from mms.serving.making import WorkerSpecs
+from mms.serving.options import SCALED, SCALING, Outcome
+from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
+from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
+from mms.serving.served import ServedModel
+from mms.serving.worker_calls import CallableModels
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+#: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
+_END_S = 5.0
+#: Interfaces whose clients know MMS's own texts.
+_MMS_INTERFACES = ("auto", "mms", "legacy")
+
+
+class ModelWorkers:
+    """Runs the workers of all models. Called on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry[ServedModel],
+        models: CallableModels,
+        dispatcher: Dispatcher,
+        launcher: Launcher,
+        record: WorkerEvents,
+        environ: Mapping[str, str],
+    ) -> None:
+        """`models`: what the code of workers may ask."""
+        self._settings = settings
+        self._registry = registry
+        self._models = models
+        self._dispatcher = dispatcher
+        self._launcher = launcher
+        self._record = record
+        self._specs = WorkerSpecs(settings, environ)
+        self._recycling = Recycling(
+            WorkerLimits(settings.max_requests_per_worker, settings.worker_memory_limit),
+            registry.all,
+            self._run,
+        )
+        self._stops: set[asyncio.Future[bool]] = set()
+        #: Some worker of some model has loaded.
+        self.has_loaded = False
+
+    def __repr__(self) -> str:
+        return f"<ModelWorkers of {len(self._registry)} models>"
+
+    def start(self, served: ServedModel, count: int) -> None:
+        """Start so many workers of a model and of those that it brought."""
+        for brought in served.brought:
+            self.scale(brought, count, count)
+        if served.graph is None:
+            self.scale(served, count, count)
+
+    def scale(self, served: ServedModel, min_workers: int, max_workers: int) -> None:
+        """Start workers, or let some go after what they run, until a model has as many."""
+        gpus = [
+            worker.gpu_id
+            for other in self._registry.all()
+            if other is not served
+            for worker in other.model.workers
+            if worker.gpu_id is not None
+        ]
+        starts, stops = served.pool.scale(min_workers, max_workers, gpus)
+        served.stopping = [task for task in served.stopping if not task.done()]
+        for worker in starts:
+            self._run(served, worker)
+        timeout_s = self._settings.unregister_model_timeout + _END_S
+        for worker in stops:
+            stop = asyncio.ensure_future(served.runners[worker].stop(timeout_s))
+            self._stops.add(stop)
+            stop.add_done_callback(self._stops.discard)
+            served.stopping.append(stop)
+
+    async def scaled(self, served: ServedModel) -> Outcome:
+        """Wait until each worker that is on its way has loaded or failed once, or has ended."""
+        if served.stopping:
+            stopping, served.stopping = served.stopping, []
+            await asyncio.wait(stopping)
+        runners = [served.runners[worker] for worker in served.pool.active]
+        outcomes = [await runner.wait_attempt() for runner in runners]
+        failed = [outcome for outcome in outcomes if not outcome.is_success]
+        if failed:
+            code = 507 if any(outcome.code == 507 for outcome in failed) else 500
+            message = "Failed to start workers"
+            if served.interface not in _MMS_INTERFACES and failed[0].error:
+                # MMS's clients compare the text; those of other models are told why.
+                message = f"{message}: {failed[0].error}"
+            raise WorkerStartFailed(message, code, failed[0].error)
+        ready = sum(1 for w in served.pool.active if w.state is WorkerState.READY)
+        return SCALED if ready >= served.pool.min_workers else SCALING
+
+    async def end(self, served: ServedModel, timeout_s: float) -> bool:
+        """Stop all workers, after what was accepted. Returns whether the time was enough."""
+        if served.graph is not None:
+            return await served.graph.drain(timeout_s)
+        model = served.model
+        model.is_closed = True
+        served.pool.scale(0, 0)
+        runners = list(served.runners.values())
+        if not runners:
+            model.fail_queue()
+            return True
+        self._dispatcher.dispatch(model)
+        stops = [
+            asyncio.get_running_loop().create_task(runner.stop(timeout_s)) for runner in runners
+        ]
+        results = await asyncio.gather(*stops)
+        model.fail_queue()
+        return all(results)
+
+    def close_recycling(self) -> None:
+        """Replace no worker any more."""
+        self._recycling.close()
+
+    async def close(self) -> None:
+        """Wait for those on their way out. Call after `end`."""
+        if self._stops:
+            await asyncio.wait(self._stops, timeout=_END_S)
+
+    def _run(self, served: ServedModel, worker: Worker) -> None:
+        recycling = self._recycling
+        make: Callable[..., WorkerRunner] = WorkerRunner
+        if recycling.limits:
+            make = partial(
+                RecycledRunner,
+                limits=recycling.limits,
+                on_spent=lambda worker, reason: recycling.on_spent(served, worker, reason),
+            )
+        served.runners[worker] = make(
+            served.model,
+            worker,
+            self._specs.of(served, worker),
+            self._launcher,
+            self._dispatcher,
+            self._record,
+            self._models,
+            start_timeout_s=self._settings.worker_start_timeout_s,
+            tracking=served.tracking,
+            on_outcome=lambda outcome: self._on_load(served, outcome),
+            on_end=lambda runner: self._on_worker_end(served, runner),
+        )
+
+    def _on_load(self, served: ServedModel, outcome: LoadOutcome) -> None:
+        if outcome.is_success:
+            self.has_loaded = True
+            if outcome.interface and outcome.interface != served.interface:
+                served.interface = outcome.interface
+                self._registry.changed()
+        # An `initialize` that failed and was ignored has a traceback to show, too.
+        served.load_failure = outcome if outcome.traceback or not outcome.is_success else None
+
+    def _on_worker_end(self, served: ServedModel, runner: WorkerRunner) -> None:
+        served.runners.pop(runner.worker, None)
+        served.pool.remove(runner.worker)
+        if not served.model.has_active_worker and not served.model.workers:
+            served.model.fail_queue()
