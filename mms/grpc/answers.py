@@ -12,6 +12,8 @@ from mms.grpc.head import ANSWER_HEAD
 
 #: What one write takes at most, in bytes, of answers that had to wait.
 _WRITE_BYTES = 256 * 1024
+#: What a client that reads nothing may have waiting of answers to pings and the like, in bytes.
+_MAX_UNREAD_BYTES = 256 * 1024
 _LAST_HEADERS = frames.END_HEADERS | frames.END_STREAM
 
 
@@ -33,19 +35,50 @@ class AnswerWriter:
         self.is_paused = False
         self._on_sent = on_sent
         self._waiting: dict[int, Call] = {}
+        self._unread_bytes = 0
+        self._put_bytes = 0
+        self._data_bytes = 0
+        #: How much the client had taken at the last look (of all bytes, or of messages), and since when it has been
+        #: no more.
+        self._taken = (False, -1)
+        self._taken_at = 0.0
 
     def __repr__(self) -> str:
         return f"<AnswerWriter, {len(self._waiting)} answers wait>"
 
-    def write(self, data: bytes) -> None:
-        """Bytes that no window counts."""
-        if self.transport is not None:
-            self.transport.write(data)
+    def write(self, data: bytes) -> bool:
+        """Write bytes that no window counts. False: the client sends for such and reads none."""
+        if self.transport is None:
+            return True
+        self._put(data)
+        if not self.is_paused:
+            self._unread_bytes = 0
+            return True
+        self._unread_bytes += len(data)
+        return self._unread_bytes <= _MAX_UNREAD_BYTES
+
+    def _put(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+        self._put_bytes += len(data)
+
+    def is_stuck(self, now: float, limit_s: float) -> bool:
+        """Whether the client has taken nothing of what waits for it in `limit_s`. To be asked at intervals."""
+        if self.transport is None or not (self._waiting or self.is_paused):
+            self._taken = (False, -1)
+            return False
+        # Behind closed windows pings may still come and go.
+        taken = (False, self._data_bytes)
+        if self.is_paused:
+            taken = (True, self._put_bytes - self.transport.get_write_buffer_size())
+        if taken != self._taken:
+            self._taken = taken
+            self._taken_at = now
+        return now - self._taken_at > limit_s
 
     def send(self, call: Call, message: bytes, trailers: bytes | None) -> None:
         """`message`: with its prefix, or nothing. `trailers`: the header block that ends the call."""
-        transport = self.transport
-        if transport is None:
+        if self.transport is None:
             return
         size = len(message)
         if (
@@ -66,7 +99,7 @@ class AnswerWriter:
             self._add_data(call, message, parts)
         if trailers is not None:
             self._add_trailers(call, trailers, parts)
-        transport.write(b"".join(parts))
+        self._put(b"".join(parts))
         if trailers is not None:
             self._on_sent(call)
 
@@ -84,13 +117,13 @@ class AnswerWriter:
                     has_sent = True
                     size += added
             if size >= _WRITE_BYTES:
-                self.write(b"".join(parts))
+                self._put(b"".join(parts))
                 parts.clear()
                 size = 0
         if parts:
-            self.write(b"".join(parts))
+            self._put(b"".join(parts))
         for call in [call for call in waiting.values() if call.is_sent]:
-            del waiting[call.stream_id]
+            waiting.pop(call.stream_id, None)
             self._on_sent(call)
 
     def drop(self, stream_id: int) -> None:
@@ -132,6 +165,7 @@ class AnswerWriter:
         size = len(piece)
         call.send_window -= size
         self.window -= size
+        self._data_bytes += size
         parts.append(frame_header(size, frames.DATA, 0, stream_id))
         parts.append(piece)
 

@@ -24,6 +24,8 @@ _pack_prefix = struct.Struct(">BI").pack
 _GOOD_TRAILERS = literal(b"grpc-status", b"0") + b"\x00\x0cx-request-id"
 _ID_BYTES = 36
 _GOOD_TRAILERS += bytes([_ID_BYTES])
+#: A message has as much more time as it would take at this rate, in bytes a second.
+_MIN_BODY_RATE = 16 * 1024
 #: Event loops have limits; gRPC's own timeouts go up to eleven thousand years.
 _LONGEST_TIMER_S = 365 * 86400.0
 _WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
@@ -79,6 +81,7 @@ class Call:
         "_buffer",
         "_is_half_closed",
         "_message",
+        "_message_at",
         "_owner",
         "_receiver",
         "_timer",
@@ -138,6 +141,8 @@ class Call:
         self._owner = owner
         self._buffer = bytearray()
         self._message: Buffer | None = None
+        #: Since when a message is on its way.
+        self._message_at = self.received_at
         self._is_half_closed = False
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -185,6 +190,8 @@ class Call:
 
     def _feed(self, payload: bytes) -> None:
         buffer = self._buffer
+        if not buffer and self._receiver is not None:
+            self._message_at = time.monotonic()
         buffer += payload
         while len(buffer) >= PREFIX_BYTES and not self.is_ended:
             flag, size = read_prefix(buffer)
@@ -251,6 +258,9 @@ class Call:
         if len(inflated) > limit:
             self.finish(too_large(len(inflated), limit))
             return None
+        if not inflater.eof:
+            self.finish(Status(INTERNAL, "A compressed message breaks off.", 400))
+            return None
         return inflated
 
     # What goes
@@ -291,6 +301,18 @@ class Call:
         self.finish(status_of(error), more)
 
     # Its end
+
+    def end_if_slow(self, now: float, body_timeout_s: float) -> None:
+        """End a call whose message has been on its way for longer than the settings allow."""
+        if self.is_ended or not self.receive_window:
+            return
+        if self._receiver is not None and not self._buffer:
+            # Between the messages of a stream.
+            return
+        received = len(self._buffer) + (0 if self._message is None else len(self._message))
+        if now - self._message_at > body_timeout_s + received / _MIN_BODY_RATE:
+            text = f"No whole message within body_timeout_s={body_timeout_s:g}."
+            self.finish(Status(DEADLINE_EXCEEDED, text, 408))
 
     def cancel(self) -> None:
         """The client is gone, or wants no answer any more."""

@@ -28,8 +28,8 @@ MAX_STREAMS = 256
 #: What a client may send ahead of this server's reading, for a call and for all of a connection, in bytes.
 _STREAM_WINDOW_BYTES = 1 << 20
 _CONNECTION_WINDOW_BYTES = 16 << 20
-#: Frames of a second that ask for work without being calls: pings, settings, resets, empty data. No client of good
-#: will comes near.
+#: What asks for work in a second without being a call: pings, each setting, resets, empty data, requests of plain
+#: HTTP. No client of good will comes near.
 _MAX_CONTROL_FRAMES = 5000
 _MAX_CONTINUATIONS = 16
 #: How long a client may take to answer a ping, in seconds.
@@ -49,6 +49,7 @@ class ConnectionOwner(CallOwner, Protocol):
 
     keep_alive_timeout_s: float
     head_timeout_s: float
+    body_timeout_s: float
     connections: set[GrpcConnection]
     #: Calls go through `enter` first.
     has_access: bool
@@ -92,6 +93,7 @@ class GrpcConnection(asyncio.Protocol):
         self._receive_window = _CONNECTION_WINDOW_BYTES
         self._writer = AnswerWriter(self._on_sent)
         self._control_frames = 0
+        self._has_more_window = False
         self._is_leaving = False
         self._heard_at = time.monotonic()
         self._pinged_at: float | None = None
@@ -157,6 +159,10 @@ class GrpcConnection(asyncio.Protocol):
             return
         if at < len(data):
             self._rest = data[at:] if at else data
+        if self._has_more_window:
+            # Once for all that came: a walk through what waits for each frame would let a few bytes keep the loop busy.
+            self._has_more_window = False
+            self._writer.send_waiting()
         if len(self._owner.connections) == 1:
             self._owner.dispatch_due()
 
@@ -236,7 +242,8 @@ class GrpcConnection(asyncio.Protocol):
             return
         if len(payload) % 6:
             raise _Broken(frames.FRAME_SIZE_ERROR, "settings")
-        for number, value in frames.read_settings(payload):
+        self._count_control(len(payload) // 6)
+        for number, value in dict(frames.read_settings(payload)).items():
             if number == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW_BYTES:
                     raise _Broken(frames.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
@@ -248,7 +255,7 @@ class GrpcConnection(asyncio.Protocol):
                 self._check(is_valid, "largest frame")
                 self._writer.frame_bytes = value
         self._write(frames.SETTINGS_ACK)
-        self._writer.send_waiting()
+        self._has_more_window = True
 
     def _on_window_update(self, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
@@ -259,7 +266,7 @@ class GrpcConnection(asyncio.Protocol):
             self._writer.window += more
             if self._writer.window > frames.MAX_WINDOW_BYTES:
                 raise _Broken(frames.FLOW_CONTROL_ERROR, "a window over its limit")
-            self._writer.send_waiting()
+            self._has_more_window = True
             return
         call = self._calls.get(stream_id)
         if call is None:
@@ -268,7 +275,7 @@ class GrpcConnection(asyncio.Protocol):
         if call.send_window > frames.MAX_WINDOW_BYTES:
             self._reset(call, frames.FLOW_CONTROL_ERROR)
         elif call.outgoing:
-            self._writer.send_waiting()
+            self._has_more_window = True
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         if flags & (frames.PADDED | frames.HAS_PRIORITY):
@@ -325,6 +332,7 @@ class GrpcConnection(asyncio.Protocol):
             self._write(frames.rst_stream(stream_id, frames.PROTOCOL_ERROR))
             return
         except NoCall as error:
+            self._count_control()
             self._answer_http(stream_id, error.status, is_end)
             return
         method = self._owner.find(head.path)
@@ -363,6 +371,9 @@ class GrpcConnection(asyncio.Protocol):
             more = _CONNECTION_WINDOW_BYTES - self._receive_window
             self._receive_window += more
             self._write(frames.window_update(0, more))
+        is_end = bool(flags & frames.END_STREAM)
+        if not size and not is_end:
+            self._count_control()
         call = self._calls.get(stream_id)
         if call is None:
             self._check(0 < stream_id <= self._last_id or self._is_leaving, "data")
@@ -370,7 +381,6 @@ class GrpcConnection(asyncio.Protocol):
         if not call.receive_window:
             self._reset(call, frames.STREAM_CLOSED)
             return
-        is_end = bool(flags & frames.END_STREAM)
         if (
             is_end
             and size >= PREFIX_BYTES
@@ -387,8 +397,6 @@ class GrpcConnection(asyncio.Protocol):
                 elif not call.is_ended:
                     call.begin(data[start + PREFIX_BYTES : end])
                 return
-        if not size and not is_end:
-            self._count_control()
         call.receive_window -= size
         payload = data[start:end]
         if flags & frames.PADDED:
@@ -431,7 +439,8 @@ class GrpcConnection(asyncio.Protocol):
         self._end_if_done()
 
     def _write(self, data: bytes) -> None:
-        self._writer.write(data)
+        if not self._writer.write(data):
+            self._break(frames.ENHANCE_YOUR_CALM, "answers that nobody reads")
 
     # Rules
 
@@ -439,8 +448,8 @@ class GrpcConnection(asyncio.Protocol):
         if not is_right:
             raise _Broken(frames.PROTOCOL_ERROR, f"a wrong frame: {what}")
 
-    def _count_control(self) -> None:
-        self._control_frames += 1
+    def _count_control(self, count: int = 1) -> None:
+        self._control_frames += count
         if self._control_frames > _MAX_CONTROL_FRAMES:
             raise _Broken(frames.ENHANCE_YOUR_CALM, "too_many_pings")
 
@@ -469,6 +478,11 @@ class GrpcConnection(asyncio.Protocol):
                 self._closing.abort()
             return
         silent_s = now - self._heard_at
+        if self._writer.is_stuck(now, self._owner.keep_alive_timeout_s):
+            transport.abort()
+            return
+        for call in list(self._calls.values()):
+            call.end_if_slow(now, self._owner.body_timeout_s)
         if not self._has_preface:
             if silent_s > self._owner.head_timeout_s:
                 transport.abort()
@@ -477,7 +491,7 @@ class GrpcConnection(asyncio.Protocol):
                 transport.abort()
         elif silent_s > self._owner.keep_alive_timeout_s:
             self._pinged_at = now
-            transport.write(frames.ping(_PING, is_answer=False))
+            self._write(frames.ping(_PING, is_answer=False))
 
     def leave(self) -> None:
         """Take no more calls; end with the last answer. A client tries calls that cross this one elsewhere."""

@@ -57,6 +57,7 @@ class GrpcFront:
         self.max_message_bytes = settings.grpc_max_request_size
         self.keep_alive_timeout_s = settings.keep_alive_timeout_s
         self.head_timeout_s = settings.head_timeout_s
+        self.body_timeout_s = settings.body_timeout_s
         self.connections: set[GrpcConnection] = set()
         self._max_connections = settings.max_connections
         self._told_full_at = float("-inf")

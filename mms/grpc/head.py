@@ -15,6 +15,8 @@ from mms.errors import BadRequest
 #: Heads that are remembered for a connection, and how long one may be; clients choose them.
 _MAX_HEADS = 256
 _MAX_HEAD_BYTES = 2048
+#: And all of them together, unfolded: a few bytes may stand for much.
+_MAX_HEADS_BYTES = 256 * 1024
 #: All headers of a call, as HTTP/2 counts them, in bytes. Clients are told.
 MAX_HEADER_LIST_BYTES = 16384
 
@@ -74,6 +76,7 @@ class HeadReader:
         self._decoder = Decoder(MAX_HEADER_LIST_BYTES)
         #: Blocks that read the same as long as the decoder's table does not change.
         self._heads: dict[bytes, CallHead] = {}
+        self._heads_bytes = 0
 
     def __repr__(self) -> str:
         return f"<HeadReader {len(self._heads)} heads known>"
@@ -86,9 +89,11 @@ class HeadReader:
         pairs, is_repeatable = self._decode(block)
         head = _head_of(pairs)
         if is_repeatable and len(block) <= _MAX_HEAD_BYTES:
-            if len(self._heads) >= _MAX_HEADS:
-                self._heads.clear()
+            size = len(block) + 2 * len(head.metadata)
+            if len(self._heads) >= _MAX_HEADS or self._heads_bytes + size > _MAX_HEADS_BYTES:
+                self._forget()
             self._heads[block] = head
+            self._heads_bytes += size
         return head
 
     def skip(self, block: bytes) -> None:
@@ -114,8 +119,12 @@ class HeadReader:
             and table.maxsize == size
         )
         if not is_repeatable:
-            self._heads.clear()
+            self._forget()
         return pairs, is_repeatable
+
+    def _forget(self) -> None:
+        self._heads.clear()
+        self._heads_bytes = 0
 
 
 def _head_of(pairs: list[tuple[bytes, bytes]]) -> CallHead:

@@ -41,6 +41,7 @@ class Owner:
     max_message_bytes = 100
     keep_alive_timeout_s = 75.0
     head_timeout_s = 30.0
+    body_timeout_s = 60.0
     has_access = False
 
     def __init__(self) -> None:

@@ -1,0 +1,321 @@
+"""What clients of ill will can have the server keep or do: little, whatever they send and however slowly they read."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+import zlib
+from typing import Any
+
+import pytest
+from hpack import Encoder
+from test_any_bytes import Owner, block_of
+
+from mms.core.request import Buffer
+from mms.grpc import connection as connections
+from mms.grpc import frames
+from mms.grpc.call import Method
+from mms.grpc.connection import MAX_STREAMS, GrpcConnection
+from mms.grpc.frames import frame_header
+from mms.grpc.head import HeadReader
+
+_MEBIBYTE = 1 << 20
+
+
+class SlowTransport:
+    """Keeps what is written, of which the client has taken `taken`; counts the writes."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.taken = 0
+        self.writes = 0
+        self.is_closed = False
+
+    def get_extra_info(self, name: str) -> Any:
+        return None
+
+    def get_write_buffer_size(self) -> int:
+        return len(self.written) - self.taken
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+        self.writes += 1
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def abort(self) -> None:
+        self.is_closed = True
+
+
+class PatientOwner(Owner):
+    """Echoes large messages; `/stream` takes a stream of them and answers none."""
+
+    max_message_bytes = 8 * _MEBIBYTE
+
+    def find(self, path: bytes) -> Method | None:
+        if path == b"/stream":
+            return Method(path, open=lambda call: _Silence())
+        return super().find(path)
+
+
+class _Silence:
+    def message(self, body: Buffer) -> None:
+        return
+
+    def half_closed(self) -> None:
+        return
+
+
+class Attack:
+    """A connection without sockets, whose client has just begun."""
+
+    def __init__(self) -> None:
+        self.owner, self.transport = PatientOwner(), SlowTransport()
+        self.connection = GrpcConnection(self.owner)
+        self.connection.connection_made(self.transport)  # type: ignore[arg-type]  # what is used of one
+        self.send(frames.PREFACE)
+
+    def send(self, *parts: bytes) -> None:
+        if not self.transport.is_closed:
+            self.connection.data_received(b"".join(parts))
+
+    @property
+    def is_over(self) -> bool:
+        return self.transport.is_closed
+
+    def goaway(self) -> int | None:
+        """The code that the server ended the connection with."""
+        written, at, code = self.transport.written, 0, None
+        while at < len(written):
+            high, low, kind, _, _ = frames.read_header(written, at)
+            if kind == frames.GOAWAY:
+                code = int.from_bytes(written[at + 13 : at + 17], "big")
+            at += frames.HEADER_BYTES + (high << 8 | low)
+        return code
+
+
+@pytest.fixture
+def attack() -> Attack:
+    return Attack()
+
+
+def headers(stream_id: int, block: bytes, flags: int = 0) -> bytes:
+    flags |= frames.END_HEADERS
+    return frame_header(len(block), frames.HEADERS, flags, stream_id) + block
+
+
+def data(stream_id: int, payload: bytes, flags: int = 0) -> bytes:
+    return frame_header(len(payload), frames.DATA, flags, stream_id) + payload
+
+
+def call(stream_id: int, body: bytes, path: str = "/echo") -> bytes:
+    message = b"\0" + len(body).to_bytes(4, "big") + body
+    pieces = [message[at : at + 16_000] for at in range(0, len(message), 16_000)]
+    parts = [data(stream_id, piece) for piece in pieces[:-1]]
+    return b"".join(
+        (headers(stream_id, block_of(path)), *parts, data(stream_id, pieces[-1], frames.END_STREAM))
+    )
+
+
+def test_pings_whose_answers_nobody_reads_end_the_connection(
+    attack: Attack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "_MAX_CONTROL_FRAMES", 10**9)
+    attack.connection.pause_writing()
+    flood = frames.ping(b"12345678", is_answer=False) * 10_000
+    for _ in range(50):
+        attack.send(flood)
+    assert attack.is_over
+    assert len(attack.transport.written) < _MEBIBYTE
+    assert attack.goaway() == frames.ENHANCE_YOUR_CALM
+
+
+def test_requests_that_are_no_calls_count_among_what_floods_a_connection(attack: Attack) -> None:
+    block = Encoder().encode([(":method", "GET"), (":path", "/"), (":scheme", "http")])
+    for stream_id in range(1, 20_001, 2):
+        attack.send(headers(stream_id, block, frames.END_STREAM))
+    assert attack.goaway() == frames.ENHANCE_YOUR_CALM
+
+
+def test_empty_data_for_calls_that_have_ended_floods_a_connection(attack: Attack) -> None:
+    attack.send(call(1, b"abc"))
+    attack.send(data(1, b"") * 10_000)
+    assert attack.goaway() == frames.ENHANCE_YOUR_CALM
+
+
+def test_each_of_many_settings_in_a_frame_counts(attack: Attack) -> None:
+    setting = frames.INITIAL_WINDOW_SIZE.to_bytes(2, "big") + (10).to_bytes(4, "big")
+    payload = setting * 2_500
+    frame = frame_header(len(payload), frames.SETTINGS, 0, 0) + payload
+    attack.send(frame)
+    assert not attack.is_over
+    attack.send(frame * 2)
+    assert attack.goaway() == frames.ENHANCE_YOUR_CALM
+
+
+def test_a_window_that_opens_byte_by_byte_is_used_once_for_all_that_came(attack: Attack) -> None:
+    """Else each of these few bytes has the server walk through all answers, and send frames of one byte."""
+    attack.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 0}))
+    attack.send(*(call(2 * n + 1, b"x" * 100) for n in range(MAX_STREAMS)))
+    before = attack.transport.writes
+    attack.send(frames.window_update(1, 1) * 50 + frames.window_update(3, 1) * 50)
+    assert attack.transport.writes == before + 1
+    assert attack.transport.written.endswith(data(3, b"\0\0\0\0\x64" + b"x" * 45))
+
+
+def test_answers_that_nobody_takes_end_the_connection_though_its_client_talks(
+    attack: Attack,
+) -> None:
+    attack.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 10}))
+    attack.send(call(1, b"x" * 100_000))
+    start = time.monotonic()
+    for second in range(0, 70, 10):
+        attack.send(frames.ping(b"12345678", is_answer=False))
+        attack.transport.taken = len(attack.transport.written)
+        attack.connection.check_time(start + second)
+    attack.send(frames.window_update(1, 1000))
+    attack.connection.check_time(start + 70)
+    attack.connection.check_time(start + 140)
+    assert not attack.is_over, "it took some of it"
+    attack.connection.check_time(start + 146)
+    assert attack.is_over
+
+
+def test_a_connection_that_reads_nothing_at_all_ends_though_its_client_talks(
+    attack: Attack,
+) -> None:
+    attack.send(call(1, b"x" * 50_000))
+    attack.transport.taken = len(attack.transport.written) - 1
+    attack.connection.pause_writing()
+    start = time.monotonic()
+    attack.connection.check_time(start)
+    attack.send(frames.window_update(0, 1))
+    attack.connection.check_time(start + 74)
+    assert not attack.is_over
+    attack.connection.check_time(start + 76)
+    assert attack.is_over
+
+
+def test_a_message_that_does_not_come_ends_its_call(attack: Attack) -> None:
+    attack.send(headers(1, block_of("/echo")), headers(3, block_of("/echo")))
+    attack.send(data(3, b"\0\0\x10\0\0" + b"x" * 10))
+    start = time.monotonic()
+    attack.connection.check_time(start + 59)
+    assert attack.owner.ended == []
+    attack.connection.check_time(start + 62)
+    assert attack.owner.ended == [408, 408]
+    assert not attack.is_over
+
+
+def test_a_large_message_has_a_second_more_for_each_16_kib(attack: Attack) -> None:
+    attack.send(headers(1, block_of("/echo")))
+    attack.send(data(1, b"\0\0\x10\0\0"), data(1, b"x" * 16_000) * 40)
+    start = time.monotonic()
+    attack.connection.check_time(start + 90)
+    assert attack.owner.ended == []
+    attack.connection.check_time(start + 105)
+    assert attack.owner.ended == [408]
+
+
+def test_a_stream_may_be_silent_between_its_messages_and_not_within_one(attack: Attack) -> None:
+    attack.send(headers(1, block_of("/stream")))
+    start = time.monotonic()
+    attack.connection.check_time(start + 70)
+    attack.send(data(1, b"\0\0\0\0\x03abc"))
+    attack.connection.check_time(start + 140)
+    assert attack.owner.ended == []
+    attack.send(data(1, b"\0\0\0\0\x03a"))
+    attack.connection.check_time(time.monotonic() + 59)
+    assert attack.owner.ended == []
+    attack.connection.check_time(time.monotonic() + 62)
+    assert attack.owner.ended == [408]
+
+
+def test_heads_that_are_remembered_are_few_where_they_are_large() -> None:
+    reader, encoder = HeadReader(), Encoder()
+    large = ("x-large", "x" * 3000)
+    headers_of_all = [(":method", "POST"), (":path", "/echo"), ("content-type", "application/grpc")]
+    reader.read(encoder.encode([*headers_of_all, large]))
+    tracemalloc.start()
+    try:
+        for n in range(250):
+            # The second time the table knows the large one: a few bytes stand for it.
+            never_indexed = b"\x10\x03x-n\x04%04d" % n
+            reader.read(
+                encoder.encode([*headers_of_all, large, large, large, large]) + never_indexed
+            )
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < _MEBIBYTE
+
+
+@pytest.mark.parametrize("kind", [b"gzip", b"deflate"])
+def test_a_compressed_message_that_breaks_off_is_refused(attack: Attack, kind: bytes) -> None:
+    packer = zlib.compressobj(wbits=31 if kind == b"gzip" else 15)
+    packed = (packer.compress(b"x" * 1000) + packer.flush())[:-5]
+    block = Encoder().encode(
+        [
+            (":method", "POST"),
+            (":path", "/echo"),
+            ("content-type", "application/grpc"),
+            ("grpc-encoding", kind.decode()),
+        ]
+    )
+    message = b"\1" + len(packed).to_bytes(4, "big") + packed
+    attack.send(headers(1, block), data(1, message, frames.END_STREAM))
+    assert attack.owner.ended == [400]
+    assert b"A compressed message breaks off." in attack.transport.written
+
+
+def test_a_bomb_costs_no_more_than_the_limit(attack: Attack) -> None:
+    packer = zlib.compressobj(9, wbits=31)
+    packed = b"".join(packer.compress(bytes(_MEBIBYTE)) for _ in range(256)) + packer.flush()
+    block = Encoder().encode(
+        [
+            (":method", "POST"),
+            (":path", "/echo"),
+            ("content-type", "application/grpc"),
+            ("grpc-encoding", "gzip"),
+        ]
+    )
+    message = b"\1" + len(packed).to_bytes(4, "big") + packed
+    pieces = [message[at : at + 16_000] for at in range(0, len(message), 16_000)]
+    tracemalloc.start()
+    try:
+        attack.send(headers(1, block), *(data(1, piece) for piece in pieces))
+        attack.send(data(1, b"", frames.END_STREAM))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert attack.owner.ended == [413]
+    assert peak < 4 * attack.owner.max_message_bytes
+
+
+def test_a_call_that_is_taken_back_is_cancelled_and_leaves_nothing(attack: Attack) -> None:
+    """Rapid reset: the limit of calls under way does not help against it."""
+    attack.owner.echo = lambda call, body: None  # type: ignore[method-assign]  # under way for ever
+    reset = frames.rst_stream
+    n = 0
+    while not attack.is_over and n < 20_000:
+        attack.send(call(2 * n + 1, b"abc"), reset(2 * n + 1, frames.CANCEL))
+        n += 1
+    assert attack.goaway() == frames.ENHANCE_YOUR_CALM
+    assert n <= 5001
+    assert attack.owner.ended == [499] * n
+    assert repr(attack.connection).endswith(", 0 calls>")
+
+
+def test_a_header_that_stands_for_thousands_ends_the_connection(attack: Attack) -> None:
+    """A block of 16 KiB whose every byte names an entry of 4 KiB of the table."""
+    entry = b"\x40\x01a" + b"\x7f" + bytes([(3900 - 127) & 127 | 128, (3900 - 127) >> 7])
+    attack.send(headers(1, block_of("/echo") + entry + b"y" * 3900))
+    tracemalloc.start()
+    try:
+        attack.send(headers(3, b"\xbe" * 16_000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert attack.goaway() == frames.COMPRESSION_ERROR
+    assert peak < _MEBIBYTE
