@@ -191,7 +191,7 @@ class Archive:
         The content of a legacy archive's first-level folder moves to the top. Files are written to a folder beside
         `dest` that is renamed at the end, so that `dest` is whole or absent. With `trusted` it holds what one of these
         keys has signed, to the byte, also when the archive changes meanwhile. Raises InvalidArchive (links, clashes,
-        damage, limits), InvalidSignature, FileExistsError, OSError.
+        names that differ in case alone, damage, limits), InvalidSignature, FileExistsError, OSError.
         """
         target = Path(dest)
         if os.path.lexists(target):
@@ -202,8 +202,6 @@ class Archive:
         work = target.parent / f".unpacking-{os.urandom(6).hex()}"
         work.mkdir()
         try:
-            if not is_case_sensitive(work):
-                self._refuse_case_collisions()
             self._write_all(members, work, progress, signature)
             work.rename(target)
         except BaseException:
@@ -254,11 +252,10 @@ class Archive:
                 raise InvalidArchive(
                     f"{name!r} is a symbolic link; only files and folders are unpacked."
                 )
-
-    def _refuse_case_collisions(self) -> None:
-        for first, second in self.case_collisions():
+        # Here, too, where the file system tells them apart: an archive means the same everywhere, or is none.
+        for first, second in case_collisions(members):
             raise InvalidArchive(
-                f"The archive's names {first!r} and {second!r} are one path on this file system, which ignores case."
+                f"The archive's names {first!r} and {second!r} are one path where file systems ignore case."
             )
 
     def _by_name(self) -> dict[str, Member]:
@@ -343,8 +340,3 @@ def _has_legacy_manifest(container: Container, folder: str) -> bool:
     except (ValueError, RecursionError, InvalidArchive):
         return False
     return isinstance(document, dict) and isinstance(document.get("Model"), dict)
-
-
-def is_case_sensitive(folder: Path) -> bool:
-    """Whether the file system tells `folder`'s name from the same name in the other case."""
-    return not os.path.lexists(folder.with_name(folder.name.swapcase()))

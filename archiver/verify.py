@@ -74,7 +74,8 @@ def _findings(archive: Archive, trusted: TrustedKeys | None) -> Iterator[Finding
         text = (
             f"{first} and {second} differ in case alone, which macOS and Windows do not tell apart."
         )
-        yield Finding("warning", text)
+        # A folder is used as it is.
+        yield Finding("warning" if archive.kind == "folder" else "error", text)
     # Reads everything, so that damage shows.
     yield from _signature_findings(archive, archive.hashed_entries(), trusted)
     try:

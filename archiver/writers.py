@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, Final, Literal
 
 from archiver.errors import PackError
 from archiver.manifest import MANIFEST_NAME
+from archiver.names import case_collisions
 from archiver.progress import Progress
 from archiver.selection import Selection, SourceFile, select_files
 
@@ -57,7 +58,13 @@ def write_archive(
     report = _Report(selection, progress)
     if archive_format == "no-archive":
         _write_folder(folder, Path(target), selection, manifest_bytes, report)
-    elif archive_format == "tgz":
+        return
+    for first, second in case_collisions([MANIFEST_NAME, *(file.name for file in selection.files)]):
+        raise PackError(
+            f"{first} and {second} differ in case alone, so that no server unpacks an archive of both. Rename one, or "
+            "leave it out with --exclude."
+        )
+    if archive_format == "tgz":
         with written_beside(Path(target)) as file:
             _write_tar(file, selection, manifest_bytes, model_name, report)
     else:

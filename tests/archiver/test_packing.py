@@ -215,6 +215,28 @@ def test_a_name_that_no_server_would_unpack_is_refused(model: Path, export: Path
         pack(model, model_name="m", handler="s", export_path=export)
 
 
+@pytest.mark.parametrize("archive_format", ["default", "tgz"])
+def test_names_that_differ_in_case_alone_are_not_packed(
+    model: Path, export: Path, archive_format: ArchiveFormat
+) -> None:
+    (model / "Dir").mkdir()
+    if len(list(model.iterdir())) == len(FILES):
+        pytest.skip("this file system ignores case")
+    (model / "Dir" / "2.py").write_text("two = 2")
+    with pytest.raises(PackError, match=r"Dir and dir differ in case alone"):
+        pack(model, model_name="m", handler="s", export_path=export, archive_format=archive_format)
+    assert list(export.iterdir()) == []
+    pack(model, model_name="m", handler="s", export_path=export, archive_format="no-archive")
+    pack(
+        model,
+        model_name="m",
+        handler="s",
+        export_path=export,
+        archive_format=archive_format,
+        exclude=["Dir"],
+    )
+
+
 @pytest.mark.parametrize("archive_format", FORMATS)
 def test_what_is_there_is_replaced_only_by_force(
     model: Path, export: Path, archive_format: ArchiveFormat

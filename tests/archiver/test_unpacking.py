@@ -25,7 +25,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver import Archive, InvalidArchive, InvalidManifest, Limits, Manifest, pack
-from archiver.unpack import is_case_sensitive
 
 DATA = Path(__file__).parent / "data"
 GOOD = [("service.py", HANDLER), ("MAR-INF/MANIFEST.json", manifest_json())]
@@ -242,25 +241,33 @@ def test_a_file_below_a_file_is_refused(tmp_path: Path) -> None:
         Archive.open(write_zip(tmp_path / "m.mar", [("a", "1"), ("a/b", "2")]))
 
 
-def test_names_that_differ_in_case_unpack_where_the_file_system_tells_them_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("names", "first", "second"),
+    [
+        (("A.png", "a.png"), "'A.png'", "'a.png'"),
+        (
+            ("MAR-INF/MANIFEST.json", "mar-inf/manifest.json"),
+            "'MAR-INF/MANIFEST.json'",
+            "'mar-inf/",
+        ),
+        (("Dir/x", "dir/y"), "'Dir'", "'dir'"),
+        (("\u00e9", "e\u0301"), "'\u00e9'", "'e\u0301'"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["mar", "tgz"])
+def test_names_that_differ_in_case_alone_are_refused_wherever_they_are_unpacked(
+    tmp_path: Path, kind: str, names: tuple[str, str], first: str, second: str
 ) -> None:
-    path = write_zip(tmp_path / "m.mar", [("A.png", "1"), ("a.png", "2")])
-    with Archive.open(path) as archive:
-        assert archive.case_collisions() == [("A.png", "a.png")]
-        if is_case_sensitive(tmp_path):
-            archive.extract(tmp_path / "out")
-            assert tree(tmp_path / "out") == {"A.png": b"1", "a.png": b"2"}
-        monkeypatch.setattr("archiver.unpack.is_case_sensitive", lambda folder: False)
-        with pytest.raises(InvalidArchive, match=r"'A\.png' and 'a\.png'"):
-            archive.extract(tmp_path / "other")
-    assert not (tmp_path / "other").exists()
-
-
-def test_case_sensitivity_is_asked_of_the_file_system(tmp_path: Path) -> None:
-    probe = tmp_path / "probe"
-    probe.mkdir()
-    assert is_case_sensitive(probe) is not (tmp_path / "PROBE").exists()
+    path = tmp_path / "m"
+    if kind == "mar":
+        write_zip(path, [(name, "{}") for name in names])
+    else:
+        write_tar(path, [(name, b"{}") for name in names])
+    with Archive.open(path) as archive, pytest.raises(InvalidArchive) as caught:
+        archive.extract(tmp_path / "out")
+    assert f"{first} and {second}" in str(caught.value)
+    assert "ignore case" in str(caught.value)
+    assert [item.name for item in tmp_path.iterdir()] == ["m"]
 
 
 def test_more_entries_than_allowed_are_refused(tmp_path: Path) -> None:

@@ -199,7 +199,9 @@ def test_an_unsafe_or_damaged_archive_is_an_error(tmp_path: Path) -> None:
     assert "service.py" in finding.message
 
 
-def test_names_that_differ_in_case_alone_are_a_warning(tmp_path: Path) -> None:
+def test_names_that_differ_in_case_alone_are_an_error_and_in_a_folder_a_warning(
+    tmp_path: Path,
+) -> None:
     entries = [
         ("service.py", HANDLER),
         ("A", ""),
@@ -207,8 +209,10 @@ def test_names_that_differ_in_case_alone_are_a_warning(tmp_path: Path) -> None:
         ("MAR-INF/MANIFEST.json", manifest_json()),
     ]
     (finding,) = verify(write_zip(tmp_path / "m.mar", entries))
-    assert finding.level == "warning"
+    assert finding.level == "error"
     assert "A and a" in finding.message
+    (finding,) = verify(write_folder(tmp_path / "m", dict(entries)))
+    assert finding.level == "warning"
 
 
 def test_a_link_in_a_folder_is_a_warning(tmp_path: Path) -> None:
