@@ -1,0 +1,121 @@
+"""What the commands of `mms` share: the options of a connection, and the server behind it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from mms.settings import Address, Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
+of_version = click.option("--version", help="A version of the model, in place of its default one.")
+
+
+class _NotReachable(click.ClickException):
+    exit_code = 3
+
+
+def on_inference(command: F) -> F:
+    """Give a command a client of the inference API as its first argument, and the options of its connection."""
+    return _against("inference", command)
+
+
+def on_management(command: F) -> F:
+    """As `on_inference`, of the management API."""
+    return _against("management", command)
+
+
+def _against(api: str, command: F) -> F:
+    """Give a command the options of a connection, and a client of that API as its first argument."""
+
+    @functools.wraps(command)
+    def run(
+        url: str | None,
+        insecure: bool,
+        client_certificate: str | None,
+        timeout: float,
+        **values: Any,
+    ) -> None:
+        from mms.cli.server_client import ServerClient, ServerRefused, ServerUnreachable
+
+        client = ServerClient(
+            _address(api, url),
+            f"--{api}",
+            is_insecure=insecure,
+            client_certificate=client_certificate,
+            timeout_s=timeout,
+        )
+        try:
+            command(client, **values)
+        except ServerUnreachable as error:
+            raise _NotReachable(str(error)) from None
+        except ServerRefused as error:
+            raise click.ClickException(f"{client.address}: {error}") from None
+
+    for option in (
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=0, min_open=True),
+            default=300,
+            show_default=True,
+            help="Seconds to wait for an answer.",
+        ),
+        click.option("--insecure", is_flag=True, help="Accept any certificate."),
+        click.option(
+            "--client-certificate",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="FILE",
+            help="Certificate and key that the server demands, PEM.",
+        ),
+        click.option(
+            f"--{api}",
+            "url",
+            metavar="URL",
+            help=f"Where the {api} API is: http://host:port, https://host:port or unix:/path. Without it "
+            "as config.properties of the current folder says, else where a server listens by default.",
+        ),
+    ):
+        run = option(run)
+    return run  # type: ignore[return-value]  # click reads the options off the function
+
+
+def _address(api: str, url: str | None) -> Address:
+    from mms.settings import Address
+
+    if url is not None:
+        try:
+            address = Address.parse(url, is_management=api == "management")
+        except ValueError as error:
+            raise click.BadParameter(
+                f"{error}; http://host:port, https://host:port or unix:/path is right",
+                param_hint=f"--{api}",
+            ) from None
+    else:
+        settings = settings_of(None)
+        address = settings.management_address if api == "management" else settings.inference_address
+    if address.scheme != "unix" and not address.port:
+        raise click.UsageError(f"{address} names no port; name one with --{api}.")
+    return address
+
+
+def settings_of(config: str | None) -> Settings:
+    """Those that a server started here would have. Raises ClickException."""
+    import os
+
+    from mms.errors import ConfigurationError
+    from mms.launch_options import LaunchOptions
+    from mms.settings import load_settings
+
+    environ = dict(os.environ)
+    if config is not None:
+        environ.pop("MMS_CONFIG_FILE", None)
+    try:
+        return load_settings(LaunchOptions(mms_config=config), environ=environ)
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None

@@ -1,0 +1,111 @@
+"""The APIs that the listeners share, and what they have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from mms.errors import MethodNotAllowed
+from mms.http.answers import Answers
+from mms.http.asking import ModelAsker
+from mms.http.exchange import Exchange
+from mms.http.health import HealthApi
+from mms.http.inference import InferenceApi
+from mms.http.lane import remote_name
+from mms.http.management import ManagementApi
+from mms.http.plugin_loading import find_endpoints
+from mms.http.plugins import Plugins
+from mms.http.sagemaker import ExecutionParameters, SageMakerPing
+from mms.http.seldon import SeldonApi
+from mms.http.v2 import V2Api
+from mms.security import Access
+
+if TYPE_CHECKING:
+    from mms.observe import Recorder
+    from mms.serving import ModelHost
+    from mms.settings import Settings
+
+
+class HttpApis:
+    """One of each API, for all listeners."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        host: ModelHost,
+        recorder: Recorder,
+        scrape: Callable[[str | None], Awaitable[tuple[str, bytes]]],
+        *,
+        worker_count: int,
+        access: Access | None,
+    ) -> None:
+        """As `HttpFront`."""
+        self.settings = settings
+        self.access = access
+        self.host = host
+        self.recorder = recorder
+        self._scrape = scrape
+        own = [part for part in settings.seldon_metrics_path.split("/") if part]
+        self._metrics_paths = [["metrics"], ["prometheus"], own]
+        cors = (
+            ("origin", settings.cors_allowed_origin),
+            ("methods", settings.cors_allowed_methods),
+            ("headers", settings.cors_allowed_headers),
+        )
+        self.answers = Answers(
+            [(f"access-control-allow-{name}", value) for name, value in cors if value]
+        )
+        asker = ModelAsker(
+            host,
+            max_body_bytes=settings.max_request_size,
+            body_timeout_s=settings.body_timeout_s,
+        )
+        self.health = HealthApi(host)
+        self.inference = InferenceApi(host, asker, is_strict_ping=settings.strict_ping)
+        self.seldon = SeldonApi(
+            host,
+            asker,
+            default_model=settings.default_model,
+            is_strict=settings.seldon_strict,
+            has_cors=settings.cors_allowed_origin is None,
+        )
+        self.v2 = V2Api(
+            host.registry,
+            asker,
+            host.users_of,
+            default_model=settings.default_model,
+            is_strict=settings.strict_status,
+            has_event_path=settings.mlrun_event_headers,
+        )
+        self.management = ManagementApi(
+            host,
+            max_body_bytes=settings.max_request_size,
+            body_timeout_s=settings.body_timeout_s,
+        )
+        self.plugins = Plugins(
+            find_endpoints(settings.plugins_path), settings, host, worker_count=worker_count
+        )
+        if settings.has_sagemaker_config:
+            ping = SageMakerPing(settings.default_service_handler, host.is_anything_loaded)
+            self.plugins.add_missing(ping)
+            self.plugins.add_missing(ExecutionParameters(worker_count, settings.max_request_size))
+
+    def __repr__(self) -> str:
+        return f"<HttpApis of {self.host!r}>"
+
+    def make_exchange(self, request: web.BaseRequest) -> Exchange:
+        transport = request.transport
+        remote = remote_name(transport) if transport is not None else "0.0.0.0"
+        return Exchange(request, remote, self.answers, self.recorder.requests.append)
+
+    def is_metrics_path(self, segments: list[str]) -> bool:
+        return segments in self._metrics_paths
+
+    async def metrics(self, exchange: Exchange) -> web.StreamResponse:
+        if exchange.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed
+        content_type, body = await self._scrape(exchange.request.headers.get("Accept"))
+        line = f"content-type: {content_type}\r\n".encode()
+        return exchange.respond(200, None, line, body)
