@@ -1,0 +1,11 @@
+"""How hypothesis judges all tests of properties: by what they find, not by the time of an example."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# An example has 200 ms by default, and making examples a second or so: a loaded machine breaks either.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
