@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import os
 import random
 import shutil
@@ -10,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +23,13 @@ ORIGINAL_ARCHIVER_VARIABLE = "CONFORMANCE_ARCHIVER"
 _TAG_VARIABLE = "CONFORMANCE_PROCESS_TAG"
 _PASSED_VARIABLES = ("HOME", "LANG", "JAVA_HOME")
 _HERE = Path(__file__).parent
-_random = random.Random()
+#: Below 32767, from which on the server refuses them, and below those that kernels hand out.
+_PORTS = range(20000, 30000)
+_PORTS_OF_A_RUN = 100
 
 T = TypeVar("T")
+#: Open for as long as this process lives.
+_marks: list[socket.socket] = []
 
 
 def is_original() -> bool:
@@ -125,6 +131,14 @@ def tagged_processes(tag: str) -> list[psutil.Process]:
     return found
 
 
+def command_line(process: psutil.Process) -> list[str]:
+    """Its arguments, none where it has ended meanwhile."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
 def kill_tagged(tag: str) -> None:
     for process in tagged_processes(tag):
         try:
@@ -141,21 +155,45 @@ def is_alive(pid: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of 20000 to 29999: the server refuses 32767 and above, kernels hand out the rest."""
-    for _ in range(200):
-        port = _random.randint(20000, 29999)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+    """A port that nobody listens on, and that no other run of tests takes until this process ends."""
+    ports = _own_ports()
+    for _ in range(2 * _PORTS_OF_A_RUN):
+        port = next(ports)
+        if _is_free(port):
             return port
-    raise RuntimeError("no free port between 20000 and 29999")
+    raise RuntimeError("all ports of this process are in use")
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """A share of the ports, in turn. Who listens on the first of a share has it, which others see."""
+    shares = list(range(_PORTS.start, _PORTS.stop, _PORTS_OF_A_RUN))
+    random.Random().shuffle(shares)
+    for first in shares:
+        mark = socket.socket()
+        try:
+            mark.bind(("127.0.0.1", first))
+            mark.listen()
+        except OSError:
+            mark.close()
+            continue
+        _marks.append(mark)
+        return itertools.cycle(range(first + 1, first + _PORTS_OF_A_RUN))
+    raise RuntimeError(f"every share of the ports {_PORTS.start} to {_PORTS.stop - 1} is taken")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def eventually(
-    what: str, probe: Callable[[], T], timeout_s: float = 10.0, interval_s: float = 0.02
+    what: str, probe: Callable[[], T], timeout_s: float = 30.0, interval_s: float = 0.02
 ) -> T:
     """Poll until `probe` gives something true and return it; fail with `what` otherwise."""
     deadline = time.monotonic() + timeout_s

@@ -21,6 +21,7 @@ from .client import Address, Client, Reply
 from .keys import KeyFiles, write_keys
 from .processes import (
     base_environment,
+    command_line,
     eventually,
     free_port,
     is_original,
@@ -164,10 +165,10 @@ class Server:
         self._process.send_signal(signal.SIGTERM)
         try:
             self._process.wait(STOP_LIMIT_S)
-            deadline = time.monotonic() + 5.0
+            deadline = time.monotonic() + 15.0
             while (left := tagged_processes(self.tag)) and time.monotonic() < deadline:
                 time.sleep(0.02)
-            described = [f"{process.pid}: {process.cmdline()}" for process in left]
+            described = [f"{process.pid}: {command_line(process)}" for process in left]
             assert not described, f"processes outlived the server: {described}"
         finally:
             self.kill()
@@ -189,7 +190,7 @@ class Server:
         file = self.logs / name
         return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
 
-    def wait_for_log(self, name: str, pattern: str, timeout_s: float = 5.0) -> re.Match[str]:
+    def wait_for_log(self, name: str, pattern: str, timeout_s: float = 20.0) -> re.Match[str]:
         """The first match of `pattern` (MULTILINE) in a log file."""
 
         def find() -> re.Match[str] | None:

@@ -41,7 +41,7 @@ def _answers(wires: list[Wire]) -> list[Reply]:
 
 def test_a_fixed_batch_waits_for_its_size_and_not_for_its_delay(server: Server) -> None:
     with server.registered(
-        "batch", batch_size=4, max_batch_delay=5000, batch_policy="fixed"
+        "batch", batch_size=4, max_batch_delay=30000, batch_policy="fixed"
     ) as name:
         begun = time.monotonic()
         replies = in_parallel(_call(server, name, number) for number in range(4))
@@ -50,12 +50,12 @@ def test_a_fixed_batch_waits_for_its_size_and_not_for_its_delay(server: Server) 
     assert [reply.json()["size"] for reply in replies] == [4] * 4
     assert [reply.json()["batch_size"] for reply in replies] == [4] * 4
     assert sorted(reply.json()["index"] for reply in replies) == [0, 1, 2, 3]
-    assert elapsed_s < 3
+    assert elapsed_s < 20
 
 
 def test_every_request_of_a_batch_gets_its_own_answer(server: Server) -> None:
     with server.registered(
-        "batch", batch_size=3, max_batch_delay=5000, batch_policy="fixed"
+        "batch", batch_size=3, max_batch_delay=20000, batch_policy="fixed"
     ) as name:
         replies = in_parallel(_call(server, name, number) for number in range(3))
     for number, reply in enumerate(replies):
@@ -73,7 +73,7 @@ def test_a_fixed_batch_that_does_not_fill_is_run_after_its_delay(server: Server)
         reply = _call(server, name, 1)()
         elapsed_s = time.monotonic() - begun
     assert reply.json()["size"] == 1
-    assert 0.55 <= elapsed_s < 3
+    assert 0.55 <= elapsed_s < 20
 
 
 def test_a_fixed_batch_takes_no_more_than_its_size(server: Server, gate: Gate) -> None:
@@ -102,16 +102,16 @@ def test_a_fixed_batch_without_a_delay_takes_two_at_most(server: Server, gate: G
 
 def test_a_batch_of_size_one_is_not_waited_for(server: Server) -> None:
     with server.registered(
-        "batch", batch_size=1, max_batch_delay=20000, batch_policy="fixed"
+        "batch", batch_size=1, max_batch_delay=30000, batch_policy="fixed"
     ) as name:
         begun = time.monotonic()
         assert _call(server, name, 1)().status == 200
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
 
 
 def test_a_status_of_one_request_is_its_own(server: Server) -> None:
     with server.registered(
-        "batch", batch_size=3, max_batch_delay=5000, batch_policy="fixed"
+        "batch", batch_size=3, max_batch_delay=20000, batch_policy="fixed"
     ) as name:
         replies = in_parallel(
             [_call(server, name, 0), _call(server, name, 1, status=418), _call(server, name, 2)]
@@ -122,15 +122,15 @@ def test_a_status_of_one_request_is_its_own(server: Server) -> None:
 
 @pytest.mark.better_than_mms
 def test_an_idle_worker_takes_a_request_at_once_by_default(server: Server) -> None:
-    with server.registered("batch", batch_size=8, max_batch_delay=20000) as name:
+    with server.registered("batch", batch_size=8, max_batch_delay=30000) as name:
         begun = time.monotonic()
         assert _call(server, name, 1)().json()["size"] == 1
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 20
 
 
 @pytest.mark.better_than_mms
 def test_requests_that_wait_for_a_busy_worker_go_together(server: Server, gate: Gate) -> None:
-    with server.registered("batch", batch_size=4, max_batch_delay=5000) as name:
+    with server.registered("batch", batch_size=4, max_batch_delay=20000) as name:
         first = Background(_call(server, name, 99, **gate.order))
         gate.wait_until_reached()
         wires = _queue(server, name, 4)
@@ -158,7 +158,7 @@ def test_an_unknown_batch_policy_is_400(main_server: Server) -> None:
 @pytest.mark.better_than_mms
 def test_an_error_reaches_every_request_of_its_batch(server: Server) -> None:
     with server.registered(
-        "batch", batch_size=4, max_batch_delay=5000, batch_policy="fixed"
+        "batch", batch_size=4, max_batch_delay=20000, batch_policy="fixed"
     ) as name:
         before = {r.json()["pid"] for r in in_parallel(_call(server, name, n) for n in range(4))}
         orders: list[dict[str, Any]] = [{}, {"raise": "no"}, {}, {}]
@@ -194,7 +194,7 @@ def test_a_bad_input_does_not_fail_its_batch(server: Server) -> None:
 @pytest.mark.better_than_mms
 def test_a_result_that_cannot_be_written_does_not_fail_its_batch(server: Server) -> None:
     with server.registered(
-        "batch", batch_size=3, max_batch_delay=5000, batch_policy="fixed"
+        "batch", batch_size=3, max_batch_delay=20000, batch_policy="fixed"
     ) as name:
         orders: list[dict[str, Any]] = [{}, {"bad result": True}, {}]
         replies = in_parallel(

@@ -17,6 +17,7 @@ from .background import Background, Gate
 from .client import Address, Client
 from .processes import (
     base_environment,
+    command_line,
     command_path,
     eventually,
     free_port,
@@ -254,14 +255,7 @@ def test_a_running_server_is_not_started_again(commands: Commands) -> None:
 
 
 def _main_processes(commands: Commands) -> list[int]:
-    found = []
-    for process in commands.processes():
-        try:
-            if MAIN_WORD in process.cmdline():
-                found.append(process.pid)
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return [process.pid for process in commands.processes() if MAIN_WORD in command_line(process)]
 
 
 def test_a_server_in_the_background_lives_on_and_is_stopped(commands: Commands) -> None:
@@ -298,7 +292,7 @@ def test_a_start_in_the_background_returns_when_the_server_is_ready(commands: Co
     assert commands.inference.get("/predictions/noop").body == b"OK"
     stopped = commands.run("--stop")
     assert (stopped.returncode, stopped.stdout) == (0, "Model server stopped.\n")
-    eventually("no process is left", lambda: not commands.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not commands.processes(), timeout_s=15)
     assert commands.run("--stop").stdout == "Model server is not currently running.\n"
 
 
@@ -319,7 +313,7 @@ def test_a_start_in_the_background_that_fails_is_exit_1_and_says_why(commands: C
     assert len(reasons) == 1
     assert "Invalid binding address: ftp://nowhere" in reasons[0]
     assert not commands.pid_file.exists()
-    eventually("no process is left", lambda: not commands.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not commands.processes(), timeout_s=15)
 
 
 @pytest.mark.better_than_mms
@@ -344,7 +338,7 @@ def test_stopping_lets_requests_finish(commands: Commands, gate: Gate) -> None:
     assert predicting.result().text == "finished"
     stopped = stopping.result()
     assert (stopped.returncode, stopped.stdout) == (0, "Model server stopped.\n")
-    eventually("no process is left", lambda: not commands.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not commands.processes(), timeout_s=15)
 
 
 @pytest.mark.better_than_mms
@@ -367,7 +361,7 @@ def test_stopping_ends_a_server_whose_handler_hangs(commands: Commands, gate: Ga
     gate.wait_until_reached()
     assert commands.run("--stop").stdout == "Model server stopped.\n"
     assert predicting.result() in (500, 503)
-    eventually("no process is left", lambda: not commands.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not commands.processes(), timeout_s=15)
 
 
 # In the foreground
@@ -393,7 +387,7 @@ def test_a_signal_ends_the_server_in_good_order(
     assert pid_file.exists()
     server.signal_main(number)
     assert server.wait() == 0
-    eventually("no process is left", lambda: not server.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not server.processes(), timeout_s=15)
     assert not pid_file.exists()
     assert "Traceback" not in server.output()
     assert "Model server stopped." in server.output()
@@ -405,12 +399,14 @@ def test_a_signal_to_the_main_process_alone_ends_everything(
 ) -> None:
     server = start_server({"load_models": "noop", "default_workers_per_model": "1"})
     main = [
-        process.pid for process in tagged_processes(server.tag) if MAIN_WORD in process.cmdline()
+        process.pid
+        for process in tagged_processes(server.tag)
+        if MAIN_WORD in command_line(process)
     ]
     assert len(main) == 1
     os.kill(main[0], signal.SIGTERM)
     assert server.wait() == 0
-    eventually("no process is left", lambda: not server.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not server.processes(), timeout_s=15)
 
 
 @pytest.mark.better_than_mms

@@ -95,9 +95,7 @@ def test_a_worker_that_still_loads_is_not_ready(main_server: Server) -> None:
     )
     assert main_server.register(url, initial_workers=1, synchronous="false").status == 202
     try:
-        loading = eventually(
-            "a worker is listed", lambda: main_server.describe(url)["workers"], timeout_s=5
-        )
+        loading = eventually("a worker is listed", lambda: main_server.describe(url)["workers"])
         assert loading[0]["status"] not in ("READY", "UNLOADING")
     finally:
         gate.touch()

@@ -300,9 +300,9 @@ def test_a_slow_download_does_not_hold_up_other_requests(main_server: Server) ->
     registering = Background(lambda: main_server.register(url))
     try:
         assert asked.wait(10)
-        assert main_server.inference.get("/ping", timeout_s=5).status == 200
-        assert main_server.inference.get("/predictions/noop", timeout_s=5).body == b"OK"
-        assert main_server.management.get("/models/noop", timeout_s=5).status == 200
+        assert main_server.inference.get("/ping", timeout_s=15).status == 200
+        assert main_server.inference.get("/predictions/noop", timeout_s=15).body == b"OK"
+        assert main_server.management.get("/models/noop", timeout_s=15).status == 200
     finally:
         release.set()
         registering.result()

@@ -14,6 +14,7 @@ import pytest
 from .client import Address, Client
 from .processes import (
     base_environment,
+    command_line,
     eventually,
     free_port,
     is_original,
@@ -111,7 +112,7 @@ def test_exactly_one_process_shows_the_word_that_tools_look_for(host: Host) -> N
     with host.registered("inspect", initial_workers=2) as name:
         host.inference.post(f"/models/{name}/invoke", b"x")
         found = [
-            process for process in tagged_processes(host.tag) if MAIN_WORD in process.cmdline()
+            process for process in tagged_processes(host.tag) if MAIN_WORD in command_line(process)
         ]
         assert len(found) == 1
         others = [process for process in tagged_processes(host.tag) if process not in found]
@@ -202,7 +203,7 @@ def test_a_toolkit_starts_finds_and_stops_the_server(scratch: Path) -> None:
         assert done.returncode == 0
 
         def find() -> list[psutil.Process]:
-            return [p for p in tagged_processes(tag) if MAIN_WORD in p.cmdline()]
+            return [p for p in tagged_processes(tag) if MAIN_WORD in command_line(p)]
 
         (main,) = eventually("the server is in the process list", find)
         client = Client(Address(port=port))
@@ -213,12 +214,12 @@ def test_a_toolkit_starts_finds_and_stops_the_server(scratch: Path) -> None:
             except OSError:
                 return False
 
-        eventually("it answers", answers, timeout_s=20)
+        eventually("it answers", answers, timeout_s=40)
         assert client.get("/models/model").json()["loadedAtStartup"] is True
         os.kill(main.pid, signal.SIGTERM)
-        eventually("the server has ended", lambda: not main.is_running(), timeout_s=10)
+        eventually("the server has ended", lambda: not main.is_running(), timeout_s=30)
         if not is_original():
-            eventually("nothing is left", lambda: not tagged_processes(tag), timeout_s=5)
+            eventually("nothing is left", lambda: not tagged_processes(tag), timeout_s=15)
     finally:
         kill_tagged(tag)
 

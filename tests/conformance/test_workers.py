@@ -360,7 +360,7 @@ def test_workers_end_when_the_server_is_killed(start_server: Callable[..., Serve
     assert server.inference.get("/predictions/noop").body == b"OK"
     assert len(server.processes()) >= 3
     psutil.Process(server.pid).kill()
-    eventually("no process is left", lambda: not server.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not server.processes(), timeout_s=15)
 
 
 @pytest.mark.better_than_mms

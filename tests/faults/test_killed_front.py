@@ -67,7 +67,7 @@ def test_workers_end_with_the_front_in_the_middle_of_a_call_with_all_that_they_s
     assert len(server.processes()) >= 3
     server.signal_main(signal.SIGKILL)
     server.wait()
-    eventually("no process is left", lambda: not server.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not server.processes(), timeout_s=15)
 
 
 def test_a_stopped_worker_ends_with_the_front(start_server: Callable[..., Server]) -> None:
@@ -78,7 +78,7 @@ def test_a_stopped_worker_ends_with_the_front(start_server: Callable[..., Server
         os.kill(worker["pid"], signal.SIGSTOP)
     server.signal_main(signal.SIGKILL)
     server.wait()
-    eventually("no process is left", lambda: not server.processes(), timeout_s=5)
+    eventually("no process is left", lambda: not server.processes(), timeout_s=15)
 
 
 def test_the_next_start_under_load_serves_again_and_removes_the_folder_that_was_left(
@@ -139,7 +139,7 @@ def test_the_next_start_kills_a_worker_that_outlived_its_front(
         server.signal_main(signal.SIGKILL)
         server.wait()
         server.start()
-        assert orphan.wait(5) == -signal.SIGKILL
+        assert orphan.wait(15) == -signal.SIGKILL
         assert is_alive(other.pid), "a worker of another server"
     finally:
         for process in (orphan, other):

@@ -18,7 +18,7 @@ from .models import write_echo
 def kill(server: Server) -> None:
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
-    eventually("its workers have ended", lambda: not server.processes(), 6)
+    eventually("its workers have ended", lambda: not server.processes(), 15)
 
 
 def test_a_killed_server_comes_back_with_its_models(start_server: Callable[..., Server]) -> None:

@@ -41,7 +41,7 @@ def left_behind(server: Server) -> list[Path]:
 
 def check_clean_end(server: Server, *, is_quiet: bool = True) -> None:
     assert server.wait() == 0
-    eventually("no process is left", lambda: not server.processes(), 5)
+    eventually("no process is left", lambda: not server.processes(), 15)
     assert left_behind(server) == []
     if is_quiet:
         assert "Traceback" not in server.output()
@@ -212,7 +212,7 @@ def test_a_server_that_was_killed_leaves_nothing_that_the_next_start_does_not_re
     assert folders
     os.kill(server.pid, signal.SIGKILL)
     server.wait()
-    eventually("its workers have ended", lambda: not server.processes(), 5)
+    eventually("its workers have ended", lambda: not server.processes(), 15)
     assert any(folder.exists() for folder in folders)
     server.start()
     assert not any(folder.exists() for folder in folders)
