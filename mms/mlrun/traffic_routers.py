@@ -88,14 +88,10 @@ class CanaryRouter(_TrafficRouter):
         context: Any = None,
         name: str | None = None,
         routes: dict[str, Any] | None = None,
-        protocol: str | None = None,
-        url_prefix: str | None = None,
-        health_prefix: str | None = None,
+        *,
         weights: Mapping[str, float] | None = None,
         sticky_path: str | None = None,
         seed: int | None = None,
-        input_path: str | None = None,
-        result_path: str | None = None,
         **kwargs: Any,
     ) -> None:
         """`weights`: by model, those that are not named get none; the same for all where None.
@@ -103,17 +99,7 @@ class CanaryRouter(_TrafficRouter):
         `sticky_path`: requests with the same value at this path of their body, for example `user.id`, go to the same
         model, in every process, as long as the weights stay.
         """
-        super().__init__(
-            context,
-            name or self._default_name,
-            routes,
-            protocol,
-            url_prefix,
-            health_prefix,
-            input_path,
-            result_path,
-            **kwargs,
-        )
+        super().__init__(context, name or self._default_name, routes, **kwargs)
         self.weights = weights
         self.sticky_path = sticky_path
         self._random = random.Random(seed)
@@ -149,29 +135,15 @@ class BanditRouter(_TrafficRouter):
         context: Any = None,
         name: str | None = None,
         routes: dict[str, Any] | None = None,
-        protocol: str | None = None,
-        url_prefix: str | None = None,
-        health_prefix: str | None = None,
+        *,
         strategy: str = EPSILON_GREEDY,
         epsilon: float = 0.1,
         failure_reward: float | None = 0.0,
         seed: int | None = None,
-        input_path: str | None = None,
-        result_path: str | None = None,
         **kwargs: Any,
     ) -> None:
         """`strategy`: epsilon_greedy or thompson (rewards from 0 to 1). `failure_reward`: for a model that fails."""
-        super().__init__(
-            context,
-            name or self._default_name,
-            routes,
-            protocol,
-            url_prefix,
-            health_prefix,
-            input_path,
-            result_path,
-            **kwargs,
-        )
+        super().__init__(context, name or self._default_name, routes, **kwargs)
         self.strategy = strategy
         self.epsilon = epsilon
         self.failure_reward = failure_reward
