@@ -24,7 +24,13 @@ from archiver import Limits
 from mms.descriptors import connections_for, raise_descriptor_limit
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
-from mms.launch import ProcessLauncher, hide_process, refuse_new_rights, server_home
+from mms.launch import (
+    ProcessLauncher,
+    hide_process,
+    keep_inherited_files,
+    refuse_new_rights,
+    server_home,
+)
 from mms.launch_options import LaunchOptions
 from mms.observe import (
     CustomSeries,
@@ -225,6 +231,7 @@ class Server:
                 settings.management_address,
             )
         await asyncio.to_thread(self._repository.clean)
+        keep_inherited_files()
         if settings.no_new_privs:
             refuse_new_rights()
         if settings.has_secrets:

@@ -10,7 +10,7 @@ from mms.launch.interface import (
     server_home,
 )
 from mms.launch.process import ProcessLauncher
-from mms.launch.secrecy import hide_process, refuse_new_rights
+from mms.launch.secrecy import hide_process, keep_inherited_files, refuse_new_rights
 
 __all__ = [
     "LaunchFailed",
@@ -20,6 +20,7 @@ __all__ = [
     "WorkerLink",
     "WorkerSpec",
     "hide_process",
+    "keep_inherited_files",
     "refuse_new_rights",
     "server_home",
     "worker_environment",

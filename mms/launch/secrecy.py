@@ -1,9 +1,11 @@
-"""What the front's process gives up, for its workers' sake: to be looked into, and to gain rights."""
+"""What the front keeps from its workers: a look into its process, rights that programs bring, files that are open."""
 
 from __future__ import annotations
 
+import os
 import sys
 
+_STANDARD_ERROR = 2
 #: `prctl(2)`: whether /proc/<pid> and ptrace are open to the process's own user.
 _PR_SET_DUMPABLE = 4
 #: `prctl(2)`: programs with set-user-id bits and the like give no rights, in this process and in all that it starts.
@@ -33,3 +35,17 @@ def _set(option: int, value: int) -> bool:
     import ctypes  # takes time that a start without these options should not
 
     return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+
+
+def keep_inherited_files() -> None:
+    """Let no program that this process starts have the files that were open when it was started itself.
+
+    Shells, supervisors and container tools leave such open; Python closes to children what it opens itself alone.
+    """
+    for name in os.listdir("/dev/fd"):
+        if int(name) > _STANDARD_ERROR:
+            try:
+                os.set_inheritable(int(name), False)
+            except OSError:
+                # That of the listing itself, which is closed by now.
+                continue

@@ -62,3 +62,31 @@ def test_programs_of_a_process_that_refuses_new_rights_gain_none() -> None:
         [sys.executable, "-c", _REFUSE], cwd=root, capture_output=True, text=True, timeout=30
     )
     assert "NoNewPrivs:\t1" in told.stdout, told.stderr
+
+
+_KEEP = """
+import os, subprocess, sys
+from mms.launch.secrecy import keep_inherited_files
+keep_inherited_files()
+look = "import os, sys; print(os.path.exists('/dev/fd/' + sys.argv[1]))"
+print(subprocess.run([sys.executable, "-c", look, sys.argv[1]], close_fds=False, capture_output=True, text=True).stdout)
+os.fstat(int(sys.argv[1]))
+"""
+
+
+def test_files_that_a_process_has_inherited_go_no_further() -> None:
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    reading, writing = os.pipe()
+    try:
+        told = subprocess.run(
+            [sys.executable, "-c", _KEEP, str(reading)],
+            cwd=root,
+            pass_fds=[reading],
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+    finally:
+        os.close(reading)
+        os.close(writing)
+    assert (told.returncode, told.stdout.strip()) == (0, "False"), told.stderr
