@@ -189,8 +189,8 @@ def test_variables_beat_the_file_where_it_allows_them(start_server: StartServer)
     assert len(server.describe("noop")["workers"]) == 1
     assert server.inference.post("/predictions/noop", bytes(700)).status == 200
     assert server.inference.post("/predictions/noop", bytes(1001)).status == 413
-    with server.registered("obey") as name:
-        reply = server.inference.post_json(f"/predictions/{name}", {"sleep": 3})
+    with server.registered("obey", load_timeout=60) as name:
+        reply = server.inference.post_json(f"/predictions/{name}", {"sleep": 30})
         assert (reply.status, reply.json()["message"]) == (500, "Worker died.")
 
 
@@ -229,8 +229,8 @@ def test_seconds_beat_minutes(start_server: StartServer) -> None:
     server = start_server(
         {"default_response_timeout": "120", "default_response_timeout_seconds": "1"}
     )
-    with server.registered("obey") as name:
-        reply = server.inference.post_json(f"/predictions/{name}", {"sleep": 3})
+    with server.registered("obey", load_timeout=60) as name:
+        reply = server.inference.post_json(f"/predictions/{name}", {"sleep": 30})
         assert (reply.status, reply.json()["message"]) == (500, "Worker died.")
 
 

@@ -60,7 +60,7 @@ def test_the_access_log_tells_the_milliseconds(server: Server) -> None:
     path = f"/predictions/{server.shared('obey')}?marked={time.monotonic_ns()}"
     server.inference.post_json(path, {"sleep": 0.2})
     found = server.wait_for_log("access_log.log", rf'{re.escape(path)} HTTP/1\.1" 200 (\d+)$')
-    assert 200 <= int(found[1]) < 2000
+    assert 200 <= int(found[1]) < 20_000
 
 
 def test_a_unix_socket_has_no_remote_address(secure_server: Server) -> None:
@@ -337,7 +337,7 @@ def test_the_interval_of_metrics_can_be_set_and_shows_the_memory_of_workers(
     eventually(
         "three passes",
         lambda: server.log("mms_metrics.log").count("CPUUtilization.Percent") >= 3,
-        timeout_s=8,
+        timeout_s=40,  # of the 120 s that it takes by default
     )
     worker = server.describe("noop")["workers"][0]
     assert worker["memoryUsage"] > 1_000_000
@@ -349,7 +349,8 @@ def test_a_line_of_the_log_is_there_once(server: Server) -> None:
     server.inference.get(path)
     later = f"/ping?later={time.monotonic_ns()}"
     server.inference.get(later)
-    server.wait_for_log("mms_log.log", re.escape(later))
+    for name in ("mms_log.log", "access_log.log"):
+        server.wait_for_log(name, re.escape(later))
     assert server.log("mms_log.log").count(path) == 1
     assert server.log("access_log.log").count(path) == 1
     assert len(re.findall(r"Model noop loaded\.", server.log("mms_log.log"))) == 1

@@ -85,7 +85,7 @@ def test_a_model_s_timeout_counts_for_every_request(server: Server, gate: Gate) 
         assert server.describe(name)["requestTimeout"] == 0.15
         assert ask(server, name, gate.order).status == 408
         gate.open()
-        assert ask(server, name, {}).status == 200
+        eventually("it serves again", lambda: ask(server, name, {}).status == 200)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +187,10 @@ def test_a_model_that_loads_is_not_ready_and_says_what_it_does(
     gate = server.directory / "gate"
     server.write_model("slow", SLOW_LOAD.format(gate=str(gate)), manifest("slow"))
     assert server.register("slow", initial_workers=1, synchronous="false").status == 202
+    eventually(
+        "its worker has come to load it",
+        lambda: [w["state"] for w in server.describe("slow")["workers"]] == ["LOADING"],
+    )
     reply = server.inference.get("/models/slow/ready")
     assert reply.status == 503
     assert reply.json()["status"] == "NotReady"
