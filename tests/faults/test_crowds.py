@@ -10,7 +10,7 @@ import resource
 import socket
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 import pytest
@@ -21,9 +21,11 @@ from .load import Load, Target
 
 _HEAD = b"GET /predictions/noop HTTP/1.1\r\nX-Slow: " + b"a" * 4000
 _BODY = b"POST /predictions/noop HTTP/1.1\r\nContent-Length: 5000000\r\n\r\n" + b"b" * 4000
-#: What the median of others may grow by, besides what a shared machine makes of it.
+#: What the median of others may be, against that of a server without a crowd at the same time.
 _MAX_FACTOR = 2.0
 _NOISE_S = 0.003
+#: A shared machine may trouble one of the servers for a while, but not again and again.
+_MAX_LOOKS = 6
 
 
 @pytest.fixture
@@ -36,14 +38,20 @@ def many_descriptors() -> Iterator[int]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def _median_s(load: Load, seconds: float, each: Callable[[], None] = lambda: None) -> float:
-    """Of the right answers in the next seconds. `each`: what is done once a second meanwhile."""
-    first = len(load.count.times_s)
+def _medians_s(loads: Sequence[Load], seconds: float, each: Callable[[], None]) -> list[float]:
+    """Of each load's right answers in the next seconds. `each`: what is done once a second meanwhile."""
+    firsts = [len(load.count.times_s) for load in loads]
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         each()
         time.sleep(min(1.0, left))
-    return statistics.median(load.count.times_s[first:])
+    for load, first in zip(loads, firsts, strict=True):
+        if len(load.count.times_s) == first:
+            load.wait_for_right()
+    return [
+        statistics.median(load.count.times_s[first:])
+        for load, first in zip(loads, firsts, strict=True)
+    ]
 
 
 def _connect(server: Server, count: int, stack: contextlib.ExitStack) -> list[socket.socket]:
@@ -72,15 +80,17 @@ def test_a_crowd_of_idle_and_slow_connections_is_not_noticed_by_others(
 ) -> None:
     idle_count, slow_count, seconds = (10_000, 1_000, 15.0) if is_full else (400, 60, 1.0)
     assert many_descriptors > idle_count + slow_count + 200, "ulimit -n is too low for this test"
-    server = start_server({"lane": lane, "load_models": "noop,echo"})
+    settings = {"lane": lane, "load_models": "noop,echo"}
+    server, quiet_server = start_server(settings), start_server(settings)
     front = psutil.Process(server.pid)
     target = Target("/predictions/noop", is_right=lambda status, body, token: body == b"OK")
     with (
         Load(server.inference.address.port, [target], connections=4) as load,
+        Load(quiet_server.inference.address.port, [target], connections=4) as quiet_load,
         contextlib.ExitStack() as stack,
     ):
         load.wait_for_right(200)
-        before_s = _median_s(load, seconds)
+        quiet_load.wait_for_right(200)
         memory = front.memory_info().rss
         idle = _connect(server, idle_count, stack)
         slow = _connect(server, slow_count, stack)
@@ -97,16 +107,21 @@ def test_a_crowd_of_idle_and_slow_connections_is_not_noticed_by_others(
         for connection, data in zip(slow, begins, strict=True):
             connection.send(data[:100])
         position = 100
-        during_s = _median_s(load, seconds, send_a_byte)
+        for _ in range(_MAX_LOOKS):
+            during_s, quiet_s = _medians_s([load, quiet_load], seconds, send_a_byte)
+            is_noticed = during_s >= quiet_s * _MAX_FACTOR + _NOISE_S
+            if not is_noticed:
+                break
         taken = front.memory_info().rss - memory
         assert all(map(_is_open, idle[:: max(1, idle_count // 100)])), "idle ones were closed"
         assert all(map(_is_open, slow)), "slow ones were closed before their time"
     print(
-        f"\nlane={lane}: {idle_count} idle, {slow_count} slow: median {before_s * 1000:.2f} ms before, "
-        f"{during_s * 1000:.2f} ms with them; {taken / (idle_count + slow_count) / 1024:.1f} KiB a connection"
+        f"\nlane={lane}: {idle_count} idle, {slow_count} slow: median {during_s * 1000:.2f} ms with them, "
+        f"{quiet_s * 1000:.2f} ms without; {taken / (idle_count + slow_count) / 1024:.1f} KiB a connection"
     )
     load.count.check(failures=0)
-    assert during_s < before_s * _MAX_FACTOR + _NOISE_S
+    quiet_load.count.check(failures=0)
+    assert not is_noticed, f"{during_s} s instead of {quiet_s} s"
     eventually(
         "the server has closed its ends", lambda: front.num_fds() < slow_count + 200, timeout_s=60
     )

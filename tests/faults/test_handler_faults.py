@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from conformance.processes import eventually
+from conformance.processes import eventually, is_alive
 from conformance.server import Server, manifest
 
 from .load import Load, Target
@@ -270,8 +271,9 @@ def test_a_flood_of_output_holds_up_no_other_model(server: Server) -> None:
             load.wait_for_right(20)
         load.count.check(failures=0)
         trouble.count.check(failures=0)
-        times = sorted(load.count.times_s)
-        assert times[len(times) // 2] < 0.1, times
+        # A slow machine makes both slow.
+        flooding_s = statistics.median(trouble.count.times_s)
+        assert statistics.median(load.count.times_s) < max(0.1, flooding_s / 4), flooding_s
 
 
 @pytest.mark.parametrize("end", ["unregister", "kill", "stop"])
@@ -295,6 +297,7 @@ def test_processes_that_a_handler_started_end_with_its_worker(
         server.stop()
 
     def left() -> list[psutil.Process]:
-        return [p for p in children if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+        _, alive = psutil.wait_procs(children, timeout=0)
+        return [p for p in alive if is_alive(p.pid)]
 
-    eventually("the handler's processes have ended", lambda: not left(), 10)
+    eventually("the handler's processes have ended", lambda: not left())

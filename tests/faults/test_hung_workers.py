@@ -30,11 +30,12 @@ def handle(data, context):
     text = data[0]["body"]
     if text == "hold":
         ctypes.PyDLL(None).sleep(60)
-    begun = time.monotonic()
-    sum(itertools.repeat(1, 2_000_000))
-    each_s = time.monotonic() - begun
     if text == "compute":
-        sum(itertools.repeat(1, int(2_000_000 * 1.5 / each_s)))
+        # Time of the processor: others may have had it for most of that of the clock.
+        begun = time.process_time()
+        sum(itertools.repeat(1, 5_000_000))
+        each_s = time.process_time() - begun
+        sum(itertools.repeat(1, int(5_000_000 * 2 / each_s)))
     return [text if text != "pid" else str(__import__("os").getpid())]
 """
 #: Starts a process in its own group and one in another, and never returns.
@@ -129,14 +130,14 @@ def test_a_handler_that_never_returns_is_killed_after_the_response_timeout_and_f
     shared_server: Callable[..., Server], how: str
 ) -> None:
     server = shared_server()
-    name = _register(server, response_timeout=1)
+    name = _register(server, response_timeout=1, load_timeout=60)
     target = Target(f"/predictions/{name}", fails_with=_DIED)
     with Load(server.inference.address.port, [target]) as load:
         load.wait_for_right(50)
         begun = time.monotonic()
         reply = _ask(server, name, how).result()
         assert (reply.status, reply.json()["message"]) == (500, "Worker died.")
-        assert time.monotonic() - begun < 2.5
+        assert time.monotonic() - begun < 15, "not by the server's own response timeout"
         load.wait_for_right(50)
     load.count.check(failures=0)
     eventually("both workers serve", lambda: _ready_count(server, name) == 2)
@@ -150,13 +151,14 @@ def test_a_worker_that_is_killed_takes_everything_that_it_started_with_it(
     shared_server: Callable[..., Server],
 ) -> None:
     server = shared_server()
-    name = _register(server, _STARTER, initial_workers=1, response_timeout=1)
+    # Time enough to see what it has started.
+    name = _register(server, _STARTER, initial_workers=1, response_timeout=4, load_timeout=60)
     (pid,) = _pids(server, name)
     asked = _ask(server, name, "x")
 
     def started() -> list[psutil.Process]:
         found = psutil.Process(pid).children(recursive=True)
-        return found if len(found) == 3 else []
+        return found if len(found) == 3 else []  # a process, a shell, and what that started
 
     children = eventually("it has started them", started)
     assert asked.result().json()["message"] == "Worker died."

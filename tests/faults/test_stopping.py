@@ -139,7 +139,7 @@ def test_what_does_not_end_in_time_is_told_so(
     begun = time.monotonic()
     server.signal_main(signal.SIGTERM)
     check_clean_end(server)
-    assert 0.9 < time.monotonic() - begun < 8
+    assert 0.9 < time.monotonic() - begun < 20
     assert running.result().status == 503, running.result()
     assert waiting.result().status == 503, waiting.result()
 
@@ -159,7 +159,7 @@ def test_a_second_signal_ends_the_server_at_once(
     begun = time.monotonic()
     server.signal_main(second)
     check_clean_end(server)
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 15
     assert running.result().status == 503, running.result()
 
 
@@ -175,7 +175,7 @@ def test_a_signal_while_models_load_ends_the_start(start_server: Callable[..., S
     begun = time.monotonic()
     server.signal_main(signal.SIGTERM)
     check_clean_end(server)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
 
 
 def test_workers_that_load_and_wait_to_be_started_again_end_with_the_server(
@@ -201,7 +201,7 @@ def test_workers_that_load_and_wait_to_be_started_again_end_with_the_server(
     begun = time.monotonic()
     server.signal_main(signal.SIGTERM)
     check_clean_end(server, is_quiet=False)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 15
 
 
 def test_a_server_that_was_killed_leaves_nothing_that_the_next_start_does_not_remove(

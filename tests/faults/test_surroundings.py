@@ -156,7 +156,7 @@ def test_a_state_file_on_a_full_disk_is_told_of_and_serving_goes_on(
     register(server)
     server.wait_for_log("mms_log.log", r"state file .* cannot be written: No space left on device")
     assert predict(server) == "hello"
-    server.wait_for_log("mms_log.log", r"state file .* is written again", 10)
+    server.wait_for_log("mms_log.log", r"state file .* is written again")
 
 
 @pytest.mark.parametrize("location", ["/proc/nowhere", "/dev/null/logs"])
@@ -331,7 +331,7 @@ def test_a_clock_that_jumps_harms_no_request(
         offset.write_text("0")
         load.wait_for_right(300)
     load.count.check(failures=0)
-    assert load.count.longest_gap_s < 2
+    assert load.count.longest_gap_s < 10, "the timeouts of the settings are 20 s"
     assert {worker["pid"] for worker in server.describe("m")["workers"]} == before
     server.stop()
     lines = sum(
