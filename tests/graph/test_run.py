@@ -121,7 +121,7 @@ async def test_branches_run_side_by_side() -> None:
     def meets(own: int) -> Answer | Any:
         async def answer(body: Any) -> Any:
             entered[own].set()
-            await asyncio.wait_for(entered[1 - own].wait(), 5)
+            await asyncio.wait_for(entered[1 - own].wait(), 20)
             return {"strData": str(own)}
 
         return answer

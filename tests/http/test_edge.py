@@ -36,7 +36,7 @@ async def test_what_is_still_to_come_of_a_body_gives_no_more_time(make_bench, fr
     writer.write(head + b"1\r\nx\r\n")
     began = time.monotonic()
     assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 408 ")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9
     writer.transport.abort()
 
 
@@ -52,15 +52,15 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_ended(make_bench):
 
 
 async def test_a_client_that_reads_slowly_gets_all_of_its_answer(make_bench):
-    bench = await make_bench(lane=False, keep_alive_timeout_s=1.5)
+    bench = await make_bench(lane=False, keep_alive_timeout_s=3.0)
     bench.host.on_submit = lambda request: request.answer(200, b"", b"", bytes(20_000_000))
     reader, writer = await bench.connect()
     writer.write(b"GET /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n")
     await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
-    for _ in range(5):
+    for _ in range(8):
         # Longer than the time in all; the pace of the client is what is tested.
-        await asyncio.sleep(0.6)
-        await asyncio.wait_for(reader.readexactly(4_000_000), 10)
+        await asyncio.sleep(0.5)
+        await asyncio.wait_for(reader.readexactly(2_500_000), 10)
     writer.close()
 
 

@@ -38,7 +38,7 @@ class WrittenLogs:
     def _settle(self) -> None:
         assert self.setup is not None
         self.setup.logs.flush()
-        assert self.setup.logs.wait_until_written(5)
+        assert self.setup.logs.wait_until_written(20)
 
     def close(self) -> None:
         if self.setup is not None:
@@ -55,11 +55,11 @@ def written(tmp_path: Path) -> Iterator[WrittenLogs]:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], None]:
-    """Waits until a condition of another thread holds, at most five seconds."""
+    """Waits until a condition of another thread holds, at most twenty seconds."""
     import time
 
     def wait(condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 20
         while not condition():
             assert time.monotonic() < deadline, "the condition did not come true"
             time.sleep(0.005)

@@ -45,7 +45,7 @@ async def test_records_are_written_without_anyone_asking(written: WrittenLogs) -
         for number in range(2):
             recorder.has_flushed.clear()
             recorder.requests.append((0.0, "r", "GET", f"/{number}", "HTTP/1.1", 200, 0.0, "", ""))
-            await asyncio.wait_for(recorder.has_flushed.wait(), 5)
+            await asyncio.wait_for(recorder.has_flushed.wait(), 20)
     finally:
         timer.stop()
     assert len(written.read(LogFile.ACCESS).splitlines()) == 2
@@ -85,7 +85,7 @@ async def test_a_busy_server_digests_often_and_hands_lines_over_seldom(
     timer = FlushTimer(recorder)
     timer.start()
     try:
-        await asyncio.wait_for(recorder.done.wait(), 10)
+        await asyncio.wait_for(recorder.done.wait(), 20)
         assert 0 < recorder.flushes <= recorder.digests / 2
     finally:
         timer.stop()

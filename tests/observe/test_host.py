@@ -60,7 +60,7 @@ class _Passed:
     async def run(self, monitor: HostMonitor) -> None:
         """Run the monitor until there were enough rounds."""
         task = asyncio.create_task(monitor.run())
-        await asyncio.wait_for(self._is_enough.wait(), 5)
+        await asyncio.wait_for(self._is_enough.wait(), 20)
         task.cancel()
         await asyncio.wait([task])
         assert task.cancelled()

@@ -18,7 +18,7 @@ class MemorySink:
 
     def write(self, data: bytes) -> None:
         self.entered.set()
-        assert self.gate.wait(5)
+        assert self.gate.wait(20)
         self.written.append(data)
 
     def close(self) -> None:
@@ -30,7 +30,7 @@ def test_lines_are_written_in_order_in_another_thread() -> None:
     writer = LineWriter("test", 100)
     writer.put([(sink, b"one\n"), (sink, b"two\n")])
     writer.put([(sink, b"three\n")])
-    assert writer.wait_until_written(5)
+    assert writer.wait_until_written(20)
     assert sink.written == [b"one\n", b"two\n", b"three\n"]
     writer.close()
 
@@ -41,7 +41,7 @@ def test_a_stuck_output_does_not_hold_the_caller_and_drops_what_is_over_the_limi
     sink.gate.clear()
     writer = LineWriter("test", 10, report=reports.append)
     writer.put([(sink, b"held\n")])
-    assert sink.entered.wait(5)
+    assert sink.entered.wait(20)
     writer.put([(sink, b"five\n")])
     writer.put([(sink, b"a\nb\n")])
     writer.put([(sink, b"c\n")])
@@ -49,7 +49,7 @@ def test_a_stuck_output_does_not_hold_the_caller_and_drops_what_is_over_the_limi
     assert len(reports) == 1
     assert not writer.wait_until_written(0)
     sink.gate.set()
-    assert writer.wait_until_written(5)
+    assert writer.wait_until_written(20)
     assert sink.written == [b"held\n", b"five\n"]
     writer.close()
 
@@ -112,7 +112,7 @@ def test_a_non_blocking_stream_gets_every_byte() -> None:
     reader = threading.Thread(target=read_all)
     reader.start()
     StreamSink(writing).write(data)
-    reader.join(5)
+    reader.join(20)
     os.close(reading)
     os.close(writing)
     assert bytes(received) == data

@@ -175,10 +175,10 @@ async def bench(make_bench: Callable[..., Any]) -> Bench:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """Waits until a condition holds; fails the test after ten seconds without."""
+    """Waits until a condition holds; fails the test after half a minute without."""
 
     async def wait(condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while True:
             with contextlib.suppress(LookupError):
                 value = condition()

@@ -101,19 +101,28 @@ async def test_a_handler_that_cannot_be_loaded_is_refused_with_its_reason_and_le
     await until(lambda: not any(_is_running(pid) for pid in pids))
 
 
-async def test_a_load_that_hangs_holds_up_no_other_model(bench: Bench) -> None:
+async def test_a_load_that_hangs_holds_up_no_other_model(
+    bench: Bench, until: Callable[..., Any]
+) -> None:
     await bench.register("good", _HANDLE)
-    bench.write("hangs", _HANG)
-    loading = asyncio.ensure_future(
-        bench.host.register(RegisterOptions("hangs", initial_workers=1, load_timeout_s=2))
+    begun, may_end = bench.folder / "begun", bench.folder / "may end"
+    hangs = (
+        "import pathlib, time\n"
+        f"pathlib.Path({str(begun)!r}).touch()\n"
+        f"while not pathlib.Path({str(may_end)!r}).exists():\n    time.sleep(0.005)\n"
+        "raise OSError('no such license')\n"
     )
-    answers = 0
-    while not loading.done():
+    bench.write("hangs", hangs)
+    loading = asyncio.ensure_future(
+        bench.host.register(RegisterOptions("hangs", initial_workers=1, load_timeout_s=60))
+    )
+    await until(begun.exists)
+    for _ in range(20):
         assert await bench.predict("good") == (200, b"ok")
-        answers += 1
-    assert answers > 20
+    assert not loading.done()
+    may_end.touch()
     with pytest.raises(WorkerStartFailed):
-        loading.result()
+        await asyncio.wait_for(loading, 30)
 
 
 async def test_a_registrations_load_timeout_goes_before_the_settings_and_both_before_a_batchs(
@@ -130,6 +139,6 @@ async def test_a_registrations_load_timeout_goes_before_the_settings_and_both_be
     assert bench.described("three")["loadTimeout"] == 0
     bench.settings.load_timeout_s = None
     with pytest.raises(WorkerStartFailed):
-        await bench.register("four", slow, response_timeout_s=1)
+        await bench.register("four", _HANG + _HANDLE, response_timeout_s=1)
     await bench.register("five", _HANDLE)
     assert "loadTimeout" not in bench.described("five")

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -82,13 +81,13 @@ async def test_a_called_model_that_is_not_registered_is_reported_to_the_caller(b
     assert (await ask(bench, key="v"))[:2] == [404, "ModelVersionNotFound"]
 
 
-async def test_a_call_ends_with_its_own_timeout(bench: Any) -> None:
+async def test_a_call_ends_with_its_own_timeout(bench: Any, until: Callable[..., Any]) -> None:
     await bench.register("stuck", STUCK)
     await bench.register("caller", CALLER)
     marker = str(bench.folder / "begun")
     answer = await ask(bench, key="s", body=marker, timeout_s=0.2)
     assert answer[:2] == [408, "RequestTimeout"]
-    assert (bench.folder / "begun").exists()
+    await until((bench.folder / "begun").exists)
 
 
 async def test_a_preloaded_caller_calls_too(bench: Any) -> None:
@@ -109,11 +108,9 @@ async def test_the_call_of_a_worker_that_died_is_given_up(
     await until(marker.exists)
     # Queued behind the one that is stuck: it must not stay there for a caller that is gone.
     stuck = bench.host.registry.get("stuck", None).model
-    before = time.monotonic()
     os.kill(bench.pids("caller")[0], signal.SIGKILL)
     runner = next(iter(bench.host.registry.get("caller", None).runners.values()))
     await until(lambda: not runner._calls._under_way)
-    assert time.monotonic() - before < 10
     assert all(request.is_done for request in stuck.queue)
 
 
