@@ -16,6 +16,7 @@ from benchmarks.display import Display
 from benchmarks.load import generator_version, missing_generator
 from benchmarks.machine import checkout_version, describe_machine
 from benchmarks.peers import Peer, all_peers
+from benchmarks.peers.before import Before, UnknownRevision
 from benchmarks.places import BENCH, DOCS, RUNS
 from benchmarks.records import Records
 from benchmarks.report import write_report
@@ -32,6 +33,9 @@ _PAGE = "benchmarks.md"
 @click.option("--peers", help="Servers to compare, with commas between them. [default: all]")
 @click.option(
     "--cells", help="Cells or groups, with commas between them; * is allowed. [default: all]"
+)
+@click.option(
+    "--before", "revision", metavar="COMMIT", help="Measure this server as it was then, too."
 )
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--duration", type=click.IntRange(1), help="Seconds measured a turn. [default: 4]")
@@ -53,6 +57,7 @@ _PAGE = "benchmarks.md"
 def main(
     peers: str | None,
     cells: str | None,
+    revision: str | None,
     rounds: int,
     duration: int | None,
     quick: bool,
@@ -72,8 +77,10 @@ def main(
         _list(console)
         return
     chosen_peers = _select_peers(peers)
+    if revision is not None:
+        chosen_peers = _with_before(revision, chosen_peers)
     chosen_cells = _select_cells(cells, quick)
-    is_whole = peers is None and cells is None and not quick
+    is_whole = peers is None and cells is None and revision is None and not quick
     if report_only and run_name is None:
         raise click.UsageError("--report-only needs --run, the run to report on")
     if report_only and not (RUNS / str(run_name)).is_dir():
@@ -99,7 +106,7 @@ def main(
         if install_only:
             return
     target = output or (DOCS / _PAGE if is_whole else records.folder / _PAGE)
-    write_report(records, all_peers(), target)
+    write_report(records, {**all_peers(), **chosen_peers}, target)
     console.print(f"figures: {records.folder}\npage: {target}")
 
 
@@ -137,6 +144,14 @@ def _select_peers(names: str | None) -> dict[str, Peer]:
                 param_hint="--peers",
             )
     return {name: known[name] for name in known if name in chosen}
+
+
+def _with_before(revision: str, peers: dict[str, Peer]) -> dict[str, Peer]:
+    try:
+        before = Before(revision)
+    except UnknownRevision as error:
+        raise click.BadParameter(str(error), param_hint="--before") from None
+    return {before.name: before, **peers}
 
 
 def _select_cells(patterns: str | None, is_quick: bool) -> list[Cell]:

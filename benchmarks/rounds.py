@@ -90,7 +90,7 @@ class Rounds:
                     self._visit(cell, peer, round_number)
 
     def _takes_part(self, cell: Cell, peer: Peer) -> bool:
-        return cell.asks(peer.name) and peer.refuses(cell.deployment, cell.load) is None
+        return cell.asks(peer.asked_as) and peer.refuses(cell.deployment, cell.load) is None
 
     def _visit(self, cell: Cell, peer: Peer, round_number: int) -> None:
         has_given_up = self._failures[cell.name, peer.name] >= MOST_FAILURES

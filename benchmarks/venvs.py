@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.places import ROOT, VENVS
+from benchmarks.places import VENVS
 
 _STAMP = "installed-by-bench.json"
 _LINES_SHOWN_ON_FAILURE = 15
@@ -62,8 +62,8 @@ class Venv:
             self._pip("install", *requirements)
         stamp.write_text(fingerprint, encoding="utf-8")
 
-    def install_checkout(self) -> None:
-        """Put the project as it stands now into the environment, as a user's installation would have it.
+    def install_project(self, root: Path) -> None:
+        """Put the project in that folder into the environment as it stands now, as a user's installation would have it.
 
         A copy is built, since setuptools leaves its `build` folder beside the sources.
         """
@@ -72,10 +72,10 @@ class Venv:
         source.mkdir(parents=True)
         for name in ("mms", "archiver"):
             shutil.copytree(
-                ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
+                root / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
             )
         for name in ("pyproject.toml", "README.md", "LICENSE"):
-            shutil.copy(ROOT / name, source)
+            shutil.copy(root / name, source)
         self._pip("install", "--no-build-isolation", "--no-deps", "--force-reinstall", str(source))
         shutil.rmtree(source)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 
@@ -42,10 +43,14 @@ class Ours(MarServer):
     response_timeout = "1"  # minutes
 
     def install(self) -> None:
+        self.install_from(ROOT)
+
+    def install_from(self, root: Path) -> None:
+        """As the project in that folder would be installed. Raises InstallationFailed."""
         self.venv.ensure(
-            [*self.requirements, *project_dependencies(), *_EXTRA, *DIGITS_REQUIREMENTS]
+            [*self.requirements, *project_dependencies(root), *_EXTRA, *DIGITS_REQUIREMENTS]
         )
-        self.venv.install_checkout()
+        self.venv.install_project(root)
         ensure_digits(self.venv)
 
     def refuses(self, deployment: Deployment, load: Load | None) -> str | None:
@@ -112,9 +117,9 @@ def _copy_model(file: str, site: Site) -> None:
     shutil.copy(MODELS / file, folder)
 
 
-def project_dependencies() -> list[str]:
+def project_dependencies(root: Path = ROOT) -> list[str]:
     """The requirements of pyproject.toml, so that what users get is what is measured."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    text = (root / "pyproject.toml").read_text(encoding="utf-8")
     start = text.find("\ndependencies = [")
     if start < 0:
         raise InstallationFailed("pyproject.toml has no list of dependencies")

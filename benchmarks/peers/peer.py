@@ -51,6 +51,11 @@ class Peer(ABC):
     check_body_bytes: ClassVar[int] = 1024
 
     @property
+    def asked_as(self) -> str:
+        """The server whose cells it takes part in."""
+        return self.name
+
+    @property
     def venv(self) -> Venv:
         return Venv(self.name)
 

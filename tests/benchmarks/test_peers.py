@@ -1,16 +1,21 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from benchmarks.archives import build_archive
+from benchmarks.cells import all_cells
+from benchmarks.cli import main
 from benchmarks.deployment import Answer, Deployment, Load, Work
 from benchmarks.mlrun_requests import ensemble_spec
 from benchmarks.peers import Peer, all_peers
-from benchmarks.peers.ours import project_dependencies
+from benchmarks.peers.before import Before
+from benchmarks.peers.ours import Ours, project_dependencies
 
 PEERS = list(all_peers().values())
 KIB = 1024
@@ -84,3 +89,18 @@ def test_the_archive_names_its_handler_for_all_three_servers(tmp_path: Path) -> 
 
 def test_our_own_requirements_are_those_of_the_project() -> None:
     assert any(requirement.startswith("aiohttp") for requirement in project_dependencies())
+
+
+def test_an_earlier_commit_is_measured_where_the_server_is() -> None:
+    before = Before("HEAD")
+    assert re.fullmatch("[0-9a-f]{40}", before.commit)
+    assert before.venv.folder != Ours().venv.folder
+    assert [cell.name for cell in all_cells() if cell.asks(before.asked_as)] == [
+        cell.name for cell in all_cells() if cell.asks("ours")
+    ]
+
+
+def test_a_commit_that_is_none_is_refused_with_its_name() -> None:
+    done = CliRunner().invoke(main, ["--before", "no-such-commit", "--install-only"])
+    assert done.exit_code == 2
+    assert "no commit is called 'no-such-commit'" in " ".join(done.output.split())
