@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from conformance.processes import free_port
 
 from mms.core import Registry, Request
 from mms.errors import ModelNotFound
@@ -171,11 +172,11 @@ class Bench:
 
 
 @pytest.fixture
-async def make_bench(unused_tcp_port_factory: Callable[[], int]) -> AsyncIterator[Any]:
+async def make_bench() -> AsyncIterator[Any]:
     benches: list[Bench] = []
 
     async def make(**changes: Any) -> Bench:
-        bench = Bench(unused_tcp_port_factory(), **changes)
+        bench = Bench(free_port(), **changes)
         benches.append(bench)
         await bench.start()
         return bench

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from conformance.processes import free_port
 
 from mms.errors import ServiceUnavailable
 from mms.http.seldon_routes import find_prefixed, find_tail
@@ -402,10 +403,8 @@ async def test_an_error_of_the_component_passes_as_it_is(component):
 
 
 @pytest.mark.parametrize("lane", [True, False])
-async def test_a_listener_of_seldon_s_own_has_nothing_else(
-    make_bench, unused_tcp_port_factory, lane
-):
-    port = unused_tcp_port_factory()
+async def test_a_listener_of_seldon_s_own_has_nothing_else(make_bench, lane):
+    port = free_port()
     bench = await make_bench(lane=lane, seldon_address=Address("http", "127.0.0.1", port))
     bench.port = port
     status, _, body = await bench.call("POST", "/predict", b"{}")
@@ -424,10 +423,8 @@ async def test_a_listener_of_seldon_s_own_has_nothing_else(
     assert error_of(received.partition(b"\r\n\r\n")[2])["reason"] == "BadRequestException"
 
 
-async def test_a_listener_for_metrics_has_them_on_both_paths_and_one_to_choose(
-    make_bench, unused_tcp_port_factory
-):
-    port = unused_tcp_port_factory()
+async def test_a_listener_for_metrics_has_them_on_both_paths_and_one_to_choose(make_bench):
+    port = free_port()
     bench = await make_bench(
         seldon_metrics_address=Address("http", "127.0.0.1", port),
         seldon_metrics_path="/metrics-endpoint",
@@ -440,10 +437,8 @@ async def test_a_listener_for_metrics_has_them_on_both_paths_and_one_to_choose(
         assert (await bench.call("GET", path))[0] == 404
 
 
-async def test_one_address_for_seldon_and_metrics_is_one_listener(
-    make_bench, unused_tcp_port_factory
-):
-    port = unused_tcp_port_factory()
+async def test_one_address_for_seldon_and_metrics_is_one_listener(make_bench):
+    port = free_port()
     address = Address("http", "127.0.0.1", port)
     bench = await make_bench(seldon_address=address, seldon_metrics_address=address)
     bench.host.change_interfaces(c="seldon")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from conformance.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
@@ -52,18 +53,6 @@ def taken_port() -> Iterator[int]:
     """A port on which another program listens."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         yield other.getsockname()[1]
-
-
-def free_port() -> int:
-    # Below 32767, as MMS wants ports to be.
-    for port in range(20000 + os.getpid() % 5000, 32767):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
 
 
 def start_demo(build: Path, inference_port: int, *options: str) -> subprocess.Popen[str]:
