@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from mms.mlrun.checked_http import CheckedHttp
 from mms.mlrun.errors import MLRunInvalidArgumentError
-from mms.networks import Networks, url_forms
+from mms.networks import Networks
 
 _CHUNK_BYTES = 1024 * 1024
 _HTTP = ("http", "https")
@@ -27,8 +27,7 @@ class DataUrls:
 
         `networks`: where addresses may lead besides public ones.
         """
-        self._patterns = None if patterns is None else [re.compile(p, re.I) for p in patterns]
-        self._networks = networks
+        self._http = CheckedHttp(patterns, networks, named_by="data_url")
         self._max_bytes = max_bytes
 
     @classmethod
@@ -40,23 +39,15 @@ class DataUrls:
         return cls(option.get("allowed_urls"), networks, option.get("max_bytes"))
 
     def __repr__(self) -> str:
-        return f"<DataUrls of {self._patterns}, {self._networks}>"
+        return f"<DataUrls of {self._http!r}>"
 
     def read(self, url: str) -> bytes:
         """The content. Raises MLRunInvalidArgumentError for what is not allowed, OSError for what cannot be read."""
         from mms.mlrun.stores import scheme_of
 
         if scheme_of(url) in _HTTP:
-            self._check(url)
             return self._read_http(url)
         return self._read_other(url)
-
-    def _check(self, url: str) -> None:
-        if self._patterns is None:
-            return
-        forms = url_forms(url)
-        if not any(all(p.fullmatch(form) for form in forms) for p in self._patterns):
-            raise MLRunInvalidArgumentError(f"data_url {url} does not match any allowed URL(s)")
 
     def _read_other(self, url: str) -> bytes:
         import os
@@ -64,16 +55,16 @@ class DataUrls:
         from mms.mlrun.datastore import get_dataitem
         from mms.mlrun.stores import is_local, path_of
 
-        if self._patterns is None or "::" in url:
+        if not self._http.has_patterns or "::" in url:
             raise MLRunInvalidArgumentError(
                 f"data_url {url} is not http(s), so that allowed_urls has to allow it"
             )
         if not is_local(url):
-            self._check(url)
+            self._http.check(url)
         else:
             path = os.path.abspath(path_of(url))
-            self._check(f"file://{path}")
-            self._check(f"file://{os.path.realpath(path)}")
+            self._http.check(f"file://{path}")
+            self._http.check(f"file://{os.path.realpath(path)}")
         item = get_dataitem(url)
         content: bytes = item.get() if self._max_bytes is None else item.get(self._max_bytes + 1)
         self._check_size(url, len(content))
@@ -92,7 +83,7 @@ class DataUrls:
         ends_at = time.monotonic() + _TIMEOUT_S
         content = bytearray()
         try:
-            with self._opener().open(url, timeout=_TIMEOUT_S) as response:
+            with self._http.open(url, _TIMEOUT_S) as response:
                 while chunk := response.read1(_CHUNK_BYTES):
                     content += chunk
                     self._check_size(url, len(content))
@@ -104,50 +95,3 @@ class DataUrls:
         except urllib.error.URLError as error:
             raise OSError(f"{url} cannot be read: {error.reason}") from error
         return bytes(content)
-
-    def _opener(self) -> Any:
-        """Of http and https alone, without proxies: they would look names up, and nobody could check where."""
-        import http.client
-        import urllib.request as of_urllib
-
-        networks, check = self._networks, self._check
-
-        def connect(place: tuple[str, int], timeout_s: float | None, _: Any = None) -> Any:
-            return networks.connect(place[0], place[1], timeout_s)
-
-        class Http(of_urllib.HTTPHandler):
-            def http_open(self, req: Any) -> Any:
-                return self.do_open(_made_by(http.client.HTTPConnection, connect), req)
-
-        class Https(of_urllib.HTTPSHandler):
-            def https_open(self, req: Any) -> Any:
-                return self.do_open(_made_by(http.client.HTTPSConnection, connect), req)
-
-        class Redirects(of_urllib.HTTPRedirectHandler):
-            def redirect_request(
-                self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str
-            ) -> Any:
-                check(newurl)
-                if newurl.partition("://")[0].lower() != req.type:
-                    return None
-                return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-        opener = of_urllib.OpenerDirector()
-        for handler in (
-            *(Http(), Https(), Redirects()),
-            *(of_urllib.HTTPDefaultErrorHandler(), of_urllib.HTTPErrorProcessor()),
-            of_urllib.UnknownHandler(),
-        ):
-            opener.add_handler(handler)
-        return opener
-
-
-def _made_by(kind: Any, connect: Any) -> Any:
-    """A class of connections whose sockets `connect` makes. TLS still asks for the address' own name."""
-
-    def make(*args: Any, **kwargs: Any) -> Any:
-        made = kind(*args, **kwargs)
-        made._create_connection = connect
-        return made
-
-    return make

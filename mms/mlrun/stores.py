@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunMissingDependencyError
+
+if TYPE_CHECKING:
+    from mms.mlrun.checked_http import CheckedHttp
 
 #: A token that http(s) sources are asked with.
 TOKEN_VARIABLE = "HTTPS_AUTH_TOKEN"
@@ -33,6 +36,14 @@ _OF_MLRUN = {
 }
 _CHUNK_BYTES = 1024 * 1024
 _TIMEOUT_S = 300.0
+
+_checked: CheckedHttp | None = None
+
+
+def hold_http_to(checked: CheckedHttp | None) -> None:
+    """Read http(s) by these rules from now on, in all of this process, as another chose what is read. None: by none."""
+    global _checked
+    _checked = checked
 
 
 def scheme_of(url: str) -> str:
@@ -68,6 +79,8 @@ def join_url(base: str, name: str) -> str:
 def store_of(url: str) -> Store:
     """What reads an address. Raises MLRunInvalidArgumentError."""
     scheme = scheme_of(url)
+    if _checked is not None and "::" in url:
+        raise MLRunInvalidArgumentError(f"{url} cannot be read: addresses in one another are not")
     if scheme in ("", "file"):
         return FileStore()
     if scheme in ("http", "https"):
@@ -185,7 +198,9 @@ class HttpStore(Store):
             end = "" if size is None else str(offset + size - 1)
             headers["Range"] = f"bytes={offset}-{end}"
         with self._open(url, headers) as response:
-            content: bytes = response.read()
+            limit = _checked.max_bytes if _checked is not None else None
+            content: bytes = response.read() if limit is None else response.read(limit + 1)
+            _check_size(url, len(content))
             is_part = response.status == 206
         if is_part or not headers:
             return content
@@ -216,7 +231,10 @@ class HttpStore(Store):
             with self._open(url, validators) as response:
                 if response.status == 304:
                     return None
+                size_bytes = 0
                 while chunk := response.read(_CHUNK_BYTES):
+                    size_bytes += len(chunk)
+                    _check_size(url, size_bytes)
                     file.write(chunk)
                 pairs = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
                 headers = response.headers
@@ -238,7 +256,7 @@ class HttpStore(Store):
             # Not to be sent on where the server leads elsewhere.
             request.add_unredirected_header("Authorization", f"token {token}")
         try:
-            return the_opener().open(request, timeout=_TIMEOUT_S)
+            return (_checked or the_opener()).open(request, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             if error.code == 304:
                 return error
@@ -248,6 +266,12 @@ class HttpStore(Store):
                 raise OSError(f"{url} cannot be read: {error.code} {error.reason}") from error
         except urllib.error.URLError as error:
             raise OSError(f"{url} cannot be read: {error.reason}") from error
+
+
+def _check_size(url: str, size_bytes: int) -> None:
+    limit = _checked.max_bytes if _checked is not None else None
+    if limit is not None and size_bytes > limit:
+        raise OSError(f"{url} has more than {limit} bytes, max_download_size")
 
 
 class FsspecStore(Store):

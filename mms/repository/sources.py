@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mms.errors import BadRequest, ConfigurationError
 from mms.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks, url_forms
@@ -98,6 +98,16 @@ class Sources:
         if is_named:
             return self.endpoint_networks
         return PUBLIC_ONLY if was_public and not self.has_own_networks else self.networks
+
+    def for_workers(self, max_bytes: int) -> dict[str, Any]:
+        """The same for a worker that reads what a client has named. `max_bytes`: of one file."""
+        patterns = self.urls.patterns
+        return {
+            "allowed_urls": None if patterns is None else [found.pattern for found in patterns],
+            "allowed_private_addresses": str(self.networks),
+            "has_own_networks": self.has_own_networks,
+            "max_bytes": max_bytes,
+        }
 
     def check_path(self, path: Path) -> None:
         """Raises BadRequest for a path outside of what models may name that `urls` does not allow."""

@@ -248,7 +248,9 @@ class ModelHost:
         files: ModelFiles | None = None
         tracking: ModelTracking | None = None
         try:
-            check_arguments(options, archive, self._repository.model_store, self.sources)
+            names_places = check_arguments(
+                options, archive, self._repository.model_store, self.sources
+            )
             document = graph_document(archive, options)
             function = await self.functions.document_of(document, options)
             if function is not None:
@@ -261,6 +263,8 @@ class ModelHost:
                 served = await self.graphs.make(document, options, archive, default_name)
             else:
                 served = self._make(options, archive, default_name)
+            if names_places:
+                served.named_places = self.sources.for_workers(self.settings.max_download_size)
             uri = served.options.component.model_uri
             if uri is not None:
                 if self.registry.has(served.name, served.version):

@@ -21,13 +21,13 @@ _OF_MEMORY = ("memory", "dummy")
 
 def check_arguments(
     options: RegisterOptions, archive: FetchedArchive, model_store: Path | None, sources: Sources
-) -> None:
+) -> bool:
     """Raises BadRequest where a client gives a class the place of a model that is not allowed, as an argument.
 
-    Such classes unpickle what is there.
+    Such classes unpickle what is there. Returns whether there is such a place, for workers to look where it leads.
     """
     if options.is_from_operator or options.folder is not None:
-        return
+        return False
     arguments = options.mlrun.get("class_args")
     named = [options.mlrun.get("model_path")]
     if isinstance(arguments, Mapping):
@@ -38,9 +38,10 @@ def check_arguments(
             for parameter in options.parameters
             if isinstance(parameter, Mapping) and parameter.get("name") in _PLACES
         ]
-    for path in named:
-        if isinstance(path, str) and path:
-            _check(path, [archive.folder, model_store], sources)
+    places = [path for path in named if isinstance(path, str) and path]
+    for path in places:
+        _check(path, [archive.folder, model_store], sources)
+    return bool(places)
 
 
 def check_reference(reference: str, sources: Sources) -> None:

@@ -54,6 +54,8 @@ class ServedModel:
     #: For a load; None: as for a batch.
     load_timeout_s: float | None = None
     is_loaded_at_startup: bool = False
+    #: By which rules its workers read the places that its registration names; None: by none.
+    named_places: dict[str, Any] | None = None
     #: What it was registered with, of a model that a state file keeps.
     registration: RegisterOptions | None = None
     #: The entry of `load_models` that it comes from: (name, url).
@@ -89,6 +91,8 @@ class ServedModel:
         options = self.options.load_options(settings, files.path if files is not None else None)
         if self.tracking is not None:
             options |= self.tracking.options.load_options()
+        if self.named_places is not None:
+            options["named_places"] = self.named_places
         return options
 
     @property

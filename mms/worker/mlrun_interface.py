@@ -44,6 +44,12 @@ def open_model(load: Load) -> Model:
     """Import the class, make its one instance and have it load. Raises whatever its code raises."""
     options = load.options
     offer_package(options.get("mlrun_shim", "auto"))
+    if options.get("named_places"):
+        # Here, as most models have no use for it.
+        from mms.mlrun.checked_http import CheckedHttp
+        from mms.mlrun.stores import hold_http_to
+
+        hold_http_to(CheckedHttp.of_option(options["named_places"]))
     items = _open_graph(load) if options.get("graph") else _open_class(load)
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__

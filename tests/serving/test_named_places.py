@@ -57,6 +57,31 @@ async def test_a_place_in_the_archive_or_the_store_is_no_matter_of_urls(closed: 
         await closed.host.unregister("m")
 
 
+async def test_workers_are_told_by_which_rules_they_read_a_place_that_a_client_names(
+    make_bench: MakeBench,
+) -> None:
+    bench = await make_bench(
+        allowed_urls=("https?://models[.]org/.*",), allowed_private_addresses=PUBLIC_ONLY
+    )
+    bench.write("m", CODE)
+
+    def rules() -> Any:
+        (served,) = bench.host.registry.all()
+        return served.load_options(bench.host.settings).get("named_places")
+
+    place = {"mlrun": {"model_path": "http://models.org/m"}}
+    await register(bench, interface="mlrun", **place)
+    assert rules() == {
+        "allowed_urls": ["https?://models[.]org/.*"],
+        "allowed_private_addresses": "",
+        "has_own_networks": True,
+        "max_bytes": bench.host.settings.max_download_size,
+    }
+    await bench.host.unregister("m")
+    await register(bench, interface="mlrun", is_from_operator=True, **place)
+    assert rules() is None
+
+
 STREAMS: tuple[Any, ...] = (
     "{folder}/records.jsonl",
     "http://127.0.0.1:9/records",

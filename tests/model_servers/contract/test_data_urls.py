@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from mms.mlrun.artifacts import get_model
+from mms.mlrun.checked_http import CheckedHttp
 from mms.mlrun.data_urls import DataUrls
+from mms.mlrun.datastore import get_dataitem
+from mms.mlrun.stores import hold_http_to
 from mms.networks import LOOPBACK, PUBLIC_ONLY
 
 
@@ -112,3 +116,67 @@ def test_more_than_a_request_may_have_is_not_read(origin: Origin, tmp_path: Path
         assert DataUrls([".*"], LOOPBACK, 5).read(url) == b"bytes"
         with pytest.raises(ValueError, match="more than 4 bytes, max_request_size"):
             DataUrls([".*"], LOOPBACK, 4).read(url)
+
+
+@pytest.fixture
+def hold() -> Iterator[Callable[..., None]]:
+    """Read by rules as `Load.options["named_places"]` has them."""
+
+    def hold_to(**rules: object) -> None:
+        usual = {"allowed_urls": None, "allowed_private_addresses": "", "max_bytes": 100}
+        hold_http_to(CheckedHttp.of_option(usual | {"has_own_networks": True} | rules))
+
+    yield hold_to
+    hold_http_to(None)
+
+
+def test_a_model_that_a_client_has_named_is_read_from_addresses_alone_that_it_may_name(
+    origin: Origin, hold: Callable[..., None]
+) -> None:
+    hold()
+    for host in ("127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1"):
+        url = origin.url("model.pkl").replace("127.0.0.1", host)
+        with pytest.raises(OSError, match="which allowed_private_addresses does not allow"):
+            get_model(url, ".pkl")
+    assert origin.asked == []
+    hold(allowed_private_addresses="loopback")
+    assert Path(get_model(origin.url("model.pkl"), ".pkl")[0]).read_bytes() == b"bytes"
+
+
+def test_redirects_of_a_model_that_a_client_has_named_are_held_to_the_rules(
+    origin: Origin, hold: Callable[..., None]
+) -> None:
+    hold(allowed_urls=[r"http://127\.0\.0\.1:\d+/(to|x).*"], allowed_private_addresses="loopback")
+    assert get_dataitem(origin.url("to/" + origin.url("x"))).get() == b"bytes"
+    with pytest.raises(ValueError, match="url .*/secret does not match any allowed"):
+        get_dataitem(origin.url("to/" + origin.url("secret"))).get()
+    hold(allowed_private_addresses="loopback")
+    with pytest.raises(OSError, match="is 0.0.0.0, a private address"):
+        get_dataitem(origin.url("to/http://0.0.0.0:1/x")).get()
+
+
+def test_from_a_public_host_no_redirect_leads_to_loopback_unless_somebody_has_set_so(
+    origin: Origin, hold: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mms.mlrun.checked_http.is_public", lambda address: True)
+    url = origin.url("to/" + origin.url("x"))
+    hold(allowed_private_addresses="loopback", has_own_networks=False)
+    with pytest.raises(OSError, match="a loopback address"):
+        get_dataitem(url).get()
+    hold(allowed_private_addresses="loopback")
+    assert get_dataitem(url).get() == b"bytes"
+
+
+def test_more_than_a_download_may_have_is_not_read_of_a_named_model(
+    origin: Origin, hold: Callable[..., None]
+) -> None:
+    hold(allowed_private_addresses="loopback", max_bytes=4)
+    for read in (get_dataitem(origin.url("y.pkl")).get, lambda: get_model(origin.url("z.pkl"))):
+        with pytest.raises(OSError, match="more than 4 bytes, max_download_size"):
+            read()
+
+
+def test_addresses_in_one_another_are_not_read_of_a_named_model(hold: Callable[..., None]) -> None:
+    hold()
+    with pytest.raises(ValueError, match="addresses in one another"):
+        get_dataitem("simplecache::http://127.0.0.1/x").get()
