@@ -199,17 +199,25 @@ class ModelVersion:
                 self.losses.refused += 1
             raise self.unavailable()
 
-    def cancel(self, request: Request) -> Worker | None:
-        """The client is gone. Returns the worker that has the request, if one has."""
+    def cancel(self, request: Request, now: float = 0.0) -> Worker | None:
+        """The client is gone, or waits no longer than it said. Returns the worker that has the request, if one has."""
         if request.is_done:
             return None
         request.is_done = True
+        # Clients of gRPC cancel at their deadline themselves.
+        is_late = 0.0 < request.deadline <= now
         for worker in self.workers:
             for batch in worker.in_flight:
                 if request in batch.requests:
-                    self.losses.cancelled_running += 1
+                    if is_late:
+                        self.losses.expired_running += 1
+                    else:
+                        self.losses.cancelled_running += 1
                     return worker
-        self.losses.cancelled_queued += 1
+        if is_late:
+            self.losses.expired_queued += 1
+        else:
+            self.losses.cancelled_queued += 1
         try:
             self.queue.remove(request)
         except ValueError:

@@ -31,6 +31,10 @@ _CONNECTION_WINDOW_BYTES = 16 << 20
 #: What asks for work in a second without being a call: pings, each setting, resets, empty data, requests of plain
 #: HTTP. No client of good will comes near.
 _MAX_CONTROL_FRAMES = 5000
+#: Windows opened and data sent by a few bytes, in a second: more frames than this server answers calls with.
+_MAX_SMALL_FRAMES = 50_000
+_SMALL_WINDOW_BYTES = 1024
+_SMALL_DATA_BYTES = 16
 _MAX_CONTINUATIONS = 16
 #: How long a client may take to answer a ping, in seconds.
 _PING_ANSWER_S = 20.0
@@ -93,6 +97,7 @@ class GrpcConnection(asyncio.Protocol):
         self._receive_window = _CONNECTION_WINDOW_BYTES
         self._writer = AnswerWriter(self._on_sent)
         self._control_frames = 0
+        self._small_frames = 0
         self._has_more_window = False
         self._is_leaving = False
         self._heard_at = time.monotonic()
@@ -262,6 +267,8 @@ class GrpcConnection(asyncio.Protocol):
             raise _Broken(frames.FRAME_SIZE_ERROR, "window")
         more = frames.read_word(payload)
         self._check(more > 0 and stream_id <= self._last_id, "window")
+        if more < _SMALL_WINDOW_BYTES:
+            self._count_small()
         if stream_id == 0:
             self._writer.window += more
             if self._writer.window > frames.MAX_WINDOW_BYTES:
@@ -372,8 +379,11 @@ class GrpcConnection(asyncio.Protocol):
             self._receive_window += more
             self._write(frames.window_update(0, more))
         is_end = bool(flags & frames.END_STREAM)
-        if not size and not is_end:
-            self._count_control()
+        if size < _SMALL_DATA_BYTES and not is_end:
+            if size:
+                self._count_small()
+            else:
+                self._count_control()
         call = self._calls.get(stream_id)
         if call is None:
             self._check(0 < stream_id <= self._last_id or self._is_leaving, "data")
@@ -453,6 +463,11 @@ class GrpcConnection(asyncio.Protocol):
         if self._control_frames > _MAX_CONTROL_FRAMES:
             raise _Broken(frames.ENHANCE_YOUR_CALM, "too_many_pings")
 
+    def _count_small(self) -> None:
+        self._small_frames += 1
+        if self._small_frames > _MAX_SMALL_FRAMES:
+            raise _Broken(frames.ENHANCE_YOUR_CALM, "too many small frames")
+
     def _break(self, code: int, text: str) -> None:
         """The connection cannot go on."""
         transport = self._transport
@@ -471,7 +486,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def check_time(self, now: float) -> None:
         """Called every second: ask a silent client whether it is there, and end what does not answer."""
-        self._control_frames = 0
+        self._control_frames = self._small_frames = 0
         transport = self._transport
         if transport is None:
             if self._closing is not None and now - self._closing_at > _CLOSE_S:

@@ -136,7 +136,7 @@ class ModelHost:
         if served.graph is not None:
             served.graph.cancel(request)
             return
-        worker = served.model.cancel(request)
+        worker = served.model.cancel(request, time.monotonic())
         if worker is not None and worker.link is not None:
             worker.link.cancel([request.id.decode("ascii")])
 

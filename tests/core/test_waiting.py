@@ -77,6 +77,20 @@ def test_a_cancelled_request_leaves_its_class(bench):
     assert b.model.losses.cancelled_queued == 1
 
 
+def test_what_its_client_gives_up_at_its_deadline_counts_as_expired(bench):
+    b = bench(batch_size=1)
+    early, late = put(b, NORMAL, NORMAL)
+    running = b.workers[0].in_flight[0].requests[0]
+    for request in (early, late, running):
+        request.deadline = 5.0
+    b.model.cancel(early, 4.9)
+    b.model.cancel(late, 5.0)
+    assert b.model.cancel(running, 5.1) is b.workers[0]
+    losses = b.model.losses
+    assert (losses.cancelled_queued, losses.expired_queued) == (1, 1)
+    assert (losses.cancelled_running, losses.expired_running) == (0, 1)
+
+
 def test_a_queued_request_fails_at_its_deadline_and_is_never_sent(bench):
     b = bench(batch_size=1)
     b.enqueue(1)

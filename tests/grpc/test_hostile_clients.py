@@ -164,6 +164,18 @@ def test_a_window_that_opens_byte_by_byte_is_used_once_for_all_that_came(attack:
     assert attack.transport.written.endswith(data(3, b"\0\0\0\0\x64" + b"x" * 45))
 
 
+@pytest.mark.parametrize("frame", [frames.window_update(0, 1), data(1, b"x")])
+def test_a_flood_of_frames_of_a_few_bytes_ends_the_connection(attack: Attack, frame: bytes) -> None:
+    attack.send(headers(1, block_of("/echo")), data(1, b"\0\0\x10\0\0xxxxxxxxxxxxxx"))
+    attack.send(frame * 50_000)
+    assert not attack.is_over
+    attack.connection.check_time(time.monotonic())
+    attack.send(frame * 50_000)
+    assert not attack.is_over
+    attack.send(frame)
+    assert attack.goaway() == frames.ENHANCE_YOUR_CALM
+
+
 def test_answers_that_nobody_takes_end_the_connection_though_its_client_talks(
     attack: Attack,
 ) -> None:
