@@ -28,6 +28,8 @@ _MAX_RETRY_AFTER_S = 60
 #: Deaths of workers after which a request is taken for their cause.
 _POISON_DEATHS = 2
 _EXPIRED_QUEUED = "The request's deadline passed while it was queued."
+#: By how much clocks and timers of clients and this server differ, for a cancellation to be one at the deadline.
+_CLOCK_SLACK_S = 0.02
 
 
 @dataclass(slots=True)
@@ -204,8 +206,8 @@ class ModelVersion:
         if request.is_done:
             return None
         request.is_done = True
-        # Clients of gRPC cancel at their deadline themselves.
-        is_late = 0.0 < request.deadline <= now
+        # Clients of gRPC cancel at their deadline themselves, by their own clock.
+        is_late = 0.0 < request.deadline <= now + _CLOCK_SLACK_S
         for worker in self.workers:
             for batch in worker.in_flight:
                 if request in batch.requests:

@@ -84,7 +84,7 @@ def test_what_its_client_gives_up_at_its_deadline_counts_as_expired(bench):
     for request in (early, late, running):
         request.deadline = 5.0
     b.model.cancel(early, 4.9)
-    b.model.cancel(late, 5.0)
+    b.model.cancel(late, 4.99)
     assert b.model.cancel(running, 5.1) is b.workers[0]
     losses = b.model.losses
     assert (losses.cancelled_queued, losses.expired_queued) == (1, 1)
