@@ -385,7 +385,9 @@ def test_latencies_have_the_executors_names_and_labels(make_graph: MakeGraph) ->
             if sample.labels.get("deployment_name") == graph.name and sample.name.endswith("_count")
         }
 
-    found = eventually("the graph's series are there", counts)
+    found = eventually(
+        "the graph's series are there", lambda: found if len(found := counts()) == 3 else None
+    )
     server = found["seldon_api_executor_server_requests_seconds_count predictions"]
     assert (server["code"], server["method"], server["predictor_name"]) == ("409", "post", "main")
     first = found["seldon_api_executor_client_requests_seconds_count /transform-input"]

@@ -18,7 +18,7 @@ from mms.grpc import GrpcFront
 from mms.http.listeners import listen
 from mms.settings import Address, Settings
 
-WAIT_S = 10.0
+WAIT_S = 30.0
 
 
 class FakeHost:

@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_FROM = ("archiver", "mms", "pyproject.toml", "README.md", "LICENSE")
-START_LIMIT_S = 30.0
+START_LIMIT_S = 60.0
 #: Of MLRun's contract; its package is not installed where the tests run.
 MLRUN_CLASS = """
 import mlrun

@@ -19,7 +19,7 @@ from mms.mlrun.event import MockEvent, MockTrigger
 from mms.mlrun.model_server import V2ModelServer
 from mms.mlrun.options import ServingOptions
 
-DEADLINE_S = 10.0
+DEADLINE_S = 30.0
 
 
 class Doubling(V2ModelServer):
