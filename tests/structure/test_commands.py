@@ -93,7 +93,7 @@ def test_ctrl_c_ends_the_demo_with_every_process_of_its_server(tmp_path: Path) -
         assert len(started) >= 2, "".join(lines)  # the server and a worker at least
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0, demo.stdout.read()
-        _, alive = psutil.wait_procs(started, timeout=5)
+        _, alive = psutil.wait_procs(started, timeout=20)
         assert alive == []
         assert not build.exists()
     finally:
