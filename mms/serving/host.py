@@ -208,6 +208,7 @@ class ModelHost:
             raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
         if options.runtime is not None and not is_runtime(options.runtime):
             raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
+        self._workers.check_count("initial_workers", options.initial_workers or 0)
         served = await self._add(options, None)
         count = options.initial_workers
         if count is None:
@@ -323,6 +324,7 @@ class ModelHost:
         """Set how many workers a model has. Raises WorkerStartFailed where the call waits and one cannot load."""
         if max_workers < min_workers:
             raise BadRequest("max_worker cannot be less than min_worker.")
+        self._workers.check_count("min_worker", min_workers)
         served = self.registry.get(name, version)
         if served.graph is not None:
             raise BadRequest(f"{name} is a graph, which has no workers; scale its nodes' models.")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mms.core import Registry, Worker, WorkerState
-from mms.errors import WorkerStartFailed
+from mms.errors import BadRequest, WorkerStartFailed
 from mms.launch import Launcher
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.making import WorkerSpecs
@@ -20,6 +21,8 @@ from mms.serving.worker_calls import CallableModels
 
 if TYPE_CHECKING:
     from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
 
 #: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
 _END_S = 5.0
@@ -42,6 +45,8 @@ class ModelWorkers:
     ) -> None:
         """`models`: what the code of workers may ask."""
         self._settings = settings
+        # What the operator starts models with is no mistake of a client's.
+        self._most_workers = max(settings.max_workers_per_model, settings.default_workers_per_model)
         self._registry = registry
         self._models = models
         self._dispatcher = dispatcher
@@ -67,8 +72,21 @@ class ModelWorkers:
         if served.graph is None:
             self.scale(served, count, count)
 
+    def check_count(self, parameter: str, count: int) -> None:
+        """Raises BadRequest where a client asks for more workers than a model may have."""
+        if count > self._most_workers:
+            raise BadRequest(
+                f"Parameter {parameter} must be at most {self._most_workers} (max_workers_per_model), not {count}."
+            )
+
     def scale(self, served: ServedModel, min_workers: int, max_workers: int) -> None:
         """Start workers, or let some go after what they run, until a model has as many."""
+        if min_workers > self._most_workers:
+            logger.warning(
+                "Model %s has %d workers instead of %d: max_workers_per_model.",
+                *(served.name, self._most_workers, min_workers),
+            )
+            min_workers = self._most_workers
         gpus = [
             worker.gpu_id
             for other in self._registry.all()

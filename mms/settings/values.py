@@ -199,6 +199,13 @@ class OptionValues:
         "Workers of a model; 0: for models loaded at start as many as GPUs, else CPUs, for others none.",
         "0",
     )
+    max_workers_per_model: int = option(
+        POSITIVE,
+        _WORKERS,
+        "Workers that a registration or scaling may ask for, each of which is a process.",
+        "1000",
+        is_own=True,
+    )
     default_response_timeout: int = option(
         COUNT,
         _WORKERS,

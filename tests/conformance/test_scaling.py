@@ -112,6 +112,23 @@ def test_a_maximum_below_the_minimum_is_400(main_server: Server, model: str) -> 
         )
 
 
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("count", [1001, 2**31, 10**20])
+def test_more_workers_than_a_machine_can_have_are_refused(
+    main_server: Server, model: str, count: int
+) -> None:
+    before = main_server.describe(model)
+    text = f"must be at most 1000 (max_workers_per_model), not {count}."
+    for reply in (
+        _scale(main_server, model, f"min_worker={count}"),
+        main_server.register("noop", model_name="crowd", initial_workers=count),
+    ):
+        assert reply.status == 400
+        assert text in reply.json()["message"]
+    assert main_server.describe(model)["minWorkers"] == before["minWorkers"]
+    assert main_server.management.get("/models/crowd").status == 404
+
+
 def test_scaling_an_unknown_model_is_404(main_server: Server) -> None:
     reply = _scale(main_server, "fake")
     assert (reply.status, reply.json()) == (

@@ -320,3 +320,16 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="Is a directory"):
         file.write([{"model": "n"}])
     assert [entry for _, entry in file.read().entries] == [{"model": "m"}]
+
+
+async def test_no_more_workers_come_back_than_a_model_may_have(restarted, caplog):
+    bench = await restarted()
+    await bench.register("m", OK, initial_workers=0)
+    state = restarted.state
+    text = state.read_text().replace('"min_workers":0', f'"min_workers":{10**20}')
+    await bench.stop()
+    state.write_text(text.replace('"max_workers":0', f'"max_workers":{10**20}'))
+    bench = await restarted(max_workers_per_model=1)
+    (served,) = bench.host.registry.all()
+    assert len(served.pool.active) == 1
+    assert f"Model m has 1 workers instead of {10**20}: max_workers_per_model." in caplog.text
