@@ -38,7 +38,10 @@ def load_json(body: bytes | bytearray | memoryview | str) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
-        return json.loads(body if isinstance(body, str) else bytes(body))
+        try:
+            return json.loads(body if isinstance(body, str) else bytes(body))
+        except RecursionError:
+            raise ValueError("JSON is nested too deeply") from None
 
 
 def dump_json(value: Any, strict: bool = False) -> bytes:

@@ -364,6 +364,10 @@ HOSTILE_JSON = [
 ]
 
 
+def _is_deep(body: bytes) -> bool:
+    return b"[" * 1000 in body
+
+
 @pytest.mark.parametrize("body", HOSTILE_JSON, ids=lambda body: repr(body[:40]))
 def test_hostile_json_for_a_model_of_mlruns_is_refused_or_served(
     servers: ServerPool, lane: str, body: bytes
@@ -375,7 +379,7 @@ def test_hostile_json_for_a_model_of_mlruns_is_refused_or_served(
         f"/v2/models/{key}/infer", body, content_type="application/json", timeout_s=10.0
     )
     # MLRun answers a failing event with 500 or less, as the event's own failure.
-    assert reply.status in (200, 400, 500), reply
+    assert reply.status in ((400,) if _is_deep(body) else (200, 400, 500)), reply
     assert _workers(server, key) == before
 
 
@@ -390,5 +394,6 @@ def test_hostile_json_for_a_component_is_refused_or_served(
         reply = server.inference.post(
             f"/seldon/{name}/{path}", body, content_type="application/json", timeout_s=10.0
         )
-        assert reply.status in (200, 400, 500), (path, reply)
+        # Seldon's wrapper answers 500 to values that its classes cannot be given.
+        assert reply.status in ((400,) if _is_deep(body) else (200, 400, 500)), (path, reply)
     assert _workers(server, name) == before
