@@ -153,7 +153,7 @@ class Wire:
 
     def __init__(self, address: Address, timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self.socket = address.connect(timeout_s)
-        self._buffer = b""
+        self._buffer = bytearray()
 
     def __enter__(self) -> Wire:
         return self
@@ -202,8 +202,8 @@ class Wire:
 
     def read_to_end(self) -> bytes:
         """All bytes up to an orderly end; a reset raises."""
-        parts = [self._buffer]
-        self._buffer = b""
+        parts = [bytes(self._buffer)]
+        self._buffer.clear()
         while part := self.socket.recv(65536):
             parts.append(part)
         return b"".join(parts)
@@ -223,19 +223,22 @@ class Wire:
     def _read_until(self, mark: bytes) -> bytes:
         while mark not in self._buffer:
             self._fill(f"waiting for {mark!r}")
-        found, self._buffer = self._buffer.split(mark, 1)
-        return found
+        return self._take(self._buffer.index(mark), len(mark))
 
     def _read_exactly(self, size: int) -> bytes:
         while len(self._buffer) < size:
             self._fill(f"{size} bytes expected")
-        found, self._buffer = self._buffer[:size], self._buffer[size:]
+        return self._take(size)
+
+    def _take(self, size: int, skipped: int = 0) -> bytes:
+        found = bytes(self._buffer[:size])
+        del self._buffer[: size + skipped]
         return found
 
     def _fill(self, why: str) -> None:
         received = self.socket.recv(65536)
         if not received:
-            raise ConnectionError(f"closed, {why}, had {self._buffer[:200]!r}")
+            raise ConnectionError(f"closed, {why}, had {bytes(self._buffer[:200])!r}")
         self._buffer += received
 
 
