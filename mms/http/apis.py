@@ -15,6 +15,7 @@ from mms.http.health import HealthApi
 from mms.http.inference import InferenceApi
 from mms.http.lane import remote_name
 from mms.http.management import ManagementApi
+from mms.http.pages import PageRule
 from mms.http.plugin_loading import find_endpoints
 from mms.http.plugins import Plugins
 from mms.http.sagemaker import ExecutionParameters, SageMakerPing
@@ -57,6 +58,7 @@ class HttpApis:
         self.answers = Answers(
             [(f"access-control-allow-{name}", value) for name, value in cors if value]
         )
+        self.page_rule = PageRule(settings.cors_allowed_origin, settings.management_address)
         asker = ModelAsker(
             host,
             max_body_bytes=settings.max_request_size,

@@ -59,3 +59,28 @@ def test_without_the_properties_there_are_no_such_headers(server: Server) -> Non
     for path in ("/ping", "/predictions/noop", "/absent"):
         names = [name.lower() for name, _ in server.inference.get(path).headers]
         assert not [name for name in names if name.startswith("access-control")]
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/models?url=noop"), ("PUT", "/models/noop"), ("DELETE", "/models/noop")],
+)
+def test_a_page_of_another_site_may_not_change_models(
+    server: Server, method: str, path: str
+) -> None:
+    headers = {"Origin": "https://evil.example", "Content-Type": "text/plain"}
+    reply = server.management.request(method, path, b"", headers)
+    assert reply.status == 403
+    assert "Pages of https://evil.example may not manage models" in reply.json()["message"]
+    assert server.management.get("/models/noop").status == 200
+
+
+@pytest.mark.better_than_mms
+def test_a_page_may_ask_for_a_prediction_also_where_one_port_has_both(combined: Server) -> None:
+    headers = {"Origin": "https://evil.example"}
+    assert combined.inference.post("/predictions/noop", b"x", headers=headers).status == 200
+    assert combined.inference.post("/models/noop/invoke", b"x", headers=headers).status == 200
+    assert combined.management.post("/models?url=noop", b"", headers=headers).status == 403
+    headers = {"Origin": "https://example.org"}
+    assert combined.management.post("/models?url=absent", b"", headers=headers).status == 404

@@ -1,0 +1,48 @@
+"""Pages that a browser shows: one of any site can have it ask this machine, where no key and no network keep it off."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from mms.errors import Forbidden
+from mms.networks import is_address
+from mms.settings import Address
+
+_HARMLESS: Final = ("GET", "HEAD", "OPTIONS")
+_LOCAL: Final = "localhost"
+
+
+class PageRule:
+    """Lets pages change models that come from this server itself, or that the operator has named.
+
+    Browsers send `Origin` with each request that changes something, for forms and scripts of other sites, too.
+    """
+
+    def __init__(self, allowed_origin: str | None, address: Address) -> None:
+        """`allowed_origin`: as `Access-Control-Allow-Origin` has it; `address`: where management listens."""
+        self._allowed = allowed_origin
+        self._own_host = address.host.lower()
+
+    def __repr__(self) -> str:
+        return f"<PageRule of {self._own_host}, {self._allowed}>"
+
+    def check(self, method: str, origin: str | None, host: str | None) -> None:
+        """`origin`, `host`: the request's headers. Raises Forbidden."""
+        if origin is None or method in _HARMLESS or self._allowed in ("*", origin):
+            return
+        if not self._is_own(origin, host):
+            raise Forbidden(
+                f"Pages of {origin[:80]} may not manage models; cors_allowed_origin names those that may."
+            )
+
+    def _is_own(self, origin: str, host: str | None) -> bool:
+        try:
+            parts = urlsplit(origin)
+            name = (parts.hostname or "").lower()
+        except ValueError:
+            return False
+        if not name or host is None or parts.netloc.lower() != host.strip().lower():
+            return False
+        # Whoever owns another name can have it lead here.
+        return name == _LOCAL or name == self._own_host or is_address(name)
