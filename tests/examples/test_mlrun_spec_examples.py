@@ -21,6 +21,12 @@ from example_server import COMMANDS, ROOT, START_LIMIT_S, STOP_LIMIT_S
 Ask = Callable[[str, Any], Any]
 
 
+def listens(address: Path) -> bool:
+    """Whether somebody does; the file is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(address)) == 0
+
+
 @contextmanager
 def serving(example: str) -> Iterator[Ask]:
     """Runs `mms mlrun` on an example's spec; asks by POST, without a body by GET."""
@@ -58,7 +64,7 @@ def serving(example: str) -> Iterator[Ask]:
 
     try:
         deadline = time.monotonic() + START_LIMIT_S
-        while not address.exists():
+        while not listens(address):
             assert process.poll() is None, process.communicate()[0].decode()
             assert time.monotonic() < deadline
             time.sleep(0.02)
