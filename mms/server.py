@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -323,9 +324,10 @@ class Server:
             self._settings,
             self._host,
             self._recorder.requests.append,
-            listen=listen,
+            listen=partial(listen, limit=self._http.limit),
             make_context=self._http.certificates.context,
             access=self._access,
+            limit=self._http.limit,
         )
         return front
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from mms.descriptors import ConnectionLimit
 from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection, Refusal
 from mms.grpc.head import CallHead
@@ -25,15 +25,16 @@ if TYPE_CHECKING:
 
 Listen = Callable[
     ["Address", Callable[[], asyncio.Protocol], "ssl.SSLContext | None"],
-    Awaitable[asyncio.AbstractServer],
+    Awaitable["OpenListener"],
 ]
 
-logger = logging.getLogger("mms.grpc")
-
 _SWEEP_S = 1.0
-#: Between two lines about refused connections, in seconds.
-_TELL_FULL_S = 10.0
 _ALPN = "h2"
+
+
+class OpenListener(Protocol):
+    def close(self) -> None:
+        """Take no more connections."""
 
 
 class GrpcFront:
@@ -48,9 +49,10 @@ class GrpcFront:
         listen: Listen,
         make_context: Callable[[Sequence[str]], ssl.SSLContext],
         access: Access | None = None,
+        limit: ConnectionLimit | None = None,
     ) -> None:
         """`record`: takes a RequestRecord. `listen`: opens a listener; `make_context`: key and certificate for TLS,
-        given the protocols. `access` None: all may call everything."""
+        given the protocols. `access` None: all may call everything. `limit`: what it shares with other fronts."""
         assert settings.grpc_address is not None
         self._access = access
         self.has_access = access is not None
@@ -59,14 +61,14 @@ class GrpcFront:
         self.head_timeout_s = settings.head_timeout_s
         self.body_timeout_s = settings.body_timeout_s
         self.connections: set[GrpcConnection] = set()
-        self._max_connections = settings.max_connections
-        self._told_full_at = float("-inf")
+        self._limit = ConnectionLimit(settings.max_connections) if limit is None else limit
+        self._limit.add(lambda: len(self.connections))
         self._address = settings.grpc_address
         self._host = host
         self._record = record
         self._listen = listen
         self._make_context = make_context
-        self._server: asyncio.AbstractServer | None = None
+        self._server: OpenListener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_empty = asyncio.Event()
         seldon = SeldonServices(
@@ -135,15 +137,7 @@ class GrpcFront:
         events.listener_bound("gRPC", str(self._address))
 
     def _make_connection(self) -> asyncio.Protocol:
-        if len(self.connections) < self._max_connections:
-            return GrpcConnection(self)
-        now = time.monotonic()
-        if now - self._told_full_at > _TELL_FULL_S:
-            self._told_full_at = now
-            logger.warning(
-                "Refusing connections: there are max_connections=%d.", len(self.connections)
-            )
-        return Refusal()
+        return Refusal() if self._limit.is_full() else GrpcConnection(self)
 
     def _sweep(self) -> None:
         now = time.monotonic()

@@ -6,11 +6,20 @@ import asyncio
 import os
 import socket
 import ssl
+import sys
 from collections.abc import Callable
+from typing import Any, Protocol
 
+from mms.descriptors import ConnectionLimit
+from mms.http.tls_server import TlsServer
 from mms.settings import Address
 
 _BACKLOG = 4096
+
+
+class OpenListener(Protocol):
+    def close(self) -> None:
+        """Take no more connections."""
 
 
 class BindFailed(OSError):
@@ -21,24 +30,47 @@ async def listen(
     address: Address,
     make_protocol: Callable[[], asyncio.Protocol],
     context: ssl.SSLContext | None,
-) -> asyncio.AbstractServer:
-    """Raises BindFailed."""
+    limit: ConnectionLimit | None = None,
+    *,
+    has_spare: bool = False,
+) -> OpenListener:
+    """`limit`: of connections whose TLS handshake is under way; others ask it themselves.
+
+    `has_spare`: as `ConnectionLimit.is_full` has it. Raises BindFailed.
+    """
     loop = asyncio.get_running_loop()
     try:
         if address.scheme == "unix":
             _make_way(address.path)
             return await loop.create_unix_server(make_protocol, address.path, backlog=_BACKLOG)
-        return await loop.create_server(
+        server = await loop.create_server(
             make_protocol,
             address.host,
             address.port,
-            ssl=context if address.is_tls else None,
             backlog=_BACKLOG,
             reuse_address=True,
+            start_serving=not address.is_tls,
+        )
+        if not address.is_tls or context is None:
+            return server
+        bound = [_copy_of(listening) for listening in server.sockets]
+        server.close()
+        return TlsServer(
+            bound,
+            make_protocol,
+            context,
+            limit or ConnectionLimit(sys.maxsize),
+            _BACKLOG,
+            has_spare=has_spare,
         )
     except (OSError, socket.gaierror, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BindFailed(f"Failed to bind to address: {address} ({reason})") from None
+
+
+def _copy_of(listening: Any) -> socket.socket:
+    """Of a socket as event loops show it, which is not to be closed by them."""
+    return socket.socket(fileno=os.dup(listening.fileno()))
 
 
 def _make_way(path: str) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
+from mms.descriptors import ConnectionLimit
 from mms.http.apis import HttpApis
 from mms.http.listener import Apis, Listener
-from mms.http.listeners import listen, remove_sockets
+from mms.http.listeners import OpenListener, listen, remove_sockets
 from mms.http.tls import Certificates
 from mms.observe import events
 from mms.security import Access
@@ -24,8 +26,6 @@ logger = logging.getLogger("mms.http")
 
 #: At the end of the server, a connection without a request for so long is closed at once, in seconds.
 _QUIET_S = 0.25
-#: Between two lines about refused connections, in seconds.
-_TELL_FULL_S = 10.0
 
 
 class HttpFront:
@@ -51,11 +51,12 @@ class HttpFront:
             settings, host, recorder, scrape, worker_count=worker_count, access=access
         )
         self.certificates = Certificates(settings)
-        self._told_full_at = float("-inf")
+        self.limit = ConnectionLimit(settings.max_connections)
+        self.limit.add(lambda: self.connection_count)
         #: Until when connections that were used just before the stop are waited for; of `time.monotonic()`.
         self._leaves_at = 0.0
         self._listeners: list[Listener] = []
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[OpenListener] = []
 
     def __repr__(self) -> str:
         return (
@@ -67,17 +68,6 @@ class HttpFront:
         """Open connections of all listeners."""
         return sum(listener.connection_count for listener in self._listeners)
 
-    def _is_full(self) -> bool:
-        """Whether there are as many connections as may be; says so now and then."""
-        count = self.connection_count
-        if count < self._settings.max_connections:
-            return False
-        now = time.monotonic()
-        if now - self._told_full_at > _TELL_FULL_S:
-            self._told_full_at = now
-            logger.warning("Refusing connections: there are max_connections=%d.", count)
-        return True
-
     # Its life
 
     async def start(self) -> None:
@@ -87,9 +77,16 @@ class HttpFront:
         if any(address.is_tls for address, _ in addresses):
             context = self.certificates.context()
         for address, apis in addresses:
-            listener = Listener(self._apis, apis, self._is_full)
+            # Operators and probes get in while clients have taken all connections.
+            has_spare = not apis & (Apis.INFERENCE | Apis.SELDON)
+            is_full = partial(self.limit.is_full, has_spare=has_spare)
+            listener = Listener(self._apis, apis, is_full)
             self._listeners.append(listener)
-            self._servers.append(await listen(address, listener.make_protocol, context))
+            self._servers.append(
+                await listen(
+                    address, listener.make_protocol, context, self.limit, has_spare=has_spare
+                )
+            )
             for api, name in (
                 (Apis.INFERENCE, "Inference"),
                 (Apis.MANAGEMENT, "Management"),

@@ -1,0 +1,102 @@
+"""A listener for TLS: its connections count from the first moment on, and their handshakes do not last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+
+from mms.descriptors import ConnectionLimit
+
+logger = logging.getLogger("mms.http")
+
+#: For a handshake, in seconds. Clients of good will take a fraction of one.
+_HANDSHAKE_S = 10.0
+#: Connections taken in one turn of the event loop.
+_ACCEPTS = 64
+#: Until it is tried again where the system has no connection to give, in seconds.
+_RETRY_S = 1.0
+
+
+class TlsServer:
+    """Takes connections by itself: the event loops' own servers ask nobody before a handshake has ended."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        make_protocol: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        limit: ConnectionLimit,
+        backlog: int,
+        *,
+        has_spare: bool = False,
+    ) -> None:
+        """`sockets`: bound; the server's own from now on."""
+        self.sockets = list(sockets)
+        self._make_protocol = make_protocol
+        self._context = context
+        self._limit = limit
+        self._has_spare = has_spare
+        self._shaking: set[asyncio.Task[None]] = set()
+        self._retries: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._loop = asyncio.get_running_loop()
+        for listening in self.sockets:
+            listening.setblocking(False)
+            listening.listen(backlog)
+            self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+    def __repr__(self) -> str:
+        return f"<TlsServer of {len(self.sockets)} sockets, {len(self._shaking)} handshakes>"
+
+    def close(self) -> None:
+        """Take no more connections, and end handshakes."""
+        for listening in self.sockets:
+            if listening in self._retries:
+                self._retries.pop(listening).cancel()
+            else:
+                self._loop.remove_reader(listening.fileno())
+            listening.close()
+        self.sockets = []
+        for task in self._shaking:
+            task.cancel()
+
+    def _accept(self, listening: socket.socket) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                connection, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                logger.error("No connection can be taken: %s.", error.strerror or error)
+                self._loop.remove_reader(listening.fileno())
+                self._retries[listening] = self._loop.call_later(_RETRY_S, self._resume, listening)
+                return
+            if self._limit.is_full(has_spare=self._has_spare):
+                connection.close()
+                continue
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            task = self._loop.create_task(self._shake(connection, self._make_protocol()))
+            self._shaking.add(task)
+            self._limit.handshakes.add(task)
+            task.add_done_callback(self._shaking.discard)
+            task.add_done_callback(self._limit.handshakes.discard)
+
+    def _resume(self, listening: socket.socket) -> None:
+        del self._retries[listening]
+        self._loop.add_reader(listening.fileno(), self._accept, listening)
+
+    async def _shake(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+        # What fails is the client's affair: no certificate, another protocol, its end.
+        with contextlib.suppress(OSError):
+            await self._loop.connect_accepted_socket(
+                lambda: protocol,
+                connection,
+                ssl=self._context,
+                ssl_handshake_timeout=_HANDSHAKE_S,
+            )
+            return
+        connection.close()

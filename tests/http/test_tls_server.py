@@ -1,0 +1,143 @@
+"""Connections of a TLS listener before they are any."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from mms.descriptors import ConnectionLimit
+from mms.http import tls_server
+from mms.http.listeners import listen
+from mms.http.tls import make_context
+from mms.http.tls_server import TlsServer
+from mms.settings import Address, Settings
+
+WAIT_S = 10.0
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)  # type: ignore[attr-defined]  # a stream's
+
+
+class Served:
+    def __init__(self, server: TlsServer, limit: ConnectionLimit) -> None:
+        self.server = server
+        self.limit = limit
+        self.port = server.sockets[0].getsockname()[1]
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Without a handshake."""
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+    async def echo(self) -> bytes:
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=context)
+        writer.write(b"hello")
+        answer = await asyncio.wait_for(reader.readexactly(5), WAIT_S)
+        writer.close()
+        return answer
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    ends_at = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < ends_at
+        await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    limit = ConnectionLimit(2)
+    server: Any = await listen(
+        Address("https", "127.0.0.1", 0), Echo, make_context(Settings()), limit
+    )
+    yield Served(server, limit)
+    server.close()
+
+
+async def test_handshakes_count_among_the_connections(served: Served) -> None:
+    silent = [await served.connect() for _ in range(2)]
+    await until(lambda: served.limit.count() == 2)
+    reader, writer = await served.connect()
+    assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+    for open_writer in (writer, *(writer for _, writer in silent)):
+        open_writer.close()
+    await until(lambda: served.limit.count() == 0)
+    assert await served.echo() == b"hello"
+
+
+async def test_a_handshake_that_takes_too_long_ends_its_connection(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls_server, "_HANDSHAKE_S", 0.1)
+    reader, writer = await served.connect()
+    assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+    await until(lambda: served.limit.count() == 0)
+    writer.close()
+
+
+async def test_what_is_no_tls_ends_its_own_connection_alone(served: Served) -> None:
+    reader, writer = await served.connect()
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    await asyncio.wait_for(reader.read(), WAIT_S)
+    await until(lambda: served.limit.count() == 0)
+    assert await served.echo() == b"hello"
+    writer.close()
+
+
+async def test_handshakes_end_with_the_listener(served: Served) -> None:
+    reader, writer = await served.connect()
+    await until(lambda: served.limit.count() == 1)
+    served.server.close()
+    assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+    await until(lambda: served.limit.count() == 0)
+    writer.close()
+    with pytest.raises(ConnectionRefusedError):
+        await served.connect()
+
+
+async def test_connections_are_taken_again_once_the_system_has_some_to_give(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tls_server, "_RETRY_S", 0.01)
+    real = socket.socket.accept
+    failures = 3
+
+    def accept(listening: socket.socket) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise OSError(errno.EMFILE, "Too many open files")
+        return real(listening)
+
+    monkeypatch.setattr(socket.socket, "accept", accept)
+    with caplog.at_level(logging.ERROR):
+        assert await served.echo() == b"hello"
+    assert failures == 0
+    assert "No connection can be taken: Too many open files." in caplog.text
+
+
+def test_connections_of_all_fronts_count_together_and_operators_have_a_few_to_spare() -> None:
+    counts = [10, 5]
+    limit = ConnectionLimit(16)
+    for n in range(2):
+        limit.add(lambda n=n: counts[n])  # type: ignore[misc]  # bound now
+    assert not limit.is_full()
+    limit.handshakes.add(object())
+    assert limit.is_full()
+    assert not limit.is_full(has_spare=True)
+    counts[1] = 7
+    assert limit.is_full(has_spare=True)
