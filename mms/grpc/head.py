@@ -23,6 +23,7 @@ MAX_HEADER_LIST_BYTES = 16384
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
 _UNIT_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
+_CONTROL = re.compile(rb"[\x00-\x20\x7f]")
 _PSEUDO = frozenset((b":method", b":path", b":scheme", b":authority"))
 _CONNECTION_NAMES = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
@@ -149,6 +150,9 @@ def _head_of(pairs: list[tuple[bytes, bytes]]) -> CallHead:
             encoding = value
         if name not in _OWN_NAMES and not name.startswith(b"grpc-"):
             metadata += (name, value)
+    if _CONTROL.search(pseudo.get(b":path", b"")):
+        # It stands in logs as it came.
+        raise MalformedHead("a control character in :path")
     if b":path" not in pseudo or b":method" not in pseudo:
         raise MalformedHead("no :path or no :method")
     if pseudo[b":method"] != b"POST":

@@ -29,7 +29,7 @@ from mms.serving.drift import model_drift
 from mms.serving.graphs import Graphs, graph_document
 from mms.serving.health import model_problems, ping_status, server_problems
 from mms.serving.kept_models import KeptModels
-from mms.serving.making import make_model
+from mms.serving.making import check_names, make_model
 from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_workers import ModelWorkers
 from mms.serving.named_places import check_arguments
@@ -287,6 +287,7 @@ class ModelHost:
             )
             if served.graph is not None:
                 served.graph.tracking = tracking
+            check_names(served)
             self.registry.add(served)
         except BaseException:
             if tracking is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from archiver import Manifest
 from mms.core import ModelConfig, ModelVersion, Pool, Worker
-from mms.errors import InvalidModel
+from mms.errors import BadRequest, InvalidModel
 from mms.launch import WorkerSpec, worker_environment
 from mms.repository import FetchedArchive
 from mms.serving.confinement import account_variables, confinement
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: Room in a frame besides the bodies: heads, lengths, headers.
 _FRAME_SLACK_BYTES = 1 << 20
+_CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def make_model(
@@ -84,6 +85,13 @@ def make_model(
         load_timeout_s=_load_timeout_s(settings, options),
         interface=model_as.interface,
     )
+
+
+def check_names(served: ServedModel) -> None:
+    """Raises BadRequest for a name or version that would break lines of logs and metrics."""
+    for what, text in (("name", served.name), ("version", served.version or "")):
+        if _CONTROL_CHARACTER.search(text):
+            raise BadRequest(f"The model's {what} {text!r} has a control character.")
 
 
 def _load_timeout_s(settings: Settings, options: RegisterOptions) -> float | None:

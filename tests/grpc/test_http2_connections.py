@@ -308,6 +308,8 @@ async def test_what_is_no_call_of_grpc_gets_a_status_of_http(
         {"connection": "close"},
         {"x_value": "a\n:operation\nroute"},
         {"grpc_timeout": "soon"},
+        {"pseudo_path": "/a\x1b[31m"},
+        {"pseudo_path": "/a b"},
     ],
 )
 async def test_headers_that_are_not_allowed_reset_their_stream(

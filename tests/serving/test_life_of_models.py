@@ -17,6 +17,7 @@ from mms.errors import (
     ServiceUnavailable,
     WorkerStartFailed,
 )
+from mms.serving import RegisterOptions
 
 OK = "def handle(data, context):\n    return data and ['OK'] * len(data)\n"
 ECHO = "def handle(data, context):\n    return data and [d['body'] for d in data]\n"
@@ -53,6 +54,22 @@ async def test_a_model_without_workers_is_registered_and_answers_503(bench):
     assert (outcome.status, outcome.text) == (200, 'Model "m" registered')
     with pytest.raises(ServiceUnavailable, match="No worker is available"):
         await bench.predict("m")
+
+
+@pytest.mark.parametrize(
+    ("named", "what"),
+    [
+        ({"model_name": "a\n[ERROR] forged"}, "name 'a\\n[ERROR] forged'"),
+        ({"model_name": "a\x1b[31m"}, "name"),
+        ({"model_version": "1\u2028"}, "version"),
+    ],
+)
+async def test_a_name_that_would_break_a_line_of_the_log_is_refused(bench, named, what):
+    bench.write("m", OK)
+    with pytest.raises(BadRequest, match=r"has a control character") as caught:
+        await bench.host.register(RegisterOptions("m", initial_workers=1, **named))
+    assert what in caught.value.message
+    assert not bench.host.registry.all()
 
 
 async def test_a_registered_model_predicts(bench):
