@@ -26,6 +26,9 @@ logger = logging.getLogger("mms.http")
 
 #: At the end of the server, a connection without a request for so long is closed at once, in seconds.
 _QUIET_S = 0.25
+#: Turns of the loop after which it has taken and read all that had come before them. A process that was itself held up
+#: finds its timers due, and its connections quiet, before it has looked at its sockets.
+_CATCHING_UP_TURNS = 4
 
 
 class HttpFront:
@@ -128,6 +131,7 @@ class HttpFront:
 
         A request may be on its way on a connection that was used just now: it gets a moment to come, and its answer.
         """
+        await _catch_up()
         for server in self._servers:
             server.close()
         if self._servers:
@@ -137,7 +141,13 @@ class HttpFront:
         self._leave(now - _QUIET_S)
         if self.connection_count:
             self._leaves_at = now + _QUIET_S
-            asyncio.get_running_loop().call_later(_QUIET_S, self._leave, float("inf"))
+            asyncio.get_running_loop().call_later(_QUIET_S, self._leave_caught_up)
+
+    def _leave_caught_up(self, turns: int = _CATCHING_UP_TURNS) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._leave_caught_up, turns - 1)
+        else:
+            self._leave(float("inf"))
 
     def _leave(self, quiet_since: float) -> None:
         for listener in self._listeners:
@@ -150,6 +160,7 @@ class HttpFront:
         moment_s = min(self._leaves_at - time.monotonic(), timeout_s)
         if moment_s > 0:
             await asyncio.sleep(moment_s)
+        await _catch_up()
         for listener in self._listeners:
             if listener.lane is not None:
                 listener.lane.close_idle()
@@ -171,3 +182,9 @@ class HttpFront:
                 listener.lane.close()
             await listener.edge.close()
         await self._apis.management.close()
+
+
+async def _catch_up() -> None:
+    """Until the loop has read what had come before this call."""
+    for _ in range(_CATCHING_UP_TURNS):
+        await asyncio.sleep(0)

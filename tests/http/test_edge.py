@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import time
 
 import pytest
@@ -80,6 +81,23 @@ async def test_at_the_end_connections_without_a_request_are_closed_first(bench):
     assert b"200" in await asyncio.wait_for(busy.readuntil(b"answer"), 10)
     for writer in (idle_writer, asked_writer, busy_writer):
         writer.close()
+
+
+async def test_what_came_while_the_process_was_held_up_is_answered_at_the_end(bench):
+    accepted, asked = await bench.connect()
+    await bench.eventually(lambda: bench.front.connection_count)
+    request = b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n"
+    asked.write(request + b"1")
+    with socket.create_connection(("127.0.0.1", bench.port), 20) as waiting:
+        waiting.sendall(request + b"2")
+        time.sleep(0.3)  # noqa: ASYNC251 - as long as connections may be quiet
+        await bench.front.stop_listening()
+        await bench.front.drain(20)
+        received = [await asyncio.wait_for(accepted.read(), 20), waiting.recv(1000)]
+    for answer, body in zip(received, (b"1", b"2"), strict=True):
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert answer.endswith(b"\r\n\r\n" + body)
+    asked.close()
 
 
 async def test_a_chunked_body_over_the_limit_is_413(make_bench):
