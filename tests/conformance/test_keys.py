@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -155,6 +156,29 @@ def test_metrics_need_their_role(keyed: KeyedServer) -> None:
         for role in ("", "wrong", *ROLES)
     }
     assert got == {"": 401, "wrong": 401, "inference": 403, "management": 403, "metrics": 200}
+
+
+def test_refusals_are_counted_by_their_status(keyed: KeyedServer) -> None:
+    def counts() -> dict[str, float]:
+        text = keyed.ask(keyed.management, "metrics", "GET", "/metrics").text
+        pattern = r'mms_requests_total{model="",status="(40[13]|429)",version=""} (\S+)'
+        return {"401": 0.0, "403": 0.0, "429": 0.0} | {
+            status: float(count) for status, count in re.findall(pattern, text)
+        }
+
+    before = counts()
+    for role in ("", "wrong", "metrics"):
+        keyed.ask(keyed.inference, role, "POST", "/predictions/noop", "1")
+        keyed.ask(keyed.inference, role, "POST", "/seldon/default/noop/api/v1.0/predictions", "{}")
+        keyed.ask(keyed.management, role, "POST", "/models?url=absent")
+    for _ in range(25):
+        keyed.ask(keyed.inference, "wrong", "POST", "/predictions/noop", "1")
+    after = counts()
+    more = {status: after[status] - before[status] for status in before}
+    # 403 counts towards the limit of refusals, and goes on.
+    assert more["403"] == 3
+    assert more["401"] + more["429"] == 31
+    assert more["429"] >= 5
 
 
 def test_descriptions_and_what_is_not_there_need_any_key(keyed: KeyedServer) -> None:

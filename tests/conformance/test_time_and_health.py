@@ -159,6 +159,19 @@ def test_what_has_waited_for_too_long_is_refused(server: Server, gate: Gate) -> 
         assert lost(server, name, "shed", "queue") == 1
 
 
+def test_what_a_full_queue_has_no_room_for_is_counted(tight: Server, gate: Gate) -> None:
+    with tight.registered("obey") as name:
+        path = f"/predictions/{name}"
+        first = Background(lambda: tight.inference.post_json(path, gate.order))
+        gate.wait_until_reached()
+        queued = [Background(lambda: ask(tight, name, {})) for _ in range(2)]
+        tight.wait_until_queued(name, 2)
+        assert [ask(tight, name, {}).status for _ in range(3)] == [503] * 3
+        gate.open()
+        assert [call.result().status for call in (first, *queued)] == [200] * 3
+        assert lost(tight, name, "refused", "queue") == 3
+
+
 def test_a_client_that_goes_is_counted(server: Server, gate: Gate) -> None:
     with server.registered("obey") as name:
         body = json.dumps(gate.order).encode()
