@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from dataclasses import dataclass
 
 from mms.launch.connection import Link
@@ -21,14 +20,15 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 
 
 @dataclass(slots=True)
-class _Sight:
-    """What a process had done at a moment."""
+class Sight:
+    """What a process had done at a heartbeat."""
 
-    at: float
+    beat: int
     cpu_s: float
     major_faults: int
-    #: Waits for a disk; no signal reaches it before that is done.
-    is_blocked: bool
+    #: Runs or waits for its turn to, which a machine with much else to do may not give it; or waits for a disk, when
+    #: no signal reaches it before that is done.
+    is_at_work: bool
 
 
 class Heartbeats:
@@ -42,7 +42,9 @@ class Heartbeats:
     def __init__(self, timeout_s: float) -> None:
         """`timeout_s` 0: nobody is asked."""
         self._timeout_s = timeout_s
-        self._links: dict[Link, _Sight | None] = {}
+        self._interval_s = timeout_s / _BEATS
+        self._beats = 0
+        self._links: dict[Link, Sight | None] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
@@ -65,18 +67,19 @@ class Heartbeats:
     def _schedule(self) -> None:
         if self._timer is None and self._links:
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._timeout_s / _BEATS, self._beat)
+            self._timer = loop.call_later(self._interval_s, self._beat)
 
     def _beat(self) -> None:
         self._timer = None
+        self._beats += 1
         for link, sight in list(self._links.items()):
             if not link.unanswered_beats:
                 self._links[link] = None
             elif sight is None:
-                self._links[link] = _look_at(link.pid)
+                self._links[link] = look_at(link.pid, self._beats)
             elif link.unanswered_beats >= _BEATS:
-                now = _look_at(link.pid)
-                if now is not None and not _has_worked(sight, now):
+                now = look_at(link.pid, self._beats)
+                if now is not None and not has_worked(sight, now, self._interval_s):
                     link.kill(f"no sign of life for {self._timeout_s:g} seconds")
                     continue
                 self._links[link] = now
@@ -84,31 +87,36 @@ class Heartbeats:
         self._schedule()
 
 
-def _has_worked(before: _Sight, now: _Sight) -> bool:
+def has_worked(before: Sight, now: Sight, interval_s: float) -> bool:
+    """Whether a process did anything between two heartbeats; `interval_s`: from one heartbeat to the next.
+
+    Heartbeats count, not the clock: while the whole machine was held up, nobody could work.
+    """
+    passed_s = (now.beat - before.beat) * interval_s
     return (
-        now.is_blocked
+        now.is_at_work
         or now.major_faults != before.major_faults
-        or now.cpu_s - before.cpu_s > (now.at - before.at) * _COMPUTING_SHARE
+        or now.cpu_s - before.cpu_s > passed_s * _COMPUTING_SHARE
     )
 
 
-def _look_at(pid: int) -> _Sight | None:
+def look_at(pid: int, beat: int) -> Sight | None:
     """None where the process cannot be looked at: its end is told otherwise."""
     try:
         with open(f"/proc/{pid}/stat", encoding="latin-1") as file:
             # The name before may hold anything.
             members = file.read().rpartition(")")[2].split()
     except OSError:
-        return _look_portably(pid)
+        return _look_portably(pid, beat)
     cpu_s = (int(members[11]) + int(members[12])) / _TICKS_PER_S
-    return _Sight(time.monotonic(), cpu_s, int(members[9]), members[0] == "D")
+    return Sight(beat, cpu_s, int(members[9]), members[0] in "RD")
 
 
-def _look_portably(pid: int) -> _Sight | None:
+def _look_portably(pid: int, beat: int) -> Sight | None:
     import psutil  # takes time that a start of the server should not
 
     try:
         times = psutil.Process(pid).cpu_times()
     except psutil.Error:
         return None
-    return _Sight(time.monotonic(), times.user + times.system, 0, False)
+    return Sight(beat, times.user + times.system, 0, False)
