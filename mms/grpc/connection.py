@@ -8,6 +8,7 @@ from typing import Protocol, cast
 
 from hpack import HPACKError
 
+from mms.connections import remote_name
 from mms.errors import UNIMPLEMENTED, ServerError
 from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
@@ -114,7 +115,7 @@ class GrpcConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = self._writer.transport = cast(asyncio.Transport, transport)
-        self.remote = _remote_name(transport)
+        self.remote = remote_name(transport)
         self._owner.connections.add(self)
         values = {
             frames.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
@@ -541,19 +542,3 @@ def _without_padding(payload: bytes, flags: int) -> bytes:
     if not payload or payload[0] >= len(payload):
         raise _Broken(frames.PROTOCOL_ERROR, "padding")
     return payload[1 : len(payload) - payload[0]]
-
-
-def _remote_name(transport: asyncio.BaseTransport) -> str:
-    """A client as the access log names it: `/127.0.0.1:64003`; `0.0.0.0` behind a Unix socket."""
-    peer = transport.get_extra_info("peername")
-    if not isinstance(peer, tuple):
-        return "0.0.0.0"
-    host, port = peer[:2]
-    return f"/[{host}]:{port}" if ":" in host else f"/{host}:{port}"
-
-
-class Refusal(asyncio.Protocol):
-    """A connection over the limit."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

@@ -10,9 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mms.descriptors import ConnectionLimit
+from mms.connections import ConnectionLimit, Refusal
 from mms.grpc.call import Call, Method
-from mms.grpc.connection import GrpcConnection, Refusal
+from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
 from mms.grpc.seldon import SeldonServices

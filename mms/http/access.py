@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from mms.connections import remote_name
 from mms.errors import TooManyRequests
-from mms.http.lane import LaneProtocol, remote_name
+from mms.http.lane import LaneProtocol
 from mms.http.routes import find_prediction
 from mms.security import Role, client_of
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from mms.connections import remote_name
 from mms.errors import MethodNotAllowed
 from mms.http.answers import Answers
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.health import HealthApi
 from mms.http.inference import InferenceApi
-from mms.http.lane import remote_name
 from mms.http.management import ManagementApi
 from mms.http.pages import PageRule
 from mms.http.plugin_loading import find_endpoints

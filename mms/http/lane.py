@@ -12,6 +12,7 @@ import time
 from collections import deque
 from typing import cast
 
+from mms.connections import remote_name
 from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
@@ -33,15 +34,6 @@ MIN_BODY_RATE = 16 * 1024
 #: Interim responses to a client that may be gone, and the seconds before each: most answers are there sooner.
 MAX_PROBES = 3
 PROBE_S = 0.2
-
-
-def remote_name(transport: asyncio.BaseTransport) -> str:
-    """A client as the access log names it: `/127.0.0.1:64003`; `0.0.0.0` behind a Unix socket."""
-    peer = transport.get_extra_info("peername")
-    if not isinstance(peer, tuple):
-        return "0.0.0.0"
-    host, port = peer[:2]
-    return f"/[{host}]:{port}" if ":" in host else f"/{host}:{port}"
 
 
 class LaneProtocol(asyncio.Protocol):

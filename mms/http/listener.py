@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from mms.connections import Refusal
 from mms.errors import (
     BadRequest,
     InternalServerError,
@@ -31,7 +32,7 @@ from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
 from mms.http.plugins import INFERENCE, MANAGEMENT
-from mms.http.protocol import EdgeServer, Refusal
+from mms.http.protocol import EdgeServer
 from mms.http.routes import find_prediction, split_path
 from mms.http.seldon_form import error_form
 from mms.http.seldon_routes import PROBES, SeldonPath

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from mms.descriptors import ConnectionLimit
+from mms.connections import ConnectionLimit
 from mms.http.tls_server import TlsServer
 from mms.settings import Address
 

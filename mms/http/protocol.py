@@ -377,10 +377,3 @@ class EdgeServer:
             self._sweeper.cancel()
             self._sweeper = None
         await self._server.shutdown(0)
-
-
-class Refusal(asyncio.Protocol):
-    """Ends a connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.abort()  # type: ignore[attr-defined]  # every transport of a stream has it

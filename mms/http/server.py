@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mms.descriptors import ConnectionLimit
+from mms.connections import ConnectionLimit
 from mms.http.apis import HttpApis
 from mms.http.listener import Apis, Listener
 from mms.http.listeners import OpenListener, listen, remove_sockets

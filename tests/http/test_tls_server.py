@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mms.descriptors import ConnectionLimit
+from mms.connections import ConnectionLimit
 from mms.http import tls_server
 from mms.http.listeners import listen
 from mms.http.tls import make_context

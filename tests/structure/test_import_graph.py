@@ -46,7 +46,9 @@ ROOMS: dict[str, Room] = {
         ("errors", "networks", "version"),
     ),
     # What the machine has and gives: GPUs, files to open, a folder of the server's own.
-    "machine": Room(1, ("mms.descriptors", "mms.gpus", "mms.runtime_dir"), ("errors",)),
+    "machine": Room(
+        1, ("mms.connections", "mms.descriptors", "mms.gpus", "mms.runtime_dir"), ("errors",)
+    ),
     "core": Room(1, ("mms.core",), ("errors",)),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ()),
