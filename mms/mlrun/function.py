@@ -415,14 +415,9 @@ class ServingFunction:
         return document_of(self, tuple(exclude or ()))
 
     def to_yaml(self, exclude: Any = None, strip: bool = False) -> str:
-        import yaml
+        from mms.mlrun.json_text import yaml_of_json
 
-        from mms.mlrun.json_text import to_json
-
-        # Through JSON, so that YAML has no classes to describe.
-        plain = yaml.safe_load(to_json(self.to_dict(exclude=exclude)))
-        text: str = yaml.safe_dump(plain, sort_keys=False)
-        return text
+        return yaml_of_json(self.to_json(exclude))
 
     def to_json(self, exclude: Any = None, strip: bool = False) -> str:
         from mms.mlrun.json_text import to_json

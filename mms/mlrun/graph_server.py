@@ -101,11 +101,9 @@ class GraphServer:
         return to_json(self.to_dict()).decode()
 
     def to_yaml(self) -> str:
-        import yaml
+        from mms.mlrun.json_text import yaml_of_json
 
-        # Through JSON, so that YAML has no classes to describe.
-        text: str = yaml.safe_dump(yaml.safe_load(self.to_json()), sort_keys=False)
-        return text
+        return yaml_of_json(self.to_json())
 
     @property
     def graph(self) -> Any:

@@ -172,3 +172,13 @@ def to_record_text(value: Any) -> str:
         return to_json(value).decode()
     except (TypeError, ValueError):
         return json.dumps(value, default=lenient, skipkeys=True)
+
+
+def yaml_of_json(text: str) -> str:
+    """The same document as YAML. What has become JSON has no classes that YAML would describe."""
+    import json
+
+    import yaml
+
+    document: str = yaml.safe_dump(json.loads(text), sort_keys=False)
+    return document

@@ -209,13 +209,9 @@ class BaseStep:
         return json.dumps(self.to_dict(exclude=exclude), default=str)
 
     def to_yaml(self, exclude: list[str] | None = None, strip: bool = False) -> str:
-        import json
+        from mms.mlrun.json_text import yaml_of_json
 
-        import yaml
-
-        # Through JSON, so that YAML has no classes to describe.
-        plain = json.loads(self.to_json(exclude))
-        return yaml.safe_dump(plain, sort_keys=False)
+        return yaml_of_json(self.to_json(exclude))
 
     def _document_of(self, field: str, value: Any) -> Any:
         return list(value) if isinstance(value, list | tuple) else value
