@@ -14,6 +14,9 @@ from mms.observe import events
 
 #: How often deadlines and response timeouts are looked at, in seconds, while there is anything to look at.
 _TICK_S = 0.05
+#: A look that comes so much later than it should, in seconds, finds a loop that was held up: what workers have answered
+#: meanwhile is yet to be read.
+_LATE_S = 0.1
 #: How long the loop looks out for the answer of a lone request instead of going to sleep, beside the handler's own
 #: time, and for which handlers, by their time in seconds: to be woken takes about as long as they do.
 _LOOK_OUT_S = 0.00015
@@ -34,6 +37,8 @@ class Dispatcher:
         self._due: list[ModelVersion] = []
         self._active: set[ModelVersion] = set()
         self._ticker: asyncio.TimerHandle | None = None
+        self._ticks_at = 0.0
+        self._was_late = False
         self._wakers: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
         #: Of models with a request that has a deadline: the earliest one, and its timer.
         self._deadlines: dict[ModelVersion, tuple[float, asyncio.TimerHandle]] = {}
@@ -100,7 +105,7 @@ class Dispatcher:
         if model not in self._active:
             self._active.add(model)
             if self._ticker is None:
-                self._ticker = self._loop.call_later(_TICK_S, self._tick)
+                self._tick_after(now)
         if model.wake_at is not None:
             self._wake(model, model.wake_at, now)
 
@@ -157,18 +162,25 @@ class Dispatcher:
             if worker.link is not None:
                 worker.link.cancel(given_up)
 
+    def _tick_after(self, now: float) -> None:
+        self._ticks_at = now + _TICK_S
+        self._ticker = self._loop.call_later(_TICK_S, self._tick)
+
     def _tick(self) -> None:
         self._ticker = None
         now = time.monotonic()
+        # Not twice in a row: a loop that is always late has read in between.
+        self._was_late = now > self._ticks_at + _LATE_S and not self._was_late
         for model in list(self._active):
             self._expire(model, now)
-            for worker in model.timed_out_workers(now):
-                self._end_timed_out(model, worker)
+            if not self._was_late:
+                for worker in model.timed_out_workers(now):
+                    self._end_timed_out(model, worker)
             self.release_drained(model)
             if model.is_idle:
                 self._active.discard(model)
         if self._active:
-            self._ticker = self._loop.call_later(_TICK_S, self._tick)
+            self._tick_after(now)
 
     def _end_timed_out(self, model: ModelVersion, worker: Worker) -> None:
         if worker.was_timed_out or worker.link is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
@@ -245,6 +246,19 @@ async def test_a_request_over_the_response_timeout_fails_and_its_process_is_kill
     assert await bench.predict("m", b"60") == (500, b"Worker died.")
     await until(lambda: not is_alive(pid))
     assert await bench.predict("m", b"0") == (200, b"OK")
+
+
+async def test_an_answer_that_came_while_the_process_was_held_up_is_in_time(bench, until):
+    await bench.register("m", SLEEP, response_timeout_s=2, load_timeout_s=30)
+    (pid,) = bench.pids("m")
+    _, reply = bench.submit("m", b"0.01")
+    await until(lambda: bench.described("m")["workers"][0]["state"] == "BUSY")
+    time.sleep(2.5)  # noqa: ASYNC251 - holds up the loop
+    # Its timers are due before it reads from workers: uvloop's order.
+    bench.host.dispatcher._ticker.cancel()
+    bench.host.dispatcher._tick()
+    assert await asyncio.wait_for(reply.done, 20) == (200, b"OK")
+    assert bench.pids("m") == [pid]
 
 
 async def test_a_load_over_the_response_timeout_fails(bench):
