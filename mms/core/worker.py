@@ -61,6 +61,7 @@ class Worker:
 
     __slots__ = (
         "_is_measured",
+        "asked_since",
         "credits",
         "failures",
         "gpu_id",
@@ -115,6 +116,8 @@ class Worker:
         self.in_flight: deque[Batch] = deque()
         #: Since when the batch at the head is running.
         self.head_since = 0.0
+        #: Of the head whose answer was asked for, in case it is held back behind the next batch.
+        self.asked_since = 0.0
         self.next_sequence = 0
         self.credits = 1
         #: Moving estimate of the time of a batch in the entry point, in seconds.

@@ -138,6 +138,12 @@ class Link:
             self.unanswered_beats += 1
             self._control.write(encode_frame(HEARTBEAT, 0))
 
+    def ask_for_answers(self) -> None:
+        """Have the worker send what it has answered and holds back."""
+        if self._control is not None:
+            # As with a sign of life, but none that is missed where it does not come.
+            self._control.write(encode_frame(HEARTBEAT, 0))
+
     def drain(self) -> None:
         if self._work is not None:
             self._work.write(encode_frame(DRAIN, 0))

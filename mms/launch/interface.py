@@ -81,6 +81,9 @@ class WorkerLink(Protocol):
     def answer_call(self, frame: bytes) -> None:
         """Send a CALLED frame."""
 
+    def ask_for_answers(self) -> None:
+        """Have it send what it has answered and holds back for one write."""
+
     def drain(self) -> None:
         """Have it finish what it was sent, and end."""
 

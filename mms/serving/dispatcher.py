@@ -17,6 +17,9 @@ _TICK_S = 0.05
 #: A look that comes so much later than it should, in seconds, finds a loop that was held up: what workers have answered
 #: meanwhile is yet to be read.
 _LATE_S = 0.1
+#: Workers hold answers back for far less, in seconds, unless the next batch takes much longer than they think it will.
+#: Then the answer must come before it matters which batch it is that takes so long.
+_HELD_S = 0.1
 #: How long the loop looks out for the answer of a lone request instead of going to sleep, beside the handler's own
 #: time, and for which handlers, by their time in seconds: to be woken takes about as long as they do.
 _LOOK_OUT_S = 0.00015
@@ -173,6 +176,7 @@ class Dispatcher:
         self._was_late = now > self._ticks_at + _LATE_S and not self._was_late
         for model in list(self._active):
             self._expire(model, now)
+            self._ask_for_held(model, now)
             if not self._was_late:
                 for worker in model.timed_out_workers(now):
                     self._end_timed_out(model, worker)
@@ -181,6 +185,17 @@ class Dispatcher:
                 self._active.discard(model)
         if self._active:
             self._tick_after(now)
+
+    def _ask_for_held(self, model: ModelVersion, now: float) -> None:
+        for worker in model.workers:
+            if (
+                len(worker.in_flight) > 1
+                and worker.head_since != worker.asked_since
+                and now - worker.head_since > _HELD_S
+                and worker.link is not None
+            ):
+                worker.asked_since = worker.head_since
+                worker.link.ask_for_answers()
 
     def _end_timed_out(self, model: ModelVersion, worker: Worker) -> None:
         if worker.was_timed_out or worker.link is None:

@@ -101,6 +101,8 @@ class BatchRunner:
     def _call(self, data: list[dict[str, Any]]) -> list[Any]:
         """The entry point's list of results. Raises _Failed."""
         count = len(data)
+        outbox = self._outbox
+        outbox.lend()
         try:
             values = self._entry_point(data, self._context)
             if not isinstance(values, list) and is_awaitable(values):
@@ -111,11 +113,14 @@ class BatchRunner:
             raise self._failed(507, "Out of resources", error) from None
         except SystemExit:
             # Its end is what the handler asked for; what is done already must not go with it.
-            self._outbox.flush()
+            outbox.take_back()
+            outbox.flush()
             raise
         except BaseException as error:
             # Also of asyncio's CancelledError, and of KeyboardInterrupt, which nobody at a keyboard can have caused.
             raise self._failed(503, "Prediction failed", error) from None
+        finally:
+            outbox.take_back()
         if not isinstance(values, list):
             self._log(f"the entry point returned no list, but {type(values).__name__}")
             raise _Failed(503, "Invalid model predict output")

@@ -73,6 +73,8 @@ class Control:
         self.cancelled_ids: dict[bytes, None] = {}
         self._connection = connection
         self._sending = threading.Lock()
+        #: Called before a sign of life is given.
+        self.on_heartbeat: Callable[[], None] | None = None
         #: Takes the answers to calls; set where this worker's model may call others.
         self.on_called: Callable[[int, bytes | bytearray], None] | None = None
         self._thread = threading.Thread(target=self._serve, name="mms-control", daemon=True)
@@ -96,6 +98,8 @@ class Control:
             for frames in read_frames(self._connection):
                 for kind, sequence, payload, _ in frames:
                     if kind == HEARTBEAT:
+                        if self.on_heartbeat is not None:
+                            self.on_heartbeat()
                         self.send(encode_frame(HEARTBEAT, sequence, payload))
                     elif kind == CALLED and self.on_called is not None:
                         self.on_called(sequence, payload)

@@ -87,10 +87,12 @@ class ItemRunner:
         return list(results.values())
 
     def _serve(self, items: list[Item]) -> list[ResultItem]:
+        self._outbox.lend()
         try:
             results = self._server.serve_items(items)
         except SystemExit:
             # Its end is what the model asked for; what is done already must not go with it.
+            self._outbox.take_back()
             self._outbox.flush()
             raise
         except MemoryError as error:
@@ -98,6 +100,8 @@ class ItemRunner:
         except BaseException as error:
             # Of KeyboardInterrupt, too, which nobody at a keyboard can have caused.
             return self._failed(items, 503, "Prediction failed", error)
+        finally:
+            self._outbox.take_back()
         max_bytes = self._max_bytes
         for place, (index, _, _, _, headers, body) in enumerate(results):
             size = max(len(body), len(headers))

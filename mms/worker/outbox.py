@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Sequence
 
 from mms.wire import Buffer
@@ -14,14 +15,21 @@ _MAX_BUFFERS = 1024
 
 
 class Outbox:
-    """Frames for one connection. Owned by the thread that runs batches."""
+    """Frames for one connection. Owned by the thread that runs batches.
 
-    __slots__ = ("_buffers", "_oldest_ns", "_socket")
+    How long the model takes is a guess: what is held while its code runs is lent, so that another thread can send it.
+    """
+
+    __slots__ = ("_buffers", "_is_lent", "_oldest_ns", "_owning", "_socket")
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
         self._buffers: list[Buffer] = []
         self._oldest_ns = 0
+        #: Held by the owner, but for the time of a loan.
+        self._owning = threading.Lock()
+        self._owning.acquire()
+        self._is_lent = False
 
     def __repr__(self) -> str:
         return f"<Outbox {len(self._buffers)} buffers>"
@@ -41,6 +49,27 @@ class Outbox:
         """Flush unless what is held can wait for `expected_ns` more."""
         if self._buffers and now_ns + expected_ns - self._oldest_ns > _HOLD_NS:
             self.flush()
+
+    def lend(self) -> None:
+        """The model's code is about to run: until `take_back` whoever calls `flush_lent` may send what is held."""
+        if self._buffers:
+            self._is_lent = True
+            self._owning.release()
+
+    def take_back(self) -> None:
+        """Call before anything else is done with it, also where nothing was lent."""
+        if self._is_lent:
+            self._owning.acquire()
+            self._is_lent = False
+
+    def flush_lent(self) -> None:
+        """Send what is held, where it is lent. Any thread may. Raises OSError where the front is gone."""
+        if self._owning.acquire(blocking=False):
+            try:
+                # The answers alone: records of them are the owner's to make.
+                Outbox.flush(self)
+            finally:
+                self._owning.release()
 
     def flush(self) -> None:
         """Raises OSError where the front is gone."""

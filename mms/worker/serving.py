@@ -98,6 +98,7 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
         outbox, records = open_outbox(work, load, control.send)
         if records is not None:
             watch, flush_records = records.watched, records.flush
+    control.on_heartbeat = outbox.flush_lent
     if model.items is None:
         run = watch(BatchRunner(model, load, outbox, control.cancelled_ids).run)
         has_drained = _run_batches(work, outbox, run)

@@ -248,6 +248,24 @@ async def test_a_request_over_the_response_timeout_fails_and_its_process_is_kill
     assert await bench.predict("m", b"0") == (200, b"OK")
 
 
+async def test_a_request_that_hangs_holds_up_no_answer_of_what_its_worker_did_before(bench, until):
+    await bench.register("m", SLEEP, response_timeout_s=60)
+    for _ in range(20):
+        assert await bench.predict("m", b"0") == (200, b"OK")
+    (pid,) = bench.pids("m")
+    # It takes both with one read: its answer to the first is to go out with the second's.
+    os.kill(pid, signal.SIGSTOP)
+    (worker,) = bench.host.registry.get("m", None).model.workers
+    worker.credits = 2  # a slow machine may take it for too slow to be sent two
+    _, first = bench.submit("m", b"0")
+    _, second = bench.submit("m", b"600")
+    await until(lambda: len(worker.in_flight) == 2)
+    os.kill(pid, signal.SIGCONT)
+    assert await asyncio.wait_for(first.done, 30) == (200, b"OK")
+    assert not second.done.done()
+    os.kill(pid, signal.SIGKILL)
+
+
 async def test_an_answer_that_came_while_the_process_was_held_up_is_in_time(bench, until):
     await bench.register("m", SLEEP, response_timeout_s=2, load_timeout_s=30)
     (pid,) = bench.pids("m")

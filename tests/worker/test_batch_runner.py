@@ -27,14 +27,23 @@ class Sent:
     def __init__(self) -> None:
         self.buffers: list[bytes] = []
         self.flushed_count = 0
+        self.is_lent = False
+
+    def lend(self) -> None:
+        self.is_lent = True
+
+    def take_back(self) -> None:
+        self.is_lent = False
 
     def add(self, buffers: list[bytes], now_ns: int) -> None:
+        assert not self.is_lent
         self.buffers += [bytes(buffer) for buffer in buffers]
 
     def flush_due(self, now_ns: int, expected_ns: int) -> None:
         return
 
     def flush(self) -> None:
+        assert not self.is_lent
         self.flushed_count = len(self.buffers)
 
 

@@ -79,3 +79,30 @@ def test_more_than_the_kernel_takes_at_once_goes_whole(
     outbox.add(buffers, 0)
     reader.join(20)
     assert bytes(received) == b"".join(buffers)
+
+
+def test_what_is_lent_another_thread_may_send(pair: tuple[Outbox, socket.socket]) -> None:
+    outbox, front = pair
+    outbox.add([b"held"], 0)
+    outbox.flush_lent()
+    assert waiting(front) == b"", "not yet lent"
+    outbox.lend()
+    sending = threading.Thread(target=outbox.flush_lent)
+    sending.start()
+    sending.join()
+    assert waiting(front) == b"held"
+    outbox.take_back()
+    outbox.add([b"next"], 0)
+    outbox.flush_lent()
+    assert waiting(front) == b"", "taken back"
+    outbox.flush()
+    assert waiting(front) == b"next"
+
+
+def test_nothing_is_lent_where_nothing_is_held(pair: tuple[Outbox, socket.socket]) -> None:
+    outbox, front = pair
+    outbox.lend()
+    outbox.take_back()
+    outbox.add([b"one"], 0)
+    outbox.flush_lent()
+    assert waiting(front) == b""

@@ -197,6 +197,28 @@ def test_an_answer_does_not_wait_for_the_batches_behind_it(
     assert worker.read_outcome(second, 1).is_succeeded
 
 
+def test_an_answer_that_is_held_back_comes_when_the_front_asks_for_a_sign_of_life(
+    start_worker: WorkerStarter, tmp_path: Path
+) -> None:
+    worker = start_worker(OBEDIENT)
+    gate, reached = tmp_path / "gate", tmp_path / "reached"
+    waits = (
+        f"open({str(reached)!r}, 'w').close()\n"
+        f"while not os.path.exists({str(gate)!r}): time.sleep(0.001)"
+    )
+    first, second, third = worker.send_batches(
+        [Request(b"pass")], [Request(waits.encode())], [Request(b"pass")]
+    )
+    eventually(reached.exists)
+    # What is behind it took next to no time, and so will this, the worker thinks.
+    worker.heartbeat(1, b"")
+    assert worker.read_outcome(first, 1).is_succeeded
+    worker.heartbeat(2, b"")
+    gate.touch()
+    assert worker.read_outcome(second, 1).is_succeeded
+    assert worker.read_outcome(third, 1).is_succeeded
+
+
 def test_a_heartbeat_is_answered_while_the_handler_runs(
     start_worker: WorkerStarter, tmp_path: Path
 ) -> None:
