@@ -84,13 +84,14 @@ def test_a_request_that_takes_long_is_answered_and_its_connection_closed(
         half.socket.sendall(b"POST /predictions/obey HTTP/1.1\r\nHost: x\r\n")
         server.signal_main(signal.SIGTERM)
         assert idle.socket.recv(1) == b""
+        # What comes in on a connection that had begun a request is told that it is too late; once all are answered,
+        # nobody is there any more to say so.
+        half.socket.sendall(b"Content-Length: 2\r\nContent-Type: application/json\r\n\r\n{}")
+        assert half.socket.recv(100).startswith(b"HTTP/1.1 503 ")
         gate.open()
         assert running.result().text == "finished"
         assert waiting.result().text == "w"
         assert running.result().header("connection") == "close"
-        # What comes in on a connection that had begun a request is told that it is too late.
-        half.socket.sendall(b"Content-Length: 2\r\nContent-Type: application/json\r\n\r\n{}")
-        assert half.socket.recv(100).startswith(b"HTTP/1.1 503 ")
     check_clean_end(server)
 
 
