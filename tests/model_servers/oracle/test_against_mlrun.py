@@ -92,6 +92,9 @@ DIFFERENCES: dict[str, Difference] = {
     "JSON that is no object is told of by what it lacks": lambda request, theirs, ours: (
         request.get("bytes") in ("[1, 2]", "3")
     ),
+    "a Response is an answer of its own: no result_path puts it into a body": lambda request, theirs, ours: (
+        request["path"].endswith("/paths/created") and "Response" in theirs and ours == "made"
+    ),
     "an ensemble whose models all fail says why": lambda request, theirs, ours: (
         ours.startswith("RuntimeError: all models of") or "have no prediction" in ours
     ),
@@ -108,10 +111,14 @@ def test_every_answer_is_that_of_mlrun_or_differs_for_a_reason(
     for call, answer, our_answer in zip(calls, theirs["answers"], ours, strict=True):
         if compared(answer) == compared(our_answer):
             continue
-        texts = str(answer.get("body")), str(our_answer.get("body"))
+        texts = _text_of(answer), _text_of(our_answer)
         if not any(is_it(call, *texts) for is_it in DIFFERENCES.values()):
             unexplained.append(f"{call}\n  theirs {answer}\n  ours {our_answer}")
     assert not unexplained, f"mlrun {theirs['version']}\n" + "\n".join(unexplained)
+
+
+def _text_of(answer: dict[str, Any]) -> str:
+    return str(answer.get("body", answer.get("raised")))
 
 
 def test_every_request_has_an_answer_and_every_error_a_text(ours: list[dict[str, Any]]) -> None:
