@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable
 
+#: Connections are refused by listeners of HTTP and gRPC alike.
 logger = logging.getLogger("mms.http")
 
 #: Between two lines about refused connections, in seconds.

@@ -10,12 +10,18 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from types import TracebackType
 from typing import Any, TypeVar
 
 ANSWER_TIMEOUT_S = 40.0
 T = TypeVar("T")
 HeaderItems = Mapping[str, str] | Iterable[tuple[str, str]]
+
+
+def loopback_address(group: int, number: int) -> str:
+    """An address of this machine's own for each client of a group, for servers that tell clients by it."""
+    return str(IPv4Address(f"127.{group}.0.0") + number)
 
 
 @dataclass(frozen=True)

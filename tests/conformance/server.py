@@ -13,9 +13,9 @@ import subprocess
 import time
 import urllib.parse
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from .client import Address, Client, Reply
 from .keys import KeyFiles, write_keys
@@ -285,6 +285,9 @@ def manifest(name: str = "model", handler: str = "service:handle", **extra: obje
     }
 
 
+_Made = TypeVar("_Made", bound=Server)
+
+
 class ServerPool:
     """The long-lived servers that many tests share, by profile and lane; started when needed."""
 
@@ -386,3 +389,23 @@ PROFILES: dict[str, dict[str, str]] = {
         "max_request_size": "20000",
     },
 }
+
+
+def by_lane(
+    servers: ServerPool, make: Callable[[Path, str], _Made]
+) -> Iterator[Callable[[str], _Made]]:
+    """For fixtures of modules: the server of `lane=on` or `lane=off`, started when it is first asked for.
+
+    `make`: of a folder that is not there yet, and `on` or `off`.
+    """
+    running: dict[str, _Made] = {}
+
+    def get(lane: str) -> _Made:
+        if lane not in running:
+            running[lane] = make(servers.new_directory(), lane.removeprefix("lane="))
+            running[lane].start()
+        return running[lane]
+
+    yield get
+    for server in running.values():
+        server.stop()

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import grpc
@@ -16,10 +15,10 @@ import pytest
 
 from mms.security import KeyFile, Role, new_key
 
-from .client import Address, Client, Reply
+from .client import Address, Client, Reply, loopback_address
 from .mlrun.service import add_model
 from .processes import command_path, eventually, free_port
-from .server import Server, ServerDidNotStart, ServerPool, unique_name
+from .server import Server, ServerDidNotStart, ServerPool, by_lane, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 
@@ -73,7 +72,7 @@ class KeyedServer(Server):
     def come_from_elsewhere(self) -> None:
         """Be another client: one that is refused too often is told to wait."""
         self._clients += 1
-        source = str(IPv4Address("127.1.0.0") + self._clients)
+        source = loopback_address(1, self._clients)
         self.inference = Client(replace(self.inference.address, source=source))
         address = replace(self.management.address, source=source)
         self.management = _Signing(address, self.keys["management"])
@@ -99,17 +98,7 @@ class _Signing(Client):
 
 @pytest.fixture(scope="module")
 def keyed_servers(servers: ServerPool) -> Iterator[Callable[[str], KeyedServer]]:
-    running: dict[str, KeyedServer] = {}
-
-    def get(lane: str) -> KeyedServer:
-        if lane not in running:
-            running[lane] = KeyedServer(servers.new_directory(), lane.removeprefix("lane="))
-            running[lane].start()
-        return running[lane]
-
-    yield get
-    for server in running.values():
-        server.stop()
+    yield from by_lane(servers, KeyedServer)
 
 
 @pytest.fixture

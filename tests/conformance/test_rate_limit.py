@@ -13,9 +13,9 @@ import pytest
 
 from mms.security import KeyFile, Role, new_key
 
-from .client import Client, Reply
+from .client import Client, Reply, loopback_address
 from .processes import free_port
-from .server import Server, ServerPool
+from .server import Server, ServerPool, by_lane
 
 pytestmark = pytest.mark.better_than_mms
 
@@ -49,17 +49,7 @@ class LimitedServer(Server):
 
 @pytest.fixture(scope="module")
 def limited_servers(servers: ServerPool) -> Iterator[Callable[[str], LimitedServer]]:
-    running: dict[str, LimitedServer] = {}
-
-    def get(lane: str) -> LimitedServer:
-        if lane not in running:
-            running[lane] = LimitedServer(servers.new_directory(), lane.removeprefix("lane="))
-            running[lane].start()
-        return running[lane]
-
-    yield get
-    for server in running.values():
-        server.stop()
+    yield from by_lane(servers, LimitedServer)
 
 
 @pytest.fixture
@@ -67,7 +57,7 @@ def limited(limited_servers: Callable[[str], LimitedServer], lane: str) -> Limit
     """Asked by a client that has asked nothing before."""
     server = limited_servers(lane)
     server.clients += 1
-    source = f"127.2.0.{server.clients}"
+    source = loopback_address(2, server.clients)
     server.inference = Client(replace(server.inference.address, source=source))
     return server
 
