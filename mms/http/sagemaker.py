@@ -17,7 +17,8 @@ _MULTI_MODE_VARIABLES = ("SAGEMAKER_MULTI_MODE", "SAGEMAKER_MULTI_MODEL")
 class SageMakerPing:
     """The health of a container: 503 until some worker has loaded, from then on always 200.
 
-    With several models in one container there may be none at first; then the handler's file must be there.
+    With several models in one container there may be none at first; until one has loaded, a handler that is a path must
+    be there as a file. One that is a module's name, as SageMaker's toolkits have it, is looked up when a model loads.
     """
 
     url_pattern = "ping"
@@ -32,7 +33,7 @@ class SageMakerPing:
         self, request: EndpointRequest, response: EndpointResponse, context: EndpointContext
     ) -> None:
         if any(os.environ.get(name, "").lower() == "true" for name in _MULTI_MODE_VARIABLES):
-            if not self._has_service_file():
+            if not self._is_anything_loaded() and not self._can_have_handler():
                 response.set_status(503, "Service file unavailable")
                 response.body.write(b"Service file unavailable")
                 return
@@ -42,11 +43,13 @@ class SageMakerPing:
             return
         response.body.write(b'{\n\t"Status": "Healthy"\n}\n')
 
-    def _has_service_file(self) -> bool:
+    def _can_have_handler(self) -> bool:
         if not self._handler:
             return False
-        path = self._handler.rpartition(":")[0] or self._handler
-        return Path(path if path.endswith(".py") else path + ".py").is_file()
+        module_part = self._handler.rpartition(":")[0] or self._handler
+        if "/" not in module_part and not module_part.endswith(".py"):
+            return True
+        return Path(module_part.removesuffix(".py") + ".py").is_file()
 
 
 class ExecutionParameters:

@@ -353,14 +353,35 @@ async def test_sagemakers_ping_waits_for_the_first_loaded_worker(make_bench):
     assert (status, body) == (200, b'{\n\t"Status": "Healthy"\n}\n')
 
 
+@pytest.mark.parametrize("variable", ["SAGEMAKER_MULTI_MODE", "SAGEMAKER_MULTI_MODEL"])
 async def test_sagemakers_ping_wants_the_service_file_of_many_models(
-    make_bench, tmp_path, monkeypatch
+    make_bench, tmp_path, monkeypatch, variable
 ):
-    monkeypatch.setenv("SAGEMAKER_MULTI_MODE", "true")
+    monkeypatch.setenv(variable, "true")
     handler = tmp_path / "service.py"
     bench = await make_bench(has_sagemaker_config=True, default_service_handler=f"{handler}:handle")
     assert (await bench.call("GET", "/ping"))[0] == 503
     handler.write_text("")
+    assert (await bench.call("GET", "/ping"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "handler", ["sagemaker_inference.default_handler_service", "service:handle"]
+)
+async def test_sagemakers_ping_looks_for_no_file_of_a_module(make_bench, monkeypatch, handler):
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    bench = await make_bench(has_sagemaker_config=True, default_service_handler=handler)
+    assert (await bench.call("GET", "/ping"))[0] == 200
+
+
+@pytest.mark.parametrize("handler", [None, "/absent/service.py"])
+async def test_once_a_model_has_loaded_sagemakers_ping_looks_for_nothing(
+    make_bench, monkeypatch, handler
+):
+    monkeypatch.setenv("SAGEMAKER_MULTI_MODEL", "true")
+    bench = await make_bench(has_sagemaker_config=True, default_service_handler=handler)
+    assert (await bench.call("GET", "/ping"))[0] == 503
+    bench.host.has_loaded = True
     assert (await bench.call("GET", "/ping"))[0] == 200
 
 
