@@ -1,6 +1,7 @@
 """Options, markers and servers of the conformance suite.
 
-`--lane on|off|both` chooses the HTTP path that tests of inference routes run over. With
+`--lane edge|on|off|both` chooses the HTTP path that tests of inference routes run over: by default both for the tests
+that are marked `edge`, whose rules each path keeps by code of its own, and the lane alone for the rest. With
 CONFORMANCE_SERVER (and CONFORMANCE_ARCHIVER) set to the commands of AWS Multi Model Server, the
 suite checks itself against the original, without the tests marked `better_than_mms`.
 """
@@ -19,15 +20,22 @@ from .background import Gate
 from .processes import is_original
 from .server import Server, ServerPool
 
-_LANES = {"on": ["on"], "off": ["off"], "both": ["on", "off"]}
+#: By the option: the settings `lane` of the servers that tests run against, of those marked `edge` and of the rest.
+_LANES = {
+    "edge": (["on", "off"], ["on"]),
+    "on": (["on"], ["on"]),
+    "off": (["off"], ["off"]),
+    "both": (["on", "off"], ["on", "off"]),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--lane",
         choices=sorted(_LANES),
-        default="both",
-        help="conformance suite: the setting `lane` of the servers that predictions are sent to",
+        default="edge",
+        help="conformance suite: the setting `lane` of the servers that predictions are sent to; "
+        "edge (the default): both for tests marked `edge`, on for the rest",
     )
 
 
@@ -36,17 +44,29 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "better_than_mms: a rule where this server does better than AWS Multi Model Server",
     )
+    config.addinivalue_line(
+        "markers",
+        "edge: a rule that the lane and aiohttp's side each keep by code of their own: heads, bodies, framing, "
+        "connections, forms of requests and answers, access, limits, timeouts, what is logged and counted",
+    )
 
 
-def _lanes(config: pytest.Config) -> list[str]:
+def _lanes(config: pytest.Config, *, is_edge: bool) -> list[str]:
     if is_original():
         return ["none"]
-    return _LANES[config.getoption("--lane", default="both")]
+    of_edge, of_rest = _LANES[config.getoption("--lane", default="edge")]
+    return of_edge if is_edge else of_rest
+
+
+def _usual_lane(config: pytest.Config) -> str:
+    return _lanes(config, is_edge=False)[0]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "lane" in metafunc.fixturenames:
-        metafunc.parametrize("lane", [f"lane={lane}" for lane in _lanes(metafunc.config)])
+        is_edge = metafunc.definition.get_closest_marker("edge") is not None
+        lanes = _lanes(metafunc.config, is_edge=is_edge)
+        metafunc.parametrize("lane", [f"lane={lane}" for lane in lanes])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -79,22 +99,22 @@ def servers() -> Iterator[ServerPool]:
 @pytest.fixture
 def main_server(servers: ServerPool, request: pytest.FixtureRequest) -> Server:
     """For tests where the lane cannot matter."""
-    return servers.get("main", _lanes(request.config)[0])
+    return servers.get("main", _usual_lane(request.config))
 
 
 @pytest.fixture
 def combined_server(servers: ServerPool, request: pytest.FixtureRequest) -> Server:
-    return servers.get("combined", _lanes(request.config)[0])
+    return servers.get("combined", _usual_lane(request.config))
 
 
 @pytest.fixture
 def secure_server(servers: ServerPool, request: pytest.FixtureRequest) -> Server:
-    return servers.get("secure", _lanes(request.config)[0])
+    return servers.get("secure", _usual_lane(request.config))
 
 
 @pytest.fixture
 def tight_server(servers: ServerPool, request: pytest.FixtureRequest) -> Server:
-    return servers.get("tight", _lanes(request.config)[0])
+    return servers.get("tight", _usual_lane(request.config))
 
 
 def _lane_name(lane: str) -> str:

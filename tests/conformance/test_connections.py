@@ -15,6 +15,8 @@ from .background import Gate
 from .client import Reply, Wire, in_parallel, request_bytes
 from .server import Server
 
+pytestmark = pytest.mark.edge
+
 INVALID_HTTP = {"code": 400, "type": "BadRequestException", "message": "Invalid HTTP message."}
 
 

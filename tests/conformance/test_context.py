@@ -61,6 +61,7 @@ def test_the_context_of_load_time_is_the_same_object_later(server: Server) -> No
     assert _inspect(server)["at_load"]["is_same_context"] is True
 
 
+@pytest.mark.edge
 def test_the_request_id_is_the_one_of_the_answer(server: Server) -> None:
     reply = server.inference.post(f"/predictions/{server.shared('inspect')}", b"x")
     shown = reply.json()
@@ -68,6 +69,7 @@ def test_the_request_id_is_the_one_of_the_answer(server: Server) -> None:
     assert shown["request_ids"] == {"0": reply.header("x-request-id")}
 
 
+@pytest.mark.edge
 def test_a_clients_own_request_id_is_a_header_and_nothing_more(server: Server) -> None:
     path = f"/predictions/{server.shared('inspect')}"
     reply = server.inference.post(path, b"x", headers={"X-Request-Id": "mine"})
@@ -76,6 +78,7 @@ def test_a_clients_own_request_id_is_a_header_and_nothing_more(server: Server) -
     assert reply.json()["request_id"] == reply.header("x-request-id")
 
 
+@pytest.mark.edge
 def test_headers_are_seen_in_the_clients_spelling(server: Server) -> None:
     shown = _inspect(
         server, ("X-MiXed-Case", "One"), ("lower-case", "two"), ("Content-Type", "a/b; c=d")
@@ -87,10 +90,12 @@ def test_headers_are_seen_in_the_clients_spelling(server: Server) -> None:
     assert shown["headers"]["Host"]
 
 
+@pytest.mark.edge
 def test_the_last_of_repeated_headers_wins(server: Server) -> None:
     assert _inspect(server, ("X-Twice", "1"), ("X-Twice", "2"))["headers"]["X-Twice"] == "2"
 
 
+@pytest.mark.edge
 def test_the_processors_are_a_list_with_parameters_and_headers(server: Server) -> None:
     shown = _inspect(server, ("Content-Type", "application/octet-stream; x=y"), ("Accept", "a/b"))
     assert shown["is_processor_list"] is True
@@ -99,6 +104,7 @@ def test_the_processors_are_a_list_with_parameters_and_headers(server: Server) -
     assert shown["properties"]["Content-Type"] == "application/octet-stream; x=y"
 
 
+@pytest.mark.edge
 def test_a_query_parameter_has_an_empty_content_type(server: Server) -> None:
     name = server.shared("inspect")
     shown = server.inference.post(f"/{name}/predict?q=1", b"").json()
@@ -110,11 +116,13 @@ def test_the_response_status_is_200_at_first(server: Server) -> None:
     assert _inspect(server)["status"] == [200, None]
 
 
+@pytest.mark.edge
 def test_a_header_is_found_in_the_clients_spelling(server: Server) -> None:
     shown = _inspect(server, ("X-Look-Up", "X-MiXed"), ("X-MiXed", "found"))
     assert shown["looked_up"] == "found"
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize("sent", ["Content-Type", "content-type", "CONTENT-TYPE"])
 @pytest.mark.parametrize("asked", ["Content-Type", "content-type"])
@@ -124,5 +132,6 @@ def test_a_header_is_found_in_any_case(server: Server, sent: str, asked: str) ->
     assert shown["headers"][sent] == "a/b"
 
 
+@pytest.mark.edge
 def test_an_absent_header_is_none(server: Server) -> None:
     assert _inspect(server, ("X-Look-Up", "X-Absent"))["looked_up"] is None

@@ -7,6 +7,8 @@ import pytest
 from .client import Reply
 from .server import Server
 
+pytestmark = pytest.mark.edge
+
 
 def _assert_cors(reply: Reply) -> None:
     assert reply.header("access-control-allow-origin") == "https://example.org"

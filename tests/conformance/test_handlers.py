@@ -212,6 +212,7 @@ def test_an_entry_point_may_be_asynchronous(server: Server) -> None:
     assert _answer(server, _write(server, source)).text == "awaited"
 
 
+@pytest.mark.edge
 def test_a_legacy_model_answers(server: Server) -> None:
     name = server.shared("noop-v0.1")
     for content_type, body in [
@@ -223,6 +224,7 @@ def test_a_legacy_model_answers(server: Server) -> None:
         assert (reply.status, reply.body) == (200, b"OK")
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("content_type", "body", "value"),
     [

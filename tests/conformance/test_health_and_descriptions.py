@@ -124,6 +124,7 @@ def _assert_error_schema(schema: dict[str, Any]) -> None:
     ]
 
 
+@pytest.mark.edge
 def test_ping_says_healthy_and_has_a_request_id(server: Server) -> None:
     reply = server.inference.get("/ping")
     assert reply.status == 200
@@ -134,12 +135,14 @@ def test_ping_says_healthy_and_has_a_request_id(server: Server) -> None:
     assert UUID4.fullmatch(request_id)
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 def test_ping_answers_any_method(server: Server, method: str) -> None:
     reply = server.inference.request(method, "/ping")
     assert (reply.status, reply.json()) == (200, {"status": "Healthy"})
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("path", ["/ping/", "/ping/anything", "/ping?x=1", "/%70ing"])
 def test_ping_is_found_by_its_first_segment(server: Server, path: str) -> None:
     assert server.inference.get(path).json() == {"status": "Healthy"}
@@ -212,6 +215,7 @@ def test_the_runtime_parameter_lists_its_values(main_server: Server) -> None:
     assert url["required"] is True
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     "path",
     ["/predictions/{}", "/predictions/{}/1.0", "/models/{}/invoke", "/{}/predict"],
@@ -233,6 +237,7 @@ def test_options_on_a_prediction_route_describes_the_model(server: Server, path:
     _assert_error_schema(failure["content"]["application/json"]["schema"])
 
 
+@pytest.mark.edge
 def test_options_on_invocations_describes_the_chosen_model(server: Server) -> None:
     document = server.inference.options("/invocations?model_name=noop").json()
     assert document["info"]["title"] == "RESTful API for: noop"
@@ -245,6 +250,7 @@ def test_options_describes_a_legacy_model_under_its_own_name(server: Server) -> 
     assert list(document["paths"]) == [f"/prediction/{name}"]
 
 
+@pytest.mark.edge
 def test_options_on_an_unknown_model_is_404(server: Server) -> None:
     reply = server.inference.options("/predictions/InvalidModel")
     assert (reply.status, reply.json()) == (
@@ -257,6 +263,7 @@ def test_options_on_an_unknown_model_is_404(server: Server) -> None:
     )
 
 
+@pytest.mark.edge
 def test_a_combined_listener_serves_both_apis_and_their_joined_document(combined: Server) -> None:
     _assert_document(combined.inference.options("/"), DESCRIPTION | INFERENCE | MANAGEMENT)
     assert combined.inference.get("/ping").json() == {"status": "Healthy"}
@@ -267,6 +274,7 @@ def test_a_combined_listener_serves_both_apis_and_their_joined_document(combined
     assert (reply.status, reply.body) == (200, b"OK")
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("path", ["/models", "/models/noop"])
 def test_the_inference_listener_does_not_serve_management(server: Server, path: str) -> None:
     for method in ("GET", "POST", "PUT", "DELETE"):

@@ -16,7 +16,7 @@ from .mlrun.service import add_model
 from .processes import eventually
 from .server import Server, ServerPool
 
-pytestmark = pytest.mark.better_than_mms
+pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 
 JSON = "Content-Type: application/json"
 PING = request_bytes("GET", "/ping")

@@ -20,7 +20,7 @@ from .mlrun.service import add_model
 from .processes import command_path, eventually, free_port
 from .server import Server, ServerDidNotStart, ServerPool, by_lane, unique_name
 
-pytestmark = pytest.mark.better_than_mms
+pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 
 ROLES = ("inference", "management", "metrics")
 #: The messages of Seldon's contract: `DefaultData.ndarray` is not needed to be refused.

@@ -24,6 +24,7 @@ def test_the_five_files_are_there(server: Server) -> None:
         eventually(f"{name} is there", (server.logs / name).exists)
 
 
+@pytest.mark.edge
 def test_a_prediction_is_in_the_access_log(server: Server) -> None:
     path = f"/predictions/{server.shared('noop')}?marked={time.monotonic_ns()}"
     assert server.inference.post(path, b"x").status == 200
@@ -33,6 +34,7 @@ def test_a_prediction_is_in_the_access_log(server: Server) -> None:
     )
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
@@ -56,6 +58,7 @@ def test_a_management_call_is_in_the_access_log(main_server: Server) -> None:
     main_server.wait_for_log("access_log.log", rf'"GET {path} HTTP/1\.1" 404 \d+$')
 
 
+@pytest.mark.edge
 def test_the_access_log_tells_the_milliseconds(server: Server) -> None:
     path = f"/predictions/{server.shared('obey')}?marked={time.monotonic_ns()}"
     server.inference.post_json(path, {"sleep": 0.2})
@@ -154,6 +157,7 @@ def test_a_restart_is_logged(main_server: Server) -> None:
         main_server.wait_for_log("mms_log.log", r"Retry worker: .* in 1 seconds\.$")
 
 
+@pytest.mark.edge
 def test_the_time_of_a_prediction_is_a_metric(server: Server) -> None:
     name = server.shared("echo")
     request_id = server.inference.post(f"/predictions/{name}", b"x").header("x-request-id")
@@ -276,6 +280,7 @@ def test_an_odd_metric_is_not_written_as_null(main_server: Server) -> None:
     assert not re.search(rf"^{DATE} - null$", text, re.M)
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("path", "counter"),
     [
@@ -343,6 +348,7 @@ def test_the_interval_of_metrics_can_be_set_and_shows_the_memory_of_workers(
     assert worker["memoryUsage"] > 1_000_000
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_a_line_of_the_log_is_there_once(server: Server) -> None:
     path = f"/ping?once={time.monotonic_ns()}"

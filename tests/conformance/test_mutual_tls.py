@@ -19,7 +19,7 @@ from .keys import Authority, make_authority
 from .processes import command_path, eventually, free_port
 from .server import Server, ServerDidNotStart, ServerPool
 
-pytestmark = pytest.mark.better_than_mms
+pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 
 PING = b"GET /ping HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 

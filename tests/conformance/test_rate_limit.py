@@ -17,7 +17,7 @@ from .client import Client, Reply, loopback_address
 from .processes import free_port
 from .server import Server, ServerPool, by_lane
 
-pytestmark = pytest.mark.better_than_mms
+pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 
 
 class LimitedServer(Server):

@@ -9,6 +9,8 @@ import pytest
 from .client import Part, Reply, multipart
 from .server import Server
 
+pytestmark = pytest.mark.edge
+
 
 def _data(reply: Reply) -> Any:
     assert reply.status == 200, reply

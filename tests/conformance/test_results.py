@@ -10,6 +10,8 @@ import pytest
 from .client import Reply
 from .server import Server
 
+pytestmark = pytest.mark.edge
+
 
 def _obey(server: Server, order: dict[str, Any]) -> Reply:
     return server.inference.post_json(f"/predictions/{server.shared('obey')}", order)

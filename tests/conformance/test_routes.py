@@ -7,6 +7,8 @@ import pytest
 from .client import Part, Reply, multipart
 from .server import Server
 
+pytestmark = pytest.mark.edge
+
 ROUTE_NOT_FOUND = {
     "code": 404,
     "type": "ResourceNotFoundException",

@@ -170,6 +170,7 @@ def test_a_scale_that_cannot_load_is_500_and_the_model_stays(main_server: Server
     assert main_server.unregister(name).status == 200
 
 
+@pytest.mark.edge
 def test_without_workers_a_prediction_is_refused(server: Server) -> None:
     with server.registered("noop", initial_workers=0) as name:
         reply = server.inference.post(f"/predictions/{name}", b"x")
@@ -184,6 +185,7 @@ def test_without_workers_a_prediction_is_refused(server: Server) -> None:
     )
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_a_refusal_says_when_to_come_back(server: Server) -> None:
     with server.registered("noop", initial_workers=0) as name:
@@ -214,6 +216,7 @@ def test_a_minimum_of_zero_keeps_the_workers_up_to_the_maximum(main_server: Serv
         assert main_server.inference.post_json(f"/predictions/{name}", {}).status == 200
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_requests_that_wait_are_answered_when_the_last_worker_goes(
     server: Server, gate: Gate

@@ -80,6 +80,7 @@ def status_of(reply: Reply) -> dict[str, Any]:
 # Model
 
 
+@pytest.mark.edge
 def test_a_get_with_the_message_in_its_query_predicts(service: GetService) -> None:
     reply = service("Identity").ask("/predict", MESSAGE)
     assert reply.status == 200
@@ -89,6 +90,7 @@ def test_a_get_with_the_message_in_its_query_predicts(service: GetService) -> No
     }
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("path", ["/predict", "/api/v0.1/predictions", "/api/v1.0/predictions"])
 def test_a_post_of_json_predicts(service: GetService, path: str) -> None:
     reply = service("Plain").post(path, MESSAGE)
@@ -96,11 +98,13 @@ def test_a_post_of_json_predicts(service: GetService, path: str) -> None:
     assert reply.body == b'{"data":{"names":["t:0","t:1"],"ndarray":[[2,4]]},"meta":{}}\n'
 
 
+@pytest.mark.edge
 def test_a_form_s_field_json_is_the_message(service: GetService) -> None:
     reply = service("Plain").post_form("/predict", MESSAGE)
     assert (reply.status, reply.json()["data"]["ndarray"]) == (200, [[2, 4]])
 
 
+@pytest.mark.edge
 def test_the_query_beats_a_json_body(service: GetService) -> None:
     plain = service("Plain")
     reply = plain.post(
@@ -133,6 +137,7 @@ def test_a_legacy_hook_s_result_is_sent_as_it_is(service: GetService, path: str)
     assert service("Legacy").result(MESSAGE, path) == {"data": {"ndarray": [9, 9]}}
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("path", CALLS)
 def test_a_file_of_a_multipart_form_is_bindata(service: GetService, path: str) -> None:
     body, content_type = multipart(
@@ -147,18 +152,21 @@ def test_a_file_of_a_multipart_form_is_bindata(service: GetService, path: str) -
     }
 
 
+@pytest.mark.edge
 def test_a_file_strdata_of_a_multipart_form_is_text(service: GetService) -> None:
     body, content_type = multipart(Part("strData", "grün".encode(), filename="x.txt"))
     reply = service("WithoutMetrics").post_body("/predict", body, content_type)
     assert reply.json() == {"meta": {}, "strData": "grün"}
 
 
+@pytest.mark.edge
 def test_a_field_data_of_a_multipart_form_is_json(service: GetService) -> None:
     body, content_type = multipart(Part("data", json.dumps(MESSAGE["data"]).encode()))
     reply = service("Plain").post_body("/predict", body, content_type)
     assert reply.json()["data"] == {"names": ["t:0", "t:1"], "ndarray": [[2, 4]]}
 
 
+@pytest.mark.edge
 def test_a_raw_answer_s_status_is_the_http_status(service: GetService) -> None:
     status = service("Status")
     for reply in (status.ask("/predict", MESSAGE), status.post_form("/predict", MESSAGE)):
@@ -200,6 +208,7 @@ def test_texts_in_an_array_come_back_as_they_are(service: GetService) -> None:
     assert service("WithoutMetrics").result(message)["data"] == {"names": [], "ndarray": ["data"]}
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("path", [*CALLS, "/route", "/aggregate"])
 def test_nothing_at_all_is_400(service: GetService, path: str) -> None:
     reply = service("Identity").get(f"{path}?")
@@ -207,6 +216,7 @@ def test_nothing_at_all_is_400(service: GetService, path: str) -> None:
     assert status_of(reply)["reason"] == "MICROSERVICE_BAD_DATA"
 
 
+@pytest.mark.edge
 def test_a_body_without_its_content_type_is_400(service: GetService) -> None:
     reply = service("Plain").post_body("/predict", json.dumps(MESSAGE).encode())
     assert reply.status == 400
@@ -219,6 +229,7 @@ def test_a_metric_of_no_known_type_is_500(service: GetService, path: str) -> Non
     assert status_of(reply)["reason"] == "MICROSERVICE_BAD_METRIC"
 
 
+@pytest.mark.edge
 def test_a_component_s_exception_has_its_own_status(service: GetService) -> None:
     reply = service("Refusing").post("/predict", MESSAGE)
     assert reply.status == 403
@@ -276,12 +287,14 @@ def test_a_component_without_other_hooks_predicts_and_passes_on(
 FEEDBACK = {"request": {"data": {"ndarray": []}}, "reward": 1.0}
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("path", ["/send-feedback", "/api/v0.1/feedback", "/api/v1.0/feedback"])
 @pytest.mark.parametrize("component", ["WithoutMetrics", "Legacy", "Plain"])
 def test_feedback_is_taken(service: GetService, path: str, component: str) -> None:
     assert service(component).post(path, FEEDBACK).status == 200
 
 
+@pytest.mark.edge
 def test_feedback_in_the_query_is_taken(service: GetService) -> None:
     reply = service("WithoutMetrics").ask("/send-feedback", FEEDBACK)
     assert (reply.status, reply.body) == (200, b'{"data":{"ndarray":[]},"meta":{}}\n')
@@ -321,6 +334,7 @@ def test_a_tensor_asks_for_a_route_as_a_tensor(service: GetService) -> None:
     assert data["tensor"] == {"shape": [1, 1], "values": [22]}
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("path", "info"), [("/route", "Route not defined"), ("/aggregate", "Aggregate not defined")]
 )
@@ -375,6 +389,7 @@ def test_the_metas_of_joined_messages_are_merged(service: GetService) -> None:
     assert [metric["key"] for metric in meta["metrics"]] == ["in1", "in2", "own"]
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     "message", [{"wrong": [ONE]}, {"seldonMessages": ONE}, [ONE, {"no": 1}], [{"no": 1}]]
 )
@@ -458,6 +473,7 @@ def test_a_metric_names_the_call_it_comes_from(service: GetService, path: str, m
 # Health, metadata, description
 
 
+@pytest.mark.edge
 def test_ping_is_pong(service: GetService) -> None:
     reply = service("Identity").get("/health/ping")
     assert (reply.status, reply.body) == (200, b"pong")
@@ -502,6 +518,7 @@ def test_the_description_has_the_internal_calls(service: GetService) -> None:
     assert paths <= set(reply.json()["paths"])
 
 
+@pytest.mark.edge
 def test_any_origin_may_ask(service: GetService) -> None:
     found = service("Plain")
     assert found.post("/predict", MESSAGE).header("Access-Control-Allow-Origin") == "*"

@@ -32,6 +32,7 @@ def service_of(server: Server, component: str) -> Service:
     return Service(server.inference, f"/seldon/{name}", server.management)
 
 
+@pytest.mark.edge
 def test_a_component_is_served_below_seldon_and_by_mms_s_own_route(seldon_server: Server) -> None:
     plain = service_of(seldon_server, "Plain")
     name = plain.base.rpartition("/")[2]
@@ -53,6 +54,7 @@ def test_describe_tells_the_interface(seldon_server: Server) -> None:
         assert seldon_server.describe(other)["interface"] == "mms"
 
 
+@pytest.mark.edge
 def test_the_gateway_s_route_echoes_the_prediction_s_id(seldon_server: Server) -> None:
     plain = service_of(seldon_server, "Plain")
     reply = plain.post("/api/v1.0/predictions", MESSAGE, headers={"Seldon-Puid": "mine"})
@@ -62,6 +64,7 @@ def test_the_gateway_s_route_echoes_the_prediction_s_id(seldon_server: Server) -
     assert len(made) == 36
 
 
+@pytest.mark.edge
 def test_an_error_of_a_component_keeps_seldon_s_body_on_mms_s_route(seldon_server: Server) -> None:
     name = seldon_server.shared("seldon", handler="components:Refusing")
     reply = seldon_server.inference.post_json(f"/predictions/{name}", MESSAGE)

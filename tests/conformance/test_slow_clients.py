@@ -17,7 +17,7 @@ from .client import Wire, request_bytes
 from .processes import command_line, eventually, tagged_processes
 from .server import Server
 
-pytestmark = pytest.mark.better_than_mms
+pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 
 PING = request_bytes("GET", "/ping")
 NOOP = request_bytes("POST", "/predictions/noop", b"x")

@@ -10,7 +10,7 @@ import pytest
 from .client import request_bytes
 from .server import Server
 
-pytestmark = pytest.mark.better_than_mms
+pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 
 HEAD = b"POST /predictions/noop HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"

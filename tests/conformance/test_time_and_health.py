@@ -44,6 +44,7 @@ def ask(server: Server, name: str, order: object, **headers: str) -> Reply:
     return server.inference.request("POST", f"/predictions/{name}", body, pairs)
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("header", [{"x_request_timeout": "150"}, {"Request_Timeout": "0.15"}])
 def test_a_queued_request_is_given_up_at_its_deadline_and_never_executed(
     server: Server, scratch: Path, gate: Gate, header: dict[str, str]
@@ -66,6 +67,7 @@ def test_a_queued_request_is_given_up_at_its_deadline_and_never_executed(
         assert lost(server, name, "expired", "queue") == 1
 
 
+@pytest.mark.edge
 def test_a_running_request_is_answered_at_its_deadline_and_the_worker_goes_on(
     server: Server, gate: Gate
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_running_request_is_answered_at_its_deadline_and_the_worker_goes_on(
         assert lost(server, name, "expired", "worker") == 1
 
 
+@pytest.mark.edge
 def test_a_model_s_timeout_counts_for_every_request(server: Server, gate: Gate) -> None:
     with server.registered("obey", request_timeout="0.15") as name:
         assert server.describe(name)["requestTimeout"] == 0.15
@@ -88,6 +91,7 @@ def test_a_model_s_timeout_counts_for_every_request(server: Server, gate: Gate) 
         eventually("it serves again", lambda: ask(server, name, {}).status == 200)
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("name", "value"),
     [("x-request-timeout", "soon"), ("Request-Timeout", "-1"), ("x-request-priority", "urgent")],
@@ -112,6 +116,7 @@ def test_a_limit_of_a_registration_that_is_none_is_named(
     assert name in reply.json()["message"]
 
 
+@pytest.mark.edge
 def test_urgent_requests_are_served_before_those_that_came_earlier(
     server: Server, scratch: Path, gate: Gate
 ) -> None:
@@ -146,6 +151,7 @@ def test_urgent_requests_are_served_before_those_that_came_earlier(
     assert served.read_text().split() == ["high", "normal", "low"]
 
 
+@pytest.mark.edge
 def test_what_has_waited_for_too_long_is_refused(server: Server, gate: Gate) -> None:
     with server.registered("obey", max_queue_time_ms="100") as name:
         first = Background(lambda: server.inference.post_json(f"/predictions/{name}", gate.order))
@@ -159,6 +165,7 @@ def test_what_has_waited_for_too_long_is_refused(server: Server, gate: Gate) -> 
         assert lost(server, name, "shed", "queue") == 1
 
 
+@pytest.mark.edge
 def test_what_a_full_queue_has_no_room_for_is_counted(tight: Server, gate: Gate) -> None:
     with tight.registered("obey") as name:
         path = f"/predictions/{name}"
@@ -172,6 +179,7 @@ def test_what_a_full_queue_has_no_room_for_is_counted(tight: Server, gate: Gate)
         assert lost(tight, name, "refused", "queue") == 3
 
 
+@pytest.mark.edge
 def test_a_client_that_goes_is_counted(server: Server, gate: Gate) -> None:
     with server.registered("obey") as name:
         body = json.dumps(gate.order).encode()
@@ -243,5 +251,6 @@ def test_a_model_without_workers_is_not_ready_but_no_fault_of_the_server(server:
         assert server.inference.get("/readyz").status == 200
 
 
+@pytest.mark.edge
 def test_a_model_that_is_not_there_is_not_found(server: Server) -> None:
     assert server.inference.get("/models/absent/ready").status == 404

@@ -13,6 +13,8 @@ from .client import Address
 from .processes import free_port
 from .server import Server, ServerPool, unique_name
 
+pytestmark = pytest.mark.edge
+
 
 def test_the_description_is_given_over_tls(secure: Server) -> None:
     reply = secure.inference.options("/")

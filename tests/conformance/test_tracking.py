@@ -75,6 +75,7 @@ def records(path: Path, count: int) -> list[dict[str, Any]]:
     )
 
 
+@pytest.mark.edge
 def test_a_request_has_a_record_of_what_was_asked_and_answered(
     server: Server, model: str, tmp_path: Path
 ) -> None:
@@ -138,6 +139,7 @@ def test_requests_can_share_a_record_and_the_end_writes_the_last_that_is_not_ful
     assert [row[2]["outputs"] for row in last["values"]] == [[3]]
 
 
+@pytest.mark.edge
 def test_an_error_has_a_record_however_rare_samples_are(
     server: Server, model: str, tmp_path: Path
 ) -> None:
@@ -170,6 +172,7 @@ def test_each_request_of_a_batch_has_its_record(server: Server, model: str, tmp_
     server.unregister(model)
 
 
+@pytest.mark.edge
 def test_bytes_and_large_bodies_are_told_by_their_size(
     server: Server, model: str, tmp_path: Path
 ) -> None:

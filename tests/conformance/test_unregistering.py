@@ -13,6 +13,7 @@ from .processes import eventually
 from .server import Server, unique_name
 
 
+@pytest.mark.edge
 def test_unregistering_says_so_and_the_model_is_gone(server: Server) -> None:
     name = unique_name("noop")
     server.register("noop", model_name=name, initial_workers=1)
@@ -30,6 +31,7 @@ def test_unregistering_an_unknown_model_is_404(main_server: Server) -> None:
     )
 
 
+@pytest.mark.edge
 def test_a_name_can_be_registered_again(server: Server) -> None:
     name = unique_name("noop")
     for _ in range(2):
@@ -99,6 +101,7 @@ def test_a_startup_model_can_be_unregistered_and_comes_back_as_an_ordinary_one(
     assert [model["modelName"] for model in listed] == ["noop", "noop_v0.1"]
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_requests_in_flight_and_waiting_are_answered(server: Server, gate: Gate) -> None:
     name = unique_name("obey")

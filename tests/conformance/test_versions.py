@@ -41,23 +41,27 @@ def _answer(server: Server, path: str) -> str:
     return reply.text
 
 
+@pytest.mark.edge
 def test_the_first_version_is_the_default(server: Server, two: str) -> None:
     assert _answer(server, f"/predictions/{two}") == "1.0"
     assert _answer(server, f"/models/{two}/invoke") == "1.0"
     assert _answer(server, f"/invocations?model_name={two}") == "1.0"
 
 
+@pytest.mark.edge
 def test_a_version_is_addressed_by_the_path(server: Server, two: str) -> None:
     assert _answer(server, f"/predictions/{two}/1.0") == "1.0"
     assert _answer(server, f"/predictions/{two}/2.0") == "2.0"
 
 
+@pytest.mark.edge
 def test_an_unknown_version_is_404(server: Server, two: str) -> None:
     reply = server.inference.get(f"/predictions/{two}/3.0")
     assert (reply.status, reply.json()["code"]) == (404, 404)
     assert "3.0" in reply.json()["message"]
 
 
+@pytest.mark.edge
 def test_the_default_can_be_changed(server: Server, two: str) -> None:
     assert server.management.put(f"/models/{two}/2.0/set-default").status == 200
     assert _answer(server, f"/predictions/{two}") == "2.0"
@@ -103,12 +107,14 @@ def test_versions_are_scaled_on_their_own(server: Server, two: str) -> None:
     assert len(server.describe(two)["workers"]) == 1
 
 
+@pytest.mark.edge
 def test_a_version_can_be_unregistered_alone(server: Server, two: str) -> None:
     assert server.management.delete(f"/models/{two}/2.0").status == 200
     assert server.inference.get(f"/predictions/{two}/2.0").status == 404
     assert _answer(server, f"/predictions/{two}") == "1.0"
 
 
+@pytest.mark.edge
 def test_a_model_without_a_version_is_reached_by_its_name(server: Server) -> None:
     with server.registered(_write(server, None)) as name:
         assert _answer(server, f"/predictions/{name}") == "None"

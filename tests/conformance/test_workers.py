@@ -52,6 +52,7 @@ def test_a_worker_runs_in_the_folder_of_its_model(server: Server) -> None:
     assert shown["folder"] in shown["path"]
 
 
+@pytest.mark.edge
 def test_a_worker_is_told_whether_to_decode(server: Server, combined: Server) -> None:
     assert _inspect(server)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "true"
     assert _inspect(combined)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "false"
@@ -105,6 +106,7 @@ def test_variables_whose_whole_name_matches_are_hidden(
 # Unexpected ends
 
 
+@pytest.mark.edge
 def test_a_request_whose_worker_dies_is_500_and_another_worker_comes(server: Server) -> None:
     with server.registered("obey") as name:
         before = _pid(server, name)
@@ -186,6 +188,7 @@ def test_a_request_that_kills_workers_is_never_tried_a_third_time(
     assert len(record.read_text()) <= 2
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_a_handler_can_see_that_its_client_has_gone(server: Server, scratch: Path) -> None:
     url = unique_name("cancelled")
@@ -235,6 +238,7 @@ def test_restarts_leak_no_files(main_server: Server, obedient: str) -> None:
 # Timeouts
 
 
+@pytest.mark.edge
 def test_seconds_in_json_limit_the_answer(server: Server) -> None:
     name = unique_name("obey")
     order = {**HASTY, "model_name": name}

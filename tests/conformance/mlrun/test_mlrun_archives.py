@@ -74,6 +74,7 @@ def test_arguments_of_the_registration_go_before_those_of_the_archive(
         assert predict(mlrun_server.inference, name, [1]) == [200]
 
 
+@pytest.mark.edge
 def test_the_routes_of_mms_reach_the_model_too(mlrun_server: Server, packed: str) -> None:
     with mlrun_server.registered(packed) as name:
         reply = ask(mlrun_server.inference, f"/predictions/{name}", {"inputs": [3]})

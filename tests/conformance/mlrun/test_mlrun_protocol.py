@@ -50,6 +50,7 @@ def test_the_list_has_the_routes_in_order(mlrun_server: Server) -> None:
         assert reply.json()["models"][:4] == list(R4)
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("path", "outputs"),
     [
@@ -68,11 +69,13 @@ def test_each_route_predicts_with_its_own_model(
         assert predict(mlrun_server.inference, path, [5], operation) == outputs
 
 
+@pytest.mark.edge
 def test_post_to_a_model_alone_predicts(mlrun_server: Server) -> None:
     reply = ask(mlrun_server.inference, "/v2/models/m1", {"inputs": [5]})
     assert reply.json()["outputs"] == 500
 
 
+@pytest.mark.edge
 def test_the_body_names_the_model(mlrun_server: Server) -> None:
     reply = ask(mlrun_server.inference, "/", {"model": "m2", "inputs": [5]})
     assert reply.json()["outputs"] == 1000
@@ -86,6 +89,7 @@ def test_the_body_names_version_and_operation(mlrun_server: Server) -> None:
         assert (reply.json()["model_name"], reply.json()["model_version"]) == ("m3", "v2")
 
 
+@pytest.mark.edge
 def test_a_body_without_a_model_is_the_first_one_s(mlrun_server: Server) -> None:
     assert ask(mlrun_server.inference, "/", {"inputs": [5]}).json()["outputs"] == 500
 
@@ -100,23 +104,27 @@ def test_a_custom_operation_gets_the_body(mlrun_server: Server) -> None:
     assert (reply.status, reply.json()) == (200, {"test": "ok"})
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "PATCH"])
 def test_a_custom_operation_is_asked_by_any_method(mlrun_server: Server, method: str) -> None:
     reply = mlrun_server.inference.request(method, "/v2/models/m1/method")
     assert (reply.status, reply.text) == (200, f"{method} method")
 
 
+@pytest.mark.edge
 def test_a_custom_operation_chooses_its_whole_answer(mlrun_server: Server) -> None:
     reply = mlrun_server.inference.get("/v2/models/m1/created")
     assert (reply.status, reply.header("X-Made")) == (201, "yes")
     assert (reply.header("Content-Type"), reply.json()) == ("application/json", {"made": True})
 
 
+@pytest.mark.edge
 def test_an_unknown_operation_is_told(mlrun_server: Server) -> None:
     reply = ask(mlrun_server.inference, "/v2/models/m1/xx", {})
     assert refusal(reply) == "ValueError: illegal model operation xx, method=POST"
 
 
+@pytest.mark.edge
 def test_an_unknown_model_is_told_with_those_that_there_are(mlrun_server: Server) -> None:
     for reply in (
         ask(mlrun_server.inference, "/v2/models/m5/xx", {}),
@@ -153,6 +161,7 @@ def test_an_exception_of_the_model_is_told(mlrun_server: Server) -> None:
     assert ask(mlrun_server.inference, "/v2/models/m6/ready").status == 200
 
 
+@pytest.mark.edge
 def test_an_exception_with_a_status_chooses_it(mlrun_server: Server) -> None:
     add_model(mlrun_server, "m6", "Raiser")
     reply = ask(mlrun_server.inference, "/v2/models/m6/infer", {"inputs": ["conflict"]})
@@ -172,12 +181,14 @@ def test_a_body_without_a_list_of_inputs_is_told(
     assert refusal(ask(mlrun_server.inference, "/v2/models/m1/infer", body)) == text
 
 
+@pytest.mark.edge
 def test_an_empty_body_and_a_get_cannot_predict(mlrun_server: Server) -> None:
     for method in ("POST", "GET"):
         reply = mlrun_server.inference.request(method, "/v2/models/m1/infer")
         assert refusal(reply)
 
 
+@pytest.mark.edge
 def test_a_body_that_is_no_json_is_told(mlrun_server: Server) -> None:
     path = "/v2/models/m1/infer"
     reply = mlrun_server.inference.post(path, b"xx [1,2]", content_type="application/json")
@@ -311,6 +322,7 @@ def test_the_version_is_left_out_where_there_is_none(mlrun_server: Server) -> No
     assert list(answer) == ["id", "model_name", "outputs", "timestamp"]
 
 
+@pytest.mark.edge
 def test_the_id_is_the_body_s_or_the_header_s_or_the_request_s(mlrun_server: Server) -> None:
     def answered(body: object, headers: dict[str, str]) -> Reply:
         return ask(mlrun_server.inference, "/v2/models/m1/infer", body, headers=headers)
@@ -329,6 +341,7 @@ def test_hooks_are_called_in_order_with_the_operation(mlrun_server: Server) -> N
         assert predict(mlrun_server.inference, "hooks", ["a"], operation) == expected
 
 
+@pytest.mark.edge
 def test_the_whole_request_reaches_the_model(mlrun_server: Server) -> None:
     add_model(mlrun_server, "whole", "Whole")
     body = {"id": "1", "inputs": [5], "parameters": {"a": 1}, "outputs": ["x"], "more": None}
@@ -344,6 +357,7 @@ def test_a_picture_becomes_the_input(mlrun_server: Server) -> None:
     assert reply.json()["outputs"] == ["BytesIO", "89504e4700"]
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     "content_type", [None, "application/json", "json", "application/json; charset=utf-8"]
 )
@@ -381,6 +395,7 @@ def test_a_class_is_told_its_name_and_arguments(mlrun_server: Server) -> None:
     }
 
 
+@pytest.mark.edge
 def test_the_prediction_route_serves_the_model_too(mlrun_server: Server) -> None:
     reply = ask(mlrun_server.inference, "/predictions/m1", {"inputs": [5]})
     assert reply.json()["outputs"] == 500
@@ -389,11 +404,13 @@ def test_the_prediction_route_serves_the_model_too(mlrun_server: Server) -> None
 # What is off unless asked for
 
 
+@pytest.mark.edge
 def test_the_path_s_model_and_operation_beat_the_body_s(mlrun_server: Server) -> None:
     body = {"model": "m2", "operation": "explain", "inputs": [5]}
     assert ask(mlrun_server.inference, "/v2/models/m1/infer", body).json()["outputs"] == 500
 
 
+@pytest.mark.edge
 def test_the_path_header_does_not_reroute(mlrun_server: Server) -> None:
     reply = ask(
         mlrun_server.inference,
@@ -413,6 +430,7 @@ def test_data_urls_are_not_fetched(mlrun_server: Server, scratch: Path) -> None:
     assert b"secret".hex() not in reply.text
 
 
+@pytest.mark.edge
 def test_a_client_cannot_forge_what_the_front_tells_a_worker(mlrun_server: Server) -> None:
     with mlrun_server.inference.wire() as wire:
         reply = wire.call("POST", "/v2/models/m1/infer", b'{"inputs":[5]}', ":operation: explain")
@@ -424,6 +442,7 @@ def test_a_client_cannot_forge_what_the_front_tells_a_worker(mlrun_server: Serve
 # All switches on
 
 
+@pytest.mark.edge
 def test_strict_statuses_say_what_is_wrong(strict_server: Server) -> None:
     add_model(strict_server, "m6", "Raiser")
     for path, body, status in (
@@ -461,6 +480,7 @@ def test_the_body_s_operation_beats_the_path_s_where_it_may(strict_server: Serve
     assert reply.json()["outputs"] == {"explained": 5}
 
 
+@pytest.mark.edge
 def test_the_path_header_reroutes_where_it_may(strict_server: Server) -> None:
     reply = ask(
         strict_server.inference,
@@ -486,6 +506,7 @@ def test_nan_is_an_error_where_the_policy_says_so(strict_server: Server) -> None
     assert refusal(reply, 500).startswith("ValueError: ")
 
 
+@pytest.mark.edge
 def test_the_default_model_is_at_the_root(strict_server: Server) -> None:
     assert ask(strict_server.inference, "/", {"inputs": [5]}).json()["outputs"] == 1000
 
@@ -493,6 +514,7 @@ def test_the_default_model_is_at_the_root(strict_server: Server) -> None:
 # Beside other models
 
 
+@pytest.mark.edge
 def test_mms_s_routes_stay_as_they_are(mlrun_server: Server, server: Server) -> None:
     assert mlrun_server.inference.options("/").json()["openapi"] == "3.0.1"
     add_model(server, "beside", "Mul", {"multiplier": 2})

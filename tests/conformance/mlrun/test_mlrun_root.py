@@ -73,6 +73,7 @@ def start_function(start_server: Callable[..., Server], lane: str) -> StartFunct
     return start
 
 
+@pytest.mark.edge
 def test_a_model_in_a_flow_without_a_router_is_asked_at_the_root(
     start_function: StartFunction,
 ) -> None:
@@ -86,6 +87,7 @@ def test_a_model_in_a_flow_without_a_router_is_asked_at_the_root(
     assert server.inference.get("/ping").json() == {"status": "Healthy"}
 
 
+@pytest.mark.edge
 def test_a_flow_reads_the_path_and_method_of_what_it_is_asked(
     start_function: StartFunction,
 ) -> None:
