@@ -201,6 +201,12 @@ class ModelVersion:
                 self.losses.refused += 1
             raise self.unavailable()
 
+    def has(self, request: Request) -> bool:
+        """Whether a request is queued here, or with one of the workers."""
+        return request in self.queue or any(
+            request in batch.requests for worker in self.workers for batch in worker.in_flight
+        )
+
     def cancel(self, request: Request, now: float = 0.0) -> Worker | None:
         """The client is gone, or waits no longer than it said. Returns the worker that has the request, if one has."""
         if request.is_done:

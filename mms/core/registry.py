@@ -63,7 +63,14 @@ class Registry(Generic[_Entry]):
             self._defaults[entry.name] = entry.version
         self.changed()
 
-    def remove(self, entry: _Entry) -> None:
+    def holds(self, entry: _Entry) -> bool:
+        """Whether this very entry is registered, and not another one of its name and version."""
+        return self._names.get(entry.name, {}).get(entry.version) is entry
+
+    def remove(self, entry: _Entry) -> bool:
+        """Remove this very entry; return whether it was there. Another one of its name and version stays."""
+        if not self.holds(entry):
+            return False
         versions = self._names[entry.name]
         del versions[entry.version]
         if not versions:
@@ -72,6 +79,7 @@ class Registry(Generic[_Entry]):
         elif self._defaults[entry.name] == entry.version:
             self._defaults[entry.name] = next(iter(versions))
         self.changed()
+        return True
 
     def get(self, name: str, version: str | None = None) -> _Entry:
         """The version asked for, or the default. Raises ModelNotFound or ModelVersionNotFound."""

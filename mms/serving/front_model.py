@@ -45,6 +45,10 @@ class FrontModel(ABC):
         """Requests that have no reply yet."""
         return len(self._runs)
 
+    def has(self, request: Request) -> bool:
+        """Whether a request runs here."""
+        return request in self._runs
+
     def submit(self, request: Request) -> None:
         """Take a request; exactly one reply follows. Raises ServiceUnavailable at once where the model is going."""
         if self._is_closed:

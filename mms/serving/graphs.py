@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from archiver import Component, Manifest
 from archiver.component import PREPACKAGED
 from mms.core import ModelConfig, ModelVersion, Pool, Registry
-from mms.errors import Conflict, InvalidModel, ServerError
+from mms.errors import Conflict, InvalidModel
 from mms.graph import Graph, Node, read_graph
 from mms.networks import Networks
 from mms.observe.graph_metrics import GraphMetrics
@@ -32,8 +33,10 @@ logger = logging.getLogger("mms.serving")
 _DOCUMENTS: Final = (DOCUMENT_NAME, "serving_spec.json")
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 
-#: Registers a model; the host's own operation.
-Register = Callable[[RegisterOptions], Awaitable[Outcome]]
+#: Registers a model; the host's own operation, as the next.
+Register = Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
+#: Undoes that.
+Discard = Callable[[ServedModel], Awaitable[None]]
 
 
 class NodeMissing(InvalidModel):
@@ -67,6 +70,7 @@ class Graphs:
         registry: Registry[ServedModel],
         models: NodeModels,
         register: Register,
+        discard: Discard,
         environ: Mapping[str, str],
         sources: Sources,
     ) -> None:
@@ -75,6 +79,7 @@ class Graphs:
         self._registry = registry
         self._models = models
         self._register = register
+        self._discard = discard
         self._sources = sources
         #: By what the names of their endpoints may lead to.
         self._remote: dict[Networks, RemoteCalls] = {}
@@ -99,8 +104,10 @@ class Graphs:
         options: RegisterOptions,
         archive: FetchedArchive,
         default_name: str | None,
+        undo: AsyncExitStack,
     ) -> ServedModel:
-        """A graph that can be registered as it is. Registers the pre-packaged servers among its nodes.
+        """A graph that can be registered as it is. Registers the pre-packaged servers among its nodes; `undo` removes
+        them, for where the graph cannot be registered after all.
 
         Raises InvalidModel (GraphError, NodeMissing), BadRequest, Conflict, and what the registration of a node raises.
         """
@@ -121,9 +128,7 @@ class Graphs:
         self.check_name(name)
         servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
         self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
-        await self._register_servers(name, servers, options)
-        # Models may have gone meanwhile.
-        self._check_nodes(name, graph.nodes())
+        await self._register_servers(name, servers, options, undo)
         model = ModelVersion(name, found.model_version, ModelConfig())
         manifest = found.with_overrides(model_name=name, handler=document.name)
         calls = NodeCalls(
@@ -171,37 +176,39 @@ class Graphs:
         has_server = node.server is not None and node.is_local and node.model_uri is not None
         return has_server and f"{name}.{node.name}" not in self._names()
 
+    def check_nodes_of(self, served: ServedModel) -> None:
+        """Raises NodeMissing where a graph that is about to be registered lacks a model: they come and go."""
+        if isinstance(served.graph, GraphService):
+            self._check_nodes(served.name, served.graph.graph.nodes())
+
     async def _register_servers(
-        self, name: str, nodes: list[Node], options: RegisterOptions
+        self, name: str, nodes: list[Node], options: RegisterOptions, undo: AsyncExitStack
     ) -> None:
-        """Register pre-packaged servers: all of them or none.
+        """Register pre-packaged servers.
 
         They stay when the graph is unregistered: they may have been scaled, and loading them took its time.
         """
-        made: list[str] = []
-        try:
-            for node in nodes:
-                own = f"{name}.{node.name}"
-                server = _prepackaged(node)
-                await self._register(
-                    RegisterOptions(
-                        "",
-                        model_name=own,
-                        prepackaged=server,
-                        model_uri=node.model_uri,
-                        parameters=node.parameters,
-                        initial_workers=options.initial_workers,
-                        synchronous=options.synchronous,
-                        response_timeout_s=options.response_timeout_s,
-                        is_from_operator=options.is_from_operator,
-                        load_timeout_s=options.load_timeout_s,
-                    )
+        for node in nodes:
+            served, _ = await self._register(
+                RegisterOptions(
+                    "",
+                    model_name=f"{name}.{node.name}",
+                    prepackaged=_prepackaged(node),
+                    model_uri=node.model_uri,
+                    parameters=node.parameters,
+                    initial_workers=options.initial_workers,
+                    synchronous=options.synchronous,
+                    response_timeout_s=options.response_timeout_s,
+                    is_from_operator=options.is_from_operator,
+                    load_timeout_s=options.load_timeout_s,
                 )
-                made.append(own)
-        except ServerError:
-            for own in made:
-                await self._models.unregister(own)
-            raise
+            )
+            undo.push_async_callback(self._discard_server, served)
+
+    async def _discard_server(self, served: ServedModel) -> None:
+        """Remove a server whose graph could not be registered, unless another graph uses it by now."""
+        if not self.users_of(served.name):
+            await self._discard(served)
 
     def _names(self) -> set[str]:
         return {served.name for served in self._registry.all()}

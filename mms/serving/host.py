@@ -7,7 +7,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,23 +22,19 @@ from mms.errors import (
 )
 from mms.launch import Launcher
 from mms.observe import events
-from mms.repository import FetchedArchive, ModelFiles, Repository
+from mms.repository import Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
-from mms.serving.graphs import Graphs, graph_document
 from mms.serving.health import model_problems, ping_status, server_problems
 from mms.serving.kept_models import KeptModels
-from mms.serving.making import check_names, make_model
-from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_workers import ModelWorkers
-from mms.serving.named_places import check_arguments
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
+from mms.serving.registration import Registrar
 from mms.serving.runner import WorkerEvents
 from mms.serving.served import ServedModel
-from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.startup import StartupModels
 from mms.serving.state_file import StateFile
-from mms.serving.tracking import ModelTracking, Tracking
+from mms.serving.tracking import Tracking
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -72,26 +67,27 @@ class ModelHost:
         self.tracking = Tracking()
         #: What clients may name outside the model store.
         self.sources = repository.sources
-        self._repository = repository
         self._launcher = launcher
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
         self._workers = ModelWorkers(
             settings, self.registry, self, self.dispatcher, launcher, record, self._environ
         )
-        self._make = partial(make_model, settings, gpu_count)
-        self._startup = StartupModels(settings, repository, self._add, self._workers.start)
+        self._registrar = Registrar(
+            *(settings, repository, self.registry, self.tracking, self),
+            *(self._register, self._discard, self._environ, gpu_count),
+        )
+        self.functions = self._registrar.functions
+        self.graphs = self._registrar.graphs
+        self._startup = StartupModels(
+            settings, repository, self._registrar.add, self._workers.start
+        )
         self._kept = KeptModels(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
         )
-        self._is_draining = False
+        #: Out of the registry, and still answering what they had accepted.
+        self._leaving: list[ServedModel] = []
         self._has_started = False
-        self.functions = MlrunSpecs(
-            settings, self.registry, self, self._make, self._add, self._discard
-        )
-        self.graphs = Graphs(
-            settings, self.registry, self, self.register, self._environ, repository.sources
-        )
 
     def __repr__(self) -> str:
         return f"<ModelHost of {len(self.registry)} models>"
@@ -101,8 +97,7 @@ class ModelHost:
     def submit(self, request: Request) -> None:
         """Take a request; exactly one reply follows. Raises ModelNotFound or ServiceUnavailable at once."""
         served = self.registry.get(request.name, request.version)
-        if self._is_draining:
-            raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
+        self._registrar.check_open()
         if served.graph is not None:
             served.graph.submit(request)
         else:
@@ -128,8 +123,10 @@ class ModelHost:
         """The client is gone: drop its request from the queue, or tell the worker that has it."""
         if request.is_done:
             return
+        # Another model of that name may be registered by now.
+        served = next((model for model in self._leaving if model.has(request)), None)
         try:
-            served = self.registry.get(request.name, request.version)
+            served = served or self.registry.get(request.name, request.version)
         except ModelNotFound:
             request.is_done = True
             return
@@ -195,40 +192,59 @@ class ModelHost:
         """
         count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
         entries = await self._startup.entries()
-        restored = await self._kept.restore(self._add, self._workers.scale, frozenset(entries))
+        restored = await self._kept.restore(
+            self._registrar.add, self._workers.scale, frozenset(entries)
+        )
         await self._startup.load(count, entries, restored)
         await self._kept.save()
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it.
 
-        `is_kept`: the state file, if there is one, has it for the next start.
+        `is_kept`: the state file, if there is one, has it for the next start. Raises Conflict where the model was
+        unregistered before its workers had loaded.
         """
-        if self._is_draining:
-            raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
+        _, outcome = await self._register(options, is_kept=is_kept)
+        return outcome
+
+    async def _register(
+        self, options: RegisterOptions, *, is_kept: bool = True
+    ) -> tuple[ServedModel, Outcome]:
+        self._registrar.check_open()
         if options.runtime is not None and not is_runtime(options.runtime):
             raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
         self._workers.check_count("initial_workers", options.initial_workers or 0)
-        served = await self._add(options, None)
+        served = await self._registrar.add(options, None)
         count = options.initial_workers
         if count is None:
             count = self.settings.default_workers_per_model
         if count <= 0 or (served.graph is not None and not served.brought):
             await self._keep_model(served, options, is_kept)
-            return Outcome(200, None, f'Model "{served.name}" registered')
+            return served, Outcome(200, None, f'Model "{served.name}" registered')
         self._workers.start(served, count)
         if not options.synchronous:
             await self._keep_model(served, options, is_kept)
-            return PROCESSING
+            return served, PROCESSING
+        try:
+            outcome = await self._scaled(served)
+        except WorkerStartFailed:
+            await self._discard(served)
+            raise
+        await self._keep_model(served, options, is_kept)
+        return served, outcome
+
+    async def _scaled(self, served: ServedModel) -> Outcome:
+        """Wait for a model's workers. Raises WorkerStartFailed, and Conflict where the model goes meanwhile."""
         try:
             if served.brought:
                 outcome = await self.functions.await_loaded(served, self._workers.scaled)
             else:
                 outcome = await self._workers.scaled(served)
         except WorkerStartFailed:
-            await self._discard(served)
-            raise
-        await self._keep_model(served, options, is_kept)
+            if self.registry.holds(served):
+                raise
+        if not self.registry.holds(served):
+            raise Conflict(f"Model {served.name} was unregistered while its workers were starting.")
         return outcome
 
     async def _keep_model(
@@ -237,80 +253,6 @@ class ModelHost:
         if is_kept:
             served.registration = options
             await self._kept.save()
-
-    async def _add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
-        if options.model_name and self._is_taken_for_sure(options.model_name):
-            raise Conflict(f"Model {options.model_name} is already registered.")
-        # A folder is what a function that is checked itself brings along; clients cannot name one.
-        is_from_client = options.folder is None and not options.is_from_operator
-        if self.settings.require_signature and is_from_client:
-            check_is_signed_alone(options)
-        archive = await self._archive(options)
-        files: ModelFiles | None = None
-        tracking: ModelTracking | None = None
-        try:
-            names_places = check_arguments(
-                options, archive, self._repository.model_store, self.sources
-            )
-            document = graph_document(archive, options)
-            function = await self.functions.document_of(document, options)
-            if function is not None:
-                served = await self.functions.make(function, options, archive, default_name)
-            elif document is not None:
-                if options.tracking:
-                    raise BadRequest(
-                        "A graph has no records of its own: track the models of its nodes."
-                    )
-                served = await self.graphs.make(document, options, archive, default_name)
-            else:
-                served = self._make(options, archive, default_name)
-            if names_places:
-                served.named_places = self.sources.for_workers(self.settings.max_download_size)
-            uri = served.options.component.model_uri
-            if uri is not None:
-                if self.registry.has(served.name, served.version):
-                    # Before the files are fetched; another registration may still be faster.
-                    raise Conflict(f"Model {served.name} is already registered.")
-                files = served.model_files = await self._repository.model_uris.fetch(
-                    uri,
-                    archive.folder,
-                    sha256=None if options.url else options.sha256,
-                    is_from_operator=options.is_from_operator,
-                )
-            tracking = served.tracking = await self.tracking.open_for(
-                served.name,
-                served.version,
-                options.tracking,
-                archive.manifest,
-                self.settings,
-                None if options.is_from_operator else self.sources,
-            )
-            if served.graph is not None:
-                served.graph.tracking = tracking
-            check_names(served)
-            self.registry.add(served)
-        except BaseException:
-            if tracking is not None:
-                await self.tracking.close(tracking)
-            await self._repository.release(archive)
-            if files is not None:
-                await self._repository.model_uris.release(files)
-            raise
-        events.model_loaded(served.name)
-        return served
-
-    async def _archive(self, options: RegisterOptions) -> FetchedArchive:
-        if options.url:
-            return await self._repository.fetch(
-                options.url, sha256=options.sha256, is_from_operator=options.is_from_operator
-            )
-        if options.folder is not None:
-            return FetchedArchive(options.folder, None, True, None)
-        return await self._repository.make_empty()
-
-    def _is_taken_for_sure(self, name: str) -> bool:
-        """Whether the name is taken by a model without a version, beside which no other can stand."""
-        return self.registry.has(name, None)
 
     # Scaling
 
@@ -333,7 +275,7 @@ class ModelHost:
         await self._kept.save()
         if not synchronous:
             return PROCESSING
-        return await self._workers.scaled(served)
+        return await self._scaled(served)
 
     # Removal
 
@@ -349,47 +291,53 @@ class ModelHost:
         self.graphs.check_removable(served)
         self.functions.check_removable(served)
         self.registry.remove(served)
-        was_at_startup = name in self._startup.names
-        self._startup.names.discard(name)
+        # Whoever has taken a model out of the registry ends it, and nobody else.
+        self._leaving.append(served)
         timeout_s = self.settings.unregister_model_timeout
-        is_clean = await self._workers.end(served, timeout_s)
+        try:
+            is_clean = await self._workers.end(served, timeout_s)
+        finally:
+            self._leaving.remove(served)
         if not is_clean:
-            served.model.is_closed = False
-            if served.graph is not None:
-                served.graph.reopen()
-            try:
-                self.registry.add(served)
-            except Conflict:
-                await self._repository.release(served.archive)
-            else:
-                if was_at_startup:
-                    self._startup.names.add(name)
-            await self._kept.save()
+            await self._restore(served)
             raise RequestTimeout(f"Timed out while cleaning resources: {name}")
+        self._startup.models.discard(served)
         for brought in served.brought:
             await self._discard(brought, timeout_s)
-        await self._forget(served)
+        await self._give_back(served)
         await self._kept.save()
         events.model_unregistered(name)
         return Outcome(200, None, f'Model "{name}" unregistered')
 
+    async def _restore(self, served: ServedModel) -> None:
+        """Have a model back that could not be ended in time, unless its name is taken by now."""
+        served.model.is_closed = False
+        if served.graph is not None:
+            served.graph.reopen()
+        try:
+            self.registry.add(served)
+        except Conflict:
+            self._startup.models.discard(served)
+            for brought in served.brought:
+                await self._discard(brought)
+            await self._give_back(served)
+        await self._kept.save()
+
     async def _discard(self, served: ServedModel, timeout_s: float = 0) -> None:
         """Remove a model whatever depends on it: its workers could not load, or what brought it goes."""
-        if self.registry.has(served.name, served.version):
-            self.registry.remove(served)
+        if not self.registry.remove(served):
+            return
         await self._workers.end(served, timeout_s)
         for brought in served.brought:
             await self._discard(brought, timeout_s)
-        await self._forget(served)
+        await self._give_back(served)
+        if served.registration is not None:
+            await self._kept.save()
 
-    async def _forget(self, served: ServedModel) -> None:
+    async def _give_back(self, served: ServedModel) -> None:
         self.dispatcher.forget(served.model)
         await self._launcher.forget(served.key)
-        await self._repository.release(served.archive)
-        if served.model_files is not None:
-            await self._repository.model_uris.release(served.model_files)
-        if served.tracking is not None:
-            await self.tracking.close(served.tracking)
+        await served.resources.aclose()
 
     # Versions
 
@@ -438,14 +386,18 @@ class ModelHost:
 
     def problems(self) -> list[str]:
         """Why the server should get no requests now; empty where it should."""
-        if self._is_draining:
+        if self._registrar.is_closed:
             return ["The server is shutting down."]
         return server_problems(self.registry.all())
 
     def problems_of(self, name: str, version: str | None = None) -> list[str]:
         """Why a model cannot take requests; empty where it can. Raises ModelNotFound."""
         served = self.registry.get(name, version)
-        return ["The server is shutting down."] if self._is_draining else model_problems(served)
+        return (
+            ["The server is shutting down."]
+            if self._registrar.is_closed
+            else model_problems(served)
+        )
 
     def startup_problems(self) -> list[str]:
         """What is missing of the models that the server was started with; nothing for good once they have loaded."""
@@ -464,7 +416,7 @@ class ModelHost:
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more requests; answer what was accepted, end the workers. Returns whether the time was enough."""
-        self._is_draining = True
+        self._registrar.is_closed = True
         self._workers.close_recycling()
         started = time.monotonic()
         # Just before the workers are ended, whose requests would fail as those of a crash.
@@ -502,7 +454,7 @@ class ModelHost:
         await self._kept.close()
         for served in self.registry.all():
             self.registry.remove(served)
-            await self._forget(served)
+            await self._give_back(served)
         await self._workers.close()
         await self.graphs.close()
         self.dispatcher.close()

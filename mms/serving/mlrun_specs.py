@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
@@ -75,7 +76,7 @@ class MlrunSpecs:
         self._discard = discard
 
     def __repr__(self) -> str:
-        return f"<MlrunSpecs {', '.join(served.name for served in self._owners())}>"
+        return f"<MlrunSpecs {', '.join(s.name for s in self._registry.all() if s.brought)}>"
 
     async def document_of(self, path: Path | None, options: RegisterOptions) -> Any:
         """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
@@ -97,8 +98,10 @@ class MlrunSpecs:
         options: RegisterOptions,
         archive: FetchedArchive,
         default_name: str | None,
+        undo: AsyncExitStack,
     ) -> ServedModel:
-        """A function that can be registered as it is, its models registered already, without workers yet.
+        """A function that can be registered as it is, its models registered already, without workers yet; `undo`
+        removes them, for where the function cannot be registered after all.
 
         Raises InvalidModel (InvalidSpec), BadRequest, Conflict, and what the registration of a model raises.
         """
@@ -129,16 +132,12 @@ class MlrunSpecs:
         routing = function.routing(calls, self._settings.nan_policy)
         # Also for the caller, which opens the streams of what it was given.
         options.tracking = options.tracking or function.spec.tracking()
-        brought = await self._bring(function, options)
-        try:
-            if routing is not None:
-                served = self._front_router(name, routing, calls, options, archive, found)
-            else:
-                graph_options = self._worker_graph(name, function, targets, options)
-                served = self._make(graph_options, archive, None)
-        except BaseException:
-            await self._drop(brought)
-            raise
+        brought = await self._bring(name, function, options, undo)
+        if routing is not None:
+            served = self._front_router(name, routing, calls, options, archive, found)
+        else:
+            graph_options = self._worker_graph(name, function, targets, options)
+            served = self._make(graph_options, archive, None)
         served.brought = brought
         return served
 
@@ -195,42 +194,39 @@ class MlrunSpecs:
 
     # Its models
 
-    async def _bring(self, function: _Function, options: RegisterOptions) -> list[ServedModel]:
-        """Register the models of a function, without workers: all of them or none."""
+    async def _bring(
+        self, owner: str, function: _Function, options: RegisterOptions, undo: AsyncExitStack
+    ) -> list[ServedModel]:
+        """Register the models of a function, without workers."""
         brought: list[ServedModel] = []
-        try:
-            for child in function.children:
-                name, version = split_key(child.key)
-                made = RegisterOptions(
-                    "",
-                    is_from_operator=options.is_from_operator,
-                    model_name=name,
-                    model_version=version,
-                    handler=function.handler_of(child),
-                    folder=function.code.folder,
-                    interface=_INTERFACE,
-                    batch_size=options.batch_size,
-                    max_batch_delay_ms=options.max_batch_delay_ms,
-                    batch_policy=options.batch_policy,
-                    row_batching=options.row_batching,
-                    response_timeout_s=options.response_timeout_s,
-                    load_timeout_s=options.load_timeout_s,
-                    preload_model=options.preload_model,
-                    mlrun=function.child_options(child),
-                    tracking=options.tracking,
-                )
-                served = await self._add(made, None)
-                if options.url:
-                    served.url = options.url
-                brought.append(served)
-        except BaseException:
-            await self._drop(brought)
-            raise
+        for child in function.children:
+            name, version = split_key(child.key)
+            made = RegisterOptions(
+                "",
+                is_from_operator=options.is_from_operator,
+                model_name=name,
+                model_version=version,
+                handler=function.handler_of(child),
+                folder=function.code.folder,
+                interface=_INTERFACE,
+                batch_size=options.batch_size,
+                max_batch_delay_ms=options.max_batch_delay_ms,
+                batch_policy=options.batch_policy,
+                row_batching=options.row_batching,
+                response_timeout_s=options.response_timeout_s,
+                load_timeout_s=options.load_timeout_s,
+                preload_model=options.preload_model,
+                mlrun=function.child_options(child),
+                tracking=options.tracking,
+            )
+            served = await self._add(made, None)
+            # At once, so that nobody removes it before the function itself is there.
+            served.owner = owner
+            undo.push_async_callback(self._discard, served)
+            if options.url:
+                served.url = options.url
+            brought.append(served)
         return brought
-
-    async def _drop(self, brought: list[ServedModel]) -> None:
-        for served in reversed(brought):
-            await self._discard(served)
 
     async def await_loaded(
         self, served: ServedModel, scaled: Callable[[ServedModel], Awaitable[Outcome]]
@@ -259,21 +255,17 @@ class MlrunSpecs:
 
     def users_of(self, name: str) -> list[str]:
         """The functions that have this model for a route."""
-        return sorted(
-            owner.name for owner in self._owners() if any(m.name == name for m in owner.brought)
-        )
+        if not self._registry.has_name(name):
+            return []
+        return sorted({s.owner for s in self._registry.versions(name) if s.owner is not None})
 
     def check_removable(self, served: ServedModel) -> None:
         """Raises Conflict for a model of a function."""
-        users = [owner.name for owner in self._owners() if served in owner.brought]
-        if users:
+        if served.owner is not None:
             raise Conflict(
-                f"Model {key_of(served)} belongs to the function {', '.join(users)}; "
+                f"Model {key_of(served)} belongs to the function {served.owner}; "
                 "unregister the function, which takes its models along."
             )
-
-    def _owners(self) -> list[ServedModel]:
-        return [served for served in self._registry.all() if served.brought]
 
 
 class _Function:

@@ -15,7 +15,7 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.making import WorkerSpecs
 from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
-from mms.serving.runner import LoadOutcome, WorkerEvents, WorkerRunner
+from mms.serving.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel
 from mms.serving.worker_calls import CallableModels
 
@@ -112,7 +112,7 @@ class ModelWorkers:
             await asyncio.wait(stopping)
         runners = [served.runners[worker] for worker in served.pool.active]
         outcomes = [await runner.wait_attempt() for runner in runners]
-        failed = [outcome for outcome in outcomes if not outcome.is_success]
+        failed = [o for o in outcomes if not o.is_success and o is not STOPPED]
         if failed:
             code = 507 if any(outcome.code == 507 for outcome in failed) else 500
             message = "Failed to start workers"

@@ -50,6 +50,10 @@ class LoadOutcome:
         return self.code == 200
 
 
+#: An attempt that was given up, as the worker was not wanted any more: neither a success nor a failure.
+STOPPED = LoadOutcome(499, "worker was stopped")
+
+
 class WorkerRunner:
     """Owns one worker from its first start to its end for good, and listens to its link.
 
@@ -136,7 +140,7 @@ class WorkerRunner:
                 raise
         finally:
             if not self._attempt.done():
-                self._attempt.set_result(LoadOutcome(500, "worker was stopped"))
+                self._attempt.set_result(STOPPED)
             self._on_end(self)
 
     async def _serve_once(self) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
-from mms.core import ModelVersion, Pool, Worker, WorkerState
+from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
 from mms.repository import FetchedArchive, ModelFiles
 from mms.serving.front_model import FrontModel
 from mms.serving.model_options import ModelOptions
@@ -19,6 +21,8 @@ from mms.serving.tracking import ModelTracking
 
 if TYPE_CHECKING:
     from mms.settings import Settings
+
+_registrations = itertools.count(1)
 
 #: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
 _STATUS = {
@@ -66,6 +70,12 @@ class ServedModel:
     graph: FrontModel | None = None
     #: Models that were registered with it, and go with it.
     brought: list[ServedModel] = field(default_factory=list)
+    #: The name of the model that it came with, which alone may remove it.
+    owner: str | None = None
+    #: What is given back when it goes: its archive, files and streams.
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+    #: Of this registration alone: the next one of the same name has another.
+    key: str = field(default_factory=lambda: f"registration-{next(_registrations)}")
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
@@ -80,10 +90,9 @@ class ServedModel:
     def version(self) -> str | None:
         return self.model.version
 
-    @property
-    def key(self) -> str:
-        """Unique among the registered versions."""
-        return f"{self.name}\0{self.version or ''}"
+    def has(self, request: Request) -> bool:
+        """Whether a request that was accepted waits here, or runs."""
+        return self.model.has(request) if self.graph is None else self.graph.has(request)
 
     def load_options(self, settings: Settings) -> dict[str, Any]:
         """`Load.options` for its workers."""

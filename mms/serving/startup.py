@@ -33,19 +33,25 @@ class StartupModels:
     """Loads what `load_models` names, and knows which of it is left."""
 
     def __init__(self, settings: Settings, repository: Repository, add: Add, start: Start) -> None:
-        self.names: set[str] = set()
+        #: What is left of it.
+        self.models: set[ServedModel] = set()
         self._settings = settings
         self._repository = repository
         self._add = add
         self._start = start
 
     def __repr__(self) -> str:
-        return f"<StartupModels {', '.join(sorted(self.names))}>"
+        return f"<StartupModels {', '.join(sorted({served.name for served in self.models}))}>"
 
     @property
     def only_name(self) -> str | None:
         """Of the only one that is left."""
-        return next(iter(self.names)) if len(self.names) == 1 else None
+        only: str | None = None
+        for served in self.models:
+            if only not in (None, served.name):
+                return None
+            only = served.name
+        return only
 
     async def entries(self) -> list[tuple[str | None, str]]:
         """(name, url) of what `load_models` names, with the store's archives for ALL."""
@@ -70,7 +76,7 @@ class StartupModels:
         for served in restored.models:
             served.is_loaded_at_startup = True
             if served.startup_source is not None:
-                self.names.add(served.name)
+                self.models.add(served)
         entries = [entry for entry in entries if entry not in restored.sources]
         # A graph may be named before its nodes.
         early: list[tuple[str | None, str]] = []
@@ -98,7 +104,7 @@ class StartupModels:
                 continue
             served.is_loaded_at_startup = True
             served.registration, served.startup_source = options, (name, url)
-            self.names.add(served.name)
+            self.models.add(served)
             self._start(served, count)
 
 

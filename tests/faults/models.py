@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tarfile
+
 from conformance.server import Server, manifest
 
 #: Orders within a text: what the handler does when it comes to a body that contains one.
@@ -38,3 +40,13 @@ def handle(data, context):
 def write_echo(server: Server, name: str = "echo-orders", source: str = ECHO) -> str:
     """A model folder in the server's store. Returns its url."""
     return server.write_model(name, source, manifest(name))
+
+
+def write_archive(server: Server, name: str) -> str:
+    """An archive file of such a model, which the server unpacks to a folder. Returns its url."""
+    folder = server.store / write_echo(server, name)
+    with tarfile.open(server.store / f"{name}.tar.gz", "w:gz") as archive:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                archive.add(path, str(path.relative_to(folder)))
+    return f"{name}.tar.gz"

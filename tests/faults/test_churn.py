@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import tarfile
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from conformance.processes import eventually
 from conformance.server import Server
 
 from .load import Load, Target
-from .models import write_echo
+from .models import write_archive, write_echo
 
 #: One after the other; the first ones only warm up what grows once.
 _QUICK, _FULL, _WARM_UP = 12, 1000, 8
@@ -62,15 +61,6 @@ def settled(server: Server, most: int | None = None) -> Holdings:
     found = eventually("the server is quiet", find)
     assert found is not None
     return found
-
-
-def write_archive(server: Server) -> str:
-    folder = server.store / write_echo(server, "churned")
-    with tarfile.open(server.store / "churned.tar.gz", "w:gz") as archive:
-        for path in folder.rglob("*"):
-            if path.is_file():
-                archive.add(path, str(path.relative_to(folder)))
-    return "churned.tar.gz"
 
 
 def cycle(server: Server, url: str, name: str) -> None:
@@ -123,7 +113,7 @@ def test_models_that_come_and_go_leave_nothing_behind(
     steady = write_echo(server, "steady")
     reply = server.register(steady, model_name="m", initial_workers=1, synchronous="true")
     assert reply.status == 200, reply
-    url = write_archive(server)
+    url = write_archive(server, "churned")
     count = _FULL if is_full else _QUICK
     with Load(
         server.inference.address.port, [Target("/predictions/m", fails_with={})], connections=2
@@ -153,7 +143,7 @@ def test_failed_registrations_leave_nothing_behind(
     server = start_server()
     steady = write_echo(server, "steady")
     server.register(steady, model_name="m", initial_workers=1, synchronous="true")
-    broken = Path(write_archive(server))
+    broken = Path(write_archive(server, "churned"))
     (server.store / "torn.tar.gz").write_bytes((server.store / broken).read_bytes()[:-40])
     server.write_model("fails", "raise ImportError('no such library')\n")
     before: Holdings | None = None

@@ -378,3 +378,48 @@ async def test_a_full_queue_refuses(make_bench):
         bench.submit("m", b"0.2")
     for reply in replies:
         assert (await asyncio.wait_for(reply.done, 20))[0] == 200
+
+
+SLOW_LOAD = """
+import time
+time.sleep(0.5)
+def handle(data, context):
+    return data and ['OK'] * len(data)
+"""
+
+
+async def test_a_registration_whose_model_was_replaced_meanwhile_leaves_the_new_one_alone(
+    bench, until
+):
+    first = asyncio.create_task(bench.register("m", SLOW_LOAD))
+    await until(lambda: bench.host.has_model("m"))
+    assert (await bench.host.unregister("m")).status == 200
+    second = await bench.host.register(RegisterOptions("m", initial_workers=1))
+    assert second.text == "Workers scaled"
+    with pytest.raises(Conflict, match="m was unregistered while its workers were starting"):
+        await first
+    assert await bench.predict("m") == (200, b"OK")
+
+
+async def test_workers_that_are_scaled_away_while_they_load_are_no_failed_registration(
+    bench, until
+):
+    registration = asyncio.create_task(bench.register("m", SLOW_LOAD, initial_workers=2))
+    await until(lambda: bench.host.has_model("m"))
+    await bench.host.scale("m", None, 1, 1, False)
+    assert (await registration).status == 200
+    assert await bench.predict("m") == (200, b"OK")
+
+
+async def test_a_client_that_goes_takes_its_request_from_the_model_that_has_it(bench, until):
+    await bench.register("m", SLEEP)
+    _, running = bench.submit("m", b"0.5")
+    waiting, _ = bench.submit("m", b"0.5")
+    old = bench.host.registry.get("m")
+    removal = asyncio.create_task(bench.host.unregister("m"))
+    await until(lambda: not bench.host.registry.all())
+    await bench.host.register(RegisterOptions("m", initial_workers=0))
+    bench.host.cancel(waiting)
+    assert not old.has(waiting)
+    assert (await removal).status == 200
+    assert await running.done == (200, b"OK")
