@@ -47,6 +47,7 @@ class MockEvent:
     """
 
     key: Any = ""
+    #: What a step failed on, for the step that handles it: an exception, or with the engine `sync` {step: message}.
     error: Any = None
     terminated = False
     #: The step that failed, for handlers of errors.

@@ -43,7 +43,8 @@ def to_json(value: Any, nan: str = "null") -> bytes:
     """The JSON text of a value, which may hold what numpy, pandas and datetime have.
 
     `nan`: NaN and infinities become null (`null`), stay NaN and Infinity (`keep`, which is no JSON) or are an error
-    (`error`). Arrays and Series become lists, DataFrames lists of rows by column name, times ISO 8601.
+    (`error`). Arrays and Series become lists, DataFrames lists of rows by column name, times ISO 8601,
+    exceptions their messages.
     Raises TypeError for what has no JSON form, ValueError for circles and, by `nan`, for numbers without one.
     """
     fast = _orjson or _load_orjson()
@@ -139,6 +140,11 @@ def _other(value: Any) -> Any:
     enum_value = getattr(value, "_value_", None)
     if enum_value is not None:
         return enum_value
+    if isinstance(value, BaseException):
+        # What a handler of errors has as `event.error` and may answer with.
+        from mms.mlrun.errors import error_message
+
+        return error_message(value)
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
         return dump()

@@ -9,7 +9,16 @@ from mms.mlrun.steps import BaseStep
 
 
 def mark_failed(event: Any, step: BaseStep, error: BaseException) -> None:
-    """For the step that handles it: `event.error` is {step: message}, `event.origin_state` the step's full name."""
+    """For the step that handles it: `event.error` is the exception, `event.origin_state` the step's name.
+
+    So it is with the engine `async`, which in MLRun is storey's.
+    """
+    event.error = error
+    event.origin_state = step.name
+
+
+def mark_failed_by_name(event: Any, step: BaseStep, error: BaseException) -> None:
+    """As MLRun's own engine `sync` does: `event.error` is {step: message}, `event.origin_state` the full name."""
     earlier = getattr(event, "error", None)
     errors = earlier if isinstance(earlier, dict) else {}
     event.error = {**errors, step.name: error_message(error)}

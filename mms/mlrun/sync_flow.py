@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mms.mlrun.flow_plan import FlowPlan
-from mms.mlrun.step_failure import mark_failed, report_failure
+from mms.mlrun.step_failure import mark_failed_by_name, report_failure
 from mms.mlrun.steps import NO_EVENT, BaseStep
 
 
@@ -30,7 +30,7 @@ class SyncFlow:
                 handler = plan.handler_of(step)
                 if handler is None:
                     raise
-                mark_failed(event, step, error)
+                mark_failed_by_name(event, step, error)
                 report_failure(event, step, error, self._context)
                 step = handler
                 continue

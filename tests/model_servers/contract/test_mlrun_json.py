@@ -95,6 +95,12 @@ def test_numbers_without_json_may_be_an_error_and_none_is_none() -> None:
         to_json({"outputs": np.array([math.nan])}, "error")
 
 
+def test_exceptions_are_their_messages() -> None:
+    error = ValueError("cannot")
+    error.__cause__ = KeyError("a")
+    assert to_json({"error": error}) == b'{"error":"cannot, caused by: \'a\'"}'
+
+
 def test_what_has_no_json_form_is_named() -> None:
     with pytest.raises(TypeError, match="Object of type object is not JSON serializable"):
         to_json({"a": [object()]})

@@ -403,12 +403,42 @@ def test_an_error_handler_gets_the_event_and_replies(engine: str) -> None:
     raiser.to("Chain", "s3")
     with Served(graph) as served:
         answer = served.run([])
-    assert answer == {
-        "body": ["s1"],
-        "origin_state": "raiser",
-        "error": {"raiser": "this is an error, ['s1']"},
-    }
+    error = answer.pop("error")
+    assert answer == {"body": ["s1"], "origin_state": "raiser"}
+    if engine == "async":
+        assert isinstance(error, ValueError)
+        assert str(error) == "this is an error, ['s1']"
+    else:
+        assert error == {"raiser": "this is an error, ['s1']"}
     assert served.context.__dict__["visits"] == {"s1": 1}
+
+
+def raise_on(event: Any) -> Any:
+    raise event.error
+
+
+@pytest.mark.parametrize("where", ["step", "graph"])
+def test_an_error_handler_of_an_async_flow_can_raise_the_error_again(where: str) -> None:
+    class Refuses:
+        def do(self, body: Any) -> Any:
+            raise MLRunNotFoundError("no such user")
+
+    graph = flow("async")
+    step = graph.to("Chain", "s1").to(Refuses, "raiser").respond()
+    (step if where == "step" else graph).error_handler("again", handler=raise_on, full_event=True)
+    answer = Served(graph).test([])
+    assert (answer.status_code, answer.body) == (404, "MLRunNotFoundError: no such user")
+
+
+def test_the_error_of_the_step_that_failed_last_is_the_events() -> None:
+    graph = flow("async")
+    first = graph.to("Raiser", "first")
+    first.error_handler("fails", handler="(event.missing)", before="end")
+    first.to("Chain", "end").respond()
+    graph["fails"].on_error = "last"
+    graph.add_step("EchoError", name="last", full_event=True, after=[])
+    answer = Served(graph).run([])
+    assert (type(answer["error"]), answer["origin_state"]) == (AttributeError, "fails")
 
 
 @both_engines

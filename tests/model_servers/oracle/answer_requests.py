@@ -79,6 +79,20 @@ class NoPredict(V2ModelServer):
         self.model = True
 
 
+class Fails:
+    def do(self, body: Any) -> Any:
+        raise ValueError("cannot")
+
+
+def tell_error(event: Any) -> Any:
+    event.body = {
+        "kind": type(event.error).__name__,
+        "error": str(event.error),
+        "origin": event.origin_state,
+    }
+    return event
+
+
 MODELS = {
     "m1": ("Echo", {}),
     "m2": ("Multiply", {"multiplier": 3}),
@@ -118,6 +132,12 @@ def servers() -> dict[str, Any]:
         if engine == "async":
             last.respond()
         made[engine] = function.to_mock_server(namespace=globals())
+    # With the engine `sync` MLRun's handlers of errors get whole events back in the place of bodies.
+    function = mlrun.new_function("errors", kind="serving")
+    graph = function.set_topology("flow", engine="async")
+    step = graph.to(name="one", handler="(event)").to("Fails", name="fails")
+    step.error_handler("catch", handler="tell_error", full_event=True)
+    made["errors"] = function.to_mock_server(namespace=globals())
     return made
 
 
@@ -155,8 +175,8 @@ def main() -> None:
     requests = json.load(sys.stdin)
     made = servers()
     answers = [answer(made[request["function"]], request) for request in requests]
-    for engine in ("sync", "async"):
-        made[engine].wait_for_completion()
+    for name in ("sync", "async", "errors"):
+        made[name].wait_for_completion()
     with open(sys.argv[1], "w", encoding="utf-8") as file:
         json.dump({"version": mlrun.__version__, "answers": answers}, file)
 

@@ -122,4 +122,5 @@ def requests() -> list[dict[str, Any]]:
             }
             for text, content_type in _TEXTS
         )
+    found.append({"function": "errors", "path": "/", "body": {"a": 1}})
     return found
