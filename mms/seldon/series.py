@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from mms.seldon.errors import BAD_METRIC, SeldonMicroserviceException
 
@@ -108,8 +108,22 @@ def split_image(image: str) -> tuple[str, str]:
     return name, tag
 
 
+class Deployment(NamedTuple):
+    """Where a unit stands. What is None is said by Seldon's environment."""
+
+    name: str | None = None
+    predictor: str | None = None
+    predictor_version: str | None = None
+
+
+ENVIRONMENT: Final = Deployment()
+
+
 def default_labels(
-    unit_id: str | None = None, unit_image: str | None = None, worker_id: str | None = None
+    unit_id: str | None = None,
+    unit_image: str | None = None,
+    worker_id: str | None = None,
+    deployment: Deployment = ENVIRONMENT,
 ) -> dict[str, str]:
     """The labels of every series, from Seldon's environment where no argument says otherwise.
 
@@ -120,15 +134,15 @@ def default_labels(
     unknown_image = f"{_UNKNOWN}:{_UNKNOWN}"
     image = unit_image or environment.get("PREDICTIVE_UNIT_IMAGE", unknown_image)
     image_name, image_tag = split_image(image)
-    deployment = environment.get("SELDON_DEPLOYMENT_ID", _UNKNOWN)
+    name = deployment.name or environment.get("SELDON_DEPLOYMENT_ID", _UNKNOWN)
     labels = {
-        "deployment_name": deployment,
+        "deployment_name": name,
         "model_name": unit_id or environment.get("PREDICTIVE_UNIT_ID", _UNKNOWN),
         "model_image": image_name,
         "model_version": image_tag,
-        "predictor_name": environment.get("PREDICTOR_ID", _UNKNOWN),
-        "predictor_version": predictor_version(),
-        "seldon_deployment_name": deployment,
+        "predictor_name": deployment.predictor or environment.get("PREDICTOR_ID", _UNKNOWN),
+        "predictor_version": deployment.predictor_version or predictor_version(),
+        "seldon_deployment_name": name,
         "image_name": image_name,
         "image_version": image_tag,
     }

@@ -11,6 +11,7 @@ from mms.errors import InternalServerError, ModelNotFound, RequestTimeout, Serve
 from mms.graph import Graph, Message, Node, NodeFailed, Step
 from mms.graph.message import JSON, PROTOBUF
 from mms.observe.graph_metrics import ClientLabels, GraphMetrics
+from mms.seldon.unit import NO_VERSION
 
 if TYPE_CHECKING:
     from mms.core.request import Buffer
@@ -23,8 +24,6 @@ _NOT_PASSED_ON: Final = frozenset(
     )
 )
 _PUID: Final = b"seldon-puid"
-#: Images are `name:tag`, and components cut them at the colon.
-_NO_VERSION: Final = "latest"
 
 
 class NodeModels(Protocol):
@@ -144,6 +143,11 @@ class NodeCalls:
         self._metrics = metrics
         self._names = {node.name: f"{graph_name}.{node.name}" for node in graph.nodes()}
         self._prefixes: dict[tuple[str, str, str], bytes] = {}
+        self._deployment = (
+            (":deployment", graph.deployment or graph_name),
+            (":predictor", graph.predictor),
+            (":predictor-version", graph.predictor_version),
+        )
 
     def __repr__(self) -> str:
         return f"<NodeCalls of {len(self._names)} nodes>"
@@ -244,21 +248,37 @@ class NodeCalls:
         return block
 
     def _prefix(self, node: Node, model: str, operation: str) -> bytes:
-        image = node.image or f"{model}:{self._models.version_of(model) or _NO_VERSION}"
+        image = self._image_of(node, model)
         key = (node.name, operation, image)
         prefix = self._prefixes.get(key)
         if prefix is None:
-            # A line feed would end the value.
-            image = image.replace("\n", " ")
-            prefix = f":operation\n{operation}\n:unit\n{node.name}\n:image\n{image}\n".encode()
+            # A line feed would end a value.
+            prefix = "".join(
+                f"{name}\n{value.replace(chr(10), ' ')}\n"
+                for name, value in (
+                    (":operation", operation),
+                    (":unit", node.name),
+                    (":image", image),
+                    *self._deployment,
+                )
+                if value
+            ).encode()
             self._prefixes[key] = prefix
         return prefix
+
+    def _image_of(self, node: Node, model: str) -> str:
+        return node.image or f"{model}:{self._models.version_of(model) or NO_VERSION}"
 
     def _observe(
         self, context: CallContext, node: Node, operation: str, status: int, elapsed_s: float
     ) -> None:
         graph = context.graph
-        image, version = split_image(node.image or "")
+        image = node.image or ""
+        if node.is_local:
+            model = self.model_of(node)
+            # It may have gone meanwhile.
+            image = self._image_of(node, model) if self._models.has_model(model) else image
+        image, version = split_image(image)
         labels = ClientLabels(
             str(status),
             "unary" if node.endpoint is not None and node.endpoint.is_grpc else "post",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Room in a frame besides the bodies: heads, lengths, headers.
 _FRAME_SLACK_BYTES = 1 << 20
+#: Interfaces whose models are no components of Seldon's.
+_WITHOUT_UNIT = ("mms", "legacy", "mlrun")
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -121,6 +123,9 @@ class WorkerSpecs:
         settings = self._settings
         config = served.model.config
         folder = str(served.archive.folder)
+        options = served.load_options(settings)
+        if served.interface not in _WITHOUT_UNIT:
+            options |= served.unit.load_options(self._environ)
         load = Load(
             model_name=served.name,
             model_version=served.version,
@@ -135,7 +140,7 @@ class WorkerSpecs:
             json_content_type=settings.default_response_content_type == "json",
             max_response_bytes=settings.max_response_size,
             worker_name=worker.name,
-            options=served.load_options(settings),
+            options=options,
             confinement=confinement(settings),
         )
         return WorkerSpec(

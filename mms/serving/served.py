@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archiver import Manifest
 from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
 from mms.repository import FetchedArchive, ModelFiles
+from mms.serving.deployed_unit import DeployedUnit
 from mms.serving.front_model import FrontModel
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import RegisterOptions
@@ -93,6 +94,11 @@ class ServedModel:
     def has(self, request: Request) -> bool:
         """Whether a request that was accepted waits here, or runs."""
         return self.model.has(request) if self.graph is None else self.graph.has(request)
+
+    @property
+    def unit(self) -> DeployedUnit:
+        """What it is in a deployment of Seldon's."""
+        return DeployedUnit.alone(self.name)
 
     def load_options(self, settings: Settings) -> dict[str, Any]:
         """`Load.options` for its workers."""

@@ -13,7 +13,7 @@ from mms.seldon.error_handlers import ATTRIBUTE, ErrorHandlers
 from mms.seldon.errors import is_not_implemented
 from mms.seldon.hooks import OwnHooks
 from mms.seldon.parameters import ENVIRONMENT_NAME, parse_parameters, parse_parameters_json
-from mms.seldon.unit import Units
+from mms.seldon.unit import UnitNames, Units
 from mms.version import __version__
 from mms.wire import Load
 from mms.worker.model import Model
@@ -35,7 +35,7 @@ def open_model(load: Load) -> Model:
         instance = _make(found, parameters)
     else:
         instance = persistence.restore(lambda: _make(found, parameters))
-    component = open_component(instance, options)
+    component = open_component(instance, options, load.model_name, load.model_version)
     items = SeldonItems(
         component,
         load.model_name,
@@ -50,7 +50,12 @@ def open_model(load: Load) -> Model:
     return Model("seldon", lambda data, context: items.serve_items(data), context, items=items)
 
 
-def open_component(instance: Any, options: dict[str, Any]) -> Component:
+def open_component(
+    instance: Any,
+    options: dict[str, Any],
+    model_name: str | None = None,
+    model_version: str | None = None,
+) -> Component:
     """Have an instance load, and find out what it has. Raises whatever its code raises."""
     is_strict = bool(options.get("seldon_strict"))
     # In the order of Seldon's wrapper: the first two before `load`, the hooks as they are after it.
@@ -58,7 +63,8 @@ def open_component(instance: Any, options: dict[str, Any]) -> Component:
     blueprint = getattr(instance, ATTRIBUTE, None)
     error_handlers = None if blueprint is None else ErrorHandlers(blueprint)
     _load(instance)
-    units = Units(options.get("unit_id"), options.get("unit_image"), is_strict)
+    names = UnitNames(options.get("unit_id"), options.get("unit_image"))
+    units = Units(names, is_strict, model_name=model_name, model_version=model_version)
     return Component(instance, metadata, units, is_strict=is_strict, error_handlers=error_handlers)
 
 

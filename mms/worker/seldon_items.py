@@ -8,7 +8,8 @@ from typing import Any
 
 from mms.seldon.component import JSON_HEADERS, Answer, Component, Request
 from mms.seldon.rows import RowJoiner
-from mms.seldon.unit import Unit
+from mms.seldon.series import Deployment
+from mms.seldon.unit import Unit, UnitNames
 from mms.wire import PASSES_QUERY, Item, ResultItem
 from mms.worker.answer_head import encode_headers, reason_phrase
 from mms.worker.log_lines import write_log
@@ -101,20 +102,22 @@ class SeldonItems:
 
     def _read_pseudo_headers(self, block: bytes) -> tuple[str, Unit]:
         """The operation and the unit of a header block, whose names and values alternate by line."""
-        operation = _PREDICT
-        unit_id = image = None
+        said: dict[bytes, str] = {}
         lines = block.split(b"\n")
         for name, value in zip(lines[::2], lines[1::2], strict=False):
             if not name.startswith(b":"):
                 break
-            text = value.decode("utf-8", "replace")
-            if name == b":operation":
-                operation = text
-            elif name == b":unit":
-                unit_id = text
-            elif name == b":image":
-                image = text
-        return operation, self._component.units.find(unit_id, image)
+            said[name] = value.decode("utf-8", "replace")
+        names = UnitNames(
+            said.get(b":unit"),
+            said.get(b":image"),
+            Deployment(
+                said.get(b":deployment"),
+                said.get(b":predictor"),
+                said.get(b":predictor-version"),
+            ),
+        )
+        return said.get(b":operation", _PREDICT), self._component.units.find(names)
 
     def _log(self, request_id: bytes, answer: Answer, error: Exception) -> None:
         where = f"Model {self._model_name}: {request_id.decode('ascii', 'replace')}"

@@ -81,7 +81,10 @@ class Service:
         ]
 
     def sample(self, name: str, **labels: str) -> float | None:
-        """The value of the one sample that has these labels among others; None where there is none."""
+        """The value of the component's one sample that has these labels among others; None where there is none."""
+        if self.base:
+            # Beside others in one server.
+            labels.setdefault("model_name", self.base.rpartition("/")[2])
         found = [
             value
             for own, all_labels, value in self.samples()

@@ -394,6 +394,7 @@ def test_latencies_have_the_executors_names_and_labels(make_graph: MakeGraph) ->
     assert (first["code"], first["model_name"]) == ("200", "t")
     second = found["seldon_api_executor_client_requests_seconds_count /predict"]
     assert (second["code"], second["model_name"]) == ("409", "a")
+    assert second["model_image"] == f"{graph.name}.a"
 
 
 def test_a_missing_node_is_refused_with_its_name(server: Server) -> None:

@@ -64,6 +64,31 @@ def test_the_gateway_s_route_echoes_the_prediction_s_id(seldon_server: Server) -
     assert len(made) == 36
 
 
+def test_series_of_two_models_of_one_class_are_told_apart(seldon_server: Server) -> None:
+    with (
+        seldon_server.registered("seldon", handler="components:Identity") as one,
+        seldon_server.registered("seldon", handler="components:Identity") as other,
+    ):
+        feedback = {"reward": 2.0}
+        for name, count in ((one, 1), (other, 3)):
+            service = Service(seldon_server.inference, f"/seldon/{name}", seldon_server.management)
+            version = seldon_server.describe(name).get("modelVersion", "latest")
+            for _ in range(count):
+                service.result(MESSAGE)
+                service.result(feedback, "/send-feedback")
+            labels = {"model_name": name, "model_version": version}
+            for series, method in (
+                ("mycounter_total", "predict"),
+                ("seldon_api_model_feedback_total", "feedback"),
+            ):
+                eventually(
+                    f"{series} of {name} is {count}",
+                    lambda service=service, series=series, method=method, labels=labels, count=count: (
+                        service.sample(series, method=method, **labels) == count
+                    ),
+                )
+
+
 @pytest.mark.edge
 def test_an_error_of_a_component_keeps_seldon_s_body_on_mms_s_route(seldon_server: Server) -> None:
     name = seldon_server.shared("seldon", handler="components:Refusing")

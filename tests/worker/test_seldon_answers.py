@@ -11,6 +11,8 @@ import pytest
 from mms.seldon.errors import SeldonMicroserviceException
 from mms.seldon.messages import SeldonMessage
 from mms.seldon.user_model import SeldonResponse
+from mms.worker.seldon_interface import open_component
+from mms.worker.seldon_items import SeldonItems
 
 from .seldon_served import MESSAGE, PROTO, Served, item
 
@@ -135,13 +137,29 @@ def test_the_unit_is_in_the_request_path_beside_those_before_it() -> None:
     assert dict(answer.meta.requestPath) == {"earlier": "image:0", "mine": "image:1"}
 
 
-def test_the_unit_comes_from_the_environment_where_no_option_names_it(
+def test_series_name_the_model_and_its_version_where_no_deployment_names_the_component(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PREDICTIVE_UNIT_ID", "by-environment")
-    assert Served(answering("x")).result()["meta"]["requestPath"] == {
-        "by-environment": "NOT_IMPLEMENTED:NOT_IMPLEMENTED"
-    }
+    monkeypatch.setenv("PREDICTIVE_UNIT_ID", "of-a-worker")
+    component = open_component(Identity(), {}, "fraud", "1.2")
+    items = SeldonItems(component, "fraud")
+    (_, _, status, _, _, body), *_ = items.serve_items([item("predict", MESSAGE)])
+    assert status == 200
+    # The name is no deployment's, so the answer has no request path.
+    assert "requestPath" not in json.loads(body)["meta"]
+    (series,) = items.take_series()
+    labels = series["labels"]
+    assert (labels["model_name"], labels["model_version"]) == ("fraud", "1.2")
+
+
+def test_series_of_a_graphs_call_name_its_deployment() -> None:
+    served = Served(Identity())
+    pseudo = ":unit\nnode\n:deployment\ndep\n:predictor\nmain\n:predictor-version\nv2\n"
+    served.predict(MESSAGE, pseudo=pseudo)
+    (series,) = served.series()
+    labels = series["labels"]
+    assert (labels["model_name"], labels["deployment_name"]) == ("node", "dep")
+    assert (labels["predictor_name"], labels["predictor_version"]) == ("main", "v2")
 
 
 def test_a_graphs_node_names_the_unit_for_its_call_alone() -> None:

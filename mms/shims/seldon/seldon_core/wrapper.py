@@ -8,7 +8,7 @@ from mms.seldon.component import Component, Request
 from mms.seldon.description_calls import MetadataCall
 from mms.seldon.error_handlers import ATTRIBUTE, ErrorHandlers
 from mms.seldon.hooks import OwnHooks
-from mms.seldon.unit import Units
+from mms.seldon.unit import UnitNames, Units
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -28,7 +28,7 @@ def get_rest_microservice(user_model: Any, seldon_metrics: Any = None) -> Flask:
     from flask import Flask, Response, request
 
     blueprint = getattr(user_model, ATTRIBUTE, None)
-    units = Units(None, None, False)
+    units = Units(UnitNames.of_environment(), False)
     component = Component(
         user_model,
         MetadataCall(OwnHooks(user_model), False),
