@@ -22,6 +22,7 @@ _SERVER_SHAPE: Final = frozenset(("load", "predict", "do_event"))
 _SERVER_BASES: Final = frozenset(("V2ModelServer", "MLModelServer"))
 _SERVER_BASE_END: Final = "ModelServer"
 _MLRUN: Final = "mlrun"
+_SELDON: Final = "seldon_core"
 _SELDON_BASE: Final = "SeldonComponent"
 _FUNCTIONS: Final = (ast.FunctionDef, ast.AsyncFunctionDef)
 
@@ -54,8 +55,8 @@ def source_names(module: str) -> Iterator[str]:
     folder, slash, stem = module.rpartition("/")
     path = stem.replace(".", "/")
     for place in dict.fromkeys((f"{folder}{slash}", "")):
-        yield f"{place}{path}.py"
         yield f"{place}{path}/__init__.py"
+        yield f"{place}{path}.py"
 
 
 def parsed(source: bytes | str, file_name: str) -> ast.Module:
@@ -143,6 +144,20 @@ def _members(tree: ast.Module, class_name: str) -> tuple[set[str], list[ast.expr
     return methods, bases
 
 
+def _imports_of_interfaces(tree: ast.Module) -> bool:
+    """Whether a module imports a package that the server has a stand-in for."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            packages = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            packages = [node.module or ""]
+        else:
+            continue
+        if any(package.split(".")[0] in (_MLRUN, _SELDON) for package in packages):
+            return True
+    return False
+
+
 def _names_of_mlrun(tree: ast.Module) -> set[str]:
     """What a module imports from MLRun's package, by the names that it has there."""
     names: set[str] = set()
@@ -176,23 +191,81 @@ def detected_interface(handler: str, read: ReadSource) -> str:
 
     What cannot be read or parsed is `mms`.
     """
-    server = server_class(handler, read)
-    if server.name and (tree := handler_tree(server.module, read)) is not None:
-        has_handle = server.module == handler and defines(tree, "handle")
-        if not has_handle and is_model_server(tree, server.name):
-            return "mlrun"
-    named = handler_class(handler)
-    if not named.module or not named.name:
-        return "mms"
-    tree = handler_tree(named.module, read)
-    if tree is None:
-        return "mms"
-    if ":" not in handler and any(
-        isinstance(node, _FUNCTIONS) and node.name == "handle" for node in module_level(tree.body)
-    ):
-        # Which is what a handler without a function's name stands for.
-        return "mms"
-    return "seldon" if is_seldon_component(tree, named.name) else "mms"
+    return _judged(handler, read).interface
+
+
+def certain_interface(handler: str, read: ReadSource) -> str | None:
+    """The same where the source alone settles it; None where an import may find something else.
+
+    That is so for names that the module imports or makes, for classes with bases of other modules, and for a handler of
+    MMS that uses a package of another interface.
+    """
+    judgement = _judged(handler, read)
+    return judgement.interface if judgement.is_certain else None
+
+
+class _Judgement(NamedTuple):
+    interface: str
+    is_certain: bool
+
+
+def _judged(handler: str, read: ReadSource) -> _Judgement:
+    module, _, name = handler.partition(":")
+    tree = None if name.strip() else handler_tree(module, read)
+    if tree is not None:
+        judgement = _judged_module(tree, handler)
+    else:
+        named = handler_class(handler)
+        tree = handler_tree(named.module, read) if named.module and named.name else None
+        if tree is None:
+            return _Judgement("mms", False)
+        judgement = _judged_name(tree, named.name)
+    if judgement.interface == "mms" and _imports_of_interfaces(tree):
+        return _Judgement("mms", False)
+    return judgement
+
+
+def _judged_module(tree: ast.Module, handler: str) -> _Judgement:
+    """Of a handler that names a module alone: its function `handle`, its only model server, a class of its own name."""
+    handles = _bindings(tree, "handle")
+    if handles:
+        return _Judgement("mms", all(isinstance(node, _FUNCTIONS) for node in handles))
+    classes = [node.name for node in module_level(tree.body) if isinstance(node, ast.ClassDef)]
+    is_certain = not _is_open(tree) and all(_has_known_bases(tree, name) for name in classes)
+    if sum(is_model_server(tree, name) for name in classes) == 1:
+        return _Judgement("mlrun", is_certain)
+    judgement = _judged_name(tree, handler_class(handler).name)
+    return _Judgement(judgement.interface, is_certain and judgement.is_certain)
+
+
+def _judged_name(tree: ast.Module, name: str) -> _Judgement:
+    """Of what a module has by that name: certain where the source shows all of it, functions, a class, or nothing."""
+    bindings = _bindings(tree, name)
+    if not bindings:
+        return _Judgement("mms", not _is_open(tree))
+    if all(isinstance(node, _FUNCTIONS) for node in bindings):
+        return _Judgement("mms", True)
+    is_class = len(bindings) == 1 and isinstance(bindings[0], ast.ClassDef)
+    is_certain = is_class and _has_known_bases(tree, name)
+    if is_model_server(tree, name):
+        return _Judgement("mlrun", is_certain)
+    return _Judgement("seldon" if is_seldon_component(tree, name) else "mms", is_certain)
+
+
+def _bindings(tree: ast.Module, name: str) -> list[ast.stmt]:
+    return [node for node in module_level(tree.body) if name in bound_names(node)]
+
+
+def _is_open(tree: ast.Module) -> bool:
+    """Whether a module may have names that its source does not show."""
+    return bool(_bindings(tree, "*") or _bindings(tree, "__getattr__"))
+
+
+def _has_known_bases(tree: ast.Module, class_name: str) -> bool:
+    """Whether a class gets its methods from classes of its module alone, and from bases that are known."""
+    own = {node.name for node in module_level(tree.body) if isinstance(node, ast.ClassDef)}
+    known = own | {"object", _SELDON_BASE} | _SERVER_BASES
+    return all(_last_name(base) in known for base in _members(tree, class_name)[1])
 
 
 def server_class(handler: str, read: ReadSource) -> HandlerClass:

@@ -52,7 +52,7 @@ class MmsModelLoader(ModelLoader):
         self, model_name: str, model_dir: str, handler: str, gpu_id: int | None, batch_size: int
     ) -> Service:
         manifest = read_manifest(model_dir, MANIFEST)
-        found = find_handler(handler, model_dir)
+        found = find_handler(handler)
         self.module = _module_of(found.entry_point)
         service = Service(model_name, model_dir, manifest, found.entry_point, gpu_id, batch_size)
         if found.is_function:

@@ -13,6 +13,7 @@ from mms.observe import events
 from mms.repository import FetchedArchive, Repository
 from mms.serving.graph_calls import NodeModels
 from mms.serving.graphs import Graphs, graph_document
+from mms.serving.interface_detection import detect_interface
 from mms.serving.making import check_names, make_model
 from mms.serving.mlrun_calls import RoutedModels
 from mms.serving.mlrun_specs import MlrunSpecs
@@ -88,6 +89,7 @@ class Registrar:
             archive = await self._archive(options)
             resources.push_async_callback(self._repository.release, archive)
             served = await self._made(options, archive, default_name, undo)
+            await detect_interface(served)
             await self._fetch_files(served, options, resources)
             await self._open_tracking(served, options, resources)
             check_names(served)

@@ -52,7 +52,7 @@ class ServedModel:
     is_preloaded: bool
     initialize_errors: str
     options: ModelOptions
-    #: The contract that the model's code is written to; `auto` until a worker has found it.
+    #: The contract that the model's code is written to; `auto` where only a worker can find it, until it has.
     interface: str = "auto"
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None

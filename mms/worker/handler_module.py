@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import os
 import sys
 from types import ModuleType
 from typing import Any
+
+#: The names of the handlers' modules that this process has imported.
+_imported: set[str] = set()
 
 
 def module_name_of(module_part: str) -> str:
@@ -14,10 +18,13 @@ def module_name_of(module_part: str) -> str:
     return module_part.removesuffix(".py").rpartition("/")[2]
 
 
-def import_handler_module(module_part: str, model_dir: str) -> ModuleType:
-    """Raises ImportError, and whatever the module raises."""
+def import_handler_module(module_part: str) -> ModuleType:
+    """The module, imported by the first call. Raises ImportError, and whatever the module raises."""
     module_name = module_name_of(module_part)
-    _refuse_taken_name(module_name, model_dir)
+    # What it has imported itself, whatever that has done to the path since.
+    if module_name not in _imported:
+        _refuse_taken_name(module_name)
+        _imported.add(module_name)
     return importlib.import_module(module_name)
 
 
@@ -31,15 +38,18 @@ def classes_of(module: ModuleType) -> list[type[Any]]:
     return [own[name] for name in sorted(own)]
 
 
-def _refuse_taken_name(module_name: str, model_dir: str) -> None:
-    """Say so where Python would hand out another module than the archive's."""
-    loaded = sys.modules.get(module_name)
-    path = os.path.join(model_dir, f"{module_name}.py")
-    if loaded is None or not os.path.isfile(path):
+def _refuse_taken_name(module_name: str) -> None:
+    """Say so where Python would hand out a module of the worker's own in place of the first one on the path."""
+    top = module_name.partition(".")[0]
+    loaded = sys.modules.get(top)
+    if loaded is None:
+        return
+    found = importlib.machinery.PathFinder.find_spec(top)
+    if found is None or found.origin is None:
         return
     its_path = getattr(loaded, "__file__", None) or "built in"
-    if os.path.realpath(its_path) != os.path.realpath(path):
+    if os.path.realpath(its_path) != os.path.realpath(found.origin):
         raise ImportError(
-            f"handler module {module_name} has the name of a module that Python itself has loaded "
-            f"({its_path}); give the file another name"
+            f"handler module {top} has the name of a module that Python itself has loaded ({its_path}); give the file "
+            f"{found.origin} another name"
         )

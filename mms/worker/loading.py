@@ -80,9 +80,9 @@ def _detect_interface(load: Load) -> str:
     mlrun_class.offer_package(load.options.get("mlrun_shim", "auto"))
     # Before the other: a model server has a `predict`, too.
     interface = "mms"
-    if mlrun_class.names_model_server(load.handler, load.model_dir):
+    if mlrun_class.names_model_server(load.handler):
         interface = "mlrun"
-    elif seldon_class.names_component(load.handler, load.model_dir):
+    elif seldon_class.names_component(load.handler):
         interface = "seldon"
     if interface != "mlrun":
         mlrun_class.withdraw_package()

@@ -42,7 +42,7 @@ def find_class(handler: str, model_dir: str) -> Any:
     module_part, colon, name = handler.partition(":")
     name = name.strip()
     try:
-        module = import_handler_module(module_part, model_dir)
+        module = import_handler_module(module_part)
     except ModuleNotFoundError as error:
         if is_within(_PACKAGE, error.name or ""):
             raise ImportError(
@@ -57,7 +57,7 @@ def find_class(handler: str, model_dir: str) -> Any:
                 f"handler {handler}: there is no module {error.name} in {model_dir}; module:Class names a class of a "
                 "model server"
             ) from None
-        module, name = import_handler_module(package, model_dir), last
+        module, name = import_handler_module(package), last
     if not name:
         return _only_class(handler, module)
     found = getattr(module, name, None)
@@ -70,7 +70,7 @@ def find_class(handler: str, model_dir: str) -> Any:
     return found
 
 
-def names_model_server(handler: str, model_dir: str) -> bool:
+def names_model_server(handler: str) -> bool:
     """Whether a handler names a model server and nothing that MMS's interface would take.
 
     Imports the handler's module, as every interface does. Raises whatever it raises.
@@ -79,7 +79,7 @@ def names_model_server(handler: str, model_dir: str) -> bool:
     if not module_part:
         return False
     try:
-        module = import_handler_module(module_part, model_dir)
+        module = import_handler_module(module_part)
     except ModuleNotFoundError as error:
         module_name = module_name_of(module_part)
         if not is_within(error.name, module_name):
@@ -89,7 +89,7 @@ def names_model_server(handler: str, model_dir: str) -> bool:
             # To be said by the interface, which may read the name in another way.
             return False
         try:
-            module = import_handler_module(package, model_dir)
+            module = import_handler_module(package)
         except ModuleNotFoundError as inner:
             if not is_within(inner.name, package):
                 raise

@@ -18,7 +18,7 @@ def namespace_of(load: Load) -> dict[str, Any] | None:
     module_part = load.handler.partition(":")[0]
     if not module_part or module_part.startswith(_NOT_THE_USERS):
         return None
-    return vars(import_handler_module(module_part, load.model_dir))
+    return vars(import_handler_module(module_part))
 
 
 def run_initializer(load: Load, context: GraphContext, graph: Any) -> None:

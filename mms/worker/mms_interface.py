@@ -30,7 +30,7 @@ def open_model(load: Load) -> Model:
     context = Context(
         load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, __version__
     )
-    handler = find_handler(load.handler, load.model_dir)
+    handler = find_handler(load.handler)
     if handler.is_function:
         context.metrics = MetricsStore(None, load.model_name)
         _run(handler.entry_point, None, context)
@@ -47,14 +47,14 @@ def open_model(load: Load) -> Model:
     return Model("mms", handler.entry_point, context)
 
 
-def find_handler(name: str, model_dir: str) -> Handler:
+def find_handler(name: str) -> Handler:
     """Resolve `module`, `module:function`, `path/module.py:function` or `package.module:function`.
 
     Without a function of that name (default `handle`), the module's one class is made and its `handle` taken. Raises
     ImportError, ValueError, and whatever the module and its class raise.
     """
     module_part, _, function_name = name.partition(":")
-    module = import_handler_module(module_part, model_dir)
+    module = import_handler_module(module_part)
     entry_point = getattr(module, function_name or "handle", None)
     if entry_point is not None:
         if not callable(entry_point):

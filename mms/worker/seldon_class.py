@@ -45,7 +45,7 @@ def find_class(handler: str, model_dir: str) -> Any:
     module_part, name = named_class(handler)
     module_name = module_name_of(module_part)
     try:
-        module = import_handler_module(module_part, model_dir)
+        module = import_handler_module(module_part)
     except ModuleNotFoundError as error:
         if _is_within(error.name, module_name):
             raise ImportError(
@@ -69,7 +69,7 @@ def find_class(handler: str, model_dir: str) -> Any:
     return found
 
 
-def names_component(handler: str, model_dir: str) -> bool:
+def names_component(handler: str) -> bool:
     """Whether a handler names a Seldon component and nothing that MMS's interface would take.
 
     Imports the handler's module, as either interface does. Raises whatever it raises.
@@ -78,7 +78,7 @@ def names_component(handler: str, model_dir: str) -> bool:
     if not module_part or not name:
         return False
     try:
-        module = import_handler_module(module_part, model_dir)
+        module = import_handler_module(module_part)
     except ModuleNotFoundError as error:
         if _is_within(error.name, module_name_of(module_part)):
             # To be said by the interface, which may read the name in another way.

@@ -12,7 +12,7 @@ from archive_building import HANDLER, write_folder
 from archiver import Archive, Manifest, PackError, pack
 from archiver.cli import main
 from archiver.component import Component, InvalidComponent, checked_parameters, parameter_of_text
-from archiver.source import detected_interface
+from archiver.source import certain_interface, detected_interface
 from archiver.verify import verify
 
 MODEL = """
@@ -71,6 +71,65 @@ def test_a_class_with_handle_is_a_handler_of_mms() -> None:
 @pytest.mark.parametrize("handler", ["pkg.sub.Model", "pkg.sub:Model", "pkg/sub.py:Model"])
 def test_a_class_in_a_package_is_found_in_each_spelling(handler: str) -> None:
     assert interface_of(handler, pkg__sub=MODEL) == "seldon"
+
+
+FUNCTION = "def handle(data, context): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("handler", "source", "interface"),
+    [
+        ("service:handle", FUNCTION, "mms"),
+        ("service", FUNCTION, "mms"),
+        ("service:", FUNCTION, "mms"),
+        ("service:absent", "class Own:\n    def handle(self, d, c): pass\n", "mms"),
+        ("service", "class Own:\n    def handle(self, d, c): pass\n", "mms"),
+        ("service:Model", MODEL, "seldon"),
+        ("service.Model", MODEL, "seldon"),
+        ("service:Model", "class Model(SeldonComponent):\n    def load(self): pass\n", "seldon"),
+        (
+            "service",
+            "class M:\n    def load(s): pass\n    def predict(s): pass\n    def do_event(s): pass\n",
+            "mlrun",
+        ),
+        ("service:M", "import mlrun\nclass M(mlrun.serving.V2ModelServer): pass\n", "mlrun"),
+    ],
+)
+def test_what_the_source_settles_is_certain(handler: str, source: str, interface: str) -> None:
+    assert certain_interface(handler, {"service.py": source.encode()}.get) == interface
+
+
+@pytest.mark.parametrize(
+    ("handler", "source"),
+    [
+        ("service:Model", "from library import Model\n"),
+        ("service:Model", "from library import *\n"),
+        ("service:Model", "def __getattr__(name): ...\n"),
+        ("service:Model", "import library\nModel = library.make()\n"),
+        ("service:Model", "from library import Base\nclass Model(Base): pass\n"),
+        (
+            "service:Model",
+            "from library import Base\nclass Model(Base):\n    def predict(self, X): pass\n",
+        ),
+        ("service:Model", "if x:\n    class Model: pass\nelse:\n    from library import Model\n"),
+        ("service", "from library import Base\nclass Model(Base): pass\n"),
+        ("service", "from library import handle\n"),
+        ("service:handle", f"import mlrun\n{FUNCTION}"),
+        ("service:handle", f"from seldon_core.utils import x\n{FUNCTION}"),
+        ("service:handle", "this is no python\n"),
+        ("absent:handle", FUNCTION),
+    ],
+)
+def test_what_only_an_import_can_tell_is_not_certain(handler: str, source: str) -> None:
+    assert certain_interface(handler, {"service.py": source.encode()}.get) is None
+
+
+def test_a_package_goes_before_a_file_of_its_name_as_in_python() -> None:
+    sources = {
+        "service.py": b"from library import handle\n",
+        "service/__init__.py": FUNCTION.encode(),
+    }
+    assert certain_interface("service:handle", sources.get) == "mms"
 
 
 @pytest.mark.parametrize(

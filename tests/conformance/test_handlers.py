@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -287,3 +288,13 @@ def test_the_names_that_handlers_import_are_there(main_server: Server, names: st
 )
 def test_the_names_bound_to_mxnet_import_without_it(main_server: Server, names: str) -> None:
     assert _answer(main_server, _write(main_server, f"{names}\n{_OK}")).text == "handle"
+
+
+@pytest.mark.parametrize("handler", ["sub/service.py:handle", "{outside}/service.py:handle"])
+def test_a_handler_in_a_folder_goes_before_a_file_of_its_name_in_the_model(
+    main_server: Server, scratch: Path, handler: str
+) -> None:
+    named = "def handle(data, context):\n    return ['the named one'] * len(data or [1])\n"
+    (scratch / "service.py").write_text(named)
+    url = _write(main_server, _OK, handler.format(outside=scratch), sub__service_py=named)
+    assert _answer(main_server, url).text == "the named one"

@@ -66,6 +66,51 @@ def test_a_handler_is_named_by_module_and_function(
     assert worker.predict().body == body
 
 
+@pytest.mark.parametrize("interface", ["auto", "mms"])
+@pytest.mark.parametrize(
+    "handler", ["sub/service.py:handle", "sub/service.py", "{outside}/service.py:handle"]
+)
+def test_a_handler_in_a_folder_is_imported_from_there_whatever_the_models_folder_has(
+    front: Front, write_model: ModelWriter, tmp_path: Path, handler: str, interface: str
+) -> None:
+    source = "def handle(data, context):\n    return [{!r}]\n"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "service.py").write_text(source.format("its own"))
+    folder = write_model(source.format("root"), sub__service_py=source.format("its own"))
+    worker, loaded = load(
+        front, folder, handler=handler.format(outside=outside), interface=interface
+    )
+    assert loaded.code == 200, loaded
+    assert worker.predict().body == b"its own"
+
+
+SEARCHING = """
+import os, sys
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+with open(os.path.join(sys.path[0], "imports.txt"), "a") as file:
+    print("imported", file=file)
+{code}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "handler"),
+    [
+        ("def handle(d, c):\n    return ['OK']", "sub/service.py:handle"),
+        ("class Own:\n    def handle(self, d, c):\n        return ['OK']", "sub/service.py"),
+        ("class Own:\n    def predict(self, X, names):\n        return X", "sub/service.py:Own"),
+    ],
+)
+def test_a_handlers_module_is_imported_once_whatever_it_does_to_the_path(
+    front: Front, write_model: ModelWriter, code: str, handler: str
+) -> None:
+    folder = write_model("raise ImportError", sub__service_py=SEARCHING.format(code=code))
+    _, loaded = load(front, folder, handler=handler, interface="auto")
+    assert loaded.code == 200, loaded
+    assert Path(folder, "imports.txt").read_text() == "imported\n"
+
+
 def test_a_module_beside_the_handler_can_be_imported(
     front: Front, write_model: ModelWriter
 ) -> None:
