@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 from mms.seldon.errors import is_not_implemented
 from mms.seldon.hooks import OwnHooks
 from mms.seldon.meta import response_meta
+from mms.seldon.request_headers import RequestHeaders
 from mms.seldon.results import Result
 from mms.seldon.series import METHODS, reward_series, series_of, validate
-from mms.seldon.signatures import ExtraHook, extra_call
+from mms.seldon.signatures import ExtraHook, extra_call, with_headers
 from mms.seldon.unit import Unit
 
 
@@ -40,9 +41,13 @@ _INCLUDE = "INCLUDE_METRICS_IN_CLIENT_RESPONSE"
 class Additions:
     """Calls `tags` and `metrics`, builds the meta of answers, and collects updates of Prometheus series."""
 
-    def __init__(self, hooks: OwnHooks) -> None:
+    def __init__(self, hooks: OwnHooks, headers: RequestHeaders) -> None:
         tags = hooks.find("tags")
         metrics = hooks.find("metrics")
+        if tags is not None:
+            tags = with_headers(tags, headers.read)
+        if metrics is not None:
+            metrics = with_headers(metrics, headers.read)
         self._tags: ExtraHook | None = None if tags is None else extra_call(tags, "tags")
         self._metrics: ExtraHook | None = (
             None if metrics is None else extra_call(metrics, "metrics")

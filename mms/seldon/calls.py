@@ -32,8 +32,16 @@ from mms.seldon.payload import (
     merged_meta,
 )
 from mms.seldon.raw_answers import json_answer, proto_answer
+from mms.seldon.request_headers import RequestHeaders
 from mms.seldon.results import Result, refuse_none, result_of
-from mms.seldon.signatures import aggregate_call, data_call, takes_meta
+from mms.seldon.signatures import (
+    Hook,
+    aggregate_call,
+    data_call,
+    takes_headers,
+    takes_meta,
+    with_headers,
+)
 from mms.seldon.unit import Unit
 
 
@@ -44,6 +52,7 @@ class Surroundings(NamedTuple):
     additions: Additions
     class_names: ClassNames
     is_strict: bool
+    headers: RequestHeaders
 
 
 class Call(ABC):
@@ -55,7 +64,9 @@ class Call(ABC):
     def __init__(self, operation: str, surroundings: Surroundings) -> None:
         self.operation = operation
         self.hook_name = HOOK_NAMES[operation]
-        self._hooks, self._additions, self._class_names, self._is_strict = surroundings
+        self._hooks, self._additions, self._class_names, self._is_strict, self._headers = (
+            surroundings
+        )
         self._raw_json = self._hooks.find_raw(self.hook_name, Kind.JSON)
         self._raw_proto = self._hooks.find_raw(self.hook_name, Kind.PROTO)
 
@@ -66,6 +77,11 @@ class Call(ABC):
     def has_raw(self) -> bool:
         """Whether whole messages are given to a hook."""
         return self._raw_json is not None or self._raw_proto is not None
+
+    def find_hook(self) -> Hook | None:
+        """The typed hook; one that takes the request's headers is given them."""
+        hook = self._hooks.find(self.hook_name)
+        return None if hook is None else with_headers(hook, self._headers.read)
 
     @abstractmethod
     def answer_json(self, content: Any, unit: Unit) -> tuple[int, bytes]:
@@ -129,10 +145,13 @@ class DataCall(MessageCall):
 
     def __init__(self, operation: str, surroundings: Surroundings) -> None:
         super().__init__(operation, surroundings)
-        hook = self._hooks.find(self.hook_name)
+        hook = self.find_hook()
         self._hook = None if hook is None else data_call(hook, self.hook_name)
         #: Whether the hook is given the request's meta.
         self.takes_meta = hook is not None and takes_meta(hook)
+        #: Whether it is given the request's headers.
+        own = self._hooks.find(self.hook_name)
+        self.takes_headers = own is not None and takes_headers(own)
 
     def collect(self, value: Any, result: Result, unit: Unit) -> Collected:
         """What goes with a result besides its data."""
@@ -193,7 +212,7 @@ class RouteCall(MessageCall):
 
     def __init__(self, operation: str, surroundings: Surroundings) -> None:
         super().__init__(operation, surroundings)
-        hook = self._hooks.find(self.hook_name)
+        hook = self.find_hook()
         self._hook = None if hook is None else data_call(hook, self.hook_name)
 
     def _typed_json(self, content: Any, unit: Unit) -> bytes:
@@ -225,7 +244,7 @@ class AggregateCall(MessageCall):
 
     def __init__(self, operation: str, surroundings: Surroundings) -> None:
         super().__init__(operation, surroundings)
-        hook = self._hooks.find(self.hook_name)
+        hook = self.find_hook()
         self._hook = None if hook is None else aggregate_call(hook)
 
     def _typed_json(self, content: Any, unit: Unit) -> bytes:

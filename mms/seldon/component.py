@@ -13,10 +13,11 @@ from mms.seldon.additions import Additions
 from mms.seldon.body import read_json_body, read_undecoded_body
 from mms.seldon.calls import AggregateCall, Call, DataCall, RouteCall, Surroundings
 from mms.seldon.description_calls import HealthCall, MetadataCall
-from mms.seldon.error_handlers import ErrorHandlers
 from mms.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, error_answer
+from mms.seldon.flask_app import FlaskApp
 from mms.seldon.hooks import OwnHooks
 from mms.seldon.json_text import load_json
+from mms.seldon.request_headers import RequestHeaders
 from mms.seldon.results import class_names_of
 from mms.seldon.unit import Unit, Units
 
@@ -45,13 +46,17 @@ _PROTOBUF = ("google", "google.protobuf")
 
 
 class Request(NamedTuple):
-    """What a client sent: an operation, and the content type, query and body as they came."""
+    """What a client sent: an operation, and the content type, query and body as they came.
+
+    `headers`: its header lines, names and values by turns.
+    """
 
     operation: str
     content_type: bytes
     query: bytes
     body: bytes | bytearray
     unit: Unit
+    headers: bytes | bytearray = b""
 
 
 class Answer(NamedTuple):
@@ -77,17 +82,18 @@ class Component:
         units: Units,
         *,
         is_strict: bool = False,
-        error_handlers: ErrorHandlers | None = None,
+        flask_app: FlaskApp | None = None,
     ) -> None:
-        """`instance` has loaded: what it has now is what counts."""
+        """`instance` has loaded: what it has now is what counts. `flask_app`: gives its hooks the request."""
         hooks = OwnHooks(instance)
-        self._additions = Additions(hooks)
+        self._headers = RequestHeaders()
+        self._additions = Additions(hooks, self._headers)
         self._surroundings = Surroundings(
-            hooks, self._additions, class_names_of(instance, hooks), is_strict
+            hooks, self._additions, class_names_of(instance, hooks), is_strict, self._headers
         )
         self._instance = instance
         self._is_strict = is_strict
-        self._error_handlers = error_handlers
+        self._flask_app = flask_app
         self._health = HealthCall(self._surroundings)
         self._metadata = metadata
         self._predict = DataCall(_PREDICT, self._surroundings)
@@ -105,8 +111,11 @@ class Component:
 
     @property
     def joinable_call(self) -> DataCall | None:
-        """The one whose rows may be joined; None where whole messages are given to a hook."""
-        return None if self._predict.has_raw or self._passes_through else self._predict
+        """The one whose rows may be joined; None where a hook gets whole messages, or what belongs to one request."""
+        is_for_one = self._predict.has_raw or self._predict.takes_headers
+        if is_for_one or self._passes_through or self._flask_app is not None:
+            return None
+        return self._predict
 
     def take_series(self) -> list[dict[str, Any]]:
         """Updates of Prometheus series since the last time."""
@@ -114,7 +123,16 @@ class Component:
 
     def answer(self, request: Request) -> Answer:
         """Never raises an Exception but MemoryError."""
-        operation, content_type, query, body, unit = request
+        self._headers.block = request.headers
+        if self._flask_app is None:
+            return self._answer(request)
+        operation, content_type, query, body, _, _ = request
+        headers = self._headers.read()
+        with self._flask_app.request_context(operation, content_type, query, body, headers):
+            return self._answer(request)
+
+    def _answer(self, request: Request) -> Answer:
+        operation, content_type, query, body, unit, _ = request
         try:
             if content_type == _PROTO_TYPE:
                 return Answer(200, PROTO_HEADERS, self._answer_proto(operation, body, unit))
@@ -154,15 +172,9 @@ class Component:
                 status_code=500,
                 reason=INTERNAL_ERROR,
             )
-        if self._error_handlers is not None and request.content_type != _PROTO_TYPE:
+        if self._flask_app is not None and request.content_type != _PROTO_TYPE:
             try:
-                handled = self._error_handlers.handle(
-                    error,
-                    f"/{request.operation}",
-                    request.content_type.decode("latin-1"),
-                    request.query,
-                    bytes(request.body),
-                )
+                handled = self._flask_app.handle(error)
             except Exception as its_error:
                 error = its_error
             else:
@@ -174,7 +186,7 @@ class Component:
 
     def _answer_otherwise(self, request: Request) -> tuple[int, bytes]:
         """What is no ordinary call: no message, feedback, or a body that is not to be decoded."""
-        operation, content_type, query, body, unit = request
+        operation, content_type, query, body, unit, _ = request
         if operation == _HEALTH:
             return self._health.answer_json(unit)
         if operation == _METADATA:

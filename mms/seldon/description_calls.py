@@ -23,7 +23,7 @@ class HealthCall:
     operation = "health-status"
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._hooks, self._additions, self._class_names, self._is_strict = surroundings
+        self._hooks, self._additions, self._class_names, self._is_strict, _ = surroundings
         self._raw = self._hooks.find("health_status_raw")
         self._hook = self._hooks.find("health_status")
 

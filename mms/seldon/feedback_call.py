@@ -29,7 +29,7 @@ class FeedbackCall(Call):
 
     def __init__(self, operation: str, surroundings: Surroundings) -> None:
         super().__init__(operation, surroundings)
-        hook = self._hooks.find(self.hook_name)
+        hook = self.find_hook()
         self._hook = None if hook is None else feedback_call(hook, self._is_strict)
 
     def answer_json(self, content: Any, unit: Unit) -> tuple[int, bytes]:

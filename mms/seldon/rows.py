@@ -40,6 +40,11 @@ class RowJoiner:
     def __init__(self, component: Component) -> None:
         self._component = component
         self._call = component.joinable_call
+        if self._call is None:
+            _log.warning(
+                "row_batching has no effect: predict is given whole messages, or the headers or the Flask request "
+                "of each one"
+            )
         self._has_told = False
 
     def __repr__(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Hook: TypeAlias = Callable[..., Any]
 #: (value, names, meta) -> result
@@ -21,8 +21,38 @@ FeedbackHook: TypeAlias = Callable[[Any, Any, float, Any, "int | None"], Any]
 ExtraHook: TypeAlias = Callable[[Any], Any]
 
 
+_HEADERS: Final = "headers"
+_BY_KEYWORD: Final = (
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.KEYWORD_ONLY,
+)
+
+
 class WrongSignature(TypeError):
     """A hook that cannot be called with what it would be given."""
+
+
+def takes_headers(hook: Hook) -> bool:
+    """Whether it has a parameter `headers`."""
+    try:
+        parameter = inspect.signature(hook).parameters.get(_HEADERS)
+    except (ValueError, TypeError):
+        return False
+    return parameter is not None and parameter.kind in _BY_KEYWORD
+
+
+def with_headers(hook: Hook, read: Callable[[], dict[str, str]]) -> Hook:
+    """The hook as one without the parameter `headers`; where it has one, it is given what `read` returns."""
+    if not takes_headers(hook):
+        return hook
+
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        return hook(*arguments, headers=read(), **keywords)
+
+    signature = inspect.signature(hook)
+    others = [p for p in signature.parameters.values() if p.name != _HEADERS]
+    call.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]  # inspect reads it
+    return call
 
 
 def data_call(hook: Hook, name: str) -> DataHook:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import re
+import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -17,6 +21,7 @@ _HOOKS = tuple(
     )
     for form in ("", "_raw", "_rest", "_grpc")
 )
+_FLASK_IMPORT = re.compile(r"^\s*(from|import)\s+flask\b", re.MULTILINE)
 _BASE_NAME = "SeldonComponent"
 _PACKAGE = "seldon_core"
 _SHIM = "seldon"
@@ -100,6 +105,29 @@ def _is_component(module: ModuleType, name: str) -> bool:
 def _is_within(part: str | None, module_name: str) -> bool:
     """Whether `part` is the module, or a package that it is in."""
     return part is not None and (module_name == part or module_name.startswith(f"{part}."))
+
+
+def uses_flask(instance: Any, model_dir: str) -> bool:
+    """Whether Flask is there, and one of the model's modules imports it, at its top or in a function."""
+    if importlib.util.find_spec("flask") is None:
+        return False
+    folder = os.path.join(os.path.realpath(model_dir), "")
+    own = sys.modules.get(type(instance).__module__)
+    files = [
+        os.path.realpath(file)
+        for module in list(sys.modules.values())
+        if isinstance(file := getattr(module, "__file__", None), str)
+        and (module is own or os.path.realpath(file).startswith(folder))
+    ]
+    return any(_imports_flask(file) for file in files)
+
+
+def _imports_flask(path: str) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return _FLASK_IMPORT.search(file.read()) is not None
+    except OSError:
+        return False
 
 
 def offer_package(choice: str) -> None:

@@ -9,15 +9,15 @@ from typing import Any
 from mms.context import Context
 from mms.seldon.component import Component
 from mms.seldon.description_calls import MetadataCall
-from mms.seldon.error_handlers import ATTRIBUTE, ErrorHandlers
 from mms.seldon.errors import is_not_implemented
+from mms.seldon.flask_app import BLUEPRINT, FlaskApp
 from mms.seldon.hooks import OwnHooks
 from mms.seldon.parameters import ENVIRONMENT_NAME, parse_parameters, parse_parameters_json
 from mms.seldon.unit import UnitNames, Units
 from mms.version import __version__
 from mms.wire import Load
 from mms.worker.model import Model
-from mms.worker.seldon_class import find_class, offer_package
+from mms.worker.seldon_class import find_class, offer_package, uses_flask
 from mms.worker.seldon_items import SeldonItems
 from mms.worker.seldon_persistence import open_persistence
 
@@ -35,7 +35,9 @@ def open_model(load: Load) -> Model:
         instance = _make(found, parameters)
     else:
         instance = persistence.restore(lambda: _make(found, parameters))
-    component = open_component(instance, options, load.model_name, load.model_version)
+    component = open_component(
+        instance, options, load.model_name, load.model_version, model_dir=load.model_dir
+    )
     items = SeldonItems(
         component,
         load.model_name,
@@ -55,17 +57,21 @@ def open_component(
     options: dict[str, Any],
     model_name: str | None = None,
     model_version: str | None = None,
+    *,
+    model_dir: str | None = None,
 ) -> Component:
     """Have an instance load, and find out what it has. Raises whatever its code raises."""
     is_strict = bool(options.get("seldon_strict"))
     # In the order of Seldon's wrapper: the first two before `load`, the hooks as they are after it.
     metadata = MetadataCall(OwnHooks(instance), is_strict)
-    blueprint = getattr(instance, ATTRIBUTE, None)
-    error_handlers = None if blueprint is None else ErrorHandlers(blueprint)
+    blueprint = getattr(instance, BLUEPRINT, None)
+    flask_app = None if blueprint is None else FlaskApp(blueprint)
     _load(instance)
+    if flask_app is None and model_dir is not None and uses_flask(instance, model_dir):
+        flask_app = FlaskApp()
     names = UnitNames(options.get("unit_id"), options.get("unit_image"))
     units = Units(names, is_strict, model_name=model_name, model_version=model_version)
-    return Component(instance, metadata, units, is_strict=is_strict, error_handlers=error_handlers)
+    return Component(instance, metadata, units, is_strict=is_strict, flask_app=flask_app)
 
 
 def _parameters(found: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,7 @@ class SeldonItems:
             bytes(query) if flags & PASSES_QUERY else b"",
             body,
             unit,
+            block,
         )
 
     def _read_pseudo_headers(self, block: bytes) -> tuple[str, Unit]:

@@ -82,13 +82,14 @@ class Service:
 
     def sample(self, name: str, **labels: str) -> float | None:
         """The value of the component's one sample that has these labels among others; None where there is none."""
-        if self.base:
-            # Beside others in one server.
-            labels.setdefault("model_name", self.base.rpartition("/")[2])
+        model = self.base.rpartition("/")[2]
         found = [
             value
             for own, all_labels, value in self.samples()
-            if own == name and labels.items() <= all_labels.items()
+            if own == name
+            and labels.items() <= all_labels.items()
+            # In a server with others.
+            and (not model or all_labels.get("model_name", model) == model)
         ]
         assert len(found) < 2, f"{name} {labels}: {found}"
         return found[0] if found else None

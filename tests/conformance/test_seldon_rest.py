@@ -403,6 +403,23 @@ def test_a_bad_metric_of_a_combiner_is_500(service: GetService) -> None:
     assert service("BadMetric").post("/aggregate", [ONE]).status == 500
 
 
+# The request in Flask
+
+
+@pytest.mark.edge
+def test_a_component_finds_its_request_in_flask(service: GetService) -> None:
+    by_flask = service("ByFlask", "by_flask")
+    for tenant in ("one", "two"):
+        headers = {"X-Tenant": tenant, "User-Agent": "tests"}
+        reply = by_flask.post("/predict?a=1", MESSAGE, headers=headers)
+        assert reply.status == 200, reply
+        assert reply.json() == {
+            "jsonData": {"method": "POST", "path": "/predict", "sent": MESSAGE, "agent": "tests"},
+            "meta": {"tags": {"tenant": tenant, "args": "1"}},
+        }
+    assert by_flask.result(MESSAGE)["meta"]["tags"] == {"tenant": None, "args": None}
+
+
 # Tags and metrics of an answer
 
 

@@ -360,6 +360,69 @@ def test_errors_of_protobuf_calls_are_json_too() -> None:
     assert reply.error["info"] == "foo"
 
 
+# Headers
+
+
+class TakesHeaders:
+    def predict(self, X: Any, names: Any, meta: Any = None, headers: Any = None) -> Any:
+        return {"meta": meta, "headers": headers}
+
+    def transform_input(self, X: Any, names: Any, *, headers: Any) -> Any:
+        return headers["x-tenant"]
+
+    def transform_output(self, X: Any, names: Any, **more: Any) -> Any:
+        return sorted(more)
+
+    def aggregate(self, Xs: Any, names: Any, headers: Any) -> Any:
+        return headers["x-tenant"]
+
+    def send_feedback(
+        self, X: Any, names: Any, reward: Any, truth: Any, routing: Any, headers: Any
+    ) -> Any:
+        return headers["x-tenant"]
+
+    def tags(self, headers: Any) -> Any:
+        return {"tenant": headers["x-tenant"]}
+
+
+def test_a_hook_with_the_parameter_headers_is_given_those_of_the_request() -> None:
+    served = Served(TakesHeaders())
+    headers = "Host\nh\nX-Tenant\none\nX-Tenant\ntwo"
+    reply = served.predict({"strData": "a", "meta": {"puid": "p"}}, headers=headers)
+    expected = {"host": "h", "x-tenant": "one, two"}
+    assert reply.json()["jsonData"] == {"meta": {"puid": "p"}, "headers": expected}
+    for operation, content in (
+        ("transform-input", MESSAGE),
+        ("aggregate", [MESSAGE]),
+        ("send-feedback", {"reward": 1}),
+    ):
+        reply = served.ask(operation, content, headers="X-Tenant\none")
+        assert (reply.status, reply.json()["strData"]) == (200, "one"), operation
+        assert reply.json()["meta"]["tags"] == {"tenant": "one"}
+    # Keywords have meta alone, as with Seldon's wrapper.
+    reply = served.ask("transform-output", MESSAGE, headers="X-Tenant\none")
+    assert reply.json()["data"]["ndarray"] == ["meta"]
+
+
+def test_metadata_of_a_grpc_call_are_its_headers() -> None:
+    body = SeldonMessage(strData="a").SerializeToString()
+    served = Served(TakesHeaders())
+    call = item("transform-input", body, content_type=PROTO, headers="x-tenant\none")
+    (reply,) = served.send(call)
+    assert SeldonMessage.FromString(reply.body).strData == "one"
+
+
+def test_requests_whose_headers_a_hook_takes_are_not_joined(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    served = Served(TakesHeaders(), row_batching=True)
+    assert "row_batching has no effect" in caplog.text
+    replies = served.send(
+        *(item("predict", MESSAGE, headers=f"X-Tenant\n{name}") for name in ("a", "b"))
+    )
+    assert [r.json()["jsonData"]["headers"]["x-tenant"] for r in replies] == ["a", "b"]
+
+
 def blueprint() -> flask.Blueprint:
     handlers = flask.Blueprint("handlers", __name__)
 

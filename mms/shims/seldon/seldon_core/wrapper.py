@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mms.seldon.component import Component, Request
 from mms.seldon.description_calls import MetadataCall
-from mms.seldon.error_handlers import ATTRIBUTE, ErrorHandlers
+from mms.seldon.flask_app import BLUEPRINT, FlaskApp
 from mms.seldon.hooks import OwnHooks
 from mms.seldon.unit import UnitNames, Units
 
@@ -27,13 +27,13 @@ def get_rest_microservice(user_model: Any, seldon_metrics: Any = None) -> Flask:
     """
     from flask import Flask, Response, request
 
-    blueprint = getattr(user_model, ATTRIBUTE, None)
+    blueprint = getattr(user_model, BLUEPRINT, None)
     units = Units(UnitNames.of_environment(), False)
     component = Component(
         user_model,
         MetadataCall(OwnHooks(user_model), False),
         units,
-        error_handlers=None if blueprint is None else ErrorHandlers(blueprint),
+        flask_app=None if blueprint is None else FlaskApp(blueprint),
     )
     app = Flask(__name__)
 
