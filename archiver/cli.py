@@ -46,6 +46,7 @@ from archiver.signing import sign
 from archiver.verify import verify
 from archiver.version import __version__
 from archiver.writers import write_archive
+from mms.brief import brief
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -262,9 +263,9 @@ def _extensions(value: str) -> dict[str, Any]:
         text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
         document = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"{value!r} is no JSON: {error}") from None
+        raise argparse.ArgumentTypeError(f"{brief(value)} is no JSON: {error}") from None
     if not isinstance(document, dict):
-        raise argparse.ArgumentTypeError(f"{value!r} is no JSON object")
+        raise argparse.ArgumentTypeError(f"{brief(value)} is no JSON object")
     return document
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mms.brief import brief
+
 INTERFACES: Final = ("auto", "seldon", "mms", "mlrun")
 SERVICE_TYPES: Final = (
     *("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER"),
@@ -102,7 +104,7 @@ def parameter_of_text(text: str) -> dict[str, Any]:
     value, colon, kind = rest.rpartition(":")
     if not equals or not colon:
         raise InvalidComponent(
-            f"parameter {text!r} is not name=value:TYPE, with TYPE one of {', '.join(PARAMETER_TYPES)}"
+            f"parameter {brief(text)} is not name=value:TYPE, with TYPE one of {', '.join(PARAMETER_TYPES)}"
         )
     return _checked_parameter({"name": name.strip(), "value": value, "type": kind.strip()})
 
@@ -114,7 +116,7 @@ def argument_of_text(text: str) -> dict[str, Any]:
     """
     name, equals, value = text.partition("=")
     if not equals:
-        raise InvalidComponent(f"parameter {text!r} is not name=value")
+        raise InvalidComponent(f"parameter {brief(text)} is not name=value")
     if value.rpartition(":")[2].strip() in PARAMETER_TYPES and ":" in value:
         return parameter_of_text(text)
     kind = "STRING"
@@ -136,7 +138,7 @@ def checked_parameters(parameters: Any, *, has_json: bool = False) -> tuple[dict
     """
     if not isinstance(parameters, Sequence) or isinstance(parameters, (str, bytes)):
         raise InvalidComponent(
-            f'parameters must be a list of {{"name", "value", "type"}}, not {parameters!r}'
+            f'parameters must be a list of {{"name", "value", "type"}}, not {brief(parameters)}'
         )
     checked = tuple(_checked_parameter(parameter, has_json) for parameter in parameters)
     names = [parameter["name"] for parameter in checked]
@@ -149,21 +151,23 @@ def checked_parameters(parameters: Any, *, has_json: bool = False) -> tuple[dict
 def _checked_parameter(parameter: Any, has_json: bool = False) -> dict[str, Any]:
     if not isinstance(parameter, Mapping):
         raise InvalidComponent(
-            f'parameter {parameter!r} is no object with "name", "value" and "type"'
+            f'parameter {brief(parameter)} is no object with "name", "value" and "type"'
         )
     for member in ("name", "value", "type"):
         if member not in parameter:
-            raise InvalidComponent(f'parameter {dict(parameter)!r} has no "{member}"')
+            raise InvalidComponent(f'parameter {brief(dict(parameter))} has no "{member}"')
     name, value, kind = parameter["name"], parameter["value"], parameter["type"]
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidComponent(f"parameter {name!r} has a name that no argument in Python can have")
+        raise InvalidComponent(
+            f"parameter {brief(name)} has a name that no argument in Python can have"
+        )
     types = (*PARAMETER_TYPES, JSON_TYPE) if has_json else PARAMETER_TYPES
     if kind not in types:
         raise InvalidComponent(
-            f"parameter {name} has the type {kind!r}, which is none of {', '.join(types)}"
+            f"parameter {name} has the type {brief(kind)}, which is none of {', '.join(types)}"
         )
     if not _is_of_type(value, kind):
-        raise InvalidComponent(f"parameter {name}: the value {value!r} is no {kind}")
+        raise InvalidComponent(f"parameter {name}: the value {brief(value)} is no {kind}")
     # Seldon's own reader takes truths as text alone.
     return {
         "name": name,
@@ -218,7 +222,7 @@ def uri_scheme(uri: str) -> str:
 def _text(members: Mapping[str, Any], name: str) -> str | None:
     value = members.get(name)
     if value is not None and not isinstance(value, str):
-        raise InvalidComponent(f"{name} must be a text, not {value!r}")
+        raise InvalidComponent(f"{name} must be a text, not {brief(value)}")
     return value
 
 
@@ -229,4 +233,4 @@ def _word(members: Mapping[str, Any], name: str, words: Sequence[str]) -> str | 
     for word in words:
         if value.lower() == word.lower():
             return word
-    raise InvalidComponent(f"{name} {value!r} is none of {', '.join(words)}")
+    raise InvalidComponent(f"{name} {brief(value)} is none of {', '.join(words)}")

@@ -26,6 +26,7 @@ from archiver.source import (
     source_names,
 )
 from archiver.writers import Warn
+from mms.brief import brief
 
 _MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
 
@@ -117,7 +118,7 @@ def interface_of(
     """`asked`, or for `auto` what the handler's source in the folder shows. Raises PackError for an unknown one."""
     interface = asked.lower()
     if interface not in INTERFACES:
-        raise PackError(f"Interface {asked!r} is none of {', '.join(INTERFACES)}.")
+        raise PackError(f"Interface {brief(asked)} is none of {', '.join(INTERFACES)}.")
     if interface != "auto":
         return interface
     return "seldon" if prepackaged else detected_interface(handler or "", _reader(Path(model_path)))

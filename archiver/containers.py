@@ -21,6 +21,7 @@ from archiver.errors import ArchiveError, InvalidArchive
 from archiver.limits import Budget, Limits, too_many_entries
 from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES
 from archiver.names import NameTree, checked_name
+from mms.brief import brief
 
 if TYPE_CHECKING:
     import gzip
@@ -116,7 +117,7 @@ def damage_named(path: Path, name: str | None = None) -> Iterator[None]:
 
 
 def _damaged(path: Path, name: str | None, error: Exception) -> InvalidArchive:
-    place = path.name if name is None else f"The entry {name!r} of {path.name}"
+    place = path.name if name is None else f"The entry {brief(name)} of {path.name}"
     return InvalidArchive(f"{place} is damaged or incomplete: {error or type(error).__name__}.")
 
 
@@ -148,12 +149,12 @@ class ZipContainer:
             mode = info.external_attr >> 16
             budget.count(name, info.file_size)
             if info.flag_bits & _ENCRYPTED:
-                raise InvalidArchive(f"The archive's entry {name!r} is encrypted.")
+                raise InvalidArchive(f"The archive's entry {brief(name)} is encrypted.")
             if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
                 raise _special(name, stat.S_ISLNK(mode))
             if info.compress_type not in _ZIP_METHODS:
                 raise InvalidArchive(
-                    f"The archive's entry {name!r} is compressed by method {info.compress_type}; only stored and "
+                    f"The archive's entry {brief(name)} is compressed by method {info.compress_type}; only stored and "
                     "deflated entries are unpacked."
                 )
             if info.is_dir() or stat.S_ISDIR(mode):
@@ -169,7 +170,7 @@ class ZipContainer:
         infos = [(cast(zipfile.ZipInfo, member.handle), member.name) for member in self._members]
         for info, name in sorted(infos, key=lambda pair: pair[0].header_offset):
             if info.header_offset < end:
-                raise InvalidArchive(f"The archive's entry {name!r} overlaps another one.")
+                raise InvalidArchive(f"The archive's entry {brief(name)} overlaps another one.")
             # Without the name and the extra field that follow, which the directory need not tell.
             end = info.header_offset + _ZIP_LOCAL_HEADER_BYTES + info.compress_size
 
@@ -270,7 +271,7 @@ class TarContainer:
         for info in self._tar:
             stream.header_bytes = 0
             if info.size < 0:
-                raise InvalidArchive(f"The archive's entry {info.name!r} has a negative size.")
+                raise InvalidArchive(f"The archive's entry {brief(info.name)} has a negative size.")
             # Counted before the loop goes on, because going on unpacks what this entry says it holds.
             budget.count(info.name, info.size)
             if info.isdir() and _is_root(info.name):
@@ -278,7 +279,7 @@ class TarContainer:
             name = checked_name(info.name)
             if info.sparse is not None:
                 raise InvalidArchive(
-                    f"The archive's entry {name!r} is a sparse file; archive it without tar's --sparse."
+                    f"The archive's entry {brief(name)} is a sparse file; archive it without tar's --sparse."
                 )
             if info.isdir():
                 tree.add_folder(name)
@@ -473,5 +474,5 @@ def _check_head(name: str, size_bytes: int, max_bytes: int) -> None:
 def _special(name: str, is_link: bool) -> InvalidArchive:
     what = "a link" if is_link else "a device, pipe or socket"
     return InvalidArchive(
-        f"The archive's entry {name!r} is {what}; only files and folders are unpacked."
+        f"The archive's entry {brief(name)} is {what}; only files and folders are unpacked."
     )

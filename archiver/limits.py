@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from archiver.errors import InvalidArchive
+from mms.brief import brief
 
 _MIB: Final = 1024 * 1024
 _GIB: Final = 1024 * _MIB
@@ -31,7 +32,7 @@ DEFAULT_LIMITS: Final = Limits()
 
 def too_many_entries(most: int, name: str) -> InvalidArchive:
     return InvalidArchive(
-        f"The archive has more than {most} entries (the first one too many is {name!r})."
+        f"The archive has more than {most} entries (the first one too many is {brief(name)})."
     )
 
 
@@ -55,13 +56,14 @@ class Budget:
             raise too_many_entries(limits.max_entries, name)
         if self._total_bytes > limits.max_total_bytes:
             raise InvalidArchive(
-                f"The archive unpacks to more than {limits.max_total_bytes} bytes (the limit is passed at {name!r})."
+                f"The archive unpacks to more than {limits.max_total_bytes} bytes (the limit is passed at "
+                f"{brief(name)})."
             )
         ratio = self._total_bytes / self._archive_bytes
         if self._total_bytes > limits.ratio_applies_above_bytes and ratio > limits.max_ratio:
             raise InvalidArchive(
-                f"The archive unpacks to more than {limits.max_ratio:g} times its own size (at {name!r}); if that is "
-                "meant, unpack it into a folder of the model store and register the folder."
+                f"The archive unpacks to more than {limits.max_ratio:g} times its own size (at {brief(name)}); "
+                "if that is meant, unpack it into a folder of the model store and register the folder."
             )
 
     def count_folders(self, name: str, count: int) -> None:
@@ -69,7 +71,7 @@ class Budget:
         self._folders += count
         if self._folders > self._limits.max_entries:
             raise InvalidArchive(
-                f"The archive has more than {self._limits.max_entries} folders (the limit is passed at {name!r})."
+                f"The archive has more than {self._limits.max_entries} folders (the limit is passed at {brief(name)})."
             )
 
     def __repr__(self) -> str:

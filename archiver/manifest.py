@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from archiver.errors import InvalidManifest
+from mms.brief import brief
 
 MANIFEST_NAME: Final = "MAR-INF/MANIFEST.json"
 LEGACY_MANIFEST_NAME: Final = "MANIFEST.json"
@@ -341,7 +342,7 @@ def _checked(document: Mapping[str, Any], as_written: Mapping[str, Any]) -> dict
 def _object_at(document: Mapping[str, Any], key: str, where: str = "") -> dict[str, Any] | None:
     value = document.get(key)
     if value is not None and not isinstance(value, dict):
-        raise InvalidManifest(_UNREADABLE, f'"{where}{key}" must be an object, not {value!r}')
+        raise InvalidManifest(_UNREADABLE, f'"{where}{key}" must be an object, not {brief(value)}')
     return value
 
 
@@ -357,7 +358,7 @@ def _make_texts(
         elif isinstance(value, (int, float)):
             target[key] = str(as_written[key])
         else:
-            raise InvalidManifest(_UNREADABLE, f'"{where}{key}" must be a text, not {value!r}')
+            raise InvalidManifest(_UNREADABLE, f'"{where}{key}" must be a text, not {brief(value)}')
 
 
 def _from_legacy(document: dict[str, Any], as_written: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Final
 
 from archiver.errors import InvalidArchive
 from archiver.limits import Budget
+from mms.brief import brief
 
 _CONTROL_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
@@ -49,7 +50,7 @@ def checked_name(name: str) -> str:
 
 
 def _refused(name: str, reason: str) -> InvalidArchive:
-    return InvalidArchive(f"The archive's entry {name!r} {reason}.")
+    return InvalidArchive(f"The archive's entry {brief(name)} {reason}.")
 
 
 class NameTree:
@@ -65,7 +66,7 @@ class NameTree:
 
     def add_file(self, name: str) -> None:
         if name in self._files:
-            raise InvalidArchive(f"The archive has two entries named {name!r}.")
+            raise InvalidArchive(f"The archive has two entries named {brief(name)}.")
         if name in self._folders:
             raise _clash(name)
         self._add_parents(name)
@@ -94,7 +95,7 @@ class NameTree:
 
 
 def _clash(name: str) -> InvalidArchive:
-    return InvalidArchive(f"The archive has {name!r} both as a file and as a folder.")
+    return InvalidArchive(f"The archive has {brief(name)} both as a file and as a folder.")
 
 
 def case_collisions(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from archiver.errors import PackError
 from archiver.manifest import Manifest, is_runtime
 from archiver.progress import Progress
 from archiver.writers import ArchiveFormat, Warn, write_archive
+from mms.brief import brief
 
 ARCHIVE_FORMATS: Final[tuple[ArchiveFormat, ...]] = get_args(ArchiveFormat)
 
@@ -68,7 +69,7 @@ def pack(
     source = os.fspath(model_path)
     if archive_format not in ARCHIVE_FORMATS:
         raise PackError(
-            f"archive format {archive_format!r} is none of {', '.join(ARCHIVE_FORMATS)}"
+            f"archive format {brief(archive_format)} is none of {', '.join(ARCHIVE_FORMATS)}"
         )
     check_inputs(source, model_name, export)
     described = describe_component(
@@ -141,11 +142,11 @@ def checked_manifest(**fields: Any) -> Manifest:
         )
     if not is_runtime(fields["runtime"]):
         raise PackError(
-            f"runtime {fields['runtime']!r} is none of python, python2, python3 and no absolute path"
+            f"runtime {brief(fields['runtime'])} is none of python, python2, python3 and no absolute path"
         )
     version = fields.get("model_version")
     if version is not None and not re.fullmatch(r"[^/\s]+", version):
-        raise PackError(f"model version {version!r} is empty, or has a blank or a slash in it")
+        raise PackError(f"model version {brief(version)} is empty, or has a blank or a slash in it")
     if fields.get("engine_version") is not None and fields.get("engine_name") is None:
         raise PackError("An engine version needs an engine name with it.")
     manifest = Manifest.create(**fields)

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from archiver.errors import InvalidArchive
+from mms.brief import brief
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -131,7 +132,7 @@ class Signature:
     def check_content(self, name: str, sha256: str) -> None:
         """Raises InvalidSignature for a file whose content is not what was signed."""
         if name != SIGNATURE_NAME and self.entries.get(name) != sha256:
-            raise InvalidSignature(f"The archive's entry {name!r} is not what was signed.")
+            raise InvalidSignature(f"The archive's entry {brief(name)} is not what was signed.")
 
 
 def most_bytes(names: Iterable[str]) -> int:

@@ -15,6 +15,7 @@ from archiver.names import checked_name
 from archiver.signature import DETACHED_SUFFIX, SIGNATURE_NAME, InvalidSignature, Signature
 from archiver.unpack import Archive
 from archiver.writers import tar_info, written_beside, zip_info
+from mms.brief import brief
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -66,7 +67,9 @@ def _digests(archive: Archive) -> dict[str, str]:
     digests: dict[str, str] = {}
     for entry, sha256 in archive.hashed_entries():
         if sha256 is None:
-            raise InvalidArchive(f"{entry.name!r} is a link; what it leads to cannot be signed.")
+            raise InvalidArchive(
+                f"{brief(entry.name)} is a link; what it leads to cannot be signed."
+            )
         if entry.name != SIGNATURE_NAME:
             # Of a folder, whose names nobody has looked at yet.
             digests[checked_name(entry.name)] = sha256

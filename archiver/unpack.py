@@ -30,6 +30,7 @@ from archiver.signature import (
     Signature,
     most_bytes,
 )
+from mms.brief import brief
 
 if TYPE_CHECKING:
     from archiver.keys import TrustedKeys
@@ -227,7 +228,7 @@ class Archive:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             except FileExistsError:
                 raise InvalidArchive(
-                    f"The archive's entry {name!r} has the path of another one on this file system."
+                    f"The archive's entry {brief(name)} has the path of another one on this file system."
                 ) from None
             digest = hashlib.sha256() if signature is not None else None
             with os.fdopen(descriptor, "wb") as output:
@@ -250,12 +251,12 @@ class Archive:
         for name, member in members.items():
             if member.is_link:
                 raise InvalidArchive(
-                    f"{name!r} is a symbolic link; only files and folders are unpacked."
+                    f"{brief(name)} is a symbolic link; only files and folders are unpacked."
                 )
         # Here, too, where the file system tells them apart: an archive means the same everywhere, or is none.
         for first, second in case_collisions(members):
             raise InvalidArchive(
-                f"The archive's names {first!r} and {second!r} are one path where file systems ignore case."
+                f"The archive's names {brief(first)} and {brief(second)} are one path where file systems ignore case."
             )
 
     def _by_name(self) -> dict[str, Member]:
@@ -320,7 +321,7 @@ def _find_layout(container: Container) -> _Layout:
     if len(candidates) > _MAX_LEGACY_CANDIDATES:
         raise InvalidArchive(
             f"The archive has no {MANIFEST_NAME}, and more than {_MAX_LEGACY_CANDIDATES} folders with a "
-            f"{LEGACY_MANIFEST_NAME}, the last one {candidates[-1]!r}."
+            f"{LEGACY_MANIFEST_NAME}, the last one {brief(candidates[-1])}."
         )
     legacy = [folder for folder in candidates if _has_legacy_manifest(container, folder)]
     if len(legacy) > 1:

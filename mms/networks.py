@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from mms.brief import brief
+
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -171,11 +173,11 @@ def _look_up(host: str, port: int) -> list[AddressInfo]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError(f"{host!r} is no name of a host: {error}") from None
+        raise OSError(f"{brief(host)} is no name of a host: {error}") from None
     # Without IPv6 an address of it may come as a pair of numbers.
     known = [info for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]
     if not known:
-        raise OSError(f"{host!r} has no address")
+        raise OSError(f"{brief(host)} has no address")
     return list(known)
 
 

@@ -6,6 +6,7 @@ import re
 from typing import NamedTuple
 
 from mms.bodies.invalid_input import InvalidInput
+from mms.brief import brief
 
 MAX_PARTS = 10_000
 #: Of one part.
@@ -60,7 +61,7 @@ def find_parts(body: bytes | bytearray, boundary: bytes) -> list[Part]:
         at = _find_delimiter(body, start - 1, delimiter)
         if at < 0:
             raise InvalidInput(
-                f"the multipart body ends within part {name!r}: no boundary after it"
+                f"the multipart body ends within part {brief(name)}: no boundary after it"
             )
         end = at - 1
         if end > start and body[end - 1] == _CR:

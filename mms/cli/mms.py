@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import click
 
+from mms.brief import brief
 from mms.cli.connecting import as_json, of_version, on_inference, on_management, settings_of
 from mms.cli.drift import drift_command
 from mms.cli.keys import keys
@@ -108,7 +109,7 @@ def metrics(client: ServerClient, part: str, is_json: bool) -> None:
         if part in sample.name
     ]
     if not samples:
-        raise click.ClickException(f"No metric has {part!r} in its name.")
+        raise click.ClickException(f"No metric has {brief(part)} in its name.")
     if is_json:
         print_json([{"name": s.name, "labels": dict(s.labels), "value": s.value} for s in samples])
         return

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver import InvalidComponent, checked_parameters
+from mms.brief import brief
 
 ANNOTATIONS = Path("/etc/podinfo/annotations")
 _REST_TIMEOUT = "seldon.io/rest-timeout"
@@ -245,7 +246,7 @@ def _noted_number(noted: Mapping[str, str], key: str) -> int:
         return int(noted[key])
     except ValueError:
         raise WrongEnvironment(
-            f"the annotation {key} is {noted[key]!r}; a whole number is right"
+            f"the annotation {key} is {brief(noted[key])}; a whole number is right"
         ) from None
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from mms.brief import brief
 from mms.core.waiting import HIGH, LOW, NORMAL
 from mms.errors import BadRequest
 
@@ -57,4 +58,4 @@ def read_terms(headers: Iterable[tuple[bytes, bytes]]) -> Terms:
 
 def _refusal(name: bytes, value: bytes, right: str) -> BadRequest:
     shown = value[:80].decode("latin-1")
-    return BadRequest(f"Header {name.decode()}: {shown!r} should be {right}.")
+    return BadRequest(f"Header {name.decode()}: {brief(shown)} should be {right}.")

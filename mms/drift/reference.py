@@ -86,17 +86,17 @@ def read_reference(path: Path) -> Reference:
                 return _of_columns(columns_of_lines(file, (), ()), path)
         text = path.read_text(encoding="utf-8")
         if suffix in (".yaml", ".yml"):
-            import yaml
+            from mms.documents import InvalidDocument, read_yaml
 
             try:
-                document = yaml.safe_load(text)
-            except yaml.YAMLError as error:
+                document = read_yaml(text)
+            except InvalidDocument as error:
                 raise InvalidReference(f"{path} is no valid YAML: {error}") from None
         else:
             document = json.loads(text)
     except UnicodeDecodeError as error:
         raise InvalidReference(f"{path} is no UTF-8 text: {error}") from None
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise InvalidReference(f"{path} is no valid JSON: {error}") from None
     return _of_document(document, path)
 

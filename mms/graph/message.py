@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from mms.brief import brief
 from mms.core.request import Buffer
 from mms.errors import BadRequest, InternalServerError, WorkerFailure
 
@@ -109,7 +110,7 @@ def chosen_branch(message: Message, node: str) -> int:
     except (BadRequest, ValueError, TypeError, LookupError, OverflowError):
         shown = bytes(message.body[:200])
         raise InternalServerError(
-            f"Node {node} was to choose a branch, but its reply has no number: {shown!r}"
+            f"Node {node} was to choose a branch, but its reply has no number: {brief(shown)}"
         ) from None
 
 

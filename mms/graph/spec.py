@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from mms.brief import brief
 from mms.errors import InvalidModel
 from mms.graph.node import Builtin, Endpoint, Graph, Node, NodeType
 
@@ -61,7 +62,7 @@ def read_graph(text: bytes, predictor: str | None = None) -> Graph:
         annotations = {}
         found = _optional_text(chosen, "name", "predictor")
         if predictor is not None and predictor != found:
-            raise GraphError(f"The document has no predictor {predictor!r}.")
+            raise GraphError(f"The document has no predictor {brief(predictor)}.")
     where = f"predictor {chosen.get('name') or 'without a name'}"
     annotations = {**annotations, **_mapping(chosen, "annotations", where)}
     root = _NodeReader(_images(chosen, where)).read(chosen.get("graph"))
@@ -77,17 +78,14 @@ def read_graph(text: bytes, predictor: str | None = None) -> Graph:
 
 def _load(text: bytes) -> dict[str, Any]:
     # Not needed by servers without graphs.
-    import yaml
+    from mms.documents import InvalidDocument, read_yaml_documents
 
     if len(text) > _MAX_DOCUMENT_BYTES:
         raise GraphError(f"The graph's document is larger than {_MAX_DOCUMENT_BYTES} bytes.")
     try:
-        documents = [found for found in yaml.safe_load_all(text) if found is not None]
-    except yaml.YAMLError as error:
-        line = str(error).replace("\n", " ")
-        raise GraphError(f"The graph's document is neither YAML nor JSON: {line}") from None
-    except (RecursionError, UnicodeDecodeError, ValueError) as error:
-        raise GraphError(f"The graph's document cannot be read: {error}") from None
+        documents = [found for found in read_yaml_documents(text) if found is not None]
+    except InvalidDocument as error:
+        raise GraphError(f"The graph's document cannot be read: {error}.") from None
     if not documents:
         raise GraphError("The graph's document is empty.")
     for found in documents:
@@ -121,9 +119,11 @@ def _deployment(
 def _check_protocol(spec: Mapping[str, Any]) -> None:
     protocol = spec.get("protocol") or "seldon"
     if protocol != "seldon":
-        raise GraphError(f"The deployment's protocol is {protocol!r}; graphs speak seldon.")
+        raise GraphError(f"The deployment's protocol is {brief(protocol)}; graphs speak seldon.")
     if spec.get("serverType", "rpc") not in ("rpc", "", None):
-        raise GraphError(f"The deployment's serverType is {spec['serverType']!r}; rpc is served.")
+        raise GraphError(
+            f"The deployment's serverType is {brief(spec['serverType'])}; rpc is served."
+        )
 
 
 def _choose(spec: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
@@ -135,10 +135,10 @@ def _choose(spec: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
     names = [_optional_text(p, "name", "predictor") or "" for p in predictors]
     for name in names:
         if names.count(name) > 1:
-            raise GraphError(f"The predictor name {name!r} comes twice.")
+            raise GraphError(f"The predictor name {brief(name)} comes twice.")
     if wanted is not None:
         if wanted not in names:
-            raise GraphError(f"There is no predictor {wanted!r}; there is {', '.join(names)}.")
+            raise GraphError(f"There is no predictor {brief(wanted)}; there is {', '.join(names)}.")
         chosen: Mapping[str, Any] = predictors[names.index(wanted)]
         return chosen
     shares = [_traffic(p, name) for p, name in zip(predictors, names, strict=True)]
@@ -153,7 +153,7 @@ def _choose(spec: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
 def _traffic(predictor: Mapping[str, Any], name: str) -> int:
     share = predictor.get("traffic") or 0
     if not isinstance(share, int) or isinstance(share, bool) or not 0 <= share <= 100:
-        raise GraphError(f"The traffic of predictor {name!r} is {share!r}, not 0 to 100.")
+        raise GraphError(f"The traffic of predictor {brief(name)} is {brief(share)}, not 0 to 100.")
     return share
 
 
@@ -185,7 +185,7 @@ def _timeout_s(annotations: Mapping[str, Any]) -> float | None:
             milliseconds = 0.0
         if not 0 < milliseconds < float("inf"):
             raise GraphError(
-                f"The annotation {name} is {annotations[name]!r}, not a number of milliseconds."
+                f"The annotation {name} is {brief(annotations[name])}, not a number of milliseconds."
             )
         found.append(milliseconds / 1000)
     return min(found, default=None)
@@ -200,11 +200,11 @@ class _NodeReader:
 
     def read(self, found: Any, above: tuple[str, ...] = ()) -> Node:
         name = self._name(found, above)
-        where = f"Node {name!r}"
+        where = f"Node {brief(name)}"
         unknown = sorted(str(key) for key in found if key not in _NODE_KEYS)
         if unknown:
             raise GraphError(
-                f"{where} has an unknown member {unknown[0]!r}; known are {', '.join(sorted(_NODE_KEYS))}."
+                f"{where} has an unknown member {brief(unknown[0])}; known are {', '.join(sorted(_NODE_KEYS))}."
             )
         builtin, server = _implementation(found, where)
         methods = _methods(found, where)
@@ -229,19 +229,21 @@ class _NodeReader:
         return node
 
     def _name(self, found: Any, above: tuple[str, ...]) -> str:
-        place = f"a child of node {above[-1]!r}" if above else "the graph"
+        place = f"a child of node {brief(above[-1])}" if above else "the graph"
         if not isinstance(found, dict):
             raise GraphError(f"{place.capitalize()} is no mapping with a name and a type.")
         name = found.get("name")
         if not isinstance(name, str) or not name:
             raise GraphError(f"{place.capitalize()} has no name (a text).")
         if not name.isprintable():
-            raise GraphError(f"The name {name!r} of {place} has a character that cannot be shown.")
+            raise GraphError(
+                f"The name {brief(name)} of {place} has a character that cannot be shown."
+            )
         if name in above:
             circle = " -> ".join((*above[above.index(name) :], name))
-            raise GraphError(f"Node {name!r} is below itself: {circle}.")
+            raise GraphError(f"Node {brief(name)} is below itself: {circle}.")
         if name in self._names:
-            raise GraphError(f"The node name {name!r} comes twice; names must be unique.")
+            raise GraphError(f"The node name {brief(name)} comes twice; names must be unique.")
         if len(self._names) >= _MAX_NODES:
             raise GraphError(f"The graph has more than {_MAX_NODES} nodes.")
         self._names.add(name)
@@ -262,7 +264,9 @@ def _methods(found: Mapping[str, Any], where: str) -> tuple[str, ...]:
     methods = _list(found, "methods", where)
     for method in methods:
         if method not in _METHODS:
-            raise GraphError(f"{where} has the method {method!r}; there are {', '.join(_METHODS)}.")
+            raise GraphError(
+                f"{where} has the method {brief(method)}; there are {', '.join(_METHODS)}."
+            )
     return tuple(methods)
 
 
@@ -278,7 +282,7 @@ def _type(
         kind = NodeType(word)
     except ValueError:
         known = ", ".join(member.value for member in NodeType)
-        raise GraphError(f"{where} has the type {word!r}; there are {known}.") from None
+        raise GraphError(f"{where} has the type {brief(word)}; there are {known}.") from None
     if builtin is not None:
         wanted = _BUILTIN_TYPES[builtin]
         if kind not in (NodeType.UNKNOWN, wanted):
@@ -309,7 +313,9 @@ def _ratio_a(parameters: tuple[dict[str, Any], ...], where: str) -> float:
             except (TypeError, ValueError):
                 ratio = -1.0
             if not 0 <= ratio <= 1:
-                raise GraphError(f"{where} has the ratioA {value!r}, not a number from 0 to 1.")
+                raise GraphError(
+                    f"{where} has the ratioA {brief(value)}, not a number from 0 to 1."
+                )
             return ratio
     return 0.5
 
@@ -321,16 +327,16 @@ def _endpoint(found: Mapping[str, Any], where: str) -> Endpoint | None:
     if not host:
         return None
     if any(sign in host for sign in "/?#@ \r\n\t"):
-        raise GraphError(f"{where} has the endpoint host {host!r}, which is no host name.")
+        raise GraphError(f"{where} has the endpoint host {brief(host)}, which is no host name.")
     kind = _optional_text(endpoint, "type", where) or "REST"
     if kind not in ("REST", "GRPC"):
-        raise GraphError(f"{where} has the endpoint type {kind!r}; there are REST and GRPC.")
+        raise GraphError(f"{where} has the endpoint type {brief(kind)}; there are REST and GRPC.")
     is_grpc = kind == "GRPC"
     port = endpoint.get("grpcPort" if is_grpc else "httpPort") or endpoint.get("service_port")
     if port is None:
         port = _DEFAULT_GRPC_PORT if is_grpc else _DEFAULT_REST_PORT
     if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
-        raise GraphError(f"{where} has the endpoint port {port!r}, not 1 to 65535.")
+        raise GraphError(f"{where} has the endpoint port {brief(port)}, not 1 to 65535.")
     return Endpoint(host.strip("[]"), port, is_grpc)
 
 
@@ -354,7 +360,7 @@ def _mapping(found: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise GraphError(f"{where}: {key} must be a mapping, not {value!r}.")
+        raise GraphError(f"{where}: {key} must be a mapping, not {brief(value)}.")
     return value
 
 
@@ -363,7 +369,7 @@ def _list(found: Mapping[str, Any], key: str, where: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise GraphError(f"{where}: {key} must be a list, not {value!r}.")
+        raise GraphError(f"{where}: {key} must be a list, not {brief(value)}.")
     return value
 
 
@@ -372,5 +378,5 @@ def _optional_text(found: Mapping[str, Any], key: str, where: str) -> str | None
     if value is None:
         return None
     if not isinstance(value, str):
-        raise GraphError(f"{where}: {key} must be a text, not {value!r}.")
+        raise GraphError(f"{where}: {key} must be a text, not {brief(value)}.")
     return value

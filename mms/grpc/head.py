@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hpack import Decoder, HPACKError
 
+from mms.brief import brief
 from mms.core.terms import USUAL, read_terms
 from mms.core.waiting import NORMAL
 from mms.errors import BadRequest
@@ -134,14 +135,14 @@ def _head_of(pairs: list[tuple[bytes, bytes]]) -> CallHead:
     metadata: list[bytes] = []
     for name, value in pairs:
         if b"\n" in value or b"\r" in value or b"\0" in value:
-            raise MalformedHead(f"the value of {name!r} has a control character")
+            raise MalformedHead(f"the value of {brief(name)} has a control character")
         if name[:1] == b":":
             if metadata or name not in _PSEUDO or name in pseudo:
-                raise MalformedHead(f"pseudo header {name!r}")
+                raise MalformedHead(f"pseudo header {brief(name)}")
             pseudo[name] = value
             continue
         if not _NAME.fullmatch(name) or name in _CONNECTION_NAMES:
-            raise MalformedHead(f"header {name!r}")
+            raise MalformedHead(f"header {brief(name)}")
         if name == b"content-type":
             content_type = value
         elif name == b"grpc-timeout":
@@ -190,7 +191,7 @@ def _first_values(headers: list[bytes]) -> dict[bytes, bytes]:
 def _timeout_s(text: bytes) -> float:
     match = _TIMEOUT.fullmatch(text)
     if match is None:
-        raise MalformedHead(f"grpc-timeout {text!r}")
+        raise MalformedHead(f"grpc-timeout {brief(text)}")
     return int(match[1]) * _UNIT_S[match[2]]
 
 

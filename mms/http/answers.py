@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
+from mms.brief import brief
 from mms.core.request import Buffer
 from mms.errors import ServerError, Unauthorized
 
@@ -109,7 +110,7 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     lines = []
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"response header name {name!r} is no HTTP header name")
+            raise ValueError(f"response header name {brief(name)} is no HTTP header name")
         if _CONTROL.search(value):
             raise ValueError(f"value of response header {name} contains a control character")
         if name.lower() not in _OWNED:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from archiver import INTERFACES, is_runtime
+from mms.brief import brief
 from mms.errors import BadRequest, MethodNotAllowed, ServerError
 from mms.http.exchange import Exchange
 from mms.http.lenient_json import LenientJsonError, loads
@@ -266,7 +267,7 @@ def _object(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"Parameter {name} is not valid JSON: {error}") from None
     if not isinstance(document, dict):
-        raise BadRequest(f"Parameter {name} must be a JSON object, not {value!r}.")
+        raise BadRequest(f"Parameter {name} must be a JSON object, not {brief(value)}.")
     return document
 
 
@@ -291,7 +292,7 @@ def _text(parameters: Mapping[str, Any], name: str) -> str | None:
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    raise BadRequest(f"Parameter {name} must be a text, not {value!r}.")
+    raise BadRequest(f"Parameter {name} must be a text, not {brief(value)}.")
 
 
 def _digest(parameters: Mapping[str, Any], name: str) -> str | None:
@@ -301,7 +302,7 @@ def _digest(parameters: Mapping[str, Any], name: str) -> str | None:
     found = _SHA256.fullmatch(value.strip().lower())
     if found is None:
         raise BadRequest(
-            f"Parameter {name} must be a SHA-256 of 64 hexadecimal digits, not {value}."
+            f"Parameter {name} must be a SHA-256 of 64 hexadecimal digits, not {brief(value)}."
         )
     return found[1]
 
@@ -319,7 +320,7 @@ def _integer(parameters: Mapping[str, Any], name: str, default: int) -> int:
             return int(value)
         return int(value)
     except (ValueError, TypeError, OverflowError):
-        raise BadRequest(f"Parameter {name} must be a whole number, not {value!r}.") from None
+        raise BadRequest(f"Parameter {name} must be a whole number, not {brief(value)}.") from None
 
 
 def _seconds(parameters: Mapping[str, Any], name: str) -> float | None:
@@ -333,14 +334,16 @@ def _seconds(parameters: Mapping[str, Any], name: str) -> float | None:
     except (ValueError, TypeError):
         seconds = -1.0
     if not 0 <= seconds < 1e9:
-        raise BadRequest(f"Parameter {name} must be a number of seconds from 0 on, not {value!r}.")
+        raise BadRequest(
+            f"Parameter {name} must be a number of seconds from 0 on, not {brief(value)}."
+        )
     return seconds
 
 
 def _count(parameters: Mapping[str, Any], name: str, default: int) -> int:
     value = _integer(parameters, name, default)
     if value < 0:
-        raise BadRequest(f"Parameter {name} must be 0 or more, not {value}.")
+        raise BadRequest(f"Parameter {name} must be 0 or more, not {brief(value)}.")
     return value
 
 
@@ -362,7 +365,7 @@ def _boolean(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise BadRequest(f"Parameter {name} must be true or false, not {value!r}.")
+    raise BadRequest(f"Parameter {name} must be true or false, not {brief(value)}.")
 
 
 def _preload(parameters: Mapping[str, Any]) -> bool | None:
@@ -376,5 +379,5 @@ def _word(parameters: Mapping[str, Any], name: str, words: tuple[str, ...]) -> s
     if not value:
         return None
     if value not in words:
-        raise BadRequest(f"Parameter {name} must be {' or '.join(words)}, not {value}.")
+        raise BadRequest(f"Parameter {name} must be {' or '.join(words)}, not {brief(value)}.")
     return value

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from multidict import CIMultiDict
 
+from mms.brief import brief
 from mms.errors import (
     ConfigurationError,
     InternalServerError,
@@ -221,11 +222,11 @@ def _key(endpoint: Any) -> tuple[str, str]:
     kind = str(getattr(endpoint, "endpoint_type", None)).upper()
     if not isinstance(pattern, str) or not pattern or "/" in pattern:
         raise ConfigurationError(
-            f"Plugin {endpoint!r} has the url_pattern {pattern!r}; it should be one path segment, like 'ping'"
+            f"Plugin {brief(endpoint)} has the url_pattern {brief(pattern)}; it should be one path segment, like 'ping'"
         )
     if kind not in (INFERENCE, MANAGEMENT):
         raise ConfigurationError(
-            f"Plugin {endpoint!r} has no endpoint_type; it should be {INFERENCE} or {MANAGEMENT}"
+            f"Plugin {brief(endpoint)} has no endpoint_type; it should be {INFERENCE} or {MANAGEMENT}"
         )
     return kind, pattern
 
@@ -250,7 +251,7 @@ async def _request_of(
 def _finished(exchange: Exchange, response: EndpointResponse) -> web.StreamResponse:
     """Raises ValueError for a response that HTTP cannot carry."""
     if not isinstance(response.status, int) or not 200 <= response.status <= 999:
-        raise ValueError(f"response status {response.status!r} is no number from 200 to 999")
+        raise ValueError(f"response status {brief(response.status)} is no number from 200 to 999")
     headers = list(response.headers.items())
     if response.content_type is not None and "content-type" not in response.headers:
         headers.append(("content-type", response.content_type))

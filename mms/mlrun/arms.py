@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.errors import with_strict_status
 from mms.mlrun.votes import check_weights
 
@@ -71,9 +72,11 @@ class Bandit:
         seed: int | None = None,
     ) -> None:
         if strategy not in STRATEGIES:
-            raise ValueError(f"strategy is {strategy!r}, must be one of {', '.join(STRATEGIES)}")
+            raise ValueError(
+                f"strategy is {brief(strategy)}, must be one of {', '.join(STRATEGIES)}"
+            )
         if not 0 <= epsilon <= 1:
-            raise ValueError(f"epsilon is {epsilon!r}, must be from 0 to 1")
+            raise ValueError(f"epsilon is {brief(epsilon)}, must be from 0 to 1")
         if not arms:
             raise ValueError("a bandit needs at least one model")
         self.strategy = strategy
@@ -108,10 +111,12 @@ class Bandit:
             )
         is_number = isinstance(reward, int | float)  # True and False are rewards of 1 and 0
         if not is_number or not math.isfinite(reward):
-            raise with_strict_status(ValueError(f"reward is {reward!r}, must be a number"), 422)
+            raise with_strict_status(
+                ValueError(f"reward is {brief(reward)}, must be a number"), 422
+            )
         if self.strategy == THOMPSON and not 0 <= reward <= 1:
             raise with_strict_status(
-                ValueError(f"reward is {reward!r}, must be from 0 to 1 for {THOMPSON}"), 422
+                ValueError(f"reward is {brief(reward)}, must be from 0 to 1 for {THOMPSON}"), 422
             )
         self._counts[arm] += 1
         self._totals[arm] += reward

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from mms.brief import brief
 from mms.mlrun.errors import with_strict_status
 
 #: What stands for a feature's own statistics in an impute policy.
@@ -47,7 +48,9 @@ class TableLookup:
         for row in rows:
             missing = [key for key in self.keys if key not in row]
             if missing:
-                raise ValueError(f"a row of the table has no key {', '.join(missing)}: {row!r}")
+                raise ValueError(
+                    f"a row of the table has no key {', '.join(missing)}: {brief(row)}"
+                )
             self._rows[tuple(row[key] for key in self.keys)] = row
         if names is None:
             first = next(iter(self._rows.values()), {})
@@ -71,7 +74,7 @@ class TableLookup:
             missing = [key for key in self.keys if key not in entity]
             if missing:
                 raise with_strict_status(
-                    ValueError(f"an input has no key {', '.join(missing)}: {entity!r}"), 422
+                    ValueError(f"an input has no key {', '.join(missing)}: {brief(entity)}"), 422
                 )
             return tuple(entity[key] for key in self.keys)
         if isinstance(entity, list | tuple):
@@ -169,7 +172,7 @@ def lookup_of(described: Any, feature_vector_uri: str = "") -> FeatureLookup:
     if callable(described):
         return CallableLookup(described)
     raise ValueError(
-        f"lookup is {described!r}, must be an object with get(), a function, an http(s) address or a "
+        f"lookup is {brief(described)}, must be an object with get(), a function, an http(s) address or a "
         "dict with rows and keys"
     )
 
@@ -208,7 +211,7 @@ def filled(
             order, values = names, [None] * len(names)
             if not names or not policy:
                 raise with_strict_status(
-                    ValueError(f"no features are known of input {entity!r}"), 422
+                    ValueError(f"no features are known of input {brief(entity)}"), 422
                 )
         else:
             values = list(row)

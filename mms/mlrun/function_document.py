@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.lookup import BUILT_IN
 
@@ -72,7 +73,7 @@ def check_can_leave(document: dict[str, Any], function: Any) -> None:
         if name and name not in document["functions"]:
             raise MLRunInvalidArgumentError(
                 f"function {name} is named by a step of {function.uri}, but is not there: "
-                f"add_child_function({name!r}) adds it"
+                f"add_child_function({brief(name)}) adds it"
             )
     if "code" in document:
         return

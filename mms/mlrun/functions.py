@@ -109,13 +109,17 @@ def import_function(url: str = "", *_: Any, **__: Any) -> ServingFunction:
         raise MLRunInvalidArgumentError(
             f"{url} cannot be read: functions are imported from files here (function.yaml)"
         )
-    import yaml
+    from mms.documents import InvalidDocument, read_yaml
 
     path = url.removeprefix("file://")
     if os.path.isdir(path):
         path = os.path.join(path, "function.yaml")
-    with open(path, encoding="utf-8") as source:
-        document = yaml.safe_load(source)
+    with open(path, "rb") as source:
+        text = source.read()
+    try:
+        document = read_yaml(text)
+    except InvalidDocument as error:
+        raise MLRunInvalidArgumentError(f"{path} is no function: {error}") from None
     if not isinstance(document, dict):
         raise MLRunInvalidArgumentError(f"{path} is no function: it holds no mapping")
     return function_from_dict(document)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
+from mms.brief import brief
+
 #: No server is waited for longer, unless the step says so.
 TIMEOUT_S = 300.0
 _MAX_PAUSE_S = 120.0
@@ -41,7 +43,7 @@ def call(
     an address that is not http(s); TimeoutError; HttpCallError with the answer's status and text.
     """
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"the address {url!r} must begin with http:// or https://")
+        raise ValueError(f"the address {brief(url)} must begin with http:// or https://")
     factor = 1.0 if backoff_factor is None else backoff_factor
     for attempt in range(max(0, retries) + 1):
         if attempt > 1:

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any
 
+from mms.brief import brief
+
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40, "critical": 50}
 
 
@@ -33,7 +35,7 @@ class Logger:
         """Raises ValueError for a level that is none."""
         name = str(level).lower()
         if name not in LEVELS:
-            raise ValueError(f"the log level {level!r} is none of {', '.join(LEVELS)}")
+            raise ValueError(f"the log level {brief(level)} is none of {', '.join(LEVELS)}")
         self._level_name = name
         self._level = LEVELS[name]
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.errors import GraphError
 
 #: What a router's class is called where it is not named.
@@ -72,7 +73,7 @@ def find_handler(handler: Any, namespace: Namespace, step: str) -> Callable[...,
     if not isinstance(handler, str) or not handler:
         raise GraphError(
             f"step {step}: a handler must be a function, its name, or an expression in "
-            f"parentheses, not {handler!r}"
+            f"parentheses, not {brief(handler)}"
         )
     if is_expression(handler):
         return expression(handler, ("event",), step)

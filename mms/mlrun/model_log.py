@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.clock import time_text
 from mms.mlrun.context import host_name
 from mms.mlrun.errors import error_message
@@ -188,5 +189,5 @@ def _count(context: Any, name: str) -> int:
     except (TypeError, ValueError):
         count = 0
     if count < 1:
-        raise ValueError(f"{name} is {value!r}, but must be a number of requests, 1 or more")
+        raise ValueError(f"{name} is {brief(value)}, but must be a number of requests, 1 or more")
     return count

@@ -185,16 +185,9 @@ class ModelArtifact:
 
 def parse_model_spec(text: str | bytes, source: str) -> ModelArtifact:
     """The artifact of a model_spec.yaml. Raises ValueError with `source` for what is none."""
-    import yaml
+    from mms.documents import read_yaml
 
-    class Loader(yaml.SafeLoader):
-        """Python's tuples are written out by those who dump with Python's own tags; no other objects are made."""
-
-    def make_tuple(loader: Any, node: Any) -> Any:
-        return tuple(loader.construct_sequence(node, deep=True))
-
-    Loader.add_constructor("tag:yaml.org,2002:python/tuple", make_tuple)
     try:
-        return ModelArtifact.from_dict(yaml.load(text, Loader))
-    except (yaml.YAMLError, ValueError) as error:
+        return ModelArtifact.from_dict(read_yaml(text))
+    except ValueError as error:
         raise ValueError(f"{source} is no model spec: {error}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mms.brief import brief
+
 if TYPE_CHECKING:
     from mms.mlrun.data_urls import DataUrls
 
@@ -34,7 +36,7 @@ class ServingOptions:
         """
         if nan_policy not in NAN_POLICIES:
             raise ValueError(
-                f"nan_policy is {nan_policy!r}, but must be one of {', '.join(NAN_POLICIES)}"
+                f"nan_policy is {brief(nan_policy)}, but must be one of {', '.join(NAN_POLICIES)}"
             )
         self.strict_status = strict_status
         self.nan_policy = nan_policy

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from mms.brief import brief
 from mms.mlrun.errors import GraphError, MLRunMissingDependencyError
 
 _MERMAID_SUFFIXES = ("mmd", "mermaid", "md")
@@ -120,7 +121,7 @@ def _nodes_and_ways(graph: Any, source: Any, targets: Any) -> tuple[list[_Node],
     elif hasattr(graph, "steps"):
         starts, ends = _add_flow(nodes, ways, graph)
     else:
-        raise GraphError(f"{graph!r} is no graph that could be drawn")
+        raise GraphError(f"{brief(graph)} is no graph that could be drawn")
     first = _Node(_START, getattr(source, "name", None) or "start", "start", None, "")
     nodes.insert(0, first)
     ways[:0] = [_Way(_START, name, False) for name in starts]

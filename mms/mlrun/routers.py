@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.errors import error_message, error_text, status_of, with_strict_status
 from mms.mlrun.model_path import resolve_route
 from mms.mlrun.paths import get_path, put_path
@@ -180,7 +181,7 @@ class ParallelRun(BaseModelRouter):
         executor_type = str(getattr(executor_type, "value", executor_type) or "thread")
         if executor_type not in EXECUTORS:
             raise ValueError(
-                f"executor_type is {executor_type!r}, must be one of {', '.join(EXECUTORS)}"
+                f"executor_type is {brief(executor_type)}, must be one of {', '.join(EXECUTORS)}"
             )
         self.extend_event = extend_event
         self.executor_type = executor_type

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from mms.brief import brief
+
 #: Before the name, in upper case, of a secret that the platform put into the environment.
 PROJECT_SECRET_PREFIX = "MLRUN_K8S_SECRET__"
 KINDS = ("inline", "file", "env", "kubernetes", "azure_vault")
@@ -45,7 +47,7 @@ class Secrets:
             return
         else:
             raise ValueError(
-                f"secret source of kind {kind!r} is unknown, known are {', '.join(KINDS)}"
+                f"secret source of kind {brief(kind)} is unknown, known are {', '.join(KINDS)}"
             )
         self._found.update({prefix + str(key): str(value) for key, value in values.items()})
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mms.brief import brief
+
 CLASSIFICATION = "classification"
 REGRESSION = "regression"
 VOTE_KINDS = (CLASSIFICATION, REGRESSION)
@@ -16,11 +18,11 @@ def check_weights(weights: Mapping[str, Any] | None) -> dict[str, float] | None:
     if weights is None:
         return None
     if not isinstance(weights, Mapping):
-        raise ValueError(f"weights must be a dict of models and numbers, not {weights!r}")
+        raise ValueError(f"weights must be a dict of models and numbers, not {brief(weights)}")
     for model, weight in weights.items():
         is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
         if not is_number or not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"the weight of model {model} is {weight!r}, must be 0 or more")
+            raise ValueError(f"the weight of model {model} is {brief(weight)}, must be 0 or more")
     return dict(weights)
 
 
@@ -71,7 +73,9 @@ def vote(rows: Sequence[Any], weights: Sequence[float], kind: str) -> Any:
     try:
         return math.fsum(value * weight for value, weight in zip(rows, weights, strict=True))
     except TypeError:
-        raise ValueError(f"outputs that are no numbers have no average: {list(rows)!r}") from None
+        raise ValueError(
+            f"outputs that are no numbers have no average: {brief(list(rows))}"
+        ) from None
 
 
 def transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.errors import with_strict_status
 from mms.mlrun.event import Response
 from mms.mlrun.model_path import resolve_named_route
@@ -69,7 +70,9 @@ class VotingEnsemble(ParallelRun):
             **kwargs,
         )
         if vote_type not in (None, *VOTE_KINDS):
-            raise ValueError(f"vote_type is {vote_type!r}, must be one of {', '.join(VOTE_KINDS)}")
+            raise ValueError(
+                f"vote_type is {brief(vote_type)}, must be one of {', '.join(VOTE_KINDS)}"
+            )
         self.name = name or DEFAULT_NAME
         self.version = kwargs.get("version") or DEFAULT_VERSION
         self.vote_type = vote_type

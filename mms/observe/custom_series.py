@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mms.brief import brief
 from mms.observe.aggregates import Histogram
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class CustomSeries:
         if series is None:
             wrong = [label for label in labels if not _is_label(kind, label)]
             if wrong:
-                self._complain(model, name, f"{wrong[0]!r} is no name for a label")
+                self._complain(model, name, f"{brief(wrong[0])} is no name for a label")
                 return
             if self._count >= self._max_series:
                 self._tell_full(model, name)
@@ -155,7 +156,7 @@ class CustomSeries:
         """Why there can be no such family; "" where there can."""
         suffixes = _SUFFIXES.get(kind)
         if suffixes is None:
-            return f"{kind!r} is no type of metric"
+            return f"{brief(kind)} is no type of metric"
         if not _NAME.fullmatch(name):
             return "Prometheus has no such names"
         if name.startswith(_OWN):

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mms.brief import brief
 from mms.errors import ConfigurationError
 from mms.observe import logger_names
 
@@ -71,7 +72,7 @@ def read_log_config(path: Path) -> LogConfig:
     if members.get("version") != 1:
         raise ConfigurationError(
             f"log config {path}: a Python logging configuration needs `version: 1`, "
-            f"this file has {members.get('version')!r}"
+            f"this file has {brief(members.get('version'))}"
         )
     # Loggers that exist by now are the server's own; silencing them is never meant.
     return LogConfig(path, python={"disable_existing_loggers": False, **members})
@@ -82,13 +83,10 @@ def _parse_mapping(path: Path, text: str) -> dict[str, Any]:
         if text.lstrip().startswith("{"):
             members = json.loads(text)
         else:
-            import yaml  # only for this one kind of file
+            from mms.documents import read_yaml  # only for this one kind of file
 
-            try:
-                members = yaml.safe_load(text)
-            except yaml.YAMLError as error:
-                raise ValueError(" ".join(str(error).split())) from None
-    except ValueError as error:
+            members = read_yaml(text)
+    except (ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"log config {path} is no Python logging configuration (YAML or JSON) and no log4j "
             f"configuration (XML or properties): {error}"

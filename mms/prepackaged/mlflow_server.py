@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from mms.brief import brief
 from mms.prepackaged.inputs import Array, as_array, as_names, checked_by_the_model
 from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import DESCRIPTION_FILE, find_flavor, has_mlflow_layout
@@ -23,7 +24,7 @@ class MlflowServer(SavedModelServer):
 
     def __init__(self, model_uri: str | None = None, xtype: str = "ndarray") -> None:
         if xtype not in INPUT_TYPES:
-            raise ValueError(f"xtype {xtype!r} is none of {', '.join(INPUT_TYPES)}")
+            raise ValueError(f"xtype {brief(xtype)} is none of {', '.join(INPUT_TYPES)}")
         super().__init__(model_uri)
         self._xtype = xtype
         self._pandas: Any = None

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mms import documents
+from mms.brief import brief
 from mms.prepackaged.errors import ModelNotLoaded
 
 METADATA_FILE = "metadata.yaml"
@@ -54,9 +54,9 @@ class ModelFolder:
         """A path below the folder that one of its files names; it has to exist."""
         path = (self.path / name).resolve()
         if not path.is_relative_to(self.path.resolve()):
-            raise ModelNotLoaded(f"{named_by} names {name!r}, which is outside of {self.path}")
+            raise ModelNotLoaded(f"{named_by} names {brief(name)}, which is outside of {self.path}")
         if not path.exists():
-            raise ModelNotLoaded(f"{named_by} names {name!r}, but there is no {path}")
+            raise ModelNotLoaded(f"{named_by} names {brief(name)}, but there is no {path}")
         return path
 
     def unexpected(self, expected: str, found: Sequence[Path] = ()) -> ModelNotLoaded:
@@ -91,6 +91,6 @@ class ModelFolder:
 def read_yaml(file: Path) -> Any:
     """Raises ModelNotLoaded for what is no YAML in UTF-8."""
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        return documents.read_yaml(file.read_bytes())
+    except documents.InvalidDocument as error:
         raise ModelNotLoaded(f"{file} is not valid YAML: {error}") from error

@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from mms.brief import brief
 from mms.prepackaged.errors import ModelNotLoaded
 from mms.prepackaged.inputs import as_array, as_names, check_columns, checked_by_the_model, in_order
 from mms.prepackaged.library import import_library, reading
@@ -28,7 +29,7 @@ class SklearnServer(SavedModelServer):
 
     def __init__(self, model_uri: str | None = None, method: str | None = None) -> None:
         if method is not None and method not in METHODS:
-            raise ValueError(f"method {method!r} is none of {', '.join(METHODS)}")
+            raise ValueError(f"method {brief(method)} is none of {', '.join(METHODS)}")
         super().__init__(model_uri)
         self._method = method
         self._call: Any = None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mms.brief import brief
 from mms.prepackaged.errors import ModelNotLoaded, UnfitInput
 from mms.prepackaged.images import decode_image
 from mms.prepackaged.inputs import Array, as_array, by_name
@@ -175,4 +176,6 @@ def _find_in_mlflow(folder: ModelFolder) -> Path:
 
 def _require(path: Path, what: str, name: str | None, has: list[str]) -> None:
     if name is not None and name not in has:
-        raise ModelNotLoaded(f"{path} has no {what} {name!r}; its {what}s are {', '.join(has)}")
+        raise ModelNotLoaded(
+            f"{path} has no {what} {brief(name)}; its {what}s are {', '.join(has)}"
+        )

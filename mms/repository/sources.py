@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mms.brief import brief
 from mms.errors import BadRequest, ConfigurationError
 from mms.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks, url_forms
 
@@ -34,7 +35,7 @@ class AllowedUrls:
                 compiled.append(re.compile(pattern, re.IGNORECASE))
             except re.error as error:
                 raise ConfigurationError(
-                    f"allowed_urls: {pattern!r} is not a regular expression: {error}"
+                    f"allowed_urls: {brief(pattern)} is not a regular expression: {error}"
                 ) from None
         return cls(tuple(compiled))
 

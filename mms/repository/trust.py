@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiver import Archive, InvalidKey, InvalidSignature, Limits, TrustedKeys
+from mms.brief import brief
 from mms.errors import ConfigurationError, InternalServerError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Trust:
             for entry in archive.entries:
                 if entry.is_link:
                     raise InvalidSignature(
-                        f"{entry.name!r} is a link; what it leads to is not signed."
+                        f"{brief(entry.name)} is a link; what it leads to is not signed."
                     )
                 digest = hashlib.sha256()
                 for chunk in archive.chunks(entry.name):

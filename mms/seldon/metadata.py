@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mms.brief import brief
 from mms.seldon.series import split_image
 
 ENVIRONMENT_NAME = "MODEL_METADATA"
@@ -75,11 +76,11 @@ def _environment_metadata() -> dict[str, Any]:
     if text is None:
         return {}
     # Here, as most workers have no such variable and the import takes time.
-    import yaml
+    from mms.documents import InvalidDocument, read_yaml
 
     try:
-        found = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        found = read_yaml(text)
+    except InvalidDocument as error:
         _log.error("%s is neither YAML nor JSON: %s", ENVIRONMENT_NAME, error)
         return {}
     if not isinstance(found, dict):
@@ -108,7 +109,7 @@ def _check_text(member: str, value: Any) -> None:
 
 def _check_type(member: str, value: Any, expected: type, word: str) -> None:
     if not isinstance(value, expected):
-        raise SeldonInvalidMetadataError(f"{member} must be {word}, not {value!r}")
+        raise SeldonInvalidMetadataError(f"{member} must be {word}, not {brief(value)}")
 
 
 def _check_texts(member: str, value: Any) -> None:
@@ -123,7 +124,7 @@ def _check_whole_numbers(member: str, value: Any) -> None:
         is_whole = isinstance(number, int) or (isinstance(number, float) and number.is_integer())
         if isinstance(number, bool) or not is_whole:
             raise SeldonInvalidMetadataError(
-                f"{member}[{index}] must be a whole number, not {number!r}"
+                f"{member}[{index}] must be a whole number, not {brief(number)}"
             )
 
 
@@ -140,7 +141,7 @@ def _check_object(member: str, value: Any) -> None:
 def _check_data_type(member: str, value: Any) -> None:
     if value not in _DATA_TYPES:
         raise SeldonInvalidMetadataError(
-            f"{member} must be one of {', '.join(_DATA_TYPES)}, not {value!r}"
+            f"{member} must be one of {', '.join(_DATA_TYPES)}, not {brief(value)}"
         )
 
 
@@ -155,7 +156,7 @@ def _check_members(
     for name, part in value.items():
         if name not in checks:
             allowed = ", ".join(checks) or "none"
-            raise SeldonInvalidMetadataError(f"{member} has {name!r} (allowed: {allowed})")
+            raise SeldonInvalidMetadataError(f"{member} has {brief(name)} (allowed: {allowed})")
         checks[name](f"{member}.{name}", part)
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mms.brief import brief
 from mms.seldon.errors import BAD_PARAMETER, SeldonMicroserviceException
 
 ENVIRONMENT_NAME = "PREDICTIVE_UNIT_PARAMETERS"
@@ -35,7 +36,7 @@ def parse_parameters_json(text: str) -> dict[str, Any]:
         isinstance(parameter, dict) for parameter in parameters
     ):
         raise ValueError(
-            f'{ENVIRONMENT_NAME} must be a list of objects {{"name", "value", "type"}}, not {text}'
+            f'{ENVIRONMENT_NAME} must be a list of objects {{"name", "value", "type"}}, not {brief(text)}'
         )
     return parse_parameters(parameters)
 
@@ -69,6 +70,6 @@ def _truth_of(name: Any, value: Any) -> bool:
     if text in _FALSE:
         return False
     raise ValueError(
-        f"invalid truth value {text!r} of the parameter {name}: "
+        f"invalid truth value {brief(text)} of the parameter {name}: "
         f"{'/'.join(sorted(_TRUE))} or {'/'.join(sorted(_FALSE))}"
     )

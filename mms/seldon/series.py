@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mms.brief import brief
 from mms.seldon.errors import BAD_METRIC, SeldonMicroserviceException
 
 COUNTER = "COUNTER"
@@ -77,7 +78,7 @@ def series_of(metrics: Any, method: str, labels: Mapping[str, str]) -> list[dict
         for name, text in tags.items():
             if not isinstance(text, str):
                 raise TypeError(
-                    f"tag {name} of the metric {metric['key']} must be text, not {text!r}"
+                    f"tag {name} of the metric {metric['key']} must be text, not {brief(text)}"
                 )
         value = float(metric["value"])
         updates.append(
@@ -157,4 +158,4 @@ def predictor_version(default: str = _UNKNOWN) -> str:
     try:
         return str(json.loads(text).get("version", default))
     except (ValueError, AttributeError):
-        raise ValueError(f"PREDICTOR_LABELS must be a JSON object, not {text!r}") from None
+        raise ValueError(f"PREDICTOR_LABELS must be a JSON object, not {brief(text)}") from None

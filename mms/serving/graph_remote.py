@@ -7,6 +7,7 @@ import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from mms.brief import brief
 from mms.errors import BadRequest, InternalServerError, InvalidModel, RequestTimeout, WorkerFailure
 from mms.graph import Endpoint, Graph, Message, Node, Step
 from mms.graph.message import JSON, PROTOBUF, dumps
@@ -61,7 +62,7 @@ def check_endpoints(graph: Graph, sources: Sources) -> None:
         _check_address(node, node.endpoint, sources.endpoint_networks)
         if node.endpoint.is_grpc and find_spec("grpc") is None:
             raise InvalidModel(
-                f"Node {node.name!r} is reached by gRPC, which needs the extra: "
+                f"Node {brief(node.name)} is reached by gRPC, which needs the extra: "
                 "pip install 'multi-model-server[grpc]'."
             )
 
@@ -73,7 +74,9 @@ def _check_address(node: Node, endpoint: Endpoint, networks: Networks) -> None:
     try:
         networks.resolve(endpoint.host, endpoint.port)
     except OSError as error:
-        raise BadRequest(f"Node {node.name!r} at {endpoint.url} is not allowed: {error}.") from None
+        raise BadRequest(
+            f"Node {brief(node.name)} at {endpoint.url} is not allowed: {error}."
+        ) from None
 
 
 class RemoteCalls:

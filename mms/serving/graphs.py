@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from archiver import Component, Manifest
 from archiver.component import PREPACKAGED
+from mms.brief import brief
 from mms.core import ModelConfig, ModelVersion, Pool, Registry
 from mms.errors import Conflict, InvalidModel
 from mms.graph import Graph, Node, read_graph
@@ -223,14 +224,14 @@ class Graphs:
                 model = node.name
             if model == name:
                 raise InvalidModel(
-                    f"Node {node.name!r} has the name of its graph; give the graph another name, "
+                    f"Node {brief(node.name)} has the name of its graph; give the graph another name, "
                     f"or register the node's model as {name}.{node.name}."
                 )
             if model not in names:
                 raise NodeMissing(_missing(name, node))
             if any(served.graph is not None for served in self._registry.versions(model)):
                 raise InvalidModel(
-                    f"Node {node.name!r} is itself a graph; write its nodes into this graph."
+                    f"Node {brief(node.name)} is itself a graph; write its nodes into this graph."
                 )
             if node.parameters and node.server is None:
                 logger.warning(
@@ -296,13 +297,13 @@ def _prepackaged(node: Node) -> str:
     if word not in PREPACKAGED:
         known = ", ".join(f"{found.upper()}_SERVER" for found in PREPACKAGED)
         raise InvalidModel(
-            f"Node {node.name!r} has the implementation {node.server}; there are {known}."
+            f"Node {brief(node.name)} has the implementation {node.server}; there are {known}."
         )
     return word
 
 
 def _missing(graph: str, node: Node) -> str:
-    told = f"Node {node.name!r} of the graph {graph} is no model of this server"
+    told = f"Node {brief(node.name)} of the graph {graph} is no model of this server"
     if node.server is not None:
         return f"{told}, and it has no modelUri from which {node.server} could load one."
     return f"{told}; register {node.name} (or {graph}.{node.name}) first, or give it an endpoint."

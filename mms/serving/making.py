@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from archiver import Manifest
+from mms.brief import brief
 from mms.core import ModelConfig, ModelVersion, Pool, Worker
 from mms.errors import BadRequest, InvalidModel
 from mms.launch import WorkerSpec, worker_environment
@@ -93,7 +94,7 @@ def check_names(served: ServedModel) -> None:
     """Raises BadRequest for a name or version that would break lines of logs and metrics."""
     for what, text in (("name", served.name), ("version", served.version or "")):
         if _CONTROL_CHARACTER.search(text):
-            raise BadRequest(f"The model's {what} {text!r} has a control character.")
+            raise BadRequest(f"The model's {what} {brief(text)} has a control character.")
 
 
 def _load_timeout_s(settings: Settings, options: RegisterOptions) -> float | None:

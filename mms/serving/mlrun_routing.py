@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mms.brief import brief
 from mms.errors import ServerError
 from mms.mlrun.arms import (
     EPSILON_GREEDY,
@@ -212,7 +213,7 @@ class VotingRouting(_Named):
         super().__init__(calls, class_args, nan_policy)
         kind = class_args.get("vote_type")
         if kind not in (None, *VOTE_KINDS):
-            raise ValueError(f"vote_type is {kind!r}, must be one of {', '.join(VOTE_KINDS)}")
+            raise ValueError(f"vote_type is {brief(kind)}, must be one of {', '.join(VOTE_KINDS)}")
         self._kind: str | None = kind
         self._weights = check_weights(class_args.get("weights"))
         unknown = [key for key in self._weights or () if key not in self.keys]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from mms.brief import brief
 from mms.errors import InvalidModel
 from mms.mlrun.lookup import BUILT_IN
 
@@ -108,19 +109,22 @@ def is_serving_document(document: Any) -> bool:
 
 def read_text(text: bytes, source: str) -> Any:
     """The value of a document in JSON or YAML. Raises InvalidSpec that names the source."""
+    from mms.documents import InvalidDocument, check_depth, read_yaml
+
+    document = None
     if text.lstrip()[:1] == b"{":
         try:
-            return json.loads(text)
-        except ValueError:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
             # YAML may begin so, too, and has the better message.
             pass
-    import yaml
-
     try:
-        return yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        told = " ".join(str(error).split())
-        raise InvalidSpec(f"{source} is neither JSON nor YAML: {told}") from None
+        if document is None:
+            return read_yaml(text)
+        check_depth(document)
+        return document
+    except InvalidDocument as error:
+        raise InvalidSpec(f"{source} is neither JSON nor YAML: {error}.") from None
 
 
 def read_spec(document: Mapping[str, Any]) -> ServingSpec:
@@ -130,7 +134,7 @@ def read_spec(document: Mapping[str, Any]) -> ServingSpec:
     load_mode = document.get("load_mode") or "sync"
     if load_mode not in _LOAD_MODES:
         raise InvalidSpec(
-            f"load_mode is {load_mode!r}, but must be one of {', '.join(_LOAD_MODES)}."
+            f"load_mode is {brief(load_mode)}, but must be one of {', '.join(_LOAD_MODES)}."
         )
     code = _text(document, "code")
     filename = _text(document, "filename")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from archiver import Component, Manifest
 from mms.core import ModelConfig, ModelVersion, Pool, Registry
+from mms.documents import InvalidDocument, check_depth
 from mms.errors import BadRequest, Conflict, WorkerStartFailed
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.mlrun.flow_plan import plan_flow
@@ -85,6 +86,10 @@ class MlrunSpecs:
                 raise BadRequest(
                     'serving_spec is none: it has no "graph" with routes or steps, and is no exported function.'
                 )
+            try:
+                check_depth(options.serving_spec)
+            except InvalidDocument as error:
+                raise BadRequest(f"serving_spec cannot be read: {error}.") from None
             return options.serving_spec
         if path is None:
             return None

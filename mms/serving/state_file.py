@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from mms.brief import brief
 from mms.errors import ConfigurationError
 
 _FORMAT: Final = "multi-model-server state"
@@ -118,8 +119,8 @@ class StateFile:
         version = header.get("format_version")
         if header["format"] != _FORMAT or version != _FORMAT_VERSION:
             raise ConfigurationError(
-                f"Invalid configuration: state_file={self.path} has the format {header['format']!r}, version "
-                f"{version!r}; this server reads {_FORMAT!r}, version {_FORMAT_VERSION}. Give it another path."
+                f"Invalid configuration: state_file={self.path} has the format {brief(header['format'])}, version "
+                f"{brief(version)}; this server reads {_FORMAT!r}, version {_FORMAT_VERSION}. Give it another path."
             )
 
     def _unusable(self, what: str, error: OSError) -> ConfigurationError:

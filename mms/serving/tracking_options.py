@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mms.brief import brief
+
 #: Words for no tracking, where an archive or the settings ask for some.
 OFF = ("off", "none", "false")
 _MEMBERS = (
@@ -59,7 +61,7 @@ class TrackingOptions:
                 raise InvalidTracking(f"tracking is no valid JSON: {error}") from None
         if not isinstance(value, Mapping):
             raise InvalidTracking(
-                f'tracking must be a path or an object such as {{"path": ..., "sample": 10}}, not {value!r}'
+                f'tracking must be a path or an object such as {{"path": ..., "sample": 10}}, not {brief(value)}'
             )
         unknown = [name for name in value if name not in _MEMBERS]
         if unknown:
@@ -121,7 +123,7 @@ def _text(value: Mapping[str, Any], name: str) -> str | None:
     if found is None or found == "":
         return None
     if not isinstance(found, str):
-        raise InvalidTracking(f"tracking: {name} must be a text, not {found!r}")
+        raise InvalidTracking(f"tracking: {name} must be a text, not {brief(found)}")
     return found
 
 
@@ -131,7 +133,7 @@ def _count(value: Mapping[str, Any], name: str, default: int) -> int:
         return default
     if isinstance(found, bool) or not isinstance(found, int) or found < 1:
         raise InvalidTracking(
-            f"tracking: {name} is {found!r}, but must be a whole number, 1 or more"
+            f"tracking: {name} is {brief(found)}, but must be a whole number, 1 or more"
         )
     return found
 
@@ -141,5 +143,5 @@ def _object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     if found is None:
         return {}
     if not isinstance(found, Mapping):
-        raise InvalidTracking(f"tracking: {name} must be an object, not {found!r}")
+        raise InvalidTracking(f"tracking: {name} must be an object, not {brief(found)}")
     return dict(found)

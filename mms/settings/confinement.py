@@ -6,6 +6,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from mms.brief import brief
+
 #: Names of the resource limits that make sense for a worker: those of `getrlimit(2)` without RLIMIT_, in small letters.
 RLIMITS = ("as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "stack")
 _ENTRY = re.compile(r"([a-z]+) *= *([0-9]+) *(|[kmg]|[kmg]i?b)", re.IGNORECASE)
@@ -35,10 +37,10 @@ def parse_rlimits(text: str) -> tuple[tuple[str, int], ...]:
             continue
         entry = _ENTRY.fullmatch(part.strip())
         if entry is None:
-            raise ValueError(f"not a limit with its number: {part.strip()!r}")
+            raise ValueError(f"not a limit with its number: {brief(part.strip())}")
         name, number, unit = entry.groups()
         if name.lower() not in RLIMITS:
-            raise ValueError(f"not a limit: {name!r}; there are {', '.join(RLIMITS)}")
+            raise ValueError(f"not a limit: {brief(name)}; there are {', '.join(RLIMITS)}")
         limits[name.lower()] = int(number) * _FACTORS[unit[:1].lower()]
     return tuple(limits.items())
 
@@ -55,7 +57,7 @@ def parse_user(text: str) -> WorkerUser | None:
         account = pwd.getpwuid(int(user_text)) if user_text.isdecimal() else pwd.getpwnam(user_text)
     except KeyError:
         if not user_text.isdecimal():
-            raise ValueError(f"not a user of this machine: {user_text!r}") from None
+            raise ValueError(f"not a user of this machine: {brief(user_text)}") from None
         account = None
     uid = int(user_text) if account is None else account.pw_uid
     gid = uid if account is None else account.pw_gid
@@ -63,7 +65,7 @@ def parse_user(text: str) -> WorkerUser | None:
         try:
             gid = int(group_text) if group_text.isdecimal() else grp.getgrnam(group_text).gr_gid
         except KeyError:
-            raise ValueError(f"not a group of this machine: {group_text!r}") from None
+            raise ValueError(f"not a group of this machine: {brief(group_text)}") from None
     if os.geteuid() not in (0, uid):
         raise ValueError("not a server that root starts, which alone can run workers as others")
     if account is None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from mms.brief import brief
 from mms.tracking.sink import Sink
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _file(path: str, options: Mapping[str, Any]) -> Sink:
 
     _check_options(path, options, _FILE_OPTIONS)
     if not path or path.endswith("/"):
-        raise ValueError(f"stream path {path!r} names no file")
+        raise ValueError(f"stream path {brief(path)} names no file")
     max_bytes = _whole_number(path, options, "max_bytes", 0)
     return FileSink(
         path, max_bytes=max_bytes, keep=_whole_number(path, options, "keep", KEPT_FILES)
@@ -134,7 +135,7 @@ def _whole_number(path: str, options: Mapping[str, Any], name: str, default: int
         number = -1
     if number < 0:
         raise ValueError(
-            f"option {name} of stream {sink_address(path)} is {value!r}, but must be a whole number"
+            f"option {name} of stream {sink_address(path)} is {brief(value)}, but must be a whole number"
         )
     return number
 
@@ -143,6 +144,6 @@ def _seconds(path: str, options: Mapping[str, Any], default: float) -> float:
     value = options.get("timeout_s", default)
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise ValueError(
-            f"option timeout_s of stream {sink_address(path)} is {value!r}, but must be seconds"
+            f"option timeout_s of stream {sink_address(path)} is {brief(value)}, but must be seconds"
         )
     return float(value)

@@ -6,6 +6,8 @@ import operator
 import re
 from typing import Any
 
+from mms.brief import brief
+
 #: Set by the front on every answer.
 _FRONT_OWNED = frozenset(
     {
@@ -42,7 +44,7 @@ def encode_status(status: Any) -> int:
     try:
         code = operator.index(status)
     except TypeError:
-        raise InvalidHead(f"response status {status!r} is no integer") from None
+        raise InvalidHead(f"response status {brief(status)} is no integer") from None
     if not 200 <= code <= 999:
         raise InvalidHead(f"response status {code} is not between 200 and 999")
     return code
@@ -96,7 +98,7 @@ def _encode_headers(headers: dict[Any, Any]) -> tuple[bytes, bool]:
     lines: dict[str, bytes] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise InvalidHead(f"response header name {name!r} is no HTTP header name")
+            raise InvalidHead(f"response header name {brief(name)} is no HTTP header name")
         if not isinstance(value, str):
             kind = type(value).__name__
             raise InvalidHead(f"value of response header {name} is no text, but {kind}")

@@ -6,6 +6,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mms.brief import brief
+
 
 def confine(rules: Mapping[str, Any]) -> None:
     """Take on the rules of `Load.confinement`. Raises OSError or ValueError, which name the rule."""
@@ -32,7 +34,7 @@ def _limit(name: str, value: int) -> None:
     try:
         number = getattr(resource, f"RLIMIT_{name.upper()}")
     except AttributeError:
-        raise ValueError(f"this system has no limit {name!r}") from None
+        raise ValueError(f"this system has no limit {brief(name)}") from None
     _, hard = resource.getrlimit(number)
     if hard != resource.RLIM_INFINITY and value > hard and os.geteuid() != 0:
         # What is stricter already stays.

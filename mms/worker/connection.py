@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
+from mms.brief import brief
 from mms.wire import (
     CALLED,
     CANCEL,
@@ -45,7 +46,7 @@ def connect(address: str, secret: str, role: str) -> socket.socket:
         keep_connection(connection)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     else:
-        raise ValueError(f"address {address!r} is neither unix:<path> nor tcp:<host>:<port>")
+        raise ValueError(f"address {brief(address)} is neither unix:<path> nor tcp:<host>:<port>")
     runtime = f"{sys.implementation.name} {sys.version.partition(' ')[0]}"
     hello = Hello(secret=secret, role=role, pid=os.getpid(), runtime=runtime)
     connection.sendall(encode_frame(HELLO, 0, hello.to_payload()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mms.bodies.invalid_input import InvalidInput
+from mms.brief import brief
 
 #: Of a query string; further ones are left out, as MMS does.
 MAX_QUERY_PARAMETERS = 1024
@@ -57,7 +58,7 @@ def parse_form(body: bytes | bytearray) -> dict[str, bytearray]:
             if dropped > _MAX_DROPPED_BYTES:
                 shown = str(bytes(name[:64]), "utf-8", "replace")
                 raise InvalidInput(
-                    f"the value of form field {shown!r} holds a line break; it has to be %0A or %0D%0A"
+                    f"the value of form field {brief(shown)} holds a line break; it has to be %0A or %0D%0A"
                 )
             value = kept
         parameters[_text(name, "form")] = bytearray(_unescape(value, "form"))
@@ -93,5 +94,5 @@ def _unescape(escaped: bytes | bytearray, where: str) -> bytes | bytearray:
 def _bad_escape(digits: bytes | bytearray, where: str) -> InvalidInput:
     shown = "%" + str(digits, "latin-1")
     return InvalidInput(
-        f"the {where} holds {shown!r}, which is no percent escape (% and two hex digits)"
+        f"the {where} holds {brief(shown)}, which is no percent escape (% and two hex digits)"
     )

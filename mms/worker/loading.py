@@ -6,6 +6,7 @@ import importlib
 import os
 import time
 
+from mms.brief import brief
 from mms.wire import Load, Loaded
 from mms.worker import mlrun_class, seldon_class
 from mms.worker.confinement import confine
@@ -37,7 +38,7 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
         module_name = _INTERFACES.get(interface)
         if module_name is None:
             known = ", ".join(_INTERFACES)
-            raise ValueError(f"unknown interface {interface!r}; this worker knows {known}")
+            raise ValueError(f"unknown interface {brief(interface)}; this worker knows {known}")
         model: Model = importlib.import_module(module_name).open_model(load)
     except BaseException as error:
         # SystemExit too: a handler that calls sys.exit() while it loads has failed to load.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mms.brief import brief
 from mms.wire import Load
 
 _TRUTHS = {
@@ -54,7 +55,7 @@ def value_of(parameter: Mapping[str, Any]) -> Any:
 
             return json.loads(str(value))
     except (ValueError, KeyError):
-        raise ValueError(f"parameter {name}: the value {value!r} is no {kind}") from None
+        raise ValueError(f"parameter {name}: the value {brief(value)} is no {kind}") from None
     raise ValueError(
-        f"parameter {name} has the type {kind!r}, which is none of {', '.join(_TYPES)}"
+        f"parameter {name} has the type {brief(kind)}, which is none of {', '.join(_TYPES)}"
     )

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from mms.bodies.invalid_input import InvalidInput
+from mms.brief import brief
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
 from mms.worker.log_lines import write_log
 
@@ -165,7 +166,7 @@ class RequestDecoder:
                     parameters[name] = body
                     continue
                 with view[part.start : part.end] as content:
-                    where = f"part {name!r} of the form"
+                    where = f"part {brief(name)} of the form"
                     parameters[name] = _value(kind, content, part.content_type, where)
         if kept is not None and type(body) is bytearray:
             del body[kept.end :]

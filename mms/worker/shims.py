@@ -7,6 +7,8 @@ import os
 import sys
 from typing import Final
 
+from mms.brief import brief
+
 CHOICES: Final = ("auto", "shim", "real")
 _SHIMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shims")
 
@@ -17,7 +19,7 @@ def offer_package(package: str, folder: str, choice: str, setting: str) -> None:
     `folder`: of the server's own, in `mms/shims`. Raises ValueError for another choice, which names the setting.
     """
     if choice not in CHOICES:
-        raise ValueError(f"{setting} is {choice!r}, which is none of {', '.join(CHOICES)}")
+        raise ValueError(f"{setting} is {brief(choice)}, which is none of {', '.join(CHOICES)}")
     path = os.path.join(_SHIMS, folder)
     if path in sys.path:
         return

@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.clock import time_text
 from mms.wire import (
     FAILED,
@@ -213,7 +214,9 @@ def count_of(options: Mapping[str, Any], name: str) -> int:
     if value is None:
         return 1
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"tracking: {name} is {value!r}, but must be a whole number, 1 or more")
+        raise ValueError(
+            f"tracking: {name} is {brief(value)}, but must be a whole number, 1 or more"
+        )
     return value
 
 

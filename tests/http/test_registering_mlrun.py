@@ -30,7 +30,7 @@ def test_without_these_parameters_nothing_is_said() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("load_mode", "lazy", "Parameter load_mode must be sync or async, not lazy"),
+        ("load_mode", "lazy", "Parameter load_mode must be sync or async, not 'lazy'"),
         ("nan_policy", "drop", "Parameter nan_policy must be null or keep or error"),
         ("class_args", "[1]", "Parameter class_args must be a JSON object"),
         ("class_args", "{", "Parameter class_args is not valid JSON"),

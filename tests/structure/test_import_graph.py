@@ -21,6 +21,10 @@ class Room(NamedTuple):
 
 
 ROOMS: dict[str, Room] = {
+    # How values of others are shown; every room may import it.
+    "brief": Room(-1, ("mms.brief",), ()),
+    # Documents in YAML.
+    "documents": Room(0, ("mms.documents",), ()),
     "archiver": Room(0, ("archiver", "model_archiver"), ()),
     "errors": Room(0, ("mms.errors",), ()),
     "version": Room(0, ("mms", "mms.version"), ()),
@@ -30,7 +34,7 @@ ROOMS: dict[str, Room] = {
     "bodies": Room(0, ("mms.bodies",), ()),
     # Where records of requests go.
     "tracking": Room(0, ("mms.tracking",), ()),
-    "drift": Room(0, ("mms.drift",), ()),
+    "drift": Room(1, ("mms.drift",), ("documents",)),
     # The names that handlers import.
     "handler names": Room(
         1,
@@ -51,12 +55,12 @@ ROOMS: dict[str, Room] = {
     ),
     "core": Room(1, ("mms.core",), ("errors",)),
     # Classes of Seldon's contract for saved models; only workers load them.
-    "prepackaged": Room(1, ("mms.prepackaged",), ()),
+    "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
     # What a graph is and does; its calls to nodes are passed in.
     "graph": Room(2, ("mms.graph",)),
-    "seldon": Room(1, ("mms.seldon",), ("bodies", "errors")),
+    "seldon": Room(1, ("mms.seldon",), ("bodies", "documents", "errors")),
     # MLRun's serving contract, in process.
-    "mlrun": Room(1, ("mms.mlrun",), ("errors", "networks", "tracking")),
+    "mlrun": Room(1, ("mms.mlrun",), ("documents", "errors", "networks", "tracking")),
     # The packages that components and serving classes import, where their makers' own are not installed.
     "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),
     "worker": Room(
@@ -75,7 +79,16 @@ ROOMS: dict[str, Room] = {
     # Importable by the names that tools of MMS know; nothing of this server uses them.
     "worker-side names of MMS": Room(7, ("mms.model_loader", "mms.model_service_worker")),
 }
-STANDARD_LIBRARY_ONLY = ("wire", "bodies", "handler names", "worker", "core", "errors", "version")
+STANDARD_LIBRARY_ONLY = (
+    "brief",
+    "wire",
+    "bodies",
+    "handler names",
+    "worker",
+    "core",
+    "errors",
+    "version",
+)
 NO_INPUT_OR_OUTPUT = ("asyncio", "socket", "selectors", "subprocess", "http", "aiohttp")
 
 
@@ -139,7 +152,7 @@ def is_ours(module: str) -> bool:
 def allowed_rooms(name: str) -> set[str]:
     room = ROOMS[name]
     if room.imports is not None:
-        return {name, *room.imports}
+        return {name, "brief", *room.imports}
     return {name} | {other for other, at in ROOMS.items() if at.layer < room.layer}
 
 
