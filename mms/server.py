@@ -33,12 +33,14 @@ from mms.launch import (
     server_home,
 )
 from mms.launch_options import LaunchOptions
+from mms.memory import MemoryLimit
 from mms.observe import (
     CustomSeries,
     FlushTimer,
     HostMonitor,
     LoggingSetup,
     LogOptions,
+    MemoryMetrics,
     ModelSnapshot,
     PrometheusText,
     Recorder,
@@ -148,6 +150,7 @@ class Server:
             WorkerEventLog(self._recorder, self._series),
             gpu_count=self._gpu_count,
         )
+        self._memory = MemoryLimit.of_settings(settings)
         self._host.dispatcher.record_batch = self._recorder.batches.append
         self._monitor = HostMonitor(
             self._recorder, settings.metric_time_interval, self._worker_pids, self._note_memory
@@ -161,6 +164,7 @@ class Server:
             collectors=(
                 self._series,
                 self._host.graphs.metrics,
+                MemoryMetrics(self._memory),
                 TrackingMetrics(self._host.tracking.counts, self._host.tracking.waiting),
             ),
         )
@@ -303,6 +307,7 @@ class Server:
                 self._gpu_count, os.cpu_count() or 1
             ),
             access=self._access,
+            memory=self._memory,
         )
         return front
 
@@ -328,6 +333,8 @@ class Server:
             make_context=self._http.certificates.context,
             access=self._access,
             limit=self._http.limit,
+            memory=self._memory,
+            inflater=self._http.inflater,
         )
         return front
 

@@ -192,6 +192,16 @@ class ModelVersion:
         # Without a worker that has run anything nobody knows.
         return bool(ready) and self.expected_wait_s(ready) > self.config.max_queue_s
 
+    def check_room(self) -> None:
+        """Raises ServiceUnavailable where a request would be refused now, before work is put into reading it."""
+        if (
+            self.is_closed
+            or not self.has_active_worker
+            or (self.is_full and not self.has_idle_worker)
+        ):
+            self.losses.refused += 1
+            raise self.unavailable()
+
     def enqueue(self, request: Request) -> None:
         """Take a request. Raises ServiceUnavailable where there is no worker or no room."""
         if not self.try_enqueue(request):

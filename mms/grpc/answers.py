@@ -24,8 +24,8 @@ class AnswerWriter:
     connection stands and once it ends.
     """
 
-    def __init__(self, on_sent: Callable[[Call], None]) -> None:
-        """`on_sent`: a call's last byte is written."""
+    def __init__(self, on_sent: Callable[[Call], None], on_taken: Callable[[Call], None]) -> None:
+        """`on_sent`: a call's last byte is written. `on_taken`: a stream's answers that had to wait are."""
         self.transport: asyncio.Transport | None = None
         self.window = frames.DEFAULT_WINDOW_BYTES
         #: Of the client's settings: the window of a new call, and the largest frame.
@@ -33,15 +33,13 @@ class AnswerWriter:
         self.frame_bytes = frames.DEFAULT_FRAME_BYTES
         #: The client reads too slowly for more.
         self.is_paused = False
+        #: Of answers that wait, in bytes.
+        self.waiting_bytes = 0
         self._on_sent = on_sent
+        self._on_taken = on_taken
         self._waiting: dict[int, Call] = {}
         self._unread_bytes = 0
-        self._put_bytes = 0
         self._data_bytes = 0
-        #: How much the client had taken at the last look (of all bytes, or of messages), and since when it has been
-        #: no more.
-        self._taken = (False, -1)
-        self._taken_at = 0.0
 
     def __repr__(self) -> str:
         return f"<AnswerWriter, {len(self._waiting)} answers wait>"
@@ -50,31 +48,23 @@ class AnswerWriter:
         """Write bytes that no window counts. False: the client sends for such and reads none."""
         if self.transport is None:
             return True
-        self._put(data)
+        self.transport.write(data)
         if not self.is_paused:
             self._unread_bytes = 0
             return True
         self._unread_bytes += len(data)
         return self._unread_bytes <= _MAX_UNREAD_BYTES
 
-    def _put(self, data: bytes) -> None:
-        assert self.transport is not None
-        self.transport.write(data)
-        self._put_bytes += len(data)
+    @property
+    def has_waiting(self) -> bool:
+        """The client has answers to take."""
+        return self.transport is not None and bool(self._waiting or self.is_paused)
 
-    def is_stuck(self, now: float, limit_s: float) -> bool:
-        """Whether the client has taken nothing of what waits for it in `limit_s`. To be asked at intervals."""
-        if self.transport is None or not (self._waiting or self.is_paused):
-            self._taken = (False, -1)
-            return False
-        # Behind closed windows pings may still come and go.
-        taken = (False, self._data_bytes)
-        if self.is_paused:
-            taken = (True, self._put_bytes - self.transport.get_write_buffer_size())
-        if taken != self._taken:
-            self._taken = taken
-            self._taken_at = now
-        return now - self._taken_at > limit_s
+    @property
+    def taken_bytes(self) -> int:
+        """What the client has taken of answers. Pings, which come and go behind closed windows, do not count."""
+        assert self.transport is not None
+        return self._data_bytes - self.transport.get_write_buffer_size()
 
     def send(self, call: Call, message: bytes, trailers: bytes | None) -> None:
         """`message`: with its prefix, or nothing. `trailers`: the header block that ends the call."""
@@ -90,6 +80,7 @@ class AnswerWriter:
         ):
             if message:
                 call.outgoing.append(message)
+                self.waiting_bytes += size
             call.outgoing_trailers = trailers
             self._waiting[call.stream_id] = call
             self.send_waiting()
@@ -99,7 +90,7 @@ class AnswerWriter:
             self._add_data(call, message, parts)
         if trailers is not None:
             self._add_trailers(call, trailers, parts)
-        self._put(b"".join(parts))
+        self.transport.write(b"".join(parts))
         if trailers is not None:
             self._on_sent(call)
 
@@ -117,22 +108,28 @@ class AnswerWriter:
                     has_sent = True
                     size += added
             if size >= _WRITE_BYTES:
-                self._put(b"".join(parts))
+                self.transport.write(b"".join(parts))
                 parts.clear()
                 size = 0
-        if parts:
-            self._put(b"".join(parts))
-        for call in [call for call in waiting.values() if call.is_sent]:
+        if parts and self.transport is not None:
+            self.transport.write(b"".join(parts))
+        for call in [call for call in waiting.values() if call.is_sent or _is_taken(call)]:
             waiting.pop(call.stream_id, None)
-            self._on_sent(call)
+            if call.is_sent:
+                self._on_sent(call)
+            else:
+                self._on_taken(call)
 
-    def drop(self, stream_id: int) -> None:
+    def drop(self, call: Call) -> None:
         """Nobody wants the rest of this answer."""
-        self._waiting.pop(stream_id, None)
+        if self._waiting.pop(call.stream_id, None) is not None:
+            self.waiting_bytes -= sum(map(len, call.outgoing)) - call.outgoing_at
+            call.outgoing.clear()
 
     def close(self) -> None:
         self.transport = None
         self._waiting.clear()
+        self.waiting_bytes = 0
 
     def _add_next(self, call: Call, parts: list[bytes]) -> int:
         """Add the next frame of a call, and its end where that is all. Returns the bytes added."""
@@ -145,6 +142,7 @@ class AnswerWriter:
             piece = message[call.outgoing_at : call.outgoing_at + room]
             added = len(piece)
             call.outgoing_at += added
+            self.waiting_bytes -= added
             if call.outgoing_at == len(message):
                 call.outgoing.pop(0)
                 call.outgoing_at = 0
@@ -175,3 +173,8 @@ class AnswerWriter:
             trailers = ANSWER_HEAD + call.initial + trailers
         parts.append(frame_header(len(trailers), frames.HEADERS, _LAST_HEADERS, call.stream_id))
         parts.append(trailers)
+
+
+def _is_taken(call: Call) -> bool:
+    """Whether a stream has nothing to send just now."""
+    return not call.outgoing and call.outgoing_trailers is None

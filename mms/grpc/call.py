@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import struct
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from mms.core import new_request_id
 from mms.core.request import Buffer
-from mms.errors import DEADLINE_EXCEEDED, INTERNAL, RESOURCE_EXHAUSTED, UNIMPLEMENTED, ServerError
+from mms.errors import (
+    DEADLINE_EXCEEDED,
+    INTERNAL,
+    RESOURCE_EXHAUSTED,
+    UNIMPLEMENTED,
+    InternalServerError,
+    ServerError,
+)
 from mms.grpc.head import CallHead, literal
 from mms.grpc.status import OK, Status, encode_message, status_of
+from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar, Inflation
+from mms.memory import MIN_RATE
+
+logger = logging.getLogger("mms.grpc")
 
 #: Before each message: whether it is compressed, and its size in bytes.
 PREFIX_BYTES = 5
@@ -24,12 +35,9 @@ _pack_prefix = struct.Struct(">BI").pack
 _GOOD_TRAILERS = literal(b"grpc-status", b"0") + b"\x00\x0cx-request-id"
 _ID_BYTES = 36
 _GOOD_TRAILERS += bytes([_ID_BYTES])
-#: A message has as much more time as it would take at this rate, in bytes a second.
-_MIN_BODY_RATE = 16 * 1024
 #: Event loops have limits; gRPC's own timeouts go up to eleven thousand years.
 _LONGEST_TIMER_S = 365 * 86400.0
-_WINDOW_BITS = {b"gzip": 31, b"deflate": 15}
-ENCODINGS = b"identity,deflate,gzip"
+_ENCODINGS = b",".join((b"identity", *CODINGS))
 
 
 class Receiver(Protocol):
@@ -45,10 +53,14 @@ class Receiver(Protocol):
 class Method:
     """A method of a service: `begin` for one message and one answer, else `open` for streams.
 
-    Both may raise ServerError, and so may a Receiver; the call ends with its status.
+    `accept` comes before `begin` and says which model is asked, as `call.model`; `check` refuses a call that the model
+    would, and is asked before work is put into unfolding its message. All may raise ServerError, and so may a Receiver;
+    the call ends with its status.
     """
 
     path: bytes
+    accept: Callable[[Call], None] | None = None
+    check: Callable[[Call], None] | None = None
     begin: Callable[[Call, Buffer], None] | None = None
     open: Callable[[Call], Receiver] | None = None
 
@@ -61,11 +73,21 @@ class Sender(Protocol):
     def send(self, call: Call, message: bytes, trailers: bytes | None) -> None:
         """`message`: with its prefix, or nothing. `trailers`: the header block that ends the call."""
 
+    def begin(self, call: Call, body: Buffer | Inflation) -> None:
+        """Have a call start with its message, once there is room for it."""
+
+    def unfold(self, call: Call, inflation: Inflation) -> None:
+        """A compressed message is unfolded now."""
+
+    def go_on(self, call: Call) -> None:
+        """Nothing keeps a stream's next message from being taken any more."""
+
 
 class CallOwner(Protocol):
     """What calls share. Sizes in bytes."""
 
     max_message_bytes: int
+    inflater: Inflater
 
     def record(self, call: Call, http_status: int) -> None:
         """A call has ended."""
@@ -79,6 +101,8 @@ class Call:
 
     __slots__ = (
         "_buffer",
+        "_inflating",
+        "_is_compressed",
         "_is_half_closed",
         "_message",
         "_message_at",
@@ -87,12 +111,17 @@ class Call:
         "_timer",
         "connection",
         "deadline",
+        "expected_bytes",
         "has_sent_head",
         "head",
+        "held_bytes",
         "id",
         "initial",
+        "is_begun",
         "is_ended",
+        "is_receiving",
         "is_sent",
+        "is_whole",
         "method",
         "model",
         "on_cancel",
@@ -138,9 +167,20 @@ class Call:
         self.outgoing_trailers: bytes | None = None
         self.send_window = send_window
         self.receive_window = receive_window
+        #: The client has not ended its side.
+        self.is_receiving = True
+        # The inflow's: what is counted for this call, whether all of its message may come or has, whether its service
+        # knows it, and what its answer may come to.
+        self.held_bytes = 0
+        self.is_whole = False
+        self.is_begun = False
+        self.expected_bytes = 0
         self._owner = owner
         self._buffer = bytearray()
         self._message: Buffer | None = None
+        self._is_compressed = False
+        #: Unfolds a message in the background.
+        self._inflating: asyncio.Task[None] | None = None
         #: Since when a message is on its way.
         self._message_at = self.received_at
         self._is_half_closed = False
@@ -158,12 +198,37 @@ class Call:
 
     # What comes
 
-    def begin(self, body: Buffer) -> None:
+    def begin(self, body: Buffer, *, is_compressed: bool = False) -> None:
         """The whole of a unary call is there."""
-        assert self.method is not None and self.method.begin is not None
+        method = self.method
+        assert method is not None
         if self.head.problem is not None:
             self.fail(self.head.problem)
             return
+        try:
+            if method.accept is not None:
+                method.accept(self)
+            if is_compressed:
+                self._check_is_wanted()
+        except ServerError as error:
+            self.fail(error)
+            return
+        if not is_compressed:
+            self.connection.begin(self, body)
+            return
+        inflation = self._open_inflation(body)
+        if inflation is not None:
+            self.connection.begin(self, inflation)
+
+    def start(self, body: Buffer | Inflation) -> None:
+        """There is room for a unary call."""
+        if isinstance(body, Inflation):
+            self._inflate(body, self._start)
+        else:
+            self._start(body)
+
+    def _start(self, body: Buffer) -> None:
+        assert self.method is not None and self.method.begin is not None
         try:
             self.method.begin(self, body)
         except ServerError as error:
@@ -177,23 +242,54 @@ class Call:
             except ServerError as error:
                 self.fail(error)
 
+    @property
+    def is_stream(self) -> bool:
+        return self._receiver is not None
+
+    @property
+    def is_stalled(self) -> bool:
+        """A stream's next message has to wait: for the one before it, or for the client to take the answers."""
+        return self._inflating is not None or (self._receiver is not None and bool(self.outgoing))
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What has come, and is not a service's."""
+        return len(self._buffer) + (0 if self._message is None else len(self._message))
+
+    @property
+    def missing_bytes(self) -> int:
+        """What is to come of the message that has begun; 0 between messages."""
+        buffer = self._buffer
+        if not buffer or self.is_stalled:
+            return 0
+        if len(buffer) < PREFIX_BYTES:
+            return PREFIX_BYTES - len(buffer)
+        return max(PREFIX_BYTES + int(read_prefix(buffer)[1]) - len(buffer), 0)
+
+    def restart_clock(self) -> None:
+        """The client may send on from now: its message had to wait."""
+        self._message_at = time.monotonic()
+
     def feed(self, payload: bytes, is_end: bool) -> None:
         """Some bytes of messages."""
         if self.is_ended:
             return
+        if not self._buffer and self._receiver is not None:
+            self._message_at = time.monotonic()
+        self._is_half_closed = is_end
+        self._buffer += payload
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take the messages that have come, as far as they need not wait."""
         try:
-            self._feed(payload)
-            if is_end and not self.is_ended:
-                self._end_input()
+            self._cut()
         except ServerError as error:
             self.fail(error)
 
-    def _feed(self, payload: bytes) -> None:
-        buffer = self._buffer
-        if not buffer and self._receiver is not None:
-            self._message_at = time.monotonic()
-        buffer += payload
-        while len(buffer) >= PREFIX_BYTES and not self.is_ended:
+    def _cut(self) -> None:
+        while len(self._buffer) >= PREFIX_BYTES and not self.is_ended and not self.is_stalled:
+            buffer = self._buffer
             flag, size = read_prefix(buffer)
             limit = self._owner.max_message_bytes
             if size > limit:
@@ -202,7 +298,7 @@ class Call:
                 return self.finish(Status(INTERNAL, f"Flags of a message are {flag}.", 400))
             end = PREFIX_BYTES + size
             if len(buffer) < end:
-                return None
+                break
             if len(buffer) == end:
                 # Its own buffer becomes the message, without a copy.
                 message, buffer = buffer, bytearray()
@@ -211,22 +307,32 @@ class Call:
                 message = buffer[PREFIX_BYTES:end]
                 del buffer[:end]
             self._buffer = buffer
-            if flag:
-                inflated = self._inflate(message)
-                if inflated is None:
-                    return None
-                self._take(inflated)
-            else:
-                self._take(message)
+            self._take(message, bool(flag))
+        if self._is_half_closed and not self.is_ended and not self.is_stalled:
+            self._is_half_closed = False
+            self._end_input()
         return None
 
-    def _take(self, message: Buffer) -> None:
+    def _take(self, message: Buffer, is_compressed: bool) -> None:
         if self._receiver is not None:
-            self._receiver.message(message)
+            inflation = self._open_inflation(message) if is_compressed else None
+            if inflation is not None:
+                self._inflate(inflation, self._take_inflated)
+            elif not self.is_ended:
+                self._receiver.message(message)
         elif self._message is not None:
             self.finish(Status(UNIMPLEMENTED, "This method takes one message; more came.", 400))
         else:
             self._message = message
+            self._is_compressed = is_compressed
+
+    def _take_inflated(self, message: Buffer) -> None:
+        assert self._receiver is not None
+        try:
+            self._receiver.message(message)
+        except ServerError as error:
+            self.fail(error)
+        self.connection.go_on(self)
 
     def _end_input(self) -> None:
         if self._buffer:
@@ -237,31 +343,58 @@ class Call:
             self.finish(Status(UNIMPLEMENTED, "This method takes one message; none came.", 400))
         else:
             message, self._message = self._message, None
-            self.begin(message)
+            self.begin(message, is_compressed=self._is_compressed)
 
-    def _inflate(self, message: Buffer) -> bytes | None:
-        bits = _WINDOW_BITS.get(self.head.encoding)
-        if bits is None:
-            encoding = self.head.encoding.decode("latin-1") or "none"
-            self.finish(
-                Status(UNIMPLEMENTED, f"Messages compressed with {encoding} cannot be read.", 415),
-                literal(b"grpc-accept-encoding", ENCODINGS),
-            )
-            return None
-        limit = self._owner.max_message_bytes
-        inflater = zlib.decompressobj(bits)
+    # Compressed messages
+
+    def _open_inflation(self, message: Buffer) -> Inflation | None:
+        """A message's unfolding; None where its coding is unknown and the call finished."""
+        if self.head.encoding in CODINGS:
+            owner = self._owner
+            return owner.inflater.open(self.head.encoding, message, owner.max_message_bytes)
+        encoding = self.head.encoding.decode("latin-1") or "none"
+        self.finish(
+            Status(UNIMPLEMENTED, f"Messages compressed with {encoding} cannot be read.", 415),
+            literal(b"grpc-accept-encoding", _ENCODINGS),
+        )
+        return None
+
+    def _inflate(self, inflation: Inflation, take: Callable[[Buffer], None]) -> None:
+        """Have `take` the message once it is unfolded: at once, or where it is large beside the event loop."""
         try:
-            inflated = inflater.decompress(message, limit + 1)
-        except zlib.error as error:
-            self.finish(Status(INTERNAL, f"A compressed message cannot be read: {error}", 400))
-            return None
-        if len(inflated) > limit:
-            self.finish(too_large(len(inflated), limit))
-            return None
-        if not inflater.eof:
-            self.finish(Status(INTERNAL, "A compressed message breaks off.", 400))
-            return None
-        return inflated
+            is_done = inflation.advance(SMALL_BYTES)
+        except (BrokenCoding, InflatesTooFar) as error:
+            self.finish(_status_of_coding(error))
+            return
+        if is_done:
+            self.connection.unfold(self, inflation)
+            take(inflation.result)
+        else:
+            loop = asyncio.get_running_loop()
+            self._inflating = loop.create_task(self._finish_inflation(inflation, take))
+
+    async def _finish_inflation(self, inflation: Inflation, take: Callable[[Buffer], None]) -> None:
+        try:
+            message = await self._owner.inflater.finish(inflation, self._check_is_wanted)
+        except (BrokenCoding, InflatesTooFar) as error:
+            self._inflating = None
+            self.finish(_status_of_coding(error))
+        except ServerError as error:
+            self._inflating = None
+            self.fail(error)
+        except Exception as error:
+            self._inflating = None
+            logger.error("Unexpected error in %r", self, exc_info=error)
+            self.fail(InternalServerError("Unknown exception"))
+        else:
+            self._inflating = None
+            self.connection.unfold(self, inflation)
+            take(message)
+
+    def _check_is_wanted(self) -> None:
+        """Raises ServerError where the model would refuse a call."""
+        if self.method is not None and self.method.check is not None:
+            self.method.check(self)
 
     # What goes
 
@@ -304,22 +437,24 @@ class Call:
 
     def end_if_slow(self, now: float, body_timeout_s: float) -> None:
         """End a call whose message has been on its way for longer than the settings allow."""
-        if self.is_ended or not self.receive_window:
+        if self.is_ended or not self.is_receiving:
             return
         if self._receiver is not None and not self._buffer:
             # Between the messages of a stream.
             return
-        received = len(self._buffer) + (0 if self._message is None else len(self._message))
-        if now - self._message_at > body_timeout_s + received / _MIN_BODY_RATE:
+        if self.is_stalled:
+            return
+        if now - self._message_at > body_timeout_s + self.buffered_bytes / MIN_RATE:
             text = f"No whole message within body_timeout_s={body_timeout_s:g}."
             self.finish(Status(DEADLINE_EXCEEDED, text, 408))
 
     def cancel(self) -> None:
         """The client is gone, or wants no answer any more."""
         if not self.is_ended:
+            on_cancel = self.on_cancel
             self._end(_HTTP_CANCELLED)
-            if self.on_cancel is not None:
-                self.on_cancel()
+            if on_cancel is not None:
+                on_cancel()
 
     def _expire(self) -> None:
         self._timer = None
@@ -330,9 +465,14 @@ class Call:
 
     def _end(self, http_status: int) -> None:
         self.is_ended = True
+        # It knows the request, which knows this call: its body would stay until the next collection of garbage.
+        self.on_cancel = None
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._inflating is not None:
+            self._inflating.cancel()
+            self._inflating = None
         self._owner.record(self, http_status)
 
 
@@ -347,6 +487,15 @@ def too_large(size: int, limit: int) -> Status:
         f"Received message larger than max ({size} vs. {limit}); grpc_max_request_size is the limit.",
         413,
     )
+
+
+def _status_of_coding(error: BrokenCoding | InflatesTooFar) -> Status:
+    """The status for a compressed message that cannot be taken."""
+    if isinstance(error, BrokenCoding):
+        return Status(INTERNAL, f"A compressed message {error}.", 400)
+    limit = "max_request_ratio" if error.is_ratio else "grpc_max_request_size"
+    text = f"Received message larger than max ({error} unfolded); {limit} is the limit."
+    return Status(RESOURCE_EXHAUSTED, text, 413)
 
 
 def _prefixed(message: Buffer) -> bytes:

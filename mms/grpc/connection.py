@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from hpack import HPACKError
 
 from mms.connections import remote_name
+from mms.core.request import Buffer
 from mms.errors import UNIMPLEMENTED, ServerError
 from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
@@ -22,20 +23,21 @@ from mms.grpc.head import (
     NoCall,
     answer_status,
 )
+from mms.grpc.inflow import Inflow
+from mms.grpc.rules import (
+    SMALL_DATA_BYTES,
+    SMALL_WINDOW_BYTES,
+    Broken,
+    FrameCounts,
+    check,
+    without_padding,
+)
 from mms.grpc.status import Status
+from mms.inflating import Inflation
+from mms.memory import MemoryLimit, Pace
 
-#: Calls under way on one connection; a client keeps more of them back.
-MAX_STREAMS = 256
-#: What a client may send ahead of this server's reading, for a call and for all of a connection, in bytes.
-_STREAM_WINDOW_BYTES = 1 << 20
+#: What a client may have under way to this server in all its calls, in bytes. Their own windows keep it short.
 _CONNECTION_WINDOW_BYTES = 16 << 20
-#: What asks for work in a second without being a call: pings, each setting, resets, empty data, requests of plain
-#: HTTP. No client of good will comes near.
-_MAX_CONTROL_FRAMES = 5000
-#: Windows opened and data sent by a few bytes, in a second: more frames than this server answers calls with.
-_MAX_SMALL_FRAMES = 50_000
-_SMALL_WINDOW_BYTES = 1024
-_SMALL_DATA_BYTES = 16
 _MAX_CONTINUATIONS = 16
 #: How long a client may take to answer a ping, in seconds.
 _PING_ANSWER_S = 20.0
@@ -56,6 +58,7 @@ class ConnectionOwner(CallOwner, Protocol):
     head_timeout_s: float
     body_timeout_s: float
     connections: set[GrpcConnection]
+    memory: MemoryLimit
     #: Calls go through `enter` first.
     has_access: bool
 
@@ -69,15 +72,6 @@ class ConnectionOwner(CallOwner, Protocol):
 
     def forget(self, connection: GrpcConnection) -> None:
         """The connection has ended."""
-
-
-class _Broken(Exception):
-    """The client has broken HTTP/2; the connection cannot go on."""
-
-    def __init__(self, code: int, text: str) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
 
 
 class GrpcConnection(asyncio.Protocol):
@@ -96,9 +90,10 @@ class GrpcConnection(asyncio.Protocol):
         self._open_block: tuple[int, int, bytearray] | None = None
         self._continuations = 0
         self._receive_window = _CONNECTION_WINDOW_BYTES
-        self._writer = AnswerWriter(self._on_sent)
-        self._control_frames = 0
-        self._small_frames = 0
+        self._writer = AnswerWriter(self._on_sent, self.go_on)
+        self._inflow = Inflow(owner.memory, self._writer, self._write)
+        self._pace = Pace()
+        self._counts = FrameCounts()
         self._has_more_window = False
         self._is_leaving = False
         self._heard_at = time.monotonic()
@@ -118,8 +113,8 @@ class GrpcConnection(asyncio.Protocol):
         self.remote = remote_name(transport)
         self._owner.connections.add(self)
         values = {
-            frames.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
-            frames.INITIAL_WINDOW_SIZE: _STREAM_WINDOW_BYTES,
+            frames.MAX_CONCURRENT_STREAMS: self._inflow.max_streams,
+            frames.INITIAL_WINDOW_SIZE: self._inflow.stream_window,
             frames.MAX_HEADER_LIST_SIZE: MAX_HEADER_LIST_BYTES,
         }
         more = _CONNECTION_WINDOW_BYTES - frames.DEFAULT_WINDOW_BYTES
@@ -127,12 +122,16 @@ class GrpcConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = self._closing = None
+        self._cancel_all()
+        self._owner.forget(self)
+
+    def _cancel_all(self) -> None:
         calls = list(self._calls.values())
         self._calls.clear()
         self._writer.close()
+        self._inflow.close()
         for call in calls:
             call.cancel()
-        self._owner.forget(self)
 
     def eof_received(self) -> bool:
         return False
@@ -142,7 +141,7 @@ class GrpcConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writer.is_paused = False
-        self._writer.send_waiting()
+        self._send_waiting()
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
@@ -157,7 +156,7 @@ class GrpcConnection(asyncio.Protocol):
                 if not self._has_preface:
                     return
             at = self._read_frames(data, at)
-        except _Broken as broken:
+        except Broken as broken:
             self._break(broken.code, broken.text)
             return
         except HPACKError:
@@ -168,9 +167,13 @@ class GrpcConnection(asyncio.Protocol):
         if self._has_more_window:
             # Once for all that came: a walk through what waits for each frame would let a few bytes keep the loop busy.
             self._has_more_window = False
-            self._writer.send_waiting()
+            self._send_waiting()
         if len(self._owner.connections) == 1:
             self._owner.dispatch_due()
+
+    def _send_waiting(self) -> None:
+        self._writer.send_waiting()
+        self._inflow.on_sent()
 
     def _read_preface(self, data: bytes) -> int:
         preface = frames.PREFACE
@@ -180,7 +183,7 @@ class GrpcConnection(asyncio.Protocol):
         if not preface.startswith(data):
             if self._transport is not None:
                 self._transport.write(_HTTP1_ANSWER)
-            raise _Broken(frames.PROTOCOL_ERROR, "no preface of HTTP/2")
+            raise Broken(frames.PROTOCOL_ERROR, "no preface of HTTP/2")
         self._rest = data
         return 0
 
@@ -195,13 +198,13 @@ class GrpcConnection(asyncio.Protocol):
             start = at + frames.HEADER_BYTES
             end = start + size
             if size > frames.DEFAULT_FRAME_BYTES:
-                raise _Broken(frames.FRAME_SIZE_ERROR, f"a frame of {size} bytes")
+                raise Broken(frames.FRAME_SIZE_ERROR, f"a frame of {size} bytes")
             if end > total:
                 break
             at = end
             stream_id &= frames.STREAM_MASK
             if self._open_block is not None and kind != frames.CONTINUATION:
-                raise _Broken(frames.PROTOCOL_ERROR, "a header block broken off")
+                raise Broken(frames.PROTOCOL_ERROR, "a header block broken off")
             if kind == frames.DATA:
                 self._on_data(stream_id, flags, data, start, end)
             elif kind == frames.HEADERS:
@@ -218,62 +221,60 @@ class GrpcConnection(asyncio.Protocol):
         if kind == frames.CONTINUATION:
             self._on_continuation(stream_id, flags, payload)
             return
-        self._count_control()
+        self._counts.add_control()
         if kind == frames.PING:
-            self._check(stream_id == 0 and len(payload) == 8, "ping")
+            check(stream_id == 0 and len(payload) == 8, "ping")
             if not flags & frames.ACK:
                 self._write(frames.ping(payload, is_answer=True))
         elif kind == frames.SETTINGS:
             self._on_settings(stream_id, flags, payload)
         elif kind == frames.RST_STREAM:
-            self._check(0 < stream_id <= self._last_id and len(payload) == 4, "reset")
-            call = self._calls.pop(stream_id, None)
-            self._writer.drop(stream_id)
+            check(0 < stream_id <= self._last_id and len(payload) == 4, "reset")
+            call = self._calls.get(stream_id)
             if call is not None:
-                call.cancel()
-                self._end_if_done()
+                self._drop(call)
         elif kind == frames.PRIORITY:
-            self._check(stream_id > 0 and len(payload) == 5, "priority")
+            check(stream_id > 0 and len(payload) == 5, "priority")
         elif kind == frames.GOAWAY:
-            self._check(stream_id == 0 and len(payload) >= 8, "goaway")
+            check(stream_id == 0 and len(payload) >= 8, "goaway")
             self._is_leaving = True
             self._end_if_done()
         elif kind == frames.PUSH_PROMISE:
-            raise _Broken(frames.PROTOCOL_ERROR, "a push of a client")
+            raise Broken(frames.PROTOCOL_ERROR, "a push of a client")
 
     def _on_settings(self, stream_id: int, flags: int, payload: bytes) -> None:
-        self._check(stream_id == 0, "settings")
+        check(stream_id == 0, "settings")
         if flags & frames.ACK:
-            self._check(not payload, "settings")
+            check(not payload, "settings")
             return
         if len(payload) % 6:
-            raise _Broken(frames.FRAME_SIZE_ERROR, "settings")
-        self._count_control(len(payload) // 6)
+            raise Broken(frames.FRAME_SIZE_ERROR, "settings")
+        self._counts.add_control(len(payload) // 6)
         for number, value in dict(frames.read_settings(payload)).items():
             if number == frames.INITIAL_WINDOW_SIZE:
                 if value > frames.MAX_WINDOW_BYTES:
-                    raise _Broken(frames.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
+                    raise Broken(frames.FLOW_CONTROL_ERROR, f"a window of {value} bytes")
                 for call in self._calls.values():
                     call.send_window += value - self._writer.stream_window
                 self._writer.stream_window = value
             elif number == frames.MAX_FRAME_SIZE:
                 is_valid = frames.DEFAULT_FRAME_BYTES <= value <= frames.LARGEST_FRAME_BYTES
-                self._check(is_valid, "largest frame")
+                check(is_valid, "largest frame")
                 self._writer.frame_bytes = value
         self._write(frames.SETTINGS_ACK)
         self._has_more_window = True
 
     def _on_window_update(self, stream_id: int, payload: bytes) -> None:
         if len(payload) != 4:
-            raise _Broken(frames.FRAME_SIZE_ERROR, "window")
+            raise Broken(frames.FRAME_SIZE_ERROR, "window")
         more = frames.read_word(payload)
-        self._check(more > 0 and stream_id <= self._last_id, "window")
-        if more < _SMALL_WINDOW_BYTES:
-            self._count_small()
+        check(more > 0 and stream_id <= self._last_id, "window")
+        if more < SMALL_WINDOW_BYTES:
+            self._counts.add_small()
         if stream_id == 0:
             self._writer.window += more
             if self._writer.window > frames.MAX_WINDOW_BYTES:
-                raise _Broken(frames.FLOW_CONTROL_ERROR, "a window over its limit")
+                raise Broken(frames.FLOW_CONTROL_ERROR, "a window over its limit")
             self._has_more_window = True
             return
         call = self._calls.get(stream_id)
@@ -287,12 +288,12 @@ class GrpcConnection(asyncio.Protocol):
 
     def _on_headers(self, stream_id: int, flags: int, payload: bytes) -> None:
         if flags & (frames.PADDED | frames.HAS_PRIORITY):
-            payload = _without_padding(payload, flags)
+            payload = without_padding(payload, flags)
             if flags & frames.HAS_PRIORITY:
-                self._check(len(payload) >= 5, "priority")
+                check(len(payload) >= 5, "priority")
                 payload = payload[5:]
         if not stream_id & 1:
-            raise _Broken(frames.PROTOCOL_ERROR, f"a call on stream {stream_id}")
+            raise Broken(frames.PROTOCOL_ERROR, f"a call on stream {stream_id}")
         if flags & frames.END_HEADERS:
             self._on_block(stream_id, flags, payload)
         else:
@@ -302,11 +303,11 @@ class GrpcConnection(asyncio.Protocol):
     def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
         self._continuations += 1
         if self._open_block is None or self._open_block[0] != stream_id:
-            raise _Broken(frames.PROTOCOL_ERROR, "a continuation of nothing")
+            raise Broken(frames.PROTOCOL_ERROR, "a continuation of nothing")
         _, first_flags, block = self._open_block
         block += payload
         if len(block) > MAX_HEADER_LIST_BYTES or self._continuations > _MAX_CONTINUATIONS:
-            raise _Broken(frames.ENHANCE_YOUR_CALM, "headers over their limit")
+            raise Broken(frames.ENHANCE_YOUR_CALM, "headers over their limit")
         if flags & frames.END_HEADERS:
             self._open_block = None
             self._on_block(stream_id, first_flags, bytes(block))
@@ -317,8 +318,8 @@ class GrpcConnection(asyncio.Protocol):
             self._heads.skip(block)
             call = self._calls.get(stream_id)
             if call is not None:
-                if is_end and call.receive_window:
-                    call.receive_window = 0
+                if is_end and call.is_receiving:
+                    call.is_receiving = False
                     call.feed(b"", True)
                 else:
                     self._reset(call, frames.PROTOCOL_ERROR)
@@ -328,19 +329,19 @@ class GrpcConnection(asyncio.Protocol):
             self._heads.skip(block)
             return
         self._last_id = stream_id
-        if len(self._calls) >= MAX_STREAMS:
+        if len(self._calls) >= self._inflow.max_streams:
             self._heads.skip(block)
-            self._count_control()
+            self._counts.add_control()
             self._write(frames.rst_stream(stream_id, frames.REFUSED_STREAM))
             return
         try:
             head = self._heads.read(block)
         except MalformedHead:
-            self._count_control()
+            self._counts.add_control()
             self._write(frames.rst_stream(stream_id, frames.PROTOCOL_ERROR))
             return
         except NoCall as error:
-            self._count_control()
+            self._counts.add_control()
             self._answer_http(stream_id, error.status, is_end)
             return
         method = self._owner.find(head.path)
@@ -357,8 +358,9 @@ class GrpcConnection(asyncio.Protocol):
             head,
             method,
             self._writer.stream_window,
-            0 if is_end else _STREAM_WINDOW_BYTES,
+            self._inflow.stream_window,
         )
+        call.is_receiving = not is_end
         self._calls[stream_id] = call
         if refusal is not None:
             call.fail(refusal)
@@ -373,63 +375,82 @@ class GrpcConnection(asyncio.Protocol):
 
     def _on_data(self, stream_id: int, flags: int, data: bytes, start: int, end: int) -> None:
         size = end - start
-        # Both windows are filled up at half, and by far larger than a frame, so that a client cannot exceed them.
+        # Filled up at half, and by far larger than a frame, so that a client cannot exceed it.
         self._receive_window -= size
         if self._receive_window <= _CONNECTION_WINDOW_BYTES // 2:
             more = _CONNECTION_WINDOW_BYTES - self._receive_window
             self._receive_window += more
             self._write(frames.window_update(0, more))
         is_end = bool(flags & frames.END_STREAM)
-        if size < _SMALL_DATA_BYTES and not is_end:
+        if size < SMALL_DATA_BYTES and not is_end:
             if size:
-                self._count_small()
+                self._counts.add_small()
             else:
-                self._count_control()
+                self._counts.add_control()
         call = self._calls.get(stream_id)
         if call is None:
-            self._check(0 < stream_id <= self._last_id or self._is_leaving, "data")
+            check(0 < stream_id <= self._last_id or self._is_leaving, "data")
             return
-        if not call.receive_window:
+        if not call.is_receiving:
             self._reset(call, frames.STREAM_CLOSED)
             return
         if (
             is_end
             and size >= PREFIX_BYTES
             and not flags & frames.PADDED
-            and call.receive_window == _STREAM_WINDOW_BYTES
+            and call.receive_window == self._inflow.stream_window
             and call.method is not None
             and call.method.begin is not None
         ):
             is_compressed, message_size = read_prefix(data, start)
             if not is_compressed and message_size == size - PREFIX_BYTES:
-                call.receive_window = 0
+                call.is_receiving = False
                 if message_size > self._owner.max_message_bytes:
                     call.finish(too_large(message_size, self._owner.max_message_bytes))
                 elif not call.is_ended:
                     call.begin(data[start + PREFIX_BYTES : end])
                 return
         call.receive_window -= size
+        if call.receive_window < 0:
+            self._reset(call, frames.FLOW_CONTROL_ERROR)
+            return
         payload = data[start:end]
         if flags & frames.PADDED:
-            payload = _without_padding(payload, flags)
+            payload = without_padding(payload, flags)
         if is_end:
-            call.receive_window = 0
-        elif call.receive_window <= _STREAM_WINDOW_BYTES // 2:
-            more = _STREAM_WINDOW_BYTES - call.receive_window
-            call.receive_window += more
-            self._write(frames.window_update(stream_id, more))
+            call.is_receiving = False
         call.feed(payload, is_end)
+        if not is_end and not call.is_ended:
+            self._inflow.on_data(call)
 
     # Answers out
 
     def send(self, call: Call, message: bytes, trailers: bytes | None) -> None:
-        if call.stream_id in self._calls:
-            self._writer.send(call, message, trailers)
+        if call.stream_id not in self._calls:
+            return
+        if call.is_begun and message:
+            self._owner.memory.note_answer(call.model, len(message))
+        self._writer.send(call, message, trailers)
+        if trailers is not None:
+            self._inflow.forget(call)
+        if self._writer.waiting_bytes:
+            self._inflow.note()
+
+    def begin(self, call: Call, body: Buffer | Inflation) -> None:
+        self._inflow.begin(call, body)
+
+    def unfold(self, call: Call, inflation: Inflation) -> None:
+        self._inflow.unfold(call, inflation)
+
+    def go_on(self, call: Call) -> None:
+        call.go_on()
+        if call.is_receiving and not call.is_ended:
+            self._inflow.on_data(call)
 
     def _on_sent(self, call: Call) -> None:
         """All of a call is sent. What its client may still send of it is thrown away."""
         self._calls.pop(call.stream_id, None)
-        if call.receive_window:
+        if call.is_receiving:
             self._write(frames.rst_stream(call.stream_id, frames.NO_ERROR))
         if self._is_leaving:
             self._end_if_done()
@@ -443,31 +464,22 @@ class GrpcConnection(asyncio.Protocol):
         self._write(answer)
 
     def _reset(self, call: Call, code: int) -> None:
+        """A client can have this server end calls as fast as it could itself."""
+        self._counts.add_control()
         self._write(frames.rst_stream(call.stream_id, code))
+        self._drop(call)
+
+    def _drop(self, call: Call) -> None:
+        """Nobody wants the answer of this call any more."""
         self._calls.pop(call.stream_id, None)
-        self._writer.drop(call.stream_id)
+        self._writer.drop(call)
         call.cancel()
+        self._inflow.forget(call)
         self._end_if_done()
 
     def _write(self, data: bytes) -> None:
         if not self._writer.write(data):
             self._break(frames.ENHANCE_YOUR_CALM, "answers that nobody reads")
-
-    # Rules
-
-    def _check(self, is_right: bool, what: str) -> None:
-        if not is_right:
-            raise _Broken(frames.PROTOCOL_ERROR, f"a wrong frame: {what}")
-
-    def _count_control(self, count: int = 1) -> None:
-        self._control_frames += count
-        if self._control_frames > _MAX_CONTROL_FRAMES:
-            raise _Broken(frames.ENHANCE_YOUR_CALM, "too_many_pings")
-
-    def _count_small(self) -> None:
-        self._small_frames += 1
-        if self._small_frames > _MAX_SMALL_FRAMES:
-            raise _Broken(frames.ENHANCE_YOUR_CALM, "too many small frames")
 
     def _break(self, code: int, text: str) -> None:
         """The connection cannot go on."""
@@ -477,24 +489,24 @@ class GrpcConnection(asyncio.Protocol):
         if self._has_preface:
             transport.write(frames.goaway(self._last_id, code, text))
         self._close_transport(transport)
-        calls = list(self._calls.values())
-        self._calls.clear()
-        self._writer.close()
-        for call in calls:
-            call.cancel()
+        self._cancel_all()
 
     # Its end
 
     def check_time(self, now: float) -> None:
         """Called every second: ask a silent client whether it is there, and end what does not answer."""
-        self._control_frames = self._small_frames = 0
+        self._counts.begin_second()
         transport = self._transport
         if transport is None:
             if self._closing is not None and now - self._closing_at > _CLOSE_S:
                 self._closing.abort()
             return
         silent_s = now - self._heard_at
-        if self._writer.is_stuck(now, self._owner.keep_alive_timeout_s):
+        if not self._writer.has_waiting:
+            self._pace.rest()
+        elif self._pace.is_too_slow(
+            now, self._writer.taken_bytes, self._owner.keep_alive_timeout_s
+        ):
             transport.abort()
             return
         for call in list(self._calls.values()):
@@ -534,11 +546,3 @@ class GrpcConnection(asyncio.Protocol):
         transport = self._transport or self._closing
         if transport is not None:
             transport.abort()
-
-
-def _without_padding(payload: bytes, flags: int) -> bytes:
-    if not flags & frames.PADDED:
-        return payload
-    if not payload or payload[0] >= len(payload):
-        raise _Broken(frames.PROTOCOL_ERROR, "padding")
-    return payload[1 : len(payload) - payload[0]]

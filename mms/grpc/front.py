@@ -16,6 +16,8 @@ from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
 from mms.grpc.seldon import SeldonServices
+from mms.inflating import Inflater
+from mms.memory import MemoryLimit
 from mms.observe import events
 from mms.security import INFERENCE, Access, without_credentials
 
@@ -50,9 +52,12 @@ class GrpcFront:
         make_context: Callable[[Sequence[str]], ssl.SSLContext],
         access: Access | None = None,
         limit: ConnectionLimit | None = None,
+        memory: MemoryLimit | None = None,
+        inflater: Inflater | None = None,
     ) -> None:
         """`record`: takes a RequestRecord. `listen`: opens a listener; `make_context`: key and certificate for TLS,
-        given the protocols. `access` None: all may call everything. `limit`: what it shares with other fronts."""
+        given the protocols. `access` None: all may call everything. `limit`, `memory`, `inflater`: what it shares with
+        other fronts."""
         assert settings.grpc_address is not None
         self._access = access
         self.has_access = access is not None
@@ -63,6 +68,8 @@ class GrpcFront:
         self.connections: set[GrpcConnection] = set()
         self._limit = ConnectionLimit(settings.max_connections) if limit is None else limit
         self._limit.add(lambda: len(self.connections))
+        self.memory = MemoryLimit.of_settings(settings) if memory is None else memory
+        self.inflater = Inflater(settings.max_request_ratio) if inflater is None else inflater
         self._address = settings.grpc_address
         self._host = host
         self._record = record

@@ -50,18 +50,32 @@ class SeldonServices:
     def methods(self) -> Iterator[Method]:
         for service, methods in messages.SERVICES.items():
             for name, method in methods.items():
-                begin = self._begin_of(method.operation, service == _EXTERNAL_SERVICE)
-                yield Method(f"/{service}/{name}".encode(), begin=begin)
+                is_external = service == _EXTERNAL_SERVICE
+                yield Method(
+                    f"/{service}/{name}".encode(),
+                    accept=self._accept_external if is_external else self._accept,
+                    check=self._check,
+                    begin=self._begin_of(method.operation),
+                )
 
-    def _begin_of(self, operation: str, is_external: bool) -> Callable[[Call, Buffer], None]:
+    def _accept(self, call: Call) -> None:
+        """Raises ModelNotFound and ServiceUnavailable."""
+        call.model = self._model_of(call)
+
+    def _accept_external(self, call: Call) -> None:
+        call.initial = literal(_PUID, call.head.first.get(_PUID) or call.id)
+        call.model = self._model_of(call)
+
+    def _check(self, call: Call) -> None:
+        """Raises ModelNotFound and ServiceUnavailable."""
+        self._host.check_room(call.model)
+
+    def _begin_of(self, operation: str) -> Callable[[Call, Buffer], None]:
         pseudo = f":operation\n{operation}\n".encode()
         is_metadata = operation in (_METADATA, _GRAPH_METADATA)
 
         def begin(call: Call, body: Buffer) -> None:
-            if is_external:
-                call.initial = literal(_PUID, call.head.first.get(_PUID) or call.id)
-            name = self._model_of(call)
-            call.model = name
+            name = call.model
             if is_metadata and not self._host.is_graph(name):
                 if operation == _GRAPH_METADATA:
                     self._refuse_graph_metadata(call, name)

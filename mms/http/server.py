@@ -14,6 +14,8 @@ from mms.http.apis import HttpApis
 from mms.http.listener import Apis, Listener
 from mms.http.listeners import OpenListener, listen, remove_sockets
 from mms.http.tls import Certificates
+from mms.inflating import Inflater
+from mms.memory import MemoryLimit
 from mms.observe import events
 from mms.security import Access
 
@@ -43,13 +45,17 @@ class HttpFront:
         *,
         worker_count: int,
         access: Access | None = None,
+        memory: MemoryLimit | None = None,
     ) -> None:
         """`scrape`: makes the text of `/metrics` for an `Accept` header. `access` None: all may do everything.
+        `memory`: what it shares with other fronts.
 
         Raises ConfigurationError for bad plugins.
         """
         self._settings = settings
         self._access = access
+        self.memory = MemoryLimit.of_settings(settings) if memory is None else memory
+        self.inflater = Inflater(settings.max_request_ratio)
         self._apis = HttpApis(
             settings, host, recorder, scrape, worker_count=worker_count, access=access
         )
@@ -182,6 +188,7 @@ class HttpFront:
                 listener.lane.close()
             await listener.edge.close()
         await self._apis.management.close()
+        self.inflater.close()
 
 
 async def _catch_up() -> None:

@@ -4,6 +4,7 @@ from mms.observe.custom_series import CustomSeries
 from mms.observe.flush_timer import FlushTimer
 from mms.observe.host import HostMonitor, HostReading, worker_memory
 from mms.observe.logs import LogFile, LoggingSetup, LogOptions, Logs, configure_logging
+from mms.observe.memory_metrics import MemoryMetrics
 from mms.observe.prometheus import PrometheusText
 from mms.observe.recorder import BatchRecord, Recorder, RequestRecord
 from mms.observe.snapshot import ModelSnapshot, WorkerSnapshot
@@ -19,6 +20,7 @@ __all__ = [
     "LogOptions",
     "LoggingSetup",
     "Logs",
+    "MemoryMetrics",
     "ModelSnapshot",
     "PrometheusText",
     "Recorder",

@@ -141,6 +141,13 @@ class ModelHost:
         """Raises ModelNotFound or ModelVersionNotFound."""
         self.registry.get(name, version)
 
+    def check_room(self, name: str, version: str | None = None) -> None:
+        """Raises as `submit` would now, before work is put into reading a request. A graph's nodes are not asked."""
+        served = self.registry.get(name, version)
+        self._registrar.check_open()
+        if served.graph is None:
+            served.model.check_room()
+
     def has_model(self, name: str, version: str | None = None) -> bool:
         try:
             self.registry.get(name, version)

@@ -96,6 +96,23 @@ class OptionValues:
         "20000",
         is_own=True,
     )
+    max_connection_memory: int = option(
+        POSITIVE,
+        _LISTENERS,
+        "What a connection may hold in memory, of requests and of answers that its client has not taken, before no "
+        "more of it is read. One request with its answer may always be larger.",
+        str(32 * 2**20),
+        unit="bytes",
+        is_own=True,
+    )
+    max_buffered_memory: int = option(
+        POSITIVE,
+        _LISTENERS,
+        "What all connections may hold together. Beyond it those are not read from that hold more than their share.",
+        str(512 * 2**20),
+        unit="bytes",
+        is_own=True,
+    )
     model_store: str | None = option(
         TEXT, _MODELS, "The folder of archives. Without it only http(s) urls can be registered."
     )
@@ -358,6 +375,14 @@ class OptionValues:
         "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB unless told to.",
         str(4 * 2**20),
         unit="bytes",
+        is_own=True,
+    )
+    max_request_ratio: float = option(
+        NUMBER,
+        _LIMITS,
+        "Size of a compressed body unfolded, for each byte that it came in, where it comes to more than 1 MiB; 0: no "
+        "limit. The limits of its size hold besides.",
+        "100",
         is_own=True,
     )
     max_response_size: int = option(

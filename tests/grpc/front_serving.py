@@ -52,6 +52,9 @@ class FakeHost:
             raise ModelNotFound(f"Model not found: {name}")
         return self.interfaces[name]
 
+    def check_room(self, name: str) -> None:
+        self.interface_of(name)
+
     def names_of_interface(self, interface: str) -> list[str]:
         return sorted(name for name, own in self.interfaces.items() if own == interface)
 

@@ -15,6 +15,8 @@ from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.frames import frame_header
 from mms.grpc.head import CallHead
+from mms.inflating import Inflater
+from mms.memory import MemoryLimit
 
 
 class Transport:
@@ -26,6 +28,9 @@ class Transport:
 
     def get_extra_info(self, name: str) -> Any:
         return None
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def write(self, data: bytes) -> None:
         assert not self.is_closed, "written after the end"
@@ -45,6 +50,8 @@ class Owner:
     has_access = False
 
     def __init__(self) -> None:
+        self.memory = MemoryLimit(32 << 20, 512 << 20, 6_553_500)
+        self.inflater = Inflater(0)
         self.connections: set[GrpcConnection] = set()
         self.ended: list[int] = []
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,12 +14,12 @@ from hpack import Encoder
 from test_any_bytes import Owner, block_of
 
 from mms.core.request import Buffer
-from mms.grpc import connection as connections
-from mms.grpc import frames
-from mms.grpc.call import Method
-from mms.grpc.connection import MAX_STREAMS, GrpcConnection
+from mms.grpc import frames, rules
+from mms.grpc.call import Call, Method
+from mms.grpc.connection import GrpcConnection
 from mms.grpc.frames import frame_header
 from mms.grpc.head import HeadReader
+from mms.grpc.inflow import MAX_STREAMS
 
 _MEBIBYTE = 1 << 20
 
@@ -52,6 +54,14 @@ class PatientOwner(Owner):
     """Echoes large messages; `/stream` takes a stream of them and answers none."""
 
     max_message_bytes = 8 * _MEBIBYTE
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_ended = asyncio.Event()
+
+    def record(self, call: Call, http_status: int) -> None:
+        super().record(call, http_status)
+        self.has_ended.set()
 
     def find(self, path: bytes) -> Method | None:
         if path == b"/stream":
@@ -121,7 +131,7 @@ def call(stream_id: int, body: bytes, path: str = "/echo") -> bytes:
 def test_pings_whose_answers_nobody_reads_end_the_connection(
     attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "_MAX_CONTROL_FRAMES", 10**9)
+    monkeypatch.setattr(rules, "MAX_CONTROL_FRAMES", 10**9)
     attack.connection.pause_writing()
     flood = frames.ping(b"12345678", is_answer=False) * 10_000
     for _ in range(50):
@@ -176,22 +186,26 @@ def test_a_flood_of_frames_of_a_few_bytes_ends_the_connection(attack: Attack, fr
     assert attack.goaway() == frames.ENHANCE_YOUR_CALM
 
 
-def test_answers_that_nobody_takes_end_the_connection_though_its_client_talks(
-    attack: Attack,
+@pytest.mark.parametrize(
+    ("bytes_a_second", "survives"), [(0, False), (1, False), (12_000, False), (20_000, True)]
+)
+def test_answers_have_to_be_taken_at_a_rate_though_their_client_talks(
+    attack: Attack, bytes_a_second: int, survives: bool
 ) -> None:
     attack.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 10}))
-    attack.send(call(1, b"x" * 100_000))
+    attack.send(call(1, b"x" * 8_000_000))
     start = time.monotonic()
-    for second in range(0, 70, 10):
+    for second in range(0, 390, 3):
         attack.send(frames.ping(b"12345678", is_answer=False))
+        if bytes_a_second:
+            attack.send(
+                frames.window_update(0, 3 * bytes_a_second),
+                frames.window_update(1, 3 * bytes_a_second),
+            )
         attack.transport.taken = len(attack.transport.written)
         attack.connection.check_time(start + second)
-    attack.send(frames.window_update(1, 1000))
-    attack.connection.check_time(start + 70)
-    attack.connection.check_time(start + 140)
-    assert not attack.is_over, "it took some of it"
-    attack.connection.check_time(start + 146)
-    assert attack.is_over
+        assert second > 75 or not attack.is_over
+    assert attack.is_over != survives
 
 
 def test_a_connection_that_reads_nothing_at_all_ends_though_its_client_talks(
@@ -281,7 +295,7 @@ def test_a_compressed_message_that_breaks_off_is_refused(attack: Attack, kind: b
     assert b"A compressed message breaks off." in attack.transport.written
 
 
-def test_a_bomb_costs_no_more_than_the_limit(attack: Attack) -> None:
+async def test_a_bomb_costs_no_more_than_the_limit(attack: Attack) -> None:
     packer = zlib.compressobj(9, wbits=31)
     packed = b"".join(packer.compress(bytes(_MEBIBYTE)) for _ in range(256)) + packer.flush()
     block = Encoder().encode(
@@ -298,6 +312,7 @@ def test_a_bomb_costs_no_more_than_the_limit(attack: Attack) -> None:
     try:
         attack.send(headers(1, block), *(data(1, piece) for piece in pieces))
         attack.send(data(1, b"", frames.END_STREAM))
+        await attack.owner.has_ended.wait()
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -317,6 +332,29 @@ def test_a_call_that_is_taken_back_is_cancelled_and_leaves_nothing(attack: Attac
     assert n <= 5001
     assert attack.owner.ended == [499] * n
     assert repr(attack.connection).endswith(", 0 calls>")
+
+
+@pytest.mark.parametrize(
+    "provocation",
+    [
+        lambda stream_id: frames.window_update(stream_id, 2**31 - 1),
+        lambda stream_id: data(stream_id, b"x"),
+        lambda stream_id: headers(stream_id, block_of("/echo")),
+    ],
+    ids=["a window over its limit", "data behind the end", "a second head"],
+)
+def test_calls_that_the_server_is_made_to_reset_count_as_those_that_the_client_resets(
+    attack: Attack, provocation: Callable[[int], bytes]
+) -> None:
+    """MadeYouReset: the server's own resets take a call from its limit, while its work goes on."""
+    attack.owner.echo = lambda call, body: None  # type: ignore[method-assign]  # under way for ever
+    n = 0
+    while not attack.is_over and n < 20_000:
+        attack.send(call(2 * n + 1, b"abc"), provocation(2 * n + 1))
+        n += 1
+    assert attack.goaway() == frames.ENHANCE_YOUR_CALM
+    assert n <= 5001
+    assert attack.owner.ended == [499] * n
 
 
 def test_a_header_that_stands_for_thousands_ends_the_connection(attack: Attack) -> None:

@@ -13,9 +13,9 @@ from hpack import Decoder, Encoder
 
 from mms.errors import ServiceUnavailable
 from mms.grpc import frames
-from mms.grpc.connection import MAX_STREAMS
 from mms.grpc.frames import frame_header
 from mms.grpc.head import literal
+from mms.grpc.inflow import MAX_STREAMS
 
 PREDICT = "/seldon.protos.Model/Predict"
 
@@ -283,6 +283,7 @@ async def test_calls_over_the_limit_are_refused_and_may_be_tried_again(
     raw: RawClient, served: Served
 ) -> None:
     served.host.behave = keep
+    served.front.memory.note_answer("iris", 10)
     for n in range(MAX_STREAMS + 1):
         raw.call(2 * n + 1)
     kind, _, stream_id, payload = await raw.next_of(frames.RST_STREAM)

@@ -49,9 +49,14 @@ ROOMS: dict[str, Room] = {
         ("mms.settings", "mms.properties", "mms.launch_options"),
         ("errors", "networks", "version"),
     ),
-    # What the machine has and gives: GPUs, files to open, a folder of the server's own.
+    # What the machine has and gives: connections, memory, GPUs, files to open, a folder of the server's own.
     "machine": Room(
-        1, ("mms.connections", "mms.descriptors", "mms.gpus", "mms.runtime_dir"), ("errors",)
+        1,
+        (
+            *("mms.connections", "mms.memory", "mms.inflating"),
+            *("mms.descriptors", "mms.gpus", "mms.runtime_dir"),
+        ),
+        ("errors",),
     ),
     "core": Room(1, ("mms.core",), ("errors",)),
     # Classes of Seldon's contract for saved models; only workers load them.
