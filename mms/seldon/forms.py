@@ -44,8 +44,37 @@ def output_form(form: Form, is_numeric: bool) -> Form:
 
 
 def is_numeric(array: Array) -> bool:
-    """Whether it holds numbers; booleans are none."""
-    return array.dtype.kind in "iufc"
+    """Whether it holds numbers; booleans are none. As for numpy, lengths of time are whole numbers."""
+    return array.dtype.kind in "iufcm"
+
+
+def array_of(result: Array | list[Any]) -> Array:
+    """A hook's array or list as an array; what is masked in it stays masked."""
+    if isinstance(result, np.ndarray):
+        return result
+    if not _has_masked(result):
+        return np.asarray(result)
+    parts = [array_of(part) if isinstance(part, list) else np.ma.asarray(part) for part in result]
+    stacked: Array = np.ma.stack(parts)
+    return stacked
+
+
+def _has_masked(parts: list[Any]) -> bool:
+    return any(
+        isinstance(part, np.ma.MaskedArray) or (isinstance(part, list) and _has_masked(part))
+        for part in parts
+    )
+
+
+def without_masked(array: Array) -> Array:
+    """Numbers with NaN for what is masked, where a form has no other word for it: it is nobody's to read."""
+    if not isinstance(array, np.ma.MaskedArray):
+        return array
+    if not np.ma.is_masked(array):
+        return array.data
+    filled = np.array(array.data, np.float64)
+    filled[np.ma.getmaskarray(array)] = np.nan
+    return filled
 
 
 def names_of(array: Array, class_names: ClassNames) -> Sequence[str]:

@@ -72,7 +72,9 @@ def _plain(value: Any) -> Any:
         return {_key(key): _plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(member) for member in value]
-    if isinstance(value, np.ndarray | np.generic):
+    if isinstance(value, np.longdouble):
+        return _plain(float(value))
+    if isinstance(value, np.ndarray | np.generic) and not isinstance(value, np.clongdouble):
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
@@ -99,6 +101,11 @@ def _escape(found: re.Match[str]) -> str:
 
 def _other(value: Any) -> Any:
     """What orjson leaves to us: some arrays and, as Flask's JSON has them, some classes."""
+    if isinstance(value, np.longdouble):
+        # Python has no number of its own for it.
+        return float(value)
+    if isinstance(value, np.clongdouble):
+        return _other(complex(value))
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, datetime.datetime):

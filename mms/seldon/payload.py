@@ -17,10 +17,12 @@ from mms.seldon.forms import (
     ClassNames,
     Form,
     Incoming,
+    array_of,
     is_numeric,
     names_of,
     output_form,
     unknown_type_message,
+    without_masked,
 )
 from mms.seldon.json_text import dump_json, load_json
 from mms.seldon.meta import merged_meta, own_request_path, response_meta
@@ -132,13 +134,13 @@ def encode_json(
 
 
 def _data_of(result: Array | list[Any], form: Form, class_names: ClassNames) -> dict[str, Any]:
-    array = result if isinstance(result, np.ndarray) else np.array(result)
+    array = array_of(result)
     form = output_form(form, is_numeric(array))
     data: dict[str, Any] = {}
     if form is Form.TENSOR:
         data["tensor"] = {"values": _writable(array.ravel()), "shape": list(array.shape)}
     elif form is Form.TFTENSOR:
-        data["tftensor"] = _json_of_tensor(array)
+        data["tftensor"] = _json_of_tensor(without_masked(array))
     else:
         # A list goes back as it is: whole numbers beside fractions stay whole.
         data["ndarray"] = result if isinstance(result, list) else _writable(array)
@@ -148,6 +150,9 @@ def _data_of(result: Array | list[Any], form: Form, class_names: ClassNames) -> 
 
 def _writable(array: Array) -> Any:
     """The array as orjson writes it fast, or its lists."""
+    if isinstance(array, np.ma.MaskedArray):
+        # Its lists have None for what is masked; its memory has what must not be told.
+        return array.tolist()
     kind = f"{array.dtype.kind}{array.dtype.itemsize}"
     if kind in ("f2", "f4"):
         return np.ascontiguousarray(array, dtype=np.float64) if array.ndim else array.tolist()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import any_pb2, json_format
 
+from mms.seldon import forms
 from mms.seldon.errors import SeldonMicroserviceException
 from mms.seldon.forms import (
     Array,
@@ -24,7 +25,9 @@ from mms.seldon.forms import (
     names_of,
     output_form,
     unknown_type_message,
+    without_masked,
 )
+from mms.seldon.json_text import dump_json, load_json
 from mms.seldon.messages import Meta, SeldonMessage, parse_message
 from mms.seldon.tensor_proto import array_of, tensor_of
 from mms.seldon.wire_numbers import (
@@ -193,7 +196,7 @@ def encode_bytes(result: Any, form: Form, class_names: ClassNames, meta: dict[st
     """See `payload.encode_proto_bytes`. Raises TypeError or json_format.ParseError for what protobuf cannot hold."""
     head = field(_META_TAG, _meta_bytes(meta))
     if isinstance(result, np.ndarray | list):
-        parts = _data_parts(np.asarray(result), form, class_names)
+        parts = _data_parts(forms.array_of(result), form, class_names)
         return b"".join((head, bytes((_DATA_TAG,)), varint(sum(map(len, parts))), *parts))
     if isinstance(result, str):
         return head + field(0x2A, result.encode())
@@ -201,12 +204,20 @@ def encode_bytes(result: Any, form: Form, class_names: ClassNames, meta: dict[st
         return b"".join((head, b"\x22", varint(len(result)), result))
     message = SeldonMessage()
     if isinstance(result, dict):
-        json_format.ParseDict(result, message.jsonData)
+        _fill_json(message.jsonData, result)
     elif isinstance(result, any_pb2.Any):
         message.customData.CopyFrom(result)
     else:
         raise SeldonMicroserviceException(unknown_type_message(result))
     return head + bytes(message.SerializeToString())
+
+
+def _fill_json(value: Any, content: Any) -> None:
+    """A JSON value into its protobuf form; numpy's numbers and arrays are taken as over REST."""
+    try:
+        json_format.ParseDict(content, value)
+    except (json_format.ParseError, TypeError):
+        json_format.ParseDict(load_json(dump_json(content)), value)
 
 
 def _meta_bytes(meta: dict[str, Any]) -> bytes:
@@ -225,7 +236,11 @@ def _data_parts(array: Array, form: Form, class_names: ClassNames) -> list[bytes
     parts = [_names_bytes(tuple(names))] if len(names) else []
     if form is Form.TENSOR:
         shape = b"".join(map(varint, array.shape))
-        values = array.ravel().astype("<f8", casting="same_kind").tobytes()
+        numbers = without_masked(array).ravel()
+        if numbers.dtype.kind == "m":
+            # Whole numbers for nanoseconds; other lengths of time are no numbers to Python, and none here.
+            numbers = np.array(numbers.tolist())
+        values = numbers.astype("<f8", casting="same_kind").tobytes()
         tensor = []
         if shape:
             tensor.append(field(_SHAPE_TAG, shape))
@@ -233,7 +248,7 @@ def _data_parts(array: Array, form: Form, class_names: ClassNames) -> list[bytes
             tensor.append(field(_VALUES_TAG, values))
         parts.append(field(_TENSOR_TAG, *tensor))
     elif form is Form.TFTENSOR:
-        parts.append(field(_TFTENSOR_TAG, tensor_of(array).SerializeToString()))
+        parts.append(field(_TFTENSOR_TAG, tensor_of(without_masked(array)).SerializeToString()))
     else:
         parts.append(field(_NDARRAY_TAG, list_content(array)))
     return parts
@@ -248,7 +263,7 @@ def list_content(array: Array) -> bytes:
     """The serialized ListValue of an array. Raises TypeError for one without axes, ValueError for odd elements."""
     if not array.ndim:
         raise TypeError("iteration over a 0-d array")
-    if array.dtype.kind in "iuf":
+    if array.dtype.kind in "iuf" and not np.ma.is_masked(array):
         return list_of_numbers(array)
     message = SeldonMessage()
     _extend(message.data.ndarray, array.tolist())

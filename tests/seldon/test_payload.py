@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import struct
 import subprocess
 import sys
 from typing import Any
@@ -315,3 +317,55 @@ def test_a_json_document_survives_feedbacks_detour_through_protobuf() -> None:
     assert json.loads(payload.dump_json(content)) == {"data": {"ndarray": []}, "meta": {}}
     content = encode_feedback_json([], Form.NONE, no_names, {})
     assert payload.dump_json(content) == b'{"data":{"tensor":{"shape":[0]}},"meta":{}}\n'
+
+
+MASKED = np.ma.masked_equal(np.array([[1.0, -999.0]]), -999.0)
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        MASKED,
+        np.ma.masked_equal(np.array([[1, -999]]), -999),
+        [MASKED[0]],
+        {"a": MASKED},
+        [[MASKED[0]], [MASKED[0]]],
+    ],
+    ids=["floats", "integers", "in a list", "in a dict", "deep in a list"],
+)
+@pytest.mark.parametrize("form", list(Form))
+def test_what_is_masked_is_told_in_no_form(masked: Any, form: Form) -> None:
+    text = dumped(masked, form)
+    assert "999" not in text
+    message = payload.encode_proto(masked, form, no_names, {})
+    assert "999" not in str(message)
+    assert struct.pack("<d", -999.0) not in message.data.tftensor.tensor_content
+
+
+def test_an_array_s_masked_values_are_null_and_as_doubles_nan() -> None:
+    names = {"names": ["t:0", "t:1"]}
+    found = json.loads(dumped(MASKED, Form.NDARRAY))
+    assert found["data"] == names | {"ndarray": [[1.0, None]]}
+    found = json.loads(dumped(MASKED, Form.TENSOR))
+    assert found["data"] == names | {"tensor": {"shape": [1, 2], "values": [1.0, None]}}
+    message = payload.encode_proto(MASKED, Form.NDARRAY, no_names, {})
+    assert json_format.MessageToDict(message.data.ndarray) == [[1.0, None]]
+    message = payload.encode_proto(MASKED, Form.TENSOR, no_names, {})
+    assert message.data.tensor.values[0] == 1.0
+    assert math.isnan(message.data.tensor.values[1])
+
+
+def test_numbers_longer_than_pythons_are_written() -> None:
+    long = np.array([[1.5]], np.longdouble)
+    assert payload.dump_json(long) == b"[[1.5]]\n"
+    assert (
+        payload.dump_json({"a": long[0, 0], "b": 2**70})
+        == b'{"a":1.5,"b":1180591620717411303424}\n'
+    )
+
+
+def test_numpys_values_in_a_dict_pass_over_grpc_as_over_rest() -> None:
+    result = {"a": np.float32(0.5), "b": np.arange(2), "c": (1, 2)}
+    message = payload.encode_proto(result, Form.NONE, no_names, {})
+    found = json_format.MessageToDict(message.jsonData)
+    assert found == {"a": 0.5, "b": [0.0, 1.0], "c": [1.0, 2.0]}
