@@ -51,6 +51,16 @@ class InternalServerError(ServerError):
     """Something failed that is not the client's fault."""
 
 
+class UnexpectedError(InternalServerError):
+    """The server failed on one request, by a mistake of its own that its log tells of."""
+
+    def __init__(self, request_id: bytes) -> None:
+        shown = request_id.decode("ascii", "replace")
+        super().__init__(
+            f"The server failed on this request; its log says why. Request id: {shown}"
+        )
+
+
 class BadRequest(ServerError):
     """The request cannot be understood or a parameter has no valid value."""
 

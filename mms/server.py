@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import Limits
+from mms import faults
 from mms.descriptors import connections_for, raise_descriptor_limit
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
@@ -195,6 +196,7 @@ class Server:
     async def run(self) -> int:
         """From start to end. Returns the exit code of the process."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(faults.on_loop_exception)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         try:

@@ -16,7 +16,13 @@ from mms.core.losses import Losses
 from mms.core.request import Request
 from mms.core.waiting import NORMAL, ClassQueue
 from mms.core.worker import Batch, Worker, WorkerState
-from mms.errors import RequestTimeout, ServerError, ServiceUnavailable, WorkerFailure
+from mms.errors import (
+    RequestTimeout,
+    ServerError,
+    ServiceUnavailable,
+    UnexpectedError,
+    WorkerFailure,
+)
 
 POLICY_ADAPTIVE = "adaptive"
 POLICY_FIXED = "fixed"
@@ -318,7 +324,11 @@ class ModelVersion:
                     break
                 continue
             self._assembly_since = None
-            sends.append((worker, self._send(worker, requests, now)))
+            try:
+                sends.append((worker, self._send(worker, requests, now)))
+            except Exception:
+                queue.extendleft(reversed(requests))
+                raise
         return sends
 
     def _pick(self) -> Worker | None:
@@ -396,22 +406,27 @@ class ModelVersion:
         queue = self.queue
         taken: list[Request] = []
         left = size
-        while left and queue:
-            request = queue.popleft()
-            if request.is_done:
-                continue
-            if request.deadline and request.deadline <= now:
-                self.losses.expired_queued += 1
-                request.fail(RequestTimeout(_EXPIRED_QUEUED))
-                continue
-            if request.is_solo:
-                if not taken and may_be_solo:
-                    taken.append(request)
-                else:
-                    queue.appendleft(request)
-                break
-            taken.append(request)
-            left -= 1
+        try:
+            while left and queue:
+                request = queue.popleft()
+                if request.is_done:
+                    continue
+                if request.deadline and request.deadline <= now:
+                    self.losses.expired_queued += 1
+                    request.fail(RequestTimeout(_EXPIRED_QUEUED))
+                    continue
+                if request.is_solo:
+                    if not taken and may_be_solo:
+                        taken.append(request)
+                    else:
+                        queue.appendleft(request)
+                    break
+                taken.append(request)
+                left -= 1
+        except Exception:
+            # Whoever then fails the queue finds all of them there.
+            queue.extendleft((request, *reversed(taken)))
+            raise
         return taken
 
     def _send(self, worker: Worker, requests: list[Request], now: float) -> Batch:
@@ -453,10 +468,8 @@ class ModelVersion:
         too long has told which batch that was: its requests fail.
         """
         batches = list(worker.in_flight)
-        worker.in_flight.clear()
         if not batches:
             return []
-        self._ahead -= sum(len(b.requests) for b in batches[1:])
         back: list[Request] = []
         poison: list[Request] = []
         for position, batch in enumerate(batches):
@@ -476,6 +489,8 @@ class ModelVersion:
                     request.is_solo = True
                 back.append(request)
         self._requeue(back)
+        worker.in_flight.clear()
+        self._ahead -= sum(len(b.requests) for b in batches[1:])
         return poison
 
     def _requeue(self, requests: Iterable[Request]) -> None:
@@ -485,6 +500,51 @@ class ModelVersion:
                 request.fail(self.unavailable())
             return
         self.queue.extendleft(reversed(list(requests)))
+
+    def withdraw(self, worker: Worker, batches: Sequence[Batch]) -> None:
+        """Take back batches that could not be sent; nothing of them has left the front.
+
+        One request alone is the reason itself, and fails. Several go back to be sent singly, which tells who it is.
+        """
+        requests = [request for batch in batches for request in batch.requests]
+        for batch in batches:
+            worker.in_flight.remove(batch)
+        self._recount()
+        if len(requests) == 1:
+            requests[0].fail(UnexpectedError(requests[0].id))
+            return
+        for request in requests:
+            request.is_solo = True
+        self._requeue(requests)
+
+    def abandon(self, worker: Worker) -> None:
+        """Fail what a worker has: what is to become of it could not be decided."""
+        batches = list(worker.in_flight)
+        worker.in_flight.clear()
+        self._recount()
+        for batch in batches:
+            for request in batch.requests:
+                request.fail(UnexpectedError(request.id))
+
+    def abandon_all(self) -> None:
+        """Fail all that is queued or runs, as `abandon` does. The model then takes requests as if it were new."""
+        queue, self.queue = self.queue, deque()
+        for worker in self.workers:
+            self.abandon(worker)
+        for request in queue:
+            request.fail(UnexpectedError(request.id))
+        self.deadline_at = 0.0
+        self.wake_at = self._assembly_since = None
+
+    def unfinished_ids(self) -> list[bytes]:
+        """Of what is queued or runs."""
+        running = [r for w in self.workers for batch in w.in_flight for r in batch.requests]
+        return [request.id for request in (*self.queue, *running) if not request.is_done]
+
+    def _recount(self) -> None:
+        self._ahead = sum(
+            len(batch.requests) for w in self.workers for batch in list(w.in_flight)[1:]
+        )
 
     def timed_out_workers(self, now: float) -> list[Worker]:
         """Workers whose running batch has exceeded the response timeout."""

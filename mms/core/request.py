@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Protocol, TypeAlias
 
-from mms.errors import ServerError
+from mms import faults
+from mms.errors import ServerError, UnexpectedError
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class Reply(Protocol):
-    """Takes the answer of a request. Exactly one of the two methods is called, once, from the event loop."""
+    """Takes the answer of a request. Exactly one of the two methods is called, once, from the event loop.
+
+    After an `answer` that raised `fail` is called: nothing of the answer has reached the client then, or the client's
+    connection is ended.
+    """
 
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
@@ -18,7 +23,7 @@ class Reply(Protocol):
         """`headers`: finished `name: value` lines, each with CR LF; never the names that the front owns."""
 
     def fail(self, request: Request, error: ServerError) -> None:
-        """The request has no answer of a handler."""
+        """The request has no answer of a handler. Where this cannot be told, the client's connection is ended."""
 
 
 class Request:
@@ -88,9 +93,22 @@ class Request:
     def answer(self, status: int, phrase: bytes, headers: bytes, body: Buffer) -> None:
         if not self.is_done:
             self.is_done = True
-            self.reply.answer(self, status, phrase, headers, body)
+            try:
+                self.reply.answer(self, status, phrase, headers, body)
+            except Exception as fault:
+                self.replace_answer(fault)
 
     def fail(self, error: ServerError) -> None:
+        """Raises nothing: whoever fails many requests must come to the last one."""
         if not self.is_done:
             self.is_done = True
-            self.reply.fail(self, error)
+            try:
+                self.reply.fail(self, error)
+            except Exception as fault:
+                faults.note("reply", fault, self.name, self.version, request_ids=(self.id,))
+
+    def replace_answer(self, fault: Exception) -> None:
+        """The answer could not be given to the client, who gets an error in its place."""
+        faults.note("reply", fault, self.name, self.version, request_ids=(self.id,))
+        self.is_done = False
+        self.fail(UnexpectedError(self.id))

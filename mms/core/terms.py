@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from mms.brief import brief
 from mms.core.waiting import HIGH, LOW, NORMAL
+from mms.durations import bounded_s
 from mms.errors import BadRequest
 
 _MILLISECONDS: Final = b"x-request-timeout"
@@ -17,8 +18,8 @@ _PRIORITY: Final = b"x-request-priority"
 TERM_HEADERS: Final = frozenset((_MILLISECONDS, _SECONDS, _PRIORITY))
 
 _PRIORITIES: Final = {b"high": HIGH, b"normal": NORMAL, b"low": LOW}
-_WHOLE: Final = re.compile(rb"[0-9]{1,10}")
-_DECIMAL: Final = re.compile(rb"[0-9]{1,7}(\.[0-9]{1,6})?")
+_WHOLE: Final = re.compile(rb"[0-9]+")
+_DECIMAL: Final = re.compile(rb"[0-9]+(\.[0-9]+)?")
 
 
 class Terms(NamedTuple):
@@ -32,7 +33,10 @@ USUAL: Final = Terms()
 
 
 def read_terms(headers: Iterable[tuple[bytes, bytes]]) -> Terms:
-    """The terms that headers name; of two timeouts the shorter one counts. Raises BadRequest for what is none."""
+    """The terms that headers name; of two timeouts the shorter one counts. Raises BadRequest for what is none.
+
+    A timeout of any size is one; from `LONGEST_S` on it makes no difference.
+    """
     timeouts = []
     priority = NORMAL
     for name, value in headers:
@@ -46,13 +50,13 @@ def read_terms(headers: Iterable[tuple[bytes, bytes]]) -> Terms:
                 raise _refusal(name, value, "high, normal or low")
             priority = found
         elif name == _MILLISECONDS:
-            if _WHOLE.fullmatch(value) is None or not int(value):
+            if _WHOLE.fullmatch(value) is None or not float(value):
                 raise _refusal(name, value, "a whole number of milliseconds from 1 on")
-            timeouts.append(int(value) / 1000)
+            timeouts.append(bounded_s(float(value), 0.001))
         else:
             if _DECIMAL.fullmatch(value) is None or not float(value):
                 raise _refusal(name, value, "a number of seconds above 0")
-            timeouts.append(float(value))
+            timeouts.append(bounded_s(float(value)))
     return Terms(min(timeouts, default=0.0), priority)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mms.brief import brief
+from mms.durations import bounded_s
 from mms.errors import InvalidModel
 from mms.graph.node import Builtin, Endpoint, Graph, Node, NodeType
 
@@ -187,7 +188,7 @@ def _timeout_s(annotations: Mapping[str, Any]) -> float | None:
             raise GraphError(
                 f"The annotation {name} is {brief(annotations[name])}, not a number of milliseconds."
             )
-        found.append(milliseconds / 1000)
+        found.append(bounded_s(milliseconds, 0.001))
     return min(found, default=None)
 
 

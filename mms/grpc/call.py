@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from mms import faults
 from mms.core import new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
@@ -17,15 +17,13 @@ from mms.errors import (
     INTERNAL,
     RESOURCE_EXHAUSTED,
     UNIMPLEMENTED,
-    InternalServerError,
     ServerError,
+    UnexpectedError,
 )
 from mms.grpc.head import CallHead, literal
 from mms.grpc.status import OK, Status, encode_message, status_of
 from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar, Inflation
 from mms.memory import MIN_RATE
-
-logger = logging.getLogger("mms.grpc")
 
 #: Before each message: whether it is compressed, and its size in bytes.
 PREFIX_BYTES = 5
@@ -35,8 +33,6 @@ _pack_prefix = struct.Struct(">BI").pack
 _GOOD_TRAILERS = literal(b"grpc-status", b"0") + b"\x00\x0cx-request-id"
 _ID_BYTES = 36
 _GOOD_TRAILERS += bytes([_ID_BYTES])
-#: Event loops have limits; gRPC's own timeouts go up to eleven thousand years.
-_LONGEST_TIMER_S = 365 * 86400.0
 _ENCODINGS = b",".join((b"identity", *CODINGS))
 
 
@@ -189,8 +185,7 @@ class Call:
         timeout_s = head.timeout_s
         if timeout_s is not None:
             self.deadline = self.received_at + timeout_s
-            delay_s = min(timeout_s, _LONGEST_TIMER_S)
-            self._timer = asyncio.get_running_loop().call_later(delay_s, self._expire)
+            self._timer = asyncio.get_running_loop().call_later(timeout_s, self._expire)
 
     def __repr__(self) -> str:
         ended = " ended" if self.is_ended else ""
@@ -210,8 +205,8 @@ class Call:
                 method.accept(self)
             if is_compressed:
                 self._check_is_wanted()
-        except ServerError as error:
-            self.fail(error)
+        except Exception as error:
+            self._fail_with(error)
             return
         if not is_compressed:
             self.connection.begin(self, body)
@@ -231,16 +226,16 @@ class Call:
         assert self.method is not None and self.method.begin is not None
         try:
             self.method.begin(self, body)
-        except ServerError as error:
-            self.fail(error)
+        except Exception as error:
+            self._fail_with(error)
 
     def open(self) -> None:
         """The head of a call with streams is there."""
         if self.method is not None and self.method.open is not None:
             try:
                 self._receiver = self.method.open(self)
-            except ServerError as error:
-                self.fail(error)
+            except Exception as error:
+                self._fail_with(error)
 
     @property
     def is_stream(self) -> bool:
@@ -284,8 +279,8 @@ class Call:
         """Take the messages that have come, as far as they need not wait."""
         try:
             self._cut()
-        except ServerError as error:
-            self.fail(error)
+        except Exception as error:
+            self._fail_with(error)
 
     def _cut(self) -> None:
         while len(self._buffer) >= PREFIX_BYTES and not self.is_ended and not self.is_stalled:
@@ -330,8 +325,8 @@ class Call:
         assert self._receiver is not None
         try:
             self._receiver.message(message)
-        except ServerError as error:
-            self.fail(error)
+        except Exception as error:
+            self._fail_with(error)
         self.connection.go_on(self)
 
     def _end_input(self) -> None:
@@ -379,13 +374,9 @@ class Call:
         except (BrokenCoding, InflatesTooFar) as error:
             self._inflating = None
             self.finish(_status_of_coding(error))
-        except ServerError as error:
-            self._inflating = None
-            self.fail(error)
         except Exception as error:
             self._inflating = None
-            logger.error("Unexpected error in %r", self, exc_info=error)
-            self.fail(InternalServerError("Unknown exception"))
+            self._fail_with(error)
         else:
             self._inflating = None
             self.connection.unfold(self, inflation)
@@ -426,6 +417,13 @@ class Call:
                 )
             )
         self.connection.send(self, b"", block)
+
+    def _fail_with(self, error: Exception) -> None:
+        """End the call with an error of the server, or with one that nothing foresaw; other calls go on."""
+        if not isinstance(error, ServerError):
+            faults.note("request", error, self.model, self.version, request_ids=(self.id,))
+            error = UnexpectedError(self.id)
+        self.fail(error)
 
     def fail(self, error: ServerError) -> None:
         """End the call with the status of an error."""

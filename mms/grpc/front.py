@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from mms import faults
 from mms.connections import ConnectionLimit, Refusal
 from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
@@ -149,7 +150,11 @@ class GrpcFront:
     def _sweep(self) -> None:
         now = time.monotonic()
         for connection in list(self.connections):
-            connection.check_time(now)
+            try:
+                connection.check_time(now)
+            except Exception as error:
+                faults.note("connection", error)
+                connection.abort()
         self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     async def stop_listening(self) -> None:

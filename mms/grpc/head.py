@@ -11,6 +11,7 @@ from hpack import Decoder, HPACKError
 from mms.brief import brief
 from mms.core.terms import USUAL, read_terms
 from mms.core.waiting import NORMAL
+from mms.durations import bounded_s
 from mms.errors import BadRequest
 
 #: Heads that are remembered for a connection, and how long one may be; clients choose them.
@@ -192,7 +193,7 @@ def _timeout_s(text: bytes) -> float:
     match = _TIMEOUT.fullmatch(text)
     if match is None:
         raise MalformedHead(f"grpc-timeout {brief(text)}")
-    return int(match[1]) * _UNIT_S[match[2]]
+    return bounded_s(int(match[1]) * _UNIT_S[match[2]])
 
 
 def literal(name: bytes, value: bytes) -> bytes:

@@ -299,4 +299,7 @@ class FutureReply:
 
     def fail(self, request: Request, error: ServerError) -> None:
         if not self.done.done():
-            self.done.set_result(self._exchange.error(error))
+            try:
+                self.done.set_result(self._exchange.error(error))
+            except Exception as fault:
+                self.done.set_exception(fault)

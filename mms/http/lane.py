@@ -12,10 +12,11 @@ import time
 from collections import deque
 from typing import cast
 
+from mms import faults
 from mms.connections import remote_name
 from mms.core import Request
 from mms.core.request import Buffer
-from mms.errors import ModelNotFound, RequestTimeout, ServerError
+from mms.errors import ModelNotFound, RequestTimeout, ServerError, UnexpectedError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.framing import is_unfit
 from mms.http.lane_body import GROWTH_BYTES, BodyReader
@@ -226,6 +227,9 @@ class LaneProtocol(asyncio.Protocol):
             request.fail(error)
         except ServerError as error:
             request.fail(error)
+        except Exception as error:
+            faults.note("request", error, request.name, request.version, request_ids=(request.id,))
+            request.fail(UnexpectedError(request.id))
 
     def _hand_over(self, data: bytes) -> None:
         """Move the connection to aiohttp's protocol, once this one owes no more answers."""
@@ -289,8 +293,9 @@ class LaneProtocol(asyncio.Protocol):
             self._send(lane_request, status, start, body)
             return
         # The usual case in one go; `_send` has the rules.
-        pipeline.clear()
         self._transport.write(lane.answers.whole(request.id, phrase, headers, body))
+        # Not before: a request whose answer could not be written is owed one.
+        pipeline.clear()
         now = time.monotonic()
         lane.record(
             (
@@ -312,11 +317,15 @@ class LaneProtocol(asyncio.Protocol):
     def fail(self, request: Request, error: ServerError) -> None:
         lane_request = cast(LaneRequest, request)
         known = lane_request.head
-        lines = known.answer_lines(request.id) if known.answer_lines is not None else b""
-        head, body = self._lane.answers.error(
-            request.id, error, lane_request.is_kept_alive, known.error_form, lines
-        )
-        self._send(lane_request, error.http_status, head, body)
+        try:
+            lines = known.answer_lines(request.id) if known.answer_lines is not None else b""
+            head, body = self._lane.answers.error(
+                request.id, error, lane_request.is_kept_alive, known.error_form, lines
+            )
+            self._send(lane_request, error.http_status, head, body)
+        except Exception:
+            self.abort()
+            raise
 
     def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:
         if status >= 400:

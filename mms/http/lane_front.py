@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mms import faults
 from mms.http.lane import LaneProtocol
 from mms.http.lane_head import KnownRoute, LaneHead, LaneRoute, read_head
 from mms.http.lane_owner import AnswerForm, LaneConnection, Submitter
@@ -137,7 +138,11 @@ class LaneFront:
     def _sweep(self) -> None:
         now = time.monotonic()
         for connection in list(self.connections):
-            connection.check_time(now)
+            try:
+                connection.check_time(now)
+            except Exception as error:
+                faults.note("connection", error)
+                connection.abort()
         for connection, until in list(self._lingering.items()):
             if connection not in self.connections:
                 del self._lingering[connection]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from mms import faults
 from mms.connections import Refusal
 from mms.errors import (
     BadRequest,
@@ -17,6 +18,7 @@ from mms.errors import (
     MethodNotAllowed,
     ResourceNotFound,
     ServerError,
+    UnexpectedError,
 )
 from mms.http import openapi
 from mms.http.access import (
@@ -170,6 +172,14 @@ class Listener:
             return exchange.error(error)
         except MemoryError:
             return exchange.error(_OutOfMemory())
+        except ConnectionError:
+            # The client is gone.
+            raise
+        except Exception as error:
+            faults.note(
+                "request", error, exchange.model, exchange.version, request_ids=(exchange.id,)
+            )
+            return exchange.error(UnexpectedError(exchange.id))
 
     def _enter(
         self,

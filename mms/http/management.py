@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import re
 from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from aiohttp import web
 
 from archiver import INTERFACES, is_runtime
 from mms.brief import brief
+from mms.durations import bounded_s
 from mms.errors import BadRequest, MethodNotAllowed, ServerError
 from mms.http.exchange import Exchange
 from mms.http.lenient_json import LenientJsonError, loads
@@ -219,7 +221,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     timeout = _integer(parameters, "response_timeout", -1)
     if timeout >= 0:
         # MMS counts it in minutes in a query and in seconds in JSON.
-        options.response_timeout_s = float(timeout if is_json else timeout * 60)
+        options.response_timeout_s = bounded_s(timeout, 1.0 if is_json else 60.0)
     options.load_timeout_s = _seconds(parameters, "load_timeout")
     options.request_timeout_s = _seconds(parameters, "request_timeout")
     if parameters.get("max_queue_time_ms") not in (None, ""):
@@ -331,13 +333,13 @@ def _seconds(parameters: Mapping[str, Any], name: str) -> float | None:
         if isinstance(value, bool):
             raise ValueError
         seconds = float(value)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         seconds = -1.0
-    if not 0 <= seconds < 1e9:
+    if not 0 <= seconds < math.inf:
         raise BadRequest(
             f"Parameter {name} must be a number of seconds from 0 on, not {brief(value)}."
         )
-    return seconds
+    return bounded_s(seconds)
 
 
 def _count(parameters: Mapping[str, Any], name: str, default: int) -> int:

@@ -12,7 +12,8 @@ from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler
 
-from mms.errors import BadRequest, InternalServerError
+from mms import faults
+from mms.errors import BadRequest, UnexpectedError
 from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
 from mms.http.lane import MAX_PROBES, PROBE_S
@@ -253,8 +254,9 @@ class _Handler(RequestHandler):
             request._version = HttpVersion11
         exchange = self._make_exchange(request)
         if status >= 500:
-            logger.error("Unexpected error in %s", exchange, exc_info=exc)
-            return exchange.error(InternalServerError("Unknown exception"))
+            if exc is not None:
+                faults.note("request", exc, exchange.model, exchange.version)
+            return exchange.error(UnexpectedError(exchange.id))
         self.begun += 1
         self.finish()
         return exchange.error(BadRequest("Invalid HTTP message."))
@@ -349,8 +351,12 @@ class EdgeServer:
         now = time.monotonic()
         limit = now - self._head_timeout_s
         for connection in list(self.connections):
-            connection.check_reader(now, self._reader_timeout_s)
-            if 0.0 < connection.head_since < limit and not connection.is_busy:
+            try:
+                connection.check_reader(now, self._reader_timeout_s)
+                if 0.0 < connection.head_since < limit and not connection.is_busy:
+                    connection.force_close()
+            except Exception as error:
+                faults.note("connection", error)
                 connection.force_close()
         self._sweeper = None
         if self.connections:

@@ -7,8 +7,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from mms import faults
 from mms.core import Batch
-from mms.launch.interface import LaunchFailed, LinkListener
+from mms.launch.interface import LaunchFailed, LinkListener, Unsendable
 from mms.wire import (
     CALL,
     CANCEL,
@@ -89,6 +90,11 @@ class Link:
         state = "closed" if self.closed.done() else "open"
         return f"<Link {self.name} pid {self.pid} {state}>"
 
+    @property
+    def model(self) -> tuple[str, str | None]:
+        """(name, version) of the model that its worker is for."""
+        return self._load.model_name, self._load.model_version
+
     # Towards the worker
 
     async def load(self, timeout_s: float) -> Loaded:
@@ -115,8 +121,11 @@ class Link:
         if work is None:
             return
         buffers: list[Buffer] = []
-        for batch in batches:
-            buffers += encode_batch(batch.sequence, batch.requests, now)
+        try:
+            for batch in batches:
+                buffers += encode_batch(batch.sequence, batch.requests, now)
+        except Exception as error:
+            raise Unsendable(f"{type(error).__name__}: {error}") from error
         if len(buffers) == 1:
             work.write(buffers[0])
         elif len(buffers) == len(batches):
@@ -155,7 +164,9 @@ class Link:
     def kill(self, reason: str) -> None:
         if self._reason is None:
             self._reason = reason
-        self.end_process()
+        # However that ends: the end of the connection has the launcher see to the process once more.
+        with faults.contained("kill", *self.model):
+            self.end_process()
         if self._work is not None:
             self._work.abort()
         else:
@@ -274,19 +285,30 @@ class WorkerConnection(asyncio.BufferedProtocol):
                     link.on_frame(kind, sequence, payload)
             listener.on_read()
         except ProtocolError as error:
-            self._fault = f"protocol error: {error}"
             name = self._link.name if self._link else "an unknown worker"
             logger.error("Closing the connection of %s: %s", name, error)
-            if self._transport is not None:
-                self._transport.abort()
+            self._break_off(f"protocol error: {error}")
+        except Exception as error:
+            faults.note("frame", error, *(self._link.model if self._link else ()))
+            self._break_off(f"unexpected error: {error}")
+
+    def _break_off(self, fault: str) -> None:
+        self._fault = fault
+        if self._transport is not None:
+            self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._hello_timer is not None:
             self._hello_timer.cancel()
         link, self._link = self._link, None
         self._transport = None
-        if link is not None:
+        if link is None:
+            return
+        try:
             link.on_disconnected(self._role, self._fault)
+        except Exception as error:
+            faults.note("connection", error, *link.model)
+            link.close(f"unexpected error at its end: {error}")
 
     def _greet(self, frames: list[Frame]) -> list[Frame]:
         kind, _, payload, _ = frames[0]

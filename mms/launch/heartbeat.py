@@ -7,6 +7,7 @@ import logging
 import os
 from dataclasses import dataclass
 
+from mms import faults
 from mms.launch.connection import Link
 
 logger = logging.getLogger("mms.launch")
@@ -73,18 +74,26 @@ class Heartbeats:
         self._timer = None
         self._beats += 1
         for link, sight in list(self._links.items()):
-            if not link.unanswered_beats:
-                self._links[link] = None
-            elif sight is None:
-                self._links[link] = look_at(link.pid, self._beats)
-            elif link.unanswered_beats >= _BEATS:
-                now = look_at(link.pid, self._beats)
-                if now is not None and not has_worked(sight, now, self._interval_s):
-                    link.kill(f"no sign of life for {self._timeout_s:g} seconds")
-                    continue
-                self._links[link] = now
-            link.beat()
+            try:
+                self._ask(link, sight)
+            except Exception as error:
+                faults.note("heartbeat", error, *link.model)
+                with faults.contained("kill", *link.model):
+                    link.kill(f"unexpected error in its heartbeat: {error}")
         self._schedule()
+
+    def _ask(self, link: Link, sight: Sight | None) -> None:
+        if not link.unanswered_beats:
+            self._links[link] = None
+        elif sight is None:
+            self._links[link] = look_at(link.pid, self._beats)
+        elif link.unanswered_beats >= _BEATS:
+            now = look_at(link.pid, self._beats)
+            if now is not None and not has_worked(sight, now, self._interval_s):
+                link.kill(f"no sign of life for {self._timeout_s:g} seconds")
+                return
+            self._links[link] = now
+        link.beat()
 
 
 def has_worked(before: Sight, now: Sight, interval_s: float) -> bool:

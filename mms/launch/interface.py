@@ -74,7 +74,8 @@ class WorkerLink(Protocol):
     async def load(self, timeout_s: float) -> Loaded:
         """Have the model loaded. Raises LaunchFailed where the worker ends or the time does."""
 
-    def send(self, batches: Sequence[Batch], now: float) -> None: ...
+    def send(self, batches: Sequence[Batch], now: float) -> None:
+        """Raises Unsendable where a request does not fit into a frame; nothing was sent then."""
 
     def cancel(self, request_ids: list[str]) -> None: ...
 
@@ -104,6 +105,10 @@ class Launcher(Protocol):
 
     async def close(self) -> None:
         """End everything that was started."""
+
+
+class Unsendable(Exception):
+    """A batch that no frame can carry."""
 
 
 class LaunchFailed(Exception):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from mms import faults
 from mms.launch.connection import Link, WorkerConnection
 from mms.launch.environment import SECRET_VARIABLE, worker_command
 from mms.launch.heartbeat import Heartbeats
@@ -305,6 +306,9 @@ class ProcessLauncher:
             link.close(process.exited.result())
             if link.pid:
                 _kill_left_group(link.pid)
+        except Exception as error:
+            faults.note("reaper", error, *link.model)
+            link.close(f"unexpected error at its end: {error}")
         finally:
             self._links.pop(secret, None)
             self._processes.discard(process)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from mms.brief import brief
+from mms.durations import bounded_s
 from mms.mlrun.errors import with_strict_status
 
 #: What stands for a feature's own statistics in an impute policy.
@@ -108,7 +109,7 @@ class HTTPLookup:
     def __init__(self, url: str, feature_vector_uri: str = "", timeout_s: float = 10.0) -> None:
         self.url = url
         self.feature_vector_uri = feature_vector_uri
-        self.timeout_s = timeout_s
+        self.timeout_s = bounded_s(timeout_s)
         self.names: Sequence[str] = ()
         self.statistics: Mapping[str, Mapping[str, float]] = {}
 

@@ -6,6 +6,7 @@ import time
 from typing import Any, NamedTuple
 
 from mms.brief import brief
+from mms.durations import bounded_s
 
 #: No server is waited for longer, unless the step says so.
 TIMEOUT_S = 300.0
@@ -50,7 +51,7 @@ def call(
             time.sleep(min(factor * 2 ** (attempt - 1), _MAX_PAUSE_S))
         is_last = attempt >= retries
         try:
-            answer = _call_once(method, url, body, headers, timeout_s or TIMEOUT_S)
+            answer = _call_once(method, url, body, headers, bounded_s(timeout_s or TIMEOUT_S))
         except _NoConnection as error:
             if is_last:
                 raise HttpCallError(f"{method} {url}: {error}") from error.__cause__

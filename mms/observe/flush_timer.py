@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from mms import faults
 from mms.observe.recorder import Recorder
 
 #: Lines are in the files at the latest so long after their event.
@@ -52,6 +53,10 @@ class FlushTimer:
     def _fire(self) -> None:
         self._delay_s = next_delay_s(self._recorder.pending, self._delay_s)
         self.start()
+        with faults.contained("recorder"):
+            self._flush()
+
+    def _flush(self) -> None:
         now = time.monotonic()
         if now - self._handed_over_at + self._delay_s < _HANDOVER_S:
             self._recorder.digest()

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from mms import faults
 from mms.core import WorkerState
 from mms.observe.aggregates import Histogram
 from mms.observe.host import HostReading
@@ -130,6 +131,14 @@ class PrometheusText:
             "Log lines lost since an output did not take them.",
             self._dropped_lines(),
         )
+        unexpected = CounterMetricFamily(
+            "mms_unexpected_errors",
+            "Errors of the server itself that nothing foresaw; the log has each with its traceback.",
+            labels=(*_MODEL, "where"),
+        )
+        for place, count in faults.counts().items():
+            unexpected.add_metric(place, count)
+        yield unexpected
 
     def _requests(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from mms import faults
 from mms.core import ModelVersion, Request, WorkerState
 from mms.core.worker import Batch, Worker
+from mms.errors import ServerError, UnexpectedError
+from mms.launch import Unsendable
 from mms.observe import events
 
 #: How often deadlines and response timeouts are looked at, in seconds, while there is anything to look at.
@@ -55,11 +58,17 @@ class Dispatcher:
 
     def submit(self, model: ModelVersion, request: Request) -> None:
         """Queue a request. Raises ServiceUnavailable."""
-        if not model.try_enqueue(request):
-            self.dispatch(model)
-            model.enqueue(request)
-        if model.deadline_at:
-            self._watch(model)
+        try:
+            if not model.try_enqueue(request):
+                self.dispatch(model)
+                model.enqueue(request)
+            if model.deadline_at:
+                self._watch(model)
+        except ServerError:
+            raise
+        except Exception as error:
+            faults.note("submit", error, model.name, model.version, request_ids=(request.id,))
+            raise UnexpectedError(request.id) from error
         if model.is_scheduled:
             return
         if model.config.batch_size == 1 and model.has_idle_worker:
@@ -85,32 +94,78 @@ class Dispatcher:
             self.dispatch(model)
 
     def dispatch(self, model: ModelVersion) -> None:
-        """Send what the model decides to send now."""
+        """Send what the model decides to send now. Raises nothing, as it has callers who serve other models."""
         now = time.monotonic()
-        sends = model.dispatch(now)
-        if len(sends) == 1:
-            worker, batch = sends[0]
-            worker.link.send((batch,), now)
-            if (
-                len(worker.in_flight) == 1
-                and len(batch.requests) == 1
-                and worker.service_s < _QUICK_S
-                and not model.queue
-                and _HAS_PROCESSORS
-            ):
-                self._look_out(worker, now)
-        elif sends:
-            by_worker: dict[Worker, list[Batch]] = {}
-            for worker, batch in sends:
-                by_worker.setdefault(worker, []).append(batch)
-            for worker, batches in by_worker.items():
-                worker.link.send(batches, now)
-        if model not in self._active:
-            self._active.add(model)
-            if self._ticker is None:
-                self._tick_after(now)
-        if model.wake_at is not None:
-            self._wake(model, model.wake_at, now)
+        try:
+            sends = model.dispatch(now)
+            if len(sends) == 1:
+                worker, batch = sends[0]
+                try:
+                    worker.link.send((batch,), now)
+                except Exception as error:
+                    self._on_send_failed(model, worker, (batch,), error)
+                if (
+                    len(worker.in_flight) == 1
+                    and len(batch.requests) == 1
+                    and worker.service_s < _QUICK_S
+                    and not model.queue
+                    and _HAS_PROCESSORS
+                ):
+                    self._look_out(worker, now)
+            elif sends:
+                by_worker: dict[Worker, list[Batch]] = {}
+                for worker, batch in sends:
+                    by_worker.setdefault(worker, []).append(batch)
+                for worker, batches in by_worker.items():
+                    try:
+                        worker.link.send(batches, now)
+                    except Exception as error:
+                        self._on_send_failed(model, worker, batches, error)
+            if model not in self._active:
+                self._active.add(model)
+                if self._ticker is None:
+                    self._tick_after(now)
+            if model.wake_at is not None:
+                self._wake(model, model.wake_at, now)
+        except Exception as error:
+            self._give_up(model, "dispatch", error)
+
+    def _on_send_failed(
+        self, model: ModelVersion, worker: Worker, batches: Sequence[Batch], error: Exception
+    ) -> None:
+        ids = [request.id for batch in batches for request in batch.requests]
+        faults.note("send", error, model.name, model.version, request_ids=ids)
+        if isinstance(error, Unsendable):
+            model.withdraw(worker, batches)
+            self.schedule(model)
+        else:
+            # What the worker has got is not known.
+            self._kill(model, worker, f"cannot be written to: {error}")
+
+    def _give_up(self, model: ModelVersion, where: str, error: Exception) -> None:
+        """A decision of a model failed, so what it has decided is not known: its requests fail, its workers are new.
+
+        Raises nothing.
+        """
+        faults.note(where, error, model.name, model.version, request_ids=model.unfinished_ids())
+        busy = [worker for worker in model.workers if worker.in_flight]
+        model.abandon_all()
+        for worker in busy:
+            self._kill(model, worker, f"unexpected error in {where}: {error}")
+
+    def _kill(self, model: ModelVersion, worker: Worker, reason: str) -> bool:
+        """End a worker's process, for the next one to take its place. Returns whether that could be done."""
+        try:
+            if worker.link is not None:
+                worker.link.kill(reason)
+        except Exception as error:
+            faults.note("kill", error, model.name, model.version)
+            return False
+        if worker.state is WorkerState.READY:
+            # Until its end is noticed nothing more must be sent to it.
+            worker.state = WorkerState.BACKOFF
+            worker.reason = reason
+        return True
 
     def _look_out(self, worker: Worker, now: float) -> None:
         """Keep the loop from sleeping until a lone request is answered, for a moment."""
@@ -136,7 +191,7 @@ class Dispatcher:
         self._wakers[model] = (wake_at, handle)
 
     def _woken(self, model: ModelVersion) -> None:
-        del self._wakers[model]
+        self._wakers.pop(model, None)
         self.dispatch(model)
 
     def _watch(self, model: ModelVersion) -> None:
@@ -152,8 +207,11 @@ class Dispatcher:
         self._deadlines[model] = (deadline_at, handle)
 
     def _at_deadline(self, model: ModelVersion) -> None:
-        del self._deadlines[model]
-        self._expire(model, time.monotonic())
+        self._deadlines.pop(model, None)
+        try:
+            self._expire(model, time.monotonic())
+        except Exception as error:
+            self._give_up(model, "deadline", error)
         if model.deadline_at:
             self._watch(model)
 
@@ -163,7 +221,8 @@ class Dispatcher:
             ids.setdefault(worker, []).append(request.id.decode("ascii", "replace"))
         for worker, given_up in ids.items():
             if worker.link is not None:
-                worker.link.cancel(given_up)
+                with faults.contained("cancel", model.name, model.version):
+                    worker.link.cancel(given_up)
 
     def _tick_after(self, now: float) -> None:
         self._ticks_at = now + _TICK_S
@@ -175,16 +234,22 @@ class Dispatcher:
         # Not twice in a row: a loop that is always late has read in between.
         self._was_late = now > self._ticks_at + _LATE_S and not self._was_late
         for model in list(self._active):
-            self._expire(model, now)
-            self._ask_for_held(model, now)
-            if not self._was_late:
-                for worker in model.timed_out_workers(now):
-                    self._end_timed_out(model, worker)
-            self.release_drained(model)
-            if model.is_idle:
-                self._active.discard(model)
+            try:
+                self._look_after(model, now)
+            except Exception as error:
+                self._give_up(model, "tick", error)
         if self._active:
             self._tick_after(now)
+
+    def _look_after(self, model: ModelVersion, now: float) -> None:
+        self._expire(model, now)
+        self._ask_for_held(model, now)
+        if not self._was_late:
+            for worker in model.timed_out_workers(now):
+                self._end_timed_out(model, worker)
+        self.release_drained(model)
+        if model.is_idle:
+            self._active.discard(model)
 
     def _ask_for_held(self, model: ModelVersion, now: float) -> None:
         for worker in model.workers:
@@ -195,16 +260,20 @@ class Dispatcher:
                 and worker.link is not None
             ):
                 worker.asked_since = worker.head_since
-                worker.link.ask_for_answers()
+                with faults.contained("ask for answers", model.name, model.version):
+                    worker.link.ask_for_answers()
 
     def _end_timed_out(self, model: ModelVersion, worker: Worker) -> None:
         if worker.was_timed_out or worker.link is None:
             return
-        worker.was_timed_out = True
         timeout_s = model.config.response_timeout_s
+        worker.was_timed_out = True
+        if not self._kill(model, worker, f"no response within {timeout_s:g} seconds"):
+            # It is due at the next tick again.
+            worker.was_timed_out = False
+            return
         worker.unresponsive += 1
         events.worker_unresponsive(worker.name, timeout_s, worker.unresponsive)
-        worker.link.kill(f"no response within {timeout_s:g} seconds")
 
     def release_drained(self, model: ModelVersion) -> None:
         """Let the draining workers go that nothing depends on any more."""
@@ -214,7 +283,11 @@ class Dispatcher:
                 and worker.link is not None
                 and model.is_releasable(worker)
             ):
-                worker.link.drain()
+                try:
+                    worker.link.drain()
+                except Exception as error:
+                    faults.note("drain", error, model.name, model.version)
+                    self._kill(model, worker, f"cannot be told to end: {error}")
 
     def forget(self, model: ModelVersion) -> None:
         """The model is gone."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import Any
 
+from mms import faults
 from mms.core import Request
-from mms.errors import RequestTimeout, ServiceUnavailable
+from mms.errors import RequestTimeout, ServiceUnavailable, UnexpectedError
 from mms.serving.tracking import ModelTracking
 
 
@@ -59,11 +61,18 @@ class FrontModel(ABC):
         task = loop.create_task(self._run(request))
         self._runs[request] = task
         # Not at the end of the coroutine: one that is cancelled before its first step has no end.
-        task.add_done_callback(lambda _: self._runs.pop(request, None))
+        task.add_done_callback(partial(self._on_end, request))
         if request.deadline:
             left_s = max(request.deadline - time.monotonic(), 0.0)
             timer = loop.call_later(left_s, self._expire, request, task)
             task.add_done_callback(lambda _: timer.cancel())
+
+    def _on_end(self, request: Request, task: asyncio.Task[None]) -> None:
+        self._runs.pop(request, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            faults.note(self._kind, error, self.name, request_ids=(request.id,))
+            request.fail(UnexpectedError(request.id))
 
     def cancel(self, request: Request) -> None:
         """The client is gone: the requests that were made for it are cancelled, too."""

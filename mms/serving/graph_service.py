@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from mms.core import Request
 from mms.errors import (
     BadRequest,
-    InternalServerError,
     ModelNotFound,
     ServerError,
     ServiceUnavailable,
@@ -116,9 +115,9 @@ class GraphService(FrontModel):
             status = error.http_status
             request.fail(error)
         except Exception:
+            # What failed is told where the run ends.
             status = 500
-            logger.exception("Graph %s failed a request", self.name)
-            request.fail(InternalServerError(f"The graph {self.name} failed; see the log."))
+            raise
         finally:
             is_protobuf = request.content_type.startswith(PROTOBUF)
             labels = ServerLabels(

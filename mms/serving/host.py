@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
+from mms import faults
 from mms.core import Registry, Request, WorkerState
 from mms.errors import (
     BadRequest,
@@ -133,9 +134,12 @@ class ModelHost:
         if served.graph is not None:
             served.graph.cancel(request)
             return
-        worker = served.model.cancel(request, time.monotonic())
-        if worker is not None and worker.link is not None:
-            worker.link.cancel([request.id.decode("ascii")])
+        # Whoever cancels has other requests to cancel, too.
+        with faults.contained("cancel", served.name, served.version):
+            worker = served.model.cancel(request, time.monotonic())
+            if worker is not None and worker.link is not None:
+                worker.link.cancel([request.id.decode("ascii")])
+        request.is_done = True
 
     def check_model(self, name: str, version: str | None = None) -> None:
         """Raises ModelNotFound or ModelVersionNotFound."""

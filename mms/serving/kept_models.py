@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any, Final
 
+from mms import faults
 from mms.core import Registry
 from mms.errors import ModelNotFound, ServerError
 from mms.serving.options import RegisterOptions
@@ -77,11 +78,14 @@ class KeptModels:
         file = self._file
         assert file is not None
         changes = self._changes
-        entries = self._entries()
         try:
+            entries = self._entries()
             await asyncio.to_thread(file.write, entries)
         except OSError as error:
-            self._fail(file, error)
+            self._fail(file, error.strerror or str(error))
+        except Exception as error:
+            faults.note("state file", error)
+            self._fail(file, f"{type(error).__name__}: {error}")
         else:
             if self._is_failing:
                 self._is_failing = False
@@ -90,13 +94,13 @@ class KeptModels:
             self._written = changes
             self._writing = None
 
-    def _fail(self, file: StateFile, error: OSError) -> None:
+    def _fail(self, file: StateFile, reason: str) -> None:
         if not self._is_failing:
             self._is_failing = True
             logger.error(
                 "The state file %s cannot be written: %s. Serving goes on; the change is lost if the server ends "
                 "before it can be. Tried again every %g seconds.",
-                *(file.path, error.strerror or error, _RETRY_S),
+                *(file.path, reason, _RETRY_S),
             )
         if self._retry is None:
             self._retry = asyncio.get_running_loop().call_later(_RETRY_S, self._try_again)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from archiver import Manifest
 from mms.brief import brief
 from mms.core import ModelConfig, ModelVersion, Pool, Worker
+from mms.durations import bounded_s
 from mms.errors import BadRequest, InvalidModel
 from mms.launch import WorkerSpec, worker_environment
 from mms.repository import FetchedArchive
@@ -51,26 +52,28 @@ def make_model(
         raise InvalidModel(str(error)) from None
     name, handler = manifest.model_name or "", manifest.handler or ""
     version = found.model_version or options.model_version
-    timeout_s = options.response_timeout_s
-    if timeout_s is None or timeout_s < 0:
-        timeout_s = settings.response_timeout_s
+    timeout_s = settings.response_timeout_s
+    if options.response_timeout_s is not None and options.response_timeout_s >= 0:
+        timeout_s = bounded_s(options.response_timeout_s)
     config = ModelConfig(
         batch_size=max(options.batch_size, 1),
-        max_batch_delay_s=max(options.max_batch_delay_ms, 0) / 1000,
+        max_batch_delay_s=bounded_s(max(options.max_batch_delay_ms, 0), 0.001),
         batch_policy=options.batch_policy or settings.batch_policy,
         response_timeout_s=timeout_s,
         queue_capacity=settings.job_queue_size,
         request_timeout_s=(
             settings.request_timeout_s
             if options.request_timeout_s is None
-            else options.request_timeout_s
+            else bounded_s(options.request_timeout_s)
         ),
-        max_queue_s=(
-            settings.max_queue_time_ms
-            if options.max_queue_time_ms is None
-            else options.max_queue_time_ms
-        )
-        / 1000,
+        max_queue_s=bounded_s(
+            (
+                settings.max_queue_time_ms
+                if options.max_queue_time_ms is None
+                else options.max_queue_time_ms
+            ),
+            0.001,
+        ),
     )
     model = ModelVersion(name, version, config)
     preload = options.preload_model
@@ -103,7 +106,7 @@ def _load_timeout_s(settings: Settings, options: RegisterOptions) -> float | Non
         timeout_s = settings.load_timeout_s
     if timeout_s is None or settings.debug:
         return None
-    return timeout_s or math.inf
+    return bounded_s(timeout_s) or math.inf
 
 
 class WorkerSpecs:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mms import faults
 from mms.core import Worker, WorkerState
 from mms.serving.runner import LoadOutcome, WorkerRunner
 
@@ -145,17 +146,19 @@ class Recycling:
         self._due.clear()
 
     def _look(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
         for served in self._served_models():
             for runner in list(served.runners.values()):
                 if isinstance(runner, RecycledRunner):
-                    runner.check_memory()
-        self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+                    with faults.contained("recycling", served.name, served.version):
+                        runner.check_memory()
 
     async def _replace_all(self, served: ServedModel, due: _Due) -> None:
         try:
             while due.workers:
                 worker, reason = due.workers[0]
-                await self._replace(served, worker, reason)
+                with faults.contained("recycling", served.name, served.version):
+                    await self._replace(served, worker, reason)
                 due.workers.popleft()
         finally:
             due.task = None

@@ -6,11 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from mms import faults
 from mms.core import ModelVersion, Worker, WorkerState, batch_record
-from mms.errors import WorkerFailure
+from mms.errors import UnexpectedError, WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
@@ -125,7 +127,10 @@ class WorkerRunner:
         worker = self.worker
         try:
             while True:
-                outcome = await self._serve_once()
+                try:
+                    outcome = await self._serve_once()
+                except Exception as error:
+                    outcome = self._break_off(error)
                 if self._is_stopping:
                     break
                 delay_s = worker.next_backoff_s(time.monotonic())
@@ -181,7 +186,8 @@ class WorkerRunner:
             return loaded.error or loaded.message
         worker.state = WorkerState.READY
         worker.ready_at = time.monotonic()
-        self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
+        with self._observed():
+            self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
         self._note(LoadOutcome(200, loaded.error, loaded.traceback, loaded.interface))
         if not loaded.is_ready:
             worker.is_model_ready = False
@@ -196,6 +202,23 @@ class WorkerRunner:
             self._lost("stopped")
             raise
         self._lost(reason)
+        return reason
+
+    def _break_off(self, error: Exception) -> str:
+        """End a process that something unexpected has happened to, whatever state it is in. Returns why."""
+        worker, model = self.worker, self._model
+        ids = [request.id for batch in worker.in_flight for request in batch.requests]
+        faults.note("worker", error, model.name, model.version, request_ids=ids)
+        reason = f"unexpected {type(error).__name__}: {error}"
+        link, worker.link, worker.pid = worker.link, None, 0
+        with faults.contained("kill", model.name, model.version):
+            if link is not None:
+                link.kill(reason)
+        with faults.contained("worker", model.name, model.version):
+            self._calls.drop()
+        model.abandon(worker)
+        if not self._attempt.done():
+            self._attempt.set_result(LoadOutcome(500, reason))
         return reason
 
     @property
@@ -240,14 +263,17 @@ class WorkerRunner:
     def on_result(
         self, sequence: int, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
     ) -> None:
-        flags, entry_point_ns, items = decode_result(payload, attachments)
         worker = self.worker
         if not worker.in_flight or worker.in_flight[0].sequence != sequence:
             raise ProtocolError(f"result of batch {sequence}, which is not the running one")
         requests = worker.in_flight[0].requests
         try:
+            flags, entry_point_ns, items = decode_result(payload, attachments)
             for index, item_flags, status, phrase, headers, body in items:
-                request = requests[index]
+                try:
+                    request = requests[index]
+                except IndexError:
+                    raise ProtocolError(f"result for item {index} of {len(requests)}") from None
                 if request.is_done:
                     continue
                 if item_flags & FAILED:
@@ -258,17 +284,29 @@ class WorkerRunner:
                     )
                 else:
                     request.is_done = True
-                    request.reply.answer(request, status, phrase, headers, body)
-        except IndexError:
-            raise ProtocolError(f"result for item {index} of {len(requests)}") from None
-        if flags & LAST:
+                    try:
+                        request.reply.answer(request, status, phrase, headers, body)
+                    except Exception as error:
+                        request.replace_answer(error)
+            if not flags & LAST:
+                return
             now = time.monotonic()
             is_success = bool(flags & SUCCEEDED)
             entry_point_s = entry_point_ns * 1e-9
             batch = self._model.finish_head(worker, entry_point_s, is_success, now)
+        except ProtocolError:
+            raise
+        except Exception:
+            # Its end is noted with the connection, which breaks off.
+            for request in requests:
+                request.fail(UnexpectedError(request.id))
+            raise
+        try:
             self._dispatcher.record_batch(
                 batch_record(self._model, worker, batch, entry_point_s, is_success, time.time())
             )
+        except Exception as error:
+            faults.note("recorder", error, self._model.name, self._model.version)
 
     def on_read(self) -> None:
         model = self._model
@@ -278,10 +316,12 @@ class WorkerRunner:
             self._dispatcher.release_drained(model)
 
     def on_metrics(self, lines: list[str]) -> None:
-        self._record.worker_metrics(self.worker.name, lines)
+        with self._observed():
+            self._record.worker_metrics(self.worker.name, lines)
 
     def on_series(self, series: list[dict[str, Any]]) -> None:
-        self._record.worker_series(self._model.name, self.worker.pid, series)
+        with self._observed():
+            self._record.worker_series(self._model.name, self.worker.pid, series)
 
     def on_readiness(self, readiness: Readiness) -> None:
         self._readiness.append(readiness)
@@ -309,7 +349,13 @@ class WorkerRunner:
 
     def on_records(self, stream: int, records: list[bytes]) -> None:
         if self._tracking is not None:
-            self._tracking.take(stream, records)
+            with self._observed():
+                self._tracking.take(stream, records)
 
     def on_output(self, stream: str, text: str) -> None:
-        self._record.worker_output(self._model.name, self.worker.name, stream, text)
+        with self._observed():
+            self._record.worker_output(self._model.name, self.worker.name, stream, text)
+
+    def _observed(self) -> AbstractContextManager[None]:
+        """What cannot be written down is lost, and nothing more than that."""
+        return faults.contained("recorder", self._model.name, self._model.version)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mms.core import Request
 from mms.core.ids import new_request_id
+from mms.durations import bounded_s
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
 from mms.wire.calls import Call, Called, decode_call, encode_called
 
@@ -85,6 +86,7 @@ class WorkerCalls:
             link.answer_call(encode_called(sequence, _refusal(error), str(error).encode()))
             return
         name, version = target
+        timeout_s = None if call.timeout_s is None else bounded_s(call.timeout_s)
         now = time.monotonic()
         request = Request(
             id=_id_of(call),
@@ -97,7 +99,7 @@ class WorkerCalls:
             body=body,
             reply=reply,
             received_at=now,
-            deadline=0.0 if call.timeout_s is None else now + call.timeout_s,
+            deadline=0.0 if timeout_s is None else now + timeout_s,
         )
         self._under_way.add(request)
         try:
@@ -105,9 +107,9 @@ class WorkerCalls:
         except ServerError as error:
             request.fail(error)
             return
-        if call.timeout_s is not None and not request.is_done:
+        if timeout_s is not None and not request.is_done:
             loop = asyncio.get_running_loop()
-            reply.timer = loop.call_later(call.timeout_s, self._expire, request, call.timeout_s)
+            reply.timer = loop.call_later(timeout_s, self._expire, request, timeout_s)
 
     def forget(self, request: Request) -> None:
         self._under_way.discard(request)

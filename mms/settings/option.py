@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mms.durations import LONGEST_S
 from mms.networks import WORDS, Networks
 from mms.settings.address import Address
 from mms.settings.confinement import parse_rlimits, parse_user
 
+#: in seconds
+_UNITS_OF_TIME = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0}
 _DIGITS = re.compile(r"[+-]?[0-9]+")
 
 
@@ -136,6 +139,12 @@ class Option:
     has_effect: bool = True
 
 
+def _bounded(kind: Kind, unit: str) -> Kind:
+    """The same kind for a time: a longer one than `LONGEST_S` is taken as that."""
+    most = int(LONGEST_S / _UNITS_OF_TIME[unit])
+    return replace(kind, convert=lambda text: min(kind.convert(text), most))
+
+
 def option(
     kind: Kind,
     section: str,
@@ -148,6 +157,8 @@ def option(
     has_effect: bool = True,
 ) -> Any:
     """A dataclass field for an option. Without a default its value is None."""
+    if unit in _UNITS_OF_TIME:
+        kind = _bounded(kind, unit)
     value = None if default is None else kind.convert(default)
     described = Option(kind, section, help, default or "", unit, has_variable, is_own, has_effect)
     return field(default=value, metadata={"option": described})

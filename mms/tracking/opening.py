@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from mms.brief import brief
+from mms.durations import bounded_s
 from mms.tracking.sink import Sink
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ def _whole_number(path: str, options: Mapping[str, Any], name: str, default: int
 
 def _seconds(path: str, options: Mapping[str, Any], default: float) -> float:
     value = options.get("timeout_s", default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(
             f"option timeout_s of stream {sink_address(path)} is {brief(value)}, but must be seconds"
         )
-    return float(value)
+    return bounded_s(value)

@@ -41,6 +41,7 @@ FAILED = 1
 _ITEM = Struct("!36sBHIIIQ")
 _RESULT = Struct("!IBQ")
 _RESULT_ITEM = Struct("!IBHHIQ")
+_MAX_BUDGET_MS = 0xFFFFFFFF
 
 _Bytes: TypeAlias = bytes | bytearray
 Item: TypeAlias = tuple[bytes, int, _Bytes, _Bytes, _Bytes, int, _Bytes]
@@ -76,7 +77,9 @@ def encode_batch(sequence: int, requests: Sequence[Sendable], now: float) -> lis
         flags = PASSES_QUERY if request.passes_query else 0
         budget_ms = 0
         if request.deadline:
-            budget_ms = max(1, int((request.deadline - now) * 1000))
+            budget_ms = int((request.deadline - now) * 1000)
+            # What does not fit is told as the most that does: the front holds the deadline itself.
+            budget_ms = 1 if budget_ms < 1 else min(budget_ms, _MAX_BUDGET_MS)
         if size and is_attachment(size, len(attachments)):
             attachments.append(body)
             flags |= _ATTACHED

@@ -417,6 +417,15 @@ def test_a_request_whose_deadline_passes_in_the_queue_never_reaches_a_worker(
 
 
 @ours_alone
+def test_a_deadline_in_the_far_future_is_one_that_is_kept(component: GetComponent) -> None:
+    plain = component("Plain")
+    for days in (49, 50, 36500):
+        assert plain.start(
+            "Model/Predict", SeldonMessage(strData="x"), timeout_s=days * 86400.0
+        ).result()
+
+
+@ours_alone
 def test_a_call_is_a_line_of_the_access_log_and_counted(
     component: GetComponent, server: GrpcServer
 ) -> None:

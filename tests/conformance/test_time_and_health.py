@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 
@@ -65,6 +66,48 @@ def test_a_queued_request_is_given_up_at_its_deadline_and_never_executed(
         assert ask(server, name, {}).status == 200
         assert not touched.exists()
         assert lost(server, name, "expired", "queue") == 1
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"x_request_timeout": "5000000000"},
+        {"x_request_timeout": "9" * 300},
+        {"Request_Timeout": "4294967.296"},
+        {"Request_Timeout": "1" * 300},
+    ],
+    ids=["2^32 ms and more", "300 digits of ms", "2^32 ms", "300 digits of s"],
+)
+def test_a_deadline_in_the_far_future_is_one_that_is_kept(
+    server: Server, header: dict[str, str]
+) -> None:
+    with server.registered("obey") as name, server.registered("obey") as other:
+        asked = [
+            Background(partial(ask, server, which, {}, **more))
+            for which in (name, other)
+            for more in (header, {}, header, {})
+        ]
+        assert [found.result().status for found in asked] == [200] * 8
+        assert ask(server, name, {}).status == 200
+        assert server.describe(name)["workers"][0]["restarts"] == 0
+
+
+@pytest.mark.parametrize("is_json", [False, True], ids=["query", "JSON"])
+@pytest.mark.parametrize("amount", [5_000_000, 10**15, 10**300], ids=["5e6", "1e15", "1e300"])
+def test_a_registration_s_times_may_be_of_any_length(
+    server: Server, is_json: bool, amount: int
+) -> None:
+    name = unique_name("long")
+    names = ("request_timeout", "response_timeout", "load_timeout", "max_batch_delay")
+    order = dict.fromkeys((*names, "max_queue_time_ms"), amount)
+    order |= {"url": "obey", "model_name": name, "initial_workers": 1, "synchronous": "true"}
+    if is_json:
+        registered = server.management.post_json("/models", order)
+    else:
+        registered = server.management.post(f"/models?{urlencode(order)}")
+    assert registered.status == 200, registered
+    assert ask(server, name, {}).status == 200
+    server.unregister(name)
 
 
 @pytest.mark.edge

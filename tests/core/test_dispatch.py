@@ -177,3 +177,44 @@ def test_a_batch_sent_ahead_has_its_time_from_when_it_runs(bench):
     b.finish(b.workers[0], took_s=0.00001, now=11.5)
     assert b.model.timed_out_workers(13.0) == []
     assert b.model.timed_out_workers(13.5) == [b.workers[0]]
+
+
+def test_a_batch_that_cannot_be_sent_goes_back_and_is_sent_singly(bench):
+    b = bench(batch_size=3)
+    requests = b.enqueue(3)
+    ((worker, batch),) = b.model.dispatch(0.0)
+    b.model.withdraw(worker, [batch])
+    assert b.reply.failures == []
+    assert b.model.waiting == 3
+    assert [batch.requests for _, batch in b.model.dispatch(0.0)] == [requests[:1]]
+
+
+def test_a_request_that_cannot_be_sent_alone_fails_with_its_id_and_the_next_one_is_sent(bench):
+    b = bench()
+    bad, good = b.enqueue(2)
+    ((worker, batch),) = b.model.dispatch(0.0)
+    b.model.withdraw(worker, [batch])
+    assert [(request, bad.id.decode() in error.message) for request, error in b.reply.failures] == [
+        (bad, True)
+    ]
+    assert [batch.requests for _, batch in b.model.dispatch(0.0)] == [[good]]
+
+
+def test_an_answer_that_cannot_be_given_is_replaced_by_an_error_with_the_request_s_id(bench):
+    b = bench()
+    (request,) = b.enqueue(1)
+    b.reply.answer = lambda *_: 1 / 0
+    request.answer(200, b"", b"", b"OK")
+    ((_, error),) = b.reply.failures
+    assert (error.http_status, request.id.decode() in error.message) == (500, True)
+
+
+def test_a_reply_that_raises_keeps_no_other_request_from_its_error(bench):
+    b = bench(workers=0)
+    b.pool.scale(1, 1)
+    first, second = b.enqueue(2)
+    told = []
+    first.reply = type("Broken", (), {"fail": lambda *_: 1 / 0})()
+    second.reply = type("Kept", (), {"fail": lambda *_: told.append(second)})()
+    b.model.fail_queue()
+    assert told == [second]

@@ -6,6 +6,7 @@ import pytest
 
 from mms.core.terms import Terms, read_terms
 from mms.core.waiting import HIGH, LOW, NORMAL
+from mms.durations import LONGEST_S
 from mms.errors import BadRequest, RequestTimeout, ServiceUnavailable
 
 
@@ -167,6 +168,9 @@ def test_what_has_waited_too_long_is_refused_then(bench):
         (b"x-request-priority", b"High", Terms(0.0, HIGH)),
         (b"x-request-priority", b"low", Terms(0.0, LOW)),
         (b"X-Other", b"1", Terms()),
+        (b"x-request-timeout", b"5000000000", Terms(5_000_000.0)),
+        (b"x-request-timeout", b"9" * 5000, Terms(LONGEST_S)),
+        (b"request-timeout", b"1" * 400 + b".5", Terms(LONGEST_S)),
     ],
 )
 def test_headers_say_the_terms_of_a_request(name, value, terms):
@@ -184,7 +188,6 @@ def test_of_two_timeouts_the_shorter_one_counts():
         (b"x-request-timeout", b"0"),
         (b"x-request-timeout", b"1.5"),
         (b"x-request-timeout", b"-1"),
-        (b"x-request-timeout", b"99999999999"),
         (b"request-timeout", b"soon"),
         (b"request-timeout", b"inf"),
         (b"request-timeout", b"0.0"),

@@ -10,6 +10,7 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from mms import faults
 from mms.observe.host import HostReading
 from mms.observe.prometheus import PrometheusText
 from mms.observe.recorder import Recorder
@@ -122,6 +123,13 @@ def test_the_server_and_the_host_are_described(text: PrometheusText) -> None:
     assert samples["mms_host_memory_used_bytes{}"] == 5
     assert samples["mms_host_disk_available_bytes{}"] == 1
     assert samples["process_resident_memory_bytes{}"] > 1_000_000
+
+
+def test_unexpected_errors_are_counted_by_model_and_step(text: PrometheusText) -> None:
+    for _ in range(2):
+        faults.note("tick", ValueError("no such tick"), "noop", "1.0")
+    samples = _samples(text.render()[1])
+    assert samples["mms_unexpected_errors_total{model=noop,version=1.0,where=tick}"] == 2
 
 
 def test_the_text_is_the_classic_one_unless_open_metrics_is_accepted(text: PrometheusText) -> None:

@@ -77,10 +77,13 @@ class Bench:
             }
         )
 
+    def make_launcher(self) -> ProcessLauncher:
+        return ProcessLauncher(self.folder)
+
     async def start(self) -> None:
         self.store = self.folder / "store"
         self.store.mkdir()
-        self.launcher = ProcessLauncher(self.folder)
+        self.launcher = self.make_launcher()
         await self.launcher.start()
         self.repository = Repository(
             self.store,
@@ -145,6 +148,12 @@ class Bench:
 
     def pids(self, name: str) -> list[int]:
         return [worker["pid"] for worker in self.described(name)["workers"]]
+
+
+@pytest.fixture(scope="session")
+def bench_class() -> type[Bench]:
+    """For hosts that outlive a test."""
+    return Bench
 
 
 @pytest.fixture

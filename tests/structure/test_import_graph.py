@@ -23,17 +23,21 @@ class Room(NamedTuple):
 ROOMS: dict[str, Room] = {
     # How values of others are shown; every room may import it.
     "brief": Room(-1, ("mms.brief",), ()),
+    # How long anything may be told to take.
+    "durations": Room(-1, ("mms.durations",), ()),
     # Documents in YAML.
     "documents": Room(0, ("mms.documents",), ()),
     "archiver": Room(0, ("archiver", "model_archiver"), ()),
     "errors": Room(0, ("mms.errors",), ()),
+    # Exceptions that nothing foresaw.
+    "faults": Room(0, ("mms.faults",), ()),
     "version": Room(0, ("mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
     # Which addresses may be asked on a client's behalf.
     "networks": Room(0, ("mms.networks",), ()),
     "bodies": Room(0, ("mms.bodies",), ()),
     # Where records of requests go.
-    "tracking": Room(0, ("mms.tracking",), ()),
+    "tracking": Room(0, ("mms.tracking",), ("durations",)),
     "drift": Room(1, ("mms.drift",), ("documents",)),
     # The names that handlers import.
     "handler names": Room(
@@ -47,7 +51,7 @@ ROOMS: dict[str, Room] = {
     "settings": Room(
         1,
         ("mms.settings", "mms.properties", "mms.launch_options"),
-        ("errors", "networks", "version"),
+        ("durations", "errors", "networks", "version"),
     ),
     # What the machine has and gives: connections, memory, GPUs, files to open, a folder of the server's own.
     "machine": Room(
@@ -58,14 +62,14 @@ ROOMS: dict[str, Room] = {
         ),
         ("errors",),
     ),
-    "core": Room(1, ("mms.core",), ("errors",)),
+    "core": Room(1, ("mms.core",), ("durations", "errors", "faults")),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
     # What a graph is and does; its calls to nodes are passed in.
     "graph": Room(2, ("mms.graph",)),
     "seldon": Room(1, ("mms.seldon",), ("bodies", "documents", "errors")),
     # MLRun's serving contract, in process.
-    "mlrun": Room(1, ("mms.mlrun",), ("documents", "errors", "networks", "tracking")),
+    "mlrun": Room(1, ("mms.mlrun",), ("documents", "durations", "errors", "networks", "tracking")),
     # The packages that components and serving classes import, where their makers' own are not installed.
     "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),
     "worker": Room(

@@ -135,6 +135,14 @@ def test_a_deadline_travels_as_the_time_that_is_left():
     assert [item[5] for item in decode_batch(payload, attachments)] == [2500, 0]
 
 
+def test_a_deadline_too_far_away_for_its_field_travels_as_the_furthest_that_fits():
+    far = Sent(deadline=10.0 + 2**32 / 1000)
+    [(_, _, payload, attachments)], _ = read(
+        b"".join(encode_batch(0, [far, Sent(deadline=1e300)], 10.0)), 65536
+    )
+    assert [item[5] for item in decode_batch(payload, attachments)] == [0xFFFFFFFF] * 2
+
+
 def test_frames_of_one_read_come_together():
     stream = encode_frame(HEARTBEAT, 1) + encode_frame(HEARTBEAT, 2, b"x")
     frames, _ = read(stream, 65536)

@@ -1,0 +1,333 @@
+"""Whatever the event loop calls may raise: that concerns the one model or worker it came from, and nobody else.
+
+Each row of the table is a function that the loop calls for a model. It raises once, for one of two models that are
+asked the same at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+import pytest_asyncio
+from played_workers import PlayedLauncher
+
+import mms.launch.connection
+import mms.serving.runner
+from mms import faults
+from mms.core import ModelVersion, Request, Worker, new_request_id
+from mms.core.request import Buffer
+from mms.errors import ServerError
+from mms.launch.connection import Link, WorkerConnection
+from mms.launch.heartbeat import Heartbeats
+from mms.serving import dispatcher as dispatcher_module
+from mms.serving.dispatcher import Dispatcher
+from mms.serving.model_options import ModelOptions
+from mms.serving.model_workers import ModelWorkers
+from mms.serving.runner import WorkerRunner
+from mms.serving.tracking import ModelTracking
+from mms.serving.worker_calls import WorkerCalls
+
+if TYPE_CHECKING:
+    from conftest import Bench
+
+_FAULTY, _OTHER = "faulty", "other"
+#: What an accepted request may take, in seconds. Nothing here takes a tenth of it.
+_LIMIT_S = 20.0
+
+
+class Injected(Exception):
+    """What nothing foresaw."""
+
+
+class Row(NamedTuple):
+    """A function that the loop calls, where it stands."""
+
+    owner: Any
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.owner.__name__.rpartition('.')[2]}.{self.name}"
+
+
+#: What a table of everything leaves out, and why.
+_NOT_IN_THE_PATH = {
+    "ModelVersion": {
+        # For people, and for what comes after a fault.
+        *("statistics", "abandon", "abandon_all", "withdraw", "unfinished_ids", "_recount"),
+        # Only where nobody waits any more, or of calls that tests of their own have.
+        *("fail_all", "fail_queue", "_would_wait_too_long", "_shed"),
+        # Only on the way to an error.
+        *("unavailable", "retry_after_s", "expected_wait_s"),
+    },
+    "Dispatcher": {
+        # These let nothing out by themselves: what they call is in the table.
+        *("submit", "dispatch", "dispatch_due", "schedule", "_woken", "_at_deadline", "_tick"),
+        *("_on_send_failed", "_give_up", "_kill"),
+        # A step of the loop's own, which has no model.
+        *("_look", "_tick_after"),
+        # Of a model that is gone, and of the server's end.
+        *("forget", "close"),
+    },
+    "Worker": {"next_backoff_s"},
+    "WorkerRunner": {
+        # Its task, and what operations of clients call.
+        *("_run", "_break_off", "stop", "wait_attempt"),
+        # Only where a load fails.
+        "_observed",
+    },
+    "Link": {"fork", "close", "on_exit"},
+    "WorkerConnection": {"connection_made", "get_buffer", "_break_off", "connection_lost"},
+    "Heartbeats": {"watch", "close", "_schedule", "_beat"},
+    "WorkerCalls": {"_expire", "_cancel"},
+    "ModelTracking": {"recent", "push", "describe"},
+    "ModelWorkers": {
+        *("start", "check_count", "scale", "scaled", "end", "close", "close_recycling", "_run"),
+        # Assignments alone.
+        "_on_worker_end",
+    },
+}
+
+
+def _functions(owner: type, left_out: str = "") -> list[Row]:
+    skipped = _NOT_IN_THE_PATH[left_out or owner.__name__]
+    return [
+        Row(owner, name)
+        for name, member in vars(owner).items()
+        if inspect.isfunction(member) and not name.startswith("__") and name not in skipped
+    ]
+
+
+TABLE = [
+    *_functions(ModelVersion),
+    *_functions(Dispatcher),
+    *_functions(Worker),
+    *_functions(WorkerRunner),
+    *_functions(Link),
+    *_functions(WorkerConnection),
+    *_functions(Heartbeats),
+    *_functions(WorkerCalls),
+    *_functions(ModelTracking),
+    *_functions(ModelWorkers),
+    Row(mms.launch.connection, "encode_batch"),
+    Row(mms.launch.connection, "decode_records"),
+    Row(mms.serving.runner, "decode_result"),
+    Row(mms.serving.runner, "batch_record"),
+]
+
+
+def _model_of(scene: Scene, arguments: tuple[Any, ...]) -> str:
+    """For which model a function of the table was called."""
+    first = arguments[0]
+    if isinstance(first, Worker):
+        return first.name
+    if isinstance(first, ModelVersion):
+        return first.name
+    if isinstance(first, WorkerRunner):
+        return first._model.name
+    if isinstance(first, Link):
+        return first.model[0]
+    if isinstance(first, WorkerConnection):
+        # Before its greeting it may be any worker's.
+        return first._link.model[0] if first._link is not None else _FAULTY
+    if isinstance(first, ModelTracking):
+        return first.model
+    if isinstance(first, WorkerCalls):
+        runners = [r for s in scene.host.registry.all() for r in s.runners.values()]
+        return next((r._model.name for r in runners if r._calls is first), "")
+    for found in arguments:
+        if isinstance(found, ModelVersion):
+            return found.name
+        if isinstance(found, Link):
+            return found.model[0]
+        if isinstance(found, Worker):
+            return found.name
+        if hasattr(found, "model") and isinstance(found.model, ModelVersion):
+            return found.name  # type: ignore[no-any-return]
+    return ""
+
+
+class Client:
+    """The reply of a request, and what came of it."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        self.done.set_result((status, bytes(body).decode()))
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        self.done.set_result((error.http_status, error.message or ""))
+
+
+class Scene:
+    """Two models with workers that are played, and clients."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.host = bench.host
+        self.bench = bench
+
+    def ask(self, model: str, body: bytes, timeout_s: float = 0.0, priority: int = 1) -> Client:
+        client = Client()
+        now = time.monotonic()
+        request = Request(
+            id=new_request_id(),
+            name=model,
+            version=None,
+            passes_query=False,
+            content_type=b"text/plain",
+            query=b"",
+            headers=b"",
+            body=body,
+            reply=client,
+            received_at=now,
+            deadline=now + timeout_s if timeout_s else 0.0,
+            priority=priority,
+        )
+        client.request = request  # type: ignore[attr-defined]
+        try:
+            self.host.submit(request)
+        except ServerError as error:
+            client.fail(request, error)
+        return client
+
+    async def use(self, model: str) -> list[Client]:
+        """Everything that clients and operators do to a model in the course of a day."""
+        # A batch for each worker, so that it is known how quick they are and they are sent work ahead.
+        clients = [self.ask(model, b"echo") for _ in range(4)]
+        await clients[-1].done
+        clients.append(self.ask(model, b"hang", timeout_s=0.02))
+        # It goes out alone.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        clients += [self.ask(model, b"tell") for _ in range(2)]
+        # More than the queue has room for until it is dispatched.
+        clients += [self.ask(model, b"echo", priority=number % 3) for number in range(19)]
+        await clients[-1].done
+        late = self.ask(model, b"hang")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gone = self.ask(model, b"echo")
+        self.host.cancel(gone.request)  # type: ignore[attr-defined]
+        clients += [late, self.ask(model, b"echo")]
+        await late.done
+        await self.works(model)
+        config = self.host.registry.get(model).model.config
+        config.batch_policy = "fixed"
+        clients.append(self.ask(model, b"echo"))
+        await clients[-1].done
+        config.batch_policy = "adaptive"
+        await self.host.scale(model, None, 1, 1, False)
+        clients.append(self.ask(model, b"echo"))
+        await clients[-1].done
+        await self.host.scale(model, None, 2, 2, False)
+        return clients
+
+    async def works(self, model: str) -> None:
+        """Return once a model answers and its workers are all there."""
+        deadline = time.monotonic() + _LIMIT_S
+        while True:
+            status, _ = await asyncio.wait_for(self.ask(model, b"echo").done, _LIMIT_S)
+            workers = self.host.describe(model)["workers"]
+            if status == 200 and [w["state"] for w in workers] == ["READY", "READY"]:
+                return
+            assert time.monotonic() < deadline, f"{model} serves no more: {status} {workers}"
+            await asyncio.sleep(0.005)
+
+    async def rests(self) -> None:
+        """Return once nothing is left to do for any model."""
+        dispatcher = self.host.dispatcher
+        deadline = time.monotonic() + _LIMIT_S
+        while dispatcher._active or dispatcher._ticker or dispatcher._due:
+            assert time.monotonic() < deadline, f"{dispatcher!r} goes on for ever"
+            await asyncio.sleep(0.005)
+
+
+async def _all(clients: list[Client]) -> list[tuple[int, str]]:
+    return await asyncio.wait_for(asyncio.gather(*(c.done for c in clients)), _LIMIT_S)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def scene(bench_class: type[Bench]) -> AsyncIterator[Scene]:
+    folder = Path(tempfile.mkdtemp(prefix="mmst-"))
+    bench = bench_class(folder, tracking=f"{folder}/records.jsonl", job_queue_size=20)
+    bench.make_launcher = lambda: PlayedLauncher(0.03)  # type: ignore[method-assign, assignment]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(dispatcher_module, "_TICK_S", 0.005)
+    patch.setattr(dispatcher_module, "_HELD_S", 0.01)
+    asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
+    patch.setattr(ModelOptions, "load_options", lambda *_: {"calls": {"other": [_OTHER, None]}})
+    await bench.start()
+    for name in (_FAULTY, _OTHER):
+        options = {"batch_size": 2, "max_batch_delay_ms": 1, "response_timeout_s": 0.05}
+        await bench.register(name, "", initial_workers=2, **options)
+    yield Scene(bench)
+    await bench.stop()
+    patch.undo()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("row", TABLE, ids=str)
+async def test_what_raises_once_fails_its_own_model_s_requests_at_most(
+    scene: Scene,
+    row: Row,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await scene.works(_FAULTY)
+    await scene.works(_OTHER)
+    function = getattr(row.owner, row.name)
+    raised: list[str] = []
+
+    def raise_once(*arguments: Any, **more: Any) -> Any:
+        if not raised and (
+            not inspect.isclass(row.owner) or _FAULTY in _model_of(scene, arguments)
+        ):
+            raised.append(row.name)
+            raise Injected(str(row))
+        return function(*arguments, **more)
+
+    async def raise_once_later(*arguments: Any, **more: Any) -> Any:
+        return await raise_once(*arguments, **more)
+
+    before = sum(faults.counts().values())
+    monkeypatch.setattr(
+        row.owner,
+        row.name,
+        raise_once_later if inspect.iscoroutinefunction(function) else raise_once,
+    )
+    with caplog.at_level(logging.ERROR, "mms.faults"):
+        faulty, other = await asyncio.wait_for(
+            asyncio.gather(scene.use(_FAULTY), scene.use(_OTHER)), _LIMIT_S
+        )
+        told, told_other = await _all(faulty), await _all(other)
+        await scene.works(_FAULTY)
+    assert raised, "nothing has called it"
+    if inspect.isclass(row.owner):
+        # The other model's answers are what they always are.
+        for client, (status, text) in zip(other, told_other, strict=True):
+            is_hung = client.request.body == b"hang"  # type: ignore[attr-defined]
+            assert status in (408, 500) if is_hung else status == 200, (status, text)
+    for client, (status, text) in zip(faulty, told, strict=True):
+        request_id = client.request.id.decode()  # type: ignore[attr-defined]
+        assert status in (200, 408, 503) or (
+            status == 500 and (request_id in text or text == "Worker died.")
+        ), (status, text)
+    assert sum(faults.counts().values()) > before
+    assert f"Injected: {row}" in caplog.text
+    await scene.works(_OTHER)
+    await scene.rests()
+    for served in scene.host.registry.all():
+        assert not served.model.is_scheduled
+        assert served.model.waiting == 0
