@@ -7,11 +7,11 @@ import glob
 import logging
 import os
 import shutil
-import signal
 import tempfile
 from pathlib import Path
 
 from mms.errors import ConfigurationError
+from mms.process_tree import kill_trees
 
 logger = logging.getLogger("mms.server")
 
@@ -107,10 +107,7 @@ def _end_left_workers(path: Path) -> None:
             if b"mms.worker" not in arguments or not any(a.startswith(mark) for a in arguments):
                 continue
             pid = int(command_line.split("/")[2])
-            if os.getpgid(pid) == pid:
-                os.killpg(pid, signal.SIGKILL)
-            else:
-                os.kill(pid, signal.SIGKILL)
+            kill_trees([pid])
         except OSError:
             # Gone by now, or another user's.
             continue

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+import socket
+from collections.abc import Callable, Collection, Sequence
+from struct import Struct
 from typing import cast
 
 from mms import faults
@@ -26,8 +28,6 @@ from mms.wire import (
     RESULT,
     ROLE_CONTROL,
     ROLE_LIFELINE,
-    ROLE_PARENT,
-    ROLE_WORK,
     Buffer,
     Cancel,
     Fork,
@@ -49,6 +49,8 @@ logger = logging.getLogger("mms.launch")
 
 #: Until a connection has said who it is, it is believed no frame larger than this.
 _HELLO_BYTES = 64 * 1024
+#: `struct ucred`: process, user, group.
+_CREDENTIALS = Struct("3i")
 
 
 class Link:
@@ -63,11 +65,14 @@ class Link:
         load: Load,
         listener: LinkListener,
         max_frame_bytes: int,
+        roles: Collection[str],
         *,
         is_preloaded: bool = False,
     ) -> None:
+        """`roles`: of the connections that the process may open, each once."""
         loop = asyncio.get_running_loop()
         self.name = name
+        #: Of the process at the other end, by the kernel's word; 0 where it gives none.
         self.pid = 0
         self.closed: asyncio.Future[str] = loop.create_future()
         self.connected: asyncio.Future[None] = loop.create_future()
@@ -76,6 +81,11 @@ class Link:
         self.max_frame_bytes = max_frame_bytes
         #: Called to end the process; set by the launcher.
         self.end_process: Callable[[], None] = lambda: None
+        #: Whether a process may be this worker's; set by the launcher.
+        self.is_own_process: Callable[[int], bool] = lambda pid: True
+        #: Called once `pid` is known; set by the launcher.
+        self.on_process_known: Callable[[], None] = lambda: None
+        self._open_roles = set(roles)
         self._load = load
         self._is_preloaded = is_preloaded
         self._work: asyncio.WriteTransport | None = None
@@ -167,6 +177,9 @@ class Link:
         # However that ends: the end of the connection has the launcher see to the process once more.
         with faults.contained("kill", *self.model):
             self.end_process()
+        if self._lifeline is not None:
+            # Its end kills the process group even where nobody else can any more.
+            self._lifeline.abort()
         if self._work is not None:
             self._work.abort()
         else:
@@ -174,24 +187,28 @@ class Link:
 
     # From the worker
 
-    def on_connected(self, hello: Hello, transport: asyncio.WriteTransport) -> bool:
-        """A connection said hello with this link's secret. Returns whether it is taken."""
-        if hello.role == ROLE_CONTROL:
-            if self._control is not None:
-                return False
-            self._control = transport
-            return True
-        if hello.role == ROLE_LIFELINE:
-            if self._lifeline is not None:
-                return False
-            self._lifeline = transport
-            return True
-        if hello.role not in (ROLE_WORK, ROLE_PARENT) or self._work is not None:
+    def on_connected(self, role: str, pid: int | None, transport: asyncio.WriteTransport) -> bool:
+        """A connection said hello with this link's secret. Returns whether it is taken.
+
+        `pid`: of the process at the other end, by the kernel's word; None where it gives none. The secret opens one
+        connection of each role, to one process.
+        """
+        if role not in self._open_roles or self.closed.done():
             return False
-        self._work = transport
-        self.pid = hello.pid
-        if not self.connected.done():
-            self.connected.set_result(None)
+        if pid is not None and pid != self.pid:
+            if self.pid or not self.is_own_process(pid):
+                return False
+            self.pid = pid
+            self.on_process_known()
+        self._open_roles.remove(role)
+        if role == ROLE_CONTROL:
+            self._control = transport
+        elif role == ROLE_LIFELINE:
+            self._lifeline = transport
+        else:
+            self._work = transport
+            if not self.connected.done():
+                self.connected.set_result(None)
         return True
 
     def on_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
@@ -319,7 +336,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return []
-        if link is None or not link.on_connected(hello, transport):
+        if link is None or not link.on_connected(hello.role, _peer_pid(transport), transport):
             raise ProtocolError("hello with a secret that nobody waits for")
         if self._hello_timer is not None:
             self._hello_timer.cancel()
@@ -328,3 +345,13 @@ class WorkerConnection(asyncio.BufferedProtocol):
         self._role = hello.role
         self._decoder.max_length = link.max_frame_bytes
         return frames[1:]
+
+
+def _peer_pid(transport: asyncio.BaseTransport) -> int | None:
+    """The process that opened a connection, by the kernel's word; None where the system does not tell (Linux does)."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    connection = transport.get_extra_info("socket")
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid: int = _CREDENTIALS.unpack(credentials)[0]
+    return pid

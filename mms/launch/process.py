@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import glob
 import logging
 import os
 import secrets
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mms import faults
 from mms.launch.connection import Link, WorkerConnection
@@ -23,95 +23,25 @@ from mms.launch.interface import (
     WorkerSpec,
     server_home,
 )
-from mms.wire import Fork, Loaded, ProtocolError, Readiness
+from mms.launch.supervisor import SupervisedProcess, Supervisor
+from mms.process_tree import is_below
+from mms.wire import (
+    ROLE_CONTROL,
+    ROLE_LIFELINE,
+    ROLE_PARENT,
+    ROLE_WORK,
+    Fork,
+    Loaded,
+    ProtocolError,
+    Readiness,
+)
 
 logger = logging.getLogger("mms.launch")
 
-#: A line of output is passed on at this length at the latest, so that an endless line does not pile up.
-_LINE_BYTES = 32 * 1024
-_STREAMS = {1: "stdout", 2: "stderr"}
-
-
-class WorkerProcess(asyncio.SubprocessProtocol):
-    """Watches one process: its output by lines, its end."""
-
-    def __init__(self, listener: LinkListener, *, is_parent: bool = False) -> None:
-        self._listener = listener
-        self._is_parent = is_parent
-        self._rest = {1: b"", 2: b""}
-        self.transport: asyncio.SubprocessTransport | None = None
-        self.exited: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.SubprocessTransport, transport)
-
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        lines = (self._rest[fd] + data).split(b"\n")
-        rest = lines.pop()
-        while len(rest) > _LINE_BYTES:
-            lines.append(rest[:_LINE_BYTES])
-            rest = rest[_LINE_BYTES:]
-        self._rest[fd] = rest
-        for line in lines:
-            self._listener.on_output(_STREAMS[fd], line.decode("utf-8", "replace").rstrip("\r"))
-
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        rest = self._rest.get(fd, b"")
-        if rest:
-            self._rest[fd] = b""
-            self._listener.on_output(_STREAMS[fd], rest.decode("utf-8", "replace"))
-
-    def process_exited(self) -> None:
-        if self.transport is not None and not self.exited.done():
-            self.exited.set_result(describe_exit(self.transport.get_returncode()))
-
-    def kill(self) -> None:
-        """SIGKILL to the process and to what it started; not to the workers that a parent forked."""
-        if self.transport is None or self.exited.done():
-            return
-        kill_group(self.transport.get_pid(), has_descendants=not self._is_parent)
-
-
-def describe_exit(code: int | None) -> str:
-    """An exit status in words."""
-    if code is None:
-        return "ended"
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"
-
-
-def kill_group(pid: int, *, has_descendants: bool = True) -> None:
-    """SIGKILL to a process, to its group where it leads one, and to what it started in groups of their own."""
-    descendants = list(_descendants(pid)) if has_descendants else []
-    try:
-        if os.getpgid(pid) == pid:
-            os.killpg(pid, signal.SIGKILL)
-        else:
-            os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    for descendant in descendants:
-        try:
-            os.kill(descendant, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            continue
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    """Where the kernel tells: Linux with `CONFIG_PROC_CHILDREN`, which distributions have."""
-    for path in glob.glob(f"/proc/{pid}/task/*/children"):
-        try:
-            with open(path, encoding="ascii") as file:
-                children = [int(word) for word in file.read().split()]
-        except OSError:
-            continue
-        for child in children:
-            yield child
-            yield from _descendants(child)
+#: What a worker that has closed its connection gets to end by itself, in seconds.
+_LEAVE_S = 1.0
+_WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
+_PARENT_ROLES = (ROLE_PARENT, ROLE_LIFELINE)
 
 
 class _ParentListener:
@@ -146,6 +76,15 @@ class _ParentListener:
         self._listener.on_output(stream, text)
 
 
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """A process that workers are forked from, and how its load went."""
+
+    link: Link
+    process: SupervisedProcess
+    loaded: Loaded
+
+
 class ProcessLauncher:
     """Starts each worker as a child of the front, which dials in to a Unix socket of the front.
 
@@ -168,16 +107,16 @@ class ProcessLauncher:
         self._hello_timeout_s = hello_timeout_s
         self._server: asyncio.AbstractServer | None = None
         self._links: dict[str, Link] = {}
-        self._parents: dict[str, asyncio.Task[tuple[Link, Loaded]]] = {}
+        self._parents: dict[str, asyncio.Task[_Parent]] = {}
         self._reapers: set[asyncio.Task[None]] = set()
-        self._processes: set[WorkerProcess] = set()
+        self._supervisor = Supervisor()
         self._worker_gid = worker_gid
         self._heartbeats = Heartbeats(heartbeat_timeout_s)
         self._restore_folder = restore_folder
         self._listening = asyncio.Lock()
 
     def __repr__(self) -> str:
-        return f"<ProcessLauncher {self._path}, {len(self._processes)} processes>"
+        return f"<ProcessLauncher {self._path}, {self._supervisor!r}>"
 
     @property
     def address(self) -> str:
@@ -204,7 +143,7 @@ class ProcessLauncher:
         if spec.preload:
             link = await self._fork(spec, listener, timeout_s)
         else:
-            link = await self._spawn(spec, listener, timeout_s, is_parent=False)
+            link, _ = await self._spawn(spec, listener, timeout_s, is_parent=False)
         # Loads have a time limit of their own.
         link.loaded.add_done_callback(lambda _: self._heartbeats.watch(link))
         return link
@@ -231,10 +170,10 @@ class ProcessLauncher:
             return
         task.cancel()
         try:
-            link, _ = await task
+            parent = await task
         except (asyncio.CancelledError, LaunchFailed):
             return
-        link.kill("model unregistered")
+        parent.link.kill("model unregistered")
 
     async def close(self) -> None:
         for key in list(self._parents):
@@ -242,39 +181,48 @@ class ProcessLauncher:
         self._heartbeats.close()
         if self._server is not None:
             self._server.close()
-        for process in list(self._processes):
-            process.kill()
+        await self._supervisor.close()
         if self._reapers:
             await asyncio.wait(self._reapers, timeout=5)
         self._path.unlink(missing_ok=True)
 
     async def _spawn(
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float, *, is_parent: bool
-    ) -> Link:
-        loop = asyncio.get_running_loop()
+    ) -> tuple[Link, SupervisedProcess]:
         command = worker_command(spec.runtime, self.address, spec.name, is_parent=is_parent)
         secret = secrets.token_hex(16)
-        link = Link(spec.name, spec.load, listener, spec.max_frame_bytes)
-        self._links[secret] = link
+        link = Link(
+            spec.name,
+            spec.load,
+            listener,
+            spec.max_frame_bytes,
+            _PARENT_ROLES if is_parent else _WORKER_ROLES,
+        )
+
+        def on_numbered(process: SupervisedProcess) -> None:
+            link.end_process = process.kill
+            # Until it is known which process was started it is one of the supervisor's, which has nobody else's.
+            link.is_own_process = lambda pid: is_below(pid, process.pid or self._supervisor.pid)
+            self._links[secret] = link
+            reaper = asyncio.get_running_loop().create_task(self._reap(link, process, secret))
+            self._reapers.add(reaper)
+            reaper.add_done_callback(self._reapers.discard)
+
         try:
-            _, process = await loop.subprocess_exec(
-                lambda: WorkerProcess(listener, is_parent=is_parent),
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                cwd=server_home(),
-                env={**spec.environment, SECRET_VARIABLE: secret},
-                start_new_session=True,
+            process = await self._supervisor.start(
+                command,
+                {**spec.environment, SECRET_VARIABLE: secret},
+                server_home(),
+                listener.on_output,
+                on_numbered=on_numbered,
             )
         except OSError as error:
-            del self._links[secret]
-            raise LaunchFailed(f"cannot start {command[0]}: {error.strerror}") from None
-        link.end_process = process.kill
-        self._processes.add(process)
-        reaper = loop.create_task(self._reap(link, process, secret))
-        self._reapers.add(reaper)
-        reaper.add_done_callback(self._reapers.discard)
+            raise LaunchFailed(f"cannot start {command[0]}: {error}") from None
+        except asyncio.CancelledError:
+            link.kill("start given up")
+            raise
         await self._connected(link, timeout_s)
-        return link
+        return link, process
 
     async def _connected(self, link: Link, timeout_s: float) -> None:
         try:
@@ -292,28 +240,23 @@ class ProcessLauncher:
             link.kill("did not come up")
             raise LaunchFailed(f"worker was not up within {timeout_s:g} seconds")
 
-    async def _reap(self, link: Link, process: WorkerProcess, secret: str) -> None:
+    async def _reap(self, link: Link, process: SupervisedProcess, secret: str) -> None:
         """Follow one process to its end, whichever of process and connection ends first."""
         try:
-            await asyncio.wait((link.closed, process.exited), return_when=asyncio.FIRST_COMPLETED)
-            if not process.exited.done():
+            await asyncio.wait((link.closed, process.ended), return_when=asyncio.FIRST_COMPLETED)
+            if not process.ended.done():
                 # It closed its connection; it may still be on its way out.
-                await asyncio.wait((process.exited,), timeout=1)
+                await asyncio.wait((process.ended,), timeout=_LEAVE_S)
                 process.kill()
-                await process.exited
-            link.on_exit(process.exited.result())
+                await process.ended
+            link.on_exit(process.ended.result())
             await asyncio.wait((link.closed,), timeout=1)
-            link.close(process.exited.result())
-            if link.pid:
-                _kill_left_group(link.pid)
+            link.kill(process.ended.result())
         except Exception as error:
             faults.note("reaper", error, *link.model)
             link.close(f"unexpected error at its end: {error}")
         finally:
             self._links.pop(secret, None)
-            self._processes.discard(process)
-            if process.transport is not None:
-                process.transport.close()
 
     async def _fork(self, spec: WorkerSpec, listener: LinkListener, timeout_s: float) -> Link:
         task = self._parents.get(spec.key)
@@ -322,34 +265,58 @@ class ProcessLauncher:
                 self._start_parent(spec, listener, timeout_s)
             )
             self._parents[spec.key] = task
-        parent, loaded = await asyncio.shield(task)
-        link = Link(spec.name, spec.load, listener, spec.max_frame_bytes, is_preloaded=True)
-        if loaded.code != 200:
-            link.loaded.set_result(loaded)
+        parent = await asyncio.shield(task)
+        link = Link(
+            spec.name, spec.load, listener, spec.max_frame_bytes, _WORKER_ROLES, is_preloaded=True
+        )
+        if parent.loaded.code != 200:
+            link.loaded.set_result(parent.loaded)
             return link
         secret = secrets.token_hex(16)
         self._links[secret] = link
+        link.is_own_process = lambda pid: is_below(pid, parent.process.pid)
+        link.on_process_known = lambda: self._keep_fork(link, parent)
         link.closed.add_done_callback(lambda _: self._links.pop(secret, None))
-        link.end_process = lambda: _kill_forked(link)
 
         def on_parent_closed(_: object) -> None:
             if not link.connected.done():
                 link.close("its parent ended")
 
-        parent.closed.add_done_callback(on_parent_closed)
-        parent.fork(Fork(secret, spec.name, spec.load.gpu_id))
+        parent.link.closed.add_done_callback(on_parent_closed)
+        parent.link.fork(Fork(secret, spec.name, spec.load.gpu_id))
         try:
             await self._connected(link, timeout_s)
         except LaunchFailed:
             # It would not fork the next one either. Its other workers stay.
-            parent.kill("forks no more")
+            parent.link.kill("forks no more")
             raise
         return link
 
+    def _keep_fork(self, link: Link, parent: _Parent) -> None:
+        """The process of a forked worker is known now: it is the supervisor's to end."""
+        supervisor = self._supervisor
+        loop = asyncio.get_running_loop()
+
+        def on_ended() -> None:
+            # Its last words may still come.
+            link.on_exit("its process ended")
+            loop.call_later(_LEAVE_S, link.kill, "its process ended")
+
+        number = supervisor.keep(link.pid, parent.process, on_ended)
+        kill = link.end_process = partial(supervisor.kill, number)
+
+        def on_closed(_: object) -> None:
+            # It may still be on its way out.
+            loop.call_later(_LEAVE_S, kill)
+
+        link.closed.add_done_callback(on_closed)
+
     async def _start_parent(
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
-    ) -> tuple[Link, Loaded]:
-        link = await self._spawn(spec, _ParentListener(listener), timeout_s, is_parent=True)
+    ) -> _Parent:
+        link, process = await self._spawn(
+            spec, _ParentListener(listener), timeout_s, is_parent=True
+        )
         try:
             loaded = await link.load(spec.load_timeout_s)
         except BaseException:
@@ -358,29 +325,14 @@ class ProcessLauncher:
             raise
         if loaded.code != 200:
             link.kill("model did not load")
-        return link, loaded
+        return _Parent(link, process, loaded)
 
 
-def _has_failed(task: asyncio.Task[tuple[Link, Loaded]]) -> bool:
+def _has_failed(task: asyncio.Task[_Parent]) -> bool:
     """Whether a parent never came up or is gone."""
     if not task.done():
         return False
     if task.cancelled() or task.exception() is not None:
         return True
-    link, loaded = task.result()
-    return link.closed.done() or loaded.code != 200
-
-
-def _kill_forked(link: Link) -> None:
-    # The kernel reaps forked workers through their parent, and their number may be given away again: only while the
-    # connection stands is it surely theirs.
-    if link.pid and not link.closed.done():
-        kill_group(link.pid)
-
-
-def _kill_left_group(pid: int) -> None:
-    """End what a worker that is gone has left running in its group."""
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
+    parent = task.result()
+    return parent.link.closed.done() or parent.loaded.code != 200

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
+
+from mms import prctl
 
 _STANDARD_ERROR = 2
-#: `prctl(2)`: whether /proc/<pid> and ptrace are open to the process's own user.
-_PR_SET_DUMPABLE = 4
-#: `prctl(2)`: programs with set-user-id bits and the like give no rights, in this process and in all that it starts.
-_PR_SET_NO_NEW_PRIVS = 38
 
 
 def hide_process() -> bool:
@@ -17,7 +14,7 @@ def hide_process() -> bool:
 
     Returns whether the system can. Programs that this process starts are not concerned.
     """
-    return _set(_PR_SET_DUMPABLE, 0)
+    return prctl.set_option(prctl.DUMPABLE, 0)
 
 
 def refuse_new_rights() -> bool:
@@ -26,15 +23,7 @@ def refuse_new_rights() -> bool:
     Here and not in each worker, since they inherit it, and would need a library for it that takes time and memory.
     Returns whether the system can.
     """
-    return _set(_PR_SET_NO_NEW_PRIVS, 1)
-
-
-def _set(option: int, value: int) -> bool:
-    if sys.platform != "linux":
-        return False
-    import ctypes  # takes time that a start without these options should not
-
-    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+    return prctl.set_option(prctl.NO_NEW_PRIVS, 1)
 
 
 def keep_inherited_files() -> None:

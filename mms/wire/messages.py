@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -23,10 +24,63 @@ class Message:
         """Raises ProtocolError for a payload that is no such message."""
         try:
             members = json.loads(payload)
-            known = {f.name for f in fields(cls)}
-            return cls(**{name: value for name, value in members.items() if name in known})
-        except (ValueError, TypeError, AttributeError) as error:
+            if not isinstance(members, dict):
+                raise ValueError("it is no object")
+            values: dict[str, Any] = {}
+            for name, is_valid in _checks(cls):
+                if name in members:
+                    value = values[name] = members[name]
+                    if not is_valid(value):
+                        raise ValueError(f"{name} is of another type")
+            return cls(**values)
+        except (ValueError, TypeError, RecursionError) as error:
             raise ProtocolError(f"not a {cls.__name__} message: {error}") from None
+
+
+def _is_list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(v, kind) for v in value)
+
+
+def _is_pairs_of_text(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(pair, list) and len(pair) == 2 and all(isinstance(text, str) for text in pair)
+        for pair in value
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+#: The annotation of a member -> whether a value that came as JSON is of its type.
+_IS_VALID: dict[str, Callable[[Any], bool]] = {
+    "bool": lambda value: isinstance(value, bool),
+    "dict[str, Any]": lambda value: isinstance(value, dict),
+    "float": _is_number,
+    "float | None": lambda value: value is None or _is_number(value),
+    "int": _is_whole,
+    "int | None": lambda value: value is None or _is_whole(value),
+    "list[dict[str, Any]]": _is_list_of(dict),
+    "list[str]": _is_list_of(str),
+    "list[tuple[str, str]]": _is_pairs_of_text,
+    "str": lambda value: isinstance(value, str),
+    "str | None": lambda value: value is None or isinstance(value, str),
+}
+
+
+_checks_by_kind: dict[type, list[tuple[str, Callable[[Any], bool]]]] = {}
+
+
+def _checks(kind: type[Message]) -> list[tuple[str, Callable[[Any], bool]]]:
+    checks = _checks_by_kind.get(kind)
+    if checks is None:
+        checks = [(f.name, _IS_VALID[str(f.type)]) for f in fields(kind)]
+        _checks_by_kind[kind] = checks
+    return checks
 
 
 #: The connection that carries batches and their results.
@@ -45,7 +99,6 @@ class Hello(Message):
 
     secret: str
     role: str = ROLE_WORK
-    pid: int = 0
     runtime: str = ""
     capabilities: list[str] = field(default_factory=list)
 

@@ -48,7 +48,7 @@ def connect(address: str, secret: str, role: str) -> socket.socket:
     else:
         raise ValueError(f"address {brief(address)} is neither unix:<path> nor tcp:<host>:<port>")
     runtime = f"{sys.implementation.name} {sys.version.partition(' ')[0]}"
-    hello = Hello(secret=secret, role=role, pid=os.getpid(), runtime=runtime)
+    hello = Hello(secret=secret, role=role, runtime=runtime)
     connection.sendall(encode_frame(HELLO, 0, hello.to_payload()))
     return connection
 

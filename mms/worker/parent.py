@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 
+from mms import prctl
 from mms.wire import (
     FORK,
     LOADED,
@@ -39,6 +40,8 @@ def run_parent(address: str, secret: str) -> int:
     if model is None:
         return 1
     settle_memory()
+    # What forks leave behind is no concern of this process, whose end is not theirs: it goes to the supervisor.
+    prctl.set_option(prctl.CHILD_SUBREAPER, 0)
     # The kernel reaps the workers. Not before: a handler that runs programs while it loads needs their exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for frames in read_frames(connection):
@@ -62,6 +65,7 @@ def run_parent(address: str, secret: str) -> int:
 def _run_child(address: str, message: Fork, model: Model, load: Load) -> int:
     # A group of its own, so that it can be ended with all that it starts.
     os.setsid()
+    prctl.set_option(prctl.CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ignore_signals()
     model.context.system_properties["gpu_id"] = message.gpu_id

@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -16,6 +15,9 @@ from conformance.server import Server, unique_name
 
 from .load import Load, Target
 from .models import write_echo
+from .users import is_open_to_all, nobody, open_folders, python_for_all
+
+__all__ = ["nobody"]
 
 #: Evaluates the body, and answers with the value as JSON.
 _OBEDIENT = """
@@ -121,41 +123,12 @@ def test_a_worker_holds_no_file_of_the_server(shared_server: Callable[..., Serve
     assert files == []
 
 
-@pytest.fixture
-def nobody() -> pwd.struct_passwd:
-    if os.geteuid() != 0:
-        pytest.skip("only a server that root starts can run workers as another user")
-    return pwd.getpwnam("nobody")
-
-
-def _open_folders(server: Server) -> None:
-    for folder in (server.directory.parent, server.directory, server.temporary):
-        folder.chmod(0o755)
-    (server.directory / "secret").write_text("secret")
-    (server.directory / "secret").chmod(0o600)
-
-
-def _is_open_to_all(file: str) -> bool:
-    path = Path(file).resolve()
-    return all(folder.stat().st_mode & 0o005 == 0o005 for folder in path.parents)
-
-
-def _python_for_all() -> str:
-    """The runtime to name: the server's, or where that is in a folder of root's alone the system's."""
-    if _is_open_to_all(os.__file__):
-        return "python"
-    system = "/usr/bin/python3"
-    if not os.path.exists(system):
-        pytest.skip("no interpreter that another user can read")
-    return system
-
-
 @pytest.mark.parametrize("preload", ["false", "true"])
 def test_workers_run_as_their_user_and_serve(
     start_server: Callable[..., Server], nobody: pwd.struct_passwd, preload: str
 ) -> None:
-    server = start_server({"worker_user": "nobody"}, before=_open_folders)
-    name = _register(server, preload_model=preload, runtime=_python_for_all())
+    server = start_server({"worker_user": "nobody"}, before=open_folders)
+    name = _register(server, preload_model=preload, runtime=python_for_all())
     ids = "[os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ['USER']]"
     groups = os.getgrouplist("nobody", nobody.pw_gid)
     assert _evaluate(server, name, ids) == [nobody.pw_uid] * 2 + [nobody.pw_gid, groups, "nobody"]
@@ -170,12 +143,12 @@ def test_workers_run_as_their_user_and_serve(
 def test_workers_of_another_user_unpack_and_read_archives(
     start_server: Callable[..., Server], nobody: pwd.struct_passwd
 ) -> None:
-    server = start_server({"worker_user": "nobody"}, before=_open_folders)
+    server = start_server({"worker_user": "nobody"}, before=open_folders)
     folder = write_echo(server, "packed", _OBEDIENT)
     shutil.make_archive(str(server.store / "packed"), "zip", server.store / folder)
     (server.store / "packed.zip").rename(server.store / "packed.mar")
     reply = server.register(
-        "packed.mar", initial_workers=1, synchronous="true", runtime=_python_for_all()
+        "packed.mar", initial_workers=1, synchronous="true", runtime=python_for_all()
     )
     assert reply.status == 200, server.output()
     name = "packed"
@@ -185,9 +158,9 @@ def test_workers_of_another_user_unpack_and_read_archives(
 def test_an_interpreter_that_the_user_cannot_read_is_named(
     start_server: Callable[..., Server], nobody: pwd.struct_passwd
 ) -> None:
-    if _is_open_to_all(os.__file__):
+    if is_open_to_all(os.__file__):
         pytest.skip("the interpreter of these tests can be read by everybody")
-    server = start_server({"worker_user": "nobody"}, before=_open_folders)
+    server = start_server({"worker_user": "nobody"}, before=open_folders)
     name = write_echo(server)
     assert server.register(name, initial_workers=1, synchronous="true").status == 500
     server.wait_for_log("mms_log.log", f"cannot read the interpreter's library: {os.__file__}")

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from mms.launch import LaunchFailed, ProcessLauncher, WorkerSpec
-from mms.launch.process import describe_exit
+from mms.launch.supervisor import describe_exit
 from mms.wire import HELLO, RESULT, Hello, Load, encode_frame
 
 

@@ -33,6 +33,8 @@ ROOMS: dict[str, Room] = {
     "faults": Room(0, ("mms.faults",), ()),
     "version": Room(0, ("mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
+    # What a process may, and who comes from whom.
+    "processes": Room(0, ("mms.prctl", "mms.process_tree"), ()),
     # Which addresses may be asked on a client's behalf.
     "networks": Room(0, ("mms.networks",), ()),
     "bodies": Room(0, ("mms.bodies",), ()),
@@ -60,7 +62,7 @@ ROOMS: dict[str, Room] = {
             *("mms.connections", "mms.memory", "mms.inflating"),
             *("mms.descriptors", "mms.gpus", "mms.runtime_dir"),
         ),
-        ("errors",),
+        ("errors", "processes"),
     ),
     "core": Room(1, ("mms.core",), ("durations", "errors", "faults")),
     # Classes of Seldon's contract for saved models; only workers load them.
@@ -73,7 +75,9 @@ ROOMS: dict[str, Room] = {
     # The packages that components and serving classes import, where their makers' own are not installed.
     "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),
     "worker": Room(
-        2, ("mms.worker",), ("bodies", "mlrun", "seldon", "wire", "handler names", "version")
+        2,
+        ("mms.worker",),
+        ("bodies", "mlrun", "processes", "seldon", "wire", "handler names", "version"),
     ),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),

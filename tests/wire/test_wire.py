@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from dataclasses import dataclass
 
@@ -20,13 +21,18 @@ from mms.wire import (
     SUCCEEDED,
     FrameDecoder,
     Hello,
+    Loaded,
+    Log,
+    Metric,
     ProtocolError,
+    Readiness,
     decode_batch,
     decode_result,
     encode_batch,
     encode_frame,
     encode_result,
 )
+from mms.wire.calls import Call
 from mms.wire.frames import ATTACHMENT_BYTES, HEADER, VERSION
 
 LIMIT = 1 << 24
@@ -205,7 +211,28 @@ def test_a_message_with_unknown_members_is_read():
     assert hello == Hello("s")
 
 
-@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b"3"])
+@pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"\xff", b"3", b"[" * 100_000])
 def test_what_is_no_message_is_refused(payload):
     with pytest.raises(ProtocolError):
         Hello.from_payload(payload)
+
+
+@pytest.mark.parametrize(
+    ("kind", "members"),
+    [
+        (Hello, {"secret": 5}),
+        (Hello, {"secret": "s", "capabilities": "all"}),
+        (Loaded, {"code": "200"}),
+        (Loaded, {"code": True}),
+        (Loaded, {"code": 200, "load_s": "1"}),
+        (Log, {"stream": "stdout", "lines": "text"}),
+        (Log, {"stream": "stdout", "lines": [1]}),
+        (Metric, {"lines": [], "series": ["x"]}),
+        (Readiness, {"is_ready": "no"}),
+        (Call, {"key": "k", "headers": [["a", 1]]}),
+        (Call, {"key": "k", "timeout_s": "soon"}),
+    ],
+)
+def test_a_message_whose_members_are_of_other_types_is_refused(kind, members):
+    with pytest.raises(ProtocolError, match="another type"):
+        kind.from_payload(json.dumps(members).encode())

@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -105,6 +106,10 @@ class Connection:
             self._frames += self._decoder.received(size)
         return self._frames.pop(0)
 
+    def peer_pid(self) -> int:
+        credentials = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int(struct.unpack("3i", credentials)[0])
+
     def expect(self, kind: int) -> Frame:
         frame = self.receive()
         assert frame is not None, "the worker closed the connection"
@@ -122,6 +127,7 @@ class Worker:
         self.work = work
         self.control = control
         self.hello = hello
+        self.pid = work.peer_pid()
         self.loaded: Loaded | None = None
         self.load_metrics: list[str] = []
         self.lifeline: Connection | None = None

@@ -72,7 +72,7 @@ def test_a_model_server_is_found_by_its_shape(load: Load, handler: str) -> None:
 def test_a_worker_with_a_class_of_pure_python_is_small(load: Load) -> None:
     worker = load()
     assert infer(worker) == (200, [3, 6])
-    status = Path(f"/proc/{worker.hello.pid}/status").read_text()
+    status = Path(f"/proc/{worker.pid}/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith("VmRSS:")]
     assert int(line.split()[1]) * 1024 < MAX_RSS_BYTES
 

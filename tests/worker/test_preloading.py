@@ -58,14 +58,14 @@ def test_forks_share_one_load_and_have_their_own_gpu(
     assert first.loaded is not None
     assert first.loaded.code == 200
     process_id = front.processes[0].pid
-    assert shown(first) == [first.hello.pid, process_id, 0, 4, True]
-    assert shown(second) == [second.hello.pid, process_id, 1, 4, True]
-    assert len({first.hello.pid, second.hello.pid, process_id}) == 3
+    assert shown(first) == [first.pid, process_id, 0, 4, True]
+    assert shown(second) == [second.pid, process_id, 1, 4, True]
+    assert len({first.pid, second.pid, process_id}) == 3
 
 
 def test_a_fork_leads_a_group_of_its_own(front: Front, write_model: ModelWriter) -> None:
     worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
-    assert os.getpgid(worker.hello.pid) == worker.hello.pid
+    assert os.getpgid(worker.pid) == worker.pid
 
 
 def test_output_of_a_fork_comes_by_its_control_connection(
@@ -120,7 +120,7 @@ def test_forks_end_with_the_front_and_not_with_the_parent(
     worker = front.fork(parent, "one")
     parent.close()
     assert front.wait_exit() in (0, -signal.SIGKILL)
-    assert shown(worker)[0] == worker.hello.pid
+    assert shown(worker)[0] == worker.pid
 
 
 def test_a_fork_answers_heartbeats_and_hears_of_cancelled_requests(
@@ -143,8 +143,8 @@ def test_a_fork_ignores_signals_that_are_meant_for_the_front(
     front: Front, write_model: ModelWriter
 ) -> None:
     worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
-    os.kill(worker.hello.pid, signal.SIGTERM)
-    assert shown(worker)[0] == worker.hello.pid
+    os.kill(worker.pid, signal.SIGTERM)
+    assert shown(worker)[0] == worker.pid
 
 
 def test_programs_of_a_fork_have_exit_codes(front: Front, write_model: ModelWriter) -> None:

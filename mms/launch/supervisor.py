@@ -1,0 +1,357 @@
+"""The front's side of the supervisor, the process that workers are children of."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from struct import Struct
+from typing import Any, cast
+
+logger = logging.getLogger("mms.launch")
+
+_LENGTH = Struct("!I")
+_READ_BYTES = 64 * 1024
+#: How long the supervisor may take to end what runs, in seconds; it gives up a little earlier itself.
+_END_S = 12.0
+#: How long output of a process that is gone may still come, in seconds.
+_LAST_OUTPUT_S = 0.5
+#: A line of output is passed on at this length at the latest, so that an endless line does not pile up.
+_LINE_BYTES = 32 * 1024
+_STREAMS = ("stdout", "stderr")
+#: What an interpreter may need to start; the rest of the environment is nothing for this process.
+_NEEDED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
+
+OnOutput = Callable[[str, str], None]
+"""Called with `stdout` or `stderr`, and a line."""
+
+
+class SupervisedProcess:
+    """A process of the supervisor's: its output by lines, its end.
+
+    `ended` is done with the exit in words once the process is gone and its output has come.
+    """
+
+    def __init__(self, supervisor: Supervisor, number: int, on_output: OnOutput) -> None:
+        self._supervisor = supervisor
+        self.number = number
+        #: 0 until it is started.
+        self.pid = 0
+        loop = asyncio.get_running_loop()
+        self.started: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[str] = loop.create_future()
+        self._on_output = on_output
+        self._exit = ""
+        self._pipes: set[_OutputPipe] = set()
+
+    def __repr__(self) -> str:
+        return f"<SupervisedProcess {self.number}, pid {self.pid}>"
+
+    def kill(self) -> None:
+        """SIGKILL to it and to all that it started, but not to processes that it forked and that are kept."""
+        if not self.ended.done():
+            self._supervisor.send({"kill": self.number})
+
+    async def open_pipes(self) -> list[int]:
+        """Returns the ends for the process, standard output and error."""
+        ends: list[int] = []
+        loop = asyncio.get_running_loop()
+        for name in _STREAMS:
+            source, sink = os.pipe()
+            ends.append(sink)
+            pipe = _OutputPipe(name, self._on_output, self._on_pipe_closed)
+            self._pipes.add(pipe)
+            await loop.connect_read_pipe(lambda pipe=pipe: pipe, os.fdopen(source, "rb", 0))  # type: ignore[misc]
+        return ends
+
+    def on_started(self, pid: int) -> None:
+        self.pid = pid
+        if not self.started.done():
+            self.started.set_result(None)
+
+    def on_failed(self, error: str) -> None:
+        if not self.started.done():
+            self.started.set_exception(OSError(error))
+        self.on_ended(error)
+
+    def on_ended(self, exit_words: str) -> None:
+        if self._exit:
+            return
+        self._exit = exit_words
+        if not self.started.done():
+            self.started.set_exception(OSError(exit_words))
+        if self._pipes:
+            asyncio.get_running_loop().call_later(_LAST_OUTPUT_S, self._end)
+        else:
+            self._end()
+
+    def _on_pipe_closed(self, pipe: _OutputPipe) -> None:
+        self._pipes.discard(pipe)
+        if self._exit and not self._pipes:
+            self._end()
+
+    def _end(self) -> None:
+        for pipe in list(self._pipes):
+            pipe.close()
+        if not self.ended.done():
+            self.ended.set_result(self._exit)
+
+
+class _OutputPipe(asyncio.Protocol):
+    """Cuts what a process writes into lines."""
+
+    def __init__(
+        self, name: str, on_output: OnOutput, on_closed: Callable[[_OutputPipe], None]
+    ) -> None:
+        self._name = name
+        self._on_output = on_output
+        self._on_closed = on_closed
+        self._rest = b""
+        self._transport: asyncio.ReadTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.ReadTransport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        lines = (self._rest + data).split(b"\n")
+        rest = lines.pop()
+        while len(rest) > _LINE_BYTES:
+            lines.append(rest[:_LINE_BYTES])
+            rest = rest[_LINE_BYTES:]
+        self._rest = rest
+        for line in lines:
+            self._on_output(self._name, line.decode("utf-8", "replace").rstrip("\r"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        rest, self._rest = self._rest, b""
+        if rest:
+            self._on_output(self._name, rest.decode("utf-8", "replace"))
+        self._on_closed(self)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+class Supervisor:
+    """Has processes started, followed and ended. Owned by the event loop.
+
+    It is started with the first process, and anew where it has ended; then all its processes have ended, too.
+    """
+
+    def __init__(self) -> None:
+        self._numbers = itertools.count(1)
+        self._processes: dict[int, SupervisedProcess] = {}
+        #: Called when a kept process has ended.
+        self._kept: dict[int, Callable[[], None]] = {}
+        self._program: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._received = b""
+        #: What waits for room in the socket, with the descriptors that go with its first byte.
+        self._outgoing: deque[tuple[bytes, list[int]]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Supervisor of {len(self._processes)} processes>"
+
+    @property
+    def pid(self) -> int:
+        return 0 if self._program is None else self._program.pid
+
+    async def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        on_output: OnOutput,
+        *,
+        on_numbered: Callable[[SupervisedProcess], None],
+    ) -> SupervisedProcess:
+        """Start a process in a session of its own. Raises OSError.
+
+        `on_numbered`: called before it runs.
+        """
+        self._ensure_running()
+        number = next(self._numbers)
+        process = SupervisedProcess(self, number, on_output)
+        sinks = await process.open_pipes()
+        self._processes[number] = process
+        on_numbered(process)
+        message = {
+            "start": number,
+            "command": list(command),
+            "environment": dict(environment),
+            "folder": str(folder),
+        }
+        self.send(message, sinks)
+        await process.started
+        return process
+
+    def keep(self, pid: int, forked_by: SupervisedProcess, on_ended: Callable[[], None]) -> int:
+        """Take on a process that one of the others forked. Returns its number, for `kill`.
+
+        `on_ended` is called when it is gone, or where it is none of theirs.
+        """
+        number = next(self._numbers)
+        self._kept[number] = on_ended
+        self.send({"keep": number, "pid": pid, "below": forked_by.number})
+        return number
+
+    def kill(self, number: int) -> None:
+        self.send({"kill": number})
+
+    async def close(self) -> None:
+        """End all processes and the supervisor."""
+        program, self._program = self._program, None
+        self._disconnect("killed by SIGKILL")
+        if program is None:
+            return
+        try:
+            await asyncio.to_thread(program.wait, _END_S)
+        except subprocess.TimeoutExpired:
+            logger.error("Processes of workers could not be ended within %g seconds.", _END_S)
+            program.kill()
+
+    def send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
+        """Descriptors are closed here once they are sent."""
+        if self._socket is None:
+            _close_all(descriptors)
+            return
+        payload = json.dumps(message).encode()
+        self._outgoing.append((_LENGTH.pack(len(payload)) + payload, list(descriptors)))
+        if len(self._outgoing) == 1:
+            self._write()
+
+    def _ensure_running(self) -> None:
+        if self._socket is not None:
+            return
+        own_end, its_end = socket.socketpair()
+        file = Path(__file__).with_name("supervisor_process.py")
+        environment = {name: os.environ[name] for name in _NEEDED_VARIABLES if name in os.environ}
+        try:
+            with its_end:
+                # Isolated: neither the variables nor the folder that the server was started with say what it imports.
+                self._program = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(file)],
+                    stdin=its_end.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env=environment,
+                    start_new_session=True,
+                )
+        except OSError:
+            own_end.close()
+            raise
+        own_end.setblocking(False)
+        self._socket = own_end
+        self._received = b""
+        asyncio.get_running_loop().add_reader(own_end, self._read)
+
+    def _write(self) -> None:
+        loop = asyncio.get_running_loop()
+        connection = self._socket
+        while self._outgoing and connection is not None:
+            content, descriptors = self._outgoing[0]
+            try:
+                sent = (
+                    socket.send_fds(connection, [content], descriptors)
+                    if descriptors
+                    else connection.send(content)
+                )
+            except BlockingIOError:
+                loop.add_writer(connection, self._write)
+                return
+            except OSError:
+                self._on_lost()
+                return
+            _close_all(descriptors)
+            if sent < len(content):
+                self._outgoing[0] = (content[sent:], [])
+            else:
+                self._outgoing.popleft()
+        if connection is not None:
+            loop.remove_writer(connection)
+
+    def _read(self) -> None:
+        assert self._socket is not None
+        try:
+            content = self._socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            content = b""
+        if not content:
+            self._on_lost()
+            return
+        self._received += content
+        while len(self._received) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._received)
+            end = _LENGTH.size + length
+            if len(self._received) < end:
+                break
+            message = json.loads(self._received[_LENGTH.size : end])
+            self._received = self._received[end:]
+            self._take(message)
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "started" in message:
+            self._processes[message["started"]].on_started(message["pid"])
+        elif "failed" in message:
+            self._processes.pop(message["failed"]).on_failed(message["error"])
+        elif (process := self._processes.pop(message["ended"], None)) is not None:
+            process.on_ended(describe_exit(message["code"]))
+        elif (on_ended := self._kept.pop(message["ended"], None)) is not None:
+            on_ended()
+
+    def _on_lost(self) -> None:
+        """It has ended, which it does not by itself; somebody killed it."""
+        program, self._program = self._program, None
+        if program is not None:
+            program.kill()
+            program.wait()
+            logger.error(
+                "The supervisor of workers, process %d, has ended (%s): all workers are replaced.",
+                *(program.pid, describe_exit(program.returncode)),
+            )
+        self._disconnect("its supervisor ended")
+
+    def _disconnect(self, exit_words: str) -> None:
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(connection)
+            loop.remove_writer(connection)
+            connection.close()
+        for _, descriptors in self._outgoing:
+            _close_all(descriptors)
+        self._outgoing.clear()
+        processes, self._processes = self._processes, {}
+        kept, self._kept = self._kept, {}
+        for process in processes.values():
+            process.on_ended(exit_words)
+        for on_ended in kept.values():
+            on_ended()
+
+
+def describe_exit(code: int | None) -> str:
+    """An exit status in words."""
+    if code is None:
+        return "ended"
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

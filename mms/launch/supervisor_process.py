@@ -1,0 +1,243 @@
+"""The supervisor: the process that all workers of a server are children of. Run as a file, without installed packages.
+
+What a model's code started, in a session of its own or by a double fork, stays below the worker as long as that lives,
+and becomes a child of this process when it ends: both are subreapers (Linux). So a child that nobody asked for was left
+by a worker that is gone, and is killed with all below it. When the front ends, everything does.
+
+Messages on the socket that is its standard input, each a length (u32, big-endian) and JSON. From the front:
+`{"start": id, "command", "environment", "folder"}` with two descriptors, the standard output and error;
+`{"keep": id, "pid", "below": id}`, a process that one of the started ones forked; `{"kill": id}`. To the front:
+`{"started": id, "pid"}`, `{"failed": id, "error"}`, `{"ended": id, "code"}`, negative codes are signals.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from struct import Struct
+from typing import Any
+
+# This file is run by its path, isolated from the environment: the server's folder comes last, behind the library.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from mms import prctl
+from mms.process_tree import Processes, is_below, kill_trees
+
+_LENGTH = Struct("!I")
+_READ_BYTES = 64 * 1024
+#: How long killed processes may take to be gone once the front is, in seconds.
+_END_S = 10.0
+#: How often that is looked at, in seconds.
+_LOOK_S = 0.05
+
+
+class Supervisor:
+    """Starts processes for the front, and ends them with all that they started."""
+
+    def __init__(self, front: socket.socket) -> None:
+        self._front = front
+        self._received = b""
+        self._descriptors: list[int] = []
+        #: By the front's id: processes that this one started, and those that one of them forked.
+        self._started: dict[int, int] = {}
+        self._kept: dict[int, int] = {}
+        #: Of kept ones, which end without a word to this process: a descriptor that tells, and its id.
+        self._pidfds: dict[int, int] = {}
+        self._poller = select.poll()
+        self._poller.register(front, select.POLLIN)
+        self._wakeup, wakeup_end = socket.socketpair()
+        for end in (self._wakeup, wakeup_end):
+            end.setblocking(False)
+        self._wakeup_end = wakeup_end
+        self._poller.register(self._wakeup, select.POLLIN)
+        signal.set_wakeup_fd(wakeup_end.fileno(), warn_on_full_buffer=False)
+        # Functions, not SIG_IGN, which workers would inherit. The front alone ends this process.
+        for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: None)
+
+    def run(self) -> None:
+        """Serve the front until it is gone, then end all processes."""
+        try:
+            while self._serve_once():
+                continue
+        except ConnectionError:
+            # It ended while it was told of something.
+            pass
+        finally:
+            self._end_all()
+
+    def _serve_once(self) -> bool:
+        """Returns whether the front is still there."""
+        for descriptor, _ in self._poller.poll():
+            if descriptor == self._front.fileno():
+                if not self._receive():
+                    return False
+            elif descriptor == self._wakeup.fileno():
+                self._drain_wakeups()
+            else:
+                number = self._pidfds.get(descriptor)
+                if number is not None:
+                    self._end_kept(number)
+        self._reap()
+        return True
+
+    def _drain_wakeups(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._wakeup.recv(_READ_BYTES):
+                continue
+
+    def _receive(self) -> bool:
+        content, descriptors, _, _ = socket.recv_fds(
+            self._front, _READ_BYTES, 16, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
+        )
+        if not content:
+            return False
+        self._received += content
+        self._descriptors += descriptors
+        while len(self._received) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._received)
+            end = _LENGTH.size + length
+            if len(self._received) < end:
+                break
+            message = json.loads(self._received[_LENGTH.size : end])
+            self._received = self._received[end:]
+            self._take(message)
+        return True
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "start" in message:
+            self._start(message)
+        elif "keep" in message:
+            self._keep(message["keep"], message["pid"], message["below"])
+        else:
+            self._kill(message["kill"])
+
+    def _start(self, message: dict[str, Any]) -> None:
+        number = message["start"]
+        outputs, self._descriptors = self._descriptors[:2], self._descriptors[2:]
+        try:
+            process = subprocess.Popen(
+                message["command"],
+                stdin=subprocess.DEVNULL,
+                stdout=outputs[0],
+                stderr=outputs[1],
+                cwd=message["folder"],
+                env=message["environment"],
+                start_new_session=True,
+                preexec_fn=become_subreaper,
+            )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            self._send({"failed": number, "error": reason})
+            return
+        finally:
+            for descriptor in outputs:
+                os.close(descriptor)
+        # Its end is read here, for all children alike.
+        process.returncode = 0
+        self._started[number] = process.pid
+        self._send({"started": number, "pid": process.pid})
+
+    def _keep(self, number: int, pid: int, below: int) -> None:
+        """Take a process for one that was asked for, if it comes from a started one."""
+        ancestor = self._started.get(below)
+        if ancestor is None or not is_below(pid, ancestor):
+            self._send({"ended": number, "code": None})
+            return
+        self._kept[number] = pid
+        try:
+            descriptor = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            return
+        self._pidfds[descriptor] = number
+        self._poller.register(descriptor, select.POLLIN)
+
+    def _end_kept(self, number: int) -> None:
+        if self._kept.pop(number, None) is None:
+            return
+        for descriptor, its_number in list(self._pidfds.items()):
+            if its_number == number:
+                self._poller.unregister(descriptor)
+                os.close(descriptor)
+                del self._pidfds[descriptor]
+        self._kill_strangers()
+        self._send({"ended": number, "code": None})
+
+    def _kill(self, number: int) -> None:
+        pid = self._started.get(number)
+        if pid is not None:
+            kill_trees([pid], spared=self._kept.values())
+            # Where /proc does not tell what is below.
+            with contextlib.suppress(OSError):
+                os.killpg(pid, signal.SIGKILL)
+            return
+        pid = self._kept.get(number)
+        if pid is not None:
+            # Once it has ended its number may be anybody's.
+            if is_below(pid, os.getpid()):
+                kill_trees([pid])
+            self._end_kept(number)
+
+    def _reap(self) -> None:
+        """Tell of the ends of children, after what they left is killed."""
+        while ended := _wait_ended():
+            self._kill_strangers()
+            for pid, status in ended:
+                for number in [n for n, its_pid in self._started.items() if its_pid == pid]:
+                    del self._started[number]
+                    self._send({"ended": number, "code": os.waitstatus_to_exitcode(status)})
+                for number in [n for n, its_pid in self._kept.items() if its_pid == pid]:
+                    self._end_kept(number)
+
+    def _kill_strangers(self) -> None:
+        """Kill children that nobody asked for: they were adopted when what had started them ended."""
+        known = {*self._started.values(), *self._kept.values()}
+        strangers = [pid for pid in Processes().children(os.getpid()) if pid not in known]
+        if strangers:
+            kill_trees(strangers, spared=self._kept.values())
+
+    def _send(self, message: dict[str, Any]) -> None:
+        payload = json.dumps(message).encode()
+        self._front.sendall(_LENGTH.pack(len(payload)) + payload)
+
+    def _end_all(self) -> None:
+        started = set(self._started.values())
+        give_up_at = time.monotonic() + _END_S
+        while time.monotonic() < give_up_at:
+            started -= {pid for pid, _ in _wait_ended()}
+            children = Processes().children(os.getpid()) or started
+            if not children:
+                return
+            kill_trees(children)
+            self._drain_wakeups()
+            select.select([self._wakeup], [], [], _LOOK_S)
+
+
+def _wait_ended() -> list[tuple[int, int]]:
+    """(process, status) of the children that have ended since the last call."""
+    ended: list[tuple[int, int]] = []
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                break
+            ended.append((pid, status))
+    return ended
+
+
+def become_subreaper() -> None:
+    prctl.set_option(prctl.CHILD_SUBREAPER, 1)
+
+
+if __name__ == "__main__":
+    become_subreaper()
+    # It has the environments of workers in memory.
+    prctl.set_option(prctl.DUMPABLE, 0)
+    Supervisor(socket.socket(fileno=0)).run()
