@@ -66,12 +66,9 @@ def parse(message: Message) -> Any:
 
 def loads(body: Buffer) -> Any:
     """JSON, with the NaN and the long integers that components send. Raises ValueError."""
-    import orjson
+    from mms.seldon.json_text import load_json
 
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return json.loads(bytes(body))
+    return load_json(body)
 
 
 def read_protobuf(message_class: Any, body: Buffer) -> Any:

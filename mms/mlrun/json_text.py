@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mms.bodies.long_integers import has_long_integer
+
 _orjson: Any = None
 _options = 0
 
@@ -23,14 +25,20 @@ def _load_orjson() -> Any:
 
 
 def from_json(text: bytes | bytearray | memoryview | str) -> Any:
-    """The value of a JSON text, NaN and infinities included. Raises ValueError with what is wrong and where."""
+    """The value of a JSON text, NaN, infinities and integers of any length included.
+
+    Raises ValueError with what is wrong and where.
+    """
     fast = _orjson or _load_orjson()
     if fast:
         try:
-            return fast.loads(text)
+            found = fast.loads(text)
         except ValueError:
             # NaN, UTF-16, lone surrogates; of what is no JSON at all Python's parser tells the usual way.
             pass
+        else:
+            if not has_long_integer(text):
+                return found
     import json
 
     try:

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 import orjson
 
+from mms.bodies.long_integers import has_long_integer
+
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
     | orjson.OPT_SERIALIZE_NUMPY
@@ -32,16 +34,19 @@ _DELETE = b"\x7f"
 def load_json(body: bytes | bytearray | memoryview | str) -> Any:
     """The value of a JSON text. Raises ValueError with the parser's message.
 
-    What orjson refuses and Python's parser reads (NaN, lone surrogates, UTF-16) is read. Integers
-    beyond 64 bits become floats.
+    What orjson refuses and Python's parser reads (NaN, lone surrogates, UTF-16) is read, and integers of any length.
     """
     try:
-        return orjson.loads(body)
+        found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        try:
-            return json.loads(body if isinstance(body, str) else bytes(body))
-        except RecursionError:
-            raise ValueError("JSON is nested too deeply") from None
+        pass
+    else:
+        if not has_long_integer(body):
+            return found
+    try:
+        return json.loads(body if isinstance(body, str) else bytes(body))
+    except RecursionError:
+        raise ValueError("JSON is nested too deeply") from None
 
 
 def dump_json(value: Any, strict: bool = False) -> bytes:

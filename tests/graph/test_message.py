@@ -160,3 +160,10 @@ def test_a_long_meta_is_found_to_its_end_too() -> None:
     assert injected(body) == (
         b'{"data":{"ndarray":[1e400]},"meta":{"routing":{"n":1},"tags":{"l":"' + long + b'"}}}'
     )
+
+
+def test_long_integers_stay_exact_where_a_whole_reply_is_read() -> None:
+    long = 10**30 + 1
+    body = json.dumps({"jsonData": long, "meta": {"tags": {"n": long}}, "z": 1}).encode()
+    assert json.loads(injected(body))["jsonData"] == long
+    assert json.loads(injected(body))["meta"]["tags"]["n"] == long

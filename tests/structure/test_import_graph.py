@@ -71,7 +71,11 @@ ROOMS: dict[str, Room] = {
     "graph": Room(2, ("mms.graph",)),
     "seldon": Room(1, ("mms.seldon",), ("bodies", "documents", "errors")),
     # MLRun's serving contract, in process.
-    "mlrun": Room(1, ("mms.mlrun",), ("documents", "durations", "errors", "networks", "tracking")),
+    "mlrun": Room(
+        1,
+        ("mms.mlrun",),
+        ("bodies", "documents", "durations", "errors", "networks", "tracking"),
+    ),
     # The packages that components and serving classes import, where their makers' own are not installed.
     "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),
     "worker": Room(

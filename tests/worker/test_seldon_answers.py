@@ -8,7 +8,7 @@ from typing import Any
 import flask
 import pytest
 
-from mms.seldon.errors import SeldonMicroserviceException
+from mms.seldon.errors import SeldonMicroserviceException, SeldonNotImplementedError
 from mms.seldon.messages import SeldonMessage
 from mms.seldon.user_model import SeldonResponse
 from mms.worker.seldon_interface import open_component
@@ -358,6 +358,39 @@ def test_errors_of_protobuf_calls_are_json_too() -> None:
     (reply,) = served.send(item("predict", body, content_type=PROTO))
     assert (reply.status, reply.headers["Content-Type"]) == (403, "application/json")
     assert reply.error["info"] == "foo"
+
+
+# Integers of any length
+
+
+@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**40 + 1])
+def test_integers_beyond_64_bits_stay_exact(number: int) -> None:
+    class Echo(Identity):
+        def predict_raw(self, message: Any) -> Any:
+            if "strData" in message:
+                return {"jsonData": message["meta"]["tags"]["n"]}
+            raise SeldonNotImplementedError
+
+        def aggregate(self, Xs: Any, names: Any) -> Any:
+            return Xs[0]
+
+    served = Served(Echo())
+    meta = {"tags": {"n": number}}
+    for member, value in (
+        ("jsonData", {"a": [number, 1]}),
+        ("data", {"names": ["t:0", "t:1"], "ndarray": [[number, 1]]}),
+        ("data", {"names": ["t:0"], "ndarray": [[[number]]]}),
+    ):
+        message = {member: value, "meta": meta}
+        for operation, sent in (
+            ("predict", message),
+            ("transform-input", message),
+            ("aggregate", [message]),
+        ):
+            answer = served.result(sent, operation)
+            assert answer[member] == value, operation
+            assert answer["meta"]["tags"]["n"] == number, operation
+    assert served.result({"strData": "", "meta": meta})["jsonData"] == number
 
 
 # Headers

@@ -153,3 +153,8 @@ def test_records_are_written_whatever_is_in_them() -> None:
         "b": "<class 'object'>",
         "c": {"d": [1]},
     }
+
+
+def test_integers_beyond_64_bits_stay_exact() -> None:
+    text = b'{"inputs":[[36893488147419103233,-9223372036854775809],[1,2]]}'
+    assert to_json(from_json(text)) == text
