@@ -29,6 +29,8 @@ _TRUTHS: Final = frozenset(
     ("y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0")
 )
 _NAME: Final = re.compile(r"[^\W\d]\w*")
+#: More than any constructor takes.
+_MAX_PARAMETERS: Final = 1000
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _DECIMAL: Final = re.compile(r"[+-]?([0-9]+\.[0-9]*|\.?[0-9]+)([eE][+-]?[0-9]+)?")
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*):(?=/)")
@@ -140,12 +142,18 @@ def checked_parameters(parameters: Any, *, has_json: bool = False) -> tuple[dict
         raise InvalidComponent(
             f'parameters must be a list of {{"name", "value", "type"}}, not {brief(parameters)}'
         )
-    checked = tuple(_checked_parameter(parameter, has_json) for parameter in parameters)
-    names = [parameter["name"] for parameter in checked]
-    for name in names:
-        if names.count(name) > 1:
+    if len(parameters) > _MAX_PARAMETERS:
+        raise InvalidComponent(
+            f"there are {len(parameters)} parameters; {_MAX_PARAMETERS} are the most"
+        )
+    checked: dict[str, dict[str, Any]] = {}
+    for parameter in parameters:
+        found = _checked_parameter(parameter, has_json)
+        name = found["name"]
+        if name in checked:
             raise InvalidComponent(f"parameter {name} is given twice")
-    return checked
+        checked[name] = found
+    return tuple(checked.values())
 
 
 def _checked_parameter(parameter: Any, has_json: bool = False) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from mms.bodies.large_json import apart
 from mms.errors import InternalServerError
 from mms.graph.builtin import average, simple_model
 from mms.graph.message import (
@@ -26,6 +27,8 @@ from mms.graph.node import Builtin, Graph, Node, Step
 Call: TypeAlias = Callable[[Node, Step, Message], Awaitable[Message]]
 
 _Reply = TypeVar("_Reply")
+_P = ParamSpec("_P")
+_Result = TypeVar("_Result")
 
 #: What a router says for all children, and for none.
 _ALL = -1
@@ -56,7 +59,7 @@ async def run_predict(
     """
     routing: dict[str, int] = {}
     reply = await _Prediction(call, draw, routing).run(graph.root, message)
-    return with_routing(reply, routing) if has_routing else reply
+    return await _apart([reply], with_routing, reply, routing) if has_routing else reply
 
 
 class _Prediction:
@@ -72,7 +75,7 @@ class _Prediction:
             if node.builtin is None:
                 message = await self._call(node, node.before, message)
             else:
-                message = simple_model(message)
+                message = await _apart([message], simple_model, message)
             self._routing[node.name] = _ALL
         if node.children:
             message = await self._run_children(node, message)
@@ -88,9 +91,10 @@ class _Prediction:
         children = node.children if branch == _ALL else (node.children[branch],)
         replies = await _all_of([self.run(child, message) for child in children])
         if node.builtin is Builtin.AVERAGE_COMBINER:
-            return average(node.name, replies)
+            return await _apart(replies, average, node.name, replies)
         if node.aggregates:
-            return await self._call(node, Step.AGGREGATE, join(replies))
+            joined = await _apart(replies, join, replies)
+            return await self._call(node, Step.AGGREGATE, joined)
         return replies[0]
 
     async def _choose(self, node: Node, message: Message) -> int:
@@ -100,7 +104,8 @@ class _Prediction:
             return 0
         if not node.routes:
             return _ALL
-        branch = chosen_branch(await self._call(node, Step.ROUTE, message), node.name)
+        reply = await self._call(node, Step.ROUTE, message)
+        branch = await _apart([reply], chosen_branch, reply, node.name)
         if not _NONE <= branch < len(node.children):
             raise InternalServerError(
                 f"Node {node.name} chose branch {branch}, but it has {len(node.children)} "
@@ -109,12 +114,19 @@ class _Prediction:
         return branch
 
 
+async def _apart(
+    messages: Sequence[Message], work: Callable[_P, _Result], *args: _P.args, **kwargs: _P.kwargs
+) -> _Result:
+    """Have these messages read and written: in a thread where they are large."""
+    return await apart(sum(len(m.body) for m in messages), work, *args, **kwargs)
+
+
 async def run_feedback(graph: Graph, message: Message, call: Call) -> Message:
     """Hand a Feedback to the nodes that took part in its response, as its `meta.routing` tells.
 
     Returns the reply of the graph's root; without one, the Feedback itself (of protobuf: an empty SeldonMessage).
     """
-    routing = feedback_routing(message)
+    routing = await _apart([message], feedback_routing, message)
     reply = await _feed(graph.root, message, routing, call)
     if reply is not None:
         return reply

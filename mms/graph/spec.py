@@ -5,6 +5,7 @@ What cannot be served is refused here, with the name of the node.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -134,8 +135,9 @@ def _choose(spec: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
     if not predictors:
         raise GraphError("The deployment has no predictor.")
     names = [_optional_text(p, "name", "predictor") or "" for p in predictors]
+    counts = Counter(names)
     for name in names:
-        if names.count(name) > 1:
+        if counts[name] > 1:
             raise GraphError(f"The predictor name {brief(name)} comes twice.")
     if wanted is not None:
         if wanted not in names:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from mms.bodies.large_json import LOOP_BYTES
 from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import UNIMPLEMENTED, ModelNotFound, ServerError, ServiceUnavailable
@@ -171,7 +172,8 @@ class _Answer:
 def _message_of(body: Buffer) -> str:
     """What the JSON of an error says, by Seldon's form of it."""
     try:
-        info = json.loads(bytes(body))["status"]["info"]
+        # A larger one is no error of a component's, and would hold up everybody.
+        info = json.loads(bytes(body[:LOOP_BYTES]))["status"]["info"]
     except (ValueError, KeyError, TypeError):
         return bytes(body[:1000]).decode("utf-8", "replace").strip()
     return str(info)

@@ -5,12 +5,18 @@ Beyond JSON: single quotes and no quotes, comments (`//`, `#`, `/* */`), `;` for
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import re
+from typing import Any, Final
+
+from mms.bodies.large_json import read_patiently
 
 _BLANKS = " \t\r\n\ufeff"
 #: What ends a text without quotes.
 _ENDS = "{}[]:,;=\"'#/\\" + _BLANKS
+_BLANK_RUN: Final = re.compile(f"[{_BLANKS}]*")
+#: Pieces of texts: others have to wait while one is matched, so none is longer than this.
+_QUOTED_PIECE: Final = {quote: re.compile(rf"[^\\{quote}]{{0,65536}}") for quote in ("'", '"')}
+_UNQUOTED: Final = re.compile(f"[^{re.escape(_ENDS)}]*")
 _ESCAPES = {"t": "\t", "b": "\b", "n": "\n", "r": "\r", "f": "\f", "\n": "\n"}
 _MAX_DEPTH = 64
 
@@ -22,7 +28,7 @@ class LenientJsonError(ValueError):
 def loads(text: str) -> Any:
     """The value of a text. Raises LenientJsonError."""
     try:
-        return json.loads(text)
+        return read_patiently(text)
     except (ValueError, RecursionError):
         # Some services put this before their JSON, so that no page can run it; Gson skips it.
         parser = _Parser(text.lstrip(_BLANKS).removeprefix(")]}'\n"))
@@ -44,11 +50,13 @@ class _Parser:
     def _skip(self) -> str:
         """Go to the next character that is neither blank nor comment; returns it, or '' at the end."""
         text = self._text
-        while self._at < len(text):
-            char = text[self._at]
-            if char in _BLANKS:
-                self._at += 1
-            elif char == "#" or text.startswith("//", self._at):
+        while True:
+            blanks = _BLANK_RUN.match(text, self._at)
+            self._at = self._at if blanks is None else blanks.end()
+            char = text[self._at : self._at + 1]
+            if not char:
+                return ""
+            if char == "#" or text.startswith("//", self._at):
                 end = text.find("\n", self._at)
                 self._at = len(text) if end < 0 else end + 1
             elif text.startswith("/*", self._at):
@@ -58,7 +66,6 @@ class _Parser:
                 self._at = end + 2
             else:
                 return char
-        return ""
 
     def end(self) -> None:
         if self._skip():
@@ -117,13 +124,15 @@ class _Parser:
         out: list[str] = []
         text = self._text
         while self._at < len(text):
+            piece = _QUOTED_PIECE[quote].match(text, self._at)
+            if piece is not None and piece[0]:
+                out.append(piece[0])
+                self._at = piece.end()
+                continue
             char = text[self._at]
             self._at += 1
             if char == quote:
                 return "".join(out)
-            if char != "\\":
-                out.append(char)
-                continue
             char = text[self._at : self._at + 1]
             self._at += 1
             if char == "u":
@@ -139,11 +148,11 @@ class _Parser:
 
     def _unquoted(self) -> str:
         begin = self._at
-        while self._at < len(self._text) and self._text[self._at] not in _ENDS:
-            self._at += 1
-        if self._at == begin:
+        word = _UNQUOTED.match(self._text, begin)
+        if word is None or not word[0]:
             raise self._error("a value")
-        return self._text[begin : self._at]
+        self._at = word.end()
+        return word[0]
 
     def _literal(self) -> Any:
         word = self._unquoted()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from mms.bodies.large_json import LOOP_BYTES, apart, members_of
 from mms.core import Registry
 from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, ErrorForm
@@ -246,7 +247,7 @@ class V2Api:
         if not is_at_root and (is_listing or not exchange.request.body_exists):
             return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())
         body = await self._asker.read_body(exchange)
-        key = self._model_beside(body) if takes_all else _model_in(body)
+        key = await apart(len(body), self._model_beside if takes_all else _model_in, body)
         if key is not None:
             known = self._models.find(key)
             if known is None:
@@ -285,7 +286,8 @@ def _model_in(body: bytes | bytearray) -> str | None:
     if b'"model"' not in body:
         return None
     try:
-        value = from_json(body)
+        # Of a large one nothing else is read: others would have to wait for all of it.
+        value = members_of(body, ("model",)) if len(body) > LOOP_BYTES else from_json(body)
     except ValueError:
         # What it is instead is the model's to say.
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from mms.bodies.large_json import apart
 from mms.errors import InternalServerError, ModelNotFound
 from mms.graph import Graph, Message, Node
 from mms.graph.message import JSON, PROTOBUF, dumps, loads, read_protobuf
@@ -33,7 +34,7 @@ class GraphMetadata:
         if operation == "metadata":
             if message.is_protobuf and not unit:
                 # A gRPC client that wants a model's metadata gets a model's: without a name, the root's.
-                asked = _asked_name(message)
+                asked = await apart(len(message.body), _asked_name, message)
                 unit = self._graph.root.name if asked in ("", self._name) else asked
             if unit:
                 return await self._of_node(unit, message, context)
@@ -63,7 +64,7 @@ class GraphMetadata:
             return {"name": name, "versions": [], "platform": "", "inputs": [], "outputs": []}
         reply = await self._calls.call(context, node, "metadata", Message(b"", JSON))
         try:
-            document = loads(reply.body)
+            document = await apart(len(reply.body), loads, reply.body)
         except ValueError:
             document = None
         if not isinstance(document, dict):

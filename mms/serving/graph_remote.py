@@ -7,6 +7,7 @@ import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from mms.bodies.large_json import apart
 from mms.brief import brief
 from mms.errors import BadRequest, InternalServerError, InvalidModel, RequestTimeout, WorkerFailure
 from mms.graph import Endpoint, Graph, Message, Node, Step
@@ -126,7 +127,7 @@ class RemoteCalls:
         url = f"http://{endpoint.address}{_READS.get(operation, '/' + operation)}"
         sent = message
         if message.is_protobuf and operation not in _READS:
-            sent = to_json(message, Step(operation))
+            sent = await apart(len(message.body), to_json, message, Step(operation))
         if sent.is_raw and sent.query:
             url += "?" + sent.query.decode("latin-1")
         lines = [
@@ -167,7 +168,7 @@ class RemoteCalls:
             raise _unreachable(node, endpoint, str(error) or type(error).__name__) from None
         if reply.status != 200 or operation in _READS or not message.is_protobuf:
             return reply
-        found = reply_in_form_of(message, reply)
+        found = await apart(len(reply.body), reply_in_form_of, message, reply)
         return found._replace(headers=b"Content-Type: %b\r\n" % PROTOBUF)
 
     def _http(self) -> ClientSession:
@@ -200,7 +201,9 @@ class RemoteCalls:
         if method is None:
             raise InternalServerError(f"Node {node.name} is reached by gRPC, without {operation}.")
         is_metadata = operation == "metadata"
-        sent = Message(b"", PROTOBUF) if is_metadata else to_protobuf(message, Step(operation))
+        sent = Message(b"", PROTOBUF)
+        if not is_metadata:
+            sent = await apart(len(message.body), to_protobuf, message, Step(operation))
         puid = next((value for name, value in headers if name.lower() == b"seldon-puid"), b"")
         try:
             channel = await self._channel(endpoint)
@@ -222,8 +225,9 @@ class RemoteCalls:
                 raise _unreachable(node, endpoint, details) from None
             raise WorkerFailure(details, _STATUSES.get(code, 500), code) from None
         if is_metadata:
-            return Message(_metadata_json(body), JSON)
-        reply = reply_in_form_of(message, Message(body, PROTOBUF))
+            return Message(await apart(len(body), _metadata_json, body), JSON)
+        received = Message(body, PROTOBUF)
+        reply = await apart(len(body), reply_in_form_of, message, received)
         form = PROTOBUF if reply.is_protobuf else JSON
         return reply._replace(headers=b"Content-Type: %b\r\n" % form)
 

@@ -8,6 +8,7 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+from mms.bodies.large_json import apart
 from mms.core import Request
 from mms.errors import ServerError
 from mms.mlrun.errors import error_text, status_of
@@ -85,7 +86,7 @@ class MlrunRouter(FrontModel):
         try:
             answer = await self._routing.answer(asked)
             request.answer(answer.status, answer.phrase, answer.headers, answer.body)
-            self._record(asked, answer.body, "", started_ns, began_ns)
+            await self._record(asked, answer.body, "", started_ns, began_ns)
         except asyncio.CancelledError:
             # Whoever cancelled it has answered the client, or knows that it has gone.
             request.is_done = True
@@ -98,9 +99,9 @@ class MlrunRouter(FrontModel):
             phrase, text = HTTPStatus(status).phrase.encode(), error_text(error)
             lines = _TEXT_LINE + (_RETRY_LINE if status == 503 else b"")
             request.answer(status, phrase, lines, text.encode("utf-8", "replace"))
-            self._record(asked, b"", text, started_ns, began_ns)
+            await self._record(asked, b"", text, started_ns, began_ns)
 
-    def _record(
+    async def _record(
         self, asked: Asked, body: Buffer, error: str, started_ns: int, began_ns: int
     ) -> None:
         """Tell the stream of a vote; what else a router answers, its models tell of."""
@@ -108,13 +109,14 @@ class MlrunRouter(FrontModel):
         if tracking is None or not self._routing.has_records or asked.method == "GET":
             return
         try:
-            told = from_json(asked.request.body)
+            told = await apart(len(asked.request.body), from_json, asked.request.body)
         except ValueError:
             told = None
+        answered = None if error else await apart(len(body), from_json, body)
         tracking.push(
             self.router_class,
             {"id": asked.event_id, **told} if isinstance(told, dict) else {"id": asked.event_id},
-            None if error else from_json(body),
+            answered,
             started_ns=started_ns,
             elapsed_ns=time.perf_counter_ns() - began_ns,
             error=error or None,

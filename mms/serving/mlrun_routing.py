@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mms.bodies.large_json import apart
 from mms.brief import brief
 from mms.errors import ServerError
 from mms.mlrun.arms import (
@@ -91,7 +92,7 @@ class Routing:
                 answer = await self._calls.ask(key, asked, operation)
                 if not answer.is_success:
                     return _Outcome(failure=answer.text(), status=answer.status)
-                return _Outcome(answer.value())
+                return _Outcome(await apart(len(answer.body), answer.value))
             except ServerError as error:
                 text = f"{type(error).__name__}: {error.message or error}"
                 return _Outcome(failure=text, status=error.http_status)
@@ -110,15 +111,21 @@ class Routing:
         return outcomes
 
 
-def body_value(asked: Asked) -> Any:
+async def body_value(asked: Asked) -> Any:
     """The JSON of a request's body, None where it has none. Raises ValueError for what is none."""
     body = asked.request.body
     if not body:
         return None
     try:
-        return from_json(body)
+        return await apart(len(body), from_json, body)
     except ValueError:
         raise with_strict_status(ValueError("Unrecognized request format"), 422) from None
+
+
+def _has(asked: Asked, member: bytes) -> bool:
+    """Whether a body has this text anywhere."""
+    body = asked.request.body
+    return member in (body if isinstance(body, bytes | bytearray) else bytes(body))
 
 
 def _failures(outcomes: Mapping[str, _Outcome]) -> dict[str, str]:
@@ -134,12 +141,12 @@ class ModelRouting(Routing):
     async def answer(self, asked: Asked) -> ModelAnswer:
         if asked.operation in OWN_OPERATIONS and asked.operation not in self.keys:
             # The path's place for a model's name.
-            named = body_value(asked) if asked.method != "GET" else None
+            named = await body_value(asked) if asked.method != "GET" else None
             if not isinstance(named, dict) or "model" not in named:
                 raise unknown_model(asked.operation, self.keys)
         operation, key = asked.operation, self.keys[0]
-        if asked.method != "GET" and b'"model"' in bytes(asked.request.body):
-            value = body_value(asked)
+        if asked.method != "GET" and _has(asked, b'"model"'):
+            value = await body_value(asked)
             key = (value.get("model") if isinstance(value, dict) else None) or key
         if key not in self._calls.targets:
             raise unknown_model(key, self.keys)
@@ -158,7 +165,7 @@ class ParallelRouting(Routing):
     async def answer(self, asked: Asked) -> ModelAnswer:
         merged: dict[str, Any] = {}
         if self._extends:
-            value = body_value(asked)
+            value = await body_value(asked)
             if isinstance(value, dict):
                 merged.update(value)
         outcomes = await self._outcomes(asked, asked.operation)
@@ -173,7 +180,7 @@ class ParallelRouting(Routing):
         failed = _failures(outcomes)
         if failed:
             merged["failed"] = failed
-        return self._json(merged)
+        return await apart(len(asked.request.body), self._json, merged)
 
 
 class _Named(Routing):
@@ -189,12 +196,12 @@ class _Named(Routing):
         operation = operation or DEFAULT_OPERATION
         if operation in OWN_OPERATIONS:
             return await self._infer(asked, operation)
-        return self._json(self._own(asked, operation))
+        return self._json(await self._own(asked, operation))
 
     async def _infer(self, asked: Asked, operation: str) -> ModelAnswer:
         raise NotImplementedError
 
-    def _own(self, asked: Asked, operation: str) -> Any:
+    async def _own(self, asked: Asked, operation: str) -> Any:
         """The answer to an operation of its own."""
         raise self._illegal(asked, operation)
 
@@ -236,15 +243,11 @@ class VotingRouting(_Named):
     async def _infer(self, asked: Asked, operation: str) -> ModelAnswer:
         request = None
         if asked.method != "GET" and not asked.content_type.startswith("image/"):
-            request = body_value(asked)
+            request = await body_value(asked)
             check_inputs(request)
         outcomes = await self._outcomes(asked, operation)
-        predictions = {
-            key: self._predictions(key, one.value)
-            for key, one in outcomes.items()
-            if not one.failure
-        }
-        votes = self._votes(predictions)
+        # As large as what was asked: a row of answers for each of its inputs.
+        votes = await apart(len(asked.request.body), self._votes, outcomes)
         own_id = request.get("id") if isinstance(request, dict) else None
         answer: dict[str, Any] = {
             "id": asked.event_id if own_id is None else own_id,
@@ -255,7 +258,7 @@ class VotingRouting(_Named):
         failed = _failures(outcomes)
         if failed:
             answer["failed"] = failed
-        return self._json(answer)
+        return await apart(len(asked.request.body), self._json, answer)
 
     def _predictions(self, key: str, answer: Any) -> Any:
         if not isinstance(answer, dict) or "outputs" not in answer:
@@ -267,7 +270,12 @@ class VotingRouting(_Named):
             raise ValueError(f"a model's outputs have no {self._column}, only {', '.join(outputs)}")
         return outputs[self._column]
 
-    def _votes(self, predictions: dict[str, Any]) -> Any:
+    def _votes(self, outcomes: Mapping[str, _Outcome]) -> Any:
+        predictions = {
+            key: self._predictions(key, one.value)
+            for key, one in outcomes.items()
+            if not one.failure
+        }
         rows = list(predictions.values())
         weights = weights_of(list(predictions), self._weights, self._is_normalized)
         return vote(rows, weights, self._kind or self._kind_of(rows))
@@ -310,7 +318,7 @@ class CanaryRouting(_Named):
     async def _infer(self, asked: Asked, operation: str) -> ModelAnswer:
         key = None
         if self._sticky_path and asked.request.body:
-            value = body_value(asked)
+            value = await body_value(asked)
             if isinstance(value, dict):
                 key = get_path(value, self._sticky_path)
         point = self._random.random() if key is None else point_of(key)
@@ -338,8 +346,8 @@ class BanditRouting(_Named):
 
     async def _infer(self, asked: Asked, operation: str) -> ModelAnswer:
         request_id: Any = asked.event_id
-        if b'"id"' in bytes(asked.request.body):
-            value = body_value(asked)
+        if _has(asked, b'"id"'):
+            value = await body_value(asked)
             if isinstance(value, dict) and value.get("id") is not None:
                 request_id = value["id"]
         arm = self._bandit.choose()
@@ -358,10 +366,10 @@ class BanditRouting(_Named):
         if self._failure_reward is not None:
             self._bandit.reward(arm, self._failure_reward)
 
-    def _own(self, asked: Asked, operation: str) -> Any:
+    async def _own(self, asked: Asked, operation: str) -> Any:
         if operation == _REWARD and asked.method != "GET":
-            return self._bandit.reward_request(body_value(asked))
-        return super()._own(asked, operation)
+            return self._bandit.reward_request(await body_value(asked))
+        return await super()._own(asked, operation)
 
 
 ROUTINGS: Final[Mapping[str, type[Routing]]] = {

@@ -43,6 +43,8 @@ logger = logging.getLogger("mms.serving")
 
 _INTERFACE: Final = "mlrun"
 _DEFAULT_NAME: Final = "function"
+#: Models that one function may bring along.
+_MAX_CHILDREN: Final = 1000
 _DEFAULT_ROUTER: Final = "ModelRouter"
 #: What a worker without any code of a user is given as its handler.
 _OWN_HANDLER: Final = "mms.mlrun.graph_document:GraphModel"
@@ -112,7 +114,8 @@ class MlrunSpecs:
         """
         spec = read_spec(document)
         code = await asyncio.to_thread(_place_code, spec, archive)
-        function = _Function(spec, code)
+        # Looks at each of its steps, of which there may be many.
+        function = await asyncio.to_thread(_Function, spec, code)
         found = archive.manifest if archive.manifest is not None else Manifest({})
         stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
         name = (
@@ -296,6 +299,10 @@ class _Function:
                 )
         except (GraphError, MLRunInvalidArgumentError) as error:
             raise InvalidSpec(f"The graph cannot be served: {error}.") from None
+        if len(self._children) > _MAX_CHILDREN:
+            raise InvalidSpec(
+                f"The function has {len(self._children)} models; {_MAX_CHILDREN} are the most."
+            )
         if isinstance(self._graph, RouterStep) and not self._graph.routes:
             raise InvalidSpec("The router has no models: its routes are empty.")
         self._check_classes(self._graph)

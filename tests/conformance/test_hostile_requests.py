@@ -6,7 +6,9 @@ After each test the workers are the ones that were there before it.
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -397,3 +399,20 @@ def test_hostile_json_for_a_component_is_refused_or_served(
         # Seldon's wrapper answers 500 to values that its classes cannot be given.
         assert reply.status in ((400,) if _is_deep(body) else (200, 400, 500)), (path, reply)
     assert _workers(server, name) == before
+
+
+def test_a_large_registration_in_lax_json_holds_nobody_up(server: Server) -> None:
+    body = "{url: nowhere.mar, serving_spec: {rows: [" + "{a: 'b', c: 1.5}," * 60_000 + "0]}}"
+    slowest_s = 0.0
+    with ThreadPoolExecutor(1) as pool:
+        started = time.monotonic()
+        reply = pool.submit(
+            server.management.post, "/models", body, content_type="application/json"
+        )
+        while not reply.done():
+            asked = time.monotonic()
+            assert server.inference.get("/ping").status == 200
+            slowest_s = max(slowest_s, time.monotonic() - asked)
+        took_s = time.monotonic() - started
+    assert reply.result().status == 404, reply.result()
+    assert slowest_s < took_s / 3, (slowest_s, took_s)

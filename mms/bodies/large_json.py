@@ -1,0 +1,140 @@
+"""JSON that is too large for the event loop to read by itself, and how threads read it without holding everybody up.
+
+A thread alone is not enough: a parser written in C keeps the interpreter to itself until it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import json.scanner
+import re
+from collections.abc import Callable, Collection
+from typing import Any, Final, ParamSpec, TypeVar
+
+#: What the event loop reads itself, in bytes: it takes about a millisecond, and a thread's answer half of one.
+LOOP_BYTES: Final = 64 * 1024
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+async def apart(size_bytes: int, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call `work` here where what it reads is small, else in a thread. Raises what it raises."""
+    if size_bytes <= LOOP_BYTES:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
+
+
+class _PatientDecoder(json.JSONDecoder):
+    """Reads the same as `json.loads`, value by value, so that other threads have their turns in between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scan_once = json.scanner.py_make_scanner(self)  # type: ignore[attr-defined]
+
+
+def read_patiently(text: str) -> Any:
+    """Return the value of a JSON text, as `json.loads` does. Raises ValueError, RecursionError."""
+    if len(text) <= LOOP_BYTES:
+        return json.loads(text)
+    return _PatientDecoder().decode(text)
+
+
+_BLANKS: Final = re.compile(rb"[ \t\r\n]*")
+#: A piece of a text: other threads have to wait while it is matched.
+_TEXT_PIECE: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*){0,2000}', re.DOTALL)
+#: Up to the next bracket or text of a value that is passed over.
+_FILLING: Final = re.compile(rb'[^"\[\]{}]*')
+_PLAIN: Final = re.compile(rb"[^ \t\r\n,}\]]+")
+
+
+def members_of(body: bytes | bytearray, names: Collection[str]) -> dict[str, Any]:
+    """Return those members of the object in a body, at its top, that are texts, numbers or truths, by these names.
+
+    Nothing else is read. What comes before something that is no JSON counts; a body that is no object has no members.
+    """
+    found: dict[str, Any] = {}
+    at = _after_blanks(body, 0)
+    if body[at : at + 1] != b"{":
+        return found
+    at += 1
+    while True:
+        at = _after_blanks(body, at)
+        name_at, at = at, _end_of_text(body, at)
+        if at < 0:
+            return found
+        key = _value(body[name_at:at])
+        at = _after_blanks(body, at)
+        if body[at : at + 1] != b":":
+            return found
+        begin = _after_blanks(body, at + 1)
+        end = _end_of_value(body, begin)
+        if end < 0:
+            return found
+        if key in names:
+            # The last one of a name counts, as for parsers.
+            found.pop(key, None)
+            value = None if body[begin] in b"[{" else _value(body[begin:end])
+            if value is not None:
+                found[key] = value
+        at = _after_blanks(body, end)
+        if body[at : at + 1] != b",":
+            return found
+        at += 1
+
+
+def _after_blanks(body: bytes | bytearray, at: int) -> int:
+    blanks = _BLANKS.match(body, at)
+    return at if blanks is None else blanks.end()
+
+
+def _end_of_value(body: bytes | bytearray, at: int) -> int:
+    """Where a value ends that begins here; -1 where it does not."""
+    if at >= len(body):
+        return -1
+    if body[at] not in b"[{":
+        if body[at : at + 1] == b'"':
+            return _end_of_text(body, at)
+        plain = _PLAIN.match(body, at)
+        return -1 if plain is None else plain.end()
+    depth = 0
+    while True:
+        filling = _FILLING.match(body, at)
+        at = at if filling is None else filling.end()
+        if at >= len(body):
+            return -1
+        if body[at] in b"[{":
+            depth += 1
+            at += 1
+        elif body[at] in b"]}":
+            depth -= 1
+            at += 1
+            if not depth:
+                return at
+        else:
+            at = _end_of_text(body, at)
+            if at < 0:
+                return -1
+
+
+def _end_of_text(body: bytes | bytearray, at: int) -> int:
+    """Where a text ends that begins here; -1 where it does not."""
+    if body[at : at + 1] != b'"':
+        return -1
+    at += 1
+    while True:
+        piece = _TEXT_PIECE.match(body, at)
+        at = at if piece is None else piece.end()
+        if body[at : at + 1] == b'"':
+            return at + 1
+        if body[at : at + 1] != b"\\" or at + 1 >= len(body):
+            return -1
+
+
+def _value(text: bytes | bytearray) -> Any:
+    """None for what is no JSON."""
+    try:
+        return json.loads(bytes(text))
+    except ValueError:
+        return None
