@@ -28,6 +28,8 @@ from mms.wire import (
     RESULT,
     ROLE_CONTROL,
     ROLE_LIFELINE,
+    ROLE_PARENT,
+    ROLE_WORK,
     Buffer,
     Cancel,
     Fork,
@@ -49,6 +51,8 @@ logger = logging.getLogger("mms.launch")
 
 #: Until a connection has said who it is, it is believed no frame larger than this.
 _HELLO_BYTES = 64 * 1024
+WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
+PARENT_ROLES = (ROLE_PARENT, ROLE_LIFELINE)
 #: `struct ucred`: process, user, group.
 _CREDENTIALS = Struct("3i")
 
@@ -65,7 +69,7 @@ class Link:
         load: Load,
         listener: LinkListener,
         max_frame_bytes: int,
-        roles: Collection[str],
+        roles: Collection[str] = WORKER_ROLES,
         *,
         is_preloaded: bool = False,
     ) -> None:
@@ -349,9 +353,9 @@ class WorkerConnection(asyncio.BufferedProtocol):
 
 def _peer_pid(transport: asyncio.BaseTransport) -> int | None:
     """The process that opened a connection, by the kernel's word; None where the system does not tell (Linux does)."""
-    if not hasattr(socket, "SO_PEERCRED"):
-        return None
     connection = transport.get_extra_info("socket")
+    if connection is None or not hasattr(socket, "SO_PEERCRED"):
+        return None
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid: int = _CREDENTIALS.unpack(credentials)[0]
     return pid

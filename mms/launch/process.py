@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mms import faults
-from mms.launch.connection import Link, WorkerConnection
+from mms.launch.connection import PARENT_ROLES, WORKER_ROLES, Link, WorkerConnection
 from mms.launch.environment import SECRET_VARIABLE, worker_command
 from mms.launch.heartbeat import Heartbeats
 from mms.launch.interface import (
@@ -25,23 +25,12 @@ from mms.launch.interface import (
 )
 from mms.launch.supervisor import SupervisedProcess, Supervisor
 from mms.process_tree import is_below
-from mms.wire import (
-    ROLE_CONTROL,
-    ROLE_LIFELINE,
-    ROLE_PARENT,
-    ROLE_WORK,
-    Fork,
-    Loaded,
-    ProtocolError,
-    Readiness,
-)
+from mms.wire import Fork, Loaded, ProtocolError, Readiness
 
 logger = logging.getLogger("mms.launch")
 
 #: What a worker that has closed its connection gets to end by itself, in seconds.
 _LEAVE_S = 1.0
-_WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
-_PARENT_ROLES = (ROLE_PARENT, ROLE_LIFELINE)
 
 
 class _ParentListener:
@@ -196,7 +185,7 @@ class ProcessLauncher:
             spec.load,
             listener,
             spec.max_frame_bytes,
-            _PARENT_ROLES if is_parent else _WORKER_ROLES,
+            PARENT_ROLES if is_parent else WORKER_ROLES,
         )
 
         def on_numbered(process: SupervisedProcess) -> None:
@@ -266,9 +255,7 @@ class ProcessLauncher:
             )
             self._parents[spec.key] = task
         parent = await asyncio.shield(task)
-        link = Link(
-            spec.name, spec.load, listener, spec.max_frame_bytes, _WORKER_ROLES, is_preloaded=True
-        )
+        link = Link(spec.name, spec.load, listener, spec.max_frame_bytes, is_preloaded=True)
         if parent.loaded.code != 200:
             link.loaded.set_result(parent.loaded)
             return link

@@ -67,6 +67,9 @@ class PlayedTransport:
     def set_write_buffer_limits(self, high: int) -> None:
         return
 
+    def get_extra_info(self, name: str) -> None:
+        """There is no socket, whose other end the kernel could name."""
+
     def abort(self) -> None:
         if not self._is_closed:
             self._is_closed = True
@@ -110,7 +113,7 @@ class PlayedWorker:
             end = PlayedTransport(connection, partial(self._take, role), self.end)
             self.ends[role] = end
             connection.connection_made(end)  # type: ignore[arg-type]
-            hello = Hello(secret, role, 1 << 30)
+            hello = Hello(secret, role)
             end.deliver(encode_frame(HELLO, 0, hello.to_payload()))
 
     def end(self) -> None:
