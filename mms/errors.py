@@ -155,6 +155,14 @@ class Conflict(ServerError):
     grpc_code = ALREADY_EXISTS
 
 
+class NameTaken(Conflict):
+    """A model of that name and version, or of that name without versions, is registered."""
+
+    def __init__(self, model_name: str) -> None:
+        super().__init__(f"Model {model_name} is already registered.")
+        self.model_name = model_name
+
+
 class InvalidVersion(ServerError):
     """The version may not be used so, for example removing a default that others depend on."""
 

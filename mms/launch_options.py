@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+#: What start scripts wait for on standard output.
+STARTED = "Model server started."
 #: Tools find the server by this word among the arguments of exactly one process.
 ARGV_WORD = "com.amazonaws.ml.mms.ModelServer"
 
@@ -31,7 +33,8 @@ class LaunchOptions:
     settings: dict[str, str] = field(default_factory=dict)
     #: A class to serve from its folder, as JSON; the server starts with it or not at all.
     component: str | None = None
-    #: A descriptor that the launcher waits on for one line: `ready`, or `failed: ` and the reason.
+    #: A descriptor that the launcher reads to its end: `up` once the server listens, then `ready` or `failed: ` and
+    #: the reason, with lines for people, each behind `banner: ` or `row: `.
     ready_fd: int | None = None
 
     def to_argv(self) -> list[str]:
@@ -74,26 +77,35 @@ class LaunchOptions:
             os.set_inheritable(options.ready_fd, False)
         return options
 
-    def report_ready(self) -> None:
-        """The server serves."""
-        self._report("ready")
+    def report_up(self) -> None:
+        """The server listens; its models may still be loading."""
+        if self.ready_fd is not None:
+            _write(self.ready_fd, "up")
 
-    def report_failed(self, reason: str) -> None:
-        """The server does not come up; `reason` is made one line.
+    def report_ready(self, banner: Sequence[str] = (), rows: Sequence[str] = ()) -> None:
+        """The start is over. `banner`: for a terminal; `rows`: what people are to know in any case."""
+        if self.ready_fd is None:
+            return
+        let_go_of_stderr()
+        self._report(
+            ["ready", *(f"banner: {line}" for line in banner), *(f"row: {row}" for row in rows)]
+        )
+
+    def report_failed(self, reason: str, rows: Sequence[str] = ()) -> None:
+        """The server does not come up; `reason` is made one line, and `rows` follow it.
 
         Without a launcher it goes to standard output, as in MMS.
         """
         line = " ".join(reason.split())
         if self.ready_fd is None:
-            _write(1, line)
+            _write(1, "\n".join((line, *rows)))
         else:
-            self._report(f"failed: {line}")
+            self._report([f"failed: {line}", *(f"row: {row}" for row in rows)])
 
-    def _report(self, line: str) -> None:
-        if self.ready_fd is None:
-            return
+    def _report(self, lines: Sequence[str]) -> None:
         fd, self.ready_fd = self.ready_fd, None
-        _write(fd, line)
+        assert fd is not None
+        _write(fd, "\n".join(lines))
         os.close(fd)
 
     def remove_pid_file(self) -> None:
@@ -108,9 +120,19 @@ class LaunchOptions:
             return
 
 
+def let_go_of_stderr() -> None:
+    """Give up a file without a name, which the launcher lends for what goes wrong before the start is over."""
+    if os.fstat(2).st_nlink == 0:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
+
+
 def _write(fd: int, line: str) -> None:
+    data = f"{line}\n".encode("utf-8", "replace")
     try:
-        os.write(fd, f"{line}\n".encode("utf-8", "replace"))
+        while data:
+            data = data[os.write(fd, data) :]
     except OSError:
         # The reader is gone; nobody waits for this line.
         return

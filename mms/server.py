@@ -11,6 +11,7 @@ import gc
 import importlib
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -33,7 +34,7 @@ from mms.launch import (
     refuse_new_rights,
     server_home,
 )
-from mms.launch_options import LaunchOptions
+from mms.launch_options import STARTED, LaunchOptions
 from mms.memory import MemoryLimit
 from mms.observe import (
     CustomSeries,
@@ -46,6 +47,7 @@ from mms.observe import (
     PrometheusText,
     Recorder,
     TrackingMetrics,
+    WorkerEventLog,
     WorkerSnapshot,
     configure_logging,
     events,
@@ -58,7 +60,9 @@ from mms.repository.trust import Trust
 from mms.runtime_dir import RuntimeDir
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
+from mms.serving.startup import StartupProblem
 from mms.settings import Settings, load_settings
+from mms.start_report import StartFailed, banner, problem_rows
 from mms.version import __version__
 
 if TYPE_CHECKING:
@@ -73,32 +77,10 @@ _GC_THRESHOLDS = (20_000, 20, 100)
 
 #: What threads get to end by themselves once all else has, in seconds.
 _THREADS_S = 1.0
+#: What standard output gets to take the last lines, in seconds.
+_LAST_LINES_S = 1.0
 #: What clients get to read answers that were given at the last moment, in seconds.
 _LAST_ANSWERS_S = 1.0
-
-
-class StartFailed(Exception):
-    """The server cannot come up. The message is one line for people."""
-
-
-class WorkerEventLog:
-    """Writes down what workers say and do."""
-
-    def __init__(self, recorder: Recorder, series: CustomSeries) -> None:
-        self._recorder = recorder
-        self._series = series
-
-    def worker_output(self, model: str, worker: str, stream: str, text: str) -> None:
-        self._recorder.log_worker_line(model, worker, stream, text)
-
-    def worker_metrics(self, worker: str, lines: list[str]) -> None:
-        self._recorder.metric_lines(lines, worker)
-
-    def worker_series(self, model: str, pid: int, series: list[dict[str, Any]]) -> None:
-        self._series.add(model, pid, series)
-
-    def worker_loaded(self, model: str, worker: str, load_s: float) -> None:
-        self._recorder.worker_loaded(worker, load_s)
 
 
 class Server:
@@ -201,12 +183,14 @@ class Server:
             loop.add_signal_handler(number, self._on_signal)
         try:
             await self._start()
+            await self._finish_start()
         except (StartFailed, ConfigurationError, OSError) as error:
             await self._end(0)
             logger.error("%s", error)
-            self._options.report_failed(str(error))
+            await asyncio.to_thread(self._logs.wait_until_written, _LAST_LINES_S)
+            rows = error.rows if isinstance(error, StartFailed) else ()
+            self._options.report_failed(str(error), rows)
             return 1
-        self._options.report_ready()
         await self._stop.wait()
         await self._end(self._settings.drain_timeout_s)
         logger.info("%s", events.STOPPED)
@@ -228,6 +212,7 @@ class Server:
             settings.describe(
                 gpu_count=self._gpu_count, cpu_count=os.cpu_count() or 1, home=str(server_home())
             ),
+            extra={"is_for_files": os.isatty(1)},
         )
         check_exposure(settings)
         self._access = make_access(settings)
@@ -263,7 +248,47 @@ class Server:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         self._recorder.flush()
-        self._logs.announce(events.STARTED)
+        self._options.report_up()
+
+    async def _finish_start(self) -> None:
+        """Tell that the server has started, and which models that it was to start with are not up.
+
+        Raises StartFailed where `strict_start` makes that a failure.
+        """
+        settings = self._settings
+        is_foreground = self._options.ready_fd is None
+        names = [served.name for served in self._host.registry.all()]
+        lines = banner(settings, names, is_foreground=is_foreground)
+        started = [*lines, STARTED] if is_foreground and os.isatty(1) else [STARTED]
+        if not settings.strict_start:
+            self._logs.announce("\n".join(started))
+        problems: list[StartupProblem] = []
+
+        async def settle() -> None:
+            problems.extend(
+                await self._host.startup_models_settled(settings.startup_timeout or math.inf)
+            )
+
+        try:
+            await self._unless_stopped(settle())
+        except StartFailed as error:
+            if settings.strict_start:
+                raise
+            # It serves, and is ended in order.
+            if not is_foreground:
+                self._options.report_failed(str(error))
+            return
+        rows = problem_rows(problems)
+        if problems:
+            summary = f"{len(problems)} of the models that were named at the start are not up"
+            if settings.strict_start:
+                raise StartFailed(f"{summary}, and strict_start is on.", rows)
+            logger.warning("%s: %s", summary, "; ".join(str(problem) for problem in problems))
+        if settings.strict_start:
+            self._logs.announce("\n".join(started))
+        if rows:
+            self._logs.announce("\n".join(rows))
+        self._options.report_ready(lines, rows)
 
     async def _load_component(self) -> None:
         """The class that the command line names. The listeners open once it has loaded, which probes rely on."""

@@ -7,15 +7,18 @@ import os
 import re
 import select
 import signal
+import stat
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mms.cli.pid_file import PidFile, PidFileError
 from mms.errors import ConfigurationError
-from mms.launch_options import LaunchOptions
+from mms.launch_options import STARTED, LaunchOptions
 
 #: How often a start that takes long says that it is still under way, in seconds.
 _PROGRESS_S = 5.0
@@ -27,6 +30,30 @@ _PROGRAM = "import sys; sys.path = sys.path['' in sys.path[:1]:]; from mms.serve
 
 class _NotUpInTime(Exception):
     """The message is one line for people."""
+
+
+@dataclass(slots=True)
+class _Report:
+    """What a server says of its start; see `LaunchOptions.ready_fd`."""
+
+    is_up: bool = False
+    is_ready: bool = False
+    reason: str = ""
+    banner: list[str] = field(default_factory=list)
+    rows: list[str] = field(default_factory=list)
+
+    def take(self, line: str) -> None:
+        kind, _, text = line.partition(": ")
+        if kind == "up":
+            self.is_up = True
+        elif kind == "ready":
+            self.is_up = self.is_ready = True
+        elif kind == "failed":
+            self.reason = text
+        elif kind == "banner":
+            self.banner.append(text)
+        elif kind == "row":
+            self.rows.append(text)
 
 
 def become(
@@ -45,41 +72,78 @@ def become(
 
 
 def start(options: LaunchOptions, pid_file: PidFile) -> int:
-    """Start the server in the background; return when it serves, or has failed."""
+    """Start the server in the background; return when its models have loaded or failed, or when the start has failed.
+
+    The server lets go of standard streams whose end somebody may wait for.
+    """
     read_fd, write_fd = os.pipe()
     options.ready_fd = write_fd
     os.set_inheritable(write_fd, True)
-    pid = os.posix_spawn(
-        sys.executable,
-        server_command(options),
-        _environment(),
-        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
-        setsid=True,
-    )
-    os.close(write_fd)
-    try:
-        pid_file.write(pid)
-        line = _await_line(read_fd, _start_timeout_s(options))
-    except _NotUpInTime as error:
-        _end(pid)
-        pid_file.remove(of=pid)
-        print(error)
-        return 1
-    except (KeyboardInterrupt, PidFileError):
-        _end(pid)
-        pid_file.remove(of=pid)
-        raise
-    finally:
-        os.close(read_fd)
-    if line == "ready":
+    streams = [fd for fd in (1, 2) if is_waited_for(fd)]
+    with tempfile.TemporaryFile() as errors:
+        file_actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+        if 1 in streams:
+            file_actions.append((os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0))
+        if 2 in streams:
+            file_actions.append((os.POSIX_SPAWN_DUP2, errors.fileno(), 2))
+        pid = os.posix_spawn(
+            sys.executable,
+            server_command(options),
+            _environment(),
+            file_actions=file_actions,
+            setsid=True,
+        )
+        os.close(write_fd)
+        try:
+            pid_file.write(pid)
+            report = _await_report(read_fd, _start_timeout_s(options))
+        except _NotUpInTime as error:
+            _end(pid)
+            pid_file.remove(of=pid)
+            print(error)
+            return 1
+        except (KeyboardInterrupt, PidFileError):
+            _end(pid)
+            pid_file.remove(of=pid)
+            raise
+        finally:
+            os.close(read_fd)
+        errors.seek(0)
+        sys.stderr.write(errors.read().decode("utf-8", "replace"))
+    if report.is_ready:
+        if 1 in streams:
+            # Otherwise the server has written so itself.
+            banner = report.banner if sys.stdout.isatty() else []
+            print(*banner, STARTED, *report.rows, sep="\n")
         return 0
     _, status = os.waitpid(pid, 0)
     pid_file.remove(of=pid)
     print(
-        line.removeprefix("failed: ")
-        or f"The server process ended with {_describe(status)} before it was ready."
+        report.reason or f"The server process ended with {_describe(status)} before it was ready.",
+        *report.rows,
+        sep="\n",
     )
     return 1
+
+
+def is_waited_for(fd: int) -> bool:
+    """Whether somebody may wait for a stream's end: the reader of a pipe, or the session of a terminal.
+
+    Nobody waits for a file's, nor for the log of a container, which its first process holds for as long as it runs.
+    """
+    mode = os.fstat(fd).st_mode
+    if stat.S_ISREG(mode):
+        return False
+    if stat.S_ISCHR(mode):
+        return os.isatty(fd)
+    return not any(_is_same(fd, f"/proc/1/fd/{number}") for number in (1, 2))
+
+
+def _is_same(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except OSError:
+        return False
 
 
 def server_command(options: LaunchOptions) -> list[str]:
@@ -109,31 +173,40 @@ def _start_timeout_s(options: LaunchOptions) -> float:
         return math.inf
 
 
-def _await_line(read_fd: int, timeout_s: float) -> str:
-    """The server's one line, or what there is of it when the server ends. Raises _NotUpInTime."""
+def _await_report(read_fd: int, timeout_s: float) -> _Report:
+    """What the server says until its start is over, or it has ended. Raises _NotUpInTime.
+
+    The limit holds until it listens.
+    """
+    report = _Report()
     received = b""
     started = time.monotonic()
-    while not received.endswith(b"\n"):
+    while True:
         waited_s = time.monotonic() - started
-        if waited_s >= timeout_s:
+        left_s = math.inf if report.is_up else timeout_s - waited_s
+        if left_s <= 0:
             raise _NotUpInTime(
                 f"The server was not up after {timeout_s:g} seconds and has been stopped; "
                 "start_timeout_s sets the limit."
             )
-        ready, _, _ = select.select([read_fd], [], [], min(_PROGRESS_S, timeout_s - waited_s))
+        ready, _, _ = select.select([read_fd], [], [], min(_PROGRESS_S, left_s))
         if not ready:
             if sys.stderr.isatty():
-                waited_s = time.monotonic() - started
-                print(
-                    f"Waiting for the server to come up with its models ({waited_s:.0f} s) ...",
-                    file=sys.stderr,
-                )
+                print(_progress(report, time.monotonic() - started), file=sys.stderr)
             continue
         chunk = os.read(read_fd, 65536)
-        if not chunk:
-            break
         received += chunk
-    return received.decode("utf-8", "replace").strip()
+        *lines, received = received.split(b"\n")
+        for line in lines if chunk else [*lines, received]:
+            report.take(line.decode("utf-8", "replace").strip())
+        if not chunk:
+            return report
+
+
+def _progress(report: _Report, waited_s: float) -> str:
+    if report.is_up:
+        return f"The server is up; waiting for its models to load ({waited_s:.0f} s) ..."
+    return f"Waiting for the server to come up with its models ({waited_s:.0f} s) ..."
 
 
 def _end(pid: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from mms.errors import Conflict, InvalidVersion, ModelNotFound, ModelVersionNotFound
+from mms.errors import InvalidVersion, ModelNotFound, ModelVersionNotFound, NameTaken
 
 
 class Registered(Protocol):
@@ -57,7 +57,7 @@ class Registry(Generic[_Entry]):
         """Raises Conflict for a name and version that are taken."""
         versions = self._names.setdefault(entry.name, {})
         if entry.version in versions:
-            raise Conflict(f"Model {entry.name} is already registered.")
+            raise NameTaken(entry.name)
         versions[entry.version] = entry
         if len(versions) == 1:
             self._defaults[entry.name] = entry.version

@@ -9,6 +9,7 @@ from mms.observe.prometheus import PrometheusText
 from mms.observe.recorder import BatchRecord, Recorder, RequestRecord
 from mms.observe.snapshot import ModelSnapshot, WorkerSnapshot
 from mms.observe.tracking_metrics import TrackingMetrics
+from mms.observe.worker_events import WorkerEventLog
 
 __all__ = [
     "BatchRecord",
@@ -25,6 +26,7 @@ __all__ = [
     "PrometheusText",
     "Recorder",
     "TrackingMetrics",
+    "WorkerEventLog",
     "RequestRecord",
     "WorkerSnapshot",
     "configure_logging",

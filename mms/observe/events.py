@@ -10,8 +10,6 @@ _server = logging.getLogger(logger_names.MODEL_SERVER)
 _manager = logging.getLogger(logger_names.MODEL_MANAGER)
 _worker = logging.getLogger(logger_names.WORKER_THREAD)
 
-#: A bare line on standard output, see `Logs.announce`; start scripts wait for it.
-STARTED = "Model server started."
 STOPPED = "Model server stopped."
 
 
@@ -20,8 +18,13 @@ def listener_bound(api: str, address: str) -> None:
     _server.info("%s API bind to: %s", api, address)
 
 
+def model_registered(model: str) -> None:
+    """The archive is there; no worker has loaded it yet."""
+    _manager.info("Model %s registered.", model)
+
+
 def model_loaded(model: str) -> None:
-    """The archive is registered; its workers may still be loading."""
+    """Its first worker has loaded it."""
     _manager.info("Model %s loaded.", model)
 
 

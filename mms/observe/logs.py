@@ -206,7 +206,8 @@ class ServerLogHandler(logging.Handler):
     """Makes MMS's line of a record: `<date> [<LEVEL>] <thread> <logger> - <message>`.
 
     The thread column is the record's attribute `thread_name` where the caller gave one through `extra`, else `main`
-    for the main thread. Warnings and worse are flushed at once.
+    for the main thread. Warnings and worse are flushed at once. A record whose `is_for_files` is true goes to the file
+    alone.
     """
 
     def __init__(self, logs: Logs) -> None:
@@ -233,7 +234,10 @@ class ServerLogHandler(logging.Handler):
             # The recorder passed it on for other handlers; the line itself it has written.
             return
         try:
-            self._logs.add_line(int(record.created * 1000), self.format(record))
+            if getattr(record, "is_for_files", False):
+                self._logs.add_text(LogFile.MMS, self.format(record))
+            else:
+                self._logs.add_line(int(record.created * 1000), self.format(record))
             if record.levelno >= logging.WARNING:
                 self._logs.flush()
         except Exception:

@@ -44,8 +44,11 @@ def server_problems(models: Iterable[ServedModel]) -> list[str]:
     return problems
 
 
-def ping_status(models: Iterable[ServedModel], *, is_strict: bool) -> str:
-    """Healthy, Partial Healthy or Unhealthy, as MMS counts; `is_strict`: a worker counts only once it has loaded."""
+def ping_status(models: Iterable[ServedModel], *, is_strict: bool, missing: int = 0) -> str:
+    """Healthy, Partial Healthy or Unhealthy, as MMS counts; `is_strict`: a worker counts only once it has loaded.
+
+    `missing`: models that are to be there and are not.
+    """
     required = running = 0
     for served in models:
         required += served.pool.min_workers
@@ -53,6 +56,6 @@ def ping_status(models: Iterable[ServedModel], *, is_strict: bool) -> str:
             is_ready = worker.state is WorkerState.READY and worker.is_model_ready
             if is_ready or (not is_strict and worker.is_running):
                 running += 1
-    if running >= required:
+    if running >= required and not missing:
         return "Healthy"
     return "Partial Healthy" if running else "Unhealthy"

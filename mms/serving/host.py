@@ -33,7 +33,7 @@ from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration import Registrar
 from mms.serving.runner import WorkerEvents
 from mms.serving.served import ServedModel
-from mms.serving.startup import StartupModels
+from mms.serving.startup import LOADING, MISSING, StartupModels, StartupProblem
 from mms.serving.state_file import StateFile
 from mms.serving.tracking import Tracking
 
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.serving")
 
+#: Remote nodes of graphs become ready without a word, in seconds.
+_LOOK_S = 1.0
 #: Before a drain is given up, requests that still run are told so, in seconds.
 _LAST_CALL_S = 0.05
 
@@ -81,7 +83,7 @@ class ModelHost:
         self.functions = self._registrar.functions
         self.graphs = self._registrar.graphs
         self._startup = StartupModels(
-            settings, repository, self._registrar.add, self._workers.start
+            settings, repository, self.registry, self._registrar.add, self._workers.start
         )
         self._kept = KeptModels(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
@@ -232,6 +234,8 @@ class ModelHost:
         if count <= 0 or (served.graph is not None and not served.brought):
             await self._keep_model(served, options, is_kept)
             return served, Outcome(200, None, f'Model "{served.name}" registered')
+        for model in (served, *served.brought):
+            model.is_awaited = options.synchronous
         self._workers.start(served, count)
         if not options.synchronous:
             await self._keep_model(served, options, is_kept)
@@ -241,6 +245,9 @@ class ModelHost:
         except WorkerStartFailed:
             await self._discard(served)
             raise
+        finally:
+            for model in (served, *served.brought):
+                model.is_awaited = False
         await self._keep_model(served, options, is_kept)
         return served, outcome
 
@@ -392,14 +399,21 @@ class ModelHost:
         ]
 
     def ping(self) -> str:
-        """Healthy, Partial Healthy or Unhealthy. With `strict_ping` a worker counts only once it has loaded."""
-        return ping_status(self.registry.all(), is_strict=self.settings.strict_ping)
+        """Healthy, Partial Healthy or Unhealthy. With `strict_ping` a worker counts only once it has loaded.
+
+        It is not Healthy while a model that was named at the start is missing or failed to load.
+        """
+        lacks = [p for p in self._startup.problems() if p.state != LOADING]
+        return ping_status(
+            self.registry.all(), is_strict=self.settings.strict_ping, missing=len(lacks)
+        )
 
     def problems(self) -> list[str]:
         """Why the server should get no requests now; empty where it should."""
         if self._registrar.is_closed:
             return ["The server is shutting down."]
-        return server_problems(self.registry.all())
+        missing = [str(p) for p in self._startup.problems() if p.state == MISSING]
+        return missing + server_problems(self.registry.all())
 
     def problems_of(self, name: str, version: str | None = None) -> list[str]:
         """Why a model cannot take requests; empty where it can. Raises ModelNotFound."""
@@ -413,11 +427,23 @@ class ModelHost:
     def startup_problems(self) -> list[str]:
         """What is missing of the models that the server was started with; nothing for good once they have loaded."""
         if not self._has_started:
-            missing = [s for s in self.registry.all() if s.is_loaded_at_startup]
-            problems = server_problems(missing)
+            problems = [str(problem) for problem in self._startup.problems()]
             self._has_started = not problems
             return problems
         return []
+
+    async def startup_models_settled(self, timeout_s: float) -> list[StartupProblem]:
+        """Wait until what was named at the start has loaded or failed, or for so long; return what is not up then."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            problems = self._startup.problems()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not any(problem.state == LOADING for problem in problems):
+                return problems
+            try:
+                await asyncio.wait_for(self._workers.load_ended(), min(left_s, _LOOK_S))
+            except asyncio.TimeoutError:
+                continue
 
     def is_anything_loaded(self) -> bool:
         """Whether some worker of some model has ever loaded."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from archiver import Component, Manifest
 from mms.core import ModelConfig, ModelVersion, Pool, Registry
 from mms.documents import InvalidDocument, check_depth
-from mms.errors import BadRequest, Conflict, WorkerStartFailed
+from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.mlrun.flow_plan import plan_flow
 from mms.mlrun.graph_document import ChildModel, child_models, graph_from_dict
@@ -127,7 +127,7 @@ class MlrunSpecs:
             or _DEFAULT_NAME
         )
         if self._registry.has_name(name):
-            raise Conflict(f"Model {name} is already registered.")
+            raise NameTaken(name)
         for child in function.children:
             if child.key == name:
                 raise InvalidSpec(

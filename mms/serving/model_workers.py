@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mms.core import Registry, Worker, WorkerState
 from mms.errors import BadRequest, WorkerStartFailed
 from mms.launch import Launcher
+from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.making import WorkerSpecs
 from mms.serving.options import SCALED, SCALING, Outcome
@@ -61,6 +62,8 @@ class ModelWorkers:
         self._stops: set[asyncio.Future[bool]] = set()
         #: Some worker of some model has loaded.
         self.has_loaded = False
+        #: Done with the next load that ends, either way.
+        self._next_load: asyncio.Future[None] | None = None
 
     def __repr__(self) -> str:
         return f"<ModelWorkers of {len(self._registry)} models>"
@@ -104,6 +107,12 @@ class ModelWorkers:
             self._stops.add(stop)
             stop.add_done_callback(self._stops.discard)
             served.stopping.append(stop)
+
+    async def load_ended(self) -> None:
+        """Return when the next load of any worker has ended, either way."""
+        if self._next_load is None or self._next_load.done():
+            self._next_load = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._next_load)
 
     async def scaled(self, served: ServedModel) -> Outcome:
         """Wait until each worker that is on its way has loaded or failed once, or has ended."""
@@ -170,6 +179,7 @@ class ModelWorkers:
             self._models,
             start_timeout_s=self._settings.worker_start_timeout_s,
             tracking=served.tracking,
+            may_retry=lambda: not served.is_awaited,
             on_outcome=lambda outcome: self._on_load(served, outcome),
             on_end=lambda runner: self._on_worker_end(served, runner),
         )
@@ -180,8 +190,13 @@ class ModelWorkers:
             if outcome.interface and outcome.interface != served.interface:
                 served.interface = outcome.interface
                 self._registry.changed()
+            if served.is_ready and not served.has_loaded:
+                served.has_loaded = True
+                events.model_loaded(served.name)
         # An `initialize` that failed and was ignored has a traceback to show, too.
         served.load_failure = outcome if outcome.traceback or not outcome.is_success else None
+        if self._next_load is not None and not self._next_load.done():
+            self._next_load.set_result(None)
 
     def _on_worker_end(self, served: ServedModel, runner: WorkerRunner) -> None:
         served.runners.pop(runner.worker, None)

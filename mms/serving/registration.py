@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from mms.core import Registry
-from mms.errors import BadRequest, Conflict, ServiceUnavailable
+from mms.errors import BadRequest, NameTaken, ServiceUnavailable
 from mms.observe import events
 from mms.repository import FetchedArchive, Repository
 from mms.serving.graph_calls import NodeModels
@@ -78,7 +78,7 @@ class Registrar:
         """
         if options.model_name and self._registry.has(options.model_name, None):
             # By a model without a version, beside which no other can stand.
-            raise Conflict(f"Model {options.model_name} is already registered.")
+            raise NameTaken(options.model_name)
         # A folder is what a function that is checked itself brings along; clients cannot name one.
         is_from_client = options.folder is None and not options.is_from_operator
         if self._settings.require_signature and is_from_client:
@@ -99,7 +99,7 @@ class Registrar:
             self._registry.add(served)
             served.resources = resources
             undo.pop_all()
-        events.model_loaded(served.name)
+        events.model_registered(served.name)
         return served
 
     async def _archive(self, options: RegisterOptions) -> FetchedArchive:
@@ -146,7 +146,7 @@ class Registrar:
             return
         if self._registry.has(served.name, served.version):
             # Before the files are fetched; another registration may still be faster.
-            raise Conflict(f"Model {served.name} is already registered.")
+            raise NameTaken(served.name)
         served.model_files = await self._repository.model_uris.fetch(
             uri,
             served.archive.folder,

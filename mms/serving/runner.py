@@ -74,6 +74,7 @@ class WorkerRunner:
         *,
         start_timeout_s: float,
         tracking: ModelTracking | None = None,
+        may_retry: Callable[[], bool] = lambda: True,
         on_outcome: Callable[[LoadOutcome], None],
         on_end: Callable[[WorkerRunner], None],
     ) -> None:
@@ -87,6 +88,7 @@ class WorkerRunner:
         self._calls = WorkerCalls(models, spec.load.options.get("calls") or {})
         self._tracking = tracking
         self._start_timeout_s = start_timeout_s
+        self._may_retry = may_retry
         self._on_outcome = on_outcome
         self._on_end = on_end
         self._is_stopping = False
@@ -132,6 +134,10 @@ class WorkerRunner:
                 except Exception as error:
                     outcome = self._break_off(error)
                 if self._is_stopping:
+                    break
+                if not self._attempt.result().is_success and not self._may_retry():
+                    worker.state = WorkerState.FAILED
+                    worker.reason = outcome
                     break
                 delay_s = worker.next_backoff_s(time.monotonic())
                 worker.state = WorkerState.BACKOFF
@@ -185,12 +191,12 @@ class WorkerRunner:
             self._note(LoadOutcome(loaded.code, loaded.error or loaded.message, loaded.traceback))
             return loaded.error or loaded.message
         worker.state = WorkerState.READY
+        worker.is_model_ready = loaded.is_ready
         worker.ready_at = time.monotonic()
         with self._observed():
             self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
         self._note(LoadOutcome(200, loaded.error, loaded.traceback, loaded.interface))
         if not loaded.is_ready:
-            worker.is_model_ready = False
             worker.reason = "the model is loading"
             for readiness in self._readiness:
                 self._take_readiness(readiness)
@@ -339,8 +345,8 @@ class WorkerRunner:
                 self._model.name,
                 readiness.error,
             )
-            # For its description; that the process serves stays true.
-            self._on_outcome(LoadOutcome(200, readiness.error, readiness.error))
+        # For its description; that the process serves stays true.
+        self._on_outcome(LoadOutcome(200, readiness.error, readiness.error))
 
     def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
         link = self.worker.link

@@ -80,6 +80,10 @@ class ServedModel:
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
+    #: Whether a worker has ever loaded it.
+    has_loaded: bool = False
+    #: A registration waits for it, and takes it away when a worker cannot load it.
+    is_awaited: bool = False
     #: The last failed attempt to load, until one succeeds.
     load_failure: LoadOutcome | None = None
 

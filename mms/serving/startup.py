@@ -7,13 +7,16 @@ import itertools
 import logging
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from mms.errors import Conflict, ServerError
+from mms.core import Registry
+from mms.errors import Conflict, NameTaken, ServerError
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.graphs import NodeMissing
+from mms.serving.health import model_problems
 from mms.serving.kept_models import Restored
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
@@ -25,18 +28,54 @@ logger = logging.getLogger("mms.serving")
 
 #: Makes a model of a registration; its name where nothing else gives one.
 Add = Callable[[RegisterOptions, str | None], Awaitable[ServedModel]]
+#: It could not be registered.
+MISSING = "missing"
+#: Its workers could not load it.
+FAILED = "failed"
+LOADING = "loading"
 #: Starts so many workers of a model, which load in the background.
 Start = Callable[[ServedModel, int], None]
 
 
-class StartupModels:
-    """Loads what `load_models` names, and knows which of it is left."""
+@dataclass(frozen=True, slots=True)
+class StartupProblem:
+    """Why a model that was named at the start is not up; `state` is one of the three above."""
 
-    def __init__(self, settings: Settings, repository: Repository, add: Add, start: Start) -> None:
+    model: str
+    state: str
+    reason: str
+
+    def __str__(self) -> str:
+        what = "could not be loaded" if self.state == FAILED else f"is {self.state}"
+        return f"Model {self.model} {what}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """An entry of `load_models` that could not be registered; `name`: of the model, as far as the entry tells it."""
+
+    name: str
+    url: str
+    reason: str
+
+
+class StartupModels:
+    """Loads what `load_models` names, and knows which of it is left, and which is not up."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        repository: Repository,
+        registry: Registry[ServedModel],
+        add: Add,
+        start: Start,
+    ) -> None:
         #: What is left of it.
         self.models: set[ServedModel] = set()
+        self._missing: list[_Missing] = []
         self._settings = settings
         self._repository = repository
+        self._registry = registry
         self._add = add
         self._start = start
 
@@ -53,25 +92,29 @@ class StartupModels:
             only = served.name
         return only
 
+    @property
+    def _is_all(self) -> bool:
+        return any(
+            name is None and url.upper() == "ALL" for name, url in self._settings.startup_models
+        )
+
     async def entries(self) -> list[tuple[str | None, str]]:
         """(name, url) of what `load_models` names, with the store's archives for ALL."""
-        entries = list(self._settings.startup_models)
-        if any(name is None and url.upper() == "ALL" for name, url in entries):
-            try:
-                entries = [
-                    (None, url) for url in await asyncio.to_thread(self._repository.list_store)
-                ]
-            except ServerError as error:
-                logger.warning("%s", error.message)
-                entries = []
-        return entries
+        if not self._is_all:
+            return list(self._settings.startup_models)
+        try:
+            return [(None, url) for url in await asyncio.to_thread(self._repository.list_store)]
+        except ServerError as error:
+            self._note_missing("ALL", "ALL", error.message or type(error).__name__)
+            return []
 
     async def load(
         self, count: int, entries: list[tuple[str | None, str]], restored: Restored
     ) -> None:
         """Register them, with so many workers each. One that fails is a warning; workers start in the background.
 
-        `restored`: what a state file has brought back, which goes before. Raises Conflict for a name that comes twice.
+        `restored`: what a state file has brought back, which goes before. Raises Conflict for a name that `load_models`
+        itself gives twice.
         """
         for served in restored.models:
             served.is_loaded_at_startup = True
@@ -88,24 +131,71 @@ class StartupModels:
                 initial_workers=count,
                 synchronous=False,
             )
+            default_name = name_from_url(url)
             try:
-                served = await self._add(options, name_from_url(url))
-            except Conflict as error:
-                if not restored.models:
-                    raise
-                # The state file has a model of that name from elsewhere, which a client has seen last.
-                events.model_not_loaded(url, error.message or "Conflict")
+                served = await self._add(options, default_name)
+            except NodeMissing as error:
+                if (name, url) in early:
+                    self._note_missing(name or default_name, url, error.message or "NodeMissing")
+                else:
+                    early.append((name, url))
+                continue
+            except NameTaken as error:
+                reason = self._reason_of(error, url)
+                # With a state file, a client has seen the one that is there last.
+                if not self._is_all and not restored.models:
+                    raise Conflict(reason) from None
+                self._note_missing(url, url, reason)
                 continue
             except ServerError as error:
-                if isinstance(error, NodeMissing) and (name, url) not in early:
-                    early.append((name, url))
-                    continue
-                events.model_not_loaded(url, error.message or type(error).__name__)
+                reason = error.message or type(error).__name__
+                self._note_missing(name or default_name, url, reason)
+                continue
+            except Exception as error:
+                # A fault of ours concerns this model alone.
+                logger.exception("Model %s could not be registered.", url)
+                self._note_missing(name or default_name, url, f"{type(error).__name__}: {error}")
                 continue
             served.is_loaded_at_startup = True
             served.registration, served.startup_source = options, (name, url)
             self.models.add(served)
             self._start(served, count)
+
+    def problems(self) -> list[StartupProblem]:
+        """Those of what was named at the start that are not up now."""
+        there = {served.name for served in self._registry.all()}
+        there |= {served.url for served in self._registry.all()}
+        problems = [
+            StartupProblem(missing.name, MISSING, missing.reason)
+            for missing in self._missing
+            if missing.name not in there and missing.url not in there
+        ]
+        for served in self._registry.all():
+            is_wanted = served.pool.min_workers > 0 or served.graph is not None
+            if not served.is_loaded_at_startup or not is_wanted or served.is_ready:
+                continue
+            failure = served.load_failure
+            if failure is not None:
+                problems.append(StartupProblem(served.name, FAILED, failure.error))
+            else:
+                reason = model_problems(served)[0].partition(": ")[2] or "it has no workers"
+                problems.append(StartupProblem(served.name, LOADING, reason))
+        return problems
+
+    def _reason_of(self, error: NameTaken, url: str) -> str:
+        """Why an archive is left out whose name is taken, with the one that has it."""
+        name = error.model_name
+        for served in self.models:
+            if served.name == name:
+                return (
+                    f"Both {served.url} and {url} are archives of the model {name}; {served.url} is "
+                    "loaded. Give the other one another model name or version."
+                )
+        return error.message or "Conflict"
+
+    def _note_missing(self, name: str, url: str, reason: str) -> None:
+        events.model_not_loaded(url, reason)
+        self._missing.append(_Missing(name, url, reason))
 
 
 def name_from_url(url: str) -> str:

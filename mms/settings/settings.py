@@ -100,14 +100,13 @@ class Settings(OptionValues):
         return self.default_workers_per_model or gpu_count or cpu_count
 
     def describe(self, *, gpu_count: int, cpu_count: int, home: str) -> str:
-        """The configuration as MMS logs it, a line for each label."""
+        """The configuration as MMS logs it, a line for each of its labels but those of a Java virtual machine."""
         rows = [
             ("MMS Home", home),
             ("Current directory", os.getcwd()),
             ("Temp directory", self.temp_dir),
             ("Number of GPUs", gpu_count),
             ("Number of CPUs", cpu_count),
-            ("Max heap size", None),
             ("Python executable", sys.executable),
             ("Config file", self.config_file),
             ("Inference address", self.inference_address),
@@ -116,13 +115,10 @@ class Settings(OptionValues):
             ("Initial Models", self.load_models),
             ("Log dir", self.log_dir),
             ("Metrics dir", self.metrics_dir),
-            ("Netty threads", None),
-            ("Netty client threads", None),
             ("Default workers per model", self.worker_count_at_startup(gpu_count, cpu_count)),
             ("Blacklist Regex", self.blacklist_env_vars or None),
             ("Maximum Response Size", self.max_response_size),
             ("Maximum Request Size", self.max_request_size),
             ("Preload model", str(self.preload_model).lower()),
-            ("Prefer direct buffer", str(self.prefer_direct_buffer).lower()),
         ]
         return "\n".join(f"{label}: {'N/A' if value is None else value}" for label, value in rows)

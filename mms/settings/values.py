@@ -576,6 +576,22 @@ class OptionValues:
         unit="seconds",
         is_own=True,
     )
+    startup_timeout: float = option(
+        NUMBER,
+        _SERVER,
+        "How long the end of a start is held back for the models that it named: `--start` returns when each of them "
+        "has loaded or failed, or when this time is over. 0: no limit.",
+        "300",
+        unit="seconds",
+        is_own=True,
+    )
+    strict_start: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "A start fails with exit code 1 unless every model that it named has loaded within `startup_timeout`.",
+        "false",
+        is_own=True,
+    )
     plugins_path: str | None = option(
         TEXT, _SERVER, "A folder of endpoint plugins written in Python.", has_variable=False
     )

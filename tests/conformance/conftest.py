@@ -17,7 +17,8 @@ from pathlib import Path
 import pytest
 
 from .background import Gate
-from .processes import is_original
+from .commands import Commands
+from .processes import is_original, kill_tagged
 from .server import Server, ServerPool
 
 #: By the option: the settings `lane` of the servers that tests run against, of those marked `edge` and of the rest.
@@ -182,3 +183,10 @@ def start_server(servers: ServerPool) -> Iterator[Callable[..., Server]]:
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def commands(scratch: Path) -> Iterator[Commands]:
+    commands = Commands(scratch)
+    yield commands
+    kill_tagged(commands.tag)

@@ -6,23 +6,18 @@ import os
 import signal
 import subprocess
 import sys
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import psutil
 import pytest
 
 from .background import Background, Gate
-from .client import Address, Client
+from .commands import Commands
 from .processes import (
-    base_environment,
     command_line,
     command_path,
     eventually,
-    free_port,
     is_alive,
-    kill_tagged,
     run_command,
     server_command,
     tagged_processes,
@@ -33,53 +28,6 @@ ALREADY_RUNNING = (
     "Model server is already running, please use multi-model-server --stop to stop MMS."
 )
 MAIN_WORD = "com.amazonaws.ml.mms.ModelServer"
-Completed = subprocess.CompletedProcess[str]
-
-
-class Commands:
-    """Runs `multi-model-server` in one folder and ends whatever it leaves behind."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.tag = uuid.uuid4().hex
-        self.environment = base_environment(directory, self.tag)
-        self.pid_file = Path(self.environment["TMPDIR"]) / ".model_server.pid"
-        self.inference = Client(Address(port=free_port()))
-        self.management = Client(Address(port=free_port()))
-
-    def run(self, *arguments: str, **environment: str) -> Completed:
-        return run_command(
-            [server_command(), *arguments], self.directory, self.environment | environment
-        )
-
-    def write_config(self, **settings: str) -> None:
-        """`config.properties` in the current directory, with the ports of this object."""
-        lines = {
-            "inference_address": self.inference.address.setting(),
-            "management_address": self.management.address.setting(),
-            **settings,
-        }
-        text = "".join(f"{key}={value}\n" for key, value in lines.items())
-        (self.directory / "config.properties").write_text(text)
-
-    def wait_until_ready(self) -> None:
-        def is_ready() -> bool:
-            try:
-                return self.inference.get("/ping").status == 200
-            except OSError:
-                return False
-
-        eventually("the server answers", is_ready, timeout_s=30)
-
-    def processes(self) -> list[psutil.Process]:
-        return tagged_processes(self.tag)
-
-
-@pytest.fixture
-def commands(scratch: Path) -> Iterator[Commands]:
-    commands = Commands(scratch)
-    yield commands
-    kill_tagged(commands.tag)
 
 
 # Flags

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from mms.errors import ConfigurationError
-from mms.observe import events
+from mms.launch_options import STARTED
 from mms.observe.logs import LogFile, LogOptions
 
 from .conftest import WrittenLogs
@@ -134,7 +134,7 @@ def test_information_waits_for_the_flush_and_a_warning_does_not(
 def test_the_copies_on_standard_output_can_be_turned_off(written: WrittenLogs) -> None:
     setup = written.configure(has_stdout=False)
     logging.getLogger("mms.a").info("text")
-    setup.logs.announce(events.STARTED)
+    setup.logs.announce(STARTED)
     assert "text" in written.read(LogFile.MMS)
     assert written.stdout() == "Model server started.\n"
 
@@ -142,9 +142,9 @@ def test_the_copies_on_standard_output_can_be_turned_off(written: WrittenLogs) -
 def test_an_announcement_comes_after_what_was_logged_before(written: WrittenLogs) -> None:
     setup = written.configure()
     logging.getLogger("mms.a").info("text")
-    setup.logs.announce(events.STARTED)
+    setup.logs.announce(STARTED)
     assert written.stdout().splitlines()[1] == "Model server started."
-    assert events.STARTED not in written.read(LogFile.MMS)
+    assert STARTED not in written.read(LogFile.MMS)
 
 
 def test_text_that_is_no_utf_8_is_escaped(

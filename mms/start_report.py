@@ -1,0 +1,69 @@
+"""What people are told when a server has started: where it is, what it serves, and which of its models are not up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mms.serving.startup import StartupProblem
+from mms.version import __version__
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+#: Of more models only so many are named.
+_MAX_NAMES = 10
+_HEADINGS = StartupProblem("MODEL", "STATE", "WHY")
+
+
+class StartFailed(Exception):
+    """The server cannot come up. The message is one line for people, `rows` are more of them."""
+
+    def __init__(self, message: str, rows: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+
+def banner(settings: Settings, models: Sequence[str], *, is_foreground: bool) -> list[str]:
+    """The lines for a terminal. `models`: the names of those that are registered."""
+    rows = [("Inference", str(settings.inference_address))]
+    if settings.is_single_listener:
+        rows = [("Inference and management", str(settings.inference_address))]
+    else:
+        rows.append(("Management", str(settings.management_address)))
+    if settings.grpc_address is not None:
+        rows.append(("gRPC", str(settings.grpc_address)))
+    if settings.seldon_address is not None:
+        rows.append(("Seldon", str(settings.seldon_address)))
+    rows += [
+        ("Models", _model_names(models)),
+        ("Logs", os.path.abspath(settings.log_dir)),
+        ("Stop", "Ctrl+C" if is_foreground else "multi-model-server --stop"),
+    ]
+    width = max(len(label) for label, _ in rows)
+    return [
+        f"Multi Model Server {__version__}",
+        *(f"  {label:<{width}}  {value}" for label, value in rows),
+    ]
+
+
+def _model_names(models: Sequence[str]) -> str:
+    names = sorted(set(models))
+    if not names:
+        return "none yet; POST /models?url=... of the management API registers one"
+    if len(names) > _MAX_NAMES:
+        names[_MAX_NAMES:] = [f"and {len(names) - _MAX_NAMES} more"]
+    return ", ".join(names)
+
+
+def problem_rows(problems: Sequence[StartupProblem]) -> list[str]:
+    """A table with a line for each model that is not up; nothing where all are."""
+    if not problems:
+        return []
+    table = [_HEADINGS, *problems]
+    widths = [max(len(p.model) for p in table), max(len(p.state) for p in table)]
+    return [
+        f"{p.model:<{widths[0]}}  {p.state:<{widths[1]}}  {' '.join(p.reason.split())}"
+        for p in table
+    ]

@@ -1,0 +1,226 @@
+"""The end of a start: what it waits for, what it tells, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .commands import Commands
+from .processes import eventually, server_command
+from .server import STARTED, Server, manifest
+
+pytestmark = pytest.mark.better_than_mms
+
+MODELS = Path(__file__).parent / "models"
+LIMIT_S = 60
+BROKEN = "def handle(: pass\n"
+GATED = """
+import os, time
+def handle(data, context):
+    while data is None and not os.path.exists({gate!r}):
+        time.sleep(0.02)
+    return ["OK"] * len(data or [])
+"""
+
+
+def write_store(commands: Commands, **sources: str) -> Path:
+    """A model store with `noop` and models of these sources."""
+    store = commands.directory / "store"
+    shutil.copytree(MODELS / "noop", store / "noop")
+    for name, source in sources.items():
+        (store / name / "MAR-INF").mkdir(parents=True)
+        (store / name / "service.py").write_text(source)
+        text = json.dumps(manifest(name))
+        (store / name / "MAR-INF" / "MANIFEST.json").write_text(text)
+    commands.write_config(model_store=str(store), default_workers_per_model="1")
+    return store
+
+
+def set_option(commands: Commands, **settings: str) -> None:
+    with open(commands.directory / "config.properties", "a") as file:
+        file.writelines(f"{key}={value}\n" for key, value in settings.items())
+
+
+def start(commands: Commands, *models: str) -> tuple[int, str]:
+    """Exit code and output of a start in the background, both streams read to their end."""
+    done = subprocess.run(
+        [
+            *(server_command(), "--start", "--model-store", str(commands.directory / "store")),
+            *("--models", *models),
+        ],
+        cwd=commands.directory,
+        env=commands.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    return done.returncode, done.stdout
+
+
+def ping(commands: Commands) -> str:
+    status: str = commands.inference.get("/ping").json()["status"]
+    return status
+
+
+def test_a_start_whose_output_is_read_to_its_end_returns(commands: Commands) -> None:
+    write_store(commands)
+    assert start(commands, "noop") == (0, f"{STARTED}\n")
+    assert ping(commands) == "Healthy"
+    assert commands.inference.get("/predictions/noop").body == b"OK"
+    assert commands.run("--stop").returncode == 0
+
+
+def test_a_start_ends_with_a_line_for_each_model_that_is_not_up(commands: Commands) -> None:
+    store = write_store(commands, broken=BROKEN)
+    code, output = start(commands, "noop", "broken", "gone=absent.mar")
+    first, heading, *rows = output.splitlines()
+    assert (code, first, heading.split()) == (0, STARTED, ["MODEL", "STATE", "WHY"])
+    assert [row.split(None, 2) for row in rows] == [
+        ["gone", "missing", "Model not found in model store: absent.mar"],
+        ["broken", "failed", "SyntaxError: invalid syntax"],
+    ]
+    assert ping(commands) == "Partial Healthy"
+    for path in ("/startupz", "/readyz"):
+        reply = commands.inference.get(path)
+        assert reply.status == 503
+        assert "gone is missing: Model not found" in reply.text
+    # What was wrong can be put right without another start.
+    assert commands.management.delete("/models/broken").status == 200
+    assert ping(commands) == "Partial Healthy"
+    shutil.copytree(store / "noop", store / "late")
+    url = "/models?url=late&model_name=gone&initial_workers=1&synchronous=true"
+    assert commands.management.post(url).status == 200
+    assert ping(commands) == "Healthy"
+    assert commands.inference.get("/startupz").status == 200
+
+
+def test_a_strict_start_fails_unless_every_model_is_up(commands: Commands) -> None:
+    write_store(commands, broken=BROKEN)
+    set_option(commands, strict_start="true")
+    code, output = start(commands, "noop", "broken")
+    reason, _, row = output.splitlines()
+    assert code == 1
+    assert "1 of the models that were named at the start are not up" in reason
+    assert row.split(None, 2) == ["broken", "failed", "SyntaxError: invalid syntax"]
+    eventually("no process is left", lambda: not commands.processes(), timeout_s=15)
+    assert not commands.pid_file.exists()
+    assert start(commands, "noop") == (0, f"{STARTED}\n")
+    assert commands.run("--stop").returncode == 0
+
+
+def test_a_start_waits_for_a_model_that_takes_its_time_no_longer_than_startup_timeout(
+    commands: Commands, scratch: Path
+) -> None:
+    gate = scratch / "gate"
+    write_store(commands, slow=GATED.format(gate=str(gate)))
+    set_option(commands, startup_timeout="0.3")
+    code, output = start(commands, "slow")
+    assert code == 0
+    assert output.splitlines()[-1].split(None, 2)[:2] == ["slow", "loading"]
+    gate.touch()
+    eventually("it is up", lambda: commands.inference.get("/startupz").status == 200)
+    assert commands.run("--stop").returncode == 0
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_file_that_output_goes_to_stays_that_of_the_server(
+    commands: Commands, stream: str
+) -> None:
+    write_store(commands)
+    log = commands.directory / "all.txt"
+    with open(log, "wb") as file:
+        subprocess.run(
+            [server_command(), "--start", "--models", "noop", "--model-store", "store"],
+            cwd=commands.directory,
+            env=commands.environment,
+            timeout=LIMIT_S,
+            check=True,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: file},
+        )
+    pid = int(commands.pid_file.read_text())
+    target = os.readlink(f"/proc/{pid}/fd/{1 if stream == 'stdout' else 2}")
+    assert target == str(log)
+    if stream == "stdout":
+        assert log.read_text().count(STARTED) == 1
+    assert commands.run("--stop").returncode == 0
+
+
+def on_terminal(commands: Commands, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of a command on a terminal of its own, which it lets go of."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [server_command(), *arguments],
+        cwd=commands.directory,
+        env=commands.environment,
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        start_new_session=True,
+    )
+    os.close(child)
+    text = b""
+    while True:
+        try:
+            chunk = os.read(parent, 65536)
+        except OSError:
+            # So ends a terminal that nobody has open any more.
+            break
+        if not chunk:
+            break
+        text += chunk
+    os.close(parent)
+    return process.wait(LIMIT_S), text.decode().replace("\r\n", "\n")
+
+
+def test_a_terminal_is_shown_what_a_person_needs_and_the_file_the_configuration(
+    commands: Commands,
+) -> None:
+    write_store(commands)
+    code, output = on_terminal(commands, "--start", "--model-store", "store", "--models", "noop")
+    assert code == 0
+    for text in (
+        commands.inference.address.setting(),
+        commands.management.address.setting(),
+        "noop",
+        str(commands.directory / "logs"),
+        "multi-model-server --stop",
+        STARTED,
+    ):
+        assert text in output
+    assert "Number of CPUs" not in output
+    assert commands.run("--stop").returncode == 0
+    log = (commands.directory / "logs" / "mms_log.log").read_text()
+    assert "Number of CPUs: " in log
+    for label in ("heap", "Netty", "direct buffer"):
+        assert label not in log
+
+
+def test_a_registration_that_fails_logs_neither_a_load_nor_a_retry(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server({})
+    url = server.write_model("broken", "raise ValueError('not today')\n", manifest("broken"))
+    assert server.register(url, initial_workers=2, synchronous="true").status == 500
+    with server.registered("noop", model_name="last"):
+        log = server.log("mms_log.log")
+        server.wait_for_log("mms_log.log", r"Model last loaded\.")
+    assert "Model broken loaded." not in log
+    assert "Retry worker" not in log
+
+
+def test_a_start_in_the_foreground_tells_what_is_not_up_and_goes_on(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server({"load_models": "noop,absent.mar"})
+    eventually("the table", lambda: "\nabsent  missing  Model not found" in server.output())
+    assert server.inference.get("/ping").json()["status"] == "Partial Healthy"
+    assert server.inference.get("/predictions/noop").status == 200
