@@ -33,8 +33,8 @@ class LaunchOptions:
     settings: dict[str, str] = field(default_factory=dict)
     #: A class to serve from its folder, as JSON; the server starts with it or not at all.
     component: str | None = None
-    #: A descriptor that the launcher reads to its end: `up` once the server listens, then `ready` or `failed: ` and
-    #: the reason, with lines for people, each behind `banner: ` or `row: `.
+    #: A descriptor that the launcher waits on for a line: `ready`, or `failed: ` and the reason. Before it come `up`
+    #: once the server listens, and lines for people, each behind `banner: ` or `row: `.
     ready_fd: int | None = None
 
     def to_argv(self) -> list[str]:
@@ -86,9 +86,10 @@ class LaunchOptions:
         """The start is over. `banner`: for a terminal; `rows`: what people are to know in any case."""
         if self.ready_fd is None:
             return
-        let_go_of_stderr()
+        if is_stderr_lent():
+            _let_go_of_stderr()
         self._report(
-            ["ready", *(f"banner: {line}" for line in banner), *(f"row: {row}" for row in rows)]
+            [*(f"banner: {line}" for line in banner), *(f"row: {row}" for row in rows), "ready"]
         )
 
     def report_failed(self, reason: str, rows: Sequence[str] = ()) -> None:
@@ -100,7 +101,7 @@ class LaunchOptions:
         if self.ready_fd is None:
             _write(1, "\n".join((line, *rows)))
         else:
-            self._report([f"failed: {line}", *(f"row: {row}" for row in rows)])
+            self._report([*(f"row: {row}" for row in rows), f"failed: {line}"])
 
     def _report(self, lines: Sequence[str]) -> None:
         fd, self.ready_fd = self.ready_fd, None
@@ -120,12 +121,15 @@ class LaunchOptions:
             return
 
 
-def let_go_of_stderr() -> None:
-    """Give up a file without a name, which the launcher lends for what goes wrong before the start is over."""
-    if os.fstat(2).st_nlink == 0:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
+def is_stderr_lent() -> bool:
+    """Whether standard error is the launcher's, which shows it when the start is over: a file without a name."""
+    return os.fstat(2).st_nlink == 0
+
+
+def _let_go_of_stderr() -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
 
 
 def _write(fd: int, line: str) -> None:

@@ -34,7 +34,7 @@ from mms.launch import (
     refuse_new_rights,
     server_home,
 )
-from mms.launch_options import STARTED, LaunchOptions
+from mms.launch_options import STARTED, LaunchOptions, is_stderr_lent
 from mms.memory import MemoryLimit
 from mms.observe import (
     CustomSeries,
@@ -55,6 +55,7 @@ from mms.observe import (
 )
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
+from mms.repository.location import store_problem
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
 from mms.runtime_dir import RuntimeDir
@@ -91,6 +92,8 @@ class Server:
     ) -> None:
         self._settings = settings
         self._options = options
+        self._is_foreground = options.ready_fd is None
+        self._logging = logging_setup
         self._logs = logging_setup.logs
         self._recorder = Recorder(self._logs)
         self._series = CustomSeries(has_worker_id=settings.seldon_strict)
@@ -181,6 +184,11 @@ class Server:
         loop.set_exception_handler(faults.on_loop_exception)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
+        if not self._is_foreground:
+            loop.add_signal_handler(signal.SIGHUP, self._reload)
+        elif signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            # Ignored by nohup. The shell and the kernel may both send it when a terminal goes: it never ends at once.
+            loop.add_signal_handler(signal.SIGHUP, self._stop.set)
         try:
             await self._start()
             await self._finish_start()
@@ -202,11 +210,25 @@ class Server:
             self._stop_at_once.set()
         self._stop.set()
 
+    def _reload(self) -> None:
+        """What SIGHUP asks of a server in the background: log files opened anew, keys and certificates read anew."""
+        self._logging.reopen()
+        for check in self._checks():
+            try:
+                check()
+            except Exception:
+                logger.exception("Keys or certificates could not be read anew.")
+        logger.info("SIGHUP: log files have been opened anew; changed keys and certificates count.")
+        self._logs.flush()
+
     async def _start(self) -> None:
         settings = self._settings
         self._flush_timer.start()
         for level, text in settings.notices:
-            logger.log(level, "%s", text)
+            if level == logging.WARNING:
+                self._warn(text)
+            else:
+                logger.log(level, "%s", text)
         logger.info(
             "%s",
             settings.describe(
@@ -229,6 +251,9 @@ class Server:
         if settings.has_secrets:
             hide_process()
         await self._launcher.start()
+        store = self._repository.model_store
+        if store is not None:
+            self._warn(await asyncio.to_thread(store_problem, store))
         try:
             await self._unless_stopped(self._host.load_startup_models())
         except Conflict as error:
@@ -256,10 +281,9 @@ class Server:
         Raises StartFailed where `strict_start` makes that a failure.
         """
         settings = self._settings
-        is_foreground = self._options.ready_fd is None
         names = [served.name for served in self._host.registry.all()]
-        lines = banner(settings, names, is_foreground=is_foreground)
-        started = [*lines, STARTED] if is_foreground and os.isatty(1) else [STARTED]
+        lines = banner(settings, names, is_foreground=self._is_foreground)
+        started = [*lines, STARTED] if self._is_foreground and os.isatty(1) else [STARTED]
         if not settings.strict_start:
             self._logs.announce("\n".join(started))
         problems: list[StartupProblem] = []
@@ -275,7 +299,7 @@ class Server:
             if settings.strict_start:
                 raise
             # It serves, and is ended in order.
-            if not is_foreground:
+            if not self._is_foreground:
                 self._options.report_failed(str(error))
             return
         rows = problem_rows(problems)
@@ -289,6 +313,14 @@ class Server:
         if rows:
             self._logs.announce("\n".join(rows))
         self._options.report_ready(lines, rows)
+
+    def _warn(self, text: str | None) -> None:
+        """Log what people are to know at once, and show it to who waits for a server in the background."""
+        if text is None:
+            return
+        logger.warning("%s", text)
+        if not self._is_foreground and is_stderr_lent():
+            sys.stderr.write(f"Warning: {text}\n")
 
     async def _load_component(self) -> None:
         """The class that the command line names. The listeners open once it has loaded, which probes rely on."""

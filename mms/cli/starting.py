@@ -38,6 +38,7 @@ class _Report:
 
     is_up: bool = False
     is_ready: bool = False
+    is_over: bool = False
     reason: str = ""
     banner: list[str] = field(default_factory=list)
     rows: list[str] = field(default_factory=list)
@@ -47,9 +48,9 @@ class _Report:
         if kind == "up":
             self.is_up = True
         elif kind == "ready":
-            self.is_up = self.is_ready = True
+            self.is_up = self.is_ready = self.is_over = True
         elif kind == "failed":
-            self.reason = text
+            self.reason, self.is_over = text, True
         elif kind == "banner":
             self.banner.append(text)
         elif kind == "row":
@@ -199,7 +200,7 @@ def _await_report(read_fd: int, timeout_s: float) -> _Report:
         *lines, received = received.split(b"\n")
         for line in lines if chunk else [*lines, received]:
             report.take(line.decode("utf-8", "replace").strip())
-        if not chunk:
+        if report.is_over or not chunk:
             return report
 
 

@@ -7,6 +7,7 @@ the recorder's bulk text. `Logs.flush` brings both to the writer thread in order
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from enum import Enum
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from mms.errors import ConfigurationError
 from mms.observe import logger_names
@@ -149,7 +150,7 @@ class Logs:
         )
 
     def create_files(self) -> None:
-        """Make the five files, empty where nothing is there yet."""
+        """Make the five files, empty where nothing is there; one that was moved away is left for a new one."""
         self._files.put([(sink, b"") for sink in self._sinks.values()])
 
     def add_line(self, milliseconds: int, text: str) -> None:
@@ -275,6 +276,15 @@ class LoggingSetup:
         self._levels.clear()
         self.logs.close()
 
+    def reopen(self) -> None:
+        """Open the files anew, those of a Python logging configuration, too: something may have moved them away."""
+        self.logs.flush()
+        self.logs.create_files()
+        loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+        for handler in {handler for logger in loggers for handler in logger.handlers}:
+            if isinstance(handler, logging.FileHandler):
+                _close_stream(handler)
+
     def set_level(self, name: str, level: int) -> None:
         logger = logging.getLogger(name)
         self._levels.setdefault(name, logger.level)
@@ -283,6 +293,15 @@ class LoggingSetup:
     def install_handler(self) -> None:
         self._handler = ServerLogHandler(self.logs)
         logging.getLogger().addHandler(self._handler)
+
+
+def _close_stream(handler: logging.FileHandler) -> None:
+    """Have a handler open its file again for its next record."""
+    with handler.lock or contextlib.nullcontext():
+        stream: TextIO | None = handler.stream
+        if stream is not None:
+            handler.stream = None  # what its own emit looks for
+            stream.close()
 
 
 def configure_logging(

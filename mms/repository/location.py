@@ -106,6 +106,17 @@ def _below(model_store: Path, file_url: str) -> str | None:
     return None
 
 
+def store_problem(model_store: Path) -> str | None:
+    """What people are to know of a model store that is not there; None where it is. Blocks."""
+    if model_store.is_dir():
+        return None
+    text = f'The model store "{model_store}" is no folder that is there.'
+    trimmed = Path(str(model_store).strip())
+    if trimmed != model_store and trimmed.is_dir():
+        text += f" Its name begins or ends with a blank; {trimmed} is there."
+    return text
+
+
 def list_store(model_store: Path | None) -> list[str]:
     """What `load_models=ALL` means: the store's folders and `.mar` and `.model` files, hidden ones left out, sorted.
 

@@ -184,13 +184,9 @@ class StartupModels:
 
     def _reason_of(self, error: NameTaken, url: str) -> str:
         """Why an archive is left out whose name is taken, with the one that has it."""
-        name = error.model_name
         for served in self.models:
-            if served.name == name:
-                return (
-                    f"Both {served.url} and {url} are archives of the model {name}; {served.url} is "
-                    "loaded. Give the other one another model name or version."
-                )
+            if served.name == error.model_name:
+                return f"{error.message} {served.url}, which is loaded, and {url} have the same model name and version."
         return error.message or "Conflict"
 
     def _note_missing(self, name: str, url: str, reason: str) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -224,3 +225,79 @@ def test_a_start_in_the_foreground_tells_what_is_not_up_and_goes_on(
     eventually("the table", lambda: "\nabsent  missing  Model not found" in server.output())
     assert server.inference.get("/ping").json()["status"] == "Partial Healthy"
     assert server.inference.get("/predictions/noop").status == 200
+
+
+def test_of_two_archives_of_one_model_under_all_one_is_loaded_and_both_are_named(
+    commands: Commands,
+) -> None:
+    store = write_store(commands)
+    shutil.copytree(store / "noop", store / "zz-copy")
+    shutil.copytree(MODELS / "echo", store / "echo")
+    code, output = start(commands, "ALL")
+    (row,) = output.splitlines()[2:]
+    assert (code, row.split(None, 2)[:2]) == (0, ["zz-copy", "missing"])
+    assert "noop, which is loaded, and zz-copy have the same model name" in row
+    listed = commands.management.get("/models").json()["models"]
+    assert [model["modelUrl"] for model in listed] == ["echo", "noop"]
+
+
+@pytest.mark.parametrize("models", [(), ("ALL",)])
+def test_a_model_store_that_is_not_there_is_told_at_the_start(
+    commands: Commands, models: tuple[str, ...]
+) -> None:
+    store = write_store(commands)
+    commands.write_config(model_store=f"{store} ", load_models=",".join(models))
+    done = subprocess.run(
+        [server_command(), "--start"],
+        cwd=commands.directory,
+        env=commands.environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    assert done.returncode == 0
+    assert f'The model store "{store} " is no folder' in done.stderr
+    assert f"ends with a blank; {store} is there." in done.stderr
+    assert ("ALL" in done.stdout) is bool(models)
+    assert ping(commands) == ("Unhealthy" if models else "Healthy")
+
+
+# SIGHUP; that it drains a server in the foreground is tested with the other ways to stop.
+
+
+def test_a_hangup_opens_the_logs_of_a_server_in_the_background_anew(commands: Commands) -> None:
+    write_store(commands)
+    assert start(commands, "noop")[0] == 0
+    pid = int(commands.pid_file.read_text())
+    logs = commands.directory / "logs"
+    for file in logs.glob("*.log"):
+        file.rename(file.with_suffix(".old"))
+    os.kill(pid, signal.SIGHUP)
+    eventually("a line in the new file", lambda: "SIGHUP" in log_text(logs / "mms_log.log"))
+    eventually(
+        "all are there", lambda: len(list(logs.glob("*.log"))) == len(list(logs.glob("*.old")))
+    )
+    assert commands.inference.get("/predictions/noop").body == b"OK"
+    assert commands.run("--stop").stdout == "Model server stopped.\n"
+
+
+def log_text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
+
+
+def test_a_hangup_that_is_ignored_as_nohup_has_it_ends_nothing(commands: Commands) -> None:
+    write_store(commands)
+    set_option(commands, load_models="noop")
+    server = subprocess.Popen(
+        ["nohup", server_command(), "--foreground"],
+        cwd=commands.directory,
+        env=commands.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    commands.wait_until_ready()
+    server.send_signal(signal.SIGHUP)
+    assert commands.inference.get("/predictions/noop").body == b"OK"
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(LIMIT_S) == 0

@@ -48,7 +48,7 @@ def check_clean_end(server: Server, *, is_quiet: bool = True) -> None:
 
 
 @pytest.mark.parametrize("lane", ["on", "off"])
-@pytest.mark.parametrize("way", ["SIGTERM", "--stop"])
+@pytest.mark.parametrize("way", ["SIGTERM", "SIGHUP", "--stop"])
 def test_requests_that_were_accepted_are_answered_and_none_is_lost(
     start_server: Callable[..., Server], way: str, lane: str
 ) -> None:
@@ -61,7 +61,7 @@ def test_requests_that_were_accepted_are_answered_and_none_is_lost(
             assert (done.returncode, done.stdout) == (0, "Model server stopped.\n")
             (folder / "tmp").rmdir() if (folder / "tmp").exists() else None
         else:
-            server.signal_main(signal.SIGTERM)
+            server.signal_main(signal.Signals[way])
         check_clean_end(server)
         # Only those that were refused from then on.
         refused = load.count.refused
