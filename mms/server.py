@@ -43,16 +43,15 @@ from mms.observe import (
     LoggingSetup,
     LogOptions,
     MemoryMetrics,
-    ModelSnapshot,
     PrometheusText,
     Recorder,
     TrackingMetrics,
     WorkerEventLog,
-    WorkerSnapshot,
     configure_logging,
     events,
     logger_names,
 )
+from mms.observed_models import ObservedModels
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.repository.location import store_problem
@@ -138,12 +137,16 @@ class Server:
         )
         self._memory = MemoryLimit.of_settings(settings)
         self._host.dispatcher.record_batch = self._recorder.batches.append
+        observed = ObservedModels(self._host.registry, self._series)
         self._monitor = HostMonitor(
-            self._recorder, settings.metric_time_interval, self._worker_pids, self._note_memory
+            self._recorder,
+            settings.metric_time_interval,
+            observed.worker_pids,
+            observed.note_memory,
         )
         prometheus = PrometheusText(
             self._recorder,
-            self._snapshot,
+            observed.snapshots,
             server_version=__version__,
             host=lambda: self._monitor.latest,
             dropped_lines=lambda: self._logs.dropped_lines,
@@ -448,39 +451,6 @@ class Server:
         for front in (self._http, self._grpc):
             if front is not None:
                 await front.drain(timeout_s)
-
-    # What the observers read
-
-    def _worker_pids(self) -> list[int]:
-        return [w.pid for served in self._host.registry.all() for w in served.model.workers]
-
-    def _note_memory(self, memory: dict[int, int]) -> None:
-        for served in self._host.registry.all():
-            for worker in served.model.workers:
-                worker.memory_bytes = memory.get(worker.pid, 0)
-
-    def _snapshot(self) -> list[ModelSnapshot]:
-        self._series.keep([served.name for served in self._host.registry.all()])
-        snapshots = []
-        for served in self._host.registry.all():
-            statistics = served.model.statistics()
-            snapshots.append(
-                ModelSnapshot(
-                    name=served.name,
-                    version=served.version or "",
-                    queue_length=statistics.queue_length,
-                    queue_capacity=statistics.queue_capacity,
-                    in_flight=statistics.in_flight,
-                    losses=served.model.losses.by_kind(),
-                    workers=[
-                        WorkerSnapshot(
-                            w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts
-                        )
-                        for w in served.model.workers
-                    ],
-                )
-            )
-        return snapshots
 
 
 async def _serve(settings: Settings, options: LaunchOptions, setup: LoggingSetup) -> int:

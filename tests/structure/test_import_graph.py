@@ -91,7 +91,7 @@ ROOMS: dict[str, Room] = {
     "serving": Room(4, ("mms.serving",)),
     "http": Room(5, ("mms.http",)),
     "grpc": Room(5, ("mms.grpc",)),
-    "server": Room(6, ("mms.server", "mms.start_report")),
+    "server": Room(6, ("mms.server", "mms.start_report", "mms.observed_models")),
     "cli": Room(7, ("mms.cli", "mms.model_server", "mms.export_model", "mms.arg_parser")),
     # Importable by the names that tools of MMS know; nothing of this server uses them.
     "worker-side names of MMS": Room(7, ("mms.model_loader", "mms.model_service_worker")),

@@ -1,0 +1,48 @@
+"""The models as those see them that measure and count."""
+
+from __future__ import annotations
+
+from mms.core import Registry
+from mms.observe import CustomSeries, ModelSnapshot, WorkerSnapshot
+from mms.serving import ServedModel
+
+
+class ObservedModels:
+    """Reads what the registry has for metrics, and takes what is measured of its workers."""
+
+    def __init__(self, registry: Registry[ServedModel], series: CustomSeries) -> None:
+        """`series`: those of models that are gone are dropped."""
+        self._registry = registry
+        self._series = series
+
+    def __repr__(self) -> str:
+        return f"<ObservedModels of {self._registry!r}>"
+
+    def worker_pids(self) -> list[int]:
+        return [w.pid for served in self._registry.all() for w in served.model.workers]
+
+    def note_memory(self, memory: dict[int, int]) -> None:
+        """`memory`: bytes by process id."""
+        for served in self._registry.all():
+            for worker in served.model.workers:
+                worker.memory_bytes = memory.get(worker.pid, 0)
+
+    def snapshots(self) -> list[ModelSnapshot]:
+        self._series.keep([served.name for served in self._registry.all()])
+        return [_snapshot(served) for served in self._registry.all()]
+
+
+def _snapshot(served: ServedModel) -> ModelSnapshot:
+    statistics = served.model.statistics()
+    return ModelSnapshot(
+        name=served.name,
+        version=served.version or "",
+        queue_length=statistics.queue_length,
+        queue_capacity=statistics.queue_capacity,
+        in_flight=statistics.in_flight,
+        losses=served.model.losses.by_kind(),
+        workers=[
+            WorkerSnapshot(w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts)
+            for w in served.model.workers
+        ],
+    )
