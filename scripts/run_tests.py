@@ -32,8 +32,8 @@ def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
                 *(["mypy", folder] for folder in TYPED_EXAMPLES),
             ],
         ),
-        # A process for each of two cores; tests of one file share what it starts.
-        ("tests: pytest", [["pytest", "-n", "2", "--dist", "loadfile", *pytest_arguments]]),
+        # Three processes for two cores, as tests wait for much; those of one file share what it starts.
+        ("tests: pytest", [["pytest", "-n", "3", "--dist", "loadfile", *pytest_arguments]]),
     ]
 
 

@@ -264,7 +264,7 @@ def test_a_client_that_goes_away_leaves_the_queue(
 @pytest.mark.better_than_mms
 def test_a_request_that_kills_its_worker_does_not_fail_its_batch(main_server: Server) -> None:
     with main_server.registered(
-        "batch", batch_size=3, max_batch_delay=5000, batch_policy="fixed"
+        "batch", batch_size=3, max_batch_delay=1000, batch_policy="fixed"
     ) as name:
         orders: list[dict[str, Any]] = [{}, {"exit": 1}, {}]
         replies = in_parallel(

@@ -67,13 +67,12 @@ def test_what_was_answered_is_there_after_a_kill_at_any_moment(
 def test_a_damaged_file_is_no_reason_not_to_start(
     start_server: Callable[..., Server], content: bytes
 ) -> None:
-    server = start_server({"state_file": "state"})
-    state = Path(server.directory / "state")
-    server.stop()
-    state.write_bytes(content)
-    server.start()
+    server = start_server(
+        {"state_file": "state"},
+        before=lambda new: (new.directory / "state").write_bytes(content),
+    )
     assert server.register(write_echo(server), model_name="m").status == 200
-    assert b'"model":"m"' in state.read_bytes()
+    assert b'"model":"m"' in (server.directory / "state").read_bytes()
 
 
 def test_one_file_is_for_one_server(start_server: Callable[..., Server], tmp_path: Path) -> None:

@@ -130,12 +130,14 @@ async def test_a_registrations_load_timeout_goes_before_the_settings_and_both_be
 ) -> None:
     bench = await make_bench(load_timeout_s=40.0)
     slow = "import time\ntime.sleep(1.2)\n" + _HANDLE
-    await bench.register("one", slow, response_timeout_s=1)
+    await asyncio.gather(
+        bench.register("one", slow, response_timeout_s=1),
+        bench.register("two", slow, response_timeout_s=1, load_timeout_s=30),
+        bench.register("three", slow, response_timeout_s=1, load_timeout_s=0),
+    )
     assert bench.described("one")["loadTimeout"] == 40.0
     assert bench.described("one")["responseTimeout"] == 1
-    await bench.register("two", slow, response_timeout_s=1, load_timeout_s=30)
     assert bench.described("two")["loadTimeout"] == 30
-    await bench.register("three", slow, response_timeout_s=1, load_timeout_s=0)
     assert bench.described("three")["loadTimeout"] == 0
     bench.settings.load_timeout_s = None
     with pytest.raises(WorkerStartFailed):

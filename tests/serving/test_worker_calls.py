@@ -32,13 +32,17 @@ ECHO = """
 def handle(data, context):
     return None if data is None else [item["body"] for item in data]
 """
+#: Does not answer before there is a file `free` beside the one that it makes.
 STUCK = """
-import time
+import pathlib, time
 def handle(data, context):
     if data is None:
         return None
-    open(data[0]["body"], "w").close()
-    time.sleep(60)
+    marker = pathlib.Path(data[0]["body"])
+    marker.touch()
+    while not marker.with_name("free").exists():
+        time.sleep(0.01)
+    return ["free"]
 """
 CALLS = {"e": ["echo", None], "v": ["echo", "9"], "s": ["stuck", None]}
 
@@ -88,6 +92,7 @@ async def test_a_call_ends_with_its_own_timeout(bench: Any, until: Callable[...,
     answer = await ask(bench, key="s", body=marker, timeout_s=0.2)
     assert answer[:2] == [408, "RequestTimeout"]
     await until((bench.folder / "begun").exists)
+    (bench.folder / "free").touch()
 
 
 async def test_a_preloaded_caller_calls_too(bench: Any) -> None:
@@ -112,6 +117,7 @@ async def test_the_call_of_a_worker_that_died_is_given_up(
     runner = next(iter(bench.host.registry.get("caller", None).runners.values()))
     await until(lambda: not runner._calls._under_way)
     assert all(request.is_done for request in stuck.queue)
+    (bench.folder / "free").touch()
 
 
 async def test_a_frame_that_is_no_call_ends_the_worker_and_not_the_server(
