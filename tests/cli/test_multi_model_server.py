@@ -251,7 +251,7 @@ def test_an_interrupted_start_ends_the_server(
     fake_server: Callable[[str], None],
     living_children: Callable[[], list[psutil.Process]],
 ) -> None:
-    fake_server("time.sleep(20)")
+    fake_server("time.sleep(60)")
 
     def interrupt() -> None:
         wait_until(lambda: pid_file.exists() and bool(pid_file.read_text()))
@@ -271,7 +271,7 @@ def test_a_pid_file_that_cannot_be_written_is_told_and_no_server_stays(
     capsys: pytest.CaptureFixture[str],
     living_children: Callable[[], list[psutil.Process]],
 ) -> None:
-    fake_server("time.sleep(20)")
+    fake_server("time.sleep(60)")
     path = folder / "no" / "file"
     assert main(["--pid-file", str(path)]) == 1
     assert (

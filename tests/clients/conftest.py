@@ -42,16 +42,23 @@ def places(short_folder: Path) -> Iterator[Callable[[str], Place]]:
         yield get
 
 
-@pytest.fixture(
-    params=["microservice-on", "microservice-off", "registered-on", "registered-off"],
-)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each way of serving and each lane once; with `--full` each way with each lane."""
+    if "place" in metafunc.fixturenames:
+        names = ["microservice-on", "registered-off"]
+        if metafunc.config.getoption("--full"):
+            names += ["microservice-off", "registered-on"]
+        metafunc.parametrize("place", names, indirect=True)
+
+
+@pytest.fixture
 def place(request: pytest.FixtureRequest, places: Callable[[str], Place]) -> Place:
     return places(request.param)
 
 
 @pytest.fixture(params=["microservice-on", "registered-off"])
 def program_place(request: pytest.FixtureRequest, places: Callable[[str], Place]) -> Place:
-    """Two of them, for programs, which take a second to start."""
+    """For programs, which take a second to start."""
     return places(request.param)
 
 

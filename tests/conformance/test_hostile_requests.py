@@ -18,7 +18,7 @@ from .mlrun.service import add_model
 from .processes import eventually
 from .server import Server, ServerPool
 
-pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
+pytestmark = pytest.mark.better_than_mms
 
 JSON = "Content-Type: application/json"
 PING = request_bytes("GET", "/ping")
@@ -68,6 +68,7 @@ def _send_until_closed(wire: Wire, begin: bytes, unit: bytes, limit_bytes: int) 
     return sent
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("begin", "unit"),
     [
@@ -96,6 +97,7 @@ def test_what_has_no_end_is_refused_before_it_fills_memory(
         assert _send_until_closed(wire, begin, unit, MIB) < 128 * 1024
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("first", [b"", b"\r\n\r\n", PING, PING + b"\r\n\r\n", b"\r\n" * 50_000])
 def test_a_silent_connection_is_closed_after_its_time(hasty: Server, first: bytes) -> None:
     def is_closed() -> bool:
@@ -140,6 +142,7 @@ PATHS = [
 ]
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: repr(path[:40]))
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
 def test_a_path_that_leads_out_of_the_tree_leads_nowhere(
@@ -187,6 +190,7 @@ def test_hostile_json_for_management_is_refused(server: Server, body: bytes) -> 
     assert 400 <= reply.status < 500
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "x-unknown"])
 def test_a_packed_body_is_never_unpacked(server: Server, coding: str) -> None:
     bomb = gzip.compress(b"0" * 50 * MIB)
@@ -205,6 +209,7 @@ def _part(name: str, value: str = "x", boundary: str = "b") -> bytes:
     )
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -245,6 +250,7 @@ def test_a_hostile_multipart_body_is_refused_or_served(
     assert reply.status == status
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     "content_type",
     [
@@ -267,6 +273,7 @@ def test_a_hostile_content_type_is_refused_or_served(server: Server, content_typ
         assert wire.read_reply().status in (200, 400)
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     "body",
     [b"&" * 1_000_000, b"a=b&" * 20_000, b"%" * 100_000, b"a" * 1_000_000, b"=" * 100_000],
@@ -292,6 +299,7 @@ def _post_quietly(client: Client, path: str, body: bytes, *lines: str) -> None:
         wire.read_reply()
 
 
+@pytest.mark.edge
 def test_hostile_requests_leave_no_memory_behind(server: Server) -> None:
     bomb = gzip.compress(b"0" * MIB)
     path = _echo(server)
@@ -311,6 +319,7 @@ def test_hostile_requests_leave_no_memory_behind(server: Server) -> None:
     assert _memory_bytes(server) - before < 24 * MIB
 
 
+@pytest.mark.edge
 def test_lengths_that_are_announced_and_not_sent_take_no_memory(server: Server) -> None:
     head = request_bytes("POST", _echo(server), None, f"Content-Length: {10 * MIB}")
     front = psutil.Process(server.pid)
@@ -328,6 +337,7 @@ def test_lengths_that_are_announced_and_not_sent_take_no_memory(server: Server) 
             wire.socket.close()
 
 
+@pytest.mark.edge
 def test_connections_that_end_within_a_request_leave_nothing_open(server: Server) -> None:
     begins = [
         b"POST",

@@ -1,4 +1,4 @@
-"""Servers of the tests' own for faults, and `--full`, which runs as many rounds as a release should have."""
+"""Servers of the tests' own for faults. With `--full` there are as many rounds as a release should have."""
 
 from __future__ import annotations
 
@@ -9,19 +9,6 @@ from pathlib import Path
 
 import pytest
 from conformance.server import Server
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--full",
-        action="store_true",
-        help="fault suite: every fault in as many rounds as a release should have",
-    )
-
-
-@pytest.fixture
-def is_full(request: pytest.FixtureRequest) -> bool:
-    return bool(request.config.getoption("--full", default=False))
 
 
 @pytest.fixture(scope="session")

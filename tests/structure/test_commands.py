@@ -17,7 +17,6 @@ from conformance.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"
-START_LIMIT_S = 90.0
 
 # The demo in this environment instead of `.venv`, with its build folder elsewhere, on ports of its own.
 DEMO = """
@@ -32,6 +31,29 @@ demo_server.INFERENCE_PORT = int(sys.argv.pop(1))
 demo_server.MANAGEMENT_PORT = int(sys.argv.pop(1))
 run_demo.BUILD = Path(sys.argv.pop(1))
 run_demo.prepare = lambda extras, steps: None
+sys.exit(run_demo.main())
+"""
+
+# Nothing of it is done but to decide whether to go on serving.
+DEMO_IN_WORDS = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv.pop(1))
+import run_demo
+run_demo.BUILD = Path(sys.argv.pop(1))
+run_demo.prepare = lambda extras, steps: None
+run_demo._run = lambda command, steps: (run_demo.BUILD / "model-store/digits.mar").touch()
+class Server:
+    def __init__(self, *_):
+        pass
+    def __getattr__(self, name):
+        return lambda *_: print(name) or ""
+    def wait_until_it_ends(self):
+        print("wait_until_it_ends")
+        raise KeyboardInterrupt
+run_demo.DemoServer = Server
+run_demo._predict = lambda *_: True
+run_demo._show_calls = lambda *_: None
 sys.exit(run_demo.main())
 """
 
@@ -55,42 +77,31 @@ def taken_port() -> Iterator[int]:
         yield other.getsockname()[1]
 
 
-def start_demo(build: Path, inference_port: int, *options: str) -> subprocess.Popen[str]:
-    arguments = [str(SCRIPTS), str(inference_port), str(free_port()), str(build), *options]
-    return subprocess.Popen(
-        [sys.executable, "-c", DEMO, *arguments],
+def test_the_demo_serves_on_another_port_until_ctrl_c_and_leaves_nothing(
+    tmp_path: Path, taken_port: int
+) -> None:
+    build = tmp_path / "build"
+    demo = subprocess.Popen(
+        [sys.executable, "-c", DEMO, str(SCRIPTS), str(taken_port), str(free_port()), str(build)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def test_the_demo_runs_once_on_another_port_and_leaves_nothing(
-    tmp_path: Path, taken_port: int
-) -> None:
-    build = tmp_path / "build"
-    output, _ = start_demo(build, taken_port, "--once").communicate(timeout=START_LIMIT_S)
-    assert "[6/6]" in output, output
-    assert f"port {taken_port} is taken, using 18" in output
-    assert "12 of 12 are right" in output or "11 of 12 are right" in output
-    assert "curl -X POST http://127.0.0.1:18" in output
-    assert not build.exists()
-
-
-def test_ctrl_c_ends_the_demo_with_every_process_of_its_server(tmp_path: Path) -> None:
-    build = tmp_path / "build"
-    demo = start_demo(build, free_port())
     started: list[psutil.Process] = []
     try:
         assert demo.stdout is not None
-        lines = []
+        output = ""
         for line in demo.stdout:
-            lines.append(line)
+            output += line
             if line.startswith("Serving until Ctrl-C"):
                 break
+        assert "[6/6]" in output, output
+        assert f"port {taken_port} is taken, using 18" in output
+        assert "12 of 12 are right" in output or "11 of 12 are right" in output
+        assert "curl -X POST http://127.0.0.1:18" in output
         started = psutil.Process(demo.pid).children(recursive=True)
-        assert len(started) >= 2, "".join(lines)  # the server and a worker at least
+        assert len(started) >= 2, output  # the server and a worker at least
         demo.send_signal(signal.SIGINT)
         assert demo.wait(30) == 0, demo.stdout.read()
         _, alive = psutil.wait_procs(started, timeout=20)
@@ -102,6 +113,21 @@ def test_ctrl_c_ends_the_demo_with_every_process_of_its_server(tmp_path: Path) -
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         demo.communicate()
+
+
+@pytest.mark.parametrize(("options", "waits"), [((), True), (("--once",), False)])
+def test_the_demo_goes_on_serving_unless_it_runs_once(
+    tmp_path: Path, options: tuple[str, ...], waits: bool
+) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-c", DEMO_IN_WORDS, str(SCRIPTS), str(tmp_path / "build"), *options],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ("wait_until_it_ends" in finished.stdout.split()) is waits, finished
+    assert finished.stdout.split()[-1] == "stop"
+    assert not (tmp_path / "build").exists()
 
 
 def test_the_checks_stop_at_the_first_that_fails_and_name_it() -> None:
