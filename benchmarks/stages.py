@@ -19,6 +19,7 @@ from mms.http.answers import Answers
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
 from mms.launch.connection import Link, WorkerConnection
+from mms.memory import MemoryLimit
 from mms.observe.logs import LogOptions, Logs
 from mms.observe.recorder import Recorder
 from mms.serving.dispatcher import Dispatcher
@@ -128,6 +129,7 @@ async def measure(batch_size: int, turns: int, logs: _Unwritten) -> Stages:
         keep_alive_timeout_s=60,
         head_timeout_s=60,
         body_timeout_s=60,
+        memory=MemoryLimit(32 << 20, 512 << 20, 6_553_500),
     )
     connections = [lane.make_protocol() for _ in range(_CONNECTIONS)]
     for connection in connections:

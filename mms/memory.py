@@ -6,13 +6,26 @@ taken some of it. All listeners, of HTTP and gRPC, share one `MemoryLimit`. Size
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Protocol
+
+from mms.errors import ServiceUnavailable
 
 #: What a client has to take of its answers, or send of its requests, on the average, in bytes a second.
 MIN_RATE = 16 * 1024
 #: Models whose largest answer is remembered.
 _MAX_MODELS = 10_000
+
+
+class NoMemory(ServiceUnavailable):
+    """The rest of a request was not read, as the connections of all clients hold too much."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server holds as much of requests and answers as it may (max_buffered_memory).",
+            retry_after_s=1,
+        )
 
 
 class MemorySettings(Protocol):
@@ -37,6 +50,9 @@ class MemoryLimit:
         self.pauses_of_all = 0
         self.holders: set[MemoryAccount] = set()
         self.waiting: dict[MemoryAccount, None] = {}
+        #: The one that is read from nevertheless, until it holds less: else those that hold all there is, all of them
+        #: waiting for the rest of a request, would wait for each other.
+        self.first: MemoryAccount | None = None
         #: Requests under way on a connection that need no closer look, whatever their answers are.
         self.free_requests = max(1, each_bytes // max(max_answer_bytes, 1))
         self._max_answer_bytes = max_answer_bytes
@@ -76,7 +92,7 @@ class MemoryLimit:
     def tell_waiting(self) -> None:
         """Some memory is free again."""
         for account in list(self.waiting):
-            if not self.is_exceeded_by(account.held_bytes):
+            if self.first is None or not self.is_exceeded_by(account.held_bytes):
                 self.waiting.pop(account, None)
                 account.on_room()
 
@@ -87,7 +103,7 @@ class MemoryAccount:
     __slots__ = ("held_bytes", "limit", "on_room")
 
     def __init__(self, limit: MemoryLimit, on_room: Callable[[], None]) -> None:
-        """`on_room`: called once after each `wait`."""
+        """`on_room`: called once after it must wait."""
         self.limit = limit
         self.held_bytes = 0
         self.on_room = on_room
@@ -105,18 +121,19 @@ class MemoryAccount:
             limit.holders.add(self)
         else:
             limit.holders.discard(self)
-        if less > 0 and limit.waiting:
-            limit.tell_waiting()
+        if less > 0:
+            if limit.first is self:
+                limit.first = None
+            if limit.waiting:
+                limit.tell_waiting()
 
     def close(self) -> None:
         """The connection has ended."""
         self.limit.waiting.pop(self, None)
         self.note(0)
-
-    @property
-    def is_exceeding_all(self) -> bool:
-        """No more may be read of what has begun: all hold too much, and this one more than its share."""
-        return self.limit.is_exceeded_by(self.held_bytes)
+        if self.limit.first is self:
+            self.limit.first = None
+            self.limit.tell_waiting()
 
     def has_room_for(self, size: int) -> bool:
         """Whether it may hold so much more."""
@@ -125,11 +142,50 @@ class MemoryAccount:
             self.held_bytes
         )
 
-    def wait(self) -> None:
-        """Be told by `on_room` once all hold less."""
-        if self not in self.limit.waiting:
-            self.limit.pauses_of_all += 1
-            self.limit.waiting[self] = None
+    @property
+    def is_waiting(self) -> bool:
+        """It has not been told yet that there is room."""
+        return self in self.limit.waiting
+
+    def must_wait(self) -> bool:
+        """Whether no more may be read of what has begun: all hold too much, and this one more than its share.
+
+        `on_room` is called when that may be different.
+        """
+        limit = self.limit
+        if limit.first is self or not limit.is_exceeded_by(self.held_bytes):
+            return False
+        if limit.first is None:
+            limit.first = self
+            return False
+        if not self.is_waiting:
+            limit.pauses_of_all += 1
+            limit.waiting[self] = None
+        return True
+
+
+class WaitingAccount(MemoryAccount):
+    """What a connection holds that is read by a coroutine."""
+
+    __slots__ = ("_has_room",)
+
+    def __init__(self, limit: MemoryLimit) -> None:
+        super().__init__(limit, self._tell)
+        self._has_room: asyncio.Future[None] | None = None
+
+    def _tell(self) -> None:
+        if self._has_room is not None and not self._has_room.done():
+            self._has_room.set_result(None)
+
+    async def take(self, held_bytes: int, timeout_s: float) -> None:
+        """The connection holds so much now; wait where that is more than it may. Raises NoMemory."""
+        self.note(held_bytes)
+        while self.must_wait():
+            self._has_room = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait_for(self._has_room, timeout_s)
+            except asyncio.TimeoutError:
+                raise NoMemory from None
 
 
 class Pace:

@@ -84,8 +84,7 @@ class Inflow:
 
     def _try_open(self, call: Call, missing: int) -> bool:
         """Let all of a message come, where there is room for it, or no other."""
-        if self._account.is_exceeding_all:
-            self._account.wait()
+        if self._account.must_wait():
             return False
         whole = self._whole_bytes + self._writer.waiting_bytes
         if whole and whole + call.held_bytes + missing > self._memory.each_bytes:

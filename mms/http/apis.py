@@ -21,6 +21,8 @@ from mms.http.plugins import Plugins
 from mms.http.sagemaker import ExecutionParameters, SageMakerPing
 from mms.http.seldon import SeldonApi
 from mms.http.v2 import V2Api
+from mms.inflating import Inflater
+from mms.memory import MemoryLimit
 from mms.security import Access
 
 if TYPE_CHECKING:
@@ -41,8 +43,12 @@ class HttpApis:
         *,
         worker_count: int,
         access: Access | None,
+        memory: MemoryLimit,
+        inflater: Inflater,
     ) -> None:
         """As `HttpFront`."""
+        self.memory = memory
+        self.inflater = inflater
         self.settings = settings
         self.access = access
         self.host = host

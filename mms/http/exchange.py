@@ -31,8 +31,9 @@ from mms.http.answers import (
     render_json,
 )
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, is_kept_alive
-from mms.http.lane import MIN_BODY_RATE
+from mms.http.lane import LATE_BODY
 from mms.http.routes import first_values
+from mms.memory import MIN_RATE, WaitingAccount
 
 Record: TypeAlias = Callable[[tuple[Any, ...]], None]
 
@@ -52,6 +53,7 @@ class Answer(web.StreamResponse):
         self._head = head
         self._rest = body
         self._is_kept_alive = is_kept_alive
+        self.size_bytes = len(head) + len(body)
         self._writer: AbstractStreamWriter | None = None
 
     @property
@@ -102,6 +104,8 @@ class Exchange:
         self.credentials: frozenset[tuple[bytes, bytes]] = frozenset()
         #: Whoever asks may know of the models: there are no keys, or the request has one.
         self.is_trusted = True
+        #: Counts what the connection holds in memory.
+        self.account: WaitingAccount | None = None
         self._answers = answers
         self._record = record
         raw = request._message.path
@@ -167,7 +171,7 @@ class Exchange:
         try:
             return await self._read_body(max_body_bytes, timeout_s)
         except asyncio.TimeoutError:
-            raise RequestTimeout("The rest of the request did not come in time.") from None
+            raise RequestTimeout(LATE_BODY) from None
 
     async def _read_body(self, max_body_bytes: int, timeout_s: float) -> bytearray:
         """Raises TimeoutError of asyncio's, besides what `read_body` raises."""
@@ -183,9 +187,11 @@ class Exchange:
             while not content.at_eof():
                 piece = content.read_nowait(_CHUNK_BYTES)
                 if not piece:
-                    left_s = deadline + len(chunks) / MIN_BODY_RATE - time.monotonic()
+                    left_s = deadline + len(chunks) / MIN_RATE - time.monotonic()
                     piece = await asyncio.wait_for(content.read(_CHUNK_BYTES), left_s)
                 chunks += piece
+                if self.account is not None:
+                    await self.account.take(len(chunks), timeout_s)
                 if len(chunks) > max_body_bytes:
                     raise _too_large(max_body_bytes)
             broken = content.exception()

@@ -19,10 +19,12 @@ from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError, UnexpectedError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.framing import is_unfit
+from mms.http.lane_account import LaneAccount
 from mms.http.lane_body import GROWTH_BYTES, BodyReader
 from mms.http.lane_head import LaneHead
 from mms.http.lane_owner import LaneOwner
 from mms.http.lane_request import LaneRequest
+from mms.memory import MIN_RATE, NoMemory
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.
 _MAX_PIPELINED = 32
@@ -30,8 +32,8 @@ _MAX_PIPELINED = 32
 _JOIN_BYTES = 64 * 1024
 #: What is missing of a body from here on is read straight to its place, past the loop's own buffers.
 _DIRECT_BYTES = 64 * 1024
-#: Bytes per second that a client's body must come with on the average, at any time, besides the timeout.
-MIN_BODY_RATE = 16 * 1024
+#: What a client is told whose body does not come.
+LATE_BODY = "The rest of the request did not come in time."
 #: Interim responses to a client that may be gone, and the seconds before each: most answers are there sooner.
 MAX_PROBES = 3
 PROBE_S = 0.2
@@ -42,6 +44,7 @@ class LaneProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_body",
+        "_account",
         "_body_request",
         "_buffered",
         "_head",
@@ -52,8 +55,7 @@ class LaneProtocol(asyncio.Protocol):
         "_pipeline",
         "_remote",
         "_transport",
-        "_unsent_bytes",
-        "_unsent_since",
+        "_written_bytes",
         "body_filled",
         "is_half_closed",
         "waiting_since",
@@ -74,9 +76,8 @@ class LaneProtocol(asyncio.Protocol):
         self._is_closing = False
         self._is_read_paused = False
         self._is_write_paused = False
-        #: What the client has not taken of its answers, and since when it has taken nothing of it.
-        self._unsent_bytes = 0
-        self._unsent_since = 0.0
+        self._account = LaneAccount(lane.memory, self._on_room)
+        self._written_bytes = 0
         self.is_half_closed = False
         #: Since when the connection waits for bytes of its client; of `time.monotonic()`.
         self.waiting_since = time.monotonic()
@@ -122,13 +123,34 @@ class LaneProtocol(asyncio.Protocol):
         self._pipeline.clear()
         self._body = None
         self._buffered = b""
+        self._account.close()
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
         self._pause_reading()
+        self._note_held()
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
+        self._note_held()
+        self._resume_reading()
+
+    # What it holds in memory
+
+    def _note_held(self) -> None:
+        if not self._is_closing or self._account.held_bytes:
+            self._account.count(self._transport, self._body, self._pipeline)
+
+    def grow(self) -> None:
+        """More of a large body has come than there was room for. It waits where all connections hold too much."""
+        self._note_held()
+        if self._account.must_wait():
+            self._pause_reading()
+
+    def _on_room(self) -> None:
+        if self._body is not None:
+            # The client could not send on.
+            self.waiting_since = time.monotonic()
         self._resume_reading()
 
     # Reading
@@ -141,7 +163,11 @@ class LaneProtocol(asyncio.Protocol):
         start = 0
         size = len(data)
         while start < size:
-            if len(self._pipeline) >= _MAX_PIPELINED or self._is_write_paused:
+            pipeline = self._pipeline
+            if self._is_write_paused or (
+                pipeline
+                and (len(pipeline) >= _MAX_PIPELINED or not self._account.has_room_beside(pipeline))
+            ):
                 self._buffered = data[start:]
                 self._pause_reading()
                 return
@@ -164,7 +190,7 @@ class LaneProtocol(asyncio.Protocol):
                 self._head = head
             end = start + head.size_bytes
             request = LaneRequest(head, self, time.monotonic())
-            self._pipeline.append(request)
+            pipeline.append(request)
             length = head.content_length
             start = end + length
             if length:
@@ -188,6 +214,7 @@ class LaneProtocol(asyncio.Protocol):
         self._body = body
         self._body_request = request
         self.waiting_since = time.monotonic()
+        self.grow()
         if is_direct:
             self._transport.set_protocol(BodyReader(self, body, length))
 
@@ -241,6 +268,7 @@ class LaneProtocol(asyncio.Protocol):
         self._buffered = b""
         self._is_closing = True
         self._lane.forget(self)
+        self._account.close()
         if self._is_read_paused:
             transport.resume_reading()
         protocol = self._lane.make_handler()
@@ -258,6 +286,8 @@ class LaneProtocol(asyncio.Protocol):
     def _resume_reading(self) -> None:
         """Go on with what was left unread, and read more, where nothing stands against it."""
         if not self._is_read_paused or self._is_closing or self._is_write_paused:
+            return
+        if self._account.must_wait():
             return
         self._is_read_paused = False
         self._transport.resume_reading()
@@ -293,7 +323,9 @@ class LaneProtocol(asyncio.Protocol):
             self._send(lane_request, status, start, body)
             return
         # The usual case in one go; `_send` has the rules.
-        self._transport.write(lane.answers.whole(request.id, phrase, headers, body))
+        data = lane.answers.whole(request.id, phrase, headers, body)
+        self._transport.write(data)
+        self._written_bytes += len(data)
         # Not before: a request whose answer could not be written is owed one.
         pipeline.clear()
         now = time.monotonic()
@@ -311,6 +343,8 @@ class LaneProtocol(asyncio.Protocol):
             )
         )
         self.waiting_since = now
+        if self._account.held_bytes:
+            self._note_held()
         if self._is_read_paused:
             self._resume_reading()
 
@@ -344,6 +378,8 @@ class LaneProtocol(asyncio.Protocol):
                 (request.version or "") if is_known else "",
             )
         )
+        if is_known and body:
+            self._lane.memory.note_answer(request.name, len(body))
         pipeline = self._pipeline
         buffers: list[Buffer]
         if len(body) < _JOIN_BYTES:
@@ -352,6 +388,9 @@ class LaneProtocol(asyncio.Protocol):
             buffers = [head, body]
         if not pipeline or pipeline[0] is not request:
             request.answered = buffers
+            request.body = b""
+            if len(body) >= _JOIN_BYTES:
+                self._note_held()
             return
         pipeline.popleft()
         self._write(request, buffers)
@@ -360,6 +399,8 @@ class LaneProtocol(asyncio.Protocol):
             if waiting is None:
                 break
             self._write(pipeline.popleft(), waiting)
+        if self._account.held_bytes or len(body) >= _JOIN_BYTES:
+            self._note_held()
         if self._is_closing:
             return
         if pipeline:
@@ -372,6 +413,7 @@ class LaneProtocol(asyncio.Protocol):
             self._resume_reading()
 
     def _write(self, request: LaneRequest, buffers: list[Buffer]) -> None:
+        self._written_bytes += sum(map(len, buffers))
         if len(buffers) == 1:
             self._transport.write(buffers[0])
         else:
@@ -414,21 +456,21 @@ class LaneProtocol(asyncio.Protocol):
     def check_time(self, now: float) -> None:
         """Close or refuse a connection whose client has kept it waiting for too long."""
         unsent_bytes = self._transport.get_write_buffer_size()
-        if unsent_bytes != self._unsent_bytes:
-            self._unsent_bytes = unsent_bytes
-            self._unsent_since = now
-        elif unsent_bytes and now - self._unsent_since > self._lane.keep_alive_timeout_s:
-            # It reads nothing of its answers.
+        if self._account.held_bytes:
+            self._note_held()
+        spare_s = self._lane.keep_alive_timeout_s
+        if self._account.is_client_too_slow(now, self._written_bytes, unsent_bytes, spare_s):
             self.abort()
             return
         if self._is_closing:
             return
         waited_s = now - self.waiting_since
         if self._body_request is not None:
-            if waited_s > self._lane.body_timeout_s + self.body_filled / MIN_BODY_RATE:
+            if waited_s > self._lane.body_timeout_s + self.body_filled / MIN_RATE:
                 request, self._body_request, self._body = self._body_request, None, None
                 request.is_kept_alive = False
-                request.fail(RequestTimeout("The rest of the request did not come in time."))
+                is_clients = not self._account.is_waiting
+                request.fail(RequestTimeout(LATE_BODY) if is_clients else NoMemory())
         elif self._pipeline:
             return
         elif self._buffered:

@@ -17,6 +17,9 @@ class BodyTaker(Protocol):
     def take_direct(self, body: bytearray) -> None:
         """The body is complete, read straight to its place."""
 
+    def grow(self) -> None:
+        """More room was taken for the body."""
+
     def eof_received(self) -> bool | None: ...
 
     def connection_lost(self, exc: Exception | None) -> None: ...
@@ -29,19 +32,21 @@ class BodyTaker(Protocol):
 class BodyReader(asyncio.BufferedProtocol):
     """Stands in for a lane connection while a large body is read from the socket straight to where it stays."""
 
-    __slots__ = ("_body", "_connection", "_length")
+    __slots__ = ("_body", "_connection", "_has_grown", "_length")
 
     def __init__(self, connection: BodyTaker, body: bytearray, length: int) -> None:
         """`body`: what has come of a body of `length` bytes, with some room behind it."""
         self._connection = connection
         self._body = body
         self._length = length
+        self._has_grown = False
 
     def get_buffer(self, sizehint: int) -> memoryview:
         body = self._body
         filled = self._connection.body_filled
         if filled == len(body):
             body.extend(bytes(min(self._length - filled, max(filled, GROWTH_BYTES))))
+            self._has_grown = True
         return memoryview(body)[filled:]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -49,6 +54,10 @@ class BodyReader(asyncio.BufferedProtocol):
         connection.body_filled += nbytes
         if connection.body_filled == self._length:
             connection.take_direct(self._body)
+        elif self._has_grown:
+            # Not where the room is taken: uvloop's transports cannot be paused while they ask for it.
+            self._has_grown = False
+            connection.grow()
 
     def eof_received(self) -> bool | None:
         return self._connection.eof_received()

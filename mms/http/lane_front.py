@@ -11,6 +11,7 @@ from mms import faults
 from mms.http.lane import LaneProtocol
 from mms.http.lane_head import KnownRoute, LaneHead, LaneRoute, read_head
 from mms.http.lane_owner import AnswerForm, LaneConnection, Submitter
+from mms.memory import MemoryLimit
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
 _MAX_ROUTES = 4096
@@ -41,6 +42,7 @@ class LaneFront:
         keep_alive_timeout_s: float,
         head_timeout_s: float,
         body_timeout_s: float,
+        memory: MemoryLimit,
         admit: Callable[[list[bytes]], str | None] | None = None,
         make_connection: Callable[[LaneFront], LaneProtocol] = LaneProtocol,
     ) -> None:
@@ -55,6 +57,7 @@ class LaneFront:
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
+        self.memory = memory
         self.admit = admit
         self._make_connection = make_connection
         self.routes: dict[bytes, KnownRoute] = {}

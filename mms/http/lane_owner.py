@@ -11,6 +11,7 @@ from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import ErrorForm
 from mms.http.lane_head import KnownRoute, LaneHead
+from mms.memory import MemoryLimit
 
 
 class Submitter(Protocol):
@@ -85,6 +86,7 @@ class LaneOwner(Protocol):
     keep_alive_timeout_s: float
     head_timeout_s: float
     body_timeout_s: float
+    memory: MemoryLimit
 
     def resolve(self, path: bytes) -> KnownRoute:
         """The route of a path that was not asked for lately."""

@@ -75,6 +75,7 @@ class Listener:
             self._make_exchange,
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
             head_timeout_s=settings.head_timeout_s,
+            memory=shared.memory,
         )
         self.lane: LaneFront | None = None
         if Apis.SELDON in apis and settings.lane:
@@ -90,6 +91,7 @@ class Listener:
                 keep_alive_timeout_s=settings.keep_alive_timeout_s,
                 head_timeout_s=settings.head_timeout_s,
                 body_timeout_s=settings.body_timeout_s,
+                memory=shared.memory,
                 **_lane_options(shared.access),
             )
 

@@ -14,10 +14,11 @@ from aiohttp.web_protocol import RequestHandler
 
 from mms import faults
 from mms.errors import BadRequest, UnexpectedError
-from mms.http.exchange import Exchange
+from mms.http.exchange import Answer, Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
 from mms.http.lane import MAX_PROBES, PROBE_S
 from mms.http.lane_front import LINGER_S
+from mms.memory import MemoryLimit, Pace, WaitingAccount
 
 logger = logging.getLogger("mms.http")
 
@@ -29,6 +30,8 @@ _SWEEP_S = 1.0
 _LINGER_S = 10.0
 #: Requests of one connection that have been read and are not answered; more are not read until then.
 _MAX_PIPELINED = 16
+#: Answers from here on are counted for what a connection holds.
+_LARGE_BYTES = 64 * 1024
 #: No request begins so; what is no HTTP is answered in its turn by letting aiohttp read this.
 _NO_HTTP = b"\0"
 
@@ -46,9 +49,11 @@ class _Handler(RequestHandler):
         "_framing",
         "_last_byte_at",
         "_stream",
-        "_unsent",
+        "_pace",
         "_unread",
+        "_unsent_bytes",
         "_make_exchange",
+        "account",
         "begun",
         "finished",
         "head_since",
@@ -79,8 +84,10 @@ class _Handler(RequestHandler):
         self._content: StreamReader | None = None
         #: aiohttp forgets its own reference where it closes, though there may be something left to send.
         self._stream: asyncio.Transport | None = None
-        #: What was to be sent when that changed last, in bytes, and when that was.
-        self._unsent = (0, 0.0)
+        #: How fast the client takes its answers, and what was to be sent at the last look.
+        self._pace = Pace()
+        self._unsent_bytes = 0
+        self.account = WaitingAccount(edge.memory)
         self.is_half_closed = False
         #: When the last answer was made, or the connection; of `time.monotonic()`.
         self.quiet_since = time.monotonic()
@@ -101,16 +108,21 @@ class _Handler(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self._stream = None
+        self.account.close()
         self._edge.connections.discard(self)
 
-    def check_reader(self, now: float, limit_s: float) -> None:
-        """End a connection whose client has taken nothing of its answer for so long."""
+    def check_reader(self, now: float, spare_s: float) -> None:
+        """End a connection whose client takes its answer too slowly."""
         if self._stream is None:
             return
         unsent_bytes = self._stream.get_write_buffer_size()
-        if unsent_bytes != self._unsent[0]:
-            self._unsent = (unsent_bytes, now)
-        elif unsent_bytes and now - self._unsent[1] > limit_s:
+        if not self.is_busy and self.account.held_bytes:
+            self.account.note(unsent_bytes)
+        if not unsent_bytes or unsent_bytes > self._unsent_bytes:
+            # There is nothing, or a new answer: aiohttp writes none before most of the last one is taken.
+            self._pace.rest()
+        self._unsent_bytes = unsent_bytes
+        if unsent_bytes and self._pace.is_too_slow(now, -unsent_bytes, spare_s):
             self._stream.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -286,7 +298,9 @@ class EdgeServer:
         *,
         keep_alive_timeout_s: float,
         head_timeout_s: float,
+        memory: MemoryLimit,
     ) -> None:
+        self.memory = memory
         self._make_exchange = make_exchange
         self._serve = serve
         self._server = web.Server(self._handle, handler_cancellation=True)
@@ -325,6 +339,7 @@ class EdgeServer:
         exchange = self._make_exchange(request)
         if self._is_leaving:
             exchange.end_connection()
+        exchange.account = connection.account
         self._exchanges.add(exchange)
         is_whole = connection.begin(request)
         serves_on = False
@@ -335,7 +350,11 @@ class EdgeServer:
                 response = exchange.error(BadRequest("Invalid HTTP message."))
         finally:
             self._exchanges.discard(exchange)
+            connection.account.note(0)
             serves_on = connection.finish()
+        if isinstance(response, Answer) and response.size_bytes >= _LARGE_BYTES:
+            # Until the next look at what of it is not taken yet.
+            connection.account.note(response.size_bytes)
         if not serves_on or self._is_leaving:
             response.force_close()
         return response

@@ -57,7 +57,14 @@ class HttpFront:
         self.memory = MemoryLimit.of_settings(settings) if memory is None else memory
         self.inflater = Inflater(settings.max_request_ratio)
         self._apis = HttpApis(
-            settings, host, recorder, scrape, worker_count=worker_count, access=access
+            settings,
+            host,
+            recorder,
+            scrape,
+            worker_count=worker_count,
+            access=access,
+            memory=self.memory,
+            inflater=self.inflater,
         )
         self.certificates = Certificates(settings)
         self.limit = ConnectionLimit(settings.max_connections)

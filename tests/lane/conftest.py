@@ -14,6 +14,7 @@ from mms.errors import ModelNotFound, ServerError
 from mms.http.answers import ErrorForm
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
+from mms.memory import MemoryLimit
 
 
 class FakeHost:
@@ -128,6 +129,7 @@ class Bench:
             keep_alive_timeout_s=60,
             head_timeout_s=60,
             body_timeout_s=60,
+            memory=MemoryLimit(32 << 20, 512 << 20, 6_553_500),
         )
         self.port = 0
 

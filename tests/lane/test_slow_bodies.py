@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from mms.http.lane import MIN_BODY_RATE
 from mms.http.lane_body import GROWTH_BYTES
+from mms.memory import MIN_RATE
 
 LENGTH = 1_000_000
 HEAD = b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % LENGTH
@@ -57,7 +57,7 @@ async def test_a_body_must_come_with_its_rate_at_any_time(bench, sent):
     writer.write(HEAD + b"x" * sent)
     connection = await connection_with(bench, sent)
     # What is still to come gives no more time.
-    due = connection.waiting_since + bench.lane.body_timeout_s + sent / MIN_BODY_RATE
+    due = connection.waiting_since + bench.lane.body_timeout_s + sent / MIN_RATE
     connection.check_time(due - 0.1)
     assert connection in bench.lane.connections
     assert not connection._is_closing

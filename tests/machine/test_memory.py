@@ -42,24 +42,39 @@ def test_when_all_hold_too_much_those_wait_that_hold_more_than_their_share(
     for connection in small:
         connection.account.note(10)
     assert limit.held_bytes == 315
-    assert [c.account.is_exceeding_all for c in large] == [True] * 3
-    assert [c.account.is_exceeding_all for c in small] == [False] * 3
     assert not large[0].account.has_room_for(1)
     assert small[0].account.has_room_for(1)
+    assert [c.account.must_wait() for c in large] == [False, True, True], "the first goes on"
+    assert [c.account.must_wait() for c in small] == [False] * 3
 
 
 def test_who_waits_is_told_once_as_soon_as_there_is_room(limit: MemoryLimit) -> None:
     first, second, third = (Connection(limit) for _ in range(3))
     for connection, size in ((first, 150), (second, 120), (third, 60)):
         connection.account.note(size)
-    second.account.wait()
-    second.account.wait()
+    assert not first.account.must_wait()
+    assert second.account.must_wait() and second.account.must_wait()
     assert limit.pauses_of_all == 1
-    first.account.note(140)
+    third.account.note(55)
     assert second.told == 0
-    first.account.note(100)
-    third.account.note(0)
+    third.account.note(10)
     assert second.told == 1
+    assert not second.account.must_wait()
+
+
+def test_those_that_hold_all_there_is_go_on_one_after_the_other(limit: MemoryLimit) -> None:
+    """Each of them has begun what it cannot end without more."""
+    connections = [Connection(limit) for _ in range(4)]
+    for connection in connections:
+        connection.account.note(100)
+    assert [c.account.must_wait() for c in connections] == [False, True, True, True]
+    connections[0].account.note(150)
+    assert [c.told for c in connections] == [0, 0, 0, 0]
+    connections[0].account.note(90)
+    assert [c.told for c in connections] == [0, 1, 1, 1]
+    assert [c.account.must_wait() for c in connections[1:]] == [False, True, True]
+    connections[1].account.close()
+    assert connections[2].told == 2
 
 
 def test_a_connection_that_ends_gives_back_what_it_held_and_is_told_nothing_more(
@@ -68,10 +83,11 @@ def test_a_connection_that_ends_gives_back_what_it_held_and_is_told_nothing_more
     first, second = Connection(limit), Connection(limit)
     first.account.note(400)
     second.account.note(200)
-    second.account.wait()
+    assert not first.account.must_wait()
+    assert second.account.must_wait()
     second.account.close()
     first.account.close()
-    assert (limit.held_bytes, limit.holders, limit.waiting) == (0, set(), {})
+    assert (limit.held_bytes, limit.holders, limit.waiting, limit.first) == (0, set(), {}, None)
     assert second.told == 0
 
 

@@ -1,0 +1,60 @@
+"""What a connection of the lane holds in memory, and how fast its client takes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from mms.http.lane_request import LaneRequest
+from mms.memory import MemoryAccount, MemoryLimit, Pace
+
+
+class LaneAccount(MemoryAccount):
+    """Counts bodies, answers that wait for earlier ones, and what the transport has not sent."""
+
+    __slots__ = ("_pace",)
+
+    def __init__(self, limit: MemoryLimit, on_room: Callable[[], None]) -> None:
+        super().__init__(limit, on_room)
+        #: Of a client that has not taken an answer at once.
+        self._pace: Pace | None = None
+
+    def count(
+        self,
+        transport: asyncio.WriteTransport,
+        body: bytearray | None,
+        pipeline: Collection[LaneRequest],
+    ) -> None:
+        """`body`: the one that is coming. `pipeline`: requests whose answers are not sent."""
+        held = int(transport.get_write_buffer_size())
+        if body is not None:
+            held += len(body)
+        for request in pipeline:
+            held += len(request.body)
+            if request.answered is not None:
+                held += sum(map(len, request.answered))
+        self.note(held)
+
+    def has_room_beside(self, pipeline: Collection[LaneRequest]) -> bool:
+        """Whether one more request may be read beside these: their answers will need room."""
+        limit = self.limit
+        if len(pipeline) < limit.free_requests and not self.held_bytes:
+            return True
+        expected = sum(
+            limit.expected_answer(request.name) for request in pipeline if request.answered is None
+        )
+        if self.held_bytes + expected <= limit.each_bytes:
+            return True
+        limit.pauses += 1
+        return False
+
+    def is_client_too_slow(
+        self, now: float, written_bytes: int, unsent_bytes: int, spare_s: float
+    ) -> bool:
+        """Whether the client takes its answers too slowly. To be asked at intervals."""
+        if not unsent_bytes:
+            self._pace = None
+            return False
+        if self._pace is None:
+            self._pace = Pace()
+        return self._pace.is_too_slow(now, written_bytes - unsent_bytes, spare_s)
