@@ -1,4 +1,4 @@
-# The server on a slim Python. Build:  docker build -t multi-model-server .
+# The server on a slim Python. Build:  docker build -t marserve .
 # What it does with its arguments and how to build on it: docs/docker.md
 ARG PYTHON_VERSION=3.12
 

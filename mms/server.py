@@ -27,6 +27,7 @@ from mms import faults
 from mms.descriptors import connections_for, raise_descriptor_limit
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
+from mms.installed import packages_of_aws
 from mms.launch import (
     ProcessLauncher,
     hide_process,
@@ -239,6 +240,12 @@ class Server:
             ),
             extra={"is_for_files": os.isatty(1)},
         )
+        if others := packages_of_aws():
+            logger.warning(
+                "AWS's %s is installed in the same environment and has files of the same names: removing it later "
+                "breaks this server. Remove it now, then: pip install --force-reinstall --no-deps marserve",
+                " and ".join(others),
+            )
         check_exposure(settings)
         self._access = make_access(settings)
         if self._repository.sources.urls.reason:
@@ -381,7 +388,7 @@ class Server:
                 raise
             raise ConfigurationError(
                 f"Invalid configuration: grpc_address={self._settings.raw['grpc_address']} needs the package "
-                f'{error.name}: pip install "multi-model-server[grpc]"'
+                f'{error.name}: pip install "marserve[grpc]"'
             ) from None
         # Known by now, since the HTTP front has started.
         from mms.http.listeners import listen

@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 COMMANDS = VENV / "bin"
 PYTHON = COMMANDS / "python"
+# What the project was called before; both have commands of the same names.
+_FORMER_NAME = "multi-model-server"
 # Says what was installed, so that a second run need not ask the package index.
 _STAMP = VENV / ".installed-by-scripts.json"
 _LINES_SHOWN_ON_FAILURE = 30
@@ -102,9 +104,12 @@ def _installed_extras(fingerprint: str) -> set[str]:
 
 
 def _install(extras: list[str], steps: Steps) -> None:
+    pip_command = [str(PYTHON), "-m", "pip"]
+    former = [*pip_command, "uninstall", "--yes", "--quiet", _FORMER_NAME]
+    _run_quietly(former, f"{_FORMER_NAME} could not be removed from {VENV}")
     target = f".[{','.join(extras)}]"
     steps.line(f"pip install -e '{target}' (minutes where the packages are not cached)")
-    command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
+    command = [*pip_command, "install", "--disable-pip-version-check", "--no-input"]
     command += ["--progress-bar", "off", "-e", target]
     last_lines: deque[str] = deque(maxlen=_LINES_SHOWN_ON_FAILURE)
     with subprocess.Popen(

@@ -38,7 +38,7 @@ class Ours(MarServer):
     name = NAME
     title = "this server"
     front = "Python (uvloop, httptools)"
-    package = "multi-model-server"
+    package = "marserve"
     requirements = ("setuptools>=77",)
     response_timeout = "1"  # minutes
 

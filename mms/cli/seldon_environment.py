@@ -173,9 +173,9 @@ def _has_grpc(
         return True
     if given.api_type == "GRPC" or given.grpc_port is not None or given.grpc_workers:
         raise WrongEnvironment(
-            "gRPC is not installed: pip install 'multi-model-server[grpc]', or --grpc-workers 0 for REST alone"
+            "gRPC is not installed: pip install 'marserve[grpc]', or --grpc-workers 0 for REST alone"
         )
-    notices.append("gRPC is not served: pip install 'multi-model-server[grpc]' adds it")
+    notices.append("gRPC is not served: pip install 'marserve[grpc]' adds it")
     return False
 
 

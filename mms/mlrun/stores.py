@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 TOKEN_VARIABLE = "HTTPS_AUTH_TOKEN"
 #: Scheme -> what reads it, where its name does not say so.
 _PACKAGES = {
-    "s3": "multi-model-server[s3]",
-    "gs": "multi-model-server[gs]",
-    "gcs": "multi-model-server[gs]",
+    "s3": "marserve[s3]",
+    "gs": "marserve[gs]",
+    "gcs": "marserve[gs]",
     "az": "fsspec adlfs",
     "wasb": "fsspec adlfs",
     "wasbs": "fsspec adlfs",

@@ -26,7 +26,7 @@ def import_library(name: str, extra: str) -> ModuleType:
             raise
         raise MissingLibrary(
             f"{name} is not installed for {sys.executable}, which runs this model's workers: "
-            f'pip install "multi-model-server[{extra}]"',
+            f'pip install "marserve[{extra}]"',
             name=name,
         ) from error
 

@@ -60,7 +60,7 @@ def missing_extra(uri: str, package: str) -> CopyFailed:
     scheme = uri_scheme(uri)
     shown = "models:/" if scheme == "models" else f"{scheme}://"
     return CopyFailed(
-        f"{shown} needs the package {package}: pip install 'multi-model-server[{EXTRAS[scheme]}]'"
+        f"{shown} needs the package {package}: pip install 'marserve[{EXTRAS[scheme]}]'"
     )
 
 

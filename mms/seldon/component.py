@@ -168,7 +168,7 @@ class Component:
         elif isinstance(error, ModuleNotFoundError) and error.name in _PROTOBUF:
             error = SeldonMicroserviceException(
                 f"{request.operation} needs protobuf here, which is not installed: "
-                "pip install 'multi-model-server[seldon]'",
+                "pip install 'marserve[seldon]'",
                 status_code=500,
                 reason=INTERNAL_ERROR,
             )

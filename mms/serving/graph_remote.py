@@ -64,7 +64,7 @@ def check_endpoints(graph: Graph, sources: Sources) -> None:
         if node.endpoint.is_grpc and find_spec("grpc") is None:
             raise InvalidModel(
                 f"Node {brief(node.name)} is reached by gRPC, which needs the extra: "
-                "pip install 'multi-model-server[grpc]'."
+                "pip install 'marserve[grpc]'."
             )
 
 

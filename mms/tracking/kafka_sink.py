@@ -46,7 +46,7 @@ class KafkaSink:
             import aiokafka
         except ImportError as error:
             raise ImportError(
-                'kafka:// needs the package aiokafka: pip install "multi-model-server[kafka]"'
+                'kafka:// needs the package aiokafka: pip install "marserve[kafka]"'
             ) from error
         self._make_producer = aiokafka.AIOKafkaProducer
         self._brokers = list(brokers)

@@ -123,7 +123,7 @@ def open_store(path: Path) -> Store:
         redis = importlib.import_module("redis")
     except ImportError:
         raise StateError(
-            f"{_REDIS_HOST} is set, and Redis needs the package redis: pip install 'multi-model-server[redis]'"
+            f"{_REDIS_HOST} is set, and Redis needs the package redis: pip install 'marserve[redis]'"
         ) from None
     # Kubernetes sets the variable of a service's port for other things, too: tcp://10.0.0.1:6379.
     port = os.environ.get(_REDIS_PORT, "").rpartition(":")[2] or str(_REDIS_DEFAULT_PORT)

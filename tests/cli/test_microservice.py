@@ -106,7 +106,7 @@ def test_grpc_is_served_where_it_is_installed_and_its_absence_is_told() -> None:
     absent = planned(is_grpc_installed=False)
     assert not absent.has_grpc
     assert "grpc_address" not in absent.settings
-    assert absent.notices == ["gRPC is not served: pip install 'multi-model-server[grpc]' adds it"]
+    assert absent.notices == ["gRPC is not served: pip install 'marserve[grpc]' adds it"]
 
 
 @pytest.mark.parametrize("given", [{"api_type": "REST"}, {"grpc_workers": 0}])
@@ -117,7 +117,7 @@ def test_grpc_can_be_left_out(given: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("given", [{"api_type": "GRPC"}, {"grpc_port": 5000}, {"grpc_workers": 1}])
 def test_grpc_that_is_asked_for_and_not_installed_is_an_error(given: dict[str, Any]) -> None:
-    with pytest.raises(WrongEnvironment, match=r"pip install 'multi-model-server\[grpc\]'"):
+    with pytest.raises(WrongEnvironment, match=r"pip install 'marserve\[grpc\]'"):
         planned(is_grpc_installed=False, **given)
 
 

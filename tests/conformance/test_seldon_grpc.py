@@ -484,7 +484,7 @@ def test_without_the_extra_the_server_says_what_to_install(
     bare.environment["PYTHONPATH"] = str(tmp_path)
     with pytest.raises(Exception, match="exit code 1") as caught:
         bare.start()
-    assert 'needs the package hpack: pip install "multi-model-server[grpc]"' in str(caught.value)
+    assert 'needs the package hpack: pip install "marserve[grpc]"' in str(caught.value)
     assert f"grpc_address=grpc://127.0.0.1:{bare.grpc_port}" in str(caught.value)
 
 

@@ -46,7 +46,7 @@ def test_a_missing_library_is_a_load_error_with_the_command_that_installs_it(
         component.load()
     assert raised.value.name is not None
     assert raised.value.name.partition(".")[0] == LIBRARY_OF[server]
-    assert f'pip install "multi-model-server[{server}]"' in str(raised.value)
+    assert f'pip install "marserve[{server}]"' in str(raised.value)
     assert sys.executable in str(raised.value)
 
 

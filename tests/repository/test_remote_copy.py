@@ -138,7 +138,7 @@ async def test_a_missing_extra_is_told_with_the_command_that_installs_it(
     with pytest.raises(DownloadFailed) as caught:
         await uris(tmp_path).fetch(uri, None)
     assert f"needs the package {package}" in str(caught.value.message)
-    assert f"pip install 'multi-model-server[{extra}]'" in str(caught.value.message)
+    assert f"pip install 'marserve[{extra}]'" in str(caught.value.message)
 
 
 async def test_a_process_that_dies_is_told_with_its_last_line(

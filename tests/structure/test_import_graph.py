@@ -55,14 +55,14 @@ ROOMS: dict[str, Room] = {
         ("mms.settings", "mms.properties", "mms.launch_options"),
         ("durations", "errors", "networks", "version"),
     ),
-    # What the machine has and gives: connections, memory, GPUs, files to open, a folder of the server's own.
+    # What the machine has and gives: connections, memory, GPUs, files to open, packages, a folder of the server's own.
     "machine": Room(
         1,
         (
             *("mms.connections", "mms.memory", "mms.inflating"),
-            *("mms.descriptors", "mms.gpus", "mms.runtime_dir"),
+            *("mms.descriptors", "mms.gpus", "mms.installed", "mms.runtime_dir"),
         ),
-        ("errors", "processes"),
+        ("errors", "processes", "version"),
     ),
     "core": Room(1, ("mms.core",), ("durations", "errors", "faults")),
     # Classes of Seldon's contract for saved models; only workers load them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import email
 import http.client
 import importlib
 import json
@@ -18,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+import mms
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT_FROM = ("archiver", "mms", "pyproject.toml", "README.md", "LICENSE")
@@ -60,10 +63,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the wheel's packages alone; the dependencies are those of this environment."""
+    """A folder with the wheel's packages and what pip leaves of AWS's; the dependencies are this environment's."""
     folder = tmp_path_factory.mktemp("installed")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
+    (folder / "multi_model_server-1.1.11.dist-info").mkdir()
     return folder
 
 
@@ -80,6 +84,16 @@ def test_the_wheel_holds_every_file_of_the_packages(wheel: Path) -> None:
             if name not in names:
                 missing.append(name)
     assert missing == []
+
+
+def test_the_wheel_says_whose_it_is_and_where_to_read_on(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        metadata = email.message_from_bytes(archive.read(name))
+    assert (metadata["Name"], metadata["Version"]) == ("marserve", mms.__version__)
+    assert metadata["Author"] == "the marserve developers"
+    urls = dict(line.split(", ", 1) for line in metadata.get_all("Project-URL"))
+    assert {"Documentation", "Source", "Issues", "Changes"} <= urls.keys()
 
 
 @pytest.fixture(scope="module")
@@ -169,6 +183,15 @@ def test_a_server_from_the_wheel_predicts_outside_the_checkout(
     body = answer.read().decode()
     connection.close()
     assert (answer.status, body) == (200, str(installed / "mms" / "__init__.py"))
+
+
+def test_a_package_of_aws_in_the_same_environment_is_warned_about(
+    served: Path, tmp_path: Path
+) -> None:
+    output = (tmp_path / "output.txt").read_text(encoding="utf-8")
+    (line,) = [line for line in output.splitlines() if "multi-model-server==1.1.11" in line]
+    assert "WARN" in line
+    assert "pip install --force-reinstall --no-deps marserve" in line
 
 
 def test_a_class_of_mlruns_is_served_by_the_stand_in_of_the_wheel(

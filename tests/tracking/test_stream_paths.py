@@ -54,7 +54,7 @@ def test_kafka_without_its_package_is_refused_with_the_extras_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "aiokafka", None)
-    with pytest.raises(ImportError, match=r"multi-model-server\[kafka\]"):
+    with pytest.raises(ImportError, match=r"marserve\[kafka\]"):
         open_sink("kafka://host/topic")
 
 

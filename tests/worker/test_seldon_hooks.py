@@ -231,7 +231,7 @@ def test_without_protobuf_feedback_names_the_extra(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "meta_path", [NoGoogle(), *sys.meta_path])
     reply = served.ask("send-feedback", {"reward": 1})
     assert reply.status == 500
-    assert "pip install 'multi-model-server[seldon]'" in reply.error["info"]
+    assert "pip install 'marserve[seldon]'" in reply.error["info"]
     assert served.result()["data"]["ndarray"] == [[1, 2]]
 
 

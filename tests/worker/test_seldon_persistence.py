@@ -166,7 +166,7 @@ def test_redis_without_its_library_is_told_with_the_command_that_installs_it(
 ) -> None:
     monkeypatch.setenv("REDIS_SERVICE_HOST", "redis")
     monkeypatch.setitem(sys.modules, "redis", None)
-    with pytest.raises(StateError, match=r"pip install 'multi-model-server\[redis\]'"):
+    with pytest.raises(StateError, match=r"pip install 'marserve\[redis\]'"):
         open_store(path)
 
 
