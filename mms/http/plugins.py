@@ -29,6 +29,7 @@ from mms.errors import (
 from mms.http.answers import header_lines, safe_phrase
 from mms.http.exchange import Exchange
 from mms.http.routes import parse_query
+from mms.wire.answer_head import MAX_STATUS, MIN_STATUS, is_status
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -250,8 +251,10 @@ async def _request_of(
 
 def _finished(exchange: Exchange, response: EndpointResponse) -> web.StreamResponse:
     """Raises ValueError for a response that HTTP cannot carry."""
-    if not isinstance(response.status, int) or not 200 <= response.status <= 999:
-        raise ValueError(f"response status {brief(response.status)} is no number from 200 to 999")
+    if not isinstance(response.status, int) or not is_status(response.status):
+        raise ValueError(
+            f"response status {brief(response.status)} is no number from {MIN_STATUS} to {MAX_STATUS}"
+        )
     headers = list(response.headers.items())
     if response.content_type is not None and "content-type" not in response.headers:
         headers.append(("content-type", response.content_type))

@@ -181,7 +181,7 @@ class Component:
                 if handled is not None:
                     return Answer(handled.status, handled.headers, handled.body)
         found = error_answer(error)
-        status = found.status if 200 <= found.status <= 999 else 500
+        status = found.status if 200 <= found.status <= 599 else 500
         return Answer(status, JSON_HEADERS, found.body(), error)
 
     def _answer_otherwise(self, request: Request) -> tuple[int, bytes]:

@@ -19,6 +19,7 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.tracking import ModelTracking
 from mms.serving.worker_calls import CallableModels, WorkerCalls
 from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, Readiness, decode_result
+from mms.wire.answer_head import check_head
 
 logger = logging.getLogger("mms.serving")
 
@@ -282,6 +283,8 @@ class WorkerRunner:
                     raise ProtocolError(f"result for item {index} of {len(requests)}") from None
                 if request.is_done:
                     continue
+                if status != 200 or headers or phrase:
+                    check_head(status, phrase, headers)
                 if item_flags & FAILED:
                     request.fail(
                         WorkerFailure(

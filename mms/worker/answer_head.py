@@ -7,28 +7,21 @@ import re
 from typing import Any
 
 from mms.brief import brief
-
-#: Set by the front on every answer.
-_FRONT_OWNED = frozenset(
-    {
-        "cache-control",
-        "connection",
-        "content-length",
-        "expires",
-        "keep-alive",
-        "pragma",
-        "transfer-encoding",
-        "x-request-id",
-    }
+from mms.wire.answer_head import (
+    CONTROL,
+    FRONT_OWNED_HEADERS,
+    MAX_STATUS,
+    MIN_STATUS,
+    TOKEN,
+    is_status,
 )
+
 _MAX_PHRASE_BYTES = 1024
 #: Different heads that are remembered; handlers mostly set the same few.
 _MAX_REMEMBERED = 256
 
-#: RFC 9110, section 5.6.2.
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-#: Ends a line or is not for a head at all; a tab is.
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_TOKEN = re.compile(TOKEN)
+_CONTROL = re.compile(CONTROL)
 
 _JSON_TYPE = b"content-type: application/json\r\n"
 
@@ -45,8 +38,8 @@ def encode_status(status: Any) -> int:
         code = operator.index(status)
     except TypeError:
         raise InvalidHead(f"response status {brief(status)} is no integer") from None
-    if not 200 <= code <= 999:
-        raise InvalidHead(f"response status {code} is not between 200 and 999")
+    if not is_status(code):
+        raise InvalidHead(f"response status {code} is not between {MIN_STATUS} and {MAX_STATUS}")
     return code
 
 
@@ -105,7 +98,7 @@ def _encode_headers(headers: dict[Any, Any]) -> tuple[bytes, bool]:
         if _CONTROL.search(value):
             raise InvalidHead(f"value of response header {name} contains a control character")
         lowered = name.lower()
-        if lowered not in _FRONT_OWNED:
+        if lowered not in FRONT_OWNED_HEADERS:
             lines[lowered] = b"%b: %b\r\n" % (name.encode("ascii"), _encode(value.strip()))
     return b"".join(lines.values()), "content-type" in lines
 

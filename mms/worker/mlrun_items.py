@@ -9,7 +9,7 @@ from mms.mlrun.context import GraphContext
 from mms.mlrun.event import MockEvent
 from mms.mlrun.running import run_event
 from mms.wire import Item, ResultItem
-from mms.worker.answer_head import InvalidHead, encode_headers, reason_phrase
+from mms.worker.answer_head import InvalidHead, encode_headers, encode_status, reason_phrase
 from mms.worker.mlrun_events import EventReader
 from mms.worker.mlrun_load import ModelLoad
 from mms.worker.mlrun_metrics import MetricSeries
@@ -107,8 +107,7 @@ def _result(index: int, response: Any) -> ResultItem:
         return index, 0, 200, b"OK", _JSON_LINES, body
     try:
         lines = encode_headers(_headers_of(response))
-        if not 200 <= status <= 999:
-            raise InvalidHead(f"response status {status} is not between 200 and 999")
+        encode_status(status)
     except InvalidHead as error:
         text = f"Invalid model response: {error}".encode("utf-8", "replace")
         lines = encode_headers({"content-type": "text/plain"})

@@ -265,6 +265,32 @@ def test_a_secret_is_good_for_the_process_that_it_was_made_for_alone(
     assert _pid(server, name) != _pid(server, thief)
 
 
+@pytest.mark.parametrize(
+    "forgery",
+    [
+        r"encode_headers = lambda *_, **__: b'x: 1\r\nContent-Length: 0\r\n'",
+        r"encode_headers = lambda *_, **__: b'x: 1\r\n\r\nHTTP/1.1 200 OK\r\n'",
+        r"encode_status = lambda _: 100",
+    ],
+)
+def test_an_answer_that_a_worker_forged_reaches_no_client(
+    shared_server: Callable[..., Server], forgery: str
+) -> None:
+    """Beside what `mms.worker` lets handlers say, as if the model had written the frame itself."""
+    server = shared_server()
+    name = _register(server)
+    reply = server.inference.post(
+        f"/predictions/{name}",
+        f"import mms.worker.result_encoder as encoder; encoder.{forgery}\nanswer = 1\n"
+        # An answer is not made of plain results alone.
+        "import sys; context = sys._getframe(1).f_locals['context']\n"
+        "context.set_response_status(code=201)",
+        content_type="text/plain",
+    )
+    assert (reply.status, reply.json()["message"]) == (500, "Worker died.")
+    assert _pid(server, name)
+
+
 def test_workers_come_back_where_their_supervisor_is_killed(
     start_server: Callable[..., Server],
 ) -> None:

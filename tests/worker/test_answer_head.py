@@ -20,13 +20,13 @@ class Convertible:
 
 @pytest.mark.parametrize(
     ("status", "code"),
-    [(200, 200), (599, 599), (999, 999), (http.HTTPStatus.CREATED, 201), (Convertible(), 201)],
+    [(200, 200), (599, 599), (http.HTTPStatus.CREATED, 201), (Convertible(), 201)],
 )
 def test_a_status_is_any_integer_that_http_can_send(status: Any, code: int) -> None:
     assert encode_status(status) == code
 
 
-@pytest.mark.parametrize("status", [None, "200", 200.0, True, 0, -1, 100, 199, 1000, 70000])
+@pytest.mark.parametrize("status", [None, "200", 200.0, True, 0, -1, 100, 199, 600, 70000])
 def test_another_status_is_refused_with_its_value(status: Any) -> None:
     with pytest.raises(InvalidHead, match=r"response status"):
         encode_status(status)
