@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import glob
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
 
@@ -48,8 +51,11 @@ class RuntimeDir:
             parent = short
         _remove_left(parent)
         try:
-            path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            return cls(path, _lock(path))
+            while True:
+                path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+                lock_fd = _lock(path)
+                if lock_fd is not None:
+                    return cls(path, lock_fd)
         except OSError as error:
             raise ConfigurationError(
                 f"Temp directory {parent} cannot be used: {error.strerror or error}; TEMP names another one."
@@ -60,19 +66,47 @@ class RuntimeDir:
         if (self.path / _LOCK).exists():
             return
         logger.warning("%s has been removed; it is made again.", self.path)
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock_fd = None
+        while lock_fd is None:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock_fd = _lock(self.path)
         os.close(self._lock_fd)
-        self._lock_fd = _lock(self.path)
+        self._lock_fd = lock_fd
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        _remove(self.path)
         os.close(self._lock_fd)
 
 
-def _lock(path: Path) -> int:
-    lock_fd = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+def _lock(path: Path) -> int | None:
+    """Make the folder this server's; None where another one has taken it for left meanwhile. Raises OSError."""
+    try:
+        lock_fd = os.open(path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError:
+        return None
     fcntl.flock(lock_fd, fcntl.LOCK_EX)
-    return lock_fd
+    if os.fstat(lock_fd).st_nlink:
+        return lock_fd
+    os.close(lock_fd)
+    return None
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder whose lock is held. The lock goes last: who is killed meanwhile leaves one that is known."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path):
+            if name != _LOCK:
+                _remove_entry(path / name)
+        os.unlink(path / _LOCK)
+        os.rmdir(path)
+
+
+def _remove_entry(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def _remove_left(parent: Path) -> None:
@@ -80,8 +114,11 @@ def _remove_left(parent: Path) -> None:
     for path in parent.glob(_PREFIX + "*"):
         try:
             lock_fd = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            _remove_without_lock(path)
+            continue
         except OSError:
-            # Another user's, or one that is just being made.
+            # Another user's.
             continue
         try:
             fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -89,9 +126,30 @@ def _remove_left(parent: Path) -> None:
             continue
         else:
             _end_left_workers(path)
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
         finally:
             os.close(lock_fd)
+
+
+def _remove_without_lock(path: Path) -> None:
+    """Remove what is left of a folder: the lock is the first that comes into it, and the last that goes."""
+    try:
+        # One that is just being made is empty, too; it is made anew then.
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno != errno.ENOTEMPTY or (path / _LOCK).exists() or _has_server(path):
+            return
+        # Servers of earlier versions removed the lock first.
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _has_server(path: Path) -> bool:
+    """Whether somebody listens in a folder whose lock is gone, which cleaners of temp folders may have removed."""
+    for file in path.glob("*.sock"):
+        with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+            connection.connect(str(file))
+            return True
+    return False
 
 
 def _end_left_workers(path: Path) -> None:
