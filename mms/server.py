@@ -106,7 +106,6 @@ class Server:
         )
         self._launcher = ProcessLauncher(
             self._runtime_dir.path,
-            hello_timeout_s=settings.worker_start_timeout_s,
             heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,
             worker_gid=None if settings.worker_user is None else settings.worker_user.gid,
             restore_folder=self._runtime_dir.restore,

@@ -12,6 +12,7 @@ from typing import cast
 from mms import faults
 from mms.core import Batch
 from mms.launch.interface import LaunchFailed, LinkListener, Unsendable
+from mms.observe.metric_lines import one_line
 from mms.wire import (
     CALL,
     CANCEL,
@@ -51,6 +52,9 @@ logger = logging.getLogger("mms.launch")
 
 #: Until a connection has said who it is, it is believed no frame larger than this.
 _HELLO_BYTES = 64 * 1024
+#: Connections that have not said who they are. Each has a buffer of 64 KiB.
+_MAX_PENDING = 256
+_STREAMS = ("stdout", "stderr")
 WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
 PARENT_ROLES = (ROLE_PARENT, ROLE_LIFELINE)
 #: `struct ucred`: process, user, group.
@@ -229,16 +233,21 @@ class Link:
             self.listener.on_call(sequence, payload)
         elif kind == LOADED:
             loaded = Loaded.from_payload(payload)
+            loaded.message, loaded.error = one_line(loaded.message), one_line(loaded.error)
             if not self.loaded.done():
                 self.loaded.set_result(loaded)
         elif kind == READINESS:
-            self.listener.on_readiness(Readiness.from_payload(payload))
+            readiness = Readiness.from_payload(payload)
+            readiness.error = one_line(readiness.error)
+            self.listener.on_readiness(readiness)
         elif kind == RECORDS:
             self.listener.on_records(sequence, decode_records(sequence, payload))
         elif kind == LOG:
             log = Log.from_payload(payload)
+            if log.stream not in _STREAMS:
+                raise ProtocolError("a line of a stream that there is not")
             for line in log.lines:
-                self.listener.on_output(log.stream, line)
+                self.listener.on_output(log.stream, one_line(line))
 
     def on_exit(self, reason: str) -> None:
         """The process has ended. What it wrote before is still read; the end of the connection follows."""
@@ -266,24 +275,50 @@ class Link:
             self.connected.cancel()
 
 
+class PendingConnections:
+    """The connections that have not said hello yet. A worker says it at once, so they may be few, and not for long."""
+
+    def __init__(self, timeout_s: float, most: int = _MAX_PENDING) -> None:
+        self._timeout_s = timeout_s
+        self._most = most
+        self._timers: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+
+    def __repr__(self) -> str:
+        return f"<PendingConnections {len(self._timers)} of {self._most}>"
+
+    def add(self, transport: asyncio.Transport) -> None:
+        """Beyond the most that there may be, the oldest one is ended: it has been silent for the longest time."""
+        loop = asyncio.get_running_loop()
+        self._timers[transport] = loop.call_later(self._timeout_s, transport.abort)
+        if len(self._timers) > self._most:
+            oldest = next(iter(self._timers))
+            self.discard(oldest)
+            oldest.abort()
+
+    def discard(self, transport: asyncio.Transport) -> None:
+        timer = self._timers.pop(transport, None)
+        if timer is not None:
+            timer.cancel()
+
+
 class WorkerConnection(asyncio.BufferedProtocol):
     """One accepted connection. Its first frame says which link it belongs to."""
 
-    def __init__(self, find_link: Callable[[str], Link | None], hello_timeout_s: float) -> None:
+    def __init__(
+        self, find_link: Callable[[str], Link | None], pending: PendingConnections
+    ) -> None:
         self._find_link = find_link
-        self._hello_timeout_s = hello_timeout_s
+        self._pending = pending
         self._decoder = FrameDecoder(_HELLO_BYTES)
         self._link: Link | None = None
         self._role = ""
         self._transport: asyncio.Transport | None = None
-        self._hello_timer: asyncio.TimerHandle | None = None
         self._fault = "connection lost"
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=1 << 30)
-        loop = asyncio.get_running_loop()
-        self._hello_timer = loop.call_later(self._hello_timeout_s, self._transport.abort)
+        self._pending.add(self._transport)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._decoder.get_buffer()
@@ -319,8 +354,8 @@ class WorkerConnection(asyncio.BufferedProtocol):
             self._transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._hello_timer is not None:
-            self._hello_timer.cancel()
+        if self._transport is not None:
+            self._pending.discard(self._transport)
         link, self._link = self._link, None
         self._transport = None
         if link is None:
@@ -342,9 +377,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
             return []
         if link is None or not link.on_connected(hello.role, _peer_pid(transport), transport):
             raise ProtocolError("hello with a secret that nobody waits for")
-        if self._hello_timer is not None:
-            self._hello_timer.cancel()
-            self._hello_timer = None
+        self._pending.discard(transport)
         self._link = link
         self._role = hello.role
         self._decoder.max_length = link.max_frame_bytes

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from mms import faults
-from mms.launch.connection import PARENT_ROLES, WORKER_ROLES, Link, WorkerConnection
+from mms.launch.connection import (
+    PARENT_ROLES,
+    WORKER_ROLES,
+    Link,
+    PendingConnections,
+    WorkerConnection,
+)
 from mms.launch.environment import SECRET_VARIABLE, worker_command
 from mms.launch.heartbeat import Heartbeats
 from mms.launch.interface import (
@@ -83,17 +89,19 @@ class ProcessLauncher:
     def __init__(
         self,
         runtime_dir: Path,
-        hello_timeout_s: float = 60.0,
+        hello_timeout_s: float = 10.0,
         heartbeat_timeout_s: float = 0.0,
         worker_gid: int | None = None,
         restore_folder: Callable[[], None] | None = None,
     ) -> None:
-        """`worker_gid`: the group of workers that do not run as this process's user.
+        """`hello_timeout_s`: for a connection to say whose it is, which workers do at once.
+
+        `worker_gid`: the group of workers that do not run as this process's user.
 
         `restore_folder`: makes `runtime_dir` again where something has removed it.
         """
         self._path = runtime_dir / "front.sock"
-        self._hello_timeout_s = hello_timeout_s
+        self._pending = PendingConnections(hello_timeout_s)
         self._server: asyncio.AbstractServer | None = None
         self._links: dict[str, Link] = {}
         self._parents: dict[str, asyncio.Task[_Parent]] = {}
@@ -115,7 +123,7 @@ class ProcessLauncher:
         """Listen for workers."""
         loop = asyncio.get_running_loop()
         self._server = await loop.create_unix_server(
-            lambda: WorkerConnection(self._links.get, self._hello_timeout_s), str(self._path)
+            lambda: WorkerConnection(self._links.get, self._pending), str(self._path)
         )
         os.chmod(self._path, 0o600)
         if self._worker_gid is not None:

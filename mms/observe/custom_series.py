@@ -107,10 +107,10 @@ class CustomSeries:
         """
         for update in updates:
             try:
-                kind, name = update["type"], str(update["name"])
+                kind, name = str(update["type"]), str(update["name"])
                 value = float(update["value"])
                 labels = {str(k): _text(v) for k, v in (update.get("labels") or {}).items()}
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
                 self._complain(model, "?", f"it is malformed ({type(error).__name__}: {error})")
                 continue
             self._add(model, pid, kind, name, value, labels)
@@ -167,16 +167,16 @@ class CustomSeries:
     def _complain(self, model: str, name: str, reason: str) -> None:
         if name not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:
             self._complaints.add(name)
-            logger.warning("Metric %r of model %s is left out: %s.", name, model, reason)
+            logger.warning("Metric %s of model %s is left out: %s.", brief(name), model, reason)
 
     def _tell_full(self, model: str, name: str) -> None:
         if not self._is_full:
             self._is_full = True
             logger.warning(
-                "Models have made %d series of metrics; new ones are left out, as of %r of model %s. A label whose "
+                "Models have made %d series of metrics; new ones are left out, as of %s of model %s. A label whose "
                 "values do not repeat makes a series for each.",
                 self._max_series,
-                name,
+                brief(name),
                 model,
             )
 

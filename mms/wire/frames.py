@@ -118,13 +118,17 @@ class FrameDecoder:
         "_filled",
         "_large",
         "_pending",
+        "_total",
         "_view",
         "_waiting",
         "max_length",
     )
 
     def __init__(self, max_length: int) -> None:
-        """`max_length`: bytes; a frame that announces more is a ProtocolError, before anything is allocated."""
+        """`max_length`: bytes; a frame that announces more, with its attachments, is a ProtocolError.
+
+        It is raised before anything is allocated.
+        """
         self.max_length = max_length
         self._buffer = bytearray(_READ_BYTES)
         self._view = memoryview(self._buffer)
@@ -132,6 +136,8 @@ class FrameDecoder:
         self._large: bytearray | None = None
         self._filled = 0
         self._pending: tuple[int, int, int] = (0, 0, 0)
+        #: Bytes of the frame that waits for attachments and of those that have come.
+        self._total = 0
         self._waiting: tuple[int, int, bytes | bytearray, list[Any], int] | None = None
 
     def __repr__(self) -> str:
@@ -180,9 +186,10 @@ class FrameDecoder:
                     frames.append((kind, sequence, payload_bytes, _NONE))
                 start = stop
                 continue
-            if length > self.max_length:
+            if length + self._total > self.max_length:
                 raise ProtocolError(
-                    f"{KIND_NAMES.get(kind, kind)} frame of {length} bytes, the limit is {self.max_length}"
+                    f"{KIND_NAMES.get(kind, kind)} frame of {length + self._total} bytes, "
+                    f"the limit is {self.max_length}"
                 )
             if HEADER_BYTES + length > _READ_BYTES:
                 filled = end - start - HEADER_BYTES
@@ -212,6 +219,7 @@ class FrameDecoder:
             if kind == BODY:
                 raise ProtocolError("body frame without a frame that announces it")
             if attachments:
+                self._total = len(payload)
                 self._waiting = (kind, sequence, payload, [], attachments)
             else:
                 frames.append((kind, sequence, payload, _NONE))
@@ -220,6 +228,12 @@ class FrameDecoder:
             raise ProtocolError(f"{KIND_NAMES.get(kind, kind)} frame where a body was announced")
         bodies = waiting[3]
         bodies.append(payload)
+        self._total += len(payload)
+        if self._total > self.max_length:
+            raise ProtocolError(
+                f"{KIND_NAMES.get(waiting[0], waiting[0])} frame whose attachments go beyond {self.max_length} bytes"
+            )
         if len(bodies) == waiting[4]:
             self._waiting = None
+            self._total = 0
             frames.append((waiting[0], waiting[1], waiting[2], bodies))

@@ -12,8 +12,20 @@ from typing import Any
 import pytest
 
 from mms.launch import LaunchFailed, ProcessLauncher, WorkerSpec
+from mms.launch.connection import Link
 from mms.launch.supervisor import describe_exit
-from mms.wire import HELLO, RESULT, Hello, Load, encode_frame
+from mms.wire import (
+    HELLO,
+    LOADED,
+    LOG,
+    RESULT,
+    Hello,
+    Load,
+    Loaded,
+    Log,
+    ProtocolError,
+    encode_frame,
+)
 
 
 class Listener:
@@ -81,6 +93,48 @@ async def dial(launcher: ProcessLauncher, data: bytes) -> bytes:
 )
 async def test_a_stranger_is_hung_up_on(launcher, data):
     assert await dial(launcher, data) == b""
+
+
+async def test_connections_that_say_nothing_do_not_pile_up_or_keep_workers_out(launcher):
+    path = launcher.address.removeprefix("unix:")
+    silent = [await asyncio.open_unix_connection(path) for _ in range(300)]
+    # The oldest ones are hung up on.
+    for reader, _ in silent[:44]:
+        assert await asyncio.wait_for(reader.read(), 10) == b""
+    link = await launcher.launch(spec("python"), Listener(), 30)
+    assert not link.closed.done()
+    assert not silent[-1][0].at_eof()
+    link.kill("seen")
+    for _, writer in silent:
+        writer.close()
+
+
+async def test_a_connection_that_says_nothing_is_hung_up_on_in_time():
+    with tempfile.TemporaryDirectory(prefix="mmsl-") as folder:
+        launcher = ProcessLauncher(Path(folder), hello_timeout_s=0.2)
+        await launcher.start()
+        assert await dial(launcher, b"") == b""
+        await launcher.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "told"),
+    [
+        (LOG, Log("stdout", ["a\nb", "c\r\nd"]), ["stdout: a\\nb", "stdout: c\\r\\nd"]),
+        (LOADED, Loaded(500, error="a\n2026-01-01 [ERROR] b"), "a\\n2026-01-01 [ERROR] b"),
+    ],
+)
+async def test_what_a_worker_says_begins_no_line_of_its_own(kind, message, told):
+    listener = Listener()
+    link = Link("W", Load("m", None, "/", "h"), listener, 1 << 20)
+    link.on_frame(kind, 0, message.to_payload())
+    assert (link.loaded.result().error if kind == LOADED else listener.output) == told
+
+
+async def test_a_line_of_an_unknown_stream_is_refused():
+    link = Link("W", Load("m", None, "/", "h"), Listener(), 1 << 20)
+    with pytest.raises(ProtocolError, match="stream"):
+        link.on_frame(LOG, 0, Log("x\n2026-01-01 [ERROR] y", ["z"]).to_payload())
 
 
 async def test_the_socket_is_its_owners_alone(launcher):

@@ -129,6 +129,8 @@ def test_strict_mode_names_a_process_that_does_not_name_itself(recorder):
         (update("histogram", "good", 1), "mixed up with counter good"),
         ({"type": "counter", "name": "c"}, "malformed"),
         ({"type": "counter", "name": "c", "value": "much"}, "malformed"),
+        ({"type": "counter", "name": "c", "value": 10**400}, "malformed"),
+        ({"type": ["counter"], "name": "c", "value": 1}, "is no type"),
         ({"type": "counter", "name": "c", "value": 1, "labels": [1]}, "malformed"),
         ("text", "malformed"),
     ],

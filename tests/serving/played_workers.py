@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from mms.launch import LaunchFailed, LinkListener, WorkerLink, WorkerSpec
-from mms.launch.connection import Link, WorkerConnection
+from mms.launch.connection import Link, PendingConnections, WorkerConnection
 from mms.launch.heartbeat import Heartbeats
 from mms.wire import (
     BATCH,
@@ -159,6 +159,7 @@ class PlayedLauncher:
 
     def __init__(self, heartbeat_timeout_s: float) -> None:
         self._links: dict[str, Link] = {}
+        self._pending = PendingConnections(5.0)
         self._heartbeats = Heartbeats(heartbeat_timeout_s)
 
     async def start(self) -> None:
@@ -170,7 +171,7 @@ class PlayedLauncher:
         secret = secrets.token_hex(8)
         link = self._links[secret] = Link(spec.name, spec.load, listener, spec.max_frame_bytes)
         worker = PlayedWorker(
-            lambda: WorkerConnection(self._links.get, 5.0), secret, "other", link.on_exit
+            lambda: WorkerConnection(self._links.get, self._pending), secret, "other", link.on_exit
         )
         link.end_process = worker.end
         await asyncio.wait(

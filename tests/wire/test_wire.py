@@ -170,6 +170,18 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_allocated():
         read(HEADER.pack(VERSION, BATCH, 0, 0, 1 << 60), 65536)
 
 
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_attachments_count_towards_the_limit_of_their_frame(size):
+    decoder = FrameDecoder(10 * size)
+    stream = HEADER.pack(VERSION, RESULT, 11, 1, size) + b"p" * size
+    body = HEADER.pack(VERSION, BODY, 0, 1, size) + b"b" * size
+    for _ in range(9):
+        stream += body
+    assert read(stream, len(stream), decoder)[0] == []
+    with pytest.raises(ProtocolError, match=f"{10 * size}"):
+        read(body, len(body), decoder)
+
+
 def test_a_body_that_nothing_announced_is_refused():
     with pytest.raises(ProtocolError):
         read(encode_frame(BODY, 0, b"x"), 65536)
