@@ -22,6 +22,7 @@ from mms.seldon.payload import (
     ClassNames,
     Form,
     Incoming,
+    check_json,
     decode_aggregate_json,
     decode_aggregate_proto_bytes,
     decode_json,
@@ -30,6 +31,7 @@ from mms.seldon.payload import (
     encode_json,
     encode_proto_bytes,
     merged_meta,
+    messages_of_json,
 )
 from mms.seldon.raw_answers import json_answer, proto_answer
 from mms.seldon.request_headers import RequestHeaders
@@ -216,6 +218,9 @@ class RouteCall(MessageCall):
         self._hook = None if hook is None else data_call(hook, self.hook_name)
 
     def _typed_json(self, content: Any, unit: Unit) -> bytes:
+        if self._hook is None:
+            check_json(content, self._is_strict)
+            raise absent_hook(self._hooks, "route")
         incoming = decode_json(content, self._is_strict)
         branch, meta = self._run(incoming, unit)
         return self._dump(branch, incoming.form, meta)
@@ -248,7 +253,11 @@ class AggregateCall(MessageCall):
         self._hook = None if hook is None else aggregate_call(hook)
 
     def _typed_json(self, content: Any, unit: Unit) -> bytes:
-        messages = decode_aggregate_json(content)
+        if self._hook is None:
+            for part in messages_of_json(content):
+                check_json(part, self._is_strict)
+            raise absent_hook(self._hooks, "aggregate")
+        messages = decode_aggregate_json(content, self._is_strict)
         data, meta = self._run(messages, unit)
         return self._dump(data, messages[0].form, meta)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 
+from mms.brief import brief
 from mms.seldon.errors import SeldonMicroserviceException
 from mms.seldon.forms import Array, ClassNames, Form
 from mms.seldon.messages import Feedback, SeldonMessage
@@ -44,6 +45,11 @@ def message_of_json(message: Any) -> Any:
 
 
 def _parsed(content: Any, message: Any) -> Any:
+    if not isinstance(content, dict):
+        name = message.DESCRIPTOR.name
+        raise SeldonMicroserviceException(
+            f"Invalid JSON: a {name} is an object, not {brief(content)}"
+        )
     try:
         return json_format.ParseDict(content, message)
     except json_format.ParseError as error:

@@ -14,6 +14,7 @@ from mms.seldon.feedback import (
     json_of_message,
     message_of_json,
 )
+from mms.seldon.json_decoding import check_feedback
 from mms.seldon.messages import Feedback
 from mms.seldon.payload import dump_json, encode_proto_bytes
 from mms.seldon.raw_answers import is_message
@@ -33,6 +34,8 @@ class FeedbackCall(Call):
         self._hook = None if hook is None else feedback_call(hook, self._is_strict)
 
     def answer_json(self, content: Any, unit: Unit) -> tuple[int, bytes]:
+        if not self._is_strict:
+            check_feedback(content)
         feedback = feedback_of_json(content)
         message = self._whole(feedback, unit)
         if message is not None:

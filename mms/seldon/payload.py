@@ -5,7 +5,6 @@ JSON never passes through protobuf here, so whole numbers and unknown members su
 
 from __future__ import annotations
 
-import base64
 import binascii
 from typing import Any
 
@@ -24,6 +23,13 @@ from mms.seldon.forms import (
     unknown_type_message,
     without_masked,
 )
+from mms.seldon.json_decoding import (
+    Base64Bytes,
+    check_json,
+    decode_aggregate_json,
+    decode_json,
+    messages_of_json,
+)
 from mms.seldon.json_text import dump_json, load_json
 from mms.seldon.meta import merged_meta, own_request_path, response_meta
 
@@ -39,6 +45,7 @@ __all__ = [
     "decode_feedback_proto_bytes",
     "decode_json",
     "decode_proto",
+    "check_json",
     "decode_proto_bytes",
     "dump_json",
     "encode_json",
@@ -46,6 +53,7 @@ __all__ = [
     "encode_proto_bytes",
     "load_json",
     "merged_meta",
+    "messages_of_json",
     "own_request_path",
     "response_meta",
 ]
@@ -53,63 +61,6 @@ __all__ = [
 # Kinds and sizes that orjson writes from an array's memory as Python writes their numbers; float32
 # has other digits there.
 _WRITTEN_FROM_MEMORY = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f8"])
-
-
-class Base64Bytes(bytes):
-    """Base64 text that was made from `content`, so that nobody needs to decode it again."""
-
-    content: bytes
-
-    @classmethod
-    def of(cls, content: bytes) -> Base64Bytes:
-        made = cls(binascii.b2a_base64(content, newline=False))
-        made.content = content
-        return made
-
-
-def decode_json(message: Any, strict: bool = False) -> Incoming:
-    """What a SeldonMessage as decoded JSON brings.
-
-    Where not `strict`, a bare list of numbers, texts or lists counts as `data.ndarray`.
-    Raises SeldonMicroserviceException for what is no message; what is wrong inside raises what
-    Python or numpy raise, with the messages that clients of Seldon's wrapper see.
-    """
-    if not isinstance(message, dict):
-        if not strict and _is_bare_array(message):
-            return Incoming(np.array(message), [], None, Form.NDARRAY, None)
-        raise SeldonMicroserviceException(f"Invalid request data type: {message}")
-    names: Any = []
-    form = Form.NONE
-    value: Any
-    if "data" in message:
-        data = message["data"]
-        if "tensor" in data:
-            form = Form.TENSOR
-            tensor = data["tensor"]
-            value = np.array(tensor["values"]).reshape(tensor["shape"])
-        elif "ndarray" in data:
-            form = Form.TFTENSOR if "tftensor" in data else Form.NDARRAY
-            value = np.array(data["ndarray"])
-        elif "tftensor" in data:
-            form = Form.TFTENSOR
-            value = _tensor_of_json(data["tftensor"])
-        else:
-            form = Form.NDARRAY
-            value = np.array([])
-        if data and "names" in data:
-            names = data["names"]
-    elif "jsonData" in message:
-        value = message["jsonData"]
-    elif "strData" in message:
-        value = message["strData"]
-    elif "binData" in message:
-        value = _bytes_of(message["binData"])
-    else:
-        raise SeldonMicroserviceException(f"Invalid request data type: {message}")
-    if "meta" not in message:
-        return Incoming(value, names, None, form, None)
-    meta = message["meta"]
-    return Incoming(value, names, meta, form, meta.get("puid") or None)
 
 
 def encode_json(
@@ -161,40 +112,7 @@ def _writable(array: Array) -> Any:
     return array.tolist()
 
 
-def _bytes_of(text: Any) -> bytes:
-    return text.content if isinstance(text, Base64Bytes) else base64.b64decode(text)
-
-
-def _is_bare_array(message: Any) -> bool:
-    while isinstance(message, list) and message:
-        message = message[0]
-        if isinstance(message, str | int | float):
-            return True
-    return False
-
-
-def decode_aggregate_json(message: Any) -> list[Incoming]:
-    """The messages of an aggregate request: a list, or an object with the list `seldonMessages`.
-
-    Raises SeldonMicroserviceException; IndexError for an empty list.
-    """
-    messages = message
-    if isinstance(message, dict):
-        messages = message.get("seldonMessages")
-    if not isinstance(messages, list):
-        raise SeldonMicroserviceException(f"Invalid request data type: {message}")
-    if not messages:
-        raise IndexError("list index out of range")
-    return [decode_json(part, strict=True) for part in messages]
-
-
 # Protobuf is an extra: these import it when they are called.
-
-
-def _tensor_of_json(tensor: Any) -> Array:
-    from mms.seldon.tensor_proto import array_of_json
-
-    return array_of_json(tensor)
 
 
 def _json_of_tensor(array: Array) -> dict[str, Any]:
@@ -239,9 +157,11 @@ def encode_proto_bytes(
 
 
 def decode_aggregate_proto(message: Any, strict: bool = False) -> list[Incoming]:
-    """The messages of a SeldonMessageList. IndexError for an empty one."""
+    """The messages of a SeldonMessageList. Raises as `decode_aggregate_json`."""
     if not message.seldonMessages:
-        raise IndexError("list index out of range")
+        if strict:
+            raise IndexError("list index out of range")
+        raise SeldonMicroserviceException("The request has no messages to aggregate")
     return [decode_proto(part, strict) for part in message.seldonMessages]
 
 

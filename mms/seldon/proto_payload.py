@@ -27,6 +27,7 @@ from mms.seldon.forms import (
     unknown_type_message,
     without_masked,
 )
+from mms.seldon.json_decoding import RAGGED
 from mms.seldon.json_text import dump_json, load_json
 from mms.seldon.messages import Meta, SeldonMessage, parse_message
 from mms.seldon.tensor_proto import array_of, tensor_of
@@ -89,10 +90,28 @@ def array_of_data(data: Any, strict: bool = False) -> Array:
         return _shaped(values, list(data.tensor.shape), strict)
     if kind == "ndarray":
         found = read_list_of_numbers(data.ndarray.SerializeToString())
-        return np.array(json_format.MessageToDict(data.ndarray)) if found is None else found
+        return _array_of_list(data.ndarray, strict) if found is None else found
     if kind == "tftensor":
-        return array_of(data.tftensor)
+        return _array_of_tftensor(data.tftensor, strict)
     return np.array([])
+
+
+def _array_of_list(values: Any, strict: bool) -> Array:
+    try:
+        return np.array(json_format.MessageToDict(values))
+    except ValueError:
+        if strict:
+            raise
+        raise SeldonMicroserviceException(RAGGED) from None
+
+
+def _array_of_tftensor(tensor: Any, strict: bool) -> Array:
+    try:
+        return array_of(tensor)
+    except (ValueError, TypeError, OverflowError) as error:
+        if strict:
+            raise
+        raise SeldonMicroserviceException(f"data.tftensor: {error}") from None
 
 
 def meta_of(meta: Any) -> dict[str, Any]:
@@ -105,12 +124,12 @@ def meta_of(meta: Any) -> dict[str, Any]:
 def _shaped(values: Array, shape: list[int], strict: bool) -> Array:
     count = math.prod(shape)
     if not shape:
-        message = f"tensor without shape (it has {len(values)} values)"
+        message = f"data.tensor has no shape, but {len(values)} values"
         raise TypeError(message) if strict else SeldonMicroserviceException(message)
     if strict and len(values) > count > 0:
         values = values[-count:]
     if len(values) != count:
-        message = f"tensor of shape {shape} needs {count} values, but has {len(values)}"
+        message = f"data.tensor.shape {shape} needs {count} values, but data.tensor.values has {len(values)}"
         raise ValueError(message) if strict else SeldonMicroserviceException(message)
     return values.reshape(shape)
 

@@ -28,7 +28,7 @@ def _rest_body(call: dict[str, Any], component: Any, strict: bool) -> bytes:
     )
     operation = call["path"].removeprefix("/")
     if operation == "aggregate":
-        messages = payload.decode_aggregate_json(content)
+        messages = payload.decode_aggregate_json(content, strict)
         result = component.aggregate([m.value for m in messages], [m.names for m in messages])
         meta = payload.merged_meta(m.meta for m in messages)
         first = messages[0]

@@ -99,14 +99,15 @@ def test_every_http_call_has_a_json_answer_in_either_mode() -> None:
             assert (answer["status"] == 200) == ("status" not in content), described(call)
 
 
-def test_bad_json_in_a_form_is_the_clients_error_unless_strict() -> None:
-    calls = rest_cases()
-    changed = []
-    for call in calls:
+def test_what_seldons_wrapper_drops_or_fails_with_is_the_clients_error_unless_strict() -> None:
+    changed = set()
+    for call in rest_cases():
         component = COMPONENTS[call["component"]](None)
         default, strict = (rest_answer(call, component, mode) for mode in (False, True))
         if default["status"] != strict["status"]:
-            assert (default["status"], strict["status"]) == (400, 500), described(call)
-            assert "MICROSERVICE_BAD_DATA" in default["body"]
-            changed.append(call)
-    assert len(changed) == 4
+            # A null for meta says nothing, as in protobuf's JSON.
+            is_null = b'"meta": null' in base64.b64decode(call["body"])
+            assert default["status"] == (200 if is_null else 400), described(call)
+            assert is_null or "MICROSERVICE_BAD_DATA" in default["body"]
+            changed.add(strict["status"])
+    assert changed == {200, 500}

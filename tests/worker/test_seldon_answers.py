@@ -8,7 +8,7 @@ from typing import Any
 import flask
 import pytest
 
-from mms.seldon.errors import SeldonMicroserviceException, SeldonNotImplementedError
+from mms.seldon.errors import SeldonMicroserviceException
 from mms.seldon.messages import SeldonMessage
 from mms.seldon.user_model import SeldonResponse
 from mms.worker.seldon_interface import open_component
@@ -358,102 +358,6 @@ def test_errors_of_protobuf_calls_are_json_too() -> None:
     (reply,) = served.send(item("predict", body, content_type=PROTO))
     assert (reply.status, reply.headers["Content-Type"]) == (403, "application/json")
     assert reply.error["info"] == "foo"
-
-
-# Integers of any length
-
-
-@pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**40 + 1])
-def test_integers_beyond_64_bits_stay_exact(number: int) -> None:
-    class Echo(Identity):
-        def predict_raw(self, message: Any) -> Any:
-            if "strData" in message:
-                return {"jsonData": message["meta"]["tags"]["n"]}
-            raise SeldonNotImplementedError
-
-        def aggregate(self, Xs: Any, names: Any) -> Any:
-            return Xs[0]
-
-    served = Served(Echo())
-    meta = {"tags": {"n": number}}
-    for member, value in (
-        ("jsonData", {"a": [number, 1]}),
-        ("data", {"names": ["t:0", "t:1"], "ndarray": [[number, 1]]}),
-        ("data", {"names": ["t:0"], "ndarray": [[[number]]]}),
-    ):
-        message = {member: value, "meta": meta}
-        for operation, sent in (
-            ("predict", message),
-            ("transform-input", message),
-            ("aggregate", [message]),
-        ):
-            answer = served.result(sent, operation)
-            assert answer[member] == value, operation
-            assert answer["meta"]["tags"]["n"] == number, operation
-    assert served.result({"strData": "", "meta": meta})["jsonData"] == number
-
-
-# Headers
-
-
-class TakesHeaders:
-    def predict(self, X: Any, names: Any, meta: Any = None, headers: Any = None) -> Any:
-        return {"meta": meta, "headers": headers}
-
-    def transform_input(self, X: Any, names: Any, *, headers: Any) -> Any:
-        return headers["x-tenant"]
-
-    def transform_output(self, X: Any, names: Any, **more: Any) -> Any:
-        return sorted(more)
-
-    def aggregate(self, Xs: Any, names: Any, headers: Any) -> Any:
-        return headers["x-tenant"]
-
-    def send_feedback(
-        self, X: Any, names: Any, reward: Any, truth: Any, routing: Any, headers: Any
-    ) -> Any:
-        return headers["x-tenant"]
-
-    def tags(self, headers: Any) -> Any:
-        return {"tenant": headers["x-tenant"]}
-
-
-def test_a_hook_with_the_parameter_headers_is_given_those_of_the_request() -> None:
-    served = Served(TakesHeaders())
-    headers = "Host\nh\nX-Tenant\none\nX-Tenant\ntwo"
-    reply = served.predict({"strData": "a", "meta": {"puid": "p"}}, headers=headers)
-    expected = {"host": "h", "x-tenant": "one, two"}
-    assert reply.json()["jsonData"] == {"meta": {"puid": "p"}, "headers": expected}
-    for operation, content in (
-        ("transform-input", MESSAGE),
-        ("aggregate", [MESSAGE]),
-        ("send-feedback", {"reward": 1}),
-    ):
-        reply = served.ask(operation, content, headers="X-Tenant\none")
-        assert (reply.status, reply.json()["strData"]) == (200, "one"), operation
-        assert reply.json()["meta"]["tags"] == {"tenant": "one"}
-    # Keywords have meta alone, as with Seldon's wrapper.
-    reply = served.ask("transform-output", MESSAGE, headers="X-Tenant\none")
-    assert reply.json()["data"]["ndarray"] == ["meta"]
-
-
-def test_metadata_of_a_grpc_call_are_its_headers() -> None:
-    body = SeldonMessage(strData="a").SerializeToString()
-    served = Served(TakesHeaders())
-    call = item("transform-input", body, content_type=PROTO, headers="x-tenant\none")
-    (reply,) = served.send(call)
-    assert SeldonMessage.FromString(reply.body).strData == "one"
-
-
-def test_requests_whose_headers_a_hook_takes_are_not_joined(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    served = Served(TakesHeaders(), row_batching=True)
-    assert "row_batching has no effect" in caplog.text
-    replies = served.send(
-        *(item("predict", MESSAGE, headers=f"X-Tenant\n{name}") for name in ("a", "b"))
-    )
-    assert [r.json()["jsonData"]["headers"]["x-tenant"] for r in replies] == ["a", "b"]
 
 
 def blueprint() -> flask.Blueprint:
