@@ -110,7 +110,12 @@ class LaneProtocol(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client may have closed its sending side alone and still wait for what it asked for."""
         self.is_half_closed = True
-        if not self._pipeline or self._body is not None:
+        if self._body is not None:
+            # What comes of a request that breaks off is dropped; those before it were accepted.
+            self._body = self._body_request = None
+            self._pipeline.pop()
+            self._note_held()
+        if not self._pipeline:
             return False
         self._probe(0)
         return True

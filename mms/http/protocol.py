@@ -201,19 +201,26 @@ class _Handler(RequestHandler):
         if self.head_since:
             self.head_since = time.monotonic()
         self._go_on()
-        return self.finished != self._broken and (self.is_busy or not self.is_half_closed)
+        return self.finished != self._broken and (self._owes_answers or not self.is_half_closed)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes an answer here
-        """As on the lane: a client may have closed its sending side alone and still wait for its answer."""
+        """As on the lane: a client may have closed its sending side alone and still wait for its answers."""
         self.is_half_closed = True
         if self._ended is not None and not self._ended.done():
             self._ended.set_result(None)
-        if not self.is_busy or self._framing.is_in_body:
+        if not self._owes_answers:
             # Said to the transport, too: the lane may have kept it open for earlier answers.
             self.force_close()
             return None
         self._probe(0)
         return True
+
+    @property
+    def _owes_answers(self) -> bool:
+        """Whether there is a whole request without an answer, once the client sends no more."""
+        # What is held back is yet to be cut.
+        is_cut_off = self._framing.is_in_body and not self._unread
+        return self._request_count - is_cut_off > self.finished
 
     def _probe(self, probes: int) -> None:
         transport = self.transport

@@ -21,6 +21,9 @@ pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 
 PING = request_bytes("GET", "/ping")
 NOOP = request_bytes("POST", "/predictions/noop", b"x")
+CHUNKED = request_bytes("POST", "/predictions/noop", None, "Transfer-Encoding: chunked") + (
+    b"1\r\nx\r\n0\r\n\r\n"
+)
 #: What the settings of the server `hasty` grant, with the second that may pass until it looks.
 LIMIT_S = 8.0
 
@@ -216,32 +219,39 @@ def test_an_answer_is_one_write(server: Server, path: str) -> None:
 # Half-closed
 
 
-@pytest.mark.parametrize("last", [PING, NOOP])
+BEGUN = {
+    "a head": PING[:-2],
+    "a head of a prediction": NOOP[:-5],
+    "a body": request_bytes("POST", "/predictions/noop", None, "Content-Length: 5") + b"x",
+    "a large body": request_bytes("POST", "/predictions/noop", None, "Content-Length: 500000")
+    + bytes(300_000),
+    "a chunk": request_bytes("POST", "/predictions/noop", None, "Transfer-Encoding: chunked")
+    + b"1\r\n",
+}
+
+
+@pytest.mark.parametrize("more", [b"", *BEGUN.values()], ids=["nothing", *BEGUN])
+@pytest.mark.parametrize("last", [PING, NOOP, CHUNKED], ids=["ping", "noop", "chunked"])
 def test_a_client_that_has_stopped_sending_gets_all_its_answers(
-    server: Server, gate: Gate, last: bytes
+    server: Server, gate: Gate, last: bytes, more: bytes
 ) -> None:
+    """Also where it has begun one request more, and broken off."""
     path = f"/predictions/{server.shared('obey')}"
     slow = json.dumps({**gate.order, "value": "slow"}).encode()
     with server.inference.wire() as wire:
-        wire.send(request_bytes("POST", path, slow, "Content-Type: application/json") + last * 3)
+        wire.send(
+            request_bytes("POST", path, slow, "Content-Type: application/json") + last * 40 + more
+        )
         wire.socket.shutdown(socket.SHUT_WR)
         gate.wait_until_reached()
         gate.open()
-        bodies = [wire.read_reply().body for _ in range(4)]
-        assert bodies[0] == b"slow"
-        assert len(set(bodies[1:])) == 1
+        replies = [wire.read_reply() for _ in range(41)]
+        assert replies[0].body == b"slow"
+        assert {reply.status for reply in replies} == {200}
         assert wire.is_closed_by_peer()
 
 
-@pytest.mark.parametrize(
-    "begun",
-    [
-        PING[:-2],
-        NOOP[:-5],
-        request_bytes("POST", "/predictions/noop", None, "Content-Length: 5") + b"x",
-        request_bytes("POST", "/predictions/noop", None, "Transfer-Encoding: chunked") + b"1\r\n",
-    ],
-)
+@pytest.mark.parametrize("begun", BEGUN.values(), ids=BEGUN)
 def test_a_client_that_stops_sending_within_a_request_is_closed(
     server: Server, begun: bytes
 ) -> None:
