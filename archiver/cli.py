@@ -47,6 +47,7 @@ from archiver.verify import verify
 from archiver.version import __version__
 from archiver.writers import write_archive
 from mms.brief import brief
+from mms.flags import FlagParser
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -88,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The reader of the pipe has gone; a flush at exit must not fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
-        _log("ERROR", str(error))
+        _log("ERROR", _text_of(error))
         return 1
     except KeyboardInterrupt:
         _log("ERROR", "Interrupted.")
@@ -237,7 +238,7 @@ def _add_manifest_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class _PackParser(argparse.ArgumentParser):
+class _PackParser(FlagParser):
     """Expands the abbreviations of MMS's options first, so that options added here make none of them ambiguous."""
 
     def parse_known_args(  # type: ignore[override]  # the overloads of the base say no more than this
@@ -380,7 +381,7 @@ def _shown_progress() -> Iterator[Progress | None]:
 
 
 def _inspect(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog="model-archiver inspect", description="Shows an archive's manifest, files and hashes."
     )
     _add_archive_options(parser)
@@ -396,7 +397,7 @@ def _inspect(words: list[str]) -> int:
 
 
 def _verify(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog="model-archiver verify",
         description="Finds what a server would refuse in an archive. Exit code 0: nothing, 1: something.",
     )
@@ -423,7 +424,7 @@ def _verify(words: list[str]) -> int:
 
 
 def _keygen(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog="model-archiver keygen",
         description="Makes a key pair: NAME.key to sign archives with, which stays secret, and NAME.pub for servers.",
     )
@@ -436,7 +437,7 @@ def _keygen(words: list[str]) -> int:
 
 
 def _sign(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = FlagParser(
         prog="model-archiver sign",
         description="Signs the files of an archive. The signatures of others stay where they are for the same files.",
     )
@@ -480,6 +481,15 @@ def _add_archive_options(parser: argparse.ArgumentParser) -> None:
         "archive", metavar="ARCHIVE", help="a .mar, .model or .tar.gz file, or a folder"
     )
     parser.add_argument("--json", action="store_true", help="write JSON")
+
+
+def _text_of(error: Exception) -> str:
+    """One line without Python's numbers."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"There is no {error.filename}."
+    return f"{error.filename}: {error.strerror}."
 
 
 def _warn(message: str) -> None:

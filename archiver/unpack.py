@@ -98,6 +98,16 @@ class Archive:
         return self._layout.prefix.rstrip("/")
 
     @property
+    def misplaced_manifest(self) -> str | None:
+        """The first-level folder that holds the manifest of an archive that has none in its place."""
+        if self._layout.manifest_name is not None:
+            return None
+        for folder in self._container.top_folders():
+            if self._container.has_file(f"{folder}/{MANIFEST_NAME}"):
+                return folder
+        return None
+
+    @property
     def is_legacy(self) -> bool:
         return self._layout.is_legacy
 

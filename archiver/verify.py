@@ -81,7 +81,7 @@ def _findings(archive: Archive, trusted: TrustedKeys | None) -> Iterator[Finding
     try:
         manifest = archive.manifest
         if manifest is None:
-            yield _no_manifest(names)
+            yield _no_manifest(archive)
             return
         yield from _manifest_findings(manifest)
         manifest.validate()
@@ -114,12 +114,11 @@ def _signature_findings(
             yield Finding("warning", text)
 
 
-def _no_manifest(names: Sequence[str]) -> Finding:
-    for name in names:
-        folder, _, rest = name.partition("/")
-        if rest == MANIFEST_NAME:
-            text = f"The manifest lies in the folder {folder}; archive what is in that folder, not the folder."
-            return Finding("error", text)
+def _no_manifest(archive: Archive) -> Finding:
+    folder = archive.misplaced_manifest
+    if folder is not None:
+        text = f"The manifest lies in the folder {folder}; archive what is in that folder, not the folder."
+        return Finding("error", text)
     text = (
         f"There is no {MANIFEST_NAME}, so that each registration must give model_name and handler."
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from mms.flags import FlagParser
+
 
 class ArgParser:
     """MMS's own name for where its argument parsers are made."""
@@ -11,7 +13,7 @@ class ArgParser:
     @staticmethod
     def mms_parser() -> argparse.ArgumentParser:
         """The parser of the server command; unambiguous prefixes of flags are taken for the flags."""
-        parser = argparse.ArgumentParser(
+        parser = FlagParser(
             prog="multi-model-server",
             description="Multi Model Server: serves model archives over HTTP.",
         )

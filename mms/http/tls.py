@@ -130,10 +130,24 @@ def _load_files(context: ssl.SSLContext, certificate: str, key: str) -> None:
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, ValueError, OSError) as error:
+        if _is_encrypted(key):
+            raise ConfigurationError(
+                f"Invalid configuration: private_key_file={key} is encrypted, and there is no setting for its "
+                f"passphrase. `openssl pkey -in {key} -out KEY_FILE` writes it without; a keystore may have one, "
+                "keystore_pass."
+            ) from None
         raise ConfigurationError(
             f"Invalid configuration: private_key_file={key} and certificate_file={certificate} are no pair of "
             f"PEM files: {error}"
         ) from None
+
+
+def _is_encrypted(key: str) -> bool:
+    try:
+        text = Path(key).read_bytes()
+    except OSError:
+        return False
+    return b"BEGIN ENCRYPTED PRIVATE KEY" in text or b"Proc-Type: 4,ENCRYPTED" in text
 
 
 def _load_keystore(context: ssl.SSLContext, settings: Settings) -> None:

@@ -68,6 +68,8 @@ class FetchedArchive:
     is_in_place: bool
     sha256: str | None
     signed_by: str | None = None
+    #: The folder one level down that the manifest lies in, where it should not.
+    misplaced_manifest: str | None = None
 
 
 class Repository:
@@ -265,7 +267,13 @@ class Repository:
 
     def _in_place(self, path: Path, url: str) -> FetchedArchive:
         with _io_named(url), Archive.open(path, limits=self._limits) as archive:
-            return FetchedArchive(path / archive.root, archive.manifest, True, None)
+            return FetchedArchive(
+                path / archive.root,
+                archive.manifest,
+                True,
+                None,
+                misplaced_manifest=archive.misplaced_manifest,
+            )
 
     def _unpack(
         self, path: Path, url: str, sha256: str, cancellation: Cancellation
@@ -275,10 +283,10 @@ class Repository:
         if path.suffix in _DOCUMENT_SUFFIXES:
             return self._copy_document(path, url, sha256)
         with _io_named(url), Archive.open(path, limits=self._limits) as archive:
-            manifest = archive.manifest
+            manifest, misplaced = archive.manifest, archive.misplaced_manifest
             folder = self._new_path(_stem(path.name))
             archive.extract(folder, progress=lambda *_: cancellation.raise_if_set())
-            return FetchedArchive(folder, manifest, False, sha256)
+            return FetchedArchive(folder, manifest, False, sha256, misplaced_manifest=misplaced)
 
     def _unpack_signed(
         self, path: Path, url: str, sha256: str | None, trust: Trust, cancellation: Cancellation
@@ -298,12 +306,12 @@ class Repository:
         try:
             # From what was unpacked, and not from what may have changed since.
             with _io_named(url), Archive.open(folder, limits=self._limits) as unpacked:
-                manifest = unpacked.manifest
+                manifest, misplaced = unpacked.manifest, unpacked.misplaced_manifest
         except BaseException:
             self._remove(folder)
             raise
         logger.info("%s is signed by %s", shown(url), signed_by)
-        return FetchedArchive(folder, manifest, False, sha256, signed_by)
+        return FetchedArchive(folder, manifest, False, sha256, signed_by, misplaced)
 
     def _copy_document(self, path: Path, url: str, sha256: str) -> FetchedArchive:
         """A graph's document that stands alone, as an archive of nothing else."""

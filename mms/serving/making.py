@@ -49,7 +49,13 @@ def make_model(
     try:
         manifest.validate()
     except ValueError as error:
-        raise InvalidModel(str(error)) from None
+        text = str(error)
+        if archive.misplaced_manifest is not None:
+            text += (
+                f" The archive's MAR-INF lies one level down, in {brief(archive.misplaced_manifest)}: archive what is "
+                "in that folder, not the folder."
+            )
+        raise InvalidModel(text) from None
     name, handler = manifest.model_name or "", manifest.handler or ""
     version = found.model_version or options.model_version
     timeout_s = settings.response_timeout_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from mms.context import Context
@@ -61,26 +61,42 @@ def find_handler(name: str) -> Handler:
             kind = type(entry_point).__name__
             raise ValueError(f"handler {name} is nothing that can be called, but {kind}")
         return Handler(entry_point, is_function=True)
-    service = _only_class(module)()
+    service = _only_class(module, function_name or "handle")()
     if not callable(getattr(service, "handle", None)):
-        raise ValueError(f"class {type(service).__name__} has no method handle(data, context)")
+        raise ValueError(
+            f"class {type(service).__name__} has no method handle(data, context), and module {module.__name__} no "
+            f"function {function_name or 'handle'}; {_content_of(module)}"
+        )
     return Handler(
         service.handle, is_function=False, initialize=getattr(service, "initialize", None)
     )
 
 
-def _only_class(module: ModuleType) -> type[Any]:
+def _only_class(module: ModuleType, wanted: str) -> type[Any]:
     classes = classes_of(module)
     if len(classes) > 1:
         # Helper classes beside the one that handles requests are no reason to refuse a model.
         classes = [found for found in classes if hasattr(found, "handle")] or classes
     if len(classes) != 1:
-        names = ", ".join(found.__name__ for found in classes) or "none"
         raise ValueError(
-            f"Expected only one class in module {module.__name__}, or a function that is its entry "
-            f"point; classes there: {names}"
+            f"Expected only one class in module {module.__name__}, or the function {wanted} that its handler names; "
+            f"{_content_of(module)}"
         )
     return classes[0]
+
+
+def _content_of(module: ModuleType) -> str:
+    """What a module itself defines that could be meant."""
+    functions = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    ]
+    classes = [found.__name__ for found in classes_of(module)]
+    return (
+        f"functions there: {', '.join(functions) or 'none'}; classes there: "
+        f"{', '.join(classes) or 'none'}"
+    )
 
 
 def _run(function: Callable[..., Any], *arguments: Any) -> None:

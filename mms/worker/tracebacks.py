@@ -21,9 +21,17 @@ def last_line(error: BaseException) -> str:
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
     if isinstance(error, SyntaxError):
         # Before it stands the line of the source.
-        del lines[:-1]
+        lines = [f"{lines[-1].strip()}{_place_of(error)}"]
     text = " ".join(line.strip() for line in lines)
     return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+
+
+def _place_of(error: SyntaxError) -> str:
+    """Where the source is wrong, with the file's path below the model's folder."""
+    if not error.filename or error.lineno is None:
+        return ""
+    path = os.path.relpath(error.filename)
+    return f" ({error.filename if path.startswith(os.pardir) else path}, line {error.lineno})"
 
 
 def model_traceback(error: BaseException) -> str:

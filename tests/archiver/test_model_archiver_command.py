@@ -418,3 +418,36 @@ def test_every_option_is_in_the_documentation() -> None:
     usage = pack_parser().format_usage()
     for option in re.findall(r"--[a-z-]+", usage):
         assert f"`{option}" in text or f", `{option}`" in text, option
+
+
+@pytest.mark.parametrize("command", ["inspect", "verify"])
+def test_an_archive_that_is_not_there_is_one_clear_line(
+    model: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    assert main([command, "absent.mar"]) == 1
+    assert capsys.readouterr() == ("", "ERROR - There is no absent.mar.\n")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("--modelname", "--model-name"),
+        ("--exportpath", "--export-path"),
+        ("--handeler=x", "--handler"),
+        ("--model_path", "--model-path"),
+    ],
+)
+def test_an_unknown_flag_is_told_the_nearest_one(
+    model: Path, capsys: pytest.CaptureFixture[str], wrong: str, right: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([wrong, "m", "--model-path", str(model)])
+    assert ended.value.code == 2
+    hint = f"there is no {wrong.partition('=')[0]}, did you mean {right}?"
+    assert hint in capsys.readouterr().err
+
+
+def test_a_known_flag_is_told_no_other(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--model-name", "m", "--export", "x"])
+    assert "did you mean" not in capsys.readouterr().err

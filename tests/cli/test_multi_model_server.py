@@ -118,6 +118,12 @@ def test_a_misuse_of_flags_is_exit_code_2(
     assert "usage: multi-model-server" in capsys.readouterr().err
 
 
+def test_an_unknown_flag_is_told_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--start", "--modelstore", "x"])
+    assert "there is no --modelstore, did you mean --model-store?" in capsys.readouterr().err
+
+
 def test_the_former_name_warns_and_does_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert mxnet_main(["--stop"]) == 0
     assert capsys.readouterr().out == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from archiver.keys import generate_key, load_private_key
 from archiver.signing import sign
 
+from .processes import eventually
 from .server import Server, ServerDidNotStart, ServerPool, manifest
 
 pytestmark = pytest.mark.better_than_mms
@@ -41,6 +43,41 @@ def test_a_hostile_archive_is_refused_by_name_and_leaves_nothing(
     assert "'../../evil.py' leaves the archive" in reply.json()["message"]
     assert _unpacked(server) == before
     assert not list(server.directory.rglob("evil.py"))
+
+
+@pytest.mark.parametrize("kind", ["zip", "folder"])
+def test_of_a_manifest_one_level_down_the_refusal_says_where_it_is(
+    main_server: Server, kind: str
+) -> None:
+    files = {
+        "resnet/service.py": HANDLE,
+        "resnet/MAR-INF/MANIFEST.json": json.dumps(manifest("resnet")),
+    }
+    url = f"parent-{kind}"
+    if kind == "zip":
+        url += ".mar"
+        _write_zip(main_server.store / url, files)
+    else:
+        for name, text in files.items():
+            path = main_server.store / url / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    reply = main_server.register(url)
+    assert reply.status == 400
+    assert reply.json()["message"].startswith("Model name is not defined. ")
+    assert "MAR-INF lies one level down, in 'resnet'" in reply.json()["message"]
+
+
+def test_a_syntax_error_is_described_with_file_and_line(main_server: Server) -> None:
+    files = {"MAR-INF/MANIFEST.json": json.dumps(manifest("syntax", "sub/service.py:handle"))}
+    _write_zip(main_server.store / "syntax.mar", files | {"sub/service.py": "\n\ndef (:\n"})
+    reply = main_server.register("syntax.mar", initial_workers=1, synchronous="false")
+    assert reply.status == 202, reply
+    described = eventually(
+        "the load has failed", lambda: main_server.describe("syntax").get("loadError")
+    )
+    main_server.unregister("syntax")
+    assert described == "SyntaxError: invalid syntax (sub/service.py, line 3)"
 
 
 def test_a_load_that_hangs_is_given_up_after_its_load_timeout(server: Server) -> None:

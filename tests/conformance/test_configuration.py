@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+)
 
 from .archives import model_files, write_archive, zip_folder
 from .client import Address
+from .keys import write_keys
 from .processes import eventually, free_port
 from .server import Server, ServerDidNotStart, manifest
 
@@ -387,3 +394,21 @@ def test_preloading_can_be_the_default(start_server: StartServer) -> None:
     )
     eventually("it answers", lambda: server.inference.get("/predictions/noop").body == b"OK")
     assert "Preload model: true" in server.output()
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("form", ["PKCS8", "TraditionalOpenSSL"])
+def test_an_encrypted_key_is_called_so(start_server: StartServer, scratch: Path, form: str) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(
+        Encoding.PEM, getattr(PrivateFormat, form), BestAvailableEncryption(b"secret")
+    )
+    (scratch / "key.pem").write_bytes(pem)
+    keys = write_keys(scratch / "keys")
+    settings = {
+        "private_key_file": str(scratch / "key.pem"),
+        "certificate_file": str(keys.certificate),
+    }
+    address = Address(port=free_port(), is_tls=True)
+    failure = _fails(start_server, settings, inference=address)
+    assert f"private_key_file={scratch / 'key.pem'} is encrypted" in failure.output

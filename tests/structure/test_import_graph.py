@@ -23,11 +23,12 @@ class Room(NamedTuple):
 ROOMS: dict[str, Room] = {
     # How values of others are shown; every room may import it.
     "brief": Room(-1, ("mms.brief",), ()),
+    "flags": Room(-1, ("mms.flags",), ()),
     # How long anything may be told to take.
     "durations": Room(-1, ("mms.durations",), ()),
     # Documents in YAML.
     "documents": Room(0, ("mms.documents",), ()),
-    "archiver": Room(0, ("archiver", "model_archiver"), ()),
+    "archiver": Room(0, ("archiver", "model_archiver"), ("flags",)),
     "errors": Room(0, ("mms.errors",), ()),
     # Exceptions that nothing foresaw.
     "faults": Room(0, ("mms.faults",), ()),
