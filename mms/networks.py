@@ -25,7 +25,14 @@ _OF_WORDS: Final[dict[str, tuple[_Network, ...]]] = {
     word: tuple(ipaddress.ip_network(text) for text in texts)
     for word, texts in {
         "loopback": ("127.0.0.0/8", "::1/128"),
-        "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"),
+        "private": (
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "fc00::/7",
+            "fec0::/10",
+        ),
         "link-local": ("169.254.0.0/16", "fe80::/10"),
         "any": ("0.0.0.0/0", "::/0"),
         "none": (),
@@ -44,6 +51,23 @@ _NUMBERS: Final = re.compile(r"(?:(?:0[xX][0-9a-fA-F]*|[0-9]+)(?:\.|$)){1,4}")
 _DOT: Final = re.compile("%2e", re.IGNORECASE)
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _LOW_32_BITS: Final = 0xFFFFFFFF
+
+#: All that IANA has given out for the internet, and what of it is for tests, documents, tunnels or protocols. Python's
+#: own list differs between its versions.
+_GLOBAL_V6: Final = ipaddress.ip_network("2000::/3")
+_SPECIAL: Final = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        *(
+            "192.0.0.0/24",
+            "192.31.196.0/24",
+            "192.52.193.0/24",
+            "192.88.99.0/24",
+            "192.175.48.0/24",
+        ),
+        *("2001::/23", "2001:db8::/32", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20"),
+    )
+)
 
 #: As `socket.getaddrinfo` has it: family, type, protocol, canonical name, socket address.
 AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
@@ -141,7 +165,9 @@ def is_public(address: _Address | str) -> bool:
     found = _inner(found)
     if found in _METADATA or found.is_multicast or found.is_reserved:
         return False
-    return found.is_global
+    if found.version == 6 and found not in _GLOBAL_V6:
+        return False
+    return found.is_global and not any(found in network for network in _SPECIAL)
 
 
 def kind_of(address: str) -> str:
@@ -153,7 +179,9 @@ def kind_of(address: str) -> str:
         return "a loopback address"
     if found.is_link_local:
         return "a link-local address"
-    return "a private address"
+    if found.is_private or any(found in network for network in _OF_WORDS["private"]):
+        return "a private address"
+    return "no address of the internet"
 
 
 def _inner(address: _Address) -> _Address:
@@ -187,7 +215,7 @@ def url_forms(url: str) -> tuple[str, ...]:
         parts = urlsplit(url)
     except ValueError:
         return (url,)
-    if parts.scheme not in ("http", "https"):
+    if parts.scheme not in ("http", "https") or not parts.netloc:
         return (url,)
     before, _, after = url.partition(parts.netloc)
     start = before + parts.netloc.rpartition("@")[2]

@@ -23,7 +23,7 @@ from mms.http.seldon import SeldonApi
 from mms.http.v2 import V2Api
 from mms.inflating import Inflater
 from mms.memory import MemoryLimit
-from mms.security import Access
+from mms.security import Access, is_loopback
 
 if TYPE_CHECKING:
     from mms.observe import Recorder
@@ -64,7 +64,16 @@ class HttpApis:
         self.answers = Answers(
             [(f"access-control-allow-{name}", value) for name, value in cors if value]
         )
-        self.page_rule = PageRule(settings.cors_allowed_origin, settings.management_address)
+        self.page_rule = PageRule(
+            settings.cors_allowed_origin,
+            settings.management_address,
+            # Others cannot lead a browser to a Unix socket, nor past keys; a wider address has names of its own.
+            hosts=(settings.management_hosts or ())
+            if is_loopback(settings.management_address)
+            and settings.management_address.scheme != "unix"
+            and (access is None or access.guard is None)
+            else None,
+        )
         asker = ModelAsker(
             host,
             max_body_bytes=settings.max_request_size,

@@ -162,7 +162,7 @@ class Listener:
                 if shared.access.guard is not None and _is_preflight(exchange, found):
                     return exchange.respond(200, None, b"", b"")
                 self._enter(shared.access, exchange, segments, found, found_v2)
-            if "Origin" in exchange.request.headers:
+            if self._has_management:
                 self._check_page(exchange, segments, found is not None or found_v2 is not None)
             exchange.check_head(shared.settings.max_request_size)
             if found is not None:
@@ -212,14 +212,11 @@ class Listener:
 
     def _check_page(self, exchange: Exchange, segments: list[str], is_inference: bool) -> None:
         """Raises Forbidden where the page of another site would manage models."""
-        if (
-            self._has_management
-            and not is_inference
-            and self._roles_of(segments) == MANAGEMENT_ROLE
-        ):
+        if not is_inference and self._roles_of(segments) == MANAGEMENT_ROLE:
             headers = exchange.request.headers
             page_rule = self._shared.page_rule
             page_rule.check(exchange.method, headers.get("Origin"), headers.get("Host"))
+            page_rule.check_host(exchange.method, headers.get("Host"))
 
     def _roles_of(self, segments: list[str]) -> tuple[Role, ...]:
         plugins = self._shared.plugins

@@ -28,11 +28,14 @@ logger = logging.getLogger("mms.http")
 _TRUE = ("yes", "true", "y", "1")
 _FALSE = ("no", "false", "n", "0")
 _MAX_LIMIT = 100
+#: Beyond it numbers fit neither frames nor floats.
+_HUGE = 10**18
 #: What the event loop reads itself of lax JSON, which takes ten times as long as JSON.
 _LOOP_BYTES = 4096
 #: A JSON value as a text within a parameter, in characters.
 _MAX_JSON_CHARS = 64 * 1024
 _SHA256 = re.compile("(?:sha256:)?([0-9a-f]{64})")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NAN_POLICIES = ("null", "keep", "error")
 
 
@@ -196,7 +199,24 @@ def _members(body: bytes | bytearray) -> dict[str, Any]:
         raise BadRequest(f"The body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
         raise BadRequest("The JSON body is no object.")
+    _check_texts(value)
     return value
+
+
+def _check_texts(value: dict[str, Any]) -> None:
+    """Raises BadRequest for a text anywhere in a value that UTF-8 cannot write, as no file, header or log can."""
+    waiting: list[Any] = [value]
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += found.keys()
+            waiting += found.values()
+        elif isinstance(found, list):
+            waiting += found
+        elif isinstance(found, str) and not found.isascii() and _SURROGATE.search(found):
+            raise BadRequest(
+                f"The JSON body's {brief(found)} has half of a character (a lone surrogate), which no UTF-8 has."
+            )
 
 
 def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions:
@@ -305,7 +325,7 @@ def _text(parameters: Mapping[str, Any], name: str) -> str | None:
         return None
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < _HUGE):
         return str(value)
     raise BadRequest(f"Parameter {name} must be a text, not {brief(value)}.")
 
@@ -329,13 +349,16 @@ def _integer(parameters: Mapping[str, Any], name: str, default: int) -> int:
     try:
         if isinstance(value, bool):
             raise ValueError
-        if isinstance(value, float):
-            if not value.is_integer():
-                raise ValueError
-            return int(value)
-        return int(value)
+        if isinstance(value, float) and not value.is_integer():
+            raise ValueError
+        number = int(value)
     except (ValueError, TypeError, OverflowError):
         raise BadRequest(f"Parameter {name} must be a whole number, not {brief(value)}.") from None
+    if abs(number) >= _HUGE:
+        raise BadRequest(
+            f"Parameter {name} must be a whole number of at most 18 digits, not {brief(value)}."
+        )
+    return number
 
 
 def _seconds(parameters: Mapping[str, Any], name: str) -> float | None:

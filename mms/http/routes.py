@@ -1,4 +1,4 @@
-"""Which path means what. Paths are percent-decoded before they are cut at `/`; trailing slashes do not count."""
+"""Which path means what. Paths are cut at `/` and then percent-decoded; trailing slashes do not count."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def _unquoted(data: bytes, what: str) -> str:
 
 def split_path(path: bytes) -> list[str]:
     """The segments of a raw path; the root has none. Raises BadRequest for a bad percent-escape."""
-    segments = _unquoted(path, "path").split("/")
+    # Cut before it is decoded: `%2F` is part of a name.
+    segments = [_unquoted(part, "path") for part in path.split(b"/")]
     if segments and not segments[0]:
         del segments[0]
     while segments and not segments[-1]:

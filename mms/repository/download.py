@@ -323,7 +323,10 @@ def shown(url: str) -> str:
     """`url` as logs may show it: without user, password, and query, which is where signed urls carry their secret."""
     if "://" not in url:
         return url
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{url.partition('://')[0]}://..."
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from mms.errors import ModelNotFound
+from mms.errors import BadRequest, ModelNotFound
 from mms.repository.sources import Sources, file_url
 
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
@@ -35,9 +35,12 @@ def check_http_url(url: str) -> None:
     try:
         if _UNFIT_CHARACTER.search(url):
             raise ValueError("it has a character that urls do not have")
-        _ = urlsplit(url).port
+        parts = urlsplit(url)
+        _ = parts.port
     except ValueError:
         raise ModelNotFound(f"Invalid model url: {url}") from None
+    if not parts.hostname:
+        raise BadRequest(f"Invalid model url: {url} names no host; http://host/path is right.")
 
 
 def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:

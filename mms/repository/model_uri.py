@@ -266,7 +266,7 @@ class ModelUris:
         own = [folder for folder in (archive_folder, self._model_store) if folder is not None]
         if not path.is_absolute():
             for folder in own:
-                if (folder / path).exists():
+                if _exists(folder / path):
                     path = Path(os.path.abspath(folder / path))
                     break
             else:
@@ -282,7 +282,7 @@ class ModelUris:
         if not wanted.sources.is_operator and not any(is_below(path, folder) for folder in own):
             wanted.sources.check_path(path)
             wanted.sources.check_path(Path(os.path.realpath(path)))
-        if not path.exists():
+        if not _exists(path):
             raise ModelNotFound(f"model_uri {uri}: there is no {path}")
         if wanted.sha256 is not None:
             if not path.is_file():
@@ -428,6 +428,13 @@ class ModelUris:
         if self._is_lasting:
             settle(work)
         work.rename(self._index_path(uri))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 def _path_of(uri: str) -> Path:

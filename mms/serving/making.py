@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _FRAME_SLACK_BYTES = 1 << 20
 #: Interfaces whose models are no components of Seldon's.
 _WITHOUT_UNIT = ("mms", "legacy", "mlrun")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: Percent-encoded both still fit the 4,096 bytes of a request's first line that MMS reads.
+_MAX_NAME_BYTES = 1000
+_MAX_VERSION_BYTES = 200
 _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -100,10 +104,22 @@ def make_model(
 
 
 def check_names(served: ServedModel) -> None:
-    """Raises BadRequest for a name or version that would break lines of logs and metrics."""
-    for what, text in (("name", served.name), ("version", served.version or "")):
+    """Raises BadRequest for a name or version that would break lines of logs and metrics, or that no path can carry."""
+    for what, text, most_bytes in (
+        ("name", served.name, _MAX_NAME_BYTES),
+        ("version", served.version or "", _MAX_VERSION_BYTES),
+    ):
         if _CONTROL_CHARACTER.search(text):
             raise BadRequest(f"The model's {what} {brief(text)} has a control character.")
+        if _SURROGATE.search(text):
+            raise BadRequest(
+                f"The model's {what} {brief(text)} has half of a character (a lone surrogate), which no UTF-8 has."
+            )
+        if len(text.encode()) > most_bytes:
+            raise BadRequest(
+                f"The model's {what} {brief(text)} has {len(text.encode())} bytes; {most_bytes} are the most, so that "
+                "a path can carry it."
+            )
 
 
 def _load_timeout_s(settings: Settings, options: RegisterOptions) -> float | None:

@@ -348,7 +348,7 @@ class _Function:
             return None
         try:
             return ROUTINGS[name](calls, arguments, nan_policy)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, ArithmeticError) as error:
             raise InvalidSpec(f"Router {name}: {error}.") from None
 
     def _check_classes(self, graph: Any) -> None:

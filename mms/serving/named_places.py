@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from mms.brief import brief
+from mms.errors import BadRequest
 from mms.repository import FetchedArchive
 from mms.repository.location import is_below
 from mms.repository.sources import Sources
@@ -67,9 +69,13 @@ def _check(named: str, folders: list[Path | None], sources: Sources) -> None:
     if sign and scheme.lower() != "file":
         sources.urls.check(named)
         return
-    path = Path(unquote(urlsplit(named).path) if sign else named)
-    own = [folder for folder in folders if folder is not None]
-    path = Path(os.path.abspath(own[0] / path if own else path))
-    if not any(is_below(path, folder) for folder in own):
-        sources.check_path(path)
-        sources.check_path(Path(os.path.realpath(path)))
+    try:
+        path = Path(unquote(urlsplit(named).path) if sign else named)
+        own = [folder for folder in folders if folder is not None]
+        path = Path(os.path.abspath(own[0] / path if own else path))
+        if not any(is_below(path, folder) for folder in own):
+            sources.check_path(path)
+            sources.check_path(Path(os.path.realpath(path)))
+    except (ValueError, OSError) as error:
+        # A name that no file can have, or an address that is none.
+        raise BadRequest(f"{brief(named)} is no path and no address: {error}") from None

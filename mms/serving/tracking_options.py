@@ -16,6 +16,7 @@ _MEMBERS = (
     *("stream_args", "recent"),
 )
 _RECENT = 10_000
+_MOST = 10**9
 
 
 class InvalidTracking(ValueError):
@@ -54,7 +55,7 @@ class TrackingOptions:
             if not text or text.lower() in OFF:
                 return None
             if not text.startswith("{"):
-                return cls(path=text)
+                return cls(path=_text({"path": text}, "path"))
             try:
                 value = json.loads(text)
             except (ValueError, RecursionError) as error:
@@ -124,6 +125,8 @@ def _text(value: Mapping[str, Any], name: str) -> str | None:
         return None
     if not isinstance(found, str):
         raise InvalidTracking(f"tracking: {name} must be a text, not {brief(found)}")
+    if "\0" in found:
+        raise InvalidTracking(f"tracking: {name} {brief(found)} has a null in it")
     return found
 
 
@@ -131,9 +134,9 @@ def _count(value: Mapping[str, Any], name: str, default: int) -> int:
     found = value.get(name)
     if found is None:
         return default
-    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+    if isinstance(found, bool) or not isinstance(found, int) or not 1 <= found < _MOST:
         raise InvalidTracking(
-            f"tracking: {name} is {brief(found)}, but must be a whole number, 1 or more"
+            f"tracking: {name} is {brief(found)}, but must be a whole number, from 1 to {_MOST - 1}"
         )
     return found
 

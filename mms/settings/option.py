@@ -58,6 +58,10 @@ def _regexes(text: str) -> tuple[str, ...]:
     return tuple(_regex(part.strip()) for part in text.split(",") if part.strip())
 
 
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _switch(text: str) -> bool:
     word = text.strip().lower()
     if word not in ("on", "off", "true", "false"):
@@ -69,6 +73,7 @@ def _address(is_management: bool) -> Callable[[str], Address]:
     return lambda text: Address.parse(text.strip(), is_management=is_management)
 
 
+NAMES = Kind("names", "names with commas between them", _names)
 TEXT = Kind("text", "any text", lambda text: text)
 #: Java's rule: whatever is not `true` is false.
 BOOLEAN = Kind("true or false", "true or false", lambda text: text.strip().lower() == "true")

@@ -14,6 +14,7 @@ from mms.settings.option import (
     GRPC_ADDRESS,
     INFERENCE_ADDRESS,
     MANAGEMENT_ADDRESS,
+    NAMES,
     NETWORKS,
     NUMBER,
     POSITIVE,
@@ -442,6 +443,13 @@ class OptionValues:
         _SECURITY,
         "Requests that a client may send at once after a pause; 0: as many as in a second.",
         "0",
+        is_own=True,
+    )
+    management_hosts: tuple[str, ...] | None = option(
+        NAMES,
+        _SECURITY,
+        "Names in `Host` by which management may be asked while it listens on loopback without keys, besides "
+        "`localhost` and addresses: those of a proxy in front of it.",
         is_own=True,
     )
     cors_allowed_origin: str | None = option(

@@ -56,7 +56,11 @@ def sink_address(path: str) -> str:
     """The path as it may be shown: without user, password and query of an address."""
     if "://" not in path:
         return path
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        # What is a secret in it cannot be told.
+        return f"{path.partition('://')[0]}://..."
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 

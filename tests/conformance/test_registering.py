@@ -605,3 +605,98 @@ def test_a_runtime_may_be_the_path_of_an_interpreter(main_server: Server) -> Non
     with main_server.registered("inspect", runtime=sys.executable) as name:
         shown = main_server.inference.get(f"/predictions/{name}").json()
         assert Path(shown["executable"]).resolve() == Path(sys.executable).resolve()
+
+
+_DIGITS = "9" * 400
+#: What fits no parameter, or only some; none of it is the server's fault.
+_NONSENSE: list[object] = [
+    *(_DIGITS, "-" + _DIGITS, "9" * 5000, "1e400", "NaN", "http:///x", "http://[", "s3://", "\x00"),
+    *(
+        "https://user@:80/x",
+        "http://a:99999/",
+        "kafka:///x",
+        "file:///",
+        "%",
+        "..",
+        "[]",
+        "[[[",
+        "x" * 5000,
+    ),
+    *(
+        10**400,
+        float("inf"),
+        [],
+        {},
+        [1],
+        {"a": 1},
+        [[[]]],
+        {"path": "memory://", "recent": 10**400},
+    ),
+    *(
+        "\ud800",
+        {"path": "\ud800"},
+        {"graph": {"kind": "router", "routes": {"a": {"class_name": 1}}}},
+    ),
+]
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        *("url", "sha256", "model_name", "handler", "batch_size", "max_batch_delay", "model_uri"),
+        *("request_timeout", "initial_workers", "response_timeout", "load_timeout", "parameters"),
+        *("serving_spec", "class_args", "model_path", "tracking", "max_queue_time_ms"),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_never_the_servers_fault(
+    main_server: Server, parameter: str
+) -> None:
+    management = main_server.management
+    name = unique_name("nonsense")
+    for value in _NONSENSE:
+        asked = {"url": "noop", "model_name": name, parameter: value}
+        if parameter == "serving_spec":
+            del asked["url"]
+        replies = [management.post_json("/models", asked)]
+        if isinstance(value, str) and value != "\ud800" and parameter != "serving_spec":
+            replies.append(management.post("/models?" + urllib.parse.urlencode(asked)))
+        for reply in replies:
+            assert reply.status < 500, (value, reply)
+            assert len(reply.body) < 20_000
+        listed = management.get("/models").json()["models"]
+        for model in listed:
+            if model["modelName"] == name or model["modelUrl"] != "noop":
+                continue
+            if parameter == "model_name" and model["modelName"] in _NONSENSE:
+                assert main_server.unregister(model["modelName"]).status == 200
+        main_server.unregister(name)
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("a\ud800b", "half of a character (a lone surrogate), which no UTF-8 has"),
+        ("ä" * 501, "has 1002 bytes; 1000 are the most, so that a path can carry it"),
+        ("a\x7f", "has a control character"),
+    ],
+)
+def test_a_name_that_nobody_could_ask_for_is_refused(
+    main_server: Server, name: str, reason: str
+) -> None:
+    reply = main_server.management.post_json("/models", {"url": "noop", "model_name": name})
+    assert reply.status == 400
+    assert reason in reply.json()["message"]
+    assert main_server.management.get("/metrics").status == 200
+    with main_server.registered("noop", model_name="ä" * 500) as longest:
+        assert main_server.describe(longest)["modelName"] == longest
+
+
+@pytest.mark.better_than_mms
+def test_a_name_that_leads_to_loopback_reads_no_models(main_server: Server) -> None:
+    with main_server.management.wire() as wire:
+        wire.send(b"GET /models HTTP/1.1\r\nHost: rebound.example:8081\r\n\r\n")
+        reply = wire.read_reply()
+    assert reply.status == 403
+    assert "management_hosts names those that are" in reply.json()["message"]

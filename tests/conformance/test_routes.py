@@ -186,10 +186,22 @@ def test_trailing_slashes_are_ignored(server: Server) -> None:
     assert server.management.get("/models/noop/").status == 200
 
 
-def test_the_path_is_decoded_before_it_is_split(server: Server) -> None:
-    _assert_ok(server.inference.get("/predictions%2Fnoop"))
+def test_each_part_of_a_path_is_decoded(server: Server) -> None:
     _assert_ok(server.inference.get("/%70redictions/%6Eoop"))
-    assert server.management.get("/models%2Fnoop").status == 200
+    assert server.management.get("/%6Dodels/noop%2F").status == 404
+
+
+@pytest.mark.better_than_mms
+def test_a_slash_is_part_of_a_name_where_it_is_escaped(server: Server) -> None:
+    with server.registered("noop", model_name="team/res net") as name:
+        assert name == "team/res net"
+        path = "team%2Fres%20net"
+        _assert_ok(server.inference.get(f"/predictions/{path}"))
+        _assert_ok(server.inference.get(f"/models/{path}/invoke"))
+        assert server.management.get(f"/models/{path}").json()["modelName"] == name
+        reply = server.management.put(f"/models/{path}?min_worker=2&synchronous=true")
+        assert reply.status == 200, reply
+    assert server.management.get(f"/models/{path}").status == 404
 
 
 def test_a_name_with_blanks_and_other_letters_is_reached_by_escapes(server: Server) -> None:

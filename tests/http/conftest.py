@@ -118,6 +118,7 @@ class Bench:
         self.settings = Settings()
         address = type(self.settings.inference_address)("http", "127.0.0.1", port)
         self.settings.inference_address = self.settings.management_address = address
+        self.settings.management_hosts = ("h",)
         for name, value in changes.items():
             setattr(self.settings, name, value)
         self.port = port

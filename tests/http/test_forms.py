@@ -131,12 +131,13 @@ def test_an_error_says_when_to_come_back():
     [
         (b"/", []),
         (b"/ping/", ["ping"]),
-        (b"/models/a%2Fb", ["models", "a", "b"]),
+        (b"/models/a%2Fb", ["models", "a/b"]),
+        (b"/a%2F/%2F", ["a/", "/"]),
         (b"/models/%C3%A4", ["models", "ä"]),
         (b"/a//b", ["a", "", "b"]),
     ],
 )
-def test_a_path_is_decoded_before_it_is_cut(path, segments):
+def test_a_path_is_cut_before_it_is_decoded(path, segments):
     assert split_path(path) == segments
 
 

@@ -60,3 +60,29 @@ def test_the_name_that_management_listens_on_is_its_own() -> None:
 def test_reading_is_left_to_the_browsers_rules() -> None:
     for method in ("GET", "HEAD", "OPTIONS"):
         PageRule(None, LOCAL).check(method, "https://evil.example", "127.0.0.1:8081")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "evil.example:8081", "127.0.0.1.evil.example", "localhost.evil", "", "["],
+)
+def test_a_name_that_leads_here_reads_nothing_of_management_on_loopback(host: str) -> None:
+    rule = PageRule(None, LOCAL, hosts=("models.example",))
+    for method in ("GET", "HEAD"):
+        with pytest.raises(Forbidden, match="management_hosts names those that are"):
+            rule.check_host(method, host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1:8081", "localhost", "LOCALHOST:9", "localhost.", "app.localhost:8081"),
+        *("[::1]:8081", "10.0.0.1", "Models.Example:80", None),
+    ],
+)
+def test_own_names_addresses_and_names_of_the_setting_may_be_asked(host: str | None) -> None:
+    PageRule(None, LOCAL, hosts=("models.example",)).check_host("GET", host)
+
+
+def test_management_beyond_loopback_has_names_of_its_own() -> None:
+    PageRule(None, Address("http", "0.0.0.0", 8081)).check_host("GET", "models.example")

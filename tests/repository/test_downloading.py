@@ -166,9 +166,19 @@ async def test_a_port_where_nobody_listens_is_a_failure(cache: Path) -> None:
         assert await refused(cache, url) == f"Failed to download model from: {url}"
 
 
-@pytest.mark.parametrize("url", ["http://", "http:///m.mar", "http://no such host/m.mar"])
-async def test_a_url_without_a_usable_host_is_a_failure(cache: Path, url: str) -> None:
+async def test_a_host_that_cannot_be_is_a_failure(cache: Path) -> None:
+    url = "http://no such host/m.mar"
     assert await refused(cache, url) == f"Failed to download model from: {url}"
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///m.mar", "https://:80/m.mar", "HTTP://?x"])
+@pytest.mark.parametrize("patterns", [None, [".*"]])
+async def test_a_url_without_a_host_is_refused(
+    cache: Path, url: str, patterns: list[str] | None
+) -> None:
+    async with opened(cache, patterns) as repository:
+        with pytest.raises(BadRequest, match="names no host; http://host/path is right"):
+            await repository.fetch(url)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ from typing import Any
 
 import pytest
 
-from mms.networks import ANY, LOOPBACK, PUBLIC_ONLY, AddressRefused, Networks, is_public
+from mms.networks import (
+    ANY,
+    LOOPBACK,
+    PUBLIC_ONLY,
+    AddressRefused,
+    Networks,
+    is_public,
+    kind_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +102,40 @@ def test_a_connection_goes_to_the_address_that_was_looked_up() -> None:
             assert connection.getpeername()[1] == port
         with pytest.raises(AddressRefused, match="allowed_private_addresses"):
             PUBLIC_ONLY.connect("localhost", port, 5.0)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "fec0::1",
+            "feff:ffff::1",
+            "4000::1",
+            "5f00::1",
+            "8000::1",
+            "fe00::1",
+            "3ffe::1",
+            "3fff::1",
+        ),
+        *("2001:10::1", "2620:4f:8000::1", "64:ff9b:1::1", "100::1"),
+        *(
+            "192.0.0.9",
+            "192.31.196.1",
+            "192.52.193.1",
+            "192.88.99.1",
+            "192.175.48.1",
+            "0.1.2.3",
+            "ff0e::1",
+        ),
+    ],
+)
+def test_addresses_that_the_internet_does_not_have_are_not_public(address: str) -> None:
+    assert not is_public(address)
+    assert not PUBLIC_ONLY.allows(address)
+
+
+def test_a_site_of_its_own_is_private() -> None:
+    assert Networks.parse("private").allows("fec0::1")
+    assert kind_of("fec0::1") == "a private address"
+    assert is_public("2606:4700::1111")
+    assert is_public("8.8.8.8")
