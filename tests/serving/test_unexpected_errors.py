@@ -65,6 +65,10 @@ _NOT_IN_THE_PATH = {
         *("statistics", "abandon", "abandon_all", "withdraw", "unfinished_ids", "_recount"),
         # Only where nobody waits any more, or of calls that tests of their own have.
         *("fail_all", "fail_queue", "_would_wait_too_long", "_shed"),
+        # Of gRPC alone, whose calls fail by themselves.
+        "check_room",
+        # Asked of models on their way out.
+        "has",
         # Only on the way to an error.
         *("unavailable", "retry_after_s", "expected_wait_s"),
     },
