@@ -117,6 +117,11 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 @click.option("--batch-size", type=click.IntRange(min=1))
 @click.option("--max-batch-delay", type=click.IntRange(min=0), help="Milliseconds.")
 @click.option("--batch-policy", type=click.Choice(["adaptive", "fixed"]))
+@click.option(
+    "--retry/--no-retry",
+    default=None,
+    help="Run a request once more when its worker ends; the default.",
+)
 @click.option("--response-timeout", type=click.IntRange(min=1), help="Seconds.")
 @click.option("--preload/--no-preload", default=None, help="Load once, then fork the workers.")
 @click.option("--initialize-errors", type=click.Choice(["fail", "ignore"]))

@@ -1,14 +1,10 @@
 """The decisions: registry, queues, batching, dispatch, pools. Synchronous; no sockets, no HTTP; time is passed in."""
 
 from mms.core.batch_record import batch_record
+from mms.core.config import POLICY_ADAPTIVE, POLICY_FIXED, ModelConfig, ModelStatistics
 from mms.core.ids import new_request_id
-from mms.core.model import (
-    POLICY_ADAPTIVE,
-    POLICY_FIXED,
-    ModelConfig,
-    ModelStatistics,
-    ModelVersion,
-)
+from mms.core.model import ModelVersion
+from mms.core.policy import BatchPolicy
 from mms.core.pool import Pool
 from mms.core.registry import Registry
 from mms.core.request import Reply, Request
@@ -18,6 +14,7 @@ __all__ = [
     "POLICY_ADAPTIVE",
     "POLICY_FIXED",
     "Batch",
+    "BatchPolicy",
     "ModelConfig",
     "ModelStatistics",
     "ModelVersion",

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import ceil
 
+from mms.core.config import ModelConfig, ModelStatistics
 from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
 from mms.core.losses import Losses
+from mms.core.policy import BatchPolicy
 from mms.core.request import Request
 from mms.core.waiting import NORMAL, ClassQueue
 from mms.core.worker import Batch, Worker, WorkerState
@@ -23,9 +24,6 @@ from mms.errors import (
     UnexpectedError,
     WorkerFailure,
 )
-
-POLICY_ADAPTIVE = "adaptive"
-POLICY_FIXED = "fixed"
 
 _READY = WorkerState.READY
 
@@ -38,33 +36,6 @@ _EXPIRED_QUEUED = "The request's deadline passed while it was queued."
 _CLOCK_SLACK_S = 0.02
 
 
-@dataclass(slots=True)
-class ModelConfig:
-    """What a registration fixed for a model version."""
-
-    batch_size: int = 1
-    max_batch_delay_s: float = 0.1
-    batch_policy: str = POLICY_ADAPTIVE
-    #: For a load and for one batch.
-    response_timeout_s: float = 7200.0
-    queue_capacity: int = 100
-    is_idempotent: bool = True
-    #: For a request, in the queue and in a worker; 0: none but its own.
-    request_timeout_s: float = 0.0
-    #: A request that would wait longer is refused; 0: none is.
-    max_queue_s: float = 0.0
-
-
-@dataclass(slots=True)
-class ModelStatistics:
-    """A moment of a model version, for metrics, describe and people."""
-
-    queue_length: int
-    queue_capacity: int
-    in_flight: int
-    worker_states: dict[str, int]
-
-
 class ModelVersion:
     """One version of a registered model: its queue and its workers."""
 
@@ -72,6 +43,7 @@ class ModelVersion:
         self.name = name
         self.version = version
         self.config = config
+        self.policy = BatchPolicy(config)
         self.queue: deque[Request] | ClassQueue = deque()
         self.workers: list[Worker] = []
         #: Set by the caller of `dispatch` while it is scheduled to call it.
@@ -107,6 +79,8 @@ class ModelVersion:
             queue_capacity=self.config.queue_capacity,
             in_flight=sum(len(b.requests) for w in self.workers for b in w.in_flight),
             worker_states=states,
+            batch_policy=self.policy.name,
+            policy_cause=self.policy.cause,
         )
 
     # Requests in
@@ -305,7 +279,7 @@ class ModelVersion:
         if not queue:
             self._assembly_since = None
             return sends
-        is_fixed = self.config.batch_policy == POLICY_FIXED and self.config.batch_size > 1
+        is_fixed = self.policy.is_fixed and self.config.batch_size > 1
         while queue:
             worker = self._pick()
             if worker is None:
@@ -344,7 +318,8 @@ class ModelVersion:
                 if not load:
                     return worker
                 if load < worker.credits and (best is None or load < best_load):
-                    if worker.in_flight[-1].requests[0].is_solo:
+                    # What is sent ahead may have been begun when the worker ends.
+                    if worker.in_flight[-1].requests[0].is_solo or not self.config.has_retry:
                         continue
                     best, best_load = worker, load
             elif worker.state is WorkerState.DRAINING:
@@ -451,11 +426,37 @@ class ModelVersion:
             self._ahead -= len(worker.in_flight[0].requests)
         worker.observe_service(entry_point_s)
         if is_success and self.config.batch_size > 1:
-            self.cost.observe(len(batch.requests), entry_point_s)
+            size = len(batch.requests)
+            self.cost.observe(size, entry_point_s)
+            if self.policy.is_open and size < self.config.batch_size:
+                self.policy.settle()
         for request in batch.requests:
             if not request.is_done:
                 request.fail(WorkerFailure("number of batch response mismatched", 503))
         return batch
+
+    def repeat_unfilled(
+        self, worker: Worker, entry_point_s: float, problem: str, now: float
+    ) -> bool:
+        """The batch at a worker's head failed as one whole, in a call with fewer requests than `batch_size`.
+
+        Returns whether it goes back to the queue's head, to be called again by the fixed rule, whose clock runs since
+        its requests came; else it is one that failed.
+        """
+        batch = worker.in_flight[0]
+        if not self.policy.is_repeated(batch, self.config.batch_size, problem, now):
+            return False
+        requests = [request for request in batch.requests if not request.is_done]
+        self._requeue(requests)
+        worker.in_flight.popleft()
+        if worker.in_flight:
+            worker.head_since = now
+            self._ahead -= len(worker.in_flight[0].requests)
+        worker.observe_service(entry_point_s)
+        if requests:
+            since = min(request.received_at for request in requests)
+            self._assembly_since = min(self._assembly_since or since, since)
+        return True
 
     def lose_worker(self, worker: Worker) -> list[Request]:
         """The worker's process or connection is gone. Every request that it had goes back or fails.
@@ -477,7 +478,7 @@ class ModelVersion:
                 if request.is_done:
                     continue
                 if position == 0:
-                    if worker.was_timed_out or not self.config.is_idempotent:
+                    if worker.was_timed_out or not self.config.has_retry:
                         request.fail(WorkerFailure("Worker died."))
                         continue
                     request.deaths += 1

@@ -255,6 +255,8 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
         options.max_queue_time_ms = _count(parameters, "max_queue_time_ms", 0)
     options.preload_model = _preload(parameters)
     options.batch_policy = _word(parameters, "batch_policy", ("adaptive", "fixed"))
+    if parameters.get("retry") not in (None, ""):
+        options.retry = _boolean(parameters, "retry", True)
     options.initialize_errors = _word(parameters, "initialize_errors", ("fail", "ignore"))
     options.interface = _word(parameters, "interface", INTERFACES)
     options.service_type = _text(parameters, "service_type") or None

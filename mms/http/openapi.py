@@ -321,6 +321,12 @@ def _register_operation() -> dict[str, Any]:
                 "request_timeout", "Time for a request in queue and worker, in seconds.", "number"
             ),
             query("max_queue_time_ms", "Longest wait for a worker, in ms.", "integer"),
+            query(
+                "batch_policy",
+                "How batches form. Without it: what the model's code turns out to take.",
+                enum=["adaptive", "fixed"],
+            ),
+            query("retry", "Run a request once more when its worker ends.", "boolean", "true"),
             query("initial_workers", "Workers to start.", "integer", "0"),
             query("synchronous", "Wait for the workers.", "boolean", "false"),
             query("preload_model", "Load once and fork the workers.", "boolean", "false"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from mms.core import BatchPolicy
 from mms.observe import logger_names
 
 _server = logging.getLogger(logger_names.MODEL_SERVER)
@@ -35,6 +36,11 @@ def model_not_loaded(location: str, reason: str) -> None:
 
 def model_unregistered(model: str) -> None:
     _manager.info("Model %s unregistered.", model)
+
+
+def batch_policy_changed(model: str, policy: BatchPolicy) -> None:
+    """How a model's batches form is different from now on."""
+    _manager.info("Model %s: batch_policy=%s from now on: %s.", model, policy.name, policy.reason)
 
 
 def worker_state_changed(worker: str, before: str, after: str, reason: str = "") -> None:

@@ -197,14 +197,21 @@ class PrometheusText:
             "Requests without an answer of the model: expired, cancelled by their client, refused, shed.",
             labels=(*_MODEL, "reason", "where"),
         )
+        policies = GaugeMetricFamily(
+            "mms_batch_policy",
+            "1 for the rule that forms a model's batches; cause: why it is this one.",
+            labels=(*_MODEL, "policy", "cause"),
+        )
         for model in self._models:
             values = (model.name, model.version)
+            if model.batch_policy[0]:
+                policies.add_metric((*values, *model.batch_policy), 1)
             length.add_metric(values, model.queue_length)
             capacity.add_metric(values, model.queue_capacity)
             in_flight.add_metric(values, model.in_flight)
             for kind, count in model.losses.items():
                 losses.add_metric((*values, *kind), count)
-        yield from (length, capacity, in_flight, losses)
+        yield from (length, capacity, in_flight, losses, policies)
 
     def _workers(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily

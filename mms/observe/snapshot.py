@@ -26,6 +26,8 @@ class ModelSnapshot:
     queue_length: int
     queue_capacity: int
     in_flight: int = 0
+    #: adaptive or fixed, and a word for why
+    batch_policy: tuple[str, str] = ("", "")
     #: (what became of them, where they were) -> requests without an answer of the model
     losses: Mapping[tuple[str, str], int] = field(default_factory=dict)
     workers: Sequence[WorkerSnapshot] = field(default=())

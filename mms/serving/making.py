@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from archiver import Manifest
 from mms.brief import brief
-from mms.core import ModelConfig, ModelVersion, Pool, Worker
+from mms.core import POLICY_ADAPTIVE, ModelConfig, ModelVersion, Pool, Worker
 from mms.durations import bounded_s
 from mms.errors import BadRequest, InvalidModel
 from mms.launch import WorkerSpec, worker_environment
+from mms.observe import events
 from mms.repository import FetchedArchive
 from mms.serving.confinement import account_variables, confinement
-from mms.serving.model_options import model_options
+from mms.serving.model_options import ModelOptions, model_options
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 from mms.wire import Load
@@ -68,7 +70,8 @@ def make_model(
     config = ModelConfig(
         batch_size=max(options.batch_size, 1),
         max_batch_delay_s=bounded_s(max(options.max_batch_delay_ms, 0), 0.001),
-        batch_policy=options.batch_policy or settings.batch_policy,
+        batch_policy=options.batch_policy or settings.batch_policy or _policy_of(model_as),
+        has_retry=options.retry is not False,
         response_timeout_s=timeout_s,
         queue_capacity=settings.job_queue_size,
         request_timeout_s=(
@@ -86,6 +89,7 @@ def make_model(
         ),
     )
     model = ModelVersion(name, version, config)
+    model.policy.on_change = partial(events.batch_policy_changed, name)
     preload = options.preload_model
     return ServedModel(
         model=model,
@@ -101,6 +105,11 @@ def make_model(
         load_timeout_s=_load_timeout_s(settings, options),
         interface=model_as.interface,
     )
+
+
+def _policy_of(model_as: ModelOptions) -> str | None:
+    """Interfaces whose models never see how many requests a batch has need not be found out."""
+    return POLICY_ADAPTIVE if model_as.interface in ("seldon", "mlrun") else None
 
 
 def check_names(served: ServedModel) -> None:

@@ -36,8 +36,10 @@ class RegisterOptions:
     request_timeout_s: float | None = None
     max_queue_time_ms: int | None = None
     preload_model: bool | None = None
-    #: adaptive or fixed
+    #: adaptive or fixed; None: the setting, else what the model's code turns out to take
     batch_policy: str | None = None
+    #: whether a request is run once more when its worker ends; None: it is
+    retry: bool | None = None
     #: fail or ignore
     initialize_errors: str | None = None
     #: auto, seldon, mms or mlrun; None: what the archive says

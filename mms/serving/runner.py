@@ -18,7 +18,17 @@ from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.tracking import ModelTracking
 from mms.serving.worker_calls import CallableModels, WorkerCalls
-from mms.wire import FAILED, LAST, SUCCEEDED, Loaded, ProtocolError, Readiness, decode_result
+from mms.wire import (
+    FAILED,
+    LAST,
+    SUCCEEDED,
+    UNFILLED,
+    Loaded,
+    ProtocolError,
+    Readiness,
+    ResultItem,
+    decode_result,
+)
 from mms.wire.answer_head import check_head
 
 logger = logging.getLogger("mms.serving")
@@ -191,6 +201,8 @@ class WorkerRunner:
             worker.link = None
             self._note(LoadOutcome(loaded.code, loaded.error or loaded.message, loaded.traceback))
             return loaded.error or loaded.message
+        if loaded.full_batches:
+            self._model.policy.require_full_batches(loaded.full_batches, time.monotonic())
         worker.state = WorkerState.READY
         worker.is_model_ready = loaded.is_ready
         worker.ready_at = time.monotonic()
@@ -276,6 +288,8 @@ class WorkerRunner:
         requests = worker.in_flight[0].requests
         try:
             flags, entry_point_ns, items = decode_result(payload, attachments)
+            if flags & UNFILLED and self._repeat_unfilled(items, entry_point_ns):
+                return
             for index, item_flags, status, phrase, headers, body in items:
                 try:
                     request = requests[index]
@@ -316,6 +330,13 @@ class WorkerRunner:
             )
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
+
+    def _repeat_unfilled(self, items: Sequence[ResultItem], entry_point_ns: int) -> bool:
+        """Whether a call that failed for having few requests, maybe, is made again."""
+        problem = str(items[0][5], "utf-8", "replace") if items else ""
+        return self._model.repeat_unfilled(
+            self.worker, entry_point_ns * 1e-9, problem, time.monotonic()
+        )
 
     def on_read(self) -> None:
         model = self._model

@@ -293,11 +293,11 @@ class OptionValues:
         unit="seconds",
         is_own=True,
     )
-    batch_policy: str = option(
+    batch_policy: str | None = option(
         choice("adaptive", "fixed"),
         _WORKERS,
-        "How batches form where a registration does not say: adaptive, or by MMS's fixed delay.",
-        "adaptive",
+        "How batches form where a registration does not say: adaptive, or by MMS's fixed delay. Without it: adaptive, "
+        "but fixed for models whose code turns out to need full batches.",
         is_own=True,
     )
     number_of_gpu: int | None = option(

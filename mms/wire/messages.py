@@ -140,6 +140,8 @@ class Loaded(Message):
     load_s: float = 0.0
     interface: str = "mms"
     is_ready: bool = True
+    #: Where the model's code compares a length with its batch size, as `service.py, line 47`; empty: nowhere.
+    full_batches: str = ""
 
 
 @dataclass(slots=True)

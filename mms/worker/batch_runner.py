@@ -13,6 +13,7 @@ from mms.wire import (
     LAST,
     METRIC,
     SUCCEEDED,
+    UNFILLED,
     Buffer,
     Load,
     Metric,
@@ -34,12 +35,16 @@ _now_ns = time.perf_counter_ns
 
 
 class _Failed(Exception):
-    """The whole batch failed, with this status and message."""
+    """The whole batch failed, with this status and message.
 
-    def __init__(self, status: int, message: str) -> None:
+    `is_size`: the number of requests may be what the handler could not take.
+    """
+
+    def __init__(self, status: int, message: str, *, is_size: bool = False) -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
+        self.is_size = is_size
 
 
 class BatchRunner:
@@ -54,6 +59,7 @@ class BatchRunner:
         self._decoder = RequestDecoder(load.decode_input_request)
         self._encoder = ResultEncoder(load.max_response_bytes, load.json_content_type)
         self._outbox = outbox
+        self._batch_size = load.batch_size
         #: Of the last batch, from one end to the other.
         self._elapsed_ns = 0
 
@@ -91,6 +97,8 @@ class BatchRunner:
         except _Failed as failure:
             entry_point_ns = _now_ns() - started_ns
             results = _same_failure(failure, batch.indices)
+            if failure.is_size:
+                flags |= UNFILLED
         metrics = context._taken_metrics()
         if metrics:
             outbox.add(encode_metrics(metrics), _now_ns())
@@ -116,6 +124,10 @@ class BatchRunner:
             outbox.take_back()
             outbox.flush()
             raise
+        except Exception as error:
+            raise self._failed(
+                503, "Prediction failed", error, is_size=count < self._batch_size
+            ) from None
         except BaseException as error:
             # Also of asyncio's CancelledError, and of KeyboardInterrupt, which nobody at a keyboard can have caused.
             raise self._failed(503, "Prediction failed", error) from None
@@ -126,7 +138,8 @@ class BatchRunner:
             raise _Failed(503, "Invalid model predict output")
         if len(values) != count:
             self._log(f"the entry point returned {len(values)} results for {count} requests")
-            raise _Failed(503, "number of batch response mismatched")
+            is_size = count < self._batch_size == len(values)
+            raise _Failed(503, "number of batch response mismatched", is_size=is_size)
         return values
 
     def _refused(self, error: PredictionException) -> _Failed:
@@ -139,10 +152,12 @@ class BatchRunner:
         self._log(f"PredictionException: {message} ({status})")
         return _Failed(status, message)
 
-    def _failed(self, status: int, message: str, error: BaseException) -> _Failed:
+    def _failed(
+        self, status: int, message: str, error: BaseException, *, is_size: bool = False
+    ) -> _Failed:
         ids = ",".join(map(str, (self._context.request_ids or {}).values()))
         write_log(f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}")
-        return _Failed(status, message)
+        return _Failed(status, message, is_size=is_size)
 
     def _log(self, message: str) -> None:
         line = message.replace("\r", "\\r").replace("\n", "\\n")

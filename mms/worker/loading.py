@@ -10,6 +10,7 @@ from mms.brief import brief
 from mms.wire import Load, Loaded
 from mms.worker import mlrun_class, seldon_class
 from mms.worker.confinement import confine
+from mms.worker.full_batches import find_full_batches
 from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST
 from mms.worker.model import Model
 from mms.worker.surroundings import enter_model
@@ -67,7 +68,16 @@ def success(model: Model, load_s: float) -> Loaded:
         load_s=load_s,
         interface=model.interface,
         is_ready=model.items is None or model.items.is_ready,
+        full_batches=_full_batches(model),
     )
+
+
+def _full_batches(model: Model) -> str:
+    """Only of code that gets whole batches. Nothing that it finds there may fail the load."""
+    properties = model.context.system_properties
+    if model.items is not None or properties["batch_size"] < 2:
+        return ""
+    return find_full_batches(properties["model_dir"])
 
 
 def _detect_interface(load: Load) -> str:

@@ -160,3 +160,86 @@ def test_adaptive_batches_grow_while_the_worker_is_busy(bench):
     assert b.dispatch() == []
     b.finish(b.workers[0])
     assert b.dispatch() == [(0, 5)]
+
+
+def _unfilled(b, now):
+    """The worker's call failed, maybe for having few requests. Whether it is made again."""
+    return b.model.repeat_unfilled(b.workers[0], 0.001, "Prediction failed", now)
+
+
+def test_a_first_call_with_few_requests_that_fails_is_made_again_when_the_batch_is_full(bench):
+    b = bench(batch_size=3, max_batch_delay_s=1.0)
+    b.enqueue(1, now=1.0)
+    assert b.dispatch(now=1.0) == [(0, 1)]
+    assert _unfilled(b, now=1.1)
+    assert b.dispatch(now=1.1) == []
+    b.enqueue(2, now=1.5)
+    assert b.dispatch(now=1.5) == [(0, 3)]
+    assert b.reply.failures == []
+    assert (b.model.policy.name, b.model.policy.cause) == ("fixed", "failed")
+    assert "1 of 3 requests failed: Prediction failed" in b.model.policy.reason
+
+
+def test_it_is_made_with_what_there_is_when_the_delay_since_it_came_is_over_and_then_counts(bench):
+    b = bench(batch_size=3, max_batch_delay_s=1.0)
+    b.enqueue(1, now=1.0)
+    b.dispatch(now=1.0)
+    _unfilled(b, now=1.9)
+    assert b.dispatch(now=1.9) == []
+    assert b.model.wake_at == 2.0
+    assert b.dispatch(now=2.0) == [(0, 1)]
+    assert not _unfilled(b, now=2.1)
+
+
+def test_calls_that_were_made_before_it_was_known_are_made_again_too(bench):
+    b = bench(workers=2, batch_size=3, max_batch_delay_s=1.0)
+    b.enqueue(1, now=1.0)
+    b.dispatch(now=1.0)
+    b.enqueue(1, now=1.0)
+    b.dispatch(now=1.0)
+    for worker in b.workers:
+        assert b.model.repeat_unfilled(worker, 0.001, "", 1.1)
+    assert len(b.model.queue) == 2
+
+
+def test_a_call_with_few_requests_that_is_answered_keeps_the_policy_adaptive_for_good(bench):
+    b = bench(batch_size=3, max_batch_delay_s=1.0)
+    b.enqueue(1)
+    b.dispatch()
+    b.finish(b.workers[0])
+    b.enqueue(1)
+    b.dispatch()
+    assert not _unfilled(b, now=1.0)
+    assert (b.model.policy.name, b.model.policy.cause) == ("adaptive", "answered")
+
+
+def test_a_call_with_few_requests_that_is_answered_brings_the_adaptive_policy_back(bench):
+    b = bench(batch_size=3, max_batch_delay_s=1.0)
+    b.enqueue(1, now=1.0)
+    b.dispatch(now=1.0)
+    _unfilled(b, now=1.1)
+    assert b.dispatch(now=2.0) == [(0, 1)]
+    b.finish(b.workers[0])
+    assert b.model.policy.name == "adaptive"
+
+
+@pytest.mark.parametrize("named", ["adaptive", "fixed"])
+def test_a_named_policy_is_what_was_named_whatever_comes(bench, named):
+    b = bench(batch_size=3, max_batch_delay_s=0.0, batch_policy=named)
+    b.model.policy.require_full_batches("service.py, line 1", 0.0)
+    b.enqueue(1)
+    b.dispatch()
+    assert not _unfilled(b, now=1.0)
+    assert b.model.policy.name == named
+
+
+def test_without_retry_the_policy_is_fixed_from_the_start(bench):
+    b = bench(batch_size=3, has_retry=False)
+    assert (b.model.policy.name, b.model.policy.cause) == ("fixed", "retry")
+
+
+def test_code_that_relies_on_full_batches_is_fixed_from_its_load(bench):
+    b = bench(batch_size=3)
+    b.model.policy.require_full_batches("service.py, line 47", 0.0)
+    assert (b.model.policy.name, b.model.policy.cause) == ("fixed", "source")
+    assert "service.py, line 47" in b.model.policy.reason

@@ -81,7 +81,7 @@ def test_only_the_poison_fails_and_its_neighbours_succeed(bench):
 
 
 def test_a_model_that_is_not_idempotent_gets_no_second_try(bench):
-    b = bench(workers=2, is_idempotent=False)
+    b = bench(workers=2, has_retry=False)
     b.enqueue(1)
     b.dispatch()
     b.crash(b.workers[0])
@@ -136,3 +136,15 @@ def test_every_queued_request_is_answered_when_no_worker_will_come(bench):
     b.enqueue(2)
     b.model.fail_queue()
     assert [error.http_status for _, error in b.reply.failures] == [503, 503]
+
+
+def test_without_retry_nothing_is_sent_ahead_so_that_what_was_not_begun_is_known(bench):
+    b = bench(has_retry=False)
+    b.enqueue(1)
+    b.dispatch()
+    b.finish(b.workers[0], took_s=0.00001)
+    first, second = b.enqueue(2)
+    assert _batches(b) == [[first]]
+    b.crash(b.workers[0])
+    assert [request for request, _ in b.reply.failures] == [first]
+    assert list(b.model.queue) == [second]

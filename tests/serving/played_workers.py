@@ -14,6 +14,7 @@ from mms.launch.heartbeat import Heartbeats
 from mms.wire import (
     BATCH,
     DRAIN,
+    FAILED,
     HEARTBEAT,
     HELLO,
     LAST,
@@ -24,6 +25,7 @@ from mms.wire import (
     ROLE_CONTROL,
     ROLE_WORK,
     SUCCEEDED,
+    UNFILLED,
     FrameDecoder,
     Hello,
     Loaded,
@@ -94,7 +96,10 @@ class PlayedTransport:
 
 
 class PlayedWorker:
-    """Answers batches by what their bodies say: `hang` has no answer, `tell` says more than its answer, others echo."""
+    """Answers batches by what their bodies say: `hang` has no answer, `tell` says more than its answer.
+
+    `few` alone is too few for a batch; others echo.
+    """
 
     def __init__(
         self,
@@ -149,6 +154,11 @@ class PlayedWorker:
             self._say(METRIC, Metric(["a.Count:1|#|#hostname:h,1"], [{"name": "x"}]).to_payload())
             self.ends[ROLE_WORK].deliver(b"".join(encode_records(TRACKING, [b"{}"])))
             self.ends[ROLE_WORK].deliver(encode_call(1, Call(self._calls, timeout_s=5.0), b"echo"))
+        if bodies == [b"few"]:
+            failed = [(0, FAILED, 503, b"", b"", b"too few")]
+            frames = encode_result(sequence, LAST | UNFILLED, 100_000, failed, 1)
+            self.ends[ROLE_WORK].deliver(b"".join(frames))
+            return
         items = [(index, 0, 200, b"", b"", bytes(body)) for index, body in enumerate(bodies)]
         frames = encode_result(sequence, LAST | SUCCEEDED, 100_000, items, len(items))
         self.ends[ROLE_WORK].deliver(b"".join(frames))
