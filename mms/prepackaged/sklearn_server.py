@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import find_flavor, has_mlflow_layout
 from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
+
+_log = logging.getLogger("mms.prepackaged")
 
 EXTRA = "sklearn"
 #: The second runs no code when it is read.
@@ -35,6 +39,7 @@ class SklearnServer(SavedModelServer):
         self._call: Any = None
         self._columns: int | None = None
         self._names: list[str] = []
+        self._pandas: Any = None
         self._not_fitted: type[Exception] = Exception
 
     def open_model(self, folder: ModelFolder) -> None:
@@ -50,17 +55,38 @@ class SklearnServer(SavedModelServer):
         # A text pipeline has none of these; what it takes is not numbers in columns.
         self._columns = getattr(estimator, "n_features_in_", None)
         self._names = as_names(getattr(estimator, "feature_names_in_", None))
+        if importlib.util.find_spec("pandas") is not None:
+            self._pandas = import_library("pandas", EXTRA)
+        elif self._names:
+            _log.warning(
+                "%s was fitted on a table, and pandas is not installed: its steps get rows without names",
+                file,
+            )
 
     def answer(self, X: Any, names: Any) -> Any:
-        array = in_order(as_array(X), as_names(names), self._names)
+        columns = as_names(names)
+        array = in_order(as_array(X), columns, self._names)
         check_columns(array, self._columns)
         try:
-            return self._call(array)
+            return self._call(self._as_fitted(array, columns))
         except self._not_fitted:
             raise
         except ValueError:
             with checked_by_the_model():
                 raise
+
+    def _as_fitted(self, array: Any, columns: list[str]) -> Any:
+        """A table with the request's columns, where these are what the estimator was fitted on: steps choose by name.
+
+        One that knows how many columns it takes and not their names was fitted on an array, and gets one.
+        """
+        knows = sorted(self._names) if self._names else None
+        is_for_array = knows != sorted(columns) if knows else self._columns is not None
+        if is_for_array or self._pandas is None or not columns:
+            return array
+        if array.ndim != 2 or len(columns) != array.shape[1]:
+            return array
+        return self._pandas.DataFrame(array, columns=self._names or columns).infer_objects()
 
     def _choose_method(self, estimator: Any, file: Path) -> str:
         has = [name for name in METHODS if callable(getattr(estimator, name, None))]

@@ -41,7 +41,8 @@ _INCLUDE = "INCLUDE_METRICS_IN_CLIENT_RESPONSE"
 class Additions:
     """Calls `tags` and `metrics`, builds the meta of answers, and collects updates of Prometheus series."""
 
-    def __init__(self, hooks: OwnHooks, headers: RequestHeaders) -> None:
+    def __init__(self, hooks: OwnHooks, headers: RequestHeaders, is_strict: bool) -> None:
+        self._is_strict = is_strict
         tags = hooks.find("tags")
         metrics = hooks.find("metrics")
         if tags is not None:
@@ -122,7 +123,7 @@ class Additions:
         self, operation: str, unit: Unit, value: Any, runtime_metrics: Any
     ) -> Sequence[Mapping[str, Any]]:
         if runtime_metrics or not isinstance(runtime_metrics, list):
-            validate(runtime_metrics)
+            validate(runtime_metrics, self._is_strict)
             self._add(runtime_metrics, operation, unit)
         own: Any = []
         if self._metrics is not None:
@@ -132,7 +133,7 @@ class Additions:
                 if not is_not_implemented(error):
                     raise
             else:
-                validate(own)
+                validate(own, self._is_strict)
                 self._add(own, operation, unit)
         if not self._includes_metrics:
             return []

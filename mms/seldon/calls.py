@@ -134,12 +134,17 @@ class MessageCall(Call):
     @abstractmethod
     def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes: ...
 
-    def _dump(self, result: Any, form: Form, meta: dict[str, Any]) -> bytes:
-        if type(result) is np.ndarray:
-            answer = array_answer(result, form, self._class_names, meta, self._is_strict)
+    def _dump(self, result: Result, form: Form, meta: dict[str, Any]) -> bytes:
+        data, names = result.data, result.class_names(self._class_names)
+        if type(data) is np.ndarray:
+            answer = array_answer(data, form, names, meta, self._is_strict)
             if answer is not None:
                 return answer
-        return dump_json(encode_json(result, form, self._class_names, meta), self._is_strict)
+        return dump_json(encode_json(data, form, names, meta), self._is_strict)
+
+    def _serialize(self, result: Result, form: Form, meta: dict[str, Any]) -> bytes:
+        names = result.class_names(self._class_names)
+        return encode_proto_bytes(result.data, form, names, meta)
 
 
 class DataCall(MessageCall):
@@ -174,17 +179,17 @@ class DataCall(MessageCall):
             return decode_proto_bytes(content, self._is_strict)
         return decode_json(content, self._is_strict)
 
-    def encode(self, data: Any, form: Form, meta: dict[str, Any], is_proto: bool) -> bytes:
-        refuse_none(data, self.hook_name, self._is_strict)
+    def encode(self, result: Result, form: Form, meta: dict[str, Any], is_proto: bool) -> bytes:
+        refuse_none(result.data, self.hook_name, self._is_strict)
         if is_proto:
-            return encode_proto_bytes(data, form, self._class_names, meta)
-        return self._dump(data, form, meta)
+            return self._serialize(result, form, meta)
+        return self._dump(result, form, meta)
 
     def answer(self, incoming: Incoming, unit: Unit, is_proto: bool) -> bytes:
         value, names, meta, form, puid = incoming
         result = self.run(value, names, meta)
         additions = self._additions.meta(self.operation, unit, value, result, meta, puid)
-        return self.encode(result.data, form, additions, is_proto)
+        return self.encode(result, form, additions, is_proto)
 
     def answer_undecoded(self, body: Any, unit: Unit) -> tuple[int, bytes]:
         """As `answer_json`, for a body that nobody has decoded; a raw hook's bytes and text are sent as they are."""
@@ -228,18 +233,22 @@ class RouteCall(MessageCall):
     def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
         incoming = decode_proto_bytes(body, self._is_strict)
         branch, meta = self._run(incoming, unit)
-        return encode_proto_bytes(branch, incoming.form, self._class_names, meta)
+        return self._serialize(branch, incoming.form, meta)
 
-    def _run(self, incoming: Incoming, unit: Unit) -> tuple[Any, dict[str, Any]]:
+    def _run(self, incoming: Incoming, unit: Unit) -> tuple[Result, dict[str, Any]]:
         if self._hook is None:
             raise absent_hook(self._hooks, "route")
         result = result_of(self._hook(incoming.value, incoming.names, incoming.meta))
-        if not isinstance(result.data, int):
-            raise SeldonMicroserviceException(f"Routing response must be int but got {result.data}")
+        branch = result.data
+        if not self._is_strict and isinstance(branch, np.integer | np.bool_ | np.ndarray):
+            # Of numpy's functions that choose, such as argmax.
+            branch = branch.item() if branch.ndim == 0 else branch
+        if not isinstance(branch, int):
+            raise SeldonMicroserviceException(f"Routing response must be int but got {branch}")
         meta = self._additions.meta(
             self.operation, unit, incoming.value, result, None, incoming.puid
         )
-        return np.array([[result.data]]), meta
+        return result._replace(data=np.array([[branch]])), meta
 
 
 class AggregateCall(MessageCall):
@@ -258,15 +267,15 @@ class AggregateCall(MessageCall):
                 check_json(part, self._is_strict)
             raise absent_hook(self._hooks, "aggregate")
         messages = decode_aggregate_json(content, self._is_strict)
-        data, meta = self._run(messages, unit)
-        return self._dump(data, messages[0].form, meta)
+        result, meta = self._run(messages, unit)
+        return self._dump(result, messages[0].form, meta)
 
     def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
         messages = decode_aggregate_proto_bytes(body, self._is_strict)
-        data, meta = self._run(messages, unit)
-        return encode_proto_bytes(data, messages[0].form, self._class_names, meta)
+        result, meta = self._run(messages, unit)
+        return self._serialize(result, messages[0].form, meta)
 
-    def _run(self, messages: list[Incoming], unit: Unit) -> tuple[Any, dict[str, Any]]:
+    def _run(self, messages: list[Incoming], unit: Unit) -> tuple[Result, dict[str, Any]]:
         if self._hook is None:
             raise absent_hook(self._hooks, "aggregate")
         values = [message.value for message in messages]
@@ -276,7 +285,7 @@ class AggregateCall(MessageCall):
         meta = self._additions.meta(
             self.operation, unit, values, result, merged_meta(metas), messages[0].puid
         )
-        return result.data, meta
+        return result, meta
 
 
 def absent_hook(hooks: OwnHooks, name: str) -> SeldonNotImplementedError:

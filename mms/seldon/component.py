@@ -87,7 +87,7 @@ class Component:
         """`instance` has loaded: what it has now is what counts. `flask_app`: gives its hooks the request."""
         hooks = OwnHooks(instance)
         self._headers = RequestHeaders()
-        self._additions = Additions(hooks, self._headers)
+        self._additions = Additions(hooks, self._headers, is_strict)
         self._surroundings = Surroundings(
             hooks, self._additions, class_names_of(instance, hooks), is_strict, self._headers
         )

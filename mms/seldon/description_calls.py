@@ -10,7 +10,7 @@ from mms.seldon.hooks import OwnHooks
 from mms.seldon.metadata import metadata_message, model_metadata
 from mms.seldon.payload import Form, dump_json, encode_json, encode_proto_bytes
 from mms.seldon.raw_answers import json_answer, proto_answer
-from mms.seldon.results import Result, refuse_none
+from mms.seldon.results import Result, array_of_table, refuse_none
 from mms.seldon.unit import Unit
 
 _HEALTHY = "healthy"
@@ -66,7 +66,7 @@ class HealthCall:
         if self._hook is None:
             return _ASSUMED if self._hooks.has_base else _HEALTHY
         try:
-            return self._hook()
+            return array_of_table(self._hook())[0]
         except Exception as error:
             if is_not_implemented(error):
                 return _ASSUMED

@@ -81,9 +81,10 @@ class FeedbackCall(Call):
         result = self._run(parts)
         meta = self._additions.meta(self.operation, unit, parts.features, result, None, parts.puid)
         data = [] if result.data is None else result.data
+        names = result.class_names(self._class_names)
         if is_proto:
-            return encode_proto_bytes(data, parts.form, self._class_names, meta)
-        message = encode_feedback_json(data, parts.form, self._class_names, meta)
+            return encode_proto_bytes(data, parts.form, names, meta)
+        message = encode_feedback_json(data, parts.form, names, meta)
         return dump_json(message, self._is_strict)
 
     def _run(self, parts: FeedbackParts) -> Result:

@@ -71,6 +71,23 @@ def _dump_in_python(value: Any) -> bytes:
     return text.encode("ascii") + b"\n"
 
 
+def is_of_pandas(value: Any) -> bool:
+    return any(base.__module__.partition(".")[0] == "pandas" for base in type(value).__mro__)
+
+
+def _of_pandas(value: Any) -> Any:
+    """Rows by the names of their columns, lists, None for what is missing. By what it has: nothing imports pandas."""
+    if hasattr(value, "columns"):
+        return value.astype(object).where(value.notna(), None).to_dict("records")
+    if hasattr(value, "to_numpy") and hasattr(value, "notna"):
+        return value.astype(object).where(value.notna(), None).tolist()
+    if type(value).__name__ in ("NAType", "NaTType"):
+        return None
+    if hasattr(value, "to_pydatetime"):
+        return _other(value.to_pydatetime())
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+
+
 def _plain(value: Any) -> Any:
     """The same with text as keys and nothing that is not finite."""
     if isinstance(value, dict):
@@ -113,6 +130,8 @@ def _other(value: Any) -> Any:
         return _other(complex(value))
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
+    if is_of_pandas(value):
+        return _of_pandas(value)
     if isinstance(value, datetime.datetime):
         if value.tzinfo is None:
             value = value.replace(tzinfo=datetime.timezone.utc)

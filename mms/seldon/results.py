@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mms.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, is_not_implemented
+from mms.seldon.forms import ClassNames
 from mms.seldon.hooks import OwnHooks
+from mms.seldon.json_text import is_of_pandas
 
 #: Types of results that need no second look.
 _PLAIN_TYPES = frozenset((np.ndarray, list, dict, str, bytes, bytearray, int, type(None)))
@@ -16,20 +18,58 @@ _RESPONSE_NAME = "SeldonResponse"
 
 
 class Result(NamedTuple):
-    """`is_plain`: it came without a SeldonResponse around it."""
+    """`is_plain`: it came without a SeldonResponse around it. `names`: of the columns of a table."""
 
     data: Any
     tags: Any
     metrics: Any
     is_plain: bool
+    names: Sequence[str] | None = None
+
+    def class_names(self, own: ClassNames) -> ClassNames:
+        """What asks for the names of its columns: the component's come first."""
+        names = self.names
+        if names is None:
+            return own
+
+        def found() -> Any:
+            its = own()
+            return names if its is None else its
+
+        return found
 
 
 def result_of(returned: Any) -> Result:
-    """The SeldonResponse's members, ours or those of Seldon's package, or the payload itself."""
+    """The SeldonResponse's members, ours or those of Seldon's package, or the payload itself.
+
+    A DataFrame or Series of pandas becomes an array.
+    """
     kind = type(returned)
-    if kind not in _PLAIN_TYPES and any(b.__name__ == _RESPONSE_NAME for b in kind.__mro__):
-        return Result(returned.data, returned.tags, returned.metrics, False)
-    return Result(returned, None, [], True)
+    if kind in _PLAIN_TYPES:
+        return Result(returned, None, [], True)
+    if any(b.__name__ == _RESPONSE_NAME for b in kind.__mro__):
+        data, names = array_of_table(returned.data)
+        return Result(data, returned.tags, returned.metrics, False, names)
+    data, names = array_of_table(returned)
+    return Result(data, None, [], True, names)
+
+
+def array_of_table(value: Any) -> tuple[Any, list[str] | None]:
+    """(array, names of its columns) of a table of pandas; anything else as it is, without names.
+
+    What is missing among objects is None. Columns that pandas has numbered have no names.
+    """
+    # By what it has: pandas is not imported for it.
+    if not is_of_pandas(value) or not hasattr(value, "to_numpy"):
+        return value, None
+    array = value.to_numpy()
+    if array.dtype == object:
+        array = array.copy()
+        array[np.asarray(value.isna())] = None
+    columns = getattr(value, "columns", None)
+    if columns is None or type(columns).__name__ == "RangeIndex":
+        return array, None
+    return array, [str(name) for name in columns]
 
 
 def refuse_none(data: Any, hook: str, strict: bool) -> None:

@@ -135,7 +135,9 @@ class RowJoiner:
         start = 0
         for member in members:
             end = start + len(member.incoming.value)
-            answers.append(self._answer_rows(member, result.data[start:end], collected))
+            answers.append(
+                self._answer_rows(member, result._replace(data=result.data[start:end]), collected)
+            )
             start = end
         return answers
 
@@ -154,7 +156,7 @@ class RowJoiner:
             )
         return False
 
-    def _answer_rows(self, member: _Member, rows: Any, collected: Any) -> Answer:
+    def _answer_rows(self, member: _Member, rows: Result, collected: Any) -> Answer:
         assert self._call is not None
         incoming = member.incoming
         try:

@@ -34,28 +34,44 @@ _UNKNOWN = "NOT_IMPLEMENTED"
 
 def is_valid(metrics: Any) -> bool:
     """Whether it is a list of dicts, each with a key, a known type and a value to which a number can be added."""
+    return _fault_of(metrics) is None
+
+
+def _fault_of(metrics: Any) -> str | None:
+    """Why it is no list of metrics; None where it is one."""
     if not isinstance(metrics, list):
-        return False
-    for metric in metrics:
-        if not ("key" in metric and "value" in metric and "type" in metric):
-            return False
-        if metric["type"] not in _SERIES_TYPES:
-            return False
+        return f"metrics are a list, not {_type_of(metrics)}"
+    for index, metric in enumerate(metrics):
+        where = f"metric {index}"
+        if not isinstance(metric, dict):
+            return f"{where} is {_type_of(metric)}, not a dict with type, key and value"
+        for member in ("key", "value", "type"):
+            if member not in metric:
+                return f"{where} has no {member}"
+        if metric["type"] not in tuple(_SERIES_TYPES):
+            return (
+                f"{where} has the type {brief(metric['type'])}, which is none of "
+                f"{', '.join(_SERIES_TYPES)}"
+            )
         try:
             metric["value"] + 1
         except TypeError:
-            return False
-    return True
+            return f"{where} has the value {brief(metric['value'])}, which is no number"
+    return None
 
 
-def validate(metrics: Any) -> None:
-    """Raises SeldonMicroserviceException (500) with the metrics as JSON unless `is_valid`."""
-    if is_valid(metrics):
+def _type_of(value: Any) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def validate(metrics: Any, is_strict: bool = False) -> None:
+    """Raises SeldonMicroserviceException (500) with the metrics as JSON and, unless `is_strict`, what is wrong."""
+    fault = _fault_of(metrics)
+    if fault is None:
         return
+    told = f"Bad metric created during request: {json.dumps(metrics, default=str)}"
     raise SeldonMicroserviceException(
-        f"Bad metric created during request: {json.dumps(metrics)}",
-        status_code=500,
-        reason=BAD_METRIC,
+        told if is_strict else f"{told} ({fault})", status_code=500, reason=BAD_METRIC
     )
 
 

@@ -80,6 +80,9 @@ def takes_meta(hook: Hook) -> bool:
 
 
 def aggregate_call(hook: Hook) -> AggregateHook:
+    """(features_list, names_list, meta=the meta of each), else what of it the hook takes."""
+    if "meta" in {p.name for p in _parameters(hook)} and _takes(hook, None, None, meta=None):
+        return lambda values, names, metas: hook(values, names, meta=metas)
     if _takes(hook, None, None):
         return lambda values, names, metas: hook(values, names)
     if _takes(hook, None, None, None):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import hashlib
 import importlib
 import logging
 import os
@@ -147,6 +148,7 @@ class Persistence:
         self._store = store
         self._interval_s = interval_s
         self._component: Any = None
+        #: The digest of the state that was kept last, or that the component had when it was there.
         self._kept: bytes | None = None
         self._failure = ""
         self._lock = threading.Lock()
@@ -179,13 +181,19 @@ class Persistence:
                 error,
             )
             return construct()
-        self._kept = state
         logger.info("Restored the component from %r", self._store)
         return component
 
     def keep(self, component: Any) -> None:
-        """Keep it from now on, every interval and when the process ends, unless `close` comes before."""
+        """Keep it from now on, every interval and when the process ends, unless `close` comes before.
+
+        Only what has changed since now is written: another worker may have learned and kept its state meanwhile.
+        """
         self._component = component
+        try:
+            self._kept = _digest(self._pickled())
+        except Exception as error:  # code of the component runs here
+            self._tell(f"{type(error).__name__}: {error}")
         atexit.register(self.close)
         self._thread = threading.Thread(target=self._run, name="persistence", daemon=True)
         self._thread.start()
@@ -195,9 +203,10 @@ class Persistence:
         with self._lock:
             try:
                 state = self._pickled()
-                if state != self._kept:
+                digest = _digest(state)
+                if digest != self._kept:
                     self._store.write(state)
-                    self._kept = state
+                    self._kept = digest
             except Exception as error:  # code of the component runs here
                 self._tell(f"{type(error).__name__}: {error}")
                 return False
@@ -205,7 +214,7 @@ class Persistence:
             return True
 
     def close(self) -> None:
-        """Keep it a last time, and stop."""
+        """Keep it a last time where it has changed, and stop."""
         atexit.unregister(self.close)
         self._end.set()
         if self._thread is not None:
@@ -230,6 +239,10 @@ class Persistence:
         if failure != self._failure:
             logger.error("The component is not kept in %r: %s", self._store, failure)
         self._failure = failure
+
+
+def _digest(state: bytes) -> bytes:
+    return hashlib.sha256(state).digest()
 
 
 def open_persistence(options: dict[str, Any]) -> Persistence | None:

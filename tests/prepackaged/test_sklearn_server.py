@@ -131,6 +131,33 @@ def test_a_text_pipeline_takes_texts(tmp_path: Path) -> None:
     assert loaded(tmp_path, method="predict").predict(np.array(["good", "bad"])).tolist() == [1, 0]
 
 
+def test_names_that_were_sent_reach_a_pipeline_that_chooses_columns_by_them(tmp_path: Path) -> None:
+    pandas = library("pandas", "sklearn")
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LinearRegression
+    from sklearn.pipeline import make_pipeline
+
+    rows = pandas.DataFrame({"unused": [9.0, 8.0, 7.0, 1.0], "x": [1.0, 2.0, 3.0, 4.0]})
+    chooser = make_column_transformer(("passthrough", ["x"]))
+    save_joblib(tmp_path, make_pipeline(chooser, LinearRegression()).fit(rows, rows["x"] * 2))
+    server = loaded(tmp_path)
+    assert server.predict(np.array([[5.0, 0.0]]), ["x", "unused"]) == pytest.approx([10])
+    assert server.predict(np.array([[0.0, 5.0]]), ["unused", "x"]) == pytest.approx([10])
+    with pytest.raises(UnfitInput, match="the model refuses the input"):
+        server.predict(np.array([[0.0, 5.0]]), ["t:0", "t:1"])
+
+
+def test_names_of_another_table_are_no_names_for_an_estimator_that_takes_places(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    rows, classes = table()
+    from sklearn.linear_model import LogisticRegression
+
+    save_joblib(tmp_path, LogisticRegression().fit(rows, classes))
+    assert loaded(tmp_path).predict(rows, [f"t:{i}" for i in range(4)]).shape == (120, 3)
+    assert not [w for w in recwarn if "feature names" in str(w.message)]
+
+
 @pytest.mark.parametrize("serialization", ["pickle", "cloudpickle"])
 def test_the_folder_of_mlflow_is_read(tmp_path: Path, classifier: Any, serialization: str) -> None:
     if serialization == "cloudpickle":

@@ -306,3 +306,106 @@ def test_class_names_are_looked_up_with_each_answer() -> None:
             return SeldonResponse(X)
 
     assert Served(Lazy()).result()["data"]["names"] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    "branch", [np.int64(1), np.int32(1), np.uint8(1), np.array(1), np.bool_(True)]
+)
+def test_a_route_may_be_an_integer_of_numpy(branch: Any) -> None:
+    router = type("Router", (), {"route": lambda self, X, names: branch})
+    assert Served(router()).result(MESSAGE, "route")["data"]["ndarray"] == [[1]]
+    assert Served(router(), seldon_strict=True).ask("route", MESSAGE).status == 400
+
+
+@pytest.mark.parametrize("branch", [np.float64(1), np.array([1, 2]), "1", None])
+def test_a_route_that_is_no_whole_number_is_named(branch: Any) -> None:
+    router = type("Router", (), {"route": lambda self, X, names: branch})
+    reply = Served(router()).ask("route", MESSAGE)
+    assert reply.status == 400
+    assert reply.error["info"] == f"Routing response must be int but got {branch}"
+
+
+@pytest.mark.parametrize(
+    ("metrics", "why"),
+    [
+        ({"key": "a"}, "metrics are a list, not a dict"),
+        (None, "metrics are a list, not None"),
+        (({"type": "GAUGE", "key": "a", "value": 1},), "metrics are a list, not a tuple"),
+        (["a"], "metric 0 is a str, not a dict with type, key and value"),
+        ([{"type": "GAUGE", "key": "a"}], "metric 0 has no value"),
+        (
+            [{"type": "BAD", "key": "a", "value": 1}],
+            "metric 0 has the type 'BAD', which is none of",
+        ),
+        ([{"type": [], "key": "a", "value": 1}], "metric 0 has the type [], which is none of"),
+        ([{"type": "GAUGE", "key": "a", "value": "1"}], "metric 0 has the value '1', which is no"),
+        ([{"type": "GAUGE", "key": "a", "value": {1}}], "metric 0 has the value {1}, which is no"),
+    ],
+)
+def test_a_bad_metric_says_why(metrics: Any, why: str) -> None:
+    component = type(
+        "Bad", (), {"predict": lambda self, X, names: X, "metrics": lambda self: metrics}
+    )
+    reply = Served(component()).ask("predict", MESSAGE)
+    assert (reply.status, reply.error["reason"]) == (500, "MICROSERVICE_BAD_METRIC")
+    assert reply.error["info"].startswith("Bad metric created during request: ")
+    assert f" ({why}" in reply.error["info"]
+    strict = Served(component(), seldon_strict=True).ask("predict", MESSAGE)
+    assert why not in strict.error["info"]
+
+
+def test_a_combiner_that_takes_meta_is_given_that_of_each_message() -> None:
+    class Combiner:
+        def aggregate(self, Xs: Any, names: Any, meta: Any = None) -> Any:
+            return {"meta": meta}
+
+    messages = [MESSAGE | {"meta": {"tags": {"a": 1}}}, MESSAGE]
+    assert Served(Combiner()).result(messages, "aggregate")["jsonData"] == {
+        "meta": [{"tags": {"a": 1}}, None]
+    }
+
+
+class Tables:
+    """What a component returns with pandas."""
+
+    def __init__(self, pandas: Any) -> None:
+        self.pandas = pandas
+
+    def predict(self, X: Any, names: Any) -> Any:
+        return self.pandas.DataFrame(X, columns=["low", "high"])
+
+    def transform_input(self, X: Any, names: Any) -> Any:
+        return self.pandas.DataFrame({"text": ["a", None], "n": [1, 2]})
+
+    def transform_output(self, X: Any, names: Any) -> Any:
+        return self.pandas.Series([1.5, 2.5], name="p")
+
+    def aggregate(self, Xs: Any, names: Any) -> Any:
+        missing = self.pandas.array([1, None], dtype="Int64")
+        return {"table": self.pandas.DataFrame({"a": missing}), "row": self.pandas.Series([1, 2])}
+
+    def send_feedback(self, X: Any, names: Any, reward: Any, truth: Any, routing: Any) -> Any:
+        return self.pandas.DataFrame([[1, 2]])
+
+
+def test_tables_and_series_of_pandas_are_results() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is what makes tables")
+    served = Served(Tables(pandas))
+    tensor = {"data": {"tensor": {"shape": [1, 2], "values": [1, 2]}}}
+    assert served.result(tensor)["data"] == {"names": ["low", "high"], **tensor["data"]}
+    data = served.result(MESSAGE, "transform-input")["data"]
+    assert data == {"names": ["text", "n"], "ndarray": [["a", 1], [None, 2]]}
+    assert served.result(MESSAGE, "transform-output")["data"]["ndarray"] == [1.5, 2.5]
+    found = served.result([MESSAGE], "aggregate")["jsonData"]
+    assert found == {"table": [{"a": 1}, {"a": None}], "row": [1, 2]}
+    # Columns that pandas has numbered have no names of their own.
+    assert served.result({}, "send-feedback")["data"]["names"] == ["t:0", "t:1"]
+    named = type("Named", (Tables,), {"class_names": ["own", "names"]})
+    assert Served(named(pandas)).result(MESSAGE)["data"]["names"] == ["own", "names"]
+
+
+def test_a_table_of_joined_rows_is_shared_out_with_its_names() -> None:
+    pandas = pytest.importorskip("pandas", reason="pandas is what makes tables")
+    served = Served(Tables(pandas), row_batching=True)
+    for reply in served.send(item("predict", MESSAGE), item("predict", MESSAGE)):
+        assert reply.json()["data"] == {"names": ["low", "high"], "ndarray": [[1, 2]]}

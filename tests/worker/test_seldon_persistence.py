@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +70,9 @@ def test_a_component_that_was_kept_comes_back_as_it_was(path: Path) -> None:
 
 def test_a_component_is_kept_again_every_interval(path: Path) -> None:
     persistence = Persistence(FileStore(path), interval_s=0.01)
-    component = Counter(3)
+    component = Counter(2)
     persistence.keep(component)
+    component.count = 3
     deadline = time.monotonic() + 10
     while not path.exists():
         assert time.monotonic() < deadline
@@ -83,24 +83,45 @@ def test_a_component_is_kept_again_every_interval(path: Path) -> None:
 
 def test_a_component_is_kept_when_its_process_ends(path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from fractions import Fraction\n"
+        "import sys; from pathlib import Path\n"
         "from mms.worker.seldon_persistence import FileStore, Persistence\n"
-        "Persistence(FileStore(Path(sys.argv[1]))).keep(Fraction(1, 3))"
+        "learned = [1]\n"
+        "Persistence(FileStore(Path(sys.argv[1]))).keep(learned)\n"
+        "learned.append(2)"
     )
     root = Path(__file__).resolve().parents[2]
     subprocess.run([sys.executable, "-c", program, str(path)], cwd=root, check=True, timeout=60)
-    assert pickle.loads(path.read_bytes()) == Fraction(1, 3)
+    assert pickle.loads(path.read_bytes()) == [1, 2]
 
 
 def test_what_has_not_changed_is_not_written_again(path: Path) -> None:
     persistence = Persistence(FileStore(path))
-    persistence.restore(lambda: Counter(1))
-    persistence.keep(Counter(1))
+    component = persistence.restore(lambda: Counter(1))
+    persistence.keep(component)
+    assert persistence.keep_now()
+    assert not path.exists()
+    component.count = 2
     assert persistence.keep_now()
     path.unlink()
     assert persistence.keep_now()
-    assert not path.exists()
     persistence.close()
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_a_worker_that_has_learned_nothing_leaves_what_another_has_learned(
+    path: Path, is_restored: bool
+) -> None:
+    if is_restored:
+        FileStore(path).write(pickle.dumps(Counter(1)))
+    idle, busy = (Persistence(FileStore(path)) for _ in range(2))
+    components = [persistence.restore(lambda: Counter(1)) for persistence in (idle, busy)]
+    for persistence, component in zip((idle, busy), components, strict=True):
+        persistence.keep(component)
+    components[1].count = 7
+    busy.close()
+    idle.close()
+    assert Persistence(FileStore(path)).restore(Counter).count == 7
 
 
 def test_the_file_is_for_its_user_alone_and_replaced_as_a_whole(path: Path) -> None:
@@ -138,7 +159,9 @@ def test_a_folder_that_cannot_be_written_to_is_told(
 ) -> None:
     (tmp_path / "file").write_text("")
     persistence = Persistence(FileStore(tmp_path / "file" / "m.pickle"))
-    persistence.keep(Counter())
+    component = Counter()
+    persistence.keep(component)
+    component.count += 1
     persistence.close()
     assert "cannot be written" in caplog.text
 
@@ -155,7 +178,9 @@ def test_redis_keeps_it_under_the_key_of_seldons_wrapper(
     caplog.set_level(logging.INFO)
     client = Redis()
     first = Persistence(RedisStore(client, redis_key()))
-    first.keep(Counter(4))
+    component = Counter(3)
+    first.keep(component)
+    component.count = 4
     first.close()
     assert list(client.values) == ["persistence_dep_main_router"]
     assert Persistence(RedisStore(client, redis_key())).restore(Counter).count == 4
