@@ -13,8 +13,16 @@ from mms.launch.interface import LaunchFailed, server_home
 #: Set by the front for each worker; not for handlers, and not inherited from a front that runs under another one.
 SECRET_VARIABLE = "MMS_WORKER_SECRET"
 
+#: What PYTHONPATH is to be once the worker has imported what it needs.
+MODEL_PATH_VARIABLE = "MMS_WORKER_PYTHONPATH"
+#: Like `python -m mms.worker`, which would put the current folder first.
+_START = (
+    "import sys; sys.path[:] = [p for p in sys.path if p] + [sys.argv.pop(1)]; "
+    "from mms.worker.__main__ import main; sys.exit(main(sys.argv[2:]))"
+)
+
 #: For the front alone.
-_OWN_VARIABLES = (SECRET_VARIABLE, "MMS_KEYSTORE_PASS", "MMS_API_KEY")
+_OWN_VARIABLES = (SECRET_VARIABLE, MODEL_PATH_VARIABLE, "MMS_KEYSTORE_PASS", "MMS_API_KEY")
 #: What programs need to run, whatever is allowed.
 _NEEDED_VARIABLES = re.compile(
     "PATH|LD_LIBRARY_PATH|PYTHONPATH|HOME|USER|LOGNAME|LANG|LC_[A-Z]+|TZ|TMPDIR|TEMP"
@@ -47,9 +55,11 @@ def worker_environment(
 ) -> dict[str, str]:
     """The variables of a worker.
 
-    Source: MMS hands on its own environment, sets MMS_DECODE_INPUT_REQUEST, extends PYTHONPATH by the handler's part,
-    the model's folder and its own home, and hides the variables whose whole name matches `hidden`. With `allowed` a
-    variable's whole name must match it, unless programs need it to run. The front's own passwords are never handed on.
+    Source: MMS hands on its own environment, sets MMS_DECODE_INPUT_REQUEST, extends PYTHONPATH by the handler's folder,
+    the model's folder and its own home, and hides the variables whose whole name matches `hidden`. Here the worker
+    extends PYTHONPATH itself, once it has imported what it needs: before, a file of the model's with the name of a
+    module of Python's would stop it, and a `sitecustomize.py` would run with the rights of the server. With `allowed`
+    a variable's whole name must match it, unless programs need it to run. The front's own passwords stay its own.
     """
     variables = {
         name: value
@@ -58,15 +68,23 @@ def worker_environment(
         and (allowed is None or _NEEDED_VARIABLES.fullmatch(name) or allowed.fullmatch(name))
     }
     variables["MMS_DECODE_INPUT_REQUEST"] = "true" if decode_input_request else "false"
-    handler_part = handler.partition(":")[0]
-    if ":" in handler and "/" in handler_part:
-        handler_part = os.path.dirname(handler_part)
+    given = [
+        os.path.abspath(part) for part in environ.get("PYTHONPATH", "").split(os.pathsep) if part
+    ]
+    parts = [*given, model_dir]
+    module_part = handler.partition(":")[0]
+    if "/" in module_part:
+        parts.insert(0, os.path.join(model_dir, os.path.dirname(module_part)))
     home = str(server_home())
-    if "site-packages" in home or "dist-packages" in home:
-        # Where programs of another interpreter should not look.
-        home = ""
-    parts = [handler_part, environ.get("PYTHONPATH", ""), model_dir, home]
-    variables["PYTHONPATH"] = os.pathsep.join(part for part in parts if part)
+    if "site-packages" not in home and "dist-packages" not in home:
+        # Else programs of another interpreter would look where packages are not made for it.
+        parts.append(home)
+    if given:
+        variables["PYTHONPATH"] = os.pathsep.join(given)
+    else:
+        variables.pop("PYTHONPATH", None)
+    if hidden is None or not hidden.fullmatch("PYTHONPATH"):
+        variables[MODEL_PATH_VARIABLE] = os.pathsep.join(parts)
     if hidden is not None:
         variables = {k: v for k, v in variables.items() if not hidden.fullmatch(k)}
     return variables
@@ -75,9 +93,11 @@ def worker_environment(
 def worker_command(runtime: str, address: str, name: str, *, is_parent: bool) -> list[str]:
     """The command line of a worker or of a parent that workers are forked from.
 
-    To be run in `server_home()`, so that the package is found by any interpreter, whatever PYTHONPATH says.
+    The package is found by any interpreter, behind all that this has: in a folder of installed packages, too, nothing
+    takes the place of Python's own modules.
     """
-    command = [interpreter(runtime), "-m", "mms.worker", "--connect", address, "--name", name]
+    command = [interpreter(runtime), "-c", _START, str(server_home()), "mms.worker"]
+    command += ["--connect", address, "--name", name]
     if is_parent:
         command.append("--parent")
     return command

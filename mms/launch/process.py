@@ -27,7 +27,6 @@ from mms.launch.interface import (
     LinkListener,
     WorkerLink,
     WorkerSpec,
-    server_home,
 )
 from mms.launch.supervisor import SupervisedProcess, Supervisor
 from mms.process_tree import is_below
@@ -37,6 +36,8 @@ logger = logging.getLogger("mms.launch")
 
 #: What a worker that has closed its connection gets to end by itself, in seconds.
 _LEAVE_S = 1.0
+#: Where workers start. They go to their model's folder themselves.
+_FOLDER = Path("/")
 
 
 class _ParentListener:
@@ -209,7 +210,7 @@ class ProcessLauncher:
             process = await self._supervisor.start(
                 command,
                 {**spec.environment, SECRET_VARIABLE: secret},
-                server_home(),
+                _FOLDER,
                 listener.on_output,
                 on_numbered=on_numbered,
             )

@@ -9,6 +9,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from mms.worker.shadowing import own_name
+
 #: The names of the handlers' modules that this process has imported.
 _imported: set[str] = set()
 
@@ -23,9 +25,10 @@ def import_handler_module(module_part: str) -> ModuleType:
     module_name = module_name_of(module_part)
     # What it has imported itself, whatever that has done to the path since.
     if module_name not in _imported:
-        _refuse_taken_name(module_name)
+        if own_name(module_name) == module_name:
+            _refuse_taken_name(module_name)
         _imported.add(module_name)
-    return importlib.import_module(module_name)
+    return importlib.import_module(own_name(module_name))
 
 
 def classes_of(module: ModuleType) -> list[type[Any]]:

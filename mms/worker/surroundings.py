@@ -12,9 +12,15 @@ import sys
 import threading
 from types import FrameType
 
+from mms.worker.shadowing import separate
+
 #: For the handler's libraries, unless the operator chose: workers are what runs in parallel, not their threads.
 #: The second avoids MXNet's slow first call, as MMS does.
 _DEFAULT_VARIABLES = {"OMP_NUM_THREADS": "1", "MXNET_USE_OPERATOR_TUNING": "0"}
+
+#: What PYTHONPATH is to be for the model. The interpreter starts without it, as it has the model's folder.
+_MODEL_PATH_VARIABLE = "MMS_WORKER_PYTHONPATH"
+_model_path = ""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _blocked = threading.local()
@@ -28,6 +34,8 @@ _connections: set[socket.socket] = set()
 
 def set_up() -> None:
     """Prepare the process, before any code of a model runs."""
+    global _model_path
+    _model_path = os.environ.pop(_MODEL_PATH_VARIABLE, "")
     for name, value in _DEFAULT_VARIABLES.items():
         os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
@@ -59,19 +67,24 @@ def keep_connection(connection: socket.socket) -> None:
 def enter_model(model_dir: str, handler: str) -> None:
     """Make the model's folder the current one, and its modules importable.
 
-    The handler's own folder comes before what PYTHONPATH gave, the model's folder after it, as in MMS.
+    The handler's own folder comes before what PYTHONPATH gave, the model's folder after it, as in MMS. Until now
+    nothing of the model could be imported: what the worker needs is Python's, whatever files a model has.
     """
-    module_part, colon, _ = handler.partition(":")
-    part = os.path.dirname(module_part) if "/" in module_part else module_part
-    started_in = os.getcwd()
+    module_part = handler.partition(":")[0]
     os.chdir(model_dir)
-    # The server puts the part into PYTHONPATH as it is; Python has made it a path below another folder.
-    misplaced = os.path.abspath(os.path.join(started_in, part if colon else module_part))
-    sys.path[:] = [entry for entry in sys.path if entry in (_HOME, model_dir) or entry != misplaced]
+    folders = [model_dir]
     if "/" in module_part:
-        sys.path.insert(0, os.path.join(model_dir, part))
+        folders.insert(0, os.path.join(model_dir, os.path.dirname(module_part)))
+    separate(folders)
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    places = [i for i, entry in enumerate(sys.path) if entry in given and entry != _HOME]
     if model_dir not in sys.path:
-        sys.path.insert(1 if "/" in module_part else 0, model_dir)
+        sys.path.insert(max(places, default=-1) + 1, model_dir)
+    if len(folders) > 1:
+        sys.path.insert(0, folders[0])
+    if _model_path:
+        # For what the model's code starts.
+        os.environ["PYTHONPATH"] = _model_path
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

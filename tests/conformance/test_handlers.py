@@ -62,6 +62,19 @@ def test_a_module_beside_the_handler_can_be_imported(main_server: Server) -> Non
     assert _answer(main_server, url).text == "from beside"
 
 
+@pytest.mark.better_than_mms
+def test_files_named_like_modules_of_python_stop_no_worker_and_are_the_handlers_own(
+    main_server: Server,
+) -> None:
+    source = (
+        "from copy import word\ndef handle(data, context):\n    return [word] if data else None\n"
+    )
+    names = ("copy", "typing", "dataclasses", "types", "json", "socket", "logging", "sitecustomize")
+    files = {f"{name}_py": f"word = 'from {name}'\n" for name in names}
+    url = _write(main_server, source, **files)
+    assert _answer(main_server, url).text == "from copy"
+
+
 def test_a_function_is_called_once_without_data_at_load(main_server: Server) -> None:
     source = (
         "calls = []\n"

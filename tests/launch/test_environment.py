@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from mms.launch import LaunchFailed, server_home, worker_environment
-from mms.launch.environment import SECRET_VARIABLE, interpreter, worker_command
+from mms.launch.environment import MODEL_PATH_VARIABLE, SECRET_VARIABLE, interpreter, worker_command
 
 
 def environment(environ=None, handler="service:handle", hidden=None, decode=True):
@@ -23,23 +25,33 @@ def environment(environ=None, handler="service:handle", hidden=None, decode=True
 
 
 @pytest.mark.parametrize(
-    ("handler", "part"),
+    ("handler", "folders"),
     [
-        ("service:handle", "service"),
-        ("sub/service.py:handle", "sub"),
-        ("package.service", "package.service"),
+        ("service:handle", []),
+        ("sub/service.py:handle", ["/models/m/sub"]),
+        ("package.service", []),
     ],
 )
-def test_the_handlers_part_leads_the_python_path(handler, part):
-    path = environment({"PYTHONPATH": "/old"}, handler)["PYTHONPATH"].split(":")
-    assert path == [part, "/old", "/models/m", str(server_home())]
+def test_the_models_python_path_has_the_handlers_folder_first_and_the_models_own_after_what_was_given(
+    handler, folders
+):
+    variables = environment({"PYTHONPATH": "/old"}, handler)
+    path = variables[MODEL_PATH_VARIABLE].split(":")
+    assert path == [*folders, "/old", "/models/m", str(server_home())]
+
+
+def test_the_interpreter_starts_without_anything_of_the_model_on_its_path():
+    assert environment({"PYTHONPATH": "/old:relative"}, "sub/service.py:handle")["PYTHONPATH"] == (
+        f"/old:{os.path.abspath('relative')}"
+    )
+    assert "PYTHONPATH" not in environment()
 
 
 def test_a_home_among_installed_packages_is_left_out(monkeypatch):
     monkeypatch.setattr(
         "mms.launch.environment.server_home", lambda: Path("/lib/python3/site-packages")
     )
-    assert environment()["PYTHONPATH"].split(":") == ["service", "/models/m"]
+    assert environment()[MODEL_PATH_VARIABLE].split(":") == ["/models/m"]
 
 
 @pytest.mark.parametrize(("decode", "text"), [(True, "true"), (False, "false")])
@@ -56,7 +68,8 @@ def test_variables_whose_whole_name_matches_are_hidden():
 
 
 def test_even_the_python_path_can_be_hidden():
-    assert "PYTHONPATH" not in environment(hidden="PYTHON.*")
+    variables = environment({"PYTHONPATH": "/old"}, hidden="PYTHON.*")
+    assert not {"PYTHONPATH", MODEL_PATH_VARIABLE} & set(variables)
 
 
 def test_the_secret_of_another_worker_is_not_handed_on():
@@ -83,5 +96,18 @@ def test_python3_falls_back_to_the_servers_own(monkeypatch):
 
 def test_a_worker_does_not_carry_the_servers_word():
     command = worker_command("python", "unix:/x", "W-m-0", is_parent=True)
+    assert "mms.worker" in command
     assert "com.amazonaws.ml.mms.ModelServer" not in command
     assert command[-1] == "--parent"
+
+
+def test_no_file_of_the_folder_that_a_worker_starts_in_takes_the_place_of_a_module_of_pythons(
+    tmp_path,
+):
+    for name in ("types", "typing", "copy", "dataclasses", "json", "socket", "sitecustomize"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__file__} was imported')\n")
+    command = worker_command("python", "unix:/x", "W-m-0", is_parent=False)
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment({}), capture_output=True, text=True, check=False
+    )
+    assert "holds the front's secret" in ended.stderr, ended

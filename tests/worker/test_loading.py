@@ -261,16 +261,52 @@ def test_an_error_of_a_function_at_load_is_never_let_pass(
         ({"model_dir": "/absent/model"}, "FileNotFoundError"),
         ({"interface": "absent"}, "ValueError: unknown interface 'absent'"),
         ({"handler": "absent:handle"}, "ModuleNotFoundError: No module named 'absent'"),
-        ({"handler": "json:handle"}, "ImportError: handler module json has the name of a module"),
+        ({"handler": "mms:handle"}, "ImportError: handler module mms has the name of a module"),
     ],
 )
 def test_a_load_that_cannot_be_done_says_why(
     front: Front, write_model: ModelWriter, members: dict[str, Any], error: str
 ) -> None:
-    folder = write_model("", json_py="def handle(data, context):\n    return []\n")
+    folder = write_model("", mms_py="def handle(data, context):\n    return []\n")
     _, loaded = load(front, folder, **members)
     assert loaded.code == 500
     assert loaded.error.startswith(error)
+
+
+#: Names that the worker itself has imported, that libraries import, and that nobody has yet.
+_LIBRARY_NAMES = ("copy", "typing", "dataclasses", "json", "queue", "statistics")
+
+
+@pytest.mark.parametrize("handler", ["service:handle", "json:handle", "sub/queue.py:handle"])
+def test_files_named_like_modules_of_python_are_the_models_own_and_nobody_elses(
+    front: Front, write_model: ModelWriter, handler: str
+) -> None:
+    source = "\n".join(
+        [
+            *(f"import {name}" for name in _LIBRARY_NAMES if f"{name}." not in handler),
+            "import email.inner, asyncio, fractions, pathlib, decimal",
+            "from copy import helped",
+            "def handle(data, context):",
+            "    # What Python's own modules see, those too that come in late.",
+            "    from concurrent import futures",
+            "    from numpy import ones",
+            "    modules = [copy, typing, dataclasses, statistics, email, email.inner]",
+            "    inside = [module.__file__.startswith(context.system_properties['model_dir'])",
+            "              for module in modules]",
+            "    futures.ThreadPoolExecutor(1).submit(lambda: 1).result()",
+            "    return [[inside, helped(), email.inner.value, pathlib.Path('/').is_dir()]]",
+        ]
+    )
+    files = {f"{name}_py": "def helped():\n    return 'helped'\n" for name in _LIBRARY_NAMES}
+    files |= {"email__inner_py": "from . import other\nvalue = other.value\n"}
+    files |= {"email__other_py": "value = 'relative'\n", "sub__queue_py": source}
+    if handler == "json:handle":
+        files["json_py"] = source
+    folder = write_model(source, **files)
+    Path(folder, "email", "__init__.py").touch()
+    worker, loaded = load(front, folder, handler=handler)
+    assert loaded.code == 200, loaded
+    assert json.loads(worker.predict().body) == [[True] * 6, "helped", "relative", True]
 
 
 def test_metrics_at_load_are_sent_without_a_request(front: Front, write_model: ModelWriter) -> None:

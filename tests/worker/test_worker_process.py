@@ -118,17 +118,6 @@ def test_variables_that_are_set_are_kept(front: Front, write_model: ModelWriter)
     assert str(ROOT / "mms") not in path
 
 
-def test_what_the_server_put_on_the_path_for_a_handler_is_found_in_the_model(
-    front: Front, write_model: ModelWriter
-) -> None:
-    worker = front.start(PYTHONPATH=f"inner{os.pathsep}{ROOT}")
-    source = "def handle(data, context):\n    return [__file__] if data else None\n"
-    folder = write_model("", inner__deep_py=source)
-    loaded = worker.load(**load_arguments(folder, handler="inner/deep.py:handle"))
-    assert loaded.code == 200, loaded
-    assert worker.predict().body.decode() == f"{folder}/inner/deep.py"
-
-
 def test_logging_goes_to_standard_output_as_plain_lines(
     start_worker: WorkerStarter, front: Front
 ) -> None:
