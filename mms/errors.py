@@ -179,6 +179,30 @@ class PayloadTooLarge(ServerError):
     grpc_code = RESOURCE_EXHAUSTED
 
 
+class TargetTooLong(ServerError):
+    """The request line is longer than the server reads."""
+
+    status = 414
+    type_name = "RequestURITooLongException"
+    grpc_code = INVALID_ARGUMENT
+
+
+class UnsupportedCoding(ServerError):
+    """The body is compressed in a way that the server cannot read."""
+
+    status = 415
+    type_name = "UnsupportedMediaTypeException"
+    grpc_code = UNIMPLEMENTED
+
+
+class HeadersTooLarge(ServerError):
+    """The headers of the request are larger than the server reads."""
+
+    status = 431
+    type_name = "RequestHeaderFieldsTooLargeException"
+    grpc_code = INVALID_ARGUMENT
+
+
 class ExpectationFailed(ServerError):
     """An `Expect` header other than 100-continue."""
 

@@ -6,6 +6,7 @@ A thread alone is not enough: a parser written in C keeps the interpreter to its
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 import json.scanner
 import re
@@ -55,7 +56,7 @@ def members_of(body: bytes | bytearray, names: Collection[str]) -> dict[str, Any
     Nothing else is read. What comes before something that is no JSON counts; a body that is no object has no members.
     """
     found: dict[str, Any] = {}
-    at = _after_blanks(body, 0)
+    at = _after_blanks(body, len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0)
     if body[at : at + 1] != b"{":
         return found
     at += 1

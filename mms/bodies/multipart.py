@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from mms.bodies.charset import UTF_8, charset_of
 from mms.bodies.invalid_input import InvalidInput
 from mms.brief import brief
 
@@ -23,6 +24,7 @@ class Part(NamedTuple):
 
     name: str
     content_type: str
+    charset: str
     is_file: bool
     start: int
     end: int
@@ -56,7 +58,9 @@ def find_parts(body: bytes | bytearray, boundary: bytes) -> list[Part]:
         if number > MAX_PARTS:
             raise InvalidInput(f"the multipart body has more than {MAX_PARTS} parts")
         headers_end, start = _find_blank_line(body, line_end, number)
-        name, content_type, is_file = _parse_headers(body[line_end + 1 : headers_end], number)
+        name, content_type, charset, is_file = _parse_headers(
+            body[line_end + 1 : headers_end], number
+        )
         # The line break before the delimiter belongs to it, and may be the one of the blank line.
         at = _find_delimiter(body, start - 1, delimiter)
         if at < 0:
@@ -66,7 +70,7 @@ def find_parts(body: bytes | bytearray, boundary: bytes) -> list[Part]:
         end = at - 1
         if end > start and body[end - 1] == _CR:
             end -= 1
-        parts.append(Part(name, content_type, is_file, start, max(start, end)))
+        parts.append(Part(name, content_type, charset, is_file, start, max(start, end)))
     return parts
 
 
@@ -109,10 +113,11 @@ def _find_blank_line(body: bytes | bytearray, line_end: int, number: int) -> tup
     raise InvalidInput(f"the multipart body ends within the headers of part {number}")
 
 
-def _parse_headers(block: bytes | bytearray, number: int) -> tuple[str, str, bool]:
-    """(name, content type, whether it is a file) of a part."""
+def _parse_headers(block: bytes | bytearray, number: int) -> tuple[str, str, str, bool]:
+    """(name, content type, charset, whether it is a file) of a part."""
     disposition = ""
     content_type: str | None = None
+    charset = UTF_8
     for line in str(block, "utf-8", "replace").split("\n"):
         key, _, value = line.partition(":")
         match key.strip().lower():
@@ -120,6 +125,7 @@ def _parse_headers(block: bytes | bytearray, number: int) -> tuple[str, str, boo
                 disposition = value
             case "content-type":
                 content_type = value.partition(";")[0].strip()
+                charset = charset_of(value)
     parameters: dict[str, str] = {}
     for found in _PARAMETER.finditer(disposition):
         if found[2] is not None:
@@ -134,5 +140,7 @@ def _parse_headers(block: bytes | bytearray, number: int) -> tuple[str, str, boo
         )
     is_file = "filename" in parameters or "filename*" in parameters
     if not is_file:
-        return name, "", False
-    return name, "application/octet-stream" if content_type is None else content_type, True
+        return name, "", UTF_8, False
+    if content_type is None:
+        content_type = "application/octet-stream"
+    return name, content_type, charset, True

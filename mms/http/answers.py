@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from mms.brief import brief
 from mms.core.request import Buffer
-from mms.errors import ServerError, Unauthorized
+from mms.errors import ServerError, Unauthorized, UnsupportedCoding
 
 #: Writes (finished header lines, body) of an error where clients expect another form than MMS's.
 ErrorForm: TypeAlias = Callable[[ServerError], tuple[bytes, bytes]]
@@ -41,6 +41,8 @@ _KEPT = b"\r\nconnection: keep-alive\r\n\r\n"
 _CLOSED = b"\r\nconnection: close\r\n\r\n"
 #: RFC 6750, section 3.
 _CHALLENGE = b'www-authenticate: Bearer realm="multi-model-server"\r\n'
+#: RFC 9110, section 12.5.3.
+_READABLE = b"accept-encoding: gzip, deflate\r\n"
 _MAX_STARTS = 256
 _MAX_ENDS = 4096
 #: Answers of these end with their head, whatever a handler returned: no client reads a body behind it
@@ -84,7 +86,9 @@ def error_headers(error: ServerError) -> bytes:
 
 
 def matter_lines(error: ServerError) -> bytes:
-    """What an error's answer has to say in headers whatever its form: when to try again, how to show a key."""
+    """What an error's answer has to say in headers whatever its form: when to try again, how to show a key or send."""
+    if isinstance(error, UnsupportedCoding):
+        return _READABLE
     if error.retry_after_s is not None:
         return b"retry-after: %d\r\n" % error.retry_after_s
     return _CHALLENGE if isinstance(error, Unauthorized) else b""

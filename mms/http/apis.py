@@ -115,7 +115,7 @@ class HttpApis:
     def make_exchange(self, request: web.BaseRequest) -> Exchange:
         transport = request.transport
         remote = remote_name(transport) if transport is not None else "0.0.0.0"
-        return Exchange(request, remote, self.answers, self.recorder.requests.append)
+        return Exchange(request, remote, self.answers, self.recorder.requests.append, self.inflater)
 
     def is_metrics_path(self, segments: list[str]) -> bool:
         return segments in self._metrics_paths

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -42,6 +43,9 @@ class ModelAsker:
         if exchange.method == "CONNECT":
             raise MethodNotAllowed
         terms = read_terms(exchange.request.raw_headers)
+        if body is None:
+            check = partial(self._host.check_room, route.model, route.version)
+            body = await exchange.read_body(self._max_body_bytes, self._body_timeout_s, check)
         received_at = exchange.received_at
         reply = FutureReply(exchange)
         request = Request(
@@ -52,7 +56,7 @@ class ModelAsker:
             content_type=exchange.content_type(),
             query=exchange.query,
             headers=join_headers(route.pseudo_headers, exchange.header_block()),
-            body=await self.read_body(exchange) if body is None else body,
+            body=body,
             reply=reply,
             received_at=received_at,
             deadline=received_at + terms.timeout_s if terms.timeout_s else 0.0,

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from mms.brief import brief
 from mms.core import Request, new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
@@ -18,6 +19,7 @@ from mms.errors import (
     PayloadTooLarge,
     RequestTimeout,
     ServerError,
+    UnsupportedCoding,
 )
 from mms.http.answers import (
     BODILESS_STATUSES,
@@ -30,9 +32,10 @@ from mms.http.answers import (
     phrase_of,
     render_json,
 )
-from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, is_kept_alive
+from mms.http.framing import is_kept_alive
 from mms.http.lane import LATE_BODY
 from mms.http.routes import first_values
+from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar
 from mms.memory import MIN_RATE, WaitingAccount
 
 Record: TypeAlias = Callable[[tuple[Any, ...]], None]
@@ -41,8 +44,8 @@ Record: TypeAlias = Callable[[tuple[Any, ...]], None]
 _CHUNK_BYTES = 256 * 1024
 #: Bodies below this are joined with their head for one write.
 _JOIN_BYTES = 64 * 1024
-#: The protocol's version, and the blanks around the target, in a request line.
-_LINE_EXTRA_BYTES = len("  HTTP/1.1")
+#: What a client says of a body as it sends it.
+_BODY_HEADERS = frozenset((b"content-encoding", b"content-length", b"transfer-encoding"))
 
 
 class Answer(web.StreamResponse):
@@ -88,6 +91,7 @@ class Exchange:
         remote: str,
         answers: Answers,
         record: Record,
+        inflater: Inflater,
     ) -> None:
         self.request = request
         self.id = new_request_id()
@@ -108,9 +112,11 @@ class Exchange:
         self.account: WaitingAccount | None = None
         self._answers = answers
         self._record = record
+        self._inflater = inflater
+        #: Of a body that came compressed and was unfolded.
+        self._unfolded_bytes: int | None = None
         raw = request._message.path
         target = raw.encode("utf-8", "surrogateescape")
-        self._target_bytes = len(target)
         if target[:1] not in (b"/", b"*"):
             # The absolute form: what follows the host is the path.
             _, _, rest = target.partition(b"://")
@@ -142,14 +148,19 @@ class Exchange:
         pairs = self.request.raw_headers
         if self.credentials:
             pairs = tuple(pair for pair in pairs if pair not in self.credentials)
+        if self._unfolded_bytes is not None:
+            # As if it had come so.
+            size = (b"Content-Length", b"%d" % self._unfolded_bytes)
+            pairs = (*(pair for pair in pairs if pair[0].lower() not in _BODY_HEADERS), size)
         return b"\n".join([part for pair in pairs for part in pair])
 
     def check_head(self, max_body_bytes: int) -> None:
-        """Raises BadRequest, PayloadTooLarge and ExpectationFailed, before anything of the body is read."""
-        headers_bytes = sum(len(name) + len(value) + 2 for name, value in self.request.raw_headers)
-        line_bytes = len(self.method) + self._target_bytes + _LINE_EXTRA_BYTES
-        if line_bytes > MAX_LINE_BYTES or headers_bytes > MAX_HEADERS_BYTES:
-            raise BadRequest("Invalid HTTP message.")
+        """Raises BadRequest, PayloadTooLarge, UnsupportedCoding and ExpectationFailed, before the body is read."""
+        if self.request.body_exists and self.coding not in (b"", *CODINGS):
+            raise UnsupportedCoding(
+                f"Content-Encoding: {brief(self.coding.decode('latin-1'))} is not supported; gzip, deflate and "
+                "identity are."
+            )
         codings = self.request.headers.getall("Transfer-Encoding", [])
         # HTTP/1.0 has none, so that what stands between may have read the message otherwise.
         if codings and (codings[0].lower() != "chunked" or self.request.version < (1, 1)):
@@ -161,17 +172,45 @@ class Exchange:
         if expect is not None and expect.strip().lower() != "100-continue":
             raise ExpectationFailed(f"Expect: {expect} is not supported, 100-continue is.")
 
-    async def read_body(self, max_body_bytes: int, timeout_s: float) -> bytes | bytearray:
-        """The whole body. `timeout_s` is besides what a slow line may take for its bytes.
+    @property
+    def coding(self) -> bytes:
+        """What the body is compressed with: one of CODINGS, nothing, or what the client says beside that."""
+        named = self.request.headers.getall("Content-Encoding", [])
+        words = [word.strip().lower() for value in named for word in value.split(",")]
+        coding = ", ".join(word for word in words if word not in ("", "identity"))
+        return b"gzip" if coding == "x-gzip" else coding.encode("latin-1", "replace")
 
-        Raises PayloadTooLarge, RequestTimeout, and BadRequest for a body that breaks off.
+    async def read_body(
+        self, max_body_bytes: int, timeout_s: float, check: Callable[[], None] = lambda: None
+    ) -> bytes | bytearray:
+        """The whole body, unfolded where it is compressed. `timeout_s` is besides what a slow line may take.
+
+        `check` raises where a body is not wanted any more, and is asked before one is unfolded.
+        Raises PayloadTooLarge, RequestTimeout, and BadRequest for a body that breaks off, and what `check` raises.
         """
         if not self.request.body_exists:
             return b""
         try:
-            return await self._read_body(max_body_bytes, timeout_s)
+            body = await self._read_body(max_body_bytes, timeout_s)
         except asyncio.TimeoutError:
             raise RequestTimeout(LATE_BODY) from None
+        coding = self.coding
+        if not coding or not body:
+            return body
+        check()
+        inflation = self._inflater.open(coding, body, max_body_bytes)
+        try:
+            if not inflation.advance(SMALL_BYTES):
+                await self._inflater.finish(inflation, check)
+        except BrokenCoding as error:
+            text = f"The body of the request {error}; its Content-Encoding is {coding.decode()}."
+            raise BadRequest(text) from None
+        except InflatesTooFar as error:
+            raise _too_large(error.limit_bytes, is_ratio=error.is_ratio) from None
+        self._unfolded_bytes = len(inflation.result)
+        if self.account is not None:
+            self.account.note(self._unfolded_bytes)
+        return inflation.result
 
     async def _read_body(self, max_body_bytes: int, timeout_s: float) -> bytearray:
         """Raises TimeoutError of asyncio's, besides what `read_body` raises."""
@@ -284,7 +323,12 @@ class Exchange:
         return isinstance(error, ExpectationFailed) and has_end
 
 
-def _too_large(limit: int) -> PayloadTooLarge:
+def _too_large(limit: int, *, is_ratio: bool = False) -> PayloadTooLarge:
+    if is_ratio:
+        return PayloadTooLarge(
+            f"The body of the request unfolds to more than {limit} bytes, which is more than max_request_ratio for the "
+            "bytes that it came in."
+        )
     return PayloadTooLarge(
         f"The body of the request is larger than max_request_size, {limit} bytes."
     )

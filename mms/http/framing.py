@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 
+from mms.errors import HeadersTooLarge, ServerError, TargetTooLong
+
 #: MMS's HTTP library takes request lines of this size, and as much of headers, counted without their line ends.
 MAX_LINE_BYTES = 4096
 MAX_HEADERS_BYTES = 8192
@@ -114,7 +116,11 @@ class Framing:
                 self._head = b""
                 position += end - held
                 head = begun[:end]
-                if not _is_capital(head[0]) or not head.endswith(_VERSIONS, 0, head.find(b"\r\n")):
+                if (
+                    not _is_capital(head[0])
+                    or not head.endswith(_VERSIONS, 0, head.find(b"\r\n"))
+                    or oversize(head) is not None
+                ):
                     self.is_over = True
                     yield Part.NO_HTTP, head, size
                     return
@@ -141,6 +147,24 @@ class Framing:
 def _is_capital(byte: int) -> bool:
     """Whether a method can begin with it; llhttp leaves out what else stands before one."""
     return 0x41 <= byte <= 0x5A
+
+
+def oversize(begun: bytes) -> ServerError | None:
+    """The error for the begin of a head, or all of it, that is longer than what is read of one."""
+    if len(begun) <= MAX_LINE_BYTES:
+        return None
+    line_end = begun.find(b"\r\n")
+    if (len(begun) if line_end < 0 else line_end) > MAX_LINE_BYTES:
+        return TargetTooLong(f"The request line is longer than {MAX_LINE_BYTES} bytes.")
+    size = 0
+    for line in begun[line_end + 2 :].removesuffix(b"\r\n\r\n").split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        size += len(name) + len(value.strip()) + 2
+    if size > MAX_HEADERS_BYTES or len(begun) > _MAX_HEAD_BYTES:
+        return HeadersTooLarge(
+            f"The headers of the request are larger than {MAX_HEADERS_BYTES} bytes."
+        )
+    return None
 
 
 def is_unfit(begun: bytes) -> bool:

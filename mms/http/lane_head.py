@@ -179,6 +179,8 @@ class _Found:
                 self.content_type = value
         elif length == 10 and name.lower() == b"connection":
             self.connection += value + b","
+        elif length == 16 and name.lower() == b"content-encoding":
+            self.is_foreign = True
         elif name.lower() in TERM_HEADERS:
             self.has_terms = True
         elif (length == 17 and name.lower() == b"transfer-encoding") or (

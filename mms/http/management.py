@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from archiver import INTERFACES, is_runtime
+from mms.bodies.charset import charset_of, decode
+from mms.bodies.invalid_input import InvalidInput
 from mms.brief import brief
 from mms.durations import bounded_s
 from mms.errors import BadRequest, MethodNotAllowed, ServerError
@@ -123,10 +125,11 @@ class ManagementApi:
         is_json = media_type == b"application/json"
         if is_json:
             body = await exchange.read_body(self._max_body_bytes, self._body_timeout_s)
+            charset = charset_of(exchange.content_type().decode("latin-1"))
             parameters = (
-                _members(body)
+                _members(body, charset)
                 if len(body) <= _LOOP_BYTES
-                else await asyncio.to_thread(_members, body)
+                else await asyncio.to_thread(_members, body, charset)
             )
         else:
             parameters = exchange.parameters()
@@ -185,16 +188,14 @@ def _told(exchange: Exchange, outcome: Outcome) -> web.StreamResponse:
     return exchange.json({"status": outcome.text}, outcome.status, outcome.phrase)
 
 
-def _members(body: bytes | bytearray) -> dict[str, Any]:
+def _members(body: bytes | bytearray, charset: str) -> dict[str, Any]:
     """The object of a JSON body. Raises BadRequest."""
     if not body.strip():
         raise BadRequest("The JSON body is empty; an object with the member url is required.")
     try:
-        value = loads(body.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise BadRequest(
-            f"The JSON body is not valid UTF-8: {error.reason} at byte {error.start}"
-        ) from None
+        value = loads(decode(body, charset, "The JSON body", "application/json"))
+    except InvalidInput as error:
+        raise BadRequest(str(error)) from None
     except LenientJsonError as error:
         raise BadRequest(f"The body is not valid JSON: {error}") from None
     if not isinstance(value, dict):

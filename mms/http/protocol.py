@@ -13,9 +13,9 @@ from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler
 
 from mms import faults
-from mms.errors import BadRequest, UnexpectedError
+from mms.errors import BadRequest, ServerError, UnexpectedError
 from mms.http.exchange import Answer, Exchange
-from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
+from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part, oversize
 from mms.http.lane import MAX_PROBES, PROBE_S
 from mms.http.lane_front import LINGER_S
 from mms.memory import MemoryLimit, Pace, WaitingAccount
@@ -49,6 +49,7 @@ class _Handler(RequestHandler):
         "_framing",
         "_last_byte_at",
         "_stream",
+        "_oversize",
         "_pace",
         "_unread",
         "_unsent_bytes",
@@ -81,6 +82,8 @@ class _Handler(RequestHandler):
         self.finished = 0
         #: The number of the request whose body cannot be read to its end; 0 for none.
         self._broken = 0
+        #: Why what came is no request, where it is too long for one.
+        self._oversize: ServerError | None = None
         self._content: StreamReader | None = None
         #: aiohttp forgets its own reference where it closes, though there may be something left to send.
         self._stream: asyncio.Transport | None = None
@@ -156,6 +159,7 @@ class _Handler(RequestHandler):
                     self._break_body(known)
                     break
             elif part is Part.NO_HTTP:
+                self._oversize = oversize(piece)
                 super().data_received(_NO_HTTP)
             else:
                 self._break_body(known)
@@ -278,7 +282,10 @@ class _Handler(RequestHandler):
             return exchange.error(UnexpectedError(exchange.id))
         self.begun += 1
         self.finish()
-        return exchange.error(BadRequest("Invalid HTTP message."))
+        if self._oversize is None:
+            return exchange.error(BadRequest("Invalid HTTP message."))
+        logger.warning("Refused a request of %s: %s", exchange.remote, self._oversize)
+        return exchange.error(self._oversize)
 
 
 def with_host(data: bytes) -> bytes:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from mms.bodies.charset import UTF_8, charset_of, decode
 from mms.bodies.invalid_input import InvalidInput
 from mms.brief import brief
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
@@ -24,6 +25,8 @@ _LARGE_BYTES = 64 * 1024
 
 _BAD_REQUEST = b"BadRequestException"
 
+#: Editors and .NET put it before UTF-8; no parser need read it (RFC 8259, section 8.1).
+_BYTE_ORDER_MARK = "\ufeff"
 _parse_json = json.JSONDecoder().decode
 
 
@@ -47,7 +50,7 @@ class RequestDecoder:
 
     def __init__(self, decodes: bool) -> None:
         self._decodes = decodes
-        self._kinds: dict[bytes, tuple[int, str]] = {}
+        self._kinds: dict[bytes, tuple[int, str, str]] = {}
 
     def decode_batch(self, items: list[Item], given_up: Collection[bytes] = ()) -> DecodedBatch:
         """`given_up`: ids of requests that nobody waits for any more; they fail."""
@@ -65,7 +68,7 @@ class RequestDecoder:
             if type(content_type) is not bytes:
                 content_type = bytes(content_type)
             known = kinds.get(content_type) or self._learn(content_type)
-            kind, media_type = known
+            kind, media_type, charset = known
             if kind == _BINARY and not (query and flags & PASSES_QUERY):
                 data.append({"body": body if type(body) is bytearray else bytearray(body)})
                 types.append(media_type)
@@ -73,7 +76,7 @@ class RequestDecoder:
                 try:
                     given = query if flags & PASSES_QUERY else b""
                     parameters, its_types = self._decode(
-                        kind, media_type, content_type, given, body
+                        kind, media_type, charset, content_type, given, body
                     )
                 except Exception as error:
                     failures.append(_failure(index, error))
@@ -87,20 +90,22 @@ class RequestDecoder:
             indices = [index for index in indices if index not in failed]
         return DecodedBatch(data, ids, types, blocks, indices, failures)
 
-    def _learn(self, content_type: bytes) -> tuple[int, str]:
+    def _learn(self, content_type: bytes) -> tuple[int, str, str]:
+        """(kind, media type, charset)"""
         text = str(content_type, "latin-1")
         media_type = text.partition(";")[0]
         if media_type.strip().lower() == "multipart/form-data":
             # Not remembered: each has a boundary of its own.
-            return _MULTIPART, media_type
+            return _MULTIPART, media_type, UTF_8
         if media_type.lower() == "application/x-www-form-urlencoded":
             kind = _FORM
         else:
             kind = self._kind(media_type)
         if len(self._kinds) >= _MAX_REMEMBERED:
             self._kinds.clear()
-        self._kinds[content_type] = kind, media_type
-        return kind, media_type
+        charset = charset_of(text) if kind in (_JSON, _TEXT) else UTF_8
+        self._kinds[content_type] = kind, media_type, charset
+        return kind, media_type, charset
 
     def _kind(self, media_type: str) -> int:
         """Of a body or a part with a file name. Letter case matters, as it does in MMS."""
@@ -114,6 +119,7 @@ class RequestDecoder:
         self,
         kind: int,
         media_type: str,
+        charset: str,
         content_type: bytes,
         query: bytes | bytearray,
         body: bytes | bytearray,
@@ -138,7 +144,7 @@ class RequestDecoder:
                 self._decode_parts(body, boundary, parameters, types)
                 return parameters, types
             kind = _BINARY
-        parameters["body"] = _value(kind, body, media_type, "the body")
+        parameters["body"] = _value(kind, body, media_type, charset, "the body")
         if not query:
             return parameters, media_type
         types["body"] = media_type
@@ -167,28 +173,26 @@ class RequestDecoder:
                     continue
                 with view[part.start : part.end] as content:
                     where = f"part {brief(name)} of the form"
-                    parameters[name] = _value(kind, content, part.content_type, where)
+                    parameters[name] = _value(kind, content, part.content_type, part.charset, where)
         if kept is not None and type(body) is bytearray:
             del body[kept.end :]
             del body[: kept.start]
 
 
 def _value(
-    kind: int, content: bytes | bytearray | memoryview, media_type: str, where: str
+    kind: int,
+    content: bytes | bytearray | memoryview,
+    media_type: str,
+    charset: str,
+    where: str,
 ) -> object:
     if kind == _BINARY:
         return content if type(content) is bytearray else bytearray(content)
-    try:
-        text = str(content, "utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            f"{where} is not valid UTF-8, as its content type {media_type} requires: "
-            f"byte 0x{error.object[error.start]:02x} at position {error.start}"
-        ) from None
+    text = decode(content, charset, where, media_type)
     if kind == _TEXT:
         return text
     try:
-        return _parse_json(text)
+        return _parse_json(text.removeprefix(_BYTE_ORDER_MARK))
     except RecursionError:
         raise InvalidInput(f"{where} is JSON, but nested too deeply") from None
     except ValueError as error:

@@ -258,10 +258,8 @@ def test_a_management_request_may_be_chunked(main_server: Server) -> None:
         assert wire.read_reply().json()["message"] == "Model not found in model store: absent"
 
 
-def test_a_compressed_body_is_not_unpacked(server: Server) -> None:
+def test_answers_are_not_compressed(server: Server) -> None:
     path = f"/predictions/{server.shared('echo')}"
-    reply = server.inference.post(path, b"\x1f\x8b", headers={"Content-Encoding": "gzip"})
-    assert reply.text == "{'body': bytearray(b'\\x1f\\x8b')}"
     reply = server.inference.post(path, b"x" * 3000, headers={"Accept-Encoding": "gzip"})
     assert reply.header("content-encoding") is None
 
@@ -366,9 +364,6 @@ def test_the_management_listener_has_the_limit_too(tight_server: Server) -> None
     [
         b"NONSENSE\r\n\r\n",
         b"GET\r\n\r\n",
-        b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n",
-        b"GET /ping HTTP/1.1\r\nX-Long: " + b"a" * 9000 + b"\r\n\r\n",
-        b"GET /ping HTTP/1.1\r\n" + b"X-Some: header\r\n" * 700 + b"\r\n",
         b"POST /predictions/noop HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         b"POST /predictions/noop HTTP/1.1\r\nContent-Length: ten\r\n\r\n",
         b"POST /predictions/noop HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
@@ -376,9 +371,6 @@ def test_the_management_listener_has_the_limit_too(tight_server: Server) -> None
     ids=[
         "no request line",
         "no path",
-        "long request line",
-        "long header",
-        "many headers",
         "two lengths",
         "length in words",
         "negative length",
