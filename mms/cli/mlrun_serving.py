@@ -13,7 +13,12 @@ import click
 from mms.errors import ServerError
 from mms.mlrun.code_file import code_of
 from mms.mlrun.errors import MLRunBaseError
-from mms.mlrun.serving_spec import SPEC_FILE, SPEC_VARIABLE, read_serving_spec
+from mms.mlrun.serving_spec import (
+    SPEC_FILE,
+    SPEC_VARIABLE,
+    read_serving_spec,
+    without_source_code,
+)
 from mms.serving.mlrun_spec import is_serving_document, read_spec, read_text
 
 _DEFAULT_NAME: Final = "function"
@@ -92,7 +97,8 @@ def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], P
             document = read_text(spec.read_bytes(), str(spec))
         if not is_serving_document(document):
             raise click.ClickException(
-                f"{spec} is no serving spec and no exported function: it has no graph with routes or steps"
+                f"{spec} is no serving spec and no exported function: it has no graph with routes or steps. A function "
+                "without one gets it in a script, by import_function() and add_model(): see `mms mlrun run`"
             )
         found = read_spec(document)
         if source is None:
@@ -109,7 +115,7 @@ def _with_source(document: dict[str, Any], source: Path) -> tuple[dict[str, Any]
     # The code that is named now goes before the one that the document was written with.
     plain = {key: value for key, value in document.items() if key != "code"}
     if isinstance(plain.get("spec"), dict):
-        plain["spec"] = {k: v for k, v in plain["spec"].items() if k not in ("build", "code")}
+        plain["spec"] = without_source_code(plain["spec"])
     # An exported function has these in its own part.
     target = plain if "graph" in plain else plain["spec"]
     if source.is_dir():

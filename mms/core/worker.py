@@ -65,6 +65,7 @@ class Worker:
         "credits",
         "failures",
         "gpu_id",
+        "has_model_failed",
         "head_since",
         "id",
         "in_flight",
@@ -97,6 +98,8 @@ class Worker:
         self.reason = ""
         #: False while its model loads on beside its first requests, and where that failed.
         self.is_model_ready = True
+        #: That load failed: the process serves, and its model never will.
+        self.has_model_failed = False
         self.pid = 0
         self.memory_bytes = 0
         #: Wall-clock time of the last start, in seconds since the epoch.
@@ -129,6 +132,8 @@ class Worker:
 
     @property
     def shown_state(self) -> WorkerState:
+        if self.state is WorkerState.READY and self.has_model_failed:
+            return WorkerState.FAILED
         if self.state is WorkerState.READY and self.in_flight:
             return WorkerState.BUSY
         return self.state
@@ -160,6 +165,7 @@ class Worker:
         self._is_measured = False
         self.ready_at = 0.0
         self.is_model_ready = True
+        self.has_model_failed = False
         self.was_timed_out = False
         self.next_sequence = 0
         self.head_since = 0.0

@@ -12,7 +12,7 @@ from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
 from mms.http.v2_document import document
-from mms.http.v2_models import V2Models, is_router, is_worker_graph
+from mms.http.v2_models import V2Models, is_worker_graph, key_of
 from mms.mlrun.json_text import to_json
 from mms.mlrun.model_server import RETRY_AFTER_S
 
@@ -99,7 +99,7 @@ class MlrunDialect:
             exchange.model, exchange.version = served.name, version or ""
             return self._readiness(exchange, served, key)
         if served.interface == _UNKNOWN_INTERFACE:
-            raise self._not_known_yet(key)
+            raise self._not_known_yet(served, key)
         if "\n" in operation or "\n" in path:
             # A line feed would end the value, where the worker reads it.
             raise self._illegal_operation(operation or path, method)
@@ -129,7 +129,8 @@ class MlrunDialect:
         status, lines = 408, TEXT_LINE
         if self._is_strict:
             status, lines = 503, TEXT_LINE + b"retry-after: %d\r\n" % RETRY_AFTER_S
-        return exchange.respond(status, None, lines, b"model not ready")
+        text = "model not ready" + _failure_of(served)
+        return exchange.respond(status, None, lines, text.encode("utf-8", "replace"))
 
     # Of the server
 
@@ -148,11 +149,13 @@ class MlrunDialect:
         return to_json(listed)
 
     def unknown_model(self, key: str) -> MlrunRefusal:
-        known = " | ".join(self._models.keys)
+        known = list(self._models.keys)
         root = self._models.root
-        if root is not None and is_router(root):
-            known += " or an operation alone for ensemble operation"
-        return self._not_there(f"model {key} doesnt exist, available models: {known}")
+        if root is not None and getattr(root.graph, "is_named", False):
+            name = getattr(root.graph, "alias", "") or key_of(root)
+            known = [other for other in known if other not in (name, key_of(root))]
+            known.append(f"{name} or an operation alone for ensemble operation")
+        return self._not_there(f"model {key} doesnt exist, available models: {' | '.join(known)}")
 
     def illegal_path(self, path: str) -> MlrunRefusal:
         return self._not_there(f"illegal path prefix {path}, must start with /v2/models")
@@ -163,9 +166,15 @@ class MlrunDialect:
     def _not_there(self, text: str) -> MlrunRefusal:
         return MlrunRefusal("ValueError", text, 404 if self._is_strict else 400)
 
-    def _not_known_yet(self, key: str) -> MlrunRefusal:
+    def _not_known_yet(self, served: ServedModel, key: str) -> MlrunRefusal:
         """No worker has said what the model is written for."""
-        text = f"model {key} is not ready yet"
+        text = f"model {key} is not ready{_failure_of(served) or ' yet'}"
         if self._is_strict:
             return MlrunRefusal("RuntimeError", text, 503, retry_after_s=RETRY_AFTER_S)
         return MlrunRefusal("RuntimeError", text, 400)
+
+
+def _failure_of(served: ServedModel) -> str:
+    """Why a model could not be loaded, to go behind what is told of it; empty where nothing has failed."""
+    failure = served.load_failure
+    return "" if failure is None else f", its load failed: {failure.error}"

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from mms.mlrun.event import HTTP_TRIGGERS
 from mms.mlrun.flow_plan import FlowPlan
 from mms.mlrun.step_failure import mark_failed, report_failure
-from mms.mlrun.steps import NO_EVENT, BaseStep
+from mms.mlrun.steps import NO_EVENT, BaseStep, Passing
 
 #: Threads of one flow: no more than can wait beside each other for other servers.
 MAX_THREADS = 32
@@ -257,18 +257,23 @@ class AsyncFlow:
             return event, False, [_Item(handler, event, asked, may_reply)]
         if returned is NO_EVENT:
             return event, False, []
-        is_terminated = bool(getattr(returned, "terminated", False))
-        following = [] if is_terminated else self._plan.after(step)
-        is_reply = may_reply and self._is_reply(step, is_terminated or not following)
-        # A reply is written while the steps after the responder go on.
-        return (
-            returned,
-            is_reply,
-            [
-                _Item(target, _copied(returned) if number or is_reply else returned, asked, True)
+        passing = returned if isinstance(returned, Passing) else Passing([returned])
+        items: list[_Item] = []
+        is_reply = False
+        for passed in passing.events:
+            is_terminated = bool(getattr(passed, "terminated", False))
+            following = [] if is_terminated else self._plan.after(step)
+            # Who replies with an event replies with the first of several.
+            is_reply |= may_reply and self._is_reply(step, is_terminated or not following)
+            # A reply is written while the steps after the responder go on.
+            items += [
+                _Item(target, _copied(passed) if number or is_reply else passed, asked, True)
                 for number, target in enumerate(following)
-            ],
-        )
+                if passing.to is None or target.name in passing.to
+            ]
+        if not passing.events:
+            return event, False, []
+        return passing.events[0], is_reply, items
 
     def _report(self, event: Any, step: BaseStep, error: BaseException) -> None:
         try:

@@ -33,7 +33,9 @@ def make_object(
                 value = find_callable(value)
             key = key[1:]
         arguments[key] = value
-    constructor = cls.__init__ if isinstance(cls, type) else cls  # type: ignore[misc]
+    # Where a class has a way of its own to be made for a graph.
+    make = getattr(cls, "of_graph", cls)
+    constructor = cls.__init__ if make is cls and isinstance(cls, type) else make  # type: ignore[misc]
     # That of object looks as if it took anything, and takes nothing.
     takes_nothing = constructor is object.__init__
     names, takes_any = ([], False) if takes_nothing else argument_names(constructor)
@@ -50,6 +52,6 @@ def make_object(
         if (takes_any or key in names) and (is_always_given or value is not None):
             arguments[key] = value
     try:
-        return cls(**arguments)
+        return make(**arguments)
     except TypeError as error:
         raise TypeError(f"failed to init step {name}\n args={class_args}") from error

@@ -19,8 +19,16 @@ class MLRunBaseError(Exception):
     """The base of all of them."""
 
 
-class MLRunTaskNotReady(MLRunBaseError):
+class MLRunTaskNotReadyError(MLRunBaseError):
     """What was asked for is not there yet."""
+
+
+#: Its name in old versions.
+MLRunTaskNotReady = MLRunTaskNotReadyError
+
+
+class ModelRunnerError(MLRunBaseError):
+    """Models of a step failed."""
 
 
 class MLRunHTTPError(MLRunBaseError):
@@ -37,11 +45,15 @@ class MLRunHTTPStatusError(MLRunHTTPError):
     error_status_code: int | None = None
 
 
-class MLRunPaginationEndOfResultsError(MLRunHTTPStatusError):
-    error_status_code = 404
-
-
 class MLRunBadRequestError(MLRunHTTPStatusError):
+    error_status_code = 400
+
+
+class MLRunMissingProjectError(MLRunBadRequestError):
+    """No project was named."""
+
+
+class MLRunModelLimitExceededError(MLRunHTTPStatusError, ValueError):
     error_status_code = 400
 
 
@@ -63,6 +75,10 @@ class MLRunAccessDeniedError(MLRunHTTPStatusError):
 
 class MLRunNotFoundError(MLRunHTTPStatusError):
     error_status_code = 404
+
+
+class MLRunPaginationEndOfResultsError(MLRunNotFoundError):
+    """There are no more pages."""
 
 
 class MLRunMethodNotAllowedError(MLRunHTTPStatusError):
@@ -121,6 +137,14 @@ class MLRunInvalidMMStoreTypeError(MLRunHTTPStatusError, ValueError):
     error_status_code = 400
 
 
+class MLRunStreamConnectionFailureError(MLRunHTTPStatusError, ValueError):
+    error_status_code = 400
+
+
+class MLRunTSDBConnectionFailureError(MLRunHTTPStatusError, ValueError):
+    error_status_code = 400
+
+
 class MLRunFatalFailureError(Exception):
     """No retry will help."""
 
@@ -141,8 +165,27 @@ class MLRunValueError(ValueError):
     """A value that cannot be."""
 
 
+class MLRunEmptySampleDFError(MLRunValueError):
+    """A sample without rows."""
+
+
 class GraphError(Exception):
     """A graph that cannot be: its steps do not fit together."""
+
+
+def err_for_status_code(status_code: int, message: str | None = None) -> MLRunHTTPError:
+    """The error of an HTTP status, with its message; MLRunHTTPError where none has it."""
+    for kind in MLRunHTTPStatusError.__subclasses__():
+        if kind.error_status_code == int(status_code):
+            return kind(message)
+    return MLRunHTTPError(message)
+
+
+def err_to_str(error: BaseException | str | None) -> str:
+    """An error's messages, with those of its causes; a text as it is."""
+    if isinstance(error, BaseException):
+        return error_message(error)
+    return error or ""
 
 
 def with_strict_status(error: _Error, status: int) -> _Error:

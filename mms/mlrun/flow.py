@@ -252,6 +252,11 @@ class FlowStep(BaseStep):
                 has_followers = any(step.name in other.after for other in self._steps.values())
                 step.place(has_followers, not plan.followers[step.name])
             step.init_object(context, namespace, "skip", reset)
+            if is_sync and getattr(step, "has_branches", False):
+                raise GraphError(
+                    f"step {step.name} makes several events of one, or chooses where they go, but a flow of engine "
+                    "sync has no branches: use engine async"
+                )
         self._made = list(plan.steps.values())
         if mode != "skip":
             self.post_init(mode)

@@ -1,4 +1,4 @@
-"""Servers of saved models: pickled estimators and ONNX. Their libraries are imported when a model is loaded."""
+"""Servers of saved models: pickled estimators, ONNX and Hugging Face. Their libraries are imported when they load."""
 
 from __future__ import annotations
 
@@ -95,6 +95,68 @@ class ONNXModelServer(V2ModelServer):
 
     def explain(self, request: dict[str, Any]) -> str:
         return f"The model server named '{self.name}'"
+
+
+class HuggingFaceModelServer(V2ModelServer):
+    """A pipeline of the package transformers, for a `task`, of a model of its hub or of one in a folder."""
+
+    _CLASS_NAME = "mlrun.frameworks.huggingface.HuggingFaceModelServer"
+
+    def __init__(
+        self,
+        context: Any = None,
+        name: str | None = None,
+        task: str | None = None,
+        model_path: str | None = None,
+        model_name: str | None = None,
+        model_class: str | None = None,
+        tokenizer_name: str | None = None,
+        tokenizer_class: str | None = None,
+        framework: str | None = None,
+        **class_args: Any,
+    ) -> None:
+        """`model_name`, `tokenizer_name`: as transformers has them. `model_class`, `tokenizer_class`: names of its
+        classes, such as AutoTokenizer; without them the pipeline chooses. `framework`: `pt` or `tf`. `model_path` is
+        not used, as in MLRun.
+        """
+        super().__init__(context, name, model_path, **class_args)
+        self.task = task
+        self.model_name = model_name
+        self.tokenizer: Any = None
+        self.tokenizer_name = tokenizer_name
+        self.model_class = model_class
+        self.tokenizer_class = tokenizer_class
+        self.framework = framework
+        self.pipe: Any = None
+
+    def load(self) -> None:
+        """Raises what transformers raises."""
+        from importlib import import_module
+
+        transformers = import_module("transformers")
+        if self.model_class:
+            self.model = getattr(transformers, self.model_class).from_pretrained(self.model_name)
+        if self.tokenizer_class:
+            tokenizers = getattr(transformers, self.tokenizer_class)
+            self.tokenizer = tokenizers.from_pretrained(self.tokenizer_name)
+        options = {"framework": self.framework} if self.framework else {}
+        self.pipe = transformers.pipeline(
+            task=self.task, model=self.model or self.model_name, tokenizer=self.tokenizer, **options
+        )
+
+    def predict(self, request: dict[str, Any]) -> Any:
+        """Of `inputs`: what the pipeline takes, or dicts of its arguments; the first result of each."""
+        inputs = request["inputs"]
+        if inputs and isinstance(inputs[0], dict):
+            results = [self.pipe(**arguments) for arguments in inputs]
+        else:
+            results = self.pipe(inputs)
+        if all(isinstance(result, list) for result in results):
+            results = [result[0] for result in results]
+        return results
+
+    def explain(self, request: dict[str, Any]) -> str:
+        return f"The '{self.model_name}' model serving function named '{self.name}"
 
 
 #: ONNX's names of types -> numpy's.

@@ -10,6 +10,7 @@ from typing import Any
 from mms.brief import brief
 from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.lookup import BUILT_IN
+from mms.mlrun.serving_spec import source_code_of, without_source_code
 
 #: Of a function's spec, with forms of their own in its document.
 _OF_OTHER_FORM = ("graph", "graph_initializer", "code", "function_refs", "env")
@@ -142,25 +143,26 @@ def document_of(function: Any, without: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def take_document(function: Any, document: dict[str, Any]) -> None:
-    """Set what a document says on an empty function. Raises GraphError, ValueError for code that is no base64."""
+    """Set what a document says on an empty function. Raises GraphError; MLRunInvalidArgumentError for its code."""
     from mms.mlrun.graph_document import graph_from_dict
 
     function.metadata.labels.update((document.get("metadata") or {}).get("labels") or {})
     function.verbose = bool(document.get("verbose"))
-    spec = dict(document.get("spec") or {})
+    given = document.get("spec") or {}
+    spec = without_source_code(given)
     graph = spec.pop("graph", None)
     if graph:
         function.spec.graph = graph_from_dict(graph)
-    code = (spec.pop("build", None) or {}).get("functionSourceCode")
     for variable in spec.pop("env", None) or ():
         function.set_env(variable["name"], variable.get("value"))
     for name, child in (spec.pop("function_refs", None) or {}).items():
         function.add_child_function(name, (child or {}).get("url"))
     for name, value in spec.items():
         setattr(function.spec, name, value)
-    if code:
+    code = source_code_of(given)
+    if code is not None:
         # The text counts: the file may be one of another machine.
-        function.with_code(body=base64.b64decode(code).decode())
+        function.with_code(body=code)
 
 
 def _name_of(function: Any) -> Any:

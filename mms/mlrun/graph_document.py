@@ -14,6 +14,9 @@ from mms.mlrun.steps import StepKinds
 END_S = 5.0
 
 
+_CYCLIC = "flows that go in circles are not supported: allow_cyclic=True, of MLRun 1.10 and later, asks for one"
+
+
 class ChildModel(NamedTuple):
     """A route that can run as a model of its own. `fullname`: of the route, after that of its router."""
 
@@ -38,6 +41,8 @@ def graph_from_dict(document: Any) -> RouterStep | RootFlowStep:
         found = document.get(member)
         if found is not None and not isinstance(found, dict):
             raise GraphError(f"the graph's {member} must be a dict, not {type(found).__name__}")
+    if document.get("allow_cyclic"):
+        raise GraphError(_CYCLIC)
     graph._take(document)
     if kind == StepKinds.router:
         graph.name = ""
@@ -56,6 +61,13 @@ def new_graph(
             return class_name
         return RouterStep(class_name, class_args)
     if topology == "flow":
+        if class_args.pop("allow_cyclic", None):
+            raise MLRunInvalidArgumentError(_CYCLIC)
+        class_args.pop("max_iterations", None)
+        if class_args:
+            raise MLRunInvalidArgumentError(
+                f"a flow takes no {', '.join(class_args)}: only engine= (sync or async)"
+            )
         return RootFlowStep(engine=engine)
     raise MLRunInvalidArgumentError(f"unsupported topology {topology}, use 'router' or 'flow'")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from mms.mlrun.errors import MLRunNotFoundError, with_strict_status
-from mms.mlrun.model_server import V2ModelServer
+from mms.mlrun.errors import MLRunNotFoundError
+from mms.mlrun.model_server import V2ModelServer, check_list
 
 OPERATIONS = ("predict", "explain")
 
@@ -28,6 +28,25 @@ class MLModelServer(V2ModelServer):
         super().__init__(context=context, name=name, model=model, protocol="v1", **kwargs)
         self.model_dir = self.model_path
         self.model_file: Any = None
+
+    @classmethod
+    def of_graph(cls, **arguments: Any) -> MLModelServer:
+        """One with the arguments that a graph gives.
+
+        Constructors of this protocol are (name, model_dir[, model]): what else there is, `get_param` has afterwards.
+        Raises TypeError, and whatever the constructor raises.
+        """
+        from mms.mlrun.step_dict import argument_names
+
+        names, takes_any = argument_names(cls.__init__)
+        if takes_any:
+            return cls(**arguments)
+        if "model_dir" in names and "model_path" not in names:
+            arguments["model_dir"] = arguments.pop("model_path", None)
+        made = cls(**{name: arguments.pop(name) for name in names if name in arguments})
+        made.context = arguments.pop("context", None)
+        made._params.update(arguments)
+        return made
 
     def get_model(self, suffix: str = "") -> tuple[Any, dict[str, Any]]:
         found = super().get_model(suffix)
@@ -60,8 +79,7 @@ class MLModelServer(V2ModelServer):
             self._wait_or_refuse(event)
         started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
         request = self._resolved(self._preprocessed(event.body, operation))
-        if not isinstance(request, dict) or not isinstance(request.get("instances"), list):
-            raise with_strict_status(Exception('Expected key "instances" in request body'), 422)
+        check_list(request, "instances")
         try:
             returned = self._resolved(getattr(self, operation)(request))
         except Exception as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 from mms.brief import brief
 from mms.mlrun.errors import GraphError
+from mms.mlrun.stand_in import AbsentName
 
 #: What a router's class is called where it is not named.
 DEFAULT_ROUTER = "mlrun.serving.ModelRouter"
@@ -53,6 +54,11 @@ def as_namespace(namespace: Any) -> list[Any]:
 
 def find_class(name: Any, namespace: Namespace, step: str) -> Any:
     """The class that a step names; a class itself is returned. Raises GraphError with the step's name."""
+    from mms.mlrun.storey_steps import own_class
+
+    own = own_class(name, step)
+    if own is not None:
+        return own
     if not isinstance(name, str):
         return name
     found = find_object(name, namespace) if name else None
@@ -61,6 +67,8 @@ def find_class(name: Any, namespace: Namespace, step: str) -> Any:
             f"step {step}: class {name or '(without a name)'} was not found, neither in the "
             "function's code nor as an importable name"
         )
+    if isinstance(found, AbsentName):
+        raise GraphError(f"step {step}: {found.absence}")
     if not callable(found):
         raise GraphError(f"step {step}: {name} is a {type(found).__name__}, but must be a class")
     return found
@@ -106,6 +114,17 @@ def find_object(name: str, namespace: Namespace) -> Any:
     if built_in is not None:
         return built_in
     return _imported(name)
+
+
+def create_class(pkg_class: str) -> Any:
+    """The class, or whatever else it is, of a name such as `package.module.Class`. MLRun has it for steps.
+
+    Raises ValueError for a name that stands for nothing.
+    """
+    found = find_object(pkg_class, [])
+    if found is None:
+        raise ValueError(f"{pkg_class} was not found: an importable package.module.Class is right")
+    return found
 
 
 def is_expression(text: str) -> bool:

@@ -161,7 +161,7 @@ class V2ModelServer(StepToDict):
     def validate(self, request: Any, operation: str) -> Any:
         """Raises what the client gets for a request that cannot be."""
         if self.protocol == "v2":
-            check_inputs(request)
+            check_inputs(request, self._input_path)
         return request
 
     def predict(self, request: Any) -> Any:
@@ -345,7 +345,7 @@ class V2ModelServer(StepToDict):
                 "model_path that load() reads with get_model(), and inputs in its model_spec"
             )
         if not isinstance(body, dict) or "inputs" not in body:
-            check_inputs(body)
+            check_inputs(body, self._input_path)
         names = [
             feature["name"] if isinstance(feature, dict) else feature.name for feature in features
         ]
@@ -385,19 +385,22 @@ class V2ModelServer(StepToDict):
         return wait_for(value)
 
 
-def check_inputs(request: Any) -> None:
-    """Raises what a client gets for a request without a list of inputs."""
-    try:
-        has_inputs = "inputs" in request
-    except TypeError:
-        # Python's words for it differ between its versions; clients know these.
-        kind = type(request).__name__
-        error: Exception = TypeError(f"argument of type '{kind}' is not iterable")
-        raise with_strict_status(error, 422) from None
-    if not has_inputs:
-        raise with_strict_status(Exception('Expected key "inputs" in request body'), 422)
-    if not isinstance(request, dict) or not isinstance(request["inputs"], list):
-        raise with_strict_status(Exception('Expected "inputs" to be a list'), 422)
+def check_inputs(request: Any, input_path: str | None = None) -> None:
+    """Raises what a client gets for a request without a list of inputs. `input_path`: where in the body it is."""
+    check_list(request, "inputs", input_path)
+
+
+def check_list(request: Any, key: str, input_path: str | None = None) -> None:
+    """Raises what a client gets for a request that has no body, or no list of that key."""
+    if request is None or (isinstance(request, str | bytes | bytearray) and not request):
+        lack = (
+            f"the request has nothing at {input_path}" if input_path else "the request has no body"
+        )
+        raise with_strict_status(ValueError(f'{lack}; expected JSON with "{key}"'), 422)
+    if not isinstance(request, dict) or key not in request:
+        raise with_strict_status(Exception(f'Expected key "{key}" in request body'), 422)
+    if not isinstance(request[key], list):
+        raise with_strict_status(Exception(f'Expected "{key}" to be a list'), 422)
 
 
 def _ordered(row: dict[str, Any], names: list[str]) -> list[Any]:

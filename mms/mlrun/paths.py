@@ -52,7 +52,33 @@ def put_path(body: Any, path: str | None, value: Any) -> Any:
         return value
     if not hasattr(body, "__getitem__") or not hasattr(body, "__setitem__"):
         raise TypeError("result_path parameter supports only dict-like event bodies")
-    *way, last = split_path(path)
+    _set(body, split_path(path), value)
+    return body
+
+
+def get_in(body: Any, keys: Any, default: Any = None) -> Any:
+    """What is at a path, or at a list of names; `default` where nothing is. MLRun has it for steps."""
+    found = body
+    for name in split_path(keys) if isinstance(keys, str) else keys:
+        found = found.get(name) if hasattr(found, "get") else None
+    return default if found is None else found
+
+
+def update_in(body: Any, key: Any, value: Any, append: bool = False, replace: bool = True) -> None:
+    """Set what is at a path, or at a list of names. MLRun has it for steps.
+
+    `append`: add to the list there. Without `replace` what is there stays.
+    """
+    names = split_path(key) if isinstance(key, str) else list(key)
+    present = get_in(body, names)
+    if append:
+        value = [*(present or ()), value]
+    if append or replace or present is None:
+        _set(body, names, value)
+
+
+def _set(body: Any, names: list[str], value: Any) -> None:
+    *way, last = names
     place = body
     for name in way:
         member = place.get(name) if hasattr(place, "get") else None
@@ -60,4 +86,3 @@ def put_path(body: Any, path: str | None, value: Any) -> Any:
             member = place[name] = {}
         place = member
     place[last] = value
-    return body

@@ -25,6 +25,13 @@ class MLClientCtx:
         )
 
 
+def handler(*arguments: Any, **_: Any) -> Any:
+    """A decorator of functions for jobs, as MLRun has it: the function stays as it is."""
+    if arguments and callable(arguments[0]):
+        return arguments[0]
+    return lambda function: function
+
+
 class Settings:
     """Settings by name; those that nobody set are empty. `mock_nuclio_deployment` is what functions look at."""
 

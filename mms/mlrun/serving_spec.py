@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -46,3 +47,35 @@ def parse_serving_spec(text: str | bytes, source: str) -> dict[str, Any]:
             f'{source} is no serving spec: it has no "graph" with routes or steps'
         )
     return document
+
+
+def source_code_of(spec: Mapping[str, Any]) -> str | None:
+    """The code in the `spec` of a function's document; None where there is none.
+
+    It is in `build`, or as MLRun's hub has it in that of `base_spec.spec`. Raises MLRunInvalidArgumentError for what is
+    no text in base64.
+    """
+    outer, inner = spec, _member(_member(spec, "base_spec"), "spec")
+    for where, part in (("spec", outer), ("spec.base_spec.spec", inner)):
+        encoded = _member(part, "build").get("functionSourceCode")
+        if not encoded:
+            continue
+        try:
+            return base64.b64decode(encoded, validate=True).decode()
+        except (TypeError, ValueError) as error:
+            raise MLRunInvalidArgumentError(
+                f"{where}.build.functionSourceCode is no text in base64: {error}"
+            ) from error
+    return None
+
+
+def without_source_code(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The same `spec` of a function's document without its code."""
+    return {
+        name: value for name, value in spec.items() if name not in ("build", "base_spec", "code")
+    }
+
+
+def _member(part: Any, name: str) -> Mapping[str, Any]:
+    found = part.get(name) if isinstance(part, Mapping) else None
+    return found if isinstance(found, Mapping) else {}

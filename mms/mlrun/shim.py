@@ -6,15 +6,16 @@ import importlib.util
 import os
 import sys
 
-_FOLDER = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shims", "mlrun"
-)
+_SHIMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shims")
+_FOLDER = os.path.join(_SHIMS, "mlrun")
+#: Of the steps of flows.
+_STEPS_PACKAGE = "storey"
 
 
 def use_mlrun_shim() -> bool:
-    """Make `import mlrun` work; whether it is this server's own package that is imported.
+    """Make `import mlrun` work, and `import storey`; whether it is this server's own mlrun that is imported.
 
-    An installed mlrun stays the one that is imported.
+    Installed packages stay those that are imported.
     """
     loaded = sys.modules.get("mlrun")
     file = getattr(loaded, "__file__", None)
@@ -23,12 +24,17 @@ def use_mlrun_shim() -> bool:
     if loaded is not None:
         # Made of a folder of that name, which is no package; it would stay the one that is imported.
         del sys.modules["mlrun"]
-    if _FOLDER in sys.path:
-        return True
-    spec = importlib.util.find_spec("mlrun")
-    # A folder of that name without code is no package.
-    if spec is not None and spec.origin is not None:
-        return False
-    sys.path.append(_FOLDER)
+    if _FOLDER not in sys.path:
+        if _is_installed("mlrun"):
+            return False
+        sys.path.append(_FOLDER)
+    if not _is_installed(_STEPS_PACKAGE):
+        sys.path.append(os.path.join(_SHIMS, _STEPS_PACKAGE))
     importlib.invalidate_caches()
     return True
+
+
+def _is_installed(package: str) -> bool:
+    spec = importlib.util.find_spec(package)
+    # A folder of that name without code is no package.
+    return spec is not None and spec.origin is not None

@@ -12,6 +12,8 @@ from mms.mlrun.task_step import ErrorStep, TaskStep
 
 QUEUE_SIGNS = (">>", "$queue")
 _ROUTER_SIGN = "*"
+#: Kinds that only newer versions of MLRun have -> their classes.
+_OF_NEWER_VERSIONS = {"model_runner": "ModelRunnerStep", "monitored": "MonitoredStep"}
 _KINDS: dict[str, type[BaseStep]] = {
     StepKinds.task: TaskStep,
     StepKinds.router: RouterStep,
@@ -61,6 +63,11 @@ def step_from_dict(name: str, document: Any) -> BaseStep:
         raise GraphError(f"step {name} must be a dict, not {type(document).__name__}")
     kind = document.get("kind") or StepKinds.task
     cls = _KINDS.get(kind)
+    if kind in _OF_NEWER_VERSIONS:
+        raise GraphError(
+            f"step {name}: {_OF_NEWER_VERSIONS[kind]} of newer versions of MLRun is not supported; models are "
+            "routes of a router step here"
+        )
     if cls is None:
         raise GraphError(
             f"step {name} is of kind {kind}, which is not known here; known are {', '.join(_KINDS)}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from mms.mlrun.errors import GraphError
 
@@ -12,6 +12,16 @@ PREVIOUS = "$prev"
 MAX_STEPS = 4500
 #: Comes from a step after which an event does not go on.
 NO_EVENT: Any = type("NoEvent", (), {"__repr__": lambda self: "NO_EVENT"})()
+
+
+class Passing(NamedTuple):
+    """Comes from a step that makes several events of one, or chooses where they go; only the engine `async` has it.
+
+    `to`: names of the steps behind it; None for all.
+    """
+
+    events: list[Any]
+    to: frozenset[str] | None = None
 
 
 class StepKinds:

@@ -11,10 +11,12 @@ from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.mlrun.lookup import as_namespace, class_name_of, find_class, find_handler
 from mms.mlrun.paths import get_path, put_path
 from mms.mlrun.step_dict import argument_names
-from mms.mlrun.steps import NO_EVENT, BaseStep, StepKinds, text_name
+from mms.mlrun.steps import NO_EVENT, BaseStep, Passing, StepKinds, text_name
 
 #: Looked for in a class in this order, where the step does not name its handler; the first gets the event.
 _HANDLERS = ("do_event", "do")
+#: What storey's Choice has in their place.
+_CHOOSES = "select_outlets"
 
 
 class TaskStep(BaseStep):
@@ -74,6 +76,13 @@ class TaskStep(BaseStep):
         return self._object
 
     @property
+    def has_branches(self) -> bool:
+        """Whether it makes several events of one, or chooses where they go."""
+        return hasattr(self._object, _CHOOSES) or bool(
+            getattr(self._object, "makes_several", False)
+        )
+
+    @property
     def max_in_flight(self) -> int:  # type: ignore[override]  # of the class where that says so
         """How many events it may have at a time."""
         own = self.class_args.get("max_in_flight") or getattr(self._object, "max_in_flight", None)
@@ -100,7 +109,9 @@ class TaskStep(BaseStep):
         if not self._is_given or self._object is None:
             self._make(context, names, extra)
         self._handler = self._method(self._object)
-        is_event_method = not self.handler and hasattr(self._object, _HANDLERS[0])
+        is_event_method = not self.handler and (
+            hasattr(self._object, _HANDLERS[0]) or hasattr(self._object, _CHOOSES)
+        )
         self._gets_event = bool(self.full_event) or is_event_method or self.handler == _HANDLERS[0]
         if mode != "skip":
             self.post_init(mode)
@@ -122,7 +133,11 @@ class TaskStep(BaseStep):
             return event_of(event, resolved(handler(event)))
         body = get_path(event.body, self.input_path)
         answer = resolved(handler(body))
-        if answer is NO_EVENT:
+        if answer is NO_EVENT or isinstance(answer, Passing):
+            return answer
+        if getattr(self._object, "_filter", None) is True:
+            # Set by storey's MapClass.filter().
+            self._object._filter = False
             return NO_EVENT
         event.body = put_path(event.body, self.result_path, answer)
         return event
@@ -173,16 +188,25 @@ class TaskStep(BaseStep):
             found = getattr(target, name, None)
             if found is not None:
                 return found  # type: ignore[no-any-return]
+        if hasattr(target, _CHOOSES):
+            from mms.mlrun.storey_steps import Choosing
+
+            return Choosing(target, self.name, self._outlets())
         raise GraphError(
             f"step {self.fullname}: {type(target).__name__} has neither do_event() nor do(): name "
             "the method to call with handler="
         )
 
+    def _outlets(self) -> tuple[str, ...]:
+        """Names of the steps behind this one."""
+        siblings = self._parent.get_children() if self._parent is not None else []
+        return tuple(step.name for step in siblings if self.name in step.after)
+
     def _document_of(self, field: str, value: Any) -> Any:
         if field in ("class_name", "handler") and not isinstance(value, str):
             return class_name_of(value)
         if field == "class_args":
-            return {key: _argument(member) for key, member in value.items()}
+            return dict(_argument(key, member) for key, member in value.items())
         return super()._document_of(field, value)
 
 
@@ -205,8 +229,10 @@ class ErrorStep(TaskStep):
 
 def event_of(event: Any, answer: Any) -> Any:
     """The event that a handler of whole events returned; one that returned something else set the body."""
-    if answer is None or answer is event or answer is NO_EVENT:
-        return event if answer is None else answer
+    if answer is None or answer is event:
+        return event
+    if answer is NO_EVENT or isinstance(answer, Passing):
+        return answer
     # Answers with a status have a body, too, but are what an event carries.
     if hasattr(answer, "body") and not hasattr(answer, "status_code"):
         return answer
@@ -221,9 +247,9 @@ def _with_context(function: Callable[..., Any], context: Any) -> Callable[[Any],
     return call
 
 
-def _argument(value: Any) -> Any:
-    """An argument as a document has it: classes and functions by their names."""
+def _argument(key: str, value: Any) -> tuple[str, Any]:
+    """An argument as a document has it: classes and functions by their names, which `_<key>` stands for."""
     if isinstance(value, type) or (callable(value) and hasattr(value, "__name__")):
-        return class_name_of(value)
+        return key if key.startswith("_") else f"_{key}", class_name_of(value)
     to_dict = getattr(value, "to_dict", None)
-    return to_dict() if to_dict is not None else value
+    return key, to_dict() if to_dict is not None else value

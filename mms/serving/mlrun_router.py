@@ -47,6 +47,10 @@ class MlrunRouter(FrontModel):
         return self._routing.name
 
     @property
+    def is_named(self) -> bool:
+        return self._routing.is_named
+
+    @property
     def takes_all_bodies(self) -> bool:
         return self._routing.takes_all_bodies
 

@@ -48,6 +48,8 @@ class Routing:
     default_name = ""
     #: Whether a request without a path is the router's, whatever model its body names.
     takes_all_bodies = True
+    #: Whether it is asked as a model, by its name or by an operation alone.
+    is_named = False
     #: Whether its answers are more than those of its models, so that they have records of their own.
     has_records = False
 
@@ -184,7 +186,9 @@ class ParallelRouting(Routing):
 
 
 class _Named(Routing):
-    """A router that is asked as a model, by its name or by an operation alone."""
+    """A router that is asked as a model."""
+
+    is_named = True
 
     def listing(self) -> dict[str, Any]:
         return {"models": [*self.keys, self.name], **self.describe()}

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import base64
-import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -14,7 +12,9 @@ from typing import Any, Final
 
 from mms.brief import brief
 from mms.errors import InvalidModel
+from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.lookup import BUILT_IN
+from mms.mlrun.serving_spec import source_code_of
 
 _ROUTER: Final = "router"
 _GRAPH_KINDS: Final = (_ROUTER, "flow", "root")
@@ -168,16 +168,13 @@ def _of_function(document: Mapping[str, Any]) -> dict[str, Any]:
     spec: dict[str, Any] = dict(document["spec"])
     metadata = document.get("metadata")
     named = metadata if isinstance(metadata, Mapping) else {}
-    build = spec.pop("build", None)
-    encoded = build.get("functionSourceCode") if isinstance(build, Mapping) else None
     name = str(named.get("name") or "")
-    if encoded:
-        try:
-            spec["code"] = base64.b64decode(encoded, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError, TypeError, ValueError) as error:
-            raise InvalidSpec(
-                f"spec.build.functionSourceCode is no text in base64: {error}."
-            ) from None
+    try:
+        code = source_code_of(spec)
+    except MLRunInvalidArgumentError as error:
+        raise InvalidSpec(f"{error}.") from None
+    if code is not None:
+        spec["code"] = code
         spec["filename"] = spec.get("filename") or f"{name or 'function'}.py"
     uri = f"{named.get('project') or 'default'}/{name}" if name else ""
     if uri and named.get("tag"):

@@ -20,6 +20,7 @@ from mms.mlrun.graph_document import ChildModel, child_models, graph_from_dict
 from mms.mlrun.lookup import BUILT_IN, is_remote
 from mms.mlrun.router_step import RouterStep
 from mms.mlrun.steps import BaseStep
+from mms.mlrun.storey_steps import own_class
 from mms.repository import FetchedArchive
 from mms.serving.mlrun_calls import RouteCalls, RoutedModels
 from mms.serving.mlrun_router import MlrunRouter
@@ -253,9 +254,10 @@ class MlrunSpecs:
             except WorkerStartFailed as error:
                 told = f"Model {key} of {served.name}: {error.message}"
                 raise WorkerStartFailed(told, error.http_status, error.reason) from None
+            state = "is loaded" if model.is_ready else "is loading beside its first requests"
             logger.info(
-                "Function %s: model %s is loaded (%d of %d)",
-                *(served.name, key, number, len(models)),
+                "Function %s: model %s %s (%d of %d)",
+                *(served.name, key, state, number, len(models)),
             )
             if served.graph is None or found.status != 200:
                 outcome = found
@@ -356,8 +358,15 @@ class _Function:
     def _check_classes(self, graph: Any) -> None:
         for step in [graph, *_steps_below(graph)]:
             class_name = getattr(step, "class_name", None)
-            if class_name and not is_remote(class_name):
-                self.code.handler_of(class_name, step.fullname or "router")
+            if not class_name or is_remote(class_name):
+                continue
+            name = step.fullname or "router"
+            try:
+                is_of_storey = own_class(class_name, name) is not None
+            except GraphError as error:
+                raise InvalidSpec(f"The graph cannot be served: {error}.") from None
+            if not is_of_storey:
+                self.code.handler_of(class_name, name)
 
 
 def _steps_below(step: BaseStep) -> list[BaseStep]:

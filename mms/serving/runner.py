@@ -361,8 +361,11 @@ class WorkerRunner:
     def _take_readiness(self, readiness: Readiness) -> None:
         worker = self.worker
         worker.is_model_ready = readiness.is_ready
+        worker.has_model_failed = not readiness.is_ready
         worker.reason = readiness.error
-        if not readiness.is_ready:
+        if readiness.is_ready:
+            logger.info("Worker %s has loaded model %s.", worker.name, self._model.name)
+        else:
             logger.error(
                 "Worker %s could not load model %s: %s",
                 worker.name,

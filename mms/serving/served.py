@@ -185,7 +185,9 @@ class ServedModel:
             "id": worker.id,
             "startTime": started.strftime("%Y-%m-%dT%H:%M:%S.")
             + f"{started.microsecond // 1000:03d}Z",
-            "status": _STATUS[state] if worker.is_model_ready else "LOADING",
+            "status": _STATUS[state]
+            if worker.is_model_ready or worker.has_model_failed
+            else "LOADING",
             "gpu": worker.gpu_id is not None,
             "memoryUsage": worker.memory_bytes,
             "state": state.value,

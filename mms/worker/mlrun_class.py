@@ -12,16 +12,21 @@ from mms.worker.handler_module import classes_of, import_handler_module, module_
 _SHAPE = ("load", "predict", "do_event")
 _PACKAGE = "mlrun"
 _SHIM = "mlrun"
+#: Of the steps of flows; package and folder.
+_STEPS = "storey"
 
 
 def offer_package(choice: str) -> None:
-    """Make `mlrun` importable, as `shims.offer_package` does. Raises ValueError for another choice."""
+    """Make `mlrun` importable, as `shims.offer_package` does, and `storey`. Raises ValueError for another choice."""
     shims.offer_package(_PACKAGE, _SHIM, choice, "mlrun_shim")
+    # Whatever mlrun is, an installed storey is a library like others.
+    shims.offer_package(_STEPS, _STEPS, "auto", "mlrun_shim")
 
 
 def withdraw_package() -> None:
     """For a model that turned out to be of another interface."""
     shims.withdraw_package(_PACKAGE, _SHIM)
+    shims.withdraw_package(_STEPS, _STEPS)
 
 
 def is_model_server(found: Any) -> bool:

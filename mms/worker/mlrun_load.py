@@ -53,16 +53,9 @@ class ModelLoad:
 
 
 def load_now(server: Any, mode: str) -> None:
-    """Have a server load as MLRun does. Raises whatever its code raises; of a failed load with its cause's text."""
+    """Have a server load as MLRun does. Raises whatever its code raises."""
     post_init = getattr(server, "post_init", None)
-    if not callable(post_init):
-        server.load()
-        return
-    try:
+    if callable(post_init):
         post_init(mode)
-    except RuntimeError as error:
-        cause = error.__cause__
-        if cause is not None:
-            # Whoever registers the model sees this one line.
-            error.args = (f"{error}, caused by: {last_line(cause)}",)
-        raise
+    else:
+        server.load()

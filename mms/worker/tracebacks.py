@@ -15,15 +15,26 @@ _OWN_FOLDERS = tuple(
 
 
 def last_line(error: BaseException) -> str:
-    """The error's type and message in one line."""
+    """The error's type and message in one line, with those of the errors that it was raised from."""
+    told: list[str] = []
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        told.append(_line_of(cause))
+        cause = cause.__cause__
+    text = ", caused by: ".join(told)
+    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+
+
+def _line_of(error: BaseException) -> str:
     import traceback
 
     lines = "".join(traceback.format_exception_only(error)).strip().splitlines()
     if isinstance(error, SyntaxError):
         # Before it stands the line of the source.
         lines = [f"{lines[-1].strip()}{_place_of(error)}"]
-    text = " ".join(line.strip() for line in lines)
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[:_MAX_CHARACTERS]}..."
+    return " ".join(line.strip() for line in lines)
 
 
 def _place_of(error: SyntaxError) -> str:

@@ -19,3 +19,11 @@ def test_of_a_syntax_error_the_message_is_told_without_the_source() -> None:
 
 def test_a_long_message_is_cut() -> None:
     assert len(last_line(ValueError("key\n" * 10_000))) < 2100
+
+
+def test_the_errors_that_it_was_raised_from_are_told_behind_it() -> None:
+    error = RuntimeError("failed to load model m")
+    error.__cause__ = KeyError("weights")
+    error.__cause__.__cause__ = error
+    told = "RuntimeError: failed to load model m, caused by: KeyError: 'weights'"
+    assert last_line(error) == told

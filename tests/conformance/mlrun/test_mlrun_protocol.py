@@ -125,6 +125,15 @@ def test_an_unknown_operation_is_told(mlrun_server: Server) -> None:
 
 
 @pytest.mark.edge
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_prediction_without_a_body_is_told_what_it_lacks(
+    mlrun_server: Server, method: str
+) -> None:
+    reply = mlrun_server.inference.request(method, "/v2/models/m1/infer")
+    assert refusal(reply) == 'ValueError: the request has no body; expected JSON with "inputs"'
+
+
+@pytest.mark.edge
 def test_an_unknown_model_is_told_with_those_that_there_are(mlrun_server: Server) -> None:
     for reply in (
         ask(mlrun_server.inference, "/v2/models/m5/xx", {}),
@@ -133,6 +142,7 @@ def test_an_unknown_model_is_told_with_those_that_there_are(mlrun_server: Server
     ):
         text = "ValueError: model m5 doesnt exist, available models: m1 | m2 | m3:v1 | m3:v2"
         assert refusal(reply).startswith(text)
+        assert "ensemble" not in reply.text
 
 
 def test_ready_is_exactly_mlrun_s_text(mlrun_server: Server) -> None:
@@ -221,11 +231,14 @@ def test_a_model_that_still_loads_is_not_ready(mlrun_server: Server, scratch: Pa
         reply = mlrun_server.inference.get("/v2/health/ready")
         assert reply.status == 503
         assert mlrun_server.inference.get("/v2/health").status == 200
+        has_loaded = f"has loaded model {name}."
+        assert has_loaded not in mlrun_server.log("mms_log.log")
         gate.touch()
         eventually(
             "the model is ready",
             lambda: mlrun_server.inference.get(path + "/ready").status == 200,
         )
+        mlrun_server.wait_for_log("mms_log.log", has_loaded)
         assert predict(mlrun_server.inference, name, [5]) == 5
     finally:
         mlrun_server.unregister(name)
@@ -244,7 +257,18 @@ def test_a_load_that_fails_beside_requests_is_shown(mlrun_server: Server, scratc
 
         eventually("the error is shown", told)
         assert "the weights are torn" in told()
-        assert mlrun_server.inference.get(f"/v2/models/{name}/ready").status == 408
+        (worker,) = mlrun_server.describe(name)["workers"]
+        assert (worker["state"], worker["status"], worker["modelReady"]) == (
+            *("FAILED", "UNLOADING"),
+            False,
+        )
+        reply = mlrun_server.inference.get(f"/v2/models/{name}/ready")
+        assert (reply.status, reply.text) == (408, f"model not ready, its load failed: {told()}")
+        reply = ask(mlrun_server.inference, f"/v2/models/{name}/infer", {"inputs": [5]})
+        assert refusal(reply).startswith(
+            f"RuntimeError: model {name} is not ready, its load failed"
+        )
+        assert f"has loaded model {name}." not in mlrun_server.log("mms_log.log")
     finally:
         mlrun_server.unregister(name)
 

@@ -257,10 +257,21 @@ def test_the_models_of_an_ensemble_answer_for_themselves_and_tell_of_themselves(
         told = ask(client, f"/v2/models/{path}").json()
         assert told == {"name": name, "version": version, "inputs": [], "outputs": []}
     reply = ask(client, "/v2/models/m4")
-    assert (reply.status, reply.text.partition(",")[0]) == (
+    known = " | ".join([*R4, "VotingEnsemble or an operation alone for ensemble operation"])
+    assert (reply.status, reply.text) == (
         400,
-        "ValueError: model m4 doesnt exist",
+        f"ValueError: model m4 doesnt exist, available models: {known}",
     )
+
+
+def test_a_router_that_is_no_ensemble_does_not_speak_of_one(serve: Any) -> None:
+    function = serve(spec(MUL_EACH))
+    for reply in (
+        ask(function.client, "/v2/models/m4"),
+        ask(function.client, "/", {"model": "m4", "inputs": [5]}),
+    ):
+        assert reply.text.startswith("ValueError: model m4 doesnt exist, available models: m1")
+        assert "ensemble" not in reply.text
 
 
 def test_weights_decide_a_regression(serve: Any) -> None:

@@ -374,9 +374,10 @@ def test_an_unknown_operation_is_refused_with_its_name_and_method(path: str) -> 
         ([1], 'Exception: Expected key "inputs" in request body'),
         ({"inputs": 5}, 'Exception: Expected "inputs" to be a list'),
         ({"inputs": {"a": 1}}, 'Exception: Expected "inputs" to be a list'),
-        ("inputs", 'Exception: Expected "inputs" to be a list'),
-        (None, "TypeError: argument of type 'NoneType' is not iterable"),
-        (5, "TypeError: argument of type 'int' is not iterable"),
+        ("inputs", 'Exception: Expected key "inputs" in request body'),
+        (None, 'ValueError: the request has no body; expected JSON with "inputs"'),
+        ("", 'ValueError: the request has no body; expected JSON with "inputs"'),
+        (5, 'Exception: Expected key "inputs" in request body'),
     ],
 )
 @pytest.mark.parametrize("path", ["infer", "explain"])
@@ -573,8 +574,9 @@ def test_an_input_path_and_a_result_path_lead_into_the_body() -> None:
     assert (answer["m1"]["outputs"], answer["m1"]["id"]) == ([10], "i")
 
 
-def test_an_input_path_to_nothing_is_a_missing_body() -> None:
-    with pytest.raises(TypeError, match="argument of type 'NoneType' is not iterable"):
+def test_an_input_path_to_nothing_is_named() -> None:
+    told = 'the request has nothing at x; expected JSON with "inputs"'
+    with pytest.raises(ValueError, match=told):
         ask(loaded(input_path="x"), {"y": {"inputs": [5]}})
 
 

@@ -15,6 +15,7 @@ import yaml
 from harness_classes import Mul
 
 from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
+from mms.mlrun.functions import function_from_dict
 from mms.mlrun.project import get_or_create_project
 from mms.mlrun.scripts import mlconf
 from mms.serving import (
@@ -318,6 +319,32 @@ def test_a_function_is_exported_and_imported_with_its_code(code_file: str, tmp_p
     function.spec.load_mode = "sync"
     server = function.to_mock_server()
     assert server.test("/v2/models/m1/versions/v1/infer", {"inputs": [1]})["outputs"] == [10]
+
+
+def test_a_function_of_mlruns_hub_is_imported_with_its_code_and_class(tmp_path: Path) -> None:
+    source = (
+        BASE.replace("Base", "Own")
+        + "\n    def predict(self, request):\n        return [self.get_param('by')]\n"
+    )
+    code = base64.b64encode(source.encode()).decode()
+    document = {
+        "kind": "serving",
+        "metadata": {"name": "v2-model-server", "categories": ["model-serving"]},
+        "spec": {
+            "command": "",
+            "image": "mlrun/mlrun",
+            "build": {"commands": ["python -m pip install x"]},
+            "base_spec": {"kind": "Function", "spec": {"build": {"functionSourceCode": code}}},
+            "default_class": "Own",
+        },
+    }
+    target = tmp_path / "function.yaml"
+    target.write_text(yaml.safe_dump(document))
+    function = import_function(str(target))
+    function.add_model("m1", "", by=3)
+    server = function.to_mock_server()
+    assert server.test("/v2/models/m1/infer", {"inputs": [2]})["outputs"] == [3]
+    assert function_from_dict(function.to_dict()).spec.code == source
 
 
 # What it costs

@@ -137,7 +137,7 @@ def test_an_empty_prediction_is_refused(method: str) -> None:
     found = ask(router(), "/v2/models/m1/infer", None, method)
     assert (found.status_code, found.body) == (
         400,
-        "TypeError: argument of type 'NoneType' is not iterable",
+        'ValueError: the request has no body; expected JSON with "inputs"',
     )
 
 

@@ -99,13 +99,23 @@ def test_a_spec_says_what_all_of_its_models_get() -> None:
     }
 
 
-def test_an_exported_function_is_the_spec_with_its_code() -> None:
+def in_hubs_form(build: dict[str, Any]) -> dict[str, Any]:
+    """As MLRun's hub has functions: the code is in the document of nuclio's function."""
+    return {
+        "build": {"commands": [], "code_origin": ""},
+        "base_spec": {"kind": "Function", "spec": {"handler": "x:handler", "build": build}},
+        "function_kind": "serving_v2",
+    }
+
+
+@pytest.mark.parametrize("form", [lambda build: {"build": build}, in_hubs_form])
+def test_an_exported_function_is_the_spec_with_its_code(form: Any) -> None:
     encoded = base64.b64encode(CODE.encode()).decode()
     spec = read_spec(
         {
             "kind": "serving",
             "metadata": {"name": "my-server", "project": "iris", "tag": "v2"},
-            "spec": {"graph": ROUTER, "build": {"functionSourceCode": encoded}},
+            "spec": {"graph": ROUTER, **form({"functionSourceCode": encoded})},
             "verbose": True,
         }
     )
@@ -128,10 +138,14 @@ def test_a_member_that_cannot_be_is_refused_by_name(members: dict[str, Any], tol
         read_spec({"graph": ROUTER, **members})
 
 
-def test_code_that_is_no_base64_is_refused() -> None:
-    document = {"kind": "serving", "spec": {"graph": ROUTER, "build": {"functionSourceCode": "%"}}}
-    with pytest.raises(InvalidSpec, match="functionSourceCode is no text in base64"):
-        read_spec(document)
+@pytest.mark.parametrize(
+    ("form", "place"),
+    [(lambda build: {"build": build}, "spec.build"), (in_hubs_form, "spec.base_spec.spec.build")],
+)
+def test_code_that_is_no_base64_is_refused(form: Any, place: str) -> None:
+    spec = {"graph": ROUTER, **form({"functionSourceCode": "%"})}
+    with pytest.raises(InvalidSpec, match=f"{place}.functionSourceCode is no text in base64"):
+        read_spec({"kind": "serving", "spec": spec})
 
 
 @pytest.mark.parametrize(

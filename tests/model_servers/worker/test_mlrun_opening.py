@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from mlrun_served import ServedModel
 
+from mms.worker.tracebacks import last_line
+
 OpenModel = Callable[..., ServedModel]
 LIMIT_S = 20
 
@@ -124,10 +126,44 @@ def test_a_class_of_the_right_shape_needs_no_base(open_model: OpenModel) -> None
 
 
 def test_a_load_that_fails_is_an_error_with_its_cause(open_model: OpenModel) -> None:
-    text = "failed to load model m, caused by: KeyError: 'weights'"
-    with pytest.raises(RuntimeError, match=text) as found:
+    with pytest.raises(RuntimeError) as found:
         open_model(PLAIN.replace("self.model = 1", "raise KeyError('weights')"))
-    assert isinstance(found.value.__cause__, KeyError)
+    told = "RuntimeError: failed to load model m, caused by: KeyError: 'weights'"
+    assert last_line(found.value) == told
+
+
+def test_a_class_that_cannot_be_made_is_an_error_with_its_cause(open_model: OpenModel) -> None:
+    source = (
+        PLAIN + "\n        def __init__(self, name):\n            super().__init__(name=name)\n"
+    )
+    with pytest.raises(TypeError) as found:
+        open_model(source, class_args={"threshold": 1})
+    assert "unexpected keyword argument" in last_line(found.value).partition("caused by: ")[2]
+
+
+FIRST_PROTOCOL = """
+    import mlrun
+
+    class Model(mlrun.runtimes.MLModelServer):
+        def __init__(self, name: str, model_dir: str):
+            super().__init__(name, model_dir)
+            self.made_with = name, model_dir
+
+        def load(self):
+            self.model = self.get_param("factor", 1)
+
+        def predict(self, body):
+            return [value * self.model for value in body["instances"]]
+"""
+
+
+def test_a_class_of_the_first_protocol_is_made_of_its_name_and_folder(
+    open_model: OpenModel, tmp_path: Path
+) -> None:
+    served = open_model(FIRST_PROTOCOL, class_args={"factor": 3})
+    assert served.server.made_with == ("m", str(tmp_path / "model"))
+    assert served.server.context is not None
+    assert served.ask("predict", {"instances": [5]}).json() == [15]
 
 
 def test_an_unknown_load_mode_is_refused(open_model: OpenModel) -> None:
