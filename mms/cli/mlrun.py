@@ -53,7 +53,7 @@ def mlrun() -> None:
 def run(script: str, arguments: tuple[str, ...]) -> None:
     """Run SCRIPT (.py or .ipynb) with its ARGUMENTS as Python would.
 
-    `import mlrun` gives it this server's own package, unless MLRun's is installed.
+    All cells of a notebook run. `import mlrun` gives it this server's own package, unless MLRun's is installed.
     """
     run_script(script, list(arguments))
 
@@ -75,10 +75,10 @@ def run_script(script: str, arguments: list[str]) -> dict[str, Any]:
         return runpy.run_path(script, run_name="__main__")
     from types import ModuleType
 
-    from mms.mlrun.code_file import code_of
+    from mms.mlrun.code_file import code_to_run
 
     main = ModuleType("__main__")
     main.__file__ = script
     sys.modules["__main__"] = main
-    exec(compile(code_of(script), script, "exec"), main.__dict__)
+    exec(compile(code_to_run(script), script, "exec"), main.__dict__)
     return main.__dict__

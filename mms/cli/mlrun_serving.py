@@ -34,7 +34,11 @@ _DEFAULT_NAME: Final = "function"
     help="The function's code: a folder, a .py file or a notebook. Without it what SPEC brings, else SPEC's folder.",
 )
 @click.option("--name", help="Of the function; by default as the document says.")
-@click.option("--workers", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Of each model; by default as the document says by its replicas, else 1.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address of both APIs.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Of the inference API; 8080.")
 @click.option(
@@ -51,7 +55,7 @@ def serve(
     spec: Path | None,
     source: Path | None,
     name: str | None,
-    workers: int,
+    workers: int | None,
     host: str,
     port: int | None,
     management_port: int | None,
@@ -64,7 +68,7 @@ def serve(
     document, folder = _document(spec, source)
     component: dict[str, Any] = {
         "spec_file": str(_write(document)),
-        "initial_workers": workers,
+        "initial_workers": workers or read_spec(document).workers or 1,
         "model_name": name or _name_of(document, spec),
     }
     if folder is not None:

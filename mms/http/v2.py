@@ -20,6 +20,7 @@ from mms.http.v2_mlrun import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.http.v2_models import V2Models, first_unready, is_router, is_worker_graph, key_of
 from mms.http.v2_routes import TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.mlrun.json_text import from_json
+from mms.mlrun.model_path import key_in
 
 if TYPE_CHECKING:
     from mms.serving.served import ServedModel
@@ -291,12 +292,10 @@ def _model_in(body: bytes | bytearray) -> str | None:
     except ValueError:
         # What it is instead is the model's to say.
         return None
-    key = value.get("model") if isinstance(value, dict) else None
-    if not key:
-        return None
-    if not isinstance(key, str):
-        raise BadRequest(f"The body's model is no text but {type(key).__name__}.")
-    return key
+    try:
+        return key_in(value) or None
+    except ValueError as error:
+        raise BadRequest(f"{error}.") from None
 
 
 def _no_dialect(served: ServedModel) -> Exception:

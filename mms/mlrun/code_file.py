@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
 from types import ModuleType
@@ -12,12 +13,28 @@ from mms.mlrun.errors import MLRunInvalidArgumentError
 _MARKS = ("nuclio", "mlrun")
 _STARTS = ("start-code", "code-start", "start")
 _ENDS = ("end-code", "code-end", "end")
+#: Calls that make functions and projects: where a notebook begins to deploy and test.
+_MAKERS = (
+    *(
+        "code_to_function",
+        "new_function",
+        "import_function",
+        "function_from_dict",
+        "deploy_function",
+    ),
+    *("new_project", "get_or_create_project", "load_project", "create_graph_server"),
+    "new_model_server",
+)
+_DEFINITIONS = (
+    *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef),
+    ast.ClassDef,
+)
 #: Cells of these are Python below their first line.
 _CELL_MAGICS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 
 
 def code_of(path: str) -> str:
-    """The Python code of a .py file or of a notebook's cells. Raises OSError and MLRunInvalidArgumentError."""
+    """The Python code of a .py file, or that of a function in a notebook. Raises OSError, MLRunInvalidArgumentError."""
     with open(path, encoding="utf-8") as source:
         text = source.read()
     if path.endswith(".ipynb"):
@@ -30,24 +47,15 @@ def code_of(path: str) -> str:
 
 
 def code_of_notebook(text: str, path: str) -> str:
-    """The code of a notebook's document.
+    """The code of a notebook's document that is a function's.
 
     A cell that has a line `# mlrun: ignore` is left out; so is all before `# mlrun: start-code` and after
-    `# mlrun: end-code`; `nuclio` may stand for `mlrun`. Commands to the notebook (`%...`, `!...`) are left out.
+    `# mlrun: end-code`; `nuclio` may stand for `mlrun`. Where a notebook marks neither, what makes, deploys and asks
+    functions is left out. Commands to the notebook (`%...`, `!...`) always are.
     """
-    import json
-
-    try:
-        document = json.loads(text)
-        cells = document["cells"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise MLRunInvalidArgumentError(f"{path} is no notebook: {error}") from error
     kept: list[str] = []
-    for cell in cells:
-        if cell.get("cell_type") != "code":
-            continue
-        source = cell.get("source") or ""
-        lines = (source if isinstance(source, str) else "".join(source)).splitlines()
+    has_marks = False
+    for lines in _cells(text, path):
         if any(_mark(line) == "ignore" for line in lines):
             continue
         has_ended = False
@@ -55,18 +63,91 @@ def code_of_notebook(text: str, path: str) -> str:
         for line in lines:
             mark = _mark(line)
             if mark in _STARTS:
+                has_marks = True
                 kept.clear()
                 own.clear()
             elif mark in _ENDS:
-                has_ended = True
+                has_marks = has_ended = True
                 break
             else:
                 own.append(line)
-        code = _without_commands(own)
-        if code.strip():
-            kept.append(code.strip("\n"))
+        kept.append(_without_commands(own))
         if has_ended:
             break
+    return _joined(kept if has_marks else without_deployment(kept))
+
+
+def code_to_run(path: str) -> str:
+    """All code of a notebook's cells, as somebody runs it from top to bottom. Raises as `code_of` does."""
+    with open(path, encoding="utf-8") as source:
+        return _joined([_without_commands(lines) for lines in _cells(source.read(), path)])
+
+
+def without_deployment(cells: list[str]) -> list[str]:
+    """The same cells without the statements that make functions, and those that use what these have made.
+
+    Imports, functions and classes all stay. A cell that is no Python stays as it is.
+    """
+    made: set[str] = set()
+    return [_cell_without_deployment(code, made) for code in cells]
+
+
+def _cell_without_deployment(code: str, made: set[str]) -> str:
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return code
+    lines = code.splitlines()
+    is_whole = True
+    for statement in tree.body:
+        if isinstance(statement, _DEFINITIONS):
+            continue
+        used, bound, has_call = _names_in(statement)
+        if not has_call and not used & made:
+            made -= bound
+            continue
+        made |= bound
+        is_whole = False
+        last = statement.end_lineno or statement.lineno
+        lines[statement.lineno - 1 : last] = [""] * (last - statement.lineno + 1)
+    return code if is_whole else "\n".join(lines)
+
+
+def _names_in(statement: ast.stmt) -> tuple[set[str], set[str], bool]:
+    """(names that a statement uses, names that it binds, whether it calls what makes a function)."""
+    used: set[str] = set()
+    bound: set[str] = set()
+    has_call = False
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name):
+            (used if isinstance(node.ctx, ast.Load) else bound).add(node.id)
+        elif isinstance(node, ast.Call):
+            called = node.func
+            name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+            has_call = has_call or name in _MAKERS
+    return used, bound, has_call
+
+
+def _cells(text: str, path: str) -> list[list[str]]:
+    """The lines of a notebook's cells of code. Raises MLRunInvalidArgumentError for what is no notebook."""
+    import json
+
+    try:
+        sources = [
+            cell.get("source") or ""
+            for cell in json.loads(text)["cells"]
+            if cell.get("cell_type") == "code"
+        ]
+        return [
+            (source if isinstance(source, str) else "".join(source)).splitlines()
+            for source in sources
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise MLRunInvalidArgumentError(f"{path} is no notebook: {error}") from error
+
+
+def _joined(cells: list[str]) -> str:
+    kept = [code.strip("\n") for code in cells if code.strip()]
     return "\n\n\n".join(kept) + "\n" if kept else ""
 
 
@@ -120,8 +201,6 @@ def _mark(line: str) -> str | None:
 
 
 def _without_commands(lines: list[str]) -> str:
-    import ast
-
     first = next((line.strip() for line in lines if line.strip()), "")
     if first.startswith("%%"):
         if first.split()[0] not in _CELL_MAGICS_OF_PYTHON:

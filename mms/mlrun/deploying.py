@@ -41,6 +41,7 @@ class Deployment:
         self.inference_address = _address(
             inference_address or os.environ.get(INFERENCE_VARIABLE) or DEFAULT_INFERENCE_ADDRESS
         )
+        self._timeout_s = _DEPLOY_TIMEOUT_S
 
     def __repr__(self) -> str:
         return f"<Deployment to {self.management_address}>"
@@ -51,10 +52,12 @@ class Deployment:
         document: dict[str, Any],
         workers: int = 1,
         variables: dict[str, str] | None = None,
+        readiness_timeout_s: float | None = None,
     ) -> str:
         """Serve a function, and return the address where it answers.
 
-        `variables`: of the processes of a server that has to be started. Raises MLRunRuntimeError with the reason.
+        `variables`: of the processes of a server that has to be started. `readiness_timeout_s`: models may take so long
+        to load. Raises MLRunRuntimeError with the reason.
         """
         from mms.mlrun.json_text import to_json
 
@@ -64,6 +67,8 @@ class Deployment:
             raise MLRunInvalidArgumentError(
                 f"function {name} cannot be written as JSON: {error}"
             ) from error
+        if readiness_timeout_s:
+            self._timeout_s = max(_DEPLOY_TIMEOUT_S, readiness_timeout_s + _ASK_TIMEOUT_S)
         if self._is_up():
             self._register(name, text, workers)
         else:
@@ -100,7 +105,7 @@ class Deployment:
     def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str, bytes]:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         return _call(
-            self.management_address, method, path, body, headers, timeout_s=_DEPLOY_TIMEOUT_S
+            self.management_address, method, path, body, headers, timeout_s=self._timeout_s
         )
 
     def _start(self, name: str, text: bytes, workers: int, variables: dict[str, str]) -> None:
@@ -139,7 +144,7 @@ class Deployment:
             )
         # It outlives this process, which is not to be told that it did.
         _STARTED.append(process)
-        deadline = time.monotonic() + _DEPLOY_TIMEOUT_S
+        deadline = time.monotonic() + self._timeout_s
         while not self._serves():
             if process.poll() is not None:
                 raise MLRunRuntimeError(
@@ -148,7 +153,7 @@ class Deployment:
             if time.monotonic() > deadline:
                 process.terminate()
                 raise MLRunRuntimeError(
-                    f"the server of function {name} did not come up within {_DEPLOY_TIMEOUT_S:g} s: {_tail(log)}"
+                    f"the server of function {name} did not come up within {self._timeout_s:g} s: {_tail(log)}"
                 )
             time.sleep(_POLL_S)
 

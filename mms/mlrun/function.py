@@ -7,33 +7,12 @@ import sys
 from typing import Any
 
 from mms.mlrun.errors import MLRunInvalidArgumentError
-from mms.mlrun.function_parts import FunctionStatus, Metadata, ServingSpec
+from mms.mlrun.function_parts import OF_KUBERNETES, FunctionStatus, Metadata, ServingSpec
 from mms.mlrun.graph_server import GraphServer, create_graph_server
 
 #: As MLRun's setting mock_nuclio_deployment: `1` (all functions), `auto` (those that are not deployed yet).
 MOCK_VARIABLE = "MLRUN_MOCK_NUCLIO_DEPLOYMENT"
 LOAD_MODES = ("sync", "async")
-#: What a function is given for Kubernetes; a process on this machine has no use for it.
-_OF_KUBERNETES = (
-    *("apply", "gpu", "with_limits", "with_requests", "with_node_selection", "with_http"),
-    *("with_priority_class", "with_preemption_mode", "with_security_context", "with_sidecar"),
-    *("with_annotations", "with_tolerations", "add_trigger", "add_v3io_stream_trigger"),
-    *(
-        "with_v3io",
-        "set_config",
-        "set_state_thresholds",
-        "mount_v3io",
-        "set_image_pull_configuration",
-    ),
-    *(
-        "add_volume",
-        "with_requirements",
-        "with_commands",
-        "skip_image_enrichment",
-        "disable_default_http_trigger",
-    ),
-    "enable_default_http_trigger",
-)
 
 
 class ServingFunction:
@@ -55,7 +34,7 @@ class ServingFunction:
         return f"<ServingFunction {self.uri}>"
 
     def __getattr__(self, name: str) -> Any:
-        if name in _OF_KUBERNETES:
+        if name in OF_KUBERNETES:
             return self._without_effect
         raise AttributeError(f"serving functions have no {name} here")
 
@@ -212,6 +191,15 @@ class ServingFunction:
         self.spec.workdir = source
         return self
 
+    def apply(self, modify: Any) -> Any:
+        """What a modifier makes of the function; those of `mlrun.mount_...()` leave it as it is."""
+        return modify(self)
+
+    def with_http(self, workers: int | None = None, *_: Any, **__: Any) -> ServingFunction:
+        """How many requests each replica takes at a time: so many workers have its models."""
+        self.spec.http_workers = workers
+        return self
+
     def set_env(self, name: str, value: Any = None, value_from: Any = None) -> ServingFunction:
         """A variable of the deployed function's processes."""
         self.spec.env[name] = "" if value is None else str(value)
@@ -351,13 +339,14 @@ class ServingFunction:
         mock: bool | None = None,
         management_address: str | None = None,
         inference_address: str | None = None,
-        workers: int = 1,
+        workers: int | None = None,
     ) -> str:
         """Have a server of this machine serve the function, and return the address where it answers.
 
         The server at the management address gets the function, in the place of one of the same name; where none
         answers, one is started, which outlives this process. Without addresses those of the variables
         MMS_MANAGEMENT_ADDRESS and MMS_INFERENCE_ADDRESS count, else where a server listens by default.
+        `workers`: of each model, in place of what the spec says of replicas.
         Raises RuntimeError for a server that refuses it or does not come up, with its reason.
         """
         if project:
@@ -370,12 +359,17 @@ class ServingFunction:
             return ""
         from mms.mlrun.deploying import Deployment
         from mms.mlrun.function_document import check_can_leave, with_absolute_paths
+        from mms.mlrun.serving_spec import workers_of
 
         deployment = Deployment(management_address, inference_address)
         document = with_absolute_paths(self.to_serving_spec(), os.getcwd())
         check_can_leave(document, self)
         self.status.address = deployment.deploy(
-            self.metadata.name or "function", document, workers, self.spec.env
+            self.metadata.name or "function",
+            document,
+            workers or workers_of(document) or 1,
+            self.spec.env,
+            self.spec.readiness_timeout,
         )
         self.status.management_address = deployment.management_address
         self.status.state = "ready"

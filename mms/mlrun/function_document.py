@@ -10,7 +10,7 @@ from typing import Any
 from mms.brief import brief
 from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.lookup import BUILT_IN
-from mms.mlrun.serving_spec import source_code_of, without_source_code
+from mms.mlrun.serving_spec import OF_DEPLOYMENTS, source_code_of, without_source_code
 
 #: Of a function's spec, with forms of their own in its document.
 _OF_OTHER_FORM = ("graph", "graph_initializer", "code", "function_refs", "env")
@@ -40,6 +40,10 @@ def serving_spec_of(function: Any) -> dict[str, Any]:
         "default_content_type": spec.default_content_type,
         "verbose": function.verbose,
     }
+    for name in OF_DEPLOYMENTS:
+        value = getattr(spec, name, None)
+        if value is not None:
+            document[name] = value
     if spec.secret_sources:
         document["secret_sources"] = list(spec.secret_sources)
     file, code = code_of_function(function)

@@ -6,6 +6,28 @@ import os
 from typing import Any
 
 DEFAULT_PROJECT = "default"
+#: What a function is given for Kubernetes; a process on this machine has no use for it.
+OF_KUBERNETES = (
+    *("gpu", "with_limits", "with_requests", "with_node_selection", "from_image"),
+    *("set_env_from_secret", "set_label", "set_categories", "with_service_type"),
+    *("with_priority_class", "with_preemption_mode", "with_security_context", "with_sidecar"),
+    *("with_annotations", "with_tolerations", "add_trigger", "add_v3io_stream_trigger"),
+    *(
+        "with_v3io",
+        "set_config",
+        "set_state_thresholds",
+        "mount_v3io",
+        "set_image_pull_configuration",
+    ),
+    *(
+        "add_volume",
+        "with_requirements",
+        "with_commands",
+        "skip_image_enrichment",
+        "disable_default_http_trigger",
+    ),
+    "enable_default_http_trigger",
+)
 
 
 class Metadata:
@@ -47,9 +69,14 @@ class ServingSpec:
         self.env: dict[str, str] = {}
         self.image = ""
         self.description = ""
+        #: Seconds that models have to load in.
         self.readiness_timeout: int | None = None
+        #: Of these come the workers of each model.
+        self.replicas: int | None = None
         self.min_replicas: int | None = None
+        self.http_workers: int | None = None
         self.max_replicas: int | None = None
+        self.config: dict[str, Any] = {}
         self.default_handler = ""
 
 

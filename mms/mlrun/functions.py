@@ -159,7 +159,8 @@ def _valid_name(name: str) -> str:
 
 def _notebook_of(names: dict[str, Any]) -> str | None:
     """The file of the notebook that runs, as far as it says so."""
-    for path in (names.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME")):
+    files = (names.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME"))
+    for path in (*files, names.get("__file__")):
         if path and path.endswith(".ipynb") and os.path.isfile(path):
             return str(path)
     return None

@@ -175,8 +175,11 @@ class GraphServer:
         own.stream = self._tracking_stream(own)
         if self.error_stream:
             from mms.mlrun.streams import get_stream_pusher
+            from mms.tracking import with_topic
 
-            self._error_stream_object = get_stream_pusher(self.error_stream)
+            self._error_stream_object = get_stream_pusher(
+                with_topic(self.error_stream, own.project)
+            )
 
     def init_object(self, namespace: Any = None) -> None:
         """Make the graph's objects and load its models. `init_states` comes before.
@@ -276,6 +279,7 @@ class GraphServer:
             return context.stream
         from mms.mlrun.model_log import StreamContext
         from mms.mlrun.streams import get_stream_pusher
+        from mms.tracking import with_topic
 
         if not path:
             if not context.is_mock:
@@ -283,7 +287,7 @@ class GraphServer:
                     "track_models is set, but not where the records go: set_tracking(stream_path)"
                 )
             path = _DUMMY_STREAM
-        path = str(path).replace("{project}", context.project)
+        path = with_topic(str(path).replace("{project}", context.project), context.project)
         arguments = dict(self.parameters.get("stream_args") or {})
         return StreamContext(
             get_stream_pusher(path, **arguments),

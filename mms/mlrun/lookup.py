@@ -37,6 +37,8 @@ BUILT_IN = {
     "BatchHttpRequests": "mms.mlrun.batch_http",
     "Merge": "mms.mlrun.merge",
 }
+#: Routers that MLRun has not, and that keep the name they are given as a whole graph.
+NAMED_ROUTERS = ("CanaryRouter", "BanditRouter")
 _PACKAGE_OF_MLRUN = "mlrun.serving."
 
 #: What an object's name stands for: modules, dicts, or objects with members.

@@ -49,6 +49,23 @@ def parse_model_path(path: str | None, url_prefix: str = "/v2/models") -> ModelP
     return ModelPath(model, "/".join(segments[1:]))
 
 
+def key_in(body: Any) -> str:
+    """The key of the model that a body names, by `model` and `version` or by `model` as `<name>:<version>`.
+
+    Empty where it names none. Raises ValueError for members that are no text.
+    """
+    model = body.get("model") if isinstance(body, dict) else None
+    if not model:
+        return ""
+    for member, value in (("model", model), ("version", body.get("version") or "")):
+        is_number = member == "version" and isinstance(value, int)
+        if not isinstance(value, str) and (not is_number or isinstance(value, bool)):
+            text = f"the body's {member} must be a text, not {type(value).__name__}"
+            raise with_strict_status(ValueError(text), 422)
+    version = body.get("version")
+    return f"{model}:{version}" if version and ":" not in model else str(model)
+
+
 def resolve_route(
     path: str | None,
     body: Any,
@@ -59,8 +76,8 @@ def resolve_route(
 ) -> ModelPath:
     """The route and operation that a request to a ModelRouter means; one without a model asks for the list.
 
-    A body's `model` counts where the path names none, and so does its `operation`, which goes first where
-    `has_body_operation`. Without a model it is the first of `keys`. Raises ValueError.
+    A body's `model` and `version` count where the path names no model, and so does its `operation`, which goes first
+    where `has_body_operation`. Without a model it is the first of `keys`. Raises ValueError.
     """
     known = list(keys)
     model, operation = found = parse_model_path(path, url_prefix)
@@ -68,7 +85,7 @@ def resolve_route(
         return found
     if isinstance(body, dict):
         if not model:
-            model = body.get("model") or (known[0] if known else "")
+            model = key_in(body) or (known[0] if known else "")
         own = body.get("operation")
         if isinstance(own, str) and own and (has_body_operation or not operation):
             operation = own.strip("/")

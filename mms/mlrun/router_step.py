@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
-from mms.mlrun.lookup import DEFAULT_ROUTER, is_remote
-from mms.mlrun.steps import MAX_STEPS, BaseStep, StepKinds
+from mms.mlrun.lookup import DEFAULT_ROUTER, NAMED_ROUTERS, is_remote
+from mms.mlrun.steps import MAX_STEPS, BaseStep, StepKinds, text_name
 from mms.mlrun.task_step import TaskStep
 
 #: Asks the model that runs elsewhere as `key`: (key, operation, event) -> its answer.
 CallModel = Callable[[str, str, Any], Any]
+
+
+#: Arguments: the name, the class of the router.
+NAME_WITHOUT_EFFECT = "name=%s of the function's router has no effect, as in MLRun: it is asked as %s; routers in flows have names"
 
 
 class RouteStep(TaskStep):
@@ -147,6 +151,14 @@ class RouterStep(TaskStep):
         """Make the router, then its routes; load these, in their order, and tell the router that it is complete."""
         if self.class_name in (None, ""):
             self._set_default_class()
+        own_name = self.class_args.get("name")
+        if (
+            self._is_root
+            and own_name
+            and own_name != self._name_for_object()
+            and context is not None
+        ):
+            context.logger.warning(NAME_WITHOUT_EFFECT, own_name, self._class_of_router())
         super().init_object(context, namespace, "skip", reset, routes=self._routes, **extra)
         keys = getattr(context, "route_keys", None) or {}
         for key, route in self._routes.items():
@@ -182,6 +194,14 @@ class RouterStep(TaskStep):
 
     def _set_default_class(self) -> None:
         self.class_name = DEFAULT_ROUTER
+
+    def _class_of_router(self) -> str:
+        return text_name(self.class_name, None).rpartition(".")[2]
+
+    def _name_for_object(self) -> str:
+        if self._is_root and self._class_of_router() in NAMED_ROUTERS:
+            return str(self.class_args.get("name") or "")
+        return self.name
 
     def _keys(self) -> str:
         return " | ".join(self._routes) or "none"

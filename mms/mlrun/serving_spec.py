@@ -16,6 +16,28 @@ SPEC_VARIABLE = "SERVING_SPEC_ENV"
 CURRENT_FUNCTION_VARIABLE = "SERVING_CURRENT_FUNCTION"
 
 
+#: Of a function's spec, what says how it is deployed.
+OF_DEPLOYMENTS = ("replicas", "min_replicas", "max_replicas", "http_workers", "readiness_timeout")
+
+
+def workers_of(spec: Mapping[str, Any]) -> int | None:
+    """How many workers a function's models are to have; None where its spec does not say.
+
+    As many requests as its replicas take at a time: `replicas`, else `min_replicas`, by what `with_http` says.
+    Raises MLRunInvalidArgumentError for what is no number.
+    """
+    replicas = _count(spec, "replicas") or _count(spec, "min_replicas")
+    each = _count(spec, "http_workers")
+    return (replicas or 1) * (each or 1) if replicas or each else None
+
+
+def _count(spec: Mapping[str, Any], name: str) -> int:
+    value = spec.get(name) or 0
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise MLRunInvalidArgumentError(f"{name} is {value!r}, but must be a whole number")
+    return value
+
+
 def read_serving_spec(
     environ: Mapping[str, str] = os.environ, file: str = SPEC_FILE
 ) -> dict[str, Any] | None:

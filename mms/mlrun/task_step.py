@@ -167,7 +167,7 @@ class TaskStep(BaseStep):
         self._object = make_object(
             cls,
             {**self.class_args, **extra},
-            name=self.name,
+            name=self._name_for_object(),
             context=None if self.skip_context else context,
             input_path=self.input_path,
             result_path=self.result_path,
@@ -175,6 +175,9 @@ class TaskStep(BaseStep):
             graph_step=self,
             find_callable=lambda name: find_handler(name, namespace, self.fullname),
         )
+
+    def _name_for_object(self) -> str:
+        return self.name
 
     def _method(self, target: Any) -> Callable[[Any], Any]:
         if self.handler:

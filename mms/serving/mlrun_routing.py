@@ -19,7 +19,7 @@ from mms.mlrun.arms import (
 )
 from mms.mlrun.errors import with_strict_status
 from mms.mlrun.json_text import from_json, to_json
-from mms.mlrun.model_path import DEFAULT_OPERATION, OWN_OPERATIONS, unknown_model
+from mms.mlrun.model_path import DEFAULT_OPERATION, OWN_OPERATIONS, key_in, unknown_model
 from mms.mlrun.model_server import check_inputs
 from mms.mlrun.paths import get_path
 from mms.mlrun.votes import REGRESSION, VOTE_KINDS, check_weights, kind_of, vote, weights_of
@@ -148,8 +148,7 @@ class ModelRouting(Routing):
                 raise unknown_model(asked.operation, self.keys)
         operation, key = asked.operation, self.keys[0]
         if asked.method != "GET" and _has(asked, b'"model"'):
-            value = await body_value(asked)
-            key = (value.get("model") if isinstance(value, dict) else None) or key
+            key = key_in(await body_value(asked)) or key
         if key not in self._calls.targets:
             raise unknown_model(key, self.keys)
         return await self._calls.ask(key, asked, operation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from mms.brief import brief
 from mms.errors import InvalidModel
 from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.lookup import BUILT_IN
-from mms.mlrun.serving_spec import source_code_of
+from mms.mlrun.serving_spec import source_code_of, workers_of
 
 _ROUTER: Final = "router"
 _GRAPH_KINDS: Final = (_ROUTER, "flow", "root")
@@ -46,6 +47,11 @@ class ServingSpec:
     verbose: bool = False
     filename: str | None = None
     code: str | None = None
+    #: Of each model; None where the document does not say.
+    workers: int | None = None
+    readiness_timeout_s: float | None = None
+    #: What it asks for and does not get, `name=value`.
+    without_effect: tuple[str, ...] = ()
 
     @property
     def is_router(self) -> bool:
@@ -141,7 +147,14 @@ def read_spec(document: Mapping[str, Any]) -> ServingSpec:
     sources = document.get("secret_sources") or []
     if not isinstance(sources, list):
         raise InvalidSpec("secret_sources must be a list.")
+    try:
+        workers = workers_of(document)
+    except MLRunInvalidArgumentError as error:
+        raise InvalidSpec(f"{error}.") from None
     return ServingSpec(
+        workers=workers,
+        readiness_timeout_s=_seconds(document, "readiness_timeout"),
+        without_effect=_without_effect(document, workers),
         graph=dict(document["graph"]),
         function_uri=_text(document, "function_uri") or _text(document, "function_name") or "",
         parameters=_object(document, "parameters"),
@@ -191,6 +204,21 @@ def _text(document: Mapping[str, Any], name: str) -> str | None:
     if not isinstance(value, str):
         raise InvalidSpec(f"{name} must be a text, not {type(value).__name__}.")
     return value
+
+
+def _seconds(document: Mapping[str, Any], name: str) -> float | None:
+    value = document.get(name)
+    if not value:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
+        raise InvalidSpec(f"{name} is {value!r}, but must be a number of seconds.")
+    return float(value)
+
+
+def _without_effect(document: Mapping[str, Any], workers: int | None) -> tuple[str, ...]:
+    most = document.get("max_replicas")
+    is_asked = isinstance(most, int) and most > (workers or 1)
+    return (f"max_replicas={most}",) if is_asked else ()
 
 
 def _object(document: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -17,8 +17,8 @@ from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.mlrun.flow_plan import plan_flow
 from mms.mlrun.graph_document import ChildModel, child_models, graph_from_dict
-from mms.mlrun.lookup import BUILT_IN, is_remote
-from mms.mlrun.router_step import RouterStep
+from mms.mlrun.lookup import BUILT_IN, NAMED_ROUTERS, is_remote
+from mms.mlrun.router_step import NAME_WITHOUT_EFFECT, RouterStep
 from mms.mlrun.steps import BaseStep
 from mms.mlrun.storey_steps import own_class
 from mms.repository import FetchedArchive
@@ -139,7 +139,17 @@ class MlrunSpecs:
         calls = RouteCalls(self._models, targets)
         # Before any model is registered: it may be refused.
         routing = function.routing(calls, self._settings.nan_policy)
-        # Also for the caller, which opens the streams of what it was given.
+        # Also for the caller: it starts as many workers as it finds there, and opens the streams.
+        if options.initial_workers is None:
+            options.initial_workers = spec.workers
+        if options.load_timeout_s is None:
+            options.load_timeout_s = spec.readiness_timeout_s
+        if spec.without_effect:
+            logger.warning(
+                "Function %s: %s has no effect here. Its models keep the workers that they have, until "
+                "PUT /models/{model}?min_worker= changes that.",
+                *(name, ", ".join(spec.without_effect)),
+            )
         options.tracking = options.tracking or function.spec.tracking()
         brought = await self._bring(name, function, options, undo)
         if routing is not None:
@@ -350,6 +360,11 @@ class _Function:
         is_v2 = arguments.get("protocol", "v2") in (None, "v2")
         if not is_ours or name not in ROUTINGS or has_paths or not is_v2:
             return None
+        own_name = arguments.get("name")
+        if own_name and name not in NAMED_ROUTERS:
+            # MLRun gives the router that is a whole graph the name of its class, whatever was asked for.
+            arguments = {key: value for key, value in arguments.items() if key != "name"}
+            logger.warning(NAME_WITHOUT_EFFECT, own_name, name)
         try:
             return ROUTINGS[name](calls, arguments, nan_policy)
         except (ValueError, TypeError, ArithmeticError) as error:

@@ -17,7 +17,7 @@ from mms.mlrun.json_text import to_record_text
 from mms.repository.sources import Sources
 from mms.serving.named_places import check_reference, check_stream
 from mms.serving.tracking_options import InvalidTracking, TrackingOptions
-from mms.tracking import Counts, RecordQueue, open_sink, sink_address
+from mms.tracking import Counts, RecordQueue, open_sink, sink_address, with_topic
 from mms.wire.records import ERRORS, TRACKING
 
 if TYPE_CHECKING:
@@ -271,7 +271,8 @@ class Tracking:
         project, sign, _ = options.function_uri.partition("/")
         path = path.replace("{model}", _file_name(model))
         path = path.replace("{version}", _file_name(version or "latest"))
-        path = path.replace("{project}", _file_name(project if sign else "default"))
+        project = _file_name(project if sign else "default")
+        path = with_topic(path.replace("{project}", project), project)
         if path.startswith(("memory://", "dummy://")):
             # A name of its own for each model: they would otherwise push out each other's.
             return f"memory://{model}:{version or ''}"

@@ -52,6 +52,16 @@ def open_sink(path: str, *, connect: Connect | None = None, **options: Any) -> S
     return _file(path, options)
 
 
+def with_topic(path: str, project: str) -> str:
+    """The path of a stream; one of Kafka's without a topic gets that of the project, as MLRun names it."""
+    if not path.lower().startswith("kafka://"):
+        return path
+    parts = urlsplit(path)
+    if parts.path.strip("/") or "topic" in parse_qs(parts.query):
+        return path
+    return parts._replace(path=f"/monitoring_stream_{project}").geturl()
+
+
 def sink_address(path: str) -> str:
     """The path as it may be shown: without user, password and query of an address."""
     if "://" not in path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mms.tracking import open_sink, sink_address
+from mms.tracking import open_sink, sink_address, with_topic
 from mms.tracking.file_sink import FileSink
 from mms.tracking.http_sink import HttpSink
 from mms.tracking.kafka_sink import KafkaSink
@@ -56,6 +56,23 @@ def test_kafka_without_its_package_is_refused_with_the_extras_name(
     monkeypatch.setitem(sys.modules, "aiokafka", None)
     with pytest.raises(ImportError, match=r"marserve\[kafka\]"):
         open_sink("kafka://host/topic")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("kafka://host:9092", "kafka://host:9092/monitoring_stream_iris"),
+        ("kafka://a:1,b:2/", "kafka://a:1,b:2/monitoring_stream_iris"),
+        ("kafka://host:9092/own", "kafka://host:9092/own"),
+        ("kafka://host?topic=own", "kafka://host?topic=own"),
+        ("records.jsonl", "records.jsonl"),
+        ("http://host:80", "http://host:80"),
+    ],
+)
+def test_a_stream_of_kafka_without_a_topic_gets_that_of_the_project(
+    path: str, expected: str
+) -> None:
+    assert with_topic(path, "iris") == expected
 
 
 def test_memory_and_http_are_known() -> None:

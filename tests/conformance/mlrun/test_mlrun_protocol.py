@@ -145,6 +145,21 @@ def test_an_unknown_model_is_told_with_those_that_there_are(mlrun_server: Server
         assert "ensemble" not in reply.text
 
 
+@pytest.mark.edge
+@pytest.mark.parametrize("path", ["/", "/v2/models"])
+def test_a_body_names_a_version_as_a_path_does(mlrun_server: Server, path: str) -> None:
+    for version, factor in (("v1", 300), ("v2", 400)):
+        for named in ({"model": "m3", "version": version}, {"model": f"m3:{version}"}):
+            answer = ask(mlrun_server.inference, path, {**named, "inputs": [5]}).json()
+            assert (answer["outputs"], answer["model_version"]) == (5 * factor, version)
+    for model in ("m3", "m1"):
+        body = {"model": model, "version": "v9", "inputs": [5]}
+        reply = ask(mlrun_server.inference, path, body)
+        assert refusal(reply).startswith(f"ValueError: model {model}:v9 doesnt exist, available")
+        by_path = f"/v2/models/{model}/versions/v9/infer"
+        assert refusal(ask(mlrun_server.inference, by_path, {"inputs": [5]})) == reply.text
+
+
 def test_ready_is_exactly_mlrun_s_text(mlrun_server: Server) -> None:
     reply = mlrun_server.inference.get("/v2/models/m1/ready", headers={"Mlrun-Event-Id": "E"})
     assert (reply.status, reply.text) == (200, "Model m1 is ready (event_id = E)")

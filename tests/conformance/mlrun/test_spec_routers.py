@@ -97,7 +97,16 @@ class Function:
         self.server = server
         self.client = server.inference
         self.reply = server.management.post_json(
-            "/models", {"serving_spec": document, "initial_workers": 1, **options}
+            "/models",
+            {
+                name: value
+                for name, value in {
+                    "serving_spec": document,
+                    "initial_workers": 1,
+                    **options,
+                }.items()
+                if value is not None
+            },
         )
         self.name = options.get("model_name") or document["function_uri"].partition("/")[2]
 
@@ -262,6 +271,28 @@ def test_the_models_of_an_ensemble_answer_for_themselves_and_tell_of_themselves(
         400,
         f"ValueError: model m4 doesnt exist, available models: {known}",
     )
+
+
+def test_a_router_that_is_the_whole_graph_is_asked_by_its_class_whatever_its_name(
+    serve: Any, server: Server
+) -> None:
+    """As in MLRun, whose mock server and this server's harness do the same."""
+    arguments = {"name": "vote", "vote_type": "regression", "prediction_col_name": "predictions"}
+    function = serve(spec(MUL_EACH, "mlrun.serving.VotingEnsemble", **arguments))
+    client = function.client
+    assert ask(client, "/v2/models/").json()["models"] == [*R4, "VotingEnsemble"]
+    assert predict(client, "VotingEnsemble", [5]) == [1250.0]
+    assert ask(client, "/v2/models/vote/infer", {"inputs": [5]}).status == 400
+    server.wait_for_log("mms_log.log", "name=vote of the function's router has no effect")
+
+
+def test_replicas_of_a_function_are_the_workers_of_its_models(serve: Any, server: Server) -> None:
+    routes = {"replicated": route("MulEach", multiplier=2)}
+    document = spec(routes) | {"replicas": 2, "max_replicas": 7, "readiness_timeout": 90}
+    serve(document, initial_workers=None)
+    described = server.describe("replicated")
+    assert (described["minWorkers"], described["loadTimeout"]) == (2, 90)
+    server.wait_for_log("mms_log.log", "max_replicas=7 has no effect here")
 
 
 def test_a_router_that_is_no_ensemble_does_not_speak_of_one(serve: Any) -> None:

@@ -193,11 +193,9 @@ def test_a_function_is_written_into_the_flows_document_by_its_name() -> None:
 def test_what_is_no_function_is_refused() -> None:
     graph = flow()
     graph.to("storey.Map", "m", fn="twice")
-    with pytest.raises(
-        TypeError, match="fn must be a function, not str: _fn= takes its name"
-    ) as caught:
+    with pytest.raises(TypeError, match="failed to init step m") as caught:
         Served(graph)
-    assert caught.value.__cause__ is not None or "init step m" in str(caught.value)
+    assert str(caught.value.__cause__).startswith("fn must be a function, not str: _fn= takes")
 
 
 # What newer versions of MLRun have

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mms.mlrun.code_file import code_of, load_module
+from mms.mlrun.code_file import code_of, code_to_run, load_module
 from mms.mlrun.errors import MLRunInvalidArgumentError
 
 
@@ -56,6 +56,39 @@ def test_text_cells_are_left_out(tmp_path: Path) -> None:
 def test_cells_to_ignore_are_left_out(tmp_path: Path, owner: str) -> None:
     code = code_of(notebook(tmp_path, f"# {owner}: ignore\nimport tests", "x = 1"))
     assert code == "x = 1\n"
+
+
+DEPLOYS = (
+    "import mms.serving as mlrun\nfactor = 2\nproject = mlrun.get_or_create_project('p', './')",
+    "class Model:\n    factor = factor",
+    "fn = mlrun.code_to_function('f', kind='serving'); graph = fn.set_topology('router')\nfn.add_model('m')",
+    "# Tests it\nserver = fn.to_mock_server()\nanswer = server.test('/', {})\nprint(answer)",
+    "def check():\n    return fn.invoke('/')\n\nif factor:\n    project.deploy_function(fn)",
+    "answer = factor\nseen = answer",
+)
+
+
+def test_what_deploys_and_tests_is_left_out_of_a_notebook_without_marks(tmp_path: Path) -> None:
+    module = load_module(notebook(tmp_path, *DEPLOYS))
+    names = {name for name in vars(module) if not name.startswith("__")}
+    assert names == {"mlrun", "factor", "Model", "check", "answer", "seen"}
+    assert (module.Model.factor, module.seen) == (2, 2)
+
+
+def test_marks_decide_alone_where_there_are_some(tmp_path: Path) -> None:
+    cells = ("# mlrun: start-code", "fn = new_function('f')", "# mlrun: end-code", "x = 1")
+    assert code_of(notebook(tmp_path, *cells)) == "fn = new_function('f')\n"
+
+
+def test_a_notebook_that_is_run_has_all_its_cells_but_its_commands(tmp_path: Path) -> None:
+    cells = (
+        "# mlrun: start-code\nx = 1",
+        "# mlrun: end-code",
+        "!pip install y",
+        "# mlrun: ignore\nz = x",
+    )
+    code = code_to_run(notebook(tmp_path, *cells))
+    assert [line for line in code.splitlines() if line and line[0] != "#"] == ["x = 1", "z = x"]
 
 
 @pytest.mark.parametrize("owner", ["mlrun", "nuclio"])

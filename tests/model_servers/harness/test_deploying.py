@@ -14,6 +14,7 @@ from harness_classes import routed
 
 from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
 from mms.serving import ServingFunction, deploy_function, new_function
+from mms.serving.mlrun_spec import read_spec
 
 
 class Server(ThreadingHTTPServer):
@@ -90,6 +91,38 @@ def test_deploying_registers_the_functions_spec(server: Server) -> None:
     assert (method, path, address) == ("POST", "/models", server.address)
     assert body["serving_spec"] == json.loads(json.dumps(function.to_serving_spec()))
     assert (body["model_name"], body["initial_workers"], body["synchronous"]) == ("tests", 2, True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "http_workers", "expected"),
+    [
+        ({}, None, 1),
+        ({"replicas": 3}, None, 3),
+        ({"min_replicas": 2}, None, 2),
+        ({"replicas": 3, "min_replicas": 2}, 4, 12),
+        ({}, 4, 4),
+    ],
+)
+def test_replicas_are_the_workers_of_each_model(
+    server: Server, spec: dict[str, int], http_workers: int | None, expected: int
+) -> None:
+    function = a_function()
+    function.with_http(workers=http_workers)
+    vars(function.spec).update(spec)
+    function.deploy(**addresses(server))  # type: ignore[arg-type]
+    body = server.asked[-1][2]
+    assert body["initial_workers"] == expected
+    found = read_spec(body["serving_spec"])
+    assert found.workers == (expected if spec or http_workers else None)
+    function.deploy(**addresses(server), workers=5)  # type: ignore[arg-type]
+    assert server.asked[-1][2]["initial_workers"] == 5
+
+
+def test_a_readiness_timeout_goes_along(server: Server) -> None:
+    function = a_function()
+    function.spec.readiness_timeout = 300
+    function.deploy(**addresses(server))  # type: ignore[arg-type]
+    assert read_spec(server.asked[-1][2]["serving_spec"]).readiness_timeout_s == 300
 
 
 def test_deploying_again_takes_the_place_of_the_first(server: Server) -> None:

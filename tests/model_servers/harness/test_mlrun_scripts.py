@@ -118,6 +118,40 @@ def test_a_notebook_runs_as_a_script(tmp_path: Path) -> None:
     assert ran.stdout.splitlines()[-1:] == ["default/x"], ran.stderr
 
 
+NOTEBOOK = """
+# mlrun: start-code
+import mlrun
+# Next
+class Twice(mlrun.serving.V2ModelServer):
+    def load(self):
+        pass
+
+    def predict(self, body):
+        return [2 * x for x in body["inputs"]]
+# Next
+# mlrun: end-code
+# Next
+fn = mlrun.code_to_function("twice", kind="serving")
+fn.apply(mlrun.auto_mount()).apply(mlrun.platforms.mount_pvc("a", "b", "/c"))
+fn.apply(mlrun.platforms.set_env_variables({"A": "x"}))
+fn.add_model("m", class_name="Twice", model_path=".")
+server = fn.to_mock_server(namespace={"nothing": 1})
+print(server.test("/v2/models/m/infer", {"inputs": [4]})["outputs"], fn.get_env("A"))
+print(sorted(fn.to_serving_spec()["code"].splitlines())[-1])
+"""
+
+
+def test_a_notebook_runs_to_its_end_and_its_function_has_the_cells_that_are_marked(
+    tmp_path: Path,
+) -> None:
+    cells = NOTEBOOK.split("# Next\n")
+    document = {"cells": [{"cell_type": "code", "source": cell} for cell in cells]}
+    (tmp_path / "notes.ipynb").write_text(json.dumps(document))
+    ran = run("run", "notes.ipynb", folder=tmp_path)
+    told = ["[8] x", "import mlrun"]
+    assert ran.stdout.splitlines()[-2:] == told, ran.stderr
+
+
 def test_an_installed_mlrun_stays_the_one_that_is_imported(tmp_path: Path) -> None:
     package = tmp_path / "installed/mlrun"
     package.mkdir(parents=True)

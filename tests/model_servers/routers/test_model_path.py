@@ -148,3 +148,48 @@ def test_a_router_with_a_name_tells_what_may_be_asked() -> None:
     with pytest.raises(ValueError, match="doesnt exist") as caught:
         resolve_named_route("/v2/models/m5/infer", "POST", KEYS, "E")
     assert str(caught.value).endswith(text)
+
+
+@pytest.mark.parametrize(
+    ("body", "key"),
+    [
+        ({"model": "m3", "version": "v2"}, "m3:v2"),
+        ({"model": "m3:v2"}, "m3:v2"),
+        ({"model": "m3:v1", "version": "v9"}, "m3:v1"),
+        ({"model": "m1", "version": ""}, "m1"),
+        ({"model": "m1", "version": None}, "m1"),
+        ({"version": "v2"}, "m1"),
+    ],
+)
+def test_a_bodys_version_is_that_of_the_model_that_it_names(body: Any, key: str) -> None:
+    assert resolve_route("/", body, KEYS).model == key
+
+
+def test_a_bodys_version_may_be_a_number() -> None:
+    assert resolve_route("", {"model": "m", "version": 2}, ("m:1", "m:2")).model == "m:2"
+
+
+@pytest.mark.parametrize("model", ["m3", "m1"])
+def test_a_version_that_is_not_there_is_an_unknown_model(model: str) -> None:
+    with pytest.raises(ValueError, match=f"model {model}:v9 doesnt exist, available models: m1"):
+        resolve_route("/", {"model": model, "version": "v9"}, KEYS)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"model": 5}, "the body's model must be a text, not int"),
+        ({"model": "m1", "version": ["v1"]}, "the body's version must be a text, not list"),
+        ({"model": "m1", "version": True}, "the body's version must be a text, not bool"),
+    ],
+)
+def test_a_model_or_version_that_is_no_text_is_refused(body: Any, text: str) -> None:
+    with pytest.raises(ValueError, match=text) as caught:
+        resolve_route("/", body, KEYS)
+    assert status_of(caught.value, True) == 422
+
+
+def test_a_path_that_names_a_model_decides_its_version() -> None:
+    body = {"model": "m3", "version": "v2"}
+    assert resolve_route("/v2/models/m1/infer", body, KEYS).model == "m1"
+    assert resolve_route("/v2/models/m3/versions/v1/infer", body, KEYS).model == "m3:v1"

@@ -99,6 +99,27 @@ def test_a_spec_says_what_all_of_its_models_get() -> None:
     }
 
 
+def test_replicas_and_timeouts_of_a_function_are_read() -> None:
+    spec = {"graph": ROUTER, "min_replicas": 1, "max_replicas": 4, "readiness_timeout": 120}
+    found = read_spec({"kind": "serving", "metadata": {}, "spec": spec})
+    assert (found.workers, found.readiness_timeout_s) == (1, 120.0)
+    assert found.without_effect == ("max_replicas=4",)
+    assert read_spec({"graph": ROUTER, "replicas": 4, "max_replicas": 4}).without_effect == ()
+
+
+@pytest.mark.parametrize(
+    ("members", "told"),
+    [
+        ({"replicas": "two"}, "replicas is 'two', but must be a whole number"),
+        ({"min_replicas": -1}, "min_replicas is -1, but must be a whole number"),
+        ({"readiness_timeout": "soon"}, "readiness_timeout is 'soon', but must be a number of s"),
+    ],
+)
+def test_replicas_that_are_no_numbers_are_refused(members: dict[str, Any], told: str) -> None:
+    with pytest.raises(InvalidSpec, match=told):
+        read_spec({"graph": ROUTER, **members})
+
+
 def in_hubs_form(build: dict[str, Any]) -> dict[str, Any]:
     """As MLRun's hub has functions: the code is in the document of nuclio's function."""
     return {
