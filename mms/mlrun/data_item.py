@@ -89,11 +89,20 @@ class DataItem:
         return target_path
 
     def put(self, data: Any, append: bool = False, **_: Any) -> None:
-        content = data.encode() if isinstance(data, str) else bytes(data)
-        self._store.put(self._url, content, append)
+        """Write text or bytes. Raises TypeError for other data, OSError."""
+        if isinstance(data, str):
+            data = data.encode()
+        elif not isinstance(data, bytes | bytearray | memoryview):
+            # bytes(5) would be five zeros.
+            raise TypeError(f"{self._url} takes text or bytes, not {type(data).__name__}")
+        self._store.put(self._url, bytes(data), append)
 
     def delete(self) -> None:
-        self._store.delete(self._url)
+        """Remove it, if it is there. Raises OSError."""
+        try:
+            self._store.delete(self._url)
+        except FileNotFoundError:
+            pass
 
     def upload(self, src_path: str) -> None:
         with open(src_path, "rb") as file:

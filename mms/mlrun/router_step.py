@@ -14,8 +14,11 @@ from mms.mlrun.task_step import TaskStep
 CallModel = Callable[[str, str, Any], Any]
 
 
-#: Arguments: the name, the class of the router.
-NAME_WITHOUT_EFFECT = "name=%s of the function's router has no effect, as in MLRun: it is asked as %s; routers in flows have names"
+#: Of a router that is a whole graph. Arguments: its name, its class.
+NAME_WITHOUT_EFFECT = (
+    "name=%s of the function's router has no effect, as in MLRun: it is asked as %s; "
+    "routers in flows have names"
+)
 
 
 class RouteStep(TaskStep):

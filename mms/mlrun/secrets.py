@@ -32,6 +32,9 @@ class Secrets:
             )
         return secrets
 
+    #: Its name in MLRun.
+    from_list = from_sources
+
     def add_source(self, kind: str, source: Any = None, prefix: str = "") -> None:
         """`inline`: a dict; `file`: lines name=value; `env`: names with commas between them.
 

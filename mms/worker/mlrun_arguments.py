@@ -29,13 +29,17 @@ def class_args_of(load: Load) -> dict[str, Any]:
 
     Raises ValueError for a parameter whose value is not of its type.
     """
-    options = load.options
-    arguments = {
-        parameter["name"]: value_of(parameter) for parameter in options.get("parameters") or ()
-    }
-    arguments |= options.get("class_args") or {}
-    arguments.setdefault("model_path", options.get("model_path") or load.model_dir)
+    arguments = given_args_of(load)
+    arguments.setdefault("model_path", load.options.get("model_path") or load.model_dir)
     return arguments
+
+
+def given_args_of(load: Load) -> dict[str, Any]:
+    """The same without a model_path that nobody gave."""
+    arguments = {
+        parameter["name"]: value_of(parameter) for parameter in load.options.get("parameters") or ()
+    }
+    return arguments | (load.options.get("class_args") or {})
 
 
 def value_of(parameter: Mapping[str, Any]) -> Any:

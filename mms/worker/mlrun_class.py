@@ -10,6 +10,8 @@ from mms.worker.handler_module import classes_of, import_handler_module, module_
 
 #: The methods that make a class a model server, whatever its base.
 _SHAPE = ("load", "predict", "do_event")
+#: What classes of steps have.
+_OF_STEPS = ("do_event", "do", "select_outlets")
 _PACKAGE = "mlrun"
 _SHIM = "mlrun"
 #: Of the steps of flows; package and folder.
@@ -31,6 +33,15 @@ def withdraw_package() -> None:
 
 def is_model_server(found: Any) -> bool:
     return isinstance(found, type) and all(callable(getattr(found, name, None)) for name in _SHAPE)
+
+
+def is_step(found: Any) -> bool:
+    """Whether a class loads nothing and has what steps of flows have."""
+    return (
+        isinstance(found, type)
+        and not callable(getattr(found, "load", None))
+        and any(callable(getattr(found, name, None)) for name in _OF_STEPS)
+    )
 
 
 def is_of_real_package(found: Any) -> bool:

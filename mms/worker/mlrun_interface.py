@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mms.context import Context
@@ -14,7 +14,7 @@ from mms.mlrun.secrets import Secrets
 from mms.version import __version__
 from mms.wire import Load
 from mms.worker.mlrun_arguments import class_args_of, key_of
-from mms.worker.mlrun_class import find_class, is_of_real_package, offer_package
+from mms.worker.mlrun_class import find_class, is_of_real_package, is_step, offer_package
 from mms.worker.mlrun_items import MlrunItems
 from mms.worker.mlrun_load import ModelLoad, load_now
 from mms.worker.mlrun_metrics import MetricSeries
@@ -117,6 +117,8 @@ def _open_class(load: Load) -> MlrunItems:
         from mms.worker.mlrun_initializer import run_initializer
 
         run_initializer(load, context, graph_from_dict(options.get("function_graph") or {}))
+    if is_step(found):
+        return _open_step(load, found, context)
     server = make_object(
         found,
         class_args_of(load),
@@ -143,11 +145,40 @@ def _open_class(load: Load) -> MlrunItems:
     )
 
 
+def _open_step(load: Load, found: Any, context: GraphContext) -> MlrunItems:
+    """A route of a router that is no model: a class with `do` or `do_event`, as flows have them."""
+    # Here, as models have no use for it.
+    from mms.mlrun.task_step import TaskStep
+    from mms.worker.mlrun_arguments import given_args_of
+    from mms.worker.mlrun_initializer import namespace_of
+
+    options = load.options
+    step = TaskStep(
+        found,
+        given_args_of(load),
+        name=key_of(load),
+        input_path=options.get("input_path"),
+        result_path=options.get("result_path"),
+    )
+    step.init_object(context, namespace_of(load), "skip")
+    context.root = step
+    step.post_init(_load_mode(load))
+    return MlrunItems(
+        BehindRouter(step.object, context.options, step.run),
+        context,
+        close=getattr(step.object, "terminate", None),
+        default_content_type=options.get("default_content_type"),
+    )
+
+
 class BehindRouter:
     """Runs events as the router in front of a model gives them to it."""
 
-    def __init__(self, server: Any, options: ServingOptions) -> None:
-        self._do_event = server.do_event
+    def __init__(
+        self, server: Any, options: ServingOptions, run: Callable[[Any], Any] | None = None
+    ) -> None:
+        """`run`: what answers an event, in place of the server's `do_event`."""
+        self._do_event = run or server.do_event
         self._protocol = getattr(server, "protocol", None) or "v2"
         self._takes_data_url = options.data_url
         self._prefers_body = options.body_operation

@@ -169,3 +169,28 @@ def test_a_folder_of_the_store_may_have_a_serving_spec_beside_its_code(server: S
         assert outputs(server, "/v2/models/beside/infer") == [5]
     finally:
         server.unregister(name)
+
+
+def test_a_class_that_the_functions_code_imports_is_a_route_of_the_kind_that_it_is(
+    server: Server,
+) -> None:
+    name = unique_name("importing")
+    folder = server.store / server.write_model(name, "from others import Give, Mul\n")
+    (folder / "others.py").write_text(CODE, encoding="utf-8")
+    graph = {
+        "kind": "router",
+        "class_name": "mlrun.serving.ParallelRun",
+        "class_args": {"extend_event": True},
+        "routes": {
+            "given": {"class_name": "Give", "class_args": {"what": "given"}},
+            "dotted": {"class_name": "others.Give", "class_args": {"what": "dotted"}},
+        },
+    }
+    (folder / "serving_spec.json").write_text(json.dumps({"graph": graph}), encoding="utf-8")
+    reply = server.register(name, initial_workers=1)
+    assert reply.status == 200, reply
+    try:
+        answer = ask(server, f"/v2/models/{name}", {"x": 5}).json()
+        assert answer == {"x": 5, "given": 5, "dotted": 5}
+    finally:
+        server.unregister(name)

@@ -245,3 +245,25 @@ def test_what_was_fetched_is_kept_while_another_process_uses_it(tmp_path: Path) 
     assert Path(second.path).is_dir()
     second.close()
     assert not Path(second.path).exists()
+
+
+@pytest.mark.parametrize("data", [123, 0, None, [1, 2], {"a": 1}, 1.5])
+def test_an_item_takes_text_and_bytes_alone(tmp_path: Path, data: object) -> None:
+    item = get_dataitem(str(tmp_path / "x.bin"))
+    with pytest.raises(TypeError, match=f"takes text or bytes, not {type(data).__name__}"):
+        item.put(data)
+    assert not item.exists()
+    for content in ("text", b"text", bytearray(b"text"), memoryview(b"text")):
+        item.put(content)
+        assert item.get() == b"text"
+
+
+@pytest.mark.parametrize("place", ["", "memory://"])
+def test_an_item_that_is_not_there_is_deleted_without_an_error(tmp_path: Path, place: str) -> None:
+    if place:
+        pytest.importorskip("fsspec", reason="fsspec is not installed")
+    item = get_dataitem(f"{place}{tmp_path}/x.txt")
+    item.put("text")
+    for _ in range(2):
+        item.delete()
+        assert not item.exists()

@@ -205,6 +205,11 @@ def test_secrets_come_from_all_kinds_of_sources(
     assert "from file" not in repr(secrets)
 
 
+def test_sources_may_be_read_by_mlruns_name_for_it() -> None:
+    secrets = Secrets.from_list([{"kind": "inline", "source": {"a": 1}, "prefix": "x_"}])
+    assert (secrets.get("x_a"), Secrets.from_list(None).get("x_a")) == ("1", None)
+
+
 def test_an_unknown_kind_of_secrets_is_refused_with_those_that_are_known() -> None:
     with pytest.raises(ValueError, match="kind 'vaults' is unknown, known are inline"):
         Secrets.from_sources([{"kind": "vaults", "source": "x"}])

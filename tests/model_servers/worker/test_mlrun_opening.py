@@ -166,6 +166,39 @@ def test_a_class_of_the_first_protocol_is_made_of_its_name_and_folder(
     assert served.ask("predict", {"instances": [5]}).json() == [15]
 
 
+@pytest.mark.parametrize(
+    "methods",
+    [
+        "def do(self, body): return {**body, 'by': self.by}",
+        "def do_event(self, event): event.body = {**event.body, 'by': self.by}; return event",
+    ],
+)
+def test_a_class_of_a_step_is_a_route_that_gets_no_model_path(
+    open_model: OpenModel, methods: str
+) -> None:
+    source = f"""
+        class Model:
+            def __init__(self, by):
+                self.by = by
+
+            {methods}
+    """
+    served = open_model(source, class_args={"by": "Model"})
+    assert served.ask("infer", {"x": 1}).json() == {"x": 1, "by": "Model"}
+    with pytest.raises(TypeError, match="failed to init step m"):
+        open_model(source)
+
+
+def test_a_step_reads_and_writes_where_the_paths_of_its_route_say(open_model: OpenModel) -> None:
+    source = """
+        class Model:
+            def do(self, body):
+                return body + 1
+    """
+    served = open_model(source, input_path="a.b", result_path="c")
+    assert served.ask("infer", {"a": {"b": 1}}).json() == {"a": {"b": 1}, "c": 2}
+
+
 def test_an_unknown_load_mode_is_refused(open_model: OpenModel) -> None:
     with pytest.raises(ValueError, match="illegal model loading mode lazy"):
         open_model(PLAIN, load_mode="lazy")
