@@ -84,13 +84,13 @@ class _WireProcessor(RequestProcessor):
         self._status_code = 200
         self._reason_phrase = None
         self._response_header = {}
-        self._request_header = _PENDING
+        self._read: dict[str, Any] | None = None
         self._lowered = None
         self._types = types
         self._block = block
 
     def get_request_properties(self) -> dict[str, Any]:
-        if self._request_header is _PENDING:
+        if self._read is None:
             types = {"body": self._types} if isinstance(self._types, str) else self._types
             properties: dict[str, Any] = {
                 name: {"content-type": content_type} for name, content_type in types.items()
@@ -98,8 +98,13 @@ class _WireProcessor(RequestProcessor):
             if self._block:
                 lines = str(self._block, "latin-1").split("\n")
                 properties.update(zip(lines[::2], lines[1::2], strict=False))
-            self._request_header = properties
-        return self._request_header
+            self._read = properties
+        return self._read
+
+    # As MMS has it: handlers read it.
+    @property
+    def _request_header(self) -> dict[str, Any]:  # type: ignore[override]  # an attribute above
+        return self.get_request_properties()
 
 
 class RequestProcessors(list[RequestProcessor]):
@@ -161,8 +166,8 @@ class Context:
             "server_version": mms_version,
         }
         self._request_ids: dict[int, str] | None = None
-        self._request_processor: list[RequestProcessor] | None = None
-        self._metrics: MetricsStore | None = None
+        self._own_processors: list[RequestProcessor] | None = None
+        self._own_metrics: MetricsStore | None = None
         self._ids: list[bytes] = []
         self._types: Iterable[str | dict[str, str]] = ()
         self._blocks: Iterable[bytes | bytearray] = ()
@@ -194,15 +199,15 @@ class Context:
         self._ids = ids
         self._types = types
         self._blocks = blocks
-        self._request_ids = self._request_processor = self._metrics = _PENDING
+        self._request_ids = self._own_processors = self._own_metrics = _PENDING
 
     def _has_processors(self) -> bool:
         """Whether anything was asked or set that belongs to a single request of this batch."""
-        return self._request_processor is not _PENDING
+        return self._own_processors is not _PENDING
 
     def _taken_metrics(self) -> list[Metric]:
         """The metrics that were reported since the batch, or the load, began."""
-        store = self._metrics
+        store = self._own_metrics
         return [] if store is None or store is _PENDING else store.store
 
     # Of the model
@@ -231,28 +236,31 @@ class Context:
     @property
     def request_processor(self) -> list[RequestProcessor] | None:
         """One per request; None while the model is loaded."""
-        if self._request_processor is _PENDING:
-            self._request_processor = RequestProcessors(
-                map(_WireProcessor, self._types, self._blocks)
-            )
-        return self._request_processor
+        if self._own_processors is _PENDING:
+            self._own_processors = RequestProcessors(map(_WireProcessor, self._types, self._blocks))
+        return self._own_processors
 
     @request_processor.setter
     def request_processor(self, request_processor: list[RequestProcessor] | None) -> None:
-        self._request_processor = request_processor
+        self._own_processors = request_processor
+
+    #: As MMS has it: handlers and decorators of theirs read it.
+    _request_processor = request_processor
 
     @property
     def metrics(self) -> MetricsStore | None:
         """Takes the handler's metrics; a new one for each batch. None while a class is initialized."""
-        if self._metrics is _PENDING:
+        if self._own_metrics is _PENDING:
             from mms.metrics.metrics_store import MetricsStore
 
-            self._metrics = MetricsStore(self.request_ids, self.model_name)
-        return self._metrics
+            self._own_metrics = MetricsStore(self.request_ids, self.model_name)
+        return self._own_metrics
 
     @metrics.setter
     def metrics(self, metrics: MetricsStore | None) -> None:
-        self._metrics = metrics
+        self._own_metrics = metrics
+
+    _metrics = metrics
 
     @property
     def cancelled(self) -> bool:

@@ -75,6 +75,19 @@ def test_answers_are_set_by_index(context: Context) -> None:
     assert context.get_response_content_type(1) is None
 
 
+def test_processors_and_metrics_are_found_by_the_names_that_mms_has_for_them() -> None:
+    context = make_context()
+    assert (context._request_processor, context._metrics) == (None, None)
+    context._begin([b"a" * 36], ["text/plain"], [b"X-A\n1"])
+    assert context._request_processor is context.request_processor
+    assert context._request_processor[0]._request_header["X-A"] == "1"
+    assert context._metrics is context.metrics
+    context._request_processor[0].report_status(404, "Not here")
+    assert context.get_response_status(0) == (404, "Not here")
+    context._metrics = store = MetricsStore({}, "model")
+    assert context.metrics is store
+
+
 def test_a_status_may_be_set_before_there_are_requests() -> None:
     make_context().set_response_status(500)
 
