@@ -288,7 +288,9 @@ def _model_in(body: bytes | bytearray) -> str | None:
         return None
     try:
         # Of a large one nothing else is read: others would have to wait for all of it.
-        value = members_of(body, ("model",)) if len(body) > LOOP_BYTES else from_json(body)
+        value = (
+            members_of(body, ("model", "version")) if len(body) > LOOP_BYTES else from_json(body)
+        )
     except ValueError:
         # What it is instead is the model's to say.
         return None

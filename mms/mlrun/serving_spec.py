@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mms.brief import brief
 from mms.mlrun.errors import MLRunInvalidArgumentError
 
 #: Where MLRun mounts it, and the variable in which it comes otherwise.
@@ -34,7 +35,7 @@ def workers_of(spec: Mapping[str, Any]) -> int | None:
 def _count(spec: Mapping[str, Any], name: str) -> int:
     value = spec.get(name) or 0
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise MLRunInvalidArgumentError(f"{name} is {value!r}, but must be a whole number")
+        raise MLRunInvalidArgumentError(f"{name} is {brief(value)}, but must be a whole number")
     return value
 
 

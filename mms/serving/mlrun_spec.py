@@ -211,7 +211,7 @@ def _seconds(document: Mapping[str, Any], name: str) -> float | None:
     if not value:
         return None
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < math.inf:
-        raise InvalidSpec(f"{name} is {value!r}, but must be a number of seconds.")
+        raise InvalidSpec(f"{name} is {brief(value)}, but must be a number of seconds.")
     return float(value)
 
 

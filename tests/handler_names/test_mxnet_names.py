@@ -118,7 +118,7 @@ class Module:
 
 @pytest.fixture
 def mxnet(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
-    """A stand-in, since MXNet itself cannot be installed any more."""
+    """A stand-in: MXNet needs a Python of its own, where the conformance tests have it."""
     stand_in = types.SimpleNamespace(
         __version__="1.9",
         cpu=lambda: "cpu",

@@ -25,7 +25,8 @@ class Needed:
             top = self._package.partition(".")[0]
             raise MXNetMissing(
                 f"this model uses {top}, which is not installed in the worker's Python ({error}). "
-                "MXNet is no longer maintained: convert the model, for example to ONNX, and serve that"
+                "MXNet's last wheel installs on Python 3.11, in a venv of its own: pip install mxnet==1.9.1 "
+                "numpy==1.23.5; the model gets that Python by runtime=/path/to/python"
             ) from None
 
 

@@ -150,8 +150,10 @@ def test_an_unknown_model_is_told_with_those_that_there_are(mlrun_server: Server
 def test_a_body_names_a_version_as_a_path_does(mlrun_server: Server, path: str) -> None:
     for version, factor in (("v1", 300), ("v2", 400)):
         for named in ({"model": "m3", "version": version}, {"model": f"m3:{version}"}):
-            answer = ask(mlrun_server.inference, path, {**named, "inputs": [5]}).json()
-            assert (answer["outputs"], answer["model_version"]) == (5 * factor, version)
+            for more in ({}, {"padding": "x" * 300_000}):
+                body = {**more, **named, "inputs": [5]}
+                answer = ask(mlrun_server.inference, path, body).json()
+                assert (answer["outputs"], answer["model_version"]) == (5 * factor, version)
     for model in ("m3", "m1"):
         body = {"model": model, "version": "v9", "inputs": [5]}
         reply = ask(mlrun_server.inference, path, body)

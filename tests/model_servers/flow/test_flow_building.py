@@ -403,8 +403,8 @@ def test_a_deployed_functions_flow_is_read() -> None:
 
 
 def test_a_kind_of_step_that_is_unknown_is_refused_with_its_name() -> None:
-    with pytest.raises(GraphError, match="step m is of kind model_runner, which is not known"):
-        graph_from_dict({"steps": {"m": {"kind": "model_runner"}}})
+    with pytest.raises(GraphError, match="step m is of kind windmill, which is not known"):
+        graph_from_dict({"steps": {"m": {"kind": "windmill"}}})
 
 
 @pytest.mark.parametrize(
