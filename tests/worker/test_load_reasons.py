@@ -14,7 +14,7 @@ def test_of_a_syntax_error_the_message_is_told_without_the_source() -> None:
     try:
         compile("x = = 1\n", "model.py", "exec")
     except SyntaxError as error:
-        assert last_line(error) == "SyntaxError: invalid syntax"
+        assert last_line(error) == "SyntaxError: invalid syntax (model.py, line 1)"
 
 
 def test_a_long_message_is_cut() -> None:
