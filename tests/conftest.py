@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -23,3 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def is_full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how much of the documentation was not tried, where it was tried at all."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    if any(getattr(report, "nodeid", "").startswith("tests/pages/") for report in reports):
+        from pages.page import summary
+
+        terminalreporter.write_line(summary())

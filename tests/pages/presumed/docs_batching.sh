@@ -1,0 +1,2 @@
+echo_model ocr
+serve

@@ -1,0 +1,3 @@
+mkdir -p /var/log/models
+echo_model iris
+serve

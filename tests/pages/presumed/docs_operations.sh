@@ -1,0 +1,3 @@
+echo_model squeezenet
+touch image.jpg
+serve squeezenet.mar

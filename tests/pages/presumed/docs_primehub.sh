@@ -1,0 +1,1 @@
+python "$PROJECT/examples/primehub_sklearn/train.py" --model-dir build/iris
