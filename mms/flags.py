@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
+
+from mms.nearest import nearest
 
 
 class FlagParser(argparse.ArgumentParser):
@@ -30,5 +31,5 @@ class FlagParser(argparse.ArgumentParser):
         known = [name for name in self._option_string_actions if name.startswith("--")]
         if not flag.startswith("--") or any(name.startswith(flag) for name in known):
             return ""
-        near = difflib.get_close_matches(flag, known, n=1)
-        return f"there is no {flag}, did you mean {near[0]}?" if near else ""
+        near = nearest(flag, known)
+        return f"there is no {flag}, did you mean {near}?" if near is not None else ""

@@ -16,6 +16,7 @@ from mms.http.health import HealthApi
 from mms.http.inference import InferenceApi
 from mms.http.management import ManagementApi
 from mms.http.pages import PageRule
+from mms.http.parameters import ParameterRule
 from mms.http.plugin_loading import find_endpoints
 from mms.http.plugins import Plugins
 from mms.http.sagemaker import ExecutionParameters, SageMakerPing
@@ -96,13 +97,15 @@ class HttpApis:
             is_strict=settings.strict_status,
             has_event_path=settings.mlrun_event_headers,
         )
+        rule = ParameterRule(is_strict=settings.strict_parameters)
         self.management = ManagementApi(
             host,
+            rule,
             max_body_bytes=settings.max_request_size,
             body_timeout_s=settings.body_timeout_s,
         )
         self.plugins = Plugins(
-            find_endpoints(settings.plugins_path), settings, host, worker_count=worker_count
+            find_endpoints(settings.plugins_path), settings, host, rule, worker_count=worker_count
         )
         if settings.has_sagemaker_config:
             ping = SageMakerPing(settings.default_service_handler, host.is_anything_loaded)

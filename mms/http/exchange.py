@@ -34,7 +34,7 @@ from mms.http.answers import (
 )
 from mms.http.framing import is_kept_alive
 from mms.http.lane import LATE_BODY
-from mms.http.routes import first_values
+from mms.http.parameters import Parameters, warning_lines
 from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar
 from mms.memory import MIN_RATE, WaitingAccount
 
@@ -104,6 +104,8 @@ class Exchange:
         #: The form of answers where it is not MMS's: of errors, and lines besides those of every answer.
         self.error_form: ErrorForm | None = None
         self.answer_lines: AnswerLines | None = None
+        #: What of the call had no effect; the answer says so.
+        self.warnings: list[str] = []
         #: Header lines with a key of this server, which no handler is told.
         self.credentials: frozenset[tuple[bytes, bytes]] = frozenset()
         #: Whoever asks may know of the models: there are no keys, or the request has one.
@@ -132,9 +134,9 @@ class Exchange:
 
     # What came in
 
-    def parameters(self) -> dict[str, str]:
-        """Query parameters; the first of repeated ones counts."""
-        return first_values(self.query)
+    def parameters(self) -> Parameters:
+        """Query parameters; the first of repeated ones counts. Raises BadRequest for a bad percent-escape."""
+        return Parameters.of_query(self.query)
 
     def content_type(self) -> bytes:
         """The header as sent, or nothing."""
@@ -267,6 +269,8 @@ class Exchange:
         is_kept_alive = self._is_kept_alive and (status < 400 or keeps_connection)
         if self.answer_lines is not None:
             headers = self.answer_lines(self.id) + headers
+        if self.warnings:
+            headers += warning_lines(self.warnings)
         head = self._answers.head(
             self.id,
             status,

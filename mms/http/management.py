@@ -20,6 +20,7 @@ from mms.durations import bounded_s
 from mms.errors import BadRequest, MethodNotAllowed, ServerError
 from mms.http.exchange import Exchange
 from mms.http.lenient_json import LenientJsonError, loads
+from mms.http.parameters import ParameterRule, Parameters
 from mms.serving import Outcome, RegisterOptions
 
 if TYPE_CHECKING:
@@ -44,8 +45,16 @@ _NAN_POLICIES = ("null", "keep", "error")
 class ManagementApi:
     """The routes of the management listener below `/models`."""
 
-    def __init__(self, host: ModelHost, *, max_body_bytes: int, body_timeout_s: float) -> None:
+    def __init__(
+        self,
+        host: ModelHost,
+        rule: ParameterRule,
+        *,
+        max_body_bytes: int,
+        body_timeout_s: float,
+    ) -> None:
         self._host = host
+        self._rule = rule
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
         #: Operations under way. They outlive the clients that asked for them.
@@ -74,11 +83,14 @@ class ManagementApi:
                 return None
             if method != "PUT":
                 raise MethodNotAllowed
+            self._rule.check(exchange, exchange.parameters())
             return _told(exchange, await self._whole(self._host.set_default(name, version)))
         if version == "invoke":
             return None
         if version == "drift":
             return await self._drift(exchange, name, None)
+        if method in ("GET", "DELETE"):
+            self._rule.check(exchange, exchange.parameters())
         if method == "GET":
             if version == "all":
                 return exchange.json(self._host.describe_all(name))
@@ -96,6 +108,7 @@ class ManagementApi:
             raise MethodNotAllowed
         parameters = exchange.parameters()
         last = _count(parameters, "last", 0) or None
+        self._rule.check(exchange, parameters)
         return exchange.json(await self._host.drift(name, version, last))
 
     def _list(self, exchange: Exchange) -> web.StreamResponse:
@@ -104,6 +117,7 @@ class ManagementApi:
         if not 0 <= limit <= _MAX_LIMIT:
             limit = _MAX_LIMIT
         token = max(_lenient_integer(parameters.get("next_page_token"), 0), 0)
+        self._rule.check(exchange, parameters)
         models = self._host.list_models()
         end = token + limit
         document: dict[str, Any] = {}
@@ -121,19 +135,23 @@ class ManagementApi:
 
     async def _register(self, exchange: Exchange) -> web.StreamResponse:
         media_type = exchange.content_type().partition(b";")[0].strip().lower()
-        parameters: Mapping[str, Any]
         is_json = media_type == b"application/json"
         if is_json:
             body = await exchange.read_body(self._max_body_bytes, self._body_timeout_s)
             charset = charset_of(exchange.content_type().decode("latin-1"))
-            parameters = (
+            members = (
                 _members(body, charset)
                 if len(body) <= _LOOP_BYTES
                 else await asyncio.to_thread(_members, body, charset)
             )
+            notes = ["the query has no effect beside a JSON body"] if exchange.query else []
+            parameters = Parameters(members, notes)
         else:
-            parameters = exchange.parameters()
+            has_body = exchange.request.body_exists
+            notes = ["the body has no effect: it is not application/json"] if has_body else []
+            parameters = Parameters.of_query(exchange.query, notes)
         options = _options(parameters, is_json=is_json)
+        self._rule.check(exchange, parameters)
         if options.serving_spec is not None and not self._host.sources.urls.allows("serving_spec"):
             # It brings code, as an archive of an address that is not allowed would.
             raise BadRequest(
@@ -150,6 +168,7 @@ class ManagementApi:
         min_workers = _count(parameters, "min_worker", 1)
         max_workers = _count(parameters, "max_worker", min_workers)
         is_synchronous = _boolean(parameters, "synchronous", False)
+        self._rule.check(exchange, parameters)
         scaling = self._host.scale(name, version, min_workers, max_workers, is_synchronous)
         return _told(exchange, await self._whole(scaling))
 

@@ -11,7 +11,7 @@ import io
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from mms.errors import (
 )
 from mms.http.answers import header_lines, safe_phrase
 from mms.http.exchange import Exchange
+from mms.http.parameters import ParameterRule, Parameters
 from mms.http.routes import parse_query
 from mms.wire.answer_head import MAX_STATUS, MIN_STATUS, is_status
 
@@ -44,6 +45,51 @@ _MAX_RUNNING = 8
 _METHODS = {"GET": "do_get", "PUT": "do_put", "POST": "do_post", "DELETE": "do_delete"}
 
 
+class ReadParameters(dict[str, list[str]]):
+    """Name to values. Knows which of them a plugin has looked at, by name or all at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._asked: set[str] = set()
+        self._are_all_read = False
+
+    def __getitem__(self, name: str) -> list[str]:
+        self._asked.add(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._asked.add(str(name))
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._asked.add(name)
+        return super().get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self._are_all_read = True
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self._are_all_read = True
+        return super().keys()
+
+    def values(self) -> Any:
+        self._are_all_read = True
+        return super().values()
+
+    def items(self) -> Any:
+        self._are_all_read = True
+        return super().items()
+
+    def unread(self) -> list[str]:
+        """Sentences on what was given and not looked at."""
+        if self._are_all_read:
+            return []
+        given = Parameters(dict(dict.items(self)))
+        given.know(sorted(self._asked))
+        return given.without_effect()
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointRequest:
     """What a plugin learns of a request. `uri` is the path with its query, as the client sent it."""
@@ -51,7 +97,7 @@ class EndpointRequest:
     uri: str
     header_names: list[str]
     headers: dict[str, str]
-    parameters: dict[str, list[str]]
+    parameters: ReadParameters
     content_type: str | None
     body: io.BytesIO
 
@@ -103,7 +149,13 @@ class Plugins:
     """The plugins by listener and path segment, and the threads that they run in."""
 
     def __init__(
-        self, endpoints: Iterable[Any], settings: Settings, host: ModelHost, *, worker_count: int
+        self,
+        endpoints: Iterable[Any],
+        settings: Settings,
+        host: ModelHost,
+        rule: ParameterRule,
+        *,
+        worker_count: int,
     ) -> None:
         """Raises ConfigurationError for what is no plugin, and where two have one pattern."""
         self._endpoints: dict[tuple[str, str], Any] = {}
@@ -114,6 +166,7 @@ class Plugins:
             self._endpoints[key] = endpoint
         self._settings = settings
         self._host = host
+        self._rule = rule
         self._config = {"NUM_WORKERS": str(worker_count), **settings.raw}
         #: By the identity of the plugin.
         self._slots: dict[int, asyncio.Semaphore] = {}
@@ -144,6 +197,11 @@ class Plugins:
                 500,
                 "ModelServerEndpointException",
             )
+        declared = getattr(endpoint, "parameters", None)
+        if declared is not None:
+            parameters = exchange.parameters()
+            parameters.know([str(parameter) for parameter in declared])
+            self._rule.check(exchange, parameters)
         request = await _request_of(exchange, max_body_bytes, self._settings.body_timeout_s)
         response = EndpointResponse()
         context = self._context()
@@ -158,6 +216,8 @@ class Plugins:
                 f'Plugin "{endpoint.url_pattern}" did not answer in time.'
             ) from None
         if error is None:
+            if declared is None:
+                self._rule.warn(exchange, request.parameters.unread())
             try:
                 return _finished(exchange, response)
             except (ValueError, TypeError, AttributeError) as invalid:
@@ -235,7 +295,7 @@ def _key(endpoint: Any) -> tuple[str, str]:
 async def _request_of(
     exchange: Exchange, max_body_bytes: int, body_timeout_s: float
 ) -> EndpointRequest:
-    parameters: dict[str, list[str]] = {}
+    parameters = ReadParameters()
     for name, value in parse_query(exchange.query):
         parameters.setdefault(name, []).append(value)
     headers = dict(exchange.request.headers.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from mms import properties
 from mms.errors import ConfigurationError
 from mms.launch_options import LaunchOptions
+from mms.nearest import did_you_mean
 from mms.settings.option import BOOLEAN
 from mms.settings.settings import Settings
 from mms.settings.values import OPTIONS
@@ -98,8 +98,7 @@ def _set(settings: Settings, key: str, value: str, source: str) -> None:
     settings.raw[key] = value
     option = OPTIONS.get(key)
     if option is None:
-        near = difflib.get_close_matches(key, OPTIONS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(key, OPTIONS)
         settings.notices.append(
             (logging.WARNING, f"{source}: unknown setting {key} has no effect{hint}")
         )

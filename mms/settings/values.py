@@ -568,6 +568,14 @@ class OptionValues:
         "false",
         is_own=True,
     )
+    strict_parameters: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "A management call with a parameter that is not known is 400. Without it the answer has a `Warning` header, "
+        "and the log a line, with the nearest known name.",
+        "false",
+        is_own=True,
+    )
     strict_ping: bool = option(
         BOOLEAN,
         _SERVER,

@@ -7,7 +7,7 @@ import json
 import sys
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -700,3 +700,58 @@ def test_a_name_that_leads_to_loopback_reads_no_models(main_server: Server) -> N
         reply = wire.read_reply()
     assert reply.status == 403
     assert "management_hosts names those that are" in reply.json()["message"]
+
+
+def _warnings(reply: Reply) -> list[str]:
+    return reply.all_headers("warning")
+
+
+@pytest.mark.better_than_mms
+def test_a_parameter_that_nobody_knows_is_told_with_the_nearest_name(main_server: Server) -> None:
+    management = main_server.management
+    name = unique_name("noop")
+    unknown = "unknown parameter {} has no effect; did you mean {}?"
+
+    def said(given: str, known: str) -> list[str]:
+        return [f'299 marserve "{unknown.format(given, known)}"']
+
+    reply = main_server.register("noop", model_name=name, intial_workers=1)
+    assert (reply.status, _warnings(reply)) == (200, said("intial_workers", "initial_workers"))
+    main_server.wait_for_log("mms_log.log", r"POST /models: unknown parameter intial_workers has")
+    path = f"/models/{name}"
+    reply = management.put(f"{path}?min_workers=4")
+    assert (reply.status, _warnings(reply)) == (202, said("min_workers", "min_worker"))
+    assert _warnings(management.get("/models?limits=3")) == said("limits", "limit")
+    for reply in (management.get(f"{path}?customized=true"), management.delete(f"{path}?x=1")):
+        assert reply.status == 200
+        assert "has no effect" in _warnings(reply)[0]
+    body = {"url": "noop", "model_name": name, "batchSize": 2}
+    reply = management.post_json("/models?initial_workers=1", body)
+    assert reply.status == 200
+    assert _warnings(reply) == [
+        '299 marserve "the query has no effect beside a JSON body"',
+        *said("batchSize", "batch_size"),
+    ]
+    assert _warnings(management.get(path)) == []
+    main_server.unregister(name)
+
+
+@pytest.mark.better_than_mms
+def test_strict_parameters_refuse_what_nobody_knows_before_anything_is_done(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server({"strict_parameters": "true", "load_models": "noop"})
+    refused = [
+        server.register("noop", model_name="m", intial_workers=1),
+        server.management.post_json("/models", {"url": "noop", "model_name": "m", "x": 1}),
+        server.management.put("/models/noop?min_workers=3"),
+        server.management.get("/models?limits=1"),
+        server.management.delete("/models/noop?synchronus=true"),
+    ]
+    for reply in refused:
+        assert reply.status == 400, reply
+        assert reply.json()["message"].endswith("(strict_parameters).")
+    assert "did you mean min_worker?" in refused[2].json()["message"]
+    names = [line["modelName"] for line in server.management.get("/models").json()["models"]]
+    assert names == ["noop"]
+    assert server.register("noop", model_name="m", initial_workers=0).status == 200

@@ -113,7 +113,7 @@ def test_a_maximum_below_the_minimum_is_400(main_server: Server, model: str) -> 
 
 
 @pytest.mark.better_than_mms
-@pytest.mark.parametrize("count", [1001, 2**31, 10**20])
+@pytest.mark.parametrize("count", [1001, 2**31, 10**15])
 def test_more_workers_than_a_machine_can_have_are_refused(
     main_server: Server, model: str, count: int
 ) -> None:

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from mms.errors import ConfigurationError
+from mms.http.parameters import ParameterRule
 from mms.http.plugins import Plugins
 from mms.http.protocol import with_host
 from mms.serving import Outcome
@@ -334,7 +335,7 @@ def test_two_plugins_of_one_path_are_refused():
         endpoint_type = "INFERENCE"
 
     with pytest.raises(ConfigurationError, match='Multiple plugins found for endpoint "same"'):
-        Plugins([One(), One()], Settings(), None, worker_count=1)  # type: ignore[arg-type]
+        Plugins([One(), One()], Settings(), None, ParameterRule(is_strict=False), worker_count=1)  # type: ignore[arg-type]
 
 
 async def test_jars_are_told_to_have_no_effect(make_bench, tmp_path, caplog):

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from mms.errors import ConfigurationError
+from mms.http.parameters import ParameterRule
 from mms.http.plugins import Plugins
 from mms.settings import Settings
 
@@ -77,7 +78,7 @@ def test_a_pattern_that_is_no_segment_is_refused(pattern):
         endpoint_type = "INFERENCE"
 
     with pytest.raises(ConfigurationError, match="one path segment"):
-        Plugins([Own()], Settings(), None, worker_count=1)  # type: ignore[arg-type]
+        Plugins([Own()], Settings(), None, ParameterRule(is_strict=False), worker_count=1)  # type: ignore[arg-type]
 
 
 async def test_an_own_ping_replaces_sagemakers(make_bench, tmp_path):

@@ -21,8 +21,8 @@ class Room(NamedTuple):
 
 
 ROOMS: dict[str, Room] = {
-    # How values of others are shown; every room may import it.
-    "brief": Room(-1, ("mms.brief",), ()),
+    # How values of others are shown, and names that nobody knows; every room may import it.
+    "brief": Room(-1, ("mms.brief", "mms.nearest"), ()),
     "flags": Room(-1, ("mms.flags",), ()),
     # How long anything may be told to take.
     "durations": Room(-1, ("mms.durations",), ()),
