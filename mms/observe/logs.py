@@ -48,6 +48,11 @@ _LEVEL_WORDS = {
 }
 
 
+def level_word(level: int) -> str:
+    """The word for a level; one between two of Python's has that of the lower one."""
+    return _LEVEL_WORDS[min(max(level // 10 * 10, logging.DEBUG), logging.CRITICAL)]
+
+
 class LogFile(Enum):
     """The five files; the value is the file's name."""
 

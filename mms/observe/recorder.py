@@ -16,8 +16,9 @@ from typing import TypeAlias
 from mms.observe import logger_names
 from mms.observe.aggregates import Aggregates
 from mms.observe.dates import LineDates
-from mms.observe.logs import LAYOUT_QLOG, LogFile, Logs
+from mms.observe.logs import LAYOUT_QLOG, LogFile, Logs, level_word
 from mms.observe.metric_lines import METRIC_MARK, file_line, one_line, qlog_record
+from mms.wire.log_records import decode_record
 
 #: Seconds since the epoch, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is
 #: "" where the response is no prediction of a registered model, the version "" where there is none.
@@ -61,8 +62,8 @@ class Recorder:
         #: (seconds since the epoch, thread column, metric in file form)
         self._server_metrics: list[tuple[float, str, str]] = []
         self._model_metrics: list[tuple[float, str, str]] = []
-        #: (seconds since the epoch, worker's name, stream, text)
-        self._output: list[tuple[float, str, str, str]] = []
+        #: (seconds since the epoch, worker's name with the stream, level, logger, text)
+        self._output: list[tuple[float, str, int, str, str]] = []
         options = logs.options
         self._is_qlog = options.metrics_layout == LAYOUT_QLOG
         self._has_copies = logs.has_server_log
@@ -117,17 +118,33 @@ class Recorder:
             self._model_metrics.extend([(now, thread_name, file_line(line)) for line in lines])
 
     def log_worker_line(self, model: str, worker_name: str, stream: str, text: str) -> None:
-        """A line of a worker's output. `stream`: `stdout` or `stderr`; metrics among its lines go where they belong."""
+        """A line of a worker's output. `stream`: `stdout` or `stderr`.
+
+        Log records among its lines have a level and a logger of their own; metrics go where they belong.
+        """
+        level = logging.WARNING if stream == _STDERR else logging.INFO
+        logger_name = self._output_logger.name
+        printed, record = decode_record(text)
+        if record is not None:
+            if printed:
+                self.log_worker_line(model, worker_name, stream, printed)
+            level, text = record.level, record.text
+            logger_name = record.logger or logger_name
         if text.startswith(METRIC_MARK):
             self.metric_lines([text[len(METRIC_MARK) :]], worker_name)
-        elif self._has_copies:
-            self._output.append((time.time(), worker_name, stream, text))
+            return
+        # What a model logs below INFO, it has asked for itself.
+        if not self._output_logger.isEnabledFor(max(level, logging.INFO)):
+            return
+        thread_name = f"{worker_name}-{stream}"
+        if self._has_copies:
+            self._output.append((time.time(), thread_name, level, logger_name, text))
         else:
-            self._output_logger.log(
-                logging.WARNING if stream == _STDERR else logging.INFO,
-                "%s",
-                text,
-                extra={"thread_name": f"{worker_name}-{stream}", "model": model},
+            extra = {"thread_name": thread_name, "model": model}
+            self._output_logger.handle(
+                self._output_logger.makeRecord(
+                    logger_name, level, "", 0, "%s", (text,), None, extra=extra
+                )
             )
 
     # Flush
@@ -343,18 +360,10 @@ class Recorder:
         taken = self._output[:]
         del self._output[: len(taken)]
         texts: list[str] = []
-        has_info = self._output_logger.isEnabledFor(logging.INFO)
-        has_warnings = self._output_logger.isEnabledFor(logging.WARNING)
-        for wall_s, worker_name, stream, text in taken:
-            is_error = stream == _STDERR
-            if not (has_warnings if is_error else has_info):
-                continue
+        for wall_s, thread_name, level, logger_name, text in taken:
             ms = int(wall_s * 1000)
-            level = "WARN " if is_error else "INFO "
-            line = (
-                f"{self._dates.of(ms)} [{level}] {worker_name}-{stream} "
-                f"{logger_names.WORKER_LIFE_CYCLE} - {text}\n"
-            )
+            date = self._dates.of(ms)
+            line = f"{date} [{level_word(level)}] {thread_name} {logger_name} - {text}\n"
             self._logs.add_line(ms, line)
             texts.append(line)
         if texts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import io
-import logging
 import os
 import signal
 import socket
@@ -12,6 +11,7 @@ import sys
 import threading
 from types import FrameType
 
+from mms.worker.logging_setup import set_up_logging
 from mms.worker.shadowing import separate
 
 #: For the handler's libraries, unless the operator chose: workers are what runs in parallel, not their threads.
@@ -41,7 +41,7 @@ def set_up() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    set_up_logging()
     # Its report of a crash in native code goes to the log.
     faulthandler.enable()
     ignore_signals()

@@ -145,6 +145,34 @@ def test_what_a_handler_writes_reaches_the_log_by_its_stream(server: Server) -> 
     server.wait_for_log("mms_log.log", "WorkerLifeCycle - logging model: loading$")
 
 
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_what_a_handler_logs_keeps_its_level_and_logger(main_server: Server, preload: str) -> None:
+    source = (
+        "import logging\n"
+        "def handle(data, context):\n"
+        "    if data:\n"
+        "        logging.error('root error')\n"
+        "        logging.getLogger('own.logger').warning('own warning')\n"
+        "        try:\n"
+        "            1 / 0\n"
+        "        except ZeroDivisionError:\n"
+        "            logging.getLogger('own.logger').exception('failed')\n"
+        "    return ['OK']\n"
+    )
+    url = main_server.write_model(unique_name("logs"), source, manifest("logs"))
+    with main_server.registered(url, preload_model=preload) as name:
+        assert main_server.inference.post(f"/predictions/{name}", b"x").status == 200
+        start = rf"^{DATE} \[%s\] W-{name[:25]}-\d+-stdout %s - %s$"
+        for word, logger, text in (
+            ("ERROR", r"com\.amazonaws\.ml\.mms\.wlm\.WorkerLifeCycle", "root error"),
+            ("WARN ", r"own\.logger", "own warning"),
+            ("ERROR", r"own\.logger", "failed"),
+            ("ERROR", r"own\.logger", "ZeroDivisionError: division by zero"),
+        ):
+            main_server.wait_for_log("mms_log.log", start % (word, logger, text))
+
+
 def test_loading_and_unregistering_are_logged(server: Server) -> None:
     with server.registered("logging") as name:
         server.wait_for_log("mms_log.log", rf"Model {name} loaded\.")

@@ -10,6 +10,7 @@ import pytest
 
 from mms.observe.logs import LogFile
 from mms.observe.recorder import Recorder
+from mms.wire.log_records import encode_record
 
 from .conftest import WrittenLogs
 
@@ -287,6 +288,61 @@ def test_a_worker_s_output_is_logged_by_stream_with_its_name(written: WrittenLog
     assert written.read(LogFile.MODEL) == text
 
 
+@pytest.mark.parametrize(
+    ("level", "word"),
+    [
+        (10, "DEBUG"),
+        (20, "INFO "),
+        (25, "INFO "),
+        (30, "WARN "),
+        (40, "ERROR"),
+        (50, "FATAL"),
+        (999, "FATAL"),
+    ],
+)
+def test_log_records_of_a_worker_keep_their_level_and_logger(
+    written: WrittenLogs, level: int, word: str
+) -> None:
+    recorder = _recorder(written)
+    for line in encode_record(level, "my.model", "one\ntwo").rstrip("\n").split("\n"):
+        recorder.log_worker_line("noop", "W-noop-1", "stdout", line)
+    recorder.flush()
+    text = written.read(LogFile.MMS)
+    line = rf"\S+ \[{word}\] W-noop-1-stdout my\.model - "
+    assert re.fullmatch(rf"{line}one\n{line}two\n", text)
+    assert written.read(LogFile.MODEL) == text
+
+
+def test_a_record_of_the_root_logger_has_the_name_of_the_output(written: WrittenLogs) -> None:
+    recorder = _recorder(written)
+    line = "printed, no end of line" + encode_record(40, "root", "logged").rstrip("\n")
+    recorder.log_worker_line("noop", "W-noop-1", "stdout", line)
+    recorder.flush()
+    assert re.fullmatch(
+        rf"\S+ \[INFO \] W-noop-1-stdout {_WLM}\.WorkerLifeCycle - printed, no end of line\n"
+        rf"\S+ \[ERROR\] W-noop-1-stdout {_WLM}\.WorkerLifeCycle - logged\n",
+        written.read(LogFile.MMS),
+    )
+
+
+def test_the_name_of_a_logger_is_no_more_than_a_column(written: WrittenLogs) -> None:
+    recorder = _recorder(written)
+    record = encode_record(20, "a b\n2026 [ERROR] \x1f" + "c" * 1000, "text")
+    recorder.log_worker_line("noop", "W-noop-1", "stdout", record.rstrip("\n"))
+    recorder.flush()
+    text = written.read(LogFile.MMS)
+    assert re.fullmatch(r"\S+ \[INFO \] W-noop-1-stdout a_b_2026_ERROR_c+ - text\n", text)
+    assert len(text) < 300
+
+
+@pytest.mark.parametrize("line", ["\x1e", "\x1ex y\x1fz", "a \x1e20 no end", "\x1e99999 a\x1fb"])
+def test_a_mark_that_begins_no_record_is_text(written: WrittenLogs, line: str) -> None:
+    recorder = _recorder(written)
+    recorder.log_worker_line("noop", "W-noop-1", "stdout", line)
+    recorder.flush()
+    assert written.read(LogFile.MMS).endswith(f" {_WLM}.WorkerLifeCycle - {line}\n")
+
+
 def test_a_marked_line_of_a_worker_s_output_is_a_metric(written: WrittenLogs) -> None:
     recorder = _recorder(written)
     recorder.log_worker_line("noop", "W-noop-1", "stdout", "[METRICS]A.Count:1|#a:b|#hostname:h,17")
@@ -393,8 +449,10 @@ def test_output_and_copies_leave_the_server_log_where_a_python_configuration_has
     _request(recorder)
     _batch(recorder)
     recorder.log_worker_line("noop", "W-noop-1", "stderr", "text")
+    record = encode_record(40, "own", "wrong").rstrip("\n")
+    recorder.log_worker_line("noop", "W-noop-1", "stdout", record)
     recorder.flush()
-    assert listened.lines == [f"{_WLM}.WorkerLifeCycle WARNING text"]
+    assert listened.lines == [f"{_WLM}.WorkerLifeCycle WARNING text", "own ERROR wrong"]
     assert "/predictions/noop" in written.read(LogFile.ACCESS)
     text = written.read(LogFile.MMS)
     assert " ACCESS_LOG - " not in text

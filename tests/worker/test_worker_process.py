@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mms.wire import BATCH, HEARTBEAT, encode_frame
+from mms.wire.log_records import decode_record
 
 from .conftest import ModelWriter, WorkerStarter
 from .front import DEADLINE_S, ROOT, Front, Request
@@ -118,7 +119,7 @@ def test_variables_that_are_set_are_kept(front: Front, write_model: ModelWriter)
     assert str(ROOT / "mms") not in path
 
 
-def test_logging_goes_to_standard_output_as_plain_lines(
+def test_logging_goes_to_standard_output_as_records_among_what_is_printed(
     start_worker: WorkerStarter, front: Front
 ) -> None:
     worker = start_worker(
@@ -134,8 +135,14 @@ def test_logging_goes_to_standard_output_as_plain_lines(
     )
     worker.predict()
     worker.drain()
-    lines = front.output().splitlines()
-    assert lines == ["at import", "in handle True", "grün", "in handle False", "grün"]
+    lines = [decode_record(line) for line in front.output().split("\n") if line]
+    assert lines == [
+        ("", (20, "", "at import")),
+        ("", (20, "own", "in handle True")),
+        ("grün", None),
+        ("", (20, "own", "in handle False")),
+        ("grün", None),
+    ]
 
 
 def test_output_is_passed_on_by_lines_at_once(
