@@ -43,7 +43,7 @@ from archiver.pack import (
 )
 from archiver.progress import Progress
 from archiver.signing import sign
-from archiver.verify import verify
+from archiver.verify import packed_findings, verify
 from archiver.version import __version__
 from archiver.writers import write_archive
 from mms.brief import brief
@@ -130,6 +130,16 @@ def pack_parser() -> argparse.ArgumentParser:
         "--export-path",
         default=os.getcwd(),
         help="existing folder that the archive is written to (default: the current one)",
+    )
+    parser.add_argument(
+        "--parents",
+        action="store_true",
+        help="make the folder of --export-path, and those above it",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="NAME",
+        help="name of the archive, if it is not the model's; with or without the format's suffix",
     )
     parser.add_argument(
         "--archive-format",
@@ -273,7 +283,9 @@ def _extensions(value: str) -> dict[str, Any]:
 def _pack(words: list[str]) -> int:
     parser = pack_parser()
     options = parser.parse_args(words)
-    check_inputs(options.model_path, options.model_name, options.export_path)
+    check_inputs(
+        *(options.model_path, options.model_name, options.export_path), parents=options.parents
+    )
     interface = interface_of(
         options.model_path, options.handler, options.interface, options.prepackaged
     )
@@ -306,7 +318,9 @@ def _pack(words: list[str]) -> int:
         engine_version=options.engine_version,
         extensions=described.extensions,
     )
-    target = output_path(options.export_path, options.model_name, options.archive_format)
+    target = output_path(
+        *(options.export_path, options.output or options.model_name, options.archive_format)
+    )
     check_output(target, force=options.force, warn=_warn)
     if options.convert:
         refuse_conversion(options.model_path)
@@ -328,6 +342,8 @@ def _pack(words: list[str]) -> int:
             f'Failed to save the model-archive to model-path "{options.export_path}". '
             f"Check the file permissions and retry. ({error})"
         ) from error
+    for finding in packed_findings(target, is_class_checked=interface in ("seldon", "mlrun")):
+        _warn(finding.message)
     return 0
 
 

@@ -31,6 +31,8 @@ def pack(
     model_name: str,
     handler: str | None = None,
     export_path: str | os.PathLike[str] | None = None,
+    parents: bool = False,
+    output: str | None = None,
     archive_format: ArchiveFormat = "default",
     force: bool = False,
     runtime: str = "python",
@@ -55,9 +57,10 @@ def pack(
 ) -> Path:
     """Packs the folder `model_path` and returns the path of what was written.
 
-    `export_path`: an existing folder, the current one by default; the archive's name in it is `model_name` with the
-    format's suffix (`.mar`, `.tar.gz`, none for a folder). `force` replaces what is there. `runtime`: `python`,
-    `python2`, `python3`, or the absolute path of an interpreter. `extensions`: a JSON object for the model's own use.
+    `export_path`: an existing folder, the current one by default; with `parents` it is made. The archive's name in it
+    is `output`, by default `model_name`, with the format's suffix (`.mar`, `.tar.gz`, none for a folder). `force`
+    replaces what is there. `runtime`: `python`, `python2`, `python3`, or the absolute path of an interpreter.
+    `extensions`: a JSON object for the model's own use.
     `interface`: `seldon`, `mms`, or `auto` for what the handler's source shows. For Seldon components `service_type`,
     `parameters` of the constructor (`{"name", "value", "type"}`) and `model_uri`; `prepackaged` names a server that
     brings the class along and takes the place of `handler`.
@@ -71,7 +74,7 @@ def pack(
         raise PackError(
             f"archive format {brief(archive_format)} is none of {', '.join(ARCHIVE_FORMATS)}"
         )
-    check_inputs(source, model_name, export)
+    check_inputs(source, model_name, export, parents=parents)
     described = describe_component(
         source,
         handler,
@@ -97,7 +100,7 @@ def pack(
         extensions=described.extensions,
         user_data=user_data,
     )
-    target = output_path(export, model_name, archive_format)
+    target = output_path(export, output or model_name, archive_format)
     check_output(target, force=force, warn=warn)
     write_archive(
         source,
@@ -121,9 +124,21 @@ def check_name(model_name: str) -> None:
         )
 
 
-def check_inputs(model_path: str, model_name: str, export_path: str) -> None:
-    """Raises PackError, with MMS's messages, for a name or a path that cannot be used."""
+def check_inputs(
+    model_path: str, model_name: str, export_path: str, *, parents: bool = False
+) -> None:
+    """Raises PackError, with MMS's messages, for a name or a path that cannot be used.
+
+    With `parents` the export folder is made where it is not there, once the rest is right.
+    """
     check_name(model_name)
+    if parents and os.path.isdir(model_path) and not os.path.lexists(export_path):
+        try:
+            os.makedirs(export_path)
+        except OSError as error:
+            raise PackError(
+                f"The export folder {export_path} cannot be made: {error.strerror}."
+            ) from None
     if not os.path.isdir(export_path):
         raise PackError(
             f"Given export-path {export_path} is not a directory. Point to a valid export-path directory."
@@ -157,8 +172,15 @@ def checked_manifest(**fields: Any) -> Manifest:
     return manifest
 
 
-def output_path(export_path: str, model_name: str, archive_format: ArchiveFormat) -> str:
-    return os.path.join(export_path, model_name + _SUFFIXES[archive_format])
+def output_path(export_path: str, name: str, archive_format: ArchiveFormat) -> str:
+    """`name`: with the format's suffix, or without. Raises PackError for one that is no file's name."""
+    suffix = _SUFFIXES[archive_format]
+    stem = name.removesuffix(suffix)
+    if stem in ("", ".", "..") or re.search(r"[/\\\x00-\x1f]", stem):
+        raise PackError(
+            f"The output {brief(name)} is no file's name; --export-path says which folder it goes to."
+        )
+    return os.path.join(export_path, stem + suffix)
 
 
 def check_output(target: str, *, force: bool, warn: Warn | None = None) -> None:

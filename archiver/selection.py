@@ -35,6 +35,8 @@ class SourceFile:
 class Selection:
     files: list[SourceFile]
     unused_patterns: list[str]
+    #: Names of files and folders that were left out for the dot that they begin with; folders end with "/".
+    hidden: list[str]
 
     @property
     def total_bytes(self) -> int:
@@ -59,6 +61,7 @@ def select_files(
     exclusion = _Exclusion(exclude)
     left_out = {os.path.abspath(path) for path in leave_out}
     files: list[SourceFile] = []
+    hidden: list[str] = []
     pending = [""]
     while pending:
         prefix = pending.pop()
@@ -67,10 +70,11 @@ def select_files(
                 name = prefix + item.name
                 if os.path.abspath(item.path) in left_out:
                     continue
-                if not include_hidden and item.name.startswith("."):
-                    continue
                 is_folder = item.is_dir(follow_symlinks=False)
                 if _is_unwanted(item.name, is_folder) or exclusion.covers(name, item.name):
+                    continue
+                if not include_hidden and item.name.startswith("."):
+                    hidden.append(f"{name}/" if is_folder else name)
                     continue
                 if item.is_symlink():
                     raise PackError(
@@ -82,7 +86,7 @@ def select_files(
                     continue
                 files.append(_source_file(name, Path(item.path)))
     files.sort(key=lambda file: file.name)
-    return Selection(files, exclusion.unused)
+    return Selection(files, exclusion.unused, sorted(hidden))
 
 
 def _is_unwanted(name: str, is_folder: bool) -> bool:

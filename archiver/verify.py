@@ -33,6 +33,8 @@ _TORCHSERVE_HANDLERS: Final = frozenset(
     {"image_classifier", "object_detector", "text_classifier", "image_segmenter", "text_handler"}
 )
 _COMPILED_SUFFIXES: Final = (".so", ".pyd", ".pyc")
+#: What pip's users call it; a manifest may name another file.
+REQUIREMENTS_NAME: Final = "requirements.txt"
 # No source file of a handler comes near it.
 _MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
 
@@ -63,8 +65,33 @@ def verify(
         return [Finding("error", str(error))]
 
 
+def packed_findings(
+    path: str | os.PathLike[str], *, is_class_checked: bool = False
+) -> list[Finding]:
+    """The same of an archive that was packed just now, without reading all of it again. Raises OSError.
+
+    What a server does not do unless it is told so is a warning, too. `is_class_checked`: the class of a component or
+    model server has been looked at already.
+    """
+    try:
+        with Archive.open(path) as archive:
+            found = _content_findings(archive, has_handler_checks=not is_class_checked)
+            return [*found, *_unused_requirements(archive)]
+    except InvalidArchive as error:
+        return [Finding("error", str(error))]
+
+
+def _unused_requirements(archive: Archive) -> Iterator[Finding]:
+    manifest = archive.manifest
+    name = (manifest.requirements_file if manifest else None) or REQUIREMENTS_NAME
+    if any(entry.name == name for entry in archive.entries):
+        yield Finding(
+            "warning",
+            f"A server installs {name} only with install_requirements=folder or venv, which is off by default.",
+        )
+
+
 def _findings(archive: Archive, trusted: TrustedKeys | None) -> Iterator[Finding]:
-    names = [entry.name for entry in archive.entries]
     for entry in archive.entries:
         if entry.is_link:
             yield Finding(
@@ -78,6 +105,12 @@ def _findings(archive: Archive, trusted: TrustedKeys | None) -> Iterator[Finding
         yield Finding("warning" if archive.kind == "folder" else "error", text)
     # Reads everything, so that damage shows.
     yield from _signature_findings(archive, archive.hashed_entries(), trusted)
+    yield from _content_findings(archive)
+
+
+def _content_findings(archive: Archive, *, has_handler_checks: bool = True) -> Iterator[Finding]:
+    """Of the manifest and of what it names."""
+    names = [entry.name for entry in archive.entries]
     try:
         manifest = archive.manifest
         if manifest is None:
@@ -89,7 +122,8 @@ def _findings(archive: Archive, trusted: TrustedKeys | None) -> Iterator[Finding
         yield Finding("error", f"{error} ({error.detail})" if error.detail else str(error))
         return
     yield from _named_files(archive, manifest, names)
-    yield from _handler_findings(archive, manifest, names)
+    if has_handler_checks:
+        yield from _handler_findings(archive, manifest, names)
 
 
 def _signature_findings(

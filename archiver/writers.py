@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ArchiveFormat = Literal["default", "tgz", "no-archive"]
 Warn = Callable[[str], None]
 
+#: Of more hidden files only so many are named.
+_MAX_NAMED: Final = 5
 _CHUNK_BYTES: Final = 1024 * 1024
 _COMPRESSION_LEVEL: Final = 6
 # The first moment that a zip file can express, and the same one for tar files.
@@ -55,6 +57,8 @@ def write_archive(
     if warn is not None:
         for pattern in selection.unused_patterns:
             warn(f"--exclude {pattern} matches no file")
+        if selection.hidden:
+            warn(_hidden_text(selection.hidden))
     report = _Report(selection, progress)
     if archive_format == "no-archive":
         _write_folder(folder, Path(target), selection, manifest_bytes, report)
@@ -70,6 +74,13 @@ def write_archive(
     else:
         with written_beside(Path(target)) as file:
             _write_zip(file, selection, manifest_bytes, report)
+
+
+def _hidden_text(hidden: Sequence[str]) -> str:
+    named = ", ".join(hidden[:_MAX_NAMED])
+    if len(hidden) > _MAX_NAMED:
+        named += f" and {len(hidden) - _MAX_NAMED} more"
+    return f"hidden files are left out: {named}; --include-hidden packs them"
 
 
 class _Report:

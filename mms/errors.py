@@ -42,6 +42,11 @@ class ServerError(Exception):
         return self.status
 
     @property
+    def shown_reason(self) -> str | None:
+        """What the error's answer says beside MMS's message; None leaves it out."""
+        return None
+
+    @property
     def retry_after_s(self) -> int | None:
         """Seconds after which a client may try again, for a `Retry-After` header; None leaves it out."""
         return None
@@ -264,8 +269,11 @@ class WorkerFailure(ServerError):
 class WorkerStartFailed(ServerError):
     """The workers asked for could not load their model. `code` is 507 where memory was short, else 500.
 
-    `reason` is the last line of what went wrong, for people who run the server and not for its clients.
+    `reason` is the last line of what went wrong.
     """
+
+    #: No description of the model has the reason: it was registered for this load, and is gone.
+    is_model_gone = False
 
     def __init__(
         self, message: str = "Failed to start workers", code: int = 500, reason: str = ""
@@ -277,6 +285,10 @@ class WorkerStartFailed(ServerError):
     @property
     def http_status(self) -> int:
         return self.code
+
+    @property
+    def shown_reason(self) -> str | None:
+        return self.reason or None if self.is_model_gone else None
 
 
 class ConfigurationError(Exception):

@@ -158,6 +158,7 @@ def _show_certificate(context: ssl.SSLContext, path: str) -> None:
 def _refusal(answer: Answer) -> str:
     try:
         error = json.loads(answer.body)
-        return f"{answer.status} {error['type']}: {error['message']}"
+        reason = f" ({error['reason']})" if "reason" in error else ""
+        return f"{answer.status} {error['type']}: {error['message']}{reason}"
     except (ValueError, KeyError, TypeError):
         return f"{answer.status}: {answer.text.strip()[:500] or '(empty body)'}"

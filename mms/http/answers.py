@@ -74,9 +74,14 @@ def _without_none(value: Any) -> Any:
 
 
 def error_body(error: ServerError) -> bytes:
-    """`{"code", "type", "message"}`; the message is left out where there is none."""
+    """`{"code", "type", "message", "reason"}`; the last two are left out where there is none."""
     return render_json(
-        {"code": error.http_status, "type": error.type_name, "message": error.message}
+        {
+            "code": error.http_status,
+            "type": error.type_name,
+            "message": error.message,
+            "reason": error.shown_reason,
+        }
     )
 
 

@@ -242,8 +242,9 @@ class ModelHost:
             return served, PROCESSING
         try:
             outcome = await self._scaled(served)
-        except WorkerStartFailed:
+        except WorkerStartFailed as error:
             await self._discard(served)
+            error.is_model_gone = True
             raise
         finally:
             for model in (served, *served.brought):

@@ -372,7 +372,7 @@ def test_verify_of_a_bad_archive_names_the_faults_and_fails(
     assert main(["verify", "m.mar"]) == 1
     captured = capsys.readouterr()
     assert captured.out == "m.mar: would be refused\n"
-    assert captured.err.startswith("ERROR - service.py, line 1: ")
+    assert "\nERROR - service.py, line 1: " in captured.err
     assert main(["verify", "--json", "m.mar"]) == 1
     document = json.loads(capsys.readouterr().out)
     assert document["ok"] is False
@@ -451,3 +451,81 @@ def test_a_known_flag_is_told_no_other(model: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["--model-name", "m", "--export", "x"])
     assert "did you mean" not in capsys.readouterr().err
+
+
+# What was packed is checked
+
+
+@pytest.mark.parametrize(
+    ("files", "warning"),
+    [
+        ({"other.py": ""}, "The handler's module service.py is not in the archive."),
+        (
+            {"service.py": "def handel(d, c): ...\n"},
+            "service.py has no handle, and instead of exactly one class it has none.",
+        ),
+        ({"service.py": "def handle(: ...\n"}, "service.py, line 1: invalid syntax."),
+        (
+            {"service.py": HANDLER, ".env": "", ".cache/x": ""},
+            "hidden files are left out: .cache/, .env; --include-hidden packs them",
+        ),
+        (
+            {"service.py": HANDLER, "requirements.txt": "numpy\n"},
+            (
+                "A server installs requirements.txt only with install_requirements=folder or venv, "
+                "which is off by default."
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("archive_format", ["default", "tgz", "no-archive"])
+def test_what_will_not_load_as_it_was_packed_is_a_warning(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    files: dict[str, str],
+    warning: str,
+    archive_format: str,
+) -> None:
+    folder = write_folder(tmp_path / "folder", files)
+    export = ["--export-path", str(tmp_path), "--archive-format", archive_format]
+    assert call(folder, *export) == 0
+    assert capsys.readouterr() == ("", f"WARNING - {warning}\n")
+
+
+def test_hidden_files_that_are_excluded_or_of_version_control_are_no_news(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {"service.py": HANDLER, ".git/config": "", ".DS_Store": "", ".env": ""}
+    folder = write_folder(tmp_path / "folder", files)
+    assert call(folder, "--export-path", str(tmp_path), "--exclude", ".env") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("output", ["second", "second.mar"])
+def test_an_archive_may_have_another_name_than_its_model(
+    model: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    assert call(model, "--output", output) == 0
+    assert os.listdir() == ["second.mar"]
+    with Archive.open("second.mar") as archive:
+        assert archive.manifest is not None
+        assert archive.manifest.model_name == "m"
+
+
+@pytest.mark.parametrize("output", ["a/b", "..", ".mar"])
+def test_an_output_that_is_no_name_is_refused(
+    model: Path, capsys: pytest.CaptureFixture[str], output: str
+) -> None:
+    assert call(model, "--output", output) == 1
+    assert "--export-path says which folder it goes to" in capsys.readouterr().err
+    assert os.listdir() == []
+
+
+def test_the_export_folder_is_made_where_it_is_asked_for(
+    model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(model, "--export-path", "a/b") == 1
+    assert not os.path.exists("a")
+    assert call(model, "--export-path", "a/b", "--parents") == 0
+    assert os.listdir("a/b") == ["m.mar"]
+    assert call(model, "--export-path", "a/b", "--parents", "--force") == 0

@@ -445,6 +445,24 @@ def test_a_model_that_does_not_load_is_500_and_forgotten(main_server: Server) ->
     assert main_server.management.get(f"/models/{name}").status == 404
 
 
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("parameters", [{}, {"handler": "absent:handle"}])
+def test_a_registration_that_fails_answers_with_the_reason(
+    main_server: Server, parameters: dict[str, str]
+) -> None:
+    url = unique_name("reason")
+    main_server.write_model(url, "raise KeyError('no weights')\n", manifest(url))
+    reply = main_server.register(url, initial_workers=2, synchronous="true", **parameters)
+    assert reply.json() == {
+        "code": 500,
+        "type": "InternalServerException",
+        "message": "Failed to start workers",
+        "reason": "ModuleNotFoundError: No module named 'absent'"
+        if parameters
+        else "KeyError: 'no weights'",
+    }
+
+
 def test_a_model_that_does_not_load_may_be_registered_without_workers(
     main_server: Server,
 ) -> None:
