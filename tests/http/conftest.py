@@ -67,6 +67,9 @@ class FakeHost:
         self.interfaces = interfaces
         self.registry.changed()
 
+    def check_room(self, name: str, version: str | None = None) -> None:
+        self.check_model(name, version)
+
     def dispatch_due(self) -> None:
         return
 
