@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import shutil
@@ -14,13 +13,14 @@ from pathlib import Path
 import psutil
 
 from benchmarks.places import ROOT
+from mms.cpus import available_cpus
 
 GIB = 1024**3
 
 
 def describe_machine() -> dict[str, str]:
     return {
-        "processor": f"{_processor_name()}, {os.cpu_count()} cores",
+        "processor": f"{_processor_name()}, {available_cpus()} cores",
         "memory": f"{psutil.virtual_memory().total / GIB:.0f} GiB",
         "system": f"{_system_name()}, Linux {platform.release()}",
         "Python": platform.python_version(),

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import Limits
 from mms import faults
+from mms.cpus import available_cpus
 from mms.descriptors import connections_for, raise_descriptor_limit
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
 from mms.gpus import gpu_count
@@ -235,7 +236,7 @@ class Server:
         logger.info(
             "%s",
             settings.describe(
-                gpu_count=self._gpu_count, cpu_count=os.cpu_count() or 1, home=str(server_home())
+                gpu_count=self._gpu_count, cpu_count=available_cpus(), home=str(server_home())
             ),
             extra={"is_for_files": os.isatty(1)},
         )
@@ -371,9 +372,7 @@ class Server:
             self._host,
             self._recorder,
             self._scrape,
-            worker_count=self._settings.worker_count_at_startup(
-                self._gpu_count, os.cpu_count() or 1
-            ),
+            worker_count=self._settings.worker_count_at_startup(self._gpu_count, available_cpus()),
             access=self._access,
             memory=self._memory,
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from mms import faults
 from mms.core import ModelVersion, Request, WorkerState
 from mms.core.worker import Batch, Worker
+from mms.cpus import available_cpus
 from mms.errors import ServerError, UnexpectedError
 from mms.launch import Unsendable
 from mms.observe import events
@@ -28,7 +28,7 @@ _HELD_S = 0.1
 _LOOK_OUT_S = 0.00015
 _QUICK_S = 0.0002
 #: Looking out on the only processor would keep the worker from it.
-_HAS_PROCESSORS = (os.cpu_count() or 1) > 1
+_HAS_PROCESSORS = available_cpus() > 1
 
 
 class Dispatcher:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from archiver import is_runtime
 from mms import faults
 from mms.core import Registry, Request, WorkerState
+from mms.cpus import available_cpus
 from mms.errors import (
     BadRequest,
     Conflict,
@@ -203,7 +204,7 @@ class ModelHost:
 
         Raises Conflict for a name that comes twice, ConfigurationError for a state file that cannot be used.
         """
-        count = self.settings.worker_count_at_startup(self._gpu_count, os.cpu_count() or 1)
+        count = self.settings.worker_count_at_startup(self._gpu_count, available_cpus())
         entries = await self._startup.entries()
         restored = await self._kept.restore(
             self._registrar.add, self._workers.scale, frozenset(entries)

@@ -214,7 +214,8 @@ class OptionValues:
     default_workers_per_model: int = option(
         COUNT,
         _WORKERS,
-        "Workers of a model; 0: for models loaded at start as many as GPUs, else CPUs, for others none.",
+        "Workers of a model; 0: for models loaded at start as many as GPUs, else CPUs that the "
+        "server may use (affinity, cgroup quota), for others none.",
         "0",
     )
     max_workers_per_model: int = option(

@@ -61,7 +61,7 @@ ROOMS: dict[str, Room] = {
         1,
         (
             *("mms.connections", "mms.memory", "mms.inflating"),
-            *("mms.descriptors", "mms.gpus", "mms.installed", "mms.runtime_dir"),
+            *("mms.cpus", "mms.descriptors", "mms.gpus", "mms.installed", "mms.runtime_dir"),
         ),
         ("errors", "processes", "version"),
     ),
