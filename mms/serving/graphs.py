@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from archiver import Component, Manifest
 from archiver.component import PREPACKAGED
 from mms.brief import brief
-from mms.core import ModelConfig, ModelVersion, Pool, Registry
+from mms.core import ModelVersion, Pool, Registry
 from mms.errors import Conflict, InvalidModel
 from mms.graph import Graph, Node, read_graph
 from mms.networks import Networks
@@ -22,6 +22,7 @@ from mms.repository.sources import Sources
 from mms.serving.graph_calls import NodeCalls, NodeModels
 from mms.serving.graph_remote import RemoteCalls, check_endpoints
 from mms.serving.graph_service import GraphService
+from mms.serving.making import model_config
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.served import ServedModel
@@ -130,7 +131,7 @@ class Graphs:
         servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
         self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
         await self._register_servers(name, servers, options, undo)
-        model = ModelVersion(name, found.model_version, ModelConfig())
+        model = ModelVersion(name, found.model_version, model_config(self._settings, options))
         manifest = found.with_overrides(model_name=name, handler=document.name)
         calls = NodeCalls(
             name,
@@ -191,17 +192,11 @@ class Graphs:
         """
         for node in nodes:
             served, _ = await self._register(
-                RegisterOptions(
-                    "",
+                options.of_part(
                     model_name=f"{name}.{node.name}",
                     prepackaged=_prepackaged(node),
                     model_uri=node.model_uri,
                     parameters=node.parameters,
-                    initial_workers=options.initial_workers,
-                    synchronous=options.synchronous,
-                    response_timeout_s=options.response_timeout_s,
-                    is_from_operator=options.is_from_operator,
-                    load_timeout_s=options.load_timeout_s,
                 )
             )
             undo.push_async_callback(self._discard_server, served)

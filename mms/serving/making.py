@@ -64,30 +64,8 @@ def make_model(
         raise InvalidModel(text) from None
     name, handler = manifest.model_name or "", manifest.handler or ""
     version = found.model_version or options.model_version
-    timeout_s = settings.response_timeout_s
-    if options.response_timeout_s is not None and options.response_timeout_s >= 0:
-        timeout_s = bounded_s(options.response_timeout_s)
-    config = ModelConfig(
-        batch_size=max(options.batch_size, 1),
-        max_batch_delay_s=bounded_s(max(options.max_batch_delay_ms, 0), 0.001),
-        batch_policy=options.batch_policy or settings.batch_policy or _policy_of(model_as),
-        has_retry=options.retry is not False,
-        response_timeout_s=timeout_s,
-        queue_capacity=settings.job_queue_size,
-        request_timeout_s=(
-            settings.request_timeout_s
-            if options.request_timeout_s is None
-            else bounded_s(options.request_timeout_s)
-        ),
-        max_queue_s=bounded_s(
-            (
-                settings.max_queue_time_ms
-                if options.max_queue_time_ms is None
-                else options.max_queue_time_ms
-            ),
-            0.001,
-        ),
-    )
+    config = model_config(settings, options)
+    config.batch_policy = config.batch_policy or _policy_of(model_as)
     model = ModelVersion(name, version, config)
     model.policy.on_change = partial(events.batch_policy_changed, name)
     preload = options.preload_model
@@ -104,6 +82,34 @@ def make_model(
         options=model_as,
         load_timeout_s=_load_timeout_s(settings, options),
         interface=model_as.interface,
+    )
+
+
+def model_config(settings: Settings, options: RegisterOptions) -> ModelConfig:
+    """How a model's requests are queued and batched, by its registration, else by the settings."""
+    timeout_s = settings.response_timeout_s
+    if options.response_timeout_s is not None and options.response_timeout_s >= 0:
+        timeout_s = bounded_s(options.response_timeout_s)
+    return ModelConfig(
+        batch_size=max(options.batch_size, 1),
+        max_batch_delay_s=bounded_s(max(options.max_batch_delay_ms, 0), 0.001),
+        batch_policy=options.batch_policy or settings.batch_policy,
+        has_retry=options.retry is not False,
+        response_timeout_s=timeout_s,
+        queue_capacity=settings.job_queue_size,
+        request_timeout_s=(
+            settings.request_timeout_s
+            if options.request_timeout_s is None
+            else bounded_s(options.request_timeout_s)
+        ),
+        max_queue_s=bounded_s(
+            (
+                settings.max_queue_time_ms
+                if options.max_queue_time_ms is None
+                else options.max_queue_time_ms
+            ),
+            0.001,
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from archiver import Component, Manifest
-from mms.core import ModelConfig, ModelVersion, Pool, Registry
+from mms.core import ModelVersion, Pool, Registry
 from mms.documents import InvalidDocument, check_depth
 from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
@@ -22,6 +22,7 @@ from mms.mlrun.router_step import NAME_WITHOUT_EFFECT, RouterStep
 from mms.mlrun.steps import BaseStep
 from mms.mlrun.storey_steps import own_class
 from mms.repository import FetchedArchive
+from mms.serving.making import model_config
 from mms.serving.mlrun_calls import RouteCalls, RoutedModels
 from mms.serving.mlrun_router import MlrunRouter
 from mms.serving.mlrun_routing import ROUTINGS, Routing
@@ -138,7 +139,8 @@ class MlrunSpecs:
         targets = {child.key: split_key(child.key) for child in function.children}
         calls = RouteCalls(self._models, targets)
         # Before any model is registered: it may be refused.
-        routing = function.routing(calls, self._settings.nan_policy)
+        nan_policy = options.mlrun.get("nan_policy") or self._settings.nan_policy
+        routing = function.routing(calls, nan_policy)
         # Also for the caller: it starts as many workers as it finds there, and opens the streams.
         if options.initial_workers is None:
             options.initial_workers = spec.workers
@@ -169,7 +171,7 @@ class MlrunSpecs:
         archive: FetchedArchive,
         found: Manifest,
     ) -> ServedModel:
-        model = ModelVersion(name, found.model_version, ModelConfig())
+        model = ModelVersion(name, found.model_version, model_config(self._settings, options))
         manifest = found.with_overrides(model_name=name, handler=routing.router_class)
         return ServedModel(
             model=model,
@@ -183,7 +185,12 @@ class MlrunSpecs:
             initialize_errors="fail",
             options=ModelOptions(_INTERFACE, Component(), None),
             interface=_INTERFACE,
-            graph=MlrunRouter(name, routing, calls, is_strict=self._settings.strict_status),
+            graph=MlrunRouter(
+                name,
+                routing,
+                calls,
+                is_strict=options.mlrun.get("strict_status", self._settings.strict_status),
+            ),
         )
 
     def _worker_graph(
@@ -195,21 +202,16 @@ class MlrunSpecs:
     ) -> RegisterOptions:
         spec = function.spec
         mlrun = {
-            **spec.load_options(),
+            **with_registration(spec.load_options(), options),
             "graph": spec.graph,
             "calls": {key: list(target) for key, target in targets.items()},
         }
-        return RegisterOptions(
-            options.url,
-            is_from_operator=options.is_from_operator,
+        return options.of_part(
+            url=options.url,
             model_name=name,
             handler=function.code.main_module or _OWN_HANDLER,
             interface=_INTERFACE,
             mlrun=mlrun,
-            retry=options.retry,
-            response_timeout_s=options.response_timeout_s,
-            load_timeout_s=options.load_timeout_s,
-            tracking=options.tracking,
         )
 
     # Its models
@@ -221,24 +223,13 @@ class MlrunSpecs:
         brought: list[ServedModel] = []
         for child in function.children:
             name, version = split_key(child.key)
-            made = RegisterOptions(
-                "",
-                is_from_operator=options.is_from_operator,
+            made = options.of_part(
                 model_name=name,
                 model_version=version,
                 handler=function.handler_of(child),
                 folder=function.code.folder,
                 interface=_INTERFACE,
-                batch_size=options.batch_size,
-                max_batch_delay_ms=options.max_batch_delay_ms,
-                batch_policy=options.batch_policy,
-                retry=options.retry,
-                row_batching=options.row_batching,
-                response_timeout_s=options.response_timeout_s,
-                load_timeout_s=options.load_timeout_s,
-                preload_model=options.preload_model,
-                mlrun=function.child_options(child),
-                tracking=options.tracking,
+                mlrun=with_registration(function.child_options(child), options),
             )
             served = await self._add(made, None)
             # At once, so that nobody removes it before the function itself is there.
@@ -389,6 +380,26 @@ def _steps_below(step: BaseStep) -> list[BaseStep]:
     for below in step.get_children():
         found += [below, *_steps_below(below)]
     return found
+
+
+def with_registration(options: dict[str, Any], registration: RegisterOptions) -> dict[str, Any]:
+    """What a document says of a model, with what the registration of its function says of all of them.
+
+    The registration goes before, but for arguments of classes: those of a model's own step are meant for it.
+    """
+    named = dict(registration.mlrun)
+    merged = {**options, **named}
+    for member, first, last in (
+        ("class_args", named.get("class_args"), options.get("class_args")),
+        (
+            "function_parameters",
+            options.get("function_parameters"),
+            named.get("function_parameters"),
+        ),
+    ):
+        if first or last:
+            merged[member] = {**(first or {}), **(last or {})}
+    return merged
 
 
 def split_key(key: str) -> tuple[str, str | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,33 @@ class RegisterOptions:
     folder: Path | None = None
     #: where a component is kept over restarts of the server
     persistence_file: str | None = None
+
+    def of_part(self, **changes: Any) -> RegisterOptions:
+        """The registration of a model that comes with this one: it runs as this one is to, and is itself another."""
+        itself = {f.name: _default(f) for f in fields(self) if f.name in _ITSELF}
+        return replace(self, **{**itself, "url": "", **changes})
+
+
+#: What a registration says of one model alone.
+_ITSELF = frozenset(
+    (
+        *(
+            "sha256",
+            "model_name",
+            "model_version",
+            "handler",
+            "interface",
+            "service_type",
+            "parameters",
+        ),
+        *("model_uri", "prepackaged", "mlrun", "serving_spec", "predictor", "folder"),
+        *("persistence_file",),
+    )
+)
+
+
+def _default(member: Field[Any]) -> Any:
+    return member.default if member.default_factory is MISSING else member.default_factory()
 
 
 @dataclass(frozen=True, slots=True)

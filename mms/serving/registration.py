@@ -93,6 +93,8 @@ class Registrar:
             await self._fetch_files(served, options, resources)
             await self._open_tracking(served, options, resources)
             check_names(served)
+            if served.graph is not None:
+                served.graph.config = served.model.config
             # From here on nothing waits: what is true now is true when the model is there.
             self.check_open()
             self.graphs.check_nodes_of(served)
