@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from math import ceil
 
+from mms.core.availability import failed_worker, unavailable
 from mms.core.config import ModelConfig, ModelStatistics
 from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
 from mms.core.losses import Losses
@@ -108,6 +109,16 @@ class ModelVersion:
         return False
 
     @property
+    def has_coming_worker(self) -> bool:
+        """Some worker takes requests, or is on its way to; one that failed to load and waits to be started is not."""
+        return self.has_active_worker and not self.has_failed_to_load
+
+    @property
+    def has_failed_to_load(self) -> bool:
+        """No worker can come up for now: each has failed to load and waits for its next start."""
+        return failed_worker(self.workers) is not None
+
+    @property
     def has_idle_worker(self) -> bool:
         for worker in self.workers:
             load = len(worker.in_flight)
@@ -117,11 +128,7 @@ class ModelVersion:
 
     def unavailable(self) -> ServiceUnavailable:
         """The error for a request that cannot be queued."""
-        return ServiceUnavailable(
-            f"No worker is available to serve request for model: {self.name}. "
-            "Consider increasing job queue size.",
-            retry_after_s=self.retry_after_s(),
-        )
+        return unavailable(self, self.retry_after_s())
 
     def retry_after_s(self) -> int:
         """Whole seconds in which what is queued now should be done, at least 1."""
@@ -145,7 +152,7 @@ class ModelVersion:
             self.is_closed
             # `is_full` asks more, and is asked only where this does not settle it.
             or (len(queue) + self._ahead >= self.config.queue_capacity and self.is_full)
-            or not (self.workers and self.workers[0].state is _READY or self.has_active_worker)
+            or not (self.workers and self.workers[0].state is _READY or self.has_coming_worker)
         ):
             return False
         config = self.config
@@ -176,7 +183,7 @@ class ModelVersion:
         """Raises ServiceUnavailable where a request would be refused now, before work is put into reading it."""
         if (
             self.is_closed
-            or not self.has_active_worker
+            or not self.has_coming_worker
             or (self.is_full and not self.has_idle_worker)
         ):
             self.losses.refused += 1
@@ -185,7 +192,7 @@ class ModelVersion:
     def enqueue(self, request: Request) -> None:
         """Take a request. Raises ServiceUnavailable where there is no worker or no room."""
         if not self.try_enqueue(request):
-            if self.config.max_queue_s and not self.is_full and self.has_active_worker:
+            if self.config.max_queue_s and not self.is_full and self.has_coming_worker:
                 self.losses.shed += 1
             else:
                 self.losses.refused += 1

@@ -62,6 +62,7 @@ class Worker:
     __slots__ = (
         "_is_measured",
         "asked_since",
+        "backoff_s",
         "credits",
         "failures",
         "gpu_id",
@@ -72,6 +73,7 @@ class Worker:
         "index",
         "is_model_ready",
         "link",
+        "load_error",
         "memory_bytes",
         "name",
         "next_sequence",
@@ -105,6 +107,10 @@ class Worker:
         #: Wall-clock time of the last start, in seconds since the epoch.
         self.started_at = time.time()
         self.restarts = 0
+        #: Why its last try to load failed, in one line; empty where it did not.
+        self.load_error = ""
+        #: How long it waits for its next start, in seconds.
+        self.backoff_s = 0
         #: Failed loads, and ends before anything was answered, without a process in between that did its work.
         self.failures = 0
         #: Since when, of `time.monotonic()`, this process has served; 0: it does not.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mms.bodies.large_json import LOOP_BYTES
 from mms.core import Request
 from mms.core.request import Buffer
-from mms.errors import UNIMPLEMENTED, ModelNotFound, ServerError, ServiceUnavailable
+from mms.errors import UNIMPLEMENTED, ModelNotFound, ServerError
 from mms.grpc.call import Call, Method
 from mms.grpc.head import literal
 from mms.grpc.status import UNKNOWN, Status, code_of_http
@@ -122,10 +122,7 @@ class SeldonServices:
             wanted = default
         interface = self._host.interface_of(wanted)
         if interface == _UNKNOWN_INTERFACE:
-            raise ServiceUnavailable(
-                f"No worker has loaded model {wanted} yet, so it is not known whether it is a Seldon component.",
-                retry_after_s=1,
-            )
+            raise self._host.not_loaded(wanted)
         if interface != _INTERFACE:
             raise ModelNotFound(f"Model {wanted} is no Seldon component.")
         return wanted

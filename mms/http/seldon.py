@@ -136,10 +136,7 @@ class SeldonApi:
             )
         interface = self._host.interface_of(model)
         if interface == _UNKNOWN_INTERFACE:
-            raise ServiceUnavailable(
-                f"No worker has loaded model {model} yet, so it is not known whether it is a Seldon component.",
-                retry_after_s=1,
-            )
+            raise self._host.not_loaded(model)
         if interface != _INTERFACE:
             raise ModelNotFound(
                 f"Model {model} is no Seldon component; it is served on /predictions/{model}."

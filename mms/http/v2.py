@@ -302,10 +302,7 @@ def _model_in(body: bytes | bytearray) -> str | None:
 
 def _no_dialect(served: ServedModel) -> Exception:
     if served.interface == _UNKNOWN_INTERFACE:
-        return ServiceUnavailable(
-            f"No worker has loaded model {served.name} yet, so it is not known how it is spoken to.",
-            retry_after_s=1,
-        )
+        return served.not_loaded()
     return ModelNotFound(
         f"Model {served.name} does not speak the protocol of /v2; it is served on /predictions/{served.name}."
     )

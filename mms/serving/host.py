@@ -169,6 +169,10 @@ class ModelHost:
         """
         return self.registry.get(name).interface
 
+    def not_loaded(self, name: str) -> ServiceUnavailable:
+        """The error where what a request needs is known only once a worker has loaded. Raises ModelNotFound."""
+        return self.registry.get(name).not_loaded()
+
     def version_of(self, name: str) -> str | None:
         """The default version of a model, None for a model without versions. Raises ModelNotFound."""
         return self.registry.get(name).version

@@ -153,6 +153,10 @@ class WorkerRunner:
                 delay_s = worker.next_backoff_s(time.monotonic())
                 worker.state = WorkerState.BACKOFF
                 worker.reason = f"{outcome}; next start in {delay_s} seconds"
+                worker.backoff_s = delay_s
+                if self._model.has_failed_to_load:
+                    # Whoever waits for it is told at once.
+                    self._model.fail_queue()
                 events.worker_retry(worker.name, delay_s)
                 if delay_s:
                     await asyncio.sleep(delay_s)
@@ -246,6 +250,7 @@ class WorkerRunner:
         return link is not None and not link.closed.done() and self._attempt.done()
 
     def _note(self, outcome: LoadOutcome) -> None:
+        self.worker.load_error = "" if outcome.is_success else outcome.error or "no reason given"
         self._on_outcome(outcome)
         if not self._attempt.done():
             self._attempt.set_result(outcome)

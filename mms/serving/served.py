@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
 from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
+from mms.errors import ServiceUnavailable
 from mms.repository import FetchedArchive, ModelFiles
 from mms.serving.deployed_unit import DeployedUnit
 from mms.serving.front_model import FrontModel
@@ -127,6 +128,15 @@ class ServedModel:
         return any(
             worker.state is WorkerState.READY and worker.is_model_ready
             for worker in self.model.workers
+        )
+
+    def not_loaded(self) -> ServiceUnavailable:
+        """The error where what a request needs is known only once a worker has loaded."""
+        if self.model.has_failed_to_load:
+            return self.model.unavailable()
+        return ServiceUnavailable(
+            f"No worker has loaded model {self.name} yet, so it is not known how it is spoken to.",
+            retry_after_s=1,
         )
 
     def _describe_load_timeout(self) -> dict[str, Any]:

@@ -174,15 +174,22 @@ def test_a_scale_that_cannot_load_is_500_and_the_model_stays(main_server: Server
 def test_without_workers_a_prediction_is_refused(server: Server) -> None:
     with server.registered("noop", initial_workers=0) as name:
         reply = server.inference.post(f"/predictions/{name}", b"x")
-    assert (reply.status, reply.json()) == (
-        503,
-        {
-            "code": 503,
-            "type": "ServiceUnavailableException",
-            "message": f"No worker is available to serve request for model: {name}."
-            " Consider increasing job queue size.",
-        },
+    told = reply.json()
+    assert (reply.status, told["code"], told["type"]) == (503, 503, "ServiceUnavailableException")
+    assert told["message"].startswith(
+        f"No worker is available to serve request for model: {name}."
+        " Consider increasing job queue size."
     )
+
+
+@pytest.mark.better_than_mms
+def test_without_workers_the_refusal_says_how_to_start_one(server: Server) -> None:
+    with server.registered("noop", model_name="two words", initial_workers=0):
+        reply = server.inference.post("/predictions/two%20words", b"x")
+        path = "/models/two%20words?min_worker=1&model_version=1.0"
+        assert f" It has 0 workers; PUT {path} on the management" in reply.json()["message"]
+        assert server.management.put(f"{path}&synchronous=true").status == 200
+        assert server.inference.post("/predictions/two%20words", b"x").status == 200
 
 
 @pytest.mark.edge

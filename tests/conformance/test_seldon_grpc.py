@@ -30,7 +30,7 @@ from mms.seldon.messages import (
 from .background import Background, Gate
 from .processes import base_environment, eventually, free_port, kill_tagged
 from .seldon_service import COMPONENTS, is_wrapper
-from .server import Server, ServerPool, manifest
+from .server import Server, ServerPool, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 ours_alone = pytest.mark.skipif(is_wrapper(), reason="a rule of this server, not of Seldon's")
@@ -414,6 +414,26 @@ def test_a_request_whose_deadline_passes_in_the_queue_never_reaches_a_worker(
     assert first.result().strData == "hold"
     assert held.call("Model/Predict", SeldonMessage(strData="last")).strData == "last"
     assert (scratch / "calls").read_text().split() == ["hold", "last"]
+
+
+@ours_alone
+@pytest.mark.parametrize("interface", ["seldon", "auto"])
+def test_a_component_that_cannot_load_is_unavailable_at_once_with_its_reason(
+    server: GrpcServer, interface: str
+) -> None:
+    name = unique_name("broken")
+    source = "raise RuntimeError('no such weights')\nclass Broken:\n    def predict(self, X, names): ...\n"
+    server.write_model(name, source, manifest(name, "service:Broken"))
+    server.register(name, interface=interface, initial_workers=1, synchronous="false")
+    eventually(
+        "the load to fail", lambda: server.describe(name)["workers"][0]["state"] == "BACKOFF"
+    )
+    with connected(server.grpc_port, [("seldon", name)]) as service:
+        error: Any = service.fail("Model/Predict", SeldonMessage(strData="x"))
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert "RuntimeError: no such weights" in error.details()
+    assert int(dict(error.trailing_metadata())["retry-after"]) >= 1
+    server.unregister(name)
 
 
 @ours_alone

@@ -93,7 +93,7 @@ def test_a_deadline_in_the_far_future_is_one_that_is_kept(
 
 
 @pytest.mark.parametrize("is_json", [False, True], ids=["query", "JSON"])
-@pytest.mark.parametrize("amount", [5_000_000, 10**15, 10**300], ids=["5e6", "1e15", "1e300"])
+@pytest.mark.parametrize("amount", [5_000_000, 10**12, 10**17], ids=["5e6", "1e12", "1e17"])
 def test_a_registration_s_times_may_be_of_any_length(
     server: Server, is_json: bool, amount: int
 ) -> None:

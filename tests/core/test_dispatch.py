@@ -218,3 +218,32 @@ def test_a_reply_that_raises_keeps_no_other_request_from_its_error(bench):
     second.reply = type("Kept", (), {"fail": lambda *_: told.append(second)})()
     b.model.fail_queue()
     assert told == [second]
+
+
+def _fail_load(worker, backoff_s):
+    worker.state, worker.load_error, worker.backoff_s = WorkerState.BACKOFF, "no weights", backoff_s
+
+
+def test_where_every_worker_has_failed_to_load_a_request_is_refused_with_the_reason(bench):
+    b = bench(workers=2)
+    for worker, backoff_s in zip(b.workers, (5, 3), strict=True):
+        _fail_load(worker, backoff_s)
+    with pytest.raises(ServiceUnavailable, match="m could not be loaded: no weights") as caught:
+        b.enqueue(1)
+    assert caught.value.retry_after_s == 3
+
+
+@pytest.mark.parametrize("other", [WorkerState.LOADING, WorkerState.READY, WorkerState.STARTING])
+def test_where_one_worker_may_still_come_up_requests_wait(bench, other):
+    b = bench(workers=2)
+    _fail_load(b.workers[0], 1)
+    b.workers[1].state = other
+    b.enqueue(1)
+    assert b.reply.failures == []
+
+
+def test_a_worker_that_ended_after_it_had_served_is_waited_for(bench):
+    b = bench()
+    b.workers[0].state = WorkerState.BACKOFF
+    b.enqueue(1)
+    assert b.reply.failures == []

@@ -62,6 +62,9 @@ class FakeHost:
         self.check_model(name)
         return self.ready
 
+    def not_loaded(self, name: str) -> ServiceUnavailable:
+        return ServiceUnavailable(f"No worker has loaded model {name} yet.", retry_after_s=1)
+
     def change_interfaces(self, **interfaces: str) -> None:
         """Other models are registered from now on."""
         self.interfaces = interfaces

@@ -1,0 +1,51 @@
+"""Why a model takes no request now, for whoever asks it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mms.core.worker import Worker, WorkerState
+from mms.errors import ServiceUnavailable
+
+if TYPE_CHECKING:
+    from mms.core.model import ModelVersion
+
+#: What clients are told of the reason: exceptions may say anything at any length.
+_MAX_CHARS = 1000
+_ON_THE_WAY_OUT = (WorkerState.DRAINING, WorkerState.STOPPED)
+
+
+def failed_worker(workers: Iterable[Worker]) -> Worker | None:
+    """Where no worker can come up for now, since each has failed to load and waits for its next start: the first of
+    them to be started again."""
+    failed: Worker | None = None
+    for worker in workers:
+        if worker.state in _ON_THE_WAY_OUT:
+            continue
+        if worker.state is not WorkerState.BACKOFF or not worker.load_error:
+            return None
+        if failed is None or worker.backoff_s < failed.backoff_s:
+            failed = worker
+    return failed
+
+
+def unavailable(model: ModelVersion, retry_after_s: int) -> ServiceUnavailable:
+    """The error for a request that cannot be queued; the beginning is MMS's text, which clients compare."""
+    failed = failed_worker(model.workers)
+    if failed is not None:
+        return ServiceUnavailable(
+            f"Model {model.name} could not be loaded: {failed.load_error[:_MAX_CHARS]}",
+            retry_after_s=max(failed.backoff_s, 1),
+        )
+    text = (
+        f"No worker is available to serve request for model: {model.name}. "
+        "Consider increasing job queue size."
+    )
+    if not model.has_active_worker and not model.is_closed:
+        order = f"PUT /models/{quote(model.name, safe='')}?min_worker=1"
+        if model.version is not None:
+            order += f"&model_version={quote(model.version, safe='')}"
+        text += f" It has 0 workers; {order} on the management address starts one."
+    return ServiceUnavailable(text, retry_after_s=retry_after_s)
