@@ -11,7 +11,7 @@ import pytest
 from conformance.processes import free_port
 
 from mms.core import Registry, Request
-from mms.errors import ModelNotFound
+from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.http import HttpFront
 from mms.serving import Outcome, RegisterOptions
 from mms.settings import Settings
