@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 from mms.core.worker import Worker, WorkerState
 from mms.errors import ServiceUnavailable
-
-if TYPE_CHECKING:
-    from mms.core.model import ModelVersion
 
 #: What clients are told of the reason: exceptions may say anything at any length.
 _MAX_CHARS = 1000
@@ -31,21 +27,23 @@ def failed_worker(workers: Iterable[Worker]) -> Worker | None:
     return failed
 
 
-def unavailable(model: ModelVersion, retry_after_s: int) -> ServiceUnavailable:
-    """The error for a request that cannot be queued; the beginning is MMS's text, which clients compare."""
-    failed = failed_worker(model.workers)
+def unavailable(
+    name: str, version: str | None, workers: Sequence[Worker], retry_after_s: int
+) -> ServiceUnavailable:
+    """The error for a request that a model cannot queue; the beginning is MMS's text, which clients compare."""
+    failed = failed_worker(workers)
     if failed is not None:
         return ServiceUnavailable(
-            f"Model {model.name} could not be loaded: {failed.load_error[:_MAX_CHARS]}",
+            f"Model {name} could not be loaded: {failed.load_error[:_MAX_CHARS]}",
             retry_after_s=max(failed.backoff_s, 1),
         )
     text = (
-        f"No worker is available to serve request for model: {model.name}. "
+        f"No worker is available to serve request for model: {name}. "
         "Consider increasing job queue size."
     )
-    if not model.has_active_worker and not model.is_closed:
-        order = f"PUT /models/{quote(model.name, safe='')}?min_worker=1"
-        if model.version is not None:
-            order += f"&model_version={quote(model.version, safe='')}"
+    if not workers:
+        order = f"PUT /models/{quote(name, safe='')}?min_worker=1"
+        if version is not None:
+            order += f"&model_version={quote(version, safe='')}"
         text += f" It has 0 workers; {order} on the management address starts one."
     return ServiceUnavailable(text, retry_after_s=retry_after_s)

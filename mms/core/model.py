@@ -128,7 +128,7 @@ class ModelVersion:
 
     def unavailable(self) -> ServiceUnavailable:
         """The error for a request that cannot be queued."""
-        return unavailable(self, self.retry_after_s())
+        return unavailable(self.name, self.version, self.workers, self.retry_after_s())
 
     def retry_after_s(self) -> int:
         """Whole seconds in which what is queued now should be done, at least 1."""

@@ -99,7 +99,7 @@ class MlrunDialect:
             exchange.model, exchange.version = served.name, version or ""
             return self._readiness(exchange, served, key)
         if served.interface == _UNKNOWN_INTERFACE:
-            if served.model.has_failed_to_load:
+            if served.has_failed_to_load:
                 raise served.not_loaded()
             raise self._not_known_yet(served, key)
         if "\n" in operation or "\n" in path:

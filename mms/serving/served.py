@@ -130,9 +130,14 @@ class ServedModel:
             for worker in self.model.workers
         )
 
+    @property
+    def has_failed_to_load(self) -> bool:
+        """None of its workers can come up for now."""
+        return self.model.has_failed_to_load
+
     def not_loaded(self) -> ServiceUnavailable:
         """The error where what a request needs is known only once a worker has loaded."""
-        if self.model.has_failed_to_load:
+        if self.has_failed_to_load:
             return self.model.unavailable()
         return ServiceUnavailable(
             f"No worker has loaded model {self.name} yet, so it is not known how it is spoken to.",

@@ -22,6 +22,8 @@ def served(key: str, interface: str = "mlrun", **more: Any) -> Any:
         is_ready=True,
         graph=None,
         pool=SimpleNamespace(min_workers=1),
+        has_failed_to_load=False,
+        load_failure=None,
         **more,
     )
 
