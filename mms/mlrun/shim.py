@@ -8,12 +8,12 @@ import sys
 
 _SHIMS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "shims")
 _FOLDER = os.path.join(_SHIMS, "mlrun")
-#: Of the steps of flows.
-_STEPS_PACKAGE = "storey"
+#: What is imported beside it: the steps of flows, and in notebooks what once deployed them.
+COMPANIONS = ("storey", "nuclio")
 
 
 def use_mlrun_shim() -> bool:
-    """Make `import mlrun` work, and `import storey`; whether it is this server's own mlrun that is imported.
+    """Make `import mlrun` work, and its companions' imports; whether it is this server's own mlrun that is imported.
 
     Installed packages stay those that are imported.
     """
@@ -28,8 +28,9 @@ def use_mlrun_shim() -> bool:
         if _is_installed("mlrun"):
             return False
         sys.path.append(_FOLDER)
-    if not _is_installed(_STEPS_PACKAGE):
-        sys.path.append(os.path.join(_SHIMS, _STEPS_PACKAGE))
+    for package in COMPANIONS:
+        if not _is_installed(package):
+            sys.path.append(os.path.join(_SHIMS, package))
     importlib.invalidate_caches()
     return True
 

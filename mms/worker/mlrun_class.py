@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from mms.mlrun.shim import COMPANIONS
 from mms.worker import shims
 from mms.worker.handler_module import classes_of, import_handler_module, module_name_of
 
@@ -14,21 +15,21 @@ _SHAPE = ("load", "predict", "do_event")
 _OF_STEPS = ("do_event", "do", "select_outlets")
 _PACKAGE = "mlrun"
 _SHIM = "mlrun"
-#: Of the steps of flows; package and folder.
-_STEPS = "storey"
 
 
 def offer_package(choice: str) -> None:
-    """Make `mlrun` importable, as `shims.offer_package` does, and `storey`. Raises ValueError for another choice."""
+    """Make `mlrun` importable, as `shims.offer_package` does, and its companions. Raises ValueError for another choice."""
     shims.offer_package(_PACKAGE, _SHIM, choice, "mlrun_shim")
-    # Whatever mlrun is, an installed storey is a library like others.
-    shims.offer_package(_STEPS, _STEPS, "auto", "mlrun_shim")
+    for companion in COMPANIONS:
+        # Whatever mlrun is, these are libraries like others where they are installed.
+        shims.offer_package(companion, companion, "auto", "mlrun_shim")
 
 
 def withdraw_package() -> None:
     """For a model that turned out to be of another interface."""
     shims.withdraw_package(_PACKAGE, _SHIM)
-    shims.withdraw_package(_STEPS, _STEPS)
+    for companion in COMPANIONS:
+        shims.withdraw_package(companion, companion)
 
 
 def is_model_server(found: Any) -> bool:

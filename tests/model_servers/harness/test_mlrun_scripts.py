@@ -119,6 +119,10 @@ def test_a_notebook_runs_as_a_script(tmp_path: Path) -> None:
 
 
 NOTEBOOK = """
+# nuclio: ignore
+import nuclio
+# Next
+%nuclio config kind = "serving"
 # mlrun: start-code
 import mlrun
 # Next

@@ -1,0 +1,1 @@
+"""The folder with `nuclio` in it."""

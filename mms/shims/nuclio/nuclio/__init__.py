@@ -1,0 +1,16 @@
+"""Stands in for nuclio's packages for notebooks, which MLRun's notebooks import first and rarely use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mms.mlrun.stand_in import AbsentName
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    return AbsentName(
+        f"nuclio.{name}",
+        f"nuclio.{name} is not here: this server needs no nuclio. Install nuclio-jupyter where it is used",
+    )
