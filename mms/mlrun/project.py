@@ -22,6 +22,13 @@ class Project:
     def __repr__(self) -> str:
         return f"<Project {self.name} of {', '.join(self._functions) or 'no functions'}>"
 
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise AttributeError(
+            f"projects have no {name} here: they are names for serving functions, without MLRun's service behind them"
+        )
+
     def set_function(
         self,
         func: Any = None,

@@ -18,7 +18,7 @@ _SHIM = "mlrun"
 
 
 def offer_package(choice: str) -> None:
-    """Make `mlrun` importable, as `shims.offer_package` does, and its companions. Raises ValueError for another choice."""
+    """Make `mlrun` and its companions importable, as `shims.offer_package` does. Raises ValueError."""
     shims.offer_package(_PACKAGE, _SHIM, choice, "mlrun_shim")
     for companion in COMPANIONS:
         # Whatever mlrun is, these are libraries like others where they are installed.
