@@ -368,9 +368,7 @@ class WorkerRunner:
         worker.is_model_ready = readiness.is_ready
         worker.has_model_failed = not readiness.is_ready
         worker.reason = readiness.error
-        if readiness.is_ready:
-            logger.info("Worker %s has loaded model %s.", worker.name, self._model.name)
-        else:
+        if not readiness.is_ready:
             logger.error(
                 "Worker %s could not load model %s: %s",
                 worker.name,
