@@ -21,6 +21,7 @@ def served(key: str, interface: str = "mlrun", **more: Any) -> Any:
         interface=interface,
         is_ready=True,
         graph=None,
+        load_failure=None,
         pool=SimpleNamespace(min_workers=1),
         has_failed_to_load=False,
         load_failure=None,
@@ -251,7 +252,7 @@ async def test_an_unknown_model_in_the_body_is_told(bench: Any) -> None:
     status, _, body = await bench.call("POST", "/", b'{"model":"m9"}')
     assert (status, body) == (400, b"ValueError: model m9 doesnt exist, available models: m1")
     status, _, body = await bench.call("POST", "/", b'{"model":5}')
-    assert (status, body) == (400, b"BadRequest: The body's model is no text but int.")
+    assert (status, body) == (400, b"BadRequest: the body's model must be a text, not int.")
 
 
 async def test_the_root_tells_what_serves_where_all_models_are_mlrun_s(bench: Any) -> None:
@@ -364,6 +365,7 @@ async def test_a_child_is_asked_through_the_graph_at_the_root(bench: Any) -> Non
 class Router:
     router_class = "VotingEnsemble"
     takes_all_bodies = True
+    is_named = True
 
     def listing(self, keys: list[str]) -> dict[str, Any]:
         return {"models": keys, "weights": None}
