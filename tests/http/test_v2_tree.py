@@ -21,7 +21,6 @@ def served(key: str, interface: str = "mlrun", **more: Any) -> Any:
         interface=interface,
         is_ready=True,
         graph=None,
-        load_failure=None,
         pool=SimpleNamespace(min_workers=1),
         has_failed_to_load=False,
         load_failure=None,
