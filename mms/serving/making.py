@@ -180,6 +180,7 @@ class WorkerSpecs:
             initialize_errors=served.initialize_errors,
             json_content_type=settings.default_response_content_type == "json",
             max_response_bytes=settings.max_response_size,
+            debug_errors=settings.debug_errors,
             worker_name=worker.name,
             options=options,
             confinement=confinement(settings),

@@ -317,6 +317,14 @@ class OptionValues:
         "none",
         is_own=True,
     )
+    debug_errors: bool = option(
+        BOOLEAN,
+        _WORKERS,
+        "Answers of a handler that failed carry the exception with its file and line, or what it returned and what is "
+        "right, behind MMS's text. For development: clients see parts of the code.",
+        "false",
+        is_own=True,
+    )
     blacklist_env_vars: str = option(
         REGEX, _WORKERS, "Variables whose whole name matches are hidden from workers.", ""
     )

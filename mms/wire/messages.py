@@ -118,6 +118,8 @@ class Load(Message):
     initialize_errors: str = "fail"
     json_content_type: bool = False
     max_response_bytes: int = 6553500
+    #: Answers of a model that failed say what its log says.
+    debug_errors: bool = False
     worker_name: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     #: What the process may: `rlimits` {name: value}, `user` {uid, gid, groups}.

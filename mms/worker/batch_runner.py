@@ -29,7 +29,7 @@ from mms.worker.model import Model
 from mms.worker.outbox import Outbox
 from mms.worker.request_decoder import RequestDecoder
 from mms.worker.result_encoder import ResultEncoder
-from mms.worker.tracebacks import model_traceback
+from mms.worker.tracebacks import model_traceback, shown_error
 
 _now_ns = time.perf_counter_ns
 
@@ -60,6 +60,8 @@ class BatchRunner:
         self._encoder = ResultEncoder(load.max_response_bytes, load.json_content_type)
         self._outbox = outbox
         self._batch_size = load.batch_size
+        #: Answers tell what MMS leaves to the log.
+        self._is_open = load.debug_errors
         #: Of the last batch, from one end to the other.
         self._elapsed_ns = 0
 
@@ -134,13 +136,22 @@ class BatchRunner:
         finally:
             outbox.take_back()
         if not isinstance(values, list):
-            self._log(f"the entry point returned no list, but {type(values).__name__}")
-            raise _Failed(503, "Invalid model predict output")
+            raise self._unfit("Invalid model predict output", type(values).__name__, count)
         if len(values) != count:
-            self._log(f"the entry point returned {len(values)} results for {count} requests")
             is_size = count < self._batch_size == len(values)
-            raise _Failed(503, "number of batch response mismatched", is_size=is_size)
+            came = f"a list of {len(values)}"
+            raise self._unfit("number of batch response mismatched", came, count, is_size=is_size)
         return values
+
+    def _unfit(self, message: str, came: str, count: int, *, is_size: bool = False) -> _Failed:
+        each = "the request" if count == 1 else f"each of the {count} requests"
+        problem = f"the entry point returned {came}; a list with one result for {each} is right"
+        self._log(problem)
+        return _Failed(503, self._told(message, problem), is_size=is_size)
+
+    def _told(self, message: str, problem: str) -> str:
+        """MMS's text, with `debug_errors` also what is behind it."""
+        return f"{message}: {problem}" if self._is_open else message
 
     def _refused(self, error: PredictionException) -> _Failed:
         message = "" if error.message is None else str(error.message)
@@ -157,7 +168,7 @@ class BatchRunner:
     ) -> _Failed:
         ids = ",".join(map(str, (self._context.request_ids or {}).values()))
         write_log(f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}")
-        return _Failed(status, message, is_size=is_size)
+        return _Failed(status, self._told(message, shown_error(error)), is_size=is_size)
 
     def _log(self, message: str) -> None:
         line = message.replace("\r", "\\r").replace("\n", "\\n")

@@ -22,7 +22,7 @@ from mms.wire import (
 from mms.worker.log_lines import write_log
 from mms.worker.model import ItemServer
 from mms.worker.outbox import Outbox
-from mms.worker.tracebacks import model_traceback
+from mms.worker.tracebacks import model_traceback, shown_error
 
 _now_ns = time.perf_counter_ns
 
@@ -42,6 +42,7 @@ class ItemRunner:
         self._model_name = load.model_name
         self._max_bytes = load.max_response_bytes
         self._outbox = outbox
+        self._is_open = load.debug_errors
         self._cancelled_ids = cancelled_ids
         #: Of the last batch, from one end to the other.
         self._elapsed_ns = 0
@@ -114,7 +115,9 @@ class ItemRunner:
     ) -> list[ResultItem]:
         ids = ",".join(item[0].decode("ascii", "replace") for item in items)
         write_log(f"Model {self._model_name} failed for {ids}:\n{model_traceback(error)}")
-        body = message.encode()
+        if self._is_open:
+            message = f"{message}: {shown_error(error)}"
+        body = message.encode("utf-8", "replace")
         return [(index, FAILED, status, b"", b"", body) for index in range(len(items))]
 
     def _too_large(self, index: int, size_bytes: int) -> ResultItem:

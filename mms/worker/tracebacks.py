@@ -53,6 +53,19 @@ def model_traceback(error: BaseException) -> str:
     return "".join(traceback.format_exception(type(error), error, own))
 
 
+def shown_error(error: BaseException) -> str:
+    """The error in one line with the place in the model's code that it comes from, for people who write that code."""
+    frames = _without_worker(error.__traceback__)
+    place = ""
+    while frames is not None:
+        path = os.path.relpath(frames.tb_frame.f_code.co_filename)
+        is_own = not path.startswith(os.pardir)
+        if is_own or not place:
+            place = f"{path if is_own else os.path.basename(path)}, line {frames.tb_lineno}"
+        frames = frames.tb_next
+    return f"{last_line(error)} ({place})" if place else last_line(error)
+
+
 def _without_worker(frames: TracebackType | None) -> TracebackType | None:
     while frames is not None:
         file_name = frames.tb_frame.f_code.co_filename
