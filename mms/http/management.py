@@ -286,6 +286,8 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     options.predictor = _text(parameters, "predictor") or None
     if parameters.get("row_batching") not in (None, ""):
         options.row_batching = _boolean(parameters, "row_batching", False)
+    if parameters.get("validate_inputs") not in (None, ""):
+        options.validate_inputs = _boolean(parameters, "validate_inputs", False)
     options.mlrun = _server_options(parameters)
     options.tracking = parameters.get("tracking")
     options.serving_spec = spec

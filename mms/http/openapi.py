@@ -255,6 +255,13 @@ def _component_parameters() -> list[dict[str, Any]]:
         ),
         _parameter(
             "query",
+            "validate_inputs",
+            "Check requests to a Seldon component against the inputs that its metadata declare.",
+            "boolean",
+            "false",
+        ),
+        _parameter(
+            "query",
             "class_args",
             "More arguments of a model server of MLRun, of any type: a JSON object.",
         ),

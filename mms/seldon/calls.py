@@ -6,7 +6,7 @@ Hooks are asked in Seldon's order: legacy ones, raw ones, typed ones.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mms.seldon.errors import (
     is_not_implemented,
 )
 from mms.seldon.hooks import HOOK_NAMES, Kind, OwnHooks
+from mms.seldon.input_checks import InputChecks
 from mms.seldon.payload import (
     ClassNames,
     Form,
@@ -55,6 +56,12 @@ class Surroundings(NamedTuple):
     class_names: ClassNames
     is_strict: bool
     headers: RequestHeaders
+    #: Where requests are checked against what the metadata declare.
+    inputs: InputChecks | None
+
+
+#: Operations whose messages are a model's inputs.
+_CHECKED: Final = ("predict", "transform-input", "transform-output", "route")
 
 
 class Call(ABC):
@@ -66,9 +73,12 @@ class Call(ABC):
     def __init__(self, operation: str, surroundings: Surroundings) -> None:
         self.operation = operation
         self.hook_name = HOOK_NAMES[operation]
-        self._hooks, self._additions, self._class_names, self._is_strict, self._headers = (
-            surroundings
-        )
+        self._hooks = surroundings.hooks
+        self._additions = surroundings.additions
+        self._class_names = surroundings.class_names
+        self._is_strict = surroundings.is_strict
+        self._headers = surroundings.headers
+        self._inputs = surroundings.inputs if operation in _CHECKED else None
         self._raw_json = self._hooks.find_raw(self.hook_name, Kind.JSON)
         self._raw_proto = self._hooks.find_raw(self.hook_name, Kind.PROTO)
 
@@ -100,6 +110,8 @@ class MessageCall(Call):
     def answer_json(self, content: Any, unit: Unit) -> tuple[int, bytes]:
         raw = self._raw_json
         if raw is not None:
+            if self._inputs is not None:
+                self.decode(content, False)
             try:
                 returned = raw.call(content)
             except Exception as error:
@@ -116,6 +128,8 @@ class MessageCall(Call):
             from mms.seldon.messages import CLASSES
 
             message = CLASSES[self.request_class].FromString(bytes(body))
+            if self._inputs is not None:
+                self.decode(body, True)
             try:
                 returned = raw.call(message)
             except Exception as error:
@@ -127,6 +141,16 @@ class MessageCall(Call):
                     returned, raw.name, noted, self.operation, unit, self._is_strict
                 )
         return self._typed_proto(body, unit)
+
+    def decode(self, content: Any, is_proto: bool) -> Incoming:
+        """What one message brings. Raises SeldonMicroserviceException, also where it is no input that is declared."""
+        if is_proto:
+            incoming = decode_proto_bytes(content, self._is_strict)
+        else:
+            incoming = decode_json(content, self._is_strict)
+        if self._inputs is not None:
+            self._inputs.check(incoming)
+        return incoming
 
     @abstractmethod
     def _typed_json(self, content: Any, unit: Unit) -> bytes: ...
@@ -174,11 +198,6 @@ class DataCall(MessageCall):
                     raise
         return Result([] if self.operation == "predict" else value, None, [], True)
 
-    def decode(self, content: Any, is_proto: bool) -> Incoming:
-        if is_proto:
-            return decode_proto_bytes(content, self._is_strict)
-        return decode_json(content, self._is_strict)
-
     def encode(self, result: Result, form: Form, meta: dict[str, Any], is_proto: bool) -> bytes:
         refuse_none(result.data, self.hook_name, self._is_strict)
         if is_proto:
@@ -208,10 +227,10 @@ class DataCall(MessageCall):
         return json_answer(returned, self.operation, noted, unit, self._is_strict)
 
     def _typed_json(self, content: Any, unit: Unit) -> bytes:
-        return self.answer(decode_json(content, self._is_strict), unit, False)
+        return self.answer(self.decode(content, False), unit, False)
 
     def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
-        return self.answer(decode_proto_bytes(body, self._is_strict), unit, True)
+        return self.answer(self.decode(body, True), unit, True)
 
 
 class RouteCall(MessageCall):
@@ -226,12 +245,12 @@ class RouteCall(MessageCall):
         if self._hook is None:
             check_json(content, self._is_strict)
             raise absent_hook(self._hooks, "route")
-        incoming = decode_json(content, self._is_strict)
+        incoming = self.decode(content, False)
         branch, meta = self._run(incoming, unit)
         return self._dump(branch, incoming.form, meta)
 
     def _typed_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
-        incoming = decode_proto_bytes(body, self._is_strict)
+        incoming = self.decode(body, True)
         branch, meta = self._run(incoming, unit)
         return self._serialize(branch, incoming.form, meta)
 

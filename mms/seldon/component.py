@@ -16,6 +16,7 @@ from mms.seldon.description_calls import HealthCall, MetadataCall
 from mms.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, error_answer
 from mms.seldon.flask_app import FlaskApp
 from mms.seldon.hooks import OwnHooks
+from mms.seldon.input_checks import InputChecks
 from mms.seldon.json_text import load_json
 from mms.seldon.request_headers import RequestHeaders
 from mms.seldon.results import class_names_of
@@ -83,13 +84,22 @@ class Component:
         *,
         is_strict: bool = False,
         flask_app: FlaskApp | None = None,
+        inputs: InputChecks | None = None,
     ) -> None:
-        """`instance` has loaded: what it has now is what counts. `flask_app`: gives its hooks the request."""
+        """`instance` has loaded: what it has now is what counts. `flask_app`: gives its hooks the request.
+
+        `inputs`: checks what requests bring.
+        """
         hooks = OwnHooks(instance)
         self._headers = RequestHeaders()
         self._additions = Additions(hooks, self._headers, is_strict)
         self._surroundings = Surroundings(
-            hooks, self._additions, class_names_of(instance, hooks), is_strict, self._headers
+            hooks,
+            self._additions,
+            class_names_of(instance, hooks),
+            is_strict,
+            self._headers,
+            inputs,
         )
         self._instance = instance
         self._is_strict = is_strict

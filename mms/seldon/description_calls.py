@@ -23,7 +23,10 @@ class HealthCall:
     operation = "health-status"
 
     def __init__(self, surroundings: Surroundings) -> None:
-        self._hooks, self._additions, self._class_names, self._is_strict, _ = surroundings
+        self._hooks = surroundings.hooks
+        self._additions = surroundings.additions
+        self._class_names = surroundings.class_names
+        self._is_strict = surroundings.is_strict
         self._raw = self._hooks.find("health_status_raw")
         self._hook = self._hooks.find("health_status")
 

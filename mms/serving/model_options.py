@@ -30,6 +30,8 @@ class ModelOptions:
     #: Takes the place of the manifest's handler.
     handler: str | None
     has_row_batching: bool = False
+    #: None: the setting.
+    validates_inputs: bool | None = None
     #: The file that a component is kept in over restarts.
     persistence_file: str | None = None
     #: Of a model server of MLRun: members of `Load.options` that go before the settings'.
@@ -72,6 +74,9 @@ class ModelOptions:
             "seldon_shim": settings.seldon_shim,
             "seldon_strict": settings.seldon_strict,
             "row_batching": self.has_row_batching,
+            "validate_inputs": (
+                settings.validate_inputs if self.validates_inputs is None else self.validates_inputs
+            ),
             "model_uri": str(model_files) if model_files is not None else None,
         }
         if component.service_type is not None:
@@ -106,6 +111,7 @@ class ModelOptions:
             "modelUri": component.model_uri,
             "prepackaged": component.prepackaged,
             "rowBatching": self.has_row_batching or None,
+            "validateInputs": self.validates_inputs,
             "modelPath": self.mlrun.get("model_path") or component.model_path,
             "loadMode": self.mlrun.get("load_mode"),
         }
@@ -161,6 +167,7 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
         component=component,
         handler=handler,
         has_row_batching=bool(options.row_batching),
+        validates_inputs=options.validate_inputs,
         persistence_file=options.persistence_file,
         mlrun=dict(options.mlrun),
     )

@@ -50,6 +50,8 @@ class RegisterOptions:
     model_uri: str | None = None
     prepackaged: str | None = None
     row_batching: bool | None = None
+    #: of a component: check requests against its metadata; None: the setting
+    validate_inputs: bool | None = None
     #: of a model server of MLRun: members of `Load.options` as they are, in place of the settings' (class_args, key,
     #: model_path, load_mode, row_wise, graph and so on)
     mlrun: Mapping[str, Any] = field(default_factory=dict)

@@ -514,6 +514,14 @@ class OptionValues:
         "false",
         is_own=True,
     )
+    validate_inputs: bool = option(
+        BOOLEAN,
+        _SELDON,
+        "Check requests to components against the inputs that their metadata declare; 400 for what does not fit. "
+        "The parameter of the same name says it for one model.",
+        "false",
+        is_own=True,
+    )
     seldon_address: Address | None = option(
         INFERENCE_ADDRESS,
         _SELDON,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import os
 from typing import Any
 
@@ -12,6 +13,7 @@ from mms.seldon.description_calls import MetadataCall
 from mms.seldon.errors import is_not_implemented
 from mms.seldon.flask_app import BLUEPRINT, FlaskApp
 from mms.seldon.hooks import OwnHooks
+from mms.seldon.input_checks import InputChecks
 from mms.seldon.parameters import ENVIRONMENT_NAME, parse_parameters, parse_parameters_json
 from mms.seldon.unit import UnitNames, Units
 from mms.version import __version__
@@ -20,6 +22,8 @@ from mms.worker.model import Model
 from mms.worker.seldon_class import find_class, offer_package, uses_flask
 from mms.worker.seldon_items import SeldonItems
 from mms.worker.seldon_persistence import open_persistence
+
+_log = logging.getLogger("mms.seldon")
 
 _MODEL_URI = "model_uri"
 
@@ -71,7 +75,21 @@ def open_component(
         flask_app = FlaskApp()
     names = UnitNames(options.get("unit_id"), options.get("unit_image"))
     units = Units(names, is_strict, model_name=model_name, model_version=model_version)
-    return Component(instance, metadata, units, is_strict=is_strict, flask_app=flask_app)
+    inputs = _input_checks(metadata, names.image) if options.get("validate_inputs") else None
+    return Component(
+        instance, metadata, units, is_strict=is_strict, flask_app=flask_app, inputs=inputs
+    )
+
+
+def _input_checks(metadata: MetadataCall, image: str | None) -> InputChecks | None:
+    """Raises ValueError where nothing can be checked for the metadata being invalid."""
+    found = metadata.find(image)
+    if found is None:
+        raise ValueError("validate_inputs=true: the model's metadata are invalid; the log says why")
+    if not found["inputs"]:
+        _log.warning("validate_inputs has no effect: the model's metadata declare no inputs")
+        return None
+    return InputChecks(found["inputs"])
 
 
 def _parameters(found: Any, options: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ def test_a_query_gives_parameters_as_json_text() -> None:
             "parameters": '[{"name": "n", "value": "5", "type": "INT"}]',
             "model_uri": "s3://b/k",
             "row_batching": "true",
+            "validate_inputs": "true",
         },
         is_json=False,
     )
@@ -29,6 +30,7 @@ def test_a_query_gives_parameters_as_json_text() -> None:
     assert options.parameters == [PARAMETER]
     assert options.model_uri == "s3://b/k"
     assert options.row_batching is True
+    assert options.validate_inputs is True
 
 
 def test_a_json_body_may_give_parameters_as_a_list() -> None:

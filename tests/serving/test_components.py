@@ -35,6 +35,7 @@ def test_what_nobody_names_is_left_to_the_worker() -> None:
         "seldon_shim": "auto",
         "seldon_strict": False,
         "row_batching": False,
+        "validate_inputs": False,
         "model_uri": None,
     }
     loaded = options.load_options(Settings(), None)
