@@ -23,7 +23,7 @@ from mms.bodies.invalid_input import InvalidInput
 from mms.bodies.multipart import find_boundary, find_parts
 from mms.core.terms import read_terms
 from mms.errors import BadRequest
-from mms.graph.spec import GraphError, read_graph
+from mms.graph import GraphError, read_graph
 from mms.http import lenient_json
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
 from mms.http.lane_head import KnownRoute, LaneRoute, read_head

@@ -3,10 +3,11 @@
 No sockets: the calls to nodes are passed in.
 """
 
+from mms.graph.manifest import GraphError
 from mms.graph.message import Message
 from mms.graph.node import Builtin, Endpoint, Graph, Node, NodeType, Step
 from mms.graph.run import Call, NodeFailed, run_feedback, run_predict
-from mms.graph.spec import GraphError, read_graph
+from mms.graph.spec import read_graph
 
 __all__ = [
     "Builtin",

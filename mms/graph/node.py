@@ -76,6 +76,10 @@ class Node:
     parameters: tuple[dict[str, Any], ...] = ()
     model_uri: str | None = None
     image: str | None = None
+    #: How many processes its container is to have, None where the document does not say.
+    workers: int | None = None
+    #: Members that nothing here obeys.
+    not_obeyed: tuple[str, ...] = ()
     #: Of a RANDOM_ABTEST: the share of requests for the first child.
     ratio_a: float = 0.5
     before: Step | None = field(init=False)
@@ -135,6 +139,8 @@ class Graph:
     predictor: str = ""
     predictor_version: str = ""
     timeout_s: float | None = None
+    #: What the document asks for and nothing here does, by where it stands.
+    not_obeyed: tuple[str, ...] = ()
 
     def nodes(self) -> list[Node]:
         return list(self.root.walk())

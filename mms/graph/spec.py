@@ -11,7 +11,15 @@ from typing import Any, Final
 
 from mms.brief import brief
 from mms.durations import bounded_s
-from mms.errors import InvalidModel
+from mms.graph.manifest import (
+    Container,
+    GraphError,
+    list_of,
+    mapping_of,
+    not_obeyed,
+    read_containers,
+    text_of,
+)
 from mms.graph.node import Builtin, Endpoint, Graph, Node, NodeType
 
 #: Real documents have a few kilobytes.
@@ -25,6 +33,7 @@ _NODE_KEYS: Final = frozenset(
         "logger",
     )
 )
+_NOT_OBEYED: Final = ("serviceAccountName", "envSecretRefName", "storageInitializerImage", "logger")
 _METHODS: Final = (
     "TRANSFORM_INPUT",
     "TRANSFORM_OUTPUT",
@@ -43,10 +52,6 @@ _DEFAULT_REST_PORT: Final = 9000
 _DEFAULT_GRPC_PORT: Final = 9500
 
 
-class GraphError(InvalidModel):
-    """A graph that cannot be served. The message names the node or the member, and what would be right."""
-
-
 def read_graph(text: bytes, predictor: str | None = None) -> Graph:
     """The graph of a document.
 
@@ -57,24 +62,26 @@ def read_graph(text: bytes, predictor: str | None = None) -> Graph:
     if spec is not None:
         _check_protocol(spec)
         chosen = _choose(spec, predictor)
-        deployment = deployment or _optional_text(spec, "name", "spec")
-        annotations = _mapping(spec, "annotations", "spec")
+        deployment = deployment or text_of(spec, "name", "spec")
+        annotations = mapping_of(spec, "annotations", "spec")
     else:
         chosen = document if "graph" in document else {"graph": document}
         annotations = {}
-        found = _optional_text(chosen, "name", "predictor")
+        found = text_of(chosen, "name", "predictor")
         if predictor is not None and predictor != found:
             raise GraphError(f"The document has no predictor {brief(predictor)}.")
     where = f"predictor {chosen.get('name') or 'without a name'}"
-    annotations = {**annotations, **_mapping(chosen, "annotations", where)}
-    root = _NodeReader(_images(chosen, where)).read(chosen.get("graph"))
+    annotations = {**annotations, **mapping_of(chosen, "annotations", where)}
+    containers = read_containers(chosen, where)
+    root = _NodeReader(containers).read(chosen.get("graph"))
     return Graph(
         root,
         deployment=deployment,
         namespace=namespace,
-        predictor=_optional_text(chosen, "name", "predictor") or "",
+        predictor=text_of(chosen, "name", "predictor") or "",
         predictor_version=_version(chosen, annotations, where),
         timeout_s=_timeout_s(annotations),
+        not_obeyed=not_obeyed(spec, chosen, containers, root),
     )
 
 
@@ -110,12 +117,12 @@ def _deployment(
         if kind is not None:
             raise GraphError(f"The document is a {kind}; a SeldonDeployment is wanted.")
         return None, "", None
-    metadata = _mapping(document, "metadata", "document")
-    spec = _mapping(document, "spec", "document")
+    metadata = mapping_of(document, "metadata", "document")
+    spec = mapping_of(document, "spec", "document")
     if "predictors" not in spec:
         raise GraphError("The deployment's spec has no predictors.")
-    name = _optional_text(metadata, "name", "metadata")
-    return name, _optional_text(metadata, "namespace", "metadata") or "", spec
+    name = text_of(metadata, "name", "metadata")
+    return name, text_of(metadata, "namespace", "metadata") or "", spec
 
 
 def _check_protocol(spec: Mapping[str, Any]) -> None:
@@ -134,7 +141,7 @@ def _choose(spec: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
         raise GraphError("predictors must be a list of predictors.")
     if not predictors:
         raise GraphError("The deployment has no predictor.")
-    names = [_optional_text(p, "name", "predictor") or "" for p in predictors]
+    names = [text_of(p, "name", "predictor") or "" for p in predictors]
     counts = Counter(names)
     for name in names:
         if counts[name] > 1:
@@ -160,19 +167,8 @@ def _traffic(predictor: Mapping[str, Any], name: str) -> int:
     return share
 
 
-def _images(predictor: Mapping[str, Any], where: str) -> dict[str, str]:
-    """Container name -> image, of the predictor's componentSpecs."""
-    images: dict[str, str] = {}
-    for component in _list(predictor, "componentSpecs", where):
-        pod = component.get("spec") if isinstance(component, dict) else None
-        for container in _list(pod, "containers", where) if isinstance(pod, dict) else []:
-            if isinstance(container, dict) and isinstance(container.get("image"), str):
-                images[str(container.get("name"))] = container["image"]
-    return images
-
-
 def _version(predictor: Mapping[str, Any], annotations: Mapping[str, Any], where: str) -> str:
-    labels = _mapping(predictor, "labels", where)
+    labels = mapping_of(predictor, "labels", where)
     return str(annotations.get("version") or labels.get("version") or "")
 
 
@@ -197,8 +193,8 @@ def _timeout_s(annotations: Mapping[str, Any]) -> float | None:
 class _NodeReader:
     """Reads nodes from the top down, so that a name's second use is known by where the first one was."""
 
-    def __init__(self, images: Mapping[str, str]) -> None:
-        self._images = images
+    def __init__(self, containers: Mapping[str, Container]) -> None:
+        self._containers = containers
         self._names: set[str] = set()
 
     def read(self, found: Any, above: tuple[str, ...] = ()) -> Node:
@@ -213,8 +209,14 @@ class _NodeReader:
         methods = _methods(found, where)
         kind = _type(found, where, builtin, server, methods)
         path = (*above, name)
-        children = tuple(self.read(child, path) for child in _list(found, "children", where))
+        children = tuple(self.read(child, path) for child in list_of(found, "children", where))
         parameters = _parameters(found, where)
+        container = self._containers.get(name)
+        model_uri = text_of(found, "modelUri", where) or None
+        ignored = [key for key in _NOT_OBEYED if found.get(key)]
+        if model_uri is not None and server is None:
+            # What is fetched belongs to the registration of the node's model.
+            ignored.append("modelUri")
         node = Node(
             name,
             kind,
@@ -224,8 +226,10 @@ class _NodeReader:
             methods=methods,
             endpoint=None if builtin else _endpoint(found, where),
             parameters=parameters,
-            model_uri=_optional_text(found, "modelUri", where) or None,
-            image=self._images.get(name),
+            model_uri=model_uri,
+            not_obeyed=tuple(ignored),
+            image=container.image if container is not None else None,
+            workers=container.workers if container is not None else None,
             ratio_a=_ratio_a(parameters, where) if builtin is Builtin.RANDOM_ABTEST else 0.5,
         )
         _check_children(node, where)
@@ -254,7 +258,7 @@ class _NodeReader:
 
 
 def _implementation(found: Mapping[str, Any], where: str) -> tuple[Builtin | None, str | None]:
-    word = _optional_text(found, "implementation", where)
+    word = text_of(found, "implementation", where)
     if not word or word == _NO_IMPLEMENTATION:
         return None, None
     try:
@@ -264,7 +268,7 @@ def _implementation(found: Mapping[str, Any], where: str) -> tuple[Builtin | Non
 
 
 def _methods(found: Mapping[str, Any], where: str) -> tuple[str, ...]:
-    methods = _list(found, "methods", where)
+    methods = list_of(found, "methods", where)
     for method in methods:
         if method not in _METHODS:
             raise GraphError(
@@ -280,7 +284,7 @@ def _type(
     server: str | None,
     methods: tuple[str, ...],
 ) -> NodeType:
-    word = _optional_text(found, "type", where) or NodeType.UNKNOWN.value
+    word = text_of(found, "type", where) or NodeType.UNKNOWN.value
     try:
         kind = NodeType(word)
     except ValueError:
@@ -300,7 +304,7 @@ def _type(
 
 
 def _parameters(found: Mapping[str, Any], where: str) -> tuple[dict[str, Any], ...]:
-    parameters = _list(found, "parameters", where)
+    parameters = list_of(found, "parameters", where)
     for parameter in parameters:
         if not isinstance(parameter, dict) or not isinstance(parameter.get("name"), str):
             raise GraphError(f"{where} has a parameter that is no mapping with name, value, type.")
@@ -325,13 +329,13 @@ def _ratio_a(parameters: tuple[dict[str, Any], ...], where: str) -> float:
 
 def _endpoint(found: Mapping[str, Any], where: str) -> Endpoint | None:
     """Without a host the endpoint says nothing: the node is a model of this server."""
-    endpoint = _mapping(found, "endpoint", where)
-    host = _optional_text(endpoint, "service_host", where)
+    endpoint = mapping_of(found, "endpoint", where)
+    host = text_of(endpoint, "service_host", where)
     if not host:
         return None
     if any(sign in host for sign in "/?#@ \r\n\t"):
         raise GraphError(f"{where} has the endpoint host {brief(host)}, which is no host name.")
-    kind = _optional_text(endpoint, "type", where) or "REST"
+    kind = text_of(endpoint, "type", where) or "REST"
     if kind not in ("REST", "GRPC"):
         raise GraphError(f"{where} has the endpoint type {brief(kind)}; there are REST and GRPC.")
     is_grpc = kind == "GRPC"
@@ -356,30 +360,3 @@ def _check_children(node: Node, where: str) -> None:
         )
     if (node.routes or node.aggregates) and not node.children:
         raise GraphError(f"{where} is a {node.kind} without children.")
-
-
-def _mapping(found: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    value = found.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise GraphError(f"{where}: {key} must be a mapping, not {brief(value)}.")
-    return value
-
-
-def _list(found: Mapping[str, Any], key: str, where: str) -> list[Any]:
-    value = found.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise GraphError(f"{where}: {key} must be a list, not {brief(value)}.")
-    return value
-
-
-def _optional_text(found: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = found.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise GraphError(f"{where}: {key} must be a text, not {brief(value)}.")
-    return value

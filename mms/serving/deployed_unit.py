@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 _ID: Final = "PREDICTIVE_UNIT_ID"
 _IMAGE: Final = "PREDICTIVE_UNIT_IMAGE"
+_PARAMETERS: Final = "PREDICTIVE_UNIT_PARAMETERS"
+_DEPLOYMENT: Final = "SELDON_DEPLOYMENT_ID"
+_PREDICTOR: Final = "PREDICTOR_ID"
+_LABELS: Final = "PREDICTOR_LABELS"
+#: The predictor of what no document names one for.
+_DEFAULT_PREDICTOR: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class DeployedUnit:
-    """A model by itself."""
+    """The node of a graph that a model is, or the model by itself.
+
+    `parameters`: those that the graph's document gives the node; they go over the model's own of the same name.
+    """
 
     name: str
     deployment: str
+    predictor: str = ""
+    predictor_version: str = ""
+    image: str | None = None
+    parameters: tuple[Mapping[str, Any], ...] = ()
+    is_node: bool = False
 
     @classmethod
     def alone(cls, model_name: str) -> DeployedUnit:
@@ -28,3 +43,26 @@ class DeployedUnit:
         """
         said = {"unit_id": environ.get(_ID), "unit_image": environ.get(_IMAGE)}
         return {name: value for name, value in said.items() if value is not None}
+
+    def variables(
+        self, environ: Mapping[str, str], parameters: Iterable[Mapping[str, Any]]
+    ) -> dict[str, str]:
+        """What a worker has in its environment. `parameters`: of the component's constructor.
+
+        The server's own variables, `environ`, stand for models that are no nodes, its parameters for all without any.
+        """
+        named = {
+            _ID: self.name,
+            _DEPLOYMENT: self.deployment,
+            _PREDICTOR: self.predictor or _DEFAULT_PREDICTOR,
+        }
+        if not self.is_node:
+            named |= {name: environ[name] for name in named if environ.get(name)}
+        if self.image is not None:
+            named[_IMAGE] = self.image
+        if self.predictor_version:
+            named[_LABELS] = json.dumps({"version": self.predictor_version})
+        given = [dict(parameter) for parameter in parameters]
+        if given or _PARAMETERS not in environ:
+            named[_PARAMETERS] = json.dumps(given)
+        return named

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from archiver import Component, Manifest
+from archiver import Component, InvalidComponent, Manifest, checked_parameters
 from archiver.component import PREPACKAGED
 from mms.brief import brief
 from mms.core import ModelVersion, Pool, Registry
@@ -19,10 +19,11 @@ from mms.networks import Networks
 from mms.observe.graph_metrics import GraphMetrics
 from mms.repository import DOCUMENT_NAME, FetchedArchive
 from mms.repository.sources import Sources
+from mms.serving.deployed_unit import DeployedUnit
 from mms.serving.graph_calls import NodeCalls, NodeModels
 from mms.serving.graph_remote import RemoteCalls, check_endpoints
 from mms.serving.graph_service import GraphService
-from mms.serving.making import model_config
+from mms.serving.making import WITHOUT_UNIT, model_config
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.served import ServedModel
@@ -131,6 +132,11 @@ class Graphs:
         servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
         self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
         await self._register_servers(name, servers, options, undo)
+        if graph.not_obeyed:
+            logger.warning(
+                "Graph %s: of its document this server does not obey %s.",
+                *(name, ", ".join(graph.not_obeyed)),
+            )
         model = ModelVersion(name, found.model_version, model_config(self._settings, options))
         manifest = found.with_overrides(model_name=name, handler=document.name)
         calls = NodeCalls(
@@ -197,6 +203,7 @@ class Graphs:
                     prepackaged=_prepackaged(node),
                     model_uri=node.model_uri,
                     parameters=node.parameters,
+                    **({} if node.workers is None else {"initial_workers": node.workers}),
                 )
             )
             undo.push_async_callback(self._discard_server, served)
@@ -228,12 +235,88 @@ class Graphs:
                 raise InvalidModel(
                     f"Node {brief(node.name)} is itself a graph; write its nodes into this graph."
                 )
-            if node.parameters and node.server is None:
-                logger.warning(
-                    "Graph %s: the parameters of node %s are those of the model %s's registration; "
-                    "the graph's are not passed to it.",
-                    *(name, node.name, model),
-                )
+            self._check_parameters(name, node, model)
+
+    def _check_parameters(self, name: str, node: Node, model: str) -> None:
+        """Raises InvalidModel for parameters that are none, Conflict where another graph has others for the model."""
+        try:
+            checked_parameters([dict(parameter) for parameter in node.parameters])
+        except InvalidComponent as error:
+            raise InvalidModel(f"Node {brief(node.name)}: {error}.") from None
+        is_without = any(s.interface in WITHOUT_UNIT for s in self._registry.versions(model))
+        if node.parameters and is_without:
+            raise InvalidModel(
+                f"Node {brief(node.name)} has parameters, and the model {model} is no component that takes any."
+            )
+        for service in self._services():
+            for other in service.graph.nodes():
+                is_same = other.is_local and service.calls.model_of(other) == model
+                if is_same and service.name != name and other.parameters != node.parameters:
+                    raise Conflict(
+                        f"Node {brief(node.name)} has other parameters than the graph {service.name} has for the "
+                        f"model {model}; register the model once more as {name}.{node.name}."
+                    )
+
+    # Nodes' workers
+
+    def assign(self) -> list[ServedModel]:
+        """Tell models which nodes they are by now. Returns those whose workers have to be started anew for it.
+
+        A node that is a model of its own name, without parameters of its graph, is what it is alone: a graph that comes
+        or goes costs it nothing.
+        """
+        nodes: dict[str, DeployedUnit] = {}
+        for service in self._services():
+            graph = service.graph
+            for node in graph.nodes():
+                if not node.is_local:
+                    continue
+                model = service.calls.model_of(node)
+                if node.parameters or model != node.name:
+                    nodes.setdefault(
+                        model,
+                        DeployedUnit(
+                            node.name,
+                            graph.deployment or service.name,
+                            graph.predictor,
+                            graph.predictor_version,
+                            node.image,
+                            node.parameters,
+                            is_node=True,
+                        ),
+                    )
+        changed = []
+        for served in self._registry.all():
+            if served.graph is not None or served.interface in WITHOUT_UNIT:
+                continue
+            node_now = nodes.get(served.name)
+            if node_now == served.node:
+                continue
+            before = served.parameters
+            served.node = node_now
+            # The server's own classes read nothing of the environment.
+            if served.options.component.prepackaged is None or served.parameters != before:
+                changed.append(served)
+        return changed
+
+    def owned_nodes(self, served: ServedModel) -> list[ServedModel]:
+        """The models that have become nodes of this graph."""
+        if not isinstance(served.graph, GraphService):
+            return []
+        graph = served.graph
+        names = {graph.calls.model_of(node) for node in graph.graph.nodes() if node.is_local}
+        return [s for s in self._registry.all() if s.name in names and s.node is not None]
+
+    def worker_counts(self, served: ServedModel) -> list[tuple[ServedModel, int]]:
+        """How many workers a graph's document gives the models that are its nodes, by GUNICORN_WORKERS."""
+        if not isinstance(served.graph, GraphService):
+            return []
+        return [
+            (model, node.workers)
+            for node in served.graph.graph.nodes()
+            if node.is_local and node.workers is not None
+            for model in self._registry.versions(served.graph.calls.model_of(node))
+        ]
 
     def _remote_for(self, graph: Graph, networks: Networks) -> RemoteCalls | None:
         if all(node.endpoint is None for node in graph.nodes()):

@@ -79,12 +79,12 @@ class ModelHost:
         )
         self._registrar = Registrar(
             *(settings, repository, self.registry, self.tracking, self),
-            *(self._register, self._discard, self._environ, gpu_count),
+            *(self._register, self._discard, self._environ, gpu_count, self._workers.renew),
         )
         self.functions = self._registrar.functions
         self.graphs = self._registrar.graphs
         self._startup = StartupModels(
-            settings, repository, self.registry, self._registrar.add, self._workers.start
+            settings, repository, self.registry, self._registrar.add, self._start
         )
         self._kept = KeptModels(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
@@ -236,7 +236,11 @@ class ModelHost:
         count = options.initial_workers
         if count is None:
             count = self.settings.default_workers_per_model
-        if count <= 0 or (served.graph is not None and not served.brought):
+        if served.graph is not None and not served.brought:
+            self._start(served, count)
+            await self._nodes_up(served)
+            count = 0
+        if count <= 0:
             await self._keep_model(served, options, is_kept)
             return served, Outcome(200, None, f'Model "{served.name}" registered')
         for model in (served, *served.brought):
@@ -256,6 +260,23 @@ class ModelHost:
                 model.is_awaited = False
         await self._keep_model(served, options, is_kept)
         return served, outcome
+
+    def _start(self, served: ServedModel, count: int) -> None:
+        """Start so many workers of a model; of a graph's nodes as many as its document says."""
+        self._workers.start(served, count)
+        for node, workers in self.graphs.worker_counts(served):
+            self._workers.scale(node, workers, workers)
+
+    async def _nodes_up(self, served: ServedModel) -> None:
+        """Wait for the nodes that a new graph has given parameters to. Raises as `_scaled`; the graph is gone then."""
+        for node in self.graphs.owned_nodes(served):
+            try:
+                await self._workers.scaled(node)
+            except WorkerStartFailed:
+                if node.node is None or not node.node.parameters:
+                    continue
+                await self._discard(served)
+                raise
 
     async def _scaled(self, served: ServedModel) -> Outcome:
         """Wait for a model's workers. Raises WorkerStartFailed, and Conflict where the model goes meanwhile."""
@@ -315,6 +336,7 @@ class ModelHost:
         self.graphs.check_removable(served)
         self.functions.check_removable(served)
         self.registry.remove(served)
+        self._assign_nodes(served)
         # Whoever has taken a model out of the registry ends it, and nobody else.
         self._leaving.append(served)
         timeout_s = self.settings.unregister_model_timeout
@@ -340,6 +362,7 @@ class ModelHost:
             served.graph.reopen()
         try:
             self.registry.add(served)
+            self._assign_nodes(served)
         except Conflict:
             self._startup.models.discard(served)
             for brought in served.brought:
@@ -351,12 +374,19 @@ class ModelHost:
         """Remove a model whatever depends on it: its workers could not load, or what brought it goes."""
         if not self.registry.remove(served):
             return
+        self._assign_nodes(served)
         await self._workers.end(served, timeout_s)
         for brought in served.brought:
             await self._discard(brought, timeout_s)
         await self._give_back(served)
         if served.registration is not None:
             await self._kept.save()
+
+    def _assign_nodes(self, served: ServedModel) -> None:
+        """Where a graph has come or gone, models may have become nodes, or may be none any more."""
+        if served.graph is not None:
+            for model in self.graphs.assign():
+                self._workers.renew(model)
 
     async def _give_back(self, served: ServedModel) -> None:
         self.dispatcher.forget(served.model)

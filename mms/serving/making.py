@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 #: Room in a frame besides the bodies: heads, lengths, headers.
 _FRAME_SLACK_BYTES = 1 << 20
 #: Interfaces whose models are no components of Seldon's.
-_WITHOUT_UNIT = ("mms", "legacy", "mlrun")
+WITHOUT_UNIT = ("mms", "legacy", "mlrun")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Percent-encoded both still fit the 4,096 bytes of a request's first line that MMS reads.
 _MAX_NAME_BYTES = 1000
@@ -160,12 +160,25 @@ class WorkerSpecs:
     def __repr__(self) -> str:
         return f"<WorkerSpecs, {len(self._environ)} variables>"
 
+    def _unit_variables(self, served: ServedModel) -> dict[str, str]:
+        """What components read of their place in a deployment, unless the operator hides it from workers."""
+        parameters = [*served.parameters]
+        if served.model_files is not None:
+            uri = {"name": "model_uri", "value": str(served.model_files.path), "type": "STRING"}
+            parameters = [p for p in parameters if p["name"] != "model_uri"] + [uri]
+        hidden = self._hidden
+        return {
+            name: value
+            for name, value in served.unit.variables(self._environ, parameters).items()
+            if hidden is None or not hidden.fullmatch(name)
+        }
+
     def of(self, served: ServedModel, worker: Worker) -> WorkerSpec:
         settings = self._settings
         config = served.model.config
         folder = str(served.archive.folder)
         options = served.load_options(settings)
-        if served.interface not in _WITHOUT_UNIT:
+        if served.interface not in WITHOUT_UNIT:
             options |= served.unit.load_options(self._environ)
         load = Load(
             model_name=served.name,
@@ -198,6 +211,7 @@ class WorkerSpecs:
                 hidden=self._hidden,
                 allowed=self._allowed,
             )
+            | self._unit_variables(served)
             | account_variables(settings.worker_user),
             preload=served.is_preloaded,
             load_timeout_s=(

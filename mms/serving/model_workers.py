@@ -17,7 +17,7 @@ from mms.serving.making import WorkerSpecs
 from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
-from mms.serving.served import ServedModel
+from mms.serving.served import ServedModel, new_key
 from mms.serving.worker_calls import CallableModels
 
 if TYPE_CHECKING:
@@ -74,6 +74,18 @@ class ModelWorkers:
             self.scale(brought, count, count)
         if served.graph is None:
             self.scale(served, count, count)
+
+    def renew(self, served: ServedModel) -> None:
+        """Have all workers of a model start anew, as it is loaded by now. What it has accepted is answered."""
+        least, most = served.pool.min_workers, served.pool.max_workers
+        if not served.pool.active:
+            return
+        # A parent that workers are forked from has loaded the model as it was.
+        former, served.key = served.key, new_key()
+        forgetting = asyncio.ensure_future(self._launcher.forget(former))
+        served.stopping.append(forgetting)
+        self.scale(served, 0, 0)
+        self.scale(served, least, most)
 
     def check_count(self, parameter: str, count: int) -> None:
         """Raises BadRequest where a client asks for more workers than a model may have."""

@@ -50,9 +50,14 @@ class Registrar:
         discard: Discard,
         environ: Mapping[str, str],
         gpu_count: int,
+        renew: Callable[[ServedModel], None],
     ) -> None:
-        """`models`: what graphs and functions ask; `register` and `discard`: for the models that they are made of."""
+        """`models`: what graphs and functions ask; `register` and `discard`: for the models that they are made of.
+
+        `renew` starts the workers of a model anew that a graph has become the owner of.
+        """
         self.is_closed = False
+        self._renew = renew
         self._settings = settings
         self._repository = repository
         self._registry = registry
@@ -101,6 +106,8 @@ class Registrar:
             self._registry.add(served)
             served.resources = resources
             undo.pop_all()
+        for renewed in self.graphs.assign():
+            self._renew(renewed)
         events.model_registered(served.name)
         return served
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from archiver import Manifest
+from archiver import Component, Manifest
 from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
 from mms.errors import ServiceUnavailable
 from mms.repository import FetchedArchive, ModelFiles
@@ -37,6 +37,10 @@ _STATUS = {
     WorkerState.FAILED: "UNLOADING",
     WorkerState.STOPPED: "UNLOADING",
 }
+
+
+def new_key() -> str:
+    return f"registration-{next(_registrations)}"
 
 
 @dataclass(slots=True, eq=False)
@@ -70,6 +74,8 @@ class ServedModel:
     tracking: ModelTracking | None = None
     #: Where the front answers for it by asking other models: it has no workers, they do.
     graph: FrontModel | None = None
+    #: Of a model that a graph has for a node: which one.
+    node: DeployedUnit | None = None
     #: Models that were registered with it, and go with it.
     brought: list[ServedModel] = field(default_factory=list)
     #: The name of the model that it came with, which alone may remove it.
@@ -77,7 +83,7 @@ class ServedModel:
     #: What is given back when it goes: its archive, files and streams.
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     #: Of this registration alone: the next one of the same name has another.
-    key: str = field(default_factory=lambda: f"registration-{next(_registrations)}")
+    key: str = field(default_factory=new_key)
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
@@ -103,12 +109,23 @@ class ServedModel:
     @property
     def unit(self) -> DeployedUnit:
         """What it is in a deployment of Seldon's."""
-        return DeployedUnit.alone(self.name)
+        return DeployedUnit.alone(self.name) if self.node is None else self.node
+
+    @property
+    def parameters(self) -> tuple[dict[str, Any], ...]:
+        """Of a component's constructor: the model's own, and over them those of the graph that has it for a node."""
+        own = self.options.component
+        if self.node is None or not self.node.parameters:
+            return own.parameters
+        of_node = tuple(dict(parameter) for parameter in self.node.parameters)
+        return own.overridden(Component(parameters=of_node)).parameters
 
     def load_options(self, settings: Settings) -> dict[str, Any]:
         """`Load.options` for its workers."""
         files = self.model_files
         options = self.options.load_options(settings, files.path if files is not None else None)
+        if self.node is not None and self.parameters:
+            options["parameters"] = list(self.parameters)
         if self.tracking is not None:
             options |= self.tracking.options.load_options()
         if self.named_places is not None:
@@ -178,6 +195,7 @@ class ServedModel:
             "interface": self.interface,
             **({"signedBy": self.archive.signed_by} if self.archive.signed_by else {}),
             **self.options.describe(),
+            **({"parameters": list(self.parameters)} if self.parameters else {}),
             "defaultVersion": is_default,
             "jobQueueStatus": {
                 "remainingCapacity": max(config.queue_capacity - model.waiting, 0),
