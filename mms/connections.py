@@ -46,7 +46,11 @@ class ConnectionLimit:
         now = time.monotonic()
         if now - self._told_at > _TELL_S:
             self._told_at = now
-            logger.warning("Refusing connections: there are max_connections=%d.", count)
+            logger.warning(
+                "Refusing connections: there are %d, as many as max_connections and the limit of open files "
+                "(ulimit -n) allow.",
+                count,
+            )
         return True
 
 

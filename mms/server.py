@@ -173,11 +173,13 @@ class Server:
         descriptors = raise_descriptor_limit()
         possible = connections_for(descriptors)
         if possible < self._settings.max_connections:
-            logger.warning(
-                "At most %d connections are taken instead of max_connections=%d: this process may have %d files open "
-                "(ulimit -n).",
-                *(possible, self._settings.max_connections, descriptors),
-            )
+            # Who has not set it is told when connections are refused.
+            if "max_connections" in self._settings.raw:
+                logger.warning(
+                    "At most %d connections are taken instead of max_connections=%d: this process may have %d files "
+                    "open (ulimit -n).",
+                    *(possible, self._settings.max_connections, descriptors),
+                )
             self._settings.max_connections = possible
 
     # Its life

@@ -2,7 +2,7 @@
 
 from mms.core.batch_record import batch_record
 from mms.core.config import POLICY_ADAPTIVE, POLICY_FIXED, ModelConfig, ModelStatistics
-from mms.core.ids import new_request_id
+from mms.core.ids import clients_request_id, new_request_id
 from mms.core.model import ModelVersion
 from mms.core.policy import BatchPolicy
 from mms.core.pool import Pool
@@ -25,5 +25,6 @@ __all__ = [
     "Worker",
     "WorkerState",
     "batch_record",
+    "clients_request_id",
     "new_request_id",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 #: Ids that share one random prefix. Then fresh random bytes are drawn, so ids of two servers do not meet.
@@ -34,3 +35,11 @@ def _make_source() -> Callable[[], bytes]:
 
 
 new_request_id = _make_source()
+
+#: Frames to workers have room for as many bytes.
+_CLIENTS_ID = re.compile(rb"[A-Za-z0-9\-._~:@/+=]{1,36}")
+
+
+def clients_request_id(value: bytes) -> bytes:
+    """The id that a client gives its request, nothing where it is none that can be taken."""
+    return value if _CLIENTS_ID.fullmatch(value) else b""

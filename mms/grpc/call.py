@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mms import faults
-from mms.core import new_request_id
+from mms.core import clients_request_id, new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
     DEADLINE_EXCEEDED,
@@ -30,9 +30,8 @@ PREFIX_BYTES = 5
 read_prefix = struct.Struct(">BI").unpack_from
 _pack_prefix = struct.Struct(">BI").pack
 
-_GOOD_TRAILERS = literal(b"grpc-status", b"0") + b"\x00\x0cx-request-id"
-_ID_BYTES = 36
-_GOOD_TRAILERS += bytes([_ID_BYTES])
+_GOOD_STATUS = literal(b"grpc-status", b"0")
+_REQUEST_ID = b"x-request-id"
 _ENCODINGS = b",".join((b"identity", *CODINGS))
 
 
@@ -84,6 +83,7 @@ class CallOwner(Protocol):
 
     max_message_bytes: int
     inflater: Inflater
+    trusts_request_ids: bool
 
     def record(self, call: Call, http_status: int) -> None:
         """A call has ended."""
@@ -142,6 +142,8 @@ class Call:
         receive_window: int,
     ) -> None:
         self.id = new_request_id()
+        if owner.trusts_request_ids:
+            self.id = clients_request_id(head.first.get(_REQUEST_ID, b"")) or self.id
         self.connection = connection
         self.stream_id = stream_id
         self.head = head
@@ -398,7 +400,7 @@ class Call:
         """The one answer, which ends the call."""
         if not self.is_ended:
             self._end(http_status)
-            self.connection.send(self, _prefixed(message), _GOOD_TRAILERS + self.id)
+            self.connection.send(self, _prefixed(message), _good_trailers(self.id))
 
     def finish(self, status: Status, trailers: bytes = b"") -> None:
         """End the call. `trailers`: more of them, as `literal` writes them."""
@@ -406,13 +408,13 @@ class Call:
             return
         self._end(status.http_status)
         if status.code == OK:
-            block = _GOOD_TRAILERS + self.id + trailers
+            block = _good_trailers(self.id) + trailers
         else:
             block = b"".join(
                 (
                     literal(b"grpc-status", b"%d" % status.code),
                     literal(b"grpc-message", encode_message(status.message)),
-                    literal(b"x-request-id", self.id),
+                    literal(_REQUEST_ID, self.id),
                     trailers,
                 )
             )
@@ -485,6 +487,11 @@ def too_large(size: int, limit: int) -> Status:
         f"Received message larger than max ({size} vs. {limit}); grpc_max_request_size is the limit.",
         413,
     )
+
+
+def _good_trailers(request_id: bytes) -> bytes:
+    # As `literal` writes it; an id is short.
+    return b"%b\x00\x0cx-request-id%c%b" % (_GOOD_STATUS, len(request_id), request_id)
 
 
 def _status_of_coding(error: BrokenCoding | InflatesTooFar) -> Status:

@@ -62,6 +62,7 @@ class GrpcFront:
         assert settings.grpc_address is not None
         self._access = access
         self.has_access = access is not None
+        self.trusts_request_ids = settings.trust_request_id
         self.max_message_bytes = settings.grpc_max_request_size
         self.keep_alive_timeout_s = settings.keep_alive_timeout_s
         self.head_timeout_s = settings.head_timeout_s

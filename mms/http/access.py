@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mms.connections import remote_name
 from mms.errors import TooManyRequests
 from mms.http.lane import LaneProtocol
-from mms.http.routes import find_prediction
+from mms.http.routes import PROBES, find_prediction
 from mms.security import Role, client_of
 
 if TYPE_CHECKING:
@@ -24,14 +24,12 @@ INFERENCE_ROLE = (Role.INFERENCE,)
 MANAGEMENT_ROLE = (Role.MANAGEMENT,)
 METRICS_ROLE = (Role.METRICS,)
 
-_PROBES = frozenset(("ping", "livez", "readyz", "startupz"))
-
 
 def roles_of(
     segments: list[str], *, has_inference: bool, has_management: bool, is_metrics: bool
 ) -> tuple[Role, ...]:
     """The roles one of which a path needs, by the APIs of its listener. `is_metrics`: of the path of the metrics."""
-    if len(segments) == 1 and segments[0] in _PROBES:
+    if len(segments) == 1 and segments[0] in PROBES:
         return OPEN
     if has_inference and find_prediction(segments) is not None:
         return INFERENCE_ROLE

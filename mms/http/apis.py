@@ -118,7 +118,14 @@ class HttpApis:
     def make_exchange(self, request: web.BaseRequest) -> Exchange:
         transport = request.transport
         remote = remote_name(transport) if transport is not None else "0.0.0.0"
-        return Exchange(request, remote, self.answers, self.recorder.requests.append, self.inflater)
+        return Exchange(
+            request,
+            remote,
+            self.answers,
+            self.recorder.requests.append,
+            self.inflater,
+            trusts_request_id=self.settings.trust_request_id,
+        )
 
     def is_metrics_path(self, segments: list[str]) -> bool:
         return segments in self._metrics_paths

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
 from mms.brief import brief
-from mms.core import Request, new_request_id
+from mms.core import Request, clients_request_id, new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
     BadRequest,
@@ -92,9 +92,11 @@ class Exchange:
         answers: Answers,
         record: Record,
         inflater: Inflater,
+        *,
+        trusts_request_id: bool,
     ) -> None:
         self.request = request
-        self.id = new_request_id()
+        self.id = (trusts_request_id and _clients_id(request)) or new_request_id()
         self.method = request.method
         self.remote = remote
         self.received_at = time.monotonic()
@@ -325,6 +327,11 @@ class Exchange:
             # Who asked before sending it may as well go on with the next request.
             return has_end and "Expect" not in request.headers
         return isinstance(error, ExpectationFailed) and has_end
+
+
+def _clients_id(request: web.BaseRequest) -> bytes:
+    value = request.headers.get("x-request-id", "")
+    return clients_request_id(value.encode("utf-8", "surrogateescape"))
 
 
 def _too_large(limit: int, *, is_ratio: bool = False) -> PayloadTooLarge:

@@ -43,6 +43,7 @@ class LaneFront:
         head_timeout_s: float,
         body_timeout_s: float,
         memory: MemoryLimit,
+        trusts_request_ids: bool = False,
         admit: Callable[[list[bytes]], str | None] | None = None,
         make_connection: Callable[[LaneFront], LaneProtocol] = LaneProtocol,
     ) -> None:
@@ -58,6 +59,7 @@ class LaneFront:
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
         self.memory = memory
+        self.trusts_request_ids = trusts_request_ids
         self.admit = admit
         self._make_connection = make_connection
         self.routes: dict[bytes, KnownRoute] = {}

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import httptools
 
+from mms.core.ids import clients_request_id
 from mms.core.terms import TERM_HEADERS, USUAL, read_terms
 from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
@@ -49,6 +50,8 @@ class Routing(Protocol):
     max_body_bytes: int
     max_line_bytes: int
     max_headers_bytes: int
+    #: The client's id is the request's.
+    trusts_request_ids: bool
     #: Says whether a head with these headers may ask, and who is counted for it; takes keys out. None: all may.
     admit: Callable[[list[bytes]], str | None] | None
 
@@ -83,6 +86,7 @@ class LaneHead:
         "protocol",
         "query",
         "raw",
+        "request_id",
         "size_bytes",
         "timeout_s",
         "uri",
@@ -124,6 +128,10 @@ class LaneHead:
         self.uri = str(found.target, "latin-1") if query else uri
         self.protocol = protocol
         self.is_kept_alive = is_kept_alive(protocol == "HTTP/1.1", found.connection)
+        #: The client's own; nothing for one of the server's.
+        self.request_id = b""
+        if found.request_id and routing.trusts_request_ids:
+            self.request_id = clients_request_id(found.request_id)
         self.timeout_s, self.priority = USUAL
         if found.has_terms:
             pairs = zip(found.headers[::2], found.headers[1::2], strict=True)
@@ -145,6 +153,7 @@ class _Found:
         "hosts",
         "is_complete",
         "is_foreign",
+        "request_id",
         "target",
     )
 
@@ -155,6 +164,7 @@ class _Found:
         self.hosts = 0
         self.content_length = 0
         self.content_type = b""
+        self.request_id = b""
         self.has_terms = False
         self.is_foreign = False
         self.is_complete = False
@@ -177,6 +187,8 @@ class _Found:
                 # Two of them are aiohttp's to refuse.
                 self.is_foreign = self.is_foreign or bool(self.content_type)
                 self.content_type = value
+            elif name.lower() == b"x-request-id":
+                self.request_id = self.request_id or value
         elif length == 10 and name.lower() == b"connection":
             self.connection += value + b","
         elif length == 16 and name.lower() == b"content-encoding":

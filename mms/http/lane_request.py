@@ -14,7 +14,7 @@ class LaneRequest(Request):
 
     def __init__(self, head: LaneHead, reply: Reply, now: float) -> None:
         # The base's __init__ is not called: on the hot path it would cost a third of what this does.
-        self.id = new_request_id()
+        self.id = head.request_id or new_request_id()
         self.name = head.name
         self.version = head.version
         self.passes_query = head.passes_query

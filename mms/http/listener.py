@@ -70,6 +70,8 @@ class Listener:
         self._is_seldon_alone = Apis.SELDON in apis and not has_mms
         self._document: dict[str, Any] | None = None
         settings = shared.settings
+        has_keys = shared.access is not None and shared.access.guard is not None
+        self._answers_preflights = has_keys or settings.cors_allowed_origin is not None
         self.edge = EdgeServer(
             self.serve,
             self._make_exchange,
@@ -92,6 +94,7 @@ class Listener:
                 head_timeout_s=settings.head_timeout_s,
                 body_timeout_s=settings.body_timeout_s,
                 memory=shared.memory,
+                trusts_request_ids=settings.trust_request_id,
                 **_lane_options(shared.access),
             )
 
@@ -135,7 +138,7 @@ class Listener:
         return self._shared.seldon.find(path, segments, is_alone=self._is_seldon_alone)
 
     def _find_v2(self, exchange: Exchange, segments: list[str]) -> V2Path | None:
-        if not self._has_inference or exchange.uri == "*":
+        if not self._has_inference or exchange.uri == "*" or self._is_metrics_path(segments):
             return None
         if self._shared.plugins.find(INFERENCE, segments) is not None:
             return None
@@ -158,9 +161,9 @@ class Listener:
                 shared.seldon.mark(exchange, found)
             elif found_v2 is not None:
                 shared.v2.mark(exchange, found_v2)
+            if self._answers_preflights and _is_preflight(exchange, found):
+                return exchange.respond(200, None, b"", b"")
             if shared.access is not None:
-                if shared.access.guard is not None and _is_preflight(exchange, found):
-                    return exchange.respond(200, None, b"", b"")
                 self._enter(shared.access, exchange, segments, found, found_v2)
             if self._has_management:
                 self._check_page(exchange, segments, found is not None or found_v2 is not None)
@@ -218,6 +221,10 @@ class Listener:
             page_rule.check(exchange.method, headers.get("Origin"), headers.get("Host"))
             page_rule.check_host(exchange.method, headers.get("Host"))
 
+    def _is_metrics_path(self, segments: list[str]) -> bool:
+        has_metrics = bool(self._apis & (Apis.MANAGEMENT | Apis.METRICS))
+        return has_metrics and self._shared.is_metrics_path(segments)
+
     def _roles_of(self, segments: list[str]) -> tuple[Role, ...]:
         plugins = self._shared.plugins
         if self._has_inference and plugins.find(INFERENCE, segments) is not None:
@@ -228,8 +235,7 @@ class Listener:
             segments,
             has_inference=self._has_inference,
             has_management=self._has_management,
-            is_metrics=bool(self._apis & (Apis.MANAGEMENT | Apis.METRICS))
-            and self._shared.is_metrics_path(segments),
+            is_metrics=self._is_metrics_path(segments),
         )
 
     async def _route(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse:
@@ -261,7 +267,7 @@ class Listener:
             response = await shared.inference.serve(exchange, segments)
             if response is not None:
                 return response
-        if self._apis & (Apis.MANAGEMENT | Apis.METRICS) and shared.is_metrics_path(segments):
+        if self._is_metrics_path(segments):
             return await shared.metrics(exchange)
         if self._has_management:
             response = await shared.management.serve(exchange, segments)

@@ -9,6 +9,13 @@ from mms.errors import BadRequest
 
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
+#: What anybody may ask about the server.
+PROBES = frozenset(("ping", "livez", "readyz", "startupz"))
+#: First segments of paths that are the server's own, whatever model has the root.
+OWN_SEGMENTS = PROBES | {
+    *("models", "api-description", "metrics", "prometheus", "execution-parameters")
+}
+
 #: MMS's HTTP library reads this many parameters of a query at most.
 _MAX_PARAMETERS = 1024
 

@@ -14,7 +14,7 @@ from mms.http.answers import JSON_LINE, ErrorForm
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
-from mms.http.routes import find_prediction, split_path
+from mms.http.routes import OWN_SEGMENTS, find_prediction, split_path
 from mms.http.v2_document import document
 from mms.http.v2_mlrun import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.http.v2_models import V2Models, first_unready, is_router, is_worker_graph, key_of
@@ -29,8 +29,6 @@ _UNKNOWN_INTERFACE = "auto"
 #: Operations that a path may name in a model's place: those of the router at the root.
 _ROUTER_OPERATIONS = frozenset(("infer", "predict", "explain"))
 _TREE_PREFIX = f"{TREE}/"
-#: First segments of paths that keep MMS's meaning whatever is at the root.
-_TAKEN = frozenset(("ping", "models", "api-description", "metrics", "prometheus"))
 
 
 class Dialect(Protocol):
@@ -134,7 +132,7 @@ class V2Api:
     def _find_elsewhere(self, segments: list[str], root: ServedModel | None) -> V2Path | None:
         if not self._models.is_root_owned or root is None:
             return None
-        if segments[0] in _TAKEN or find_prediction(segments) is not None:
+        if segments[0] in OWN_SEGMENTS or find_prediction(segments) is not None:
             return None
         if is_worker_graph(root):
             return whole_path(segments)

@@ -461,6 +461,15 @@ class OptionValues:
         "`localhost` and addresses: those of a proxy in front of it.",
         is_own=True,
     )
+    trust_request_id: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "A client's `x-request-id` is the request's id, in its answer, in logs and for the handler, where it has 1 "
+        "to 36 letters, digits and `-._~:@/+=`; else, and without this, the server makes one. For servers behind a "
+        "gateway that sets another one for each request.",
+        "false",
+        is_own=True,
+    )
     cors_allowed_origin: str | None = option(
         TEXT, _CORS, "`access-control-allow-origin` of every response."
     )

@@ -1,8 +1,8 @@
 """The payloads of BATCH and RESULT frames. Sans-IO.
 
-BATCH: per request, big-endian: request id (36 bytes of text), flags (u8), lengths of content type (u16), query (u32)
-and headers (u32), time budget in milliseconds (u32, 0: none), length of the body (u64); then content type, query,
-headers and body, unless the flags say that the body is attached.
+BATCH: per request, big-endian: request id (36 bytes of text, zeros behind a shorter one), flags (u8), lengths of
+content type (u16), query (u32) and headers (u32), time budget in milliseconds (u32, 0: none), length of the body
+(u64); then content type, query, headers and body, unless the flags say that the body is attached.
 
 RESULT: count (u32), flags (u8), time in the entry point in nanoseconds (u64); then per item: index in the batch (u32),
 flags (u8), status (u16), lengths of phrase (u16), headers (u32) and body (u64); then phrase, headers and body, unless
@@ -129,6 +129,8 @@ def decode_batch(
             if stop > end:
                 raise ProtocolError("an item of a batch frame goes beyond its end")
             headers = payload[headers_at:body_at]
+            # A client's id may be shorter than the server's own.
+            request_id = request_id.rstrip(b"\0")
             items.append((request_id, flags, content_type, query, headers, budget_ms, body))
             at = stop
     except (StructError, IndexError):

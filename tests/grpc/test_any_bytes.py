@@ -48,6 +48,7 @@ class Owner:
     head_timeout_s = 30.0
     body_timeout_s = 60.0
     has_access = False
+    trusts_request_ids = False
 
     def __init__(self) -> None:
         self.memory = MemoryLimit(32 << 20, 512 << 20, 6_553_500)

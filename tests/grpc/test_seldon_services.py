@@ -303,6 +303,19 @@ async def test_a_compressed_message_that_unfolds_over_the_limit_is_refused() -> 
         assert served.host.requests == []
 
 
+@pytest.mark.parametrize(("given", "is_taken"), [("mine-1", True), ("a" * 37, False)])
+async def test_a_clients_own_id_is_taken_where_that_is_set(given: str, is_taken: bool) -> None:
+    async with (
+        serve(trust_request_id=True) as served,
+        grpc.aio.insecure_channel(f"127.0.0.1:{served.port}") as channel,
+    ):
+        call = Client(channel).start(PREDICT, b"x", metadata=[("x-request-id", given)])
+        await call
+        shown = dict(await call.trailing_metadata())["x-request-id"]
+        assert (shown == given) == is_taken
+        assert served.host.requests[0].id == str(shown).encode()
+
+
 # The end
 
 

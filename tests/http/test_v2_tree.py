@@ -342,9 +342,27 @@ async def test_a_graph_at_the_root_reads_the_path_itself(
 
 async def test_a_graph_at_the_root_leaves_mms_its_paths(bench: Any) -> None:
     add_graph(bench)
-    for path in ("/ping", "/models", "/metrics", "/v2/health"):
-        assert (await bench.call("GET", path))[0] == 200
-    await bench.call("POST", "/predictions/m1")
+    for path in ("/ping", "/models", "/metrics", "/prometheus", "/api-description", "/v2/health"):
+        assert (await bench.call("GET", path))[0] in (200, 405)
+    for path in ("/predictions/m1", "/execution-parameters"):
+        await bench.call("POST", path)
+    assert bench.host.requests == []
+
+
+@pytest.mark.parametrize("path", ["/ping", "/livez", "/readyz", "/startupz"])
+async def test_a_graph_at_the_root_is_not_asked_for_the_servers_health(
+    bench: Any, path: str
+) -> None:
+    add_graph(bench)
+    for method in ("GET", "HEAD", "POST"):
+        await bench.call(method, path)
+    assert bench.host.requests == []
+
+
+async def test_a_graph_at_the_root_leaves_the_metrics_their_own_path(make_bench: Any) -> None:
+    bench = await make_bench(seldon_metrics_path="/numbers")
+    add_graph(bench)
+    assert (await bench.call("GET", "/numbers"))[2] == b"metrics\n"
     assert bench.host.requests == []
 
 

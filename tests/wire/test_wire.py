@@ -68,7 +68,7 @@ bodies = st.one_of(
 )
 sent = st.builds(
     Sent,
-    id=st.binary(min_size=36, max_size=36),
+    id=st.text("0123456789abcdef-", min_size=1, max_size=36).map(str.encode),
     passes_query=st.booleans(),
     content_type=st.binary(max_size=30),
     query=st.binary(max_size=30),

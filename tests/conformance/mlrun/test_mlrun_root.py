@@ -93,6 +93,8 @@ def test_a_flow_reads_the_path_and_method_of_what_it_is_asked(
 ) -> None:
     graph = {"engine": "sync", "steps": {"tell": {"kind": "task", "class_name": "Path"}}}
     server = start_function(graph)
+    for probe in ("livez", "readyz", "startupz"):
+        assert set(server.inference.get(f"/{probe}").json()) == {"status"}
     for method, path in (("POST", "/"), ("PUT", "/any/where"), ("GET", "/v2/models/x/infer")):
         reply = server.inference.request(method, path)
         assert reply.json() == {"path": path, "method": method}
