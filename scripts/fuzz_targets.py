@@ -62,6 +62,7 @@ class _AnyRoute:
         self.max_line_bytes = MAX_LINE_BYTES
         self.max_headers_bytes = MAX_HEADERS_BYTES
         self.admit: Callable[[list[bytes]], str | None] | None = None
+        self.trusts_request_ids = True
 
     def resolve(self, path: bytes) -> KnownRoute:
         return (LaneRoute("m"), path.decode("latin-1")) if path.startswith(b"/") else None
