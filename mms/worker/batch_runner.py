@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mms.context import Context
 from mms.service import PredictionException
@@ -30,6 +30,12 @@ from mms.worker.outbox import Outbox
 from mms.worker.request_decoder import RequestDecoder
 from mms.worker.result_encoder import ResultEncoder
 from mms.worker.tracebacks import model_traceback, shown_error
+
+if TYPE_CHECKING:
+    from mms.metrics.metric import Metric as MeasuredMetric
+
+#: So many are far from the size of a frame that the server believes.
+_METRICS_A_FRAME = 1000
 
 _now_ns = time.perf_counter_ns
 
@@ -62,6 +68,7 @@ class BatchRunner:
         self._batch_size = load.batch_size
         #: Answers tell what MMS leaves to the log.
         self._is_open = load.debug_errors
+        self._model_version = load.model_version
         #: Of the last batch, from one end to the other.
         self._elapsed_ns = 0
 
@@ -103,7 +110,7 @@ class BatchRunner:
                 flags |= UNFILLED
         metrics = context._taken_metrics()
         if metrics:
-            outbox.add(encode_metrics(metrics), _now_ns())
+            outbox.add(encode_metrics(metrics, self._model_version), _now_ns())
         ended_ns = _now_ns()
         outbox.add(encode_result(sequence, flags, entry_point_ns, results, len(results)), ended_ns)
         self._elapsed_ns = ended_ns - begun_ns
@@ -175,8 +182,24 @@ class BatchRunner:
         write_log(f"Model {self._context.model_name}: {line}\n")
 
 
-def encode_metrics(metrics: Sequence[object]) -> list[Buffer]:
-    return [encode_frame(METRIC, 0, Metric([str(metric) for metric in metrics]).to_payload())]
+def encode_metrics(metrics: Sequence[MeasuredMetric], model_version: str | None) -> list[Buffer]:
+    """METRIC frames, as lines for the log and as series for Prometheus."""
+    # Here, as most models have no use for it.
+    from mms.worker.series import series_of_metric
+
+    frames: list[Buffer] = []
+    for start in range(0, len(metrics), _METRICS_A_FRAME):
+        lines: list[str] = []
+        series: list[dict[str, Any]] = []
+        for metric in metrics[start : start + _METRICS_A_FRAME]:
+            try:
+                lines.append(str(metric))
+                series += series_of_metric(metric, model_version)
+            except Exception as error:
+                # Names, values and dimensions are objects of the model's own.
+                write_log(f"A metric is left out: {type(error).__name__}: {error}\n")
+        frames.append(encode_frame(METRIC, 0, Metric(lines, series).to_payload()))
+    return frames
 
 
 def _same_failure(failure: _Failed, indices: Sequence[int]) -> list[ResultItem]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Any
 
-_NO_NAME_CHARACTER = re.compile(r"[^a-zA-Z0-9_:]")
+from mms.worker.series import number_of, series_name
 
 
 class MetricSeries:
@@ -30,23 +28,15 @@ class MetricSeries:
             return []
         series = []
         for key, value in metrics.items():
-            number = _number(value)
+            number = number_of(value)
             if number is not None and self._sent.get(key) != number:
                 self._sent[key] = number
                 series.append(
-                    {"type": "gauge", "name": _name(key), "labels": self._labels, "value": number}
+                    {
+                        "type": "gauge",
+                        "name": series_name(str(key)),
+                        "labels": self._labels,
+                        "value": number,
+                    }
                 )
         return series
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None
-
-
-def _name(key: Any) -> str:
-    name = _NO_NAME_CHARACTER.sub("_", str(key))
-    return f"_{name}" if name[:1].isdigit() else name

@@ -73,7 +73,7 @@ def answer_load(connection: socket.socket, load: Load) -> Model | None:
     model, loaded = load_model(load)
     frames = []
     if model is not None and (metrics := model.context._taken_metrics()):
-        frames += encode_metrics(metrics)
+        frames += encode_metrics(metrics, load.model_version)
     frames.append(encode_frame(LOADED, 0, loaded.to_payload()))
     sys.stdout.flush()
     connection.sendall(b"".join(frames))

@@ -414,6 +414,30 @@ def test_the_management_listener_gives_metrics_for_prometheus(server: Server) ->
         assert word in text
 
 
+@pytest.mark.better_than_mms
+def test_metrics_of_a_handler_are_series_for_prometheus(main_server: Server) -> None:
+    source = (
+        "from mms.metrics.dimension import Dimension\n"
+        "def handle(data, context):\n"
+        "    side = [Dimension('Camera', 'left')]\n"
+        "    context.metrics.add_counter('Faces', 2, dimensions=side)\n"
+        "    context.metrics.add_size('Image', 1.5)\n"
+        "    return ['OK'] * len(data or [])\n"
+    )
+    url = main_server.write_model(unique_name("faces"), source, manifest("faces"))
+    with main_server.registered(url) as name:
+        for _ in range(3):
+            assert main_server.inference.post(f"/predictions/{name}", b"x").status == 200
+        text = main_server.management.get("/metrics").text
+        labels = rf'(?=[^}}]*ModelName="{name}")(?=[^}}]*Level="Model")[^}}]*'
+        # Once at the load, too.
+        assert re.search(rf'^Faces_total{{(?=[^}}]*Camera="left"){labels}}} 8\.0$', text, re.M), (
+            text
+        )
+        assert re.search(rf"^Image{{{labels}}} 1\.5$", text, re.M), text
+    assert "Faces_total{" not in main_server.management.get("/metrics").text
+
+
 def test_the_inference_listener_gives_no_metrics(server: Server) -> None:
     assert server.inference.get("/metrics").status == 404
 

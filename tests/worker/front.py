@@ -127,11 +127,15 @@ class Worker:
         self.work = work
         self.control = control
         self.hello = hello
-        self.pid = work.peer_pid()
         self.loaded: Loaded | None = None
         self.load_metrics: list[str] = []
         self.lifeline: Connection | None = None
         self._sequence = 0
+
+    @property
+    def pid(self) -> int:
+        """As the kernel tells."""
+        return self.work.peer_pid()
 
     def load(self, **members: Any) -> Loaded:
         self.work.send(encode_frame(LOAD, 0, Load(**members).to_payload()))
