@@ -19,7 +19,7 @@ from mms.mlrun.serving_spec import (
     read_serving_spec,
     without_source_code,
 )
-from mms.serving.mlrun_spec import is_serving_document, read_spec, read_text
+from mms.serving.mlrun_spec import check_has_graph, is_serving_document, read_spec, read_text
 
 _DEFAULT_NAME: Final = "function"
 
@@ -100,9 +100,9 @@ def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], P
         else:
             document = read_text(spec.read_bytes(), str(spec))
         if not is_serving_document(document):
+            check_has_graph(document, str(spec))
             raise click.ClickException(
-                f"{spec} is no serving spec and no exported function: it has no graph with routes or steps. A function "
-                "without one gets it in a script, by import_function() and add_model(): see `mms mlrun run`"
+                f"{spec} is no serving spec and no exported function: it has no graph with routes or steps"
             )
         found = read_spec(document)
         if source is None:

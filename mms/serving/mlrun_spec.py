@@ -20,6 +20,8 @@ from mms.mlrun.serving_spec import source_code_of, workers_of
 _ROUTER: Final = "router"
 _GRAPH_KINDS: Final = (_ROUTER, "flow", "root")
 _LOAD_MODES: Final = ("sync", "async")
+#: What exported functions of this server's kind say that they are.
+FUNCTION_KINDS: Final = ("serving", "nuclio:serving")
 _PACKAGE: Final = "mlrun."
 _BUILT_IN_PACKAGE: Final = "mlrun.serving."
 
@@ -111,6 +113,15 @@ def is_serving_document(document: Any) -> bool:
         return True
     spec = document.get("spec")
     return isinstance(spec, Mapping) and "kind" in document and _is_graph(spec.get("graph"))
+
+
+def check_has_graph(document: Any, source: str) -> None:
+    """Raises InvalidSpec for the document of a function to which no model was added."""
+    if isinstance(document, Mapping) and document.get("kind") in FUNCTION_KINDS:
+        raise InvalidSpec(
+            f"{source} is a function without models: its spec has no graph with routes or steps. In a script, "
+            "import_function() and add_model() give it one, and deploy() or export() takes it on (mms mlrun run)."
+        )
 
 
 def read_text(text: bytes, source: str) -> Any:

@@ -30,6 +30,7 @@ from mms.serving.mlrun_spec import (
     FunctionCode,
     InvalidSpec,
     ServingSpec,
+    check_has_graph,
     is_serving_document,
     read_spec,
     read_text,
@@ -87,6 +88,7 @@ class MlrunSpecs:
         """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
         if options.serving_spec is not None:
             if not is_serving_document(options.serving_spec):
+                check_has_graph(options.serving_spec, "serving_spec")
                 raise BadRequest(
                     'serving_spec is none: it has no "graph" with routes or steps, and is no exported function.'
                 )
@@ -99,7 +101,10 @@ class MlrunSpecs:
             return None
         text = await asyncio.to_thread(path.read_bytes)
         document = await asyncio.to_thread(read_text, text, path.name)
-        return document if is_serving_document(document) else None
+        if is_serving_document(document):
+            return document
+        check_has_graph(document, path.name)
+        return None
 
     async def make(
         self,

@@ -286,6 +286,22 @@ def test_a_router_that_is_the_whole_graph_is_asked_by_its_class_whatever_its_nam
     server.wait_for_log("mms_log.log", "name=vote of the function's router has no effect")
 
 
+def test_a_function_without_models_is_refused_as_what_it_is(server: Server) -> None:
+    document = {
+        "kind": "serving",
+        "function_uri": "default/hub",
+        "metadata": {"name": "hub"},
+        "spec": {"image": "mlrun/mlrun"},
+    }
+    assert "serving_spec is a function without models" in refused(server, document)
+    (server.store / "hub.json").write_text(json.dumps(document), encoding="utf-8")
+    reply = server.register("hub.json")
+    assert (reply.status, reply.json()["message"].partition(":")[0]) == (
+        400,
+        "hub.json is a function without models",
+    )
+
+
 def test_replicas_of_a_function_are_the_workers_of_its_models(serve: Any, server: Server) -> None:
     routes = {"replicated": route("MulEach", multiplier=2)}
     document = spec(routes) | {"replicas": 2, "max_replicas": 7, "readiness_timeout": 90}
