@@ -84,6 +84,20 @@ class ModelVersion:
             policy_cause=self.policy.cause,
         )
 
+    def reconfigure(self, config: ModelConfig) -> None:
+        """From now on this holds, for what waits as well. `dispatch` is to be called then.
+
+        Workers go on with the batch size that they have been told.
+        """
+        before, self.config = self.config, config
+        if (before.batch_policy, before.has_retry, before.batch_size) != (
+            config.batch_policy,
+            config.has_retry,
+            config.batch_size,
+        ):
+            # What was found out holds no longer.
+            self.policy = BatchPolicy(config, self.policy.on_change)
+
     # Requests in
 
     @property
@@ -286,13 +300,13 @@ class ModelVersion:
         if not queue:
             self._assembly_since = None
             return sends
-        is_fixed = self.policy.is_fixed and self.config.batch_size > 1
+        is_fixed = self.policy.is_fixed
         while queue:
             worker = self._pick()
             if worker is None:
                 break
-            if is_fixed:
-                size = self._fixed_size(now)
+            if is_fixed and worker.batch_size > 1:
+                size = self._fixed_size(worker, now)
                 if worker.in_flight:
                     break
             else:
@@ -342,7 +356,7 @@ class ModelVersion:
     def _adaptive_size(self, worker: Worker, now: float) -> int:
         """How many to send at once: what is queued, unless the cost of a batch says that waiting pays."""
         queue = self.queue
-        batch_size = self.config.batch_size
+        batch_size = worker.batch_size
         size = len(queue)
         if size >= batch_size:
             return batch_size
@@ -363,9 +377,9 @@ class ModelVersion:
         self.wake_at = wake_at
         return 0
 
-    def _fixed_size(self, now: float) -> int:
+    def _fixed_size(self, worker: Worker, now: float) -> int:
         """MMS's rule: the first request starts the clock, the batch goes when it is full or the delay is over."""
-        batch_size = self.config.batch_size
+        batch_size = worker.batch_size
         delay_s = self.config.max_batch_delay_s
         size = len(self.queue)
         if size >= batch_size and delay_s > 0:
@@ -432,10 +446,10 @@ class ModelVersion:
             worker.head_since = now
             self._ahead -= len(worker.in_flight[0].requests)
         worker.observe_service(entry_point_s)
-        if is_success and self.config.batch_size > 1:
+        if is_success and worker.batch_size > 1:
             size = len(batch.requests)
             self.cost.observe(size, entry_point_s)
-            if self.policy.is_open and size < self.config.batch_size:
+            if self.policy.is_open and size < worker.batch_size:
                 self.policy.settle()
         for request in batch.requests:
             if not request.is_done:
@@ -451,7 +465,7 @@ class ModelVersion:
         its requests came; else it is one that failed.
         """
         batch = worker.in_flight[0]
-        if not self.policy.is_repeated(batch, self.config.batch_size, problem, now):
+        if not self.policy.is_repeated(batch, worker.batch_size, problem, now):
             return False
         requests = [request for request in batch.requests if not request.is_done]
         self._requeue(requests)

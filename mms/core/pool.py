@@ -76,6 +76,7 @@ class Pool:
         index = self._next_index
         self._next_index += 1
         worker = Worker(index, f"W-{self.model.name[:25]}-{index}", gpu_id)
+        worker.batch_size = self.model.config.batch_size
         self.model.workers.append(worker)
         return worker
 

@@ -62,6 +62,7 @@ class Worker:
     __slots__ = (
         "_is_measured",
         "asked_since",
+        "batch_size",
         "backoff_s",
         "credits",
         "failures",
@@ -107,6 +108,8 @@ class Worker:
         #: Wall-clock time of the last start, in seconds since the epoch.
         self.started_at = time.time()
         self.restarts = 0
+        #: What its process has been told that a batch has at most.
+        self.batch_size = 1
         #: Why its last try to load failed, in one line; empty where it did not.
         self.load_error = ""
         #: How long it waits for its next start, in seconds.

@@ -168,9 +168,16 @@ class ManagementApi:
         min_workers = _count(parameters, "min_worker", 1)
         max_workers = _count(parameters, "max_worker", min_workers)
         is_synchronous = _boolean(parameters, "synchronous", False)
+        changes = _changeable(parameters, is_json=False)
         self._rule.check(exchange, parameters)
-        scaling = self._host.scale(name, version, min_workers, max_workers, is_synchronous)
-        return _told(exchange, await self._whole(scaling))
+        outcome = None
+        if changes:
+            changing = self._host.change(name, version, changes, is_synchronous)
+            outcome = await self._whole(changing)
+        if outcome is None or "min_worker" in parameters or "max_worker" in parameters:
+            scaling = self._host.scale(name, version, min_workers, max_workers, is_synchronous)
+            outcome = await self._whole(scaling)
+        return _told(exchange, outcome)
 
     async def _whole(self, operation: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Run an operation to its end, whether or not its client stays: a half would leave workers or files behind."""
@@ -255,28 +262,15 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     runtime = _text(parameters, "runtime")
     if runtime is not None and not is_runtime(runtime):
         raise BadRequest(f"Invalid RuntimeType value: {runtime}")
-    options = RegisterOptions(url)
+    options = RegisterOptions(url, **_changeable(parameters, is_json=is_json))
     options.sha256 = _digest(parameters, "sha256")
     options.runtime = runtime
     options.model_name = _text(parameters, "model_name") or None
     options.handler = _text(parameters, "handler") or None
-    options.batch_size = max(_integer(parameters, "batch_size", 1), 1)
-    options.max_batch_delay_ms = max(_integer(parameters, "max_batch_delay", 100), 0)
     if parameters.get("initial_workers") not in (None, ""):
         options.initial_workers = _integer(parameters, "initial_workers", 0)
     options.synchronous = _boolean(parameters, "synchronous", True)
-    timeout = _integer(parameters, "response_timeout", -1)
-    if timeout >= 0:
-        # MMS counts it in minutes in a query and in seconds in JSON.
-        options.response_timeout_s = bounded_s(timeout, 1.0 if is_json else 60.0)
-    options.load_timeout_s = _seconds(parameters, "load_timeout")
-    options.request_timeout_s = _seconds(parameters, "request_timeout")
-    if parameters.get("max_queue_time_ms") not in (None, ""):
-        options.max_queue_time_ms = _count(parameters, "max_queue_time_ms", 0)
     options.preload_model = _preload(parameters)
-    options.batch_policy = _word(parameters, "batch_policy", ("adaptive", "fixed"))
-    if parameters.get("retry") not in (None, ""):
-        options.retry = _boolean(parameters, "retry", True)
     options.initialize_errors = _word(parameters, "initialize_errors", ("fail", "ignore"))
     options.interface = _word(parameters, "interface", INTERFACES)
     options.service_type = _text(parameters, "service_type") or None
@@ -292,6 +286,29 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     options.tracking = parameters.get("tracking")
     options.serving_spec = spec
     return options
+
+
+def _changeable(parameters: Mapping[str, Any], *, is_json: bool) -> dict[str, Any]:
+    """What a registration says of batches, times and retries: members of `RegisterOptions` that may change later."""
+    found: dict[str, Any] = {}
+    if parameters.get("batch_size") not in (None, ""):
+        found["batch_size"] = max(_integer(parameters, "batch_size", 1), 1)
+    if parameters.get("max_batch_delay") not in (None, ""):
+        found["max_batch_delay_ms"] = max(_integer(parameters, "max_batch_delay", 100), 0)
+    timeout = _integer(parameters, "response_timeout", -1)
+    if timeout >= 0:
+        # MMS counts it in minutes in a query and in seconds in JSON.
+        found["response_timeout_s"] = bounded_s(timeout, 1.0 if is_json else 60.0)
+    for name in ("load_timeout", "request_timeout"):
+        if (seconds := _seconds(parameters, name)) is not None:
+            found[f"{name}_s"] = seconds
+    if parameters.get("max_queue_time_ms") not in (None, ""):
+        found["max_queue_time_ms"] = _count(parameters, "max_queue_time_ms", 0)
+    if (policy := _word(parameters, "batch_policy", ("adaptive", "fixed"))) is not None:
+        found["batch_policy"] = policy
+    if parameters.get("retry") not in (None, ""):
+        found["retry"] = _boolean(parameters, "retry", True)
+    return found
 
 
 def _server_options(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -322,6 +322,24 @@ class ModelHost:
             return PROCESSING
         return await self._scaled(served)
 
+    async def change(
+        self, name: str, version: str | None, changes: Mapping[str, Any], synchronous: bool
+    ) -> Outcome:
+        """Change members of a running model's registration; what it serves goes on. A state file keeps them.
+
+        With `synchronous` its workers have them when this returns.
+        """
+        served = self.registry.get(name, version)
+        if served.graph is not None:
+            raise BadRequest(f"{name} is a graph, which has no workers; change its nodes' models.")
+        await self._workers.change(served, changes)
+        await self._kept.save()
+        if synchronous:
+            await self._workers.changed(served)
+        elif self._workers.is_changing(served):
+            return PROCESSING
+        return Outcome(200, None, f'Model "{name}" changed')
+
     # Removal
 
     async def unregister(self, name: str, version: str | None = None) -> Outcome:

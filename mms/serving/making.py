@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
 from mms.brief import brief
@@ -64,9 +65,7 @@ def make_model(
         raise InvalidModel(text) from None
     name, handler = manifest.model_name or "", manifest.handler or ""
     version = found.model_version or options.model_version
-    config = model_config(settings, options)
-    config.batch_policy = config.batch_policy or _policy_of(model_as)
-    model = ModelVersion(name, version, config)
+    model = ModelVersion(name, version, _config_of(settings, options, model_as))
     model.policy.on_change = partial(events.batch_policy_changed, name)
     preload = options.preload_model
     return ServedModel(
@@ -82,7 +81,23 @@ def make_model(
         options=model_as,
         load_timeout_s=_load_timeout_s(settings, options),
         interface=model_as.interface,
+        asked=options,
     )
+
+
+def change_model(settings: Settings, served: ServedModel, changes: Mapping[str, Any]) -> None:
+    """Have a model be as if it had been registered with these options in place of its own. Its workers go on."""
+    served.asked = replace(served.asked, **changes)
+    if served.registration is not None:
+        served.registration = replace(served.registration, **changes)
+    served.load_timeout_s = _load_timeout_s(settings, served.asked)
+    served.model.reconfigure(_config_of(settings, served.asked, served.options))
+
+
+def _config_of(settings: Settings, options: RegisterOptions, model_as: ModelOptions) -> ModelConfig:
+    config = model_config(settings, options)
+    config.batch_policy = config.batch_policy or _policy_of(model_as)
+    return config
 
 
 def model_config(settings: Settings, options: RegisterOptions) -> ModelConfig:

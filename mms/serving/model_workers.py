@@ -6,14 +6,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mms.core import Registry, Worker, WorkerState
 from mms.errors import BadRequest, WorkerStartFailed
 from mms.launch import Launcher
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.making import WorkerSpecs
+from mms.serving.making import WorkerSpecs, change_model
 from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
@@ -27,6 +27,8 @@ logger = logging.getLogger("mms.serving")
 
 #: What a worker that ends in order may take for it once it runs nothing any more, in seconds.
 _END_S = 5.0
+#: How often it is looked whether workers have what was changed, in seconds.
+_WAIT_S = 0.05
 #: Interfaces whose clients know MMS's own texts.
 _MMS_INTERFACES = ("auto", "mms", "legacy")
 
@@ -120,6 +122,39 @@ class ModelWorkers:
             stop.add_done_callback(self._stops.discard)
             served.stopping.append(stop)
 
+    async def change(self, served: ServedModel, changes: Mapping[str, Any]) -> None:
+        """Change options of a running model. Workers that have to know are replaced, one after the other.
+
+        Nothing that waits or runs is lost; each worker gets batches of the size that it has been told.
+        """
+        batch_size = served.model.config.batch_size
+        change_model(self._settings, served, changes)
+        if served.model.config.batch_size != batch_size and served.is_preloaded:
+            # Workers that it has forked stay; it would fork more of the old size.
+            await self._launcher.forget(served.key)
+        for worker, runner in list(served.runners.items()):
+            runner.respecify(self._specs.of(served, worker))
+            self._replace_if_stale(served, worker)
+        self._dispatcher.schedule(served.model)
+
+    def is_changing(self, served: ServedModel) -> bool:
+        """Whether some workers do not have what was changed."""
+        batch_size = served.model.config.batch_size
+        return any(worker.batch_size != batch_size for worker in served.pool.active)
+
+    async def changed(self, served: ServedModel) -> None:
+        """Return once all workers have what was changed. Raises WorkerStartFailed where one cannot load with it."""
+        while self.is_changing(served):
+            failed = next((w for w in served.pool.active if w.load_error), None)
+            if failed is not None:
+                raise WorkerStartFailed(reason=failed.load_error)
+            await asyncio.sleep(_WAIT_S)
+
+    def _replace_if_stale(self, served: ServedModel, worker: Worker) -> None:
+        batch_size = served.model.config.batch_size
+        if worker.batch_size != batch_size:
+            self._recycling.on_spent(served, worker, f"has a batch size other than {batch_size}")
+
     async def load_ended(self) -> None:
         """Return when the next load of any worker has ended, either way."""
         if self._next_load is None or self._next_load.done():
@@ -192,13 +227,14 @@ class ModelWorkers:
             start_timeout_s=self._settings.worker_start_timeout_s,
             tracking=served.tracking,
             may_retry=lambda: not served.is_awaited,
-            on_outcome=lambda outcome: self._on_load(served, outcome),
+            on_outcome=lambda outcome: self._on_load(served, worker, outcome),
             on_end=lambda runner: self._on_worker_end(served, runner),
         )
 
-    def _on_load(self, served: ServedModel, outcome: LoadOutcome) -> None:
+    def _on_load(self, served: ServedModel, worker: Worker, outcome: LoadOutcome) -> None:
         if outcome.is_success:
             self.has_loaded = True
+            self._replace_if_stale(served, worker)
             if outcome.interface and outcome.interface != served.interface:
                 served.interface = outcome.interface
                 self._registry.changed()

@@ -112,6 +112,10 @@ class WorkerRunner:
 
     # Its life
 
+    def respecify(self, spec: WorkerSpec) -> None:
+        """What the next process of this worker is to be."""
+        self._spec = spec
+
     async def wait_attempt(self) -> LoadOutcome:
         """How the current attempt to load ends."""
         return await asyncio.shield(self._attempt)
@@ -173,6 +177,7 @@ class WorkerRunner:
         """One process from start to end. Returns why it ended."""
         worker = self.worker
         worker.reset()
+        worker.batch_size = self._spec.load.batch_size
         worker.state = WorkerState.STARTING
         worker.reason = ""
         self._readiness.clear()

@@ -63,6 +63,8 @@ class ServedModel:
     model_files: ModelFiles | None = None
     #: For a load; None: as for a batch.
     load_timeout_s: float | None = None
+    #: What its registration asked for, with what was changed since.
+    asked: RegisterOptions = field(default_factory=lambda: RegisterOptions(""))
     is_loaded_at_startup: bool = False
     #: By which rules its workers read the places that its registration names; None: by none.
     named_places: dict[str, Any] | None = None

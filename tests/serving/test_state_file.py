@@ -90,6 +90,18 @@ async def test_a_scale_is_in_the_file_when_it_is_answered(restarted):
     ) == (*(1, 2),)
 
 
+async def test_a_change_is_in_the_file_when_it_is_answered_and_comes_back(restarted):
+    bench = await restarted()
+    await bench.register("m", OK, batch_size=4, initial_workers=1)
+    changes = {"max_batch_delay_ms": 7, "retry": False}
+    outcome = await bench.host.change("m", None, changes, synchronous=True)
+    assert (outcome.status, outcome.text) == (200, 'Model "m" changed')
+    [entry] = entries(restarted.state)
+    assert entry["options"] == {"url": "m", "batch_size": 4, **changes}
+    described = (await restarted()).described("m")
+    assert (described["batchSize"], described["maxBatchDelay"], described["retry"]) == (4, 7, False)
+
+
 async def test_an_unregistered_model_leaves_the_file(restarted):
     bench = await restarted()
     await bench.register("m", OK, initial_workers=0)
