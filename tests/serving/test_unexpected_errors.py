@@ -69,6 +69,8 @@ _NOT_IN_THE_PATH = {
         "check_room",
         # Asked of models on their way out.
         "has",
+        # An operation of a client.
+        "reconfigure",
         # Only on the way to an error.
         *("unavailable", "retry_after_s", "expected_wait_s"),
     },
@@ -84,7 +86,7 @@ _NOT_IN_THE_PATH = {
     "Worker": {"next_backoff_s"},
     "WorkerRunner": {
         # Its task, and what operations of clients call.
-        *("_run", "_break_off", "stop", "wait_attempt"),
+        *("_run", "_break_off", "stop", "wait_attempt", "respecify"),
         # Only where a load fails.
         "_observed",
     },
@@ -93,21 +95,6 @@ _NOT_IN_THE_PATH = {
     "Heartbeats": {"watch", "close", "_schedule", "_beat"},
     "WorkerCalls": {"_expire", "_cancel"},
     "ModelTracking": {"recent", "push", "describe"},
-    "ModelWorkers": {
-        *(
-            "start",
-            "check_count",
-            "scale",
-            "scaled",
-            "end",
-            "close",
-            "close_recycling",
-            "_run",
-            "load_ended",
-        ),
-        # Assignments alone.
-        "_on_worker_end",
-    },
 }
 
 
@@ -130,7 +117,9 @@ TABLE = [
     *_functions(Heartbeats),
     *_functions(WorkerCalls),
     *_functions(ModelTracking),
-    *_functions(ModelWorkers),
+    # The rest are operations of clients, and assignments.
+    Row(ModelWorkers, "_on_load"),
+    Row(ModelWorkers, "_replace_if_stale"),
     Row(mms.launch.connection, "encode_batch"),
     Row(mms.launch.connection, "decode_records"),
     Row(mms.serving.runner, "decode_result"),
