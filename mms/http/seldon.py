@@ -12,9 +12,9 @@ from mms.http.answers import JSON_LINE, AnswerLines
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
-from mms.http.seldon_document import document, page
 from mms.http.seldon_form import error_form, make_answer_lines, refusal_of
 from mms.http.seldon_routes import Answerer, SeldonPath, Tail, find_prefixed, find_tail
+from mms.seldon.document import document, page
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost

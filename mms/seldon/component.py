@@ -157,6 +157,19 @@ class Component:
         except Exception as error:
             return self.failure(request, error)
 
+    def ask_json(self, operation: str, content: Any) -> bytes:
+        """The JSON that answers decoded JSON. Raises whatever hooks raise, and SeldonMicroserviceException."""
+        if operation == _HEALTH:
+            return self._health.answer_json(self.units.own)[1]
+        if operation == _METADATA:
+            return self._metadata.answer_json(self.units.own)[1]
+        call = self._calls.get(operation) or self._feedback_call(operation)
+        return call.answer_json(content, self.units.own)[1]
+
+    def ask_proto(self, operation: str, body: bytes) -> bytes:
+        """As `ask_json`, of serialized messages."""
+        return self._answer_proto(operation, body, self.units.own)
+
     def read_json(self, content_type: bytes, query: bytes, body: bytes | bytearray) -> Any:
         """The JSON that a request carries. Raises SeldonMicroserviceException."""
         if not query and content_type in _JSON_TYPES:

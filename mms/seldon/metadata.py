@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 _ARRAY_TYPES = ("tensor", "ndarray", "tftensor")
 _PLAIN_TYPES = ("strData", "binData")
-_DATA_TYPES = (
+DATA_TYPES = (
     *("BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),
     *("FP16", "FP32", "FP64", "BYTES"),
 )
@@ -139,9 +139,9 @@ def _check_object(member: str, value: Any) -> None:
 
 
 def _check_data_type(member: str, value: Any) -> None:
-    if value not in _DATA_TYPES:
+    if value not in DATA_TYPES:
         raise SeldonInvalidMetadataError(
-            f"{member} must be one of {', '.join(_DATA_TYPES)}, not {brief(value)}"
+            f"{member} must be one of {', '.join(DATA_TYPES)}, not {brief(value)}"
         )
 
 

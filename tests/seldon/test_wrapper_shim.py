@@ -61,3 +61,43 @@ def test_feedback_and_health_are_served(make_client: Callable[[Any], Any]) -> No
     assert answer.json["data"] == {"ndarray": [0.5]}
     assert client.get("/health/ping").text == "pong"
     assert client.get("/health/status").status_code == 200
+
+
+class Counting(Doubler):
+    def metrics(self) -> Any:
+        return [
+            {"type": "COUNTER", "key": "calls", "value": 1},
+            {"type": "TIMER", "key": "took", "value": 20.2, "tags": {"own": "a"}},
+        ]
+
+    def init_metadata(self) -> Any:
+        return {"name": "own", "versions": ["1"]}
+
+
+def test_metadata_of_the_environment_and_the_document_are_served(
+    make_client: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_METADATA", "{platform: of-the-environment}")
+    client = make_client(Counting())
+    for path in ("/metadata", "/api/v1.0/metadata"):
+        found = client.get(path).json
+        assert (found["name"], found["platform"]) == ("own", "of-the-environment")
+    assert "/predict" in client.get("/seldon.json").json["paths"]
+    assert client.get("/api/v1.0/health/status").status_code == 200
+
+
+def test_a_bare_list_is_no_message(make_client: Callable[[Any], Any]) -> None:
+    assert make_client(Doubler()).post("/predict", json=[[1, 2]]).status_code == 400
+
+
+def test_metrics_are_counted_and_exposed(make_client: Callable[[Any], Any]) -> None:
+    wrapper = importlib.import_module("seldon_core.wrapper")
+    metrics = importlib.import_module("seldon_core.metrics").SeldonMetrics()
+    client = wrapper.get_rest_microservice(Counting(), metrics).test_client()
+    for _ in range(2):
+        client.post("/predict", json={"data": {"ndarray": [1]}})
+    text = wrapper.get_metrics_microservice(metrics).test_client().get("/metrics").text
+    assert 'method="predict"' in text
+    (line,) = [line for line in text.splitlines() if line.startswith("calls_total")]
+    assert line.endswith(" 2.0")
+    assert any(line.startswith("took_count") and 'own="a"' in line for line in text.splitlines())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -19,8 +20,23 @@ from mms.seldon.series import (
     series_of,
     split_image,
 )
+from mms.seldon.series import predictor_version as _predictor_version
+
+from ._elsewhere import names_elsewhere
+
+__getattr__ = names_elsewhere(__name__, "")
 
 DEFAULT_LABELS = default_labels()
+#: Bounds of the buckets of timers, in seconds.
+BINS = [
+    0,
+    *(10 ** (-3 + index * (math.log10(30) + 3) / 49) for index in range(50)),
+    math.inf,
+]
+image = os.environ.get("PREDICTIVE_UNIT_IMAGE", "NOT_IMPLEMENTED:NOT_IMPLEMENTED")
+model_image, model_version = split_image(image)
+predictor_version = _predictor_version()
+legacy_mode = os.environ.get("SELDON_EXECUTOR_ENABLED", "true").lower() == "false"
 
 PREDICT_METRIC_METHOD_TAG = METHODS["predict"]
 INPUT_TRANSFORM_METRIC_METHOD_TAG = METHODS["transform-input"]
@@ -96,11 +112,11 @@ class SeldonMetrics:
 
     def update(self, custom_metrics: list[dict[str, Any]], method: str) -> None:
         for update in series_of(custom_metrics, method, {}):
-            self._add(update)
+            self.add_series(update)
 
     def update_reward(self, reward: float) -> None:
         for update in reward_series(reward, {}):
-            self._add(update)
+            self.add_series(update)
 
     def collect(self) -> list[dict[str, Any]]:
         """The series with all their labels, as `{"type", "name", "labels", "value"}`."""
@@ -119,7 +135,8 @@ class SeldonMetrics:
         """Drops the series of the current worker."""
         self.data.pop(self.worker_id_func(), None)
 
-    def _add(self, update: dict[str, Any]) -> None:
+    def add_series(self, update: dict[str, Any]) -> None:
+        """Count one update, as `mms.seldon.series` makes them."""
         tags = update["labels"]
         key = (update["type"], update["name"], repr(sorted(tags.items())))
         series = self.data.setdefault(self.worker_id_func(), {})

@@ -7,8 +7,38 @@ import logging
 from mms.seldon.parameters import ENVIRONMENT_NAME as PARAMETERS_ENV_NAME
 from mms.seldon.parameters import parse_parameters
 
+from ._elsewhere import names_elsewhere
 from .flask_utils import ANNOTATIONS_FILE, SeldonMicroserviceException
 
+__getattr__ = names_elsewhere(
+    __name__,
+    "this server serves components itself; mms microservice takes the place of seldon-core-microservice",
+    *(
+        "MetricsEndpointFilter",
+        "StandaloneApplication",
+        "UserModelApplication",
+        "accesslog",
+        "main",
+    ),
+    *(
+        "parse_args",
+        "post_worker_init",
+        "setup_logger",
+        "setup_tracing",
+        "start_servers",
+        "threads",
+    ),
+    "worker_exit",
+)
+
+ANNOTATION_REST_TIMEOUT = "seldon.io/rest-timeout"
+#: Seconds.
+DEFAULT_ANNOTATION_REST_TIMEOUT = 5000
+DEFAULT_LOG_LEVEL = "INFO"
+FILTER_METRICS_ACCESS_LOGS_ENV_NAME = "FILTER_METRICS_ACCESS_LOGS"
+GUNICORN_ACCESS_LOG_ENV = "GUNICORN_ACCESS_LOG"
+USE_MULTIPROCESS_ENV_NAME = "USE_MULTIPROCESS_PACKAGE"
+USE_MULTIPROCESS = False
 HTTP_SERVICE_PORT_ENV_NAME = "PREDICTIVE_UNIT_HTTP_SERVICE_PORT"
 GRPC_SERVICE_PORT_ENV_NAME = "PREDICTIVE_UNIT_GRPC_SERVICE_PORT"
 METRICS_SERVICE_PORT_ENV_NAME = "PREDICTIVE_UNIT_METRICS_SERVICE_PORT"

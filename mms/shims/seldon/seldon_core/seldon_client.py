@@ -10,7 +10,7 @@ import ssl as ssl_module
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,10 @@ import numpy as np
 from mms.seldon.feedback import feedback_of_json, json_of_message, message_of_json
 from mms.seldon.messages import Feedback, SeldonMessage, SeldonMessageList
 
+from ._elsewhere import names_elsewhere
 from .utils import array_to_grpc_datadef
+
+__getattr__ = names_elsewhere(__name__, "")
 
 _METHODS = ("predict", "route", "transform-input", "transform-output", "aggregate", "send-feedback")
 _GRPC_METHODS = {
@@ -392,3 +395,34 @@ def _returned(
     if reply is not None and not isinstance(reply, dict | list):
         reply = json_of_message(reply)
     return content, reply, success, message
+
+
+# The functions that Seldon's client is made of, for those who call them themselves.
+
+
+def _function(name: str, /, *places: str, **fixed: Any) -> Callable[..., Any]:
+    def call(*arguments: Any, **keywords: Any) -> Any:
+        given = dict(zip(places, arguments, strict=False)) | keywords
+        return getattr(SeldonClient(), name)(**fixed, **given)
+
+    return call
+
+
+_FEEDBACK = ("prediction_request", "prediction_response")
+_REST: dict[str, Any] = {"transport": "rest"}
+_GRPC: dict[str, Any] = {"transport": "grpc"}
+microservice_api_rest_seldon_message = _function("microservice", "method", **_REST)
+microservice_api_grpc_seldon_message = _function("microservice", "method", **_GRPC)
+microservice_api_rest_aggregate = _function("microservice", method="aggregate", **_REST)
+microservice_api_grpc_aggregate = _function("microservice", method="aggregate", **_GRPC)
+microservice_api_rest_feedback = _function("microservice_feedback", *_FEEDBACK, **_REST)
+microservice_api_grpc_feedback = _function("microservice_feedback", *_FEEDBACK, **_GRPC)
+rest_predict_seldon = _function("predict", gateway="seldon", **_REST)
+grpc_predict_seldon = _function("predict", gateway="seldon", **_GRPC)
+rest_predict_gateway = _function("predict", "deployment_name", **_REST)
+grpc_predict_gateway = _function("predict", "deployment_name", **_GRPC)
+explain_predict_gateway = _function("explain", "deployment_name")
+rest_feedback_seldon = _function("feedback", *_FEEDBACK, gateway="seldon", **_REST)
+grpc_feedback_seldon = _function("feedback", *_FEEDBACK, gateway="seldon", **_GRPC)
+rest_feedback_gateway = _function("feedback", *_FEEDBACK, **_REST)
+grpc_feedback_gateway = _function("feedback", *_FEEDBACK, **_GRPC)

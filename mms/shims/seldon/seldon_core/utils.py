@@ -10,7 +10,7 @@ import numpy as np
 
 from mms.seldon.errors import SeldonMicroserviceException
 from mms.seldon.feedback import feedback_of_json, feedback_parts, json_of_message, message_of_json
-from mms.seldon.forms import Array
+from mms.seldon.forms import Array, Form, array_of
 from mms.seldon.messages import (
     DefaultData,
     SeldonMessageList,
@@ -18,10 +18,19 @@ from mms.seldon.messages import (
     Tensor,
     struct_pb2,
 )
-from mms.seldon.meta import own_request_path
-from mms.seldon.payload import decode_json, decode_proto
+from mms.seldon.meta import UNKNOWN_IMAGE, UNKNOWN_UNIT, own_request_path, response_meta
+from mms.seldon.payload import decode_json, decode_proto, encode_json, encode_proto
 from mms.seldon.proto_payload import array_of_data, list_content, meta_of
 from mms.seldon.tensor_proto import json_of_array, tensor_of
+
+from ._elsewhere import names_elsewhere
+
+__getattr__ = names_elsewhere(__name__, "tracing is not part of this server", "setup_tracing")
+
+ENV_MODEL_NAME = "PREDICTIVE_UNIT_ID"
+ENV_MODEL_IMAGE = "PREDICTIVE_UNIT_IMAGE"
+NONIMPLEMENTED_MSG = UNKNOWN_UNIT
+NONIMPLEMENTED_IMAGE_MSG = UNKNOWN_IMAGE
 
 
 def json_to_seldon_message(message_json: Any) -> Any:
@@ -138,6 +147,96 @@ def get_request_path() -> dict[str, str]:
     )
 
 
+def construct_response_json(
+    user_model: Any,
+    is_request: bool,
+    client_request_raw: Any,
+    client_raw_response: Any,
+    meta: dict[str, Any] | None = None,
+    custom_metrics: list[dict[str, Any]] | None = None,
+    runtime_tags: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The SeldonMessage of a hook's result, as decoded JSON, in the form of the request.
+
+    `is_request`: its columns have the names of the request's, else those of the class. Raises
+    SeldonMicroserviceException for a result that is no payload.
+    """
+    data = client_request_raw.get("data") if isinstance(client_request_raw, dict) else None
+    sent = data if isinstance(data, dict) else None
+    form = Form.NONE
+    if sent is not None:
+        form = next((f for f in (Form.TENSOR, Form.TFTENSOR) if f.value in sent), Form.NDARRAY)
+    names = _names(user_model, client_raw_response, is_request, (sent or {}).get("names") or [])
+    request_meta = client_request_raw.get("meta") if isinstance(client_request_raw, dict) else None
+    answer = response_meta(
+        meta,
+        tags=_tags(user_model),
+        runtime_tags=runtime_tags,
+        metrics=custom_metrics or (),
+        request_path=get_request_path(),
+        puid=(request_meta or {}).get("puid"),
+    )
+    message = encode_json(client_raw_response, form, lambda: names, answer)
+    if isinstance(client_raw_response, np.ndarray | list):
+        array = array_of(client_raw_response)
+        found = array_to_rest_datadef(_member_of(message["data"]), array, names)
+        if "ndarray" in found and isinstance(client_raw_response, list):
+            # As it is: whole numbers beside fractions stay whole.
+            found["ndarray"] = client_raw_response
+        message["data"] = found
+    return message
+
+
+def construct_response(
+    user_model: Any,
+    is_request: bool,
+    client_request: Any,
+    client_raw_response: Any,
+    meta: dict[str, Any] | None = None,
+    custom_metrics: list[dict[str, Any]] | None = None,
+    runtime_tags: dict[str, Any] | None = None,
+) -> Any:
+    """As `construct_response_json`, of and as protobuf messages."""
+    form = Form.NONE
+    if client_request.WhichOneof("data_oneof") == "data":
+        form = Form(client_request.data.WhichOneof("data_oneof") or "ndarray")
+    sent = list(client_request.data.names)
+    names = _names(user_model, client_raw_response, is_request, sent)
+    answer = response_meta(
+        meta,
+        tags=_tags(user_model),
+        runtime_tags=runtime_tags,
+        metrics=custom_metrics or (),
+        request_path=get_request_path(),
+        puid=client_request.meta.puid,
+    )
+    message = encode_proto(client_raw_response, form, lambda: names, answer)
+    if message.HasField("data"):
+        # Those of a request are told whatever the shape of the result.
+        message.data.names[:] = names
+    return message
+
+
+def _names(user_model: Any, result: Any, is_request: bool, sent: Any) -> Any:
+    from .user_model import client_class_names, client_feature_names
+
+    if is_request:
+        return client_feature_names(user_model, sent)
+    if not isinstance(result, np.ndarray | list):
+        return []
+    return client_class_names(user_model, array_of(result))
+
+
+def _tags(user_model: Any) -> Any:
+    from .user_model import client_custom_tags
+
+    return client_custom_tags(user_model)
+
+
+def _member_of(data: Any) -> str:
+    return next(form.value for form in Form if form.value and form.value in data)
+
+
 def getenv(*env_vars: str, default: Any = None) -> Any:
     """The first of these variables that is set."""
     return next((os.environ[name] for name in env_vars if name in os.environ), default)
@@ -153,6 +252,8 @@ __all__ = [
     "array_to_grpc_datadef",
     "array_to_list_value",
     "array_to_rest_datadef",
+    "construct_response",
+    "construct_response_json",
     "extract_feedback_request_parts",
     "extract_request_parts",
     "extract_request_parts_json",

@@ -51,6 +51,15 @@ def _registration(service: str, methods: dict[str, Method]) -> Callable[[Any, An
     return add_to_server
 
 
+def _static_class(service: str, methods: dict[str, Method]) -> type:
+    """The class of grpc's experimental calls without a channel, each of which says what to use instead."""
+
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
+        raise NotImplementedError(f"use {_short(service)}Stub(channel)")
+
+    return type(_short(service), (), dict.fromkeys(methods, staticmethod(refuse)))
+
+
 def _short(service: str) -> str:
     return service.removeprefix(f"{PACKAGE}.")
 
@@ -59,3 +68,4 @@ for _service, _methods in SERVICES.items():
     globals()[f"{_short(_service)}Stub"] = _stub_class(_service, _methods)
     globals()[f"{_short(_service)}Servicer"] = _servicer_class(_service, _methods)
     globals()[f"add_{_short(_service)}Servicer_to_server"] = _registration(_service, _methods)
+    globals()[_short(_service)] = _static_class(_service, _methods)

@@ -1,0 +1,1 @@
+"""Nothing, as in Seldon's package."""
