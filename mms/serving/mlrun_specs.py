@@ -100,10 +100,12 @@ class MlrunSpecs:
         if path is None:
             return None
         text = await asyncio.to_thread(path.read_bytes)
-        document = await asyncio.to_thread(read_text, text, path.name)
+        # As whoever registers it calls it; where it was fetched to, it has a name of ours.
+        name = PurePosixPath(options.url.partition("?")[0]).name or path.name
+        document = await asyncio.to_thread(read_text, text, name)
         if is_serving_document(document):
             return document
-        check_has_graph(document, path.name)
+        check_has_graph(document, name)
         return None
 
     async def make(
