@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -133,6 +134,16 @@ def test_the_health_check_fails_where_nothing_listens() -> None:
     )
     assert finished.returncode == 1
     assert finished.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "dockerfile", sorted((ROOT / "examples").rglob("Dockerfile")), ids=lambda path: path.parent.name
+)
+def test_an_examples_image_is_built_on_the_server_s_from_its_own_folder(dockerfile: Path) -> None:
+    text = dockerfile.read_text(encoding="utf-8")
+    assert re.findall(r"^FROM (.*)$", text, re.MULTILINE) == ["marserve"]
+    sources = re.findall(r"^COPY (?:--\S+ )*(\S+) ", text, re.MULTILINE)
+    assert [source for source in sources if not (dockerfile.parent / source).exists()] == []
 
 
 def test_the_image_copies_every_file_that_it_names() -> None:
