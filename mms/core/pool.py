@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mms.core.model import ModelVersion
 from mms.core.worker import Worker, WorkerState
@@ -12,11 +12,12 @@ from mms.core.worker import Worker, WorkerState
 class Pool:
     """Owner of a model version's list of workers."""
 
-    def __init__(self, model: ModelVersion, gpu_count: int = 0) -> None:
+    def __init__(self, model: ModelVersion, gpus: Sequence[int] = ()) -> None:
+        """`gpus`: those that its workers are spread over."""
         self.model = model
+        self.gpus = gpus
         self.min_workers = 0
         self.max_workers = 0
-        self._gpu_count = gpu_count
         self._next_index = 0
 
     def __repr__(self) -> str:
@@ -82,7 +83,7 @@ class Pool:
 
     def _least_loaded_gpu(self, others: Counter[int]) -> int | None:
         """The GPU with the fewest workers of this model; among equals, of all models."""
-        if not self._gpu_count:
+        if not self.gpus:
             return None
         own = Counter(w.gpu_id for w in self.model.workers if w.gpu_id is not None)
-        return min(range(self._gpu_count), key=lambda gpu: (own[gpu], others[gpu], gpu))
+        return min(self.gpus, key=lambda gpu: (own[gpu], others[gpu], gpu))

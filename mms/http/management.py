@@ -267,6 +267,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     options.runtime = runtime
     options.model_name = _text(parameters, "model_name") or None
     options.handler = _text(parameters, "handler") or None
+    options.gpu_ids = _gpu_ids(parameters)
     if parameters.get("initial_workers") not in (None, ""):
         options.initial_workers = _integer(parameters, "initial_workers", 0)
     options.synchronous = _boolean(parameters, "synchronous", True)
@@ -295,6 +296,8 @@ def _changeable(parameters: Mapping[str, Any], *, is_json: bool) -> dict[str, An
         found["batch_size"] = max(_integer(parameters, "batch_size", 1), 1)
     if parameters.get("max_batch_delay") not in (None, ""):
         found["max_batch_delay_ms"] = max(_integer(parameters, "max_batch_delay", 100), 0)
+    if parameters.get("job_queue_size") not in (None, ""):
+        found["job_queue_size"] = max(_count(parameters, "job_queue_size", 1), 1)
     timeout = _integer(parameters, "response_timeout", -1)
     if timeout >= 0:
         # MMS counts it in minutes in a query and in seconds in JSON.
@@ -309,6 +312,22 @@ def _changeable(parameters: Mapping[str, Any], *, is_json: bool) -> dict[str, An
     if parameters.get("retry") not in (None, ""):
         found["retry"] = _boolean(parameters, "retry", True)
     return found
+
+
+def _gpu_ids(parameters: Mapping[str, Any]) -> tuple[int, ...] | None:
+    """Numbers with commas between them, or a list of JSON; `deviceIds` is TorchServe's name."""
+    name = "gpu_ids" if parameters.get("gpu_ids") not in (None, "") else "deviceIds"
+    value = parameters.get(name)
+    if value in (None, ""):
+        return None
+    parts = value if isinstance(value, list) else str(value).strip("[] ").split(",")
+    if not parts or not all(
+        str(part).strip().isascii() and str(part).strip().isdigit() for part in parts
+    ):
+        raise BadRequest(
+            f"Parameter {name} must be numbers of GPUs such as 0,2, not {brief(value)}."
+        )
+    return tuple(int(str(part)[:9]) for part in parts)
 
 
 def _server_options(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from mms import faults
-from mms.core import ModelConfig, Request
+from mms.core import ModelVersion, Request
 from mms.errors import RequestTimeout, ServiceUnavailable, UnexpectedError
 from mms.serving.tracking import ModelTracking
 
@@ -22,8 +22,8 @@ class FrontModel(ABC):
         """`kind`: what clients are told that it is, such as `graph`."""
         self.name = name
         self._kind = kind
-        #: What its registration says of its requests, of which it knows the time limit.
-        self.config: ModelConfig | None = None
+        #: What its registration says of its requests; it knows the time limit.
+        self.model: ModelVersion | None = None
         #: Where records of its requests go.
         self.tracking: ModelTracking | None = None
         self._runs: dict[Request, asyncio.Task[None]] = {}
@@ -60,7 +60,7 @@ class FrontModel(ABC):
             raise ServiceUnavailable(
                 f"The {self._kind} {self.name} is being removed.", retry_after_s=1
             )
-        timeout_s = self.config.request_timeout_s if self.config is not None else 0.0
+        timeout_s = self.model.config.request_timeout_s if self.model is not None else 0.0
         if timeout_s:
             request.deadline = min(request.deadline or math.inf, request.received_at + timeout_s)
         loop = asyncio.get_running_loop()

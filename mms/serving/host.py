@@ -29,6 +29,7 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.health import model_problems, ping_status, server_problems
 from mms.serving.kept_models import KeptModels
+from mms.serving.model_config_file import WorkerBounds
 from mms.serving.model_workers import ModelWorkers
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration import Registrar
@@ -233,11 +234,10 @@ class ModelHost:
             raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
         self._workers.check_count("initial_workers", options.initial_workers or 0)
         served = await self._registrar.add(options, None)
-        count = options.initial_workers
-        if count is None:
-            count = self.settings.default_workers_per_model
+        bounds = self._bounds(served, options, self.settings.default_workers_per_model)
+        count = bounds.least
         if served.graph is not None and not served.brought:
-            self._start(served, count)
+            self._start(served, bounds.least, bounds.most)
             await self._nodes_up(served)
             count = 0
         if count <= 0:
@@ -245,7 +245,7 @@ class ModelHost:
             return served, Outcome(200, None, f'Model "{served.name}" registered')
         for model in (served, *served.brought):
             model.is_awaited = options.synchronous
-        self._workers.start(served, count)
+        self._workers.start(served, count, bounds.most)
         if not options.synchronous:
             await self._keep_model(served, options, is_kept)
             return served, PROCESSING
@@ -261,9 +261,9 @@ class ModelHost:
         await self._keep_model(served, options, is_kept)
         return served, outcome
 
-    def _start(self, served: ServedModel, count: int) -> None:
-        """Start so many workers of a model; of a graph's nodes as many as its document says."""
-        self._workers.start(served, count)
+    def _start(self, served: ServedModel, least: int, most: int) -> None:
+        """Start the workers of a model, and of a graph's nodes as many as its document says."""
+        self._workers.start(served, least, most)
         for node, workers in self.graphs.worker_counts(served):
             self._workers.scale(node, workers, workers)
 
@@ -277,6 +277,13 @@ class ModelHost:
                     continue
                 await self._discard(served)
                 raise
+
+    @staticmethod
+    def _bounds(served: ServedModel, options: RegisterOptions, default: int) -> WorkerBounds:
+        """How many workers a model is to have at first: as its registration says, else its archive, else `default`."""
+        if options.initial_workers is not None:
+            return WorkerBounds(options.initial_workers, options.initial_workers)
+        return served.worker_bounds or WorkerBounds(default, default)
 
     async def _scaled(self, served: ServedModel) -> Outcome:
         """Wait for a model's workers. Raises WorkerStartFailed, and Conflict where the model goes meanwhile."""

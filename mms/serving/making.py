@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ def make_model(
     preload = options.preload_model
     return ServedModel(
         model=model,
-        pool=Pool(model, gpu_count),
+        pool=Pool(model, _gpus(options, gpu_count)),
         url=options.url or model_as.component.model_uri or str(archive.folder),
         archive=archive,
         manifest=manifest,
@@ -100,18 +100,33 @@ def _config_of(settings: Settings, options: RegisterOptions, model_as: ModelOpti
     return config
 
 
+def _gpus(options: RegisterOptions, count: int) -> Sequence[int]:
+    """The GPUs of a model's workers. Raises BadRequest for one that is not there."""
+    if options.gpu_ids is None:
+        return range(count)
+    absent = [gpu for gpu in options.gpu_ids if not 0 <= gpu < count]
+    if absent:
+        has = f"{count} (0 to {count - 1})" if count else "none"
+        raise BadRequest(
+            f"There is no GPU {absent[0]}, which gpu_ids names: this server uses {has}; see number_of_gpu."
+        )
+    return tuple(dict.fromkeys(options.gpu_ids))
+
+
 def model_config(settings: Settings, options: RegisterOptions) -> ModelConfig:
     """How a model's requests are queued and batched, by its registration, else by the settings."""
     timeout_s = settings.response_timeout_s
     if options.response_timeout_s is not None and options.response_timeout_s >= 0:
         timeout_s = bounded_s(options.response_timeout_s)
     return ModelConfig(
-        batch_size=max(options.batch_size, 1),
-        max_batch_delay_s=bounded_s(max(options.max_batch_delay_ms, 0), 0.001),
+        batch_size=max(1 if options.batch_size is None else options.batch_size, 1),
+        max_batch_delay_s=bounded_s(
+            max(100 if options.max_batch_delay_ms is None else options.max_batch_delay_ms, 0), 0.001
+        ),
         batch_policy=options.batch_policy or settings.batch_policy,
         has_retry=options.retry is not False,
         response_timeout_s=timeout_s,
-        queue_capacity=settings.job_queue_size,
+        queue_capacity=options.job_queue_size or settings.job_queue_size,
         request_timeout_s=(
             settings.request_timeout_s
             if options.request_timeout_s is None

@@ -70,12 +70,13 @@ class ModelWorkers:
     def __repr__(self) -> str:
         return f"<ModelWorkers of {len(self._registry)} models>"
 
-    def start(self, served: ServedModel, count: int) -> None:
-        """Start so many workers of a model and of those that it brought."""
+    def start(self, served: ServedModel, least: int, most: int | None = None) -> None:
+        """Start the workers of a model and of those that it brought. `most`: that it may have; None: no more."""
+        most = least if most is None else most
         for brought in served.brought:
-            self.scale(brought, count, count)
+            self.scale(brought, least, most)
         if served.graph is None:
-            self.scale(served, count, count)
+            self.scale(served, least, most)
 
     def renew(self, served: ServedModel) -> None:
         """Have all workers of a model start anew, as it is loaded by now. What it has accepted is answered."""

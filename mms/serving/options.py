@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,13 @@ class RegisterOptions:
     model_version: str | None = None
     handler: str | None = None
     runtime: str | None = None
-    batch_size: int = 1
-    max_batch_delay_ms: int = 100
+    #: None: 1, and 100 milliseconds
+    batch_size: int | None = None
+    max_batch_delay_ms: int | None = None
+    #: requests that may wait
+    job_queue_size: int | None = None
+    #: the GPUs that its workers are spread over; none: no GPU; None: all that the server uses
+    gpu_ids: Sequence[int] | None = None
     initial_workers: int | None = None
     synchronous: bool = True
     response_timeout_s: float | None = None

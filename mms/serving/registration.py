@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
@@ -17,6 +18,7 @@ from mms.serving.interface_detection import detect_interface
 from mms.serving.making import check_names, make_model
 from mms.serving.mlrun_calls import RoutedModels
 from mms.serving.mlrun_specs import MlrunSpecs
+from mms.serving.model_config_file import with_file_and_setting
 from mms.serving.named_places import check_arguments
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.served import ServedModel
@@ -93,13 +95,17 @@ class Registrar:
             resources = await undo.enter_async_context(AsyncExitStack())
             archive = await self._archive(options)
             resources.push_async_callback(self._repository.release, archive)
+            options, bounds = await asyncio.to_thread(
+                with_file_and_setting, options, archive, self._settings, default_name
+            )
             served = await self._made(options, archive, default_name, undo)
+            served.worker_bounds = bounds
             await detect_interface(served)
             await self._fetch_files(served, options, resources)
             await self._open_tracking(served, options, resources)
             check_names(served)
             if served.graph is not None:
-                served.graph.config = served.model.config
+                served.graph.model = served.model
             # From here on nothing waits: what is true now is true when the model is there.
             self.check_open()
             self.graphs.check_nodes_of(served)

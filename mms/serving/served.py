@@ -16,6 +16,7 @@ from mms.errors import ServiceUnavailable
 from mms.repository import FetchedArchive, ModelFiles
 from mms.serving.deployed_unit import DeployedUnit
 from mms.serving.front_model import FrontModel
+from mms.serving.model_config_file import WorkerBounds
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import RegisterOptions
 from mms.serving.runner import LoadOutcome, WorkerRunner
@@ -82,6 +83,8 @@ class ServedModel:
     brought: list[ServedModel] = field(default_factory=list)
     #: The name of the model that it came with, which alone may remove it.
     owner: str | None = None
+    #: How many workers it is started with where nobody says it: by its archive, or a setting for it alone.
+    worker_bounds: WorkerBounds | None = None
     #: What is given back when it goes: its archive, files and streams.
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     #: Of this registration alone: the next one of the same name has another.
@@ -193,6 +196,7 @@ class ServedModel:
             **self._describe_load_timeout(),
             **({"requestTimeout": config.request_timeout_s} if config.request_timeout_s else {}),
             **({"maxQueueTime": round(config.max_queue_s * 1000)} if config.max_queue_s else {}),
+            **({"gpuIds": list(self.pool.gpus)} if self.pool.gpus else {}),
             "handler": self.handler,
             "interface": self.interface,
             **({"signedBy": self.archive.signed_by} if self.archive.signed_by else {}),

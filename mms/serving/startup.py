@@ -18,6 +18,7 @@ from mms.repository import Repository
 from mms.serving.graphs import NodeMissing
 from mms.serving.health import model_problems
 from mms.serving.kept_models import Restored
+from mms.serving.model_config_file import WorkerBounds
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 
@@ -33,8 +34,8 @@ MISSING = "missing"
 #: Its workers could not load it.
 FAILED = "failed"
 LOADING = "loading"
-#: Starts so many workers of a model, which load in the background.
-Start = Callable[[ServedModel, int], None]
+#: Starts workers of a model, at least and at most so many, which load in the background.
+Start = Callable[[ServedModel, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ class StartupModels:
             served.is_loaded_at_startup = True
             served.registration, served.startup_source = options, (name, url)
             self.models.add(served)
-            self._start(served, count)
+            bounds = served.worker_bounds or WorkerBounds(count, count)
+            self._start(served, bounds.least, bounds.most)
 
     def problems(self) -> list[StartupProblem]:
         """Those of what was named at the start that are not up now."""

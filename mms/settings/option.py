@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -62,6 +63,18 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _models(text: str) -> dict[str, dict[str, dict[str, Any]]]:
+    found = json.loads(text)
+    if not isinstance(found, dict):
+        raise ValueError
+    for versions in found.values():
+        if not isinstance(versions, dict) or not all(
+            isinstance(v, dict) for v in versions.values()
+        ):
+            raise ValueError
+    return found
+
+
 def _switch(text: str) -> bool:
     word = text.strip().lower()
     if word not in ("on", "off", "true", "false"):
@@ -73,6 +86,11 @@ def _address(is_management: bool) -> Callable[[str], Address]:
     return lambda text: Address.parse(text.strip(), is_management=is_management)
 
 
+MODELS = Kind(
+    "JSON",
+    'JSON such as {"name": {"version": {"minWorkers": 1, "batchSize": 8}}}',
+    _models,
+)
 NAMES = Kind("names", "names with commas between them", _names)
 TEXT = Kind("text", "any text", lambda text: text)
 #: Java's rule: whatever is not `true` is false.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from mms.networks import Networks
 from mms.settings.address import Address
@@ -14,6 +15,7 @@ from mms.settings.option import (
     GRPC_ADDRESS,
     INFERENCE_ADDRESS,
     MANAGEMENT_ADDRESS,
+    MODELS,
     NAMES,
     NETWORKS,
     NUMBER,
@@ -121,6 +123,14 @@ class OptionValues:
         TEXT,
         _MODELS,
         "Models to load at start: `[name=]location` with commas between them, or ALL.",
+    )
+    models: dict[str, dict[str, dict[str, Any]]] | None = option(
+        MODELS,
+        _MODELS,
+        'How single models run, as TorchServe has it: `{"name": {"version": {"minWorkers": 1, "maxWorkers": 4, '
+        '"batchSize": 8, "maxBatchDelay": 50, "responseTimeout": 120}}}`. Weaker than a `model-config.yaml` in the '
+        "archive and than a registration's parameters.",
+        is_own=True,
     )
     default_service_handler: str | None = option(
         TEXT, _MODELS, "The handler where neither the registration nor the manifest names one."

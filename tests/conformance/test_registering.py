@@ -773,3 +773,12 @@ def test_strict_parameters_refuse_what_nobody_knows_before_anything_is_done(
     names = [line["modelName"] for line in server.management.get("/models").json()["models"]]
     assert names == ["noop"]
     assert server.register("noop", model_name="m", initial_workers=0).status == 200
+
+
+@pytest.mark.better_than_mms
+def test_gpus_are_named_by_number_and_have_to_be_there(main_server: Server) -> None:
+    for parameter, value in (("gpu_ids", "0,7"), ("deviceIds", "7"), ("gpu_ids", "one")):
+        reply = main_server.register("noop", model_name="on-gpus", **{parameter: value})
+        assert reply.status == 400
+        told = reply.json()["message"]
+        assert "There is no GPU" in told or "must be numbers of GPUs such as 0,2" in told

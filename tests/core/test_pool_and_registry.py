@@ -136,13 +136,13 @@ def test_a_worker_that_nobody_asked_for_a_minute_is_no_crash_loop():
 
 
 def test_workers_spread_over_the_gpus_of_their_model():
-    pool = Pool(_model(), gpu_count=3)
+    pool = Pool(_model(), gpus=range(3))
     workers, _ = pool.scale(5, 5)
     assert sorted(w.gpu_id for w in workers) == [0, 0, 1, 1, 2]
 
 
 def test_among_equal_gpus_the_one_with_the_least_of_other_models_is_taken():
-    pool = Pool(_model(), gpu_count=2)
+    pool = Pool(_model(), gpus=range(2))
     (worker,), _ = pool.scale(1, 1, gpu_load=[0, 0, 1])
     assert worker.gpu_id == 1
 

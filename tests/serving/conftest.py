@@ -63,8 +63,9 @@ class Answer:
 class Bench:
     """A host with a store of its own."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, gpu_count: int = 0, **settings: Any) -> None:
         self.folder = folder
+        self._gpu_count = gpu_count
         self.events = Events()
         self.settings = SimpleNamespace(
             **{
@@ -95,6 +96,7 @@ class Bench:
             self.repository,
             self.launcher,
             self.events,
+            gpu_count=self._gpu_count,
         )
 
     async def stop(self) -> None:
