@@ -17,7 +17,7 @@ from mms.seldon.errors import (
     SeldonNotImplementedError,
     is_not_implemented,
 )
-from mms.seldon.hooks import HOOK_NAMES, Kind, OwnHooks
+from mms.seldon.hooks import HOOK_NAMES, Kind, OwnHooks, RawHook
 from mms.seldon.input_checks import InputChecks
 from mms.seldon.payload import (
     ClassNames,
@@ -113,7 +113,7 @@ class MessageCall(Call):
             if self._inputs is not None:
                 self.decode(content, False)
             try:
-                returned = raw.call(content)
+                returned = raw.call(self._raw_argument(raw, content))
             except Exception as error:
                 if raw.is_legacy or not is_not_implemented(error):
                     raise
@@ -121,6 +121,19 @@ class MessageCall(Call):
                 noted = None if raw.is_legacy else self._additions
                 return json_answer(returned, self.operation, noted, unit, self._is_strict)
         return 200, self._typed_json(content, unit)
+
+    def _raw_argument(self, raw: RawHook, content: Any) -> Any:
+        """Decoded JSON as a raw hook takes it: as it is, or as the message that its argument is annotated with.
+
+        Raises SeldonMicroserviceException for what is no such message.
+        """
+        if raw.message_class is None or self._is_strict:
+            return content
+        from mms.seldon.feedback import message_of_class
+
+        if isinstance(content, list) and raw.message_class == "SeldonMessageList":
+            content = {"seldonMessages": content}
+        return message_of_class(content, raw.message_class)
 
     def answer_proto(self, body: bytes | bytearray, unit: Unit) -> bytes:
         raw = self._raw_proto

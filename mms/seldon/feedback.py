@@ -9,7 +9,7 @@ from google.protobuf import json_format
 from mms.brief import brief
 from mms.seldon.errors import SeldonMicroserviceException
 from mms.seldon.forms import Array, ClassNames, Form
-from mms.seldon.messages import Feedback, SeldonMessage
+from mms.seldon.messages import CLASSES, Feedback, SeldonMessage
 from mms.seldon.proto_payload import array_of_data, encode_bytes
 
 _FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
@@ -42,6 +42,11 @@ def feedback_of_json(message: Any) -> Any:
 def message_of_json(message: Any) -> Any:
     """The protobuf SeldonMessage of decoded JSON, as `feedback_of_json`."""
     return _parsed({} if message is None else message, SeldonMessage())
+
+
+def message_of_class(message: Any, name: str) -> Any:
+    """The protobuf message of a class of Seldon's, of decoded JSON. Raises as `feedback_of_json`."""
+    return _parsed(message, CLASSES[name]())
 
 
 def _parsed(content: Any, message: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -33,11 +34,15 @@ class Kind(enum.Enum):
 
 
 class RawHook(NamedTuple):
-    """A hook that takes and returns whole messages. `is_legacy`: one of the deprecated, without metrics."""
+    """A hook that takes and returns whole messages. `is_legacy`: one of the deprecated, without metrics.
+
+    `message_class`: the name of the protobuf message that its argument is annotated with alone, None for any other.
+    """
 
     call: Callable[[Any], Any]
     name: str
     is_legacy: bool
+    message_class: str | None = None
 
 
 class OwnHooks:
@@ -92,7 +97,24 @@ class OwnHooks:
                     _log.warning("%s%s is deprecated; %s_raw takes its place", name, suffix, name)
                 return RawHook(hook, name + suffix, True)
         hook = self.find(f"{name}_raw")
-        return None if hook is None else RawHook(hook, f"{name}_raw", False)
+        if hook is None:
+            return None
+        return RawHook(hook, f"{name}_raw", False, _annotated_class(hook))
+
+
+def _annotated_class(hook: Hook) -> str | None:
+    """Of the first argument. A union with a dict, or no annotation, takes the JSON as it is, as in Seldon."""
+    try:
+        parameters = list(inspect.signature(hook).parameters.values())
+    except (ValueError, TypeError):
+        return None
+    annotation = parameters[0].annotation if parameters else None
+    if isinstance(annotation, str):
+        # By its text: what it names may be imported for type checkers alone.
+        name = annotation.strip().strip("'\"").rpartition(".")[2]
+    else:
+        name = getattr(getattr(annotation, "DESCRIPTOR", None), "name", "")
+    return name if name in ("SeldonMessage", "SeldonMessageList") else None
 
 
 def _refusing(message: str) -> Hook:

@@ -252,7 +252,7 @@ def _data_parts(array: Array, form: Form, class_names: ClassNames) -> list[bytes
     names: Sequence[str] = names_of(array, class_names)
     form = output_form(form, is_numeric(array))
     # Names are mostly the same ones; those that are no texts raise in either way.
-    parts = [_names_bytes(tuple(names))] if len(names) else []
+    parts = [_names_bytes(tuple(map(str, names)))] if len(names) else []
     if form is Form.TENSOR:
         shape = b"".join(map(varint, array.shape))
         numbers = without_masked(array).ravel()

@@ -102,6 +102,16 @@ def class_names_of(component: Any, hooks: OwnHooks) -> Callable[[], Any]:
                 if is_not_implemented(error):
                     return None
                 raise
-        return found.tolist() if hasattr(found, "tolist") else found
+        elif hasattr(found, "__next__"):
+            # It gives its names once alone.
+            found = component.class_names = list(found)
+        return _listed(found)
 
     return class_names
+
+
+def _listed(names: Any) -> Any:
+    """Names as JSON has them: of any iterable a list. A single text is no list of its letters."""
+    if isinstance(names, list | tuple | str):
+        return names
+    return names.tolist() if hasattr(names, "tolist") else list(names)

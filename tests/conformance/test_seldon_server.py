@@ -96,6 +96,36 @@ def test_an_error_of_a_component_keeps_seldon_s_body_on_mms_s_route(seldon_serve
     assert (reply.status, reply.json()["status"]["info"]) == (403, "foo")
 
 
+def test_raw_hooks_annotated_with_the_message_get_it_over_rest(seldon_server: Server) -> None:
+    annotated = service_of(seldon_server, "Annotated")
+    assert annotated.result({"strData": "abc"})["strData"] == "ABC"
+    assert annotated.result([{"strData": "a"}, {"strData": "b"}], "/aggregate")["strData"] == "2"
+    assert annotated.post("/predict", {"strData": 1}).status == 400
+
+
+def test_mistakes_of_clients_are_400_and_name_the_member(seldon_server: Server) -> None:
+    plain = service_of(seldon_server, "Plain")
+    for message, member in (
+        ({"data": [[1, 2]]}, "data must be"),
+        ({"data": {"ndarray": [[1, 2], [3]]}}, "data.ndarray"),
+        ({"data": {"tensor": {"shape": [2, 2], "values": [1]}}}, "data.tensor.shape"),
+        ({"binData": "@@@"}, "binData"),
+        ([[1, 2]], "Invalid request data type"),
+    ):
+        reply = plain.post("/api/v1.0/predictions", message)
+        assert reply.status == 400, (message, reply)
+        assert reply.json()["status"]["reason"] == "MICROSERVICE_BAD_DATA"
+        assert reply.json()["status"]["info"].startswith(member)
+
+
+def test_integers_beyond_64_bits_stay_exact(seldon_server: Server) -> None:
+    identity = service_of(seldon_server, "Identity")
+    long = 2**70 + 1
+    answer = identity.result({"jsonData": {"n": long}, "meta": {"tags": {"n": -long}}})
+    assert answer["jsonData"] == {"n": long}
+    assert answer["meta"]["tags"]["n"] == -long
+
+
 def test_a_tftensor_gives_a_tftensor(seldon_server: Server) -> None:
     sent = {
         "dtype": "DT_DOUBLE",

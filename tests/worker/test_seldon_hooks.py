@@ -409,3 +409,101 @@ def test_a_table_of_joined_rows_is_shared_out_with_its_names() -> None:
     served = Served(Tables(pandas), row_batching=True)
     for reply in served.send(item("predict", MESSAGE), item("predict", MESSAGE)):
         assert reply.json()["data"] == {"names": ["low", "high"], "ndarray": [[1, 2]]}
+
+
+# Raw hooks by their annotations
+
+
+def annotated(annotation: Any) -> Any:
+    """A component whose raw hooks tell of what type their argument is."""
+
+    def raw(self: Any, msg: Any) -> Any:
+        return SeldonMessage(strData=type(msg).__name__)
+
+    raw.__annotations__["msg"] = annotation
+    names = ("predict", "transform_input", "transform_output", "route", "aggregate")
+    return type("Annotated", (), {f"{name}_raw": raw for name in names})()
+
+
+@pytest.mark.parametrize(
+    ("annotation", "told"),
+    [
+        (SeldonMessage, "SeldonMessage"),
+        ("prediction_pb2.SeldonMessage", "SeldonMessage"),
+        ("'SeldonMessage'", "SeldonMessage"),
+        (Any, "dict"),
+        (SeldonMessage | dict, "dict"),
+        ("Union[prediction_pb2.SeldonMessage, Dict]", "dict"),
+        ("prediction_pb2.SeldonMessage | None", "dict"),
+        (dict, "dict"),
+    ],
+)
+def test_a_raw_hook_gets_over_rest_the_message_that_it_is_annotated_with_alone(
+    annotation: Any, told: str
+) -> None:
+    served = Served(annotated(annotation))
+    for operation in ("predict", "transform-input", "transform-output", "route"):
+        assert served.result(MESSAGE, operation)["strData"] == told
+    strict = Served(
+        type("Echo", (), {"predict_raw": predict_raw_of(annotation)})(), seldon_strict=True
+    )
+    assert strict.result(MESSAGE)["strData"] == "dict"
+
+
+def predict_raw_of(annotation: Any) -> Any:
+    def predict_raw(self: Any, msg: Any) -> Any:
+        return {"strData": type(msg).__name__}
+
+    predict_raw.__annotations__["msg"] = annotation
+    return predict_raw
+
+
+@pytest.mark.parametrize("messages", [[MESSAGE, MESSAGE], {"seldonMessages": [MESSAGE]}])
+def test_an_annotated_aggregate_gets_the_list_of_messages(messages: Any) -> None:
+    told = Served(annotated("prediction_pb2.SeldonMessageList")).result(messages, "aggregate")
+    assert told["strData"] == "SeldonMessageList"
+
+
+def test_json_that_is_no_such_message_is_the_clients_mistake() -> None:
+    reply = Served(annotated(SeldonMessage)).predict({"unknown": 1})
+    assert (reply.status, reply.error["reason"]) == (400, "MICROSERVICE_BAD_DATA")
+    assert reply.error["info"].startswith("Invalid JSON: ")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a", "b"],
+        ("a", "b"),
+        {"a": 1, "b": 2},
+        {"a": 1, "b": 2}.keys(),
+        np.array(["a", "b"]),
+        (name for name in ("a", "b")),
+        map(str, ("a", "b")),
+    ],
+)
+def test_class_names_may_be_any_iterable(names: Any) -> None:
+    rows = type("Rows", (), {"predict": lambda self, X, names: X, "class_names": names})
+    served = Served(rows())
+    for _ in range(2):
+        assert served.result()["data"]["names"] == ["a", "b"]
+    message = SeldonMessage()
+    message.data.tensor.shape.extend([1, 2])
+    message.data.tensor.values.extend([1, 2])
+    assert list(served.proto("predict", message).data.names) == ["a", "b"]
+
+
+def test_class_names_of_a_method_may_be_a_generator_and_numbers() -> None:
+    class Rows:
+        def predict(self, X: Any, names: Any) -> Any:
+            return X
+
+        def class_names(self) -> Any:
+            yield from (0, 1)
+
+    served = Served(Rows())
+    assert served.result()["data"]["names"] == [0, 1]
+    message = SeldonMessage()
+    message.data.tensor.shape.extend([1, 2])
+    message.data.tensor.values.extend([1, 2])
+    assert list(served.proto("predict", message).data.names) == ["0", "1"]

@@ -109,6 +109,16 @@ class Raw:
         return prediction_pb2.SeldonMessage(strData=str(feedback.reward))
 
 
+class Annotated:
+    """Low-level methods as Seldon's documentation prints them."""
+
+    def predict_raw(self, msg: prediction_pb2.SeldonMessage) -> prediction_pb2.SeldonMessage:
+        return prediction_pb2.SeldonMessage(strData=msg.strData.upper())
+
+    def aggregate_raw(self, msgs: prediction_pb2.SeldonMessageList) -> prediction_pb2.SeldonMessage:
+        return prediction_pb2.SeldonMessage(strData=str(len(msgs.seldonMessages)))
+
+
 class Status:
     """A raw answer whose status is the HTTP status."""
 
