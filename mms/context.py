@@ -167,7 +167,7 @@ class Context:
         }
         self._request_ids: dict[int, str] | None = None
         self._own_processors: list[RequestProcessor] | None = None
-        self._own_metrics: MetricsStore | None = None
+        self._own_metrics: Any = None
         self._ids: list[bytes] = []
         self._types: Iterable[str | dict[str, str]] = ()
         self._blocks: Iterable[bytes | bytearray] = ()
@@ -248,13 +248,17 @@ class Context:
     _request_processor = request_processor
 
     @property
-    def metrics(self) -> MetricsStore | None:
-        """Takes the handler's metrics; a new one for each batch. None while a class is initialized."""
+    def metrics(self) -> MetricsStore:
+        """Takes the handler's metrics; a new one for each batch. None while a class is initialized.
+
+        Which its type leaves out, so that handlers need not ask.
+        """
         if self._own_metrics is _PENDING:
             from mms.metrics.metrics_store import MetricsStore
 
             self._own_metrics = MetricsStore(self.request_ids, self.model_name)
-        return self._own_metrics
+        own: MetricsStore = self._own_metrics
+        return own
 
     @metrics.setter
     def metrics(self, metrics: MetricsStore | None) -> None:

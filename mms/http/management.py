@@ -272,6 +272,9 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
         options.initial_workers = _integer(parameters, "initial_workers", 0)
     options.synchronous = _boolean(parameters, "synchronous", True)
     options.preload_model = _preload(parameters)
+    options.install_requirements = _word(
+        parameters, "install_requirements", ("off", "folder", "venv")
+    )
     options.initialize_errors = _word(parameters, "initialize_errors", ("fail", "ignore"))
     options.interface = _word(parameters, "interface", INTERFACES)
     options.service_type = _text(parameters, "service_type") or None

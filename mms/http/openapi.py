@@ -334,6 +334,11 @@ def _register_operation() -> dict[str, Any]:
                 enum=["adaptive", "fixed"],
             ),
             query("retry", "Run a request once more when its worker ends.", "boolean", "true"),
+            query(
+                "install_requirements",
+                "Where the packages of the archive's requirements.txt are installed.",
+                enum=["off", "folder", "venv"],
+            ),
             query("initial_workers", "Workers to start.", "integer", "0"),
             query("synchronous", "Wait for the workers.", "boolean", "false"),
             query("preload_model", "Load once and fork the workers.", "boolean", "false"),

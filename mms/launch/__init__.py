@@ -1,6 +1,6 @@
 """How workers are started and reached."""
 
-from mms.launch.environment import worker_environment
+from mms.launch.environment import interpreter, worker_environment
 from mms.launch.interface import (
     Launcher,
     LaunchFailed,
@@ -22,6 +22,7 @@ __all__ = [
     "WorkerLink",
     "WorkerSpec",
     "hide_process",
+    "interpreter",
     "keep_inherited_files",
     "refuse_new_rights",
     "server_home",

@@ -52,6 +52,7 @@ def worker_environment(
     decode_input_request: bool,
     hidden: re.Pattern[str] | None,
     allowed: re.Pattern[str] | None = None,
+    packages: str | None = None,
 ) -> dict[str, str]:
     """The variables of a worker.
 
@@ -60,6 +61,7 @@ def worker_environment(
     extends PYTHONPATH itself, once it has imported what it needs: before, a file of the model's with the name of a
     module of Python's would stop it, and a `sitecustomize.py` would run with the rights of the server. With `allowed`
     a variable's whole name must match it, unless programs need it to run. The front's own passwords stay its own.
+    `packages`: a folder of what was installed for the model.
     """
     variables = {
         name: value
@@ -75,6 +77,8 @@ def worker_environment(
     module_part = handler.partition(":")[0]
     if "/" in module_part:
         parts.insert(0, os.path.join(model_dir, os.path.dirname(module_part)))
+    if packages is not None:
+        parts.append(packages)
     home = str(server_home())
     if "site-packages" not in home and "dist-packages" not in home:
         # Else programs of another interpreter would look where packages are not made for it.

@@ -100,6 +100,11 @@ class Repository:
         """
         self.model_store = model_store
         self._cache_dir = Path(cache_dir).absolute()
+        #: Where packages that models ask for are installed, for the life of the server, and beyond it.
+        self.requirements_dir = self._cache_dir.parent / "requirements"
+        self.lasting_requirements_dir = (
+            None if model_cache is None else model_cache.absolute() / "requirements"
+        )
         self.sources = Sources() if sources is None else sources
         self._limits = limits
         self._download_limits = download_limits or DownloadLimits()

@@ -33,6 +33,7 @@ from mms.serving.model_config_file import WorkerBounds
 from mms.serving.model_workers import ModelWorkers
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration import Registrar
+from mms.serving.requirements import RequirementsInstaller
 from mms.serving.runner import WorkerEvents
 from mms.serving.served import ServedModel
 from mms.serving.startup import LOADING, MISSING, StartupModels, StartupProblem
@@ -78,9 +79,18 @@ class ModelHost:
         self._workers = ModelWorkers(
             settings, self.registry, self, self.dispatcher, launcher, record, self._environ
         )
+        # Another account reaches the server's own folder, but not what it keeps for itself.
+        lasting = repository.lasting_requirements_dir if settings.worker_user is None else None
+        self._installer = RequirementsInstaller(
+            lasting or repository.requirements_dir,
+            settings,
+            self._environ,
+            self._workers.specs.installer_environment(),
+        )
         self._registrar = Registrar(
             *(settings, repository, self.registry, self.tracking, self),
             *(self._register, self._discard, self._environ, gpu_count, self._workers.renew),
+            self._installer,
         )
         self.functions = self._registrar.functions
         self.graphs = self._registrar.graphs
@@ -554,5 +564,6 @@ class ModelHost:
             self.registry.remove(served)
             await self._give_back(served)
         await self._workers.close()
+        await self._installer.close()
         await self.graphs.close()
         self.dispatcher.close()

@@ -203,10 +203,25 @@ class WorkerSpecs:
             if hidden is None or not hidden.fullmatch(name)
         }
 
+    def installer_environment(self) -> dict[str, str]:
+        """The variables of a program that works for a model, before it has one."""
+        settings = self._settings
+        return worker_environment(
+            self._environ,
+            handler="",
+            model_dir="",
+            decode_input_request=settings.decode_input_request,
+            hidden=self._hidden,
+            allowed=self._allowed,
+        ) | account_variables(settings.worker_user)
+
     def of(self, served: ServedModel, worker: Worker) -> WorkerSpec:
         settings = self._settings
         config = served.model.config
         folder = str(served.archive.folder)
+        requirements = served.requirements
+        packages = requirements.packages if requirements is not None else None
+        python = requirements.python if requirements is not None else None
         options = served.load_options(settings)
         if served.interface not in WITHOUT_UNIT:
             options |= served.unit.load_options(self._environ)
@@ -227,11 +242,12 @@ class WorkerSpecs:
             worker_name=worker.name,
             options=options,
             confinement=confinement(settings),
+            packages=packages,
         )
         return WorkerSpec(
             name=worker.name,
             key=served.key,
-            runtime=served.runtime,
+            runtime=python or served.runtime,
             load=load,
             environment=worker_environment(
                 self._environ,
@@ -240,6 +256,7 @@ class WorkerSpecs:
                 decode_input_request=settings.decode_input_request,
                 hidden=self._hidden,
                 allowed=self._allowed,
+                packages=packages,
             )
             | self._unit_variables(served)
             | account_variables(settings.worker_user),

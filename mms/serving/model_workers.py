@@ -55,7 +55,7 @@ class ModelWorkers:
         self._dispatcher = dispatcher
         self._launcher = launcher
         self._record = record
-        self._specs = WorkerSpecs(settings, environ)
+        self.specs = WorkerSpecs(settings, environ)
         self._recycling = Recycling(
             WorkerLimits(settings.max_requests_per_worker, settings.worker_memory_limit),
             registry.all,
@@ -134,7 +134,7 @@ class ModelWorkers:
             # Workers that it has forked stay; it would fork more of the old size.
             await self._launcher.forget(served.key)
         for worker, runner in list(served.runners.items()):
-            runner.respecify(self._specs.of(served, worker))
+            runner.respecify(self.specs.of(served, worker))
             self._replace_if_stale(served, worker)
         self._dispatcher.schedule(served.model)
 
@@ -220,13 +220,14 @@ class ModelWorkers:
         served.runners[worker] = make(
             served.model,
             worker,
-            self._specs.of(served, worker),
+            self.specs.of(served, worker),
             self._launcher,
             self._dispatcher,
             self._record,
             self._models,
             start_timeout_s=self._settings.worker_start_timeout_s,
             tracking=served.tracking,
+            prepare=served.requirements.install if served.requirements is not None else None,
             may_retry=lambda: not served.is_awaited,
             on_outcome=lambda outcome: self._on_load(served, worker, outcome),
             on_end=lambda runner: self._on_worker_end(served, runner),

@@ -45,6 +45,8 @@ class RegisterOptions:
     batch_policy: str | None = None
     #: whether a request is run once more when its worker ends; None: it is
     retry: bool | None = None
+    #: off, folder or venv; None: the setting
+    install_requirements: str | None = None
     #: fail or ignore
     initialize_errors: str | None = None
     #: auto, seldon, mms or mlrun; None: what the archive says

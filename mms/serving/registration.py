@@ -21,6 +21,7 @@ from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_config_file import with_file_and_setting
 from mms.serving.named_places import check_arguments
 from mms.serving.options import Outcome, RegisterOptions
+from mms.serving.requirements import RequirementsInstaller, model_requirements
 from mms.serving.served import ServedModel
 from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.tracking import Tracking
@@ -53,6 +54,7 @@ class Registrar:
         environ: Mapping[str, str],
         gpu_count: int,
         renew: Callable[[ServedModel], None],
+        installer: RequirementsInstaller,
     ) -> None:
         """`models`: what graphs and functions ask; `register` and `discard`: for the models that they are made of.
 
@@ -64,6 +66,7 @@ class Registrar:
         self._repository = repository
         self._registry = registry
         self._tracking = tracking
+        self._installer = installer
         self._make = partial(make_model, settings, gpu_count)
         self.functions = MlrunSpecs(settings, registry, models, self._make, self.add, discard)
         self.graphs = Graphs(
@@ -101,6 +104,13 @@ class Registrar:
             served = await self._made(options, archive, default_name, undo)
             served.worker_bounds = bounds
             await detect_interface(served)
+            if served.graph is None:
+                served.requirements = await model_requirements(
+                    *(served.name, archive, served.runtime),
+                    *(options.install_requirements or self._settings.install_requirements,),
+                    self._installer,
+                    is_allowed=self._settings.allowed_requirements,
+                )
             await self._fetch_files(served, options, resources)
             await self._open_tracking(served, options, resources)
             check_names(served)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from mms.core import ModelVersion, Worker, WorkerState, batch_record
 from mms.errors import UnexpectedError, WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.observe import events
+from mms.repository import RequirementsFailed
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.tracking import ModelTracking
 from mms.serving.worker_calls import CallableModels, WorkerCalls
@@ -85,6 +86,7 @@ class WorkerRunner:
         *,
         start_timeout_s: float,
         tracking: ModelTracking | None = None,
+        prepare: Callable[[], Awaitable[None]] | None = None,
         may_retry: Callable[[], bool] = lambda: True,
         on_outcome: Callable[[LoadOutcome], None],
         on_end: Callable[[WorkerRunner], None],
@@ -99,6 +101,8 @@ class WorkerRunner:
         self._calls = WorkerCalls(models, spec.load.options.get("calls") or {})
         self._tracking = tracking
         self._start_timeout_s = start_timeout_s
+        #: What has to be done before each start; raises RequirementsFailed.
+        self._prepare = prepare
         self._may_retry = may_retry
         self._on_outcome = on_outcome
         self._on_end = on_end
@@ -187,11 +191,19 @@ class WorkerRunner:
             self._attempt = asyncio.get_running_loop().create_future()
         link: WorkerLink | None = None
         try:
+            if self._prepare is not None:
+                worker.reason = "its packages are being installed"
+                await self._prepare()
+                worker.reason = ""
             link = await self._launcher.launch(self._spec, self, self._start_timeout_s)
             worker.link = link
             worker.pid = link.pid
             worker.state = WorkerState.LOADING
             loaded = await link.load(self._spec.load_timeout_s)
+        except RequirementsFailed as error:
+            self._log_load(Loaded(500, error=str(error), traceback=error.output))
+            self._note(LoadOutcome(500, str(error), error.output))
+            return str(error)
         except LaunchFailed as error:
             if link is not None:
                 link.kill(str(error))

@@ -19,6 +19,7 @@ from mms.serving.front_model import FrontModel
 from mms.serving.model_config_file import WorkerBounds
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import RegisterOptions
+from mms.serving.requirements import ModelRequirements
 from mms.serving.runner import LoadOutcome, WorkerRunner
 from mms.serving.tracking import ModelTracking
 
@@ -62,6 +63,8 @@ class ServedModel:
     interface: str = "auto"
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None
+    #: The packages that its archive asks for, where they are installed.
+    requirements: ModelRequirements | None = None
     #: For a load; None: as for a batch.
     load_timeout_s: float | None = None
     #: What its registration asked for, with what was changed since.
@@ -208,6 +211,8 @@ class ServedModel:
                 "pendingRequests": model.waiting,
             },
         }
+        if self.requirements is not None:
+            description["requirements"] = self.requirements.describe()
         if self.tracking is not None:
             description["tracking"] = self.tracking.describe()
         if self.graph is not None:

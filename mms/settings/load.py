@@ -149,6 +149,8 @@ def _finish(
                 f"{', '.join(without_effect)} {verb} of the Java server, without effect here",
             )
         )
+    if settings.install_py_dep_per_model and "install_requirements" not in settings.sources:
+        settings.install_requirements = "folder"
     home = environ.get("MODEL_SERVER_HOME")
     if home and not os.path.exists(home):
         raise ConfigurationError(f"{_PREFIX}Model server home not exist: {home}")

@@ -311,6 +311,36 @@ class OptionValues:
         "but fixed for models whose code turns out to need full batches.",
         is_own=True,
     )
+    install_requirements: str = option(
+        choice("off", "folder", "venv"),
+        _WORKERS,
+        "Whether the packages of an archive's `requirements.txt` are installed before its workers start: into a folder "
+        "that they import from, or into a venv that they run in. A registration may say otherwise.",
+        "off",
+        is_own=True,
+    )
+    install_py_dep_per_model: bool = option(
+        BOOLEAN,
+        _WORKERS,
+        "TorchServe's name of `install_requirements=folder`.",
+        "false",
+        is_own=True,
+    )
+    allowed_requirements: bool = option(
+        BOOLEAN,
+        _WORKERS,
+        "Whether packages may be installed at all; if not, who asks for it is refused.",
+        "true",
+        is_own=True,
+    )
+    requirements_timeout_s: float = option(
+        NUMBER,
+        _WORKERS,
+        "Time to install the packages of a model.",
+        "900",
+        unit="seconds",
+        is_own=True,
+    )
     number_of_gpu: int | None = option(
         COUNT, _WORKERS, "GPUs to use at most. Without it: all that nvidia-smi lists."
     )

@@ -124,6 +124,8 @@ class Load(Message):
     options: dict[str, Any] = field(default_factory=dict)
     #: What the process may: `rlimits` {name: value}, `user` {uid, gid, groups}.
     confinement: dict[str, Any] = field(default_factory=dict)
+    #: A folder of packages that were installed for the model.
+    packages: str | None = None
 
 
 @dataclass(slots=True)

@@ -32,7 +32,7 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
     load.model_dir = os.path.abspath(load.model_dir)
     try:
         confine(load.confinement)
-        enter_model(load.model_dir, load.handler)
+        enter_model(load.model_dir, load.handler, load.packages)
         if interface == "auto":
             interface = "mms"
             interface = _detect_interface(load)

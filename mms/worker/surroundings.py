@@ -64,8 +64,11 @@ def keep_connection(connection: socket.socket) -> None:
     _connections.add(connection)
 
 
-def enter_model(model_dir: str, handler: str) -> None:
+def enter_model(model_dir: str, handler: str, packages: str | None = None) -> None:
     """Make the model's folder the current one, and its modules importable.
+
+    `packages`: a folder of what was installed for the model. It comes before other installed packages, and behind
+    Python's own modules.
 
     The handler's own folder comes before what PYTHONPATH gave, the model's folder after it, as in MMS. Until now
     nothing of the model could be imported: what the worker needs is Python's, whatever files a model has.
@@ -82,6 +85,9 @@ def enter_model(model_dir: str, handler: str) -> None:
         sys.path.insert(max(places, default=-1) + 1, model_dir)
     if len(folders) > 1:
         sys.path.insert(0, folders[0])
+    if packages is not None:
+        installed = [i for i, entry in enumerate(sys.path) if entry.endswith("-packages")]
+        sys.path.insert(min(installed, default=len(sys.path)), packages)
     if _model_path:
         # For what the model's code starts.
         os.environ["PYTHONPATH"] = _model_path

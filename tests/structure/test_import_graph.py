@@ -22,13 +22,12 @@ class Room(NamedTuple):
 
 ROOMS: dict[str, Room] = {
     # How values of others are shown, and names that nobody knows; every room may import it.
-    "brief": Room(-1, ("mms.brief", "mms.nearest"), ()),
-    "flags": Room(-1, ("mms.flags",), ()),
+    "brief": Room(-1, ("mms.brief", "mms.flags", "mms.nearest"), ()),
     # How long anything may be told to take.
     "durations": Room(-1, ("mms.durations",), ()),
     # Documents in YAML.
     "documents": Room(0, ("mms.documents",), ()),
-    "archiver": Room(0, ("archiver", "model_archiver"), ("flags",)),
+    "archiver": Room(0, ("archiver", "model_archiver"), ()),
     "errors": Room(0, ("mms.errors",), ()),
     # Exceptions that nothing foresaw.
     "faults": Room(0, ("mms.faults",), ()),

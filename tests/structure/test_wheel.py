@@ -185,6 +185,50 @@ def test_a_server_from_the_wheel_predicts_outside_the_checkout(
     assert (answer.status, body) == (200, str(installed / "mms" / "__init__.py"))
 
 
+TYPED_HANDLER = """
+from __future__ import annotations
+
+from typing import Any
+
+from mms.context import Context
+from mms.metrics.dimension import Dimension
+from mms.model_service.model_service import SingleNodeService
+
+
+def handle(data: list[dict[str, Any]] | None, context: Context) -> list[str]:
+    context.metrics.add_counter("seen", 1, dimensions=[Dimension("Kind", "x")])
+    context.metrics.add_time("load", 1.5, unit="ms")
+    context.set_response_content_type(0, "text/plain")
+    name: str = context.model_name
+    return [name for _ in data or []]
+
+
+class Legacy(SingleNodeService):
+    def _inference(self, data: Any) -> Any:
+        return data
+"""
+
+
+def test_a_typed_handler_passes_mypys_strict_rules_beside_the_wheel(
+    installed: Path, tmp_path: Path
+) -> None:
+    environment = tmp_path / "venv"
+    venv.create(environment, with_pip=False, symlinks=True)
+    (packages,) = environment.glob("lib/python*/site-packages")
+    (packages / "installed.pth").write_text(f"{installed}\n")
+    (tmp_path / "service.py").write_text(TYPED_HANDLER)
+    python = environment / "bin" / "python"
+    command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", str(python)]
+    finished = subprocess.run(
+        [*command, "service.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stdout
+
+
 def test_a_package_of_aws_in_the_same_environment_is_warned_about(
     served: Path, tmp_path: Path
 ) -> None:

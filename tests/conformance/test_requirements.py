@@ -1,0 +1,156 @@
+"""Archives with a requirements.txt: their packages are installed for their workers, or it is said that they are not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .processes import eventually
+from .server import Server, ServerPool, manifest, unique_name
+
+pytestmark = pytest.mark.better_than_mms
+
+HANDLER = """
+import sys
+import tinypackage
+def handle(data, context):
+    return [f"{tinypackage.WORD} {sys.prefix} {tinypackage.__file__}"] * len(data or [1])
+"""
+
+
+@pytest.fixture(scope="module")
+def server(servers: ServerPool) -> Iterator[Server]:
+    """A server whose pip asks no index."""
+    server = Server(servers.new_directory(), environment={"PIP_NO_INDEX": "1"})
+    server.start()
+    yield server
+    server.stop()
+
+
+def write_wheel(folder: Path, name: str = "tinypackage", word: str = "tiny") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    info = f"{name}-1.0.dist-info"
+    files = {
+        f"{name}/__init__.py": f"WORD = {word!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = [f"{path},{_digest(text)},{len(text)}" for path, text in files.items()]
+    files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
+    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+        for path, text in files.items():
+            # Of the same time always: the content counts.
+            wheel.writestr(zipfile.ZipInfo(path), text)
+
+
+def _digest(text: str) -> str:
+    digest = hashlib.sha256(text.encode()).digest()
+    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def write_model(
+    server: Server, requirements: str = "tinypackage==1.0\n", word: str = "tiny", **model: str
+) -> str:
+    url = unique_name("packages")
+    server.write_model(url, HANDLER, manifest(url, model=model))
+    folder = server.store / url
+    (folder / model.get("requirementsFile", "requirements.txt")).write_text(requirements)
+    write_wheel(folder / "wheels", word=word)
+    return url
+
+
+@pytest.mark.parametrize("way", ["folder", "venv"])
+def test_packages_are_installed_from_wheels_of_the_archive_and_shared(
+    server: Server, way: str
+) -> None:
+    url = write_model(server, word=way)
+    name = unique_name("m")
+    reply = server.register(
+        url, model_name=name, initial_workers=2, synchronous="true", install_requirements=way
+    )
+    assert reply.status == 200, reply.text
+    word, prefix, file = server.inference.get(f"/predictions/{name}").text.split(" ")
+    assert word == way
+    assert (file.startswith(prefix)) is (way == "venv")
+    described = server.describe(name)["requirements"]
+    assert described == {"file": "requirements.txt", "install": way, "state": "installed"}
+    # The same once more finds what is there.
+    with server.registered(url, install_requirements=way) as again:
+        answer = server.inference.get(f"/predictions/{again}").text
+    assert answer.split(" ")[2] == file
+    log = server.log("mms_log.log")
+    assert f"requirements.txt of model {name}: Successfully installed tinypackage-1.0" in log
+    assert f"requirements.txt of model {again}: Successfully installed" not in log
+    server.unregister(name)
+
+
+def test_the_file_that_the_manifest_names_is_the_one(server: Server) -> None:
+    url = write_model(server, word="named", requirementsFile="needs.txt")
+    with server.registered(url, install_requirements="folder") as name:
+        assert server.inference.get(f"/predictions/{name}").text.startswith("named ")
+
+
+def test_what_pip_says_last_is_the_error_of_the_load(server: Server) -> None:
+    url = write_model(server, "tinypackage==1.0\nabsent-package==7\n")
+    name = unique_name("m")
+    options = {"model_name": name, "initial_workers": 1, "install_requirements": "folder"}
+    assert server.register(url, synchronous="false", **options).status == 202
+    described = eventually(
+        "it has failed", lambda: (d := server.describe(name)).get("loadError") and d
+    )
+    server.unregister(name)
+    assert described["loadError"].startswith("requirements.txt could not be installed: ")
+    assert "absent-package==7" in described["loadError"]
+    assert "No matching distribution found for absent-package==7" in described["loadTraceback"]
+    assert described["requirements"]["state"] in ("failed", "installing")
+
+
+def test_without_the_switch_a_warning_names_the_file(server: Server) -> None:
+    url = write_model(server)
+    name = unique_name("m")
+    reply = server.register(url, model_name=name, initial_workers=1, synchronous="true")
+    assert reply.json()["reason"] == "ModuleNotFoundError: No module named 'tinypackage'"
+    server.wait_for_log(
+        "mms_log.log",
+        rf"WARN.*requirements\.txt of model {name} is not installed: install_requirements",
+    )
+
+
+def test_a_way_that_does_not_exist_is_refused(server: Server) -> None:
+    reply = server.register(write_model(server), install_requirements="always")
+    assert reply.status == 400
+    assert "install_requirements" in reply.json()["message"]
+
+
+def test_where_packages_are_not_allowed_a_model_that_has_them_installed_is_refused(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server({"allowed_requirements": "false"})
+    url = write_model(server)
+    reply = server.register(url, model_name="m", install_requirements="folder")
+    assert reply.status == 400
+    assert "allowed_requirements=false" in reply.json()["message"]
+    assert server.register(url, model_name="m").status == 200
+
+
+def test_what_was_installed_serves_the_next_server_of_the_same_cache(
+    start_server: Callable[..., Server], scratch: Path
+) -> None:
+    # TorchServe's name of the switch.
+    settings = {"install_py_dep_per_model": "true", "model_cache": str(scratch / "cache")}
+    answers = []
+    for _ in range(2):
+        server = start_server(settings, environment={"PIP_NO_INDEX": "1"})
+        url = write_model(server)
+        with server.registered(url) as name:
+            answers.append(server.inference.get(f"/predictions/{name}").text)
+        is_new = "Successfully installed" in server.log("mms_log.log")
+        assert is_new is (len(answers) == 1)
+        server.stop()
+    assert answers[0] == answers[1]
+    assert str(scratch / "cache") in answers[0]
