@@ -212,6 +212,7 @@ class ProcessLauncher:
                 {**spec.environment, SECRET_VARIABLE: secret},
                 _FOLDER,
                 listener.on_output,
+                is_parent=is_parent,
                 on_numbered=on_numbered,
             )
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The front's side of the supervisor, the process that workers are children of."""
+"""The front's side of the supervisor, the process that starts workers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SupervisedProcess:
     def __init__(self, supervisor: Supervisor, number: int, on_output: OnOutput) -> None:
         self._supervisor = supervisor
         self.number = number
-        #: 0 until it is started.
+        #: Of its keeper, which ends with it; 0 until it is started.
         self.pid = 0
         loop = asyncio.get_running_loop()
         self.started: asyncio.Future[None] = loop.create_future()
@@ -173,11 +173,12 @@ class Supervisor:
         folder: Path,
         on_output: OnOutput,
         *,
+        is_parent: bool,
         on_numbered: Callable[[SupervisedProcess], None],
     ) -> SupervisedProcess:
         """Start a process in a session of its own. Raises OSError.
 
-        `on_numbered`: called before it runs.
+        `is_parent`: it forks others that may outlive it, if they are kept. `on_numbered`: called before it runs.
         """
         self._ensure_running()
         number = next(self._numbers)
@@ -190,6 +191,7 @@ class Supervisor:
             "command": list(command),
             "environment": dict(environment),
             "folder": str(folder),
+            "is_parent": is_parent,
         }
         self.send(message, sinks)
         await process.started

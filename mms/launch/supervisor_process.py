@@ -1,11 +1,11 @@
-"""The supervisor: the process that all workers of a server are children of. Run as a file, without installed packages.
+"""The supervisor: the process that starts the workers of a server. Run as a file, without installed packages.
 
-What a model's code started, in a session of its own or by a double fork, stays below the worker as long as that lives,
-and becomes a child of this process when it ends: both are subreapers (Linux). So a child that nobody asked for was left
-by a worker that is gone, and is killed with all below it. When the front ends, everything does.
+Each worker has a keeper between it and this process, a fork of this one that adopts what the worker leaves behind and
+ends it with the worker (`mms/keeper.py`). Where a keeper is killed this process adopts: a child that nobody asked for
+is killed with all below it. When the front ends, everything does.
 
 Messages on the socket that is its standard input, each a length (u32, big-endian) and JSON. From the front:
-`{"start": id, "command", "environment", "folder"}` with two descriptors, the standard output and error;
+`{"start": id, "command", "environment", "folder", "is_parent"}` with two descriptors, the standard output and error;
 `{"keep": id, "pid", "below": id}`, a process that one of the started ones forked; `{"kill": id}`. To the front:
 `{"started": id, "pid"}`, `{"failed": id, "error"}`, `{"ended": id, "code"}`, negative codes are signals.
 """
@@ -22,13 +22,14 @@ import subprocess
 import sys
 import time
 from struct import Struct
-from typing import Any
+from typing import Any, NoReturn
 
 # This file is run by its path, isolated from the environment: the server's folder comes last, behind the library.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from mms import prctl
-from mms.process_tree import Processes, is_below, kill_trees
+from mms.keeper import adopt_no_more, become_subreaper, end_like, keep
+from mms.process_tree import Processes, is_below, kill_trees, parent_of
 
 _LENGTH = Struct("!I")
 _READ_BYTES = 64 * 1024
@@ -122,36 +123,38 @@ class Supervisor:
     def _start(self, message: dict[str, Any]) -> None:
         number = message["start"]
         outputs, self._descriptors = self._descriptors[:2], self._descriptors[2:]
+        source, sink = os.pipe()
         try:
-            process = subprocess.Popen(
-                message["command"],
-                stdin=subprocess.DEVNULL,
-                stdout=outputs[0],
-                stderr=outputs[1],
-                cwd=message["folder"],
-                env=message["environment"],
-                start_new_session=True,
-                preexec_fn=become_subreaper,
-            )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            self._send({"failed": number, "error": reason})
-            return
+            pid = os.fork()
+        except OSError as error:
+            os.close(sink)
+            reason = error.strerror or str(error)
+        else:
+            if pid == 0:
+                keep_process(message, outputs, sink)
+            os.close(sink)
+            with open(source, "rb", closefd=False) as reader:
+                # Ends as soon as the program runs.
+                reason = reader.read().decode("utf-8", "replace")
+            if not reason:
+                self._started[number] = pid
+                self._send({"started": number, "pid": pid})
         finally:
-            for descriptor in outputs:
+            for descriptor in (*outputs, source):
                 os.close(descriptor)
-        # Its end is read here, for all children alike.
-        process.returncode = 0
-        self._started[number] = process.pid
-        self._send({"started": number, "pid": process.pid})
+        if reason:
+            self._send({"failed": number, "error": reason})
 
     def _keep(self, number: int, pid: int, below: int) -> None:
-        """Take a process for one that was asked for, if it comes from a started one."""
+        """Take on a process that comes from a started one, by the keeper that it has for a parent."""
         ancestor = self._started.get(below)
-        if ancestor is None or not is_below(pid, ancestor):
+        keeper = parent_of(pid)
+        if ancestor is None or keeper is None or not is_below(keeper, ancestor):
             self._send({"ended": number, "code": None})
             return
-        self._kept[number] = pid
+        pid = self._kept[number] = keeper
+        # It has loaded: what comes from its workers is nothing for its own keeper.
+        os.kill(ancestor, signal.SIGUSR1)
         try:
             descriptor = os.pidfd_open(pid)
         except (AttributeError, OSError):
@@ -220,6 +223,45 @@ class Supervisor:
             select.select([self._wakeup], [], [], _LOOK_S)
 
 
+def keep_process(message: dict[str, Any], outputs: list[int], failure: int) -> NoReturn:
+    """Be the keeper of one process: its parent, which adopts and reaps what it leaves, and kills that when it ends.
+
+    A parent of workers leaves its workers, too, of which the supervisor knows which ones may stay. Ends as the
+    process did. `failure`: where to write why it cannot be started.
+    """
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        # The front's socket is the supervisor's alone.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        os.dup2(nothing, 0)
+        kept_open = {0, 1, 2, failure, *outputs}
+        for name in os.listdir("/dev/fd"):
+            if int(name) not in kept_open:
+                with contextlib.suppress(OSError):
+                    os.close(int(name))
+        become_subreaper()
+        signal.signal(signal.SIGUSR1, lambda *_: adopt_no_more())
+        try:
+            process = subprocess.Popen(
+                message["command"],
+                stdin=subprocess.DEVNULL,
+                stdout=outputs[0],
+                stderr=outputs[1],
+                cwd=message["folder"],
+                env=message["environment"],
+                start_new_session=True,
+            )
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            os.write(failure, reason.encode("utf-8", "replace"))
+        else:
+            os.closerange(1, max(failure, *outputs) + 1)
+            code = keep(process.pid, kills_rest=not message["is_parent"])
+    finally:
+        end_like(code)
+
+
 def _wait_ended() -> list[tuple[int, int]]:
     """(process, status) of the children that have ended since the last call."""
     ended: list[tuple[int, int]] = []
@@ -230,10 +272,6 @@ def _wait_ended() -> list[tuple[int, int]]:
                 break
             ended.append((pid, status))
     return ended
-
-
-def become_subreaper() -> None:
-    prctl.set_option(prctl.CHILD_SUBREAPER, 1)
 
 
 if __name__ == "__main__":

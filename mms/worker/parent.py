@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from mms import prctl
+from mms.keeper import adopt_no_more, become_subreaper, end_like, keep
 from mms.wire import (
     FORK,
     LOADED,
@@ -39,9 +39,9 @@ def run_parent(address: str, secret: str) -> int:
     model = answer_load(connection, load)
     if model is None:
         return 1
+    # Its own keeper adopts for it. That loads what its forks need for the same call.
+    adopt_no_more()
     settle_memory()
-    # What forks leave behind is no concern of this process, whose end is not theirs: it goes to the supervisor.
-    prctl.set_option(prctl.CHILD_SUBREAPER, 0)
     # The kernel reaps the workers. Not before: a handler that runs programs while it loads needs their exit codes.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for frames in read_frames(connection):
@@ -56,16 +56,31 @@ def run_parent(address: str, secret: str) -> int:
             except OSError as error:
                 sys.stderr.write(f"Worker {message.worker_name} cannot be forked: {error}\n")
                 continue
-            if pid == 0:
+            if pid == 0 and not _is_kept():
                 # Ends as any process does: by the way out of here, with the handler's exit functions.
                 return _run_child(address, message, model, load)
     return 0
 
 
+def _is_kept() -> bool:
+    """Fork once more: False in the worker. This process is the worker's keeper then, and ends here."""
+    # Out of the parent's group, whose end is not the worker's.
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ignore_signals()
+    become_subreaper()
+    pid = os.fork()
+    if pid == 0:
+        return False
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
+    end_like(keep(pid))
+
+
 def _run_child(address: str, message: Fork, model: Model, load: Load) -> int:
     # A group of its own, so that it can be ended with all that it starts.
     os.setsid()
-    prctl.set_option(prctl.CHILD_SUBREAPER, 1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     ignore_signals()
     model.context.system_properties["gpu_id"] = message.gpu_id

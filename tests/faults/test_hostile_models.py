@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from conformance.background import Background
 from conformance.processes import eventually, is_alive
@@ -103,6 +104,29 @@ def test_nothing_that_a_model_started_outlives_its_worker(
     _all_gone(daemons)
 
 
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_daemons_that_end_before_their_worker_leave_no_zombies(
+    shared_server: Callable[..., Server], preload: str
+) -> None:
+    server = shared_server()
+    name = _register(server, preload_model=preload)
+    pid = _pid(server, name)
+    for _ in range(3):
+        _run(server, name, "import os; os.system('true & true & setsid --fork true')")
+    keeper = psutil.Process(pid).parent()
+    assert keeper is not None
+    for process in (psutil.Process(pid), keeper):
+        eventually(
+            "no zombie is left",
+            lambda process=process: (
+                not any(  # type: ignore[misc]
+                    child.status() == psutil.STATUS_ZOMBIE for child in process.children()
+                )
+            ),
+        )
+    assert _pid(server, name) == pid
+
+
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGKILL"])
 def test_nothing_that_a_model_started_outlives_the_server(
     start_server: Callable[..., Server], tmp_path: Path, how: str
@@ -129,13 +153,28 @@ def test_what_a_model_started_runs_on_while_other_workers_end(
     assert all(map(is_alive, kept + forked))
 
 
-def test_a_model_that_lets_go_of_what_it_started_does_not_keep_it(
+@pytest.mark.parametrize("preload", ["false", "true"])
+def test_what_a_model_started_ends_even_where_its_keeper_is_killed(
+    shared_server: Callable[..., Server], tmp_path: Path, preload: str
+) -> None:
+    server = shared_server()
+    name = _register(server, preload_model=preload)
+    pid = _pid(server, name)
+    daemons = _start_daemons(server, name, tmp_path)
+    keeper = psutil.Process(pid).parent()
+    assert keeper is not None
+    keeper.kill()
+    _all_gone([pid, *daemons])
+    assert _pid(server, name) != pid
+
+
+def test_a_model_that_would_adopt_itself_does_not_keep_what_it_started(
     shared_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = shared_server()
     name = _register(server)
-    # No longer the one that adopts.
-    _run(server, name, "import ctypes; ctypes.CDLL(None).prctl(36, 0, 0, 0, 0)")
+    # In place of its keeper.
+    _run(server, name, "import ctypes; ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)")
     daemons = _start_daemons(server, name, tmp_path)
     _end(server, name, "unregister")
     _all_gone(daemons)
@@ -297,7 +336,7 @@ def test_workers_come_back_where_their_supervisor_is_killed(
     server = start_server()
     names = [_register(server, preload_model=preload) for preload in ("false", "true")]
     before = [_pid(server, name) for name in names]
-    supervisor = int(Path(f"/proc/{before[0]}/stat").read_text().rpartition(")")[2].split()[1])
+    supervisor = psutil.Process(before[0]).parents()[1].pid
     assert "supervisor_process" in Path(f"/proc/{supervisor}/cmdline").read_text()
     os.kill(supervisor, signal.SIGKILL)
     server.wait_for_log(

@@ -34,7 +34,7 @@ ROOMS: dict[str, Room] = {
     "version": Room(0, ("mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
     # What a process may, and who comes from whom.
-    "processes": Room(0, ("mms.prctl", "mms.process_tree"), ()),
+    "processes": Room(0, ("mms.keeper", "mms.prctl", "mms.process_tree"), ()),
     # Which addresses may be asked on a client's behalf.
     "networks": Room(0, ("mms.networks",), ()),
     "bodies": Room(0, ("mms.bodies",), ()),
