@@ -13,7 +13,7 @@ from mms.repository.sources import Sources, file_url
 
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _FILE: Final = re.compile(r"file://", re.IGNORECASE)
-_S3: Final = re.compile(r"s3://", re.IGNORECASE)
+_OBJECT: Final = re.compile(r"(s3|gs)://", re.IGNORECASE)
 # Programs do not agree on what a backslash is, and so on what the host is.
 _UNFIT_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f\\]")
 #: Signed urls have two or three thousand characters; patterns should not have to look at millions.
@@ -24,6 +24,27 @@ _ARCHIVE_SUFFIXES: Final = (".mar", ".model")
 
 def is_http_url(url: str) -> bool:
     return _HTTP.match(url) is not None
+
+
+def is_object_url(url: str) -> bool:
+    """Whether a url names what lies in an object store."""
+    return _OBJECT.match(url) is not None
+
+
+def check_object_url(url: str, sources: Sources) -> None:
+    """Raises BadRequest for a url of an object store that is none, or not allowed."""
+    scheme, _, rest = url.partition("://")
+    bucket, _, key = rest.partition("/")
+    if len(url) > _MAX_URL or not bucket or not key.strip("/") or _UNFIT_CHARACTER.search(url):
+        raise BadRequest(
+            f"Invalid model url: {url[:_SHOWN]}; {scheme.lower()}://bucket/key is right."
+        )
+    if "::" in url:
+        # fsspec would take what follows for another address.
+        raise BadRequest(
+            f"Invalid model url: {url[:_SHOWN]} has :: in it, which no name here can have."
+        )
+    sources.urls.check(url)
 
 
 def check_http_url(url: str) -> None:
@@ -51,10 +72,6 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
     """
     if ".." in url:
         raise ModelNotFound(f"Relative path is not allowed in url: {url}")
-    if _S3.match(url):
-        raise ModelNotFound(
-            f"Model not found in model store: {url} (s3:// is not supported, give the object's https:// url)"
-        )
     if model_store is None:
         raise ModelNotFound("Model store has not been configured.")
     absent = ModelNotFound(f"Model not found in model store: {url}")

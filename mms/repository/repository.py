@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -28,11 +28,14 @@ from mms.repository.download import (
 )
 from mms.repository.location import (
     check_http_url,
+    check_object_url,
     is_http_url,
+    is_object_url,
     list_store,
     path_in_store,
 )
 from mms.repository.model_uri import ModelUris
+from mms.repository.remote import copy_remote
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
 
@@ -140,7 +143,7 @@ class Repository:
         if self._is_closed:
             raise _stopping()
         cancellation = Cancellation()
-        threads = self._net if is_http_url(url) else self._disk
+        threads = self._net if is_http_url(url) or is_object_url(url) else self._disk
         future = self._start(
             threads,
             cancellation,
@@ -242,6 +245,9 @@ class Repository:
             check_http_url(url)
             sources.urls.check(url)
             return self._fetch_download(url, sources, wanted, cancellation)
+        if is_object_url(url):
+            check_object_url(url, sources)
+            return self._fetch_objects(url, wanted, cancellation)
         path = path_in_store(url, self.model_store, sources)
         if path.is_dir():
             if wanted is not None:
@@ -267,6 +273,31 @@ class Repository:
             check_digest(url, sha256, wanted)
             logger.info("Downloaded %s, %d bytes", shown(url), path.stat().st_size)
             return self._unpack(path, url, sha256, cancellation)
+        finally:
+            self._remove(work)
+
+    def _fetch_objects(
+        self, url: str, wanted: str | None, cancellation: Cancellation
+    ) -> FetchedArchive:
+        """An archive that is one object, or the objects below a key, which make a folder."""
+        with _io_named(url):
+            work = self._new_path(".incoming")
+            work.mkdir()
+        try:
+            path = work / _file_name(url)
+            logger.info("Fetching %s", shown(url))
+            copy_remote(url, path, "", self._download_limits, cancellation)
+            with _io_named(url):
+                found = list(path.iterdir())
+            if len(found) == 1 and found[0].is_file() and found[0].name == path.name:
+                path = found[0]
+                with _io_named(url):
+                    sha256 = file_digest(path, cancellation)
+                check_digest(url, sha256, wanted)
+                return self._unpack(path, url, sha256, cancellation)
+            if wanted is not None:
+                raise BadRequest(f"{url} is a folder, which has no SHA-256; register an archive.")
+            return replace(self._unpack(path, url, "", cancellation), sha256=None)
         finally:
             self._remove(work)
 

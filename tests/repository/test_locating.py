@@ -157,13 +157,6 @@ async def test_without_a_store_local_models_are_refused(cache: Path) -> None:
     await repository.close()
 
 
-async def test_an_s3_url_is_refused_with_what_to_do(repository: Repository) -> None:
-    with pytest.raises(
-        ModelNotFound, match=r"^Model not found in model store: s3://b/m\.mar .*https://"
-    ):
-        await repository.fetch("s3://b/m.mar")
-
-
 async def test_a_file_url_may_name_what_lies_in_the_store(
     repository: Repository, store: Path
 ) -> None:
