@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from struct import Struct
-from typing import Any, cast
+from typing import Any
 
 logger = logging.getLogger("mms.launch")
 
@@ -61,16 +61,13 @@ class SupervisedProcess:
         if not self.ended.done():
             self._supervisor.send({"kill": self.number})
 
-    async def open_pipes(self) -> list[int]:
-        """Returns the ends for the process, standard output and error."""
+    def open_pipes(self) -> list[int]:
+        """Return the ends for the process, standard output and error."""
         ends: list[int] = []
-        loop = asyncio.get_running_loop()
         for name in _STREAMS:
-            source, sink = os.pipe()
-            ends.append(sink)
-            pipe = _OutputPipe(name, self._on_output, self._on_pipe_closed)
+            pipe, sink = _OutputPipe.open(name, self._on_output, self._on_pipe_closed)
             self._pipes.add(pipe)
-            await loop.connect_read_pipe(lambda pipe=pipe: pipe, os.fdopen(source, "rb", 0))  # type: ignore[misc]
+            ends.append(sink)
         return ends
 
     def on_started(self, pid: int) -> None:
@@ -106,22 +103,47 @@ class SupervisedProcess:
             self.ended.set_result(self._exit)
 
 
-class _OutputPipe(asyncio.Protocol):
-    """Cuts what a process writes into lines."""
+class _OutputPipe:
+    """Cuts what a process writes into lines.
+
+    No transport of the loop: one whose making is cancelled closes its descriptor twice, and by the second time the
+    number may be a client's.
+    """
 
     def __init__(
-        self, name: str, on_output: OnOutput, on_closed: Callable[[_OutputPipe], None]
+        self,
+        source: int,
+        name: str,
+        on_output: OnOutput,
+        on_closed: Callable[[_OutputPipe], None],
     ) -> None:
+        self._source = source
         self._name = name
         self._on_output = on_output
         self._on_closed = on_closed
         self._rest = b""
-        self._transport: asyncio.ReadTransport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(source, self._read)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.ReadTransport, transport)
+    @classmethod
+    def open(
+        cls, name: str, on_output: OnOutput, on_closed: Callable[[_OutputPipe], None]
+    ) -> tuple[_OutputPipe, int]:
+        """Return a pipe and the end to write to. Raises OSError."""
+        source, sink = os.pipe()
+        os.set_blocking(source, False)
+        return cls(source, name, on_output, on_closed), sink
 
-    def data_received(self, data: bytes) -> None:
+    def _read(self) -> None:
+        try:
+            data = os.read(self._source, _READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.close()
+            return
         lines = (self._rest + data).split(b"\n")
         rest = lines.pop()
         while len(rest) > _LINE_BYTES:
@@ -131,15 +153,19 @@ class _OutputPipe(asyncio.Protocol):
         for line in lines:
             self._on_output(self._name, line.decode("utf-8", "replace").rstrip("\r"))
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        rest, self._rest = self._rest, b""
-        if rest:
-            self._on_output(self._name, rest.decode("utf-8", "replace"))
-        self._on_closed(self)
-
     def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        """Read no more, and pass on what has come without the end of its line."""
+        if self._source < 0:
+            return
+        self._loop.remove_reader(self._source)
+        os.close(self._source)
+        self._source = -1
+        rest, self._rest = self._rest, b""
+        try:
+            if rest:
+                self._on_output(self._name, rest.decode("utf-8", "replace"))
+        finally:
+            self._on_closed(self)
 
 
 class Supervisor:
@@ -183,7 +209,7 @@ class Supervisor:
         self._ensure_running()
         number = next(self._numbers)
         process = SupervisedProcess(self, number, on_output)
-        sinks = await process.open_pipes()
+        sinks = process.open_pipes()
         self._processes[number] = process
         on_numbered(process)
         message = {

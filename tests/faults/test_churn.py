@@ -48,14 +48,14 @@ def holdings(server: Server) -> Holdings:
 
 
 def settled(server: Server, most: int | None = None) -> Holdings:
-    """What the front has once the worker of the steady model alone is left.
+    """What the front has once the supervisor and the worker of the steady model alone are left.
 
     Not more descriptors than `most`: connections that their clients have closed are closed here a moment later.
     """
 
     def find() -> Holdings | None:
         found = holdings(server)
-        is_quiet = found.processes == 1 and not found.folders
+        is_quiet = found.processes == 2 and not found.folders
         return found if is_quiet and (most is None or found.descriptors <= most) else None
 
     found = eventually("the server is quiet", find)
@@ -126,7 +126,7 @@ def test_models_that_come_and_go_leave_nothing_behind(
     load.count.check(failures=0)
     assert load.count.right > count
     print(f"{count} cycles: {before} -> {after}; {load.count}")
-    assert after.processes == before.processes == 1
+    assert after.processes == before.processes
     assert after.folders == before.folders == 0
     assert after.descriptors <= before.descriptors
     assert after.threads <= before.threads + _POOL_THREADS

@@ -102,9 +102,15 @@ def is_settled(server: Server) -> bool:
     if any(worker["state"] not in ("READY", "BUSY") for worker in workers):
         return False
     pids = {worker["pid"] for worker in workers}
-    processes = psutil.Process(server.pid).children(recursive=True)
+    processes = processes_of(server)
     parents = {process.ppid() for process in processes if process.pid in pids}
     return pids <= {p.pid for p in processes} and {p.pid for p in processes} <= pids | parents
+
+
+def processes_of(server: Server) -> list[psutil.Process]:
+    """Workers, and what they are forked from: all below the supervisor, the front's only child."""
+    (supervisor,) = psutil.Process(server.pid).children()
+    return supervisor.children(recursive=True)
 
 
 @pytest.mark.timeout(300)
@@ -129,6 +135,6 @@ def test_no_order_of_registering_scaling_and_unregistering_loses_a_model_or_leav
         eventually("all processes are workers of models", lambda: is_settled(server))
         for name in kept:
             assert server.unregister(name).status == 200
-        eventually("no worker is left", lambda: not psutil.Process(server.pid).children())
+        eventually("no worker is left", lambda: not processes_of(server))
         assert not names_of(server)
         assert not list(Path(server.temporary).glob(".mms-*/models/*"))
