@@ -167,7 +167,7 @@ class ManagementApi:
         version = parameters.get("model_version") or version
         min_workers = _count(parameters, "min_worker", 1)
         max_workers = _count(parameters, "max_worker", min_workers)
-        is_synchronous = _boolean(parameters, "synchronous", False)
+        is_synchronous = _is_synchronous(parameters, False)
         changes = _changeable(parameters, is_json=False)
         self._rule.check(exchange, parameters)
         outcome = None
@@ -246,7 +246,7 @@ def _check_texts(value: dict[str, Any]) -> None:
             )
 
 
-def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions:
+def _options(parameters: Parameters, *, is_json: bool) -> RegisterOptions:
     url = _text(parameters, "url")
     prepackaged = _text(parameters, "prepackaged") or None
     model_uri = _text(parameters, "model_uri") or None
@@ -270,7 +270,7 @@ def _options(parameters: Mapping[str, Any], *, is_json: bool) -> RegisterOptions
     options.gpu_ids = _gpu_ids(parameters)
     if parameters.get("initial_workers") not in (None, ""):
         options.initial_workers = _integer(parameters, "initial_workers", 0)
-    options.synchronous = _boolean(parameters, "synchronous", True)
+    options.synchronous = _is_synchronous(parameters, True)
     options.preload_model = _preload(parameters)
     options.install_requirements = _word(
         parameters, "install_requirements", ("off", "folder", "venv")
@@ -467,6 +467,19 @@ def _boolean(parameters: Mapping[str, Any], name: str, default: bool) -> bool:
     if word in _FALSE:
         return False
     raise BadRequest(f"Parameter {name} must be true or false, not {brief(value)}.")
+
+
+def _is_synchronous(parameters: Parameters, default: bool) -> bool:
+    """`true` in any case is true and every other text false, as in MMS, where Java reads it."""
+    value = parameters.get("synchronous")
+    if value is None or isinstance(value, bool):
+        return default if value is None else value
+    if not isinstance(value, str):
+        raise BadRequest(f"Parameter synchronous must be true or false, not {brief(value)}.")
+    word = value.lower()
+    if word not in ("true", "false"):
+        parameters.note(f"synchronous={brief(value)} means false; only true is true")
+    return word == "true"
 
 
 def _preload(parameters: Mapping[str, Any]) -> bool | None:

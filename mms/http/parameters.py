@@ -57,6 +57,10 @@ class Parameters(Mapping[str, Any]):
         """Take these for known, too."""
         self._known.update(names)
 
+    def note(self, sentence: str) -> None:
+        """Remember what else of the call has no effect, or another one than it seems."""
+        self._notes.append(sentence)
+
     def without_effect(self) -> list[str]:
         """Sentences on what has been given and not asked for."""
         unknown = [name for name in self._given if name not in self._known]

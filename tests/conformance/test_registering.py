@@ -66,6 +66,28 @@ def test_registering_in_the_background_answers_at_once(main_server: Server) -> N
     main_server.unregister(name)
 
 
+@pytest.mark.parametrize("word", ["1", "yes", "on", "y", "t", ""])
+def test_only_true_means_that_a_registration_waits(main_server: Server, word: str) -> None:
+    with main_server.registered("noop") as name:
+        other = f"{name}-{word}"
+        reply = main_server.register("noop", model_name=other, initial_workers=1, synchronous=word)
+        assert (reply.status, reply.status_text) == (202, "Processing worker updates...")
+        main_server.unregister(other)
+        path = f"/models/{name}?min_worker=1&synchronous={word}"
+        assert main_server.management.put(path).status == 202
+
+
+@pytest.mark.better_than_mms
+def test_a_word_that_looks_like_true_and_is_not_is_warned_about(main_server: Server) -> None:
+    with main_server.registered("noop") as name:
+        reply = main_server.management.put(f"/models/{name}?min_worker=1&synchronous=yes")
+        assert "synchronous='yes' means false; only true is true" in (reply.header("Warning") or "")
+        order = {"url": "noop", "model_name": f"{name}-2", "synchronous": 1}
+        refused = main_server.management.post_json("/models", order)
+        assert refused.status == 400
+        assert "synchronous must be true or false, not 1" in refused.json()["message"]
+
+
 def test_a_legacy_model_is_registered_with_a_runtime(main_server: Server) -> None:
     name = unique_name("legacy")
     reply = main_server.register(
