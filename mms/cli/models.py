@@ -124,6 +124,11 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 )
 @click.option("--response-timeout", type=click.IntRange(min=1), help="Seconds.")
 @click.option("--preload/--no-preload", default=None, help="Load once, then fork the workers.")
+@click.option(
+    "--install-requirements",
+    type=click.Choice(["off", "folder", "venv"]),
+    help="Where the packages of the archive's requirements.txt are installed.",
+)
 @click.option("--initialize-errors", type=click.Choice(["fail", "ignore"]))
 @click.option("--interface", type=click.Choice(["auto", "seldon", "mms", "mlrun"]))
 @click.option("--service-type", help="What a Seldon component does in a graph.")

@@ -130,13 +130,16 @@ def start(options: LaunchOptions, pid_file: PidFile) -> int:
 def is_waited_for(fd: int) -> bool:
     """Whether somebody may wait for a stream's end: the reader of a pipe, or the session of a terminal.
 
-    Nobody waits for a file's, nor for the log of a container, which its first process holds for as long as it runs.
+    Nobody waits for a file's, nor for systemd's journal, nor for the log of a container, which its first process holds
+    for as long as it runs.
     """
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode):
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode):
         return False
-    if stat.S_ISCHR(mode):
+    if stat.S_ISCHR(status.st_mode):
         return os.isatty(fd)
+    if os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}":
+        return False
     return not any(_is_same(fd, f"/proc/1/fd/{number}") for number in (1, 2))
 
 
