@@ -13,7 +13,7 @@ import grpc
 import pytest
 
 from mms.core import Request
-from mms.errors import ModelNotFound
+from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.grpc import GrpcFront
 from mms.http.listeners import listen
 from mms.settings import Address, Settings
@@ -33,6 +33,9 @@ class FakeHost:
         self.behave: Callable[[Request], None] = echo
         self.has_request = asyncio.Event()
         self.has_cancelled = asyncio.Event()
+
+    def not_loaded(self, name: str) -> ServiceUnavailable:
+        return ServiceUnavailable(f"No worker has loaded {name} yet.", retry_after_s=1)
 
     def submit(self, request: Request) -> None:
         self.requests.append(request)
