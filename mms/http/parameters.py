@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from mms.errors import BadRequest
 from mms.http.routes import first_values, parse_query
-from mms.nearest import did_you_mean
+from mms.nearest import did_you_mean, nearest
 
 logger = logging.getLogger("mms.http")
 
@@ -52,6 +52,10 @@ class Parameters(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._given)
+
+    def is_unheard_of(self, name: str) -> bool:
+        """Whether nobody has asked for a name, nor for one that is like it."""
+        return name not in self._known and nearest(name, self._known) is None
 
     def know(self, names: Sequence[str]) -> None:
         """Take these for known, too."""

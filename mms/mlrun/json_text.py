@@ -59,7 +59,7 @@ def to_json(value: Any, nan: str = "null") -> bytes:
     if not fast:
         return _dump_in_python(value, nan)
     try:
-        text: bytes = fast.dumps(value, _other, _options)
+        text: bytes = fast.dumps(value, json_form, _options)
     except TypeError:
         # Integers beyond 64 bits, lone surrogates, keys that are no text, or no JSON at all.
         return _dump_in_python(value, nan)
@@ -97,7 +97,7 @@ def _plain(value: Any, nan: str) -> Any:
     for base in (str, int, float):
         if isinstance(value, base):
             return _plain(base(value), nan)
-    return _plain(_other(value), nan)
+    return _plain(json_form(value), nan)
 
 
 def _key(key: Any) -> str:
@@ -119,7 +119,7 @@ def _key(key: Any) -> str:
     raise TypeError(f"keys must be str, int, float, bool or None, not {type(key).__name__}")
 
 
-def _other(value: Any) -> Any:
+def json_form(value: Any) -> Any:
     """The JSON form of what is no JSON: by what a value has, so that nothing is imported for it."""
     kind = type(value)
     module = kind.__module__.partition(".")[0]
@@ -178,7 +178,7 @@ def to_record_text(value: Any) -> str:
 
     def lenient(member: Any) -> Any:
         try:
-            return _other(member)
+            return json_form(member)
         except Exception:
             return str(member)
 

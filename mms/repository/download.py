@@ -7,8 +7,10 @@ loop that serves predictions.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -334,7 +336,18 @@ def _failed(url: str, error: Exception) -> DownloadFailed:
     logger.warning(
         "Failed to download model from %s: %s", shown(url), error or type(error).__name__
     )
-    return DownloadFailed(f"Failed to download model from: {url}")
+    return DownloadFailed(f"Failed to download model from: {url}, {_reason(error)}")
+
+
+def _reason(error: Exception) -> str:
+    """Why there was no answer, in words of the system where it has some."""
+    inner = getattr(error, "os_error", None) or error
+    number = getattr(inner, "errno", None)
+    if isinstance(inner, OSError) and number in errno.errorcode:
+        # aiohttp has addresses in place of the reason.
+        return os.strerror(number or 0)
+    text = getattr(inner, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:200]
 
 
 def _too_large(url: str, limits: DownloadLimits) -> DownloadFailed:

@@ -16,14 +16,23 @@ class _Unusual(Exception):
 
 
 def indented(value: Any) -> str:
-    """Raises what `json.dumps` raises."""
+    """Raises what `json.dumps` raises. What JSON does not have is written in the form that `_form` gives it."""
     pieces: list[str] = []
     try:
         _write(value, "\n", pieces.append)
     except (_Unusual, RecursionError):
         # Also tells a structure that contains itself from one that is merely deep.
-        return dumps(value, indent=2)
+        return dumps(value, indent=2, default=_form)
     return "".join(pieces)
+
+
+def _form(value: Any) -> Any:
+    """Numbers and arrays of numpy, dataclasses, dates and their like; what MMS refuses stays refused."""
+    from mms.mlrun.json_text import json_form
+
+    if isinstance(value, set | frozenset | BaseException):
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return json_form(value)
 
 
 def _write(value: Any, line: str, write: Any) -> None:

@@ -227,9 +227,9 @@ def test_a_url_with_a_bad_port_is_404(main_server: Server) -> None:
 
 def test_a_host_that_does_not_listen_is_400(main_server: Server) -> None:
     url = f"http://localhost:{free_port()}/fake.mar"
-    assert _error(main_server.register(url)) == _refusal(
-        400, "DownloadModelException", f"Failed to download model from: {url}"
-    )
+    status, code, kind, message = _error(main_server.register(url))
+    assert (status, code, kind) == (400, 400, "DownloadModelException")
+    assert message.startswith(f"Failed to download model from: {url}")
 
 
 class _Archives(http.server.BaseHTTPRequestHandler):
@@ -804,3 +804,36 @@ def test_gpus_are_named_by_number_and_have_to_be_there(main_server: Server) -> N
         assert reply.status == 400
         told = reply.json()["message"]
         assert "There is no GPU" in told or "must be numbers of GPUs such as 0,2" in told
+
+
+def test_an_empty_url_is_a_missing_one(main_server: Server) -> None:
+    reply = main_server.management.post("/models?url=&model_name=x")
+    assert _error(reply) == _refusal(400, "BadRequestException", "Parameter url is required.")
+
+
+@pytest.mark.better_than_mms
+def test_a_signed_url_that_ended_at_its_ampersand_is_told_so(main_server: Server) -> None:
+    signed = "http://127.0.0.1:9/m.mar?X-Amz-Algorithm=A&X-Amz-Credential=B&X-Amz-Signature=C"
+    reply = main_server.management.post(f"/models?url={signed}&initial_workers=1")
+    assert reply.status == 400
+    told = reply.json()["message"]
+    assert told.startswith("The url ended at the & before X-Amz-Credential")
+    assert "percent-encode the url (& as %26), or send it as JSON" in told
+    for whole in (
+        main_server.register(signed),
+        main_server.management.post_json("/models", {"url": signed}),
+    ):
+        assert whole.json()["message"].startswith(f"Failed to download model from: {signed}, ")
+
+
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("http://127.0.0.1:9/m.mar", "refused"), ("http://nowhere.invalid/m.mar", "")],
+)
+def test_a_download_that_cannot_begin_says_why(main_server: Server, url: str, reason: str) -> None:
+    told = main_server.register(url).json()["message"]
+    begin = f"Failed to download model from: {url}, "
+    assert told.startswith(begin)
+    assert len(told) > len(begin)
+    assert reason in told.lower()

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from mms.errors import BadRequest
-from mms.http.management import _options
+from mms.http.registration_parameters import registration_of
 
 PARAMETER = {"name": "n", "value": "5", "type": "INT"}
 
 
 def test_a_query_gives_parameters_as_json_text() -> None:
-    options = _options(
+    options = registration_of(
         {
             "url": "m.mar",
             "interface": "seldon",
@@ -34,11 +34,13 @@ def test_a_query_gives_parameters_as_json_text() -> None:
 
 
 def test_a_json_body_may_give_parameters_as_a_list() -> None:
-    assert _options({"url": "m", "parameters": [PARAMETER]}, is_json=True).parameters == [PARAMETER]
+    assert registration_of({"url": "m", "parameters": [PARAMETER]}, is_json=True).parameters == [
+        PARAMETER
+    ]
 
 
 def test_a_prepackaged_server_with_a_model_uri_needs_no_url() -> None:
-    options = _options({"prepackaged": "sklearn", "model_uri": "/m"}, is_json=False)
+    options = registration_of({"prepackaged": "sklearn", "model_uri": "/m"}, is_json=False)
     assert options.url == ""
 
 
@@ -54,4 +56,4 @@ def test_a_prepackaged_server_with_a_model_uri_needs_no_url() -> None:
 )
 def test_a_wrong_parameter_is_named(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        _options(parameters, is_json=False)
+        registration_of(parameters, is_json=False)

@@ -72,3 +72,41 @@ def test_a_structure_that_contains_itself_is_a_value_error() -> None:
     circle.append({"again": circle})
     with pytest.raises(ValueError, match="Circular"):
         indented(circle)
+
+
+def test_numbers_arrays_dataclasses_and_dates_have_a_form() -> None:
+    import dataclasses
+    import datetime
+
+    import numpy as np
+
+    @dataclasses.dataclass
+    class Box:
+        label: str
+        score: np.float32
+        at: datetime.datetime
+
+    at = datetime.datetime(2024, 1, 2, 3, 4, 5)
+    value = {
+        "n": np.int64(3),
+        "x": np.float32(0.5),
+        "yes": np.bool_(True),
+        "rows": np.arange(4).reshape(2, 2),
+        "box": Box("cat", np.float32(0.25), at),
+        "day": datetime.date(2024, 1, 2),
+    }
+    assert json.loads(indented(value)) == {
+        "n": 3,
+        "x": 0.5,
+        "yes": True,
+        "rows": [[0, 1], [2, 3]],
+        "box": {"label": "cat", "score": 0.25, "at": "2024-01-02T03:04:05"},
+        "day": "2024-01-02",
+    }
+    assert json.loads(indented(np.float32(1.5))) == 1.5
+
+
+@pytest.mark.parametrize("value", [{1, 2}, object(), ValueError("x")])
+def test_what_mms_refuses_stays_refused(value: object) -> None:
+    with pytest.raises(TypeError, match="is not JSON serializable"):
+        indented([value])
