@@ -95,7 +95,7 @@ class Unauthorized(ServerError):
 
 
 class Forbidden(ServerError):
-    """The request's key has not the role that is needed."""
+    """The request's key does not have the role that is needed."""
 
     status = 403
     type_name = "ForbiddenException"

@@ -107,9 +107,9 @@ class Guard:
         if key is not None:
             if not wait_s:
                 logger.warning(
-                    "Refused %s of %s: key %s has not the role %s.", what, remote, key, wanted
+                    "Refused %s of %s: key %s does not have the role %s.", what, remote, key, wanted
                 )
-            raise Forbidden(f"The key has not the role {wanted}, which this request needs.")
+            raise Forbidden(f"The key does not have the role {wanted}, which this request needs.")
         if wait_s:
             raise TooManyRequests("Too many requests without a valid key.", math.ceil(wait_s))
         if found.has_tried:

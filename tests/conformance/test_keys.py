@@ -221,7 +221,7 @@ def test_the_errors_are_mms_s_json_and_say_how_to_show_a_key(keyed: KeyedServer)
     assert reply.json() == {
         "code": 403,
         "type": "ForbiddenException",
-        "message": "The key has not the role inference, which this request needs.",
+        "message": "The key does not have the role inference, which this request needs.",
     }
 
 

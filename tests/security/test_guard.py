@@ -71,7 +71,7 @@ def test_a_key_may_do_what_its_role_says_and_nothing_else(
     if held is wanted:
         enter(guard, headers, wanted)
         return
-    with pytest.raises(Forbidden, match=f"has not the role {wanted.value}"):
+    with pytest.raises(Forbidden, match=f"does not have the role {wanted.value}"):
         enter(guard, headers, wanted)
 
 
@@ -249,7 +249,7 @@ def test_the_log_names_request_and_client_and_never_the_key(
     guard.check()
     lines = [r.getMessage() for r in caplog.records if r.name == "mms.security"]
     assert lines[0] == "Refused GET /x of /10.0.0.1:4711: its key is not valid."
-    assert "has not the role metrics" in lines[1]
+    assert "does not have the role metrics" in lines[1]
     for text in (wrong, *keys.texts.values()):
         assert text[13:] not in caplog.text
         assert text not in caplog.text
