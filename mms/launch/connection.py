@@ -54,6 +54,9 @@ logger = logging.getLogger("mms.launch")
 _HELLO_BYTES = 64 * 1024
 #: Connections that have not said who they are. Each has a buffer of 64 KiB.
 _MAX_PENDING = 256
+#: A worker's connections end with its process; how that ended is known shortly after.
+_CONNECTION_LOST = "connection lost"
+_EXIT_S = 0.5
 _STREAMS = ("stdout", "stderr")
 WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
 PARENT_ROLES = (ROLE_PARENT, ROLE_LIFELINE)
@@ -101,6 +104,7 @@ class Link:
         #: Closed by nobody but the worker's end, as the kernel kills the worker when this side is.
         self._lifeline: asyncio.WriteTransport | None = None
         self._reason: str | None = None
+        self._exited: asyncio.Future[str] = loop.create_future()
         #: Heartbeats in a row that were sent and have no answer yet.
         self.unanswered_beats = 0
 
@@ -130,8 +134,18 @@ class Link:
         if self.loaded.done():
             return self.loaded.result()
         if self.closed.done():
-            raise LaunchFailed(f"worker ended while it loaded the model: {self.closed.result()}")
+            reason = await self.end_reason()
+            raise LaunchFailed(f"worker ended while it loaded the model: {reason}")
         raise LaunchFailed(f"model did not load within {timeout_s:g} seconds")
+
+    async def end_reason(self) -> str:
+        """Why the worker can no longer be reached: where nobody wanted that, how its process ended."""
+        reason = await asyncio.shield(self.closed)
+        if reason == _CONNECTION_LOST:
+            await asyncio.wait((self._exited,), timeout=_EXIT_S)
+            if self._exited.done():
+                return self._exited.result()
+        return reason
 
     def send(self, batches: Sequence[Batch], now: float) -> None:
         """One write for all of them: a system call costs as much as some batches."""
@@ -251,6 +265,8 @@ class Link:
 
     def on_exit(self, reason: str) -> None:
         """The process has ended. What it wrote before is still read; the end of the connection follows."""
+        if not self._exited.done():
+            self._exited.set_result(reason)
         if self._reason is None:
             self._reason = reason
         if self._work is None:
@@ -313,7 +329,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
         self._link: Link | None = None
         self._role = ""
         self._transport: asyncio.Transport | None = None
-        self._fault = "connection lost"
+        self._fault = _CONNECTION_LOST
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)

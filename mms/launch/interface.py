@@ -74,6 +74,9 @@ class WorkerLink(Protocol):
     async def load(self, timeout_s: float) -> Loaded:
         """Have the model loaded. Raises LaunchFailed where the worker ends or the time does."""
 
+    async def end_reason(self) -> str:
+        """Why it can no longer be reached, in words for people; returns once that is so."""
+
     def send(self, batches: Sequence[Batch], now: float) -> None:
         """Raises Unsendable where a request does not fit into a frame; nothing was sent then."""
 

@@ -234,7 +234,8 @@ class ProcessLauncher:
             link.kill("start given up")
             raise
         if link.closed.done():
-            raise LaunchFailed(f"worker ended before it was up: {link.closed.result()}")
+            reason = await link.end_reason()
+            raise LaunchFailed(f"worker ended before it was up: {reason}")
         if not link.connected.done():
             link.kill("did not come up")
             raise LaunchFailed(f"worker was not up within {timeout_s:g} seconds")

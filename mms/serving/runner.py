@@ -239,9 +239,13 @@ class WorkerRunner:
             reason = await asyncio.shield(link.closed)
         except asyncio.CancelledError:
             link.kill("stopped")
-            self._lost("stopped")
+            self._lost()
             raise
-        self._lost(reason)
+        # Its requests go on at once; how the process ended shows a little later.
+        self._lost()
+        if not self._is_stopping:
+            reason = await link.end_reason()
+            events.worker_disconnected(worker.name, "BACKOFF", reason)
         return reason
 
     def _break_off(self, error: Exception) -> str:
@@ -284,14 +288,13 @@ class WorkerRunner:
                 loaded.error or loaded.message,
             )
 
-    def _lost(self, reason: str) -> None:
+    def _lost(self) -> None:
         worker = self.worker
         worker.link = None
         worker.pid = 0
         self._calls.drop()
         if not self._is_stopping:
             worker.state = WorkerState.BACKOFF
-            events.worker_disconnected(worker.name, "BACKOFF", reason)
         elif worker.in_flight:
             # It was given its time; what it did not finish is no crash.
             worker.was_timed_out = True

@@ -39,10 +39,13 @@ FAILING = {
     "exception": ("raise OSError('no such license')\n" + _HANDLE, "no such license"),
     "syntax": ("def handle(data, context:\n", "SyntaxError|was never closed"),
     "exit": ("import sys\nsys.exit('not today')\n" + _HANDLE, "not today|SystemExit"),
-    "exit at once": ("import os\nos._exit(3)\n" + _HANDLE, "worker ended while it loaded"),
+    "exit at once": (
+        "import os\nos._exit(3)\n" + _HANDLE,
+        "worker ended while it loaded the model: exit code 3",
+    ),
     "killed": (
         "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n" + _HANDLE,
-        "worker ended while it loaded",
+        "worker ended while it loaded the model: killed by SIGKILL",
     ),
     "interrupted": ("raise KeyboardInterrupt\n" + _HANDLE, "KeyboardInterrupt|worker ended"),
     "out of memory": ("raise MemoryError\n" + _HANDLE, "MemoryError|ran out of memory|memory"),
