@@ -1,4 +1,4 @@
-"""The decisions of one model version: its queue, its batches, who runs them, and what a lost worker means.
+"""The decisions of one model version: its queue, its batches and who runs them.
 
 Synchronous and without I/O; time is passed in. The object owns its queue and its workers' `in_flight`; every method is
 called from the event loop.
@@ -15,14 +15,12 @@ from mms.core.config import ModelConfig, ModelStatistics
 from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
 from mms.core.losses import Losses
 from mms.core.policy import BatchPolicy
-from mms.core.request import Request
+from mms.core.request import EXPIRED_QUEUED, Request
 from mms.core.waiting import NORMAL, ClassQueue
 from mms.core.worker import Batch, Worker, WorkerState
 from mms.errors import (
     RequestTimeout,
-    ServerError,
     ServiceUnavailable,
-    UnexpectedError,
     WorkerFailure,
 )
 
@@ -30,9 +28,6 @@ _READY = WorkerState.READY
 
 #: A client is told to come back after this many seconds at the most, whatever the queue holds.
 _MAX_RETRY_AFTER_S = 60
-#: Deaths of workers after which a request is taken for their cause.
-_POISON_DEATHS = 2
-_EXPIRED_QUEUED = "The request's deadline passed while it was queued."
 #: By how much clocks and timers of clients and this server differ, for a cancellation to be one at the deadline.
 _CLOCK_SLACK_S = 0.02
 
@@ -243,49 +238,11 @@ class ModelVersion:
             pass
         return None
 
-    def expire(self, now: float) -> list[tuple[Worker, Request]]:
-        """Fail the requests whose deadline has passed, and those that have waited for too long.
-
-        Returns those that workers have, for their code to be told.
-        """
-        if self.config.max_queue_s:
-            self._shed(now - self.config.max_queue_s)
-        if not self.deadline_at or now < self.deadline_at:
-            return []
-        earliest = 0.0
-        expired = []
-        running: list[tuple[Worker, Request]] = []
-        for request in self.queue:
-            if request.deadline and not request.is_done:
-                if request.deadline <= now:
-                    expired.append(request)
-                elif not earliest or request.deadline < earliest:
-                    earliest = request.deadline
-        for request in expired:
-            self.queue.remove(request)
-            self.losses.expired_queued += 1
-            request.fail(RequestTimeout(_EXPIRED_QUEUED))
-        for worker in self.workers:
-            for batch in worker.in_flight:
-                for request in batch.requests:
-                    if not request.deadline or request.is_done:
-                        continue
-                    if request.deadline <= now:
-                        running.append((worker, request))
-                    elif not earliest or request.deadline < earliest:
-                        earliest = request.deadline
-        self.deadline_at = earliest
-        for _, request in running:
-            self.losses.expired_running += 1
-            request.fail(RequestTimeout("The request's deadline passed while it was processed."))
-        return running
-
-    def _shed(self, since: float) -> None:
-        """Refuse what was received before `since` and still waits; what was in a worker once is not refused."""
-        for request in [r for r in self.queue if r.received_at < since and not r.deaths]:
-            self.queue.remove(request)
-            self.losses.shed += 1
-            request.fail(self.unavailable())
+    def take_all(self) -> deque[Request] | ClassQueue:
+        """Empty the queue, and return what it held."""
+        queue, self.queue = self.queue, deque()
+        self._assembly_since = None
+        return queue
 
     # Batches out
 
@@ -409,7 +366,7 @@ class ModelVersion:
                     continue
                 if request.deadline and request.deadline <= now:
                     self.losses.expired_queued += 1
-                    request.fail(RequestTimeout(_EXPIRED_QUEUED))
+                    request.fail(RequestTimeout(EXPIRED_QUEUED))
                     continue
                 if request.is_solo:
                     if not taken and may_be_solo:
@@ -468,7 +425,7 @@ class ModelVersion:
         if not self.policy.is_repeated(batch, worker.batch_size, problem, now):
             return False
         requests = [request for request in batch.requests if not request.is_done]
-        self._requeue(requests)
+        self.requeue(requests)
         worker.in_flight.popleft()
         if worker.in_flight:
             worker.head_since = now
@@ -479,43 +436,7 @@ class ModelVersion:
             self._assembly_since = min(self._assembly_since or since, since)
         return True
 
-    def lose_worker(self, worker: Worker) -> list[Request]:
-        """The worker's process or connection is gone. Every request that it had goes back or fails.
-
-        Returns those that failed since a worker ended with them for the second time.
-
-        Frames are in order, so the batch at the head was running, or an answer of it was on its way; those behind it
-        may have been begun, if the worker held back answers for one write. After a crash all of them run singly, so
-        that a request that kills workers is known by its second death. A worker that was killed because its batch took
-        too long has told which batch that was: its requests fail.
-        """
-        batches = list(worker.in_flight)
-        if not batches:
-            return []
-        back: list[Request] = []
-        poison: list[Request] = []
-        for position, batch in enumerate(batches):
-            for request in batch.requests:
-                if request.is_done:
-                    continue
-                if position == 0:
-                    if worker.was_timed_out or not self.config.has_retry:
-                        request.fail(WorkerFailure("Worker died."))
-                        continue
-                    request.deaths += 1
-                    if request.deaths >= _POISON_DEATHS:
-                        request.fail(WorkerFailure("Worker died."))
-                        poison.append(request)
-                        continue
-                if not worker.was_timed_out:
-                    request.is_solo = True
-                back.append(request)
-        self._requeue(back)
-        worker.in_flight.clear()
-        self._ahead -= sum(len(b.requests) for b in batches[1:])
-        return poison
-
-    def _requeue(self, requests: Iterable[Request]) -> None:
+    def requeue(self, requests: Iterable[Request]) -> None:
         """Put requests back at the head, in their order. They were accepted once: the queue's limit is not for them."""
         if self.is_closed and not self.workers:
             for request in requests:
@@ -523,47 +444,8 @@ class ModelVersion:
             return
         self.queue.extendleft(reversed(list(requests)))
 
-    def withdraw(self, worker: Worker, batches: Sequence[Batch]) -> None:
-        """Take back batches that could not be sent; nothing of them has left the front.
-
-        One request alone is the reason itself, and fails. Several go back to be sent singly, which tells who it is.
-        """
-        requests = [request for batch in batches for request in batch.requests]
-        for batch in batches:
-            worker.in_flight.remove(batch)
-        self._recount()
-        if len(requests) == 1:
-            requests[0].fail(UnexpectedError(requests[0].id))
-            return
-        for request in requests:
-            request.is_solo = True
-        self._requeue(requests)
-
-    def abandon(self, worker: Worker) -> None:
-        """Fail what a worker has: what is to become of it could not be decided."""
-        batches = list(worker.in_flight)
-        worker.in_flight.clear()
-        self._recount()
-        for batch in batches:
-            for request in batch.requests:
-                request.fail(UnexpectedError(request.id))
-
-    def abandon_all(self) -> None:
-        """Fail all that is queued or runs, as `abandon` does. The model then takes requests as if it were new."""
-        queue, self.queue = self.queue, deque()
-        for worker in self.workers:
-            self.abandon(worker)
-        for request in queue:
-            request.fail(UnexpectedError(request.id))
-        self.deadline_at = 0.0
-        self.wake_at = self._assembly_since = None
-
-    def unfinished_ids(self) -> list[bytes]:
-        """Of what is queued or runs."""
-        running = [r for w in self.workers for batch in w.in_flight for r in batch.requests]
-        return [request.id for request in (*self.queue, *running) if not request.is_done]
-
-    def _recount(self) -> None:
+    def recount(self) -> None:
+        """Count anew what was sent ahead, after batches were taken from workers."""
         self._ahead = sum(
             len(batch.requests) for w in self.workers for batch in list(w.in_flight)[1:]
         )
@@ -572,24 +454,6 @@ class ModelVersion:
         """Workers whose running batch has exceeded the response timeout."""
         limit = now - self.config.response_timeout_s
         return [w for w in self.workers if w.in_flight and w.head_since <= limit]
-
-    def fail_queue(self) -> None:
-        """Answer everything that is queued with 503: no worker will come for it."""
-        queue, self.queue = self.queue, deque()
-        for request in queue:
-            request.fail(self.unavailable())
-
-    def fail_all(self, error: ServerError) -> None:
-        """Answer what is queued and what runs with an error: nobody waits for the workers any longer."""
-        queue, self.queue = self.queue, deque()
-        for request in queue:
-            if not request.is_done:
-                request.fail(error)
-        for worker in self.workers:
-            for batch in worker.in_flight:
-                for request in batch.requests:
-                    if not request.is_done:
-                        request.fail(error)
 
     @property
     def is_idle(self) -> bool:

@@ -9,6 +9,9 @@ from mms.errors import ServerError, UnexpectedError
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
+#: What a client is told whose deadline was over before any worker had its request.
+EXPIRED_QUEUED = "The request's deadline passed while it was queued."
+
 
 class Reply(Protocol):
     """Takes the answer of a request. Exactly one of the two methods is called, once, from the event loop.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mms import faults
-from mms.core import ModelVersion, Request, WorkerState
+from mms.core import ModelVersion, Request, WorkerState, deadlines, recovery
 from mms.core.worker import Batch, Worker
 from mms.cpus import available_cpus
 from mms.errors import ServerError, UnexpectedError
@@ -136,7 +136,7 @@ class Dispatcher:
         ids = [request.id for batch in batches for request in batch.requests]
         faults.note("send", error, model.name, model.version, request_ids=ids)
         if isinstance(error, Unsendable):
-            model.withdraw(worker, batches)
+            recovery.withdraw(model, worker, batches)
             self.schedule(model)
         else:
             # What the worker has got is not known.
@@ -147,9 +147,11 @@ class Dispatcher:
 
         Raises nothing.
         """
-        faults.note(where, error, model.name, model.version, request_ids=model.unfinished_ids())
+        faults.note(
+            where, error, model.name, model.version, request_ids=recovery.unfinished_ids(model)
+        )
         busy = [worker for worker in model.workers if worker.in_flight]
-        model.abandon_all()
+        recovery.abandon_all(model)
         for worker in busy:
             self._kill(model, worker, f"unexpected error in {where}: {error}")
 
@@ -217,7 +219,7 @@ class Dispatcher:
 
     def _expire(self, model: ModelVersion, now: float) -> None:
         ids: dict[Worker, list[str]] = {}
-        for worker, request in model.expire(now):
+        for worker, request in deadlines.expire(model, now):
             ids.setdefault(worker, []).append(request.id.decode("ascii", "replace"))
         for worker, given_up in ids.items():
             if worker.link is not None:

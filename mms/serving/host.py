@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
 from mms import faults
-from mms.core import Registry, Request, WorkerState
+from mms.core import Registry, Request, WorkerState, recovery
 from mms.cpus import available_cpus
 from mms.errors import (
     BadRequest,
@@ -539,7 +539,7 @@ class ModelHost:
     def fail_what_runs(self) -> None:
         """Tell the clients of all requests that the server does not wait for their answers."""
         for served in self.registry.all():
-            served.model.fail_all(ServiceUnavailable("The server is shutting down."))
+            recovery.fail_all(served.model, ServiceUnavailable("The server is shutting down."))
 
     async def _drain(self, timeout_s: float, started: float) -> bool:
         is_clean = await self.graphs.drain(timeout_s)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mms.core import Registry, Worker, WorkerState
+from mms.core import Registry, Worker, WorkerState, recovery
 from mms.errors import BadRequest, WorkerStartFailed
 from mms.launch import Launcher
 from mms.observe import events
@@ -189,14 +189,14 @@ class ModelWorkers:
         served.pool.scale(0, 0)
         runners = list(served.runners.values())
         if not runners:
-            model.fail_queue()
+            recovery.fail_queue(model)
             return True
         self._dispatcher.dispatch(model)
         stops = [
             asyncio.get_running_loop().create_task(runner.stop(timeout_s)) for runner in runners
         ]
         results = await asyncio.gather(*stops)
-        model.fail_queue()
+        recovery.fail_queue(model)
         return all(results)
 
     def close_recycling(self) -> None:
@@ -252,4 +252,4 @@ class ModelWorkers:
         served.runners.pop(runner.worker, None)
         served.pool.remove(runner.worker)
         if not served.model.has_active_worker and not served.model.workers:
-            served.model.fail_queue()
+            recovery.fail_queue(served.model)

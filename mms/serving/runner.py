@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mms import faults
-from mms.core import ModelVersion, Worker, WorkerState, batch_record
+from mms.core import ModelVersion, Worker, WorkerState, batch_record, recovery
 from mms.errors import UnexpectedError, WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.observe import events
@@ -164,7 +164,7 @@ class WorkerRunner:
                 worker.backoff_s = delay_s
                 if self._model.has_failed_to_load:
                     # Whoever waits for it is told at once.
-                    self._model.fail_queue()
+                    recovery.fail_queue(self._model)
                 events.worker_retry(worker.name, delay_s)
                 if delay_s:
                     await asyncio.sleep(delay_s)
@@ -260,7 +260,7 @@ class WorkerRunner:
                 link.kill(reason)
         with faults.contained("worker", model.name, model.version):
             self._calls.drop()
-        model.abandon(worker)
+        recovery.abandon(model, worker)
         if not self._attempt.done():
             self._attempt.set_result(LoadOutcome(500, reason))
         return reason
@@ -298,7 +298,7 @@ class WorkerRunner:
         elif worker.in_flight:
             # It was given its time; what it did not finish is no crash.
             worker.was_timed_out = True
-        for request in self._model.lose_worker(worker):
+        for request in recovery.lose_worker(self._model, worker):
             events.request_ended_workers(worker.name, request.id.decode("ascii", "replace"))
         self._dispatcher.schedule(self._model)
 

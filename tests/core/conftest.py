@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mms.core import ModelConfig, ModelVersion, Pool, Request, Worker, WorkerState
+from mms.core import ModelConfig, ModelVersion, Pool, Request, Worker, WorkerState, recovery
 from mms.core.request import Buffer
 from mms.errors import ServerError
 
@@ -87,7 +87,7 @@ class Bench:
         """The worker's process ends unasked."""
         worker.state = WorkerState.BACKOFF
         worker.link = None
-        self.model.lose_worker(worker)
+        recovery.lose_worker(self.model, worker)
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mms.core import WorkerState
+from mms.core import WorkerState, deadlines, recovery
 from mms.errors import ServiceUnavailable
 
 
@@ -143,9 +143,9 @@ def test_a_queued_request_is_told_when_its_deadline_passes(bench):
     b.enqueue(1)
     b.dispatch()
     b.model.enqueue(b.request(deadline=1.0))
-    b.model.expire(0.9)
+    deadlines.expire(b.model, 0.9)
     assert b.reply.failures == []
-    b.model.expire(1.0)
+    deadlines.expire(b.model, 1.0)
     assert [error.http_status for _, error in b.reply.failures] == [408]
     assert not b.model.queue
 
@@ -183,7 +183,7 @@ def test_a_batch_that_cannot_be_sent_goes_back_and_is_sent_singly(bench):
     b = bench(batch_size=3)
     requests = b.enqueue(3)
     ((worker, batch),) = b.model.dispatch(0.0)
-    b.model.withdraw(worker, [batch])
+    recovery.withdraw(b.model, worker, [batch])
     assert b.reply.failures == []
     assert b.model.waiting == 3
     assert [batch.requests for _, batch in b.model.dispatch(0.0)] == [requests[:1]]
@@ -193,7 +193,7 @@ def test_a_request_that_cannot_be_sent_alone_fails_with_its_id_and_the_next_one_
     b = bench()
     bad, good = b.enqueue(2)
     ((worker, batch),) = b.model.dispatch(0.0)
-    b.model.withdraw(worker, [batch])
+    recovery.withdraw(b.model, worker, [batch])
     assert [(request, bad.id.decode() in error.message) for request, error in b.reply.failures] == [
         (bad, True)
     ]
@@ -216,7 +216,7 @@ def test_a_reply_that_raises_keeps_no_other_request_from_its_error(bench):
     told = []
     first.reply = type("Broken", (), {"fail": lambda *_: 1 / 0})()
     second.reply = type("Kept", (), {"fail": lambda *_: told.append(second)})()
-    b.model.fail_queue()
+    recovery.fail_queue(b.model)
     assert told == [second]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mms.core import WorkerState
+from mms.core import WorkerState, recovery
 
 
 def _batches(b, now=0.0):
@@ -134,7 +134,7 @@ def test_every_queued_request_is_answered_when_no_worker_will_come(bench):
     b.enqueue(1)
     b.dispatch()
     b.enqueue(2)
-    b.model.fail_queue()
+    recovery.fail_queue(b.model)
     assert [error.http_status for _, error in b.reply.failures] == [503, 503]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mms.core import deadlines
 from mms.core.terms import Terms, read_terms
 from mms.core.waiting import HIGH, LOW, NORMAL
 from mms.durations import LONGEST_S
@@ -101,9 +102,9 @@ def test_a_queued_request_fails_at_its_deadline_and_is_never_sent(bench):
     b.model.enqueue(other)
     b.model.enqueue(late)
     assert b.model.deadline_at == 1.0
-    assert b.model.expire(0.9) == []
+    assert deadlines.expire(b.model, 0.9) == []
     assert not late.is_done
-    assert b.model.expire(1.0) == []
+    assert deadlines.expire(b.model, 1.0) == []
     assert late.is_done
     assert isinstance(b.reply.failures[0][1], RequestTimeout)
     assert list(b.model.queue) == [other]
@@ -117,7 +118,7 @@ def test_a_running_request_fails_at_its_deadline_and_its_worker_is_named(bench):
     b.model.enqueue(late)
     b.model.enqueue(other)
     b.dispatch()
-    assert b.model.expire(2.0) == [(b.workers[0], late)]
+    assert deadlines.expire(b.model, 2.0) == [(b.workers[0], late)]
     assert [request for request, _ in b.reply.failures] == [late]
     assert b.model.deadline_at == 0
     b.finish(b.workers[0])
@@ -155,7 +156,7 @@ def test_what_has_waited_too_long_is_refused_then(bench):
     b.workers[0].credits = 1
     (old,) = b.enqueue(1, now=1.0)
     (young,) = b.enqueue(1, now=2.0)
-    b.model.expire(2.5)
+    deadlines.expire(b.model, 2.5)
     assert [request for request, _ in b.reply.failures] == [old]
     assert list(b.model.queue) == [young]
 

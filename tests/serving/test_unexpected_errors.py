@@ -23,7 +23,7 @@ from played_workers import PlayedLauncher
 import mms.launch.connection
 import mms.serving.runner
 from mms import faults
-from mms.core import ModelVersion, Request, Worker, new_request_id
+from mms.core import ModelVersion, Request, Worker, deadlines, new_request_id, recovery
 from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.launch.connection import Link, WorkerConnection
@@ -54,6 +54,11 @@ class Row(NamedTuple):
     owner: Any
     name: str
 
+    @property
+    def is_of_a_model(self) -> bool:
+        """Its arguments tell which model it is called for."""
+        return inspect.isclass(self.owner) or self.owner in (deadlines, recovery)
+
     def __str__(self) -> str:
         return f"{self.owner.__name__.rpartition('.')[2]}.{self.name}"
 
@@ -62,9 +67,9 @@ class Row(NamedTuple):
 _NOT_IN_THE_PATH = {
     "ModelVersion": {
         # For people, and for what comes after a fault.
-        *("statistics", "abandon", "abandon_all", "withdraw", "unfinished_ids", "_recount"),
-        # Only where nobody waits any more, or of calls that tests of their own have.
-        *("fail_all", "fail_queue", "_would_wait_too_long", "_shed"),
+        *("statistics", "take_all", "recount"),
+        # Of calls that tests of their own have.
+        "_would_wait_too_long",
         # Of gRPC alone, whose calls fail by themselves.
         "check_room",
         # Asked of models on their way out.
@@ -117,6 +122,9 @@ TABLE = [
     *_functions(Heartbeats),
     *_functions(WorkerCalls),
     *_functions(ModelTracking),
+    # Their siblings come after a fault, or where nobody waits any more.
+    Row(recovery, "lose_worker"),
+    Row(deadlines, "expire"),
     # The rest are operations of clients, and assignments.
     Row(ModelWorkers, "_on_load"),
     Row(ModelWorkers, "_replace_if_stale"),
@@ -296,9 +304,7 @@ async def test_what_raises_once_fails_its_own_model_s_requests_at_most(
     raised: list[str] = []
 
     def raise_once(*arguments: Any, **more: Any) -> Any:
-        if not raised and (
-            not inspect.isclass(row.owner) or _FAULTY in _model_of(scene, arguments)
-        ):
+        if not raised and (not row.is_of_a_model or _FAULTY in _model_of(scene, arguments)):
             raised.append(row.name)
             raise Injected(str(row))
         return function(*arguments, **more)
@@ -319,7 +325,7 @@ async def test_what_raises_once_fails_its_own_model_s_requests_at_most(
         told, told_other = await _all(faulty), await _all(other)
         await scene.works(_FAULTY)
     assert raised, "nothing has called it"
-    if inspect.isclass(row.owner):
+    if row.is_of_a_model:
         # The other model's answers are what they always are.
         for client, (status, text) in zip(other, told_other, strict=True):
             usual = {b"hang": (408, 500), b"few": (200, 503)}.get(client.request.body, (200,))  # type: ignore[attr-defined]

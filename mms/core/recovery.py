@@ -1,0 +1,118 @@
+"""What becomes of requests that are not answered as planned: their worker is lost, a decision failed, their model ends.
+
+Synchronous and without I/O, as `ModelVersion` is, whose queue and whose workers' batches these functions take from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mms.core.request import Request
+from mms.core.worker import Batch, Worker
+from mms.errors import ServerError, UnexpectedError, WorkerFailure
+
+if TYPE_CHECKING:
+    from mms.core.model import ModelVersion
+
+#: Deaths of workers after which a request is taken for their cause.
+_POISON_DEATHS = 2
+
+
+def lose_worker(model: ModelVersion, worker: Worker) -> list[Request]:
+    """The worker's process or connection is gone. Every request that it had goes back or fails.
+
+    Returns those that failed since a worker ended with them for the second time.
+
+    Frames are in order, so the batch at the head was running, or an answer of it was on its way; those behind it
+    may have been begun, if the worker held back answers for one write. After a crash all of them run singly, so
+    that a request that kills workers is known by its second death. A worker that was killed because its batch took
+    too long has told which batch that was: its requests fail.
+    """
+    batches = list(worker.in_flight)
+    if not batches:
+        return []
+    back: list[Request] = []
+    poison: list[Request] = []
+    for position, batch in enumerate(batches):
+        for request in batch.requests:
+            if request.is_done:
+                continue
+            if position == 0:
+                if worker.was_timed_out or not model.config.has_retry:
+                    request.fail(WorkerFailure("Worker died."))
+                    continue
+                request.deaths += 1
+                if request.deaths >= _POISON_DEATHS:
+                    request.fail(WorkerFailure("Worker died."))
+                    poison.append(request)
+                    continue
+            if not worker.was_timed_out:
+                request.is_solo = True
+            back.append(request)
+    model.requeue(back)
+    worker.in_flight.clear()
+    model.recount()
+    return poison
+
+
+def withdraw(model: ModelVersion, worker: Worker, batches: Sequence[Batch]) -> None:
+    """Take back batches that could not be sent; nothing of them has left the front.
+
+    One request alone is the reason itself, and fails. Several go back to be sent singly, which tells who it is.
+    """
+    requests = [request for batch in batches for request in batch.requests]
+    for batch in batches:
+        worker.in_flight.remove(batch)
+    model.recount()
+    if len(requests) == 1:
+        requests[0].fail(UnexpectedError(requests[0].id))
+        return
+    for request in requests:
+        request.is_solo = True
+    model.requeue(requests)
+
+
+def abandon(model: ModelVersion, worker: Worker) -> None:
+    """Fail what a worker has: what is to become of it could not be decided."""
+    batches = list(worker.in_flight)
+    worker.in_flight.clear()
+    model.recount()
+    for batch in batches:
+        for request in batch.requests:
+            request.fail(UnexpectedError(request.id))
+
+
+def abandon_all(model: ModelVersion) -> None:
+    """Fail all that is queued or runs, as `abandon` does. The model then takes requests as if it were new."""
+    queue = model.take_all()
+    for worker in model.workers:
+        abandon(model, worker)
+    for request in queue:
+        request.fail(UnexpectedError(request.id))
+    model.deadline_at = 0.0
+    model.wake_at = None
+
+
+def unfinished_ids(model: ModelVersion) -> list[bytes]:
+    """Of what is queued or runs."""
+    running = [r for w in model.workers for batch in w.in_flight for r in batch.requests]
+    return [request.id for request in (*model.queue, *running) if not request.is_done]
+
+
+def fail_queue(model: ModelVersion) -> None:
+    """Answer everything that is queued with 503: no worker will come for it."""
+    for request in model.take_all():
+        request.fail(model.unavailable())
+
+
+def fail_all(model: ModelVersion, error: ServerError) -> None:
+    """Answer what is queued and what runs with an error: nobody waits for the workers any longer."""
+    for request in model.take_all():
+        if not request.is_done:
+            request.fail(error)
+    for worker in model.workers:
+        for batch in worker.in_flight:
+            for request in batch.requests:
+                if not request.is_done:
+                    request.fail(error)
