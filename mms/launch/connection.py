@@ -6,12 +6,14 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from struct import Struct
 from typing import cast
 
 from mms import faults
 from mms.core import Batch
 from mms.launch.interface import LaunchFailed, LinkListener, Unsendable
+from mms.launch.line_turns import Lines, LineTurns
 from mms.observe.metric_lines import one_line
 from mms.wire import (
     CALL,
@@ -79,8 +81,12 @@ class Link:
         roles: Collection[str] = WORKER_ROLES,
         *,
         is_preloaded: bool = False,
+        turns: LineTurns | None = None,
     ) -> None:
-        """`roles`: of the connections that the process may open, each once."""
+        """`roles`: of the connections that the process may open, each once.
+
+        `turns`: shared with others whose lines are passed on.
+        """
         loop = asyncio.get_running_loop()
         self.name = name
         #: Of the process at the other end, by the kernel's word; 0 where it gives none.
@@ -99,10 +105,15 @@ class Link:
         self._open_roles = set(roles)
         self._load = load
         self._is_preloaded = is_preloaded
-        self._work: asyncio.WriteTransport | None = None
-        self._control: asyncio.WriteTransport | None = None
+        self._work: asyncio.Transport | None = None
+        self._control: asyncio.Transport | None = None
         #: Closed by nobody but the worker's end, as the kernel kills the worker when this side is.
-        self._lifeline: asyncio.WriteTransport | None = None
+        self._lifeline: asyncio.Transport | None = None
+        #: Of those whose output comes in frames; by the stream.
+        self._lines = {
+            stream: Lines(turns or LineTurns(), partial(self._take_line, stream), self._read_on)
+            for stream in _STREAMS
+        }
         self._reason: str | None = None
         self._exited: asyncio.Future[str] = loop.create_future()
         #: Heartbeats in a row that were sent and have no answer yet.
@@ -175,7 +186,8 @@ class Link:
 
     def beat(self) -> None:
         """Ask for a sign of life."""
-        if self._control is not None:
+        # What is not read brings no answers.
+        if self._control is not None and self._control.is_reading():
             self.unanswered_beats += 1
             self._control.write(encode_frame(HEARTBEAT, 0))
 
@@ -209,7 +221,7 @@ class Link:
 
     # From the worker
 
-    def on_connected(self, role: str, pid: int | None, transport: asyncio.WriteTransport) -> bool:
+    def on_connected(self, role: str, pid: int | None, transport: asyncio.Transport) -> bool:
         """A connection said hello with this link's secret. Returns whether it is taken.
 
         `pid`: of the process at the other end, by the kernel's word; None where it gives none. The secret opens one
@@ -260,8 +272,23 @@ class Link:
             log = Log.from_payload(payload)
             if log.stream not in _STREAMS:
                 raise ProtocolError("a line of a stream that there is not")
-            for line in log.lines:
-                self.listener.on_output(log.stream, one_line(line))
+            if not self._lines[log.stream].pass_on(log.lines):
+                self._pause_reading()
+
+    def _take_line(self, stream: str, line: str) -> None:
+        self.listener.on_output(stream, one_line(line))
+
+    def _pause_reading(self) -> None:
+        """Have the worker wait, once what is between is full."""
+        for connection in (self._work, self._control):
+            if connection is not None and not connection.is_closing():
+                connection.pause_reading()
+
+    def _read_on(self) -> None:
+        if not any(lines.is_waiting for lines in self._lines.values()):
+            for connection in (self._work, self._control):
+                if connection is not None and not connection.is_closing():
+                    connection.resume_reading()
 
     def on_exit(self, reason: str) -> None:
         """The process has ended. What it wrote before is still read; the end of the connection follows."""

@@ -195,6 +195,7 @@ class ProcessLauncher:
             listener,
             spec.max_frame_bytes,
             PARENT_ROLES if is_parent else WORKER_ROLES,
+            turns=self._supervisor.turns,
         )
 
         def on_numbered(process: SupervisedProcess) -> None:
@@ -266,7 +267,14 @@ class ProcessLauncher:
             )
             self._parents[spec.key] = task
         parent = await asyncio.shield(task)
-        link = Link(spec.name, spec.load, listener, spec.max_frame_bytes, is_preloaded=True)
+        link = Link(
+            spec.name,
+            spec.load,
+            listener,
+            spec.max_frame_bytes,
+            is_preloaded=True,
+            turns=self._supervisor.turns,
+        )
         if parent.loaded.code != 200:
             link.loaded.set_result(parent.loaded)
             return link

@@ -13,9 +13,12 @@ import subprocess
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from struct import Struct
 from typing import Any
+
+from mms.launch.line_turns import Lines, LineTurns
 
 logger = logging.getLogger("mms.launch")
 
@@ -62,12 +65,20 @@ class SupervisedProcess:
             self._supervisor.send({"kill": self.number})
 
     def open_pipes(self) -> list[int]:
-        """Return the ends for the process, standard output and error."""
+        """Return the ends for the process, standard output and error. Raises OSError, and then leaves none open."""
         ends: list[int] = []
-        for name in _STREAMS:
-            pipe, sink = _OutputPipe.open(name, self._on_output, self._on_pipe_closed)
-            self._pipes.add(pipe)
-            ends.append(sink)
+        try:
+            for name in _STREAMS:
+                pipe, sink = _OutputPipe.open(
+                    name, self._on_output, self._on_pipe_closed, self._supervisor.turns
+                )
+                self._pipes.add(pipe)
+                ends.append(sink)
+        except OSError:
+            for pipe in list(self._pipes):
+                pipe.close()
+            _close_all(ends)
+            raise
         return ends
 
     def on_started(self, pid: int) -> None:
@@ -98,7 +109,7 @@ class SupervisedProcess:
 
     def _end(self) -> None:
         for pipe in list(self._pipes):
-            pipe.close()
+            pipe.finish()
         if not self.ended.done():
             self.ended.set_result(self._exit)
 
@@ -116,10 +127,10 @@ class _OutputPipe:
         name: str,
         on_output: OnOutput,
         on_closed: Callable[[_OutputPipe], None],
+        turns: LineTurns,
     ) -> None:
         self._source = source
-        self._name = name
-        self._on_output = on_output
+        self._lines = Lines(turns, partial(on_output, name), self._read_on)
         self._on_closed = on_closed
         self._rest = b""
         self._loop = asyncio.get_running_loop()
@@ -127,12 +138,16 @@ class _OutputPipe:
 
     @classmethod
     def open(
-        cls, name: str, on_output: OnOutput, on_closed: Callable[[_OutputPipe], None]
+        cls,
+        name: str,
+        on_output: OnOutput,
+        on_closed: Callable[[_OutputPipe], None],
+        turns: LineTurns,
     ) -> tuple[_OutputPipe, int]:
         """Return a pipe and the end to write to. Raises OSError."""
         source, sink = os.pipe()
         os.set_blocking(source, False)
-        return cls(source, name, on_output, on_closed), sink
+        return cls(source, name, on_output, on_closed, turns), sink
 
     def _read(self) -> None:
         try:
@@ -150,8 +165,22 @@ class _OutputPipe:
             lines.append(rest[:_LINE_BYTES])
             rest = rest[_LINE_BYTES:]
         self._rest = rest
-        for line in lines:
-            self._on_output(self._name, line.decode("utf-8", "replace").rstrip("\r"))
+        if not self._pass_on(lines):
+            # Until then the process waits once the pipe is full.
+            self._loop.remove_reader(self._source)
+
+    def _pass_on(self, lines: list[bytes]) -> bool:
+        return self._lines.pass_on(line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+
+    def _read_on(self) -> None:
+        if self._source >= 0:
+            self._loop.add_reader(self._source, self._read)
+
+    def finish(self) -> None:
+        """Read once more, which is all that a pipe holds, and close."""
+        if self._source >= 0:
+            self._read()
+        self.close()
 
     def close(self) -> None:
         """Read no more, and pass on what has come without the end of its line."""
@@ -161,11 +190,9 @@ class _OutputPipe:
         os.close(self._source)
         self._source = -1
         rest, self._rest = self._rest, b""
-        try:
-            if rest:
-                self._on_output(self._name, rest.decode("utf-8", "replace"))
-        finally:
-            self._on_closed(self)
+        if rest:
+            self._pass_on([rest])
+        self._on_closed(self)
 
 
 class Supervisor:
@@ -177,6 +204,8 @@ class Supervisor:
     def __init__(self) -> None:
         self._numbers = itertools.count(1)
         self._processes: dict[int, SupervisedProcess] = {}
+        #: For the output of all processes.
+        self.turns = LineTurns()
         #: Called when a kept process has ended.
         self._kept: dict[int, Callable[[], None]] = {}
         self._program: subprocess.Popen[bytes] | None = None
