@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -94,7 +95,7 @@ def names_of(server: Server) -> set[str]:
 
 
 def is_settled(server: Server) -> bool:
-    """Whether all models have the workers that they should, and each process is one, or forks them."""
+    """Whether all models have the workers that they should, and each process is one, guards one or forks some."""
     described = [server.describe(name) for name in names_of(server)]
     workers = [worker for model in described for worker in model["workers"]]
     if any(len(model["workers"]) != model["minWorkers"] for model in described):
@@ -103,8 +104,12 @@ def is_settled(server: Server) -> bool:
         return False
     pids = {worker["pid"] for worker in workers}
     processes = processes_of(server)
-    parents = {process.ppid() for process in processes if process.pid in pids}
-    return pids <= {p.pid for p in processes} and {p.pid for p in processes} <= pids | parents
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parents = {process.ppid() for process in processes}
+        # Whatever has children guards them, or is what they are forked from.
+        leaves = {process.pid for process in processes} - parents
+        return pids <= {process.pid for process in processes} and leaves <= pids
+    return False
 
 
 def processes_of(server: Server) -> list[psutil.Process]:
