@@ -185,7 +185,7 @@ def _add_component_options(parser: argparse.ArgumentParser) -> None:
     component.add_argument(
         "--service-type",
         choices=SERVICE_TYPES,
-        help="what the component does in a graph (MODEL where nothing is said)",
+        help="what the component does in a graph (default: MODEL)",
     )
     component.add_argument(
         "--param",
@@ -234,7 +234,7 @@ def _add_manifest_options(parser: argparse.ArgumentParser) -> None:
         default=argparse.SUPPRESS,
         help="the same; without a value, print the version of this program",
     )
-    manifest.add_argument("--description", help="what the model is, in a sentence")
+    manifest.add_argument("--description", help="a sentence that describes the model")
     manifest.add_argument("--author", help="who publishes the model")
     manifest.add_argument("--email", help="how to reach the author")
     manifest.add_argument("--license", help="the model's license")

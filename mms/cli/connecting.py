@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
-of_version = click.option("--version", help="A version of the model, in place of its default one.")
+of_version = click.option(
+    "--version", help="The version of the model; default: its default version."
+)
 
 
 class _NotReachable(click.ClickException):
@@ -71,7 +73,7 @@ def _against(api: str, command: F) -> F:
             "--client-certificate",
             type=click.Path(exists=True, dir_okay=False),
             metavar="FILE",
-            help="Certificate and key that the server demands, PEM.",
+            help="PEM file with the client certificate and key to send.",
         ),
         click.option(
             f"--{api}",

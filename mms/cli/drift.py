@@ -26,16 +26,16 @@ _LEVELS = ("possible", "detected")
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="model_spec.yaml, JSON, CSV of training data, or records of an earlier time (.jsonl).",
 )
-@click.option("--model", help="The records of this model alone.")
-@click.option("--last", type=click.IntRange(min=1), help="The newest records alone, this many.")
+@click.option("--model", help="Only the records of this model.")
+@click.option("--last", type=click.IntRange(min=1), help="Only so many of the newest records.")
 @click.option(
     "--possible-from", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Drift."
 )
 @click.option(
     "--detected-from", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Drift."
 )
-@click.option("--fail-on", type=click.Choice(_LEVELS), help="End with 1 from this status on.")
-@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
+@click.option("--fail-on", type=click.Choice(_LEVELS), help="Exit with 1 from this status on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")
 def drift_command(
     records: tuple[str, ...],
     reference: Path,

@@ -102,7 +102,7 @@ def keys() -> None:
     "expires_at",
     metavar="TIME",
     callback=_end_of,
-    help="After this time the key ends, such as 90d, 12h, 30m.",
+    help="When the key expires, such as 90d, 12h or 30m from now.",
 )
 @_as_json
 @_on_file

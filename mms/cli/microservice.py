@@ -47,28 +47,30 @@ def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
     "--model-path",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     default=".",
-    help="The folder with the class; the current one without it.",
+    help="The folder with the class; default: the current folder.",
 )
-@click.option("--workers", type=int, help="Processes that run the class; 1 without it.")
-@click.option("--http-port", type=int, help="9000 without it.")
-@click.option("--grpc-port", type=int, help="5000 without it.")
-@click.option("--metrics-port", type=int, help="6000 without it.")
+@click.option("--workers", type=int, help="Processes that run the class; default: 1.")
+@click.option("--http-port", type=int, help="The port for REST; default: 9000.")
+@click.option("--grpc-port", type=int, help="The port for gRPC; default: 5000.")
+@click.option("--metrics-port", type=int, help="The port for metrics; default: 6000.")
 @click.option(
     "--management-port",
     type=int,
     help="Of the management API on 127.0.0.1; 8081 without it, or where that is taken a free one.",
 )
-@click.option("--grpc-workers", type=int, help="0: no gRPC. Their number does not matter.")
-@_optional("--access-log", "1", help="A line for each response.")
+@click.option(
+    "--grpc-workers", type=int, help="0 turns gRPC off; any other number has the same effect."
+)
+@_optional("--access-log", "1", help="Write a log line for each response.")
 @click.option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")
-@click.option("--keepalive", type=float, help="Seconds that a connection waits for a request.")
+@click.option("--keepalive", type=float, help="Seconds that an idle connection is kept open.")
 @click.option("--pidfile", type=click.Path(dir_okay=False), help="A file for the process id.")
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),
     default="state",
     show_default=True,
-    help="Where --persistence keeps the component.",
+    help="The folder where --persistence keeps the component.",
 )
 @click.option(
     "--set",

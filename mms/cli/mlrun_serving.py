@@ -31,16 +31,18 @@ _DEFAULT_NAME: Final = "function"
 @click.option(
     "--source",
     type=click.Path(exists=True, path_type=Path),
-    help="The function's code: a folder, a .py file or a notebook. Without it what SPEC brings, else SPEC's folder.",
+    help="The function's code: a folder, a .py file or a notebook; default: the code in SPEC, else SPEC's folder.",
 )
-@click.option("--name", help="Of the function; by default as the document says.")
+@click.option("--name", help="The function's name; default: the name in the document.")
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
-    help="Of each model; by default as the document says by its replicas, else 1.",
+    help="Workers of each model; default: the document's replicas, else 1.",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address of both APIs.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Of the inference API; 8080.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="The port of the inference API; default: 8080."
+)
 @click.option(
     "--management-port", type=click.IntRange(0, 65535), help="Of the management API; 8081."
 )

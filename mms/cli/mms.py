@@ -127,9 +127,9 @@ def metrics(client: ServerClient, part: str, is_json: bool) -> None:
 @click.option(
     "--config",
     metavar="FILE",
-    help="A properties file, or sagemaker; without it config.properties of the current folder.",
+    help="A properties file, or sagemaker; default: config.properties in the current folder.",
 )
-@click.option("--changed", is_flag=True, help="Leave out what has its default.")
+@click.option("--changed", is_flag=True, help="Leave out settings with their default values.")
 @as_json
 def settings(config: str | None, changed: bool, is_json: bool) -> None:
     """Show the settings that a server started here would have, and where each comes from."""

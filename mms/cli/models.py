@@ -144,7 +144,11 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 @click.option("--prepackaged", help="The server for these files, such as sklearn.")
 @click.option("--predictor", help="Which predictor of a graph's document is served.")
 @click.option("--row-batching/--no-row-batching", default=None, help="Join rows of requests.")
-@click.option("--load-mode", type=click.Choice(["sync", "async"]), help="Of an MLRun model server.")
+@click.option(
+    "--load-mode",
+    type=click.Choice(["sync", "async"]),
+    help="A parameter of an MLRun model server.",
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait for the workers to load.")
 @as_json
 @on_management

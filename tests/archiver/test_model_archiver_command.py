@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from archive_building import HANDLER, manifest_json, tree, write_folder, write_zip
 
+import mms
 from archiver import Archive, __version__
 from archiver.cli import main, pack_parser
 
@@ -143,7 +144,8 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_version_is_that_of_the_distribution() -> None:
-    assert f'version = "{__version__}"' in (ROOT / "pyproject.toml").read_text()
+    assert 'attr = "mms.version.__version__"' in (ROOT / "pyproject.toml").read_text()
+    assert __version__ == mms.__version__
 
 
 @pytest.mark.parametrize(
