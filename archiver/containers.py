@@ -81,7 +81,8 @@ class Container(Protocol):
 
     def has_file(self, name: str) -> bool: ...
 
-    def top_folders(self) -> list[str]: ...
+    def folders(self, prefix: str = "") -> list[str]:
+        """The paths of the folders that lie directly in `prefix`, which is empty or ends with a slash; sorted."""
 
     def read_head(self, name: str, max_bytes: int) -> bytes:
         """The file `name`, refused when it is longer than `max_bytes`. Raises InvalidArchive."""
@@ -185,8 +186,8 @@ class ZipContainer:
     def has_file(self, name: str) -> bool:
         return name in self._by_name
 
-    def top_folders(self) -> list[str]:
-        return _top_folders(self._by_name)
+    def folders(self, prefix: str = "") -> list[str]:
+        return _folders(self._by_name, prefix)
 
     def read_head(self, name: str, max_bytes: int) -> bytes:
         member = self._by_name[name]
@@ -335,8 +336,8 @@ class TarContainer:
     def has_file(self, name: str) -> bool:
         return name in self._by_name
 
-    def top_folders(self) -> list[str]:
-        return _top_folders(self._by_name)
+    def folders(self, prefix: str = "") -> list[str]:
+        return _folders(self._by_name, prefix)
 
     def read_head(self, name: str, max_bytes: int) -> bytes:
         member = self._by_name[name]
@@ -422,9 +423,9 @@ class FolderContainer:
     def has_file(self, name: str) -> bool:
         return (self._path / name).is_file()
 
-    def top_folders(self) -> list[str]:
-        with os.scandir(self._path) as found:
-            return sorted(item.name for item in found if item.is_dir())
+    def folders(self, prefix: str = "") -> list[str]:
+        with os.scandir(self._path / prefix) as found:
+            return sorted(prefix + item.name for item in found if item.is_dir())
 
     def read_head(self, name: str, max_bytes: int) -> bytes:
         path = self._path / name
@@ -448,8 +449,15 @@ def _chunks(file: IO[bytes], size_bytes: int) -> Iterator[bytes]:
         raise EOFError(f"it has {done_bytes} bytes in place of {size_bytes}")
 
 
-def _top_folders(names: Iterable[str]) -> list[str]:
-    return sorted({name.split("/", 1)[0] for name in names if "/" in name})
+def _folders(names: Iterable[str], prefix: str) -> list[str]:
+    start = len(prefix)
+    return sorted(
+        {
+            name[: name.index("/", start)]
+            for name in names
+            if name.startswith(prefix) and "/" in name[start:]
+        }
+    )
 
 
 def _is_manifest(name: str) -> bool:

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 # Each is read whole, and in a .tar.gz may mean unpacking everything before it again.
 _MAX_LEGACY_CANDIDATES = 16
+#: Where a misplaced manifest is looked for: as deep, and in as many folders.
+_MAX_MISPLACED_LEVELS = 4
+_MAX_MISPLACED_FOLDERS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +102,30 @@ class Archive:
 
     @property
     def misplaced_manifest(self) -> str | None:
-        """The first-level folder that holds the manifest of an archive that has none in its place."""
+        """The folder that holds the manifest of an archive that has none in its place; the topmost one, if any.
+
+        Looks a few levels deep, and no further than the first few hundred folders.
+        """
         if self._layout.manifest_name is not None:
             return None
-        for folder in self._container.top_folders():
-            if self._container.has_file(f"{folder}/{MANIFEST_NAME}"):
-                return folder
+        level, looked_at = self._container.folders(), 0
+        for _ in range(_MAX_MISPLACED_LEVELS):
+            for folder in level:
+                looked_at += 1
+                if self._container.has_file(f"{folder}/{MANIFEST_NAME}"):
+                    return folder
+                if looked_at == _MAX_MISPLACED_FOLDERS:
+                    return None
+            room = _MAX_MISPLACED_FOLDERS - looked_at
+            try:
+                level = [
+                    inner
+                    for folder in level[:room]
+                    for inner in self._container.folders(f"{folder}/")
+                ]
+            except OSError:
+                # A folder that may not be read: this is a hint, and no more.
+                return None
         return None
 
     @property
@@ -319,7 +340,7 @@ def _find_layout(container: Container) -> _Layout:
         return _Layout("", MANIFEST_NAME, is_legacy=False)
     if container.has_file(LEGACY_MANIFEST_NAME):
         return _Layout("", LEGACY_MANIFEST_NAME, is_legacy=True)
-    folders = container.top_folders()
+    folders = container.folders()
     if container.kind == "tgz" and len(folders) == 1:
         # The archivers of MMS and TorchServe put everything below a folder of the model's name here.
         prefix = f"{folders[0]}/"

@@ -71,7 +71,7 @@ class FetchedArchive:
     is_in_place: bool
     sha256: str | None
     signed_by: str | None = None
-    #: The folder one level down that the manifest lies in, where it should not.
+    #: The folder that the manifest lies in, where it should not.
     misplaced_manifest: str | None = None
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
+from archiver.manifest import MANIFEST_NAME
 from mms.brief import brief
 from mms.core import POLICY_ADAPTIVE, ModelConfig, ModelVersion, Pool, Worker
 from mms.durations import bounded_s
@@ -58,9 +59,16 @@ def make_model(
     except ValueError as error:
         text = str(error)
         if archive.misplaced_manifest is not None:
+            levels = archive.misplaced_manifest.count("/") + 1
+            depth = "one level" if levels == 1 else f"{levels} levels"
             text += (
-                f" The archive's MAR-INF lies one level down, in {brief(archive.misplaced_manifest)}: archive what is "
+                f" The archive's MAR-INF lies {depth} down, in {brief(archive.misplaced_manifest)}: archive what is "
                 "in that folder, not the folder."
+            )
+        elif archive.manifest is None:
+            text += (
+                f" The archive has no {MANIFEST_NAME}: pack it with model-archiver, or register it with model_name and "
+                "handler."
             )
         raise InvalidModel(text) from None
     name, handler = manifest.model_name or "", manifest.handler or ""

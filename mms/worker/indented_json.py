@@ -22,7 +22,11 @@ def indented(value: Any) -> str:
         _write(value, "\n", pieces.append)
     except (_Unusual, RecursionError):
         # Also tells a structure that contains itself from one that is merely deep.
-        return dumps(value, indent=2, default=_form)
+        try:
+            return dumps(value, indent=2, default=_form)
+        except TypeError:
+            # Of all that may be wrong, keys are what `default` is not asked about.
+            return dumps(_keyed(value), indent=2, default=lambda other: _keyed(_form(other)))
     return "".join(pieces)
 
 
@@ -33,6 +37,22 @@ def _form(value: Any) -> Any:
     if isinstance(value, set | frozenset | BaseException):
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
     return json_form(value)
+
+
+def _keyed(value: Any) -> Any:
+    """The same with keys that JSON can hold, where they are numbers of numpy, dates and their like."""
+    if isinstance(value, dict):
+        return {_key(key): _keyed(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_keyed(member) for member in value]
+    return value
+
+
+def _key(key: Any) -> Any:
+    if key is None or isinstance(key, str | int | float):
+        return key
+    form = _form(key)
+    return form if form is None or isinstance(form, str | int | float) else key
 
 
 def _write(value: Any, line: str, write: Any) -> None:

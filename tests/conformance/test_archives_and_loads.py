@@ -68,6 +68,22 @@ def test_of_a_manifest_one_level_down_the_refusal_says_where_it_is(
     assert "MAR-INF lies one level down, in 'resnet'" in reply.json()["message"]
 
 
+def test_an_archive_says_how_deep_its_manifest_lies_or_that_it_has_none(
+    main_server: Server,
+) -> None:
+    deep = {"out/resnet/service.py": HANDLE}
+    _write_zip(main_server.store / "bare.mar", deep)
+    message = main_server.register("bare.mar").json()["message"]
+    assert message == (
+        "Model name is not defined. The archive has no MAR-INF/MANIFEST.json: pack it with model-archiver, or register "
+        "it with model_name and handler."
+    )
+    deep["out/resnet/MAR-INF/MANIFEST.json"] = json.dumps(manifest("resnet"))
+    _write_zip(main_server.store / "deep.mar", deep)
+    message = main_server.register("deep.mar").json()["message"]
+    assert "MAR-INF lies 2 levels down, in 'out/resnet'" in message
+
+
 def test_a_syntax_error_is_described_with_file_and_line(main_server: Server) -> None:
     files = {"MAR-INF/MANIFEST.json": json.dumps(manifest("syntax", "sub/service.py:handle"))}
     _write_zip(main_server.store / "syntax.mar", files | {"sub/service.py": "\n\ndef (:\n"})

@@ -106,6 +106,29 @@ def test_numbers_arrays_dataclasses_and_dates_have_a_form() -> None:
     assert json.loads(indented(np.float32(1.5))) == 1.5
 
 
+def test_keys_may_be_what_values_may_be_as_one_number_or_text() -> None:
+    import dataclasses
+    import datetime
+
+    import numpy as np
+
+    @dataclasses.dataclass
+    class Counts:
+        by_label: dict[np.int64, int]
+
+    labels, counts = np.unique(np.array([3, 1, 3]), return_counts=True)
+    value = {
+        "counts": dict(zip(labels, counts, strict=True)),
+        "box": [Counts({np.int64(7): 1})],
+        "days": {datetime.date(2024, 1, 2): np.float32(0.5)},
+    }
+    assert json.loads(indented(value)) == {
+        "counts": {"1": 1, "3": 2},
+        "box": [{"by_label": {"7": 1}}],
+        "days": {"2024-01-02": 0.5},
+    }
+
+
 @pytest.mark.parametrize("value", [{1, 2}, object(), ValueError("x")])
 def test_what_mms_refuses_stays_refused(value: object) -> None:
     with pytest.raises(TypeError, match="is not JSON serializable"):
