@@ -360,8 +360,8 @@ class OptionValues:
     debug_errors: bool = option(
         BOOLEAN,
         _WORKERS,
-        "Answers of a handler that failed carry the exception with its file and line, or what it returned and what is "
-        "right, behind MMS's text. For development: clients see parts of the code.",
+        "Answers of a handler, component or model that failed carry the exception with its file and line; behind "
+        "MMS's text also what a handler returned and what is right. For development: clients see parts of the code.",
         "false",
         is_own=True,
     )

@@ -74,6 +74,7 @@ def _open_graph(load: Load) -> MlrunItems:
         is_graph=True,
         prefix=graph.prefix,
         default_content_type=load.options.get("default_content_type"),
+        debug_errors=load.debug_errors,
     )
 
 
@@ -142,6 +143,7 @@ def _open_class(load: Load) -> MlrunItems:
         metrics=MetricSeries(server, load.model_name) if hasattr(server, "metrics") else None,
         close=getattr(server, "terminate", None),
         default_content_type=content_type,
+        debug_errors=load.debug_errors,
     )
 
 
@@ -168,6 +170,7 @@ def _open_step(load: Load, found: Any, context: GraphContext) -> MlrunItems:
         context,
         close=getattr(step.object, "terminate", None),
         default_content_type=options.get("default_content_type"),
+        debug_errors=load.debug_errors,
     )
 
 

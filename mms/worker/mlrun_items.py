@@ -13,6 +13,7 @@ from mms.worker.answer_head import InvalidHead, encode_headers, encode_status, r
 from mms.worker.mlrun_events import EventReader
 from mms.worker.mlrun_load import ModelLoad
 from mms.worker.mlrun_metrics import MetricSeries
+from mms.worker.tracebacks import error_place
 
 _JSON_TYPE = "application/json"
 _JSON_LINES = encode_headers({"content-type": _JSON_TYPE})
@@ -36,11 +37,12 @@ class MlrunItems:
         is_graph: bool = False,
         prefix: str = "",
         default_content_type: str | None = None,
+        debug_errors: bool = False,
     ) -> None:
         """`run`: answers an event in its body, or raises. `run_joined`: Responses to the events of a whole batch.
 
         `load`: what is still to be done before the model is ready. `close`: called after the last batch.
-        `is_graph`, `prefix`: see EventReader.
+        `is_graph`, `prefix`: see EventReader. `debug_errors`: answers tell file and line of an exception.
         """
         self._run = run
         self._context = context
@@ -50,6 +52,8 @@ class MlrunItems:
         self._close = close
         self._events = EventReader(is_graph=is_graph, prefix=prefix)
         self._default_content_type = default_content_type
+        # A verbose context has the traceback in the answer anyway.
+        self._is_open = debug_errors and not context.verbose
         self._shortage: MemoryError | None = None
 
     def __repr__(self) -> str:
@@ -75,8 +79,12 @@ class MlrunItems:
         read = self._events.read
         if self._run_joined is not None and len(items) > 1:
             answers = self._run_joined([read(item) for item in items])
-            return [_result(index, answer) for index, answer in enumerate(answers)]
-        return [_result(index, self._answer(read(item))) for index, item in enumerate(items)]
+        else:
+            answers = [self._answer(read(item)) for item in items]
+        if self._is_open:
+            for answer in answers:
+                _add_place(answer)
+        return [_result(index, answer) for index, answer in enumerate(answers)]
 
     def _answer(self, event: MockEvent) -> Any:
         response = run_event(
@@ -97,6 +105,15 @@ class MlrunItems:
             # Which is no fault of the request: the server tells its clients so, and the host to make room.
             self._shortage = error
             raise
+
+
+def _add_place(response: Any) -> None:
+    """Have the answer for an exception, which names it, end with the place in the model's code that it comes from."""
+    error = getattr(response, "error", None)
+    if isinstance(error, BaseException) and isinstance(response.body, str):
+        place = error_place(error)
+        if place:
+            response.body += f" ({place})"
 
 
 def _result(index: int, response: Any) -> ResultItem:

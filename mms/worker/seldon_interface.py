@@ -49,6 +49,7 @@ def open_model(load: Load) -> Model:
         service=_custom_service(instance),
         keep=None if persistence is None else lambda: persistence.keep(instance),
         close=None if persistence is None else persistence.close,
+        debug_errors=load.debug_errors,
     )
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mms.seldon.component import JSON_HEADERS, Answer, Component, Request
+from mms.seldon.errors import INTERNAL_ERROR, error_body
 from mms.seldon.rows import RowJoiner
 from mms.seldon.series import Deployment
 from mms.seldon.unit import Unit, UnitNames
@@ -14,7 +15,7 @@ from mms.wire import PASSES_QUERY, Item, ResultItem
 from mms.worker.answer_head import encode_headers, reason_phrase
 from mms.worker.log_lines import write_log
 from mms.worker.model import Tell
-from mms.worker.tracebacks import model_traceback
+from mms.worker.tracebacks import model_traceback, shown_error
 
 #: What the front says of nearly every request.
 _PREDICT_BLOCK = b":operation\npredict\n"
@@ -36,14 +37,19 @@ class SeldonItems:
         service: _Action | None = None,
         keep: _Action | None = None,
         close: _Action | None = None,
+        debug_errors: bool = False,
     ) -> None:
-        """`service`: runs in a thread of its own. `keep`: called before the first batch, `close` after the last one."""
+        """`service`: runs in a thread of its own. `keep`: called before the first batch, `close` after the last one.
+
+        `debug_errors`: answers tell the exception of a hook with its file and line.
+        """
         self._component = component
         self._model_name = model_name
         self._joiner = RowJoiner(component) if joins_rows else None
         self._service = service
         self._keep = keep
         self._close = close
+        self._is_open = debug_errors
 
     def __repr__(self) -> str:
         return f"<SeldonItems of model {self._model_name}>"
@@ -82,6 +88,8 @@ class SeldonItems:
         status, headers, body, error = answer
         if error is not None:
             self._log(item[0], answer, error)
+            if self._is_open and _is_unforeseen(answer, error):
+                body = error_body(shown_error(error), INTERNAL_ERROR)
         lines = _JSON_LINES if headers is JSON_HEADERS else encode_headers(headers)
         return index, 0, status, reason_phrase(status), lines, body
 
@@ -122,9 +130,14 @@ class SeldonItems:
 
     def _log(self, request_id: bytes, answer: Answer, error: Exception) -> None:
         where = f"Model {self._model_name}: {request_id.decode('ascii', 'replace')}"
-        if answer.status >= 500 and not hasattr(error, "to_dict"):
+        if _is_unforeseen(answer, error):
             write_log(f"{where} failed:\n{model_traceback(error)}")
             return
         info = str(getattr(error, "message", None) or error)
         line = info.replace("\r", "\\r").replace("\n", "\\n")
         write_log(f"{where} was answered with {answer.status}: {line}\n")
+
+
+def _is_unforeseen(answer: Answer, error: Exception) -> bool:
+    """Whether it is no answer that a component has chosen, by an exception that is made for it."""
+    return answer.status >= 500 and not hasattr(error, "to_dict")

@@ -12,6 +12,7 @@ _HERE = os.path.dirname(os.path.abspath(__file__))
 _OWN_FOLDERS = tuple(
     os.path.join(os.path.dirname(_HERE), name) + os.sep for name in ("worker", "seldon", "mlrun")
 )
+_PYTHON_FOLDER = os.path.dirname(os.__file__) + os.sep
 
 
 def last_line(error: BaseException) -> str:
@@ -55,15 +56,27 @@ def model_traceback(error: BaseException) -> str:
 
 def shown_error(error: BaseException) -> str:
     """The error in one line with the place in the model's code that it comes from, for people who write that code."""
+    place = error_place(error)
+    return f"{last_line(error)} ({place})" if place else last_line(error)
+
+
+def error_place(error: BaseException) -> str:
+    """`service.py, line 3`: the place in the model's code that an error comes from; "" where none of it has run."""
     frames = _without_worker(error.__traceback__)
     place = ""
     while frames is not None:
-        path = os.path.relpath(frames.tb_frame.f_code.co_filename)
-        is_own = not path.startswith(os.pardir)
-        if is_own or not place:
-            place = f"{path if is_own else os.path.basename(path)}, line {frames.tb_lineno}"
+        file_name = frames.tb_frame.f_code.co_filename
+        path = os.path.relpath(file_name)
+        if not path.startswith(os.pardir):
+            place = f"{path}, line {frames.tb_lineno}"
+        elif not place and not _is_of_python(file_name):
+            place = f"{os.path.basename(path)}, line {frames.tb_lineno}"
         frames = frames.tb_next
-    return f"{last_line(error)} ({place})" if place else last_line(error)
+    return place
+
+
+def _is_of_python(file_name: str) -> bool:
+    return file_name.startswith(_PYTHON_FOLDER) and f"-packages{os.sep}" not in file_name
 
 
 def _without_worker(frames: TracebackType | None) -> TracebackType | None:

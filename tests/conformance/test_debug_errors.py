@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from mms.seldon.messages import SeldonMessage
+
+from .processes import free_port
 from .server import Server, ServerPool, manifest, unique_name
+from .test_seldon_grpc import connected
 
 pytestmark = pytest.mark.better_than_mms
 
@@ -33,7 +37,8 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def open_server(servers: ServerPool) -> Iterator[Server]:
-    running = Server(servers.new_directory(), {"debug_errors": "true"}).start()
+    settings = {"debug_errors": "true", "grpc_address": f"grpc://127.0.0.1:{free_port()}"}
+    running = Server(servers.new_directory(), settings).start()
     yield running
     running.stop()
 
@@ -62,3 +67,88 @@ def test_without_it_an_answer_is_mms_s_text_and_the_log_has_the_rest(
     assert _told(main_server, returned) == (503, text)
     if text != "Prediction failed":
         main_server.wait_for_log("model_log.log", problem)
+
+
+_COMPONENT = """
+class Component:
+    def predict(self, X, names=None):
+        return {}["weights"]
+
+class Refusing:
+    def predict(self, X, names=None):
+        from seldon_core.flask_utils import SeldonMicroserviceException
+        raise SeldonMicroserviceException("too few", status_code=422)
+"""
+_MLRUN = """
+import mlrun
+
+class Model(mlrun.serving.V2ModelServer):
+    def load(self):
+        pass
+
+    def predict(self, request):
+        return {}[request["inputs"][0]]
+"""
+_DATA = {"data": {"ndarray": [[1]]}}
+
+
+def _seldon_info(server: Server, class_name: str) -> tuple[int, str]:
+    name = unique_name("component")
+    server.write_model(name, _COMPONENT)
+    options = {"handler": f"service:{class_name}", "interface": "seldon"}
+    with server.registered(name, **options) as model:
+        reply = server.inference.post_json(f"/seldon/{model}/api/v1.0/predictions", _DATA)
+    return reply.status, reply.json()["status"]["info"]
+
+
+def _mlrun_text(server: Server, body: object) -> tuple[int, str]:
+    name = unique_name("mlrun")
+    server.write_model(name, _MLRUN)
+    options = {"handler": "service:Model", "interface": "mlrun"}
+    with server.registered(name, **options) as model:
+        reply = server.inference.post_json(f"/v2/models/{model}/infer", body)
+    return reply.status, reply.text
+
+
+def test_seldon_s_form_carries_exception_file_and_line(
+    open_server: Server, main_server: Server
+) -> None:
+    assert _seldon_info(open_server, "Component") == (
+        500,
+        "KeyError: 'weights' (service.py, line 4)",
+    )
+    assert _seldon_info(main_server, "Component") == (500, "'weights'")
+
+
+def test_what_a_component_chose_to_answer_stays_as_it_is(open_server: Server) -> None:
+    assert _seldon_info(open_server, "Refusing") == (422, "too few")
+
+
+def test_grpc_details_carry_exception_file_and_line(open_server: Server) -> None:
+    name = unique_name("component")
+    open_server.write_model(name, _COMPONENT)
+    port = int(open_server.settings["grpc_address"].rpartition(":")[2])
+    options = {"handler": "service:Component", "interface": "seldon"}
+    with (
+        open_server.registered(name, **options) as model,
+        connected(port, [("seldon", model)]) as service,
+    ):
+        error = service.fail("Seldon/Predict", SeldonMessage(strData="x"))
+    assert error.details() == "KeyError: 'weights' (service.py, line 4)"
+
+
+def test_mlrun_s_form_carries_file_and_line_behind_the_exception(
+    open_server: Server, main_server: Server
+) -> None:
+    body = {"inputs": ["weights"]}
+    text = "KeyError: 'weights'"
+    assert _mlrun_text(open_server, body) == (400, f"{text} (service.py, line 9)")
+    assert _mlrun_text(main_server, body) == (400, text)
+
+
+def test_an_mlrun_client_s_mistake_has_no_place_in_the_model(
+    open_server: Server, main_server: Server
+) -> None:
+    told = _mlrun_text(open_server, {"inputs": 1})
+    assert told[0] == 400
+    assert told == _mlrun_text(main_server, {"inputs": 1})
