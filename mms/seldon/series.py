@@ -60,13 +60,33 @@ def _fault_of(metrics: Any) -> str | None:
     return None
 
 
+def _fault_of_tags(metrics: list[dict[str, Any]]) -> str | None:
+    """What is wrong with the tags of the first metric whose tags are no dict of texts; None where all are."""
+    for index, metric in enumerate(metrics):
+        tags = metric.get("tags", {})
+        if not isinstance(tags, dict):
+            return f"the tags of metric {index} are {_type_of(tags)}, not a dict of texts"
+        for name, text in tags.items():
+            if not isinstance(name, str) or not isinstance(text, str):
+                return (
+                    f"metric {index} has the tag {brief(name)} with the value {brief(text)}; "
+                    "both must be text"
+                )
+    return None
+
+
 def _type_of(value: Any) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
 
 
 def validate(metrics: Any, is_strict: bool = False) -> None:
-    """Raises SeldonMicroserviceException (500) with the metrics as JSON and, unless `is_strict`, what is wrong."""
+    """Raises SeldonMicroserviceException (500) with the metrics as JSON and, unless `is_strict`, what is wrong.
+
+    Where `is_strict`, tags are not looked at, as by Seldon's wrapper.
+    """
     fault = _fault_of(metrics)
+    if fault is None and not is_strict:
+        fault = _fault_of_tags(metrics)
     if fault is None:
         return
     told = f"Bad metric created during request: {json.dumps(metrics, default=str)}"

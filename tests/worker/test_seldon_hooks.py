@@ -16,6 +16,7 @@ from .seldon_served import MESSAGE, PROTO, Served, item
 
 META = {"puid": "p", "tags": {"a": 1}}
 WITH_META = MESSAGE | {"meta": META}
+_GAUGE = {"type": "GAUGE", "key": "a", "value": 1}
 FEEDBACK = {
     "request": {"data": {"ndarray": [[1, 2]]}},
     "response": {"meta": {"routing": {"0": 3}}},
@@ -340,6 +341,10 @@ def test_a_route_that_is_no_whole_number_is_named(branch: Any) -> None:
         ([{"type": [], "key": "a", "value": 1}], "metric 0 has the type [], which is none of"),
         ([{"type": "GAUGE", "key": "a", "value": "1"}], "metric 0 has the value '1', which is no"),
         ([{"type": "GAUGE", "key": "a", "value": {1}}], "metric 0 has the value {1}, which is no"),
+        ([{**_GAUGE, "tags": [1]}], "the tags of metric 0 are a list, not a dict of texts"),
+        ([_GAUGE, {**_GAUGE, "tags": None}], "the tags of metric 1 are None, not a dict of texts"),
+        ([{**_GAUGE, "tags": {"a": 1}}], "metric 0 has the tag 'a' with the value 1; both must be"),
+        ([{**_GAUGE, "tags": {1: "a"}}], "metric 0 has the tag 1 with the value 'a'; both must be"),
     ],
 )
 def test_a_bad_metric_says_why(metrics: Any, why: str) -> None:
