@@ -191,13 +191,21 @@ class Supervisor:
     def _reap(self) -> None:
         """Tell of the ends of children, after what they left is killed."""
         while ended := _wait_ended():
+            numbers = self._forget(ended)
             self._kill_strangers()
-            for pid, status in ended:
-                for number in [n for n, its_pid in self._started.items() if its_pid == pid]:
-                    del self._started[number]
-                    self._send({"ended": number, "code": os.waitstatus_to_exitcode(status)})
+            for number, code in numbers:
+                self._send({"ended": number, "code": code})
+            for pid, _ in ended:
                 for number in [n for n, its_pid in self._kept.items() if its_pid == pid]:
                     self._end_kept(number)
+
+    def _forget(self, ended: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return (number, exit code) of the started ones: their processes' numbers may be others' from now on."""
+        codes = {pid: os.waitstatus_to_exitcode(status) for pid, status in ended}
+        numbers = [(number, pid) for number, pid in self._started.items() if pid in codes]
+        for number, _ in numbers:
+            del self._started[number]
+        return [(number, codes[pid]) for number, pid in numbers]
 
     def _kill_strangers(self) -> None:
         """Kill children that nobody asked for: they were adopted when what had started them ended."""
@@ -211,11 +219,10 @@ class Supervisor:
         self._front.sendall(_LENGTH.pack(len(payload)) + payload)
 
     def _end_all(self) -> None:
-        started = set(self._started.values())
         give_up_at = time.monotonic() + _END_S
         while time.monotonic() < give_up_at:
-            started -= {pid for pid, _ in _wait_ended()}
-            children = Processes().children(os.getpid()) or started
+            self._forget(_wait_ended())
+            children = Processes().children(os.getpid()) or list(self._started.values())
             if not children:
                 return
             kill_trees(children)
