@@ -39,6 +39,8 @@ from mms.memory import MemoryLimit, Pace
 #: What a client may have under way to this server in all its calls, in bytes. Their own windows keep it short.
 _CONNECTION_WINDOW_BYTES = 16 << 20
 _MAX_CONTINUATIONS = 16
+#: So many frames are read of one connection before others have their turn: all calls that it may have under way.
+_FRAMES_IN_A_TURN = 512
 #: How long a client may take to answer a ping, in seconds.
 _PING_ANSWER_S = 20.0
 _PING = b"mms-ping"
@@ -82,6 +84,8 @@ class GrpcConnection(asyncio.Protocol):
         self._owner = owner
         self._transport: asyncio.Transport | None = None
         self._rest = b""
+        #: Whether some of it are whole frames, for the next turn of the loop.
+        self._has_more_frames = False
         self._has_preface = False
         self._heads = HeadReader()
         self._calls: dict[int, Call] = {}
@@ -164,12 +168,26 @@ class GrpcConnection(asyncio.Protocol):
             return
         if at < len(data):
             self._rest = data[at:] if at else data
+            if self._has_more_frames:
+                self._wait_for_next_turn()
         if self._has_more_window:
             # Once for all that came: a walk through what waits for each frame would let a few bytes keep the loop busy.
             self._has_more_window = False
             self._send_waiting()
         if len(self._owner.connections) == 1:
             self._owner.dispatch_due()
+
+    def _wait_for_next_turn(self) -> None:
+        """Let others have theirs: one read brings thousands of frames, and uvloop reads many times in a turn."""
+        self._has_more_frames = False
+        if self._transport is not None:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+            self.data_received(b"")
 
     def _send_waiting(self) -> None:
         self._writer.send_waiting()
@@ -192,7 +210,12 @@ class GrpcConnection(asyncio.Protocol):
     def _read_frames(self, data: bytes, at: int) -> int:
         """Read all whole frames. Returns where the next one begins."""
         total = len(data)
+        left = _FRAMES_IN_A_TURN
         while total - at >= frames.HEADER_BYTES:
+            if not left:
+                self._has_more_frames = True
+                break
+            left -= 1
             high, low, kind, flags, stream_id = read_header(data, at)
             size = high << 8 | low
             start = at + frames.HEADER_BYTES

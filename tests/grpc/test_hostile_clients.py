@@ -32,6 +32,13 @@ class SlowTransport:
         self.taken = 0
         self.writes = 0
         self.is_closed = False
+        self.is_reading = True
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
 
     def get_extra_info(self, name: str) -> Any:
         return None
@@ -90,6 +97,12 @@ class Attack:
         if not self.transport.is_closed:
             self.connection.data_received(b"".join(parts))
 
+    async def flood(self, *parts: bytes) -> None:
+        """Send more frames than are read in one turn of the loop."""
+        self.send(*parts)
+        while not self.transport.is_reading and not self.is_over:
+            await asyncio.sleep(0)
+
     @property
     def is_over(self) -> bool:
         return self.transport.is_closed
@@ -128,14 +141,14 @@ def call(stream_id: int, body: bytes, path: str = "/echo") -> bytes:
     )
 
 
-def test_pings_whose_answers_nobody_reads_end_the_connection(
+async def test_pings_whose_answers_nobody_reads_end_the_connection(
     attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rules, "MAX_CONTROL_FRAMES", 10**9)
     attack.connection.pause_writing()
     flood = frames.ping(b"12345678", is_answer=False) * 10_000
     for _ in range(50):
-        attack.send(flood)
+        await attack.flood(flood)
     assert attack.is_over
     assert len(attack.transport.written) < _MEBIBYTE
     assert attack.goaway() == frames.ENHANCE_YOUR_CALM
@@ -148,9 +161,9 @@ def test_requests_that_are_no_calls_count_among_what_floods_a_connection(attack:
     assert attack.goaway() == frames.ENHANCE_YOUR_CALM
 
 
-def test_empty_data_for_calls_that_have_ended_floods_a_connection(attack: Attack) -> None:
+async def test_empty_data_for_calls_that_have_ended_floods_a_connection(attack: Attack) -> None:
     attack.send(call(1, b"abc"))
-    attack.send(data(1, b"") * 10_000)
+    await attack.flood(data(1, b"") * 10_000)
     assert attack.goaway() == frames.ENHANCE_YOUR_CALM
 
 
@@ -175,12 +188,14 @@ def test_a_window_that_opens_byte_by_byte_is_used_once_for_all_that_came(attack:
 
 
 @pytest.mark.parametrize("frame", [frames.window_update(0, 1), data(1, b"x")])
-def test_a_flood_of_frames_of_a_few_bytes_ends_the_connection(attack: Attack, frame: bytes) -> None:
+async def test_a_flood_of_frames_of_a_few_bytes_ends_the_connection(
+    attack: Attack, frame: bytes
+) -> None:
     attack.send(headers(1, block_of("/echo")), data(1, b"\0\0\x10\0\0xxxxxxxxxxxxxx"))
-    attack.send(frame * 50_000)
+    await attack.flood(frame * 50_000)
     assert not attack.is_over
     attack.connection.check_time(time.monotonic())
-    attack.send(frame * 50_000)
+    await attack.flood(frame * 50_000)
     assert not attack.is_over
     attack.send(frame)
     assert attack.goaway() == frames.ENHANCE_YOUR_CALM
@@ -355,6 +370,21 @@ def test_calls_that_the_server_is_made_to_reset_count_as_those_that_the_client_r
     assert attack.goaway() == frames.ENHANCE_YOUR_CALM
     assert n <= 5001
     assert attack.owner.ended == [499] * n
+
+
+async def test_one_read_of_many_frames_takes_several_turns_of_the_loop(attack: Attack) -> None:
+    """Others are served in between; nothing is lost, and no more is read until then."""
+    attack.owner.echo = lambda call, body: None  # type: ignore[method-assign]  # under way for ever
+    count = 2000
+    attack.send(*(call(2 * n + 1, b"abc") + frames.rst_stream(2 * n + 1, 8) for n in range(count)))
+    turns = 1
+    while not attack.transport.is_reading:
+        ended = len(attack.owner.ended)
+        await asyncio.sleep(0)
+        assert len(attack.owner.ended) - ended < 300
+        turns += 1
+    assert turns >= 10
+    assert attack.owner.ended == [499] * count
 
 
 def test_a_header_that_stands_for_thousands_ends_the_connection(attack: Attack) -> None:
