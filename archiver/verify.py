@@ -290,8 +290,16 @@ def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> 
         return
     classes = [node for node in statements if isinstance(node, ast.ClassDef)]
     if len(classes) != 1:
-        found = ", ".join(node.name for node in classes) or "none"
-        text = f"{source_name} has no {function}, and instead of exactly one class it has {found}."
+        functions = [
+            node.name
+            for node in statements
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        ]
+        text = (
+            f"{source_name} has no {function}, nor exactly one class; functions there: "
+            f"{', '.join(functions) or 'none'}; classes there: "
+            f"{', '.join(node.name for node in classes) or 'none'}."
+        )
         yield Finding("error", text)
         return
     service = classes[0]

@@ -162,6 +162,10 @@ def check_names(served: ServedModel) -> None:
         ("name", served.name, _MAX_NAME_BYTES),
         ("version", served.version or "", _MAX_VERSION_BYTES),
     ):
+        if text in (".", ".."):
+            raise BadRequest(
+                f"The model's {what} is {brief(text)}, which clients take out of a path before they send it."
+            )
         if _CONTROL_CHARACTER.search(text):
             raise BadRequest(f"The model's {what} {brief(text)} has a control character.")
         if _SURROGATE.search(text):

@@ -63,7 +63,9 @@ class BatchRunner:
         self._context: Context = model.context
         self._context._cancelled_ids = cancelled_ids
         self._decoder = RequestDecoder(load.decode_input_request)
-        self._encoder = ResultEncoder(load.max_response_bytes, load.json_content_type)
+        self._encoder = ResultEncoder(
+            load.max_response_bytes, load.json_content_type, tells_why=load.debug_errors
+        )
         self._outbox = outbox
         self._batch_size = load.batch_size
         #: Answers tell what MMS leaves to the log.

@@ -16,16 +16,22 @@ from mms.worker.answer_head import (
 from mms.worker.indented_json import indented
 from mms.worker.log_lines import write_log
 
-_UNSUPPORTED = b"Unsupported model output data type."
+_UNSUPPORTED = "Unsupported model output data type."
 
 
 class ResultEncoder:
     """Encodes by the type of each element: bytes as they are, text as UTF-8, anything else as JSON."""
 
-    def __init__(self, max_response_bytes: int, json_content_type: bool) -> None:
-        """`json_content_type`: dicts and lists get the content type application/json unless the handler sets one."""
+    def __init__(
+        self, max_response_bytes: int, json_content_type: bool, *, tells_why: bool = False
+    ) -> None:
+        """`json_content_type`: dicts and lists get the content type application/json unless the handler sets one.
+
+        `tells_why`: what cannot be written is answered with the reason, too.
+        """
         self._max_bytes = max_response_bytes
         self._json_content_type = json_content_type
+        self._tells_why = tells_why
 
     def encode(
         self, values: list[Any], context: Context, indices: Sequence[int]
@@ -95,8 +101,10 @@ class ResultEncoder:
     def _unsupported(self, error: Exception, context: Context, index: int) -> ResultItem:
         if isinstance(error, MemoryError):
             return self._fail(507, "Out of resources", context, index)
-        _log(context, f"a result cannot be written: {type(error).__name__}: {error}")
-        return index, FAILED, 503, b"", b"", _UNSUPPORTED
+        why = f"{type(error).__name__}: {error}"
+        _log(context, f"a result cannot be written: {why}")
+        told = f"{_UNSUPPORTED} It cannot be written: {why}" if self._tells_why else _UNSUPPORTED
+        return index, FAILED, 503, b"", b"", told.encode("utf-8", "replace")
 
     def _too_large(self, size_bytes: int, context: Context, index: int) -> ResultItem:
         return self._fail(

@@ -464,7 +464,7 @@ def test_a_known_flag_is_told_no_other(model: Path, capsys: pytest.CaptureFixtur
         ({"other.py": ""}, "The handler's module service.py is not in the archive."),
         (
             {"service.py": "def handel(d, c): ...\n"},
-            "service.py has no handle, and instead of exactly one class it has none.",
+            "service.py has no handle, nor exactly one class; functions there: handel; classes there: none.",
         ),
         ({"service.py": "def handle(: ...\n"}, "service.py, line 1: invalid syntax."),
         (

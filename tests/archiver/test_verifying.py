@@ -46,14 +46,17 @@ def test_a_module_with_its_entry_point_is_fine(tmp_path: Path, source: str) -> N
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("", "service.py has no handle, and instead of exactly one class it has none."),
+        (
+            "",
+            "service.py has no handle, nor exactly one class; functions there: none; classes there: none.",
+        ),
         (
             "handled = 1\n",
-            "service.py has no handle, and instead of exactly one class it has none.",
+            "service.py has no handle, nor exactly one class; functions there: none; classes there: none.",
         ),
         (
             "class A: pass\nclass B: pass\n",
-            "service.py has no handle, and instead of exactly one class it has A, B.",
+            "service.py has no handle, nor exactly one class; functions there: none; classes there: A, B.",
         ),
         ("class A: pass\n", "service.py: the class A has no method handle."),
         ("def handle(): pass\n", "service.py: handle must take two arguments, (data, context)."),
@@ -68,7 +71,7 @@ def test_a_module_with_its_entry_point_is_fine(tmp_path: Path, source: str) -> N
         ),
         (
             "def f():\n    def handle(a, b): pass\n",
-            "service.py has no handle, and instead of exactly one class it has none.",
+            "service.py has no handle, nor exactly one class; functions there: f; classes there: none.",
         ),
     ],
 )

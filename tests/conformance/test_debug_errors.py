@@ -59,6 +59,16 @@ def test_an_answer_carries_what_went_wrong_behind_mms_s_text(
     assert _told(open_server, returned) == (503, f"{text}: {problem}")
 
 
+def test_an_answer_says_what_in_a_result_cannot_be_written(open_server: Server) -> None:
+    assert _told(open_server, "[{'found': {1, 2}}]") == (
+        503,
+        (
+            "Unsupported model output data type. "
+            "It cannot be written: TypeError: Object of type set is not JSON serializable"
+        ),
+    )
+
+
 @pytest.mark.parametrize("returned", CASES)
 def test_without_it_an_answer_is_mms_s_text_and_the_log_has_the_rest(
     main_server: Server, returned: str

@@ -73,6 +73,14 @@ async def test_a_name_that_would_break_a_line_of_the_log_is_refused(bench, named
     assert not bench.host.registry.all()
 
 
+@pytest.mark.parametrize("name", [".", ".."])
+async def test_a_name_that_clients_take_out_of_a_path_is_refused(bench, name):
+    bench.write("m", OK)
+    with pytest.raises(BadRequest, match="take out of a path"):
+        await bench.host.register(RegisterOptions("m", model_name=name))
+    assert not bench.host.registry.all()
+
+
 async def test_a_registered_model_predicts(bench):
     outcome = await bench.register("m", ECHO)
     assert (outcome.status, outcome.text) == (200, "Workers scaled")
