@@ -40,15 +40,33 @@ def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Sett
         _set(settings, "model_store", options.model_store, "--model-store")
     if options.models:
         _set(settings, "load_models", ",".join(options.models), "--models")
-    if settings.enable_envvars_config:
-        for name, option in OPTIONS.items():
-            variable = f"MMS_{name.upper()}"
-            if option.has_variable and variable in environ:
-                _set(settings, name, environ[variable], variable)
+    _read_variables(settings, environ)
     for name, value in options.settings.items():
         _set(settings, name, value, "the command line")
     _finish(settings, options, environ, text)
     return settings
+
+
+def _read_variables(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Set what MMS_<SETTING> variables say where a file allows them; those that have no effect are one notice."""
+    idle = []
+    for name, option in OPTIONS.items():
+        variable = f"MMS_{name.upper()}"
+        if variable not in environ:
+            continue
+        if settings.enable_envvars_config and option.has_variable:
+            _set(settings, name, environ[variable], variable)
+        else:
+            idle.append(variable)
+    if idle:
+        reason = (
+            "only the configuration file sets this"
+            if settings.enable_envvars_config
+            else "variables count only where the configuration file says enable_envvars_config=true"
+        )
+        has = "has" if len(idle) == 1 else "have"
+        text = f"{', '.join(sorted(idle))} {has} no effect: {reason}"
+        settings.notices.append((logging.WARNING, text))
 
 
 def _config_path(

@@ -32,6 +32,7 @@ The later one counts:
 2. the properties file, with `$$NAME$$` replaced by the variable NAME (one that is not set ends the start);
 3. `--model-store` for `model_store`, `--models` for `load_models`;
 4. variables `MMS_<KEY IN UPPER CASE>`, only if the file says `enable_envvars_config=true`.
+   Otherwise one line of the log names those that are set and have no effect.
    `MMS_NUMBER_OF_GPU` counts as it is; the key is limited to the GPUs that are there.
 
 A key without a value (`job_queue_size=`) keeps its default.

@@ -73,13 +73,25 @@ def test_variables_beat_the_command_line_where_the_file_allows_them(load: Load) 
 
 def test_without_leave_of_the_file_variables_do_not_count(load: Load) -> None:
     environ = {"MMS_JOB_QUEUE_SIZE": "7", "MMS_ENABLE_ENVVARS_CONFIG": "true"}
-    assert load("", environ).job_queue_size == 100
+    settings = load("", environ)
+    assert settings.job_queue_size == 100
+    text = (
+        "MMS_ENABLE_ENVVARS_CONFIG, MMS_JOB_QUEUE_SIZE have no effect: variables count only where the "
+        "configuration file says enable_envvars_config=true"
+    )
+    assert settings.notices == [(logging.WARNING, text)]
 
 
 @pytest.mark.parametrize("name", [n for n, option in OPTIONS.items() if not option.has_variable])
 def test_some_settings_have_no_variable(load: Load, name: str) -> None:
     settings = load("enable_envvars_config=true", {f"MMS_{name.upper()}": "false"})
     assert set(settings.sources) == {"enable_envvars_config"}
+    idle = f"MMS_{name.upper()} has no effect: only the configuration file sets this"
+    assert (logging.WARNING, idle) in settings.notices
+
+
+def test_variables_that_name_no_setting_are_nobodys_mistake(load: Load) -> None:
+    assert load("", {"MMS_API_KEY": "k", "MMS_CONFIG_FILE": "", "MMSX": "1"}).notices == []
 
 
 def test_the_last_entry_of_a_key_counts_whatever_the_others_say(load: Load) -> None:
