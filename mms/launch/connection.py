@@ -60,6 +60,11 @@ _MAX_PENDING = 256
 _CONNECTION_LOST = "connection lost"
 _EXIT_S = 0.5
 _STREAMS = ("stdout", "stderr")
+_METRICS = "metrics"
+#: Metrics of one frame that are passed on at once.
+_FEW_LINES = 256
+#: What a worker may leave unread of its control connection, in bytes, where other models' answers come.
+_MAX_UNREAD_BYTES = 16 << 20
 WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
 PARENT_ROLES = (ROLE_PARENT, ROLE_LIFELINE)
 #: `struct ucred`: process, user, group.
@@ -109,11 +114,13 @@ class Link:
         self._control: asyncio.Transport | None = None
         #: Closed by nobody but the worker's end, as the kernel kills the worker when this side is.
         self._lifeline: asyncio.Transport | None = None
-        #: Of those whose output comes in frames; by the stream.
+        #: Of those whose output comes in frames, and of metrics; by the stream.
         self._lines = {
             stream: Lines(turns or LineTurns(), partial(self._take_line, stream), self._read_on)
-            for stream in _STREAMS
+            for stream in (*_STREAMS, _METRICS)
         }
+        #: Whether it leaves so much unread that no more is read of it.
+        self._is_behind = False
         self._reason: str | None = None
         self._exited: asyncio.Future[str] = loop.create_future()
         #: Heartbeats in a row that were sent and have no answer yet.
@@ -186,8 +193,7 @@ class Link:
 
     def beat(self) -> None:
         """Ask for a sign of life."""
-        # What is not read brings no answers.
-        if self._control is not None and self._control.is_reading():
+        if self._control is not None and not self._has_waiting_lines():
             self.unanswered_beats += 1
             self._control.write(encode_frame(HEARTBEAT, 0))
 
@@ -250,7 +256,7 @@ class Link:
         if kind == METRIC:
             metric = Metric.from_payload(payload)
             if metric.lines:
-                self.listener.on_metrics(metric.lines)
+                self._on_metrics(metric.lines)
             if metric.series:
                 self.listener.on_series(metric.series)
         elif kind == HEARTBEAT:
@@ -275,8 +281,29 @@ class Link:
             if not self._lines[log.stream].pass_on(log.lines):
                 self._pause_reading()
 
+    def _on_metrics(self, lines: list[str]) -> None:
+        own = self._lines[_METRICS]
+        if len(lines) <= _FEW_LINES and not own.is_waiting:
+            self.listener.on_metrics(lines)
+        elif not own.pass_on(lines):
+            self._pause_reading()
+
     def _take_line(self, stream: str, line: str) -> None:
-        self.listener.on_output(stream, one_line(line))
+        if stream == _METRICS:
+            self.listener.on_metrics([line])
+        else:
+            self.listener.on_output(stream, one_line(line))
+
+    def on_behind(self, is_behind: bool) -> None:
+        """Whether it leaves much unread of what is sent to it. Meanwhile its calls of other models are not read."""
+        self._is_behind = is_behind
+        if is_behind:
+            self._pause_reading()
+        else:
+            self._read_on()
+
+    def _has_waiting_lines(self) -> bool:
+        return any(lines.is_waiting for lines in self._lines.values())
 
     def _pause_reading(self) -> None:
         """Have the worker wait, once what is between is full."""
@@ -285,7 +312,7 @@ class Link:
                 connection.pause_reading()
 
     def _read_on(self) -> None:
-        if not any(lines.is_waiting for lines in self._lines.values()):
+        if not self._is_behind and not self._has_waiting_lines():
             for connection in (self._work, self._control):
                 if connection is not None and not connection.is_closing():
                     connection.resume_reading()
@@ -391,6 +418,14 @@ class WorkerConnection(asyncio.BufferedProtocol):
             faults.note("frame", error, *(self._link.model if self._link else ()))
             self._break_off(f"unexpected error: {error}")
 
+    def pause_writing(self) -> None:
+        if self._link is not None:
+            self._link.on_behind(True)
+
+    def resume_writing(self) -> None:
+        if self._link is not None:
+            self._link.on_behind(False)
+
     def _break_off(self, fault: str) -> None:
         self._fault = fault
         if self._transport is not None:
@@ -424,6 +459,8 @@ class WorkerConnection(asyncio.BufferedProtocol):
         self._link = link
         self._role = hello.role
         self._decoder.max_length = link.max_frame_bytes
+        if hello.role == ROLE_CONTROL:
+            transport.set_write_buffer_limits(high=_MAX_UNREAD_BYTES)
         return frames[1:]
 
 

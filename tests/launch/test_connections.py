@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ from mms.wire import (
     HELLO,
     LOADED,
     LOG,
+    METRIC,
     RESULT,
     Hello,
     Load,
     Loaded,
     Log,
+    Metric,
     ProtocolError,
     encode_frame,
 )
@@ -183,3 +186,52 @@ async def test_an_endless_line_is_passed_on_in_pieces(launcher, tmp_path):
 )
 def test_an_exit_is_told_in_words(code, words):
     assert describe_exit(code) == words
+
+
+class Transport:
+    """What a link uses of one."""
+
+    is_reading = True
+
+    def pause_reading(self) -> None:
+        self.is_reading = False
+
+    def resume_reading(self) -> None:
+        self.is_reading = True
+
+    def is_closing(self) -> bool:
+        return False
+
+
+async def test_no_more_is_read_of_a_worker_that_reads_nothing() -> None:
+    """Else answers to its calls of other models would pile up here."""
+    link = Link("W", Load("m", None, "/", "h"), Listener(), 1 << 20)
+    work, control = Transport(), Transport()
+    for role, transport in (("work", work), ("control", control)):
+        assert link.on_connected(role, None, transport)  # type: ignore[arg-type]  # what is used of one
+    link.on_behind(True)
+    assert not work.is_reading
+    assert not control.is_reading
+    link.on_behind(False)
+    assert work.is_reading
+    assert control.is_reading
+
+
+async def test_a_frame_of_thousands_of_metrics_is_passed_on_in_several_turns() -> None:
+    class SlowListener(Listener):
+        def on_metrics(self, lines: list[str]) -> None:
+            until = time.monotonic() + 0.001 * len(lines)
+            while time.monotonic() < until:
+                continue
+            self.output += lines
+
+    listener = SlowListener()
+    link = Link("W", Load("m", None, "/", "h"), listener, 1 << 20)
+    work = Transport()
+    assert link.on_connected("work", None, work)  # type: ignore[arg-type]  # what is used of one
+    lines = [str(n) for n in range(300)]
+    link.on_frame(METRIC, 0, Metric(lines).to_payload())
+    assert len(listener.output) < 100
+    while not work.is_reading:
+        await asyncio.sleep(0.001)
+    assert listener.output == lines
