@@ -229,4 +229,10 @@ def _of_setting(
     if found is None and version is None and len(versions) == 1:
         # A model without a version has one entry, whatever it is called.
         found = next(iter(versions.values()))
+    if versions and found is None:
+        logger.warning(
+            "The setting models has no effect on model %s, %s: it names the versions %s.",
+            *(name, "which has no version" if version is None else f"version {version}"),
+            " and ".join(versions),
+        )
     return found or {}

@@ -65,6 +65,17 @@ async def test_the_setting_tells_versions_apart(make_bench: Any) -> None:
     assert found == [2, 3, 1]
 
 
+@pytest.mark.parametrize(("version", "told"), [("3", "version 3"), (None, "which has no version")])
+async def test_a_version_that_the_setting_leaves_out_is_told(
+    make_bench: Any, caplog: pytest.LogCaptureFixture, version: str | None, told: str
+) -> None:
+    bench = await make_bench(models={"m": {"1": {"batchSize": 2}, "2": {"batchSize": 3}}})
+    with caplog.at_level(logging.WARNING, "mms.serving"):
+        await bench.register("m", OK, version=version, initial_workers=0)
+    text = f"The setting models has no effect on model m, {told}: it names the versions 1 and 2."
+    assert text in caplog.text
+
+
 async def test_what_is_wrong_in_the_file_is_told_and_has_no_effect(
     bench: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
