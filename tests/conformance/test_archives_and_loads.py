@@ -107,7 +107,7 @@ def test_a_load_that_hangs_is_given_up_after_its_load_timeout(server: Server) ->
     server.wait_for_log("mms_log.log", "model did not load within 1 seconds")
 
 
-@pytest.mark.parametrize("value", ["-1", "soon", "nan", "1e10"])
+@pytest.mark.parametrize("value", ["-1", "soon", "nan"])
 def test_a_load_timeout_is_a_number_of_seconds(server: Server, value: str) -> None:
     reply = server.register("obey", load_timeout=value)
     assert reply.status == 400

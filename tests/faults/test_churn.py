@@ -48,14 +48,14 @@ def holdings(server: Server) -> Holdings:
 
 
 def settled(server: Server, most: int | None = None) -> Holdings:
-    """What the front has once the supervisor and the worker of the steady model alone are left.
+    """What the front has once the steady model's worker is left alone, with its keeper and the supervisor.
 
     Not more descriptors than `most`: connections that their clients have closed are closed here a moment later.
     """
 
     def find() -> Holdings | None:
         found = holdings(server)
-        is_quiet = found.processes == 2 and not found.folders
+        is_quiet = found.processes == 3 and not found.folders
         return found if is_quiet and (most is None or found.descriptors <= most) else None
 
     found = eventually("the server is quiet", find)
