@@ -65,6 +65,9 @@ class Sender(Protocol):
 
     remote: str
 
+    def abort(self) -> None:
+        """End the connection at once, with all of its calls."""
+
     def send(self, call: Call, message: bytes, trailers: bytes | None) -> None:
         """`message`: with its prefix, or nothing. `trailers`: the header block that ends the call."""
 
@@ -400,7 +403,12 @@ class Call:
         """The one answer, which ends the call."""
         if not self.is_ended:
             self._end(http_status)
-            self.connection.send(self, _prefixed(message), _good_trailers(self.id))
+            try:
+                self.connection.send(self, _prefixed(message), _good_trailers(self.id))
+            except Exception:
+                # The call has ended here, so nothing else would tell its client.
+                self.connection.abort()
+                raise
 
     def finish(self, status: Status, trailers: bytes = b"") -> None:
         """End the call. `trailers`: more of them, as `literal` writes them."""
@@ -418,7 +426,11 @@ class Call:
                     trailers,
                 )
             )
-        self.connection.send(self, b"", block)
+        try:
+            self.connection.send(self, b"", block)
+        except Exception:
+            self.connection.abort()
+            raise
 
     def _fail_with(self, error: Exception) -> None:
         """End the call with an error of the server, or with one that nothing foresaw; other calls go on."""

@@ -176,7 +176,12 @@ class Recycling:
             reason,
             successor.name,
         )
-        self._run(served, successor)
+        try:
+            self._run(served, successor)
+        except Exception:
+            # Nothing would ever start it.
+            served.pool.remove(successor)
+            raise
         while not (successor.state is WorkerState.READY and successor.is_model_ready):
             await asyncio.sleep(_WAIT_S)
             if _is_leaving(served, successor):
