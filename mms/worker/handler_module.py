@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import importlib.machinery
 import os
@@ -9,15 +10,23 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from mms.brief import brief
 from mms.worker.shadowing import own_name
 
 #: The names of the handlers' modules that this process has imported.
 _imported: set[str] = set()
+#: Of more files in a message only so many are named.
+_MAX_FILES = 5
 
 
 def module_name_of(module_part: str) -> str:
     """`service`, `service.py` and `path/service.py` are the module service; `package.module` is itself."""
     return module_part.removesuffix(".py").rpartition("/")[2]
+
+
+def is_within(part: str | None, module_name: str) -> bool:
+    """Whether `part` is the module, or a package that it is in."""
+    return part is not None and (module_name == part or module_name.startswith(f"{part}."))
 
 
 def import_handler_module(module_part: str) -> ModuleType:
@@ -28,7 +37,22 @@ def import_handler_module(module_part: str) -> ModuleType:
         if own_name(module_name) == module_name:
             _refuse_taken_name(module_name)
         _imported.add(module_name)
-    return importlib.import_module(own_name(module_name))
+    try:
+        return importlib.import_module(own_name(module_name))
+    except ModuleNotFoundError as error:
+        if not is_within(error.name, own_name(module_name)):
+            raise
+        text = f"No module named {brief(module_name)}; {_python_files()}"
+        raise ModuleNotFoundError(text, name=error.name) from None
+
+
+def _python_files() -> str:
+    """What could have been meant: the working folder is the model's."""
+    found = sorted(glob.glob("*.py") + glob.glob("*/*.py"))
+    if not found:
+        return "the model's folder has no Python files"
+    more = f" and {len(found) - _MAX_FILES} more" if len(found) > _MAX_FILES else ""
+    return f"the model's folder has {', '.join(found[:_MAX_FILES])}{more}"
 
 
 def classes_of(module: ModuleType) -> list[type[Any]]:

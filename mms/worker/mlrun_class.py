@@ -7,7 +7,7 @@ from typing import Any
 
 from mms.mlrun.shim import COMPANIONS
 from mms.worker import shims
-from mms.worker.handler_module import classes_of, import_handler_module, module_name_of
+from mms.worker.handler_module import classes_of, import_handler_module, is_within, module_name_of
 
 #: The methods that make a class a model server, whatever its base.
 _SHAPE = ("load", "predict", "do_event")
@@ -116,11 +116,6 @@ def names_model_server(handler: str) -> bool:
     if callable(getattr(module, "handle", None)):
         return False
     return sum(is_model_server(found) for found in classes_of(module)) == 1
-
-
-def is_within(part: str | None, module_name: str) -> bool:
-    """Whether `part` is the module, or a package that it is in."""
-    return part is not None and (module_name == part or module_name.startswith(f"{part}."))
 
 
 def _only_class(handler: str, module: ModuleType) -> type[Any]:

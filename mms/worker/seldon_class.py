@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from mms.worker import shims
-from mms.worker.handler_module import classes_of, import_handler_module, module_name_of
+from mms.worker.handler_module import classes_of, import_handler_module, is_within, module_name_of
 
 #: The methods by which a class serves as a component. One of them suffices.
 _HOOKS = tuple(
@@ -52,12 +52,12 @@ def find_class(handler: str, model_dir: str) -> Any:
     try:
         module = import_handler_module(module_part)
     except ModuleNotFoundError as error:
-        if _is_within(error.name, module_name):
+        if is_within(error.name, module_name):
             raise ImportError(
                 f"handler {handler}: there is no module {error.name} in {model_dir}; Model is the class Model in "
                 "Model.py, package.module.Class and module:Class name both"
             ) from None
-        if _is_within(_PACKAGE, error.name or ""):
+        if is_within(_PACKAGE, error.name or ""):
             raise ImportError(
                 f"{handler} imports {error.name}, and the package seldon-core is not installed; with seldon_shim=auto "
                 "or shim the server's own takes its place"
@@ -85,7 +85,7 @@ def names_component(handler: str) -> bool:
     try:
         module = import_handler_module(module_part)
     except ModuleNotFoundError as error:
-        if _is_within(error.name, module_name_of(module_part)):
+        if is_within(error.name, module_name_of(module_part)):
             # To be said by the interface, which may read the name in another way.
             return False
         raise
@@ -100,11 +100,6 @@ def _is_component(module: ModuleType, name: str) -> bool:
         return False
     has_base = any(base.__name__ == _BASE_NAME for base in found.__mro__)
     return has_base or any(hasattr(found, hook) for hook in _HOOKS)
-
-
-def _is_within(part: str | None, module_name: str) -> bool:
-    """Whether `part` is the module, or a package that it is in."""
-    return part is not None and (module_name == part or module_name.startswith(f"{part}."))
 
 
 def uses_flask(instance: Any, model_dir: str) -> bool:

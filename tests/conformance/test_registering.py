@@ -481,7 +481,7 @@ def test_a_registration_that_fails_answers_with_the_reason(
         "code": 500,
         "type": "InternalServerException",
         "message": "Failed to start workers",
-        "reason": "ModuleNotFoundError: No module named 'absent'"
+        "reason": "ModuleNotFoundError: No module named 'absent'; the model's folder has service.py"
         if parameters
         else "KeyError: 'no weights'",
     }

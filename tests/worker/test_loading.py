@@ -260,7 +260,10 @@ def test_an_error_of_a_function_at_load_is_never_let_pass(
     [
         ({"model_dir": "/absent/model"}, "FileNotFoundError"),
         ({"interface": "absent"}, "ValueError: unknown interface 'absent'"),
-        ({"handler": "absent:handle"}, "ModuleNotFoundError: No module named 'absent'"),
+        (
+            {"handler": "absent:handle"},
+            "ModuleNotFoundError: No module named 'absent'; the model's folder has mms.py, service.py",
+        ),
         ({"handler": "mms:handle"}, "ImportError: handler module mms has the name of a module"),
     ],
 )
