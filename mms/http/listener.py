@@ -29,6 +29,7 @@ from mms.http.access import (
     CountedLaneProtocol,
     roles_of,
 )
+from mms.http.answers import JSON_LINE, render_json
 from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
 from mms.http.lane_front import LaneFront
@@ -68,7 +69,7 @@ class Listener:
         self._has_management = Apis.MANAGEMENT in apis
         has_mms = bool(apis & (Apis.INFERENCE | Apis.MANAGEMENT))
         self._is_seldon_alone = Apis.SELDON in apis and not has_mms
-        self._document: dict[str, Any] | None = None
+        self._document: bytes | None = None
         settings = shared.settings
         has_keys = shared.access is not None and shared.access.guard is not None
         self._answers_preflights = has_keys or settings.cors_allowed_origin is not None
@@ -245,10 +246,10 @@ class Listener:
                 return await shared.metrics(exchange)
             raise ResourceNotFound
         if exchange.uri == "*":
-            return exchange.json(self._description())
+            return exchange.respond(200, None, JSON_LINE, self._description())
         if not segments or segments == ["api-description"]:
             if segments or exchange.method == "OPTIONS":
-                return exchange.json(self._description())
+                return exchange.respond(200, None, JSON_LINE, self._description())
             raise MethodNotAllowed
         if segments[0] == "api-description":
             raise MethodNotAllowed
@@ -275,10 +276,13 @@ class Listener:
                 return response
         raise ResourceNotFound
 
-    def _description(self) -> dict[str, Any]:
+    def _description(self) -> bytes:
+        """Written once: that takes milliseconds, and anybody may ask for it."""
         if self._document is None:
-            self._document = openapi.of_server(
-                has_inference=self._has_inference, has_management=self._has_management
+            self._document = render_json(
+                openapi.of_server(
+                    has_inference=self._has_inference, has_management=self._has_management
+                )
             )
         return self._document
 

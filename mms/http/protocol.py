@@ -239,6 +239,12 @@ class _Handler(RequestHandler):
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
         finished, is_reset = await super().finish_response(request, resp, start_time)
+        if not is_reset:
+            try:
+                # Else answers to a client that reads none pile up: the next request is not begun until then.
+                await self._drain_helper()
+            except ConnectionError:
+                is_reset = True
         if not is_reset and not finished.keep_alive:
             await self._linger()
             if self.is_half_closed or self.finished == self._broken:

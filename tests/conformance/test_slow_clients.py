@@ -179,13 +179,18 @@ def test_thousands_of_requests_sent_before_reading_are_answered_in_order(server:
         sending.result()
 
 
-def test_a_client_that_reads_no_answers_is_not_read_from(server: Server) -> None:
+@pytest.mark.parametrize("path", ["/predictions/noop", "/api-description"])
+def test_a_client_that_reads_no_answers_is_not_read_from(server: Server, path: str) -> None:
+    front = _front(server)
+    before = front.memory_info().rss
     with server.inference.wire() as wire:
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         wire.socket.settimeout(2.0)
-        data = request_bytes("POST", "/predictions/noop", b"x", "A: " + "a" * 2000) * 20000
+        method = "GET" if path == "/api-description" else "POST"
+        data = request_bytes(method, path, b"x", "A: " + "a" * 2000) * 20000
         with pytest.raises(TimeoutError):
             wire.send(data)
+        assert front.memory_info().rss - before < 32 * 2**20
         # Others are served meanwhile.
         assert server.inference.get("/predictions/noop").body == b"OK"
 
