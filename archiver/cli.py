@@ -274,9 +274,9 @@ def _extensions(value: str) -> dict[str, Any]:
         text = Path(value[1:]).read_text(encoding="utf-8") if value.startswith("@") else value
         document = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"{brief(value)} is no JSON: {error}") from None
+        raise argparse.ArgumentTypeError(f"{brief(value)} is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise argparse.ArgumentTypeError(f"{brief(value)} is no JSON object")
+        raise argparse.ArgumentTypeError(f"{brief(value)} is not a JSON object")
     return document
 
 
@@ -471,7 +471,7 @@ def _sign(words: list[str]) -> int:
     key_file = Path(options.key)
     key = load_private_key(key_file, _passphrase(options))
     if is_readable_by_others(key_file):
-        _warn(f"{key_file} can be read by others than its owner; chmod 600 ends that")
+        _warn(f"{key_file} can be read by users other than its owner; run chmod 600 on it")
     signature, target = sign(options.archive, key, is_detached=options.detached)
     print(f"{target}: {len(signature.entries)} files, signed by {', '.join(signature.signers)}")
     return 0
@@ -504,7 +504,7 @@ def _text_of(error: Exception) -> str:
     if not isinstance(error, OSError) or error.filename is None:
         return str(error)
     if isinstance(error, FileNotFoundError):
-        return f"There is no {error.filename}."
+        return f"{error.filename} does not exist."
     return f"{error.filename}: {error.strerror}."
 
 

@@ -159,7 +159,7 @@ def checked_parameters(parameters: Any, *, has_json: bool = False) -> tuple[dict
 def _checked_parameter(parameter: Any, has_json: bool = False) -> dict[str, Any]:
     if not isinstance(parameter, Mapping):
         raise InvalidComponent(
-            f'parameter {brief(parameter)} is no object with "name", "value" and "type"'
+            f'parameter {brief(parameter)} is not an object with "name", "value" and "type"'
         )
     for member in ("name", "value", "type"):
         if member not in parameter:
@@ -172,10 +172,10 @@ def _checked_parameter(parameter: Any, has_json: bool = False) -> dict[str, Any]
     types = (*PARAMETER_TYPES, JSON_TYPE) if has_json else PARAMETER_TYPES
     if kind not in types:
         raise InvalidComponent(
-            f"parameter {name} has the type {brief(kind)}, which is none of {', '.join(types)}"
+            f"parameter {name} has the type {brief(kind)}, which is not one of {', '.join(types)}"
         )
     if not _is_of_type(value, kind):
-        raise InvalidComponent(f"parameter {name}: the value {brief(value)} is no {kind}")
+        raise InvalidComponent(f"parameter {name}: the value {brief(value)} is not a valid {kind}")
     # Seldon's own reader takes truths as text alone.
     return {
         "name": name,
@@ -215,7 +215,7 @@ def checked_model_uri(uri: str | None) -> str | None:
     scheme = uri_scheme(uri)
     if scheme and scheme not in MODEL_URI_SCHEMES:
         raise InvalidComponent(
-            f"model_uri {uri} has the scheme {scheme}, which is none of {', '.join(MODEL_URI_SCHEMES)}; "
+            f"model_uri {uri} has the scheme {scheme}, which is not one of {', '.join(MODEL_URI_SCHEMES)}; "
             "a path without a scheme is one, too"
         )
     return uri
@@ -241,4 +241,4 @@ def _word(members: Mapping[str, Any], name: str, words: Sequence[str]) -> str | 
     for word in words:
         if value.lower() == word.lower():
             return word
-    raise InvalidComponent(f"{name} {brief(value)} is none of {', '.join(words)}")
+    raise InvalidComponent(f"{name} {brief(value)} is not one of {', '.join(words)}")

@@ -86,8 +86,8 @@ def describe_component(
     if asked.prepackaged is not None:
         if handler:
             raise PackError(
-                f"The handler {handler} and --prepackaged {asked.prepackaged} exclude each other: "
-                "a prepackaged server brings its own class."
+                f"The handler {handler} and --prepackaged {asked.prepackaged} cannot be used "
+                "together: a prepackaged server has its own class."
             )
         if found != "seldon":
             raise PackError(
@@ -118,7 +118,7 @@ def interface_of(
     """`asked`, or for `auto` what the handler's source in the folder shows. Raises PackError for an unknown one."""
     interface = asked.lower()
     if interface not in INTERFACES:
-        raise PackError(f"Interface {brief(asked)} is none of {', '.join(INTERFACES)}.")
+        raise PackError(f"Interface {brief(asked)} is not one of {', '.join(INTERFACES)}.")
     if interface != "auto":
         return interface
     return "seldon" if prepackaged else detected_interface(handler or "", _reader(Path(model_path)))

@@ -220,7 +220,7 @@ class _CarefulFile(io.BufferedReader):
         most = max(self._max_entries * _ZIP_DIRECTORY_ENTRY_BYTES, _CHUNK_BYTES)
         if size is not None and size > most:
             raise InvalidArchive(
-                f"{self._path.name} has a directory of {size} bytes, {most} is the most for {self._max_entries} "
+                f"{self._path.name} has a directory of {size} bytes, {most} is the limit for {self._max_entries} "
                 "entries."
             )
         data = super().read(size)
@@ -474,9 +474,7 @@ def _is_root(name: str) -> bool:
 
 def _check_head(name: str, size_bytes: int, max_bytes: int) -> None:
     if size_bytes > max_bytes:
-        raise InvalidArchive(
-            f"{name} has {size_bytes} bytes, {max_bytes} is the most that is read."
-        )
+        raise InvalidArchive(f"{name} has {size_bytes} bytes, {max_bytes} is the limit.")
 
 
 def _special(name: str, is_link: bool) -> InvalidArchive:

@@ -115,9 +115,9 @@ def load_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
     except (ValueError, UnsupportedAlgorithm) as error:
         if passphrase is not None and "decrypt" in str(error):
             raise InvalidKey(f"{path}: the passphrase is wrong") from None
-        raise InvalidKey(f"{path} is no private key in PEM form") from None
+        raise InvalidKey(f"{path} is not a private key in PEM form") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise InvalidKey(f"{path} is no Ed25519 key; `model-archiver keygen` makes one")
+        raise InvalidKey(f"{path} is not an Ed25519 key; `model-archiver keygen` makes one")
     return key
 
 
@@ -132,13 +132,13 @@ def load_public_key(path: Path) -> Ed25519PublicKey:
     except OSError as error:
         raise InvalidKey(f"{path} cannot be read: {error.strerror or error}") from None
     if b"PRIVATE KEY" in text:
-        raise InvalidKey(f"{path} is a private key; the public key is wanted, as in NAME.pub")
+        raise InvalidKey(f"{path} is a private key; give the public key, as in NAME.pub")
     try:
         key = load_pem_public_key(text)
     except (ValueError, UnsupportedAlgorithm):
-        raise InvalidKey(f"{path} is no public key in PEM form") from None
+        raise InvalidKey(f"{path} is not a public key in PEM form") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise InvalidKey(f"{path} is no Ed25519 key")
+        raise InvalidKey(f"{path} is not an Ed25519 key")
     return key
 
 

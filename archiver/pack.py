@@ -72,7 +72,7 @@ def pack(
     source = os.fspath(model_path)
     if archive_format not in ARCHIVE_FORMATS:
         raise PackError(
-            f"archive format {brief(archive_format)} is none of {', '.join(ARCHIVE_FORMATS)}"
+            f"archive format {brief(archive_format)} is not one of {', '.join(ARCHIVE_FORMATS)}"
         )
     check_inputs(source, model_name, export, parents=parents)
     described = describe_component(
@@ -157,7 +157,7 @@ def checked_manifest(**fields: Any) -> Manifest:
         )
     if not is_runtime(fields["runtime"]):
         raise PackError(
-            f"runtime {brief(fields['runtime'])} is none of python, python2, python3 and no absolute path"
+            f"runtime {brief(fields['runtime'])} is not one of python, python2, python3 and no absolute path"
         )
     version = fields.get("model_version")
     if version is not None and not re.fullmatch(r"[^/\s]+", version):
@@ -178,7 +178,7 @@ def output_path(export_path: str, name: str, archive_format: ArchiveFormat) -> s
     stem = name.removesuffix(suffix)
     if stem in ("", ".", "..") or re.search(r"[/\\\x00-\x1f]", stem):
         raise PackError(
-            f"The output {brief(name)} is no file's name; --export-path says which folder it goes to."
+            f"The output {brief(name)} is not a file's name; --export-path says which folder it goes to."
         )
     return os.path.join(export_path, stem + suffix)
 

@@ -144,7 +144,7 @@ def _signature_findings(
         return
     if trusted is None:
         for signature in signatures:
-            text = f"Signed by {', '.join(signature.signers)}; whether that is a key to trust, --key tells."
+            text = f"Signed by {', '.join(signature.signers)}; give --key to check whether that key is trusted."
             yield Finding("warning", text)
 
 

@@ -65,8 +65,8 @@ def write_archive(
         return
     for first, second in case_collisions([MANIFEST_NAME, *(file.name for file in selection.files)]):
         raise PackError(
-            f"{first} and {second} differ in case alone, so that no server unpacks an archive of both. Rename one, or "
-            "leave it out with --exclude."
+            f"{first} and {second} differ in case alone, so that no server unpacks an archive with both. Rename one, "
+            "or leave it out with --exclude."
         )
     if archive_format == "tgz":
         with written_beside(Path(target)) as file:
@@ -199,12 +199,12 @@ def _check_replaceable(source: Path, target: Path) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_dir():
-        raise PackError(f"{target} exists and is no folder; it is not replaced.")
+        raise PackError(f"{target} exists and is not a folder; it is not replaced.")
     if source.resolve().is_relative_to(target):
         raise PackError(f"{target} holds the model-path {source} itself; it is not replaced.")
     if not (target / MANIFEST_NAME).is_file() and any(target.iterdir()):
         raise PackError(
-            f"{target} exists and has no {MANIFEST_NAME}, so it may be something else than a model; it is not "
+            f"{target} exists and has no {MANIFEST_NAME}, so it may not be a model; it is not "
             "replaced. Remove it, or take another name or export-path."
         )
 

@@ -41,7 +41,7 @@ def read_yaml(text: str | bytes) -> Any:
     """Return the value of a document, None for an empty one. Raises InvalidDocument."""
     documents = read_yaml_documents(text)
     if len(documents) > 1:
-        raise InvalidDocument(f"it has {len(documents)} documents, where one is right")
+        raise InvalidDocument(f"it has {len(documents)} documents, but may have only one")
     return documents[0] if documents else None
 
 
@@ -54,7 +54,7 @@ def read_yaml_documents(text: str | bytes) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         context = f"{error.context}: " if error.context else ""
         mark = error.problem_mark or error.context_mark
-        raise _invalid(f"{context}{error.problem or 'it is no YAML'}", mark) from None
+        raise _invalid(f"{context}{error.problem or 'it is not YAML'}", mark) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise InvalidDocument(" ".join(str(error).split())) from None
 
@@ -84,7 +84,7 @@ def _watched(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
             raise InvalidDocument(f"it takes more than {MAX_SECONDS:g} seconds to read")
         if isinstance(event, yaml.AliasEvent):
             raise _invalid(
-                f"the alias *{str(event.anchor)[:40]} is not taken; write out what it stands for",
+                f"the alias *{str(event.anchor)[:40]} is not supported; write out what it stands for",
                 event.start_mark,
             )
         if isinstance(event, yaml.NodeEvent):
@@ -164,7 +164,9 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
     except (ValueError, ArithmeticError, LookupError, AttributeError) as error:
         told = f": {error}" if isinstance(error, ValueError) else ""
         kind = tag.removeprefix(_PREFIX)
-        raise _invalid(f"{event.value[:40]} is no {kind}{told}", event.start_mark) from None
+        raise _invalid(
+            f"{event.value[:40]} is not a valid {kind}{told}", event.start_mark
+        ) from None
 
 
 def _date_text(node: ScalarNode) -> str:

@@ -97,7 +97,7 @@ class Inflation:
             return False
         self._members += 1
         if self._bits != _GZIP_BITS or self._members > _MAX_MEMBERS:
-            raise BrokenCoding("goes on behind its end")
+            raise BrokenCoding("has more data after its end")
         self._decoder = zlib.decompressobj(self._bits)
         return True
 

@@ -23,7 +23,7 @@ class NoMemory(ServiceUnavailable):
 
     def __init__(self) -> None:
         super().__init__(
-            "The server holds as much of requests and answers as it may (max_buffered_memory).",
+            "The server's memory for requests and answers is full (max_buffered_memory).",
             retry_after_s=1,
         )
 

@@ -201,7 +201,7 @@ def _look_up(host: str, port: int) -> list[AddressInfo]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:
-        raise OSError(f"{brief(host)} is no name of a host: {error}") from None
+        raise OSError(f"{brief(host)} is not the name of a host: {error}") from None
     # Without IPv6 an address of it may come as a pair of numbers.
     known = [info for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]
     if not known:

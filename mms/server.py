@@ -176,7 +176,7 @@ class Server:
             # Who has not set it is told when connections are refused.
             if "max_connections" in self._settings.raw:
                 logger.warning(
-                    "At most %d connections are taken instead of max_connections=%d: this process may have %d files "
+                    "At most %d connections are accepted instead of max_connections=%d: this process may have %d files "
                     "open (ulimit -n).",
                     *(possible, self._settings.max_connections, descriptors),
                 )
@@ -223,8 +223,10 @@ class Server:
             try:
                 check()
             except Exception:
-                logger.exception("Keys or certificates could not be read anew.")
-        logger.info("SIGHUP: log files have been opened anew; changed keys and certificates count.")
+                logger.exception("Keys or certificates could not be read again.")
+        logger.info(
+            "SIGHUP: log files have been opened again; changed keys and certificates are in use."
+        )
         self._logs.flush()
 
     async def _start(self) -> None:
@@ -252,8 +254,8 @@ class Server:
         self._access = make_access(settings)
         if self._repository.sources.urls.reason:
             logger.info(
-                "Clients can register models of the model store alone, as management listens on %s; the setting "
-                "allowed_urls opens other places.",
+                "Clients can register only models of the model store, because management listens on %s; the "
+                "setting allowed_urls allows other places.",
                 settings.management_address,
             )
         await asyncio.to_thread(self._repository.clean)

@@ -102,7 +102,7 @@ def _address(api: str, url: str | None) -> Address:
         settings = settings_of(None)
         address = settings.management_address if api == "management" else settings.inference_address
     if address.scheme != "unix" and not address.port:
-        raise click.UsageError(f"{address} names no port; name one with --{api}.")
+        raise click.UsageError(f"{address} has no port; give one with --{api}.")
     return address
 
 

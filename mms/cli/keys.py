@@ -72,7 +72,7 @@ def _end_of(context: click.Context, parameter: click.Parameter, text: str | None
         return None
     match = _LASTING.fullmatch(text)
     if match is None:
-        raise click.BadParameter(f"{text} is no time; 90d, 12h or 30m is right")
+        raise click.BadParameter(f"{text} is not a time; write it as 90d, 12h or 30m")
     return float(int(time.time()) + int(match[1]) * _SECONDS[match[2]])
 
 
@@ -117,7 +117,7 @@ def create_key(
     from mms.security.key_file import is_name
 
     if not is_name(name):
-        raise click.BadParameter("a name is up to 200 printable characters", param_hint="NAME")
+        raise click.BadParameter("a name has 1 to 200 printable characters", param_hint="NAME")
 
     def add(known: list[ApiKey]) -> list[ApiKey]:
         if any(key.name == name for key in known):

@@ -154,13 +154,13 @@ def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
 
 
 def check_port(option: str, what: str, port: int) -> None:
-    """Raises WrongEnvironment for a port that cannot be had: better now than after a long load."""
+    """Raises WrongEnvironment for a port that cannot be used: better now than after a long load."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))
         except OSError as error:
-            why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be had: {error}"
+            why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
             raise WrongEnvironment(
                 f"port {port} of {what} {why}; {option} chooses another"
             ) from None
@@ -198,7 +198,7 @@ def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
     for line in planned.notices:
         click.echo(line, err=True)
     if planned.ignored:
-        click.echo(f"Without effect here: {', '.join(planned.ignored)}", err=True)
+        click.echo(f"These have no effect here: {', '.join(planned.ignored)}", err=True)
     options = LaunchOptions(
         log_config=str(log_config) if log_config is not None else None,
         settings=planned.settings,

@@ -104,7 +104,7 @@ def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], P
         if not is_serving_document(document):
             check_has_graph(document, str(spec))
             raise click.ClickException(
-                f"{spec} is no serving spec and no exported function: it has no graph with routes or steps"
+                f"{spec} is not a serving spec and no exported function: it has no graph with routes or steps"
             )
         found = read_spec(document)
         if source is None:

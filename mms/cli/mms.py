@@ -41,7 +41,7 @@ def main() -> None:
 @click.option(
     "--content-type",
     metavar="TYPE",
-    help="Without it by the file's name, else application/octet-stream.",
+    help="Default: what the file's name says, else application/octet-stream.",
 )
 @on_inference
 def predict(
@@ -139,7 +139,7 @@ def settings(config: str | None, changed: bool, is_json: bool) -> None:
     from mms.settings import OPTIONS
 
     if config not in (None, "sagemaker") and not Path(str(config)).is_file():
-        raise click.BadParameter(f"{config} is no file", param_hint="--config")
+        raise click.BadParameter(f"{config} is not a file", param_hint="--config")
     loaded = settings_of(config)
     rows = [
         {

@@ -110,9 +110,9 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 
 @models.command()
 @click.argument("archive", required=False)
-@click.option("--name", help="Instead of the name in the archive.")
-@click.option("--handler", help="Instead of the handler in the archive.")
-@click.option("--runtime", help="Instead of the runtime in the archive.")
+@click.option("--name", help="The model's name; default: the name in the archive.")
+@click.option("--handler", help="The handler; default: the one in the archive.")
+@click.option("--runtime", help="The runtime; default: the one in the archive.")
 @click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1))
 @click.option("--max-batch-delay", type=click.IntRange(min=0), help="Milliseconds.")
@@ -167,7 +167,7 @@ def register(
     import json
 
     if archive is None and not (values["prepackaged"] and values["model_uri"]):
-        raise click.UsageError("ARCHIVE is missing, or --prepackaged with --model-uri.")
+        raise click.UsageError("Give ARCHIVE, or --prepackaged with --model-uri.")
     values["parameters"] = _parameters(values["parameters"], values["interface"])
     parameters = {
         "url": archive,

@@ -86,7 +86,7 @@ def plan(
     name = given.interface_name.rpartition(".")[2]
     workers = _number(given.workers, environ, "GUNICORN_WORKERS", 1)
     if workers < 1:
-        raise WrongEnvironment(f"{workers} workers cannot serve; --workers is a number from 1 on")
+        raise WrongEnvironment(f"--workers must be 1 or more, not {workers}")
     has_grpc = _has_grpc(given, environ, is_grpc_installed, notices)
     http_port, grpc_port, metrics_port = _ports(given, environ)
     settings = {
@@ -130,7 +130,7 @@ def plan(
         component["persistence_file"] = str(given.state_dir.absolute() / f"{name}.pickle")
         if workers > 1:
             notices.append(
-                f"{workers} workers keep one state: the last one to write counts; --workers 1 keeps all of it"
+                f"{workers} workers save one state, and the last one to write wins; with --workers 1 nothing is lost"
             )
     return Plan(
         name=name,
@@ -158,7 +158,9 @@ def _ports(given: Given, environ: Mapping[str, str]) -> tuple[int, int, int]:
             variable = "PREDICTIVE_UNIT_SERVICE_PORT"
         number = _number(port, environ, variable, default)
         if not 0 <= number <= 65535:
-            raise WrongEnvironment(f"{variable}: {number} is no port; a number up to 65535 is one")
+            raise WrongEnvironment(
+                f"{variable}: {number} is not a port; ports are numbers up to 65535"
+            )
         numbers.append(number)
     return numbers[0], numbers[1], numbers[2]
 
@@ -201,7 +203,7 @@ def _log_level(given: Given, environ: Mapping[str, str]) -> str:
     """log4j's word. As in Seldon the variable comes before the option."""
     word = (environ.get("SELDON_LOG_LEVEL") or given.log_level or "INFO").upper()
     if word not in _LOG_LEVELS:
-        raise WrongEnvironment(f"log level {word} is none of {', '.join(_LOG_LEVELS)}")
+        raise WrongEnvironment(f"log level {word} is not one of {', '.join(_LOG_LEVELS)}")
     return _LOG_LEVELS[word]
 
 

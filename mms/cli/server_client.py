@@ -39,7 +39,7 @@ class Answer:
         try:
             return json.loads(self.body)
         except ValueError:
-            raise ServerRefused(f"the answer is no JSON: {self.text[:200]!r}") from None
+            raise ServerRefused(f"the answer is not JSON: {self.text[:200]!r}") from None
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -151,7 +151,7 @@ def _show_certificate(context: ssl.SSLContext, path: str) -> None:
         context.load_cert_chain(path)
     except (OSError, ValueError) as error:
         raise ServerUnreachable(
-            f"--client-certificate: {path} is no PEM file of a certificate and its key ({error})."
+            f"--client-certificate: {path} is not a PEM file of a certificate and its key ({error})."
         ) from None
 
 

@@ -18,8 +18,8 @@ the flag.
 |---|---|
 """
 _EXIT_CODES = """
-The exit code is 0 only if the server came up, was stopped, or was not running; 1 for what stands against it, which is
-told in one line; 2 for a misuse of the flags. With `--foreground` it is the server's own.
+The exit code is 0 only if the server came up, was stopped, or was not running. It is 1 if something
+prevented that; one line says what. It is 2 if the flags are wrong. With `--foreground` it is the server's own.
 """
 
 

@@ -91,13 +91,13 @@ def read_reference(path: Path) -> Reference:
             try:
                 document = read_yaml(text)
             except InvalidDocument as error:
-                raise InvalidReference(f"{path} is no valid YAML: {error}") from None
+                raise InvalidReference(f"{path} is not valid YAML: {error}") from None
         else:
             document = json.loads(text)
     except UnicodeDecodeError as error:
-        raise InvalidReference(f"{path} is no UTF-8 text: {error}") from None
+        raise InvalidReference(f"{path} is not UTF-8 text: {error}") from None
     except (json.JSONDecodeError, RecursionError) as error:
-        raise InvalidReference(f"{path} is no valid JSON: {error}") from None
+        raise InvalidReference(f"{path} is not valid JSON: {error}") from None
     return _of_document(document, path)
 
 

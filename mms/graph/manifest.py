@@ -102,7 +102,7 @@ def not_obeyed(
     names = {node.name for node in root.walk()}
     for name, container in containers.items():
         if name not in names:
-            found.append(f"container {name}, which is no node's")
+            found.append(f"container {name}, which is not a node's")
         found += [f"container {name}: {member}" for member in container.not_obeyed]
     for node in root.walk():
         found += [f"node {node.name}: {member}" for member in node.not_obeyed]

@@ -78,7 +78,7 @@ def read_protobuf(message_class: Any, body: Buffer) -> Any:
     try:
         return message_class.FromString(bytes(body))
     except DecodeError as error:
-        raise BadRequest(f"The body is no {message_class.DESCRIPTOR.name}: {error}") from None
+        raise BadRequest(f"The body is not a {message_class.DESCRIPTOR.name}: {error}") from None
 
 
 def dumps(document: Any) -> bytes:
@@ -107,7 +107,7 @@ def chosen_branch(message: Message, node: str) -> int:
     except (BadRequest, ValueError, TypeError, LookupError, OverflowError):
         shown = bytes(message.body[:200])
         raise InternalServerError(
-            f"Node {node} was to choose a branch, but its reply has no number: {brief(shown)}"
+            f"Node {node} must choose a branch, but its reply has no number: {brief(shown)}"
         ) from None
 
 

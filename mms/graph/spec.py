@@ -99,7 +99,9 @@ def _load(text: bytes) -> dict[str, Any]:
         raise GraphError("The graph's document is empty.")
     for found in documents:
         if not isinstance(found, dict):
-            raise GraphError("The graph's document is no mapping with a name, a graph or a spec.")
+            raise GraphError(
+                "The graph's document is not a mapping with a name, a graph or a spec."
+            )
     deployments: list[dict[str, Any]] = [
         found for found in documents if found.get("kind") == "SeldonDeployment"
     ]
@@ -115,7 +117,7 @@ def _deployment(
     if "spec" not in document:
         kind = document.get("kind")
         if kind is not None:
-            raise GraphError(f"The document is a {kind}; a SeldonDeployment is wanted.")
+            raise GraphError(f"The document is a {kind}; only a SeldonDeployment is supported.")
         return None, "", None
     metadata = mapping_of(document, "metadata", "document")
     spec = mapping_of(document, "spec", "document")
@@ -128,10 +130,12 @@ def _deployment(
 def _check_protocol(spec: Mapping[str, Any]) -> None:
     protocol = spec.get("protocol") or "seldon"
     if protocol != "seldon":
-        raise GraphError(f"The deployment's protocol is {brief(protocol)}; graphs speak seldon.")
+        raise GraphError(
+            f"The deployment's protocol is {brief(protocol)}; only seldon is supported."
+        )
     if spec.get("serverType", "rpc") not in ("rpc", "", None):
         raise GraphError(
-            f"The deployment's serverType is {brief(spec['serverType'])}; rpc is served."
+            f"The deployment's serverType is {brief(spec['serverType'])}; only rpc is supported."
         )
 
 
@@ -145,7 +149,7 @@ def _choose(spec: Mapping[str, Any], wanted: str | None) -> Mapping[str, Any]:
     counts = Counter(names)
     for name in names:
         if counts[name] > 1:
-            raise GraphError(f"The predictor name {brief(name)} comes twice.")
+            raise GraphError(f"The predictor name {brief(name)} is used twice.")
     if wanted is not None:
         if wanted not in names:
             raise GraphError(f"There is no predictor {brief(wanted)}; there is {', '.join(names)}.")
@@ -238,7 +242,7 @@ class _NodeReader:
     def _name(self, found: Any, above: tuple[str, ...]) -> str:
         place = f"a child of node {brief(above[-1])}" if above else "the graph"
         if not isinstance(found, dict):
-            raise GraphError(f"{place.capitalize()} is no mapping with a name and a type.")
+            raise GraphError(f"{place.capitalize()} is not a mapping with a name and a type.")
         name = found.get("name")
         if not isinstance(name, str) or not name:
             raise GraphError(f"{place.capitalize()} has no name (a text).")
@@ -250,7 +254,7 @@ class _NodeReader:
             circle = " -> ".join((*above[above.index(name) :], name))
             raise GraphError(f"Node {brief(name)} is below itself: {circle}.")
         if name in self._names:
-            raise GraphError(f"The node name {brief(name)} comes twice; names must be unique.")
+            raise GraphError(f"The node name {brief(name)} is used twice; names must be unique.")
         if len(self._names) >= _MAX_NODES:
             raise GraphError(f"The graph has more than {_MAX_NODES} nodes.")
         self._names.add(name)
@@ -307,7 +311,9 @@ def _parameters(found: Mapping[str, Any], where: str) -> tuple[dict[str, Any], .
     parameters = list_of(found, "parameters", where)
     for parameter in parameters:
         if not isinstance(parameter, dict) or not isinstance(parameter.get("name"), str):
-            raise GraphError(f"{where} has a parameter that is no mapping with name, value, type.")
+            raise GraphError(
+                f"{where} has a parameter that is not a mapping with name, value, type."
+            )
     return tuple(dict(parameter) for parameter in parameters)
 
 
@@ -334,7 +340,7 @@ def _endpoint(found: Mapping[str, Any], where: str) -> Endpoint | None:
     if not host:
         return None
     if any(sign in host for sign in "/?#@ \r\n\t"):
-        raise GraphError(f"{where} has the endpoint host {brief(host)}, which is no host name.")
+        raise GraphError(f"{where} has the endpoint host {brief(host)}, which is not a host name.")
     kind = text_of(endpoint, "type", where) or "REST"
     if kind not in ("REST", "GRPC"):
         raise GraphError(f"{where} has the endpoint type {brief(kind)}; there are REST and GRPC.")

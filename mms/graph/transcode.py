@@ -21,7 +21,7 @@ def to_protobuf(message: Message, step: Step) -> Message:
     try:
         found = json_format.ParseDict(document, _class_of(step)())
     except json_format.ParseError as error:
-        raise BadRequest(f"The message is none of Seldon's: {error}") from None
+        raise BadRequest(f"The message is not one of Seldon's: {error}") from None
     return Message(found.SerializeToString(), PROTOBUF)
 
 

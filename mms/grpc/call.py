@@ -511,7 +511,7 @@ def _status_of_coding(error: BrokenCoding | InflatesTooFar) -> Status:
     if isinstance(error, BrokenCoding):
         return Status(INTERNAL, f"A compressed message {error}.", 400)
     limit = "max_request_ratio" if error.is_ratio else "grpc_max_request_size"
-    text = f"Received message larger than max ({error} unfolded); {limit} is the limit."
+    text = f"Received message larger than max ({error} decompressed); {limit} is the limit."
     return Status(RESOURCE_EXHAUSTED, text, 413)
 
 

@@ -201,7 +201,7 @@ class GrpcConnection(asyncio.Protocol):
         if not preface.startswith(data):
             if self._transport is not None:
                 self._transport.write(_HTTP1_ANSWER)
-            raise Broken(frames.PROTOCOL_ERROR, "no preface of HTTP/2")
+            raise Broken(frames.PROTOCOL_ERROR, "no HTTP/2 preface")
         self._rest = data
         return 0
 
@@ -227,7 +227,7 @@ class GrpcConnection(asyncio.Protocol):
             at = end
             stream_id &= frames.STREAM_MASK
             if self._open_block is not None and kind != frames.CONTINUATION:
-                raise Broken(frames.PROTOCOL_ERROR, "a header block broken off")
+                raise Broken(frames.PROTOCOL_ERROR, "a header block that is cut short")
             if kind == frames.DATA:
                 self._on_data(stream_id, flags, data, start, end)
             elif kind == frames.HEADERS:
@@ -263,7 +263,7 @@ class GrpcConnection(asyncio.Protocol):
             self._is_leaving = True
             self._end_if_done()
         elif kind == frames.PUSH_PROMISE:
-            raise Broken(frames.PROTOCOL_ERROR, "a push of a client")
+            raise Broken(frames.PROTOCOL_ERROR, "a push from a client")
 
     def _on_settings(self, stream_id: int, flags: int, payload: bytes) -> None:
         check(stream_id == 0, "settings")
@@ -297,7 +297,7 @@ class GrpcConnection(asyncio.Protocol):
         if stream_id == 0:
             self._writer.window += more
             if self._writer.window > frames.MAX_WINDOW_BYTES:
-                raise Broken(frames.FLOW_CONTROL_ERROR, "a window over its limit")
+                raise Broken(frames.FLOW_CONTROL_ERROR, "a window larger than its limit")
             self._has_more_window = True
             return
         call = self._calls.get(stream_id)
@@ -326,11 +326,11 @@ class GrpcConnection(asyncio.Protocol):
     def _on_continuation(self, stream_id: int, flags: int, payload: bytes) -> None:
         self._continuations += 1
         if self._open_block is None or self._open_block[0] != stream_id:
-            raise Broken(frames.PROTOCOL_ERROR, "a continuation of nothing")
+            raise Broken(frames.PROTOCOL_ERROR, "a continuation without headers")
         _, first_flags, block = self._open_block
         block += payload
         if len(block) > MAX_HEADER_LIST_BYTES or self._continuations > _MAX_CONTINUATIONS:
-            raise Broken(frames.ENHANCE_YOUR_CALM, "headers over their limit")
+            raise Broken(frames.ENHANCE_YOUR_CALM, "headers larger than their limit")
         if flags & frames.END_HEADERS:
             self._open_block = None
             self._on_block(stream_id, first_flags, bytes(block))

@@ -62,7 +62,9 @@ class Reflection:
                 )
             else:
                 response.error_response.error_code = INVALID_ARGUMENT
-                response.error_response.error_message = "The request asks for nothing."
+                response.error_response.error_message = (
+                    "The request names no service, symbol or file."
+                )
         except KeyError as error:
             response.error_response.error_code = NOT_FOUND
             response.error_response.error_message = str(error.args[0] if error.args else error)
@@ -120,7 +122,7 @@ class _Conversation:
         try:
             request = self._messages.request.FromString(bytes(body))
         except DecodeError as error:
-            raise BadRequest(f"The message is no ServerReflectionRequest: {error}") from None
+            raise BadRequest(f"The message is not a ServerReflectionRequest: {error}") from None
         response = self._messages.response()
         self._reflection.fill(request, response)
         self._call.send(response.SerializeToString())

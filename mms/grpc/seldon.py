@@ -105,7 +105,9 @@ class SeldonServices:
 
     def _refuse_graph_metadata(self, call: Call, name: str) -> None:
         code = UNKNOWN if self._is_strict else UNIMPLEMENTED
-        call.finish(Status(code, f"Model {name} is no graph, so it has no metadata of one.", 501))
+        call.finish(
+            Status(code, f"Model {name} is not a graph, so it has no metadata of one.", 501)
+        )
 
     def _model_of(self, call: Call) -> str:
         """Raises ModelNotFound and ServiceUnavailable."""
@@ -124,7 +126,7 @@ class SeldonServices:
         if interface == _UNKNOWN_INTERFACE:
             raise self._host.not_loaded(wanted)
         if interface != _INTERFACE:
-            raise ModelNotFound(f"Model {wanted} is no Seldon component.")
+            raise ModelNotFound(f"Model {wanted} is not a Seldon component.")
         return wanted
 
     def _default(self) -> str | None:

@@ -119,7 +119,7 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
     lines = []
     for name, value in headers:
         if not _TOKEN.fullmatch(name):
-            raise ValueError(f"response header name {brief(name)} is no HTTP header name")
+            raise ValueError(f"response header name {brief(name)} is not an HTTP header name")
         if _CONTROL.search(value):
             raise ValueError(f"value of response header {name} contains a control character")
         if name.lower() not in _OWNED:

@@ -337,8 +337,8 @@ def _clients_id(request: web.BaseRequest) -> bytes:
 def _too_large(limit: int, *, is_ratio: bool = False) -> PayloadTooLarge:
     if is_ratio:
         return PayloadTooLarge(
-            f"The body of the request unfolds to more than {limit} bytes, which is more than max_request_ratio for the "
-            "bytes that it came in."
+            f"The body of the request decompresses to more than {limit} bytes, which is more than max_request_ratio "
+            "for the bytes that it came in."
         )
     return PayloadTooLarge(
         f"The body of the request is larger than max_request_size, {limit} bytes."

@@ -149,8 +149,8 @@ class ManagementApi:
         if options.serving_spec is not None and not self._host.sources.urls.allows("serving_spec"):
             # It brings code, as an archive of an address that is not allowed would.
             raise BadRequest(
-                "serving_spec brings code along, and is not taken here: allowed_urls says what models are from. One of "
-                "its expressions that matches the word serving_spec allows it."
+                "serving_spec contains code and is refused here, because allowed_urls limits where models come from. "
+                "One of its expressions that matches the word serving_spec allows it."
             )
         return _told(exchange, await self._whole(self._host.register(options)))
 

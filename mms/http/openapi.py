@@ -233,7 +233,7 @@ def _component_parameters() -> list[dict[str, Any]]:
         _parameter(
             "query",
             "sha256",
-            "Of the archive's file, or of that of model_uri where there is no archive, in hexadecimal.",
+            "SHA-256 of the archive's file, or of model_uri's where there is no archive, in hexadecimal.",
         ),
         _parameter(
             "query",
@@ -265,12 +265,14 @@ def _component_parameters() -> list[dict[str, Any]]:
             "class_args",
             "More arguments of a model server of MLRun, of any type: a JSON object.",
         ),
-        _parameter("query", "function_parameters", "What get_param finds last: a JSON object."),
+        _parameter(
+            "query", "function_parameters", "Defaults for what get_param looks up: a JSON object."
+        ),
         _parameter("query", "model_path", "What a model server of MLRun gets as its model_path."),
         _parameter(
             "query",
             "load_mode",
-            "Load a model server of MLRun before its first requests, or beside them.",
+            "Load an MLRun model server before its first requests (sync) or beside them (async).",
             default="sync",
             enum=["sync", "async"],
         ),
@@ -281,18 +283,22 @@ def _component_parameters() -> list[dict[str, Any]]:
             "boolean",
             "false",
         ),
-        _parameter("query", "input_path", "Where in a body the request is, with dots."),
-        _parameter("query", "result_path", "Where in the body the answer is put, with dots."),
+        _parameter(
+            "query", "input_path", "Where the request is in a body, as names joined by dots."
+        ),
+        _parameter(
+            "query", "result_path", "Where the answer is put in the body, as names joined by dots."
+        ),
         _parameter(
             "query",
             "nan_policy",
-            "What becomes of NaN in answers of a model server of MLRun, in place of the setting.",
+            "How an MLRun model server answers NaN; without it as the setting says.",
             enum=["null", "keep", "error"],
         ),
         _parameter(
             "query",
             "strict_status",
-            "Statuses of a model server of MLRun that say what is wrong, in place of the setting.",
+            "Whether an MLRun model server answers more exact error statuses; without it as the setting says.",
             "boolean",
         ),
     ]
@@ -315,8 +321,8 @@ def _register_operation() -> dict[str, Any]:
                 "Runtime, in place of the manifest's.",
                 enum=["PYTHON", "PYTHON2", "PYTHON3"],
             ),
-            query("batch_size", "Requests of a batch at most.", "integer", "1"),
-            query("max_batch_delay", "Wait for a batch at most, in ms.", "integer", "100"),
+            query("batch_size", "Most requests in a batch.", "integer", "1"),
+            query("max_batch_delay", "Longest wait for a batch to fill, in ms.", "integer", "100"),
             query(
                 "response_timeout",
                 "Time for a batch; minutes here, seconds in a JSON body.",
@@ -389,10 +395,10 @@ def _describe_operation() -> dict[str, Any]:
             "modelName": _described("string", "Name of the model."),
             "modelVersion": _described("string", "Version of the model."),
             "modelUrl": _described("string", "Where its archive came from."),
-            "minWorkers": _described("integer", "Workers at least."),
-            "maxWorkers": _described("integer", "Workers at most."),
-            "batchSize": _described("integer", "Requests of a batch at most."),
-            "maxBatchDelay": _described("integer", "Wait for a batch at most, in ms."),
+            "minWorkers": _described("integer", "Fewest workers."),
+            "maxWorkers": _described("integer", "Most workers."),
+            "batchSize": _described("integer", "Most requests in a batch."),
+            "maxBatchDelay": _described("integer", "Longest wait for a batch to fill, in ms."),
             "status": _described("string", "Health of the model."),
             "workers": {"type": "array", "items": worker, "description": "Its workers."},
             "metrics": metrics,
@@ -411,16 +417,25 @@ def _scale_operation() -> dict[str, Any]:
         "setAutoScale",
         [
             _MODEL,
-            _parameter("query", "min_worker", "Workers at least.", "integer", "1"),
-            _parameter("query", "batch_size", "Changes the requests of a batch.", "integer"),
-            _parameter("query", "max_batch_delay", "Changes the wait, in ms.", "integer"),
+            _parameter("query", "min_worker", "Fewest workers.", "integer", "1"),
+            _parameter("query", "batch_size", "Changes the most requests in a batch.", "integer"),
+            _parameter(
+                "query",
+                "max_batch_delay",
+                "Changes the longest wait for a batch to fill, in ms.",
+                "integer",
+            ),
             _parameter("query", "batch_policy", "Changes how batches form."),
             _parameter("query", "retry", "Changes whether requests are run again.", "boolean"),
-            _parameter("query", "response_timeout", "Changes it, in minutes.", "integer"),
-            _parameter("query", "load_timeout", "Changes it, in seconds.", "number"),
+            _parameter(
+                "query", "response_timeout", "Changes the time for a batch, in minutes.", "integer"
+            ),
+            _parameter(
+                "query", "load_timeout", "Changes the time for a load, in seconds.", "number"
+            ),
             _parameter("query", "request_timeout", "Changes it, in seconds.", "number"),
             _parameter("query", "max_queue_time_ms", "Changes it, in ms.", "integer"),
-            _parameter("query", "max_worker", "Workers at most.", "integer", "1"),
+            _parameter("query", "max_worker", "Most workers.", "integer", "1"),
             _parameter("query", "number_gpu", "Has no effect.", "integer", "0"),
             _parameter("query", "synchronous", "Wait for the workers.", "boolean", "false"),
             _parameter("query", "timeout", "Has no effect.", "integer", "-1"),
@@ -480,7 +495,7 @@ def _management_paths() -> dict[str, Any]:
                 "metrics",
                 [],
                 {"200": {"description": "Prometheus text", "content": exposition}},
-                description="Metrics of server, models and workers.",
+                description="Metrics of the server, models and workers.",
             )
         },
     }

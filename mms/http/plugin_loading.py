@@ -35,7 +35,9 @@ def _local_endpoints(plugins_path: str) -> list[Any]:
     # MMS's launcher takes a Java class path, which may end in an asterisk.
     folder = Path(plugins_path.split("*")[0])
     if not folder.is_dir():
-        logger.warning("plugins_path=%s is no folder; no plugins are loaded from it.", plugins_path)
+        logger.warning(
+            "plugins_path=%s is not a folder; no plugins are loaded from it.", plugins_path
+        )
         return []
     if any(folder.glob("*.jar")):
         logger.warning(
@@ -52,7 +54,7 @@ def _local_endpoints(plugins_path: str) -> list[Any]:
 def _endpoints_of(path: Path) -> list[Any]:
     spec = importlib.util.spec_from_file_location(f"mms_plugin_{path.stem}", path)
     if spec is None or spec.loader is None:
-        raise ConfigurationError(f"Plugin {path} cannot be loaded: it is no Python file")
+        raise ConfigurationError(f"Plugin {path} cannot be loaded: it is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

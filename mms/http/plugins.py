@@ -313,7 +313,7 @@ def _finished(exchange: Exchange, response: EndpointResponse) -> web.StreamRespo
     """Raises ValueError for a response that HTTP cannot carry."""
     if not isinstance(response.status, int) or not is_status(response.status):
         raise ValueError(
-            f"response status {brief(response.status)} is no number from {MIN_STATUS} to {MAX_STATUS}"
+            f"response status {brief(response.status)} is not a number from {MIN_STATUS} to {MAX_STATUS}"
         )
     headers = list(response.headers.items())
     if response.content_type is not None and "content-type" not in response.headers:

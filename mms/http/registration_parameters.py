@@ -42,7 +42,7 @@ def members_of_body(body: bytes | bytearray, charset: str) -> dict[str, Any]:
     except LenientJsonError as error:
         raise BadRequest(f"The body is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise BadRequest("The JSON body is no object.")
+        raise BadRequest("The JSON body is not an object.")
     _check_texts(value)
     return value
 
@@ -59,7 +59,7 @@ def _check_texts(value: dict[str, Any]) -> None:
             waiting += found
         elif isinstance(found, str) and not found.isascii() and _SURROGATE.search(found):
             raise BadRequest(
-                f"The JSON body's {brief(found)} has half of a character (a lone surrogate), which no UTF-8 has."
+                f"The JSON body's {brief(found)} has half of a character (a lone surrogate), which UTF-8 cannot hold."
             )
 
 
@@ -144,7 +144,7 @@ def check_url_is_whole(query: bytes, parameters: Parameters) -> None:
             and parameters.is_unheard_of(following)
         ):
             raise BadRequest(
-                f"The url ended at the & before {following[:80]}, which is no parameter of a registration: "
+                f"The url ended at the & before {following[:80]}, which is not a parameter of a registration: "
                 'percent-encode the url (& as %26), or send it as JSON: {"url": "..."}.'
             )
 

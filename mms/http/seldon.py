@@ -139,7 +139,7 @@ class SeldonApi:
             raise self._host.not_loaded(model)
         if interface != _INTERFACE:
             raise ModelNotFound(
-                f"Model {model} is no Seldon component; it is served on /predictions/{model}."
+                f"Model {model} is not a Seldon component; it is served on /predictions/{model}."
             )
         route = self._route(model, tail)
         if tail.node not in ("", model):

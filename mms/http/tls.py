@@ -53,11 +53,11 @@ class Certificates:
                 for _, protocols in self._given
             ]
         except ConfigurationError as error:
-            logger.error("%s. The certificate that was read before still counts.", error)
+            logger.error("%s. The certificate that was read before stays in use.", error)
             return
         for (context, _), newer in zip(self._given, fresh, strict=True):
             context.sni_callback = _Replacement(newer)
-        logger.info("Key and certificate have been read anew.")
+        logger.info("Key and certificate have been read again.")
 
 
 class _Replacement:
@@ -102,8 +102,8 @@ def make_context(settings: Settings) -> ssl.SSLContext:
         _load_files(context, settings.certificate_file, settings.private_key_file)
     else:
         logger.warning(
-            "No keystore and no private_key_file is set: this server's certificate is signed by itself, and made anew "
-            "at each start."
+            "No keystore and no private_key_file is set: the server makes a self-signed "
+            "certificate at each start."
         )
         _load_pem(context, *_self_signed())
     return context
@@ -115,7 +115,7 @@ def _demand_certificates(context: ssl.SSLContext, path: str) -> None:
     except (ssl.SSLError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError(
-            f"Invalid configuration: tls_client_ca={path} is no PEM file of certificates: {reason}"
+            f"Invalid configuration: tls_client_ca={path} is not a PEM file of certificates: {reason}"
         ) from None
     context.verify_mode = ssl.CERT_REQUIRED
     # A resumed session shows no certificate: who is trusted no more would stay in for as long as his ticket holds.
@@ -126,7 +126,7 @@ def _demand_certificates(context: ssl.SSLContext, path: str) -> None:
 def _load_files(context: ssl.SSLContext, certificate: str, key: str) -> None:
     for name, path in (("certificate_file", certificate), ("private_key_file", key)):
         if not Path(path).is_file():
-            raise ConfigurationError(f"Invalid configuration: {name}={path} is no file")
+            raise ConfigurationError(f"Invalid configuration: {name}={path} is not a file")
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (ssl.SSLError, ValueError, OSError) as error:
@@ -137,8 +137,8 @@ def _load_files(context: ssl.SSLContext, certificate: str, key: str) -> None:
                 "keystore_pass."
             ) from None
         raise ConfigurationError(
-            f"Invalid configuration: private_key_file={key} and certificate_file={certificate} are no pair of "
-            f"PEM files: {error}"
+            f"Invalid configuration: private_key_file={key} and certificate_file={certificate} do not "
+            f"belong together as PEM files: {error}"
         ) from None
 
 
@@ -176,7 +176,7 @@ def _load_keystore(context: ssl.SSLContext, settings: Settings) -> None:
         )
     except ValueError as error:
         raise ConfigurationError(
-            f"Invalid configuration: keystore={path} is no PKCS12 file that keystore_pass opens: {error}"
+            f"Invalid configuration: keystore={path} is not a PKCS12 file that keystore_pass opens: {error}"
         ) from None
     if key is None or certificate is None:
         raise ConfigurationError(

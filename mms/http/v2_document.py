@@ -14,7 +14,7 @@ _ASKED = {
     "type": "object",
     "required": ["inputs"],
     "properties": {
-        "id": {**_TEXT, "description": "Told back in the answer."},
+        "id": {**_TEXT, "description": "Returned in the answer."},
         "inputs": {**_LIST, "description": "What to predict for."},
         "parameters": {"type": "object", "description": "Handed to the model."},
     },

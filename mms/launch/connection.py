@@ -277,7 +277,7 @@ class Link:
         elif kind == LOG:
             log = Log.from_payload(payload)
             if log.stream not in _STREAMS:
-                raise ProtocolError("a line of a stream that there is not")
+                raise ProtocolError("a line of an unknown stream")
             if not self._lines[log.stream].pass_on(log.lines):
                 self._pause_reading()
 
@@ -447,14 +447,14 @@ class WorkerConnection(asyncio.BufferedProtocol):
     def _greet(self, frames: list[Frame]) -> list[Frame]:
         kind, _, payload, _ = frames[0]
         if kind != HELLO:
-            raise ProtocolError("the first frame is no hello")
+            raise ProtocolError("the first frame is not a hello")
         hello = Hello.from_payload(payload)
         link = self._find_link(hello.secret)
         transport = self._transport
         if transport is None:
             return []
         if link is None or not link.on_connected(hello.role, _peer_pid(transport), transport):
-            raise ProtocolError("hello with a secret that nobody waits for")
+            raise ProtocolError("hello with an unknown secret")
         self._pending.discard(transport)
         self._link = link
         self._role = hello.role

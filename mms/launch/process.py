@@ -59,11 +59,11 @@ class _ParentListener:
         self._listener.on_series(series)
 
     def on_records(self, stream: int, records: list[bytes]) -> None:
-        raise ProtocolError("a parent of workers has no requests to tell of")
+        raise ProtocolError("a parent of workers sends no records of requests")
 
     def on_readiness(self, readiness: Readiness) -> None:
         # Only what serves loads on.
-        raise ProtocolError("a parent of workers has no readiness to tell of")
+        raise ProtocolError("a parent of workers sends no readiness")
 
     def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
         raise ProtocolError("a parent of workers calls no models")

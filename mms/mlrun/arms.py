@@ -107,7 +107,8 @@ class Bandit:
         """Raises ValueError for an unknown arm and for what is no reward."""
         if arm not in self._counts:
             raise with_strict_status(
-                ValueError(f"model {arm} is none of the router's: {' | '.join(self._counts)}"), 404
+                ValueError(f"model {arm} is not one of the router's: {' | '.join(self._counts)}"),
+                404,
             )
         is_number = isinstance(reward, int | float)  # True and False are rewards of 1 and 0
         if not is_number or not math.isfinite(reward):

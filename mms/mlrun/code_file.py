@@ -143,7 +143,7 @@ def _cells(text: str, path: str) -> list[list[str]]:
             for source in sources
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise MLRunInvalidArgumentError(f"{path} is no notebook: {error}") from error
+        raise MLRunInvalidArgumentError(f"{path} is not a notebook: {error}") from error
 
 
 def _joined(cells: list[str]) -> str:

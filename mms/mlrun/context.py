@@ -150,7 +150,7 @@ class GraphContext:
         if resolve is not None:
             return resolve(uri)
         raise MLRunNotFoundError(
-            f"{uri} cannot be read: store:// addresses need a resolver, which this server was not given"
+            f"{uri} cannot be read: store:// addresses need a resolver, and this server has none"
         )
 
     def get_table(self, uri: str) -> Any:

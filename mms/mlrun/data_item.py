@@ -153,7 +153,7 @@ class DataItem:
         reader = _READERS.get(ending)
         if reader is None:
             raise ValueError(
-                f"{self._url} is no table: the formats are csv, json and parquet, not {ending or '(none)'}"
+                f"{self._url} is not a table: the formats are csv, json and parquet, not {ending or '(none)'}"
             )
         frames = df_module
         if frames is None:

@@ -250,7 +250,7 @@ def _address(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise MLRunInvalidArgumentError(
-            f"{text} is no address of a server: http://host:port or https://host:port is right"
+            f"{text} is not an address of a server: http://host:port or https://host:port is right"
         )
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(parts.hostname, parts.hostname)
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")

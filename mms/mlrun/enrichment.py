@@ -57,7 +57,7 @@ class _Enriching(BaseModelRouter):
             if described is None:
                 raise MLRunInvalidArgumentError(
                     f"{type(self).__name__} needs lookup=, where features come from: an http(s) address, "
-                    f"a dict with rows and keys, or a function; nobody here knows the feature vector "
+                    f"a dict with rows and keys, or a function; this server does not know the feature vector "
                     f"{self.feature_vector_uri!r}"
                 )
             self._found = lookup_of(described, self.feature_vector_uri)

@@ -184,7 +184,7 @@ class FlowStep(BaseStep):
                     f"cannot add step {key} before {name}, there is no such step"
                 )
             if name == key or name in previous:
-                raise GraphError(f"step {key} cannot come before {name}: it comes after it")
+                raise GraphError(f"step {key} cannot come before {name}: it comes after that step")
         if key in previous:
             raise GraphError(f"step {key} cannot come after itself: give it another name")
         self._check_function(step, previous)
@@ -213,7 +213,7 @@ class FlowStep(BaseStep):
         """Set the step that gets the events on which any step without a handler of its own fails."""
         if before:
             raise MLRunInvalidArgumentError(
-                "the error handler of the whole graph cannot have before=: it has no place to go on"
+                "the error handler of the whole graph cannot have before=: there is no step after it to go on with"
             )
         if class_name is None and handler is None:
             self.on_error = name
@@ -254,7 +254,7 @@ class FlowStep(BaseStep):
             step.init_object(context, namespace, "skip", reset)
             if is_sync and getattr(step, "has_branches", False):
                 raise GraphError(
-                    f"step {step.name} makes several events of one, or chooses where they go, but a flow of engine "
+                    f"step {step.name} makes several events from one, or chooses where they go, but a flow of engine "
                     "sync has no branches: use engine async"
                 )
         self._made = list(plan.steps.values())

@@ -125,22 +125,22 @@ def _check_names(steps: dict[str, BaseStep], on_error: str | None) -> None:
         for name in step.after:
             if name not in steps:
                 raise GraphError(
-                    f"step {step.name} is to come after {name}, which is no step of the flow; "
+                    f"step {step.name} is to come after {name}, which is not a step of the flow; "
                     f"its steps: {known}"
                 )
         for name in getattr(step, "before", ()):
             if name not in steps:
                 raise GraphError(
-                    f"step {step.name} is to come before {name}, which is no step of the flow; "
+                    f"step {step.name} is to come before {name}, which is not a step of the flow; "
                     f"its steps: {known}"
                 )
         if step.on_error and step.on_error not in steps:
             raise GraphError(
-                f"step {step.name}: its error handler {step.on_error} is no step of the flow; "
+                f"step {step.name}: its error handler {step.on_error} is not a step of the flow; "
                 f"its steps: {known}"
             )
     if on_error and on_error not in steps:
-        raise GraphError(f"the flow's error handler {on_error} is none of its steps: {known}")
+        raise GraphError(f"the flow's error handler {on_error} is not one of its steps: {known}")
 
 
 def _check_circles(steps: dict[str, BaseStep], on_error: str | None) -> None:

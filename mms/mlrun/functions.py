@@ -119,9 +119,9 @@ def import_function(url: str = "", *_: Any, **__: Any) -> ServingFunction:
     try:
         document = read_yaml(text)
     except InvalidDocument as error:
-        raise MLRunInvalidArgumentError(f"{path} is no function: {error}") from None
+        raise MLRunInvalidArgumentError(f"{path} is not a function: {error}") from None
     if not isinstance(document, dict):
-        raise MLRunInvalidArgumentError(f"{path} is no function: it holds no mapping")
+        raise MLRunInvalidArgumentError(f"{path} is not a function: it holds no mapping")
     return function_from_dict(document)
 
 

@@ -35,7 +35,7 @@ class Logger:
         """Raises ValueError for a level that is none."""
         name = str(level).lower()
         if name not in LEVELS:
-            raise ValueError(f"the log level {brief(level)} is none of {', '.join(LEVELS)}")
+            raise ValueError(f"the log level {brief(level)} is not one of {', '.join(LEVELS)}")
         self._level_name = name
         self._level = LEVELS[name]
 

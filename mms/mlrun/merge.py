@@ -79,7 +79,7 @@ class Merge(StepToDict):
             del self._dropped[next(iter(self._dropped))]
         if self.context is not None:
             self.context.logger.warning(
-                "step %s: not all events of %r came before %s others did, it is dropped",
+                "step %s: not all events of %r came before %s other keys did, so it is dropped",
                 self.name,
                 key,
                 most,

@@ -190,4 +190,4 @@ def parse_model_spec(text: str | bytes, source: str) -> ModelArtifact:
     try:
         return ModelArtifact.from_dict(read_yaml(text))
     except ValueError as error:
-        raise ValueError(f"{source} is no model spec: {error}") from error
+        raise ValueError(f"{source} is not a model spec: {error}") from error

@@ -121,7 +121,7 @@ def _nodes_and_ways(graph: Any, source: Any, targets: Any) -> tuple[list[_Node],
     elif hasattr(graph, "steps"):
         starts, ends = _add_flow(nodes, ways, graph)
     else:
-        raise GraphError(f"{brief(graph)} is no graph that could be drawn")
+        raise GraphError(f"{brief(graph)} is not a graph that could be drawn")
     first = _Node(_START, getattr(source, "name", None) or "start", "start", None, "")
     nodes.insert(0, first)
     ways[:0] = [_Way(_START, name, False) for name in starts]

@@ -119,7 +119,7 @@ class RemoteRequests(StepToDict):
         except ValueError as error:
             raise HttpCallError(
                 f"{url} answered with {answer.headers.get('content-type', 'no content type')}, "
-                f"which is no JSON ({error}): return_json=False takes any bytes"
+                f"which is not JSON ({error}): return_json=False takes any bytes"
             ) from error
 
     def _function(self, text: str | None) -> Callable[..., Any] | None:

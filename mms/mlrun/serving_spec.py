@@ -60,14 +60,14 @@ def parse_serving_spec(text: str | bytes, source: str) -> dict[str, Any]:
     try:
         document = from_json(text)
     except ValueError as error:
-        raise MLRunInvalidArgumentError(f"{source} is no JSON: {error}") from error
+        raise MLRunInvalidArgumentError(f"{source} is not JSON: {error}") from error
     if not isinstance(document, dict):
         raise MLRunInvalidArgumentError(
             f"{source} must be an object of JSON, not a {type(document).__name__}"
         )
     if not isinstance(document.get("graph"), dict):
         raise MLRunInvalidArgumentError(
-            f'{source} is no serving spec: it has no "graph" with routes or steps'
+            f'{source} is not a serving spec: it has no "graph" with routes or steps'
         )
     return document
 
@@ -87,7 +87,7 @@ def source_code_of(spec: Mapping[str, Any]) -> str | None:
             return base64.b64decode(encoded, validate=True).decode()
         except (TypeError, ValueError) as error:
             raise MLRunInvalidArgumentError(
-                f"{where}.build.functionSourceCode is no text in base64: {error}"
+                f"{where}.build.functionSourceCode is not text in base64: {error}"
             ) from error
     return None
 

@@ -109,8 +109,8 @@ _MORE = {
 
 def absence_text(name: str) -> str:
     return (
-        f"{name} is not part of the stand-in for mlrun that this server has for serving classes; what needs it needs "
-        f"the package mlrun itself, installed where the model runs"
+        f"{name} is not part of the stand-in for mlrun that this server has for serving classes; to use it, "
+        "install the package mlrun itself where the model runs"
     )
 
 

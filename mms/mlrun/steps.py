@@ -15,7 +15,7 @@ NO_EVENT: Any = type("NoEvent", (), {"__repr__": lambda self: "NO_EVENT"})()
 
 
 class Passing(NamedTuple):
-    """Comes from a step that makes several events of one, or chooses where they go; only the engine `async` has it.
+    """Comes from a step that makes several events from one, or chooses where they go; only the engine `async` has it.
 
     `to`: names of the steps behind it; None for all.
     """

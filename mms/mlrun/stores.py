@@ -80,14 +80,14 @@ def store_of(url: str) -> Store:
     """What reads an address. Raises MLRunInvalidArgumentError."""
     scheme = scheme_of(url)
     if _checked is not None and "::" in url:
-        raise MLRunInvalidArgumentError(f"{url} cannot be read: addresses in one another are not")
+        raise MLRunInvalidArgumentError(f"{url} cannot be read: nested addresses are not supported")
     if scheme in ("", "file"):
         return FileStore()
     if scheme in ("http", "https"):
         return HttpStore(scheme)
     if scheme in _OF_MLRUN:
         raise MLRunInvalidArgumentError(
-            f"{url} cannot be read: {scheme}:// is {_OF_MLRUN[scheme]}, which is not reached from here"
+            f"{url} cannot be read: {scheme}:// is {_OF_MLRUN[scheme]}, which this server does not reach"
         )
     return FsspecStore(scheme)
 
@@ -115,7 +115,7 @@ class Store:
     def list_names(self, url: str) -> list[str]:
         """Names of files and folders in a folder, sorted."""
         raise MLRunInvalidArgumentError(
-            f"{url} cannot be listed: {self.kind} tells nothing of folders"
+            f"{url} cannot be listed: {self.kind} does not show folders"
         )
 
     def list_files(self, url: str) -> list[str]:
@@ -347,12 +347,12 @@ class FsspecStore(Store):
 
             if known not in fsspec.available_protocols():
                 raise MLRunInvalidArgumentError(
-                    f"{url} cannot be read: nothing knows the scheme {self.kind}://"
+                    f"{url} cannot be read: the scheme {self.kind}:// is not known here"
                 )
             files, path = fsspec.core.url_to_fs(known + url[len(self.kind) :])
         except ImportError as error:
             raise MLRunMissingDependencyError(
-                f"{url} cannot be read: {error}. To be installed: pip install {packages}"
+                f"{url} cannot be read: {error}. Install what is missing: pip install {packages}"
             ) from error
         return _public_where_no_credentials(files, path)
 

@@ -183,7 +183,7 @@ class Choosing:
         unknown = [str(name) for name in names if name not in self._outlets]
         if unknown:
             raise ValueError(
-                f"select_outlets() returned {', '.join(unknown)}, which is none of the steps behind {self._name}: "
+                f"select_outlets() returned {', '.join(unknown)}, which is not one of the steps behind {self._name}: "
                 f"{', '.join(self._outlets) or 'there are none'}"
             )
         if len(set(names)) < len(names):

@@ -77,7 +77,7 @@ class TaskStep(BaseStep):
 
     @property
     def has_branches(self) -> bool:
-        """Whether it makes several events of one, or chooses where they go."""
+        """Whether it makes several events from one, or chooses where they go."""
         return hasattr(self._object, _CHOOSES) or bool(
             getattr(self._object, "makes_several", False)
         )

@@ -98,4 +98,4 @@ def read_signature(model_dir: str, manifest: dict[str, Any]) -> Any:
         try:
             return json.load(file)
         except ValueError as error:
-            raise ValueError(f"signature file {name} is no JSON: {error}") from None
+            raise ValueError(f"signature file {name} is not JSON: {error}") from None

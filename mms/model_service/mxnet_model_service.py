@@ -27,7 +27,7 @@ def check_input_shape(inputs: list[Any], signature: dict[str, Any]) -> None:
     for value, described in zip(inputs, expected, strict=True):
         name, shape = described["data_name"], described["data_shape"]
         if not isinstance(value, mxnet.nd.NDArray):
-            raise AssertionError(f"input {name} is no NDArray, but {type(value).__name__}")
+            raise AssertionError(f"input {name} is not an NDArray, but {type(value).__name__}")
         if len(value.shape) != len(shape):
             raise AssertionError(
                 f"input {name} has {len(value.shape)} dimensions, the signature says {len(shape)}"

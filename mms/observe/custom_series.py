@@ -139,7 +139,7 @@ class CustomSeries:
         if series is None:
             wrong = [label for label in labels if not _is_label(kind, label)]
             if wrong:
-                self._complain(model, name, f"{brief(wrong[0])} is no name for a label")
+                self._complain(model, name, f"{brief(wrong[0])} is not a name for a label")
                 return
             if self._count >= self._max_series:
                 self._tell_full(model, name)
@@ -156,13 +156,13 @@ class CustomSeries:
         """Why there can be no such family; "" where there can."""
         suffixes = _SUFFIXES.get(kind)
         if suffixes is None:
-            return f"{brief(kind)} is no type of metric"
+            return f"{brief(kind)} is not a type of metric"
         if not _NAME.fullmatch(name):
-            return "Prometheus has no such names"
+            return "it is not a name that Prometheus allows"
         if name.startswith(_OWN):
-            return "such names are the server's own"
+            return "such names are reserved for the server"
         other = next((self._taken[name + end] for end in suffixes if name + end in self._taken), "")
-        return f"it would be mixed up with {self._families[other].kind} {other}" if other else ""
+        return f"its name clashes with {self._families[other].kind} {other}" if other else ""
 
     def _complain(self, model: str, name: str, reason: str) -> None:
         if name not in self._complaints and len(self._complaints) < _MAX_COMPLAINTS:

@@ -78,4 +78,6 @@ def worker_unresponsive(worker: str, timeout_s: float, failures: int) -> None:
         "Number or consecutive unsuccessful inference %d", failures, extra=extra
     )  # MMS's own spelling
     _worker.error("Backend worker did not respond in given time", extra=extra)
-    _worker.error("Worker %s was given %g seconds; it is killed.", worker, timeout_s, extra=extra)
+    _worker.error(
+        "Worker %s did not answer within %g seconds and is killed.", worker, timeout_s, extra=extra
+    )

@@ -88,12 +88,12 @@ def _parse_mapping(path: Path, text: str) -> dict[str, Any]:
             members = read_yaml(text)
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
-            f"log config {path} is no Python logging configuration (YAML or JSON) and no log4j "
+            f"log config {path} is not a Python logging configuration (YAML or JSON) and no log4j "
             f"configuration (XML or properties): {error}"
         ) from None
     if not isinstance(members, dict):
         raise ConfigurationError(
-            f"log config {path} is no Python logging configuration (YAML or JSON with `version: 1`) "
+            f"log config {path} is not a Python logging configuration (YAML or JSON with `version: 1`) "
             "and no log4j configuration (XML or properties)"
         )
     return members

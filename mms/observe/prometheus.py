@@ -128,12 +128,12 @@ class PrometheusText:
         )
         yield CounterMetricFamily(
             "mms_log_lines_dropped",
-            "Log lines lost since an output did not take them.",
+            "Log lines lost because an output did not take them.",
             self._dropped_lines(),
         )
         unexpected = CounterMetricFamily(
             "mms_unexpected_errors",
-            "Errors of the server itself that nothing foresaw; the log has each with its traceback.",
+            "Unexpected errors in the server itself; the log has each with its traceback.",
             labels=(*_MODEL, "where"),
         )
         for place, count in faults.counts().items():
@@ -146,12 +146,12 @@ class PrometheusText:
         labels = (*_MODEL, "status")
         requests = CounterMetricFamily(
             "mms_requests",
-            "HTTP responses; model is empty where it was no prediction.",
+            "HTTP responses; model is empty for requests other than predictions.",
             labels=labels,
         )
         durations = HistogramMetricFamily(
             "mms_request_duration_seconds",
-            "From the whole request received to the response handed to the network.",
+            "Time from the whole request received to the response handed to the network.",
             labels=labels,
         )
         for (model, version, status), series in list(self._recorder.aggregates.requests.items()):
@@ -250,13 +250,13 @@ class PrometheusText:
             ("memory_used_bytes", "Memory in use.", reading.memory_used_bytes),
             (
                 "memory_available_bytes",
-                "Memory that can be had without swapping.",
+                "Memory available without swapping.",
                 reading.memory_available_bytes,
             ),
-            ("disk_used_bytes", "Used space of the root file system.", reading.disk_used_bytes),
+            ("disk_used_bytes", "Used space on the root file system.", reading.disk_used_bytes),
             (
                 "disk_available_bytes",
-                "Free space of the root file system.",
+                "Free space on the root file system.",
                 reading.disk_available_bytes,
             ),
         ):

@@ -53,7 +53,7 @@ class TrackingMetrics:
         )
         dropped = CounterMetricFamily(
             "mms_tracking_records_dropped",
-            "Records lost since their queue was full or their sink did not take them.",
+            "Records lost because their queue was full or their sink did not take them.",
             labels=labels,
         )
         for stream in told:

@@ -27,7 +27,7 @@ def decode_image(content: bytes, channels: int | None, extra: str) -> Array:
             picture = picture.convert(_MODES[channels])
         pixels = np.asarray(picture, dtype=np.float32)
     except (OSError, ValueError, pillow.DecompressionBombError) as error:
-        raise UnfitInput(f"binData is no picture that can be read: {error}") from error
+        raise UnfitInput(f"binData is not a picture that can be read: {error}") from error
     if channels is not None and pixels.ndim == 2:
         pixels = pixels[:, :, np.newaxis]
     batch: Array = pixels[np.newaxis] / np.float32(255)

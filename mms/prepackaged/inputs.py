@@ -25,7 +25,7 @@ def as_array(X: Any, dtype: npt.DTypeLike | None = None) -> Array:
         array = np.asarray(X, dtype=dtype)
     except (TypeError, ValueError) as error:
         wanted = f" of {np.dtype(dtype)}" if dtype is not None else " with rows of equal length"
-        raise UnfitInput(f"the input is no array{wanted}: {error}") from error
+        raise UnfitInput(f"the input is not an array{wanted}: {error}") from error
     return array
 
 

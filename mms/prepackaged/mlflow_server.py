@@ -24,7 +24,7 @@ class MlflowServer(SavedModelServer):
 
     def __init__(self, model_uri: str | None = None, xtype: str = "ndarray") -> None:
         if xtype not in INPUT_TYPES:
-            raise ValueError(f"xtype {brief(xtype)} is none of {', '.join(INPUT_TYPES)}")
+            raise ValueError(f"xtype {brief(xtype)} is not one of {', '.join(INPUT_TYPES)}")
         super().__init__(model_uri)
         self._xtype = xtype
         self._pandas: Any = None

@@ -51,7 +51,7 @@ class PytorchServer(SavedModelServer):
         torch = self._torch = import_library("torch", EXTRA)
         self._dtype = getattr(torch, self._wanted_dtype, None)
         if not isinstance(self._dtype, torch.dtype):
-            raise ValueError(f"dtype {self._wanted_dtype!r} is no element type of torch")
+            raise ValueError(f"dtype {self._wanted_dtype!r} is not an element type of torch")
         gpu = "cuda" if torch.cuda.is_available() else "cpu"
         self._device = torch.device(self._wanted_device or gpu)
         if has_mlflow_layout(folder):

@@ -33,7 +33,7 @@ class SklearnServer(SavedModelServer):
 
     def __init__(self, model_uri: str | None = None, method: str | None = None) -> None:
         if method is not None and method not in METHODS:
-            raise ValueError(f"method {brief(method)} is none of {', '.join(METHODS)}")
+            raise ValueError(f"method {brief(method)} is not one of {', '.join(METHODS)}")
         super().__init__(model_uri)
         self._method = method
         self._call: Any = None

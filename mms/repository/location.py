@@ -41,9 +41,7 @@ def check_object_url(url: str, sources: Sources) -> None:
         )
     if "::" in url:
         # fsspec would take what follows for another address.
-        raise BadRequest(
-            f"Invalid model url: {url[:_SHOWN]} has :: in it, which no name here can have."
-        )
+        raise BadRequest(f"Invalid model url: {url[:_SHOWN]} contains ::, which is not allowed.")
     sources.urls.check(url)
 
 
@@ -130,10 +128,10 @@ def store_problem(model_store: Path) -> str | None:
     """What people are to know of a model store that is not there; None where it is. Blocks."""
     if model_store.is_dir():
         return None
-    text = f'The model store "{model_store}" is no folder that is there.'
+    text = f'The model store "{model_store}" is not an existing folder.'
     trimmed = Path(str(model_store).strip())
     if trimmed != model_store and trimmed.is_dir():
-        text += f" Its name begins or ends with a blank; {trimmed} is there."
+        text += f" Its name begins or ends with a blank; {trimmed} exists."
     return text
 
 

@@ -161,11 +161,11 @@ class ModelUris:
             check_http_url(uri)
         elif sha256 is not None:
             raise BadRequest(
-                f"sha256 is that of one file, which {uri} is not known to be; use an http(s) url."
+                f"sha256 is for one file, and {uri} may be a folder; use an http(s) url."
             )
         elif "::" in uri:
             # fsspec would take what follows for another address.
-            raise BadRequest(f"model_uri {uri} has :: in it, which no name here can have.")
+            raise BadRequest(f"model_uri {uri} contains ::, which is not allowed.")
         sources.urls.check(uri)
         while True:
             content = await self._shared(wanted)
@@ -276,7 +276,8 @@ class ModelUris:
         is_in_archive = archive_folder is not None and is_below(path, archive_folder)
         if self._trust is not None and not wanted.sources.is_operator and not is_in_archive:
             raise BadRequest(
-                f"model_uri {uri} is not in the signed archive; as require_signature is on, local files have to be."
+                f"model_uri {uri} is not in the signed archive; because require_signature is on, local files "
+                "must be there."
             )
         # Not said before it is known that it may be asked, lest it tell what this machine has.
         if not wanted.sources.is_operator and not any(is_below(path, folder) for folder in own):

@@ -329,8 +329,8 @@ class Repository:
     ) -> FetchedArchive:
         if path.suffix in _DOCUMENT_SUFFIXES and path.is_file():
             raise InvalidModel(
-                f"{url} is a document that stands alone; as require_signature is on, it has to be {DOCUMENT_NAME} in a "
-                "signed archive."
+                f"{url} is a document outside an archive; because require_signature is on, it must be {DOCUMENT_NAME} "
+                "in a signed archive."
             )
         trusted = trust.keys()
         with _io_named(url), Archive.open(path, limits=self._limits) as archive:

@@ -189,7 +189,7 @@ class Installation:
                 self._check(deadline)
                 if not is_told:
                     is_told = True
-                    self.tell("waiting for another server that installs the same")
+                    self.tell("waiting for another server that is installing the same packages")
                 time.sleep(_LOCK_LOOK_S)
             yield
 
@@ -230,7 +230,7 @@ class Installation:
             self._run(command, deadline)
         except RequirementsFailed:
             self._check(deadline)
-            self.tell("the archive's wheels are not all; asking the package index")
+            self.tell("the archive's wheels are not enough; asking the package index")
             return False
         return True
 

@@ -77,8 +77,8 @@ class Sources:
         if settings.allowed_urls is None and not is_local:
             urls = AllowedUrls(
                 (),
-                f": none are while management listens on {settings.management_address}, "
-                "unless the setting allowed_urls names them.",
+                f": no url is allowed while management listens on {settings.management_address}, "
+                "unless the setting allowed_urls names it.",
             )
         usual = LOOPBACK if is_local else PUBLIC_ONLY
         return cls(urls, usual if networks is None else networks, networks is not None)

@@ -160,5 +160,7 @@ def make_guard(settings: Settings) -> Guard | None:
     except InvalidKeyFile as error:
         raise ConfigurationError(f"Invalid configuration: keys_file: {error}") from None
     if not len(ring):
-        logger.warning("keys_file=%s has no valid key: nobody gets in.", path)
+        logger.warning(
+            "keys_file=%s has no valid key: all requests that need one are refused.", path
+        )
     return Guard(ring, (Role(name) for name in settings.open_roles))

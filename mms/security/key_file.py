@@ -91,7 +91,7 @@ class KeyFile:
             with open(path, "rb") as file:
                 status = os.fstat(file.fileno())
                 if not stat.S_ISREG(status.st_mode):
-                    raise InvalidKeyFile(f"{path} is no file")
+                    raise InvalidKeyFile(f"{path} is not a file")
                 if status.st_mode & 0o077:
                     raise InvalidKeyFile(
                         f"{path} can be used by others than its owner (mode {status.st_mode & 0o777:04o}); "
@@ -112,10 +112,10 @@ class KeyFile:
                 key = _key_of(json.loads(line))
             except (ValueError, RecursionError) as error:
                 raise InvalidKeyFile(
-                    f"{path}:{number} is no line of `mms keys create`: {error}"
+                    f"{path}:{number} is not a line that `mms keys create` wrote: {error}"
                 ) from None
             if key.id in keys:
-                raise InvalidKeyFile(f"{path}:{number} has the id {key.id} once more")
+                raise InvalidKeyFile(f"{path}:{number} repeats the id {key.id}")
             keys[key.id] = key
         return list(keys.values())
 
@@ -171,7 +171,7 @@ def _members_of(key: ApiKey) -> dict[str, Any]:
 def _key_of(members: Any) -> ApiKey:
     """Raises ValueError."""
     if not isinstance(members, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     key_id, name, digest = (members.get(word) for word in ("id", "name", "sha256"))
     if not isinstance(key_id, str) or not _ID.fullmatch(key_id):
         raise ValueError("id should be eight hexadecimal digits")

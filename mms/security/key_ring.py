@@ -54,10 +54,10 @@ class KeyRing:
         try:
             keys = self._file.read()
         except FileNotFoundError:
-            logger.error("%s has gone: no key is valid any more.", self._file.path)
+            logger.error("%s is gone: no key is valid any more.", self._file.path)
             keys = []
         except InvalidKeyFile as error:
-            logger.error("%s. The keys that were read before still count.", error)
+            logger.error("%s. The keys that were read before stay in use.", error)
             return self._expire()
         before = self._keys
         self._take(keys)

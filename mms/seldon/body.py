@@ -88,7 +88,7 @@ def _parsed(text: str, field: str, strict: bool) -> Any:
     except ValueError as error:
         if strict:
             raise
-        raise SeldonMicroserviceException(f"The field {field} is no JSON: {error}") from None
+        raise SeldonMicroserviceException(f"The field {field} is not JSON: {error}") from None
 
 
 def _read_multipart(
@@ -129,4 +129,4 @@ def _file(name: str, content: bytes, strict: bool) -> Any:
     except UnicodeDecodeError as error:
         if strict:
             raise
-        raise SeldonMicroserviceException(f"The file {name} is no UTF-8 text: {error}") from None
+        raise SeldonMicroserviceException(f"The file {name} is not UTF-8 text: {error}") from None

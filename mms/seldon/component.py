@@ -187,7 +187,7 @@ class Component:
     def failure(self, request: Request, error: Exception) -> Answer:
         """The answer for an exception: the component's own handler's, or Seldon's."""
         if type(error).__name__ == _DECODE_ERROR and request.content_type == _PROTO_TYPE:
-            error = SeldonMicroserviceException(f"The body is no message in protobuf: {error}")
+            error = SeldonMicroserviceException(f"The body is not a message in protobuf: {error}")
         elif isinstance(error, ModuleNotFoundError) and error.name in _PROTOBUF:
             error = SeldonMicroserviceException(
                 f"{request.operation} needs protobuf here, which is not installed: "

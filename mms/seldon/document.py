@@ -69,15 +69,15 @@ _SCHEMAS = {
 #: Path, what it is asked with, what it does.
 _CALLS = (
     ("/predict", "SeldonMessage", "Predicts."),
-    ("/transform-input", "SeldonMessage", "Transforms what a model is about to get."),
-    ("/transform-output", "SeldonMessage", "Transforms what a model has answered."),
+    ("/transform-input", "SeldonMessage", "Transforms a model's input."),
+    ("/transform-output", "SeldonMessage", "Transforms a model's output."),
     ("/route", "SeldonMessage", "Chooses a branch."),
     ("/aggregate", "SeldonMessageList", "Joins the answers of several models."),
-    ("/send-feedback", "Feedback", "Tells what a prediction was worth."),
+    ("/send-feedback", "Feedback", "Takes feedback on a prediction."),
 )
 _EXTERNAL = (
     ("/api/v1.0/predictions", "SeldonMessage", "Predicts."),
-    ("/api/v1.0/feedback", "Feedback", "Tells what a prediction was worth."),
+    ("/api/v1.0/feedback", "Feedback", "Takes feedback on a prediction."),
 )
 
 

@@ -76,7 +76,9 @@ class OwnHooks:
             return None
         if not callable(hook):
             # An attribute of its own of that name is no fault until somebody calls.
-            return _refusing(f"{type(self._component).__name__}.{name} is no method, but {hook!r}")
+            return _refusing(
+                f"{type(self._component).__name__}.{name} is not a method, but {hook!r}"
+            )
         function = getattr(hook, "__func__", None)
         if function is not None and function in self.base_functions(name):
             return None
@@ -94,7 +96,7 @@ class OwnHooks:
             if hook is not None:
                 if name not in self._deprecated:
                     self._deprecated.add(name)
-                    _log.warning("%s%s is deprecated; %s_raw takes its place", name, suffix, name)
+                    _log.warning("%s%s is deprecated; use %s_raw", name, suffix, name)
                 return RawHook(hook, name + suffix, True)
         hook = self.find(f"{name}_raw")
         if hook is None:

@@ -19,7 +19,7 @@ from mms.seldon.forms import Array, Form, Incoming
 
 _PAYLOADS: Final = ("data", "jsonData", "strData", "binData")
 _ARRAYS: Final = ("tensor", "ndarray", "tftensor")
-RAGGED: Final = "data.ndarray is no array: its rows are of unequal length"
+RAGGED: Final = "data.ndarray is not an array: its rows are of unequal length"
 
 
 class Base64Bytes(bytes):
@@ -172,7 +172,7 @@ def _tensor_of(tensor: Any, strict: bool) -> Array:
     try:
         array = np.array(values)
     except (ValueError, OverflowError, RecursionError) as error:
-        raise SeldonMicroserviceException(f"data.tensor.values is no array: {error}") from None
+        raise SeldonMicroserviceException(f"data.tensor.values is not an array: {error}") from None
     if array.ndim != 1:
         raise SeldonMicroserviceException(
             "data.tensor.values must be a flat list; data.tensor.shape gives its shape"
@@ -220,7 +220,7 @@ def _bytes_of(text: Any, strict: bool) -> bytes:
             # Many programs break its lines.
             return base64.b64decode(b"".join(_ascii(text).split()), validate=True)
     except ValueError as error:
-        raise SeldonMicroserviceException(f"binData is no base64: {error}") from None
+        raise SeldonMicroserviceException(f"binData is not base64: {error}") from None
 
 
 def _ascii(text: str | bytes) -> bytes:

@@ -250,7 +250,7 @@ def parse_message(message_class: Any, body: bytes | bytearray | memoryview) -> A
         return message_class.FromString(bytes(body))
     except DecodeError as error:
         name = message_class.DESCRIPTOR.name
-        raise SeldonMicroserviceException(f"The body is no {name}: {error}") from None
+        raise SeldonMicroserviceException(f"The body is not a {name}: {error}") from None
 
 
 def _class_named(full_name: str) -> Any:

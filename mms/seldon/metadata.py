@@ -49,7 +49,7 @@ def validate_model_metadata(
         check = _CHECKS.get(member)
         if check is None:
             raise SeldonInvalidMetadataError(
-                f"{member} is no member of metadata ({', '.join(_CHECKS)})"
+                f"{member} is not a member of metadata ({', '.join(_CHECKS)})"
             )
         check(member, value)
     return merged

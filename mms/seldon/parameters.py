@@ -31,7 +31,7 @@ def parse_parameters_json(text: str) -> dict[str, Any]:
     try:
         parameters = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{ENVIRONMENT_NAME} is no JSON: {error}") from None
+        raise ValueError(f"{ENVIRONMENT_NAME} is not JSON: {error}") from None
     if not isinstance(parameters, list) or not all(
         isinstance(parameter, dict) for parameter in parameters
     ):

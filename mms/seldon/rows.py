@@ -150,7 +150,8 @@ class RowJoiner:
             self._has_told = True
             what = f"{len(data)} rows" if is_rows else f"no rows, but {type(data).__name__},"
             _log.warning(
-                "predict returned %s for %d rows; such requests are not joined, and each is asked for itself",
+                "predict returned %s for %d rows; such requests are no longer joined, and "
+                "predict is called for each of them",
                 what,
                 count,
             )

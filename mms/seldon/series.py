@@ -50,13 +50,13 @@ def _fault_of(metrics: Any) -> str | None:
                 return f"{where} has no {member}"
         if metric["type"] not in tuple(_SERIES_TYPES):
             return (
-                f"{where} has the type {brief(metric['type'])}, which is none of "
+                f"{where} has the type {brief(metric['type'])}, which is not one of "
                 f"{', '.join(_SERIES_TYPES)}"
             )
         try:
             metric["value"] + 1
         except TypeError:
-            return f"{where} has the value {brief(metric['value'])}, which is no number"
+            return f"{where} has the value {brief(metric['value'])}, which is not a number"
     return None
 
 

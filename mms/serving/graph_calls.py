@@ -190,7 +190,9 @@ class NodeCalls:
         timeout_s = context.graph.timeout_s
         if node.endpoint is not None:
             if self._remote is None:
-                raise InternalServerError(f"Node {node.name} is remote, but nothing reaches it.")
+                raise InternalServerError(
+                    f"Node {node.name} is remote, but this server has no way to call it."
+                )
             return await self._remote.call(node, operation, message, context.headers, timeout_s)
         asking = self._ask_model(context, node, operation, message)
         if timeout_s is None:
@@ -243,7 +245,7 @@ class NodeCalls:
             return self._prefix(node, model, operation) + block
         if operation != Step.PREDICT.value:
             raise InternalServerError(
-                f"Node {node.name} is a handler of MMS, which has predict alone, not {operation}."
+                f"Node {node.name} is an MMS handler, which can only predict, not {operation}."
             )
         return block
 

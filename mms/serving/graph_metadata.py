@@ -68,7 +68,7 @@ class GraphMetadata:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise InternalServerError(f"The metadata of node {node.name} is no JSON object.")
+            raise InternalServerError(f"The metadata of node {node.name} is not a JSON object.")
         return document
 
 

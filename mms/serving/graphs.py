@@ -134,7 +134,7 @@ class Graphs:
         await self._register_servers(name, servers, options, undo)
         if graph.not_obeyed:
             logger.warning(
-                "Graph %s: of its document this server does not obey %s.",
+                "Graph %s: this server does not use these parts of its document: %s.",
                 *(name, ", ".join(graph.not_obeyed)),
             )
         model = ModelVersion(name, found.model_version, model_config(self._settings, options))
@@ -175,8 +175,8 @@ class Graphs:
             for node in service.graph.nodes():
                 if node.is_local and name in (node.name, f"{service.name}.{node.name}"):
                     raise Conflict(
-                        f"Model {name} is a node of the graph {service.name}, and a graph is no "
-                        "node of another."
+                        f"Model {name} is a node of the graph {service.name}, and a graph cannot "
+                        "be a node of another graph."
                     )
 
     def _is_to_be_registered(self, name: str, node: Node) -> bool:
@@ -246,7 +246,7 @@ class Graphs:
         is_without = any(s.interface in WITHOUT_UNIT for s in self._registry.versions(model))
         if node.parameters and is_without:
             raise InvalidModel(
-                f"Node {brief(node.name)} has parameters, and the model {model} is no component that takes any."
+                f"Node {brief(node.name)} has parameters, but the model {model} takes none: it is not a component."
             )
         for service in self._services():
             for other in service.graph.nodes():
@@ -381,7 +381,7 @@ def _prepackaged(node: Node) -> str:
 
 
 def _missing(graph: str, node: Node) -> str:
-    told = f"Node {brief(node.name)} of the graph {graph} is no model of this server"
+    told = f"Node {brief(node.name)} of the graph {graph} is not a model of this server"
     if node.server is not None:
         return f"{told}, and it has no modelUri from which {node.server} could load one."
     return f"{told}; register {node.name} (or {graph}.{node.name}) first, or give it an endpoint."

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 _STATES = {
     WorkerState.STARTING: "is starting",
     WorkerState.LOADING: "is loading the model",
-    WorkerState.BACKOFF: "ended and waits to be started again",
-    WorkerState.DRAINING: "is on its way out",
+    WorkerState.BACKOFF: "has ended and waits for its next start",
+    WorkerState.DRAINING: "is ending",
 }
 
 
@@ -24,7 +24,7 @@ def model_problems(served: ServedModel) -> list[str]:
         return []
     name = f"Model {served.name}" + (f" {served.version}" if served.version else "")
     if served.graph is not None:
-        return [f"{name}: a model that it asks is not ready."]
+        return [f"{name}: a model that it calls is not ready."]
     problems = []
     for worker in served.model.workers:
         reason = f" ({worker.reason})" if worker.reason else ""

@@ -232,7 +232,7 @@ class KeptModels:
         served.registration = options
         if (served.name, served.version) != (entry["model"], entry.get("version")):
             logger.warning(
-                "Model %s has become %s %s: what %s names has changed meanwhile.",
+                "Model %s is now %s %s: the archive at %s has changed meanwhile.",
                 *(_shown(entry), served.name, served.version or "without a version", served.url),
             )
         bounds = {
@@ -321,7 +321,7 @@ def _read(entry: dict[str, Any]) -> RegisterOptions:
     _check_scale(entry)
     brought = entry.get("brought", [])
     if not isinstance(brought, list) or not all(isinstance(kept, dict) for kept in brought):
-        raise BrokenEntry("its member brought is no list of objects")
+        raise BrokenEntry("its member brought is not a list of objects")
     for kept in brought:
         _check_scale(kept)
     source = entry.get("startup_source")
@@ -331,10 +331,10 @@ def _read(entry: dict[str, Any]) -> RegisterOptions:
         and isinstance(source[1], str)
         and isinstance(source[0], str | None)
     ):
-        raise BrokenEntry("its member startup_source is no name and url")
+        raise BrokenEntry("its member startup_source is not a name and url")
     members = entry.get("options")
     if not isinstance(members, dict) or not isinstance(members.get("url", ""), str):
-        raise BrokenEntry("its member options is no object with a url")
+        raise BrokenEntry("its member options is not an object with a url")
     unknown = sorted(set(members) - set(_OPTIONS))
     if unknown:
         raise BrokenEntry(f"this server knows no option {', '.join(unknown)}")
@@ -346,4 +346,4 @@ def _check_scale(entry: dict[str, Any]) -> None:
         raise BrokenEntry("it names no model")
     bounds = (entry.get("min_workers"), entry.get("max_workers"))
     if not all(isinstance(count, int) and count >= 0 for count in bounds):
-        raise BrokenEntry("its min_workers and max_workers are no whole numbers from 0 on")
+        raise BrokenEntry("its min_workers and max_workers are not whole numbers, 0 or more")

@@ -170,7 +170,7 @@ def check_names(served: ServedModel) -> None:
             raise BadRequest(f"The model's {what} {brief(text)} has a control character.")
         if _SURROGATE.search(text):
             raise BadRequest(
-                f"The model's {what} {brief(text)} has half of a character (a lone surrogate), which no UTF-8 has."
+                f"The model's {what} {brief(text)} has half of a character (a lone surrogate), which UTF-8 cannot hold."
             )
         if len(text.encode()) > most_bytes:
             raise BadRequest(

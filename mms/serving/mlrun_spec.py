@@ -317,7 +317,7 @@ class FunctionCode:
         where = f"neither in {known} nor" if known else "there is no code, and it is not"
         raise InvalidSpec(
             f"Step {step}: class {name} was not found, {where} among the built-in ones; "
-            "the document may bring code along, or be given a folder with it."
+            "put the code into the document, or register a folder that has both."
         )
 
 

@@ -90,7 +90,7 @@ class MlrunSpecs:
             if not is_serving_document(options.serving_spec):
                 check_has_graph(options.serving_spec, "serving_spec")
                 raise BadRequest(
-                    'serving_spec is none: it has no "graph" with routes or steps, and is no exported function.'
+                    'serving_spec is none: it has no "graph" with routes or steps, and is not an exported function.'
                 )
             try:
                 check_depth(options.serving_spec)
@@ -140,8 +140,8 @@ class MlrunSpecs:
         for child in function.children:
             if child.key == name:
                 raise InvalidSpec(
-                    f"The function {name} has a model of the same name; register it under another, "
-                    "with the parameter model_name."
+                    f"The function {name} has a model of the same name; register it under another "
+                    "name, with the parameter model_name."
                 )
         targets = {child.key: split_key(child.key) for child in function.children}
         calls = RouteCalls(self._models, targets)
@@ -155,7 +155,7 @@ class MlrunSpecs:
             options.load_timeout_s = spec.readiness_timeout_s
         if spec.without_effect:
             logger.warning(
-                "Function %s: %s has no effect here. Its models keep the workers that they have, until "
+                "Function %s: %s has no effect here. Its models keep the workers that they have until "
                 "PUT /models/{model}?min_worker= changes that.",
                 *(name, ", ".join(spec.without_effect)),
             )
@@ -284,7 +284,7 @@ class MlrunSpecs:
         if served.owner is not None:
             raise Conflict(
                 f"Model {key_of(served)} belongs to the function {served.owner}; "
-                "unregister the function, which takes its models along."
+                "unregister the function, and its models go with it."
             )
 
 
@@ -437,7 +437,7 @@ def _place_code(spec: ServingSpec, archive: FetchedArchive) -> FunctionCode:
             file.write_text(spec.code, encoding="utf-8")
         elif not file.is_file():
             raise InvalidSpec(
-                f"The document brings {spec.filename} along, which its folder {archive.folder} "
-                "does not have: put the file there, or serve the document by itself."
+                f"The document contains {spec.filename}, but its folder {archive.folder} "
+                "does not: put the file there, or serve the document without the folder."
             )
     return FunctionCode(archive.folder, spec.filename)

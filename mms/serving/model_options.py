@@ -149,7 +149,7 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
     except InvalidComponent as error:
         raise BadRequest(f"{error}.") from None
     if asked.prepackaged is not None and options.handler:
-        raise BadRequest("Parameters handler and prepackaged exclude each other.")
+        raise BadRequest("Parameters handler and prepackaged cannot be used together.")
     if options.handler or options.interface == "mms":
         # Its own class takes the place of the archive's server.
         said = replace(said, prepackaged=None)

@@ -101,7 +101,7 @@ class ModelWorkers:
         """Start workers, or let some go after what they run, until a model has as many."""
         if min_workers > self._most_workers:
             logger.warning(
-                "Model %s has %d workers instead of %d: max_workers_per_model.",
+                "Model %s has %d workers instead of %d, because max_workers_per_model is the limit.",
                 *(served.name, self._most_workers, min_workers),
             )
             min_workers = self._most_workers

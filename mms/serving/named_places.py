@@ -78,4 +78,4 @@ def _check(named: str, folders: list[Path | None], sources: Sources) -> None:
             sources.check_path(Path(os.path.realpath(path)))
     except (ValueError, OSError) as error:
         # A name that no file can have, or an address that is none.
-        raise BadRequest(f"{brief(named)} is no path and no address: {error}") from None
+        raise BadRequest(f"{brief(named)} is neither a path nor an address: {error}") from None

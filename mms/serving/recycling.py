@@ -81,8 +81,8 @@ class RecycledRunner(WorkerRunner):
         if self._loaded_bytes > limit:
             if self._loaded_bytes != _TOLD:
                 logger.warning(
-                    "Worker %s holds %d bytes with its model just loaded, more than worker_memory_limit; "
-                    "another one would, too, so it stays.",
+                    "Worker %s holds %d bytes just after loading its model, more than worker_memory_limit. "
+                    "A new worker would, too, so this one stays.",
                     worker.name,
                     self._loaded_bytes,
                 )
@@ -170,7 +170,7 @@ class Recycling:
             return
         successor = served.pool.replace(worker)
         logger.info(
-            "Worker %s of model %s %s; %s takes its place.",
+            "Worker %s of model %s %s; %s replaces it.",
             worker.name,
             served.name,
             reason,

@@ -175,7 +175,7 @@ async def model_requirements(
         return None
     if way == OFF:
         logger.warning(
-            "%s of model %s is not installed: install_requirements is off; folder or venv has it installed.",
+            "%s of model %s is not installed: install_requirements is off. Set it to folder or venv to install it.",
             *(file, name),
         )
         return None

@@ -165,7 +165,7 @@ class ServedModel:
         if self.has_failed_to_load:
             return self.model.unavailable()
         return ServiceUnavailable(
-            f"No worker has loaded model {self.name} yet, so it is not known how it is spoken to.",
+            f"No worker has loaded model {self.name} yet, so its protocol is not known yet.",
             retry_after_s=1,
         )
 

@@ -27,8 +27,8 @@ def check_is_signed_alone(options: RegisterOptions) -> None:
         refused = f"with the argument {' or '.join(_PLACES)}"
     if refused is not None:
         raise BadRequest(
-            f"Parameter {refused} is not taken, as require_signature is on: what a model runs is said in its signed "
-            "archive."
+            f"Parameter {refused} is refused because require_signature is on: only the signed archive says what "
+            "a model runs."
         )
 
 

@@ -59,7 +59,7 @@ class TrackingOptions:
             try:
                 value = json.loads(text)
             except (ValueError, RecursionError) as error:
-                raise InvalidTracking(f"tracking is no valid JSON: {error}") from None
+                raise InvalidTracking(f"tracking is not valid JSON: {error}") from None
         if not isinstance(value, Mapping):
             raise InvalidTracking(
                 f'tracking must be a path or an object such as {{"path": ..., "sample": 10}}, not {brief(value)}'

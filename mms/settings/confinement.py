@@ -67,7 +67,7 @@ def parse_user(text: str) -> WorkerUser | None:
         except KeyError:
             raise ValueError(f"not a group of this machine: {brief(group_text)}") from None
     if os.geteuid() not in (0, uid):
-        raise ValueError("not a server that root starts, which alone can run workers as others")
+        raise ValueError("not a server that root started, and only root can run workers as others")
     if account is None:
         return WorkerUser(uid, gid, (gid,))
     groups = (gid,) if group_text else tuple(os.getgrouplist(account.pw_name, gid))

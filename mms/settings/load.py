@@ -80,7 +80,7 @@ def _config_path(
         return path.absolute()
     if named:
         settings.notices.append(
-            (logging.WARNING, f"{path.absolute()} is no file; no settings are read")
+            (logging.WARNING, f"{path.absolute()} is not a file; no settings are read")
         )
     return None
 

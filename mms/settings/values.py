@@ -66,7 +66,11 @@ class OptionValues:
         is_own=True,
     )
     lane: bool = option(
-        SWITCH, _LISTENERS, "The fast path for predictions; changes speed alone.", "on", is_own=True
+        SWITCH,
+        _LISTENERS,
+        "The fast path for predictions; it changes only the speed.",
+        "on",
+        is_own=True,
     )
     keep_alive_timeout_s: float = option(
         NUMBER,
@@ -111,7 +115,8 @@ class OptionValues:
     max_buffered_memory: int = option(
         POSITIVE,
         _LISTENERS,
-        "What all connections may hold together. Beyond it those are not read from that hold more than their share.",
+        "What all connections may hold together. Beyond it the server stops reading from those that hold "
+        "more than their share.",
         str(512 * 2**20),
         unit="bytes",
         is_own=True,
@@ -166,7 +171,7 @@ class OptionValues:
     require_signature: bool = option(
         BOOLEAN,
         _MODELS,
-        "Serve archives alone that one of `trusted_keys` has signed; see docs/archive-format.md.",
+        "Serve only archives that one of `trusted_keys` has signed; see docs/archive-format.md.",
         "false",
         is_own=True,
     )
@@ -218,34 +223,34 @@ class OptionValues:
         TEXT,
         _MODELS,
         "A file that keeps what is registered, with its workers and parameters, for the next start. Without it a "
-        "restart knows `load_models` alone.",
+        "restart loads only `load_models`.",
         is_own=True,
     )
     default_workers_per_model: int = option(
         COUNT,
         _WORKERS,
-        "Workers of a model; 0: for models loaded at start as many as GPUs, else CPUs that the "
-        "server may use (affinity, cgroup quota), for others none.",
+        "Workers of a model. 0 means: a model loaded at start gets as many as there are GPUs, or else CPUs that "
+        "the server may use (affinity, cgroup quota); other models get none.",
         "0",
     )
     max_workers_per_model: int = option(
         POSITIVE,
         _WORKERS,
-        "Workers that a registration or scaling may ask for, each of which is a process.",
+        "The most workers that a registration or scaling may ask for. Each worker is a process.",
         "1000",
         is_own=True,
     )
     default_response_timeout: int = option(
         COUNT,
         _WORKERS,
-        "Time for a load and for one batch. MMS counts it in minutes, so does this server.",
+        "Time for a load and for one batch, in minutes as in MMS.",
         "120",
         unit="minutes",
     )
     default_response_timeout_seconds: int = option(
         ANY_INTEGER,
         _WORKERS,
-        "The same in seconds; from 0 on it replaces the other.",
+        "The same in seconds. If it is 0 or more, it replaces the other.",
         "-1",
         unit="seconds",
     )
@@ -259,7 +264,7 @@ class OptionValues:
     unregister_model_timeout: int = option(
         COUNT,
         _WORKERS,
-        "Time for a model to answer what it has accepted when it is unregistered.",
+        "Time for a model to answer accepted requests when it is unregistered.",
         "120",
         unit="seconds",
     )
@@ -274,8 +279,8 @@ class OptionValues:
     worker_heartbeat_timeout_s: float = option(
         NUMBER,
         _WORKERS,
-        "A worker that gives no sign of life for this time, neither computes nor reads from a disk, is killed and "
-        "replaced. 0: none is.",
+        "A worker that gives no sign of life for this time, and neither computes nor reads from a disk, is "
+        "killed and replaced. 0: no worker is.",
         "30",
         unit="seconds",
         is_own=True,
@@ -283,15 +288,15 @@ class OptionValues:
     max_requests_per_worker: int = option(
         COUNT,
         _WORKERS,
-        "A worker that has answered so many requests is replaced, for handlers that leak; the one in its place serves "
-        "before it leaves. 0: none is.",
+        "A worker that has answered this many requests is replaced, for handlers that leak memory. The new one serves "
+        "before the old one ends. 0: no worker is replaced.",
         "0",
         is_own=True,
     )
     worker_memory_limit: int = option(
         COUNT,
         _WORKERS,
-        "A worker that holds more memory (its resident set) is replaced in the same way. 0: none is.",
+        "A worker that holds more memory (its resident set) is replaced in the same way. 0: no limit.",
         "0",
         unit="bytes",
         is_own=True,
@@ -299,7 +304,7 @@ class OptionValues:
     drain_timeout_s: float = option(
         NUMBER,
         _WORKERS,
-        "Time to answer what was accepted when the server stops.",
+        "Time to answer accepted requests when the server stops.",
         "30",
         unit="seconds",
         is_own=True,
@@ -329,7 +334,7 @@ class OptionValues:
     allowed_requirements: bool = option(
         BOOLEAN,
         _WORKERS,
-        "Whether packages may be installed at all; if not, who asks for it is refused.",
+        "Whether packages may be installed at all. If not, registrations that ask for it are refused.",
         "true",
         is_own=True,
     )
@@ -347,7 +352,7 @@ class OptionValues:
     decode_input_request: bool = option(
         BOOLEAN,
         _WORKERS,
-        "Workers parse JSON and decode text; else handlers get bytes.",
+        "Whether workers parse JSON and decode text. If not, handlers get bytes.",
         "true",
     )
     default_response_content_type: str = option(
@@ -371,8 +376,9 @@ class OptionValues:
     worker_env_allow: str = option(
         REGEX,
         _WORKERS,
-        "Without it workers get all variables of the server. With it only those whose whole name matches, and what "
-        "programs need to run: PATH, LD_LIBRARY_PATH, PYTHONPATH, HOME, USER, LOGNAME, LANG, LC_*, TZ, TMPDIR, TEMP.",
+        "Without it workers get all variables of the server. With it they get only those whose whole name matches, and "
+        "what programs need to run: PATH, LD_LIBRARY_PATH, PYTHONPATH, HOME, USER, LOGNAME, LANG, LC_*, TZ, "
+        "TMPDIR, TEMP.",
         "",
         is_own=True,
     )
@@ -399,7 +405,7 @@ class OptionValues:
         "true",
         is_own=True,
     )
-    job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that wait, for each model.", "100")
+    job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that may wait for each model.", "100")
     request_timeout_s: float = option(
         NUMBER,
         _LIMITS,
@@ -411,7 +417,7 @@ class OptionValues:
     max_queue_time_ms: int = option(
         COUNT,
         _LIMITS,
-        "Requests that would wait longer for a worker, or have, get 503 at once; 0: none do.",
+        "Requests that would wait longer than this for a worker, or have done so, get 503 at once. 0: no limit.",
         "0",
         unit="milliseconds",
         is_own=True,
@@ -440,14 +446,16 @@ class OptionValues:
     )
     keystore: str | None = option(TEXT, _TLS, "A PKCS12 file with key and certificate.")
     keystore_pass: str = option(TEXT, _TLS, "Its password.", "changeit")
-    keystore_type: str = option(TEXT, _TLS, "Its type; PKCS12 is the one supported.", "PKCS12")
+    keystore_type: str = option(
+        TEXT, _TLS, "The type of the keystore; only PKCS12 is supported.", "PKCS12"
+    )
     private_key_file: str | None = option(TEXT, _TLS, "A private key, PEM.")
     certificate_file: str | None = option(TEXT, _TLS, "Its certificate chain, PEM.")
     allow_self_signed: bool = option(
         BOOLEAN,
         _TLS,
-        "Without key and certificate the server makes a certificate that signs itself on other addresses than "
-        "loopback, too; no client can check it.",
+        "Without a key and certificate the server makes a self-signed certificate on addresses other than loopback, "
+        "too. No client can check it.",
         "false",
         is_own=True,
     )
@@ -467,7 +475,7 @@ class OptionValues:
     open_roles: tuple[str, ...] = option(
         choices("inference", "management", "metrics"),
         _SECURITY,
-        "What needs no key although there is a `keys_file`: some of inference, management and metrics, with commas.",
+        "What needs no key even with a `keys_file`: some of inference, management and metrics, with commas.",
         "",
         is_own=True,
     )
@@ -481,8 +489,8 @@ class OptionValues:
     rate_limit: float = option(
         NUMBER,
         _SECURITY,
-        "Inference requests a second of each client: a key, or where there is none an address. More get 429; 0: no "
-        "limit.",
+        "Inference requests a second for each client. A client is a key or, without keys, an address. More get 429; "
+        "0: no limit.",
         "0",
         unit="requests/s",
         is_own=True,
@@ -497,8 +505,8 @@ class OptionValues:
     management_hosts: tuple[str, ...] | None = option(
         NAMES,
         _SECURITY,
-        "Names in `Host` by which management may be asked while it listens on loopback without keys, besides "
-        "`localhost` and addresses: those of a proxy in front of it.",
+        "Names in `Host`, besides `localhost` and addresses, that management accepts while it listens on loopback "
+        "without keys: those of a proxy in front of it.",
         is_own=True,
     )
     trust_request_id: bool = option(
@@ -538,14 +546,15 @@ class OptionValues:
     tracking: str | None = option(
         TEXT,
         _LOGS,
-        "Where records of the requests of all models go that say nothing else: a file, `http(s)://`, `kafka://`, or a "
-        'JSON object `{"path", "sample", ...}`. `{model}` in a path is the model\'s name.',
+        "Where records of requests go, for all models that do not say otherwise: a file, `http(s)://`, `kafka://`, or "
+        'a JSON object `{"path", "sample", ...}`. `{model}` in a path is the model\'s name.',
         is_own=True,
     )
     default_model: str | None = option(
         TEXT,
         _SELDON,
-        "The model at the root: of Seldon, or of MLRun. Without it: the only one of its kind, where there is just one.",
+        "The Seldon or MLRun model that is served at the root. Without it: the only one of its kind, "
+        "if there is just one.",
         is_own=True,
     )
     seldon_shim: str = option(
@@ -559,15 +568,15 @@ class OptionValues:
     seldon_strict: bool = option(
         BOOLEAN,
         _SELDON,
-        "Answer as Seldon's own wrapper does where this server does better, such as 500 for an unknown route.",
+        "Answer as Seldon's own wrapper does, also where this server does better, such as 500 for an unknown route.",
         "false",
         is_own=True,
     )
     validate_inputs: bool = option(
         BOOLEAN,
         _SELDON,
-        "Check requests to components against the inputs that their metadata declare; 400 for what does not fit. "
-        "The parameter of the same name says it for one model.",
+        "Check requests to components against the inputs that their metadata declare; what does not fit gets "
+        "400. The parameter of the same name sets it for one model.",
         "false",
         is_own=True,
     )
@@ -585,7 +594,11 @@ class OptionValues:
         is_own=True,
     )
     seldon_metrics_path: str = option(
-        TEXT, _SELDON, "One more path of the metrics there.", "/metrics", is_own=True
+        TEXT,
+        _SELDON,
+        "One more path for metrics on the listener for metrics.",
+        "/metrics",
+        is_own=True,
     )
     mlrun_shim: str = option(
         choice("auto", "shim", "real"),
@@ -606,7 +619,7 @@ class OptionValues:
     nan_policy: str = option(
         choice("null", "keep", "error"),
         _MLRUN,
-        "NaN and infinities in results: written as null, kept as NaN and Infinity (which is no JSON), or an error.",
+        "NaN and infinities in results: written as null, kept as NaN and Infinity (which is not JSON), or an error.",
         "null",
         is_own=True,
     )
@@ -621,15 +634,15 @@ class OptionValues:
     mlrun_body_operation: bool = option(
         BOOLEAN,
         _MLRUN,
-        "A body's `operation` takes the place of the path's, so that rules by path no longer hold. Without it the "
-        "body's counts where the path has none.",
+        "A body's `operation` replaces the path's, so rules by path no longer protect. Without this setting the "
+        "body's counts only if the path has none.",
         "false",
         is_own=True,
     )
     mlrun_event_headers: bool = option(
         BOOLEAN,
         _MLRUN,
-        "A header `MLRUN-EVENT-PATH` takes the place of the path, so that rules by path no longer hold. Requests to "
+        "A header `MLRUN-EVENT-PATH` replaces the path, so rules by path no longer protect. Requests to "
         "MLRun's models leave the fast path then.",
         "false",
         is_own=True,
@@ -637,8 +650,8 @@ class OptionValues:
     strict_parameters: bool = option(
         BOOLEAN,
         _SERVER,
-        "A management call with a parameter that is not known is 400. Without it the answer has a `Warning` header, "
-        "and the log a line, with the nearest known name.",
+        "A management call with an unknown parameter is answered with 400. Without this setting the answer has a "
+        "`Warning` header, and the log a line, with the nearest known name.",
         "false",
         is_own=True,
     )
@@ -661,7 +674,7 @@ class OptionValues:
     startup_timeout: float = option(
         NUMBER,
         _SERVER,
-        "How long the end of a start is held back for the models that it named: `--start` returns when each of them "
+        "How long a start waits for the models that it named: `--start` returns when each of them "
         "has loaded or failed, or when this time is over. 0: no limit.",
         "300",
         unit="seconds",

@@ -51,7 +51,7 @@ def check_head(status: int, phrase: bytes, headers: bytes) -> None:
     if _CONTROL.search(phrase):
         raise ProtocolError("an answer whose reason phrase has a control character")
     if not _LINES.fullmatch(headers):
-        raise ProtocolError("an answer with something among its headers that is no header")
+        raise ProtocolError("an answer with an invalid header")
     for name in _NAMES.findall(headers):
         if name.decode("ascii").lower() in FRONT_OWNED_HEADERS:
             raise ProtocolError(f"an answer with the header {name.decode('ascii')}")

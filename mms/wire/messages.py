@@ -25,7 +25,7 @@ class Message:
         try:
             members = json.loads(payload)
             if not isinstance(members, dict):
-                raise ValueError("it is no object")
+                raise ValueError("it is not an object")
             values: dict[str, Any] = {}
             for name, is_valid in _checks(cls):
                 if name in members:

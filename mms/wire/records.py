@@ -36,5 +36,5 @@ def encode_records(stream: int, records: Iterable[bytes]) -> list[bytes]:
 def decode_records(stream: int, payload: Buffer) -> list[bytes]:
     """The records of a frame. Raises ProtocolError for a stream that is none."""
     if stream not in (TRACKING, ERRORS):
-        raise ProtocolError(f"records for stream {stream}, which there is not")
+        raise ProtocolError(f"records for the unknown stream {stream}")
     return bytes(payload).split(b"\n")

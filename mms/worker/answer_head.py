@@ -37,7 +37,7 @@ def encode_status(status: Any) -> int:
     try:
         code = operator.index(status)
     except TypeError:
-        raise InvalidHead(f"response status {brief(status)} is no integer") from None
+        raise InvalidHead(f"response status {brief(status)} is not an integer") from None
     if not is_status(code):
         raise InvalidHead(f"response status {code} is not between {MIN_STATUS} and {MAX_STATUS}")
     return code
@@ -48,7 +48,7 @@ def encode_phrase(phrase: Any) -> bytes:
     if phrase is None or phrase == "":
         return b""
     if not isinstance(phrase, str):
-        raise InvalidHead(f"reason phrase is no text, but {type(phrase).__name__}")
+        raise InvalidHead(f"reason phrase is not text, but {type(phrase).__name__}")
     return _encode(_CONTROL.sub(" ", phrase))[:_MAX_PHRASE_BYTES]
 
 
@@ -91,10 +91,10 @@ def _encode_headers(headers: dict[Any, Any]) -> tuple[bytes, bool]:
     lines: dict[str, bytes] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
-            raise InvalidHead(f"response header name {brief(name)} is no HTTP header name")
+            raise InvalidHead(f"response header name {brief(name)} is not an HTTP header name")
         if not isinstance(value, str):
             kind = type(value).__name__
-            raise InvalidHead(f"value of response header {name} is no text, but {kind}")
+            raise InvalidHead(f"value of response header {name} is not text, but {kind}")
         if _CONTROL.search(value):
             raise InvalidHead(f"value of response header {name} contains a control character")
         lowered = name.lower()

@@ -94,5 +94,5 @@ def _unescape(escaped: bytes | bytearray, where: str) -> bytes | bytearray:
 def _bad_escape(digits: bytes | bytearray, where: str) -> InvalidInput:
     shown = "%" + str(digits, "latin-1")
     return InvalidInput(
-        f"the {where} holds {brief(shown)}, which is no percent escape (% and two hex digits)"
+        f"the {where} holds {brief(shown)}, which is not a percent escape (% and two hex digits)"
     )

@@ -59,7 +59,9 @@ def value_of(parameter: Mapping[str, Any]) -> Any:
 
             return json.loads(str(value))
     except (ValueError, KeyError):
-        raise ValueError(f"parameter {name}: the value {brief(value)} is no {kind}") from None
+        raise ValueError(
+            f"parameter {name}: the value {brief(value)} is not a valid {kind}"
+        ) from None
     raise ValueError(
-        f"parameter {name} has the type {brief(kind)}, which is none of {', '.join(_TYPES)}"
+        f"parameter {name} has the type {brief(kind)}, which is not one of {', '.join(_TYPES)}"
     )

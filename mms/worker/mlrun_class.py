@@ -64,7 +64,7 @@ def find_class(handler: str, model_dir: str) -> Any:
         if is_within(_PACKAGE, error.name or ""):
             raise ImportError(
                 f"{handler} imports {error.name}, and the package mlrun is not installed; with mlrun_shim=auto or "
-                "shim the server's own takes its place"
+                "shim the server's own is used"
             ) from error
         package, dot, last = module_name_of(module_part).rpartition(".")
         if not is_within(error.name, module_name_of(module_part)):
@@ -83,7 +83,7 @@ def find_class(handler: str, model_dir: str) -> Any:
             f"handler {handler}: module {module.__name__} has no class {name}; classes there: {_names(module)}"
         )
     if not callable(found):
-        raise ValueError(f"handler {handler}: {name} is no class, but {type(found).__name__}")
+        raise ValueError(f"handler {handler}: {name} is not a class, but {type(found).__name__}")
     return found
 
 

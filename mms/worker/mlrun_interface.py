@@ -129,7 +129,7 @@ def _open_class(load: Load) -> MlrunItems:
         result_path=options.get("result_path"),
     )
     if not callable(getattr(server, "do_event", None)):
-        raise TypeError(f"{load.handler} is no model server: it has no method do_event(event)")
+        raise TypeError(f"{load.handler} is not a model server: it has no method do_event(event)")
     context.root = server
     pending = _loaded(server, mode)
     run = BehindRouter(server, context.options)

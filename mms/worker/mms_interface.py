@@ -59,7 +59,7 @@ def find_handler(name: str) -> Handler:
     if entry_point is not None:
         if not callable(entry_point):
             kind = type(entry_point).__name__
-            raise ValueError(f"handler {name} is nothing that can be called, but {kind}")
+            raise ValueError(f"handler {name} cannot be called: it is {kind}")
         return Handler(entry_point, is_function=True)
     service = _only_class(module, function_name or "handle")()
     if not callable(getattr(service, "handle", None)):

@@ -60,7 +60,7 @@ def find_class(handler: str, model_dir: str) -> Any:
         if is_within(_PACKAGE, error.name or ""):
             raise ImportError(
                 f"{handler} imports {error.name}, and the package seldon-core is not installed; with seldon_shim=auto "
-                "or shim the server's own takes its place"
+                "or shim the server's own is used"
             ) from error
         raise
     found = getattr(module, name, None)
@@ -70,7 +70,7 @@ def find_class(handler: str, model_dir: str) -> Any:
             f"handler {handler}: module {module.__name__} has no class {name}; classes there: {names}"
         )
     if not callable(found):
-        raise ValueError(f"handler {handler}: {name} is no class, but {type(found).__name__}")
+        raise ValueError(f"handler {handler}: {name} is not a class, but {type(found).__name__}")
     return found
 
 

@@ -126,7 +126,8 @@ def _make(found: Any, parameters: dict[str, Any]) -> Any:
     except TypeError as error:
         given = ", ".join(parameters) or "none"
         raise TypeError(
-            f"{getattr(found, '__name__', found)}{signature} cannot be made of the parameters given ({given}): {error}"
+            f"{getattr(found, '__name__', found)}{signature} cannot be made from the parameters given ({given}): "
+            f"{error}"
         ) from None
     return found(**parameters)
 

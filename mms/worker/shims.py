@@ -19,7 +19,7 @@ def offer_package(package: str, folder: str, choice: str, setting: str) -> None:
     `folder`: of the server's own, in `mms/shims`. Raises ValueError for another choice, which names the setting.
     """
     if choice not in CHOICES:
-        raise ValueError(f"{setting} is {brief(choice)}, which is none of {', '.join(CHOICES)}")
+        raise ValueError(f"{setting} is {brief(choice)}, which is not one of {', '.join(CHOICES)}")
     path = os.path.join(_SHIMS, folder)
     if path in sys.path:
         return

@@ -427,7 +427,7 @@ def test_an_archive_that_is_not_there_is_one_clear_line(
     model: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     assert main([command, "absent.mar"]) == 1
-    assert capsys.readouterr() == ("", "ERROR - There is no absent.mar.\n")
+    assert capsys.readouterr() == ("", "ERROR - absent.mar does not exist.\n")
 
 
 @pytest.mark.parametrize(

@@ -355,7 +355,7 @@ def test_no_archive_onto_the_model_path_writes_the_manifest_alone(model: Path) -
 
 def test_a_folder_that_is_no_model_is_not_replaced_even_by_force(model: Path, export: Path) -> None:
     write_folder(export / "m", {"thesis.tex": "years of work"})
-    with pytest.raises(PackError, match="may be something else than a model"):
+    with pytest.raises(PackError, match="may not be a model"):
         pack(
             model,
             model_name="m",

@@ -202,9 +202,9 @@ def test_without_handler_and_prepackaged_the_handler_is_missing(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("n=5:INTEGER", "'INTEGER', which is none of INT, FLOAT"),
-        ("n=five:INT", "parameter n: the value 'five' is no INT"),
-        ("n=maybe:BOOL", "parameter n: the value 'maybe' is no BOOL"),
+        ("n=5:INTEGER", "'INTEGER', which is not one of INT, FLOAT"),
+        ("n=five:INT", "parameter n: the value 'five' is not a valid INT"),
+        ("n=maybe:BOOL", "parameter n: the value 'maybe' is not a valid BOOL"),
         ("n=5", "is not name=value:TYPE"),
         ("5=n:STRING", "a name that no argument in Python can have"),
     ],
@@ -223,9 +223,9 @@ def test_a_wrong_parameter_is_refused_with_what_is_wrong(
     ("parameters", "message"),
     [
         ({"name": "n"}, "must be a list"),
-        (["n"], "is no object"),
+        (["n"], "is not an object"),
         ([{"name": "n", "value": "1"}], 'has no "type"'),
-        ([{"name": "n", "value": [1], "type": "STRING"}], "is no STRING"),
+        ([{"name": "n", "value": [1], "type": "STRING"}], "is not a valid STRING"),
         ([{"name": "n", "value": "1", "type": "INT"}] * 2, "parameter n is given twice"),
     ],
 )
@@ -242,11 +242,14 @@ def test_a_truth_of_json_becomes_the_text_that_seldon_reads() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"handler": "Model", "model_uri": "ftp://a/b"}, "the scheme ftp, which is none of file"),
+        (
+            {"handler": "Model", "model_uri": "ftp://a/b"},
+            "the scheme ftp, which is not one of file",
+        ),
         ({"handler": "service:handle", "service_type": "MODEL"}, "--service-type is for Seldon"),
         ({"handler": "Model:Absent", "interface": "seldon"}, "has no class Absent"),
-        ({"handler": "Model", "prepackaged": "sklearn"}, "exclude each other"),
-        ({"prepackaged": "caffe"}, "'caffe' is none of sklearn"),
+        ({"handler": "Model", "prepackaged": "sklearn"}, "cannot be used together"),
+        ({"prepackaged": "caffe"}, "'caffe' is not one of sklearn"),
         ({"prepackaged": "sklearn", "interface": "mms"}, "has the interface seldon, not mms"),
     ],
 )

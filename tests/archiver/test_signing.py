@@ -329,11 +329,11 @@ def test_a_file_that_is_no_key_is_named(tmp_path: Path, keys: Path) -> None:
     with pytest.raises(InvalidKey, match=r"other\.pub cannot be read: No such file"):
         load_public_key(other)
     other.write_text("hello")
-    with pytest.raises(InvalidKey, match=r"other\.pub is no public key"):
+    with pytest.raises(InvalidKey, match=r"other\.pub is not a public key"):
         TrustedKeys.load([tmp_path])
-    with pytest.raises(InvalidKey, match="is no private key"):
+    with pytest.raises(InvalidKey, match="is not a private key"):
         load_private_key(keys / "ours.pub")
-    with pytest.raises(InvalidKey, match=r"ours\.key is a private key; the public key is wanted"):
+    with pytest.raises(InvalidKey, match=r"ours\.key is a private key; give the public key"):
         load_public_key(keys / "ours.key")
 
 
@@ -364,7 +364,7 @@ def test_the_commands_make_keys_sign_and_verify(
     Path("k.key").chmod(0o644)
     capsys.readouterr()
     assert main(["sign", str(path), "--key", "k.key"]) == 0
-    assert "k.key can be read by others" in capsys.readouterr().err
+    assert "k.key can be read by users other" in capsys.readouterr().err
     assert main(["sign", "m.mar", "--key", "missing.key"]) == 1
     assert "missing.key" in capsys.readouterr().err
 

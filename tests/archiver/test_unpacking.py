@@ -413,7 +413,7 @@ def test_special_permission_bits_are_not_unpacked(tmp_path: Path) -> None:
 def test_an_entry_larger_than_asked_for_is_not_read(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "m.mar", [("a", "x" * 11)])
     with Archive.open(path) as archive:
-        with pytest.raises(InvalidArchive, match="a has 11 bytes, 10 is the most"):
+        with pytest.raises(InvalidArchive, match="a has 11 bytes, 10 is the limit"):
             archive.read("a", max_bytes=10)
         with pytest.raises(KeyError):
             archive.read("none", max_bytes=10)

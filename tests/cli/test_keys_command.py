@@ -55,8 +55,8 @@ def test_a_key_can_end(keys: Keys, file: Path, text: str, seconds: int) -> None:
     [
         (("a",), "Missing option '--role'"),
         (("a", "--role", "root"), "'root' is not one of"),
-        (("a", "--role", "metrics", "--expires", "soon"), "90d, 12h or 30m is right"),
-        (("a", "--role", "metrics", "--expires", "0d"), "90d, 12h or 30m is right"),
+        (("a", "--role", "metrics", "--expires", "soon"), "write it as 90d, 12h or 30m"),
+        (("a", "--role", "metrics", "--expires", "0d"), "write it as 90d, 12h or 30m"),
         (("a\nb", "--role", "metrics"), "printable"),
     ],
 )

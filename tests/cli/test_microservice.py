@@ -180,8 +180,8 @@ def test_what_has_no_effect_is_named() -> None:
         ({}, {"workers": 0}, "0 workers cannot serve"),
         ({"PREDICTIVE_UNIT_PARAMETERS": "["}, {}, "PREDICTIVE_UNIT_PARAMETERS is not valid JSON"),
         ({}, {"parameters": '[{"name": "n"}]'}, '--parameters: parameter .* has no "value"'),
-        ({}, {"log_level": "LOUD"}, "log level LOUD is none of DEBUG"),
-        ({}, {"http_port": 70000}, "70000 is no port"),
+        ({}, {"log_level": "LOUD"}, "log level LOUD is not one of DEBUG"),
+        ({}, {"http_port": 70000}, "70000 is not a port"),
     ],
 )
 def test_what_cannot_be_used_is_told_by_its_name(
@@ -249,7 +249,7 @@ def test_seldons_options_without_effect_are_accepted_and_named_in_a_line(
     result = call("Model", *words, "1")
     assert result.exit_code == 0, result.output
     assert (
-        "Without effect here: --threads, --max-requests, --single-threaded, --debug, --tracing"
+        "These have no effect here: --threads, --max-requests, --single-threaded, --debug, --tracing"
         in result.output
     )
 

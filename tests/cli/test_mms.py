@@ -140,9 +140,9 @@ def test_a_component_is_registered_with_its_parameters(server: FakeServer) -> No
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "ARCHIVE is missing, or --prepackaged with --model-uri"),
-        (["--prepackaged", "sklearn"], "ARCHIVE is missing"),
-        (["a.mar", "--param", "n=x:INT"], "the value 'x' is no INT"),
+        ([], "Give ARCHIVE, or --prepackaged with --model-uri"),
+        (["--prepackaged", "sklearn"], "Give ARCHIVE"),
+        (["a.mar", "--param", "n=x:INT"], "the value 'x' is not a valid INT"),
     ],
 )
 def test_a_registration_that_cannot_be_is_a_misuse(
@@ -318,7 +318,7 @@ def test_another_program_at_the_address_is_told(server: FakeServer) -> None:
     server.answers["GET /models"] = (200, b"<html>")
     result = run("models", "list")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "the answer is no JSON: '<html>'" in result.stderr
+    assert "the answer is not JSON: '<html>'" in result.stderr
 
 
 @pytest.mark.parametrize("url", ["127.0.0.1:8080", "ftp://h", "http://h:0"])
@@ -401,7 +401,7 @@ def test_settings_of_a_named_file_are_shown(folder: Path) -> None:
     assert (row["value"], row["source"]) == (3, f"{folder / 'other'}:1")
     missing = run("settings", "--config", "gone")
     assert missing.exit_code == 2
-    assert "gone is no file" in missing.stderr
+    assert "gone is not a file" in missing.stderr
 
 
 # All together

@@ -199,14 +199,14 @@ def test_what_runs_is_not_for_a_registration_to_say(signed: Signed, name: str, v
     reply = signed.server.register(url, **{name: value})
     assert reply.status == 400
     assert reply.json()["type"] == "BadRequestException"
-    assert "as require_signature is on" in reply.json()["message"]
+    assert "because require_signature is on" in reply.json()["message"]
     assert name in reply.json()["message"] or "argument model_uri" in reply.json()["message"]
 
 
 def test_code_in_a_request_is_refused(signed: Signed) -> None:
     reply = signed.server.management.post_json("/models", {"serving_spec": {"spec": {}}})
     assert reply.status == 400
-    assert "Parameter serving_spec is not taken" in reply.json()["message"]
+    assert "Parameter serving_spec is not supported" in reply.json()["message"]
 
 
 def test_model_files_from_elsewhere_are_refused(signed: Signed) -> None:

@@ -242,7 +242,7 @@ def test_changed_certificates_count_without_a_restart(
         assert serial_shown(port, None) == serial_in(first)
         # Half a file changes nothing, and is told.
         pem.write_bytes(second.read_bytes()[:700])
-        server.wait_for_log("mms_log.log", r"certificate that was read before still counts")
+        server.wait_for_log("mms_log.log", r"certificate that was read before stays in use")
         assert serial_shown(port, None) == serial_in(first)
         shutil.copy(second, scratch / "new.pem")
         os.replace(scratch / "new.pem", pem)
@@ -300,7 +300,7 @@ def test_a_file_of_authorities_that_is_none_is_named(
     file = scratch / "ca.pem"
     file.write_text("nothing")
     line = started_with(start_server, {"tls_client_ca": str(file)}, "https", "127.0.0.1")
-    assert f"tls_client_ca={file} is no PEM file" in line
+    assert f"tls_client_ca={file} is not a PEM file" in line
 
 
 def test_client_certificates_without_tls_are_an_error(start_server: Callable[..., Server]) -> None:

@@ -383,7 +383,7 @@ def test_a_manifest_whose_model_is_null_is_400(main_server: Server) -> None:
 
 def test_a_file_that_is_no_archive_is_400(main_server: Server) -> None:
     url = unique_name("no-archive") + ".mar"
-    (main_server.store / url).write_bytes(b"this is no zip file")
+    (main_server.store / url).write_bytes(b"this is not a zip file")
     reply = main_server.register(url)
     assert (reply.status, reply.json()["type"]) == (400, "InvalidModelException")
 
@@ -719,7 +719,7 @@ def test_a_value_that_makes_no_sense_is_never_the_servers_fault(
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("a\ud800b", "half of a character (a lone surrogate), which no UTF-8 has"),
+        ("a\ud800b", "half of a character (a lone surrogate), which UTF-8 cannot hold"),
         ("ä" * 501, "has 1002 bytes; 1000 are the most, so that a path can carry it"),
         ("a\x7f", "has a control character"),
     ],

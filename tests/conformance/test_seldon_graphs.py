@@ -402,7 +402,7 @@ def test_a_missing_node_is_refused_with_its_name(server: Server) -> None:
     reply = server.register("lost.yaml")
     assert reply.status == 400
     assert reply.json()["type"] == "InvalidModelException"
-    assert "Node 'nobody' of the graph lost is no model" in reply.json()["message"]
+    assert "Node 'nobody' of the graph lost is not a model" in reply.json()["message"]
 
 
 def test_the_aiohttp_side_serves_graphs_as_the_lane_does(

@@ -277,7 +277,7 @@ def test_the_archive_can_ask_for_tracking_and_the_registration_can_refuse_it(
         ("ftp://host/x", "unsupported stream path ftp://host/x"),
         ('{"path": "/tmp/x", "samples": 3}', "tracking has no member samples"),
         ('{"path": "/tmp/x", "sample": 0}', "sample is 0, but must be a whole number, from 1"),
-        ("{", "tracking is no valid JSON"),
+        ("{", "tracking is not valid JSON"),
         ("/dev/null/records.jsonl", "/dev/null"),
     ],
 )

@@ -65,7 +65,7 @@ def test_where_others_reach_management_models_come_from_the_store_alone(
 ) -> None:
     url = f"http://127.0.0.1:{origin}/m.mar"
     server = start_open(load_models=f"named={url}")
-    assert "the setting allowed_urls opens other places" in server.output()
+    assert "the setting allowed_urls allows other places" in server.output()
     # Whoever starts the server may name what they like.
     assert server.describe("named")["modelUrl"] == url
     assert server.register("noop").status == 200

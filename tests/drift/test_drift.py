@@ -169,8 +169,8 @@ def test_records_of_an_earlier_time_are_a_reference(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("r.json", "{", "r.json is no valid JSON"),
-        ("r.yaml", "a: [", "r.yaml is no valid YAML"),
+        ("r.json", "{", "r.json is not valid JSON"),
+        ("r.yaml", "a: [", "r.yaml is not valid YAML"),
         ("r.json", "[]", "holds no object"),
         ("r.json", '{"a": {"mean": 1}}', "has no histogram"),
         ("r.json", '{"a": {"hist": [[1, 2], [0, 1]]}}', "hist of a must be"),

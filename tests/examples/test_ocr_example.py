@@ -73,7 +73,7 @@ def test_the_images_of_a_batch_are_answered_each_for_itself(server: ExampleServe
         "batched",
         [
             (picture(["The quick brown fox", "jumps over 13 dogs"]), "image/png"),
-            (b"this is no image", "image/png"),
+            (b"this is not an image", "image/png"),
             (picture(["Second picture"], (500, 120)), "image/png"),
         ],
     )

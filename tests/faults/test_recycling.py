@@ -54,7 +54,7 @@ def test_workers_are_replaced_after_a_number_of_requests_and_none_fails(
         "two are left", lambda: [w["status"] for w in _workers(server, name)] == ["READY"] * 2
     )
     server.wait_for_log(
-        "mms_log.log", r"Worker W-\S+ of model \S+ has answered \d+ requests; W-\S+ takes its place"
+        "mms_log.log", r"Worker W-\S+ of model \S+ has answered \d+ requests; W-\S+ replaces it"
     )
 
 
@@ -71,7 +71,7 @@ def test_a_worker_whose_memory_grows_is_replaced_and_no_request_fails(
         eventually("the first one has left", lambda: not is_alive(first), 20)
         load.wait_for_right(5)
     load.count.check(failures=0)
-    server.wait_for_log("mms_log.log", r"holds \d+ bytes; W-\S+ takes its place")
+    server.wait_for_log("mms_log.log", r"holds \d+ bytes; W-\S+ replaces it")
 
 
 def test_a_model_that_is_larger_than_the_limit_is_served_and_told_of(
@@ -81,7 +81,9 @@ def test_a_model_that_is_larger_than_the_limit_is_served_and_told_of(
     name = write_echo(server, source=_LEAKY.replace("{at_load}", str(80 * _MEGABYTE)))
     _register(server, name, initial_workers=1)
     (first,) = [worker["pid"] for worker in _workers(server, name)]
-    server.wait_for_log("mms_log.log", "with its model just loaded, more than worker_memory_limit")
+    server.wait_for_log(
+        "mms_log.log", "just after loading its model, more than worker_memory_limit"
+    )
     assert server.inference.post(f"/predictions/{name}", "a", content_type="text/plain").text == "a"
     assert [worker["pid"] for worker in _workers(server, name)] == [first]
 

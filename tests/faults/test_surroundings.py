@@ -284,7 +284,7 @@ def test_without_descriptors_connections_wait_and_the_others_are_served(
     assert "Traceback" not in server.output()
     output = server.output()
     # Nobody has set how many there may be.
-    assert "connections are taken instead of" not in output
+    assert "connections are accepted instead of" not in output
     assert 1 <= output.count("Refusing connections: there are 96") < 5
 
 
@@ -292,7 +292,7 @@ def test_who_sets_more_connections_than_there_can_be_is_told(
     make_server: Callable[..., Server],
 ) -> None:
     server = make_server({"max_connections": "2000"}, limits=("-n 128",)).start()
-    told = "At most 96 connections are taken instead of max_connections=2000"
+    told = "At most 96 connections are accepted instead of max_connections=2000"
     assert server.output().count(told) == 1
 
 

@@ -89,7 +89,7 @@ def test_a_router_may_reply_in_any_form_with_a_number(body: bytes, branch: int) 
     "body", [b"", b"{}", b'{"strData":"1"}', b'{"data":{"ndarray":[]}}', b'[["a"]]', b"[1e999]"]
 )
 def test_a_route_reply_without_a_number_names_the_node(body: bytes) -> None:
-    with pytest.raises(InternalServerError, match="Node r was to choose a branch"):
+    with pytest.raises(InternalServerError, match="Node r must choose a branch"):
         chosen_branch(Message(body, JSON), "r")
 
 

@@ -52,7 +52,7 @@ def test_a_router_may_reply_in_any_form_with_a_number() -> None:
 
 @pytest.mark.parametrize("body", [SeldonMessage(strData="1").SerializeToString(), b"\xff\xff"])
 def test_a_route_reply_without_a_number_names_the_node(body: bytes) -> None:
-    with pytest.raises(InternalServerError, match="Node r was to choose a branch"):
+    with pytest.raises(InternalServerError, match="Node r must choose a branch"):
         chosen_branch(Message(body, PROTOBUF), "r")
 
 
@@ -60,7 +60,7 @@ def test_routing_of_a_feedback_is_read() -> None:
     feedback = Feedback(reward=1.0)
     feedback.response.meta.routing["r"] = 1
     assert feedback_routing(packed(feedback)) == {"r": 1}
-    with pytest.raises(BadRequest, match="no Feedback"):
+    with pytest.raises(BadRequest, match="not a Feedback"):
         feedback_routing(Message(b"\xff\xff", PROTOBUF))
 
 
@@ -107,9 +107,9 @@ def test_a_reply_takes_the_form_of_what_was_asked() -> None:
 
 
 def test_what_is_no_message_is_the_clients_fault_or_the_nodes() -> None:
-    with pytest.raises(BadRequest, match="none of Seldon's"):
+    with pytest.raises(BadRequest, match="not one of Seldon's"):
         to_protobuf(Message(b'{"foo":1}', JSON), Step.PREDICT)
-    with pytest.raises(BadRequest, match="no SeldonMessage"):
+    with pytest.raises(BadRequest, match="not a SeldonMessage"):
         to_json(Message(b"\xff\xff", PROTOBUF), Step.PREDICT)
     with pytest.raises(InternalServerError, match="reply cannot be read"):
         reply_in_form_of(packed(text("x")), Message(b'{"foo":1}', JSON))

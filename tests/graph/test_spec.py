@@ -57,10 +57,10 @@ def test_another_kind_of_document_is_refused_by_its_kind() -> None:
     ("text", "told"),
     [
         (b"{", r"cannot be read: .*line"),
-        (b"name: &a x\nimage: *a\n", r"the alias \*a is not taken"),
-        (b"name: n\nseen: 2024-99-01\n", "is no timestamp: month must be in 1..12"),
+        (b"name: &a x\nimage: *a\n", r"the alias \*a is not supported"),
+        (b"name: n\nseen: 2024-99-01\n", "is not a valid timestamp: month must be in 1..12"),
         (b"", "empty"),
-        (b"- a\n", "no mapping"),
+        (b"- a\n", "not a mapping"),
         (b"[" * 5000, "cannot be read"),
         (b"a" * 1_100_000, "larger than"),
     ],
@@ -93,7 +93,7 @@ def test_a_predictor_is_chosen_by_its_name() -> None:
 
 def test_predictors_of_one_name_are_refused() -> None:
     document = deployment({"name": "main", "graph": node()}, {"name": "main", "graph": node()})
-    assert "'main' comes twice" in refusal(document)
+    assert "'main' is used twice" in refusal(document)
 
 
 def test_traffic_that_does_not_sum_to_100_is_refused() -> None:
@@ -194,7 +194,7 @@ def test_a_node_is_remote_where_its_endpoint_has_a_host(
 
 
 def test_a_name_that_comes_twice_is_refused() -> None:
-    assert "'a' comes twice" in refusal(node("r", node("a"), node("b", node("a"))))
+    assert "'a' is used twice" in refusal(node("r", node("a"), node("b", node("a"))))
 
 
 def test_a_circle_is_refused_with_its_way() -> None:
@@ -210,7 +210,7 @@ def test_a_circle_is_refused_with_its_way() -> None:
         ({"methods": ["PREDICT"]}, "method 'PREDICT'"),
         ({"children": {"name": "a"}}, "children must be a list"),
         ({"childern": []}, "unknown member 'childern'"),
-        ({"children": ["a"]}, "A child of node 'n' is no mapping"),
+        ({"children": ["a"]}, "A child of node 'n' is not a mapping"),
         ({"children": [{"type": "MODEL"}]}, "A child of node 'n' has no name"),
         ({"type": "ROUTER"}, "'n' is a ROUTER without children"),
         ({"type": "COMBINER"}, "'n' is a COMBINER without children"),

@@ -356,7 +356,7 @@ def test_a_call_that_is_taken_back_is_cancelled_and_leaves_nothing(attack: Attac
         lambda stream_id: data(stream_id, b"x"),
         lambda stream_id: headers(stream_id, block_of("/echo")),
     ],
-    ids=["a window over its limit", "data behind the end", "a second head"],
+    ids=["a window larger than its limit", "data behind the end", "a second head"],
 )
 def test_calls_that_the_server_is_made_to_reset_count_as_those_that_the_client_resets(
     attack: Attack, provocation: Callable[[int], bytes]

@@ -107,7 +107,7 @@ async def test_a_model_of_another_interface_is_refused(served: Served, client: C
     served.host.interfaces["noop"] = "mms"
     error = await client.fail(PREDICT, metadata=(("seldon", "noop"),))
     assert error.code() is grpc.StatusCode.NOT_FOUND
-    assert error.details() == "Model noop is no Seldon component."
+    assert error.details() == "Model noop is not a Seldon component."
 
 
 async def test_a_model_whose_interface_is_not_known_yet_is_unavailable(

@@ -98,10 +98,10 @@ def test_a_python_configuration_without_root_handlers_leaves_the_server_log_wher
     [
         ("version: 2\n", "needs `version: 1`, this file has 2"),
         ("loggers: {}\n", "needs `version: 1`, this file has None"),
-        ("- a\n- list\n", "no Python logging configuration"),
-        ("{broken", "no Python logging configuration"),
-        ("a: [\n", "no Python logging configuration"),
-        ("", "no Python logging configuration"),
+        ("- a\n- list\n", "not a Python logging configuration"),
+        ("{broken", "not a Python logging configuration"),
+        ("a: [\n", "not a Python logging configuration"),
+        ("", "not a Python logging configuration"),
     ],
 )
 def test_what_configures_no_logging_is_refused_with_the_file_and_the_reason(

@@ -29,7 +29,7 @@ def test_what_is_no_array_is_told_as_the_client_sent_it(value: object, described
 
 
 def test_text_is_no_number() -> None:
-    with pytest.raises(UnfitInput, match="the input is no array of float32"):
+    with pytest.raises(UnfitInput, match="the input is not an array of float32"):
         as_array(np.array([["a", "b"]]), np.float32)
 
 

@@ -78,7 +78,7 @@ def test_texts_and_objects_pass(folder: Path) -> None:
 
 
 def test_another_input_type_is_refused_with_those_that_exist() -> None:
-    with pytest.raises(ValueError, match="xtype 'frame' is none of ndarray, DataFrame"):
+    with pytest.raises(ValueError, match="xtype 'frame' is not one of ndarray, DataFrame"):
         MlflowServer(xtype="frame")
 
 

@@ -152,7 +152,7 @@ def test_inputs_are_converted_to_the_type_that_was_asked_for(tmp_path: Path) -> 
     (tmp_path / "ModelClass.py").write_text(code, encoding="utf-8")
     torch.save(weights_of(torch.nn.Linear(4, 3)), tmp_path / "model.pt")
     assert loaded(tmp_path, dtype="int64").predict(np.array([[1.0, 2.0]])).dtype == np.int64
-    with pytest.raises(ValueError, match="dtype 'text' is no element type of torch"):
+    with pytest.raises(ValueError, match="dtype 'text' is not an element type of torch"):
         loaded(tmp_path, dtype="text")
 
 

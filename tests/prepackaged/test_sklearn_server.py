@@ -68,7 +68,7 @@ def test_a_method_that_the_estimator_lacks_is_a_load_error_with_those_it_has(
 
 def test_an_unknown_method_is_refused_with_those_that_exist() -> None:
     with pytest.raises(
-        ValueError, match="'predict_probe' is none of predict_proba, decision_function"
+        ValueError, match="'predict_probe' is not one of predict_proba, decision_function"
     ):
         SklearnServer(method="predict_probe")
 

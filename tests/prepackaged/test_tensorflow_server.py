@@ -140,14 +140,14 @@ def test_a_picture_becomes_a_batch_of_one_with_the_models_channels(
 def test_bytes_that_are_no_picture_are_the_clients_fault(tmp_path: Path) -> None:
     library("PIL.Image", "tensorflow")
     keras_model((None, None, 3)).save(tmp_path / "model.keras")
-    with pytest.raises(UnfitInput, match="binData is no picture that can be read"):
+    with pytest.raises(UnfitInput, match="binData is not a picture that can be read"):
         loaded(tmp_path).predict(b"no picture")
 
 
 def test_rows_that_do_not_fit_are_the_clients_fault(saved_model: Path) -> None:
     with pytest.raises(UnfitInput, match=r"x has the shape \[1, 3\]; the model takes \[n, 4\]"):
         loaded(saved_model).predict(np.zeros((1, 3)))
-    with pytest.raises(UnfitInput, match="the input is no array of float32"):
+    with pytest.raises(UnfitInput, match="the input is not an array of float32"):
         loaded(saved_model).predict(np.array([["a", "b", "c", "d"]]))
 
 

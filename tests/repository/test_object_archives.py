@@ -90,7 +90,7 @@ async def test_an_object_that_is_not_there_leaves_nothing(tmp_path: Path, bucket
         ("s3://theirs/m.mar", "does not match any allowed URL"),
         ("s3://mine", "s3://bucket/key is right"),
         ("gs:///m.mar", "gs://bucket/key is right"),
-        ("s3://mine/m.mar::http://169.254.169.254/", "has :: in it"),
+        ("s3://mine/m.mar::http://169.254.169.254/", "contains ::"),
     ],
 )
 async def test_a_url_that_is_none_or_not_allowed_starts_nothing(

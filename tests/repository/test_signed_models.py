@@ -139,7 +139,7 @@ async def test_a_download_needs_its_signature_inside(place: Place, origin: Origi
 
 async def test_a_document_that_stands_alone_is_refused(place: Place) -> None:
     (place.store / "graph.yaml").write_text("name: g")
-    with pytest.raises(InvalidModel, match=r"graph\.yaml is a document that stands alone"):
+    with pytest.raises(InvalidModel, match=r"graph\.yaml is a document outside an archive"):
         await place.repository.fetch("graph.yaml")
     assert place.left() == []
 
@@ -152,7 +152,7 @@ async def test_keys_are_read_anew_for_each_model(place: Place) -> None:
     shutil.copy(place.folder / "theirs.pub", place.keys)
     assert (await place.repository.fetch("m.mar")).signed_by is not None
     (place.keys / "theirs.pub").write_text("no key")
-    with pytest.raises(InternalServerError, match=r"theirs\.pub is no public key"):
+    with pytest.raises(InternalServerError, match=r"theirs\.pub is not a public key"):
         await place.repository.fetch("m.mar")
 
 

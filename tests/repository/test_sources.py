@@ -403,7 +403,7 @@ async def test_model_files_with_another_digest_are_refused_also_when_they_are_kn
         assert await uris.fetch(str(tmp_path / "m.bin"), None, sha256=wanted)
         with pytest.raises(InvalidModel, match="not 000"):
             await uris.fetch(str(tmp_path / "m.bin"), None, sha256="0" * 64)
-        with pytest.raises(BadRequest, match="sha256 is that of one file"):
+        with pytest.raises(BadRequest, match="sha256 is for one file"):
             await uris.fetch("s3://b/m", None, sha256=wanted)
     assert len(origin.requests) == 3
 
@@ -472,7 +472,7 @@ async def test_model_files_outside_of_archive_and_store_must_be_allowed_links_in
 
 async def test_an_address_within_an_address_is_refused(cache: Path) -> None:
     async with opened(cache, Sources()) as repository:
-        with pytest.raises(BadRequest, match="has :: in it"):
+        with pytest.raises(BadRequest, match="contains ::"):
             await repository.model_uris.fetch("s3://b/m::http://127.0.0.1/", None)
 
 

@@ -189,7 +189,7 @@ def test_a_file_that_cannot_be_used_changes_nothing_and_is_told(
         keys.file.path.chmod(0o644)
     guard.check()
     enter(guard, bearer(keys.texts[Role.METRICS]), Role.METRICS)
-    assert "still count" in caplog.text
+    assert "stay in use" in caplog.text
 
 
 def test_a_file_whose_rights_are_put_right_counts_again(guard: Guard, keys: Keys) -> None:

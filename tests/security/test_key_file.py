@@ -102,7 +102,7 @@ GOOD = {
     ("line", "reason"),
     [
         ("no json", "Expecting value"),
-        ("[]", "it is no JSON object"),
+        ("[]", "it is not a JSON object"),
         ("[" * 100_000, "recursion"),
         (json.dumps(GOOD | {"id": "0123ABCD"}), "id should be"),
         (json.dumps(GOOD | {"id": 12345678}), "id should be"),
@@ -114,7 +114,7 @@ GOOD = {
         (json.dumps(GOOD | {"roles": "inference"}), "roles should be"),
         (json.dumps(GOOD | {"created": "yesterday"}), "a time should"),
         (json.dumps(GOOD | {"expires": 17}), "a time should"),
-        (json.dumps(GOOD) + "\n" + json.dumps(GOOD), "has the id 0123abcd once more"),
+        (json.dumps(GOOD) + "\n" + json.dumps(GOOD), "repeats the id 0123abcd"),
     ],
 )
 def test_a_line_that_is_none_is_named(file: KeyFile, line: str, reason: str) -> None:

@@ -62,7 +62,7 @@ VALID: list[dict[str, Any]] = [
     {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1]}, {}]},
 ]
 INVALID: list[tuple[dict[str, Any], str]] = [
-    ({"other": 1}, "other is no member of metadata"),
+    ({"other": 1}, "other is not a member of metadata"),
     ({"name": 1}, "name must be text"),
     ({"versions": "v"}, "versions must be a list of texts"),
     ({"versions": [1]}, r"versions\[0\] must be text"),

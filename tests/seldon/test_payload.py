@@ -237,7 +237,7 @@ def test_bytes_that_are_no_message_are_the_clients_error() -> None:
         payload.decode_aggregate_proto_bytes,
         payload.decode_feedback_proto_bytes,
     ):
-        with pytest.raises(SeldonMicroserviceException, match="The body is no ") as raised:
+        with pytest.raises(SeldonMicroserviceException, match="The body is not ") as raised:
             decode_it(b"\xff\xff\xff")
         assert raised.value.status_code == 400
 

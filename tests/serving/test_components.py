@@ -89,12 +89,15 @@ def test_a_handler_of_the_registration_takes_the_place_of_the_archives_server() 
 @pytest.mark.parametrize(
     ("registration", "message"),
     [
-        ({"parameters": [{"name": "n", "value": "x", "type": "INT"}]}, "the value 'x' is no INT"),
+        (
+            {"parameters": [{"name": "n", "value": "x", "type": "INT"}]},
+            "the value 'x' is not a valid INT",
+        ),
         ({"parameters": {"n": 5}}, "must be a list"),
-        ({"service_type": "CLASSIFIER"}, "'CLASSIFIER' is none of MODEL"),
-        ({"prepackaged": "caffe"}, "'caffe' is none of sklearn"),
+        ({"service_type": "CLASSIFIER"}, "'CLASSIFIER' is not one of MODEL"),
+        ({"prepackaged": "caffe"}, "'caffe' is not one of sklearn"),
         ({"model_uri": "ftp://host/x"}, "the scheme ftp"),
-        ({"prepackaged": "sklearn", "handler": "Model"}, "exclude each other"),
+        ({"prepackaged": "sklearn", "handler": "Model"}, "cannot be used together"),
         ({"prepackaged": "sklearn", "interface": "mms"}, "has the interface seldon"),
     ],
 )

@@ -218,12 +218,14 @@ async def test_what_a_manifest_says_and_nothing_obeys_is_told_once(
     predictor["graph"] |= {"logger": {"mode": "all"}, "endpoint": {"type": "REST"}}
     with caplog.at_level(logging.WARNING):
         await deploy(bench, document)
-    (told,) = [r.getMessage() for r in caplog.records if "does not obey" in r.getMessage()]
+    (told,) = [
+        r.getMessage() for r in caplog.records if "does not use these parts" in r.getMessage()
+    ]
     assert told == (
-        "Graph dep: of its document this server does not obey predictor.replicas, predictor.explainer, "
+        "Graph dep: this server does not use these parts of its document: predictor.replicas, predictor.explainer, "
         "container m: resources, container m: env DEPTH, node m: logger."
     )
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         await deploy(bench, deployment(image="i:1"), "quiet")
-    assert "does not obey" not in caplog.text
+    assert "does not use these parts" not in caplog.text

@@ -197,7 +197,7 @@ async def test_a_handler_of_mms_has_predict_alone(bench: Any) -> None:
     bench.host.registry.get("a").interface = "mms"
     tree = {"name": "a", "type": "TRANSFORMER"}
     await bench.host.register(RegisterOptions(write_graph(bench, tree), model_name="g"))
-    with pytest.raises(ServerError, match="Node a is a handler of MMS, .* not transform-input"):
+    with pytest.raises(ServerError, match="Node a is an MMS handler, .* not transform-input"):
         await answered(bench.host, "g")
 
 
@@ -212,7 +212,7 @@ async def test_a_call_that_graphs_do_not_have_is_refused_by_its_name(chained: An
 async def test_a_node_that_is_no_model_is_refused_by_its_name_and_leaves_nothing(
     bench: Any,
 ) -> None:
-    with pytest.raises(NodeMissing, match="Node 'a' of the graph g is no model of this server"):
+    with pytest.raises(NodeMissing, match="Node 'a' of the graph g is not a model of this server"):
         await bench.host.register(RegisterOptions(write_graph(bench, chain("a")), model_name="g"))
     assert bench.host.list_models() == []
     assert list((bench.folder / "models").iterdir()) == []

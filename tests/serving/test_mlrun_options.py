@@ -84,7 +84,7 @@ def test_parameters_of_the_registration_replace_those_of_the_archive() -> None:
 
 def test_the_type_json_is_refused_for_a_component() -> None:
     asked = [{"name": "a", "value": "{}", "type": "JSON"}]
-    with pytest.raises(BadRequest, match="'JSON', which is none of INT"):
+    with pytest.raises(BadRequest, match="'JSON', which is not one of INT"):
         options_of({"interface": "seldon"}, parameters=asked)
 
 

@@ -96,7 +96,7 @@ async def test_what_is_wrong_in_the_file_is_told_and_has_no_effect(
     [
         ("a: &a 1\nb: *a\n", "model-config.yaml cannot be read: the alias"),
         ("- 1\n", "must be a mapping such as `batchSize: 8`"),
-        ("batchSize: 2024-99-99", "is no timestamp"),
+        ("batchSize: 2024-99-99", "is not a valid timestamp"),
     ],
 )
 async def test_a_file_that_cannot_be_read_refuses_the_model(

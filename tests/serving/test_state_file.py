@@ -344,4 +344,7 @@ async def test_no_more_workers_come_back_than_a_model_may_have(restarted, caplog
     bench = await restarted(max_workers_per_model=1)
     (served,) = bench.host.registry.all()
     assert len(served.pool.active) == 1
-    assert f"Model m has 1 workers instead of {10**20}: max_workers_per_model." in caplog.text
+    assert (
+        f"Model m has 1 workers instead of {10**20}, because max_workers_per_model is the limit."
+        in caplog.text
+    )

@@ -120,7 +120,7 @@ def test_a_named_file_that_is_missing_is_warned_about(load: Load, tmp_path: Path
     settings = load("job_queue_size=3", {"MMS_CONFIG_FILE": "nowhere"})
     assert settings.job_queue_size == 100
     assert settings.notices == [
-        (logging.WARNING, f"{tmp_path / 'nowhere'} is no file; no settings are read")
+        (logging.WARNING, f"{tmp_path / 'nowhere'} is not a file; no settings are read")
     ]
 
 

@@ -52,7 +52,7 @@ def test_a_phrase_that_ends_its_line_is_refused(phrase):
     ],
 )
 def test_what_is_no_header_line_is_refused(headers):
-    with pytest.raises(ProtocolError, match="no header"):
+    with pytest.raises(ProtocolError, match="invalid header"):
         check_head(200, b"", b"first: 1\r\n" + headers)
 
 

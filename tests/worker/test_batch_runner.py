@@ -173,9 +173,9 @@ def test_heads_belong_to_their_requests() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda c: c.set_response_status("x", idx=1), "response status 'x' is no integer"),
-        (lambda c: c.set_response_status(200, 17, idx=1), "reason phrase is no text, but int"),
-        (lambda c: c.set_response_header(1, "X-Own", 17), "X-Own is no text, but int"),
+        (lambda c: c.set_response_status("x", idx=1), "response status 'x' is not an integer"),
+        (lambda c: c.set_response_status(200, 17, idx=1), "reason phrase is not text, but int"),
+        (lambda c: c.set_response_header(1, "X-Own", 17), "X-Own is not text, but int"),
         (lambda c: c.set_response_content_type(1, "a\r\nX: 1"), "control character"),
     ],
 )

@@ -179,7 +179,7 @@ def test_a_class_is_initialized_without_metrics(front: Front, write_model: Model
     ("source", "error"),
     [
         ("class One:\n    pass\nclass Two:\n    pass\n", "ValueError: Expected only one class"),
-        ("handle = 17\n", "ValueError: handler service:handle is nothing that can be called"),
+        ("handle = 17\n", "ValueError: handler service:handle cannot be called: it is"),
         ("WORDS = 'neither'\n", "ValueError: Expected only one class in module service"),
         ("class One:\n    pass\n", "ValueError: class One has no method handle(data, context)"),
         ("import not_there_at_all\n", "ModuleNotFoundError: No module named 'not_there_at_all'"),

@@ -99,7 +99,7 @@ def test_a_body_that_is_no_protobuf_is_400() -> None:
     for operation in ("predict", "send-feedback", "aggregate"):
         (reply,) = Served(Identity()).send(item(operation, b"\xff\xff\xff", content_type=PROTO))
         assert reply.status == 400
-        assert reply.error["info"].startswith("The body is no ")
+        assert reply.error["info"].startswith("The body is not ")
 
 
 def test_with_payload_passthrough_bodies_and_results_stay_as_they_are(

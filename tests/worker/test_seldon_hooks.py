@@ -213,7 +213,7 @@ def test_a_deprecated_hook_is_told_once_in_the_log(caplog: pytest.LogCaptureFixt
     hooks = {"transform_input_rest": lambda self, message: message}
     Served(component(**hooks)).result(MESSAGE, "transform-input")
     (record,) = caplog.records
-    assert "transform_input_rest is deprecated; transform_input_raw" in record.getMessage()
+    assert "transform_input_rest is deprecated; use transform_input_raw" in record.getMessage()
 
 
 def test_without_protobuf_feedback_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +239,7 @@ def test_without_protobuf_feedback_names_the_extra(monkeypatch: pytest.MonkeyPat
 def test_an_attribute_that_is_no_method_fails_only_where_it_is_asked() -> None:
     served = Served(component(route="A1", predict=lambda self, X, names: X, load="never"))
     assert served.result()["data"]["ndarray"] == [[1, 2]]
-    assert "Component.route is no method, but 'A1'" in served.ask("route", MESSAGE).error["info"]
+    assert "Component.route is not a method, but 'A1'" in served.ask("route", MESSAGE).error["info"]
 
 
 def test_raw_hooks_may_answer_either_kind_with_the_other_unless_strict() -> None:
@@ -336,9 +336,9 @@ def test_a_route_that_is_no_whole_number_is_named(branch: Any) -> None:
         ([{"type": "GAUGE", "key": "a"}], "metric 0 has no value"),
         (
             [{"type": "BAD", "key": "a", "value": 1}],
-            "metric 0 has the type 'BAD', which is none of",
+            "metric 0 has the type 'BAD', which is not one of",
         ),
-        ([{"type": [], "key": "a", "value": 1}], "metric 0 has the type [], which is none of"),
+        ([{"type": [], "key": "a", "value": 1}], "metric 0 has the type [], which is not one of"),
         ([{"type": "GAUGE", "key": "a", "value": "1"}], "metric 0 has the value '1', which is no"),
         ([{"type": "GAUGE", "key": "a", "value": {1}}], "metric 0 has the value {1}, which is no"),
         ([{**_GAUGE, "tags": [1]}], "the tags of metric 0 are a list, not a dict of texts"),

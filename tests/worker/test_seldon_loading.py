@@ -125,12 +125,12 @@ def test_the_base_class_makes_a_class_a_component(load: Load) -> None:
             "Model",
             ["module Model has no class Model", "classes there: Other"],
         ),
-        ({"Model.py": "Model = 5\n"}, "Model", ["Model is no class, but int"]),
+        ({"Model.py": "Model = 5\n"}, "Model", ["Model is not a class, but int"]),
         ({"Model.py": "import not_there\n"}, "Model", ["No module named 'not_there'"]),
         (
             {"Model.py": "class Model:\n    def __init__(self, size): pass\n"},
             "Model",
-            ["Model(size) cannot be made of the parameters given (none)", "'size'"],
+            ["Model(size) cannot be made from the parameters given (none)", "'size'"],
         ),
         (
             {"Model.py": COMPONENT.format(name="Model") + "    def load(self): self.gone\n"},
@@ -218,7 +218,7 @@ def test_a_model_uri_that_the_constructor_does_not_take_is_an_error_of_the_load(
     source = "class Model:\n    def predict(self, X, names): return X\n"
     _, loaded = load(source, options={"model_uri": "/files"})
     assert loaded.code == 500
-    assert "cannot be made of the parameters given (model_uri)" in loaded.error
+    assert "cannot be made from the parameters given (model_uri)" in loaded.error
 
 
 @pytest.mark.parametrize(

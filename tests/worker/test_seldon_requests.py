@@ -28,8 +28,8 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"data": None}, "data must be an object"),
     ({"data": "ndarray"}, "data must be an object"),
     ({"data": {"ndarry": [[1]]}}, "data has 'ndarry', and none of tensor, ndarray, tftensor"),
-    ({"data": {"ndarray": [[1, 2], [3]]}}, "data.ndarray is no array: its rows are of unequal"),
-    ({"data": {"ndarray": [[[1]], [2]]}}, "data.ndarray is no array"),
+    ({"data": {"ndarray": [[1, 2], [3]]}}, "data.ndarray is not an array: its rows are of unequal"),
+    ({"data": {"ndarray": [[[1]], [2]]}}, "data.ndarray is not an array"),
     ({"data": {"names": "ab", "ndarray": [[1]]}}, "data.names must be a list of texts, not 'ab'"),
     ({"data": {"tensor": {"shape": [1, 2], "values": [1]}}}, "data.tensor.shape [1, 2] needs 2"),
     ({"data": {"tensor": {"shape": [-1], "values": [1]}}}, "data.tensor.shape must be"),
@@ -48,10 +48,10 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"data": {"tftensor": {"dtype": "DT_NONE"}}}, "data.tftensor: "),
     ({"data": {"tftensor": {"dtype": "DT_FLOAT", "tensorContent": "MTI="}}}, "data.tftensor: "),
     ({"data": {"tftensor": 1}}, "data.tftensor must be an object"),
-    ({"binData": "@@@"}, "binData is no base64: "),
-    ({"binData": "MTI"}, "binData is no base64: "),
-    ({"binData": "MTIz@"}, "binData is no base64: "),
-    ({"binData": "é"}, "binData is no base64: "),
+    ({"binData": "@@@"}, "binData is not base64: "),
+    ({"binData": "MTI"}, "binData is not base64: "),
+    ({"binData": "MTIz@"}, "binData is not base64: "),
+    ({"binData": "é"}, "binData is not base64: "),
     ({"binData": 5}, "binData must be a text in base64, not 5"),
     ({"binData": None}, "binData must be a text in base64, not null"),
     ({"strData": 5}, "strData must be a text, not 5"),
@@ -128,10 +128,10 @@ def test_an_aggregate_of_no_messages_is_400(content: Any) -> None:
     [
         ([MESSAGE], "Invalid JSON: a Feedback is an object"),
         ({"request": MESSAGE, "unknown": 1}, "Invalid JSON: "),
-        ({"request": {"binData": "@"}}, "request.binData is no base64: "),
+        ({"request": {"binData": "@"}}, "request.binData is not base64: "),
         ({"reward": "much"}, "Invalid JSON: "),
         ({"request": {"data": {"tensor": {"shape": [2], "values": [1]}}}}, "data.tensor.shape [2]"),
-        ({"truth": {"data": {"ndarray": [[1], [1, 2]]}}}, "data.ndarray is no array"),
+        ({"truth": {"data": {"ndarray": [[1], [1, 2]]}}}, "data.ndarray is not an array"),
     ],
 )
 def test_mistakes_in_feedback_are_400(content: Any, told: str) -> None:
@@ -152,7 +152,7 @@ def test_a_missing_hook_is_named_whatever_meta_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"ndarray": [[1, 2], [3]]}, "data.ndarray is no array"),
+        ({"ndarray": [[1, 2], [3]]}, "data.ndarray is not an array"),
         ({"tensor": {"shape": [2, 2], "values": [1]}}, "data.tensor.shape [2, 2] needs 4 values"),
         ({"tensor": {"values": [1]}}, "data.tensor has no shape"),
         ({"tftensor": {"dtype": "DT_FLOAT", "tensorContent": "MTI="}}, "data.tftensor: "),

@@ -154,7 +154,7 @@ def test_a_result_of_another_length_is_asked_for_singly_and_told_once(
             assert [data["ndarray"] for data in data_of(replies)] == [[[1]], [[2]]]
     assert calls == [2, 1, 1] * 2
     (record,) = caplog.records
-    assert "for 2 rows; such requests are not joined" in record.getMessage()
+    assert "for 2 rows; such requests are no longer joined" in record.getMessage()
 
 
 def test_lists_and_flat_results_are_shared_out_too() -> None:

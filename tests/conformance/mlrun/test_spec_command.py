@@ -125,4 +125,4 @@ def test_what_is_no_spec_is_refused_by_its_name(tmp_path: Path) -> None:
     process = command("spec.json", folder=tmp_path)
     output = process.communicate(timeout=START_S)[0].decode()
     assert process.returncode == 1
-    assert "spec.json is no serving spec" in output
+    assert "spec.json is not a serving spec" in output

@@ -119,7 +119,7 @@ def test_a_spec_is_written_as_it_is_read() -> None:
     "text", ["[1]", "kind: dataset", "a: [", "spec: 3", "!!python/object/apply:os.getcwd []"]
 )
 def test_a_spec_that_is_none_is_named(text: str) -> None:
-    with pytest.raises(ValueError, match=r"x\.yaml is no model spec"):
+    with pytest.raises(ValueError, match=r"x\.yaml is not a model spec"):
         parse_model_spec(text, "x.yaml")
 
 
@@ -233,7 +233,7 @@ def test_items_are_read_written_and_listed(tmp_path: Path) -> None:
         assert file.read() == "abcdef"
     item.delete()
     assert not item.exists()
-    with pytest.raises(ValueError, match=r"one\.txt is no table"):
+    with pytest.raises(ValueError, match=r"one\.txt is not a table"):
         item.as_df()
 
 

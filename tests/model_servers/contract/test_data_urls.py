@@ -178,5 +178,5 @@ def test_more_than_a_download_may_have_is_not_read_of_a_named_model(
 
 def test_addresses_in_one_another_are_not_read_of_a_named_model(hold: Callable[..., None]) -> None:
     hold()
-    with pytest.raises(ValueError, match="addresses in one another"):
+    with pytest.raises(ValueError, match="nested addresses"):
         get_dataitem("simplecache::http://127.0.0.1/x").get()

@@ -317,7 +317,7 @@ def test_more_than_one_responder_is_refused() -> None:
 def test_an_error_handler_that_is_no_step_is_refused() -> None:
     graph = flow()
     graph.to("Echo", "s1").error_handler("nobody")
-    with pytest.raises(GraphError, match="step s1: its error handler nobody is no step"):
+    with pytest.raises(GraphError, match="step s1: its error handler nobody is not a step"):
         init(graph)
 
 

@@ -125,7 +125,7 @@ def test_choice_passes_events_to_the_steps_that_it_names(cls: Any) -> None:
         assert served.run(-1) == ["minus", -1]
         assert served.run(0)[1] == 0
         with pytest.raises(
-            ValueError, match="nowhere, which is none of the steps behind choice: plus"
+            ValueError, match="nowhere, which is not one of the steps behind choice: plus"
         ):
             served.run(2)
     assert sorted(visits) == ["minus", "minus", "plus", "plus"]

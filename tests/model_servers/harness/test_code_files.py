@@ -44,7 +44,7 @@ def test_another_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_broken_notebook_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "model.ipynb"
     file.write_text("{}")
-    with pytest.raises(MLRunInvalidArgumentError, match=r"model\.ipynb is no notebook"):
+    with pytest.raises(MLRunInvalidArgumentError, match=r"model\.ipynb is not a notebook"):
         code_of(str(file))
 
 

@@ -156,7 +156,7 @@ def test_a_refusal_is_passed_on(server: Server) -> None:
 
 
 def test_an_address_that_is_none_is_refused_by_name() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match="localhost:1 is no address"):
+    with pytest.raises(MLRunInvalidArgumentError, match="localhost:1 is not an address"):
         routed().deploy(management_address="localhost:1")
 
 

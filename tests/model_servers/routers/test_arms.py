@@ -98,7 +98,7 @@ def test_a_reward_that_is_refused_can_be_given_again() -> None:
         ([1], 'Expected "reward"', 422),
         (None, 'Expected "reward"', 422),
         ({"reward": 1}, 'Expected "id" of a request or "model"', 422),
-        ({"model": "x", "reward": 1}, "model x is none of the router's: a", 404),
+        ({"model": "x", "reward": 1}, "model x is not one of the router's: a", 404),
         ({"model": "a", "reward": math.nan}, "must be a number", 422),
         ({"model": "a", "reward": None}, "must be a number", 422),
         ({"model": "a", "reward": 2}, "must be from 0 to 1 for thompson", 422),

@@ -165,7 +165,7 @@ def test_a_member_that_cannot_be_is_refused_by_name(members: dict[str, Any], tol
 )
 def test_code_that_is_no_base64_is_refused(form: Any, place: str) -> None:
     spec = {"graph": ROUTER, **form({"functionSourceCode": "%"})}
-    with pytest.raises(InvalidSpec, match=f"{place}.functionSourceCode is no text in base64"):
+    with pytest.raises(InvalidSpec, match=f"{place}.functionSourceCode is not text in base64"):
         read_spec({"kind": "serving", "spec": spec})
 
 

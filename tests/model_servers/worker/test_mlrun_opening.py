@@ -52,7 +52,7 @@ def test_parameters_of_the_archive_are_arguments_of_their_types(open_model: Open
 
 
 def test_a_parameter_that_is_not_of_its_type_is_named(open_model: OpenModel) -> None:
-    with pytest.raises(ValueError, match="parameter n: the value 'x' is no INT"):
+    with pytest.raises(ValueError, match="parameter n: the value 'x' is not a valid INT"):
         open_model(PLAIN, parameters=[{"name": "n", "value": "x", "type": "INT"}])
 
 

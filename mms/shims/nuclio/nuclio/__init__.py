@@ -12,5 +12,5 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(name)
     return AbsentName(
         f"nuclio.{name}",
-        f"nuclio.{name} is not here: this server needs no nuclio. Install nuclio-jupyter where it is used",
+        f"nuclio.{name} is not available: this server does not use nuclio. Install nuclio-jupyter where the model runs",
     )
