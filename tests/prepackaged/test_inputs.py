@@ -34,7 +34,7 @@ def test_text_is_no_number() -> None:
 
 
 def test_rows_of_different_length_are_told() -> None:
-    with pytest.raises(UnfitInput, match="no array with rows of equal length"):
+    with pytest.raises(UnfitInput, match="not an array with rows of equal length"):
         as_array([[1, 2], [3]])
 
 
