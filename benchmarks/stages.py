@@ -18,7 +18,7 @@ from mms.core import ModelConfig, ModelVersion, Pool, Request, Worker, WorkerSta
 from mms.http.answers import Answers
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
-from mms.launch.connection import Link, WorkerConnection
+from mms.launch.connection import Link, PendingConnections, WorkerConnection
 from mms.memory import MemoryLimit
 from mms.observe.logs import LogOptions, Logs
 from mms.observe.recorder import Recorder
@@ -138,7 +138,7 @@ async def measure(batch_size: int, turns: int, logs: _Unwritten) -> Stages:
         b"POST /predictions/noop HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nContent-Length: %d\r\n"
         b"Content-Type: application/octet-stream\r\n\r\n" % _BODY_BYTES
     ) + bytes(_BODY_BYTES)
-    link_end = WorkerConnection(lambda _: None, 1)
+    link_end = WorkerConnection(lambda _: None, PendingConnections(1.0))
     link_end._link = worker.link
     decoder = FrameDecoder(1 << 30)
     stages = Stages()

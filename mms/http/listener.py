@@ -215,12 +215,16 @@ class Listener:
         exchange.is_trusted = access.guard is None or known.key is not None
 
     def _check_page(self, exchange: Exchange, segments: list[str], is_inference: bool) -> None:
-        """Raises Forbidden where the page of another site would manage models."""
-        if not is_inference and self._roles_of(segments) == MANAGEMENT_ROLE:
-            headers = exchange.request.headers
-            page_rule = self._shared.page_rule
+        """Raises Forbidden where the page of another site would manage models, or read what they are called."""
+        if is_inference:
+            return
+        headers = exchange.request.headers
+        page_rule = self._shared.page_rule
+        if self._roles_of(segments) == MANAGEMENT_ROLE:
             page_rule.check(exchange.method, headers.get("Origin"), headers.get("Host"))
-            page_rule.check_host(exchange.method, headers.get("Host"))
+        elif not (self._has_management and self._is_metrics_path(segments)):
+            return
+        page_rule.check_host(exchange.method, headers.get("Host"))
 
     def _is_metrics_path(self, segments: list[str]) -> bool:
         has_metrics = bool(self._apis & (Apis.MANAGEMENT | Apis.METRICS))

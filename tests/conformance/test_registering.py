@@ -736,9 +736,10 @@ def test_a_name_that_nobody_could_ask_for_is_refused(
 
 
 @pytest.mark.better_than_mms
-def test_a_name_that_leads_to_loopback_reads_no_models(main_server: Server) -> None:
+@pytest.mark.parametrize("path", ["/models", "/metrics", "/prometheus"])
+def test_a_name_that_leads_to_loopback_reads_no_models(main_server: Server, path: str) -> None:
     with main_server.management.wire() as wire:
-        wire.send(b"GET /models HTTP/1.1\r\nHost: rebound.example:8081\r\n\r\n")
+        wire.send(f"GET {path} HTTP/1.1\r\nHost: rebound.example:8081\r\n\r\n".encode())
         reply = wire.read_reply()
     assert reply.status == 403
     assert "management_hosts names those that are" in reply.json()["message"]
