@@ -102,7 +102,7 @@ def test_a_list_opens_urls_and_addresses_that_are_not_public_need_a_word_of_thei
         allowed_private_addresses="127.0.0.0/8",
     )
     reply = server.management.post_json("/models", {"serving_spec": {"graph": 5}})
-    assert "no exported function" in reply.text
+    assert "not an exported function" in reply.text
     assert server.register(f"http://127.0.0.1:{origin}/m.mar", model_name="m").status == 200
 
 
