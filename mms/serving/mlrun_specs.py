@@ -90,7 +90,8 @@ class MlrunSpecs:
             if not is_serving_document(options.serving_spec):
                 check_has_graph(options.serving_spec, "serving_spec")
                 raise BadRequest(
-                    'serving_spec is none: it has no "graph" with routes or steps, and is not an exported function.'
+                    'serving_spec is not a serving spec: it has no "graph" with routes or steps, and '
+                    "is not an exported function."
                 )
             try:
                 check_depth(options.serving_spec)

@@ -548,4 +548,4 @@ def test_a_spec_in_a_request_is_refused_where_allowed_urls_say_what_models_are_f
 def test_a_document_of_no_function_is_refused(server: Server) -> None:
     reply = server.management.post_json("/models", {"serving_spec": {"graph": 5}})
     assert reply.status == 400
-    assert "no exported function" in reply.text
+    assert "not an exported function" in reply.text
