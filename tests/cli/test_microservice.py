@@ -162,7 +162,7 @@ def test_a_component_is_kept_where_persistence_is_on() -> None:
     kept = planned(persistence=1, state_dir=Path("/var/state"))
     assert kept.component["persistence_file"] == "/var/state/Model.pickle"
     assert kept.notices == []
-    assert "the last one to write counts" in planned(persistence=1, workers=2).notices[0]
+    assert "the last one to write wins" in planned(persistence=1, workers=2).notices[0]
 
 
 def test_what_has_no_effect_is_named() -> None:
@@ -177,7 +177,7 @@ def test_what_has_no_effect_is_named() -> None:
     ("environ", "given", "message"),
     [
         ({"GUNICORN_WORKERS": "many"}, {}, "GUNICORN_WORKERS=many should be a whole number"),
-        ({}, {"workers": 0}, "0 workers cannot serve"),
+        ({}, {"workers": 0}, "--workers must be 1 or more, not 0"),
         ({"PREDICTIVE_UNIT_PARAMETERS": "["}, {}, "PREDICTIVE_UNIT_PARAMETERS is not valid JSON"),
         ({}, {"parameters": '[{"name": "n"}]'}, '--parameters: parameter .* has no "value"'),
         ({}, {"log_level": "LOUD"}, "log level LOUD is not one of DEBUG"),

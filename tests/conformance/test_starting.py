@@ -256,8 +256,8 @@ def test_a_model_store_that_is_not_there_is_told_at_the_start(
         timeout=LIMIT_S,
     )
     assert done.returncode == 0
-    assert f'The model store "{store} " is not a folder' in done.stderr
-    assert f"ends with a blank; {store} is there." in done.stderr
+    assert f'The model store "{store} " is not an existing folder' in done.stderr
+    assert f"ends with a blank; {store} exists." in done.stderr
     assert ("ALL" in done.stdout) is bool(models)
     assert ping(commands) == ("Unhealthy" if models else "Healthy")
 

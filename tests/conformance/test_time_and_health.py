@@ -272,7 +272,7 @@ def test_a_model_in_a_crash_loop_is_not_ready_and_says_why(server: Server) -> No
         def has_backed_off() -> bool:
             reply = server.inference.get(f"/models/{name}/ready")
             if reply.status == 503:
-                return "waits to be started again" in reply.json()["reasons"][0]
+                return "waits for its next start" in reply.json()["reasons"][0]
             # One that has come up again; it is killed before it has done any work.
             pid = server.describe(name)["workers"][0]["pid"]
             if pid:

@@ -95,8 +95,16 @@ _NOT_IN_THE_PATH = {
         # Only where a load fails.
         "_observed",
     },
-    "Link": {"fork", "close", "on_exit"},
-    "WorkerConnection": {"connection_made", "get_buffer", "_break_off", "connection_lost"},
+    "Link": {
+        *("fork", "close", "on_exit"),
+        # Of a worker that floods, or reads nothing; tests of their own have those.
+        *("on_behind", "_pause_reading", "_read_on"),
+    },
+    "WorkerConnection": {
+        *("connection_made", "get_buffer", "_break_off", "connection_lost"),
+        # The same.
+        *("pause_writing", "resume_writing"),
+    },
     "Heartbeats": {"watch", "close", "_schedule", "_beat"},
     "WorkerCalls": {"_expire", "_cancel"},
     "ModelTracking": {"recent", "push", "describe"},
