@@ -169,6 +169,9 @@ class ModelWorkers:
             await asyncio.wait(stopping)
         runners = [served.runners[worker] for worker in served.pool.active]
         outcomes = [await runner.wait_attempt() for runner in runners]
+        if len(runners) < served.pool.min_workers and served.load_failure is not None:
+            # One has failed for good, and was gone before it was waited for.
+            outcomes.append(served.load_failure)
         failed = [o for o in outcomes if not o.is_success and o is not STOPPED]
         if failed:
             code = 507 if any(outcome.code == 507 for outcome in failed) else 500

@@ -206,7 +206,10 @@ def test_what_runs_is_not_for_a_registration_to_say(signed: Signed, name: str, v
 def test_code_in_a_request_is_refused(signed: Signed) -> None:
     reply = signed.server.management.post_json("/models", {"serving_spec": {"spec": {}}})
     assert reply.status == 400
-    assert "Parameter serving_spec is refused because require_signature is on" in reply.json()["message"]
+    assert (
+        "Parameter serving_spec is refused because require_signature is on"
+        in reply.json()["message"]
+    )
 
 
 def test_model_files_from_elsewhere_are_refused(signed: Signed) -> None:
