@@ -172,6 +172,11 @@ class _Handler(RequestHandler):
         if self.transport is not None:
             self.transport.pause_reading()
 
+    def _resume_transport_reading(self) -> None:
+        # aiohttp's queue has room again; what is held back here comes before more is read.
+        if not self._unread:
+            super()._resume_transport_reading()
+
     def _go_on(self) -> None:
         """Read what was held back, once enough of the requests before it are answered."""
         if not self._unread or self._request_count - self.finished >= _MAX_PIPELINED // 2:
