@@ -105,7 +105,7 @@ def test_a_worker_that_always_dies_backs_off_and_the_server_says_that_it_is_not_
     def has_backed_off() -> bool:
         ready = server.management.get(f"/models/{name}/ready")
         if ready.status == 503:
-            return "waits for its next start" in ready.text
+            return "next start in 1 seconds" in ready.text
         # It has come up again: it is ended before it has done any work.
         pid = server.describe(name)["workers"][0]["pid"]
         if pid:
