@@ -13,6 +13,7 @@ from mms.core.terms import read_terms
 from mms.errors import MethodNotAllowed
 from mms.http.exchange import Exchange, FutureReply
 from mms.http.lane_head import LaneRoute, join_headers
+from mms.http.routes import check_query
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -43,6 +44,8 @@ class ModelAsker:
         if exchange.method == "CONNECT":
             raise MethodNotAllowed
         terms = read_terms(exchange.request.raw_headers)
+        if route.passes_query:
+            check_query(exchange.query)
         if body is None:
             check = partial(self._host.check_room, route.model, route.version)
             body = await exchange.read_body(self._max_body_bytes, self._body_timeout_s, check)

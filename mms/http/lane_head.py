@@ -16,6 +16,7 @@ from mms.core.terms import TERM_HEADERS, USUAL, read_terms
 from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
 from mms.http.framing import is_kept_alive
+from mms.http.routes import check_query
 
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
@@ -102,7 +103,10 @@ class LaneHead:
         protocol: str,
         client: str,
     ) -> None:
-        """Raises LookupError where the path, or the method there, is none of the lane's, BadRequest for wrong terms."""
+        """Raises LookupError where the path, or the method there, is none of the lane's.
+
+        Raises BadRequest for wrong terms and a query that is not UTF-8.
+        """
         path, _, query = found.target.partition(b"?")
         known = routing.routes[path] if path in routing.routes else routing.resolve(path)
         if known is None:
@@ -110,6 +114,8 @@ class LaneHead:
         route, uri = known
         if route.methods is not None and method not in route.methods:
             raise LookupError(path)
+        if query and route.passes_query:
+            check_query(query)
         headers = b"\n".join(found.headers)
         self.name = route.model
         self.version = route.version

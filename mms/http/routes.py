@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
+from mms.brief import brief
 from mms.errors import BadRequest
 
 _HEX = frozenset(b"0123456789abcdefABCDEF")
@@ -41,11 +42,23 @@ def _unquoted(data: bytes, what: str) -> str:
     try:
         return unquote_to_bytes(data).decode("utf-8")
     except UnicodeDecodeError:
-        return unquote_to_bytes(data).decode("utf-8", "replace")
+        shown = data.decode("ascii", "backslashreplace")
+        raise BadRequest(f"Invalid UTF-8 in {what}: {brief(shown)}") from None
+
+
+def check_query(query: bytes) -> None:
+    """Raise BadRequest for a query that is not UTF-8, escaped or not. Of its escapes others judge."""
+    if b"%" in query or not query.isascii():
+        try:
+            unquote_to_bytes(query).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadRequest(
+                f"Invalid UTF-8 in query: {error.reason} at {brief(error.object[error.start : error.end])}"
+            ) from None
 
 
 def split_path(path: bytes) -> list[str]:
-    """The segments of a raw path; the root has none. Raises BadRequest for a bad percent-escape."""
+    """The segments of a raw path; the root has none. Raises BadRequest for a bad percent-escape and bad UTF-8."""
     # Cut before it is decoded: `%2F` is part of a name.
     segments = [_unquoted(part, "path") for part in path.split(b"/")]
     if segments and not segments[0]:
@@ -58,7 +71,7 @@ def split_path(path: bytes) -> list[str]:
 def parse_query(query: bytes) -> list[tuple[str, str]]:
     """(name, value) in order. `&` and `;` separate, `+` is a blank, no `=` means an empty value.
 
-    Parameters beyond the number that MMS reads are left out. Raises BadRequest for a bad percent-escape.
+    Parameters beyond the number that MMS reads are left out. Raises BadRequest for a bad percent-escape and bad UTF-8.
     """
     if not query:
         return []

@@ -34,7 +34,7 @@ def read_json_body(
     media_type = type_text.partition(";")[0].strip().lower()
     if _MULTIPART in type_text.lower():
         return _read_multipart(type_text, body, strict)
-    text = _json_parameter(media_type, query, body)
+    text = _json_parameter(media_type, query, body, strict)
     if text:
         return _parsed(text, "json", strict)
     if _is_json_type(media_type):
@@ -57,7 +57,7 @@ def read_undecoded_body(
     if _MULTIPART in type_text.lower():
         return _read_multipart(type_text, body, strict=True)
     media_type = type_text.partition(";")[0].strip().lower()
-    return _json_parameter(media_type, query, body) or bytes(body)
+    return _json_parameter(media_type, query, body, strict=True) or bytes(body)
 
 
 def _is_json_type(media_type: str) -> bool:
@@ -67,18 +67,26 @@ def _is_json_type(media_type: str) -> bool:
 
 
 def _json_parameter(
-    media_type: str, query: bytes, body: bytes | bytearray | memoryview
+    media_type: str, query: bytes, body: bytes | bytearray | memoryview, strict: bool
 ) -> str | None:
-    """The text of `json` in the form or, if it has none, in the query; of several the first."""
+    """The text of `json` in the form or, if it has none, in the query; of several the first.
+
+    Raises SeldonMicroserviceException for what is not UTF-8, unless `strict`.
+    """
+    errors = "replace" if strict else "strict"
     sources = [bytes(body)] if media_type == _FORM else []
     sources.append(query.removeprefix(b"?"))
     for source in sources:
         if b"json" in source or b"%" in source:
-            for name, value in parse_qsl(source.decode("utf-8", "replace"), keep_blank_values=True):
-                if name == "json":
-                    if value:
-                        return value
-                    break
+            try:
+                pairs = parse_qsl(source.decode("utf-8", errors), True, errors=errors)
+            except UnicodeDecodeError as error:
+                raise SeldonMicroserviceException(
+                    f"The form or query is not UTF-8: {error}"
+                ) from None
+            found = next((value for name, value in pairs if name == "json"), None)
+            if found:
+                return found
     return None
 
 
@@ -104,7 +112,7 @@ def _read_multipart(
             if part.name not in files:
                 files[part.name] = _file(part.name, content, strict)
         elif part.name not in fields:
-            text = content.decode("utf-8", "replace")
+            text = _text(part.name, content, strict)
             fields[part.name] = text if part.name == "strData" else _parsed(text, part.name, strict)
     return {**fields, **files}
 
@@ -119,6 +127,13 @@ def _parts(content_type: str, body: bytes, strict: bool) -> list[Part]:
         if strict:
             return []
         raise SeldonMicroserviceException(str(error)) from None
+
+
+def _text(name: str, content: bytes, strict: bool) -> str:
+    try:
+        return content.decode("utf-8", "replace" if strict else "strict")
+    except UnicodeDecodeError as error:
+        raise SeldonMicroserviceException(f"The field {name} is not UTF-8 text: {error}") from None
 
 
 def _file(name: str, content: bytes, strict: bool) -> Any:

@@ -68,7 +68,11 @@ def parse_form(body: bytes | bytearray) -> dict[str, bytearray]:
 
 
 def _text(escaped: bytes | bytearray, where: str) -> str:
-    return str(_unescape(escaped, where), "utf-8", "replace")
+    try:
+        return str(_unescape(escaped, where), "utf-8")
+    except UnicodeDecodeError:
+        shown = str(escaped, "ascii", "backslashreplace")
+        raise InvalidInput(f"the {where} holds {brief(shown)}, which is not UTF-8") from None
 
 
 def _unescape(escaped: bytes | bytearray, where: str) -> bytes | bytearray:

@@ -238,6 +238,34 @@ def test_a_broken_percent_escape_is_400_on_the_management_listener(main_server: 
 
 
 @pytest.mark.better_than_mms
+@pytest.mark.parametrize("bad", ["%ED%A0%80", "%FF", "caf%E9"])
+def test_what_is_not_utf_8_in_paths_and_queries_is_400(main_server: Server, bad: str) -> None:
+    server = main_server
+    noop = server.shared("noop")
+    for path in (
+        f"/predictions/{bad}",
+        f"/invocations?model_name={noop}&a={bad}",
+        f"/models/{noop}/invoke?{bad}=1",
+    ):
+        reply = server.inference.get(path)
+        assert (reply.status, reply.json()["type"]) == (400, "BadRequestException"), path
+        assert "Invalid UTF-8 in " in reply.json()["message"]
+    for ask, path in (
+        (server.management.post, f"/models?url=noop.mar&model_name={bad}"),
+        (server.management.get, f"/models/{bad}"),
+        (server.management.put, f"/models/{noop}/{bad}?min_worker=1"),
+        (server.management.delete, f"/models/{bad}"),
+    ):
+        reply = ask(path)
+        assert (reply.status, reply.json()["type"]) == (400, "BadRequestException"), path
+        assert "Invalid UTF-8 in " in reply.json()["message"]
+    assert not any(
+        "\ufffd" in entry["modelName"]
+        for entry in server.management.get("/models?limit=1000").json()["models"]
+    )
+
+
+@pytest.mark.better_than_mms
 def test_options_on_a_star_is_a_client_error_or_the_description(server: Server) -> None:
     with server.inference.wire() as wire:
         reply = wire.call("OPTIONS", "*")

@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 from mms.errors import BadRequest, InternalServerError, ServiceUnavailable
 from mms.http.answers import Answers, error_body, phrase_of, render_json
 from mms.http.lenient_json import LenientJsonError, loads
-from mms.http.routes import InferenceRoute, find_prediction, first_values, parse_query, split_path
+from mms.http.routes import (
+    InferenceRoute,
+    check_query,
+    find_prediction,
+    first_values,
+    parse_query,
+    split_path,
+)
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -145,6 +152,22 @@ def test_a_path_is_cut_before_it_is_decoded(path, segments):
 def test_a_bad_escape_is_named(path):
     with pytest.raises(BadRequest, match="Invalid percent-escape in path: %"):
         split_path(path)
+
+
+@pytest.mark.parametrize("bad", [b"%ED%A0%80", b"%FF", b"a%C3", b"\xff", b"%C0%AF"])
+def test_paths_and_queries_that_are_not_utf_8_are_refused(bad):
+    with pytest.raises(BadRequest, match="Invalid UTF-8 in path: '"):
+        split_path(b"/models/" + bad)
+    for query in (b"a=1&b=" + bad, bad + b"=1", bad):
+        with pytest.raises(BadRequest, match="Invalid UTF-8 in query: '"):
+            parse_query(query)
+        with pytest.raises(BadRequest, match="Invalid UTF-8 in query: "):
+            check_query(query)
+
+
+def test_a_query_that_is_utf_8_is_taken_whatever_its_escapes():
+    for query in (b"", b"a=%zz", b"a=%C3%A4&b=\xc3\xa4", b"%EF%BF%BD"):
+        check_query(query)
 
 
 @pytest.mark.parametrize(

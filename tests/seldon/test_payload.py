@@ -109,6 +109,27 @@ def test_a_form_without_boundary_is_named() -> None:
         read_json_body(b"multipart/form-data", b"", b"")
 
 
+@pytest.mark.parametrize(
+    ("content_type", "query", "body"),
+    [
+        (b"", b'json={"strData":"%ED%A0%80"}', b""),
+        (b"application/x-www-form-urlencoded", b"", b'json={"strData":"%FF"}'),
+        (b"application/x-www-form-urlencoded", b"", b'json={"strData":"\xff"}'),
+        (
+            b"multipart/form-data; boundary=B",
+            b"",
+            b'--B\r\nContent-Disposition: form-data; name="strData"\r\n\r\n\xff\r\n--B--\r\n',
+        ),
+    ],
+)
+def test_texts_that_are_not_utf_8_are_refused_unless_strict(
+    content_type: bytes, query: bytes, body: bytes
+) -> None:
+    with pytest.raises(SeldonMicroserviceException, match="is not UTF-8"):
+        read_json_body(content_type, query, body)
+    assert read_json_body(content_type, query, body, strict=True)["strData"].startswith("\ufffd")
+
+
 def test_an_undecoded_body_is_the_bytes_or_the_text_of_json() -> None:
     assert read_undecoded_body(b"application/json", b"", b"{bad") == b"{bad"
     assert read_undecoded_body(b"", b"json=%7B%7D", b"x") == "{}"
