@@ -15,6 +15,12 @@ from archiver.errors import InvalidArchive, InvalidManifest
 from archiver.keys import TrustedKeys
 from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
+from archiver.model_config import (
+    CONFIG_NAME,
+    InvalidModelConfig,
+    read_config_file,
+    read_config_keys,
+)
 from archiver.signature import InvalidSignature
 from archiver.source import (
     HandlerClass,
@@ -122,6 +128,7 @@ def _content_findings(archive: Archive, *, has_handler_checks: bool = True) -> I
         yield Finding("error", f"{error} ({error.detail})" if error.detail else str(error))
         return
     yield from _named_files(archive, manifest, names)
+    yield from _config_findings(archive, manifest.config_file or CONFIG_NAME, names)
     if has_handler_checks:
         yield from _handler_findings(archive, manifest, names)
 
@@ -181,6 +188,19 @@ def _named_files(archive: Archive, manifest: Manifest, names: Sequence[str]) -> 
     for field, name in named.items():
         if name and name not in names:
             yield Finding("error", f"The manifest's {field} {name} is not in the archive.")
+
+
+def _config_findings(archive: Archive, name: str, names: Sequence[str]) -> Iterator[Finding]:
+    """Of the file that says how the model is run; what has no effect is a warning."""
+    if name not in names:
+        return
+    try:
+        said = read_config_file(archive.read(name, max_bytes=_MAX_SOURCE_BYTES), name)
+    except InvalidModelConfig as error:
+        yield Finding("error", str(error))
+        return
+    for problem in read_config_keys(said).problems:
+        yield Finding("warning", f"{name}: {problem}")
 
 
 def _legacy_signature(archive: Archive) -> str | None:

@@ -155,9 +155,13 @@ class Context:
         batch_size: int,
         gpu: int | None,
         mms_version: str,
+        *,
+        model_yaml_config: dict[str, Any] | None = None,
     ) -> None:
+        """`model_yaml_config`: what the archive's `model-config.yaml` says, as in TorchServe; empty without one."""
         self.model_name = model_name
         self.manifest = manifest
+        self.model_yaml_config = {} if model_yaml_config is None else model_yaml_config
         self._system_properties: dict[str, Any] = {
             "model_dir": model_dir,
             "gpu_id": gpu,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
+from archiver.model_config import WorkerBounds
 from mms import faults
 from mms.core import Registry, Request, WorkerState, recovery
 from mms.cpus import available_cpus
@@ -29,7 +30,6 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.health import model_problems, ping_status, server_problems
 from mms.serving.kept_models import KeptModels
-from mms.serving.model_config_file import WorkerBounds
 from mms.serving.model_workers import ModelWorkers
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration import Registrar

@@ -255,6 +255,7 @@ class WorkerSpecs:
             options=options,
             confinement=confinement(settings),
             packages=packages,
+            model_config=served.model_config,
         )
         return WorkerSpec(
             name=worker.name,

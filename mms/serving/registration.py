@@ -98,11 +98,12 @@ class Registrar:
             resources = await undo.enter_async_context(AsyncExitStack())
             archive = await self._archive(options)
             resources.push_async_callback(self._repository.release, archive)
-            options, bounds = await asyncio.to_thread(
+            said = await asyncio.to_thread(
                 with_file_and_setting, options, archive, self._settings, default_name
             )
+            options = said.options
             served = await self._made(options, archive, default_name, undo)
-            served.worker_bounds = bounds
+            served.worker_bounds, served.model_config = said.workers, said.document
             await detect_interface(served)
             if served.graph is None:
                 served.requirements = await model_requirements(

@@ -11,12 +11,12 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from archiver import Component, Manifest
+from archiver.model_config import WorkerBounds
 from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
 from mms.errors import ServiceUnavailable
 from mms.repository import FetchedArchive, ModelFiles
 from mms.serving.deployed_unit import DeployedUnit
 from mms.serving.front_model import FrontModel
-from mms.serving.model_config_file import WorkerBounds
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import RegisterOptions
 from mms.serving.requirements import ModelRequirements
@@ -88,6 +88,8 @@ class ServedModel:
     owner: str | None = None
     #: How many workers it is started with where nobody says it: by its archive, or a setting for it alone.
     worker_bounds: WorkerBounds | None = None
+    #: What its archive's `model-config.yaml` says, for its handler.
+    model_config: dict[str, Any] = field(default_factory=dict)
     #: What is given back when it goes: its archive, files and streams.
     resources: AsyncExitStack = field(default_factory=AsyncExitStack)
     #: Of this registration alone: the next one of the same name has another.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from archiver.model_config import WorkerBounds
 from mms.core import Registry
 from mms.errors import Conflict, NameTaken, ServerError
 from mms.observe import events
@@ -18,7 +19,6 @@ from mms.repository import Repository
 from mms.serving.graphs import NodeMissing
 from mms.serving.health import model_problems
 from mms.serving.kept_models import Restored
-from mms.serving.model_config_file import WorkerBounds
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 

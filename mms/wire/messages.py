@@ -126,6 +126,8 @@ class Load(Message):
     confinement: dict[str, Any] = field(default_factory=dict)
     #: A folder of packages that were installed for the model.
     packages: str | None = None
+    #: What the archive's `model-config.yaml` says, whole: the handler's keys, too.
+    model_config: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

@@ -20,7 +20,8 @@ def open_model(load: Load) -> Model:
     """Make and initialize the model's service. Raises whatever its code raises."""
     manifest = read_manifest(load.model_dir, LEGACY_MANIFEST)
     context = Context(
-        load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, __version__
+        *(load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, __version__),
+        model_yaml_config=load.model_config,
     )
     service_class = find_service(load.handler, load.model_dir)
     service = service_class(load.model_name, load.model_dir, manifest or {}, load.gpu_id)

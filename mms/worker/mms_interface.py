@@ -28,7 +28,8 @@ def open_model(load: Load) -> Model:
     """Import the model's code and have it load. Raises whatever its code raises."""
     manifest = read_manifest(load.model_dir, MANIFEST)
     context = Context(
-        load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, __version__
+        *(load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, __version__),
+        model_yaml_config=load.model_config,
     )
     handler = find_handler(load.handler)
     if handler.is_function:

@@ -478,6 +478,40 @@ def test_a_known_flag_is_told_no_other(model: Path, capsys: pytest.CaptureFixtur
                 "which is off by default."
             ),
         ),
+        (
+            {"service.py": HANDLER, "model-config.yaml": "batchsize: 8\nhandler: {x: 1}\n"},
+            "model-config.yaml: unknown key 'batchsize' has no effect; did you mean batchSize?",
+        ),
+        (
+            {"service.py": HANDLER, "model-config.yaml": "batchSize: '8'\n"},
+            "model-config.yaml: batchSize is '8' and has no effect; it should be a whole number from 1 on.",
+        ),
+        (
+            {"service.py": HANDLER, "model-config.yaml": "deviceIds: [0, one]\n"},
+            (
+                "model-config.yaml: deviceIds is [0, 'one'] and has no effect; it should be a list of numbers of GPUs "
+                "such as [0, 2]."
+            ),
+        ),
+        (
+            {"service.py": HANDLER, "model-config.yaml": "deviceType: tpu\n"},
+            "model-config.yaml: deviceType is 'tpu' and has no effect; it should be cpu or gpu.",
+        ),
+        (
+            {"service.py": HANDLER, "model-config.yaml": "minWorkers: 3\nmaxWorkers: 2\n"},
+            "model-config.yaml: maxWorkers 2 is less than minWorkers and has no effect; 3 count.",
+        ),
+        (
+            {"service.py": HANDLER, "model-config.yaml": "a: [1\n"},
+            (
+                "model-config.yaml cannot be read: while parsing a flow sequence: did not find expected ',' or ']' "
+                "(line 2, column 1)."
+            ),
+        ),
+        (
+            {"service.py": HANDLER, "model-config.yaml": "- 1\n"},
+            "model-config.yaml must be a mapping such as `batchSize: 8`, not [1].",
+        ),
     ],
 )
 @pytest.mark.parametrize("archive_format", ["default", "tgz", "no-archive"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 
@@ -89,6 +90,25 @@ async def test_what_is_wrong_in_the_file_is_told_and_has_no_effect(
     assert "parallelType is TorchServe's and has no effect here" in told
     assert "minWorkers -1 and maxWorkers None have no effect" in told
     assert "handler" not in told
+
+
+async def test_the_handler_finds_the_whole_file_in_its_context(bench: Any) -> None:
+    code = (
+        "import json\n"
+        "def handle(data, context):\n"
+        "    return data and [json.dumps(context.model_yaml_config)] * len(data)\n"
+    )
+    for name, text in (
+        ("m", "batchSize: 2\nhandler: {day: 2024-05-01, k: [1, null]}\n"),
+        ("bare", ""),
+    ):
+        url = bench.write(name, code)
+        if text:
+            (bench.store / url / "model-config.yaml").write_text(text)
+        await bench.host.register(RegisterOptions(url, initial_workers=1))
+    answers = [json.loads((await bench.predict(name))[1]) for name in ("m", "bare")]
+    assert answers[0] == {"batchSize": 2, "handler": {"day": "2024-05-01", "k": [1, None]}}
+    assert answers[1] == {}
 
 
 @pytest.mark.parametrize(

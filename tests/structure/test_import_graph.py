@@ -26,8 +26,8 @@ ROOMS: dict[str, Room] = {
     # How long anything may be told to take.
     "durations": Room(-1, ("mms.durations",), ()),
     # Documents in YAML.
-    "documents": Room(0, ("mms.documents",), ()),
-    "archiver": Room(0, ("archiver", "model_archiver"), ()),
+    "documents": Room(-1, ("mms.documents",), ()),
+    "archiver": Room(0, ("archiver", "model_archiver"), ("documents",)),
     "errors": Room(0, ("mms.errors",), ()),
     # Exceptions that nothing foresaw.
     "faults": Room(0, ("mms.faults",), ()),
