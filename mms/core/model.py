@@ -418,22 +418,19 @@ class ModelVersion:
     ) -> bool:
         """The batch at a worker's head failed as one whole, in a call with fewer requests than `batch_size`.
 
-        Returns whether it goes back to the queue's head, to be called again by the fixed rule, whose clock runs since
-        its requests came; else it is one that failed.
+        Returns whether it goes back to the queue's head, to be called again by the fixed rule, whose clock starts anew;
+        else it is one that failed.
         """
         batch = worker.in_flight[0]
         if not self.policy.is_repeated(batch, worker.batch_size, problem, now):
             return False
         requests = [request for request in batch.requests if not request.is_done]
-        self.requeue(requests)
+        self.requeue_for_full_batch(requests)
         worker.in_flight.popleft()
         if worker.in_flight:
             worker.head_since = now
             self._ahead -= len(worker.in_flight[0].requests)
         worker.observe_service(entry_point_s)
-        if requests:
-            since = min(request.received_at for request in requests)
-            self._assembly_since = min(self._assembly_since or since, since)
         return True
 
     def requeue(self, requests: Iterable[Request]) -> None:
@@ -443,6 +440,11 @@ class ModelVersion:
                 request.fail(self.unavailable())
             return
         self.queue.extendleft(reversed(list(requests)))
+
+    def requeue_for_full_batch(self, requests: Iterable[Request]) -> None:
+        """As `requeue`. They wait for others from when a worker can take them, however long they have waited before."""
+        self.requeue(requests)
+        self._assembly_since = None
 
     def recount(self) -> None:
         """Count anew what was sent ahead, after batches were taken from workers."""

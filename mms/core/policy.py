@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from mms.brief import brief
 from mms.core.config import POLICY_ADAPTIVE, POLICY_FIXED, ModelConfig
 from mms.core.worker import Batch
 
@@ -15,14 +16,16 @@ RETRY: Final = "retry"
 SOURCE: Final = "source"
 FAILED: Final = "failed"
 ANSWERED: Final = "answered"
+DIED: Final = "died"
 
 
 class BatchPolicy:
     """The rule in force, and why.
 
     Where nobody names one it is adaptive, which calls the model's code with what is there. Code that relies on full
-    batches is found out by its source, or by its first call with fewer requests; such a call is not the clients'
-    outcome, but made again by the fixed rule. A call with fewer requests that is answered settles it for good.
+    batches is found out by its source, or by its first call with fewer requests, if that fails or ends the worker. Such
+    a call is not the clients' outcome, but made again by the fixed rule. A call with fewer requests that is answered
+    settles it for good.
     """
 
     __slots__ = ("_fixed_since", "cause", "is_fixed", "is_open", "on_change", "reason")
@@ -56,14 +59,37 @@ class BatchPolicy:
             self._fix(SOURCE, f"the model's code compares a length with batch_size ({place})", now)
 
     def is_repeated(self, batch: Batch, batch_size: int, problem: str, now: float) -> bool:
-        """Whether a call that failed, maybe for having fewer than `batch_size` requests, is made again."""
-        if not self.is_open:
+        """Whether a call that failed, maybe for having fewer than `batch_size` requests, is made again.
+
+        `problem`: what went wrong, in the worker's words.
+        """
+        return self._repeat(batch, batch_size, FAILED, f"failed: {brief(problem)}", now)
+
+    def is_repeated_after_death(self, batch: Batch, batch_size: int, now: float) -> bool:
+        """Whether a call in which its worker ended, maybe for having few requests, is made again as such a call."""
+        # One that runs alone is a suspect of an earlier end.
+        return not batch.requests[0].is_solo and self._repeat(
+            batch, batch_size, DIED, "ended the worker", now
+        )
+
+    def is_refuted(self, batch: Batch, batch_size: int) -> bool:
+        """Whether a full call that ended its worker shows that it was not for few requests that one ended before."""
+        if not (self.is_open and self.cause == DIED and len(batch.requests) >= batch_size):
+            return False
+        self.is_open = self.is_fixed = False
+        self.cause = DEFAULT
+        self.reason = "calls with fewer and with batch_size requests ended the worker"
+        self.on_change(self)
+        return True
+
+    def _repeat(self, batch: Batch, batch_size: int, cause: str, outcome: str, now: float) -> bool:
+        count = len(batch.requests)
+        if not self.is_open or count >= batch_size:
             return False
         if self.is_fixed:
             # What was sent before that was known.
             return batch.sent_at < self._fixed_since
-        count = len(batch.requests)
-        self._fix(FAILED, f"a call with {count} of {batch_size} requests failed: {problem}", now)
+        self._fix(cause, f"a call with {count} of {batch_size} requests {outcome}", now)
         return True
 
     def settle(self) -> None:

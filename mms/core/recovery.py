@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _POISON_DEATHS = 2
 
 
-def lose_worker(model: ModelVersion, worker: Worker) -> list[Request]:
+def lose_worker(model: ModelVersion, worker: Worker, now: float) -> list[Request]:
     """The worker's process or connection is gone. Every request that it had goes back or fails.
 
     Returns those that failed since a worker ended with them for the second time.
@@ -28,10 +28,17 @@ def lose_worker(model: ModelVersion, worker: Worker) -> list[Request]:
     may have been begun, if the worker held back answers for one write. After a crash all of them run singly, so
     that a request that kills workers is known by its second death. A worker that was killed because its batch took
     too long has told which batch that was: its requests fail.
+
+    Where it may have ended for having fewer requests than its batch size, they are tried again by the fixed rule. If a
+    full batch ends its worker then, too, that end counts for none that was in one before, as it was not alone.
     """
     batches = list(worker.in_flight)
     if not batches:
         return []
+    is_crash = not worker.was_timed_out and model.config.has_retry
+    size = worker.batch_size
+    is_unfilled = is_crash and model.policy.is_repeated_after_death(batches[0], size, now)
+    is_refuted = is_crash and not is_unfilled and model.policy.is_refuted(batches[0], size)
     back: list[Request] = []
     poison: list[Request] = []
     for position, batch in enumerate(batches):
@@ -39,18 +46,22 @@ def lose_worker(model: ModelVersion, worker: Worker) -> list[Request]:
             if request.is_done:
                 continue
             if position == 0:
-                if worker.was_timed_out or not model.config.has_retry:
+                if not is_crash:
                     request.fail(WorkerFailure("Worker died."))
                     continue
-                request.deaths += 1
+                if not (is_refuted and request.deaths):
+                    request.deaths += 1
                 if request.deaths >= _POISON_DEATHS:
                     request.fail(WorkerFailure("Worker died."))
                     poison.append(request)
                     continue
-            if not worker.was_timed_out:
+            if not worker.was_timed_out and not is_unfilled:
                 request.is_solo = True
             back.append(request)
-    model.requeue(back)
+    if is_unfilled:
+        model.requeue_for_full_batch(back)
+    else:
+        model.requeue(back)
     worker.in_flight.clear()
     model.recount()
     return poison

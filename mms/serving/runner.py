@@ -298,7 +298,7 @@ class WorkerRunner:
         elif worker.in_flight:
             # It was given its time; what it did not finish is no crash.
             worker.was_timed_out = True
-        for request in recovery.lose_worker(self._model, worker):
+        for request in recovery.lose_worker(self._model, worker, time.monotonic()):
             events.request_ended_workers(worker.name, request.id.decode("ascii", "replace"))
         self._dispatcher.schedule(self._model)
 
@@ -356,9 +356,12 @@ class WorkerRunner:
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
 
-    def _repeat_unfilled(self, items: Sequence[ResultItem], entry_point_ns: int) -> bool:
-        """Whether a call that failed for having few requests, maybe, is made again."""
-        problem = str(items[0][5], "utf-8", "replace") if items else ""
+    def _repeat_unfilled(self, items: list[ResultItem], entry_point_ns: int) -> bool:
+        """Whether a call that failed for having few requests, maybe, is made again.
+
+        What went wrong is taken from `items`.
+        """
+        problem = str(items.pop()[5], "utf-8", "replace") if items else ""
         return self._model.repeat_unfilled(
             self.worker, entry_point_ns * 1e-9, problem, time.monotonic()
         )

@@ -35,6 +35,7 @@ LAST = 1
 #: Of a RESULT frame: the entry point returned; else its time is no measure of a batch's cost.
 SUCCEEDED = 2
 #: Of a RESULT frame: a call with fewer requests than batch_size failed, where one with as many might not have.
+#: Behind the items comes one more, of no request; its body is what went wrong, for people who run the model.
 UNFILLED = 4
 
 #: Of a RESULT item: the item failed.

@@ -43,14 +43,14 @@ _now_ns = time.perf_counter_ns
 class _Failed(Exception):
     """The whole batch failed, with this status and message.
 
-    `is_size`: the number of requests may be what the handler could not take.
+    `size_problem`: where the number of requests may be what the handler could not take, what went wrong.
     """
 
-    def __init__(self, status: int, message: str, *, is_size: bool = False) -> None:
+    def __init__(self, status: int, message: str, *, size_problem: str = "") -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
-        self.is_size = is_size
+        self.size_problem = size_problem
 
 
 class BatchRunner:
@@ -108,8 +108,9 @@ class BatchRunner:
         except _Failed as failure:
             entry_point_ns = _now_ns() - started_ns
             results = _same_failure(failure, batch.indices)
-            if failure.is_size:
+            if failure.size_problem:
                 flags |= UNFILLED
+                results.append((len(results), 0, 0, b"", b"", _encoded(failure.size_problem)))
         metrics = context._taken_metrics()
         if metrics:
             outbox.add(encode_metrics(metrics, self._model_version), _now_ns())
@@ -156,7 +157,8 @@ class BatchRunner:
         each = "the request" if count == 1 else f"each of the {count} requests"
         problem = f"the entry point returned {came}; a list with one result for {each} is right"
         self._log(problem)
-        return _Failed(503, self._told(message, problem), is_size=is_size)
+        size_problem = problem if is_size else ""
+        return _Failed(503, self._told(message, problem), size_problem=size_problem)
 
     def _told(self, message: str, problem: str) -> str:
         """MMS's text, with `debug_errors` also what is behind it."""
@@ -177,7 +179,9 @@ class BatchRunner:
     ) -> _Failed:
         ids = ",".join(map(str, (self._context.request_ids or {}).values()))
         write_log(f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}")
-        return _Failed(status, self._told(message, shown_error(error)), is_size=is_size)
+        shown = shown_error(error) if is_size or self._is_open else ""
+        size_problem = shown if is_size else ""
+        return _Failed(status, self._told(message, shown), size_problem=size_problem)
 
     def _log(self, message: str) -> None:
         line = message.replace("\r", "\\r").replace("\n", "\\n")
@@ -205,5 +209,9 @@ def encode_metrics(metrics: Sequence[MeasuredMetric], model_version: str | None)
 
 
 def _same_failure(failure: _Failed, indices: Sequence[int]) -> list[ResultItem]:
-    message = failure.message.encode("utf-8", "replace")
+    message = _encoded(failure.message)
     return [(index, FAILED, failure.status, b"", b"", message) for index in indices]
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

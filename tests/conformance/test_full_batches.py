@@ -8,12 +8,32 @@ from collections.abc import Iterator
 import pytest
 
 from .client import Wire, request_bytes
+from .processes import eventually
 from .server import Server, manifest, unique_name
 
 #: Each answers a full batch alone, and none says so where it can be read before a call.
 UNREADABLE = {
     "an exception": "return [str(data[self.most - 1] is not None) for _ in data]",
+    "an exception after long": "__import__('time').sleep(1.5 * (self.most > len(data)))\n"
+    "        return [str(data[self.most - 1] is not None) for _ in data]",
     "as many results as the largest batch": "return ['True'] * self.most",
+    "its end": "self.most > len(data) and __import__('os')._exit(1)\n        return ['True'] * self.most",
+}
+#: What describe and the log say after "a call with 1 of 2 requests ", and the metric's cause.
+REASONS = {
+    "an exception": (
+        "failed: 'IndexError: list index out of range (service.py, line 7)'",
+        "failed",
+    ),
+    "an exception after long": (
+        "failed: 'IndexError: list index out of range (service.py, line 8)'",
+        "failed",
+    ),
+    "as many results as the largest batch": (
+        "failed: 'the entry point returned a list of 2; a list with one result for the request is right'",
+        "failed",
+    ),
+    "its end": ("ended the worker", "died"),
 }
 _CLASS = """
 class Service:
@@ -73,17 +93,24 @@ def test_what_cannot_take_fewer_requests_is_found_out_without_a_failed_request(
 ) -> None:
     stem = unique_name("unreadable")
     server.write_model(stem, _CLASS.format(UNREADABLE[how]), manifest(stem))
-    with server.registered(stem, batch_size=2, max_batch_delay=5000, initial_workers=2) as name:
+    delay_ms = 1000 if "long" in how else 5000
+    reason, cause = REASONS[how]
+    with server.registered(stem, batch_size=2, max_batch_delay=delay_ms, initial_workers=2) as name:
+        # The first one's call is over before the second one comes.
+        _send(wires[0], name)
+        eventually("it is found out", lambda: server.describe(name)["batchPolicy"] == "fixed")
+        _send(wires[1], name)
+        assert [wire.read_reply().status for wire in wires[:2]] == [200, 200]
         for _ in range(100):
             assert _statuses(server, wires[:2], name) == [200, 200]
         described = server.describe(name)
         assert described["batchPolicy"] == "fixed"
-        assert "a call with 1 of 2 requests failed" in described["batchPolicyReason"]
+        assert described["batchPolicyReason"] == f"a call with 1 of 2 requests {reason}"
         server.wait_for_log(
             "mms_log.log", rf"Model {name}: batch_policy=fixed from now on: a call with 1 of 2"
         )
         metrics = server.management.get("/metrics").text
-        assert f'mms_batch_policy{{cause="failed",model="{name}",policy="fixed"' in metrics
+        assert f'mms_batch_policy{{cause="{cause}",model="{name}",policy="fixed"' in metrics
 
 
 @pytest.mark.better_than_mms

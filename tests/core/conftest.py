@@ -83,11 +83,11 @@ class Bench:
             request.answer(200, b"", b"", b"OK")
         self.model.finish_head(worker, took_s, True, now)
 
-    def crash(self, worker: Worker) -> None:
+    def crash(self, worker: Worker, now: float = 0.0) -> None:
         """The worker's process ends unasked."""
         worker.state = WorkerState.BACKOFF
         worker.link = None
-        recovery.lose_worker(self.model, worker)
+        recovery.lose_worker(self.model, worker, now)
 
 
 @pytest.fixture

@@ -177,18 +177,22 @@ def test_a_first_call_with_few_requests_that_fails_is_made_again_when_the_batch_
     assert b.dispatch(now=1.5) == [(0, 3)]
     assert b.reply.failures == []
     assert (b.model.policy.name, b.model.policy.cause) == ("fixed", "failed")
-    assert "1 of 3 requests failed: Prediction failed" in b.model.policy.reason
+    assert "1 of 3 requests failed: 'Prediction failed'" in b.model.policy.reason
 
 
-def test_it_is_made_with_what_there_is_when_the_delay_since_it_came_is_over_and_then_counts(bench):
+@pytest.mark.parametrize("took_s", [0.9, 30.0])
+def test_it_is_made_with_what_there_is_when_the_delay_since_it_failed_is_over_and_then_counts(
+    bench, took_s
+):
     b = bench(batch_size=3, max_batch_delay_s=1.0)
     b.enqueue(1, now=1.0)
     b.dispatch(now=1.0)
-    _unfilled(b, now=1.9)
-    assert b.dispatch(now=1.9) == []
-    assert b.model.wake_at == 2.0
-    assert b.dispatch(now=2.0) == [(0, 1)]
-    assert not _unfilled(b, now=2.1)
+    failed_at = 1.0 + took_s
+    _unfilled(b, now=failed_at)
+    assert b.dispatch(now=failed_at) == []
+    assert b.model.wake_at == failed_at + 1.0
+    assert b.dispatch(now=failed_at + 1.0) == [(0, 1)]
+    assert not _unfilled(b, now=failed_at + 1.1)
 
 
 def test_calls_that_were_made_before_it_was_known_are_made_again_too(bench):
@@ -218,7 +222,8 @@ def test_a_call_with_few_requests_that_is_answered_brings_the_adaptive_policy_ba
     b.enqueue(1, now=1.0)
     b.dispatch(now=1.0)
     _unfilled(b, now=1.1)
-    assert b.dispatch(now=2.0) == [(0, 1)]
+    assert b.dispatch(now=1.1) == []
+    assert b.dispatch(now=2.1) == [(0, 1)]
     b.finish(b.workers[0])
     assert b.model.policy.name == "adaptive"
 
@@ -243,3 +248,56 @@ def test_code_that_relies_on_full_batches_is_fixed_from_its_load(bench):
     b.model.policy.require_full_batches("service.py, line 47", 0.0)
     assert (b.model.policy.name, b.model.policy.cause) == ("fixed", "source")
     assert "service.py, line 47" in b.model.policy.reason
+
+
+def test_a_first_call_with_few_requests_that_ends_its_worker_is_made_again_when_the_batch_is_full(
+    bench,
+):
+    b = bench(workers=2, batch_size=3, max_batch_delay_s=1.0)
+    b.enqueue(1, now=1.0)
+    b.dispatch(now=1.0)
+    b.crash(b.workers[0], now=5.0)
+    assert b.dispatch(now=5.0) == []
+    assert b.model.wake_at == 6.0
+    b.enqueue(2, now=5.5)
+    assert b.dispatch(now=5.5) == [(1, 3)]
+    b.finish(b.workers[1])
+    assert (b.model.policy.name, b.model.policy.cause) == ("fixed", "died")
+    assert b.model.policy.reason == "a call with 1 of 3 requests ended the worker"
+    assert b.reply.failures == []
+
+
+def test_a_full_call_that_ends_its_worker_too_clears_the_size_and_its_requests_run_singly(bench):
+    b = bench(workers=4, batch_size=2, max_batch_delay_s=1.0)
+    deadly, other = b.enqueue(1, now=1.0)[0], b.request()
+    b.dispatch(now=1.0)
+    b.crash(b.workers[0], now=1.1)
+    b.model.enqueue(other)
+    assert b.dispatch(now=1.2) == [(1, 2)]
+    b.crash(b.workers[1], now=1.3)
+    assert (b.model.policy.name, b.model.policy.is_open) == ("adaptive", False)
+    assert b.dispatch(now=1.3) == [(2, 1), (3, 1)]
+    b.crash(b.workers[2], now=1.4)
+    b.finish(b.workers[3], now=1.4)
+    assert [request for request, _ in b.reply.failures] == [deadly]
+    assert [request for request, *_ in b.reply.answers] == [other]
+
+
+@pytest.mark.parametrize("config", [{"batch_policy": "adaptive"}, {"has_retry": False}])
+def test_the_end_of_a_worker_tells_nothing_where_the_policy_is_settled(bench, config):
+    b = bench(workers=2, batch_size=3, max_batch_delay_s=0.0, **config)
+    name, cause = b.model.policy.name, b.model.policy.cause
+    b.enqueue(1)
+    b.dispatch()
+    b.crash(b.workers[0])
+    assert (b.model.policy.name, b.model.policy.cause) == (name, cause)
+
+
+def test_a_request_that_runs_alone_as_a_suspect_says_nothing_of_the_size_of_batches(bench):
+    b = bench(workers=2, batch_size=2)
+    b.enqueue(2)
+    b.dispatch()
+    b.crash(b.workers[0])
+    assert b.dispatch() == [(1, 1)]
+    b.crash(b.workers[1])
+    assert b.model.policy.name == "adaptive"

@@ -30,7 +30,7 @@ def test_a_request_in_two_deaths_fails(bench):
 
 
 def test_the_items_of_a_lost_batch_run_singly(bench):
-    b = bench(workers=2, batch_size=4)
+    b = bench(workers=2, batch_size=3)
     requests = b.enqueue(3)
     b.dispatch()
     b.crash(b.workers[0])

@@ -155,8 +155,11 @@ class PlayedWorker:
             self.ends[ROLE_WORK].deliver(b"".join(encode_records(TRACKING, [b"{}"])))
             self.ends[ROLE_WORK].deliver(encode_call(1, Call(self._calls, timeout_s=5.0), b"echo"))
         if bodies == [b"few"]:
-            failed = [(0, FAILED, 503, b"", b"", b"too few")]
-            frames = encode_result(sequence, LAST | UNFILLED, 100_000, failed, 1)
+            failed = [
+                (0, FAILED, 503, b"", b"", b"Prediction failed"),
+                (1, 0, 0, b"", b"", b"too few"),
+            ]
+            frames = encode_result(sequence, LAST | UNFILLED, 100_000, failed, 2)
             self.ends[ROLE_WORK].deliver(b"".join(frames))
             return
         items = [(index, 0, 200, b"", b"", bytes(body)) for index, body in enumerate(bodies)]

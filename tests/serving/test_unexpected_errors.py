@@ -24,6 +24,7 @@ import mms.launch.connection
 import mms.serving.runner
 from mms import faults
 from mms.core import ModelVersion, Request, Worker, deadlines, new_request_id, recovery
+from mms.core.policy import BatchPolicy
 from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.launch.connection import Link, WorkerConnection
@@ -241,9 +242,12 @@ class Scene:
         clients += [late, self.ask(model, b"echo")]
         await late.done
         await self.works(model)
+        version = self.host.registry.get(model).model
+        # As if no call with few requests had been answered yet.
+        version.policy = BatchPolicy(version.config, version.policy.on_change)
         clients.append(self.ask(model, b"few"))
         await clients[-1].done
-        policy = self.host.registry.get(model).model.policy
+        policy = version.policy
         policy.is_fixed = True
         clients.append(self.ask(model, b"echo"))
         await clients[-1].done
