@@ -28,7 +28,18 @@ MLRunTaskNotReady = MLRunTaskNotReadyError
 
 
 class ModelRunnerError(MLRunBaseError):
-    """Models of a step failed."""
+    """Models of a step failed: by their names the text of each error, None for those that did not fail."""
+
+    def __init__(self, models_errors: dict[str, str | None], *arguments: object) -> None:
+        self.models_errors = models_errors
+        super().__init__(repr(self), *arguments)
+
+    def __repr__(self) -> str:
+        texts = (f"{model} {text}" for model, text in self.models_errors.items())
+        return "ModelRunnerError: " + ";\n".join(texts)
+
+    def get_errors(self) -> dict[str, str | None]:
+        return self.models_errors
 
 
 class MLRunHTTPError(MLRunBaseError):

@@ -36,6 +36,7 @@ BUILT_IN = {
     "RemoteStep": "mms.mlrun.remote_step",
     "BatchHttpRequests": "mms.mlrun.batch_http",
     "Merge": "mms.mlrun.merge",
+    "ModelRunner": "mms.mlrun.model_runner",
 }
 #: Routers that MLRun has not, and that keep the name they are given as a whole graph.
 NAMED_ROUTERS = ("CanaryRouter", "BanditRouter")

@@ -46,6 +46,7 @@ _PLACES = {
     "mms.mlrun.task_step": "TaskStep ErrorStep",
     "mms.mlrun.router_step": "RouterStep",
     "mms.mlrun.queue_step": "QueueStep",
+    "mms.mlrun.model_runner": "Model ModelRunner ModelRunnerSelector ModelRunnerStep ModelSelector",
     "mms.mlrun.flow": "FlowStep RootFlowStep",
     "mms.mlrun.remote_step": "RemoteStep",
     "mms.mlrun.batch_http": "BatchHttpRequests",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
+from mms.mlrun.model_runner import ModelRunnerStep
 from mms.mlrun.queue_step import QueueStep
 from mms.mlrun.router_step import RouterStep
 from mms.mlrun.steps import BaseStep, StepKinds, text_name
@@ -13,12 +14,13 @@ from mms.mlrun.task_step import ErrorStep, TaskStep
 QUEUE_SIGNS = (">>", "$queue")
 _ROUTER_SIGN = "*"
 #: Kinds that only newer versions of MLRun have -> their classes.
-_OF_NEWER_VERSIONS = {"model_runner": "ModelRunnerStep", "monitored": "MonitoredStep"}
+_OF_NEWER_VERSIONS = {"monitored": "MonitoredStep"}
 _KINDS: dict[str, type[BaseStep]] = {
     StepKinds.task: TaskStep,
     StepKinds.router: RouterStep,
     StepKinds.queue: QueueStep,
     StepKinds.error_step: ErrorStep,
+    StepKinds.model_runner: ModelRunnerStep,
 }
 
 
@@ -65,8 +67,8 @@ def step_from_dict(name: str, document: Any) -> BaseStep:
     cls = _KINDS.get(kind)
     if kind in _OF_NEWER_VERSIONS:
         raise GraphError(
-            f"step {name}: {_OF_NEWER_VERSIONS[kind]} of newer versions of MLRun is not supported; models are "
-            "routes of a router step here"
+            f"step {name}: {_OF_NEWER_VERSIONS[kind]} of newer versions of MLRun is not supported: use a "
+            "ModelRunnerStep or a router"
         )
     if cls is None:
         raise GraphError(

@@ -33,6 +33,7 @@ class StepKinds:
     flow = "flow"
     root = "root"
     error_step = "error_step"
+    model_runner = "model_runner"
 
 
 class BaseStep:

@@ -214,14 +214,10 @@ def test_an_unknown_argument_of_a_flow_is_refused_by_name() -> None:
         new_graph("flow", engine="async", speed=1)
 
 
-def test_a_model_runner_is_refused_by_name() -> None:
-    document = {"steps": {"run": {"kind": "model_runner", "class_args": {}}}}
-    with pytest.raises(GraphError, match="step run: ModelRunnerStep of newer versions"):
+def test_a_kind_of_step_that_is_not_here_is_refused_by_name() -> None:
+    document = {"steps": {"run": {"kind": "monitored", "class_args": {}}}}
+    with pytest.raises(GraphError, match="step run: MonitoredStep of newer versions"):
         graph_from_dict(document)
-    graph = flow()
-    graph.to("mlrun.serving.ModelRunnerStep", "run")
-    with pytest.raises(GraphError, match="step run: "):
-        Served(graph)
 
 
 # The package storey, where it is not installed

@@ -111,7 +111,7 @@ from mlrun.model import ModelObj
 from mlrun.model_monitoring.applications import ModelMonitoringApplicationBase
 from mlrun.platforms.iguazio import KafkaOutputStream
 from mlrun.runtimes import RemoteRuntime
-from mlrun.serving import Model, ModelRunnerStep
+from mlrun.serving import LLModel
 
 
 class Application(ModelMonitoringApplicationBase):
@@ -131,7 +131,7 @@ def job(context: MLClientCtx, features: fstore.FeatureVector, kind=mm_constants.
         ("get_or_create_ctx('x')", "mlrun.get_or_create_ctx"),
         ("fstore.FeatureSet('x')", "mlrun.feature_store.FeatureSet"),
         ("Application()", "mlrun.model_monitoring.applications.ModelMonitoringApplicationBase"),
-        ("ModelRunnerStep(name='x')", "mlrun.serving.ModelRunnerStep"),
+        ("LLModel(name='x')", "mlrun.serving.LLModel"),
         ("mlrun.db.get_run_db()", "mlrun.db.get_run_db"),
         ("mlrun.artifacts.PlotArtifact", ""),
         ("bool(get_sample_path)", "mlrun.get_sample_path"),

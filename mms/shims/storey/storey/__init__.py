@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from mms.mlrun.executors import ParallelExecutionMechanisms
 from mms.mlrun.stand_in import AbsentName
 from mms.mlrun.storey_steps import STEPS, Flow, unsupported
 
-__all__ = ["Choice", "Complete", "Extend", "Filter", "FlatMap", "Flow", "Map", "MapClass"]
+__all__ = [
+    "Choice",
+    "Complete",
+    "Extend",
+    "Filter",
+    "FlatMap",
+    "Flow",
+    "Map",
+    "MapClass",
+    "ParallelExecutionMechanisms",
+]
 
 globals().update(STEPS)
 
