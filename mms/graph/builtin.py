@@ -45,6 +45,7 @@ def average(node: str, replies: Sequence[Message]) -> Message:
     Raises InternalServerError for replies without numbers, or of unequal shape.
     """
     from mms.seldon import payload
+    from mms.seldon.forms import column_names
 
     if replies[0].is_protobuf:
         from mms.seldon.messages import SeldonMessage
@@ -54,7 +55,7 @@ def average(node: str, replies: Sequence[Message]) -> Message:
         decoded = [payload.decode_json(parse(reply)) for reply in replies]
     mean = _mean(node, [incoming.value for incoming in decoded])
     first = decoded[0]
-    names = None if first.names is None else list(first.names)
+    names = None if first.names is None else column_names(first.names)
     meta = _merged_meta(decoded)
     if replies[0].is_protobuf:
         answer = payload.encode_proto(mean, first.form, lambda: names, meta)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,8 +30,10 @@ def as_array(X: Any, dtype: npt.DTypeLike | None = None) -> Array:
 
 
 def as_names(names: Any) -> list[str]:
-    """The request's column names; over gRPC they come in a container that is no list."""
-    return [str(name) for name in names] if names is not None else []
+    """The request's column names; over gRPC they come in a container that is no list. Anything else names none."""
+    if names is None or isinstance(names, str) or not isinstance(names, Sequence):
+        return []
+    return [str(name) for name in names]
 
 
 def in_order(array: Array, names: list[str], wanted: list[str]) -> Array:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import enum
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+from mms.seldon.errors import SeldonMicroserviceException
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 ClassNames: TypeAlias = "Callable[[], Sequence[str] | None]"
@@ -25,8 +28,8 @@ class Form(enum.Enum):
 class Incoming(NamedTuple):
     """A decoded message.
 
-    `names`: as sent (None for a JSON null). `meta`: the request's own object, None if it had none
-    (JSON), or {} (protobuf). `puid`: as sent, None where absent or empty.
+    `names`: as sent (None for a JSON null); `column_names` has the texts of it. `meta`: the request's own object,
+    None if it had none (JSON), or {} (protobuf). `puid`: as sent, None where absent or empty.
     """
 
     value: Any
@@ -34,6 +37,40 @@ class Incoming(NamedTuple):
     meta: dict[str, Any] | None
     form: Form
     puid: Any
+
+
+def column_names(names: Any) -> list[str]:
+    """The names that a message brings: none where it has something other than a list there."""
+    if names is None or isinstance(names, str) or not isinstance(names, Sequence):
+        return []
+    return [str(name) for name in names]
+
+
+def shaped_tensor(values: Array, shape: list[int]) -> Array:
+    """The values of a tensor in its shape, one of whose sizes may be -1: as large as the values make it.
+
+    Raises SeldonMicroserviceException (400) where they do not fit.
+    """
+    needed, count = abs(math.prod(shape)), values.size
+    if -1 in shape:
+        fits = needed > 0 and count % needed == 0
+        wanted = f"a multiple of {needed}"
+    else:
+        fits = needed == count
+        wanted = str(needed)
+    if not fits:
+        raise SeldonMicroserviceException(
+            f"data.tensor.shape {shape} needs {wanted} values, but data.tensor.values has {count}"
+        )
+    try:
+        return values.reshape(shape)
+    except ValueError as error:
+        raise SeldonMicroserviceException(f"data.tensor.shape {shape}: {error}") from None
+
+
+def is_shape(sizes: Sequence[Any]) -> bool:
+    """Whether they are whole numbers, with one -1 at most."""
+    return all(type(size) is int and size >= -1 for size in sizes) and sizes.count(-1) < 2
 
 
 def output_form(form: Form, is_numeric: bool) -> Form:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mms.brief import brief
 from mms.seldon.errors import SeldonMicroserviceException
-from mms.seldon.forms import Array, Incoming
+from mms.seldon.forms import Array, Incoming, column_names
 
 _log = logging.getLogger("mms.seldon")
 
@@ -74,9 +74,10 @@ def _array_fault(incoming: Incoming, names: Any, shape: Any, data_type: str | No
     array = incoming.value
     if not isinstance(array, np.ndarray):
         return _other(incoming, "data")
-    sent = list(incoming.names or ())
-    if names is not None and sent and sent != list(names):
-        return f"data.names are {brief(sent)}, not {brief(list(names))}"
+    if names is not None and incoming.names:
+        sent = column_names(incoming.names)
+        if sent != list(names):
+            return f"data.names are {brief(sent or incoming.names)}, not {brief(list(names))}"
     if shape is not None and not _fits(array.shape, shape):
         return f"data has the shape {brief(list(array.shape))}, not {brief(list(shape))}"
     if data_type is not None and not _holds(array, data_type):

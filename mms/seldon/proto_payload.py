@@ -22,8 +22,10 @@ from mms.seldon.forms import (
     Form,
     Incoming,
     is_numeric,
+    is_shape,
     names_of,
     output_form,
+    shaped_tensor,
     unknown_type_message,
     without_masked,
 )
@@ -122,15 +124,22 @@ def meta_of(meta: Any) -> dict[str, Any]:
 
 
 def _shaped(values: Array, shape: list[int], strict: bool) -> Array:
-    count = math.prod(shape)
     if not shape:
         message = f"data.tensor has no shape, but {len(values)} values"
         raise TypeError(message) if strict else SeldonMicroserviceException(message)
-    if strict and len(values) > count > 0:
+    if not strict:
+        if not is_shape(shape):
+            raise SeldonMicroserviceException(
+                f"data.tensor.shape must be whole numbers, one of them -1 at most, not {shape}"
+            )
+        return shaped_tensor(values, shape)
+    count = math.prod(shape)
+    if len(values) > count > 0:
         values = values[-count:]
     if len(values) != count:
-        message = f"data.tensor.shape {shape} needs {count} values, but data.tensor.values has {len(values)}"
-        raise ValueError(message) if strict else SeldonMicroserviceException(message)
+        raise ValueError(
+            f"data.tensor.shape {shape} needs {count} values, but data.tensor.values has {len(values)}"
+        )
     return values.reshape(shape)
 
 

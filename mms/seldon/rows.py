@@ -91,7 +91,11 @@ class RowJoiner:
         value, names, meta, form, _ = member.incoming
         if form is Form.NONE or value.ndim == 0 or not is_numeric(value):
             return None
-        if names is not None and not all(isinstance(name, str) for name in names):
+        if names is not None and (
+            isinstance(names, str)
+            or not isinstance(names, Sequence)
+            or not all(isinstance(name, str) for name in names)
+        ):
             return None
         return (
             value.dtype.str,

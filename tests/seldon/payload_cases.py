@@ -47,7 +47,30 @@ METAS: list[Any] = [
     [],
     "text",
 ]
+#: Written in another way than Seldon says, and understood by its wrapper.
+HARMLESS: list[Any] = [
+    *(
+        {"data": {"tensor": tensor}}
+        for tensor in (
+            {"shape": [-1], "values": [1, 2]},
+            {"shape": [-1, 2], "values": [1, 2, 3, 4]},
+            {"shape": [2, -1], "values": [1.5, 2, 3, 4]},
+            {"shape": [2, 2], "values": [[1, 2], [3, 4]]},
+            {"shape": [4], "values": [[1, 2], [3, 4]]},
+            {"shape": [1], "values": 5},
+            {"shape": [], "values": 5},
+            {"shape": 2, "values": [1, 2]},
+            {"shape": [1], "values": "ab"},
+        )
+    ),
+    *({"data": {"names": names, "ndarray": [[1, 2]]}} for names in ("a", "ab", "", 5, {"a": 1})),
+    *({"meta": {"puid": puid}, "strData": "a"} for puid in (5, 0, 1.5, True, [1], {"a": 1})),
+    *({"meta": {name: []}, "strData": "a"} for name in ("tags", "metrics", "routing")),
+    *({"meta": {"routing": routing}, "strData": "a"} for routing in (5, "a", {"a": "b"})),
+    *({"strData": value} for value in (["a"], [], [[1, 2]], {"a": 1})),
+]
 MESSAGES: list[Any] = [
+    *HARMLESS,
     *({"data": {"names": ["a", "b"], "ndarray": array}} for array in ARRAYS),
     *({"data": {"tensor": {"shape": [1, 2], "values": values}}} for values in ([1, 2], [1.5, 2.0])),
     {"data": {"tensor": {"shape": [2, 1], "values": [1, 2]}, "ndarray": [[7]]}},
@@ -90,7 +113,7 @@ MESSAGES: list[Any] = [
 ]
 
 
-def _rest(component: str, path: str, message: Any, **changes: Any) -> dict[str, Any]:
+def rest_call(component: str, path: str, message: Any, **changes: Any) -> dict[str, Any]:
     body = message if isinstance(message, bytes) else json.dumps(message).encode()
     return {
         "kind": "rest",
@@ -139,15 +162,17 @@ def _random_messages(count: int) -> list[Any]:
 
 
 def rest_cases() -> list[dict[str, Any]]:
-    cases = [_rest("identity", "/predict", message) for message in MESSAGES + _random_messages(120)]
-    cases += [_rest("tagged", "/predict", {**message}) for message in MESSAGES[-16:]]
+    cases = [
+        rest_call("identity", "/predict", message) for message in MESSAGES + _random_messages(120)
+    ]
+    cases += [rest_call("tagged", "/predict", {**message}) for message in MESSAGES[-16:]]
     for name in RESULTS:
         for request in (
             {"data": {"ndarray": [[1]]}},
             {"data": {"tensor": {"shape": [1], "values": [1]}}},
             {"strData": "a"},
         ):
-            cases.append(_rest(name, "/predict", request))
+            cases.append(rest_call(name, "/predict", request))
     lists = [MESSAGES[0:2], [{"strData": "a"}], [{"binData": "MTIz"}], [], [{"x": 1}], ["a"]]
     lists.append([{"strData": "a", "meta": meta} for meta in METAS[1:6]])
     for content in (
@@ -155,7 +180,7 @@ def rest_cases() -> list[dict[str, Any]]:
         *({"seldonMessages": entry} for entry in (*lists, "x", None)),
         {"wrong": []},
     ):
-        cases.append(_rest("tagged", "/aggregate", content))
+        cases.append(rest_call("tagged", "/aggregate", content))
     feedbacks: list[Any] = [
         {},
         {"reward": 1.0},
@@ -165,7 +190,7 @@ def rest_cases() -> list[dict[str, Any]]:
         {"request": {"strData": "a"}},
     ]
     for component in ("identity", "feedback"):
-        cases += [_rest(component, "/send-feedback", feedback) for feedback in feedbacks]
+        cases += [rest_call(component, "/send-feedback", feedback) for feedback in feedbacks]
     message = json.dumps({"data": {"ndarray": [[1, 2]]}})
     urlencoded = "application/x-www-form-urlencoded"
     multipart = "multipart/form-data; boundary=B"
@@ -178,7 +203,7 @@ def rest_cases() -> list[dict[str, Any]]:
         {"query": "other=1&json="},
     ):
         body = b"" if change.get("method") == "GET" else message.encode()
-        cases.append(_rest("identity", "/predict", body, **change))
+        cases.append(rest_call("identity", "/predict", body, **change))
     for content_type in (
         "application/json; charset=utf-8",
         "application/vnd.x+json",
@@ -188,14 +213,14 @@ def rest_cases() -> list[dict[str, Any]]:
         "text/json",
         urlencoded,
     ):
-        cases.append(_rest("identity", "/predict", message.encode(), content_type=content_type))
+        cases.append(rest_call("identity", "/predict", message.encode(), content_type=content_type))
     for body in (
         urlencode({"json": message}).encode(),
         urlencode([("a", "1"), ("json", message), ("json", "x")]).encode(),
         b"json=%7Bx",
         b"other=1",
     ):
-        cases.append(_rest("identity", "/predict", body, content_type=urlencoded))
+        cases.append(rest_call("identity", "/predict", body, content_type=urlencoded))
     for body in (
         _form(binData=("a.png", b"\x00\xff\x10")),
         _form(strData=("", "é".encode())),
@@ -209,7 +234,7 @@ def rest_cases() -> list[dict[str, Any]]:
         b"",
         b"no form",
     ):
-        cases.append(_rest("identity", "/predict", body, content_type=multipart))
+        cases.append(rest_call("identity", "/predict", body, content_type=multipart))
     for bad in (
         b"",
         b"null",
@@ -220,10 +245,10 @@ def rest_cases() -> list[dict[str, Any]]:
         b'{"strData": "\\ud800"}',
         b"\xef\xbb\xbf{}",
     ):
-        cases.append(_rest("identity", "/predict", bad))
+        cases.append(rest_call("identity", "/predict", bad))
     for token in (b"NaN", b"Infinity", b"-Infinity"):
         body = b'{"data":{"ndarray":[[' + token + b",1.5]]}}"
-        cases.append(_rest("identity", "/predict", body))
+        cases.append(rest_call("identity", "/predict", body))
     return cases
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from oracle_components import COMPONENTS
-from payload_cases import grpc_cases, rest_cases
+from payload_cases import HARMLESS, grpc_cases, rest_call, rest_cases
 from payload_server import grpc_answer, rest_answer
 
 from mms.seldon.messages import SeldonMessage
@@ -111,3 +111,11 @@ def test_what_seldons_wrapper_drops_or_fails_with_is_the_clients_error_unless_st
             assert is_null or "MICROSERVICE_BAD_DATA" in default["body"]
             changed.add(strict["status"])
     assert changed == {200, 500}
+
+
+@pytest.mark.parametrize("message", HARMLESS, ids=json.dumps)
+def test_what_seldons_wrapper_takes_without_harm_is_taken_as_it_takes_it(message: Any) -> None:
+    call = rest_call("identity", "/predict", message)
+    answers = [rest_answer(call, COMPONENTS["identity"](None), strict) for strict in (False, True)]
+    assert answers[0] == answers[1]
+    assert answers[0]["status"] == 200

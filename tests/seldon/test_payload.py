@@ -252,6 +252,18 @@ def test_a_tensor_that_does_not_fit_is_the_clients_error_unless_strict() -> None
     assert payload.decode_proto(message, strict=True).value.tolist() == [2, 3]
 
 
+def test_one_size_of_a_tensors_shape_may_be_left_to_its_values_over_grpc_too() -> None:
+    message = SeldonMessage()
+    message.data.tensor.shape.extend([-1, 2])
+    message.data.tensor.values.extend([1, 2, 3, 4])
+    assert payload.decode_proto(message).value.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    message.data.tensor.shape[1] = -1
+    with pytest.raises(
+        SeldonMicroserviceException, match=r"one of them -1 at most, not \[-1, -1\]"
+    ):
+        payload.decode_proto(message)
+
+
 def test_bytes_that_are_no_message_are_the_clients_error() -> None:
     for decode_it in (
         payload.decode_proto_bytes,

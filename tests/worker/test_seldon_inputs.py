@@ -58,6 +58,8 @@ FITTING: list[tuple[Any, Any]] = [
 ]
 UNFIT: list[tuple[Any, Any, str]] = [
     (TABLE, {"data": {"names": ["b", "a"], "ndarray": [[1, 2]]}}, "data.names are ['b', 'a'], not"),
+    (TABLE, {"data": {"names": "ab", "ndarray": [[1, 2]]}}, "data.names are 'ab', not ['a', 'b']"),
+    (TABLE, {"data": {"names": 5, "ndarray": [[1, 2]]}}, "data.names are 5, not ['a', 'b']"),
     (TABLE, {"data": {"ndarray": [[1, 2, 3]]}}, "data has the shape [1, 3], not [2]"),
     (TABLE, {"strData": "a"}, "the payload is strData, not data"),
     ({"messagetype": "strData"}, MESSAGE, "the payload is data, not strData"),

@@ -71,6 +71,8 @@ def test_each_answer_has_the_form_puid_and_tags_of_its_own_request() -> None:
         (rows([1, 2]), rows([1, 2, 3])),
         (rows([1, 2]), rows([1.5, 2])),
         (rows([1, 2], names=["a", "b"]), rows([1, 2], names=["b", "a"])),
+        (rows([1, 2], names="ab"), rows([1, 2], names=["a", "b"])),
+        (rows([1, 2], names=5), rows([1, 2], names=5)),
         (rows(["a", "b"]), rows(["a", "b"])),
         (rows([True]), rows([True])),
         ({"strData": "a"}, {"strData": "a"}),
