@@ -152,7 +152,10 @@ class ManagementApi:
                 "serving_spec contains code and is refused here, because allowed_urls limits where models come from. "
                 "One of its expressions that matches the word serving_spec allows it."
             )
-        return _told(exchange, await self._whole(self._host.register(options)))
+        outcome = await self._whole(self._host.register(options))
+        # The log has it already.
+        exchange.warnings += outcome.without_effect
+        return _told(exchange, outcome)
 
     async def _scale(
         self, exchange: Exchange, name: str, version: str | None

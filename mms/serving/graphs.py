@@ -130,6 +130,7 @@ class Graphs:
         check_endpoints(graph, sources)
         self.check_name(name)
         servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
+        self._check_servers(name, [node for node in graph.nodes() if node not in servers])
         self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
         await self._register_servers(name, servers, options, undo)
         if graph.not_obeyed:
@@ -159,6 +160,7 @@ class Graphs:
             options=ModelOptions("seldon", Component(), None),
             # It speaks Seldon's protocol, so it has all routes of a component.
             interface="seldon",
+            has_parts=bool(servers),
             graph=GraphService(
                 name,
                 graph,
@@ -181,8 +183,27 @@ class Graphs:
 
     def _is_to_be_registered(self, name: str, node: Node) -> bool:
         """A pre-packaged server becomes the model `<graph>.<node>`, unless there is one already."""
-        has_server = node.server is not None and node.is_local and node.model_uri is not None
-        return has_server and f"{name}.{node.name}" not in self._names()
+        return _has_server(node) and f"{name}.{node.name}" not in self._names()
+
+    def _check_servers(self, name: str, nodes: list[Node]) -> None:
+        """Raises Conflict where a pre-packaged server that is there already serves other files than the graph says."""
+        for node in filter(_has_server, nodes):
+            model = f"{name}.{node.name}"
+            wanted = (_prepackaged(node), node.model_uri)
+            for served in self._registry.versions(model):
+                component = served.options.component
+                found = (component.prepackaged, component.model_uri)
+                if component.prepackaged is None:
+                    logger.warning(
+                        "Graph %s: the model %s is registered already, so that implementation and modelUri of the node "
+                        "have no effect.",
+                        *(name, model),
+                    )
+                elif found != wanted:
+                    raise Conflict(
+                        f"Model {model} is registered already, as {found[0]} of {found[1]}, and the graph's document "
+                        f"says {wanted[0]} of {wanted[1]}. Unregister it first: DELETE /models/{model}."
+                    )
 
     def check_nodes_of(self, served: ServedModel) -> None:
         """Raises NodeMissing where a graph that is about to be registered lacks a model: they come and go."""
@@ -367,6 +388,10 @@ class Graphs:
     async def close(self) -> None:
         for remote in self._remote.values():
             await remote.close()
+
+
+def _has_server(node: Node) -> bool:
+    return node.server is not None and node.is_local and node.model_uri is not None
 
 
 def _prepackaged(node: Node) -> str:

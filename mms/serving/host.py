@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -233,8 +234,8 @@ class ModelHost:
         `is_kept`: the state file, if there is one, has it for the next start. Raises Conflict where the model was
         unregistered before its workers had loaded.
         """
-        _, outcome = await self._register(options, is_kept=is_kept)
-        return outcome
+        served, outcome = await self._register(options, is_kept=is_kept)
+        return replace(outcome, without_effect=served.without_effect)
 
     async def _register(
         self, options: RegisterOptions, *, is_kept: bool = True

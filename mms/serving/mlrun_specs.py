@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 from archiver import Component, Manifest
+from archiver.model_config import WorkerBounds
 from mms.core import ModelVersion, Pool, Registry
 from mms.documents import InvalidDocument, check_depth
 from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
@@ -149,9 +150,7 @@ class MlrunSpecs:
         # Before any model is registered: it may be refused.
         nan_policy = options.mlrun.get("nan_policy") or self._settings.nan_policy
         routing = function.routing(calls, nan_policy)
-        # Also for the caller: it starts as many workers as it finds there, and opens the streams.
-        if options.initial_workers is None:
-            options.initial_workers = spec.workers
+        # Also for the caller, which opens the streams.
         if options.load_timeout_s is None:
             options.load_timeout_s = spec.readiness_timeout_s
         if spec.without_effect:
@@ -167,7 +166,9 @@ class MlrunSpecs:
         else:
             graph_options = self._worker_graph(name, function, targets, options)
             served = self._make(graph_options, archive, None)
-        served.brought = brought
+        served.brought, served.has_parts = brought, bool(brought)
+        if spec.workers is not None:
+            served.worker_bounds = WorkerBounds(spec.workers, spec.workers)
         return served
 
     def _front_router(

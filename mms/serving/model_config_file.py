@@ -65,7 +65,7 @@ def with_file_and_setting(
             for option, value in config.values.items()
             if getattr(options, option) is None
         }
-        options = replace(options, **unsaid)
+        options = replace(options, **unsaid) if unsaid else options
         workers = workers or config.workers
     return CompletedOptions(options, workers, document)
 

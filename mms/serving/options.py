@@ -108,6 +108,8 @@ class Outcome:
     status: int
     phrase: str | None
     text: str
+    #: What of the operation has no effect, in sentences.
+    without_effect: Sequence[str] = ()
 
 
 SCALED = Outcome(200, None, "Workers scaled")

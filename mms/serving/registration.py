@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,9 +27,12 @@ from mms.serving.requirements import RequirementsInstaller, model_requirements
 from mms.serving.served import ServedModel
 from mms.serving.signed_models import check_is_signed_alone
 from mms.serving.tracking import Tracking
+from mms.serving.without_effect import without_effect
 
 if TYPE_CHECKING:
     from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
 
 #: Registers a model and starts its workers.
 Register = Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
@@ -101,10 +106,12 @@ class Registrar:
             said = await asyncio.to_thread(
                 with_file_and_setting, options, archive, self._settings, default_name
             )
-            options = said.options
+            asked, options = replace(options), said.options
             served = await self._made(options, archive, default_name, undo)
-            served.worker_bounds, served.model_config = said.workers, said.document
+            served.worker_bounds = said.workers or served.worker_bounds
+            served.model_config = said.document
             await detect_interface(served)
+            self._check_effects(asked, options, served)
             if served.graph is None:
                 served.requirements = await model_requirements(
                     *(served.name, archive, served.runtime),
@@ -127,6 +134,24 @@ class Registrar:
             self._renew(renewed)
         events.model_registered(served.name)
         return served
+
+    def _check_effects(
+        self, asked: RegisterOptions, options: RegisterOptions, served: ServedModel
+    ) -> None:
+        """Tell of what has no effect on this model. `options`: with what file and setting add to what was asked.
+
+        Raises BadRequest for what was asked where `strict_parameters` refuses it.
+        """
+        served.without_effect = without_effect(asked, served)
+        if (
+            served.without_effect
+            and self._settings.strict_parameters
+            and not asked.is_from_operator
+        ):
+            sentences = "; ".join(served.without_effect)
+            raise BadRequest(f"{sentences} (strict_parameters).")
+        for sentence in without_effect(options, served):
+            logger.warning("%s", sentence)
 
     async def _archive(self, options: RegisterOptions) -> FetchedArchive:
         if options.url:

@@ -86,6 +86,10 @@ class ServedModel:
     brought: list[ServedModel] = field(default_factory=list)
     #: The name of the model that it came with, which alone may remove it.
     owner: str | None = None
+    #: Whether models were registered with it, which run as its registration says.
+    has_parts: bool = False
+    #: What its registration says without effect, in sentences.
+    without_effect: list[str] = field(default_factory=list)
     #: How many workers it is started with where nobody says it: by its archive, or a setting for it alone.
     worker_bounds: WorkerBounds | None = None
     #: What its archive's `model-config.yaml` says, for its handler.
