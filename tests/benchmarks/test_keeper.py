@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
+from support.waiting import eventually
 
 from benchmarks import keeper
 
@@ -40,15 +41,18 @@ def keep() -> Iterator[Callable[[list[str]], Keeping]]:
 
 def wait_for_daemon(keeping: Keeping) -> psutil.Process:
     """The one `sleep` below the keeper, once the shell that started it is gone."""
-    deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
+
+    def find() -> psutil.Process | None:
         below = psutil.Process(keeping.pid).children(recursive=True)
         # The shell may end between the two looks.
         with contextlib.suppress(psutil.NoSuchProcess):
             if [process.name() for process in below] == ["sleep"]:
                 return below[0]
-        time.sleep(0.005)
-    raise AssertionError("the daemon is not below the keeper")
+        return None
+
+    found = eventually("the daemon is below the keeper", find)
+    assert found is not None
+    return found
 
 
 def test_the_moment_of_the_start_is_told(keep: Callable[[list[str]], Keeping]) -> None:

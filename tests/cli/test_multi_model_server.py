@@ -13,13 +13,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.waiting import eventually
 
 from mms.arg_parser import ArgParser
 from mms.cli import starting, stopping
 from mms.cli.multi_model_server import main, mxnet_main
 from mms.launch_options import ARGV_WORD, LaunchOptions
 
-from .conftest import DEADLINE_S, StandIn, wait_until
+from .conftest import DEADLINE_S, StandIn
 
 COMMAND = [
     sys.executable,
@@ -260,7 +261,7 @@ def test_an_interrupted_start_ends_the_server(
     fake_server("time.sleep(60)")
 
     def interrupt() -> None:
-        wait_until(lambda: pid_file.exists() and bool(pid_file.read_text()))
+        eventually("the pid is written", lambda: pid_file.exists() and bool(pid_file.read_text()))
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)

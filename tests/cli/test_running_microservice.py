@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 from conformance.processes import free_port
+from support.waiting import eventually
 
 DEADLINE_S = 60.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,17 +101,18 @@ class Microservice:
         return self.log.read_text(errors="replace")
 
     def wait_ready(self) -> Microservice:
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            assert self.process.poll() is None, self.output
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ping"):
-                    return self
-            except urllib.error.HTTPError:
-                return self
-            except OSError:
-                assert time.monotonic() < deadline, self.output
-                time.sleep(0.02)
+        eventually("the microservice answers", self._answers)
+        return self
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.output
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health/ping"):
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
 
     def predict(self, body: Any) -> Any:
         request = urllib.request.Request(

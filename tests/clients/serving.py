@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.client import Address, Client
-from conformance.processes import base_environment, eventually, free_port, kill_tagged
+from conformance.processes import base_environment, free_port, kill_tagged
 from conformance.server import Server
+from support.waiting import eventually
 
 FOLDER = Path(__file__).resolve().parent
 ROOT = FOLDER.parents[1]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from .processes import eventually
+from support.waiting import eventually
 
 T = TypeVar("T")
 

@@ -7,11 +7,11 @@ import uuid
 from pathlib import Path
 
 import psutil
+from support.waiting import eventually
 
 from .client import Address, Client
 from .processes import (
     base_environment,
-    eventually,
     free_port,
     run_command,
     server_command,

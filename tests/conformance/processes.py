@@ -11,8 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -192,17 +191,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
         return True
-
-
-def eventually(
-    what: str, probe: Callable[[], T], timeout_s: float = 30.0, interval_s: float = 0.02
-) -> T:
-    """Poll until `probe` gives something true and return it; fail with `what` otherwise."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        value = probe()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout_s} s: {what}; last seen: {value!r}")
-        time.sleep(interval_s)

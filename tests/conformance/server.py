@@ -17,12 +17,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from support.waiting import eventually
+
 from .client import Address, Client, Reply
 from .keys import KeyFiles, write_keys
 from .processes import (
     base_environment,
     command_line,
-    eventually,
     free_port,
     is_original,
     kill_tagged,

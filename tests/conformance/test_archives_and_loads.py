@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from archiver.keys import generate_key, load_private_key
 from archiver.signing import sign
 
-from .processes import eventually
 from .server import Server, ServerDidNotStart, ServerPool, manifest
 
 pytestmark = pytest.mark.better_than_mms

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from .background import Background, Gate
 from .client import Reply, Wire, in_parallel, request_bytes
-from .processes import eventually
 from .server import Server, unique_name
 
 

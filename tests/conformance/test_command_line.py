@@ -10,13 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from .background import Background, Gate
 from .commands import Commands
 from .processes import (
     command_line,
     command_path,
-    eventually,
     is_alive,
     run_command,
     server_command,

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
 )
+from support.waiting import eventually
 
 from .archives import model_files, write_archive, zip_folder
 from .client import Address
 from .keys import write_keys
-from .processes import eventually, free_port
+from .processes import free_port
 from .server import Server, ServerDidNotStart, manifest
 
 StartServer = Callable[..., Server]

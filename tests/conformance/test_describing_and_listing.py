@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from support.waiting import eventually
 
 from .client import Reply
-from .processes import eventually
 from .server import Server, manifest, unique_name
 
 KEYS = [

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from support.waiting import eventually
 
 from .client import Client, Reply, Wire, request_bytes
 from .mlrun.service import add_model
-from .processes import eventually
 from .server import Server, ServerPool
 
 pytestmark = pytest.mark.better_than_mms

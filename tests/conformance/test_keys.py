@@ -12,12 +12,13 @@ from pathlib import Path
 
 import grpc
 import pytest
+from support.waiting import eventually
 
 from mms.security import KeyFile, Role, new_key
 
 from .client import Address, Client, Reply, loopback_address
 from .mlrun.service import add_model
-from .processes import command_path, eventually, free_port
+from .processes import command_path, free_port
 from .server import Server, ServerDidNotStart, ServerPool, by_lane, unique_name
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]

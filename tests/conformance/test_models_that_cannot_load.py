@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.waiting import eventually
 
 from .background import Background
 from .client import Reply
-from .processes import eventually
 from .server import Server, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms

@@ -13,10 +13,11 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
+from support.waiting import eventually
 
 from .client import Address
 from .keys import Authority, make_authority
-from .processes import command_path, eventually, free_port
+from .processes import command_path, free_port
 from .server import Server, ServerDidNotStart, ServerPool
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]

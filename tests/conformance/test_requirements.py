@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
-from .processes import eventually
 from .server import Server, ServerPool, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import psutil
 import pytest
+from support.waiting import eventually
 
 from .client import Address, Client
 from .processes import (
     base_environment,
     command_line,
-    eventually,
     free_port,
     is_original,
     kill_tagged,

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from .background import Background, Gate
 from .client import Reply, in_parallel
-from .processes import eventually, is_alive
+from .processes import is_alive
 from .server import Server, unique_name
 
 SCALED = "Workers scaled"

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.waiting import eventually
 
 from mms.seldon.messages import (
     Empty,
@@ -21,7 +22,7 @@ from mms.seldon.messages import (
 )
 
 from .client import Reply
-from .processes import eventually, free_port
+from .processes import free_port
 from .server import Server, ServerPool, unique_name
 
 pytestmark = pytest.mark.better_than_mms

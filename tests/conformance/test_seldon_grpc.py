@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import json_format
+from support.waiting import eventually
 
 from mms.seldon.messages import (
     SERVICES,
@@ -28,7 +29,7 @@ from mms.seldon.messages import (
 )
 
 from .background import Background, Gate
-from .processes import base_environment, eventually, free_port, kill_tagged
+from .processes import base_environment, free_port, kill_tagged
 from .seldon_service import COMPONENTS, is_wrapper
 from .server import Server, ServerPool, manifest, unique_name
 

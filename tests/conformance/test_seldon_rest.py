@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from .client import Part, Reply, multipart
-from .processes import eventually
 from .seldon_service import Service, in_wrapper, is_wrapper
 from .server import Server, ServerPool
 

@@ -8,9 +8,10 @@ import struct
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.waiting import eventually
 
 from .client import Address, Client
-from .processes import eventually, free_port, is_original
+from .processes import free_port, is_original
 from .seldon_service import Service
 from .server import Server, ServerPool
 

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+from support.waiting import eventually
 
 from .background import Background, Gate
 from .client import Wire, request_bytes
-from .processes import command_line, eventually, tagged_processes
+from .processes import command_line, tagged_processes
 from .server import Server
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from .commands import Commands
-from .processes import eventually, server_command
+from .processes import server_command
 from .server import STARTED, Server, manifest
 
 pytestmark = pytest.mark.better_than_mms

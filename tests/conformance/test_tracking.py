@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from .client import in_parallel
-from .processes import eventually
 from .server import Server, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms

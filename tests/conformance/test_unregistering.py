@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from support.waiting import eventually
 
 from .archives import zip_folder
 from .background import Background, Gate
 from .client import Reply
-from .processes import eventually
 from .server import Server, unique_name
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import psutil
 import pytest
+from support.waiting import eventually
 
 from .background import Background, Gate
 from .client import Reply, in_parallel, request_bytes
-from .processes import eventually, is_alive
+from .processes import is_alive
 from .server import Server, manifest, unique_name
 
 #: A second for an answer; loading is not what is timed.

@@ -11,12 +11,13 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = Path(sys.executable).parent
@@ -72,11 +73,12 @@ class ExampleServer:
             )
 
     def wait_until_started(self) -> None:
-        deadline = time.monotonic() + START_LIMIT_S
-        while "Model server started." not in self.output():
-            assert self._process.poll() is None, self.output()
-            assert time.monotonic() < deadline, self.output()
-            time.sleep(0.02)
+        eventually(
+            "it started or ended",
+            lambda: "Model server started." in self.output() or self._process.poll() is not None,
+            START_LIMIT_S,
+        )
+        assert self._process.poll() is None, self.output()
 
     def stop(self) -> None:
         self._process.terminate()
@@ -121,17 +123,16 @@ class ExampleServer:
         described = _call(self._management, "GET", f"/models/{model}").json()
         return described[0] if isinstance(described, list) else described
 
-    def wait_for_model_metric(self, pattern: str, limit_s: float = 10.0) -> re.Match[str]:
+    def wait_for_model_metric(self, pattern: str) -> re.Match[str]:
         """The first match in the file of the models' metrics."""
         file = self._folder / "logs" / "model_metrics.log"
-        deadline = time.monotonic() + limit_s
-        while True:
-            text = file.read_text(encoding="utf-8") if file.exists() else ""
-            found = re.search(pattern, text)
-            if found:
-                return found
-            assert time.monotonic() < deadline, f"{pattern!r} is not in:\n{text}"
-            time.sleep(0.02)
+
+        def find() -> re.Match[str] | None:
+            return re.search(pattern, file.read_text(encoding="utf-8")) if file.exists() else None
+
+        found = eventually(f"{pattern!r} is in {file.name}", find)
+        assert found is not None
+        return found
 
 
 def _call(

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from example_server import COMMANDS, ROOT, START_LIMIT_S, STOP_LIMIT_S
+from support.waiting import eventually
 
 Ask = Callable[[str, Any], Any]
 
@@ -63,11 +63,12 @@ def serving(example: str) -> Iterator[Ask]:
             connection.close()
 
     try:
-        deadline = time.monotonic() + START_LIMIT_S
-        while not listens(address):
-            assert process.poll() is None, process.communicate()[0].decode()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        eventually(
+            "it listens or ends",
+            lambda: listens(address) or process.poll() is not None,
+            START_LIMIT_S,
+        )
+        assert process.poll() is None, process.communicate()[0].decode()
         yield ask
     finally:
         process.terminate()

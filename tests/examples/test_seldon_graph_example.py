@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from example_server import ROOT, ExampleServer, run, serving
+from support.waiting import eventually
 
 EXAMPLE = ROOT / "examples" / "seldon_graph"
 
@@ -109,10 +109,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
 
 
 def wait_until_ready(server: ExampleServer, graph: str) -> None:
-    deadline = time.monotonic() + 30
-    while (shown := server.describe(graph)["graph"])["state"] != "READY":
-        assert time.monotonic() < deadline, shown
-        time.sleep(0.02)
+    eventually(f"{graph} is ready", lambda: server.describe(graph)["graph"]["state"] == "READY")
 
 
 def test_the_ensemble_averages_its_children(server: ExampleServer) -> None:

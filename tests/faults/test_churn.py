@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conformance.processes import eventually
 from conformance.server import Server
+from support.waiting import eventually
 
 from .load import Load, Target
 from .models import write_archive, write_echo

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 import pytest
-from conformance.processes import eventually
 from conformance.server import Server
+from support.waiting import eventually
 
 from .load import Load, Target
 

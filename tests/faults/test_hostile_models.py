@@ -14,8 +14,9 @@ from typing import Any
 import psutil
 import pytest
 from conformance.background import Background
-from conformance.processes import eventually, is_alive
+from conformance.processes import is_alive
 from conformance.server import Server, unique_name
+from support.waiting import eventually
 
 from .models import write_echo
 from .users import nobody, open_folders, python_for_all

@@ -11,8 +11,9 @@ import psutil
 import pytest
 from conformance.background import Background
 from conformance.client import Reply
-from conformance.processes import eventually, is_alive
+from conformance.processes import is_alive
 from conformance.server import Server, unique_name
+from support.waiting import eventually
 
 from .load import Load, Target
 from .models import ECHO, write_echo

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from conformance.background import Background
-from conformance.processes import eventually, is_alive
+from conformance.processes import is_alive
 from conformance.server import Server
+from support.waiting import eventually
 
 from .load import Load, Target
 from .models import write_echo

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conformance.processes import eventually
 from conformance.server import Server, unique_name
+from support.waiting import eventually
 
 from .load import Load, Target
 from .models import write_echo

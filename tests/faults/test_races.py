@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 from conformance.client import Reply, in_parallel
-from conformance.processes import eventually
 from conformance.server import Server, manifest
+from support.waiting import eventually
 
 from .models import write_archive
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conformance.processes import eventually, is_alive
+from conformance.processes import is_alive
 from conformance.server import Server
+from support.waiting import eventually
 
 from .load import Load, Target
 from .models import write_echo

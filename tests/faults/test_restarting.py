@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conformance.processes import eventually
 from conformance.server import Server, ServerDidNotStart
+from support.waiting import eventually
 
 from .load import Load, Target
 from .models import write_echo

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from conformance.background import Background, Gate
-from conformance.processes import eventually, run_command, server_command
+from conformance.processes import run_command, server_command
 from conformance.server import Server, manifest
+from support.waiting import eventually
 
 from .load import Load, Target
 from .models import write_echo

@@ -8,11 +8,11 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from mms.model_loader import LegacyModelLoader, MmsModelLoader, ModelLoader, ModelLoaderFactory
 from mms.model_service_worker import MXNetModelServiceWorker
@@ -161,11 +161,8 @@ def receive(connection: socket.socket, size: int) -> bytes:
     return content
 
 
-def wait_for(path: Path) -> Path:
-    deadline = time.monotonic() + 20
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.005)
+def opened(path: Path) -> Path:
+    eventually(f"{path} is there", path.exists)
     return path
 
 
@@ -173,8 +170,8 @@ def test_the_worker_speaks_the_old_protocol(old_worker: socket.socket, model_dir
     load = b"L" + sized(b"m") + sized(str(model_dir).encode()) + number(1)
     old_worker.sendall(load + sized(b"loader_one:handle") + number(-1) + sized(b"io"))
     with (
-        open(wait_for(model_dir / "io-stdout"), "rb"),
-        open(wait_for(model_dir / "io-stderr"), "rb"),
+        open(opened(model_dir / "io-stdout"), "rb"),
+        open(opened(model_dir / "io-stderr"), "rb"),
     ):
         assert receive(old_worker, 4) == number(200)
         message = receive(old_worker, struct.unpack("!i", receive(old_worker, 4))[0])

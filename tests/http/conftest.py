@@ -148,13 +148,6 @@ class Bench:
         await self.front.stop_listening()
         await self.front.close()
 
-    async def eventually(self, is_so: Callable[[], Any], limit_s: float = 10) -> None:
-        """Wait until something is so."""
-        deadline = asyncio.get_running_loop().time() + limit_s
-        while not is_so():
-            assert asyncio.get_running_loop().time() < deadline, "it did not come to be"
-            await asyncio.sleep(0.005)
-
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
 

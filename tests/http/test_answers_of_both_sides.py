@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from support.waiting import until
 
 
 @pytest.mark.parametrize("target", ["/ping", "/predictions/m"])
@@ -76,6 +77,6 @@ async def test_what_a_client_still_sends_does_not_reset_its_error(make_bench):
     writer.write(b"x" * 200_000)
     await asyncio.wait_for(writer.drain(), 10)
     writer.write_eof()
-    await bench.eventually(lambda: not bench.front.connection_count)
+    await until(lambda: not bench.front.connection_count)
     writer.close()
     await asyncio.wait_for(writer.wait_closed(), 10)

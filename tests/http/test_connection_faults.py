@@ -10,6 +10,7 @@ import inspect
 from typing import Any
 
 import pytest
+from support.waiting import until
 
 import mms.http.lane_front
 import mms.http.protocol
@@ -88,7 +89,7 @@ async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     assert sum(faults.counts().values()) > before
     assert f"Injected: {name}" in caplog.text
     assert (await _ask(writer, reader)).startswith(b"HTTP/1.1 200 ")
-    await bench.eventually(lambda: bench.front.connection_count == 1)
+    await until(lambda: bench.front.connection_count == 1)
     # The timer still ends who is too slow.
     assert await asyncio.wait_for(bench.exchange(b"GET /pi"), _LIMIT_S) == b""
     writer.transport.abort()

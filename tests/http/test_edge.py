@@ -8,6 +8,7 @@ import socket
 import time
 
 import pytest
+from support.waiting import until
 
 from mms.errors import ConfigurationError
 from mms.http.parameters import ParameterRule
@@ -49,7 +50,7 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_ended(make_bench):
     writer.transport.pause_reading()
     writer.write(b"GET /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n")
     await asyncio.wait_for(bench.host.arrived.wait(), 10)
-    await bench.eventually(lambda: not bench.front.connection_count)
+    await until(lambda: not bench.front.connection_count)
     writer.transport.abort()
 
 
@@ -86,7 +87,7 @@ async def test_at_the_end_connections_without_a_request_are_closed_first(bench):
 
 async def test_what_came_while_the_process_was_held_up_is_answered_at_the_end(bench):
     accepted, asked = await bench.connect()
-    await bench.eventually(lambda: bench.front.connection_count)
+    await until(lambda: bench.front.connection_count)
     request = b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n"
     asked.write(request + b"1")
     with socket.create_connection(("127.0.0.1", bench.port), 20) as waiting:
@@ -164,7 +165,7 @@ async def test_a_management_operation_outlives_its_client(bench):
     writer.write(b"DELETE /models/m HTTP/1.1\r\nHost: h\r\n\r\n")
     await asyncio.wait_for(begun.wait(), 10)
     writer.transport.abort()
-    await bench.eventually(lambda: not bench.front.connection_count)
+    await until(lambda: not bench.front.connection_count)
     may_end.set()
     await asyncio.wait_for(ended.wait(), 10)
 
@@ -410,5 +411,5 @@ async def test_clients_that_go_within_their_bodies_are_no_errors(make_bench, cap
     for sent in (0, 10, 2999):
         for turns in range(8):
             await asyncio.gather(*(go(turns, sent) for _ in range(10)))
-    await bench.eventually(lambda: not bench.front.connection_count)
+    await until(lambda: not bench.front.connection_count)
     assert [record.getMessage() for record in caplog.records] == []

@@ -7,11 +7,11 @@ import errno
 import logging
 import socket
 import ssl
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from support.waiting import until
 
 from mms.connections import ConnectionLimit
 from mms.http import tls_server
@@ -49,13 +49,6 @@ class Served:
         answer = await asyncio.wait_for(reader.readexactly(5), WAIT_S)
         writer.close()
         return answer
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + WAIT_S
-    while not condition():
-        assert time.monotonic() < ends_at
-        await asyncio.sleep(0.005)
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
+from support.waiting import until
+
 from mms.core import Request
 from mms.memory import MemoryLimit
 
@@ -13,13 +15,6 @@ MEBIBYTE = 1 << 20
 LENGTH = 900_000
 HEAD = b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 ASK = b"GET /predictions/m HTTP/1.1\r\nHost: x\r\n\r\n"
-
-
-async def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to that"
-        await asyncio.sleep(0.002)
 
 
 async def served(bench) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
+from support.waiting import until
 
 from mms.http.lane_body import GROWTH_BYTES
 from mms.memory import MIN_RATE
@@ -16,13 +16,11 @@ HEAD = b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" 
 
 async def connection_with(bench, filled: int):
     """The lane's one connection, once so much of its body has come."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        for connection in bench.lane.connections:
-            if connection.body_filled >= filled:
-                return connection
-        await asyncio.sleep(0.005)
-    raise AssertionError(f"{filled} bytes of the body did not arrive")
+    (connection,) = await until(
+        lambda: [c for c in bench.lane.connections if c.body_filled >= filled],
+        f"{filled} bytes of the body have arrived",
+    )
+    return connection
 
 
 @pytest.mark.parametrize("sent", [1, 100_000, GROWTH_BYTES + 1, 3 * GROWTH_BYTES + 7])

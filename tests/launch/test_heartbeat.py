@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.waiting import eventually
 
 from mms.launch.heartbeat import Sight, has_worked, look_at
 
@@ -46,13 +46,8 @@ def seen(pid: int) -> Sight:
     return found
 
 
-def becomes(pid: int, is_at_work: bool) -> bool:
-    deadline = time.monotonic() + LIMIT_S
-    while seen(pid).is_at_work is not is_at_work:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.005)
-    return True
+def await_work(pid: int, is_at_work: bool) -> None:
+    eventually(f"at work: {is_at_work}", lambda: seen(pid).is_at_work is is_at_work)
 
 
 def test_who_has_used_no_processor_since_the_last_heartbeat_has_done_nothing() -> None:
@@ -73,16 +68,16 @@ def test_who_reads_from_a_disk_works() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process waits for")
 def test_who_computes_is_at_work_however_little_processor_it_gets(start: Start) -> None:
     pid = start("while True: pass")
-    assert becomes(pid, is_at_work=True)
+    await_work(pid, is_at_work=True)
     os.kill(pid, signal.SIGSTOP)
-    assert becomes(pid, is_at_work=False), "one that is stopped"
+    await_work(pid, is_at_work=False)  # one that is stopped
     os.kill(pid, signal.SIGCONT)
-    assert becomes(pid, is_at_work=True)
+    await_work(pid, is_at_work=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a process waits for")
 def test_who_sleeps_is_not_at_work(start: Start) -> None:
-    assert becomes(start("import time; time.sleep(600)"), is_at_work=False)
+    await_work(start("import time; time.sleep(600)"), is_at_work=False)
 
 
 def test_a_process_that_has_ended_cannot_be_looked_at() -> None:

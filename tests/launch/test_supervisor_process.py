@@ -15,6 +15,7 @@ from struct import Struct
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 import mms
 from mms.process_tree import Processes, parent_of
@@ -65,11 +66,8 @@ def test_processes_that_end_with_the_front_are_not_waited_for(front: Front) -> N
     front.program.send_signal(signal.SIGSTOP)
     for pid in workers:
         os.kill(pid, signal.SIGKILL)
-    give_up_at = time.monotonic() + _WAIT_S
     # It is stopped, so that it finds the ends of both at once.
-    while not all(is_zombie(pid) for pid in keepers):
-        assert time.monotonic() < give_up_at
-        os.sched_yield()
+    eventually("both have ended", lambda: all(is_zombie(pid) for pid in keepers), _WAIT_S, 0.0)
     began_at = time.monotonic()
     front.program.send_signal(signal.SIGCONT)
     front.program.wait(_WAIT_S)

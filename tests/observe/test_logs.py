@@ -3,11 +3,12 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from support.waiting import eventually
 
 from mms.errors import ConfigurationError
 from mms.launch_options import STARTED
@@ -118,16 +119,14 @@ def test_lines_come_in_the_order_of_their_times(written: WrittenLogs) -> None:
     assert written.read(LogFile.MMS) == "first\nsecond\nsecond too\nthird\n"
 
 
-def test_information_waits_for_the_flush_and_a_warning_does_not(
-    written: WrittenLogs, eventually: Callable[[Callable[[], bool]], None]
-) -> None:
+def test_information_waits_for_the_flush_and_a_warning_does_not(written: WrittenLogs) -> None:
     logs = written.configure().logs
     path = written.folder / LogFile.MMS.value
     logging.getLogger("mms.a").info("waits")
     assert logs.wait_until_written(5)
     assert path.read_text() == ""
     logging.getLogger("mms.a").warning("goes")
-    eventually(lambda: "goes" in path.read_text())
+    eventually("the line is written", lambda: "goes" in path.read_text())
     assert "waits" in path.read_text()
 
 

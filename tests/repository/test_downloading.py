@@ -7,13 +7,13 @@ import hashlib
 import logging
 import os
 import socket
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import web
 from model_origin import Origin
+from support.waiting import until
 
 from archiver import pack
 from mms.errors import (
@@ -267,10 +267,7 @@ async def test_a_cancelled_download_ends_at_once_and_its_file_goes(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        deadline = time.monotonic() + DEADLINE_S
-        while repository.statistics()["running"]:
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await until(lambda: not repository.statistics()["running"])
         assert left_in(cache) == []
 
 

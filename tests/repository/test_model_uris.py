@@ -6,7 +6,6 @@ import asyncio
 import io
 import logging
 import tarfile
-import time
 import zipfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from support.waiting import until
 
 from archiver import DEFAULT_LIMITS
 from mms.errors import BadRequest, DownloadFailed, InvalidModel, ModelNotFound
@@ -68,13 +68,6 @@ def contents(tmp_path: Path) -> list[str]:
 def unfinished(tmp_path: Path) -> list[Path]:
     """What lies in the folders for it."""
     return list((tmp_path / "cache").glob(".*/*"))
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        await asyncio.sleep(0.01)
 
 
 # Local

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import until
 
 from archiver import DEFAULT_LIMITS
 from mms.errors import BadRequest, DownloadFailed
@@ -94,13 +93,6 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(store: Any, tmp_path: Pa
     store.store["/b/m/../../escaped"] = store.store["/b/m/ok"]
     with pytest.raises(CopyFailed, match=r"\.\."):
         run("s3://b/m", tmp_path / "t")
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, "the condition never held"
-        await asyncio.sleep(0.01)
 
 
 # The process

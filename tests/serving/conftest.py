@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
 import tempfile
@@ -182,20 +181,3 @@ async def make_bench() -> AsyncIterator[Callable[..., Any]]:
 @pytest.fixture
 async def bench(make_bench: Callable[..., Any]) -> Bench:
     return await make_bench()  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-def until() -> Callable[..., Any]:
-    """Waits until a condition holds; fails the test after half a minute without."""
-
-    async def wait(condition: Callable[[], Any]) -> Any:
-        deadline = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(LookupError):
-                value = condition()
-                if value:
-                    return value
-            assert time.monotonic() < deadline, "the condition never held"
-            await asyncio.sleep(0.01)
-
-    return wait

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.waiting import until
 
 from mms.errors import ModelNotFound, WorkerStartFailed
 from mms.serving import RegisterOptions
@@ -79,7 +80,7 @@ def _is_running(pid: int) -> bool:
 @pytest.mark.parametrize("is_preloaded", [False, True], ids=["", "preloaded"])
 @pytest.mark.parametrize("case", FAILING)
 async def test_a_handler_that_cannot_be_loaded_is_refused_with_its_reason_and_leaves_nothing(
-    bench: Bench, until: Callable[..., Any], case: str, is_preloaded: bool
+    bench: Bench, case: str, is_preloaded: bool
 ) -> None:
     code, said = FAILING[case]
     _archive(bench, f"import os\nprint('pid', os.getpid(), flush=True)\n{code}")
@@ -104,9 +105,7 @@ async def test_a_handler_that_cannot_be_loaded_is_refused_with_its_reason_and_le
     await until(lambda: not any(_is_running(pid) for pid in pids))
 
 
-async def test_a_load_that_hangs_holds_up_no_other_model(
-    bench: Bench, until: Callable[..., Any]
-) -> None:
+async def test_a_load_that_hangs_holds_up_no_other_model(bench: Bench) -> None:
     await bench.register("good", _HANDLE)
     begun, may_end = bench.folder / "begun", bench.folder / "may end"
     hangs = (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import until
 
 from mms.core import Request, new_request_id
 from mms.errors import BadRequest, Conflict, InvalidModel, RequestTimeout, ServerError
@@ -311,7 +312,7 @@ async def test_the_nodes_of_a_graph_are_no_candidates_for_the_root(chained: Any)
 
 
 async def test_a_graph_named_before_its_nodes_is_loaded_at_start(
-    make_bench: Callable[..., Awaitable[Any]], until: Callable[..., Awaitable[Any]]
+    make_bench: Callable[..., Awaitable[Any]],
 ) -> None:
     bench = await make_bench(
         startup_models=((None, "g.yaml"), (None, "a"), (None, "lost.yaml")),
@@ -339,7 +340,7 @@ async def held(bench: Any) -> Any:
     (bench.folder / "go").touch()
 
 
-async def test_a_requests_deadline_covers_all_of_its_nodes(held: Any, until: Any) -> None:
+async def test_a_requests_deadline_covers_all_of_its_nodes(held: Any) -> None:
     _, done = ask(held.host, "g", deadline=time.monotonic() + 0.3)
     with pytest.raises(RequestTimeout, match="deadline passed while the graph g"):
         await asyncio.wait_for(done, 10)
@@ -355,7 +356,7 @@ async def test_a_nodes_timeout_of_the_document_ends_its_call(bench: Any) -> None
     (bench.folder / "go").touch()
 
 
-async def test_a_client_that_leaves_takes_its_nodes_requests_along(held: Any, until: Any) -> None:
+async def test_a_client_that_leaves_takes_its_nodes_requests_along(held: Any) -> None:
     running, _ = ask(held.host, "g")
     await until((held.folder / "running").exists)
     waiting, done = ask(held.host, "g")
@@ -368,7 +369,7 @@ async def test_a_client_that_leaves_takes_its_nodes_requests_along(held: Any, un
     await until(lambda: held.described("g")["graph"]["runningRequests"] == 0)
 
 
-async def test_what_a_graph_has_accepted_is_answered_before_it_goes(held: Any, until: Any) -> None:
+async def test_what_a_graph_has_accepted_is_answered_before_it_goes(held: Any) -> None:
     _, done = ask(held.host, "g", {"strData": "x"})
     await until((held.folder / "running").exists)
     ending = asyncio.ensure_future(held.host.drain(20))
@@ -378,7 +379,7 @@ async def test_what_a_graph_has_accepted_is_answered_before_it_goes(held: Any, u
     assert await ending
 
 
-async def test_a_graph_that_cannot_be_drained_in_time_is_back(held: Any, until: Any) -> None:
+async def test_a_graph_that_cannot_be_drained_in_time_is_back(held: Any) -> None:
     held.settings.unregister_model_timeout = 0
     _, done = ask(held.host, "g")
     await until((held.folder / "running").exists)
@@ -391,7 +392,7 @@ async def test_a_graph_that_cannot_be_drained_in_time_is_back(held: Any, until: 
 
 
 async def test_a_client_that_leaves_before_anything_was_done_leaves_nothing_behind(
-    chained: Any, until: Any
+    chained: Any,
 ) -> None:
     request, done = ask(chained.host, "g")
     chained.host.cancel(request)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from support.waiting import until
 
 LIMIT_S = 20
 MODEL = """
@@ -24,13 +23,6 @@ class Model(V2ModelServer):
     def predict(self, request):
         return request["inputs"]
 """
-
-
-async def become(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        await asyncio.sleep(0.01)
 
 
 async def register(bench: Any, gate: Path, **class_args: Any) -> None:
@@ -58,7 +50,7 @@ async def test_the_model_is_ready_when_its_load_has_ended(bench: Any, tmp_path: 
     assert worker["reason"] == "the model is loading"
     assert (await bench.predict("m", b'{"inputs": [1]}'))[0] == 400
     gate.touch()
-    await become(lambda: bool(bench.host.is_ready("m")))
+    await until(lambda: bool(bench.host.is_ready("m")))
     worker = worker_of(bench)
     assert worker["status"] == "READY"
     assert "modelReady" not in worker
@@ -71,7 +63,7 @@ async def test_a_load_that_fails_late_is_shown_and_leaves_the_model_unready(
 ) -> None:
     (tmp_path / "gate").touch()
     await register(bench, tmp_path / "gate", fails=True)
-    await become(lambda: "loadError" in bench.described("m"))
+    await until(lambda: "loadError" in bench.described("m"))
     assert bench.described("m")["loadError"] == "OSError: no such weights"
     assert worker_of(bench)["reason"] == "OSError: no such weights"
     assert not bench.host.is_ready("m")
@@ -84,4 +76,4 @@ async def test_a_strict_ping_waits_for_models_that_load_late(bench: Any, tmp_pat
     bench.settings.strict_ping = True
     assert bench.host.ping() == "Unhealthy"
     gate.touch()
-    await become(lambda: bool(bench.host.ping() == "Healthy"))
+    await until(lambda: bool(bench.host.ping() == "Healthy"))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import until
 
 from mms.errors import ConfigurationError, ModelNotFound, WorkerStartFailed
 from mms.serving import RegisterOptions
@@ -118,7 +119,7 @@ async def test_a_model_whose_workers_could_not_load_it_is_not_kept(restarted):
 
 
 async def test_a_file_that_cannot_be_written_is_told_of_once_and_serving_goes_on(
-    restarted, caplog, until, monkeypatch
+    restarted, caplog, monkeypatch
 ):
     monkeypatch.setattr("mms.serving.kept_models._RETRY_S", 0.05)
     bench = await restarted()
@@ -145,7 +146,7 @@ async def test_the_end_of_the_server_removes_nothing_from_the_file(restarted):
 # What is restored
 
 
-async def test_models_come_back_with_their_workers_and_parameters(restarted, until, caplog):
+async def test_models_come_back_with_their_workers_and_parameters(restarted, caplog):
     bench = await restarted()
     await bench.register("m", OK, initial_workers=2, batch_size=3, response_timeout_s=7.0)
     await bench.register("n", OK, initial_workers=0, max_batch_delay_ms=5)

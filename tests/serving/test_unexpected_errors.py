@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import pytest_asyncio
 from played_workers import PlayedLauncher
+from support.waiting import until
 
 import mms.launch.connection
 import mms.serving.runner
@@ -272,10 +273,10 @@ class Scene:
     async def rests(self) -> None:
         """Return once nothing is left to do for any model."""
         dispatcher = self.host.dispatcher
-        deadline = time.monotonic() + _LIMIT_S
-        while dispatcher._active or dispatcher._ticker or dispatcher._due:
-            assert time.monotonic() < deadline, f"{dispatcher!r} goes on for ever"
-            await asyncio.sleep(0.005)
+        await until(
+            lambda: not (dispatcher._active or dispatcher._ticker or dispatcher._due),
+            "the dispatcher has nothing to do",
+        )
 
 
 async def _all(clients: list[Client]) -> list[tuple[int, str]]:

@@ -6,10 +6,10 @@ import asyncio
 import json
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.waiting import until
 
 from mms.serving.model_options import ModelOptions
 
@@ -85,7 +85,7 @@ async def test_a_called_model_that_is_not_registered_is_reported_to_the_caller(b
     assert (await ask(bench, key="v"))[:2] == [404, "ModelVersionNotFound"]
 
 
-async def test_a_call_ends_with_its_own_timeout(bench: Any, until: Callable[..., Any]) -> None:
+async def test_a_call_ends_with_its_own_timeout(bench: Any) -> None:
     await bench.register("stuck", STUCK)
     await bench.register("caller", CALLER)
     marker = str(bench.folder / "begun")
@@ -101,9 +101,7 @@ async def test_a_preloaded_caller_calls_too(bench: Any) -> None:
     assert (await ask(bench, key="e", body="x"))[:2] == [200, ""]
 
 
-async def test_the_call_of_a_worker_that_died_is_given_up(
-    bench: Any, until: Callable[..., Any]
-) -> None:
+async def test_the_call_of_a_worker_that_died_is_given_up(bench: Any) -> None:
     await bench.register("stuck", STUCK)
     await bench.register("echo", ECHO)
     await bench.register("caller", CALLER)
@@ -120,9 +118,7 @@ async def test_the_call_of_a_worker_that_died_is_given_up(
     (bench.folder / "free").touch()
 
 
-async def test_a_frame_that_is_no_call_ends_the_worker_and_not_the_server(
-    bench: Any, until: Callable[..., Any]
-) -> None:
+async def test_a_frame_that_is_no_call_ends_the_worker_and_not_the_server(bench: Any) -> None:
     await bench.register("echo", ECHO)
     await bench.register(
         "caller",

@@ -12,13 +12,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 import venv
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 import mms
 
@@ -150,13 +150,13 @@ def served(installed: Path, tmp_path: Path) -> Iterator[Path]:
             stderr=subprocess.STDOUT,
         )
     try:
-        deadline = time.monotonic() + START_LIMIT_S
-        output = ""
-        while "Model server started." not in output:
-            output = (tmp_path / "output.txt").read_text(encoding="utf-8")
-            assert process.poll() is None, output
-            assert time.monotonic() < deadline, output
-            time.sleep(0.05)
+        output = tmp_path / "output.txt"
+        eventually(
+            "it started or ended",
+            lambda: "Model server started." in output.read_text() or process.poll() is not None,
+            START_LIMIT_S,
+        )
+        assert process.poll() is None, output.read_text()
         yield inference
     finally:
         process.terminate()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from .conftest import ModelWriter
-from .front import DEADLINE_S, Front, Request, Worker
+from .front import Front, Request, Worker
 
 SOURCE = """
     import os, sys, time
@@ -131,10 +131,7 @@ def test_a_fork_answers_heartbeats_and_hears_of_cancelled_requests(
     begun = tmp_path / "begun"
     order = f"open({str(begun)!r}, 'w').close()\nwhile not context.cancelled: time.sleep(0.001)"
     (sequence,) = worker.send_batches([Request(order.encode(), id=b"i" * 36)])
-    deadline = time.monotonic() + DEADLINE_S
-    while not begun.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually("the handler has begun", begun.exists)
     worker.cancel(b"i" * 36)
     assert worker.read_outcome(sequence, 1).is_succeeded
 

@@ -6,11 +6,11 @@ import pickle
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from mms.worker.seldon_persistence import (
     FileStore,
@@ -73,10 +73,7 @@ def test_a_component_is_kept_again_every_interval(path: Path) -> None:
     component = Counter(2)
     persistence.keep(component)
     component.count = 3
-    deadline = time.monotonic() + 10
-    while not path.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    eventually("it is kept", path.exists)
     persistence.close()
     assert pickle.loads(path.read_bytes()).count == 3
 

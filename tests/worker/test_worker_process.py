@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.waiting import eventually
 
 from mms.wire import BATCH, HEARTBEAT, encode_frame
 from mms.wire.log_records import decode_record
@@ -29,13 +28,6 @@ OBEDIENT = """
             exec(order, {"os": os, "sys": sys, "time": time, "context": context})
         return [str(os.getpid())] * len(data)
 """
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def load_arguments(folder: str, **members: object) -> dict[str, object]:
@@ -205,7 +197,7 @@ def test_an_answer_that_is_held_back_comes_when_the_front_asks_for_a_sign_of_lif
     first, second, third = worker.send_batches(
         [Request(b"pass")], [Request(waits.encode())], [Request(b"pass")]
     )
-    eventually(reached.exists)
+    eventually("the handler has reached", reached.exists)
     # What is behind it took next to no time, and so will this, the worker thinks.
     worker.heartbeat(1, b"")
     assert worker.read_outcome(first, 1).is_succeeded
@@ -248,7 +240,7 @@ def test_a_running_handler_sees_that_its_client_is_gone(
     path = str(begun).encode()
     first = Request(path, b"text/plain", id=b"b" * 36)
     (sequence,) = worker.send_batches([first, request])
-    eventually(begun.exists)
+    eventually("the handler has begun", begun.exists)
     worker.cancel(request.id)
     answers = worker.read_outcome(sequence, 2).answers
     assert json.loads(answers[0].body) == [True, False]
@@ -283,7 +275,7 @@ def test_it_ends_when_the_front_is_gone_whatever_the_handler_does(
     started = tmp_path / "started"
     order = f"open({str(started)!r}, 'w'); time.sleep(600)"
     worker.send_batches([Request(order.encode())])
-    eventually(started.exists)
+    eventually("the handler has started", started.exists)
     worker.close()
     assert front.wait_exit() == -signal.SIGKILL
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from conformance.client import in_parallel
-from conformance.processes import archiver_command, eventually, run_command
+from conformance.processes import archiver_command, run_command
 from conformance.server import Server, unique_name
 
 from .service import ask, predict

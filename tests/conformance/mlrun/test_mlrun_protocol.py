@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from conformance.client import Reply
-from conformance.processes import eventually
 from conformance.server import Server
 
 from .service import R4, add_model, ask, predict, write_model

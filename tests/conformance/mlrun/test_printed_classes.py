@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
-from conformance.processes import archiver_command, eventually, run_command
+from conformance.processes import archiver_command, run_command
 from conformance.server import Server, ServerPool
 
 from .service import ask, predict

@@ -8,13 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from conformance.processes import free_port
 
@@ -63,11 +63,8 @@ def served(*arguments: str, folder: Path, **environ: str) -> Iterator[int]:
         **environ,
     )
     try:
-        deadline = time.monotonic() + START_S
-        while not is_up(port):
-            assert process.poll() is None, process.communicate()[0].decode()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        eventually("it listens or ends", lambda: is_up(port) or process.poll() is not None, START_S)
+        assert process.poll() is None, process.communicate()[0].decode()
         yield port
     finally:
         process.send_signal(signal.SIGTERM)

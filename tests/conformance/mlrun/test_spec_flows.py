@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.waiting import eventually
 
 from conformance.client import Client, Reply
-from conformance.processes import eventually
 from conformance.server import Server, ServerPool, unique_name
 
 from .service import ask

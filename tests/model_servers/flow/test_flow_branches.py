@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from flow_harness import WAIT_S, Served
+from support.waiting import eventually
 
 from mms.mlrun.errors import GraphError
 from mms.mlrun.event import MockEvent
@@ -126,9 +127,9 @@ def test_a_join_drops_the_oldest_events_that_wait_for_a_slow_branch() -> None:
     with Served(graph) as served:
         for body in (5, 6, 7, 8, 9):
             served.run(body)
-        _until(lambda: len(graph["join"].object._waiting) == 3)
-        _until(lambda: len(served.context.__dict__["mylist"]) == 5)
-        _until(lambda: len(graph["join"].object._dropped) == 2)
+        eventually("three events wait", lambda: len(graph["join"].object._waiting) == 3)
+        eventually("five events came", lambda: len(served.context.__dict__["mylist"]) == 5)
+        eventually("two are dropped", lambda: len(graph["join"].object._dropped) == 2)
         gate.is_open.set()
     assert gathered == [[14, 17], [16, 19], [18, 21]]
 
@@ -322,12 +323,3 @@ def test_a_long_chain_is_planned_without_recursion() -> None:
         graph.add_step("Echo", f"s{number}", after="$prev")
     plan = plan_flow(graph.steps, "*", None, is_sync=True)
     assert [step.name for step in plan.starts] == ["s0"]
-
-
-def _until(is_so: Any) -> None:
-    import time
-
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

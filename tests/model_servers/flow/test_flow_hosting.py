@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from flow_harness import WAIT_S
+from support.waiting import eventually
 
 import mms.mlrun.graph_document as of_graph_document
 import mms.mlrun.lookup as of_lookup
@@ -113,7 +114,7 @@ def test_a_graph_is_ready_when_its_models_have_loaded() -> None:
     graph = open_graph({"graph": document, "load_mode": "async"}, GraphContext(), globals())
     assert not graph.ready
     Slow.may_load.set()
-    _until(lambda: graph.ready)
+    eventually("the graph is ready", lambda: graph.ready)
     assert asked(graph, {"inputs": [1]}, "/v2/models/m1/infer")["outputs"] == [1]
 
 
@@ -173,12 +174,3 @@ def test_a_graph_costs_no_module_that_it_does_not_use() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.strip() == "[]"
-
-
-def _until(is_so: Any) -> None:
-    import time
-
-    deadline = time.monotonic() + WAIT_S
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)

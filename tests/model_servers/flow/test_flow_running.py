@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 import types
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flow_harness import WAIT_S, Mul, Records, Served
+from support.waiting import eventually
 
 from mms.mlrun.context import GraphContext
 from mms.mlrun.errors import MLRunNotFoundError
@@ -520,11 +520,7 @@ def test_an_error_beside_the_way_to_the_reply_does_not_change_it() -> None:
 
 def test_a_handled_error_beside_the_way_to_the_reply_does_not_change_it() -> None:
     def wait(body: Any) -> Any:
-        deadline = time.monotonic() + WAIT_S
-        # Until this step's event is the only one.
-        while graph._runner._under_way > 1:
-            assert time.monotonic() < deadline
-            time.sleep(0.001)
+        eventually("this step's event is the only one", lambda: graph._runner._under_way == 1)
         return body
 
     graph = flow("async")
