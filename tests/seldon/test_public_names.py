@@ -27,7 +27,7 @@ NAMES = {
     "batch_processor": """
         CHOICES_DATA_TYPE CHOICES_GATEWAY_TYPE CHOICES_LOG_LEVEL CHOICES_METHOD
         CHOICES_PAYLOAD_TYPE CHOICES_TRANSPORT SELDON_PUID_HEADER SeldonCallCredentials
-        SeldonChannelCredentials SeldonClient setup_logging start_multithreaded_batch_worker
+        SeldonChannelCredentials SeldonClient run_cli setup_logging start_multithreaded_batch_worker
     """,
     "env_utils": """
         ENV_MODEL_IMAGE ENV_MODEL_NAME ENV_PREDICTOR_LABELS ENV_PREDICTOR_NAME

@@ -78,7 +78,17 @@ def test_each_answer_has_the_form_puid_and_tags_of_its_own_request() -> None:
         ({"strData": "a"}, {"strData": "a"}),
         ({"jsonData": [[1]]}, {"jsonData": [[1]]}),
     ],
-    ids=["widths", "types", "names", "texts", "truths", "strData", "jsonData"],
+    ids=[
+        "widths",
+        "types",
+        "names",
+        "one name",
+        "no names",
+        "texts",
+        "truths",
+        "strData",
+        "jsonData",
+    ],
 )
 def test_what_does_not_fit_together_is_asked_for_itself(first: Any, second: Any) -> None:
     calls = []

@@ -7,6 +7,7 @@ from ._elsewhere import names_elsewhere
 __getattr__ = names_elsewhere(
     __name__,
     "the command is part of seldon-core alone; it works against this server",
+    "run_cli",
     "setup_logging",
     "start_multithreaded_batch_worker",
 )
