@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from struct import Struct
-from typing import cast
+from typing import Any, cast
 
 from mms import faults
 from mms.core import Batch
@@ -16,6 +17,7 @@ from mms.launch.interface import LaunchFailed, LinkListener, Unsendable
 from mms.launch.line_turns import Lines, LineTurns
 from mms.observe.metric_lines import one_line
 from mms.wire import (
+    BYE,
     CALL,
     CANCEL,
     DRAIN,
@@ -48,6 +50,8 @@ from mms.wire import (
     encode_batch,
     encode_frame,
 )
+from mms.wire.frames import KIND_NAMES
+from mms.wire.messages import MAX_MESSAGE_BYTES
 from mms.wire.records import decode_records
 
 logger = logging.getLogger("mms.launch")
@@ -61,8 +65,14 @@ _CONNECTION_LOST = "connection lost"
 _EXIT_S = 0.5
 _STREAMS = ("stdout", "stderr")
 _METRICS = "metrics"
+_SERIES = "series"
+_FRAMES = "frames"
+#: Frames of a worker with a message that is read at once. Bodies of calls and records have limits of their own.
+_MESSAGES = (METRIC, LOG, LOADED, READINESS)
 #: Metrics of one frame that are passed on at once.
 _FEW_LINES = 256
+#: So much of breaks is forgiven to a worker's frames after a silence, in seconds: they take half of it at once.
+_FRAMES_S = 0.03
 #: What a worker may leave unread of its control connection, in bytes, where other models' answers come.
 _MAX_UNREAD_BYTES = 16 << 20
 WORKER_ROLES = (ROLE_WORK, ROLE_CONTROL, ROLE_LIFELINE)
@@ -114,11 +124,20 @@ class Link:
         self._control: asyncio.Transport | None = None
         #: Closed by nobody but the worker's end, as the kernel kills the worker when this side is.
         self._lifeline: asyncio.Transport | None = None
+        turns = turns or LineTurns()
         #: Of those whose output comes in frames, and of metrics; by the stream.
-        self._lines = {
-            stream: Lines(turns or LineTurns(), partial(self._take_line, stream), self._read_on)
+        self._lines: dict[str, Lines[Any]] = {
+            stream: Lines(turns, partial(self._take_line, stream), self._read_on)
             for stream in (*_STREAMS, _METRICS)
         }
+        self._lines[_SERIES] = Lines(turns, self._take_series, self._read_on)
+        #: Frames of one that has sent too many lately.
+        self._frames: Lines[tuple[int, int, bytes | bytearray]] = Lines(
+            turns, self._take_late_frame, self._read_on
+        )
+        self._lines[_FRAMES] = self._frames
+        #: What its frames have taken of the loop's time.
+        self._frame_time = LineTurns(_FRAMES_S)
         #: Whether it leaves so much unread that no more is read of it.
         self._is_behind = False
         self._reason: str | None = None
@@ -252,13 +271,43 @@ class Link:
         return True
 
     def on_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
-        """Any frame but RESULT. Raises ProtocolError for one that a worker may not send."""
+        """Any frame but RESULT. Raises ProtocolError for one that a worker may not send.
+
+        One whose frames take too much of the loop's time waits for its turn, and no more is read of it meanwhile.
+        """
+        spent = self._frame_time
+        if not self._frames.is_waiting and spent.may_begin():
+            began_at = time.monotonic()
+            self._take_frame(kind, sequence, payload)
+            spent.spend(began_at, time.monotonic())
+        else:
+            self._frames.put_off((kind, sequence, payload))
+            self._pause_reading()
+
+    def _take_late_frame(self, frame: tuple[int, int, bytes | bytearray]) -> None:
+        """A frame that has waited: there is no read any more that what is wrong with it would end."""
+        if self.closed.done():
+            return
+        try:
+            self._take_frame(*frame)
+        except ProtocolError as error:
+            logger.error("Closing the connection of %s: %s", self.name, error)
+            self.kill(f"protocol error: {error}")
+        except Exception as error:
+            faults.note("frame", error, *self.model)
+            self.kill(f"unexpected error: {error}")
+
+    def _take_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
+        if kind in _MESSAGES and len(payload) > MAX_MESSAGE_BYTES:
+            raise ProtocolError(
+                f"{KIND_NAMES[kind]} frame of {len(payload)} bytes, the limit is {MAX_MESSAGE_BYTES}"
+            )
         if kind == METRIC:
             metric = Metric.from_payload(payload)
             if metric.lines:
                 self._on_metrics(metric.lines)
             if metric.series:
-                self.listener.on_series(metric.series)
+                self._on_series(metric.series)
         elif kind == HEARTBEAT:
             self.unanswered_beats = 0
         elif kind == CALL:
@@ -280,6 +329,8 @@ class Link:
                 raise ProtocolError("a line of an unknown stream")
             if not self._lines[log.stream].pass_on(log.lines):
                 self._pause_reading()
+        elif kind != BYE:
+            raise ProtocolError(f"a {KIND_NAMES.get(kind, kind)} frame, which no worker sends")
 
     def _on_metrics(self, lines: list[str]) -> None:
         own = self._lines[_METRICS]
@@ -287,6 +338,16 @@ class Link:
             self.listener.on_metrics(lines)
         elif not own.pass_on(lines):
             self._pause_reading()
+
+    def _on_series(self, series: list[dict[str, Any]]) -> None:
+        own = self._lines[_SERIES]
+        if len(series) <= _FEW_LINES and not own.is_waiting:
+            self.listener.on_series(series)
+        elif not own.pass_on(series):
+            self._pause_reading()
+
+    def _take_series(self, series: dict[str, Any]) -> None:
+        self.listener.on_series([series])
 
     def _take_line(self, stream: str, line: str) -> None:
         if stream == _METRICS:

@@ -1,4 +1,4 @@
-"""What workers print, passed on in turns, so that one that prints without end does not keep the loop."""
+"""What workers print and send, passed on in turns, so that one that does so without end does not keep the loop."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from typing import Any, Generic, TypeVar
 
 from mms import faults
+
+_Item = TypeVar("_Item")
 
 #: For how long lines are passed on without a break, in seconds.
 _TURN_S = 0.005
@@ -20,9 +23,10 @@ _FORGIVEN_S = 0.1
 class LineTurns:
     """Shares a quarter of the loop's time out among all whose lines wait. Owned by the loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, forgiven_s: float = _FORGIVEN_S) -> None:
+        self._forgiven_s = forgiven_s
         #: Whose turn it is next comes first.
-        self._waiting: deque[Lines] = deque()
+        self._waiting: deque[Lines[Any]] = deque()
         #: Until when there is a break.
         self._break_until = 0.0
 
@@ -33,13 +37,13 @@ class LineTurns:
         """Whether a turn may begin now that nobody waits for."""
         return not self._waiting and self._break_until <= time.monotonic()
 
-    def wait(self, lines: Lines) -> None:
+    def wait(self, lines: Lines[Any]) -> None:
         self._waiting.append(lines)
         if len(self._waiting) == 1:
             self._schedule()
 
     def spend(self, began_at: float, ended_at: float) -> None:
-        earliest = began_at - _FORGIVEN_S
+        earliest = began_at - self._forgiven_s
         break_s = (ended_at - began_at) * _BREAK_FACTOR
         self._break_until = max(self._break_until, earliest) + break_s
 
@@ -60,23 +64,23 @@ class LineTurns:
                 self._schedule()
 
 
-class Lines:
-    """The lines of one who prints, on their way to whoever takes them, in their order."""
+class Lines(Generic[_Item]):
+    """The lines of one who prints, or what else comes one by one, on their way to who takes them, in their order."""
 
     def __init__(
-        self, turns: LineTurns, take: Callable[[str], None], on_passed: Callable[[], None]
+        self, turns: LineTurns, take: Callable[[_Item], None], on_passed: Callable[[], None]
     ) -> None:
         """`on_passed`: called when lines that had to wait have been taken. Who gives none before holds little."""
         self._turns = turns
         self._take = take
         self._on_passed = on_passed
-        self._left: deque[str] = deque()
+        self._left: deque[_Item] = deque()
         self.is_waiting = False
 
     def __repr__(self) -> str:
         return f"<Lines, {len(self._left)} left>"
 
-    def pass_on(self, lines: Iterable[str]) -> bool:
+    def pass_on(self, lines: Iterable[_Item]) -> bool:
         """Returns whether all have been taken; else `on_passed` will be called."""
         self._left.extend(lines)
         if self.is_waiting:
@@ -84,9 +88,18 @@ class Lines:
         if self._turns.may_begin():
             self._pass_for_a_turn()
         if self._left:
-            self.is_waiting = True
-            self._turns.wait(self)
+            self._wait()
         return not self._left
+
+    def put_off(self, line: _Item) -> None:
+        """Take one that is not passed on before its turn comes."""
+        self._left.append(line)
+        if not self.is_waiting:
+            self._wait()
+
+    def _wait(self) -> None:
+        self.is_waiting = True
+        self._turns.wait(self)
 
     def take_turn(self) -> None:
         """Pass on lines that waited."""

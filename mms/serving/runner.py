@@ -109,6 +109,9 @@ class WorkerRunner:
         self._is_stopping = False
         #: How this process's load ended that went on after it had said that it serves.
         self._readiness: list[Readiness] = []
+        #: The batch that is answered in parts, by its number, and how many have come.
+        self._in_parts = -1
+        self._parts = 0
         self._task = asyncio.get_running_loop().create_task(self._run(), name=worker.name)
 
     def __repr__(self) -> str:
@@ -185,6 +188,7 @@ class WorkerRunner:
         worker.state = WorkerState.STARTING
         worker.reason = ""
         self._readiness.clear()
+        self._in_parts = -1
         worker.started_at = time.time()
         started = time.monotonic()
         if self._attempt.done():
@@ -312,7 +316,7 @@ class WorkerRunner:
             raise ProtocolError(f"result of batch {sequence}, which is not the running one")
         requests = worker.in_flight[0].requests
         try:
-            flags, entry_point_ns, items = decode_result(payload, attachments)
+            flags, entry_point_ns, items = decode_result(payload, attachments, len(requests) + 1)
             if flags & UNFILLED and self._repeat_unfilled(items, entry_point_ns):
                 return
             for index, item_flags, status, phrase, headers, body in items:
@@ -337,6 +341,7 @@ class WorkerRunner:
                     except Exception as error:
                         request.replace_answer(error)
             if not flags & LAST:
+                self._count_part(sequence, len(requests))
                 return
             now = time.monotonic()
             is_success = bool(flags & SUCCEEDED)
@@ -355,6 +360,14 @@ class WorkerRunner:
             )
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
+
+    def _count_part(self, sequence: int, most: int) -> None:
+        """A batch has been answered in part, which does not happen more often than it has requests."""
+        if self._in_parts != sequence:
+            self._in_parts, self._parts = sequence, 0
+        self._parts += 1
+        if self._parts > most:
+            raise ProtocolError(f"more than {most} results of batch {sequence} without its last")
 
     def _repeat_unfilled(self, items: list[ResultItem], entry_point_ns: int) -> bool:
         """Whether a call that failed for having few requests, maybe, is made again.
@@ -382,6 +395,8 @@ class WorkerRunner:
             self._record.worker_series(self._model.name, self.worker.pid, series)
 
     def on_readiness(self, readiness: Readiness) -> None:
+        if self._readiness:
+            raise ProtocolError("a second end of the model's load")
         self._readiness.append(readiness)
         if not self.worker.is_model_ready:
             self._take_readiness(readiness)

@@ -162,11 +162,13 @@ def encode_result(
 
 
 def decode_result(
-    payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
+    payload: bytes | bytearray,
+    attachments: Sequence[bytes | bytearray],
+    max_items: int = 0xFFFFFFFF,
 ) -> tuple[int, int, list[ResultItem]]:
     """(flags, time in the entry point in ns, items) of a RESULT frame.
 
-    Raises ProtocolError where lengths do not add up.
+    Raises ProtocolError where lengths do not add up, or there are more items than `max_items`.
     """
     items: list[ResultItem] = []
     unpack = _RESULT_ITEM.unpack_from
@@ -175,6 +177,8 @@ def decode_result(
     attached = 0
     try:
         count, flags, entry_point_ns = _RESULT.unpack_from(payload)
+        if count > max_items:
+            raise ProtocolError(f"a result frame of {count} items where {max_items} are most")
         at = _RESULT.size
         for _ in range(count):
             index, item_flags, status, phrase_bytes, headers_bytes, body_bytes = unpack(payload, at)

@@ -10,7 +10,7 @@ from struct import Struct, error
 from typing import TypeVar
 
 from mms.wire.frames import CALL, CALLED, Buffer, ProtocolError, encode_frame
-from mms.wire.messages import Message
+from mms.wire.messages import MAX_MESSAGE_BYTES, Message
 
 _HEAD_SIZE = Struct("!I")
 _Head = TypeVar("_Head", bound=Message)
@@ -44,16 +44,20 @@ class Called(Message):
 
 
 def encode_call(sequence: int, call: Call, body: Buffer) -> bytes:
-    return encode_frame(CALL, sequence, _join(call, body))
+    """Raises ValueError where the head, which has the headers, is larger than the front takes."""
+    text = call.to_payload()
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise ValueError(f"its headers have {len(text)} bytes, the limit is {MAX_MESSAGE_BYTES}")
+    return encode_frame(CALL, sequence, _join(text, body))
 
 
 def encode_called(sequence: int, called: Called, body: Buffer) -> bytes:
-    return encode_frame(CALLED, sequence, _join(called, body))
+    return encode_frame(CALLED, sequence, _join(called.to_payload(), body))
 
 
 def decode_call(payload: Buffer) -> tuple[Call, bytes]:
-    """Raises ProtocolError."""
-    return _split(Call, payload)
+    """Raises ProtocolError, also for a head of more than MAX_MESSAGE_BYTES."""
+    return _split(Call, payload, MAX_MESSAGE_BYTES)
 
 
 def decode_called(payload: Buffer) -> tuple[Called, bytes]:
@@ -61,16 +65,19 @@ def decode_called(payload: Buffer) -> tuple[Called, bytes]:
     return _split(Called, payload)
 
 
-def _join(head: Message, body: Buffer) -> bytes:
-    text = head.to_payload()
-    return b"".join((_HEAD_SIZE.pack(len(text)), text, body))
+def _join(head: bytes, body: Buffer) -> bytes:
+    return b"".join((_HEAD_SIZE.pack(len(head)), head, body))
 
 
-def _split(kind: type[_Head], payload: Buffer) -> tuple[_Head, bytes]:
+def _split(
+    kind: type[_Head], payload: Buffer, max_head_bytes: int = 0xFFFFFFFF
+) -> tuple[_Head, bytes]:
     try:
         (size,) = _HEAD_SIZE.unpack_from(payload)
     except error:
         raise ProtocolError("a call without a head") from None
+    if size > max_head_bytes:
+        raise ProtocolError(f"a call whose head has {size} bytes, the limit is {max_head_bytes}")
     end = _HEAD_SIZE.size + size
     if end > len(payload):
         raise ProtocolError("a call whose head is cut off")

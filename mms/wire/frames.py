@@ -226,6 +226,9 @@ class FrameDecoder:
             return
         if kind != BODY or sequence != waiting[1]:
             raise ProtocolError(f"{KIND_NAMES.get(kind, kind)} frame where a body was announced")
+        if len(payload) < ATTACHMENT_BYTES:
+            # Thousands of them would fit one read.
+            raise ProtocolError(f"an attached body of {len(payload)} bytes, which is too small")
         bodies = waiting[3]
         bodies.append(payload)
         self._total += len(payload)

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
 
-from mms.wire.frames import ProtocolError
+from mms.wire.frames import METRIC, ProtocolError, encode_frame
 
 _Message = TypeVar("_Message", bound="Message")
+
+#: Of a message of a worker: to read one takes the front some milliseconds, whatever is in it.
+MAX_MESSAGE_BYTES = 512 * 1024
 
 
 @dataclass(slots=True)
@@ -176,6 +179,29 @@ class Metric(Message):
 
     lines: list[str]
     series: list[dict[str, Any]] = field(default_factory=list)
+
+
+def encode_metrics(
+    lines: list[str], series: list[dict[str, Any]], on_left_out: Callable[[int], None]
+) -> list[bytes]:
+    """METRIC frames, as many as it takes. `on_left_out` is told the size of one metric that alone is too large.
+
+    Names and labels are the model's, so that nothing in them may keep it from being written.
+    """
+    # As Metric.to_payload, which copies all of it first.
+    members = {"lines": lines, "series": series}
+    payload = json.dumps(members, default=repr, skipkeys=True, separators=(",", ":")).encode()
+    if len(payload) <= MAX_MESSAGE_BYTES:
+        return [encode_frame(METRIC, 0, payload)]
+    if lines and series:
+        parts: list[tuple[list[str], list[dict[str, Any]]]] = [(lines, []), ([], series)]
+    elif len(lines) + len(series) == 1:
+        on_left_out(len(payload))
+        return []
+    else:
+        half = (len(lines) + len(series)) // 2
+        parts = [(lines[:half], series[:half]), (lines[half:], series[half:])]
+    return [frame for part in parts for frame in encode_metrics(*part, on_left_out)]
 
 
 @dataclass(slots=True)

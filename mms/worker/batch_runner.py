@@ -11,20 +11,18 @@ from mms.service import PredictionException
 from mms.wire import (
     FAILED,
     LAST,
-    METRIC,
     SUCCEEDED,
     UNFILLED,
     Buffer,
     Load,
-    Metric,
     ResultItem,
     decode_batch,
-    encode_frame,
     encode_result,
 )
+from mms.wire.messages import encode_metrics as encode_metric_frames
 from mms.worker.answer_head import InvalidHead, encode_status
 from mms.worker.awaiting import is_awaitable, wait_for
-from mms.worker.log_lines import write_log
+from mms.worker.log_lines import log_left_out, write_log
 from mms.worker.model import Model
 from mms.worker.outbox import Outbox
 from mms.worker.request_decoder import RequestDecoder
@@ -204,7 +202,7 @@ def encode_metrics(metrics: Sequence[MeasuredMetric], model_version: str | None)
             except Exception as error:
                 # Names, values and dimensions are objects of the model's own.
                 write_log(f"A metric is left out: {type(error).__name__}: {error}\n")
-        frames.append(encode_frame(METRIC, 0, Metric(lines, series).to_payload()))
+        frames += encode_metric_frames(lines, series, log_left_out)
     return frames
 
 

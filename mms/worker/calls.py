@@ -87,7 +87,7 @@ class Caller:
         try:
             self._send(encode_call(sequence, call, body))
             waiting.is_answered.wait(None if timeout_s is None else timeout_s + self._GRACE_S)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise CallFailed(f"the call of {key} did not reach the server: {error}") from None
         finally:
             with self._lock:

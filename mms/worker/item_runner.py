@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from mms.wire import (
     FAILED,
     LAST,
-    METRIC,
     SUCCEEDED,
     Item,
     Load,
     ResultItem,
     decode_batch,
-    encode_frame,
     encode_result,
 )
-from mms.worker.log_lines import write_log
+from mms.wire.messages import encode_metrics
+from mms.worker.log_lines import log_left_out, write_log
 from mms.worker.model import ItemServer
 from mms.worker.outbox import Outbox
 from mms.worker.tracebacks import model_traceback, shown_error
@@ -67,7 +64,8 @@ class ItemRunner:
         served_ns = _now_ns() - started_ns
         series = self._server.take_series()
         if series:
-            outbox.add([_encode_series(series)], _now_ns())
+            for frame in encode_metrics([], series, log_left_out):
+                outbox.add([frame], _now_ns())
         # The time of a batch in which nothing went well is no measure of the model's cost.
         is_success = any(not flags & FAILED and status < 500 for _, flags, status, *_ in results)
         flags = LAST | SUCCEEDED if is_success else LAST
@@ -127,10 +125,3 @@ class ItemRunner:
         )
         write_log(f"Model {self._model_name}: {message}\n")
         return index, FAILED, 500, b"", b"", message.encode()
-
-
-def _encode_series(series: list[dict[str, Any]]) -> bytes:
-    """A METRIC frame. Names and labels are the model's, so that nothing in them may keep it from being written."""
-    # As Metric.to_payload, which copies all of it first.
-    payload = json.dumps({"lines": [], "series": series}, default=repr, skipkeys=True)
-    return encode_frame(METRIC, 0, payload.encode())

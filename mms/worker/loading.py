@@ -16,6 +16,7 @@ from mms.worker.model import Model
 from mms.worker.surroundings import enter_model
 from mms.worker.tracebacks import last_line, model_traceback
 
+_MAX_TRACEBACK_CHARS = 32_000
 #: Interface -> the module whose `open_model(load)` knows it. One that a model does not use is not imported.
 _INTERFACES = {
     "mms": "mms.worker.mms_interface",
@@ -50,7 +51,7 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
             if is_memory
             else f"Model {load.model_name} did not load",
             error=last_line(error),
-            traceback=model_traceback(error),
+            traceback=_shown_traceback(error),
             load_s=time.perf_counter() - started_s,
             interface=interface,
         )
@@ -64,12 +65,17 @@ def success(model: Model, load_s: float) -> Loaded:
         code=200,
         message=f"Model {model.context.model_name} loaded in process {os.getpid()}",
         error=last_line(problem) if problem else "",
-        traceback=model_traceback(problem) if problem else "",
+        traceback=_shown_traceback(problem) if problem else "",
         load_s=load_s,
         interface=model.interface,
         is_ready=model.items is None or model.items.is_ready,
         full_batches=_full_batches(model),
     )
+
+
+def _shown_traceback(error: BaseException) -> str:
+    """Its end: an exception's message may be of any length, and the front takes no message of any length."""
+    return model_traceback(error)[-_MAX_TRACEBACK_CHARS:]
 
 
 def _full_batches(model: Model) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from mms.wire.messages import MAX_MESSAGE_BYTES
+
 
 def write_log(text: str) -> None:
     """Write whole lines. Where the model's code has closed or replaced standard error, they are lost."""
@@ -12,3 +14,8 @@ def write_log(text: str) -> None:
     except Exception:
         # It may be None, closed, or an object of the model's own, which may raise anything: no request fails for it.
         return
+
+
+def log_left_out(size_bytes: int) -> None:
+    """A metric is too large for the front to take."""
+    write_log(f"A metric of {size_bytes} bytes is left out: the limit is {MAX_MESSAGE_BYTES}.\n")

@@ -15,6 +15,7 @@ from mms.wire import (
     FAILED,
     LAST,
     RESULT,
+    UNFILLED,
     Buffer,
     Item,
     Load,
@@ -106,6 +107,9 @@ class BatchRecords:
             elapsed_ns = flags = 0
             for buffers in frames:
                 flags, elapsed_ns, items = _decode(buffers)
+                if flags & UNFILLED:
+                    # What the front alone is told.
+                    items.pop()
                 results += items
             if not flags & LAST:
                 return

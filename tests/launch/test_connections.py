@@ -16,10 +16,15 @@ from mms.launch import LaunchFailed, ProcessLauncher, WorkerSpec
 from mms.launch.connection import Link
 from mms.launch.supervisor import describe_exit
 from mms.wire import (
+    CALL,
+    DRAIN,
+    HEARTBEAT,
     HELLO,
     LOADED,
     LOG,
     METRIC,
+    READINESS,
+    RECORDS,
     RESULT,
     Hello,
     Load,
@@ -27,8 +32,11 @@ from mms.wire import (
     Log,
     Metric,
     ProtocolError,
+    Readiness,
     encode_frame,
 )
+from mms.wire.calls import decode_call
+from mms.wire.messages import MAX_MESSAGE_BYTES
 
 
 class Listener:
@@ -235,3 +243,79 @@ async def test_a_frame_of_thousands_of_metrics_is_passed_on_in_several_turns() -
     while not work.is_reading:
         await asyncio.sleep(0.001)
     assert listener.output == lines
+
+
+#: What a worker may say at once, at most, and what it may not say at all.
+_REFUSED = {
+    "a message that is too large": (LOG, Log("stdout", ["x" * MAX_MESSAGE_BYTES]).to_payload()),
+    "nested lists": (METRIC, b'{"lines":[],"series":[' + b"[]," * (1 << 20) + b"[]]}"),
+    "series of nothing": (METRIC, b'{"lines":[],"series":[' + b"{}," * (1 << 20) + b"{}]}"),
+    "a frame that is the front's": (DRAIN, b""),
+    "a frame that nobody knows": (77, b""),
+    "empty records": (RECORDS, b"\n" * 1_000_000),
+    "a call's head": (CALL, (1 << 20).to_bytes(4, "big") + b"[" * (1 << 20)),
+}
+
+
+class CallListener(Listener):
+    def on_call(self, sequence: int, payload: bytes) -> None:
+        decode_call(payload)
+
+
+@pytest.mark.parametrize("what", _REFUSED)
+async def test_what_no_worker_sends_is_refused_before_it_is_read(what: str) -> None:
+    link = Link("W", Load("m", None, "/", "h"), CallListener(), 1 << 30)
+    began = time.process_time()
+    with pytest.raises(ProtocolError):
+        link.on_frame(*(_REFUSED[what][0], 0, _REFUSED[what][1]))
+    assert time.process_time() - began < 0.02
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        (HEARTBEAT, b""),
+        (LOG, Log("stdout", []).to_payload()),
+        (METRIC, Metric([], [{}] * 80).to_payload()),
+        (READINESS, Readiness(True).to_payload()),
+    ],
+)
+async def test_a_flood_of_frames_leaves_the_loop_to_others_and_is_taken_in_its_order(
+    kind: int, payload: bytes
+) -> None:
+    taken = []
+
+    class SlowLink(Link):
+        def _take_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
+            until = time.monotonic() + 0.001
+            while time.monotonic() < until:
+                continue
+            super()._take_frame(kind, sequence, payload)
+            taken.append(sequence)
+
+    link = SlowLink("W", Load("m", None, "/", "h"), Listener(), 1 << 20)
+    work = Transport()
+    assert link.on_connected("work", None, work)  # type: ignore[arg-type]  # what is used of one
+    count = 150
+    for sequence in range(count):
+        link.on_frame(kind, sequence, payload)
+    assert not work.is_reading
+    assert len(taken) < 50
+    while not work.is_reading:
+        await asyncio.sleep(0.001)
+    assert taken == list(range(count))
+
+
+async def test_a_waiting_frame_that_no_worker_sends_ends_that_worker() -> None:
+    class SlowLink(Link):
+        def _take_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
+            until = time.monotonic() + 0.2
+            while kind == HEARTBEAT and time.monotonic() < until:
+                continue
+            super()._take_frame(kind, sequence, payload)
+
+    link = SlowLink("W", Load("m", None, "/", "h"), Listener(), 1 << 20)
+    link.on_frame(HEARTBEAT, 0, b"")
+    link.on_frame(HEARTBEAT, 0, b"")
+    link.on_frame(DRAIN, 0, b"")
+    assert "drain frame, which no worker sends" in await asyncio.wait_for(link.closed, 20)

@@ -69,6 +69,15 @@ class PlayedTransport:
     def set_write_buffer_limits(self, high: int) -> None:
         return
 
+    def is_closing(self) -> bool:
+        return self._is_closed
+
+    def pause_reading(self) -> None:
+        """What comes meanwhile is passed on all the same: little does."""
+
+    def resume_reading(self) -> None:
+        return
+
     def get_extra_info(self, name: str) -> None:
         """There is no socket, whose other end the kernel could name."""
 
@@ -152,6 +161,8 @@ class PlayedWorker:
         if b"tell" in bodies:
             self._say(LOG, Log("stdout", ["a line"]).to_payload())
             self._say(METRIC, Metric(["a.Count:1|#|#hostname:h,1"], [{"name": "x"}]).to_payload())
+            # More than are passed on at once.
+            self._say(METRIC, Metric([], [{"name": "x"}] * 300).to_payload())
             self.ends[ROLE_WORK].deliver(b"".join(encode_records(TRACKING, [b"{}"])))
             self.ends[ROLE_WORK].deliver(encode_call(1, Call(self._calls, timeout_s=5.0), b"echo"))
         if bodies == [b"few"]:
@@ -163,6 +174,9 @@ class PlayedWorker:
             self.ends[ROLE_WORK].deliver(b"".join(frames))
             return
         items = [(index, 0, 200, b"", b"", bytes(body)) for index, body in enumerate(bodies)]
+        if b"tell" in bodies:
+            # In parts.
+            self.ends[ROLE_WORK].deliver(b"".join(encode_result(sequence, 0, 0, items[:1], 1)))
         frames = encode_result(sequence, LAST | SUCCEEDED, 100_000, items, len(items))
         self.ends[ROLE_WORK].deliver(b"".join(frames))
 

@@ -100,7 +100,7 @@ _NOT_IN_THE_PATH = {
     "Link": {
         *("fork", "close", "on_exit"),
         # Of a worker that floods, or reads nothing; tests of their own have those.
-        *("on_behind", "_pause_reading", "_read_on"),
+        *("on_behind", "_pause_reading", "_read_on", "_take_late_frame"),
     },
     "WorkerConnection": {
         *("connection_made", "get_buffer", "_break_off", "connection_lost"),

@@ -170,7 +170,7 @@ def test_a_frame_over_the_limit_is_refused_before_it_is_allocated():
         read(HEADER.pack(VERSION, BATCH, 0, 0, 1 << 60), 65536)
 
 
-@pytest.mark.parametrize("size", [100, 100_000])
+@pytest.mark.parametrize("size", [ATTACHMENT_BYTES, 100_000])
 def test_attachments_count_towards_the_limit_of_their_frame(size):
     decoder = FrameDecoder(10 * size)
     stream = HEADER.pack(VERSION, RESULT, 11, 1, size) + b"p" * size
@@ -180,6 +180,21 @@ def test_attachments_count_towards_the_limit_of_their_frame(size):
     assert read(stream, len(stream), decoder)[0] == []
     with pytest.raises(ProtocolError, match=f"{10 * size}"):
         read(body, len(body), decoder)
+
+
+def test_an_attachment_that_is_small_enough_for_the_frame_itself_is_refused():
+    frame = HEADER.pack(VERSION, RESULT, 1, 7, 0) + HEADER.pack(VERSION, BODY, 0, 7, 1) + b"x"
+    with pytest.raises(ProtocolError, match="too small"):
+        read(frame, 65536)
+
+
+def test_a_result_of_more_items_than_were_asked_for_is_refused():
+    item = (0, 0, 200, b"", b"", b"")
+    (frame,) = encode_result(1, LAST, 0, [item] * 3, 3)
+    payload = bytes(frame)[HEADER.size :]
+    assert len(decode_result(payload, [], 3)[2]) == 3
+    with pytest.raises(ProtocolError, match="3 items where 2 are most"):
+        decode_result(payload, [], 2)
 
 
 def test_a_body_that_nothing_announced_is_refused():

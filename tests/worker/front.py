@@ -32,6 +32,7 @@ from mms.wire import (
     ROLE_CONTROL,
     ROLE_LIFELINE,
     SUCCEEDED,
+    UNFILLED,
     Buffer,
     Cancel,
     Fork,
@@ -177,6 +178,8 @@ class Worker:
                 continue
             assert (kind, its_sequence) == (RESULT, sequence)
             flags, entry_point_ns, items = decode_result(payload, attachments)
+            if flags & UNFILLED:
+                self.size_problem = bytes(items.pop()[5]).decode()
             for index, item_flags, status, phrase, headers, body in items:
                 assert index not in answers
                 is_failed = bool(item_flags & FAILED)
