@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -13,18 +14,12 @@ from mms.mlrun.errors import MLRunInvalidArgumentError
 _MARKS = ("nuclio", "mlrun")
 _STARTS = ("start-code", "code-start", "start")
 _ENDS = ("end-code", "code-end", "end")
-#: Calls that make functions and projects: where a notebook begins to deploy and test.
-_MAKERS = (
-    *(
-        "code_to_function",
-        "new_function",
-        "import_function",
-        "function_from_dict",
-        "deploy_function",
-    ),
-    *("new_project", "get_or_create_project", "load_project", "create_graph_server"),
-    "new_model_server",
+#: Calls that make functions: where a file or a notebook begins to deploy and test.
+_FUNCTION_MAKERS = (
+    *("code_to_function", "new_function", "import_function", "function_from_dict"),
+    *("deploy_function", "create_graph_server", "new_model_server"),
 )
+_MAKERS = (*_FUNCTION_MAKERS, "new_project", "get_or_create_project", "load_project")
 _DEFINITIONS = (
     *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef),
     ast.ClassDef,
@@ -43,7 +38,7 @@ def code_of(path: str) -> str:
         raise MLRunInvalidArgumentError(
             f"{path} is neither a Python file (.py) nor a notebook (.ipynb)"
         )
-    return text
+    return without_own_deployment(text)
 
 
 def code_of_notebook(text: str, path: str) -> str:
@@ -92,6 +87,24 @@ def without_deployment(cells: list[str]) -> list[str]:
     return [_cell_without_deployment(code, made) for code in cells]
 
 
+def without_own_deployment(code: str) -> str:
+    """The code of a file, without what makes, deploys and asks functions outside `if __name__ == "__main__":`.
+
+    It is the same code where nothing of that kind is in it. Lines keep their numbers.
+    """
+    try:
+        tree = ast.parse(code)
+    except SyntaxError:
+        return code
+    own = {part.name for part in tree.body if isinstance(part, ast.FunctionDef)}
+    is_deployed = any(
+        _names_in(part, [name for name in _FUNCTION_MAKERS if name not in own])[2]
+        for part in tree.body
+        if not isinstance(part, _DEFINITIONS)
+    )
+    return without_deployment([code])[0] if is_deployed else code
+
+
 def _cell_without_deployment(code: str, made: set[str]) -> str:
     try:
         tree = ast.parse(code)
@@ -113,8 +126,10 @@ def _cell_without_deployment(code: str, made: set[str]) -> str:
     return code if is_whole else "\n".join(lines)
 
 
-def _names_in(statement: ast.stmt) -> tuple[set[str], set[str], bool]:
-    """(names that a statement uses, names that it binds, whether it calls what makes a function)."""
+def _names_in(
+    statement: ast.stmt, makers: Sequence[str] = _MAKERS
+) -> tuple[set[str], set[str], bool]:
+    """(names that a statement uses, names that it binds, whether it calls one of `makers`)."""
     used: set[str] = set()
     bound: set[str] = set()
     has_call = False
@@ -124,7 +139,7 @@ def _names_in(statement: ast.stmt) -> tuple[set[str], set[str], bool]:
         elif isinstance(node, ast.Call):
             called = node.func
             name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-            has_call = has_call or name in _MAKERS
+            has_call = has_call or name in makers
     return used, bound, has_call
 
 
@@ -157,10 +172,12 @@ def load_module(path: str | None, code: str | None = None, name: str | None = No
     `code`: in place of the file's. The file's folder is searched for its imports.
     Raises OSError, MLRunInvalidArgumentError, and whatever the code raises.
     """
-    if code is None:
-        if path is None:
-            raise MLRunInvalidArgumentError("a module needs a file or its code")
+    if code is not None:
+        code = without_own_deployment(code)
+    elif path is not None:
         code = code_of(path)
+    else:
+        raise MLRunInvalidArgumentError("a module needs a file or its code")
     file = os.path.abspath(path) if path else f"<code of {name or 'function'}>"
     stem = name or os.path.splitext(os.path.basename(file))[0]
     module = ModuleType(_free_name(_identifier(stem), file))

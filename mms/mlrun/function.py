@@ -9,9 +9,8 @@ from typing import Any
 from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.function_parts import OF_KUBERNETES, FunctionStatus, Metadata, ServingSpec
 from mms.mlrun.graph_server import GraphServer, create_graph_server
+from mms.mlrun.options import MOCK_VARIABLE
 
-#: As MLRun's setting mock_nuclio_deployment: `1` (all functions), `auto` (those that are not deployed yet).
-MOCK_VARIABLE = "MLRUN_MOCK_NUCLIO_DEPLOYMENT"
 LOAD_MODES = ("sync", "async")
 
 

@@ -86,8 +86,11 @@ def find_handler(handler: Any, namespace: Namespace, step: str) -> Callable[...,
             f"step {step}: a handler must be a function, its name, or an expression in "
             f"parentheses, not {brief(handler)}"
         )
+    handler = handler.strip()
     if is_expression(handler):
         return expression(handler, ("event",), step)
+    if not _is_name(handler):
+        raise GraphError(f"step {step}: {_no_name(handler)}")
     found = find_object(handler, namespace)
     if found is None:
         raise GraphError(
@@ -146,6 +149,23 @@ def expression(text: str, names: Sequence[str], step: str) -> Callable[..., Any]
     except SyntaxError as error:
         raise GraphError(f"step {step}: the expression {text} is not valid: {error}") from error
     return made  # type: ignore[no-any-return]
+
+
+def _is_name(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _no_name(text: str) -> str:
+    """What is wrong with a text that is neither a function's name nor an expression in parentheses."""
+    try:
+        compile(text, "<expression>", "eval")
+    except SyntaxError as error:
+        return f"the expression {text} is not valid: {error.msg}"
+    except ValueError as error:
+        return f"the expression {brief(text)} is not valid: {error}"
+    if text.startswith("lambda"):
+        return f"{text} is not the name of a function; an expression over event is right, such as (event['a'] * 2)"
+    return f"{text} is not the name of a function; as an expression it must be in parentheses: ({text})"
 
 
 def class_name_of(cls: Any) -> str:

@@ -9,6 +9,8 @@ from mms.brief import brief
 if TYPE_CHECKING:
     from mms.mlrun.data_urls import DataUrls
 
+#: As MLRun's setting mock_nuclio_deployment: `1` (all functions), `auto` (those that are not deployed yet).
+MOCK_VARIABLE = "MLRUN_MOCK_NUCLIO_DEPLOYMENT"
 #: What becomes of numbers that JSON cannot write.
 NAN_POLICIES = ("null", "keep", "error")
 

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from mms.mlrun.logger import Logger
+from mms.mlrun.options import MOCK_VARIABLE
 
 logger = Logger()
 
@@ -50,14 +51,14 @@ class Settings:
 
     def __getattr__(self, name: str) -> Any:
         if name == "mock_nuclio_deployment":
-            return os.environ.get("MLRUN_MOCK_NUCLIO_DEPLOYMENT", "")
+            return os.environ.get(MOCK_VARIABLE, "")
         if name.startswith("__"):
             raise AttributeError(name)
         return ""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "mock_nuclio_deployment":
-            os.environ["MLRUN_MOCK_NUCLIO_DEPLOYMENT"] = str(value)
+            os.environ[MOCK_VARIABLE] = str(value)
         else:
             self.__dict__[name] = value
 

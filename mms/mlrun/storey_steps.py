@@ -48,13 +48,18 @@ class Flow:
 class _WithFunction(Flow):
     def __init__(
         self,
-        fn: Callable[..., Any],
+        fn: Callable[..., Any] | None = None,
         long_running: bool | None = None,
         pass_context: bool | None = None,
         **kwargs: Any,
     ) -> None:
         """`pass_context`: the function gets the context, too, as `context`."""
         super().__init__(**kwargs)
+        if fn is None:
+            raise GraphError(
+                f"step {self.name}: {type(self).__name__} needs a function: _fn= takes its name, or an expression in "
+                "parentheses over event"
+            )
         if not callable(fn):
             raise TypeError(
                 f"fn must be a function, not {type(fn).__name__}: _fn= takes its name or an expression"

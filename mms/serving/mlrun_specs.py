@@ -15,6 +15,7 @@ from archiver.model_config import WorkerBounds
 from mms.core import ModelVersion, Pool, Registry
 from mms.documents import InvalidDocument, check_depth
 from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
+from mms.mlrun.code_file import without_own_deployment
 from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.mlrun.flow_plan import plan_flow
 from mms.mlrun.graph_document import ChildModel, child_models, graph_from_dict
@@ -436,7 +437,7 @@ def _place_code(spec: ServingSpec, archive: FetchedArchive) -> FunctionCode:
     if spec.code is not None and spec.filename is not None:
         file = archive.folder / spec.filename
         if not archive.is_in_place:
-            file.write_text(spec.code, encoding="utf-8")
+            file.write_text(without_own_deployment(spec.code), encoding="utf-8")
         elif not file.is_file():
             raise InvalidSpec(
                 f"The document contains {spec.filename}, but its folder {archive.folder} "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mms.context import Context
 from mms.mlrun.construction import make_object
 from mms.mlrun.context import GraphContext
-from mms.mlrun.options import ServingOptions
+from mms.mlrun.options import MOCK_VARIABLE, ServingOptions
 from mms.mlrun.request_body import parse_body
 from mms.mlrun.secrets import Secrets
 from mms.version import __version__
@@ -43,6 +44,8 @@ class HostedServer:
 def open_model(load: Load) -> Model:
     """Import the class, make its one instance and have it load. Raises whatever its code raises."""
     options = load.options
+    # Code that deploys itself when it is imported deploys nothing from here.
+    os.environ[MOCK_VARIABLE] = "1"
     offer_package(options.get("mlrun_shim", "auto"))
     if options.get("named_places"):
         # Here, as most models have no use for it.

@@ -198,6 +198,46 @@ def test_what_is_no_function_is_refused() -> None:
     assert str(caught.value.__cause__).startswith("fn must be a function, not str: _fn= takes")
 
 
+@pytest.mark.parametrize(
+    ("fn", "reason"),
+    [
+        ("(event['a'", r"the expression \(event\['a' is not valid: '\[' was never closed"),
+        ("(event +)", r"the expression \(event \+\) is not valid: invalid syntax"),
+        (
+            "event + 1",
+            r"event \+ 1 is not the name of a function; .* in parentheses: \(event \+ 1\)",
+        ),
+        ("lambda x: x", "lambda x: x is not the name of a function; an expression over event"),
+        ("nothere", "handler nothere was not found"),
+    ],
+)
+@pytest.mark.parametrize("where", ["_fn", "handler"])
+def test_a_broken_expression_is_refused_with_pythons_reason(
+    fn: str, reason: str, where: str
+) -> None:
+    graph = flow()
+    if where == "_fn":
+        graph.to("storey.Map", "m", _fn=fn)
+    else:
+        graph.to(name="m", handler=fn)
+    with pytest.raises(GraphError, match=f"^step m: {reason}"):
+        Served(graph)
+
+
+def test_blanks_around_an_expression_do_not_count() -> None:
+    graph = flow()
+    graph.to("storey.Map", "m", _fn=" (event + 1) ").respond()
+    assert Served(graph).run(1) == 2
+
+
+@pytest.mark.parametrize("kind", ["Map", "Extend", "Filter", "FlatMap"])
+def test_a_step_without_its_function_is_refused_by_name(kind: str) -> None:
+    graph = flow()
+    graph.to(f"storey.{kind}", "m")
+    with pytest.raises(GraphError, match=f"step m: {kind} needs a function: _fn= takes its name"):
+        Served(graph)
+
+
 # What newer versions of MLRun have
 
 

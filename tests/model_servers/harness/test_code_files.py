@@ -75,6 +75,51 @@ def test_what_deploys_and_tests_is_left_out_of_a_notebook_without_marks(tmp_path
     assert (module.Model.factor, module.seen) == (2, 2)
 
 
+SELF_DEPLOYING = """from mms.mlrun.functions import code_to_function
+
+FACTOR = 3
+
+
+def twice(body):
+    return body * 2
+
+
+fn = code_to_function("f", filename=__file__, kind="serving")
+fn.set_topology("flow").to(name="twice", handler="twice").respond()
+if FACTOR:
+    fn.deploy()
+LAST = FACTOR
+"""
+
+
+def test_a_file_that_deploys_itself_does_not_where_it_is_served(tmp_path: Path) -> None:
+    file = tmp_path / "deploys_itself.py"
+    file.write_text(SELF_DEPLOYING)
+    for module in (load_module(str(file)), load_module(None, SELF_DEPLOYING, "code_alone")):
+        assert module.twice(2) == 4
+        assert module.LAST == 3
+        assert not hasattr(module, "fn")
+    code = code_of(str(file))
+    assert code.splitlines().index("LAST = FACTOR") == SELF_DEPLOYING.splitlines().index(
+        "LAST = FACTOR"
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mlrun\nproject = mlrun.get_or_create_project('p')\n",
+        "def new_function():\n    return 1\n\n\nx = new_function()\n",
+        "import mlrun\n\n\ndef deploy():\n    mlrun.new_function('f').deploy()\n",
+        "import mlrun\nthis is no Python",
+    ],
+)
+def test_a_file_that_does_not_deploy_itself_stays_as_it_is(tmp_path: Path, code: str) -> None:
+    file = tmp_path / "model.py"
+    file.write_text(code)
+    assert code_of(str(file)) == code
+
+
 def test_marks_decide_alone_where_there_are_some(tmp_path: Path) -> None:
     cells = ("# mlrun: start-code", "fn = new_function('f')", "# mlrun: end-code", "x = 1")
     assert code_of(notebook(tmp_path, *cells)) == "fn = new_function('f')\n"

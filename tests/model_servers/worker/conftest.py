@@ -17,12 +17,15 @@ OpenModel = Callable[..., ServedModel]
 def open_model(tmp_path: Path) -> Iterator[OpenModel]:
     """Opens the model of a source; its class is `Model` unless `handler` says otherwise."""
     folder, path, modules = os.getcwd(), list(sys.path), set(sys.modules)
+    variables = dict(os.environ)
 
     def opened(source: str, handler: str = "model:Model", **members: object) -> ServedModel:
         return open_source(tmp_path / "model", source, handler, **members)
 
     yield opened
     os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
     sys.path[:] = path
     for name in set(sys.modules) - modules:
         if name.startswith(("model_", "mlrun")):

@@ -66,6 +66,18 @@ def test_a_flow_finds_its_classes_in_the_handlers_module(open_model: OpenModel) 
     assert served.ask("", {"inputs": [1, 2]}, path="/").json() == [2, 4]
 
 
+def test_a_module_that_deploys_itself_deploys_nothing_from_a_worker(open_model: OpenModel) -> None:
+    deploys = """
+    from mms.mlrun.functions import new_function
+
+    function = new_function("itself", kind="serving")
+    function.set_topology("flow", engine="sync").to(name="same", handler="(event)").respond()
+    address = function.deploy(management_address="http://127.0.0.1:1")
+    """
+    served = open_model(deploys + STEPS, graph=FLOW)
+    assert served.ask("", {"inputs": [1]}, path="/").json() == [2]
+
+
 def test_a_graph_that_names_an_unknown_class_does_not_load(open_model: OpenModel) -> None:
     with pytest.raises(GraphError, match="Absent"):
         open_model(STEPS, graph={"steps": {"a": {"class_name": "Absent"}}})
