@@ -140,8 +140,12 @@ class MethodNotAllowed(ServerError):
     def __init__(
         self,
         message: str | None = "Requested method is not allowed, please refer to API document.",
+        *,
+        allowed: str = "",
     ) -> None:
+        """`allowed`: the methods that the route has, as an `Allow` header lists them; empty: it is not said."""
         super().__init__(message)
+        self.allowed = allowed
 
 
 class RequestTimeout(ServerError):

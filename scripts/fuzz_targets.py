@@ -28,7 +28,7 @@ from mms.http import lenient_json
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
 from mms.http.lane_head import KnownRoute, LaneRoute, read_head
 from mms.http.protocol import with_host
-from mms.http.routes import parse_query, split_path
+from mms.http.routing import parse_query, split_path
 from mms.wire import FrameDecoder, ProtocolError
 from mms.wire.calls import decode_call, decode_called
 from mms.wire.records import decode_records

@@ -160,7 +160,7 @@ def register(
     is_json: bool,
     **values: Any,
 ) -> None:
-    """Register ARCHIVE: one of the model store, or a url (http, https, s3, gs).
+    """Register ARCHIVE: one of the model store, or an http(s) url.
 
     Without ARCHIVE, --prepackaged and --model-uri say which files a server loads.
     """

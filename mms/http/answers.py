@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from mms.brief import brief
 from mms.core.request import Buffer
-from mms.errors import ServerError, Unauthorized, UnsupportedCoding
+from mms.errors import MethodNotAllowed, ServerError, Unauthorized, UnsupportedCoding
 
 #: Writes (finished header lines, body) of an error where clients expect another form than MMS's.
 ErrorForm: TypeAlias = Callable[[ServerError], tuple[bytes, bytes]]
@@ -91,9 +91,14 @@ def error_headers(error: ServerError) -> bytes:
 
 
 def matter_lines(error: ServerError) -> bytes:
-    """What an error's answer has to say in headers whatever its form: when to try again, how to show a key or send."""
+    """What an error's answer has to say in headers, whatever its form.
+
+    When to try again, how to show a key, how to send a body, which methods there are.
+    """
     if isinstance(error, UnsupportedCoding):
         return _READABLE
+    if isinstance(error, MethodNotAllowed):
+        return f"allow: {error.allowed}\r\n".encode() if error.allowed else b""
     if error.retry_after_s is not None:
         return b"retry-after: %d\r\n" % error.retry_after_s
     return _CHALLENGE if isinstance(error, Unauthorized) else b""

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from enum import Flag, auto
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from aiohttp import web
 
 from mms.connections import remote_name
-from mms.errors import MethodNotAllowed
 from mms.http.answers import Answers
 from mms.http.asking import ModelAsker
+from mms.http.descriptions import DescriptionApi, reserve
 from mms.http.exchange import Exchange
 from mms.http.health import HealthApi
 from mms.http.inference import InferenceApi
 from mms.http.management import ManagementApi
+from mms.http.management_operations import METRICS
 from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
 from mms.http.plugin_loading import find_endpoints
-from mms.http.plugins import Plugins
+from mms.http.plugins import INFERENCE, MANAGEMENT, Plugins
+from mms.http.routing import METRICS_ROLE, Route
 from mms.http.sagemaker import ExecutionParameters, SageMakerPing
 from mms.http.seldon import SeldonApi
 from mms.http.v2 import V2Api
@@ -30,6 +34,16 @@ if TYPE_CHECKING:
     from mms.observe import Recorder
     from mms.serving import ModelHost
     from mms.settings import Settings
+
+
+class Apis(Flag):
+    """What a listener serves."""
+
+    INFERENCE = auto()
+    MANAGEMENT = auto()
+    #: Besides inference: where Seldon has a route and MMS has none. Alone: every path.
+    SELDON = auto()
+    METRICS = auto()
 
 
 class HttpApis:
@@ -55,8 +69,6 @@ class HttpApis:
         self.host = host
         self.recorder = recorder
         self._scrape = scrape
-        own = [part for part in settings.seldon_metrics_path.split("/") if part]
-        self._metrics_paths = [["metrics"], ["prometheus"], own]
         cors = (
             ("origin", settings.cors_allowed_origin),
             ("methods", settings.cors_allowed_methods),
@@ -127,12 +139,54 @@ class HttpApis:
             trusts_request_id=self.settings.trust_request_id,
         )
 
-    def is_metrics_path(self, segments: list[str]) -> bool:
-        return segments in self._metrics_paths
+    def routes(self, apis: Apis) -> list[Route]:
+        """The rows of a listener, in the order of their precedence."""
+        has_inference = Apis.INFERENCE in apis
+        has_management = Apis.MANAGEMENT in apis
+        metrics = self._metrics_routes() if apis & (Apis.MANAGEMENT | Apis.METRICS) else []
+        if not has_inference and not has_management:
+            return metrics + (self.seldon.all_routes() if Apis.SELDON in apis else [])
+        routes: list[Route] = []
+        descriptions = DescriptionApi(lambda: routes).routes()
+        health = self.health.routes()
+        inference = self.inference.routes()
+        management = self.management.routes()
+        if has_inference:
+            routes += self.plugins.routes(INFERENCE)
+        if has_management:
+            routes += self.plugins.routes(MANAGEMENT)
+        routes += metrics
+        if Apis.SELDON in apis:
+            routes += self.seldon.routes()
+        if has_inference:
+            routes += self.v2.routes()
+        routes += descriptions + health
+        if has_inference:
+            routes += inference
+        if has_management:
+            routes += management
+        if has_inference:
+            own = [*descriptions, *health, *inference, *management]
+            routes += reserve(own, "metrics", "prometheus", ExecutionParameters.url_pattern)
+            routes += self.v2.routes_beside_others()
+        return routes
 
-    async def metrics(self, exchange: Exchange) -> web.StreamResponse:
-        if exchange.method not in ("GET", "HEAD"):
-            raise MethodNotAllowed
+    def _metrics_routes(self) -> list[Route]:
+        own = "/".join(
+            quote(part, safe="") for part in self.settings.seldon_metrics_path.split("/") if part
+        )
+        return [
+            Route(
+                ("GET", "HEAD"),
+                path,
+                self._metrics,
+                METRICS_ROLE,
+                operations=(METRICS,) if path == "/metrics" else (),
+            )
+            for path in dict.fromkeys(("/metrics", "/prometheus", f"/{own}"))
+        ]
+
+    async def _metrics(self, exchange: Exchange) -> web.StreamResponse:
         content_type, body = await self._scrape(exchange.request.headers.get("Accept"))
         line = f"content-type: {content_type}\r\n".encode()
         return exchange.respond(200, None, line, body)

@@ -35,6 +35,7 @@ from mms.http.answers import (
 from mms.http.framing import is_kept_alive
 from mms.http.lane import LATE_BODY
 from mms.http.parameters import Parameters, warning_lines
+from mms.http.routing.match import Match
 from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar
 from mms.memory import MIN_RATE, WaitingAccount
 
@@ -100,12 +101,16 @@ class Exchange:
         self.method = request.method
         self.remote = remote
         self.received_at = time.monotonic()
+        #: What the path says to its route, set before the route's handler is called.
+        self.match = Match()
         #: For the record: the registered model that was asked.
         self.model = ""
         self.version = ""
         #: The form of answers where it is not MMS's: of errors, and lines besides those of every answer.
         self.error_form: ErrorForm | None = None
         self.answer_lines: AnswerLines | None = None
+        #: What stands for an error where clients expect another one.
+        self.translate_error: Callable[[ServerError], ServerError] | None = None
         #: What of the call had no effect; the answer says so.
         self.warnings: list[str] = []
         #: Header lines with a key of this server, which no handler is told.
@@ -307,6 +312,8 @@ class Exchange:
 
     def error(self, error: ServerError) -> web.StreamResponse:
         """The JSON of an error."""
+        if self.translate_error is not None:
+            error = self.translate_error(error)
         if self.error_form is not None:
             headers, body = self.error_form(error)
         else:

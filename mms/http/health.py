@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from mms.errors import MethodNotAllowed
 from mms.http.exchange import Exchange
+from mms.http.routing import ANY_ROLE, OPEN, Route
+from mms.http.routing.operation import (
+    TEXT,
+    Operation,
+    answer,
+    described,
+    errors,
+    object_of,
+)
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
 
-_METHODS = ("GET", "HEAD", "OPTIONS")
+_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_GOOD: Final = answer(
+    "Yes.", object_of(["status"], status=described("string", "Live, Started or Ready."))
+)
+_BAD: Final = answer(
+    "Not yet.",
+    object_of(
+        ["status"],
+        status=described("string", "NotStarted or NotReady."),
+        reasons={"type": "array", "items": TEXT, "description": "Why, model by model."},
+    ),
+)
 
 
 class HealthApi:
@@ -21,30 +40,74 @@ class HealthApi:
     def __init__(self, host: ModelHost) -> None:
         self._host = host
 
-    def serve(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse | None:
-        """The response, or None for a path that is none of these. Raises ModelNotFound and MethodNotAllowed."""
-        if len(segments) == 1 and segments[0] in ("livez", "readyz", "startupz"):
-            what = segments[0]
-        elif len(segments) in (3, 4) and segments[0] == "models" and segments[-1] == "ready":
-            what = "model"
-        else:
-            return None
-        if exchange.method not in _METHODS:
-            raise MethodNotAllowed
-        if what == "livez":
-            # That this is answered is the answer.
-            return exchange.json({"status": "Live"})
-        if what == "startupz":
-            return self._tell(exchange, "Started", self._host.startup_problems())
-        if what == "readyz":
-            return self._tell(exchange, "Ready", self._host.problems())
-        version = segments[2] if len(segments) == 4 else None
-        return self._tell(exchange, "Ready", self._host.problems_of(segments[1], version))
+    def routes(self) -> list[Route]:
+        of_model = {"200": _GOOD, **errors("404"), "503": _BAD}
+        of_server = {"200": _GOOD, "503": _BAD}
+        return [
+            Route(
+                _METHODS,
+                "/livez",
+                self._live,
+                OPEN,
+                operations=(Operation("get", "livez", "Whether it answers.", {"200": _GOOD}),),
+            ),
+            Route(
+                _METHODS,
+                "/startupz",
+                self._started,
+                OPEN,
+                operations=(
+                    Operation("get", "startupz", "Whether the start is finished.", of_server),
+                ),
+            ),
+            Route(
+                _METHODS,
+                "/readyz",
+                self._ready,
+                OPEN,
+                operations=(
+                    Operation("get", "readyz", "Whether all models are ready.", of_server),
+                ),
+            ),
+            Route(
+                _METHODS,
+                "/models/{model_name}/ready",
+                self._model_ready,
+                ANY_ROLE,
+                operations=(Operation("get", "ready", "Whether a model is ready.", of_model),),
+            ),
+            Route(
+                _METHODS,
+                "/models/{model_name}/{model_version}/ready",
+                self._model_ready,
+                ANY_ROLE,
+                operations=(
+                    Operation("get", "readyOfVersion", "Whether a version is ready.", of_model),
+                ),
+            ),
+        ]
 
-    def _tell(self, exchange: Exchange, good: str, problems: list[str]) -> web.StreamResponse:
-        if not problems:
-            return exchange.json({"status": good})
-        document: dict[str, Any] = {"status": f"Not{good}"}
-        if exchange.is_trusted:
-            document["reasons"] = problems
-        return exchange.json(document, status=503)
+    async def _live(self, exchange: Exchange) -> web.StreamResponse:
+        # That this is answered is the answer.
+        return exchange.json({"status": "Live"})
+
+    async def _started(self, exchange: Exchange) -> web.StreamResponse:
+        return _tell(exchange, "Started", self._host.startup_problems())
+
+    async def _ready(self, exchange: Exchange) -> web.StreamResponse:
+        return _tell(exchange, "Ready", self._host.problems())
+
+    async def _model_ready(self, exchange: Exchange) -> web.StreamResponse:
+        """Raises ModelNotFound."""
+        values = exchange.match.values
+        problems = self._host.problems_of(values["model_name"], values.get("model_version"))
+        return _tell(exchange, "Ready", problems)
+
+
+def _tell(exchange: Exchange, good: str, problems: list[str]) -> web.StreamResponse:
+    if not problems:
+        return exchange.json({"status": good})
+    document: dict[str, Any] = {"status": f"Not{good}"}
+    if exchange.is_trusted:
+        document["reasons"] = problems
+    return exchange.json(document, status=503)

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
 from mms.errors import BadRequest
-from mms.http import openapi
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
-from mms.http.routes import InferenceRoute, find_prediction, first_values
+from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, OPEN, Match, Route, first_values
+from mms.http.routing.document import document_of_model
+from mms.http.routing.operation import (
+    BINARY,
+    OBJECT,
+    Operation,
+    Parameter,
+    answer,
+    described,
+    errors,
+    object_of,
+)
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
+
+_OUTPUT: Final = {"200": {"description": "The output, in the model's own form.", "content": BINARY}}
+_INPUT: Final = {
+    "description": "The input, in the form that the model takes.",
+    "content": BINARY,
+    "required": True,
+}
+_FORM: Final = object_of(
+    ["data"],
+    model_name=described("string", "Name of the model."),
+    data={"type": "string", "format": "binary", "description": "The input."},
+)
+_INPUT_OR_FORM: Final = {
+    "description": "The input, in the form that the model takes; a form for one.",
+    "content": {"multipart/form-data": {"schema": _FORM}, **BINARY},
+    "required": True,
+}
+_MODEL_IN_QUERY: Final = Parameter("model_name", "Name of the model.")
+_PING: Final = object_of(["status"], status=described("string", "Health of the server."))
 
 
 class InferenceApi:
@@ -25,26 +54,75 @@ class InferenceApi:
         self._asker = asker
         self._is_strict_ping = is_strict_ping
 
-    async def serve(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse | None:
-        """The response, or None for a path that is not of this API."""
-        if not segments:
-            return None
-        if segments[0] == "ping":
-            return self._ping(exchange)
-        route = find_prediction(segments)
-        if route is None:
-            return None
-        model = self.model_of(route, exchange.query)
-        if exchange.method == "OPTIONS":
-            self._host.check_model(model, route.version)
-            return exchange.json(openapi.of_model(model))
-        asked = LaneRoute(model, route.version, route.passes_query)
-        return await self._asker.ask(exchange, asked)
+    def routes(self) -> list[Route]:
+        ping = Operation(
+            "get",
+            "ping",
+            "Health of the server.",
+            {"200": answer("Health", _PING), **errors("500")},
+        )
+        one = {"200": answer("OK", OBJECT)}
+        return [
+            # MMS looks at the first segment alone.
+            Route(ANY_METHOD, "/ping/{tail:.*}", self._ping, OPEN, operations=(ping,)),
+            *self._predictions(
+                "/predictions/{model_name}",
+                _predict("predictions"),
+                Operation("options", "predictionsApi", "The API of one model.", one),
+                passes_query=False,
+            ),
+            *self._predictions(
+                "/predictions/{model_name}/{model_version}/{tail:.*}",
+                _predict("versionedPredictions"),
+                passes_query=False,
+            ),
+            *self._predictions("/invocations", _invocations("invocations", _MODEL_IN_QUERY)),
+            *self._predictions("/models/{model_name}/invoke", _invocations("invoke")),
+            *self._predictions("/{model_name}/predict", _predict("predict", is_deprecated=True)),
+        ]
 
-    def model_of(self, route: InferenceRoute, query: bytes) -> str:
-        """The model that a route names, in its path, its query, or by being the only one."""
-        if route.model is not None:
-            return route.model
+    def _predictions(
+        self, pattern: str, *operations: Operation, passes_query: bool = True
+    ) -> list[Route]:
+        """A prediction by any method, and the description of the model by OPTIONS."""
+
+        async def predict(exchange: Exchange) -> web.StreamResponse:
+            route = self._route(exchange.match, exchange.query, passes_query)
+            return await self._asker.ask(exchange, route)
+
+        def fast_path(match: Match) -> LaneRoute:
+            return self._route(match, b"", passes_query)
+
+        described_by = {operation.method: operation for operation in operations}
+        own = described_by.pop("options", None)
+        return [
+            Route(
+                ("OPTIONS",),
+                pattern,
+                self._describe_model,
+                INFERENCE_ROLE,
+                operations=(own,) if own is not None else (),
+            ),
+            Route(
+                ANY_METHOD,
+                pattern,
+                predict,
+                INFERENCE_ROLE,
+                # It knows a route by its path: a model in the query is looked up each time.
+                fast_path=fast_path if "{model_name}" in pattern else None,
+                operations=tuple(described_by.values()),
+            ),
+        ]
+
+    def _route(self, match: Match, query: bytes, passes_query: bool) -> LaneRoute:
+        return LaneRoute(
+            self._model_of(match, query), match.values.get("model_version"), passes_query
+        )
+
+    def _model_of(self, match: Match, query: bytes) -> str:
+        """The model that a path names, or its query, or the only one that there was at the start."""
+        if "model_name" in match.values:
+            return match.values["model_name"]
         named = first_values(query).get("model_name")
         if named:
             return named
@@ -55,7 +133,35 @@ class InferenceApi:
             raise BadRequest("Parameter model_name is required.")
         return named
 
-    def _ping(self, exchange: Exchange) -> web.StreamResponse:
+    async def _describe_model(self, exchange: Exchange) -> web.StreamResponse:
+        match = exchange.match
+        model = self._model_of(match, exchange.query)
+        self._host.check_model(model, match.values.get("model_version"))
+        return exchange.json(document_of_model(model))
+
+    async def _ping(self, exchange: Exchange) -> web.StreamResponse:
         status = self._host.ping()
         is_bad = self._is_strict_ping and status != "Healthy"
         return exchange.json({"status": status}, status=503 if is_bad else 200)
+
+
+def _predict(id_: str, *, is_deprecated: bool = False) -> Operation:
+    return Operation(
+        "post",
+        id_,
+        "A prediction by the model.",
+        {**_OUTPUT, **errors("404", "500", "503")},
+        body=_INPUT,
+        is_deprecated=is_deprecated,
+    )
+
+
+def _invocations(id_: str, *parameters: Parameter) -> Operation:
+    return Operation(
+        "post",
+        id_,
+        "A prediction by the model that path or query names, or by the only one.",
+        {**_OUTPUT, **errors("400", "404", "500", "503")},
+        parameters,
+        _INPUT_OR_FORM,
+    )

@@ -16,7 +16,7 @@ from mms.core.terms import TERM_HEADERS, USUAL, read_terms
 from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
 from mms.http.framing import is_kept_alive
-from mms.http.routes import check_query
+from mms.http.routing.paths import check_query
 
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))

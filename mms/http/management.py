@@ -10,8 +10,19 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from mms.bodies.charset import charset_of
-from mms.errors import BadRequest, MethodNotAllowed, ServerError
+from mms.errors import BadRequest, ServerError
 from mms.http.exchange import Exchange
+from mms.http.management_operations import (
+    DESCRIBE,
+    DESCRIBE_ALL,
+    DRIFT,
+    LIST,
+    REGISTER,
+    SCALE,
+    SET_DEFAULT,
+    UNREGISTER,
+    of_version,
+)
 from mms.http.parameters import ParameterRule, Parameters
 from mms.http.registration_parameters import (
     changes_of,
@@ -22,6 +33,9 @@ from mms.http.registration_parameters import (
     registration_of,
     waits,
 )
+from mms.http.routing import ANY_METHOD, MANAGEMENT_ROLE, Route, not_found
+from mms.http.routing.operation import Operation
+from mms.http.routing.route import Handler
 from mms.serving import Outcome
 
 if TYPE_CHECKING:
@@ -55,55 +69,73 @@ class ManagementApi:
     def __repr__(self) -> str:
         return f"<ManagementApi {len(self._operations)} operations under way>"
 
-    async def serve(self, exchange: Exchange, segments: list[str]) -> web.StreamResponse | None:
-        """The response, or None for a path that is not of this API."""
-        if not segments or segments[0] != "models" or len(segments) > 4:
-            return None
-        method = exchange.method
-        if len(segments) == 1:
-            if method == "GET":
-                return self._list(exchange)
-            if method == "POST":
-                return await self._register(exchange)
-            raise MethodNotAllowed
-        name = segments[1]
-        version = segments[2] if len(segments) > 2 else None
-        if len(segments) == 4:
-            if segments[3] == "drift":
-                return await self._drift(exchange, name, version)
-            if segments[3] != "set-default" or version is None:
-                return None
-            if method != "PUT":
-                raise MethodNotAllowed
-            self._rule.check(exchange, exchange.parameters())
-            return _told(exchange, await self._whole(self._host.set_default(name, version)))
-        if version == "invoke":
-            return None
-        if version == "drift":
-            return await self._drift(exchange, name, None)
-        if method in ("GET", "DELETE"):
-            self._rule.check(exchange, exchange.parameters())
-        if method == "GET":
-            if version == "all":
-                return exchange.json(self._host.describe_all(name))
-            return exchange.json(self._host.describe(name, version))
-        if method == "PUT":
-            return await self._scale(exchange, name, version)
-        if method == "DELETE":
-            return _told(exchange, await self._whole(self._host.unregister(name, version)))
-        raise MethodNotAllowed
+    def routes(self) -> list[Route]:
+        return [
+            *self._rows("/models", GET=(self._list, LIST), POST=(self._register, REGISTER)),
+            # Its own route on the inference listener; a version may not hide that here it is none.
+            Route(ANY_METHOD, "/models/{model_name}/invoke", not_found, MANAGEMENT_ROLE),
+            *self._rows("/models/{model_name}/drift", GET=(self._drift, DRIFT)),
+            *self._rows(
+                "/models/{model_name}",
+                GET=(self._describe, DESCRIBE),
+                PUT=(self._scale, SCALE),
+                DELETE=(self._unregister, UNREGISTER),
+            ),
+            Route(
+                ("GET",),
+                "/models/{model_name}/all",
+                self._describe_all,
+                MANAGEMENT_ROLE,
+                # A version of that name can be scaled and unregistered.
+                applies=lambda method: method == "GET",
+                operations=(DESCRIBE_ALL,),
+            ),
+            *self._rows(
+                "/models/{model_name}/{model_version}",
+                GET=(self._describe, of_version(DESCRIBE)),
+                PUT=(self._scale, of_version(SCALE)),
+                DELETE=(self._unregister, of_version(UNREGISTER)),
+            ),
+            *self._rows(
+                "/models/{model_name}/{model_version}/drift", GET=(self._drift, of_version(DRIFT))
+            ),
+            *self._rows(
+                "/models/{model_name}/{model_version}/set-default",
+                PUT=(self._set_default, SET_DEFAULT),
+            ),
+        ]
 
-    async def _drift(
-        self, exchange: Exchange, name: str, version: str | None
-    ) -> web.StreamResponse:
-        if exchange.method != "GET":
-            raise MethodNotAllowed
+    def _rows(self, pattern: str, **methods: tuple[Handler, Operation]) -> list[Route]:
+        return [
+            Route((method,), pattern, handler, MANAGEMENT_ROLE, operations=(operation,))
+            for method, (handler, operation) in methods.items()
+        ]
+
+    async def _describe(self, exchange: Exchange) -> web.StreamResponse:
+        self._rule.check(exchange, exchange.parameters())
+        return exchange.json(self._host.describe(*_model_of(exchange)))
+
+    async def _describe_all(self, exchange: Exchange) -> web.StreamResponse:
+        self._rule.check(exchange, exchange.parameters())
+        return exchange.json(self._host.describe_all(_model_of(exchange)[0]))
+
+    async def _unregister(self, exchange: Exchange) -> web.StreamResponse:
+        self._rule.check(exchange, exchange.parameters())
+        return _told(exchange, await self._whole(self._host.unregister(*_model_of(exchange))))
+
+    async def _set_default(self, exchange: Exchange) -> web.StreamResponse:
+        self._rule.check(exchange, exchange.parameters())
+        values = exchange.match.values
+        setting = self._host.set_default(values["model_name"], values["model_version"])
+        return _told(exchange, await self._whole(setting))
+
+    async def _drift(self, exchange: Exchange) -> web.StreamResponse:
         parameters = exchange.parameters()
         last = count_of(parameters, "last", 0) or None
         self._rule.check(exchange, parameters)
-        return exchange.json(await self._host.drift(name, version, last))
+        return exchange.json(await self._host.drift(*_model_of(exchange), last))
 
-    def _list(self, exchange: Exchange) -> web.StreamResponse:
+    async def _list(self, exchange: Exchange) -> web.StreamResponse:
         parameters = exchange.parameters()
         limit = lenient_integer(parameters.get("limit"), _MAX_LIMIT)
         if not 0 <= limit <= _MAX_LIMIT:
@@ -157,9 +189,8 @@ class ManagementApi:
         exchange.warnings += outcome.without_effect
         return _told(exchange, outcome)
 
-    async def _scale(
-        self, exchange: Exchange, name: str, version: str | None
-    ) -> web.StreamResponse:
+    async def _scale(self, exchange: Exchange) -> web.StreamResponse:
+        name, version = _model_of(exchange)
         parameters = exchange.parameters()
         version = parameters.get("model_version") or version
         min_workers = count_of(parameters, "min_worker", 1)
@@ -193,6 +224,12 @@ class ManagementApi:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _model_of(exchange: Exchange) -> tuple[str, str | None]:
+    """(name, version) of the path."""
+    values = exchange.match.values
+    return values["model_name"], values.get("model_version")
 
 
 def _tell_without_client(task: asyncio.Task[Outcome]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from mms.errors import BadRequest
-from mms.http.routes import first_values, parse_query
+from mms.http.routing.paths import first_values, parse_query
 from mms.nearest import did_you_mean, nearest
 
 logger = logging.getLogger("mms.http")
@@ -100,20 +100,12 @@ class ParameterRule:
 
         To be called when all parameters have been read, and before anything is done.
         """
-        self._judge(call, parameters.without_effect(), "")
-
-    def check_late(self, call: Call, told: Sequence[str]) -> None:
-        """The same where only what has been done shows what had no effect; a refusal says that it has been done."""
-        self._judge(call, told, "; the call has been made all the same")
-
-    def _judge(self, call: Call, told: Sequence[str], besides: str) -> None:
+        told = parameters.without_effect()
         if not told:
             return
         if self._is_strict:
             sentences = "; ".join(told)
-            raise BadRequest(
-                f"{sentences[:1].upper()}{sentences[1:]} (strict_parameters){besides}."
-            )
+            raise BadRequest(f"{sentences[:1].upper()}{sentences[1:]} (strict_parameters).")
         self.warn(call, told)
 
     def warn(self, call: Call, told: Sequence[str]) -> None:

@@ -13,7 +13,9 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -29,7 +31,7 @@ from mms.errors import (
 from mms.http.answers import header_lines, safe_phrase
 from mms.http.exchange import Exchange
 from mms.http.parameters import ParameterRule, Parameters
-from mms.http.routes import parse_query
+from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, MANAGEMENT_ROLE, OPEN, Route, parse_query
 from mms.wire.answer_head import MAX_STATUS, MIN_STATUS, is_status
 
 if TYPE_CHECKING:
@@ -178,14 +180,29 @@ class Plugins:
         """Add a plugin of the server's own, unless somebody has brought one for its pattern."""
         self._endpoints.setdefault(_key(endpoint), endpoint)
 
-    def find(self, endpoint_type: str, segments: list[str]) -> Any | None:
-        if not segments:
-            return None
-        return self._endpoints.get((endpoint_type, segments[0]))
+    def routes(self, endpoint_type: str) -> list[Route]:
+        """Of INFERENCE or MANAGEMENT: a plugin has its first segment and all below, and every method but OPTIONS."""
+        routes = []
+        roles = INFERENCE_ROLE if endpoint_type == INFERENCE else MANAGEMENT_ROLE
+        for (kind, pattern), endpoint in self._endpoints.items():
+            if kind != endpoint_type:
+                continue
+            path = f"/{quote(pattern, safe='')}"
+            # A probe of the server's stays one.
+            is_ping = (kind, pattern) == (INFERENCE, "ping")
+            for whole, needed in ((path, OPEN if is_ping else roles), (path + "/{tail:.*}", roles)):
+                routes.append(
+                    Route(
+                        ANY_METHOD,
+                        whole,
+                        partial(self.serve, endpoint),
+                        needed,
+                        applies=lambda method: method != "OPTIONS",
+                    )
+                )
+        return routes
 
-    async def serve(
-        self, endpoint: Any, exchange: Exchange, max_body_bytes: int
-    ) -> web.StreamResponse:
+    async def serve(self, endpoint: Any, exchange: Exchange) -> web.StreamResponse:
         """Run a plugin in a thread. What it raises becomes an error response."""
         name = _METHODS.get(exchange.method)
         if name is None:
@@ -202,7 +219,9 @@ class Plugins:
             parameters = exchange.parameters()
             parameters.know([str(parameter) for parameter in declared])
             self._rule.check(exchange, parameters)
-        request = await _request_of(exchange, max_body_bytes, self._settings.body_timeout_s)
+        request = await _request_of(
+            exchange, self._settings.max_request_size, self._settings.body_timeout_s
+        )
         response = EndpointResponse()
         context = self._context()
         limit_s = self._settings.response_timeout_s
@@ -217,7 +236,7 @@ class Plugins:
             ) from None
         if error is None:
             if declared is None:
-                self._rule.check_late(exchange, request.parameters.unread())
+                self._rule.warn(exchange, request.parameters.unread())
             try:
                 return _finished(exchange, response)
             except (ValueError, TypeError, AttributeError) as invalid:

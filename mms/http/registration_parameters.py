@@ -17,7 +17,7 @@ from mms.durations import bounded_s
 from mms.errors import BadRequest
 from mms.http.lenient_json import LenientJsonError, loads
 from mms.http.parameters import Parameters
-from mms.http.routes import parse_query
+from mms.http.routing.paths import parse_query
 from mms.serving import RegisterOptions
 
 _TRUE = ("yes", "true", "y", "1")

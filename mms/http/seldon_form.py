@@ -18,8 +18,10 @@ class StrictRefusal(ServerError):
     type_name = INTERNAL_ERROR
 
 
-def refusal_of(error: ResourceNotFound | MethodNotAllowed) -> StrictRefusal:
-    """The same as Seldon's wrapper answers it."""
+def strict_error(error: ServerError) -> ServerError:
+    """The error as Seldon's wrapper has it: 500 for a path or method that is not there."""
+    if not isinstance(error, ResourceNotFound | MethodNotAllowed):
+        return error
     words = {404: "Not Found", 405: "Method Not Allowed"}
     status = error.http_status
     return StrictRefusal(f"{status} {words[status]}: {error.message}")

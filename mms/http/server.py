@@ -10,8 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mms.connections import ConnectionLimit
-from mms.http.apis import HttpApis
-from mms.http.listener import Apis, Listener
+from mms.http.apis import Apis, HttpApis
+from mms.http.listener import Listener
 from mms.http.listeners import OpenListener, listen, remove_sockets
 from mms.http.tls import Certificates
 from mms.inflating import Inflater

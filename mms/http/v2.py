@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
@@ -14,11 +15,22 @@ from mms.http.answers import JSON_LINE, ErrorForm
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
-from mms.http.routes import OWN_SEGMENTS, find_prediction, split_path
-from mms.http.v2_document import document
+from mms.http.routing import (
+    ANY_METHOD,
+    INFERENCE_ROLE,
+    NO_ROUTE,
+    OPEN,
+    Found,
+    Match,
+    Route,
+    RouteTable,
+    split_path,
+)
+from mms.http.routing.operation import Operation
 from mms.http.v2_mlrun import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.http.v2_models import V2Models, first_unready, is_router, is_worker_graph, key_of
-from mms.http.v2_routes import TREE, V2Kind, V2Path, find_v2, whole_path
+from mms.http.v2_operations import OPERATIONS, document
+from mms.http.v2_routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.mlrun.json_text import from_json
 from mms.mlrun.model_path import key_in
 
@@ -77,25 +89,93 @@ class V2Api:
         self._has_event_path = has_event_path
         self._mlrun = MlrunDialect(self._models, asker, is_strict=is_strict)
         self._dialects: dict[str, Dialect] = {INTERFACE: self._mlrun}
+        #: What a header may lead to.
+        self._own = RouteTable([*self.routes(), *self.routes_beside_others()])
+        self._illegal = Found(self._row(V2Kind.ILLEGAL, "/{tail:.*}"), Match())
 
     def __repr__(self) -> str:
         return f"<V2Api {self._models!r}>"
 
+    # Rows
+
+    def routes(self) -> list[Route]:
+        """Below `/v2`, and at the root where a model has it. They come before MMS's routes."""
+        more = dict.fromkeys((name for name in OPERATIONS if name not in PATTERNS), V2Kind.MODEL)
+        return [
+            self._row(V2Kind.ROOT, "/", applies=self._has_root_for),
+            *(
+                self._row(kind, pattern, operations=OPERATIONS.get(pattern, ()))
+                for pattern, kind in {**more, **PATTERNS}.items()
+            ),
+        ]
+
+    def routes_beside_others(self) -> list[Route]:
+        """Every path that nothing else has, while a model has the root. They come last."""
+        return [
+            self._row(V2Kind.GRAPH, "/{tail:.*}", applies=self._has_graph),
+            self._row(V2Kind.ILLEGAL, f"/{TREE}/{{tail:.*}}", applies=self._has_owned_root),
+        ]
+
+    def _row(
+        self,
+        kind: V2Kind,
+        pattern: str,
+        *,
+        applies: Callable[[str], bool] | None = None,
+        operations: tuple[Operation, ...] = (),
+    ) -> Route:
+        is_open = kind in (V2Kind.HEALTH, V2Kind.READY)
+        # Where a header may name another path, the fast path cannot tell what is asked.
+        is_fast = kind in (V2Kind.MODEL, V2Kind.GRAPH, V2Kind.ROOT) and not self._has_event_path
+        return Route(
+            ANY_METHOD,
+            pattern,
+            partial(self._serve, kind),
+            OPEN if is_open else INFERENCE_ROLE,
+            answer_form=partial(self._mark, kind),
+            fast_path=partial(self._lane_route, kind) if is_fast else None,
+            applies=applies,
+            leads_on=self._lead_on if self._has_event_path else None,
+            operations=operations,
+        )
+
+    def _has_root_for(self, method: str) -> bool:
+        """What servers describe themselves by, and what MMS refuses, while other models are there, stays MMS's."""
+        models = self._models
+        is_asking = method in ("GET", "HEAD")
+        if models.root is None or method == "OPTIONS":
+            return False
+        return models.is_root_owned or not is_asking
+
+    def _has_owned_root(self, method: str) -> bool:
+        return self._models.is_root_owned and self._models.root is not None
+
+    def _has_graph(self, method: str) -> bool:
+        root = self._models.root
+        return self._models.is_root_owned and root is not None and is_worker_graph(root)
+
+    def _lead_on(self, exchange: Exchange, found: Found) -> Found:
+        """The row of the path that a header names. Raises BadRequest for one that is none."""
+        path = exchange.request.headers.get(EVENT_PATH)
+        if not path:
+            return found
+        other = self._own.match(path.encode("utf-8", "surrogateescape"), exchange.method)
+        return self._illegal if other is NO_ROUTE else other
+
     # What a path means
 
-    def find(self, segments: list[str], method: str) -> V2Path | None:
-        """What a path means here; None for one that is MMS's."""
+    def _meaning(self, kind: V2Kind, path: bytes) -> V2Path:
+        """What a path means whose row is of that kind."""
         models = self._models
         root = models.root
-        if not segments:
-            # What servers describe themselves by, and what MMS refuses, while other models are there.
-            is_asking = method in ("GET", "HEAD")
-            if root is None or method == "OPTIONS" or (is_asking and not models.is_root_owned):
-                return None
-            return whole_path(segments) if is_worker_graph(root) else V2Path(V2Kind.ROOT)
+        segments = split_path(path)
+        if kind is V2Kind.GRAPH or (
+            kind is V2Kind.ROOT and root is not None and is_worker_graph(root)
+        ):
+            return whole_path(segments)
         found = find_v2(segments)
         if found is None:
-            return self._find_elsewhere(segments, root)
+            return V2Path(kind)
         if found.operation.startswith(_TREE_PREFIX):
             found = self._find_of_router(found)
         if root is None or found.kind not in (V2Kind.MODELS, V2Kind.MODEL):
@@ -129,29 +209,9 @@ class V2Api:
             return V2Path(V2Kind.MODEL, found.key, inner.operation)
         return inner
 
-    def _find_elsewhere(self, segments: list[str], root: ServedModel | None) -> V2Path | None:
-        if not self._models.is_root_owned or root is None:
-            return None
-        if segments[0] in OWN_SEGMENTS or find_prediction(segments) is not None:
-            return None
-        if is_worker_graph(root):
-            return whole_path(segments)
-        return V2Path(V2Kind.ILLEGAL) if segments[0] == TREE else None
-
-    def find_for(self, exchange: Exchange, segments: list[str]) -> V2Path | None:
-        """The same for a request, whose header may name another path. Raises BadRequest for one that is none."""
-        found = self.find(segments, exchange.method)
-        if found is None or not self._has_event_path:
-            return found
-        path = exchange.request.headers.get(EVENT_PATH)
-        if not path:
-            return found
-        other = split_path(path.encode("utf-8", "surrogateescape"))
-        return self.find(other, exchange.method) or V2Path(V2Kind.ILLEGAL)
-
-    def mark(self, exchange: Exchange, found: V2Path) -> None:
+    def _mark(self, kind: V2Kind, exchange: Exchange) -> None:
         """Give the errors of an exchange the form of its dialect's."""
-        known = self._asked(found)
+        known = self._asked(self._meaning(kind, exchange.match.path))
         if known is None:
             if self._models.keys:
                 exchange.error_form = self._mlrun.error_form
@@ -160,11 +220,9 @@ class V2Api:
         if dialect is not None:
             exchange.error_form = dialect.error_form
 
-    def lane_route(self, segments: list[str]) -> LaneRoute | None:
+    def _lane_route(self, kind: V2Kind, match: Match) -> LaneRoute | None:
         """The route where the lane can serve it: POST to one model."""
-        found = self.find(segments, "POST")
-        if found is None or self._has_event_path:
-            return None
+        found = self._meaning(kind, match.path)
         known = self._asked(found)
         if known is None:
             return None
@@ -189,8 +247,9 @@ class V2Api:
 
     # Answers
 
-    async def serve(self, exchange: Exchange, found: V2Path) -> web.StreamResponse:
+    async def _serve(self, kind: V2Kind, exchange: Exchange) -> web.StreamResponse:
         """The response. Raises the errors of the front."""
+        found = self._meaning(kind, exchange.match.path)
         kind = found.kind
         is_asking = exchange.method in ("GET", "HEAD")
         if kind is V2Kind.ILLEGAL:

@@ -11,8 +11,8 @@ from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
-from mms.http.v2_document import document
 from mms.http.v2_models import V2Models, is_worker_graph, key_of
+from mms.http.v2_operations import document
 from mms.mlrun.json_text import to_json
 from mms.mlrun.model_server import RETRY_AFTER_S
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from enum import Enum, auto
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-TREE = "v2"
-_MODELS = "models"
-_HEALTH = "health"
-_VERSIONS = "versions"
+from mms.http.routing import ANY_METHOD, Route, RouteTable, not_found
+
+TREE: Final = "v2"
 
 
 class V2Kind(Enum):
@@ -27,6 +26,17 @@ class V2Kind(Enum):
     ILLEGAL = auto()
 
 
+#: The tree, and what it means. A model's name may be empty: more slashes may stand before the name that counts.
+PATTERNS: Final = {
+    f"/{TREE}/health/ready": V2Kind.READY,
+    f"/{TREE}/health/{{tail:.*}}": V2Kind.HEALTH,
+    f"/{TREE}/models": V2Kind.MODELS,
+    f"/{TREE}/models/{{model}}/versions/{{version}}/{{operation:.*}}": V2Kind.MODEL,
+    f"/{TREE}/models/{{model}}/{{operation:.*}}": V2Kind.MODEL,
+}
+_TREE: Final = RouteTable(Route(ANY_METHOD, pattern, not_found) for pattern in PATTERNS)
+
+
 class V2Path(NamedTuple):
     """`key`: the model as the path names it, `name` or `name:version`. `operation`: what follows it, without slashes
     at its ends; of a GRAPH the whole path."""
@@ -41,22 +51,18 @@ def find_v2(segments: list[str]) -> V2Path | None:
 
     `/v2/predict` is none of them: in MMS it asks a model named `v2`.
     """
-    if len(segments) < 2 or segments[0] != TREE:
+    route, match = _TREE.match_segments(segments, "")
+    kind = PATTERNS.get(route.pattern)
+    if kind is None:
         return None
-    if segments[1] == _HEALTH:
-        is_ready = segments[2:] == ["ready"]
-        return V2Path(V2Kind.READY if is_ready else V2Kind.HEALTH)
-    if segments[1] != _MODELS:
-        return None
-    rest = segments[2:]
-    while rest and not rest[0]:
-        del rest[0]
-    if not rest:
-        return V2Path(V2Kind.MODELS)
-    model, *operation = rest
-    if len(rest) > 2 and operation[0] == _VERSIONS:
-        model, operation = f"{model}:{operation[1]}", operation[2:]
-    return V2Path(V2Kind.MODEL, model, "/".join(operation).strip("/"))
+    if kind is not V2Kind.MODEL:
+        return V2Path(kind)
+    values = match.values
+    if not values["model"]:
+        named = next((i for i, part in enumerate(segments) if i > 1 and part), None)
+        return V2Path(V2Kind.MODELS) if named is None else find_v2(segments[:2] + segments[named:])
+    key = f"{values['model']}:{values['version']}" if "version" in values else values["model"]
+    return V2Path(kind, key, values["operation"].strip("/"))
 
 
 def whole_path(segments: list[str]) -> V2Path:

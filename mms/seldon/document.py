@@ -28,7 +28,7 @@ def _list_of(items: Any) -> dict[str, Any]:
 _TEXT = {"type": "string"}
 _WHOLE = {"type": "integer", "format": "int32"}
 _NUMBER = {"type": "number"}
-_SCHEMAS = {
+SCHEMAS = {
     "SeldonMessage": _object(
         status=_ref("Status"),
         meta=_ref("Meta"),
@@ -94,8 +94,9 @@ def _operation(id_: str, tag: str, summary: str) -> dict[str, Any]:
     }
 
 
-def _paths() -> dict[str, Any]:
-    paths: dict[str, Any] = {}
+def paths() -> dict[str, Any]:
+    """The OpenAPI paths of one component, below what stands before them."""
+    found: dict[str, Any] = {}
     for path, schema, summary in _CALLS:
         word = path.strip("/")
         form = {
@@ -112,18 +113,18 @@ def _paths() -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": _ref(schema)}},
         }
-        paths[path] = {
+        found[path] = {
             "get": _operation(f"get-{word}", "Internal", summary) | {"parameters": [in_query]},
             "post": _operation(word, "Internal", summary)
             | {"requestBody": {"required": True, "content": content}},
         }
     for path, schema, summary in _EXTERNAL:
         content = {"application/json": {"schema": _ref(schema)}}
-        paths[path] = {
+        found[path] = {
             "post": _operation(path.rpartition("/")[2], "External", summary)
             | {"requestBody": {"required": True, "content": content}}
         }
-    return paths
+    return found
 
 
 def document(base: str) -> bytes:
@@ -132,8 +133,8 @@ def document(base: str) -> bytes:
         "openapi": "3.0.0",
         "info": {"title": "Seldon External API", "version": "0.1"},
         "servers": [{"url": base or "/"}],
-        "paths": _paths(),
-        "components": {"schemas": _SCHEMAS},
+        "paths": paths(),
+        "components": {"schemas": SCHEMAS},
     }
     return json.dumps(described, separators=(",", ":"), sort_keys=True).encode() + b"\n"
 
@@ -143,7 +144,7 @@ def page(base: str) -> bytes:
     rows = "".join(
         f"<tr><td>{method.upper()}</td><td><code>{html.escape(base + path)}</code></td>"
         f"<td>{operation['summary']}</td></tr>\n"
-        for path, methods in _paths().items()
+        for path, methods in paths().items()
         for method, operation in methods.items()
     )
     link = html.escape(f"{base}/seldon.json")

@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 from mms.errors import BadRequest, InternalServerError, ServiceUnavailable
 from mms.http.answers import Answers, error_body, phrase_of, render_json
 from mms.http.lenient_json import LenientJsonError, loads
-from mms.http.routes import (
-    InferenceRoute,
-    check_query,
-    find_prediction,
-    first_values,
-    parse_query,
-    split_path,
-)
+from mms.http.routing.paths import check_query, first_values, parse_query, split_path
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -186,24 +179,3 @@ def test_a_query_is_read_as_mms_reads_it(query, pairs):
 
 def test_the_first_of_repeated_parameters_counts():
     assert first_values(b"a=1&a=2") == {"a": "1"}
-
-
-@pytest.mark.parametrize(
-    ("segments", "route"),
-    [
-        (["predictions", "m"], InferenceRoute("m")),
-        (["predictions", "m", "2"], InferenceRoute("m", "2")),
-        (["predictions", "m", "2", "more"], InferenceRoute("m", "2")),
-        (["invocations"], InferenceRoute(None, passes_query=True)),
-        (["models", "m", "invoke"], InferenceRoute("m", passes_query=True)),
-        (["m", "predict"], InferenceRoute("m", passes_query=True)),
-        (["predictions"], None),
-        (["invocations", "x"], None),
-        (["models", "m", "other"], None),
-        (["m", "other"], None),
-        (["models"], None),
-        ([], None),
-    ],
-)
-def test_a_path_is_a_prediction_or_is_none(segments, route):
-    assert find_prediction(segments) == route

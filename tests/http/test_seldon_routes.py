@@ -9,7 +9,6 @@ import pytest
 from conformance.processes import free_port
 
 from mms.errors import ServiceUnavailable
-from mms.http.seldon_routes import find_prefixed, find_tail
 from mms.settings import Address
 
 CALLS = ("predict", "transform-input", "transform-output", "route", "aggregate", "send-feedback")
@@ -450,13 +449,21 @@ async def test_one_address_for_seldon_and_metrics_is_one_listener(make_bench):
 # Paths
 
 
-def test_a_namespace_and_a_model_are_told_apart_by_what_follows():
-    assert find_prefixed(["seldon", "a", "predict"]) == ("a", find_tail(["predict"]), "")
-    assert find_prefixed(["seldon", "n", "a", "predict"]) == ("a", find_tail(["predict"]), "n")
-    assert find_prefixed(["seldon", "n", "predict", "predict"]) == (
-        "predict",
-        find_tail(["predict"]),
-        "n",
-    )
-    assert find_prefixed(["seldon", "predict"]) is None
-    assert find_prefixed(["predictions", "seldon", "predict"]) is None
+@pytest.mark.parametrize(
+    ("path", "model", "interface"),
+    [
+        ("/seldon/a/predict", "a", "seldon"),
+        ("/seldon/n/a/predict", "a", "seldon"),
+        ("/seldon/n/predict/predict", "predict", "seldon"),
+        ("/seldon/a/api/v1.0/predictions", "a", "seldon"),
+        ("/seldon/predict", "seldon", "mms"),
+        ("/predictions/seldon/predict", "seldon", "mms"),
+    ],
+)
+async def test_a_namespace_and_a_model_are_told_apart_by_what_follows(
+    bench, path, model, interface
+):
+    bench.host.change_interfaces(**{model: interface})
+    assert (await bench.call("POST", path, b"{}"))[0] == 200
+    assert bench.host.requests[0].name == model
+    assert bench.host.requests[0].headers.startswith(b":operation") is (interface == "seldon")

@@ -1,8 +1,7 @@
-"""Which path means what. Paths are cut at `/` and then percent-decoded; trailing slashes do not count."""
+"""Paths and queries. Paths are cut at `/` and then percent-decoded; trailing slashes do not count."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
 from mms.brief import brief
@@ -10,24 +9,8 @@ from mms.errors import BadRequest
 
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
-#: What anybody may ask about the server.
-PROBES = frozenset(("ping", "livez", "readyz", "startupz"))
-#: First segments of paths that are the server's own, whatever model has the root.
-OWN_SEGMENTS = PROBES | {
-    *("models", "api-description", "metrics", "prometheus", "execution-parameters")
-}
-
 #: MMS's HTTP library reads this many parameters of a query at most.
 _MAX_PARAMETERS = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class InferenceRoute:
-    """A prediction route. `model` None: the query names it, or there is a default."""
-
-    model: str | None
-    version: str | None = None
-    passes_query: bool = False
 
 
 def _unquoted(data: bytes, what: str) -> str:
@@ -89,24 +72,3 @@ def first_values(query: bytes) -> dict[str, str]:
     for name, value in parse_query(query):
         values.setdefault(name, value)
     return values
-
-
-def find_prediction(segments: list[str]) -> InferenceRoute | None:
-    """The prediction route of a path, if it is one."""
-    count = len(segments)
-    if count == 0:
-        return None
-    first = segments[0]
-    if first == "predictions":
-        if count == 1:
-            return None
-        return InferenceRoute(segments[1], segments[2] if count > 2 else None)
-    if first == "invocations":
-        return InferenceRoute(None, passes_query=True) if count == 1 else None
-    if first == "models":
-        if count == 3 and segments[2] == "invoke":
-            return InferenceRoute(segments[1], passes_query=True)
-        return None
-    if count == 2 and segments[1] == "predict":
-        return InferenceRoute(first, passes_query=True)
-    return None
