@@ -20,6 +20,15 @@ _NO_CHARSETS = frozenset(
 )
 
 
+#: Byte order marks that no text in UTF-8 begins with; those of UTF-32 begin with the bytes of UTF-16's.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
 def charset_of(content_type: str) -> str:
     """Return the name of the charset that a Content-Type header names, UTF-8 if it names none.
 
@@ -33,13 +42,19 @@ def charset_of(content_type: str) -> str:
 def decode(
     content: bytes | bytearray | memoryview, charset: str, where: str, media_type: str
 ) -> str:
-    """Return the text. `where` begins the error's message. Raises InvalidInput."""
+    """Return the text. `where` begins the error's message. Raises InvalidInput.
+
+    What is not UTF-8 and has the byte order mark of UTF-16 or UTF-32 is read as such.
+    """
     if charset != UTF_8:
         charset = _known(charset, where)
     try:
         return str(content, charset)
     except UnicodeDecodeError as error:
         if charset == UTF_8:
+            text = _text_by_mark(content)
+            if text is not None:
+                return text
             named = f"UTF-8, as its content type {media_type} requires"
         else:
             named = f"{charset}, as its content type says"
@@ -48,9 +63,19 @@ def decode(
         ) from None
 
 
+def _text_by_mark(content: bytes | bytearray | memoryview) -> str | None:
+    start = bytes(content[:4])
+    charset = next((charset for mark, charset in _MARKS if start.startswith(mark)), None)
+    try:
+        return None if charset is None else str(content, charset)
+    except UnicodeDecodeError:
+        return None
+
+
 def _known(charset: str, where: str) -> str:
     try:
-        codec = codecs.lookup(charset)
+        # Python leaves out of a name what is not ASCII.
+        codec = codecs.lookup(charset) if charset.isascii() else None
     except (LookupError, ValueError):
         codec = None
     if codec is None or codec.name in _NO_CHARSETS or not codec._is_text_encoding:

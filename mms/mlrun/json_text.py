@@ -140,7 +140,12 @@ def json_form(value: Any) -> Any:
     # Arrays and numbers of numpy, and of libraries that are written like it.
     to_list = getattr(value, "tolist", None)
     if to_list is not None and not isinstance(value, type):
-        return to_list()
+        form = to_list()
+        if type(form) is not kind:
+            return form
+        if getattr(getattr(value, "dtype", None), "kind", "") == "f":
+            # Python has no float that is as long, and numpy hands it back as it is.
+            return float(value)
     if module in ("uuid", "pathlib"):
         return str(value)
     if hasattr(kind, "__dataclass_fields__"):

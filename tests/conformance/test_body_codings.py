@@ -107,7 +107,8 @@ def test_a_body_that_unfolds_over_the_limits_is_413(server: Server, path: str) -
 
 
 def test_management_reads_a_compressed_body(main_server: Server) -> None:
-    for body in (b'{"url": "absent"}', codecs.BOM_UTF8 + b'{"url": "absent"}'):
+    text = '{"url": "absent"}'
+    for body in (text.encode(), codecs.BOM_UTF8 + text.encode(), text.encode("utf-16")):
         reply = main_server.management.post(
             "/models",
             gzip.compress(body),
@@ -132,6 +133,10 @@ def test_management_reads_a_compressed_body(main_server: Server) -> None:
         ("application/json; charset=utf-16", '{"a": "é"}'.encode("utf-16"), {"a": "é"}),
         ("application/json", codecs.BOM_UTF8 + b'{"a": 1}', {"a": 1}),
         ("application/json; charset=utf-8", codecs.BOM_UTF8 + b"[]", []),
+        ("application/json", '{"a": "é"}'.encode("utf-16"), {"a": "é"}),
+        ("application/json", codecs.BOM_UTF16_BE + '["é"]'.encode("utf-16-be"), ["é"]),
+        ("application/json; charset=utf-8", '["é"]'.encode("utf-32"), ["é"]),
+        ("text/plain", "grün".encode("utf-16"), "grün"),
     ],
 )
 def test_a_text_is_read_in_its_charset(
@@ -150,7 +155,9 @@ def test_the_charset_of_a_part_counts_too(server: Server) -> None:
     assert shown["data"]["t"]["value"] == "grün"
 
 
-@pytest.mark.parametrize("charset", ["klingon", "idna", "zip", "base64", "unicode_escape", "\x00"])
+@pytest.mark.parametrize(
+    "charset", ["klingon", "utf\xe98", "idna", "zip", "base64", "unicode_escape", "\x00"]
+)
 def test_a_charset_that_is_not_known_is_400_and_named(server: Server, charset: str) -> None:
     path = f"/predictions/{server.shared('inspect')}"
     reply = server.inference.post(path, b"x", content_type=f"text/plain; charset={charset}")

@@ -104,6 +104,10 @@ def test_numbers_arrays_dataclasses_and_dates_have_a_form() -> None:
         "day": "2024-01-02",
     }
     assert json.loads(indented(np.float32(1.5))) == 1.5
+    long = np.longdouble(1.5)
+    assert json.loads(indented([long, {"a": np.array([long])}])) == [1.5, {"a": [1.5]}]
+    with pytest.raises(TypeError, match="clongdouble is not JSON serializable"):
+        indented([np.clongdouble(1j)])
 
 
 def test_keys_may_be_what_values_may_be_as_one_number_or_text() -> None:

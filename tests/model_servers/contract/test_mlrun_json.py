@@ -45,6 +45,7 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
         (np.array([[1, 2], [3, 4]]), "[[1,2],[3,4]]"),
         (np.arange(4.0)[::2], "[0.0,2.0]"),
         (np.float32(0.5), "0.5"),
+        (np.longdouble(0.5), "0.5"),
         (np.int64(7), "7"),
         (np.bool_(True), "true"),
         (np.array(3), "3"),
