@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.processes import free_port
+from support.processes import free_port
 from support.waiting import eventually
 
 DEADLINE_S = 60.0

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from conformance.client import Address, Client
-from conformance.processes import base_environment, free_port, kill_tagged
-from conformance.server import Server
+from support.client import Address, Client
+from support.processes import base_environment, free_port, kill_tagged
+from support.server import Server
 from support.waiting import eventually
 
 FOLDER = Path(__file__).resolve().parent

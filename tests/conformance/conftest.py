@@ -15,11 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from .background import Gate
-from .commands import Commands
-from .processes import is_original, kill_tagged
-from .server import Server, ServerPool
+from support.background import Gate
+from support.commands import Commands
+from support.processes import is_original, kill_tagged
+from support.server import Server, ServerPool
 
 #: By the option: the settings `lane` of the servers that tests run against, of those marked `edge` and of the rest.
 _LANES = {

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from support.client import Address, Client, Reply
+from support.processes import base_environment, free_port, kill_tagged
+from support.server import MODELS
 from support.waiting import eventually
-
-from .client import Address, Client, Reply
-from .processes import base_environment, free_port, kill_tagged
-from .server import MODELS
 
 COMPONENTS = MODELS / "seldon"
 _WRAPPER = "CONFORMANCE_SELDON"

@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.server import Server, ServerDidNotStart, ServerPool, manifest
 from support.waiting import eventually
 
 from archiver.keys import generate_key, load_private_key
 from archiver.signing import sign
-
-from .server import Server, ServerDidNotStart, ServerPool, manifest
 
 pytestmark = pytest.mark.better_than_mms
 

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.background import Background, Gate
+from support.client import Reply, Wire, in_parallel, request_bytes
+from support.server import Server, unique_name
 from support.waiting import eventually
-
-from .background import Background, Gate
-from .client import Reply, Wire, in_parallel, request_bytes
-from .server import Server, unique_name
 
 
 def _call(server: Server, name: str, number: int, **order: object) -> Callable[[], Reply]:

@@ -10,9 +10,8 @@ import zlib
 from collections.abc import Callable
 
 import pytest
-
-from .client import Part, multipart
-from .server import Server
+from support.client import Part, multipart
+from support.server import Server
 
 pytestmark = [pytest.mark.edge, pytest.mark.better_than_mms]
 

@@ -10,11 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.waiting import eventually
-
-from .background import Background, Gate
-from .commands import Commands
-from .processes import (
+from support.background import Background, Gate
+from support.commands import Commands
+from support.processes import (
     command_line,
     command_path,
     is_alive,
@@ -22,7 +20,8 @@ from .processes import (
     server_command,
     tagged_processes,
 )
-from .server import MODELS, Server
+from support.server import MODELS, Server
+from support.waiting import eventually
 
 ALREADY_RUNNING = (
     "Model server is already running, please use multi-model-server --stop to stop MMS."

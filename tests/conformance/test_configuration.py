@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
 )
+from support.client import Address
+from support.keys import write_keys
+from support.processes import free_port
+from support.server import Server, ServerDidNotStart, manifest
 from support.waiting import eventually
 
 from .archives import model_files, write_archive, zip_folder
-from .client import Address
-from .keys import write_keys
-from .processes import free_port
-from .server import Server, ServerDidNotStart, manifest
 
 StartServer = Callable[..., Server]
 

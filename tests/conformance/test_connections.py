@@ -10,10 +10,9 @@ import struct
 from functools import partial
 
 import pytest
-
-from .background import Gate
-from .client import Reply, Wire, in_parallel, request_bytes
-from .server import Server
+from support.background import Gate
+from support.client import Reply, Wire, in_parallel, request_bytes
+from support.server import Server
 
 pytestmark = pytest.mark.edge
 

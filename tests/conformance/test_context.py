@@ -6,8 +6,7 @@ import os
 from typing import Any
 
 import pytest
-
-from .server import Server
+from support.server import Server
 
 
 def _inspect(server: Server, *headers: tuple[str, str], body: bytes = b"x") -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from support.processes import free_port
+from support.server import Server, ServerPool, manifest, unique_name
 
 from mms.seldon.messages import SeldonMessage
 
-from .processes import free_port
-from .server import Server, ServerPool, manifest, unique_name
 from .test_seldon_grpc import connected
 
 pytestmark = pytest.mark.better_than_mms

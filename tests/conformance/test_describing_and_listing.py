@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
+from support.client import Reply
+from support.server import Server, manifest, unique_name
 from support.waiting import eventually
-
-from .client import Reply
-from .server import Server, manifest, unique_name
 
 KEYS = [
     "modelName",

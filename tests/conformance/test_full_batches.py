@@ -6,10 +6,9 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
-from .client import Wire, request_bytes
-from .processes import eventually
-from .server import Server, manifest, unique_name
+from support.client import Wire, request_bytes
+from support.processes import eventually
+from support.server import Server, manifest, unique_name
 
 #: Each answers a full batch alone, and none says so where it can be read before a call.
 UNREADABLE = {

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .client import Reply
-from .server import Server, manifest, unique_name
+from support.client import Reply
+from support.server import Server, manifest, unique_name
 
 _FUNCTION = "def {name}(data, context):\n    return ['{name}'] * len(data or [1])\n"
 _OK = _FUNCTION.format(name="handle")

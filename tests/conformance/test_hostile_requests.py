@@ -12,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
+from support.client import Client, Reply, Wire, request_bytes
+from support.server import Server, ServerPool
 from support.waiting import eventually
 
-from .client import Client, Reply, Wire, request_bytes
 from .mlrun.service import add_model
-from .server import Server, ServerPool
 
 pytestmark = pytest.mark.better_than_mms
 

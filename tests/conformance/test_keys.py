@@ -12,14 +12,14 @@ from pathlib import Path
 
 import grpc
 import pytest
+from support.client import Address, Client, Reply, loopback_address
+from support.processes import command_path, free_port
+from support.server import Server, ServerDidNotStart, ServerPool, by_lane, unique_name
 from support.waiting import eventually
 
 from mms.security import KeyFile, Role, new_key
 
-from .client import Address, Client, Reply, loopback_address
 from .mlrun.service import add_model
-from .processes import command_path, free_port
-from .server import Server, ServerDidNotStart, ServerPool, by_lane, unique_name
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 

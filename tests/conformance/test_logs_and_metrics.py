@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from support.server import Server, manifest, unique_name
 from support.waiting import eventually
-
-from .server import Server, manifest, unique_name
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3}"
 HOST = re.escape(socket.gethostname())

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from .processes import archiver_command, run_command
-from .server import MODELS, Server, unique_name
+from support.processes import archiver_command, run_command
+from support.server import MODELS, Server, unique_name
 
 Completed = subprocess.CompletedProcess[str]
 

@@ -6,11 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.background import Background
+from support.client import Reply
+from support.server import Server, manifest, unique_name
 from support.waiting import eventually
-
-from .background import Background
-from .client import Reply
-from .server import Server, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

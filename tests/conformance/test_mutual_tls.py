@@ -13,12 +13,11 @@ from pathlib import Path
 import grpc
 import pytest
 from cryptography import x509
+from support.client import Address
+from support.keys import Authority, make_authority
+from support.processes import command_path, free_port
+from support.server import Server, ServerDidNotStart, ServerPool
 from support.waiting import eventually
-
-from .client import Address
-from .keys import Authority, make_authority
-from .processes import command_path, free_port
-from .server import Server, ServerDidNotStart, ServerPool
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 

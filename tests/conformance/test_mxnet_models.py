@@ -13,8 +13,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-
-from .server import Server, manifest
+from support.server import Server, manifest
 
 MXNET = os.environ.get("MXNET_PYTHON", "")
 pytestmark = pytest.mark.skipif(not MXNET, reason="MXNET_PYTHON names no Python with mxnet")

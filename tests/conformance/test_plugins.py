@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from .server import Server, ServerDidNotStart, ServerPool
+from support.server import Server, ServerDidNotStart, ServerPool
 
 pytestmark = pytest.mark.better_than_mms
 

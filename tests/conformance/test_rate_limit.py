@@ -10,12 +10,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from support.client import Client, Reply, loopback_address
+from support.processes import free_port
+from support.server import Server, ServerPool, by_lane
 
 from mms.security import KeyFile, Role, new_key
-
-from .client import Client, Reply, loopback_address
-from .processes import free_port
-from .server import Server, ServerPool, by_lane
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 

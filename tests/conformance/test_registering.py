@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from support.background import Background
+from support.client import Reply
+from support.processes import free_port
+from support.server import Server, manifest, unique_name
 
 from .archives import archive_bytes, model_files, write_archive, zip_folder
-from .background import Background
-from .client import Reply
-from .processes import free_port
-from .server import Server, manifest, unique_name
 
 
 def _error(reply: Reply) -> tuple[int, int, str, str]:

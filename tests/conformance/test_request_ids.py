@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-from .server import Server, ServerPool, by_lane
+from support.server import Server, ServerPool, by_lane
 
 pytestmark = [pytest.mark.edge, pytest.mark.better_than_mms]
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.server import Server, ServerPool, manifest, unique_name
 from support.waiting import eventually
-
-from .server import Server, ServerPool, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

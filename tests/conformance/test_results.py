@@ -6,9 +6,8 @@ import json
 from typing import Any
 
 import pytest
-
-from .client import Reply
-from .server import Server
+from support.client import Reply
+from support.server import Server
 
 pytestmark = pytest.mark.edge
 

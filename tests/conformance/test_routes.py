@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from .client import Part, Reply, multipart
-from .server import Server
+from support.client import Part, Reply, multipart
+from support.server import Server
 
 pytestmark = pytest.mark.edge
 

@@ -10,10 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.waiting import eventually
-
-from .client import Address, Client
-from .processes import (
+from support.client import Address, Client
+from support.processes import (
     base_environment,
     command_line,
     free_port,
@@ -23,7 +21,8 @@ from .processes import (
     server_command,
     tagged_processes,
 )
-from .server import MODELS, Server, ServerPool, query
+from support.server import MODELS, Server, ServerPool, query
+from support.waiting import eventually
 
 MAIN_WORD = "com.amazonaws.ml.mms.ModelServer"
 

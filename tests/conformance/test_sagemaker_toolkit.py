@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.client import Address, Client
+from support.processes import base_environment, free_port, kill_tagged, tagged_processes
 from support.waiting import eventually
-
-from .client import Address, Client
-from .processes import base_environment, free_port, kill_tagged, tagged_processes
 
 # The original's ping plugin is not in its wheel; that it serves these containers is what its users know.
 pytestmark = pytest.mark.better_than_mms

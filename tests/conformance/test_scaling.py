@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.background import Background, Gate
+from support.client import Reply, in_parallel
+from support.processes import is_alive
+from support.server import Server, unique_name
 from support.waiting import eventually
-
-from .background import Background, Gate
-from .client import Reply, in_parallel
-from .processes import is_alive
-from .server import Server, unique_name
 
 SCALED = "Workers scaled"
 PROCESSING = "Processing worker updates..."

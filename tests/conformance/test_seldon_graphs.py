@@ -10,6 +10,9 @@ from typing import Any
 import grpc
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from support.client import Reply
+from support.processes import free_port
+from support.server import Server, ServerPool, unique_name
 from support.waiting import eventually
 
 from mms.seldon.messages import (
@@ -20,10 +23,6 @@ from mms.seldon.messages import (
     SeldonModelMetadata,
     SeldonModelMetadataRequest,
 )
-
-from .client import Reply
-from .processes import free_port
-from .server import Server, ServerPool, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

@@ -18,6 +18,9 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import json_format
+from support.background import Background, Gate
+from support.processes import base_environment, free_port, kill_tagged
+from support.server import Server, ServerPool, manifest, unique_name
 from support.waiting import eventually
 
 from mms.seldon.messages import (
@@ -28,10 +31,7 @@ from mms.seldon.messages import (
     SeldonModelMetadata,
 )
 
-from .background import Background, Gate
-from .processes import base_environment, free_port, kill_tagged
 from .seldon_service import COMPONENTS, is_wrapper
-from .server import Server, ServerPool, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 ours_alone = pytest.mark.skipif(is_wrapper(), reason="a rule of this server, not of Seldon's")

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+from support.client import Part, Reply, multipart
+from support.server import Server, ServerPool
 from support.waiting import eventually
 
-from .client import Part, Reply, multipart
 from .seldon_service import Service, in_wrapper, is_wrapper
-from .server import Server, ServerPool
 
 pytestmark = pytest.mark.better_than_mms
 

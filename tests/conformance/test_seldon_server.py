@@ -8,12 +8,12 @@ import struct
 from collections.abc import Callable, Iterator
 
 import pytest
+from support.client import Address, Client
+from support.processes import free_port, is_original
+from support.server import Server, ServerPool
 from support.waiting import eventually
 
-from .client import Address, Client
-from .processes import free_port, is_original
 from .seldon_service import Service
-from .server import Server, ServerPool
 
 pytestmark = pytest.mark.better_than_mms
 

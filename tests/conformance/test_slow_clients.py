@@ -11,12 +11,11 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+from support.background import Background, Gate
+from support.client import Wire, request_bytes
+from support.processes import command_line, tagged_processes
+from support.server import Server
 from support.waiting import eventually
-
-from .background import Background, Gate
-from .client import Wire, request_bytes
-from .processes import command_line, tagged_processes
-from .server import Server
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 

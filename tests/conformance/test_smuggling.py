@@ -6,9 +6,8 @@ Behind each case comes a whole request, so that what is read wrongly shows as an
 from __future__ import annotations
 
 import pytest
-
-from .client import request_bytes
-from .server import Server
+from support.client import request_bytes
+from support.server import Server
 
 pytestmark = [pytest.mark.better_than_mms, pytest.mark.edge]
 

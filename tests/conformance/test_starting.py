@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.commands import Commands
+from support.processes import server_command
+from support.server import STARTED, Server, manifest
 from support.waiting import eventually
-
-from .commands import Commands
-from .processes import server_command
-from .server import STARTED, Server, manifest
 
 pytestmark = pytest.mark.better_than_mms
 

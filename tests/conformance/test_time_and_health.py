@@ -12,11 +12,10 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from support.background import Background, Gate
+from support.client import Reply, request_bytes
+from support.server import Server, manifest, unique_name
 from support.waiting import eventually
-
-from .background import Background, Gate
-from .client import Reply, request_bytes
-from .server import Server, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

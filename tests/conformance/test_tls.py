@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from .client import Address
-from .processes import free_port
-from .server import Server, ServerPool, unique_name
+from support.client import Address
+from support.processes import free_port
+from support.server import Server, ServerPool, unique_name
 
 pytestmark = pytest.mark.edge
 

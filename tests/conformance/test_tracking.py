@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import in_parallel
+from support.server import Server, manifest, unique_name
 from support.waiting import eventually
-
-from .client import in_parallel
-from .server import Server, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from support.background import Background, Gate
+from support.client import Reply
+from support.server import Server, unique_name
 from support.waiting import eventually
 
 from .archives import zip_folder
-from .background import Background, Gate
-from .client import Reply
-from .server import Server, unique_name
 
 
 @pytest.mark.edge

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import Address
+from support.processes import free_port
+from support.server import Server, manifest, unique_name
 
 from .archives import archive_bytes, model_files
-from .client import Address
-from .processes import free_port
-from .server import Server, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-
-from .server import Server, manifest, unique_name
+from support.server import Server, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

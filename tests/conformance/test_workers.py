@@ -11,12 +11,11 @@ from typing import Any
 
 import psutil
 import pytest
+from support.background import Background, Gate
+from support.client import Reply, in_parallel, request_bytes
+from support.processes import is_alive
+from support.server import Server, manifest, unique_name
 from support.waiting import eventually
-
-from .background import Background, Gate
-from .client import Reply, in_parallel, request_bytes
-from .processes import is_alive
-from .server import Server, manifest, unique_name
 
 #: A second for an answer; loading is not what is timed.
 HASTY = {"url": "obey", "initial_workers": 1, "response_timeout": 1, "load_timeout": 60}

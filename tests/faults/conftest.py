@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conformance.server import Server
+from support.server import Server
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tarfile
 
-from conformance.server import Server, manifest
+from support.server import Server, manifest
 
 #: Orders within a text: what the handler does when it comes to a body that contains one.
 ECHO = """

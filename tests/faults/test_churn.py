@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conformance.server import Server
+from support.server import Server
 from support.waiting import eventually
 
 from .load import Load, Target

@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conformance.server import Server, unique_name
+from support.server import Server, unique_name
 
 from .load import Load, Target
 from .models import write_echo

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psutil
 import pytest
-from conformance.server import Server
+from support.server import Server
 from support.waiting import eventually
 
 from .load import Load, Target

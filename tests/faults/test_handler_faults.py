@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conformance.processes import is_alive
-from conformance.server import Server, manifest
+from support.processes import is_alive
+from support.server import Server, manifest
 from support.waiting import eventually
 
 from .load import Load, Target

@@ -13,9 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
-from conformance.background import Background
-from conformance.processes import is_alive
-from conformance.server import Server, unique_name
+from support.background import Background
+from support.processes import is_alive
+from support.server import Server, unique_name
 from support.waiting import eventually
 
 from .models import write_echo

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import psutil
 import pytest
-from conformance.background import Background
-from conformance.client import Reply
-from conformance.processes import is_alive
-from conformance.server import Server, unique_name
+from support.background import Background
+from support.client import Reply
+from support.processes import is_alive
+from support.server import Server, unique_name
 from support.waiting import eventually
 
 from .load import Load, Target

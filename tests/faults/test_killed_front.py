@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conformance.background import Background
-from conformance.processes import is_alive
-from conformance.server import Server
+from support.background import Background
+from support.processes import is_alive
+from support.server import Server
 from support.waiting import eventually
 
 from .load import Load, Target

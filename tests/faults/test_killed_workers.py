@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conformance.server import Server, unique_name
+from support.server import Server, unique_name
 from support.waiting import eventually
 
 from .load import Load, Target

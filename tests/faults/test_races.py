@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conformance.client import Reply, in_parallel
-from conformance.server import Server, manifest
+from support.client import Reply, in_parallel
+from support.server import Server, manifest
 from support.waiting import eventually
 
 from .models import write_archive

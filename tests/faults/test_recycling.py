@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from conformance.processes import is_alive
-from conformance.server import Server
+from support.processes import is_alive
+from support.server import Server
 from support.waiting import eventually
 
 from .load import Load, Target

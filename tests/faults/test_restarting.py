@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conformance.server import Server, ServerDidNotStart
+from support.server import Server, ServerDidNotStart
 from support.waiting import eventually
 
 from .load import Load, Target

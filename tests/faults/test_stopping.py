@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conformance.background import Background, Gate
-from conformance.processes import run_command, server_command
-from conformance.server import Server, manifest
+from support.background import Background, Gate
+from support.processes import run_command, server_command
+from support.server import Server, manifest
 from support.waiting import eventually
 
 from .load import Load, Target

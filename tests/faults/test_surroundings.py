@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conformance.server import Server, ServerDidNotStart
+from support.server import Server, ServerDidNotStart
 from support.waiting import eventually
 
 from .load import Load, Target

@@ -7,7 +7,7 @@ import pwd
 from pathlib import Path
 
 import pytest
-from conformance.server import Server
+from support.server import Server
 
 
 @pytest.fixture

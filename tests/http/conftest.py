@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conformance.processes import free_port
+from support.processes import free_port
 
 from mms.core import Registry, Request
 from mms.errors import ModelNotFound, ServiceUnavailable

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from conformance.processes import free_port
+from support.processes import free_port
 
 from mms.errors import ServiceUnavailable
 from mms.settings import Address

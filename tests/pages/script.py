@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from conformance.processes import base_environment, free_port
+from support.processes import base_environment, free_port
 
 from .page import ROOT, SHELL, Block
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conformance.processes import kill_tagged, tagged_processes
+from support.processes import kill_tagged, tagged_processes
 from support.waiting import eventually
 
 from .page import PAGES, Block, blocks_of, name_of

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conformance.processes import free_port
+from support.processes import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "scripts"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-
-from conformance.server import Server, ServerPool
+from support.server import Server, ServerPool
 
 from .service import R4, add_model
 

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from conformance.client import Client, Reply
-from conformance.server import MODELS, Server
+from support.client import Client, Reply
+from support.server import MODELS, Server
 
 SOURCE = MODELS / "mlrun"
 #: Routes R4: keys and multipliers.

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from conformance.client import Reply
-from conformance.server import Server, ServerPool, manifest, unique_name
+from support.client import Reply
+from support.server import Server, ServerPool, manifest, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import in_parallel
+from support.processes import archiver_command, run_command
+from support.server import Server, unique_name
 from support.waiting import eventually
-
-from conformance.client import in_parallel
-from conformance.processes import archiver_command, run_command
-from conformance.server import Server, unique_name
 
 from .service import ask, predict
 

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import Reply
+from support.server import Server
 from support.waiting import eventually
-
-from conformance.client import Reply
-from conformance.server import Server
 
 from .service import R4, add_model, ask, predict, write_model
 

@@ -6,9 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.server import Server
 from support.waiting import eventually
-
-from conformance.server import Server
 
 from .service import ask
 

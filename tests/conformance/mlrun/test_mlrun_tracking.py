@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.server import Server, unique_name
 from support.waiting import eventually
-
-from conformance.server import Server, unique_name
 
 from .service import ask, predict, write_model
 

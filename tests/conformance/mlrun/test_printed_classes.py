@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import archiver_command, run_command
+from support.server import Server, ServerPool
 from support.waiting import eventually
-
-from conformance.processes import archiver_command, run_command
-from conformance.server import Server, ServerPool
 
 from .service import ask, predict
 

@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.processes import free_port
 from support.waiting import eventually
-
-from conformance.processes import free_port
 
 pytestmark = pytest.mark.better_than_mms
 

@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.client import Client, Reply
+from support.server import Server, ServerPool, unique_name
 from support.waiting import eventually
-
-from conformance.client import Client, Reply
-from conformance.server import Server, ServerPool, unique_name
 
 from .service import ask
 

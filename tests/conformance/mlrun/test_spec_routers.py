@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from conformance.client import Reply
-from conformance.server import Server, ServerPool, unique_name
+from support.client import Reply
+from support.server import Server, ServerPool, unique_name
 
 from .service import R4, ask, predict
 

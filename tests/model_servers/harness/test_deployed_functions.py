@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conformance.processes import free_port
+from support.processes import free_port
 
 from mms.mlrun import deploying
 from mms.mlrun.errors import MLRunRuntimeError

@@ -21,7 +21,7 @@ ORIGINAL_SERVER_VARIABLE = "CONFORMANCE_SERVER"
 ORIGINAL_ARCHIVER_VARIABLE = "CONFORMANCE_ARCHIVER"
 _TAG_VARIABLE = "CONFORMANCE_PROCESS_TAG"
 _PASSED_VARIABLES = ("HOME", "LANG", "JAVA_HOME")
-_HERE = Path(__file__).parent
+_CONFORMANCE = Path(__file__).parents[1] / "conformance"
 #: Below 32767, from which on the server refuses them, and below those that kernels hand out.
 _PORTS = range(20000, 30000)
 _PORTS_OF_A_RUN = 100
@@ -80,7 +80,7 @@ def base_environment(directory: Path, tag: str = "") -> dict[str, str]:
         environment[_TAG_VARIABLE] = tag
     if is_original():
         # Its loader of legacy archives needs these packages to exist, whatever the model uses.
-        environment["PYTHONPATH"] = str(_HERE / "original_needs")
+        environment["PYTHONPATH"] = str(_CONFORMANCE / "original_needs")
     return environment
 
 

@@ -7,7 +7,6 @@ import uuid
 from pathlib import Path
 
 import psutil
-from support.waiting import eventually
 
 from .client import Address, Client
 from .processes import (
@@ -17,6 +16,7 @@ from .processes import (
     server_command,
     tagged_processes,
 )
+from .waiting import eventually
 
 Completed = subprocess.CompletedProcess[str]
 

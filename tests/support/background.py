@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from support.waiting import eventually
+from .waiting import eventually
 
 T = TypeVar("T")
 

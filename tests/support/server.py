@@ -17,8 +17,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from support.waiting import eventually
-
 from .client import Address, Client, Reply
 from .keys import KeyFiles, write_keys
 from .processes import (
@@ -30,8 +28,9 @@ from .processes import (
     server_command,
     tagged_processes,
 )
+from .waiting import eventually
 
-MODELS = Path(__file__).parent / "models"
+MODELS = Path(__file__).parents[1] / "conformance" / "models"
 STARTED = "Model server started."
 START_LIMIT_S = 40.0
 STOP_LIMIT_S = 20.0
