@@ -68,9 +68,17 @@ class Lines(Generic[_Item]):
     """The lines of one who prints, or what else comes one by one, on their way to who takes them, in their order."""
 
     def __init__(
-        self, turns: LineTurns, take: Callable[[_Item], None], on_passed: Callable[[], None]
+        self,
+        turns: LineTurns,
+        take: Callable[[_Item], None],
+        on_passed: Callable[[], None],
+        item_s: float = 0.0,
     ) -> None:
-        """`on_passed`: called when lines that had to wait have been taken. Who gives none before holds little."""
+        """`on_passed`: called when lines that had to wait have been taken. Who gives none before holds little.
+
+        `item_s`: what each of them has cost before it came here, of the loop's time in seconds.
+        """
+        self._item_s = item_s
         self._turns = turns
         self._take = take
         self._on_passed = on_passed
@@ -111,8 +119,9 @@ class Lines(Generic[_Item]):
     def _pass_for_a_turn(self) -> None:
         began_at = now = time.monotonic()
         give_up_at = began_at + _TURN_S
+        before = len(self._left)
         with faults.contained("output"):
             while self._left and now < give_up_at:
                 self._take(self._left.popleft())
                 now = time.monotonic()
-        self._turns.spend(began_at, now)
+        self._turns.spend(began_at - (before - len(self._left)) * self._item_s, now)

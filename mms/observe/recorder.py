@@ -30,6 +30,8 @@ BatchRecord: TypeAlias = tuple[
 ]
 
 _HOST = "Level:Host"
+#: Lines of workers that wait for the next flush. With more the one who says them spends the time to format them.
+_MAX_WORKER_LINES = 500
 _MAIN = "main"
 _STDERR = "stderr"
 #: The digits of hundredths as Python writes a rounded float: 5 is .05, 30 is .3.
@@ -116,6 +118,8 @@ class Recorder:
             now = time.time()
             thread_name = f"{worker_name}-stdout" if worker_name else _MAIN
             self._model_metrics.extend([(now, thread_name, file_line(line)) for line in lines])
+            if len(self._model_metrics) > _MAX_WORKER_LINES:
+                self._flush_model_metrics()
 
     def log_worker_line(self, model: str, worker_name: str, stream: str, text: str) -> None:
         """A line of a worker's output. `stream`: `stdout` or `stderr`.
@@ -139,6 +143,8 @@ class Recorder:
         thread_name = f"{worker_name}-{stream}"
         if self._has_copies:
             self._output.append((time.time(), thread_name, level, logger_name, text))
+            if len(self._output) > _MAX_WORKER_LINES:
+                self._flush_output()
         else:
             extra = {"thread_name": thread_name, "model": model}
             self._output_logger.handle(
@@ -160,12 +166,7 @@ class Recorder:
             self._flush_requests()
         # A handler's own metrics stand before the time of its batch, as it wrote them.
         if self._model_metrics:
-            self._flush_metrics(
-                self._model_metrics,
-                LogFile.MODEL_METRICS,
-                logger_names.MODEL_METRICS,
-                self._model_metric_logger,
-            )
+            self._flush_model_metrics()
         if self.batches:
             self._flush_batches()
         if self._server_metrics:
@@ -335,6 +336,14 @@ class Recorder:
         response_times.clear()
         if copies:
             self._logs.add_line(group_ms, "".join(copies))
+
+    def _flush_model_metrics(self) -> None:
+        self._flush_metrics(
+            self._model_metrics,
+            LogFile.MODEL_METRICS,
+            logger_names.MODEL_METRICS,
+            self._model_metric_logger,
+        )
 
     def _flush_metrics(
         self,
