@@ -17,7 +17,7 @@ class Reply(Protocol):
     """Takes the answer of a request. Exactly one of the two methods is called, once, from the event loop.
 
     After an `answer` that raised `fail` is called: nothing of the answer has reached the client then, or the client's
-    connection is ended.
+    connection is ended. After a `fail` that raised `give_up` is called.
     """
 
     def answer(
@@ -26,7 +26,10 @@ class Reply(Protocol):
         """`headers`: finished `name: value` lines, each with CR LF; never the names that the front owns."""
 
     def fail(self, request: Request, error: ServerError) -> None:
-        """The request has no answer of a handler. Where this cannot be told, the client's connection is ended."""
+        """The request has no answer of a handler."""
+
+    def give_up(self) -> None:
+        """There is no way to tell the client anything: end its connection, or what waits for the answer."""
 
 
 class Request:
@@ -109,6 +112,8 @@ class Request:
                 self.reply.fail(self, error)
             except Exception as fault:
                 faults.note("reply", fault, self.name, self.version, request_ids=(self.id,))
+                with faults.contained("reply", self.name, self.version):
+                    self.reply.give_up()
 
     def replace_answer(self, fault: Exception) -> None:
         """The answer could not be given to the client, who gets an error in its place."""

@@ -445,6 +445,10 @@ class Call:
         more = b"" if seconds is None else literal(b"retry-after", b"%d" % seconds)
         self.finish(status_of(error), more)
 
+    def give_up(self) -> None:
+        """The client cannot be told how the call ends."""
+        self.connection.abort()
+
     # Its end
 
     def end_if_slow(self, now: float, body_timeout_s: float) -> None:

@@ -167,6 +167,9 @@ class _Answer:
     def fail(self, request: Request, error: ServerError) -> None:
         self._call.fail(error)
 
+    def give_up(self) -> None:
+        self._call.give_up()
+
 
 def _message_of(body: Buffer) -> str:
     """What the JSON of an error says, by Seldon's form of it."""

@@ -367,7 +367,8 @@ class FutureReply:
 
     def fail(self, request: Request, error: ServerError) -> None:
         if not self.done.done():
-            try:
-                self.done.set_result(self._exchange.error(error))
-            except Exception as fault:
-                self.done.set_exception(fault)
+            self.done.set_result(self._exchange.error(error))
+
+    def give_up(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError("the failure of the request could not be told"))

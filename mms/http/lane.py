@@ -356,15 +356,15 @@ class LaneProtocol(asyncio.Protocol):
     def fail(self, request: Request, error: ServerError) -> None:
         lane_request = cast(LaneRequest, request)
         known = lane_request.head
-        try:
-            lines = known.answer_lines(request.id) if known.answer_lines is not None else b""
-            head, body = self._lane.answers.error(
-                request.id, error, lane_request.is_kept_alive, known.error_form, lines
-            )
-            self._send(lane_request, error.http_status, head, body)
-        except Exception:
-            self.abort()
-            raise
+        lines = known.answer_lines(request.id) if known.answer_lines is not None else b""
+        head, body = self._lane.answers.error(
+            request.id, error, lane_request.is_kept_alive, known.error_form, lines
+        )
+        self._send(lane_request, error.http_status, head, body)
+
+    def give_up(self) -> None:
+        """The client cannot be told of a failure."""
+        self.abort()
 
     def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:
         if status >= 400:

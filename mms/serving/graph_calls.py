@@ -123,6 +123,10 @@ class _NodeReply:
         if not self.done.done():
             self.done.set_exception(error)
 
+    def give_up(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
+
 
 class NodeCalls:
     """Asks the nodes of one graph. `remote` is None where it has none.

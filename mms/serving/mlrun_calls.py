@@ -97,6 +97,10 @@ class _Reply:
         if not self.done.done():
             self.done.set_exception(error)
 
+    def give_up(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
+
 
 class RouteCalls:
     """Asks the models of one router. `targets`: key -> (name, version) of each."""

@@ -36,6 +36,8 @@ class CallingLink(Protocol):
 
     def answer_call(self, frame: bytes) -> None: ...
 
+    def kill(self, reason: str) -> None: ...
+
 
 class _CallReply:
     """Takes the answer of a call's request."""
@@ -55,6 +57,12 @@ class _CallReply:
 
     def fail(self, request: Request, error: ServerError) -> None:
         self._end(request, _refusal(error), str(error).encode())
+
+    def give_up(self) -> None:
+        """The caller would wait for ever."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self._link.kill("the failure of its call could not be told")
 
     def _end(self, request: Request, called: Called, body: Buffer) -> None:
         if self.timer is not None:

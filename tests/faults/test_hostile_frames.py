@@ -1,4 +1,4 @@
-"""Models whose code writes to the server's socket itself: what no worker says ends theirs, and floods hold up nobody."""
+"""Models whose code writes to the server's socket itself: lies end their worker, and floods hold up nobody."""
 
 from __future__ import annotations
 
