@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from archiver.component import (
-    INTERFACES,
     Component,
     InvalidComponent,
     checked_parameters,
@@ -17,6 +16,7 @@ from archiver.pack import pack
 from archiver.signature import InvalidSignature
 from archiver.unpack import Archive, Entry
 from archiver.version import __version__
+from mms.registration import INTERFACES
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from archiver import report
 from archiver.component import (
-    INTERFACES,
     PREPACKAGED,
     SERVICE_TYPES,
     InvalidComponent,
@@ -48,6 +47,7 @@ from archiver.version import __version__
 from archiver.writers import write_archive
 from mms.brief import brief
 from mms.flags import FlagParser
+from mms.registration import INTERFACES
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mms.brief import brief
+from mms.registration import INTERFACES
 
-INTERFACES: Final = ("auto", "seldon", "mms", "mlrun")
 SERVICE_TYPES: Final = (
     *("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER"),
     *("COMBINER", "ROUTER", "OUTLIER_DETECTOR"),

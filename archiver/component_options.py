@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from archiver.component import (
-    INTERFACES,
     Component,
     InvalidComponent,
     checked_parameters,
@@ -27,6 +26,7 @@ from archiver.source import (
 )
 from archiver.writers import Warn
 from mms.brief import brief
+from mms.registration import INTERFACES
 
 _MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
 

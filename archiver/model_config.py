@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,10 +10,11 @@ from archiver.errors import ArchiveError
 from mms.brief import brief
 from mms.documents import InvalidDocument, read_yaml
 from mms.nearest import did_you_mean
+from mms.registration import InvalidValue, Kind, ModelParameters
+from mms.registration.kind import count_exactly
 
 #: The file, where the manifest's `configFile` names no other.
 CONFIG_NAME: Final = "model-config.yaml"
-_MOST: Final = 10**9
 
 
 class InvalidModelConfig(ArchiveError):
@@ -40,75 +40,11 @@ class ConfigKeys:
     problems: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """`convert` raises ValueError, which says what would be right. `option`: of a registration."""
-
-    option: str
-    convert: Callable[[Any], Any]
-
-
-def _whole(least: int) -> Callable[[Any], int]:
-    def convert(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < _MOST:
-            raise ValueError(f"a whole number from {least} on")
-        return value
-
-    return convert
-
-
-def _seconds(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError("a number of seconds from 0 on")
-    return float(value)
-
-
-def _milliseconds(value: Any) -> float:
-    try:
-        return _seconds(value) / 1000
-    except (ValueError, OverflowError):
-        raise ValueError("a number of milliseconds from 0 on") from None
-
-
-def _truth(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
-    return value
-
-
-def _one_of(*words: str) -> Callable[[Any], str]:
-    def convert(value: Any) -> str:
-        if not isinstance(value, str) or value.lower() not in words:
-            raise ValueError(" or ".join(words))
-        return value.lower()
-
-    return convert
-
-
-def _gpu_ids(value: Any) -> tuple[int, ...]:
-    try:
-        if isinstance(value, list) and value:
-            return tuple(_whole(0)(number) for number in value)
-    except ValueError:
-        pass
-    raise ValueError("a list of numbers of GPUs such as [0, 2]")
-
-
-_KEYS: Final[Mapping[str, _Key]] = {
-    "batchSize": _Key("batch_size", _whole(1)),
-    "maxBatchDelay": _Key("max_batch_delay_ms", _whole(0)),
-    "responseTimeout": _Key("response_timeout_s", _seconds),
-    "startupTimeout": _Key("load_timeout_s", _seconds),
-    "clientTimeoutInMills": _Key("request_timeout_s", _milliseconds),
-    "jobQueueSize": _Key("job_queue_size", _whole(1)),
-    "deviceIds": _Key("gpu_ids", _gpu_ids),
-    "batchPolicy": _Key("batch_policy", _one_of("adaptive", "fixed")),
-    "retry": _Key("retry", _truth),
-    "loadTimeout": _Key("load_timeout_s", _seconds),
-    "requestTimeout": _Key("request_timeout_s", _seconds),
-    "maxQueueTime": _Key("max_queue_time_ms", _whole(0)),
-    "preloadModel": _Key("preload_model", _truth),
-    "initializeErrors": _Key("initialize_errors", _one_of("fail", "ignore")),
+#: The members of a registration, their kinds and the units of the file, by key.
+_KEYS: Final[Mapping[str, tuple[str, Kind, str]]] = {
+    key.name: (member, declared.kind, key.unit)
+    for member, declared in ModelParameters.own_parameters()
+    for key in declared.keys
 }
 _WORKERS: Final = ("minWorkers", "maxWorkers")
 _DEVICE_TYPE: Final = "deviceType"
@@ -152,8 +88,9 @@ def read_config_keys(
         known = _KEYS.get(key)
         if known is not None:
             try:
-                config.values.setdefault(known.option, known.convert(value))
-            except ValueError as error:
+                option, kind, unit = known
+                config.values.setdefault(option, kind.convert_exactly(value, unit))
+            except InvalidValue as error:
                 config.problems.append(
                     f"{key} is {brief(value)} and has no effect; it should be {error}."
                 )
@@ -184,9 +121,9 @@ def _read_workers(said: Mapping[Any, Any], config: ConfigKeys) -> None:
     if least is None and most is None:
         return
     try:
-        fewest = _whole(0)(most if least is None else least)
-        highest = _whole(0)(fewest if most is None else most)
-    except ValueError as error:
+        fewest = count_exactly(most if least is None else least)
+        highest = count_exactly(fewest if most is None else most)
+    except InvalidValue as error:
         config.problems.append(
             f"minWorkers {brief(least)} and maxWorkers {brief(most)} have no effect; each should be {error}."
         )

@@ -346,7 +346,7 @@ class Server:
         spec_file = members.pop("spec_file", None)
         if spec_file is not None:
             members["serving_spec"] = _take_document(Path(spec_file))
-        options = RegisterOptions("", is_from_operator=True, **members)
+        options = RegisterOptions.of_members({**members, "is_from_operator": True})
         what = options.handler or options.model_name
         try:
             await self._unless_stopped(self._host.register(options, is_kept=False))

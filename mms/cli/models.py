@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 import click
 
 from mms.cli.connecting import as_json, of_version, on_management
+from mms.cli.registration_flags import RegistrationCommand
 
 if TYPE_CHECKING:
     from mms.cli.server_client import ServerClient
@@ -108,75 +109,28 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
         print(f"\n{trace}")
 
 
-@models.command()
+@models.command(
+    cls=RegistrationCommand,
+    route="register",
+    defaults={"initial_workers": 1, "synchronous": True},
+)
 @click.argument("archive", required=False)
-@click.option("--name", help="The model's name; default: the name in the archive.")
-@click.option("--handler", help="The handler; default: the one in the archive.")
-@click.option("--runtime", help="The runtime; default: the one in the archive.")
-@click.option("--workers", type=click.IntRange(min=0), default=1, show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1))
-@click.option("--max-batch-delay", type=click.IntRange(min=0), help="Milliseconds.")
-@click.option("--batch-policy", type=click.Choice(["adaptive", "fixed"]))
-@click.option(
-    "--retry/--no-retry",
-    default=None,
-    help="Run a request once more when its worker ends; the default.",
-)
-@click.option("--response-timeout", type=click.IntRange(min=1), help="Seconds.")
-@click.option("--preload/--no-preload", default=None, help="Load once, then fork the workers.")
-@click.option(
-    "--install-requirements",
-    type=click.Choice(["off", "folder", "venv"]),
-    help="Where the packages of the archive's requirements.txt are installed.",
-)
-@click.option("--initialize-errors", type=click.Choice(["fail", "ignore"]))
-@click.option("--interface", type=click.Choice(["auto", "seldon", "mms", "mlrun"]))
-@click.option("--service-type", help="What a Seldon component does in a graph.")
-@click.option(
-    "--param",
-    "parameters",
-    metavar="NAME=VALUE:TYPE",
-    multiple=True,
-    help="Of the constructor of a Seldon component, or of a model server of MLRun (NAME=VALUE with --interface mlrun); "
-    "may be given several times.",
-)
-@click.option("--model-uri", help="Where the model's files are fetched from.")
-@click.option("--prepackaged", help="The server for these files, such as sklearn.")
-@click.option("--predictor", help="Which predictor of a graph's document is served.")
-@click.option("--row-batching/--no-row-batching", default=None, help="Join rows of requests.")
-@click.option(
-    "--load-mode",
-    type=click.Choice(["sync", "async"]),
-    help="A parameter of an MLRun model server.",
-)
-@click.option("--no-wait", is_flag=True, help="Do not wait for the workers to load.")
 @as_json
 @on_management
-def register(
-    client: ServerClient,
-    archive: str | None,
-    name: str | None,
-    no_wait: bool,
-    is_json: bool,
-    **values: Any,
-) -> None:
+def register(client: ServerClient, archive: str | None, is_json: bool, **values: Any) -> None:
     """Register ARCHIVE: one of the model store, or an http(s) url.
 
-    Without ARCHIVE, --prepackaged and --model-uri say which files a server loads.
+    Without ARCHIVE, --prepackaged and --model-uri say which files a server loads, or --serving-spec names a function.
     """
     import json
 
-    if archive is None and not (values["prepackaged"] and values["model_uri"]):
-        raise click.UsageError("Give ARCHIVE, or --prepackaged with --model-uri.")
+    has_files = values["prepackaged"] and values["model_uri"]
+    if archive is None and not has_files and values["serving_spec"] is None:
+        raise click.UsageError(
+            "Give ARCHIVE, or --prepackaged with --model-uri, or --serving-spec."
+        )
     values["parameters"] = _parameters(values["parameters"], values["interface"])
-    parameters = {
-        "url": archive,
-        "model_name": name,
-        "initial_workers": values.pop("workers"),
-        "preload_model": values.pop("preload"),
-        "synchronous": not no_wait,
-        **values,
-    }
+    parameters = {"url": archive, **values}
     body = json.dumps({key: value for key, value in parameters.items() if value is not None})
     headers = {"Content-Type": "application/json"}
     _tell(client.ask("POST", "/models", body.encode(), headers).json(), is_json)
@@ -192,30 +146,32 @@ def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str,
         raise click.BadParameter(str(error), param_hint="--param") from None
 
 
-@models.command()
+@models.command(cls=RegistrationCommand, route="scale", defaults={"synchronous": True})
 @click.argument("name")
-@click.argument("workers", type=click.IntRange(min=0))
-@click.option("--max", "maximum", type=click.IntRange(min=0), help="Without it WORKERS.")
-@of_version
-@click.option("--no-wait", is_flag=True, help="Do not wait for the workers to load.")
+@click.argument("workers", type=click.IntRange(min=0), required=False)
 @as_json
 @on_management
 def scale(
-    client: ServerClient,
-    name: str,
-    workers: int,
-    maximum: int | None,
-    version: str | None,
-    no_wait: bool,
-    is_json: bool,
+    client: ServerClient, name: str, workers: int | None, is_json: bool, **values: Any
 ) -> None:
-    """Set how many workers a model has."""
-    query = {
-        "min_worker": workers,
-        "max_worker": workers if maximum is None else maximum,
-        "synchronous": str(not no_wait).lower(),
+    """Set how many workers a model has, WORKERS to --max, and change what it was registered with."""
+    version, most = values.pop("model_version"), values.pop("max_worker")
+    is_synchronous = values.pop("synchronous")
+    changes = {key: value for key, value in values.items() if value is not None}
+    if workers is None and (most is not None or not changes):
+        raise click.UsageError("Give WORKERS, or what is to change, such as --batch-size.")
+    query = {"synchronous": is_synchronous, **changes}
+    if workers is not None:
+        query = {
+            "min_worker": workers,
+            "max_worker": workers if most is None else most,
+            **query,
+        }
+    texts = {
+        key: str(value).lower() if isinstance(value, bool) else value
+        for key, value in query.items()
     }
-    answer = client.ask("PUT", f"{_model_path(name, version)}?{urlencode(query)}")
+    answer = client.ask("PUT", f"{_model_path(name, version)}?{urlencode(texts)}")
     _tell(answer.json(), is_json)
 
 

@@ -25,13 +25,12 @@ from mms.http.management_operations import (
 )
 from mms.http.parameters import ParameterRule, Parameters
 from mms.http.registration_parameters import (
-    changes_of,
     check_url_is_whole,
-    count_of,
+    integer_parameter,
     lenient_integer,
     members_of_body,
     registration_of,
-    waits,
+    scaling_of,
 )
 from mms.http.routing import ANY_METHOD, MANAGEMENT_ROLE, Route, not_found
 from mms.http.routing.operation import Operation
@@ -131,7 +130,7 @@ class ManagementApi:
 
     async def _drift(self, exchange: Exchange) -> web.StreamResponse:
         parameters = exchange.parameters()
-        last = count_of(parameters, "last", 0) or None
+        last = integer_parameter(parameters, "last") or None
         self._rule.check(exchange, parameters)
         return exchange.json(await self._host.drift(*_model_of(exchange), last))
 
@@ -178,7 +177,9 @@ class ManagementApi:
         if not is_json:
             check_url_is_whole(exchange.query, parameters)
         self._rule.check(exchange, parameters)
-        if options.serving_spec is not None and not self._host.sources.urls.allows("serving_spec"):
+        if options.mlrun.serving_spec is not None and not self._host.sources.urls.allows(
+            "serving_spec"
+        ):
             # It brings code, as an archive of an address that is not allowed would.
             raise BadRequest(
                 "serving_spec contains code and is refused here, because allowed_urls limits where models come from. "
@@ -192,12 +193,12 @@ class ManagementApi:
     async def _scale(self, exchange: Exchange) -> web.StreamResponse:
         name, version = _model_of(exchange)
         parameters = exchange.parameters()
-        version = parameters.get("model_version") or version
-        min_workers = count_of(parameters, "min_worker", 1)
-        max_workers = count_of(parameters, "max_worker", min_workers)
-        is_synchronous = waits(parameters, False)
-        changes = changes_of(parameters, is_json=False)
+        counts, changes = scaling_of(parameters)
         self._rule.check(exchange, parameters)
+        version = counts.model_version or version
+        min_workers = 1 if counts.min_worker is None else counts.min_worker
+        max_workers = min_workers if counts.max_worker is None else counts.max_worker
+        is_synchronous = bool(counts.synchronous)
         outcome = None
         if changes:
             changing = self._host.change(name, version, changes, is_synchronous)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from archiver import INTERFACES
+from mms import registration
 from mms.http.routing.operation import (
     JSON,
     OBJECT,
@@ -19,166 +18,51 @@ from mms.http.routing.operation import (
     object_of,
     statuses,
 )
-
-_WAIT: Final = "Wait for the workers."
-
-
-def _registration_parameters() -> tuple[Parameter, ...]:
-    """What a registration takes, as its query does."""
-    return (
-        Parameter("url", "Where the archive is.", is_required=True),
-        Parameter("model_name", "Name of the model, in place of the manifest's."),
-        Parameter("handler", "Handler, in place of the manifest's."),
-        Parameter(
-            "runtime",
-            "Runtime, in place of the manifest's; also the absolute path of an interpreter.",
-            enum=("PYTHON", "PYTHON2", "PYTHON3"),
-        ),
-        *_changeable_parameters(is_change=False),
-        Parameter("gpu_ids", "GPUs that its workers are spread over, such as 0,2."),
-        Parameter("deviceIds", "The same as gpu_ids."),
-        Parameter(
-            "install_requirements",
-            "Where the packages of the archive's requirements.txt are installed.",
-            enum=("off", "folder", "venv"),
-        ),
-        Parameter(
-            "initialize_errors",
-            "Whether a handler's failing initialization fails the load.",
-            enum=("fail", "ignore"),
-        ),
-        Parameter("initial_workers", "Workers to start.", "integer", 0),
-        Parameter("synchronous", _WAIT, "boolean", True),
-        Parameter("preload_model", "Load once and fork the workers.", "boolean", False),
-        Parameter(
-            "interface",
-            "Contract that the code is written to, in place of the manifest's.",
-            enum=INTERFACES,
-        ),
-        Parameter("service_type", "What a Seldon component does in a graph."),
-        Parameter(
-            "parameters",
-            'Arguments of the constructor of a component or model server: a JSON list of {"name", "value", "type"}.',
-        ),
-        Parameter("model_uri", "Where the model's files are fetched from."),
-        Parameter(
-            "sha256",
-            "SHA-256 of the archive's file, or of model_uri's where there is no archive, in hexadecimal.",
-        ),
-        Parameter(
-            "prepackaged",
-            "Server that loads the files of model_uri, or of the archive, without a handler.",
-        ),
-        Parameter(
-            "tracking",
-            "Where records of requests go: a file's path, http(s)://, kafka://, memory://, or a JSON object with path.",
-        ),
-        Parameter("predictor", "Which predictor of a graph's document is served."),
-        Parameter(
-            "row_batching",
-            "Join the rows of a batch's numeric requests into one call of a Seldon component.",
-            "boolean",
-            False,
-        ),
-        Parameter(
-            "validate_inputs",
-            "Check requests to a Seldon component against the inputs that its metadata declare.",
-            "boolean",
-            False,
-        ),
-        *_mlrun_parameters(),
-    )
+from mms.registration import Options, parameters_of
+from mms.serving.options import RegisterOptions
 
 
-def _mlrun_parameters() -> tuple[Parameter, ...]:
-    return (
-        Parameter(
-            "class_args",
-            "More arguments of a model server of MLRun, of any type: a JSON object.",
-        ),
-        Parameter("function_parameters", "Defaults for what get_param looks up: a JSON object."),
-        Parameter("model_path", "What a model server of MLRun gets as its model_path."),
-        Parameter(
-            "load_mode",
-            "Load an MLRun model server before its first requests (sync) or beside them (async).",
-            default="sync",
-            enum=("sync", "async"),
-        ),
-        Parameter(
-            "row_wise",
-            "Join the inputs of a batch's requests into one call of a model server of MLRun.",
-            "boolean",
-            False,
-        ),
-        Parameter("input_path", "Where the request is in a body, as names joined by dots."),
-        Parameter("result_path", "Where the answer is put in the body, as names joined by dots."),
-        Parameter(
-            "nan_policy",
-            "How an MLRun model server answers NaN; without it as the setting says.",
-            enum=("null", "keep", "error"),
-        ),
-        Parameter(
-            "strict_status",
-            "Whether an MLRun model server answers more exact error statuses; without it as the setting says.",
-            "boolean",
-        ),
-    )
+def _in_query(options: type[Options], route: str) -> tuple[Parameter, ...]:
+    """The parameters that a route takes in its query."""
+    found = []
+    for declared in parameters_of(options, route):
+        if not declared.is_in_query:
+            continue
+        schema = declared.kind.schema
+        described = Parameter(
+            declared.name,
+            declared.text(is_json=False),
+            schema["type"],
+            declared.default_of(route),
+            schema.get("enum", ()),
+        )
+        found.append(described)
+        found += [
+            replace(described, name=alias, text=f"The same as {declared.name}.")
+            for alias in declared.aliases
+        ]
+    return tuple(found)
 
 
-def _changeable_parameters(*, is_change: bool) -> tuple[Parameter, ...]:
-    """What a registration takes and a call that scales may change. Only the former have defaults."""
-
-    def default(value: Any) -> Any:
-        return None if is_change else value
-
-    return (
-        Parameter("batch_size", "Most requests in a batch.", "integer", default(1)),
-        Parameter(
-            "max_batch_delay", "Longest wait for a batch to fill, in ms.", "integer", default(100)
-        ),
-        Parameter("job_queue_size", "Requests that may wait.", "integer"),
-        Parameter(
-            "response_timeout",
-            "Time for a batch; minutes in a query, seconds in a JSON body.",
-            "integer",
-        ),
-        Parameter("load_timeout", "Time for a load, in seconds.", "number"),
-        Parameter(
-            "request_timeout", "Time for a request in queue and worker, in seconds.", "number"
-        ),
-        Parameter("max_queue_time_ms", "Longest wait for a worker, in ms.", "integer"),
-        Parameter(
-            "batch_policy",
-            "How batches form. Without it: what the model's code turns out to take.",
-            enum=("adaptive", "fixed"),
-        ),
-        Parameter(
-            "retry", "Run a request once more when its worker ends.", "boolean", default(True)
-        ),
-    )
-
-
-def _json_body(parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """The same parameters as members of a JSON object, which counts in place of the query."""
-    members = {
-        parameter.name: {**parameter.schema(), "description": parameter.text}
-        for parameter in parameters
-    }
-    members["serving_spec"] = {
-        **OBJECT,
-        "description": "A serving function of MLRun's, or its serving spec, in place of an archive.",
-    }
-    for name in ("parameters", "tracking", "class_args", "function_parameters", "gpu_ids"):
-        # As JSON, or as the text that a query has.
-        members[name] = {"description": members[name]["description"]}
+def _in_body(options: type[Options], route: str) -> dict[str, Any]:
+    """The same parameters, and more, as members of a JSON object, which counts in place of the query."""
+    members = {}
+    for declared in parameters_of(options, route):
+        kind = declared.kind
+        schema = kind.schema if kind.json_schema is None else kind.json_schema
+        default = declared.default_of(route)
+        for name in (declared.name, *declared.aliases):
+            members[name] = {
+                **schema,
+                **({} if default is None else {"default": default}),
+                "description": declared.text(is_json=True),
+            }
     return {
         "description": "The parameters as JSON, in place of the query.",
         "required": False,
         "content": {JSON: {"schema": object_of([], **members)}},
     }
 
-
-_REGISTRATION: Final = _registration_parameters()
 
 REGISTER: Final = Operation(
     "post",
@@ -188,8 +72,8 @@ REGISTER: Final = Operation(
         **statuses("Registered", "202", "210"),
         **errors("400", "404", "409", "500"),
     },
-    _REGISTRATION,
-    _json_body(_REGISTRATION),
+    _in_query(RegisterOptions, registration.REGISTER),
+    _in_body(RegisterOptions, registration.REGISTER),
 )
 LIST: Final = Operation(
     "get",
@@ -263,11 +147,8 @@ SCALE: Final = Operation(
         **errors("400", "404", "500"),
     },
     (
-        Parameter("min_worker", "Fewest workers.", "integer", 1),
-        Parameter("max_worker", "Most workers.", "integer", 1),
-        Parameter("synchronous", _WAIT, "boolean", False),
-        Parameter("model_version", "Version of the model, in place of the path's."),
-        *_changeable_parameters(is_change=True),
+        *_in_query(registration.ScaleParameters, registration.SCALE),
+        *_in_query(RegisterOptions, registration.SCALE),
     ),
 )
 UNREGISTER: Final = Operation(

@@ -39,7 +39,7 @@ def _reference_of(served: ServedModel) -> Path:
     folders = [served.archive.folder]
     if served.model_files is not None:
         folders.insert(0, served.model_files.path)
-    model_path = served.options.mlrun.get("model_path") or served.options.component.model_path
+    model_path = served.options.asked.mlrun.model_path
     if model_path and "://" not in model_path:
         folders.insert(0, served.archive.folder / model_path)
     named = served.tracking.options.reference if served.tracking is not None else None

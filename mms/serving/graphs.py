@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
@@ -49,7 +50,7 @@ class NodeMissing(InvalidModel):
 def graph_document(archive: FetchedArchive, options: RegisterOptions) -> Path | None:
     """The file of an archive that makes it a graph: named by its handler, or, where it has no handler,
     `graph.yaml` or MLRun's `serving_spec.json`."""
-    if options.prepackaged is not None or options.handler or options.folder is not None:
+    if options.seldon.prepackaged is not None or options.handler or options.folder is not None:
         return None
     manifest = archive.manifest if archive.manifest is not None else Manifest({})
     handler = manifest.handler
@@ -115,7 +116,7 @@ class Graphs:
         Raises InvalidModel (GraphError, NodeMissing), BadRequest, Conflict, and what the registration of a node raises.
         """
         text = await asyncio.to_thread(document.read_bytes)
-        graph = await asyncio.to_thread(read_graph, text, options.predictor)
+        graph = await asyncio.to_thread(read_graph, text, options.seldon.predictor)
         found = archive.manifest if archive.manifest is not None else Manifest({})
         stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
         name = (
@@ -138,7 +139,8 @@ class Graphs:
                 "Graph %s: this server does not use these parts of its document: %s.",
                 *(name, ", ".join(graph.not_obeyed)),
             )
-        model = ModelVersion(name, found.model_version, model_config(self._settings, options))
+        effective = options.with_defaults(self._settings)
+        model = ModelVersion(name, found.model_version, model_config(effective))
         manifest = found.with_overrides(model_name=name, handler=document.name)
         calls = NodeCalls(
             name,
@@ -155,9 +157,8 @@ class Graphs:
             manifest=manifest,
             handler=document.name,
             runtime=manifest.runtime or "python",
-            is_preloaded=False,
-            initialize_errors="fail",
-            options=ModelOptions("seldon", Component(), None),
+            options=ModelOptions("seldon", Component(), None, options),
+            effective=effective,
             # It speaks Seldon's protocol, so it has all routes of a component.
             interface="seldon",
             has_parts=bool(servers),
@@ -217,14 +218,16 @@ class Graphs:
 
         They stay when the graph is unregistered: they may have been scaled, and loading them took its time.
         """
+        part = options.of_part()
         for node in nodes:
             served, _ = await self._register(
-                options.of_part(
+                replace(
+                    part,
                     model_name=f"{name}.{node.name}",
-                    prepackaged=_prepackaged(node),
+                    seldon=replace(part.seldon, prepackaged=_prepackaged(node)),
                     model_uri=node.model_uri,
                     parameters=node.parameters,
-                    **({} if node.workers is None else {"initial_workers": node.workers}),
+                    initial_workers=part.initial_workers if node.workers is None else node.workers,
                 )
             )
             undo.push_async_callback(self._discard_server, served)

@@ -245,7 +245,7 @@ class ModelHost:
             raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
         self._workers.check_count("initial_workers", options.initial_workers or 0)
         served = await self._registrar.add(options, None)
-        bounds = self._bounds(served, options, self.settings.default_workers_per_model)
+        bounds = self._bounds(served, self.settings.default_workers_per_model)
         count = bounds.least
         if served.graph is not None and not served.brought:
             self._start(served, bounds.least, bounds.most)
@@ -290,10 +290,11 @@ class ModelHost:
                 raise
 
     @staticmethod
-    def _bounds(served: ServedModel, options: RegisterOptions, default: int) -> WorkerBounds:
+    def _bounds(served: ServedModel, default: int) -> WorkerBounds:
         """How many workers a model is to have at first: as its registration says, else its archive, else `default`."""
-        if options.initial_workers is not None:
-            return WorkerBounds(options.initial_workers, options.initial_workers)
+        count = served.options.asked.initial_workers
+        if count is not None:
+            return WorkerBounds(count, count)
         return served.worker_bounds or WorkerBounds(default, default)
 
     async def _scaled(self, served: ServedModel) -> Outcome:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import MISSING, Field, dataclass, fields
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mms import faults
@@ -122,7 +122,7 @@ class KeptModels:
         if served.startup_source is not None:
             entry["startup_source"] = list(served.startup_source)
         assert served.registration is not None
-        entry["options"] = _members(served.registration)
+        entry["options"] = served.registration.kept_members()
         if served.brought:
             entry["brought"] = [self._scale_of(model) for model in served.brought]
         return entry
@@ -294,28 +294,6 @@ def _text(entry: dict[str, Any]) -> str:
     return json.dumps(entry, separators=(",", ":"))
 
 
-def _members(options: RegisterOptions) -> dict[str, Any]:
-    """The options that are not as they are by default; workers and waiting are no matter of a restart."""
-    return {
-        f.name: getattr(options, f.name)
-        for f in _OPTIONS.values()
-        if getattr(options, f.name) != _default(f)
-    }
-
-
-def _default(member: Field[Any]) -> Any:
-    if member.default_factory is not MISSING:
-        return member.default_factory()
-    return member.default
-
-
-_OPTIONS: Final[dict[str, Field[Any]]] = {
-    f.name: f
-    for f in fields(RegisterOptions)
-    if f.name not in ("folder", "initial_workers", "synchronous")
-}
-
-
 def _read(entry: dict[str, Any]) -> RegisterOptions:
     """The registration of an entry. Raises BrokenEntry."""
     _check_scale(entry)
@@ -335,10 +313,11 @@ def _read(entry: dict[str, Any]) -> RegisterOptions:
     members = entry.get("options")
     if not isinstance(members, dict) or not isinstance(members.get("url", ""), str):
         raise BrokenEntry("its member options is not an object with a url")
-    unknown = sorted(set(members) - set(_OPTIONS))
-    if unknown:
-        raise BrokenEntry(f"this server knows no option {', '.join(unknown)}")
-    return RegisterOptions(**{"url": "", **members, "synchronous": False, "initial_workers": 0})
+    try:
+        options = RegisterOptions.of_members(members)
+    except (ValueError, TypeError) as error:
+        raise BrokenEntry(str(error)) from None
+    return replace(options, synchronous=False, initial_workers=0)
 
 
 def _check_scale(entry: dict[str, Any]) -> None:

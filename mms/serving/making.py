@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -73,9 +72,9 @@ def make_model(
         raise InvalidModel(text) from None
     name, handler = manifest.model_name or "", manifest.handler or ""
     version = found.model_version or options.model_version
-    model = ModelVersion(name, version, _config_of(settings, options, model_as))
+    effective = _effective(settings, model_as)
+    model = ModelVersion(name, version, model_config(effective))
     model.policy.on_change = partial(events.batch_policy_changed, name)
-    preload = options.preload_model
     return ServedModel(
         model=model,
         pool=Pool(model, _gpus(options, gpu_count)),
@@ -84,28 +83,28 @@ def make_model(
         manifest=manifest,
         handler=handler,
         runtime=manifest.runtime or "python",
-        is_preloaded=settings.preload_model if preload is None else preload,
-        initialize_errors=options.initialize_errors or settings.initialize_errors or "fail",
         options=model_as,
-        load_timeout_s=_load_timeout_s(settings, options),
+        effective=effective,
         interface=model_as.interface,
-        asked=options,
     )
 
 
 def change_model(settings: Settings, served: ServedModel, changes: Mapping[str, Any]) -> None:
     """Have a model be as if it had been registered with these options in place of its own. Its workers go on."""
-    served.asked = replace(served.asked, **changes)
+    served.options = replace(served.options, asked=replace(served.options.asked, **changes))
     if served.registration is not None:
         served.registration = replace(served.registration, **changes)
-    served.load_timeout_s = _load_timeout_s(settings, served.asked)
-    served.model.reconfigure(_config_of(settings, served.asked, served.options))
+    served.effective = _effective(settings, served.options)
+    served.model.reconfigure(model_config(served.effective))
 
 
-def _config_of(settings: Settings, options: RegisterOptions, model_as: ModelOptions) -> ModelConfig:
-    config = model_config(settings, options)
-    config.batch_policy = config.batch_policy or _policy_of(model_as)
-    return config
+def _effective(settings: Settings, model_as: ModelOptions) -> RegisterOptions:
+    """What a model runs as: its registration with the defaults of the server and of its interface."""
+    effective = model_as.asked.with_defaults(settings)
+    if settings.debug:
+        # Nothing that stands in a debugger runs out of time.
+        effective = replace(effective, load_timeout_s=None)
+    return effective.or_else(batch_policy=_policy_of(model_as))
 
 
 def _gpus(options: RegisterOptions, count: int) -> Sequence[int]:
@@ -121,33 +120,18 @@ def _gpus(options: RegisterOptions, count: int) -> Sequence[int]:
     return tuple(dict.fromkeys(options.gpu_ids))
 
 
-def model_config(settings: Settings, options: RegisterOptions) -> ModelConfig:
-    """How a model's requests are queued and batched, by its registration, else by the settings."""
-    timeout_s = settings.response_timeout_s
-    if options.response_timeout_s is not None and options.response_timeout_s >= 0:
-        timeout_s = bounded_s(options.response_timeout_s)
+def model_config(effective: RegisterOptions) -> ModelConfig:
+    """How a model's requests are queued and batched, by its registration with all defaults."""
+    e = effective
     return ModelConfig(
-        batch_size=max(1 if options.batch_size is None else options.batch_size, 1),
-        max_batch_delay_s=bounded_s(
-            max(100 if options.max_batch_delay_ms is None else options.max_batch_delay_ms, 0), 0.001
-        ),
-        batch_policy=options.batch_policy or settings.batch_policy,
-        has_retry=options.retry is not False,
-        response_timeout_s=timeout_s,
-        queue_capacity=options.job_queue_size or settings.job_queue_size,
-        request_timeout_s=(
-            settings.request_timeout_s
-            if options.request_timeout_s is None
-            else bounded_s(options.request_timeout_s)
-        ),
-        max_queue_s=bounded_s(
-            (
-                settings.max_queue_time_ms
-                if options.max_queue_time_ms is None
-                else options.max_queue_time_ms
-            ),
-            0.001,
-        ),
+        batch_size=max(e.batch_size or 1, 1),
+        max_batch_delay_s=bounded_s(max(e.max_batch_delay_ms or 0, 0), 0.001),
+        batch_policy=e.batch_policy,
+        has_retry=e.retry is not False,
+        response_timeout_s=bounded_s(e.response_timeout_s or 0.0),
+        queue_capacity=e.job_queue_size or 1,
+        request_timeout_s=bounded_s(e.request_timeout_s or 0.0),
+        max_queue_s=bounded_s(e.max_queue_time_ms or 0, 0.001),
     )
 
 
@@ -177,15 +161,6 @@ def check_names(served: ServedModel) -> None:
                 f"The model's {what} {brief(text)} has {len(text.encode())} bytes; {most_bytes} are the most, so that "
                 "a path can carry it."
             )
-
-
-def _load_timeout_s(settings: Settings, options: RegisterOptions) -> float | None:
-    timeout_s = options.load_timeout_s
-    if timeout_s is None:
-        timeout_s = settings.load_timeout_s
-    if timeout_s is None or settings.debug:
-        return None
-    return bounded_s(timeout_s) or math.inf
 
 
 class WorkerSpecs:
@@ -247,7 +222,7 @@ class WorkerSpecs:
             # A worker tells legacy archives itself.
             interface="auto" if served.manifest.is_legacy else served.options.interface,
             decode_input_request=settings.decode_input_request,
-            initialize_errors=served.initialize_errors,
+            initialize_errors=served.effective.initialize_errors or "fail",
             json_content_type=settings.default_response_content_type == "json",
             max_response_bytes=settings.max_response_size,
             debug_errors=settings.debug_errors,
@@ -273,11 +248,7 @@ class WorkerSpecs:
             )
             | self._unit_variables(served)
             | account_variables(settings.worker_user),
-            preload=served.is_preloaded,
-            load_timeout_s=(
-                config.response_timeout_s
-                if served.load_timeout_s is None
-                else served.load_timeout_s
-            ),
+            preload=bool(served.effective.preload_model),
+            load_timeout_s=served.load_timeout_s,
             max_frame_bytes=settings.max_response_size * config.batch_size + _FRAME_SLACK_BYTES,
         )

@@ -15,6 +15,7 @@ from mms.brief import brief
 from mms.errors import InvalidModel
 from mms.mlrun.errors import MLRunInvalidArgumentError
 from mms.mlrun.lookup import BUILT_IN
+from mms.mlrun.registration import ServerParameters
 from mms.mlrun.serving_spec import source_code_of, workers_of
 
 _ROUTER: Final = "router"
@@ -88,21 +89,17 @@ class ServingSpec:
             found["function_uri"] = self.function_uri
         return found
 
-    def load_options(self) -> dict[str, Any]:
-        """The members of `Load.options` that all models of the function share."""
-        options: dict[str, Any] = {
-            "load_mode": self.load_mode,
-            "function_parameters": self.parameters,
-            "function_uri": self.function_uri,
-            "verbose": self.verbose,
-        }
-        if self.secret_sources:
-            options["secret_sources"] = self.secret_sources
-        if self.default_content_type:
-            options["default_content_type"] = self.default_content_type
-        if self.graph_initializer:
-            options["graph_initializer"] = self.graph_initializer
-        return options
+    def server_parameters(self) -> ServerParameters:
+        """What all models of the function share."""
+        return ServerParameters(
+            load_mode=self.load_mode,
+            function_parameters=self.parameters,
+            function_uri=self.function_uri,
+            verbose=self.verbose,
+            secret_sources=self.secret_sources or None,
+            default_content_type=self.default_content_type or None,
+            graph_initializer=self.graph_initializer or None,
+        )
 
 
 def is_serving_document(document: Any) -> bool:

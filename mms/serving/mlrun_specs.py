@@ -20,6 +20,7 @@ from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.mlrun.flow_plan import plan_flow
 from mms.mlrun.graph_document import ChildModel, child_models, graph_from_dict
 from mms.mlrun.lookup import BUILT_IN, NAMED_ROUTERS, is_remote
+from mms.mlrun.registration import ServerParameters
 from mms.mlrun.router_step import NAME_WITHOUT_EFFECT, RouterStep
 from mms.mlrun.steps import BaseStep
 from mms.mlrun.storey_steps import own_class
@@ -88,18 +89,18 @@ class MlrunSpecs:
 
     async def document_of(self, path: Path | None, options: RegisterOptions) -> Any:
         """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
-        if options.serving_spec is not None:
-            if not is_serving_document(options.serving_spec):
-                check_has_graph(options.serving_spec, "serving_spec")
+        if options.mlrun.serving_spec is not None:
+            if not is_serving_document(options.mlrun.serving_spec):
+                check_has_graph(options.mlrun.serving_spec, "serving_spec")
                 raise BadRequest(
                     'serving_spec is not a serving spec: it has no "graph" with routes or steps, and '
                     "is not an exported function."
                 )
             try:
-                check_depth(options.serving_spec)
+                check_depth(options.mlrun.serving_spec)
             except InvalidDocument as error:
                 raise BadRequest(f"serving_spec cannot be read: {error}.") from None
-            return options.serving_spec
+            return options.mlrun.serving_spec
         if path is None:
             return None
         text = await asyncio.to_thread(path.read_bytes)
@@ -149,18 +150,16 @@ class MlrunSpecs:
         targets = {child.key: split_key(child.key) for child in function.children}
         calls = RouteCalls(self._models, targets)
         # Before any model is registered: it may be refused.
-        nan_policy = options.mlrun.get("nan_policy") or self._settings.nan_policy
+        nan_policy = options.mlrun.nan_policy or self._settings.nan_policy
         routing = function.routing(calls, nan_policy)
-        # Also for the caller, which opens the streams.
-        if options.load_timeout_s is None:
-            options.load_timeout_s = spec.readiness_timeout_s
+        # Whoever starts the workers and opens the streams reads it from the model.
+        options = options.or_else(load_timeout_s=spec.readiness_timeout_s, tracking=spec.tracking())
         if spec.without_effect:
             logger.warning(
                 "Function %s: %s has no effect here. Its models keep the workers that they have until "
                 "PUT /models/{model}?min_worker= changes that.",
                 *(name, ", ".join(spec.without_effect)),
             )
-        options.tracking = options.tracking or function.spec.tracking()
         brought = await self._bring(name, function, options, undo)
         if routing is not None:
             served = self._front_router(name, routing, calls, options, archive, found)
@@ -181,7 +180,8 @@ class MlrunSpecs:
         archive: FetchedArchive,
         found: Manifest,
     ) -> ServedModel:
-        model = ModelVersion(name, found.model_version, model_config(self._settings, options))
+        effective = options.with_defaults(self._settings)
+        model = ModelVersion(name, found.model_version, model_config(effective))
         manifest = found.with_overrides(model_name=name, handler=routing.router_class)
         return ServedModel(
             model=model,
@@ -191,15 +191,18 @@ class MlrunSpecs:
             manifest=manifest,
             handler=routing.router_class,
             runtime=manifest.runtime or "python",
-            is_preloaded=False,
-            initialize_errors="fail",
-            options=ModelOptions(_INTERFACE, Component(), None),
+            options=ModelOptions(_INTERFACE, Component(), None, options),
+            effective=effective,
             interface=_INTERFACE,
             graph=MlrunRouter(
                 name,
                 routing,
                 calls,
-                is_strict=options.mlrun.get("strict_status", self._settings.strict_status),
+                is_strict=(
+                    self._settings.strict_status
+                    if options.mlrun.strict_status is None
+                    else options.mlrun.strict_status
+                ),
             ),
         )
 
@@ -211,11 +214,11 @@ class MlrunSpecs:
         options: RegisterOptions,
     ) -> RegisterOptions:
         spec = function.spec
-        mlrun = {
-            **with_registration(spec.load_options(), options),
-            "graph": spec.graph,
-            "calls": {key: list(target) for key, target in targets.items()},
-        }
+        mlrun = replace(
+            options.mlrun.over(spec.server_parameters()),
+            graph=spec.graph,
+            calls={key: list(target) for key, target in targets.items()},
+        )
         return options.of_part(
             url=options.url,
             model_name=name,
@@ -239,7 +242,7 @@ class MlrunSpecs:
                 handler=function.handler_of(child),
                 folder=function.code.folder,
                 interface=_INTERFACE,
-                mlrun=with_registration(function.child_options(child), options),
+                mlrun=options.mlrun.over(function.server_parameters(child)),
             )
             served = await self._add(made, None)
             # At once, so that nobody removes it before the function itself is there.
@@ -329,19 +332,20 @@ class _Function:
     def handler_of(self, child: ChildModel) -> str:
         return self.code.handler_of(child.document.get("class_name"), child.fullname)
 
-    def child_options(self, child: ChildModel) -> dict[str, Any]:
+    def server_parameters(self, child: ChildModel) -> ServerParameters:
         document = child.document
         arguments = dict(document.get("class_args") or {})
         path = arguments.get("model_path")
         if isinstance(path, str):
             arguments["model_path"] = _placed(path, self.code.folder)
-        options = {**self.spec.load_options(), "class_args": arguments, "key": child.key}
-        if self.spec.graph_initializer:
-            options["function_graph"] = self.spec.graph
-        for member in ("input_path", "result_path"):
-            if document.get(member):
-                options[member] = document[member]
-        return options
+        return replace(
+            self.spec.server_parameters(),
+            class_args=arguments,
+            key=child.key,
+            function_graph=self.spec.graph if self.spec.graph_initializer else None,
+            input_path=document.get("input_path") or None,
+            result_path=document.get("result_path") or None,
+        )
 
     def routing(self, calls: RouteCalls, nan_policy: str) -> Routing | None:
         """Of a router that the front can be; None where the graph needs workers. Raises InvalidSpec."""
@@ -390,26 +394,6 @@ def _steps_below(step: BaseStep) -> list[BaseStep]:
     for below in step.get_children():
         found += [below, *_steps_below(below)]
     return found
-
-
-def with_registration(options: dict[str, Any], registration: RegisterOptions) -> dict[str, Any]:
-    """What a document says of a model, with what the registration of its function says of all of them.
-
-    The registration goes before, but for arguments of classes: those of a model's own step are meant for it.
-    """
-    named = dict(registration.mlrun)
-    merged = {**options, **named}
-    for member, first, last in (
-        ("class_args", named.get("class_args"), options.get("class_args")),
-        (
-            "function_parameters",
-            options.get("function_parameters"),
-            named.get("function_parameters"),
-        ),
-    ):
-        if first or last:
-            merged[member] = {**(first or {}), **(last or {})}
-    return merged
 
 
 def split_key(key: str) -> tuple[str, str | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,12 +60,7 @@ def with_file_and_setting(
         config = read_config_keys(said, besides=besides)
         for problem in config.problems:
             logger.warning("%s: %s", source, problem)
-        unsaid = {
-            option: value
-            for option, value in config.values.items()
-            if getattr(options, option) is None
-        }
-        options = replace(options, **unsaid) if unsaid else options
+        options = options.or_else(**config.values)
         workers = workers or config.workers
     return CompletedOptions(options, workers, document)
 

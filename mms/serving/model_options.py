@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -29,18 +28,13 @@ class ModelOptions:
     component: Component
     #: Takes the place of the manifest's handler.
     handler: str | None
-    has_row_batching: bool = False
-    #: None: the setting.
-    validates_inputs: bool | None = None
-    #: The file that a component is kept in over restarts.
-    persistence_file: str | None = None
-    #: Of a model server of MLRun: members of `Load.options` that go before the settings'.
-    mlrun: Mapping[str, Any] = field(default_factory=dict)
+    #: The registration, with what the archive says where it says nothing.
+    asked: RegisterOptions = field(default_factory=RegisterOptions)
 
     @property
     def is_worker_graph(self) -> bool:
         """Whether it is a flow, or a router of the user's, that runs in workers."""
-        return bool(self.mlrun.get("graph"))
+        return bool(self.asked.mlrun.graph)
 
     @property
     def default_name(self) -> str | None:
@@ -69,20 +63,20 @@ class ModelOptions:
         return options
 
     def _component_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
-        component = self.component
+        asked = self.asked.seldon
         options: dict[str, Any] = {
             "seldon_shim": settings.seldon_shim,
             "seldon_strict": settings.seldon_strict,
-            "row_batching": self.has_row_batching,
+            "row_batching": bool(asked.row_batching),
             "validate_inputs": (
-                settings.validate_inputs if self.validates_inputs is None else self.validates_inputs
+                settings.validate_inputs if asked.validate_inputs is None else asked.validate_inputs
             ),
             "model_uri": str(model_files) if model_files is not None else None,
         }
-        if component.service_type is not None:
-            options["service_type"] = component.service_type
-        if self.persistence_file is not None:
-            options["persistence_file"] = self.persistence_file
+        if asked.service_type is not None:
+            options["service_type"] = asked.service_type
+        if asked.persistence_file is not None:
+            options["persistence_file"] = asked.persistence_file
         return options
 
     def _server_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
@@ -93,29 +87,12 @@ class ModelOptions:
             "data_url": _data_urls(settings),
             "body_operation": settings.mlrun_body_operation,
         }
-        if self.has_row_batching:
+        if self.asked.seldon.row_batching:
             options["row_wise"] = True
-        if self.component.model_path is not None:
-            options["model_path"] = self.component.model_path
-        options |= self.mlrun
+        options |= self.asked.mlrun.load_options()
         if model_files is not None:
             options["model_path"] = str(model_files)
         return options
-
-    def describe(self) -> dict[str, Any]:
-        """The members of a model's description that tell of a component; none for a handler of MMS."""
-        component = self.component
-        members: dict[str, Any] = {
-            "serviceType": component.service_type,
-            "parameters": list(component.parameters) or None,
-            "modelUri": component.model_uri,
-            "prepackaged": component.prepackaged,
-            "rowBatching": self.has_row_batching or None,
-            "validateInputs": self.validates_inputs,
-            "modelPath": self.mlrun.get("model_path") or component.model_path,
-            "loadMode": self.mlrun.get("load_mode"),
-        }
-        return {name: value for name, value in members.items() if value is not None}
 
 
 def _data_urls(settings: Settings) -> Any:
@@ -140,10 +117,10 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
         asked = Component.of_extensions(
             {
                 "interface": options.interface or said.interface or "auto",
-                "service_type": options.service_type,
+                "service_type": options.seldon.service_type,
                 "parameters": options.parameters,
                 "model_uri": options.model_uri,
-                "prepackaged": options.prepackaged,
+                "prepackaged": options.seldon.prepackaged,
             }
         )
     except InvalidComponent as error:
@@ -166,8 +143,14 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
         interface=interface,
         component=component,
         handler=handler,
-        has_row_batching=bool(options.row_batching),
-        validates_inputs=options.validate_inputs,
-        persistence_file=options.persistence_file,
-        mlrun=dict(options.mlrun),
+        asked=_completed(options, component),
     )
+
+
+def _completed(options: RegisterOptions, component: Component) -> RegisterOptions:
+    """A registration with what a model's component is made of, by registration and archive together."""
+    seldon = replace(
+        options.seldon, service_type=component.service_type, prepackaged=component.prepackaged
+    )
+    mlrun = replace(options.mlrun, model_path=options.mlrun.model_path or component.model_path)
+    return replace(options, model_uri=component.model_uri, seldon=seldon, mlrun=mlrun)

@@ -130,7 +130,7 @@ class ModelWorkers:
         """
         batch_size = served.model.config.batch_size
         change_model(self._settings, served, changes)
-        if served.model.config.batch_size != batch_size and served.is_preloaded:
+        if served.model.config.batch_size != batch_size and served.effective.preload_model:
             # Workers that it has forked stay; it would fork more of the old size.
             await self._launcher.forget(served.key)
         for worker, runner in list(served.runners.items()):

@@ -30,8 +30,8 @@ def check_arguments(
     """
     if options.is_from_operator or options.folder is not None:
         return False
-    arguments = options.mlrun.get("class_args")
-    named = [options.mlrun.get("model_path")]
+    arguments = options.mlrun.class_args
+    named = [options.mlrun.model_path]
     if isinstance(arguments, Mapping):
         named.append(arguments.get("model_path"))
     if isinstance(options.parameters, list | tuple):

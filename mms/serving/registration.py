@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -106,7 +105,7 @@ class Registrar:
             said = await asyncio.to_thread(
                 with_file_and_setting, options, archive, self._settings, default_name
             )
-            asked, options = replace(options), said.options
+            asked, options = options, said.options
             served = await self._made(options, archive, default_name, undo)
             served.worker_bounds = said.workers or served.worker_bounds
             served.model_config = said.document
@@ -115,12 +114,12 @@ class Registrar:
             if served.graph is None:
                 served.requirements = await model_requirements(
                     *(served.name, archive, served.runtime),
-                    *(options.install_requirements or self._settings.install_requirements,),
+                    *(served.effective.install_requirements or "off",),
                     self._installer,
                     is_allowed=self._settings.allowed_requirements,
                 )
             await self._fetch_files(served, options, resources)
-            await self._open_tracking(served, options, resources)
+            await self._open_tracking(served, resources)
             check_names(served)
             if served.graph is not None:
                 served.graph.model = served.model
@@ -206,9 +205,8 @@ class Registrar:
         )
         resources.push_async_callback(self._repository.model_uris.release, served.model_files)
 
-    async def _open_tracking(
-        self, served: ServedModel, options: RegisterOptions, resources: AsyncExitStack
-    ) -> None:
+    async def _open_tracking(self, served: ServedModel, resources: AsyncExitStack) -> None:
+        options = served.effective
         tracking = await self._tracking.open_for(
             served.name,
             served.version,

@@ -56,19 +56,15 @@ class ServedModel:
     manifest: Manifest
     handler: str
     runtime: str
-    is_preloaded: bool
-    initialize_errors: str
     options: ModelOptions
+    #: What it runs as: what was registered and changed since, with all defaults.
+    effective: RegisterOptions
     #: The contract that the model's code is written to; `auto` where only a worker can find it, until it has.
     interface: str = "auto"
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None
     #: The packages that its archive asks for, where they are installed.
     requirements: ModelRequirements | None = None
-    #: For a load; None: as for a batch.
-    load_timeout_s: float | None = None
-    #: What its registration asked for, with what was changed since.
-    asked: RegisterOptions = field(default_factory=lambda: RegisterOptions(""))
     is_loaded_at_startup: bool = False
     #: By which rules its workers read the places that its registration names; None: by none.
     named_places: dict[str, Any] | None = None
@@ -175,15 +171,19 @@ class ServedModel:
             retry_after_s=1,
         )
 
-    def _describe_load_timeout(self) -> dict[str, Any]:
-        if self.load_timeout_s is None:
-            return {}
-        return {"loadTimeout": self.load_timeout_s if math.isfinite(self.load_timeout_s) else 0}
+    @property
+    def load_timeout_s(self) -> float:
+        """For a load; infinite where it has no limit."""
+        timeout_s = self.effective.load_timeout_s
+        if timeout_s is None:
+            return self.model.config.response_timeout_s
+        return timeout_s or math.inf
 
     def describe(self, is_default: bool) -> dict[str, Any]:
         """JSON-able; MMS's members first and in its order, ours behind them."""
         model = self.model
         config = model.config
+        shown = self.effective.describe()
         description: dict[str, Any] = {"modelName": self.name}
         if self.version is not None:
             description["modelVersion"] = self.version
@@ -194,22 +194,16 @@ class ServedModel:
             "runtime": self.runtime,
             "minWorkers": self.pool.min_workers,
             "maxWorkers": self.pool.max_workers,
-            "batchSize": config.batch_size,
-            "maxBatchDelay": round(config.max_batch_delay_s * 1000),
+            **{name: shown.pop(name) for name in ("batchSize", "maxBatchDelay")},
             "loadedAtStartup": self.is_loaded_at_startup,
             "workers": [self._describe_worker(worker) for worker in model.workers],
             "batchPolicy": model.policy.name,
             **({"batchPolicyReason": model.policy.reason} if model.policy.reason else {}),
-            **({} if config.has_retry else {"retry": False}),
-            "responseTimeout": config.response_timeout_s,
-            **self._describe_load_timeout(),
-            **({"requestTimeout": config.request_timeout_s} if config.request_timeout_s else {}),
-            **({"maxQueueTime": round(config.max_queue_s * 1000)} if config.max_queue_s else {}),
             **({"gpuIds": list(self.pool.gpus)} if self.pool.gpus else {}),
             "handler": self.handler,
             "interface": self.interface,
             **({"signedBy": self.archive.signed_by} if self.archive.signed_by else {}),
-            **self.options.describe(),
+            **shown,
             **({"parameters": list(self.parameters)} if self.parameters else {}),
             "defaultVersion": is_default,
             "jobQueueStatus": {

@@ -137,6 +137,39 @@ def test_a_component_is_registered_with_its_parameters(server: FakeServer) -> No
     }
 
 
+def test_a_function_is_registered_by_its_document(server: FakeServer, folder: Path) -> None:
+    server.answers["POST /models"] = (200, {"status": "Workers scaled"})
+    (folder / "f.yaml").write_text("graph: {kind: router}")
+    argv = ["--serving-spec", "f.yaml", "--class-args", '{"a": [1]}', "--gpu-ids", "0,2"]
+    assert run("models", "register", *argv, "--request-timeout", "0.5").exit_code == 0
+    assert json.loads(server.asked[0].body) == {
+        "initial_workers": 1,
+        "synchronous": True,
+        "serving_spec": {"graph": {"kind": "router"}},
+        "class_args": {"a": [1]},
+        "gpu_ids": "0,2",
+        "request_timeout": 0.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["scale", "m"], "Give WORKERS, or what is to change, such as --batch-size."),
+        (["scale", "m", "--max", "2"], "Give WORKERS"),
+        (["register", "a.mar", "--class-args", "[1]"], "'[1]' is not a JSON object"),
+        (["register", "--serving-spec", "none.yaml"], "none.yaml cannot be read: No such file"),
+    ],
+)
+def test_flags_that_cannot_be_are_a_misuse(
+    server: FakeServer, argv: list[str], message: str
+) -> None:
+    result = run("models", *argv)
+    assert result.exit_code == 2
+    assert message in " ".join(result.output.split())
+    assert server.asked == []
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -180,6 +213,10 @@ def test_a_model_is_registered_with_what_is_given_and_nothing_else(server: FakeS
         (
             ["scale", "m", "0", "--max", "3", "--version", "1/0", "--no-wait"],
             "PUT /models/m/1%2F0?min_worker=0&max_worker=3&synchronous=false",
+        ),
+        (
+            ["scale", "m", "--batch-size", "8", "--no-retry", "--response-timeout", "2"],
+            "PUT /models/m?synchronous=true&batch_size=8&retry=false&response_timeout=2",
         ),
         (["unregister", "a b"], "DELETE /models/a%20b"),
         (["unregister", "m", "--version", "2"], "DELETE /models/m/2"),

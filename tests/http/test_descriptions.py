@@ -14,7 +14,7 @@ from mms.http.apis import Apis
 from mms.http.descriptions import describe_routes
 from mms.http.management_operations import REGISTER, SCALE
 from mms.http.parameters import Parameters
-from mms.http.registration_parameters import changes_of, registration_of
+from mms.http.registration_parameters import registration_of, scaling_of
 from mms.http.routing import RouteTable
 from mms.http.v2_operations import document as document_of_v2
 from mms.seldon.document import document as document_of_seldon
@@ -89,9 +89,8 @@ def test_a_registration_s_parameters_are_described_in_the_query_and_in_the_body(
 
 def test_what_a_call_may_change_is_described() -> None:
     read = Parameters({})
-    changes_of(read, is_json=False)
-    own = {"min_worker", "max_worker", "synchronous", "model_version"}
-    assert {parameter.name for parameter in SCALE.parameters} == read._known | own
+    scaling_of(read)
+    assert {parameter.name for parameter in SCALE.parameters} == read._known
 
 
 def test_the_page_of_routes_is_current() -> None:

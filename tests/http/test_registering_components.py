@@ -7,13 +7,20 @@ from typing import Any
 import pytest
 
 from mms.errors import BadRequest
+from mms.http.parameters import Parameters
 from mms.http.registration_parameters import registration_of
+from mms.serving import RegisterOptions
+
+
+def registered(parameters: dict[str, Any], *, is_json: bool) -> RegisterOptions:
+    return registration_of(Parameters(parameters), is_json=is_json)
+
 
 PARAMETER = {"name": "n", "value": "5", "type": "INT"}
 
 
 def test_a_query_gives_parameters_as_json_text() -> None:
-    options = registration_of(
+    options = registered(
         {
             "url": "m.mar",
             "interface": "seldon",
@@ -26,21 +33,21 @@ def test_a_query_gives_parameters_as_json_text() -> None:
         is_json=False,
     )
     assert options.interface == "seldon"
-    assert options.service_type == "ROUTER"
+    assert options.seldon.service_type == "ROUTER"
     assert options.parameters == [PARAMETER]
     assert options.model_uri == "s3://b/k"
-    assert options.row_batching is True
-    assert options.validate_inputs is True
+    assert options.seldon.row_batching is True
+    assert options.seldon.validate_inputs is True
 
 
 def test_a_json_body_may_give_parameters_as_a_list() -> None:
-    assert registration_of({"url": "m", "parameters": [PARAMETER]}, is_json=True).parameters == [
+    assert registered({"url": "m", "parameters": [PARAMETER]}, is_json=True).parameters == [
         PARAMETER
     ]
 
 
 def test_a_prepackaged_server_with_a_model_uri_needs_no_url() -> None:
-    options = registration_of({"prepackaged": "sklearn", "model_uri": "/m"}, is_json=False)
+    options = registered({"prepackaged": "sklearn", "model_uri": "/m"}, is_json=False)
     assert options.url == ""
 
 
@@ -56,4 +63,4 @@ def test_a_prepackaged_server_with_a_model_uri_needs_no_url() -> None:
 )
 def test_a_wrong_parameter_is_named(parameters: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        registration_of(parameters, is_json=False)
+        registered(parameters, is_json=False)

@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 
 from mms.errors import BadRequest
+from mms.http.parameters import Parameters
 from mms.http.registration_parameters import registration_of
+from mms.mlrun.registration import ServerParameters
+
+
+def registered(parameters: dict[str, Any], *, is_json: bool) -> ServerParameters:
+    return registration_of(Parameters(parameters), is_json=is_json).mlrun
 
 
 def test_a_query_and_a_json_body_say_the_same() -> None:
@@ -18,13 +24,13 @@ def test_a_query_and_a_json_body_say_the_same() -> None:
     query |= {"load_mode": "async", "row_wise": "true", "nan_policy": "keep"}
     query["strict_status"] = "false"
     body: dict[str, Any] = {**query, **members, "row_wise": True, "strict_status": False}
-    found = registration_of({"url": "m.mar", **query}, is_json=False).mlrun
-    assert found == registration_of({"url": "m.mar", **body}, is_json=True).mlrun
-    assert found == {**query, **members, "row_wise": True, "strict_status": False}
+    found = registered({"url": "m.mar", **query}, is_json=False)
+    assert found == registered({"url": "m.mar", **body}, is_json=True)
+    assert found.given() == {**query, **members, "row_wise": True, "strict_status": False}
 
 
 def test_without_these_parameters_nothing_is_said() -> None:
-    assert registration_of({"url": "m.mar", "row_wise": ""}, is_json=False).mlrun == {}
+    assert registered({"url": "m.mar", "row_wise": ""}, is_json=False).given() == {}
 
 
 @pytest.mark.parametrize(
@@ -39,4 +45,4 @@ def test_without_these_parameters_nothing_is_said() -> None:
 )
 def test_a_wrong_value_is_refused_with_its_name(name: str, value: str, message: str) -> None:
     with pytest.raises(BadRequest, match=message):
-        registration_of({"url": "m.mar", name: value}, is_json=False)
+        registered({"url": "m.mar", name: value}, is_json=False)

@@ -121,7 +121,7 @@ class Bench:
         options = {"initial_workers": 1, **options}
         version = options.pop("version", None)
         url = self.write(name, code, version)
-        return await self.host.register(RegisterOptions(url, **options))
+        return await self.host.register(RegisterOptions.of_members({"url": url, **options}))
 
     def submit(self, name: str, body: bytes = b"", **more: Any) -> tuple[Request, Answer]:
         reply = Answer()

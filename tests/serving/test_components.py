@@ -25,7 +25,9 @@ def manifest(**extensions: Any) -> Manifest:
 
 
 def found(registration: dict[str, Any], **extensions: Any) -> ModelOptions:
-    return model_options(RegisterOptions("m.mar", **registration), manifest(**extensions))
+    return model_options(
+        RegisterOptions.of_members({"url": "m.mar", **registration}), manifest(**extensions)
+    )
 
 
 def test_what_nobody_names_is_left_to_the_worker() -> None:
@@ -61,17 +63,17 @@ def test_the_registration_replaces_what_the_archive_says_and_parameters_by_name(
         parameters=[FIVE, OTHER],
         model_uri="s3://b/k",
     )
-    assert options.component.service_type == "MODEL"
+    assert options.asked.seldon.service_type == "MODEL"
     assert options.component.parameters == (OTHER, SIX)
     assert options.component.model_uri == "s3://b/k"
-    assert options.has_row_batching
+    assert options.asked.seldon.row_batching
 
 
-def test_a_handler_of_mms_is_given_no_options_and_describes_nothing() -> None:
+def test_a_handler_of_mms_is_given_no_options() -> None:
     options = found({"interface": "mms"}, interface="seldon", prepackaged="sklearn")
     assert options.interface == "mms"
     assert options.load_options(Settings(), None) == {}
-    assert options.describe() == {}
+    assert options.asked.describe() == {}
 
 
 def test_a_prepackaged_server_has_the_interface_and_handler_of_its_own() -> None:
@@ -124,7 +126,8 @@ def test_wrong_extensions_of_an_archive_are_the_archives_fault() -> None:
     ],
 )
 def test_a_model_without_an_archive_is_named_for_its_uri(uri: str, name: str) -> None:
-    options = model_options(RegisterOptions("", prepackaged="sklearn", model_uri=uri), Manifest({}))
+    asked = RegisterOptions.of_members({"prepackaged": "sklearn", "model_uri": uri})
+    options = model_options(asked, Manifest({}))
     assert options.default_name == name
 
 
@@ -185,7 +188,9 @@ async def test_a_name_that_is_taken_is_told_before_anything_is_fetched(bench) ->
 async def test_a_registration_without_an_archive_needs_none(bench) -> None:
     weights = bench.folder / "iris"
     weights.mkdir()
-    options = RegisterOptions("", prepackaged="sklearn", model_uri=str(weights), initial_workers=0)
+    options = RegisterOptions.of_members(
+        {"prepackaged": "sklearn", "model_uri": str(weights), "initial_workers": 0}
+    )
     await bench.host.register(options)
     described = bench.described("iris")
     assert described["handler"] == PREPACKAGED["sklearn"]

@@ -151,7 +151,9 @@ async def test_a_predictor_is_chosen_at_registration(chained: Any) -> None:
     }
     url = write_graph(chained, document, "two.yaml")
     await chained.host.register(RegisterOptions(url, model_name="first"))
-    await chained.host.register(RegisterOptions(url, model_name="second", predictor="two"))
+    await chained.host.register(
+        RegisterOptions.of_members({"url": url, "model_name": "second", "predictor": "two"})
+    )
     replies = [(await answered(chained.host, name))[1] for name in ("first", "second")]
     assert [reply["strData"] for reply in replies] == ["xa", "xb"]
 

@@ -25,7 +25,7 @@ SERVER_MEMBERS = {
 
 def options_of(extensions: dict[str, Any] | None = None, **asked: Any) -> ModelOptions:
     manifest = {"model": {"extensions": {"interface": "mlrun", **(extensions or {})}}}
-    return model_options(RegisterOptions("m.mar", **asked), Manifest(manifest))
+    return model_options(RegisterOptions.of_members({"url": "m.mar", **asked}), Manifest(manifest))
 
 
 def loaded(options: ModelOptions, files: Path | None = None, **settings: Any) -> dict[str, Any]:

@@ -26,7 +26,9 @@ async def closed(make_bench: MakeBench) -> Any:
 
 
 async def register(bench: Any, **asked: Any) -> None:
-    await bench.host.register(RegisterOptions("m", initial_workers=0, **asked))
+    await bench.host.register(
+        RegisterOptions.of_members({"url": "m", "initial_workers": 0, **asked})
+    )
 
 
 FORMS: tuple[Callable[[str], dict[str, Any]], ...] = (

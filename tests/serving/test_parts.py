@@ -63,8 +63,9 @@ def check_runs_as_asked(served: Any) -> None:
     assert (config.batch_policy, config.has_retry) == ("fixed", False)
     assert (config.response_timeout_s, config.request_timeout_s) == (11.0, 13.0)
     assert (config.max_queue_s, served.load_timeout_s) == (1.5, 12.0)
-    assert (served.initialize_errors, served.is_preloaded) == ("ignore", True)
-    assert (served.options.has_row_batching, served.runtime) == (True, "python3")
+    effective = served.effective
+    assert (effective.initialize_errors, effective.preload_model) == ("ignore", True)
+    assert (effective.seldon.row_batching, served.runtime) == (True, "python3")
 
 
 @pytest.mark.parametrize(("spec", "parts"), [(ROUTER, {"a", "b"}), (FLOW, {"c", "fn"})])
@@ -74,23 +75,19 @@ async def test_models_of_a_function_run_as_its_registration_says(bench, spec, pa
         "class_args": {"shared": "registration", "more": 2},
         "function_parameters": {"p": 1},
     }
-    options = RegisterOptions(
-        "",
-        model_name="fn",
-        serving_spec={**spec, "code": CODE, "filename": "f.py", "parameters": {"p": 0, "q": 2}},
-        initial_workers=0,
-        mlrun=mlrun,
-        **ASKED,
+    spec = {**spec, "code": CODE, "filename": "f.py", "parameters": {"p": 0, "q": 2}}
+    options = RegisterOptions.of_members(
+        {"model_name": "fn", "serving_spec": spec, "initial_workers": 0, "mlrun": mlrun, **ASKED}
     )
     await bench.host.register(options)
     found = {served.name: served for served in bench.host.registry.all()}
     for name in parts:
         check_runs_as_asked(found[name])
-        assert found[name].options.mlrun["nan_policy"] == "keep"
-        assert found[name].options.mlrun["function_parameters"] == {"p": 1, "q": 2}
-        assert found[name].options.mlrun["class_args"]["more"] == 2
+        assert found[name].options.asked.mlrun.nan_policy == "keep"
+        assert found[name].options.asked.mlrun.function_parameters == {"p": 1, "q": 2}
+        assert found[name].options.asked.mlrun.class_args["more"] == 2
     if "a" in found:
-        arguments = found["a"].options.mlrun["class_args"]
+        arguments = found["a"].options.asked.mlrun.class_args
         assert arguments == {"own": 1, "shared": "step", "more": 2}
 
 
@@ -101,7 +98,9 @@ async def test_servers_that_a_graph_registers_run_as_its_registration_says(bench
         "graph": {"name": "n", "implementation": "SKLEARN_SERVER", "modelUri": "files"},
     }
     (bench.store / "g.yaml").write_text(json.dumps(graph))
-    await bench.host.register(RegisterOptions("g.yaml", initial_workers=0, **ASKED))
+    await bench.host.register(
+        RegisterOptions.of_members({"url": "g.yaml", "initial_workers": 0, **ASKED})
+    )
     check_runs_as_asked(bench.host.registry.get("g.n"))
 
 
@@ -120,7 +119,8 @@ async def test_a_graph_s_own_request_timeout_is_its_requests_deadline(bench):
 
 
 def test_a_part_is_itself_another_model_and_runs_the_same():
-    whole = RegisterOptions("u", handler="h", sha256="0", parameters=[1], mlrun={"a": 1}, **ASKED)
+    named = {"url": "u", "handler": "h", "sha256": "0", "parameters": [1], "model_path": "p"}
+    whole = RegisterOptions.of_members({**named, **ASKED})
     part = whole.of_part(model_name="p")
     differs = {f.name for f in fields(whole) if getattr(whole, f.name) != getattr(part, f.name)}
     assert differs == {"url", "handler", "sha256", "parameters", "mlrun", "model_name"}

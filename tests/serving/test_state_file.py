@@ -290,7 +290,9 @@ async def test_a_function_comes_back_with_its_models_as_they_were_scaled(restart
         "filename": "classes.py",
         "code": code,
     }
-    await bench.host.register(RegisterOptions("", serving_spec=spec, initial_workers=1))
+    await bench.host.register(
+        RegisterOptions.of_members({"serving_spec": spec, "initial_workers": 1})
+    )
     await bench.host.scale("m2", "v1", 0, 0, True)
     bench = await restarted()
     assert [name for name, _ in bench.host.list_models()] == ["f", "m1", "m2"]

@@ -26,7 +26,7 @@ OF_COMPONENTS = "only components of Seldon have it, and the interface is mms"
 
 
 async def told(bench: Any, url: str, **options: Any) -> list[str]:
-    outcome = await bench.host.register(RegisterOptions(url, **options))
+    outcome = await bench.host.register(RegisterOptions.of_members({"url": url, **options}))
     return list(outcome.without_effect)
 
 

@@ -24,10 +24,12 @@ ROOMS: dict[str, Room] = {
     # How values of others are shown, and names that nobody knows; every room may import it.
     "brief": Room(-1, ("mms.brief", "mms.flags", "mms.nearest"), ()),
     # How long anything may be told to take.
-    "durations": Room(-1, ("mms.durations",), ()),
+    "durations": Room(-2, ("mms.durations",), ()),
     # Documents in YAML.
     "documents": Room(-1, ("mms.documents",), ()),
-    "archiver": Room(0, ("archiver", "model_archiver"), ("documents",)),
+    # Every parameter of a registration once.
+    "registration": Room(-1, ("mms.registration",), ("durations",)),
+    "archiver": Room(0, ("archiver", "model_archiver"), ("documents", "registration")),
     "errors": Room(0, ("mms.errors",), ()),
     # Exceptions that nothing foresaw.
     "faults": Room(0, ("mms.faults",), ()),
@@ -69,12 +71,12 @@ ROOMS: dict[str, Room] = {
     "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
     # What a graph is and does; its calls to nodes are passed in.
     "graph": Room(2, ("mms.graph",)),
-    "seldon": Room(1, ("mms.seldon",), ("bodies", "documents", "errors")),
+    "seldon": Room(1, ("mms.seldon",), ("bodies", "documents", "errors", "registration")),
     # MLRun's serving contract, in process.
     "mlrun": Room(
         1,
         ("mms.mlrun",),
-        ("bodies", "documents", "durations", "errors", "networks", "tracking"),
+        ("bodies", "documents", "durations", "errors", "networks", "registration", "tracking"),
     ),
     # The packages that components and serving classes import, where their makers' own are not installed.
     "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),

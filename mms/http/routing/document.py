@@ -71,7 +71,15 @@ def document_of_path(
 #: Operations that MMS describes under the id of another one.
 _SHARED_IDS: Final = {"apiDescriptionOfAnyMethod": "apiDescription", "invoke": "invocations"}
 #: Defaults and names that MMS's documents have, whatever its routes do: operation -> parameter -> what MMS says.
-_DEFAULTS: Final = {"registerModel": {"synchronous": "false", "response_timeout": "2"}}
+_DEFAULTS: Final = {
+    "registerModel": {
+        "initial_workers": "0",
+        "preload_model": "false",
+        "response_timeout": "2",
+        "synchronous": "false",
+    },
+    "setAutoScale": {"max_worker": "1"},
+}
 _NAMES: Final = {"registerModel": {"url": "model_url"}}
 _NO_EFFECT: Final = "Has no effect."
 #: Parameters that MMS's documents have and its routes do not read: (name, type, default).

@@ -88,7 +88,7 @@ def test_a_spec_says_what_all_of_its_models_get() -> None:
         }
     )
     assert (spec.project, spec.function_name, spec.is_router) == ("iris", "server", True)
-    assert spec.load_options() == {
+    assert spec.server_parameters().load_options() == {
         "load_mode": "async",
         "function_parameters": {"a": 1},
         "function_uri": "iris/server:v1@abc",

@@ -1,0 +1,24 @@
+"""`python -m mms.cli.registration_document`: the page of a registration's parameters, Markdown."""
+
+from __future__ import annotations
+
+import sys
+
+from mms.mlrun.registration import ServerParameters
+from mms.registration import ModelParameters, ScaleParameters
+from mms.registration.page import registration_page
+from mms.seldon.registration import ComponentParameters
+
+
+def document() -> str:
+    """The whole page."""
+    sections = (
+        ("Of every model", ModelParameters),
+        ("Of Seldon components, servers for saved models and graphs", ComponentParameters),
+        ("Of MLRun's model servers and functions", ServerParameters),
+    )
+    return registration_page(sections, ScaleParameters)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())

@@ -1,0 +1,36 @@
+"""Every parameter of a registration once: calls, flags, files, descriptions and docs are made of these tables."""
+
+from mms.registration.kind import InvalidCall, InvalidValue, Kind
+from mms.registration.model import INTERFACES, ModelParameters, ScaleParameters
+from mms.registration.options import Call, Options
+from mms.registration.parameter import (
+    REGISTER,
+    SCALE,
+    Key,
+    Parameter,
+    Shown,
+    attribute,
+    group,
+    parameter,
+    parameters_of,
+)
+
+__all__ = [
+    "INTERFACES",
+    "REGISTER",
+    "SCALE",
+    "Call",
+    "InvalidCall",
+    "InvalidValue",
+    "Key",
+    "Kind",
+    "ModelParameters",
+    "Options",
+    "Parameter",
+    "ScaleParameters",
+    "Shown",
+    "attribute",
+    "group",
+    "parameter",
+    "parameters_of",
+]

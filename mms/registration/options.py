@@ -1,0 +1,187 @@
+"""The values of parameters: read from a call, kept in a file, handed on to parts, and described."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields, replace
+from typing import Any, Protocol, TypeVar
+
+from mms.registration.kind import InvalidCall, InvalidValue
+from mms.registration.parameter import Parameter, group_of, parameter_of
+
+_Options = TypeVar("_Options", bound="Options")
+
+
+class Call(Protocol):
+    """The parameters of a call: it takes those for known that it is asked for."""
+
+    def get(self, name: str, /) -> Any: ...
+
+    def note(self, sentence: str) -> None:
+        """Remember what of the call has no effect, or another one than it seems."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Values of parameters. Each member is one of `parameter`, `attribute` and `group`, and None where nobody says it.
+
+    Options are never changed: others are made of them.
+    """
+
+    @classmethod
+    def read(cls: type[_Options], call: Call, route: str, *, is_json: bool) -> dict[str, Any]:
+        """The members that a call gives, for `cls` or `replace`. Raises InvalidCall."""
+        found: dict[str, Any] = {}
+        for member in fields(cls):
+            kind = group_of(member)
+            if kind is not None:
+                assert issubclass(kind, Options)
+                if inner := kind.read(call, route, is_json=is_json):
+                    found[member.name] = kind(**inner)
+                continue
+            declared = parameter_of(member)
+            if declared is None or route not in declared.routes:
+                continue
+            value = read_parameter(declared, call, is_json=is_json)
+            if value is not None:
+                found[member.name] = value
+        return found
+
+    @classmethod
+    def of_members(cls: type[_Options], members: Mapping[str, Any]) -> _Options:
+        """Options of their members by name; those of groups may stand among its own. Raises ValueError for others."""
+        own = {member.name: member for member in fields(cls)}
+        found: dict[str, Any] = {}
+        loose: dict[str, dict[str, Any]] = {}
+        unknown = []
+        for name, value in members.items():
+            if name not in own:
+                home = _group_with(own, name)
+                if home is None:
+                    unknown.append(name)
+                else:
+                    loose.setdefault(home, {})[name] = value
+                continue
+            kind = group_of(own[name])
+            if kind is not None and isinstance(value, Mapping):
+                loose[name] = {**loose.get(name, {}), **value}
+            else:
+                found[name] = value
+        if unknown:
+            raise ValueError(f"there is no option {', '.join(sorted(unknown))}")
+        for home, given in loose.items():
+            kind = group_of(own[home])
+            assert kind is not None and issubclass(kind, Options)
+            found[home] = kind.of_members(given)
+        return cls(**found)
+
+    def kept_members(self) -> dict[str, Any]:
+        """The members for a state file, JSON-able: those that are not as they are by default."""
+        found: dict[str, Any] = {}
+        for member in fields(self):
+            value = getattr(self, member.name)
+            if isinstance(value, Options):
+                value = value.kept_members()
+                if value:
+                    found[member.name] = value
+            elif member.metadata.get("is_kept", True) and value != _default(member):
+                found[member.name] = value
+        return found
+
+    def of_part(self: _Options, **changes: Any) -> _Options:
+        """The options of a model that comes with this one: it runs as this one is to, and is itself another."""
+        itself: dict[str, Any] = {}
+        for member in fields(self):
+            value = getattr(self, member.name)
+            if isinstance(value, Options):
+                itself[member.name] = value.of_part()
+            elif not member.metadata.get("is_shared", True):
+                itself[member.name] = _default(member)
+        return replace(self, **{**itself, **changes})
+
+    def or_else(self: _Options, **others: Any) -> _Options:
+        """The same with these members where it says nothing."""
+        missing = {
+            name: value
+            for name, value in others.items()
+            if value is not None and getattr(self, name) is None
+        }
+        return replace(self, **missing) if missing else self
+
+    @classmethod
+    def own_parameters(cls) -> list[tuple[str, Parameter]]:
+        """Its parameters by the names of its members, without those of groups."""
+        return [
+            (member.name, declared)
+            for member in fields(cls)
+            if (declared := parameter_of(member)) is not None
+        ]
+
+    def with_defaults(self: _Options, settings: object) -> _Options:
+        """The same with the defaults of its own parameters where it says nothing: the server's, else those of all."""
+        found: dict[str, Any] = {}
+        for member in fields(self):
+            declared = parameter_of(member)
+            if declared is None or getattr(self, member.name) is not None:
+                continue
+            value = getattr(settings, declared.setting) if declared.setting else None
+            if value is None and declared.default:
+                value = declared.kind.convert(declared.default, declared.unit)
+            found[member.name] = value
+        return replace(self, **found)
+
+    def given(self) -> dict[str, Any]:
+        """Its own members that somebody has said something of."""
+        return {
+            member.name: value
+            for member in fields(self)
+            if (value := getattr(self, member.name)) is not None
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The members of a model's description that tell of parameters, JSON-able, as they are declared."""
+        found: dict[str, Any] = {}
+        for member in fields(self):
+            value = getattr(self, member.name)
+            if isinstance(value, Options):
+                found |= value.describe()
+                continue
+            declared = parameter_of(member)
+            shown = declared.shown if declared is not None else None
+            if shown is None or shown.is_of_model:
+                continue
+            if value is not None and value != shown.unless:
+                found[shown.name] = list(value) if isinstance(value, tuple) else value
+        return found
+
+
+def read_parameter(declared: Parameter, call: Call, *, is_json: bool) -> Any:
+    """The value of one parameter in a call; None where it has none. Raises InvalidCall with the parameter's name."""
+    if not (is_json or declared.is_in_query):
+        return None
+    for name in (declared.name, *declared.aliases):
+        value = call.get(name)
+        if value is None or (value == "" and not declared.kind.takes_empty):
+            continue
+        try:
+            converted = declared.kind.convert(value, declared.unit_of(is_json=is_json))
+        except InvalidValue as error:
+            raise InvalidCall(f"Parameter {name} {error}") from None
+        caveat = declared.kind.caveat(value)
+        if caveat is not None:
+            call.note(f"{name}{caveat}")
+        return converted
+    return None
+
+
+def _default(member: Field[Any]) -> Any:
+    return member.default if member.default_factory is MISSING else member.default_factory()
+
+
+def _group_with(own: Mapping[str, Field[Any]], name: str) -> str | None:
+    """The group that has a member of a name."""
+    for member in own.values():
+        kind = group_of(member)
+        if kind is not None and any(inner.name == name for inner in fields(kind)):
+            return member.name
+    return None
