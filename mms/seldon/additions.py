@@ -6,7 +6,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mms.seldon.errors import is_not_implemented
+from mms.brief import brief
+from mms.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, is_not_implemented
 from mms.seldon.hooks import OwnHooks
 from mms.seldon.meta import response_meta
 from mms.seldon.request_headers import RequestHeaders
@@ -143,11 +144,20 @@ class Additions:
         if self._tags is None:
             return None
         try:
-            return self._tags(value)
+            tags = self._tags(value)
         except Exception as error:
             if is_not_implemented(error):
                 return None
             raise
+        try:
+            # Pairs are as good as a dict.
+            return dict(tags or ())
+        except (TypeError, ValueError):
+            raise SeldonMicroserviceException(
+                f"tags returned {brief(tags)}; a dict is right",
+                status_code=500,
+                reason=INTERNAL_ERROR,
+            ) from None
 
     def _add(self, metrics: Any, operation: str, unit: Unit) -> None:
         if metrics:

@@ -252,7 +252,11 @@ def _meta_bytes(meta: dict[str, Any]) -> bytes:
     if not meta:
         return b""
     message = Meta()
-    json_format.ParseDict(meta, message)
+    try:
+        json_format.ParseDict(meta, message)
+    except (json_format.ParseError, TypeError):
+        # Numbers and arrays of numpy are taken as over REST.
+        message = json_format.ParseDict(load_json(dump_json(meta)), Meta())
     return bytes(message.SerializeToString())
 
 

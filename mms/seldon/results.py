@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mms.brief import brief
 from mms.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, is_not_implemented
 from mms.seldon.forms import ClassNames
 from mms.seldon.hooks import OwnHooks
@@ -112,6 +113,13 @@ def class_names_of(component: Any, hooks: OwnHooks) -> Callable[[], Any]:
 
 def _listed(names: Any) -> Any:
     """Names as JSON has them: of any iterable a list. A single text is no list of its letters."""
-    if isinstance(names, list | tuple | str):
+    if names is None or isinstance(names, list | tuple | str):
         return names
-    return names.tolist() if hasattr(names, "tolist") else list(names)
+    try:
+        return names.tolist() if hasattr(names, "tolist") else list(names)
+    except TypeError:
+        raise SeldonMicroserviceException(
+            f"class_names is {brief(names)}; a list of texts is right",
+            status_code=500,
+            reason=INTERNAL_ERROR,
+        ) from None

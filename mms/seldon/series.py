@@ -54,8 +54,8 @@ def _fault_of(metrics: Any) -> str | None:
                 f"{', '.join(_SERIES_TYPES)}"
             )
         try:
-            metric["value"] + 1
-        except TypeError:
+            float(metric["value"] + 1)
+        except (TypeError, ValueError, OverflowError):
             return f"{where} has the value {brief(metric['value'])}, which is not a number"
     return None
 
