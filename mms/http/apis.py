@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from enum import Flag, auto
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -175,15 +176,16 @@ class HttpApis:
         own = "/".join(
             quote(part, safe="") for part in self.settings.seldon_metrics_path.split("/") if part
         )
+        described = {"/metrics": METRICS, "/prometheus": replace(METRICS, id="prometheus")}
         return [
             Route(
                 ("GET", "HEAD"),
                 path,
                 self._metrics,
                 METRICS_ROLE,
-                operations=(METRICS,) if path == "/metrics" else (),
+                operations=(described[path],) if path in described else (),
             )
-            for path in dict.fromkeys(("/metrics", "/prometheus", f"/{own}"))
+            for path in dict.fromkeys((*described, f"/{own}"))
         ]
 
     async def _metrics(self, exchange: Exchange) -> web.StreamResponse:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mms.serving import ModelHost
 
 _METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_OF_MODEL: Final = "/models/{model_name}"
 _GOOD: Final = answer(
     "Yes.", object_of(["status"], status=described("string", "Live, Started or Ready."))
 )
@@ -43,48 +44,21 @@ class HealthApi:
     def routes(self) -> list[Route]:
         of_model = {"200": _GOOD, **errors("404"), "503": _BAD}
         of_server = {"200": _GOOD, "503": _BAD}
+        alive = Operation("get", "livez", "Whether it answers.", {"200": _GOOD})
+        started = Operation("get", "startupz", "Whether the start is finished.", of_server)
+        ready = Operation("get", "readyz", "Whether all models are ready.", of_server)
+        of_name = Operation("get", "ready", "Whether a model is ready.", of_model)
+        of_version = Operation("get", "readyOfVersion", "Whether a version is ready.", of_model)
+        rows = (
+            ("/livez", self._live, OPEN, alive),
+            ("/startupz", self._started, OPEN, started),
+            ("/readyz", self._ready, OPEN, ready),
+            (f"{_OF_MODEL}/ready", self._model_ready, ANY_ROLE, of_name),
+            (f"{_OF_MODEL}/{{model_version}}/ready", self._model_ready, ANY_ROLE, of_version),
+        )
         return [
-            Route(
-                _METHODS,
-                "/livez",
-                self._live,
-                OPEN,
-                operations=(Operation("get", "livez", "Whether it answers.", {"200": _GOOD}),),
-            ),
-            Route(
-                _METHODS,
-                "/startupz",
-                self._started,
-                OPEN,
-                operations=(
-                    Operation("get", "startupz", "Whether the start is finished.", of_server),
-                ),
-            ),
-            Route(
-                _METHODS,
-                "/readyz",
-                self._ready,
-                OPEN,
-                operations=(
-                    Operation("get", "readyz", "Whether all models are ready.", of_server),
-                ),
-            ),
-            Route(
-                _METHODS,
-                "/models/{model_name}/ready",
-                self._model_ready,
-                ANY_ROLE,
-                operations=(Operation("get", "ready", "Whether a model is ready.", of_model),),
-            ),
-            Route(
-                _METHODS,
-                "/models/{model_name}/{model_version}/ready",
-                self._model_ready,
-                ANY_ROLE,
-                operations=(
-                    Operation("get", "readyOfVersion", "Whether a version is ready.", of_model),
-                ),
-            ),
+            Route(_METHODS, pattern, handler, roles, operations=(operation,))
+            for pattern, handler, roles, operation in rows
         ]
 
     async def _live(self, exchange: Exchange) -> web.StreamResponse:

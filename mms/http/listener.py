@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ from mms import faults
 from mms.connections import Refusal
 from mms.errors import InternalServerError, MethodNotAllowed, ServerError, UnexpectedError
 from mms.http.access import check_key, check_page
-from mms.http.apis import Apis
+from mms.http.apis import Apis, HttpApis
 from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
 from mms.http.lane_counted import CountedLaneProtocol
@@ -21,9 +21,6 @@ from mms.http.protocol import EdgeServer
 from mms.http.routing import Match, RouteTable
 from mms.http.seldon_form import error_form
 from mms.security import Access
-
-if TYPE_CHECKING:
-    from mms.http.apis import HttpApis
 
 
 class Listener:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,8 +13,12 @@ from mms.http.inference import InferenceApi
 from mms.http.lane_head import LaneRoute
 from mms.http.routing import (
     ANY_METHOD,
+    ANY_ROLE,
     INFERENCE_ROLE,
+    MANAGEMENT_ROLE,
+    METRICS_ROLE,
     NO_ROUTE,
+    OPEN,
     Pattern,
     Route,
     RouteTable,
@@ -158,6 +163,44 @@ def test_a_path_is_a_prediction_or_is_none(path, route):
     assert table.fast_path(path.encode()) == route
     is_prediction = route is not None or path == "/invocations"
     assert (table.match(path.encode(), "POST").route.roles == INFERENCE_ROLE) is is_prediction
+
+
+# Roles
+
+
+@pytest.mark.parametrize(
+    ("path", "roles"),
+    [
+        *((path, OPEN) for path in ("/ping", "/ping/x", "/livez", "/readyz", "/startupz")),
+        *((path, OPEN) for path in ("/v2/health", "/v2/health/ready")),
+        *((path, OPEN) for path in ("/ready", "/live", "/health/ping")),
+        *((path, ANY_ROLE) for path in ("/seldon/c/ready", "/models/m/ready", "/models/m/1/ready")),
+        *((path, ANY_ROLE) for path in ("/", "/api-description", "/openapi.json", "/absent/one")),
+        *((path, METRICS_ROLE) for path in ("/metrics", "/prometheus")),
+        *((path, MANAGEMENT_ROLE) for path in ("/models", "/models/m", "/models/m/1", "/models/")),
+        *((path, MANAGEMENT_ROLE) for path in ("/models/m/drift", "/models/m/1/set-default")),
+        *((path, INFERENCE_ROLE) for path in ("/predictions/m", "/invocations", "/m/predict")),
+        *((path, INFERENCE_ROLE) for path in ("/models/m/invoke", "/predict", "/api/v1.0/absent")),
+        *((path, INFERENCE_ROLE) for path in ("/seldon/c/predict", "/v2/models", "/v2/models/m/x")),
+    ],
+)
+async def test_a_route_needs_the_role_of_its_row(bench, path, roles):
+    bench.host.change_interfaces(c="seldon")
+    (listener,) = bench.front._listeners
+    for method in ("GET", "POST", "DELETE"):
+        assert listener.table.match(path.encode(), method).route.roles == roles
+
+
+async def test_a_path_of_a_header_needs_the_role_of_its_own_row(make_bench):
+    bench = await make_bench(mlrun_event_headers=True)
+    (listener,) = bench.front._listeners
+    found = listener.table.match(b"/v2/health", "POST")
+    headers = {"MLRUN-EVENT-PATH": "/v2/models/m/infer"}
+    exchange = SimpleNamespace(method="POST", request=SimpleNamespace(headers=headers))
+    led = found.route.leads_on(exchange, found)
+    assert (found.route.roles, led.route.roles) == (OPEN, INFERENCE_ROLE)
+    headers["MLRUN-EVENT-PATH"] = "/models"
+    assert found.route.leads_on(exchange, found).route.roles == INFERENCE_ROLE
 
 
 # What clients see of it

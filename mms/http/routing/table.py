@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mms.errors import BadRequest
@@ -24,6 +25,13 @@ class _Resource:
         self.rank = rank
         self.pattern = pattern
         self.routes: list[Route] = []
+
+    def routes_for(self, method: str) -> list[Route]:
+        """Those that count for a method now."""
+        return [route for route in self.routes if route.is_for(method)]
+
+
+_rank_of = attrgetter("rank")
 
 
 class _Node:
@@ -83,16 +91,18 @@ class RouteTable:
         """The same for a path that is cut and decoded."""
         found: list[_Resource] = []
         self._root.collect(segments, 0, found)
-        found.sort(key=lambda resource: resource.rank)
+        if len(found) > 1:
+            found.sort(key=_rank_of)
         for resource in found:
-            routes = [route for route in resource.routes if route.is_for(method)]
-            if routes:
-                methods = tuple(name for route in routes for name in route.methods)
-                values = resource.pattern.values(segments)
-                for route in routes:
-                    if route.serves(method):
-                        return Found(route, Match(path, values, methods))
-                return Found(routes[0], Match(path, values, methods, is_served=False))
+            routes = resource.routes_for(method)
+            if not routes:
+                continue
+            values = resource.pattern.values(segments)
+            methods = tuple(name for route in routes for name in route.methods)
+            for route in routes:
+                if route.serves(method):
+                    return Found(route, Match(path, values, methods))
+            return Found(routes[0], Match(path, values, methods, is_served=False))
         return NO_ROUTE
 
     def fast_path(self, path: bytes) -> LaneRoute | None:
