@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from support.client import Wire, request_bytes
-from support.processes import eventually
 from support.server import Server, manifest, unique_name
+from support.waiting import eventually
 
 #: Each answers a full batch alone, and none says so where it can be read before a call.
 UNREADABLE = {
