@@ -13,6 +13,11 @@ logger = logging.getLogger("mms.http")
 #: Between two lines about refused connections, in seconds.
 _TELL_S = 10.0
 _MOST_SPARE = 32
+#: What a client that may be gone is sent while it is owed answers, and the seconds before each: most answers are there
+#: sooner. The end of what a client sends looks the same whether it waits for answers or is gone; whoever is there takes
+#: it, and where nobody is, the first write brings a reset and the next one fails.
+MAX_PROBES = 3
+PROBE_S = 0.2
 
 
 class ConnectionLimit:

@@ -7,13 +7,21 @@ taken some of it. All listeners, of HTTP and gRPC, share one `MemoryLimit`. Size
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from mms.errors import ServiceUnavailable
 
 #: What a client has to take of its answers, or send of its requests, on the average, in bytes a second.
 MIN_RATE = 16 * 1024
+#: How far a client may fall behind that while others have to wait for memory, in seconds.
+PRESSED_S = 10.0
+#: What a connection may hold and count as a small one, in bytes.
+SMALL_BYTES = 128 * 1024
+#: How often a client that sends nothing is looked at, in seconds.
+_LOOK_S = 1.0
 #: Models whose largest answer is remembered.
 _MAX_MODELS = 10_000
 
@@ -37,21 +45,28 @@ class MemorySettings(Protocol):
 
 
 class MemoryLimit:
-    """The limits, what all connections hold together, and how large the answers of models are. For one event loop."""
+    """The limits, what all connections hold together, and how large the answers of models are. For one event loop.
+
+    Room is asked for before more is read. Without room a connection waits, and is told when there is some; but for one
+    at a time, since those that hold all there is may each need the rest of a request before they give anything back.
+    Large ones have to leave an eighth of the memory to small ones, so that these need not wait for them.
+    """
 
     def __init__(self, each_bytes: int, all_bytes: int, max_answer_bytes: int) -> None:
         """`each_bytes`: for a connection; one request with its answer may always be more. `max_answer_bytes`: what
         the answer of a model may be that has given none yet."""
         self.each_bytes = each_bytes
         self.all_bytes = all_bytes
+        #: What the large ones may fill.
+        self.large_bytes = all_bytes - all_bytes // 8
         self.held_bytes = 0
         #: How often a connection was not read from for its own limit, and for that of all.
         self.pauses = 0
         self.pauses_of_all = 0
-        self.holders: set[MemoryAccount] = set()
-        self.waiting: dict[MemoryAccount, None] = {}
-        #: The one that is read from nevertheless, until it holds less: else those that hold all there is, all of them
-        #: waiting for the rest of a request, would wait for each other.
+        #: What they wait for, in bytes, in the order of their coming: large ones and small ones.
+        self._large: dict[MemoryAccount, int] = {}
+        self._small: dict[MemoryAccount, int] = {}
+        #: The one that is read from nevertheless, until it holds less.
         self.first: MemoryAccount | None = None
         #: Requests under way on a connection that need no closer look, whatever their answers are.
         self.free_requests = max(1, each_bytes // max(max_answer_bytes, 1))
@@ -65,9 +80,15 @@ class MemoryLimit:
         )
 
     def __repr__(self) -> str:
-        return (
-            f"<MemoryLimit, {self.held_bytes} of {self.all_bytes} bytes, {len(self.waiting)} wait>"
-        )
+        return f"<MemoryLimit, {self.held_bytes} of {self.all_bytes} bytes, {self.waiting} wait>"
+
+    @property
+    def waiting(self) -> int:
+        """How many connections wait for room."""
+        return len(self._large) + len(self._small)
+
+    def is_waiting(self, account: MemoryAccount) -> bool:
+        return account in self._large or account in self._small
 
     def expected_answer(self, model: str) -> int:
         """What an answer of this model may come to: its largest so far."""
@@ -80,20 +101,39 @@ class MemoryLimit:
                 self._largest.clear()
             self._largest[model] = size
 
-    def is_exceeded_by(self, held_bytes: int) -> bool:
-        """Whether all hold too much, and one with so much more than its share of what there is.
+    def has_room(self, held_bytes: int, more_bytes: int) -> bool:
+        """Whether a connection that holds so much may hold so much more."""
+        all_held = self.held_bytes + more_bytes
+        if held_bytes + more_bytes > SMALL_BYTES:
+            return all_held <= self.large_bytes
+        if self.first is not None:
+            # It may be beyond the limit, which is no harm to small ones.
+            all_held -= self.first.held_bytes
+        return all_held <= self.all_bytes
 
-        Whoever holds less goes on, so that a few who hold all there is are no harm to others.
-        """
-        if self.held_bytes <= self.all_bytes:
-            return False
-        return held_bytes * max(len(self.holders), 1) > self.all_bytes
+    def add_waiting(self, account: MemoryAccount, more_bytes: int) -> None:
+        is_small = account.held_bytes + more_bytes <= SMALL_BYTES
+        waiting = self._small if is_small else self._large
+        if account not in waiting:
+            self.pauses_of_all += 1
+            waiting[account] = more_bytes
+
+    def forget(self, account: MemoryAccount) -> None:
+        """It does not wait any more."""
+        self._large.pop(account, None)
+        self._small.pop(account, None)
 
     def tell_waiting(self) -> None:
         """Some memory is free again."""
-        for account in list(self.waiting):
-            if self.first is None or not self.is_exceeded_by(account.held_bytes):
-                self.waiting.pop(account, None)
+        for waiting in (self._small, self._large):
+            for account, more_bytes in list(waiting.items()):
+                if account not in waiting:
+                    continue
+                if not self.has_room(account.held_bytes, more_bytes):
+                    if self.first is not None:
+                        break
+                    self.first = account
+                del waiting[account]
                 account.on_room()
 
 
@@ -117,10 +157,6 @@ class MemoryAccount:
         less = self.held_bytes - held_bytes
         self.held_bytes = held_bytes
         limit.held_bytes -= less
-        if held_bytes:
-            limit.holders.add(self)
-        else:
-            limit.holders.discard(self)
         if less > 0:
             if limit.first is self:
                 limit.first = None
@@ -129,39 +165,44 @@ class MemoryAccount:
 
     def close(self) -> None:
         """The connection has ended."""
-        self.limit.waiting.pop(self, None)
+        self.limit.forget(self)
         self.note(0)
-        if self.limit.first is self:
-            self.limit.first = None
-            self.limit.tell_waiting()
+        self.stop_waiting()
 
-    def has_room_for(self, size: int) -> bool:
-        """Whether it may hold so much more."""
+    def stop_waiting(self) -> None:
+        """It asks for no more room."""
         limit = self.limit
-        return self.held_bytes + size <= limit.each_bytes and not limit.is_exceeded_by(
-            self.held_bytes
-        )
+        limit.forget(self)
+        if limit.first is self:
+            limit.first = None
+            limit.tell_waiting()
 
     @property
     def is_waiting(self) -> bool:
         """It has not been told yet that there is room."""
-        return self in self.limit.waiting
+        return self.limit.is_waiting(self)
 
-    def must_wait(self) -> bool:
-        """Whether no more may be read of what has begun: all hold too much, and this one more than its share.
+    def must_wait(self, more_bytes: int = 0) -> bool:
+        """Whether so much more may not be read now, of what has begun.
 
         `on_room` is called when that may be different.
         """
         limit = self.limit
-        if limit.first is self or not limit.is_exceeded_by(self.held_bytes):
+        if limit.first is self or limit.has_room(self.held_bytes, more_bytes):
+            return False
+        if not more_bytes and self.held_bytes <= SMALL_BYTES:
+            # There is nothing to wait with: what comes next is to be looked at first.
             return False
         if limit.first is None:
             limit.first = self
+            limit.forget(self)
             return False
-        if not self.is_waiting:
-            limit.pauses_of_all += 1
-            limit.waiting[self] = None
+        limit.add_waiting(self, more_bytes)
         return True
+
+    def spare_s(self, usual_s: float) -> float:
+        """How long a client may fall behind its rate, in seconds: shorter while others wait for what this one holds."""
+        return min(usual_s, PRESSED_S) if self.limit.waiting else usual_s
 
 
 class WaitingAccount(MemoryAccount):
@@ -177,15 +218,50 @@ class WaitingAccount(MemoryAccount):
         if self._has_room is not None and not self._has_room.done():
             self._has_room.set_result(None)
 
-    async def take(self, held_bytes: int, timeout_s: float) -> None:
-        """The connection holds so much now; wait where that is more than it may. Raises NoMemory."""
-        self.note(held_bytes)
-        while self.must_wait():
-            self._has_room = asyncio.get_running_loop().create_future()
+    async def take(
+        self, held_bytes: int, timeout_s: float, transport: asyncio.ReadTransport | None
+    ) -> bool:
+        """The connection is about to hold so much; wait until it may. Returns whether it had to wait.
+
+        `transport`: not read meanwhile. Raises NoMemory.
+        """
+        until = time.monotonic() + timeout_s
+        more_bytes = max(held_bytes - self.held_bytes, 0)
+        must_wait = transport is not None and self.must_wait(more_bytes)
+        if transport is not None and must_wait:
+            transport.pause_reading()
             try:
-                await asyncio.wait_for(self._has_room, timeout_s)
-            except asyncio.TimeoutError:
-                raise NoMemory from None
+                while self.must_wait(more_bytes):
+                    self._has_room = asyncio.get_running_loop().create_future()
+                    await asyncio.wait_for(self._has_room, until - time.monotonic())
+            except BaseException as error:
+                self.stop_waiting()
+                if isinstance(error, asyncio.TimeoutError):
+                    raise NoMemory from None
+                raise
+            finally:
+                transport.resume_reading()
+        self.note(held_bytes)
+        return must_wait
+
+
+async def read_at_pace(
+    read: Callable[[], Awaitable[bytes]],
+    account: MemoryAccount | None,
+    pace: Pace,
+    size: int,
+    timeout_s: float,
+) -> bytes:
+    """What `read` gives, while the client is quick enough. Raises TimeoutError of asyncio's.
+
+    `size`: of what has come. `timeout_s`: what the client may fall behind its rate.
+    """
+    while True:
+        spare_s = timeout_s if account is None else account.spare_s(timeout_s)
+        if pace.is_too_slow(time.monotonic(), size, spare_s):
+            raise asyncio.TimeoutError
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await asyncio.wait_for(read(), min(_LOOK_S, timeout_s))
 
 
 class Pace:

@@ -46,7 +46,6 @@ _DEFAULT_NAME: Final = "function"
 @click.option(
     "--management-port", type=click.IntRange(0, 65535), help="Of the management API; 8081."
 )
-@click.option("--pidfile", type=click.Path(dir_okay=False), help="A file for the process id.")
 @click.option(
     "--set",
     "pairs",
@@ -62,7 +61,6 @@ def serve(
     host: str,
     port: int | None,
     management_port: int | None,
-    pidfile: str | None,
     pairs: tuple[str, ...],
 ) -> None:
     """Serve the function of SPEC: a serving spec in JSON, or a function as it is exported, in YAML or JSON.
@@ -86,19 +84,10 @@ def serve(
         if not equals:
             raise click.ClickException(f"--set {pair} should be NAME=VALUE")
         settings[setting.strip()] = value
-    from mms.cli.pid_file import PidFile, PidFileError
     from mms.cli.starting import become
     from mms.launch_options import LaunchOptions
 
-    options = LaunchOptions(settings=settings, component=json.dumps(component))
-    pid_file = None
-    if pidfile:
-        pid_file = PidFile(Path(pidfile).absolute())
-        options.pid_file = str(pid_file.path)
-    try:
-        become(options, pid_file)
-    except PidFileError as error:
-        raise click.ClickException(str(error)) from None
+    become(LaunchOptions(settings=settings, component=json.dumps(component)))
 
 
 def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], Path | None]:

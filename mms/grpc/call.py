@@ -23,7 +23,7 @@ from mms.errors import (
 from mms.grpc.head import CallHead, literal
 from mms.grpc.status import OK, Status, encode_message, status_of
 from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar, Inflation
-from mms.memory import MIN_RATE
+from mms.memory import NoMemory, Pace
 
 #: Before each message: whether it is compressed, and its size in bytes.
 PREFIX_BYTES = 5
@@ -105,6 +105,8 @@ class Call:
         "_is_half_closed",
         "_message",
         "_message_at",
+        "_pace",
+        "_paced_since",
         "_owner",
         "_receiver",
         "_timer",
@@ -184,6 +186,9 @@ class Call:
         self._inflating: asyncio.Task[None] | None = None
         #: Since when a message is on its way.
         self._message_at = self.received_at
+        #: How fast the client sends it, once it takes longer.
+        self._paced_since = 0.0
+        self._pace: Pace
         self._is_half_closed = False
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -451,8 +456,13 @@ class Call:
 
     # Its end
 
-    def end_if_slow(self, now: float, body_timeout_s: float) -> None:
-        """End a call whose message has been on its way for longer than the settings allow."""
+    def end_if_slow(
+        self, now: float, spare_s: float, body_timeout_s: float, *, waits_for_us: bool
+    ) -> None:
+        """End a call whose message comes too slowly, or for which there was no memory within `body_timeout_s`.
+
+        `spare_s`: what the client may fall behind its rate.
+        """
         if self.is_ended or not self.is_receiving:
             return
         if self._receiver is not None and not self._buffer:
@@ -460,7 +470,14 @@ class Call:
             return
         if self.is_stalled:
             return
-        if now - self._message_at > body_timeout_s + self.buffered_bytes / MIN_RATE:
+        if waits_for_us and not self.is_whole:
+            if now - self._message_at > body_timeout_s:
+                self.fail(NoMemory())
+            return
+        if self._paced_since != self._message_at:
+            self._paced_since = self._message_at
+            self._pace = Pace()
+        if self._pace.is_too_slow(now, self.buffered_bytes, spare_s):
             text = f"No whole message within body_timeout_s={body_timeout_s:g}."
             self.finish(Status(DEADLINE_EXCEEDED, text, 408))
 

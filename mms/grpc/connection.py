@@ -8,7 +8,8 @@ from typing import Protocol, cast
 
 from hpack import HPACKError
 
-from mms.connections import remote_name
+from mms import faults
+from mms.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.core.request import Buffer
 from mms.errors import UNIMPLEMENTED, ServerError
 from mms.grpc import frames
@@ -33,14 +34,13 @@ from mms.grpc.rules import (
     without_padding,
 )
 from mms.grpc.status import Status
+from mms.grpc.turns import FrameTurns
 from mms.inflating import Inflation
 from mms.memory import MemoryLimit, Pace
 
 #: What a client may have under way to this server in all its calls, in bytes. Their own windows keep it short.
 _CONNECTION_WINDOW_BYTES = 16 << 20
 _MAX_CONTINUATIONS = 16
-#: So many frames are read of one connection before others have their turn: all calls that it may have under way.
-_FRAMES_IN_A_TURN = 512
 #: How long a client may take to answer a ping, in seconds.
 _PING_ANSWER_S = 20.0
 _PING = b"mms-ping"
@@ -61,6 +61,7 @@ class ConnectionOwner(CallOwner, Protocol):
     body_timeout_s: float
     connections: set[GrpcConnection]
     memory: MemoryLimit
+    turns: FrameTurns
     #: Calls go through `enter` first.
     has_access: bool
 
@@ -86,6 +87,10 @@ class GrpcConnection(asyncio.Protocol):
         self._rest = b""
         #: Whether some of it are whole frames, for the next turn of the loop.
         self._has_more_frames = False
+        #: No more is read of it, as all connections hold too much.
+        self._is_held = False
+        #: The client sends nothing more.
+        self._is_half_closed = False
         self._has_preface = False
         self._heads = HeadReader()
         self._calls: dict[int, Call] = {}
@@ -95,7 +100,7 @@ class GrpcConnection(asyncio.Protocol):
         self._continuations = 0
         self._receive_window = _CONNECTION_WINDOW_BYTES
         self._writer = AnswerWriter(self._on_sent, self.go_on)
-        self._inflow = Inflow(owner.memory, self._writer, self._write)
+        self._inflow = Inflow(owner.memory, self._writer, self._write, self._hold)
         self._pace = Pace()
         self._counts = FrameCounts()
         self._has_more_window = False
@@ -138,7 +143,31 @@ class GrpcConnection(asyncio.Protocol):
             call.cancel()
 
     def eof_received(self) -> bool:
-        return False
+        """A client may have closed its sending side alone and still wait for its answers: those get sent, if it can.
+
+        Not over TLS, where the end of one side is that of both.
+        """
+        transport = self._transport
+        if transport is None or transport.get_extra_info("ssl_object") is not None:
+            return False
+        self._is_half_closed = self._is_leaving = True
+        for call in list(self._calls.values()):
+            if call.is_receiving:
+                # The rest of its messages cannot come.
+                self._drop(call)
+        if not self._calls or self._transport is None:
+            return False
+        self._probe(0)
+        return True
+
+    def _probe(self, probes: int) -> None:
+        """Find out whether a client that sends nothing more waits for its answers."""
+        if self._transport is None:
+            return
+        if probes:
+            self._write(frames.ping(_PING, is_answer=False))
+        if probes < MAX_PROBES:
+            asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)
 
     def pause_writing(self) -> None:
         self._writer.is_paused = True
@@ -150,6 +179,13 @@ class GrpcConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._heard_at = time.monotonic()
         self._pinged_at = None
+        if self._has_more_frames:
+            # It has had its turn.
+            self._rest += data
+        else:
+            self._read_data(data)
+
+    def _read_data(self, data: bytes) -> None:
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -179,15 +215,35 @@ class GrpcConnection(asyncio.Protocol):
 
     def _wait_for_next_turn(self) -> None:
         """Let others have theirs: one read brings thousands of frames, and uvloop reads many times in a turn."""
-        self._has_more_frames = False
         if self._transport is not None:
             self._transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._read_on)
+            if not self._is_held:
+                self._owner.turns.wait(self)
 
-    def _read_on(self) -> None:
-        if self._transport is not None:
-            self._transport.resume_reading()
-            self.data_received(b"")
+    def read_on(self) -> None:
+        """Its turn has come."""
+        if self._transport is None or self._is_held:
+            return
+        try:
+            self._has_more_frames = False
+            self._read_data(b"")
+            if self._transport is not None and not self._has_more_frames and not self._is_held:
+                self._transport.resume_reading()
+        except Exception as error:
+            faults.note("connection", error)
+            self.abort()
+
+    def _hold(self, is_held: bool) -> None:
+        """Read no more of it as long as all connections hold too much."""
+        if is_held == self._is_held or self._transport is None:
+            return
+        self._is_held = is_held
+        self._heard_at = time.monotonic()
+        if is_held:
+            self._transport.pause_reading()
+        else:
+            # In a turn of its own: this may be called from the middle of another connection's.
+            self._owner.turns.wait(self)
 
     def _send_waiting(self) -> None:
         self._writer.send_waiting()
@@ -210,9 +266,10 @@ class GrpcConnection(asyncio.Protocol):
     def _read_frames(self, data: bytes, at: int) -> int:
         """Read all whole frames. Returns where the next one begins."""
         total = len(data)
-        left = _FRAMES_IN_A_TURN
+        turns = self._owner.turns
+        may_read = left = turns.left_for_each
         while total - at >= frames.HEADER_BYTES:
-            if not left:
+            if left <= 0 or self._is_held:
                 self._has_more_frames = True
                 break
             left -= 1
@@ -237,7 +294,9 @@ class GrpcConnection(asyncio.Protocol):
             else:
                 self._on_other(kind, stream_id, flags, data[start:end])
             if self._transport is None:
-                return total
+                at = total
+                break
+        turns.spend(may_read - left)
         return at
 
     def _on_other(self, kind: int, stream_id: int, flags: int, payload: bytes) -> None:
@@ -528,12 +587,19 @@ class GrpcConnection(asyncio.Protocol):
         if not self._writer.has_waiting:
             self._pace.rest()
         elif self._pace.is_too_slow(
-            now, self._writer.taken_bytes, self._owner.keep_alive_timeout_s
+            now,
+            self._writer.taken_bytes,
+            self._inflow.spare_s(self._owner.keep_alive_timeout_s),
         ):
             transport.abort()
             return
+        spare_s = self._inflow.spare_s(self._owner.body_timeout_s)
+        waits_for_us = self._is_held or self._inflow.is_waiting
         for call in list(self._calls.values()):
-            call.end_if_slow(now, self._owner.body_timeout_s)
+            call.end_if_slow(now, spare_s, self._owner.body_timeout_s, waits_for_us=waits_for_us)
+        if self._is_half_closed or self._is_held:
+            # It can answer no ping, or would not be heard.
+            return
         if not self._has_preface:
             if silent_s > self._owner.head_timeout_s:
                 transport.abort()

@@ -17,6 +17,7 @@ from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
 from mms.grpc.seldon import SeldonServices
+from mms.grpc.turns import FrameTurns
 from mms.inflating import Inflater
 from mms.memory import MemoryLimit
 from mms.observe import events
@@ -71,6 +72,7 @@ class GrpcFront:
         self._limit = ConnectionLimit(settings.max_connections) if limit is None else limit
         self._limit.add(lambda: len(self.connections))
         self.memory = MemoryLimit.of_settings(settings) if memory is None else memory
+        self.turns = FrameTurns()
         self.inflater = Inflater(settings.max_request_ratio) if inflater is None else inflater
         self._address = settings.grpc_address
         self._host = host

@@ -14,7 +14,7 @@ from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
 from mms.grpc.call import Call
 from mms.inflating import Inflation
-from mms.memory import MemoryAccount, MemoryLimit
+from mms.memory import SMALL_BYTES, MemoryAccount, MemoryLimit
 
 #: Calls under way on one connection; a client keeps more of them back.
 MAX_STREAMS = 256
@@ -28,16 +28,24 @@ class Inflow:
     """Owner of the calls' windows, and of what is counted for a connection."""
 
     def __init__(
-        self, memory: MemoryLimit, writer: AnswerWriter, write: Callable[[bytes], None]
+        self,
+        memory: MemoryLimit,
+        writer: AnswerWriter,
+        write: Callable[[bytes], None],
+        hold: Callable[[bool], None],
     ) -> None:
-        """`writer`: has the answers that wait. `write`: sends a frame."""
+        """`writer`: has the answers that wait. `write`: sends a frame. `hold`: have no more read of the connection, or
+        again."""
         half = memory.each_bytes // 2
+        #: What whole messages may come to; the other half is for the begins of messages.
+        self._most_whole_bytes = memory.each_bytes - half
         self.max_streams = min(MAX_STREAMS, max(_MIN_STREAMS, half // frames.DEFAULT_WINDOW_BYTES))
         self.stream_window = min(
             _MAX_WINDOW_BYTES, max(frames.DEFAULT_WINDOW_BYTES, half // self.max_streams)
         )
         self._memory = memory
-        self._account = MemoryAccount(memory, self.go_on)
+        self._account = MemoryAccount(memory, self._on_room)
+        self._set_held = hold
         self._writer = writer
         self._write = write
         #: Of messages that are whole or may become so, and of the begins of others, in bytes.
@@ -81,13 +89,32 @@ class Inflow:
         self.hold(call, call.buffered_bytes)
         if more > 0 and not self._try_open(call, missing):
             self._without_window[call.stream_id] = call
+            if self._partial_bytes > SMALL_BYTES and self._account.is_waiting:
+                # The begins of its messages alone are too much.
+                self._set_held(True)
+
+    def _on_room(self) -> None:
+        self._set_held(False)
+        whole = self._whole_bytes
+        self.go_on()
+        if not self._without_window and self._whole_bytes == whole:
+            self._account.stop_waiting()
+
+    @property
+    def is_waiting(self) -> bool:
+        """A message waits as all connections hold too much."""
+        return self._account.is_waiting
+
+    def spare_s(self, usual_s: float) -> float:
+        """How long the client may fall behind its rate."""
+        return self._account.spare_s(usual_s)
 
     def _try_open(self, call: Call, missing: int) -> bool:
         """Let all of a message come, where there is room for it, or no other."""
-        if self._account.must_wait():
+        if self._account.must_wait(missing):
             return False
         whole = self._whole_bytes + self._writer.waiting_bytes
-        if whole and whole + call.held_bytes + missing > self._memory.each_bytes:
+        if whole and whole + call.held_bytes + missing > self._most_whole_bytes:
             self._memory.pauses += call.stream_id not in self._without_window
             return False
         self._set_whole(call, True)
@@ -168,7 +195,9 @@ class Inflow:
             self._expected_bytes -= call.expected_bytes
         if call.held_bytes:
             self.hold(call, 0)
-            self._without_window.pop(call.stream_id, None)
+            if self._without_window.pop(call.stream_id, None) and not self._without_window:
+                self._account.stop_waiting()
+                self._set_held(False)
         if self._waiting or self._without_window:
             self.go_on()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -37,12 +38,17 @@ from mms.http.lane import LATE_BODY
 from mms.http.parameters import Parameters, warning_lines
 from mms.http.routing.match import Match
 from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar
-from mms.memory import MIN_RATE, WaitingAccount
+from mms.memory import Pace, WaitingAccount, read_at_pace
 
 Record: TypeAlias = Callable[[tuple[Any, ...]], None]
 
 #: What is read of a body at a time.
-_CHUNK_BYTES = 256 * 1024
+_PART_BYTES = 256 * 1024
+#: What aiohttp is to read of a body ahead of its route, in bytes; it may be twice as much, and what one read brings.
+READ_AHEAD_BYTES = 64 * 1024
+#: What there may be of a body before any of it is read, and later beyond what was read.
+_FIRST_BYTES = 64 * 1024
+_AHEAD_BYTES = 512 * 1024
 #: Bodies below this are joined with their head for one write.
 _JOIN_BYTES = 64 * 1024
 #: What a client says of a body as it sends it.
@@ -221,38 +227,56 @@ class Exchange:
             self.account.note(self._unfolded_bytes)
         return inflation.result
 
-    async def _read_body(self, max_body_bytes: int, timeout_s: float) -> bytearray:
+    async def _read_body(self, max_body_bytes: int, timeout_s: float) -> bytes | bytearray:
         """Raises TimeoutError of asyncio's, besides what `read_body` raises."""
         request = self.request
         if request.headers.get("Expect") and request.version >= (1, 1):
             transport = request.transport
             if transport is not None:
                 transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        chunks = bytearray()
+        account = self.account
+        length = request.content_length
         content = request.content
-        deadline = time.monotonic() + timeout_s
+        # In parts, so that a large body is not moved again and again as it grows.
+        parts: list[bytearray] = []
+        part = bytearray()
+        size = 0
+        pace = Pace()
         try:
             while not content.at_eof():
-                piece = content.read_nowait(_CHUNK_BYTES)
+                if account is not None:
+                    held = size + _AHEAD_BYTES if size else _FIRST_BYTES
+                    if length is not None:
+                        held = min(held, max(length, size))
+                    if await account.take(held, timeout_s, request.transport):
+                        pace.rest()
+                piece = content.read_nowait(_PART_BYTES)
                 if not piece:
-                    left_s = deadline + len(chunks) / MIN_RATE - time.monotonic()
-                    piece = await asyncio.wait_for(content.read(_CHUNK_BYTES), left_s)
-                chunks += piece
-                if self.account is not None:
-                    await self.account.take(len(chunks), timeout_s)
-                if len(chunks) > max_body_bytes:
+                    read = functools.partial(content.read, _PART_BYTES)
+                    piece = await read_at_pace(read, account, pace, size, timeout_s)
+                size += len(piece)
+                if size > max_body_bytes:
                     raise _too_large(max_body_bytes)
+                part += piece
+                if len(part) >= _PART_BYTES:
+                    parts.append(part)
+                    part = bytearray()
             broken = content.exception()
             if broken is not None:
                 raise broken
-        except web.RequestPayloadError as error:
-            raise BadRequest(f"The body of the request is broken: {error}") from None
-        except (ConnectionError, RuntimeError) as error:
+        except BaseException as error:
+            # What is raised knows this frame, and stays until the next collection of garbage.
+            parts.clear()
+            part.clear()
+            if isinstance(error, web.RequestPayloadError):
+                raise BadRequest(f"The body of the request is broken: {error}") from None
+            if not isinstance(error, ConnectionError | RuntimeError):
+                raise
             if isinstance(error, RuntimeError) and request.transport is not None:
                 raise
             # The client has gone, so aiohttp ends this task. It went before the read began where it is a RuntimeError.
             raise asyncio.CancelledError from None
-        return chunks
+        return b"".join((*parts, part)) if parts else part
 
     # What goes out
 

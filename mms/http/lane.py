@@ -13,7 +13,7 @@ from collections import deque
 from typing import cast
 
 from mms import faults
-from mms.connections import remote_name
+from mms.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError, UnexpectedError
@@ -24,7 +24,7 @@ from mms.http.lane_body import GROWTH_BYTES, BodyReader
 from mms.http.lane_head import LaneHead
 from mms.http.lane_owner import LaneOwner
 from mms.http.lane_request import LaneRequest
-from mms.memory import MIN_RATE, NoMemory
+from mms.memory import NoMemory
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.
 _MAX_PIPELINED = 32
@@ -34,9 +34,6 @@ _JOIN_BYTES = 64 * 1024
 _DIRECT_BYTES = 64 * 1024
 #: What a client is told whose body does not come.
 LATE_BODY = "The rest of the request did not come in time."
-#: Interim responses to a client that may be gone, and the seconds before each: most answers are there sooner.
-MAX_PROBES = 3
-PROBE_S = 0.2
 
 
 class LaneProtocol(asyncio.Protocol):
@@ -53,6 +50,7 @@ class LaneProtocol(asyncio.Protocol):
         "_is_write_paused",
         "_lane",
         "_pipeline",
+        "_reader",
         "_remote",
         "_transport",
         "_written_bytes",
@@ -72,6 +70,8 @@ class LaneProtocol(asyncio.Protocol):
         #: Bytes of the body that have come.
         self.body_filled = 0
         self._body_request: LaneRequest | None = None
+        #: While it is read straight to its place.
+        self._reader: BodyReader | None = None
         self._pipeline: deque[LaneRequest] = deque()
         self._is_closing = False
         self._is_read_paused = False
@@ -112,7 +112,8 @@ class LaneProtocol(asyncio.Protocol):
         self.is_half_closed = True
         if self._body is not None:
             # What comes of a request that breaks off is dropped; those before it were accepted.
-            self._body = self._body_request = None
+            self._body_request = None
+            self._drop_body()
             self._pipeline.pop()
             self._note_held()
         if not self._pipeline:
@@ -126,7 +127,8 @@ class LaneProtocol(asyncio.Protocol):
         for request in self._pipeline:
             self._lane.host.cancel(request)
         self._pipeline.clear()
-        self._body = None
+        # The reader knows this connection, which knows the reader: the body would stay until a collection of garbage.
+        self._body = self._reader = None
         self._buffered = b""
         self._account.close()
 
@@ -144,18 +146,28 @@ class LaneProtocol(asyncio.Protocol):
 
     def _note_held(self) -> None:
         if not self._is_closing or self._account.held_bytes:
-            self._account.count(self._transport, self._body, self._pipeline)
+            body_bytes = 0
+            if self._reader is not None:
+                body_bytes = self._reader.room_bytes
+            elif self._body is not None:
+                body_bytes = len(self._body)
+            self._account.count(self._transport, body_bytes, self._pipeline)
 
-    def grow(self) -> None:
-        """More of a large body has come than there was room for. It waits where all connections hold too much."""
-        self._note_held()
-        if self._account.must_wait():
-            self._pause_reading()
+    def room_for_body(self, missing_bytes: int) -> int:
+        """How much more of a large body may come. 0: nothing is read until all connections hold less."""
+        account = self._account
+        more = min(missing_bytes, max(self.body_filled, GROWTH_BYTES))
+        if not account.limit.has_room(account.held_bytes, more):
+            more = min(missing_bytes, GROWTH_BYTES)
+            if account.must_wait(more):
+                self.waiting_since = time.monotonic()
+                self._pause_reading()
+                return 0
+        account.note(account.held_bytes + more)
+        return more
 
     def _on_room(self) -> None:
-        if self._body is not None:
-            # The client could not send on.
-            self.waiting_since = time.monotonic()
+        self._account.restart_body()
         self._resume_reading()
 
     # Reading
@@ -211,25 +223,39 @@ class LaneProtocol(asyncio.Protocol):
 
     def _begin_body(self, request: LaneRequest, length: int, data: bytes, start: int) -> None:
         filled = len(data) - start
-        is_direct = length - filled >= _DIRECT_BYTES
-        # A length costs nothing to announce: room for much comes with the bytes.
-        body = bytearray(min(length, filled + GROWTH_BYTES) if is_direct else length)
-        body[:filled] = memoryview(data)[start:]
+        account = self._account
         self.body_filled = filled
-        self._body = body
         self._body_request = request
         self.waiting_since = time.monotonic()
-        self.grow()
-        if is_direct:
-            self._transport.set_protocol(BodyReader(self, body, length))
+        missing = length - filled
+        if missing < _DIRECT_BYTES and account.limit.has_room(account.held_bytes, length):
+            self._body = body = bytearray(length)
+            body[:filled] = memoryview(data)[start:]
+            self._note_held()
+            return
+        # A length costs nothing to announce: room for much comes with the bytes.
+        self._body = body = bytearray(memoryview(data)[start:])
+        self._note_held()
+        self._reader = reader = BodyReader(self, body, length)
+        self._transport.set_protocol(reader)
+        reader.make_room()
 
     def take_direct(self, body: bytearray) -> None:
         """The body is complete, read straight to its place."""
+        self._reader = None
         self._transport.set_protocol(self)
         if self._is_closing:
             return
         self.body_filled = len(body)
         self._take_body(body, b"")
+
+    def _drop_body(self) -> None:
+        """No more of it is kept."""
+        self._body = None
+        self._account.stop_waiting()
+        if self._reader is not None:
+            self._reader = None
+            self._transport.set_protocol(self)
 
     def _take_body(self, body: bytearray, data: bytes) -> bytes:
         """Put what belongs to the body there; returns what comes after it."""
@@ -292,7 +318,7 @@ class LaneProtocol(asyncio.Protocol):
         """Go on with what was left unread, and read more, where nothing stands against it."""
         if not self._is_read_paused or self._is_closing or self._is_write_paused:
             return
-        if self._account.must_wait():
+        if self._account.must_wait() if self._reader is None else not self._reader.make_room():
             return
         self._is_read_paused = False
         self._transport.resume_reading()
@@ -433,7 +459,7 @@ class LaneProtocol(asyncio.Protocol):
             self._lane.host.cancel(request)
         self._pipeline.clear()
         self._buffered = b""
-        self._body = None
+        self._drop_body()
         transport = self._transport
         if self.is_half_closed or not transport.can_write_eof():
             transport.close()
@@ -471,11 +497,7 @@ class LaneProtocol(asyncio.Protocol):
             return
         waited_s = now - self.waiting_since
         if self._body_request is not None:
-            if waited_s > self._lane.body_timeout_s + self.body_filled / MIN_RATE:
-                request, self._body_request, self._body = self._body_request, None, None
-                request.is_kept_alive = False
-                is_clients = not self._account.is_waiting
-                request.fail(RequestTimeout(LATE_BODY) if is_clients else NoMemory())
+            self._check_body(self._body_request, now)
         elif self._pipeline:
             return
         elif self._buffered:
@@ -484,11 +506,26 @@ class LaneProtocol(asyncio.Protocol):
         elif waited_s > self._lane.keep_alive_timeout_s:
             self.close()
 
+    def _check_body(self, request: LaneRequest, now: float) -> None:
+        """Refuse a request whose body comes too slowly, or for which there is no memory."""
+        account = self._account
+        error: ServerError
+        if account.is_waiting:
+            if now - self.waiting_since <= self._lane.body_timeout_s:
+                return
+            error = NoMemory()
+        elif account.is_body_too_slow(now, request, self.body_filled, self._lane.body_timeout_s):
+            error = RequestTimeout(LATE_BODY)
+        else:
+            return
+        self._body_request = None
+        request.is_kept_alive = False
+        request.fail(error)
+
     def _probe(self, probes: int) -> None:
         """Find out, little by little, whether a client that has closed its sending side waits for its answer.
 
-        The end of a stream looks the same for both. Whoever is there takes an interim response, as HTTP/1.1 demands;
-        where nobody is, the first write brings a reset and the next one fails.
+        With interim responses, which every client of HTTP/1.1 has to take.
         """
         if self._is_closing or not self._pipeline or self._pipeline[0].head.protocol != "HTTP/1.1":
             return

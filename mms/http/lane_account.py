@@ -12,23 +12,23 @@ from mms.memory import MemoryAccount, MemoryLimit, Pace
 class LaneAccount(MemoryAccount):
     """Counts bodies, answers that wait for earlier ones, and what the transport has not sent."""
 
-    __slots__ = ("_pace",)
+    __slots__ = ("_body_pace", "_pace")
 
     def __init__(self, limit: MemoryLimit, on_room: Callable[[], None]) -> None:
         super().__init__(limit, on_room)
         #: Of a client that has not taken an answer at once.
         self._pace: Pace | None = None
+        #: Of a client that has not sent a body at once, and the request.
+        self._body_pace: tuple[LaneRequest, Pace] | None = None
 
     def count(
         self,
         transport: asyncio.WriteTransport,
-        body: bytearray | None,
+        body_bytes: int,
         pipeline: Collection[LaneRequest],
     ) -> None:
-        """`body`: the one that is coming. `pipeline`: requests whose answers are not sent."""
-        held = int(transport.get_write_buffer_size())
-        if body is not None:
-            held += len(body)
+        """`body_bytes`: of the one that is coming. `pipeline`: requests whose answers are not sent."""
+        held = int(transport.get_write_buffer_size()) + body_bytes
         for request in pipeline:
             held += len(request.body)
             if request.answered is not None:
@@ -57,4 +57,16 @@ class LaneAccount(MemoryAccount):
             return False
         if self._pace is None:
             self._pace = Pace()
-        return self._pace.is_too_slow(now, written_bytes - unsent_bytes, spare_s)
+        return self._pace.is_too_slow(now, written_bytes - unsent_bytes, self.spare_s(spare_s))
+
+    def is_body_too_slow(
+        self, now: float, request: LaneRequest, filled_bytes: int, timeout_s: float
+    ) -> bool:
+        """Whether the client sends the body of a request too slowly. To be asked at intervals."""
+        if self._body_pace is None or self._body_pace[0] is not request:
+            self._body_pace = (request, Pace())
+        return self._body_pace[1].is_too_slow(now, filled_bytes, self.spare_s(timeout_s))
+
+    def restart_body(self) -> None:
+        """The client may send on from now: it had to wait."""
+        self._body_pace = None

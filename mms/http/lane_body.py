@@ -17,8 +17,8 @@ class BodyTaker(Protocol):
     def take_direct(self, body: bytearray) -> None:
         """The body is complete, read straight to its place."""
 
-    def grow(self) -> None:
-        """More room was taken for the body."""
+    def room_for_body(self, missing_bytes: int) -> int:
+        """How much more of the body may come, in bytes. 0: no more is read until `make_room` is called."""
 
     def eof_received(self) -> bool | None: ...
 
@@ -32,32 +32,38 @@ class BodyTaker(Protocol):
 class BodyReader(asyncio.BufferedProtocol):
     """Stands in for a lane connection while a large body is read from the socket straight to where it stays."""
 
-    __slots__ = ("_body", "_connection", "_has_grown", "_length")
+    __slots__ = ("_body", "_connection", "_length", "room_bytes")
 
     def __init__(self, connection: BodyTaker, body: bytearray, length: int) -> None:
-        """`body`: what has come of a body of `length` bytes, with some room behind it."""
+        """`body`: what has come of a body of `length` bytes."""
         self._connection = connection
         self._body = body
         self._length = length
-        self._has_grown = False
+        #: What the body may come to at present.
+        self.room_bytes = len(body)
+
+    def make_room(self) -> bool:
+        """Ask for room for more, unless there is some. Returns whether there is."""
+        filled = self._connection.body_filled
+        if filled == self.room_bytes:
+            self.room_bytes += self._connection.room_for_body(self._length - filled)
+        return filled < self.room_bytes
 
     def get_buffer(self, sizehint: int) -> memoryview:
         body = self._body
-        filled = self._connection.body_filled
-        if filled == len(body):
-            body.extend(bytes(min(self._length - filled, max(filled, GROWTH_BYTES))))
-            self._has_grown = True
-        return memoryview(body)[filled:]
+        if len(body) < self.room_bytes:
+            body.extend(bytes(self.room_bytes - len(body)))
+        return memoryview(body)[self._connection.body_filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
         connection = self._connection
         connection.body_filled += nbytes
         if connection.body_filled == self._length:
             connection.take_direct(self._body)
-        elif self._has_grown:
-            # Not where the room is taken: uvloop's transports cannot be paused while they ask for it.
-            self._has_grown = False
-            connection.grow()
+        else:
+            # Here it is asked for, and in `get_buffer` taken: uvloop's transports cannot be paused there, and have a
+            # view of the body here.
+            self.make_room()
 
     def eof_received(self) -> bool | None:
         return self._connection.eof_received()

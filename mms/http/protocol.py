@@ -13,10 +13,10 @@ from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler
 
 from mms import faults
+from mms.connections import MAX_PROBES, PROBE_S
 from mms.errors import BadRequest, ServerError, UnexpectedError
-from mms.http.exchange import Answer, Exchange
+from mms.http.exchange import READ_AHEAD_BYTES, Answer, Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part, oversize
-from mms.http.lane import MAX_PROBES, PROBE_S
 from mms.http.lane_front import LINGER_S
 from mms.memory import MemoryLimit, Pace, WaitingAccount
 
@@ -342,6 +342,8 @@ class EdgeServer:
             "max_field_size": MAX_HEADERS_BYTES,
             "max_headers": MAX_HEADERS_BYTES,
             "auto_decompress": False,
+            # What is read of a body ahead of its route, which counts it.
+            "read_bufsize": READ_AHEAD_BYTES,
             # For the body of a request that was refused before it came. Connections that end linger by themselves.
             "lingering_time": _LINGER_S,
             "access_log": None,

@@ -128,7 +128,6 @@ class Deployment:
             "--workers",
             str(workers),
         ]
-        command += ["--pidfile", _pid_file(folder)]
         for setting, value in settings.items():
             command += ["--set", f"{setting}={value}"]
         log = os.path.join(folder, "server.log")
@@ -164,19 +163,6 @@ class Deployment:
         except OSError:
             return False
         return status == 200
-
-
-def _pid_file(folder: str) -> str:
-    """Where `multi-model-server --stop` looks, unless the process that is named there runs; then in `folder`."""
-    usual = os.path.join(tempfile.gettempdir(), ".model_server.pid")
-    try:
-        with open(usual, encoding="ascii") as file:
-            os.kill(int(file.read()), 0)
-    except PermissionError:
-        pass
-    except (OSError, ValueError):
-        return usual
-    return os.path.join(folder, "server.pid")
 
 
 #: Servers that this process brought up.

@@ -115,8 +115,8 @@ class OptionValues:
     max_buffered_memory: int = option(
         POSITIVE,
         _LISTENERS,
-        "What all connections may hold together. Beyond it the server stops reading from those that hold "
-        "more than their share.",
+        "What all connections may hold together. Beyond it the server reads no more of what they have begun until some "
+        "of it is free, but for one of them at a time.",
         str(512 * 2**20),
         unit="bytes",
         is_own=True,

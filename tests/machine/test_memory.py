@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from mms.memory import MIN_RATE, MemoryAccount, MemoryLimit, Pace
+from mms.memory import (
+    MIN_RATE,
+    PRESSED_S,
+    SMALL_BYTES,
+    MemoryAccount,
+    MemoryLimit,
+    NoMemory,
+    Pace,
+    WaitingAccount,
+)
+
+MIB = 1 << 20
 
 
 class Connection:
@@ -20,75 +33,143 @@ class Connection:
 
 @pytest.fixture
 def limit() -> MemoryLimit:
-    return MemoryLimit(100, 300, 10)
+    return MemoryLimit(4 * MIB, 8 * MIB, 10)
 
 
-def test_a_connection_may_hold_so_much_and_no_more(limit: MemoryLimit) -> None:
-    account = Connection(limit).account
-    assert account.has_room_for(100)
-    account.note(60)
-    assert account.has_room_for(40)
-    assert not account.has_room_for(41)
-    account.note(10)
-    assert account.has_room_for(90)
+def test_large_ones_leave_an_eighth_of_the_memory_to_small_ones(limit: MemoryLimit) -> None:
+    first, second, third = (Connection(limit).account for _ in range(3))
+    first.note(3 * MIB)
+    second.note(3 * MIB)
+    assert not first.must_wait(MIB)
+    first.note(4 * MIB)
+    assert not third.must_wait(SMALL_BYTES)
+    third.note(SMALL_BYTES)
+    assert limit.held_bytes < limit.all_bytes
+    assert not second.must_wait(1), "one goes on"
+    assert first.must_wait(1)
+    assert third.must_wait(1), "it is large, with one byte more"
 
 
-def test_when_all_hold_too_much_those_wait_that_hold_more_than_their_share(
-    limit: MemoryLimit,
-) -> None:
-    large, small = ([Connection(limit) for _ in range(3)] for _ in range(2))
-    for connection in large:
-        connection.account.note(95)
-    for connection in small:
-        connection.account.note(10)
-    assert limit.held_bytes == 315
-    assert not large[0].account.has_room_for(1)
-    assert small[0].account.has_room_for(1)
-    assert [c.account.must_wait() for c in large] == [False, True, True], "the first goes on"
-    assert [c.account.must_wait() for c in small] == [False] * 3
+def test_nothing_goes_beyond_the_limit_but_what_one_connection_asks_for(limit: MemoryLimit) -> None:
+    accounts = [Connection(limit).account for _ in range(500)]
+    for more in [40_000] * 4 + [MIB] * 4:
+        for account in accounts:
+            if not account.must_wait(more):
+                account.note(account.held_bytes + more)
+    assert limit.first is not None
+    assert limit.held_bytes - limit.first.held_bytes <= limit.all_bytes
+    assert limit.held_bytes > limit.large_bytes
+
+
+def test_a_small_one_waits_only_where_there_is_nothing_left(limit: MemoryLimit) -> None:
+    large, first, small = (Connection(limit) for _ in range(3))
+    large.account.note(8 * MIB)
+    assert not first.account.must_wait(MIB)
+    assert small.account.must_wait(1)
+    large.account.note(7 * MIB)
+    assert small.told == 1
+    assert not small.account.must_wait(1)
+
+
+def test_who_has_begun_nothing_waits_for_nothing(limit: MemoryLimit) -> None:
+    Connection(limit).account.note(10 * MIB)
+    quiet = Connection(limit)
+    assert not quiet.account.must_wait()
+    assert limit.first is None
 
 
 def test_who_waits_is_told_once_as_soon_as_there_is_room(limit: MemoryLimit) -> None:
     first, second, third = (Connection(limit) for _ in range(3))
-    for connection, size in ((first, 150), (second, 120), (third, 60)):
-        connection.account.note(size)
-    assert not first.account.must_wait()
-    assert second.account.must_wait() and second.account.must_wait()
+    for connection in (first, second, third):
+        connection.account.note(2 * MIB)
+    assert not first.account.must_wait(2 * MIB)
+    first.account.note(4 * MIB)
+    assert second.account.must_wait(MIB) and second.account.must_wait(MIB)
     assert limit.pauses_of_all == 1
-    third.account.note(55)
+    third.account.note(1)
     assert second.told == 0
-    third.account.note(10)
+    third.account.note(0)
     assert second.told == 1
-    assert not second.account.must_wait()
+    assert not second.account.must_wait(MIB)
 
 
 def test_those_that_hold_all_there_is_go_on_one_after_the_other(limit: MemoryLimit) -> None:
     """Each of them has begun what it cannot end without more."""
     connections = [Connection(limit) for _ in range(4)]
     for connection in connections:
-        connection.account.note(100)
-    assert [c.account.must_wait() for c in connections] == [False, True, True, True]
-    connections[0].account.note(150)
+        connection.account.note(2 * MIB)
+    assert [c.account.must_wait(2 * MIB) for c in connections] == [False, True, True, True]
+    connections[0].account.note(3 * MIB)
     assert [c.told for c in connections] == [0, 0, 0, 0]
-    connections[0].account.note(90)
-    assert [c.told for c in connections] == [0, 1, 1, 1]
-    assert [c.account.must_wait() for c in connections[1:]] == [False, True, True]
+    connections[0].account.note(2 * MIB)
+    assert [c.told for c in connections] == [0, 1, 0, 0], "in the order of their coming"
+    assert limit.first is connections[1].account
     connections[1].account.close()
-    assert connections[2].told == 2
+    assert [c.told for c in connections] == [0, 1, 1, 0]
+
+
+@pytest.mark.parametrize("ends", ["close", "stop_waiting"])
+def test_one_that_needs_no_more_leaves_its_turn_to_the_next(limit: MemoryLimit, ends: str) -> None:
+    connections = [Connection(limit) for _ in range(3)]
+    connections[2].account.note(8 * MIB)
+    assert [c.account.must_wait(MIB) for c in connections] == [False, True, True]
+    getattr(connections[0].account, ends)()
+    assert [c.told for c in connections] == [0, 1, 0]
+    getattr(connections[1].account, ends)()
+    assert [c.told for c in connections] == [0, 1, 1]
 
 
 def test_a_connection_that_ends_gives_back_what_it_held_and_is_told_nothing_more(
     limit: MemoryLimit,
 ) -> None:
     first, second = Connection(limit), Connection(limit)
-    first.account.note(400)
-    second.account.note(200)
-    assert not first.account.must_wait()
-    assert second.account.must_wait()
+    first.account.note(8 * MIB)
+    second.account.note(2 * MIB)
+    assert not first.account.must_wait(1)
+    assert second.account.must_wait(1)
     second.account.close()
     first.account.close()
-    assert (limit.held_bytes, limit.holders, limit.waiting, limit.first) == (0, set(), {}, None)
+    assert (limit.held_bytes, limit.waiting, limit.first) == (0, 0, None)
     assert second.told == 0
+
+
+def test_a_client_has_less_time_to_spare_while_others_wait_for_memory(limit: MemoryLimit) -> None:
+    first, second = Connection(limit).account, Connection(limit).account
+    first.note(8 * MIB)
+    assert not first.must_wait(1)
+    assert (first.spare_s(60.0), first.spare_s(1.0)) == (60.0, 1.0)
+    assert second.must_wait(MIB)
+    assert (first.spare_s(60.0), first.spare_s(1.0)) == (PRESSED_S, 1.0)
+
+
+async def test_a_coroutine_waits_for_room_and_its_connection_is_not_read_meanwhile(
+    limit: MemoryLimit,
+) -> None:
+    class Transport(asyncio.ReadTransport):
+        calls: list[str] = []
+
+        def pause_reading(self) -> None:
+            self.calls.append("pause")
+
+        def resume_reading(self) -> None:
+            self.calls.append("resume")
+
+    transport = Transport()
+    other, account = Connection(limit).account, WaitingAccount(limit)
+    assert not await account.take(MIB, 1.0, transport)
+    other.note(7 * MIB)
+    assert not other.must_wait(1)
+    taking = asyncio.create_task(account.take(2 * MIB, 60.0, transport))
+    await asyncio.sleep(0)
+    assert account.is_waiting and transport.calls == ["pause"]
+    other.note(0)
+    assert await taking
+    assert transport.calls == ["pause", "resume"] and account.held_bytes == 2 * MIB
+    other.note(7 * MIB)
+    assert not other.must_wait(1)
+    with pytest.raises(NoMemory):
+        await account.take(3 * MIB, 0.0, transport)
+    assert not limit.waiting and transport.calls[-1] == "resume"
 
 
 def test_a_model_without_an_answer_is_expected_to_give_the_largest(limit: MemoryLimit) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,27 +66,6 @@ def code_file(tmp_path: Path) -> str:
     return str(file)
 
 
-def pid_files() -> list[Path]:
-    """Of the servers that were deployed, and of the one that `multi-model-server --stop` would stop."""
-    folder = Path(tempfile.gettempdir())
-    return [*folder.glob(".model_server.pid"), *folder.glob("mms-deployed-*/server.pid")]
-
-
-def test_the_pid_file_of_a_server_that_runs_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    usual = tmp_path / ".model_server.pid"
-    assert deploying._pid_file("own") == str(usual)
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait(WAIT_S)
-    for content in (f"{ended.pid}", "no number"):
-        usual.write_text(content)
-        assert deploying._pid_file("own") == str(usual)
-    usual.write_text(str(os.getpid()))
-    assert deploying._pid_file("own") == "own/server.pid"
-
-
 def times(code_file: str, **factors: Any) -> ServingFunction:
     function = code_to_function("deployed", kind="serving", filename=code_file)
     for name, factor in factors.items():
@@ -115,7 +92,6 @@ def test_a_function_is_served_updated_and_asked_as_in_the_mock(
     function = times(code_file, m1=11, m3=30)
     function.deploy(**addresses)
     assert len(deploying._STARTED) == started == 1
-    assert str(deploying._STARTED[0].pid) in [file.read_text() for file in pid_files()]
     assert function.invoke("/v2/models/") == {"models": ["m1", "m3"]}
     assert function.invoke("/v2/models/m1/infer", {"inputs": [1]})["outputs"] == [11]
 
