@@ -23,12 +23,12 @@ from mms.bodies.invalid_input import InvalidInput
 from mms.bodies.multipart import find_boundary, find_parts
 from mms.core.terms import read_terms
 from mms.errors import BadRequest
-from mms.graph import GraphError, read_graph
 from mms.http import lenient_json
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
 from mms.http.lane_head import KnownRoute, LaneRoute, read_head
 from mms.http.protocol import with_host
 from mms.http.routing import parse_query, split_path
+from mms.interfaces.seldon.graph import GraphError, read_graph
 from mms.wire import FrameDecoder, ProtocolError
 from mms.wire.calls import decode_call, decode_called
 from mms.wire.records import decode_records

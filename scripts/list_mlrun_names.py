@@ -1,6 +1,6 @@
-"""Prints what `mms/mlrun/names_of_mlrun.txt` holds: the modules and names of unpacked packages of mlrun.
+"""Print the modules and names of unpacked packages of mlrun, for `mms/interfaces/mlrun/authoring/names_of_mlrun.txt`.
 
-    python scripts/list_mlrun_names.py mlrun-0.5.5/mlrun mlrun-1.7.2/mlrun ... > mms/mlrun/names_of_mlrun.txt
+    python scripts/list_mlrun_names.py mlrun-0.5.5/mlrun mlrun-1.7.2/mlrun ... > names_of_mlrun.txt
 
 The packages are read, not imported. Of each module there is a line: its name, then its public names.
 """

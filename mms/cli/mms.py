@@ -170,7 +170,7 @@ def settings(config: str | None, changed: bool, is_json: bool) -> None:
 def microservice_command(arguments: tuple[str, ...]) -> None:
     """Serve a class from its folder, as seldon-core-microservice does."""
     # Most calls of this tool need none of it.
-    from mms.cli.microservice import microservice
+    from mms.interfaces.seldon.cli.microservice import microservice
 
     microservice.main(list(arguments), prog_name="mms microservice")
 
@@ -183,7 +183,7 @@ def microservice_command(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def mlrun_command(arguments: tuple[str, ...]) -> None:
     """Serve a serving spec of MLRun's, or run a script."""
-    from mms.cli.mlrun import mlrun
+    from mms.interfaces.mlrun.cli.commands import mlrun
 
     mlrun.main(list(arguments), prog_name="mms mlrun")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from mms.mlrun.registration import ServerParameters
+from mms.interfaces.mlrun.registration import ServerParameters
+from mms.interfaces.seldon.registration import ComponentParameters
 from mms.registration import ModelParameters, ScaleParameters
 from mms.registration.page import registration_page
-from mms.seldon.registration import ComponentParameters
 
 
 def document() -> str:

@@ -16,9 +16,9 @@ from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
-from mms.grpc.seldon import SeldonServices
 from mms.grpc.turns import FrameTurns
 from mms.inflating import Inflater
+from mms.interfaces.seldon.front.grpc import SeldonServices
 from mms.memory import MemoryLimit
 from mms.observe import events
 from mms.security import INFERENCE, Access, without_credentials

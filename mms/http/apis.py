@@ -25,9 +25,9 @@ from mms.http.plugin_loading import find_endpoints
 from mms.http.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.routing import METRICS_ROLE, Route
 from mms.http.sagemaker import ExecutionParameters, SageMakerPing
-from mms.http.seldon import SeldonApi
 from mms.http.v2 import V2Api
 from mms.inflating import Inflater
+from mms.interfaces.seldon.front.rest import SeldonApi
 from mms.memory import MemoryLimit
 from mms.security import Access, is_loopback
 

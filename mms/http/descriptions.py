@@ -15,7 +15,7 @@ from mms.http.exchange import Exchange
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, Route, not_found
 from mms.http.routing.document import document_of, in_mms_form
 from mms.http.routing.operation import OBJECT, TEXT, Operation, answer, errors, object_of
-from mms.seldon.document import SCHEMAS
+from mms.interfaces.seldon.document import SCHEMAS
 
 _INFO: Final = {
     "title": "Model Server APIs",

@@ -19,7 +19,7 @@ from mms.http.lane_counted import CountedLaneProtocol
 from mms.http.lane_front import LaneFront
 from mms.http.protocol import EdgeServer
 from mms.http.routing import Match, RouteTable
-from mms.http.seldon_form import error_form
+from mms.interfaces.seldon.front.answer_form import error_form
 from mms.security import Access
 
 

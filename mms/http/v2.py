@@ -27,12 +27,12 @@ from mms.http.routing import (
     split_path,
 )
 from mms.http.routing.operation import Operation
-from mms.http.v2_mlrun import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.http.v2_models import V2Models, first_unready, is_router, is_worker_graph, key_of
 from mms.http.v2_operations import OPERATIONS, document
 from mms.http.v2_routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
-from mms.mlrun.json_text import from_json
-from mms.mlrun.model_path import key_in
+from mms.interfaces.mlrun.front.v2 import EVENT_PATH, INTERFACE, MlrunDialect
+from mms.interfaces.mlrun.json_text import from_json
+from mms.interfaces.mlrun.model.model_path import key_in
 
 if TYPE_CHECKING:
     from mms.serving.served import ServedModel

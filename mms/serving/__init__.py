@@ -8,27 +8,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mms.mlrun.context import GraphContext
-    from mms.mlrun.errors import GraphError
-    from mms.mlrun.event import MockEvent, MockTrigger, Response
-    from mms.mlrun.function import ServingFunction
-    from mms.mlrun.functions import (
+    from mms.interfaces.mlrun.authoring.function import ServingFunction
+    from mms.interfaces.mlrun.authoring.functions import (
         code_to_function,
         deploy_function,
         function_from_dict,
         import_function,
         new_function,
     )
-    from mms.mlrun.graph_server import (
+    from mms.interfaces.mlrun.authoring.shim import use_mlrun_shim
+    from mms.interfaces.mlrun.errors import GraphError
+    from mms.interfaces.mlrun.graph.graph_server import (
         GraphServer,
         create_graph_server,
         nuclio_init_hook,
         v2_serving_handler,
         v2_serving_init,
     )
-    from mms.mlrun.legacy_model_server import MLModelServer
-    from mms.mlrun.model_server import V2ModelServer
-    from mms.mlrun.shim import use_mlrun_shim
+    from mms.interfaces.mlrun.model.context import GraphContext
+    from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
+    from mms.interfaces.mlrun.model.legacy_model_server import MLModelServer
+    from mms.interfaces.mlrun.model.model_server import V2ModelServer
     from mms.serving.host import ModelHost
     from mms.serving.options import Outcome, RegisterOptions
     from mms.serving.runner import WorkerEvents
@@ -62,37 +62,37 @@ __all__ = [
 ]
 
 _MODULES = {
-    "GraphContext": "mms.mlrun.context",
-    "GraphError": "mms.mlrun.errors",
-    "GraphServer": "mms.mlrun.graph_server",
-    "MLModelServer": "mms.mlrun.legacy_model_server",
-    "MockEvent": "mms.mlrun.event",
-    "MockTrigger": "mms.mlrun.event",
+    "GraphContext": "mms.interfaces.mlrun.model.context",
+    "GraphError": "mms.interfaces.mlrun.errors",
+    "GraphServer": "mms.interfaces.mlrun.graph.graph_server",
+    "MLModelServer": "mms.interfaces.mlrun.model.legacy_model_server",
+    "MockEvent": "mms.interfaces.mlrun.model.event",
+    "MockTrigger": "mms.interfaces.mlrun.model.event",
     "ModelHost": "mms.serving.host",
     "Outcome": "mms.serving.options",
     "RegisterOptions": "mms.serving.options",
-    "Response": "mms.mlrun.event",
+    "Response": "mms.interfaces.mlrun.model.event",
     "ServedModel": "mms.serving.served",
-    "ServingFunction": "mms.mlrun.function",
-    "V2ModelServer": "mms.mlrun.model_server",
+    "ServingFunction": "mms.interfaces.mlrun.authoring.function",
+    "V2ModelServer": "mms.interfaces.mlrun.model.model_server",
     "WorkerEvents": "mms.serving.runner",
-    "code_to_function": "mms.mlrun.functions",
-    "create_graph_server": "mms.mlrun.graph_server",
-    "deploy_function": "mms.mlrun.functions",
-    "function_from_dict": "mms.mlrun.functions",
-    "import_function": "mms.mlrun.functions",
-    "new_function": "mms.mlrun.functions",
-    "nuclio_init_hook": "mms.mlrun.graph_server",
-    "use_mlrun_shim": "mms.mlrun.shim",
-    "v2_serving_handler": "mms.mlrun.graph_server",
-    "v2_serving_init": "mms.mlrun.graph_server",
+    "code_to_function": "mms.interfaces.mlrun.authoring.functions",
+    "create_graph_server": "mms.interfaces.mlrun.graph.graph_server",
+    "deploy_function": "mms.interfaces.mlrun.authoring.functions",
+    "function_from_dict": "mms.interfaces.mlrun.authoring.functions",
+    "import_function": "mms.interfaces.mlrun.authoring.functions",
+    "new_function": "mms.interfaces.mlrun.authoring.functions",
+    "nuclio_init_hook": "mms.interfaces.mlrun.graph.graph_server",
+    "use_mlrun_shim": "mms.interfaces.mlrun.authoring.shim",
+    "v2_serving_handler": "mms.interfaces.mlrun.graph.graph_server",
+    "v2_serving_init": "mms.interfaces.mlrun.graph.graph_server",
 }
 
 
 def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
     if module is None:
-        from mms.mlrun.lookup import BUILT_IN
+        from mms.interfaces.mlrun.graph.lookup import BUILT_IN
 
         module = BUILT_IN.get(name)
     if module is None:
@@ -106,6 +106,6 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    from mms.mlrun.lookup import BUILT_IN
+    from mms.interfaces.mlrun.graph.lookup import BUILT_IN
 
     return sorted({*globals(), *_MODULES, *BUILT_IN})

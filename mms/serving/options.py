@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mms.mlrun.registration import ServerParameters
+from mms.interfaces.mlrun.registration import ServerParameters
+from mms.interfaces.seldon.registration import ComponentParameters
 from mms.registration import ModelParameters, attribute, group
-from mms.seldon.registration import ComponentParameters
 
 
 @dataclass(frozen=True, slots=True)

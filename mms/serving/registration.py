@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from mms.core import Registry
 from mms.errors import BadRequest, NameTaken, ServiceUnavailable
+from mms.interfaces.mlrun.front.calls import RoutedModels
+from mms.interfaces.mlrun.front.specs import MlrunSpecs
+from mms.interfaces.seldon.front.graph_calls import NodeModels
+from mms.interfaces.seldon.front.graphs import Graphs, graph_document
 from mms.observe import events
 from mms.repository import FetchedArchive, Repository
-from mms.serving.graph_calls import NodeModels
-from mms.serving.graphs import Graphs, graph_document
 from mms.serving.interface_detection import detect_interface
 from mms.serving.making import check_names, make_model
-from mms.serving.mlrun_calls import RoutedModels
-from mms.serving.mlrun_specs import MlrunSpecs
 from mms.serving.model_config_file import with_file_and_setting
 from mms.serving.named_places import check_arguments
 from mms.serving.options import Outcome, RegisterOptions

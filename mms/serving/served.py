@@ -14,8 +14,8 @@ from archiver import Component, Manifest
 from archiver.model_config import WorkerBounds
 from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
 from mms.errors import ServiceUnavailable
+from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
 from mms.repository import FetchedArchive, ModelFiles
-from mms.serving.deployed_unit import DeployedUnit
 from mms.serving.front_model import FrontModel
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import RegisterOptions

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from archiver.model_config import WorkerBounds
 from mms.core import Registry
 from mms.errors import Conflict, NameTaken, ServerError
+from mms.interfaces.seldon.front.graphs import NodeMissing
 from mms.observe import events
 from mms.repository import Repository
-from mms.serving.graphs import NodeMissing
 from mms.serving.health import model_problems
 from mms.serving.kept_models import Restored
 from mms.serving.options import RegisterOptions

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from typing import Final
 
+from mms.interfaces.seldon.front.graph_service import GraphService
 from mms.registration import Options, Parameter
 from mms.registration.parameter import CODE, WORKERS, parameter_of
-from mms.serving.graph_service import GraphService
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 

@@ -7,8 +7,9 @@ import os
 import time
 
 from mms.brief import brief
+from mms.interfaces.mlrun.worker import serving_class as mlrun_class
+from mms.interfaces.seldon.worker import component_class as seldon_class
 from mms.wire import Load, Loaded
-from mms.worker import mlrun_class, seldon_class
 from mms.worker.confinement import confine
 from mms.worker.full_batches import find_full_batches
 from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST
@@ -21,8 +22,8 @@ _MAX_TRACEBACK_CHARS = 32_000
 _INTERFACES = {
     "mms": "mms.worker.mms_interface",
     "legacy": "mms.worker.legacy_interface",
-    "seldon": "mms.worker.seldon_interface",
-    "mlrun": "mms.worker.mlrun_interface",
+    "seldon": "mms.interfaces.seldon.worker.interface",
+    "mlrun": "mms.interfaces.mlrun.worker.interface",
 }
 
 

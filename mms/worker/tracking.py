@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mms.brief import brief
-from mms.mlrun.clock import time_text
+from mms.interfaces.mlrun.records.clock import time_text
 from mms.wire import (
     FAILED,
     LAST,

@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mms.cli import starting
-from mms.cli.microservice import microservice
-from mms.cli.seldon_environment import Given, Plan, WrongEnvironment, plan
+from mms.interfaces.seldon.cli.environment import Given, Plan, WrongEnvironment, plan
+from mms.interfaces.seldon.cli.microservice import microservice
 from mms.launch_options import LaunchOptions
 from mms.settings import load_settings
 
@@ -296,7 +296,7 @@ def test_where_the_usual_management_port_is_taken_another_one_is_free(
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        monkeypatch.setattr("mms.cli.microservice._MANAGEMENT_PORT", taken)
+        monkeypatch.setattr("mms.interfaces.seldon.cli.microservice._MANAGEMENT_PORT", taken)
         assert call("Model").exit_code == 0
     address = started[0].settings["management_address"]
     assert int(address.rpartition(":")[2]) not in (0, taken)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf import text_format
 
-from mms.seldon.messages import SeldonMessage
+from mms.interfaces.seldon.codec.messages import SeldonMessage
 
 from .drivers import needs_seldon, run_program
 from .serving import Place

@@ -8,7 +8,7 @@ import pytest
 from support.processes import free_port
 from support.server import Server, ServerPool, manifest, unique_name
 
-from mms.seldon.messages import SeldonMessage
+from mms.interfaces.seldon.codec.messages import SeldonMessage
 
 from .test_seldon_grpc import connected
 

@@ -15,7 +15,7 @@ from support.processes import free_port
 from support.server import Server, ServerPool, unique_name
 from support.waiting import eventually
 
-from mms.seldon.messages import (
+from mms.interfaces.seldon.codec.messages import (
     Empty,
     Feedback,
     SeldonGraphMetadata,

@@ -23,7 +23,7 @@ from support.processes import base_environment, free_port, kill_tagged
 from support.server import Server, ServerPool, manifest, unique_name
 from support.waiting import eventually
 
-from mms.seldon.messages import (
+from mms.interfaces.seldon.codec.messages import (
     SERVICES,
     Feedback,
     SeldonMessage,

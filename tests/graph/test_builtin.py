@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from mms.errors import InternalServerError
-from mms.graph import Message, read_graph
-from mms.graph.builtin import average, simple_model
-from mms.graph.message import JSON, PROTOBUF
-from mms.graph.metadata import graph_metadata
-from mms.seldon.messages import SeldonMessage
+from mms.interfaces.seldon.codec.messages import SeldonMessage
+from mms.interfaces.seldon.graph import Message, read_graph
+from mms.interfaces.seldon.graph.builtin import average, simple_model
+from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
+from mms.interfaces.seldon.graph.metadata import graph_metadata
 
 
 def message(document: object) -> Message:

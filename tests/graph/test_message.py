@@ -7,8 +7,15 @@ import json
 import pytest
 
 from mms.errors import InternalServerError, WorkerFailure
-from mms.graph import Message
-from mms.graph.message import JSON, chosen_branch, feedback_routing, join, parse, with_routing
+from mms.interfaces.seldon.graph import Message
+from mms.interfaces.seldon.graph.message import (
+    JSON,
+    chosen_branch,
+    feedback_routing,
+    join,
+    parse,
+    with_routing,
+)
 
 
 def injected(body: bytes, **routing: int) -> bytes:

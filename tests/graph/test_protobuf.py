@@ -8,10 +8,17 @@ from typing import Any
 import pytest
 
 from mms.errors import BadRequest, InternalServerError
-from mms.graph import Graph, Message, Step, read_graph, run_feedback
-from mms.graph.message import JSON, PROTOBUF, chosen_branch, feedback_routing, join, with_routing
-from mms.graph.transcode import reply_in_form_of, to_json, to_protobuf
-from mms.seldon.messages import Feedback, SeldonMessage, SeldonMessageList
+from mms.interfaces.seldon.codec.messages import Feedback, SeldonMessage, SeldonMessageList
+from mms.interfaces.seldon.graph import Graph, Message, Step, read_graph, run_feedback
+from mms.interfaces.seldon.graph.message import (
+    JSON,
+    PROTOBUF,
+    chosen_branch,
+    feedback_routing,
+    join,
+    with_routing,
+)
+from mms.interfaces.seldon.graph.transcode import reply_in_form_of, to_json, to_protobuf
 
 
 def packed(found: Any) -> Message:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mms.errors import InternalServerError
-from mms.graph import (
+from mms.interfaces.seldon.graph import (
     Graph,
     Message,
     Node,
@@ -20,7 +20,7 @@ from mms.graph import (
     run_feedback,
     run_predict,
 )
-from mms.graph.message import JSON
+from mms.interfaces.seldon.graph.message import JSON
 
 Answer = Callable[[Step, Any], Any]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mms.graph import Endpoint, GraphError, Node, NodeType, Step, read_graph
+from mms.interfaces.seldon.graph import Endpoint, GraphError, Node, NodeType, Step, read_graph
 
 
 def node(name: str = "model", *children: dict[str, Any], **members: Any) -> dict[str, Any]:

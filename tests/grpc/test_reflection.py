@@ -11,7 +11,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from grpc_reflection.v1alpha.reflection_pb2 import ExtensionRequest, ServerReflectionRequest
 from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
-from mms.seldon.messages import FILE_NAME, SERVICES
+from mms.interfaces.seldon.codec.messages import FILE_NAME, SERVICES
 
 ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 VERSIONS = ["grpc.reflection.v1.ServerReflection", ALPHA]

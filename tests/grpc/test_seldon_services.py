@@ -12,7 +12,7 @@ from front_serving import JSON_LINE, WAIT_S, Client, Served, keep, serve
 
 from mms.core import Request
 from mms.errors import ServiceUnavailable, WorkerFailure
-from mms.seldon.messages import SERVICES
+from mms.interfaces.seldon.codec.messages import SERVICES
 
 PREDICT = "/seldon.protos.Model/Predict"
 EXTERNAL = "/seldon.protos.Seldon/Predict"

@@ -17,7 +17,7 @@ from mms.http.parameters import Parameters
 from mms.http.registration_parameters import registration_of, scaling_of
 from mms.http.routing import RouteTable
 from mms.http.v2_operations import document as document_of_v2
-from mms.seldon.document import document as document_of_seldon
+from mms.interfaces.seldon.document import document as document_of_seldon
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "routes.md"
 LISTENERS = {

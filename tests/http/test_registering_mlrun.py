@@ -10,7 +10,7 @@ import pytest
 from mms.errors import BadRequest
 from mms.http.parameters import Parameters
 from mms.http.registration_parameters import registration_of
-from mms.mlrun.registration import ServerParameters
+from mms.interfaces.mlrun.registration import ServerParameters
 
 
 def registered(parameters: dict[str, Any], *, is_json: bool) -> ServerParameters:

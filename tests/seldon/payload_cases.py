@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from oracle_components import RESULTS
 
-from mms.seldon.messages import Feedback, SeldonMessage, SeldonMessageList
+from mms.interfaces.seldon.codec.messages import Feedback, SeldonMessage, SeldonMessageList
 
 ARRAYS: list[Any] = [
     [[1, 2]],

@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from mms.seldon import feedback, payload
-from mms.seldon.body import read_json_body
-from mms.seldon.errors import error_answer
-from mms.seldon.messages import Feedback, SeldonMessageList
-from mms.seldon.series import series_of, validate
+from mms.interfaces.seldon.codec import payload
+from mms.interfaces.seldon.codec.body import read_json_body
+from mms.interfaces.seldon.codec.messages import Feedback, SeldonMessageList
+from mms.interfaces.seldon.components import feedback
+from mms.interfaces.seldon.errors import error_answer
+from mms.interfaces.seldon.series import series_of, validate
 
 
 def rest_answer(call: dict[str, Any], component: Any, strict: bool) -> dict[str, Any]:

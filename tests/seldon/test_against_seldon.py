@@ -17,7 +17,7 @@ from oracle_components import COMPONENTS
 from payload_cases import HARMLESS, grpc_cases, rest_call, rest_cases
 from payload_server import grpc_answer, rest_answer
 
-from mms.seldon.messages import SeldonMessage
+from mms.interfaces.seldon.codec.messages import SeldonMessage
 
 ORACLE = os.environ.get("SELDON_ORACLE_PYTHON", "")
 FOLDER = Path(__file__).parent

@@ -6,16 +6,22 @@ from typing import Any
 
 import pytest
 
-from mms.seldon.errors import SeldonMicroserviceException, error_answer, error_body
-from mms.seldon.meta import own_request_path, response_meta
-from mms.seldon.metadata import (
+from mms.interfaces.seldon.components.parameters import parse_parameters, parse_parameters_json
+from mms.interfaces.seldon.errors import SeldonMicroserviceException, error_answer, error_body
+from mms.interfaces.seldon.meta import own_request_path, response_meta
+from mms.interfaces.seldon.metadata import (
     SeldonInvalidMetadataError,
     metadata_message,
     model_metadata,
     validate_model_metadata,
 )
-from mms.seldon.parameters import parse_parameters, parse_parameters_json
-from mms.seldon.series import default_labels, reward_series, series_of, split_image, validate
+from mms.interfaces.seldon.series import (
+    default_labels,
+    reward_series,
+    series_of,
+    split_image,
+    validate,
+)
 
 
 def parsed(value: Any, kind: str) -> Any:

@@ -13,13 +13,13 @@ import pytest
 from google.protobuf import any_pb2, json_format
 from google.protobuf.struct_pb2 import ListValue
 
-from mms.seldon import payload
-from mms.seldon.body import read_json_body, read_undecoded_body
-from mms.seldon.errors import SeldonMicroserviceException
-from mms.seldon.messages import SERVICES, DefaultData, SeldonMessage
-from mms.seldon.payload import Form
-from mms.seldon.proto_payload import decode, decode_bytes
-from mms.seldon.wire_numbers import list_of_numbers, read_list_of_numbers
+from mms.interfaces.seldon.codec import payload
+from mms.interfaces.seldon.codec.body import read_json_body, read_undecoded_body
+from mms.interfaces.seldon.codec.messages import SERVICES, DefaultData, SeldonMessage
+from mms.interfaces.seldon.codec.payload import Form
+from mms.interfaces.seldon.codec.proto_payload import decode, decode_bytes
+from mms.interfaces.seldon.codec.wire_numbers import list_of_numbers, read_list_of_numbers
+from mms.interfaces.seldon.errors import SeldonMicroserviceException
 
 
 def no_names() -> None:
@@ -289,7 +289,12 @@ def test_arrays_of_a_request_may_be_written_to() -> None:
 )
 @pytest.mark.parametrize("shape", [(1,), (2, 3), (), (0, 2)])
 def test_a_tftensor_keeps_type_and_shape(dtype: str, shape: tuple[int, ...]) -> None:
-    from mms.seldon.tensor_proto import array_of, array_of_json, json_of_array, tensor_of
+    from mms.interfaces.seldon.codec.tensor_proto import (
+        array_of,
+        array_of_json,
+        json_of_array,
+        tensor_of,
+    )
 
     array = np.ones(shape, dtype)
     for found in (array_of(tensor_of(array)), array_of_json(json_of_array(array))):
@@ -298,7 +303,7 @@ def test_a_tftensor_keeps_type_and_shape(dtype: str, shape: tuple[int, ...]) -> 
 
 
 def test_a_tftensors_last_value_stands_for_the_rest() -> None:
-    from mms.seldon.tensor_proto import array_of_json
+    from mms.interfaces.seldon.codec.tensor_proto import array_of_json
 
     shape = {"dim": [{"size": "2"}, {"size": "2"}]}
     array = array_of_json({"dtype": "DT_FLOAT", "tensorShape": shape, "floatVal": [1, 2]})
@@ -322,7 +327,7 @@ def test_descriptors_of_an_installed_tensorflow_are_taken_without_importing_it(
     script = f"""
 import sys
 from google.protobuf import descriptor_pb2, descriptor_pool
-from mms.seldon.tensor_descriptors import _own_files
+from mms.interfaces.seldon.codec.tensor_descriptors import _own_files
 files = _own_files()
 files[-1].message_type[0].field.add(name="float8_val", number=18, type=12, label=1)
 from pathlib import Path
@@ -334,7 +339,7 @@ for file in files:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"DESCRIPTOR = _pool.Default().AddSerializedFile({{file.SerializeToString()!r}})")
 sys.path.insert(0, str(root))
-from mms.seldon.messages import TensorProto
+from mms.interfaces.seldon.codec.messages import TensorProto
 print(TensorProto(float8_val=b"x").float8_val)
 for file in files:
     descriptor_pool.Default().AddSerializedFile(file.SerializeToString())
@@ -344,7 +349,7 @@ for file in files:
 
 
 def test_a_json_document_survives_feedbacks_detour_through_protobuf() -> None:
-    from mms.seldon.feedback import encode_feedback_json
+    from mms.interfaces.seldon.components.feedback import encode_feedback_json
 
     content = encode_feedback_json([], Form.NDARRAY, no_names, {})
     assert json.loads(payload.dump_json(content)) == {"data": {"ndarray": []}, "meta": {}}

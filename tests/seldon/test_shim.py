@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.seldon import messages, payload
-from mms.seldon.body import read_json_body
-from mms.seldon.payload import Form
+from mms.interfaces.seldon.codec import messages, payload
+from mms.interfaces.seldon.codec.body import read_json_body
+from mms.interfaces.seldon.codec.payload import Form
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIM = ROOT / "mms" / "shims" / "seldon"
@@ -282,7 +282,7 @@ def test_client_and_servicer_meet_over_grpc() -> None:
 
 
 def test_a_component_inherits_and_raises_what_the_host_knows() -> None:
-    from mms.seldon.errors import error_answer
+    from mms.interfaces.seldon.errors import error_answer
 
     error = load("flask_utils").SeldonMicroserviceException("foo", status_code=403)
     answer = error_answer(error)

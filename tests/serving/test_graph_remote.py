@@ -14,12 +14,12 @@ import pytest
 from aiohttp import web
 
 from mms.errors import BadRequest, InternalServerError, RequestTimeout, WorkerFailure
-from mms.graph import Endpoint, Graph, Message, Node, NodeType
-from mms.graph.message import JSON, PROTOBUF
+from mms.interfaces.seldon.codec.messages import SeldonMessage, SeldonModelMetadata
+from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoints
+from mms.interfaces.seldon.graph import Endpoint, Graph, Message, Node, NodeType
+from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
 from mms.networks import LOOPBACK, PUBLIC_ONLY
 from mms.repository.sources import Sources
-from mms.seldon.messages import SeldonMessage, SeldonModelMetadata
-from mms.serving.graph_remote import RemoteCalls, check_endpoints
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]
 HEADERS = [(b"Seldon-Puid", b"p1"), (b"X-Own", b"mine")]

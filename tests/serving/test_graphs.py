@@ -14,9 +14,9 @@ from support.waiting import until
 
 from mms.core import Request, new_request_id
 from mms.errors import BadRequest, Conflict, InvalidModel, RequestTimeout, ServerError
+from mms.interfaces.seldon.front.graph_calls import split_image
+from mms.interfaces.seldon.front.graphs import NodeMissing
 from mms.serving import ModelHost, RegisterOptions
-from mms.serving.graph_calls import split_image
-from mms.serving.graphs import NodeMissing
 
 #: Appends its own name to what it gets.
 APPEND = """

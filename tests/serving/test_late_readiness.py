@@ -11,7 +11,7 @@ LIMIT_S = 20
 MODEL = """
 import os
 import time
-from mms.mlrun.model_server import V2ModelServer
+from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
 class Model(V2ModelServer):
     def load(self):

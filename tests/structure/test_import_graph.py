@@ -70,19 +70,21 @@ ROOMS: dict[str, Room] = {
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
     # What a graph is and does; its calls to nodes are passed in.
-    "graph": Room(2, ("mms.graph",)),
-    "seldon": Room(1, ("mms.seldon",), ("bodies", "documents", "errors", "registration")),
+    "graph": Room(2, ("mms.interfaces.seldon.graph",)),
+    "seldon": Room(
+        1, ("mms.interfaces.seldon",), ("bodies", "documents", "errors", "registration")
+    ),
     # MLRun's serving contract, in process.
     "mlrun": Room(
         1,
-        ("mms.mlrun",),
+        ("mms.interfaces", "mms.interfaces.mlrun"),
         ("bodies", "documents", "durations", "errors", "networks", "registration", "tracking"),
     ),
     # The packages that components and serving classes import, where their makers' own are not installed.
     "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),
     "worker": Room(
         2,
-        ("mms.worker",),
+        ("mms.worker", "mms.interfaces.mlrun.worker", "mms.interfaces.seldon.worker"),
         ("bodies", "mlrun", "processes", "seldon", "wire", "handler names", "version"),
     ),
     "observe": Room(2, ("mms.observe",)),
@@ -90,11 +92,48 @@ ROOMS: dict[str, Room] = {
     # Keys and their roles, limits per client, what may listen where.
     "security": Room(2, ("mms.security",), ("errors", "settings")),
     "launch": Room(3, ("mms.launch",)),
-    "serving": Room(4, ("mms.serving",)),
-    "http": Room(5, ("mms.http",)),
-    "grpc": Room(5, ("mms.grpc",)),
+    "serving": Room(
+        4,
+        (
+            "mms.serving",
+            *(
+                f"mms.interfaces.mlrun.front.{name}"
+                for name in ("calls", "router", "routing", "spec", "specs")
+            ),
+            *(
+                f"mms.interfaces.seldon.front.{name}"
+                for name in (
+                    "deployed_unit",
+                    "graph_calls",
+                    "graph_metadata",
+                    "graph_remote",
+                    "graph_service",
+                    "graphs",
+                )
+            ),
+        ),
+    ),
+    "http": Room(
+        5,
+        (
+            "mms.http",
+            "mms.interfaces.mlrun.front.v2",
+            *(f"mms.interfaces.seldon.front.{name}" for name in ("answer_form", "rest", "routes")),
+        ),
+    ),
+    "grpc": Room(5, ("mms.grpc", "mms.interfaces.seldon.front.grpc")),
     "server": Room(6, ("mms.server", "mms.start_report", "mms.observed_models")),
-    "cli": Room(7, ("mms.cli", "mms.model_server", "mms.export_model", "mms.arg_parser")),
+    "cli": Room(
+        7,
+        (
+            "mms.cli",
+            "mms.interfaces.mlrun.cli",
+            "mms.interfaces.seldon.cli",
+            "mms.model_server",
+            "mms.export_model",
+            "mms.arg_parser",
+        ),
+    ),
     # Importable by the names that tools of MMS know; nothing of this server uses them.
     "worker-side names of MMS": Room(7, ("mms.model_loader", "mms.model_service_worker")),
 }

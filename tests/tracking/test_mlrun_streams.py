@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mms.mlrun.streams import MemoryStream, QueuedStream, get_stream_pusher
+from mms.interfaces.mlrun.records.streams import MemoryStream, QueuedStream, get_stream_pusher
 
 
 def test_a_stream_in_memory_keeps_events_as_their_reader_would_see_them() -> None:
@@ -44,7 +44,7 @@ def test_a_path_is_a_file_of_json_lines(tmp_path: Path) -> None:
 def test_what_was_pushed_last_is_written_at_the_end_of_the_process(tmp_path: Path) -> None:
     path = tmp_path / "s.jsonl"
     script = (
-        "from mms.mlrun.streams import get_stream_pusher\n"
+        "from mms.interfaces.mlrun.records.streams import get_stream_pusher\n"
         f"stream = get_stream_pusher({str(path)!r})\n"
         "for n in range(2000): stream.push({'n': n})\n"
     )

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from mms.interfaces.seldon.worker.interface import open_component
+from mms.interfaces.seldon.worker.items import SeldonItems
 from mms.worker.answer_head import reason_phrase
-from mms.worker.seldon_interface import open_component
-from mms.worker.seldon_items import SeldonItems
 
 JSON = b"application/json"
 PROTO = b"application/x-protobuf"
@@ -66,7 +66,7 @@ class Served:
 
     def proto(self, operation: str, message: Any) -> Any:
         """The SeldonMessage that answers a protobuf message."""
-        from mms.seldon.messages import SeldonMessage
+        from mms.interfaces.seldon.codec.messages import SeldonMessage
 
         body = message.SerializeToString()
         reply = self.send(item(operation, body, content_type=PROTO))[0]

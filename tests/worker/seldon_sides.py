@@ -98,8 +98,8 @@ def worker_answerer() -> Answerer:
     sys.path[:0] = [str(ROOT), str(ROOT / "mms" / "shims" / "seldon")]
     from seldon_models import COMPONENTS
 
-    from mms.worker.seldon_interface import open_component
-    from mms.worker.seldon_items import SeldonItems
+    from mms.interfaces.seldon.worker.interface import open_component
+    from mms.interfaces.seldon.worker.items import SeldonItems
 
     known: dict[str, SeldonItems] = {}
     types = {"counter": "COUNTER", "gauge": "GAUGE", "histogram": "TIMER"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from google.protobuf import json_format
 
-from mms.seldon.messages import SeldonMessage
+from mms.interfaces.seldon.codec.messages import SeldonMessage
 
 from .seldon_served import MESSAGE, PROTO, Served, item
 

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from mms.seldon.messages import CLASSES
+from mms.interfaces.seldon.codec.messages import CLASSES
 
 ORACLE = os.environ.get("SELDON_ORACLE_PYTHON", "")
 FOLDER = Path(__file__).parent

@@ -8,11 +8,11 @@ from typing import Any
 import flask
 import pytest
 
-from mms.seldon.errors import SeldonMicroserviceException
-from mms.seldon.messages import SeldonMessage
-from mms.seldon.user_model import SeldonResponse
-from mms.worker.seldon_interface import open_component
-from mms.worker.seldon_items import SeldonItems
+from mms.interfaces.seldon.codec.messages import SeldonMessage
+from mms.interfaces.seldon.components.user_model import SeldonResponse
+from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.interfaces.seldon.worker.interface import open_component
+from mms.interfaces.seldon.worker.items import SeldonItems
 
 from .seldon_served import MESSAGE, PROTO, Served, item
 
@@ -74,7 +74,7 @@ def test_the_message_may_come_in_the_query_or_a_form() -> None:
 def test_a_multipart_form_brings_bytes_and_meta_to_a_raw_hook() -> None:
     class Raw:
         def predict_raw(self, message: Any) -> Any:
-            from mms.seldon.feedback import message_of_json
+            from mms.interfaces.seldon.components.feedback import message_of_json
 
             found = message_of_json(message)
             return {"strData": found.binData.hex(), "meta": {"puid": found.meta.puid}}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.seldon.array_answers import array_answer
-from mms.seldon.payload import Form, dump_json, encode_json
+from mms.interfaces.seldon.codec.array_answers import array_answer
+from mms.interfaces.seldon.codec.payload import Form, dump_json, encode_json
 
 TAKEN = {
     "integers": np.arange(6).reshape(2, 3),

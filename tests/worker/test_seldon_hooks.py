@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.seldon.messages import Feedback, SeldonMessage, SeldonMessageList
-from mms.seldon.user_model import SeldonComponent, SeldonResponse
+from mms.interfaces.seldon.codec.messages import Feedback, SeldonMessage, SeldonMessageList
+from mms.interfaces.seldon.components.user_model import SeldonComponent, SeldonResponse
 
 from .seldon_served import MESSAGE, PROTO, Served, item
 
@@ -168,7 +168,7 @@ def test_an_aggregate_gets_what_its_signature_takes(signature: str) -> None:
 
 
 def refuse(*arguments: Any, **keywords: Any) -> Any:
-    from mms.seldon.errors import SeldonNotImplementedError
+    from mms.interfaces.seldon.errors import SeldonNotImplementedError
 
     raise SeldonNotImplementedError("not here")
 
@@ -218,7 +218,9 @@ def test_a_deprecated_hook_is_told_once_in_the_log(caplog: pytest.LogCaptureFixt
 
 def test_without_protobuf_feedback_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     served = Served(component(predict=lambda self, X, names: X))
-    for name in [name for name in sys.modules if name.startswith("mms.seldon.feedback")]:
+    for name in [
+        name for name in sys.modules if name.startswith("mms.interfaces.seldon.components.feedback")
+    ]:
         monkeypatch.delitem(sys.modules, name)
     for name in [name for name in sys.modules if name.split(".")[0] == "google"]:
         monkeypatch.delitem(sys.modules, name)
@@ -291,7 +293,7 @@ def test_protobuf_reaches_every_hook() -> None:
 
 
 def test_metadata_in_protobuf_is_a_message_of_its_own() -> None:
-    from mms.seldon.messages import SeldonModelMetadata
+    from mms.interfaces.seldon.codec.messages import SeldonModelMetadata
 
     served = Served(component(init_metadata=lambda self: {"name": "n", "versions": ["1"]}))
     reply = served.send(item("metadata", b"", content_type=PROTO))[0]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mms.seldon.messages import SeldonMessage
+from mms.interfaces.seldon.codec.messages import SeldonMessage
 
 from .seldon_served import PROTO, Served, item
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from support.waiting import eventually
 
-from mms.worker.seldon_persistence import (
+from mms.interfaces.seldon.worker.persistence import (
     FileStore,
     Persistence,
     RedisStore,
@@ -81,7 +81,7 @@ def test_a_component_is_kept_again_every_interval(path: Path) -> None:
 def test_a_component_is_kept_when_its_process_ends(path: Path) -> None:
     program = (
         "import sys; from pathlib import Path\n"
-        "from mms.worker.seldon_persistence import FileStore, Persistence\n"
+        "from mms.interfaces.seldon.worker.persistence import FileStore, Persistence\n"
         "learned = [1]\n"
         "Persistence(FileStore(Path(sys.argv[1]))).keep(learned)\n"
         "learned.append(2)"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from google.protobuf import json_format
 
-from mms.seldon.errors import SeldonNotImplementedError
-from mms.seldon.messages import SeldonMessage
+from mms.interfaces.seldon.codec.messages import SeldonMessage
+from mms.interfaces.seldon.errors import SeldonNotImplementedError
 
 from .seldon_served import MESSAGE, PROTO, Served, item
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from mms.seldon.messages import SeldonMessage
-from mms.seldon.user_model import SeldonComponent, SeldonResponse
+from mms.interfaces.seldon.codec.messages import SeldonMessage
+from mms.interfaces.seldon.components.user_model import SeldonComponent, SeldonResponse
 
 from .seldon_served import PROTO, Served, item
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from mms.mlrun import datastore, fetched_files
-from mms.mlrun.artifacts import get_model
-from mms.mlrun.datastore import get_dataitem, get_object, set_store_resolver
-from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
-from mms.mlrun.model_server import V2ModelServer
-from mms.mlrun.model_spec import ModelArtifact, parse_model_spec
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
+from mms.interfaces.mlrun.files import datastore, fetched_files
+from mms.interfaces.mlrun.files.artifacts import get_model
+from mms.interfaces.mlrun.files.datastore import get_dataitem, get_object, set_store_resolver
+from mms.interfaces.mlrun.files.model_spec import ModelArtifact, parse_model_spec
+from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
 SPEC = """
 kind: model

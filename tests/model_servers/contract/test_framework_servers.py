@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.mlrun.event import MockEvent
-from mms.mlrun.framework_servers import HuggingFaceModelServer
+from mms.interfaces.mlrun.model.event import MockEvent
+from mms.interfaces.mlrun.model.framework_servers import HuggingFaceModelServer
 
 
 class Transformers(types.ModuleType):

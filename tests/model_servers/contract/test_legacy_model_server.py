@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import MLRunNotFoundError, status_of
-from mms.mlrun.event import MockEvent
-from mms.mlrun.legacy_model_server import MLModelServer
+from mms.interfaces.mlrun.errors import MLRunNotFoundError, status_of
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent
+from mms.interfaces.mlrun.model.legacy_model_server import MLModelServer
 
 
 class Old(MLModelServer):

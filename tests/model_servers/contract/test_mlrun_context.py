@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import MLRunNotFoundError
-from mms.mlrun.event import MockEvent, Response
-from mms.mlrun.logger import Logger
-from mms.mlrun.secrets import Secrets
+from mms.interfaces.mlrun.errors import MLRunNotFoundError
+from mms.interfaces.mlrun.files.secrets import Secrets
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent, Response
+from mms.interfaces.mlrun.model.logger import Logger
 
 
 class Sink:

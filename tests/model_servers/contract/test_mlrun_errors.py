@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mms.mlrun import errors
-from mms.mlrun.errors import (
+from mms.interfaces.mlrun import errors
+from mms.interfaces.mlrun.errors import (
     MAX_TEXT_CHARACTERS,
     MLRunHTTPStatusError,
     error_text,

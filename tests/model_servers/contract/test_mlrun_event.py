@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from mms.mlrun.event import MockEvent, MockTrigger, Response, header_of, new_id
-from mms.mlrun.options import DEFAULT_OPTIONS, ServingOptions
+from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response, header_of, new_id
+from mms.interfaces.mlrun.model.options import DEFAULT_OPTIONS, ServingOptions
 
 
 def test_an_event_has_what_mlruns_and_nuclios_events_have() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.paths import get_path, put_path, split_path
+from mms.interfaces.mlrun.paths import get_path, put_path, split_path
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.event import MockEvent
-from mms.mlrun.model_log import ModelLog, StreamContext
-from mms.mlrun.model_server import V2ModelServer
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent
+from mms.interfaces.mlrun.model.model_server import V2ModelServer
+from mms.interfaces.mlrun.records.model_log import ModelLog, StreamContext
 
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00")
 

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import MLRunNotFoundError, with_strict_status
-from mms.mlrun.event import MockEvent, MockTrigger, Response
-from mms.mlrun.options import ServingOptions
-from mms.mlrun.request_body import parse_body
-from mms.mlrun.running import run_event
+from mms.interfaces.mlrun.errors import MLRunNotFoundError, with_strict_status
+from mms.interfaces.mlrun.graph.running import run_event
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
+from mms.interfaces.mlrun.model.options import ServingOptions
+from mms.interfaces.mlrun.model.request_body import parse_body
 
 
 def seen(event: MockEvent, **more: Any) -> Any:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.construction import make_object
-from mms.mlrun.model_server import V2ModelServer
-from mms.mlrun.routers import ModelRouter
-from mms.mlrun.step_dict import StepToDict, argument_names
-from mms.mlrun.voting import VotingEnsemble
+from mms.interfaces.mlrun.graph.step_dict import StepToDict, argument_names
+from mms.interfaces.mlrun.model.construction import make_object
+from mms.interfaces.mlrun.model.model_server import V2ModelServer
+from mms.interfaces.mlrun.routers.routers import ModelRouter
+from mms.interfaces.mlrun.routers.voting import VotingEnsemble
 
 
 class Step(StepToDict):

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import MLRunInvalidArgumentError, error_text, status_of
-from mms.mlrun.event import MockEvent, MockTrigger
-from mms.mlrun.model_server import V2ModelServer
-from mms.mlrun.options import ServingOptions
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, error_text, status_of
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger
+from mms.interfaces.mlrun.model.model_server import V2ModelServer
+from mms.interfaces.mlrun.model.options import ServingOptions
 
 DEADLINE_S = 30.0
 
@@ -103,9 +103,9 @@ def test_parameters_of_the_artifact_go_before_the_models(
         asked.append((path, suffix))
         return "/m/model.pkl", spec, {"x": 1}
 
-    fake = ModuleType("mms.mlrun.artifacts")
+    fake = ModuleType("mms.interfaces.mlrun.files.artifacts")
     fake.get_model = get_model  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "mms.mlrun.artifacts", fake)
+    monkeypatch.setitem(sys.modules, "mms.interfaces.mlrun.files.artifacts", fake)
     model = V2ModelServer(name="m", model_path="/m", a="model", b=2)
     assert model.get_model(".pkl") == ("/m/model.pkl", {"x": 1})
     assert asked == [("/m", ".pkl")]
@@ -627,6 +627,6 @@ def test_a_timestamp_is_of_the_requests_start() -> None:
     before_ns = time.time_ns()
     model = loaded(Slow)
     stamp = ask(model, {"inputs": [5]})["timestamp"]
-    from mms.mlrun.clock import time_text
+    from mms.interfaces.mlrun.records.clock import time_text
 
     assert time_text(before_ns) <= stamp <= time_text(model.predicted_ns)

@@ -10,12 +10,12 @@ import pytest
 from flow_harness import WAIT_S, Served
 from support.waiting import eventually
 
-from mms.mlrun.errors import GraphError
-from mms.mlrun.event import MockEvent
-from mms.mlrun.flow_plan import plan_flow
-from mms.mlrun.graph_document import new_graph
-from mms.mlrun.merge import Merge
-from mms.mlrun.steps import NO_EVENT
+from mms.interfaces.mlrun.errors import GraphError
+from mms.interfaces.mlrun.graph.flow_plan import plan_flow
+from mms.interfaces.mlrun.graph.graph_document import new_graph
+from mms.interfaces.mlrun.graph.merge import Merge
+from mms.interfaces.mlrun.graph.steps import NO_EVENT
+from mms.interfaces.mlrun.model.event import MockEvent
 
 
 class Adder:

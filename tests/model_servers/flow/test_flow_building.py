@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from flow_harness import Echo, Mul, MulList, RespName, Served
 
-from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
-from mms.mlrun.flow import RootFlowStep
-from mms.mlrun.graph_document import child_models, graph_from_dict, new_graph
-from mms.mlrun.lookup import expression
-from mms.mlrun.merge import Merge
-from mms.mlrun.router_step import RouterStep
-from mms.mlrun.steps import MAX_STEPS
-from mms.mlrun.task_step import TaskStep
-from mms.mlrun.voting import VotingEnsemble
+from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
+from mms.interfaces.mlrun.graph.flow import RootFlowStep
+from mms.interfaces.mlrun.graph.graph_document import child_models, graph_from_dict, new_graph
+from mms.interfaces.mlrun.graph.lookup import expression
+from mms.interfaces.mlrun.graph.merge import Merge
+from mms.interfaces.mlrun.graph.router_step import RouterStep
+from mms.interfaces.mlrun.graph.steps import MAX_STEPS
+from mms.interfaces.mlrun.graph.task_step import TaskStep
+from mms.interfaces.mlrun.routers.voting import VotingEnsemble
 
 
 def flow(engine: str = "sync") -> Any:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.errors import MLRunMissingDependencyError
-from mms.mlrun.graph_document import new_graph
-from mms.mlrun.plot import Drawing, _nodes_and_ways
+from mms.interfaces.mlrun.authoring.plot import Drawing, _nodes_and_ways
+from mms.interfaces.mlrun.errors import MLRunMissingDependencyError
+from mms.interfaces.mlrun.graph.graph_document import new_graph
 
 
 def drawn(graph: Any) -> Drawing:

@@ -11,13 +11,13 @@ import pytest
 from flow_harness import WAIT_S
 from support.waiting import eventually
 
-import mms.mlrun.graph_document as of_graph_document
-import mms.mlrun.lookup as of_lookup
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import GraphError
-from mms.mlrun.event import MockEvent, Response
-from mms.mlrun.graph_document import open_graph
-from mms.mlrun.model_server import V2ModelServer
+import mms.interfaces.mlrun.graph.graph_document as of_graph_document
+import mms.interfaces.mlrun.graph.lookup as of_lookup
+from mms.interfaces.mlrun.errors import GraphError
+from mms.interfaces.mlrun.graph.graph_document import open_graph
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent, Response
+from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
 
 class Never(V2ModelServer):
@@ -166,7 +166,7 @@ def test_the_code_of_a_function_comes_before_what_is_built_in() -> None:
 
 def test_a_graph_costs_no_module_that_it_does_not_use() -> None:
     script = (
-        "import sys, mms.mlrun.graph_document\n"
+        "import sys, mms.interfaces.mlrun.graph.graph_document\n"
         "print([m for m in ('urllib.request', 'http.client', 'asyncio', 'inspect', 'logging', "
         "'concurrent.futures', 'json', 'yaml') if m in sys.modules])"
     )

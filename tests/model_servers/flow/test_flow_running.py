@@ -13,10 +13,10 @@ import pytest
 from flow_harness import WAIT_S, Mul, Records, Served
 from support.waiting import eventually
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import MLRunNotFoundError
-from mms.mlrun.event import MockEvent, MockTrigger
-from mms.mlrun.graph_document import graph_from_dict, new_graph
+from mms.interfaces.mlrun.errors import MLRunNotFoundError
+from mms.interfaces.mlrun.graph.graph_document import graph_from_dict, new_graph
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger
 
 both_engines = pytest.mark.parametrize("engine", ["sync", "async"])
 

@@ -12,11 +12,16 @@ from typing import Any
 import pytest
 from flow_harness import Served
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError, ModelRunnerError
-from mms.mlrun.executors import ParallelExecutionMechanisms
-from mms.mlrun.graph_document import graph_from_dict, new_graph
-from mms.mlrun.model_runner import Model, ModelRunnerSelector, ModelRunnerStep, ModelSelector
+from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError, ModelRunnerError
+from mms.interfaces.mlrun.graph.graph_document import graph_from_dict, new_graph
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.model_runner import (
+    Model,
+    ModelRunnerSelector,
+    ModelRunnerStep,
+    ModelSelector,
+)
+from mms.interfaces.mlrun.routers.executors import ParallelExecutionMechanisms
 
 WAIT_S = 30.0
 

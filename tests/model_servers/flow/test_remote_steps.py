@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 import pytest
 from flow_harness import WAIT_S, Served
 
-import mms.mlrun.http_call as of_http_call
-from mms.mlrun.batch_http import BatchHttpRequests
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import GraphError
-from mms.mlrun.graph_document import new_graph
-from mms.mlrun.http_call import HttpCallError
-from mms.mlrun.remote_step import RemoteStep
+import mms.interfaces.mlrun.http_call as of_http_call
+from mms.interfaces.mlrun.errors import GraphError
+from mms.interfaces.mlrun.graph.batch_http import BatchHttpRequests
+from mms.interfaces.mlrun.graph.graph_document import new_graph
+from mms.interfaces.mlrun.graph.remote_step import RemoteStep
+from mms.interfaces.mlrun.http_call import HttpCallError
+from mms.interfaces.mlrun.model.context import GraphContext
 
 both_engines = pytest.mark.parametrize("engine", ["sync", "async"])
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from flow_harness import Served
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.errors import GraphError, MLRunInvalidArgumentError
-from mms.mlrun.graph_document import graph_from_dict, new_graph
-from mms.mlrun.storey_steps import Choice, MapClass
+from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
+from mms.interfaces.mlrun.graph.graph_document import graph_from_dict, new_graph
+from mms.interfaces.mlrun.graph.storey_steps import Choice, MapClass
+from mms.interfaces.mlrun.model.context import GraphContext
 
 both_engines = pytest.mark.parametrize("engine", ["sync", "async"])
 
@@ -296,7 +296,7 @@ except NotImplementedError as error:
 
 def test_classes_that_derive_from_storey_run_without_it(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT)
-    program = "import sys; from mms.cli.mlrun import run_script; run_script(sys.argv[1], [])"
+    program = "import sys; from mms.interfaces.mlrun.cli.commands import run_script; run_script(sys.argv[1], [])"
     finished = subprocess.run(
         [sys.executable, "-c", program, "script.py"],
         cwd=tmp_path,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mms.mlrun.code_file import code_of, code_to_run, load_module
-from mms.mlrun.errors import MLRunInvalidArgumentError
+from mms.interfaces.mlrun.authoring.code_file import code_of, code_to_run, load_module
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 
 
 def notebook(folder: Path, *cells: str, kind: str = "code") -> str:
@@ -75,7 +75,7 @@ def test_what_deploys_and_tests_is_left_out_of_a_notebook_without_marks(tmp_path
     assert (module.Model.factor, module.seen) == (2, 2)
 
 
-SELF_DEPLOYING = """from mms.mlrun.functions import code_to_function
+SELF_DEPLOYING = """from mms.interfaces.mlrun.authoring.functions import code_to_function
 
 FACTOR = 3
 

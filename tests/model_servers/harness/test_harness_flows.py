@@ -13,7 +13,11 @@ from typing import Any
 import harness_classes
 import pytest
 
-from mms.mlrun.errors import MLRunConflictError, MLRunInvalidArgumentError, MLRunNotFoundError
+from mms.interfaces.mlrun.errors import (
+    MLRunConflictError,
+    MLRunInvalidArgumentError,
+    MLRunNotFoundError,
+)
 from mms.serving import GraphContext, GraphServer, ServingFunction, new_function
 
 ENGINES = ("sync", "async")

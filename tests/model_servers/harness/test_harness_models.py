@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from harness_classes import MAY_LOAD, Mul, routed
 
-from mms.mlrun.errors import MLRunInvalidArgumentError
-from mms.mlrun.options import ServingOptions
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
+from mms.interfaces.mlrun.model.options import ServingOptions
 from mms.serving import GraphServer, MockTrigger, ServingFunction, new_function
 
 FIVE = {"inputs": [5]}

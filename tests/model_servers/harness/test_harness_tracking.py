@@ -9,7 +9,7 @@ from typing import Any
 import harness_classes
 import pytest
 
-from mms.mlrun.errors import MLRunInvalidArgumentError
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.serving import GraphServer, ServingFunction, new_function
 
 ROWS = {"inputs": [[5, 6]]}

@@ -14,10 +14,10 @@ import pytest
 import yaml
 from harness_classes import Mul
 
-from mms.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
-from mms.mlrun.functions import function_from_dict
-from mms.mlrun.project import get_or_create_project
-from mms.mlrun.scripts import mlconf
+from mms.interfaces.mlrun.authoring.functions import function_from_dict
+from mms.interfaces.mlrun.authoring.project import get_or_create_project
+from mms.interfaces.mlrun.authoring.scripts import mlconf
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
 from mms.serving import (
     GraphServer,
     ServingFunction,
@@ -361,7 +361,7 @@ def test_the_harness_and_the_server_do_not_import_each_other() -> None:
     assert found.stdout.strip() == "[]"
     program = (
         "import sys; from mms.serving import ModelHost; "
-        "print([m for m in sys.modules if m.startswith('mms.mlrun.function')])"
+        "print([m for m in sys.modules if m.startswith('mms.interfaces.mlrun.authoring.function')])"
     )
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

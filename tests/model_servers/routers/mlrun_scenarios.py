@@ -14,8 +14,8 @@ if __name__ == "__main__":
     from mlrun import new_function
     from mlrun.serving import V2ModelServer
 else:
-    from mms.mlrun.functions import new_function
-    from mms.mlrun.model_server import V2ModelServer
+    from mms.interfaces.mlrun.authoring.functions import new_function
+    from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
 MODELS = "/v2/models/"
 FOUR = {"m1": 100, "m2": 200, "m3:v1": 300, "m3:v2": 400}

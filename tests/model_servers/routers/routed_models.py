@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.mlrun.context import GraphContext
-from mms.mlrun.event import MockEvent
-from mms.mlrun.model_log import StreamContext
-from mms.mlrun.model_server import V2ModelServer
-from mms.mlrun.options import ServingOptions
-from mms.mlrun.running import run_event
+from mms.interfaces.mlrun.graph.running import run_event
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.event import MockEvent
+from mms.interfaces.mlrun.model.model_server import V2ModelServer
+from mms.interfaces.mlrun.model.options import ServingOptions
+from mms.interfaces.mlrun.records.model_log import StreamContext
 
 KEYS = ("m1", "m2", "m3:v1", "m3:v2")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun import arms
-from mms.mlrun.arms import Bandit, check_shares, choose_weighted, point_of
-from mms.mlrun.errors import status_of
+from mms.interfaces.mlrun.errors import status_of
+from mms.interfaces.mlrun.routers import arms
+from mms.interfaces.mlrun.routers.arms import Bandit, check_shares, choose_weighted, point_of
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.errors import status_of
-from mms.mlrun.feature_lookup import (
+from mms.interfaces.mlrun.errors import status_of
+from mms.interfaces.mlrun.routers.feature_lookup import (
     CallableLookup,
     HTTPLookup,
     TableLookup,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from mms.mlrun.errors import status_of
-from mms.mlrun.model_path import (
+from mms.interfaces.mlrun.errors import status_of
+from mms.interfaces.mlrun.model.model_path import (
     BY_BODY,
     ModelPath,
     parse_model_path,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from routed_models import Raising, Route, ask, context, four, made, route
 
-from mms.mlrun.errors import with_strict_status
-from mms.mlrun.event import MockEvent, MockTrigger, Response
-from mms.mlrun.routers import BaseModelRouter, ModelRouter, ParallelRun
-from mms.mlrun.running import run_event
+from mms.interfaces.mlrun.errors import with_strict_status
+from mms.interfaces.mlrun.graph.running import run_event
+from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
+from mms.interfaces.mlrun.routers.routers import BaseModelRouter, ModelRouter, ParallelRun
 
 EXECUTORS = ("array", "thread", "process")
 

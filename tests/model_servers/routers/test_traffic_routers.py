@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from routed_models import Raising, ask, constants, context, made, route
 
-from mms.mlrun.event import MockEvent
-from mms.mlrun.traffic_routers import BanditRouter, CanaryRouter
+from mms.interfaces.mlrun.model.event import MockEvent
+from mms.interfaces.mlrun.routers.traffic_routers import BanditRouter, CanaryRouter
 
 
 def names(router: Any, count: int, path: str = "/v2/models/infer") -> Counter[str]:

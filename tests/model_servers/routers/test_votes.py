@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mms.mlrun.votes import (
+from mms.interfaces.mlrun.routers.votes import (
     CLASSIFICATION,
     REGRESSION,
     check_weights,

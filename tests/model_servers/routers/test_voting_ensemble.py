@@ -23,9 +23,9 @@ from routed_models import (
     tracked,
 )
 
-from mms.mlrun.enrichment import EnrichmentModelRouter, EnrichmentVotingEnsemble
-from mms.mlrun.errors import MLRunInvalidArgumentError
-from mms.mlrun.voting import VotingEnsemble
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
+from mms.interfaces.mlrun.routers.enrichment import EnrichmentModelRouter, EnrichmentVotingEnsemble
+from mms.interfaces.mlrun.routers.voting import VotingEnsemble
 
 ROWS = {"rows": [{"user": 1, "age": 5}, {"user": 2, "age": None}], "keys": ["user"]}
 

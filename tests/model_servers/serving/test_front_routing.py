@@ -12,9 +12,9 @@ import pytest
 
 from mms.core import Request
 from mms.errors import ServiceUnavailable
-from mms.serving.mlrun_calls import Asked, RouteCalls
-from mms.serving.mlrun_router import MlrunRouter
-from mms.serving.mlrun_routing import ROUTINGS, Routing
+from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
+from mms.interfaces.mlrun.front.router import MlrunRouter
+from mms.interfaces.mlrun.front.routing import ROUTINGS, Routing
 
 JSON = b"content-type: application/json\r\n"
 

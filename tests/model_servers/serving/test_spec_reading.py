@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mms.serving.mlrun_spec import (
+from mms.interfaces.mlrun.front.spec import (
     FunctionCode,
     InvalidSpec,
     is_serving_document,

@@ -33,9 +33,9 @@ def test_the_base_class_loads_nothing_that_takes_time() -> None:
         "print(*sorted(set(sys.modules) - before))"
     )
     loaded = run(script).split()
-    assert "mms.mlrun.model_server" in loaded
+    assert "mms.interfaces.mlrun.model.model_server" in loaded
     assert [name for name in loaded if name.partition(".")[0] not in ("mlrun", "mms")] == []
-    assert len(loaded) < 16, loaded
+    assert len(loaded) < 20, loaded
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_name_that_is_rarely_used_is_imported_and_says_why_it_cannot_be_used(
 def test_every_name_that_it_offers_can_be_had() -> None:
     script = (
         "import mlrun, types\n"
-        "from mms.mlrun import stand_in\n"
+        "from mms.interfaces.mlrun.authoring import stand_in\n"
         "had = set()\n"
         "def walk(module, seen):\n"
         "    for name in module.__dir__():\n"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mms.interfaces.mlrun.worker.interface import open_model
+from mms.interfaces.mlrun.worker.items import MlrunItems
 from mms.wire import Load
-from mms.worker.mlrun_interface import open_model
-from mms.worker.mlrun_items import MlrunItems
 from mms.worker.surroundings import enter_model
 
 ID = b"0123456789abcdef0123456789abcdef0123"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mlrun_served import ServedModel, item
 
-from mms.mlrun.errors import GraphError
+from mms.interfaces.mlrun.errors import GraphError
 from mms.worker.calls import CallAnswer, CallFailed, caller
 
 OpenModel = Callable[..., ServedModel]
@@ -68,7 +68,7 @@ def test_a_flow_finds_its_classes_in_the_handlers_module(open_model: OpenModel) 
 
 def test_a_module_that_deploys_itself_deploys_nothing_from_a_worker(open_model: OpenModel) -> None:
     deploys = """
-    from mms.mlrun.functions import new_function
+    from mms.interfaces.mlrun.authoring.functions import new_function
 
     function = new_function("itself", kind="serving")
     function.set_topology("flow", engine="sync").to(name="same", handler="(event)").respond()
@@ -85,7 +85,9 @@ def test_a_graph_that_names_an_unknown_class_does_not_load(open_model: OpenModel
 
 def test_a_graph_of_built_in_classes_needs_no_module(open_model: OpenModel) -> None:
     flow = {"engine": "sync", "steps": {"one": {"handler": "(event + 1)", "responder": True}}}
-    served = open_model(STEPS, handler="mms.mlrun.graph_document:GraphModel", graph=flow)
+    served = open_model(
+        STEPS, handler="mms.interfaces.mlrun.graph.graph_document:GraphModel", graph=flow
+    )
     assert served.ask("", 5, path="/").json() == 6
 
 
@@ -169,7 +171,7 @@ def test_an_initializer_may_change_the_graph_before_it_is_made(open_model: OpenM
 
 def test_a_graph_reads_bodies_by_its_functions_default_content_type(open_model: OpenModel) -> None:
     flow = {"engine": "sync", "steps": {"one": {"handler": "(type(event).__name__)"}}}
-    members = {"handler": "mms.mlrun.graph_document:GraphModel", "graph": flow}
+    members = {"handler": "mms.interfaces.mlrun.graph.graph_document:GraphModel", "graph": flow}
     typed = open_model(STEPS, default_content_type="application/json", **members)
     assert typed.ask("", b"[1,2]", path="/", content_type=b"").text == "list"
     typed = open_model(STEPS, default_content_type="text/plain", **members)

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from mlrun_served import ID, ServedModel, item
 
-from mms.mlrun.errors import GraphError
+from mms.interfaces.mlrun.errors import GraphError
 
 OpenModel = Callable[..., ServedModel]
 
 MUL = """
-    from mms.mlrun.model_server import V2ModelServer
+    from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
     class Model(V2ModelServer):
         def load(self):
@@ -123,7 +123,7 @@ def test_an_event_tells_of_the_request_as_it_came(mul: ServedModel) -> None:
 def test_headers_that_a_class_changes_are_whole_for_the_next_request(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):
@@ -186,7 +186,7 @@ def test_json_with_a_charset_is_json(mul: ServedModel) -> None:
 def test_an_image_is_the_one_input_as_a_file(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):
@@ -209,7 +209,7 @@ def test_a_data_url_is_read_where_it_is_allowed(open_model: OpenModel, tmp_path:
     (tmp_path / "data").write_bytes(b"content")
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):
@@ -254,7 +254,7 @@ def test_the_nan_policy_says_what_becomes_of_nan(
 ) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
         import numpy
 
         class Model(V2ModelServer):
@@ -275,7 +275,7 @@ def test_a_predict_that_is_a_coroutine_is_awaited(open_model: OpenModel) -> None
     served = open_model(
         """
         import asyncio
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             async def load(self):
@@ -301,7 +301,7 @@ def test_input_and_result_paths_lead_into_the_body(open_model: OpenModel) -> Non
 def test_a_memory_error_of_a_model_reaches_the_server(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):
@@ -318,7 +318,7 @@ def test_a_memory_error_of_a_model_reaches_the_server(open_model: OpenModel) -> 
 def test_a_response_with_a_header_that_cannot_be_sent_is_an_error(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):
@@ -336,7 +336,7 @@ def test_a_response_with_a_header_that_cannot_be_sent_is_an_error(open_model: Op
 def test_pieces_of_an_answer_are_sent_as_one(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):
@@ -352,7 +352,7 @@ def test_pieces_of_an_answer_are_sent_as_one(open_model: OpenModel) -> None:
 def test_metrics_of_a_model_are_gauges_and_sent_when_they_change(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):
@@ -401,7 +401,7 @@ def test_a_body_without_a_content_type_has_the_functions_default(open_model: Ope
 
 
 INITIALIZED = """
-    from mms.mlrun.model_server import V2ModelServer
+    from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
     def start(server):
         server.context.started = (server.parameters["a"], sorted(server.graph.routes))

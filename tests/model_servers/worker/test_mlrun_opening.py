@@ -16,7 +16,7 @@ OpenModel = Callable[..., ServedModel]
 LIMIT_S = 20
 
 PLAIN = """
-    from mms.mlrun.model_server import V2ModelServer
+    from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
     class Model(V2ModelServer):
         def load(self):
@@ -66,7 +66,7 @@ def test_parameters_of_the_function_are_found_behind_those_of_the_model(
 def test_a_constructor_gets_only_what_it_names(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def __init__(self, context, name, model_path, rate):
@@ -220,7 +220,7 @@ def test_a_modules_only_model_server_needs_no_name(open_model: OpenModel) -> Non
 
 SLOW = """
     import threading
-    from mms.mlrun.model_server import V2ModelServer
+    from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
     may_load = threading.Event()
 
@@ -303,7 +303,7 @@ def test_nothing_is_loaded_beside_requests_before_the_process_serves(open_model:
 def test_a_model_that_is_given_its_object_is_ready_at_once(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def __init__(self, *args, **kwargs):
@@ -319,7 +319,7 @@ def test_a_model_that_is_given_its_object_is_ready_at_once(open_model: OpenModel
 def test_a_class_reaches_the_functions_context(open_model: OpenModel) -> None:
     served = open_model(
         """
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):

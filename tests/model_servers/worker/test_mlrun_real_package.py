@@ -116,7 +116,7 @@ def test_a_class_of_the_installed_package_answers_as_one_of_ours(
     assert "site-packages" in theirs["file"]
     assert theirs["interface"] == "mlrun"
     ours = open_model(
-        SOURCE.replace("from mlrun.serving", "from mms.mlrun.model_server"),
+        SOURCE.replace("from mlrun.serving", "from mms.interfaces.mlrun.model.model_server"),
         batch_size=4,
         **OPTIONS,
     )

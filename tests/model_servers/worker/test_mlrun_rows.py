@@ -11,7 +11,7 @@ from mlrun_served import Reply, ServedModel, item
 OpenModel = Callable[..., ServedModel]
 
 SOURCE = """
-    from mms.mlrun.model_server import V2ModelServer
+    from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
     class Model(V2ModelServer):
         def load(self):
@@ -112,7 +112,7 @@ def test_lists_within_a_dict_of_outputs_are_split_too(open_model: OpenModel) -> 
 def test_arrays_are_joined_and_split(open_model: OpenModel) -> None:
     source = """
         import numpy
-        from mms.mlrun.model_server import V2ModelServer
+        from mms.interfaces.mlrun.model.model_server import V2ModelServer
 
         class Model(V2ModelServer):
             def load(self):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from mms.seldon.meta import UNKNOWN_IMAGE, UNKNOWN_UNIT
-from mms.seldon.series import predictor_version
+from mms.interfaces.seldon.meta import UNKNOWN_IMAGE, UNKNOWN_UNIT
+from mms.interfaces.seldon.series import predictor_version
 
 ENV_MODEL_NAME = "PREDICTIVE_UNIT_ID"
 ENV_MODEL_IMAGE = "PREDICTIVE_UNIT_IMAGE"

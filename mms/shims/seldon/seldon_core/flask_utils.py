@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.seldon.errors import SeldonMicroserviceException
+from mms.interfaces.seldon.errors import SeldonMicroserviceException
 
 ANNOTATIONS_FILE = "/etc/podinfo/annotations"
 ANNOTATION_GRPC_MAX_MSG_SIZE = "seldon.io/grpc-max-message-size"
@@ -17,7 +17,7 @@ def get_request(skip_decoding: bool = False) -> Any:
     """The message of Flask's request, decoded, or `skip_decoding` as it came. Raises SeldonMicroserviceException."""
     from flask import request
 
-    from mms.seldon.body import read_json_body, read_undecoded_body
+    from mms.interfaces.seldon.codec.body import read_json_body, read_undecoded_body
 
     body = request.get_data(cache=True, parse_form_data=False)
     content_type = (request.content_type or "").encode()
@@ -34,7 +34,7 @@ def jsonify(response: Any, skip_encoding: bool = False) -> Any:
     """Flask's response with JSON; `skip_encoding`: of a text or bytes that are JSON already."""
     from flask import current_app
 
-    from mms.seldon.json_text import dump_json
+    from mms.interfaces.seldon.codec.json_text import dump_json
 
     body = response if skip_encoding else dump_json(response)
     return current_app.response_class(body, mimetype="application/json")

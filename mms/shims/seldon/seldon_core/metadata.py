@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 
-from mms.seldon.metadata import DATA_TYPES, SeldonInvalidMetadataError, validate_model_metadata
+from mms.interfaces.seldon.metadata import (
+    DATA_TYPES,
+    SeldonInvalidMetadataError,
+    validate_model_metadata,
+)
 
 from ._elsewhere import names_elsewhere
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from mms.seldon.series import (
+from mms.interfaces.seldon.series import (
     COUNTER,
     FEEDBACK_KEY,
     FEEDBACK_REWARD_KEY,
@@ -20,7 +20,7 @@ from mms.seldon.series import (
     series_of,
     split_image,
 )
-from mms.seldon.series import predictor_version as _predictor_version
+from mms.interfaces.seldon.series import predictor_version as _predictor_version
 
 from ._elsewhere import names_elsewhere
 
@@ -136,7 +136,7 @@ class SeldonMetrics:
         self.data.pop(self.worker_id_func(), None)
 
     def add_series(self, update: dict[str, Any]) -> None:
-        """Count one update, as `mms.seldon.series` makes them."""
+        """Count one update, as `mms.interfaces.seldon.series` makes them."""
         tags = update["labels"]
         key = (update["type"], update["name"], repr(sorted(tags.items())))
         series = self.data.setdefault(self.worker_id_func(), {})

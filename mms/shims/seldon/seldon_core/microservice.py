@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from mms.seldon.parameters import ENVIRONMENT_NAME as PARAMETERS_ENV_NAME
-from mms.seldon.parameters import parse_parameters
+from mms.interfaces.seldon.components.parameters import ENVIRONMENT_NAME as PARAMETERS_ENV_NAME
+from mms.interfaces.seldon.components.parameters import parse_parameters
 
 from ._elsewhere import names_elsewhere
 from .flask_utils import ANNOTATIONS_FILE, SeldonMicroserviceException

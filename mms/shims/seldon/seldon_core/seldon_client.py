@@ -15,8 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from mms.seldon.feedback import feedback_of_json, json_of_message, message_of_json
-from mms.seldon.messages import Feedback, SeldonMessage, SeldonMessageList
+from mms.interfaces.seldon.codec.messages import Feedback, SeldonMessage, SeldonMessageList
+from mms.interfaces.seldon.components.feedback import (
+    feedback_of_json,
+    json_of_message,
+    message_of_json,
+)
 
 from ._elsewhere import names_elsewhere
 from .utils import array_to_grpc_datadef

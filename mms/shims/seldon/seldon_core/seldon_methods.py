@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mms.seldon.component import Component
-from mms.seldon.description_calls import MetadataCall
-from mms.seldon.hooks import OwnHooks
-from mms.seldon.json_text import load_json
-from mms.seldon.unit import UnitNames, Units
+from mms.interfaces.seldon.codec.json_text import load_json
+from mms.interfaces.seldon.components.component import Component
+from mms.interfaces.seldon.components.description_calls import MetadataCall
+from mms.interfaces.seldon.components.hooks import OwnHooks
+from mms.interfaces.seldon.unit import UnitNames, Units
 
 from ._elsewhere import names_elsewhere
 
@@ -96,7 +96,7 @@ def _asked(
     try:
         if isinstance(request, Mapping | list):
             return load_json(component.ask_json(operation, request))
-        from mms.seldon.messages import SeldonMessage
+        from mms.interfaces.seldon.codec.messages import SeldonMessage
 
         body = request.SerializeToString() if hasattr(request, "SerializeToString") else request
         return SeldonMessage.FromString(component.ask_proto(operation, body))

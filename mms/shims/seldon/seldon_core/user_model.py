@@ -6,12 +6,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mms.seldon.errors import (
+from mms.interfaces.seldon.components.user_model import SeldonComponent, SeldonResponse
+from mms.interfaces.seldon.errors import (
     SeldonMicroserviceException,
     SeldonNotImplementedError,
     is_not_implemented,
 )
-from mms.seldon.user_model import SeldonComponent, SeldonResponse
 
 from ._elsewhere import names_elsewhere
 
@@ -50,8 +50,8 @@ def client_route(
     user_model: Any, features: Any, feature_names: Any, **kwargs: Any
 ) -> SeldonResponse:
     """What `route` returns. Raises SeldonNotImplementedError where there is none."""
-    from mms.seldon.hooks import OwnHooks
-    from mms.seldon.signatures import data_call
+    from mms.interfaces.seldon.components.hooks import OwnHooks
+    from mms.interfaces.seldon.components.signatures import data_call
 
     hooks = OwnHooks(user_model)
     hook = hooks.find("route")
@@ -66,8 +66,8 @@ def client_aggregate(
     user_model: Any, features_list: Sequence[Any], feature_names_list: Sequence[Any]
 ) -> SeldonResponse:
     """What `aggregate` returns. Raises SeldonNotImplementedError where there is none."""
-    from mms.seldon.hooks import OwnHooks
-    from mms.seldon.signatures import aggregate_call
+    from mms.interfaces.seldon.components.hooks import OwnHooks
+    from mms.interfaces.seldon.components.signatures import aggregate_call
 
     hooks = OwnHooks(user_model)
     hook = hooks.find("aggregate")
@@ -88,8 +88,8 @@ def client_send_feedback(
     routing: int | None,
 ) -> SeldonResponse:
     """What `send_feedback` returns; None where there is none."""
-    from mms.seldon.hooks import OwnHooks
-    from mms.seldon.signatures import feedback_call
+    from mms.interfaces.seldon.components.hooks import OwnHooks
+    from mms.interfaces.seldon.components.signatures import feedback_call
 
     hook = OwnHooks(user_model).find("send_feedback")
     if hook is None:
@@ -112,9 +112,9 @@ def client_health_status(user_model: Any) -> Any:
 
 def client_class_names(user_model: Any, predictions: Any) -> Any:
     """Names of a result's columns; none below two axes."""
-    from mms.seldon.forms import names_of
-    from mms.seldon.hooks import OwnHooks
-    from mms.seldon.results import class_names_of
+    from mms.interfaces.seldon.codec.forms import names_of
+    from mms.interfaces.seldon.components.hooks import OwnHooks
+    from mms.interfaces.seldon.components.results import class_names_of
 
     names = names_of(predictions, class_names_of(user_model, OwnHooks(user_model)))
     return list(names) if isinstance(names, tuple) else names
@@ -138,7 +138,7 @@ def client_custom_metrics(
 
     Empty where clients are not to have them. Raises SeldonMicroserviceException (500) for what are none.
     """
-    from mms.seldon.series import validate
+    from mms.interfaces.seldon.series import validate
 
     runtime = list(runtime_metrics)
     found = _else(user_model, "metrics", [])
@@ -156,8 +156,8 @@ def _client_data(
     feature_names: Any,
     keywords: Mapping[str, Any],
 ) -> SeldonResponse:
-    from mms.seldon.hooks import OwnHooks
-    from mms.seldon.signatures import data_call
+    from mms.interfaces.seldon.components.hooks import OwnHooks
+    from mms.interfaces.seldon.components.signatures import data_call
 
     hook = OwnHooks(user_model).find(name)
     if hook is None:
@@ -184,7 +184,7 @@ def _else(user_model: Any, name: str, otherwise: Any) -> Any:
 
 
 def _absent(hooks: Any, name: str) -> SeldonNotImplementedError:
-    from mms.seldon.calls import absent_hook
+    from mms.interfaces.seldon.components.calls import absent_hook
 
     return absent_hook(hooks, name)
 

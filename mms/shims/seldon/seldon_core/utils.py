@@ -8,20 +8,25 @@ from typing import Any
 
 import numpy as np
 
-from mms.seldon.errors import SeldonMicroserviceException
-from mms.seldon.feedback import feedback_of_json, feedback_parts, json_of_message, message_of_json
-from mms.seldon.forms import Array, Form, array_of
-from mms.seldon.messages import (
+from mms.interfaces.seldon.codec.forms import Array, Form, array_of
+from mms.interfaces.seldon.codec.messages import (
     DefaultData,
     SeldonMessageList,
     SeldonModelMetadata,
     Tensor,
     struct_pb2,
 )
-from mms.seldon.meta import UNKNOWN_IMAGE, UNKNOWN_UNIT, own_request_path, response_meta
-from mms.seldon.payload import decode_json, decode_proto, encode_json, encode_proto
-from mms.seldon.proto_payload import array_of_data, list_content, meta_of
-from mms.seldon.tensor_proto import json_of_array, tensor_of
+from mms.interfaces.seldon.codec.payload import decode_json, decode_proto, encode_json, encode_proto
+from mms.interfaces.seldon.codec.proto_payload import array_of_data, list_content, meta_of
+from mms.interfaces.seldon.codec.tensor_proto import json_of_array, tensor_of
+from mms.interfaces.seldon.components.feedback import (
+    feedback_of_json,
+    feedback_parts,
+    json_of_message,
+    message_of_json,
+)
+from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.interfaces.seldon.meta import UNKNOWN_IMAGE, UNKNOWN_UNIT, own_request_path, response_meta
 
 from ._elsewhere import names_elsewhere
 

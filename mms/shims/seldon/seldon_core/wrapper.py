@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mms.seldon.component import Component, Request
-from mms.seldon.description_calls import MetadataCall
-from mms.seldon.document import document
-from mms.seldon.flask_app import BLUEPRINT, FlaskApp
-from mms.seldon.hooks import OwnHooks
-from mms.seldon.unit import UnitNames, Units
+from mms.interfaces.seldon.components.component import Component, Request
+from mms.interfaces.seldon.components.description_calls import MetadataCall
+from mms.interfaces.seldon.components.flask_app import BLUEPRINT, FlaskApp
+from mms.interfaces.seldon.components.hooks import OwnHooks
+from mms.interfaces.seldon.document import document
+from mms.interfaces.seldon.unit import UnitNames, Units
 
 from . import seldon_methods, utils
 from ._elsewhere import names_elsewhere

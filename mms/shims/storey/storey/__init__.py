@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.mlrun.executors import ParallelExecutionMechanisms
-from mms.mlrun.stand_in import AbsentName
-from mms.mlrun.storey_steps import STEPS, Flow, unsupported
+from mms.interfaces.mlrun.authoring.stand_in import AbsentName
+from mms.interfaces.mlrun.graph.storey_steps import STEPS, Flow, unsupported
+from mms.interfaces.mlrun.routers.executors import ParallelExecutionMechanisms
 
 __all__ = [
     "Choice",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mms.seldon.messages import (
+from mms.interfaces.seldon.codec.messages import (
     FILE_DESCRIPTOR,
     DefaultData,
     Feedback,

@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc
 
-from mms.seldon.messages import PACKAGE, SERVICES, Method
+from mms.interfaces.seldon.codec.messages import PACKAGE, SERVICES, Method
 
 
 def _stub_class(service: str, methods: dict[str, Method]) -> type:

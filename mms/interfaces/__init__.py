@@ -1,0 +1,1 @@
+"""The ecosystems whose models the server runs, a package for each."""

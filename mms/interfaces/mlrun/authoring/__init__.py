@@ -1,0 +1,1 @@
+"""Serving functions of MLRun: how they are built, tested and deployed."""

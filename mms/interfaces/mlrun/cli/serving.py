@@ -1,0 +1,151 @@
+"""`mms mlrun SPEC`: serves a function of MLRun's from its document, with its code."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from mms.errors import ServerError
+from mms.interfaces.mlrun.authoring.code_file import code_of
+from mms.interfaces.mlrun.authoring.serving_spec import (
+    SPEC_FILE,
+    SPEC_VARIABLE,
+    read_serving_spec,
+    without_source_code,
+)
+from mms.interfaces.mlrun.errors import MLRunBaseError
+from mms.interfaces.mlrun.front.spec import (
+    check_has_graph,
+    is_serving_document,
+    read_spec,
+    read_text,
+)
+
+_DEFAULT_NAME: Final = "function"
+
+
+@click.command()
+@click.argument(
+    "spec", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=False
+)
+@click.option(
+    "--source",
+    type=click.Path(exists=True, path_type=Path),
+    help="The function's code: a folder, a .py file or a notebook; default: the code in SPEC, else SPEC's folder.",
+)
+@click.option("--name", help="The function's name; default: the name in the document.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Workers of each model; default: the document's replicas, else 1.",
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address of both APIs.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="The port of the inference API; default: 8080."
+)
+@click.option(
+    "--management-port", type=click.IntRange(0, 65535), help="Of the management API; 8081."
+)
+@click.option(
+    "--set",
+    "pairs",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A setting of the server; may be given several times.",
+)
+def serve(
+    spec: Path | None,
+    source: Path | None,
+    name: str | None,
+    workers: int | None,
+    host: str,
+    port: int | None,
+    management_port: int | None,
+    pairs: tuple[str, ...],
+) -> None:
+    """Serve the function of SPEC: a serving spec in JSON, or a function as it is exported, in YAML or JSON.
+
+    Without SPEC it is the mounted file or the variable that MLRun's own function would read. Each model has WORKERS.
+    """
+    document, folder = _document(spec, source)
+    component: dict[str, Any] = {
+        "spec_file": str(_write(document)),
+        "initial_workers": workers or read_spec(document).workers or 1,
+        "model_name": name or _name_of(document, spec),
+    }
+    if folder is not None:
+        component["folder"] = str(folder.absolute())
+    settings = {}
+    for setting, number in (("inference_address", port), ("management_address", management_port)):
+        if number is not None:
+            settings[setting] = f"http://{host}:{number}"
+    for pair in pairs:
+        setting, equals, value = pair.partition("=")
+        if not equals:
+            raise click.ClickException(f"--set {pair} should be NAME=VALUE")
+        settings[setting.strip()] = value
+    from mms.cli.starting import become
+    from mms.launch_options import LaunchOptions
+
+    become(LaunchOptions(settings=settings, component=json.dumps(component)))
+
+
+def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], Path | None]:
+    """(the document with its code, the folder that has the code instead)."""
+    try:
+        if spec is None:
+            document: Any = read_serving_spec(os.environ)
+            if document is None:
+                raise click.UsageError(
+                    f"SPEC is needed, as there is neither {SPEC_FILE} nor the variable {SPEC_VARIABLE}"
+                )
+        else:
+            document = read_text(spec.read_bytes(), str(spec))
+        if not is_serving_document(document):
+            check_has_graph(document, str(spec))
+            raise click.ClickException(
+                f"{spec} is not a serving spec and no exported function: it has no graph with routes or steps"
+            )
+        found = read_spec(document)
+        if source is None:
+            beside = spec.parent if spec is not None else None
+            return document, beside if found.code is None else None
+        return _with_source(document, source)
+    except ServerError as error:
+        raise click.ClickException(error.message or str(error)) from None
+    except (MLRunBaseError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _with_source(document: dict[str, Any], source: Path) -> tuple[dict[str, Any], Path | None]:
+    # The code that is named now goes before the one that the document was written with.
+    plain = {key: value for key, value in document.items() if key != "code"}
+    if isinstance(plain.get("spec"), dict):
+        plain["spec"] = without_source_code(plain["spec"])
+    # An exported function has these in its own part.
+    target = plain if "graph" in plain else plain["spec"]
+    if source.is_dir():
+        return plain, source
+    target["filename"] = source.name
+    if source.suffix == ".py":
+        return plain, source.parent
+    target["code"] = code_of(str(source))
+    return plain, None
+
+
+def _name_of(document: dict[str, Any], spec: Path | None) -> str:
+    stem = spec.stem if spec is not None else _DEFAULT_NAME
+    return read_spec(document).function_name or stem
+
+
+def _write(document: dict[str, Any]) -> Path:
+    """A file for the server, which removes it: a command line has no room for code."""
+    descriptor, path = tempfile.mkstemp(prefix="mms-function-", suffix=".json")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(document, file, default=str)
+    return Path(path)

@@ -1,0 +1,1 @@
+"""Files and objects that models of MLRun read."""

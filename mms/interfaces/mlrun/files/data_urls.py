@@ -1,0 +1,97 @@
+"""What a request may have read by naming it: with `data_url` it is anybody who may ask that chooses the address."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
+from mms.interfaces.mlrun.files.checked_http import CheckedHttp
+from mms.networks import Networks
+
+_CHUNK_BYTES = 1024 * 1024
+_HTTP = ("http", "https")
+_TIMEOUT_S = 30.0
+
+
+class DataUrls:
+    """Reads public http(s) addresses, and what patterns and networks allow besides.
+
+    It sends no credentials of this machine: the address is another's choice.
+    """
+
+    def __init__(
+        self, patterns: Sequence[str] | None, networks: Networks, max_bytes: int | None = None
+    ) -> None:
+        """`patterns`: one must match a whole address, `file://` and the path for a file; None: all of http(s).
+
+        `networks`: where addresses may lead besides public ones.
+        """
+        self._http = CheckedHttp(patterns, networks, named_by="data_url")
+        self._max_bytes = max_bytes
+
+    @classmethod
+    def of_option(cls, option: Any) -> DataUrls | bool:
+        """Of `Load.options["data_url"]`: an object with the rules, or whether all is allowed."""
+        if not isinstance(option, dict):
+            return bool(option)
+        networks = Networks.parse(option.get("allowed_private_addresses") or "")
+        return cls(option.get("allowed_urls"), networks, option.get("max_bytes"))
+
+    def __repr__(self) -> str:
+        return f"<DataUrls of {self._http!r}>"
+
+    def read(self, url: str) -> bytes:
+        """The content. Raises MLRunInvalidArgumentError for what is not allowed, OSError for what cannot be read."""
+        from mms.interfaces.mlrun.files.stores import scheme_of
+
+        if scheme_of(url) in _HTTP:
+            return self._read_http(url)
+        return self._read_other(url)
+
+    def _read_other(self, url: str) -> bytes:
+        import os
+
+        from mms.interfaces.mlrun.files.datastore import get_dataitem
+        from mms.interfaces.mlrun.files.stores import is_local, path_of
+
+        if not self._http.has_patterns or "::" in url:
+            raise MLRunInvalidArgumentError(
+                f"data_url {url} is not http(s), so that allowed_urls has to allow it"
+            )
+        if not is_local(url):
+            self._http.check(url)
+        else:
+            path = os.path.abspath(path_of(url))
+            self._http.check(f"file://{path}")
+            self._http.check(f"file://{os.path.realpath(path)}")
+        item = get_dataitem(url)
+        content: bytes = item.get() if self._max_bytes is None else item.get(self._max_bytes + 1)
+        self._check_size(url, len(content))
+        return content
+
+    def _check_size(self, url: str, size_bytes: int) -> None:
+        if self._max_bytes is not None and size_bytes > self._max_bytes:
+            raise MLRunInvalidArgumentError(
+                f"data_url {url} has more than {self._max_bytes} bytes, max_request_size"
+            )
+
+    def _read_http(self, url: str) -> bytes:
+        import time
+        import urllib.error
+
+        ends_at = time.monotonic() + _TIMEOUT_S
+        content = bytearray()
+        try:
+            with self._http.open(url, _TIMEOUT_S) as response:
+                while chunk := response.read1(_CHUNK_BYTES):
+                    content += chunk
+                    self._check_size(url, len(content))
+                    if time.monotonic() > ends_at:
+                        raise TimeoutError(f"{url} was not read in {_TIMEOUT_S:g} s")
+        except urllib.error.HTTPError as error:
+            with error:
+                raise OSError(f"{url} cannot be read: {error.code} {error.reason}") from error
+        except urllib.error.URLError as error:
+            raise OSError(f"{url} cannot be read: {error.reason}") from error
+        return bytes(content)

@@ -1,0 +1,370 @@
+"""What reads and writes by addresses: files of this machine, http(s), and what fsspec and its packages reach."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunMissingDependencyError
+
+if TYPE_CHECKING:
+    from mms.interfaces.mlrun.files.checked_http import CheckedHttp
+
+#: A token that http(s) sources are asked with.
+TOKEN_VARIABLE = "HTTPS_AUTH_TOKEN"
+#: Scheme -> what reads it, where its name does not say so.
+_PACKAGES = {
+    "s3": "marserve[s3]",
+    "gs": "marserve[gs]",
+    "gcs": "marserve[gs]",
+    "az": "fsspec adlfs",
+    "wasb": "fsspec adlfs",
+    "wasbs": "fsspec adlfs",
+    "abfs": "fsspec adlfs",
+    "oss": "fsspec ossfs",
+    "dbfs": "fsspec",
+    "hdfs": "fsspec pyarrow",
+    "memory": "fsspec",
+}
+_SCHEMES_OF_FSSPEC = {"wasb": "abfs", "wasbs": "abfs"}
+_OF_MLRUN = {
+    "v3io": "the data layer of Iguazio",
+    "v3ios": "the data layer of Iguazio",
+    "ds": "a profile of MLRun's service",
+    "redis": "a profile of MLRun's service",
+    "rediss": "a profile of MLRun's service",
+}
+_CHUNK_BYTES = 1024 * 1024
+_TIMEOUT_S = 300.0
+
+_checked: CheckedHttp | None = None
+
+
+def hold_http_to(checked: CheckedHttp | None) -> None:
+    """Read http(s) by these rules from now on, in all of this process, as another chose what is read. None: by none."""
+    global _checked
+    _checked = checked
+
+
+def scheme_of(url: str) -> str:
+    """Empty for a path."""
+    scheme, sign, _ = url.partition("://")
+    return scheme.lower() if sign else ""
+
+
+def path_of(url: str) -> str:
+    """The path that a path or `file://` address names."""
+    if scheme_of(url) != "file":
+        return url
+    from urllib.parse import unquote, urlsplit
+
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost"):
+        raise MLRunInvalidArgumentError(f"{url} is on another machine, {parts.netloc}")
+    return unquote(parts.path)
+
+
+def is_local(url: str) -> bool:
+    return scheme_of(url) in ("", "file")
+
+
+def join_url(base: str, name: str) -> str:
+    """The address of a file beside others; `name` itself where it is an address or an absolute path."""
+    if "://" in name or name.startswith("/"):
+        return name
+    name = name.removeprefix("./")
+    return f"{base.rstrip('/')}/{name}" if base else name
+
+
+def store_of(url: str) -> Store:
+    """What reads an address. Raises MLRunInvalidArgumentError."""
+    scheme = scheme_of(url)
+    if _checked is not None and "::" in url:
+        raise MLRunInvalidArgumentError(f"{url} cannot be read: nested addresses are not supported")
+    if scheme in ("", "file"):
+        return FileStore()
+    if scheme in ("http", "https"):
+        return HttpStore(scheme)
+    if scheme in _OF_MLRUN:
+        raise MLRunInvalidArgumentError(
+            f"{url} cannot be read: {scheme}:// is {_OF_MLRUN[scheme]}, which this server does not reach"
+        )
+    return FsspecStore(scheme)
+
+
+class Store:
+    """Reads and writes by addresses. Every method raises OSError for what is not there."""
+
+    kind = ""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.kind}>"
+
+    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
+        raise NotImplementedError
+
+    def put(self, url: str, data: bytes, is_appended: bool = False) -> None:
+        raise MLRunInvalidArgumentError(f"{url} cannot be written: {self.kind} is only read")
+
+    def delete(self, url: str) -> None:
+        raise MLRunInvalidArgumentError(f"{url} cannot be deleted: {self.kind} is only read")
+
+    def stat(self, url: str) -> FileStats:
+        raise NotImplementedError
+
+    def list_names(self, url: str) -> list[str]:
+        """Names of files and folders in a folder, sorted."""
+        raise MLRunInvalidArgumentError(
+            f"{url} cannot be listed: {self.kind} does not show folders"
+        )
+
+    def list_files(self, url: str) -> list[str]:
+        """Those of files alone."""
+        return self.list_names(url)
+
+    def fetch(self, url: str) -> str:
+        """A path of this machine with the content, under the name it has."""
+        raise NotImplementedError
+
+    def open(self, url: str, mode: str) -> Any:
+        if "r" not in mode:
+            raise MLRunInvalidArgumentError(f"{url} cannot be opened for writing")
+        import io
+
+        content = io.BytesIO(self.get(url))
+        return content if "b" in mode else io.TextIOWrapper(content, "utf-8")
+
+
+class FileStats:
+    """`modified`: seconds since 1970, None where it is not known."""
+
+    def __init__(
+        self, size: int | None, modified: float | None = None, content_type: str | None = None
+    ) -> None:
+        self.size = size
+        self.modified = modified
+        self.content_type = content_type
+
+    def __repr__(self) -> str:
+        return f"FileStats(size={self.size}, modified={self.modified}, content_type={self.content_type})"
+
+
+class FileStore(Store):
+    """Of this machine."""
+
+    kind = "file"
+
+    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
+        with open(path_of(url), "rb") as file:
+            file.seek(offset)
+            return file.read(-1 if size is None else size)
+
+    def put(self, url: str, data: bytes, is_appended: bool = False) -> None:
+        path = path_of(url)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        with open(path, "ab" if is_appended else "wb") as file:
+            file.write(data)
+
+    def delete(self, url: str) -> None:
+        os.unlink(path_of(url))
+
+    def stat(self, url: str) -> FileStats:
+        found = os.stat(path_of(url))
+        return FileStats(found.st_size, found.st_mtime)
+
+    def list_names(self, url: str) -> list[str]:
+        return sorted(os.listdir(path_of(url)))
+
+    def list_files(self, url: str) -> list[str]:
+        folder = path_of(url)
+        return [name for name in self.list_names(url) if os.path.isfile(os.path.join(folder, name))]
+
+    def fetch(self, url: str) -> str:
+        return path_of(url)
+
+    def open(self, url: str, mode: str) -> Any:
+        return open(path_of(url), mode, encoding=None if "b" in mode else "utf-8")
+
+
+class HttpStore(Store):
+    """Reads http(s), with the token of HTTPS_AUTH_TOKEN where it is set. Certificates are verified."""
+
+    def __init__(self, scheme: str) -> None:
+        self.kind = scheme
+
+    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
+        headers = {}
+        if offset or size is not None:
+            end = "" if size is None else str(offset + size - 1)
+            headers["Range"] = f"bytes={offset}-{end}"
+        with self._open(url, headers) as response:
+            limit = _checked.max_bytes if _checked is not None else None
+            content: bytes = response.read() if limit is None else response.read(limit + 1)
+            _check_size(url, len(content))
+            is_part = response.status == 206
+        if is_part or not headers:
+            return content
+        # A server that does not know parts.
+        return content[offset:] if size is None else content[offset : offset + size]
+
+    def stat(self, url: str) -> FileStats:
+        with self._open(url, {}, "HEAD") as response:
+            length = response.headers.get("Content-Length")
+            modified = response.headers.get("Last-Modified")
+            content_type = response.headers.get("Content-Type")
+        from email.utils import parsedate_to_datetime
+
+        return FileStats(
+            int(length) if length else None,
+            parsedate_to_datetime(modified).timestamp() if modified else None,
+            content_type,
+        )
+
+    def fetch(self, url: str) -> str:
+        import json
+        from urllib.parse import unquote, urlsplit
+
+        from mms.interfaces.mlrun.files.fetched_files import fetched_files
+
+        def fetch(file: Any, known: str) -> str | None:
+            validators = json.loads(known) if known else {}
+            with self._open(url, validators) as response:
+                if response.status == 304:
+                    return None
+                size_bytes = 0
+                while chunk := response.read(_CHUNK_BYTES):
+                    size_bytes += len(chunk)
+                    _check_size(url, size_bytes)
+                    file.write(chunk)
+                pairs = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
+                headers = response.headers
+                return json.dumps({asked: headers[h] for h, asked in pairs if h in headers})
+
+        name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
+        return fetched_files().fetch(url, name, fetch)
+
+    def _open(self, url: str, headers: dict[str, str], method: str = "GET") -> Any:
+        """An open response of status 200, 206 or 304. Raises OSError."""
+        import urllib.error
+        import urllib.request
+
+        from mms.interfaces.mlrun.http_call import the_opener
+
+        token = os.environ.get(TOKEN_VARIABLE)
+        request = urllib.request.Request(url, headers=headers, method=method)
+        if token:
+            # Not to be sent on where the server leads elsewhere.
+            request.add_unredirected_header("Authorization", f"token {token}")
+        try:
+            return (_checked or the_opener()).open(request, timeout=_TIMEOUT_S)
+        except urllib.error.HTTPError as error:
+            if error.code == 304:
+                return error
+            with error:
+                if error.code == 404:
+                    raise FileNotFoundError(f"{url} is not there (404)") from error
+                raise OSError(f"{url} cannot be read: {error.code} {error.reason}") from error
+        except urllib.error.URLError as error:
+            raise OSError(f"{url} cannot be read: {error.reason}") from error
+
+
+def _check_size(url: str, size_bytes: int) -> None:
+    limit = _checked.max_bytes if _checked is not None else None
+    if limit is not None and size_bytes > limit:
+        raise OSError(f"{url} has more than {limit} bytes, max_download_size")
+
+
+class FsspecStore(Store):
+    """What fsspec reads, with the credentials that its packages find in the environment."""
+
+    def __init__(self, scheme: str) -> None:
+        self.kind = scheme
+
+    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
+        files, path = self._at(url)
+        end = None if size is None else offset + size
+        content: bytes = files.cat_file(path, start=offset or None, end=end)
+        return content
+
+    def put(self, url: str, data: bytes, is_appended: bool = False) -> None:
+        files, path = self._at(url)
+        if is_appended and files.exists(path):
+            data = files.cat_file(path) + data
+        files.pipe_file(path, data)
+
+    def delete(self, url: str) -> None:
+        files, path = self._at(url)
+        files.rm_file(path)
+
+    def stat(self, url: str) -> FileStats:
+        files, path = self._at(url)
+        found = files.info(path)
+        modified = found.get("LastModified") or found.get("updated") or found.get("created")
+        timestamp = modified.timestamp() if hasattr(modified, "timestamp") else None
+        return FileStats(found.get("size"), timestamp, found.get("ContentType"))
+
+    def list_names(self, url: str) -> list[str]:
+        return sorted(name for name, _ in self._listed(url))
+
+    def list_files(self, url: str) -> list[str]:
+        return sorted(name for name, is_file in self._listed(url) if is_file)
+
+    def fetch(self, url: str) -> str:
+        from mms.interfaces.mlrun.files.fetched_files import fetched_files
+
+        def fetch(file: Any, known: str) -> str | None:
+            files, path = self._at(url)
+            version = str(files.ukey(path))
+            if version == known:
+                return None
+            with files.open(path, "rb") as source:
+                while chunk := source.read(_CHUNK_BYTES):
+                    file.write(chunk)
+            return version
+
+        return fetched_files().fetch(url, url.rstrip("/").rpartition("/")[2], fetch)
+
+    def open(self, url: str, mode: str) -> Any:
+        files, path = self._at(url)
+        return files.open(path, mode)
+
+    def _listed(self, url: str) -> list[tuple[str, bool]]:
+        files, path = self._at(url)
+        root = path.rstrip("/")
+        return [
+            (entry["name"].rstrip("/").rpartition("/")[2], entry["type"] == "file")
+            for entry in files.ls(path, detail=True)
+            # An object may be called as the folder is.
+            if entry["name"].rstrip("/") != root
+        ]
+
+    def _at(self, url: str) -> tuple[Any, str]:
+        """The file system and the path on it. Raises MLRunMissingDependencyError, MLRunInvalidArgumentError."""
+        packages = _PACKAGES.get(self.kind, "fsspec")
+        known = _SCHEMES_OF_FSSPEC.get(self.kind, self.kind)
+        try:
+            import fsspec.core
+
+            if known not in fsspec.available_protocols():
+                raise MLRunInvalidArgumentError(
+                    f"{url} cannot be read: the scheme {self.kind}:// is not known here"
+                )
+            files, path = fsspec.core.url_to_fs(known + url[len(self.kind) :])
+        except ImportError as error:
+            raise MLRunMissingDependencyError(
+                f"{url} cannot be read: {error}. Install what is missing: pip install {packages}"
+            ) from error
+        return _public_where_no_credentials(files, path)
+
+
+def _public_where_no_credentials(files: Any, path: str) -> tuple[Any, str]:
+    """The same file system, asked without credentials where there are none: what is public can be read."""
+    if getattr(files, "protocol", "") not in ("s3", ("s3", "s3a")):
+        return files, path
+    try:
+        files.exists(path)
+    except Exception as error:
+        if type(error).__name__ != "NoCredentialsError":
+            raise
+        return type(files)(anon=True), path
+    return files, path

@@ -1,0 +1,1 @@
+"""What the front has for MLRun: its routers and its function documents."""

@@ -1,0 +1,128 @@
+"""A router of MLRun's contract that the front answers, its models being models of this server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from http import HTTPStatus
+from typing import Any
+
+from mms.bodies.large_json import apart
+from mms.core import Request
+from mms.errors import ServerError
+from mms.interfaces.mlrun.errors import error_text, status_of
+from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
+from mms.interfaces.mlrun.front.routing import Routing
+from mms.interfaces.mlrun.json_text import from_json
+from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
+from mms.serving.front_model import FrontModel
+from mms.wire import Buffer
+
+logger = logging.getLogger("mms.serving")
+
+_TEXT_LINE = b"content-type: text/plain\r\n"
+_RETRY_LINE = b"retry-after: %d\r\n" % RETRY_AFTER_S
+
+
+class MlrunRouter(FrontModel):
+    """Answers the requests to one router."""
+
+    def __init__(self, name: str, routing: Routing, calls: RouteCalls, *, is_strict: bool) -> None:
+        """`is_strict`: statuses say what is wrong, where MLRun has 400."""
+        super().__init__(name, "router")
+        self.calls = calls
+        self._routing = routing
+        self._is_strict = is_strict
+
+    # What it shows
+
+    @property
+    def router_class(self) -> str:
+        return self._routing.router_class
+
+    @property
+    def alias(self) -> str:
+        """Another name that it is asked by: the one that MLRun gives such a router. Empty for none."""
+        return self._routing.name
+
+    @property
+    def is_named(self) -> bool:
+        return self._routing.is_named
+
+    @property
+    def takes_all_bodies(self) -> bool:
+        return self._routing.takes_all_bodies
+
+    @property
+    def is_ready(self) -> bool:
+        return all(self.calls.is_ready(key) for key in self.calls.keys)
+
+    def listing(self, keys: list[str]) -> dict[str, Any]:
+        """What it tells of its models, with the other models of the server, `keys`, behind them."""
+        found = self._routing.listing()
+        known = {*found["models"], self.name}
+        found["models"] = [*found["models"], *(key for key in keys if key not in known)]
+        return found
+
+    def describe(self) -> dict[str, Any]:
+        routes = []
+        for key, (name, version) in self.calls.targets.items():
+            state = "READY" if self.calls.is_ready(key) else "UNREADY"
+            route: dict[str, Any] = {"key": key, "model": name, "state": state}
+            if version is not None:
+                route["version"] = version
+            routes.append(route)
+        return {
+            "class": self.router_class,
+            "name": self._routing.name or self.name,
+            "state": "READY" if self.is_ready else "UNREADY",
+            "runningRequests": self.running,
+            **self._routing.describe(),
+            "routes": routes,
+        }
+
+    # Requests
+
+    async def _run(self, request: Request) -> None:
+        started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
+        asked = Asked(request)
+        try:
+            answer = await self._routing.answer(asked)
+            request.answer(answer.status, answer.phrase, answer.headers, answer.body)
+            await self._record(asked, answer.body, "", started_ns, began_ns)
+        except asyncio.CancelledError:
+            # Whoever cancelled it has answered the client, or knows that it has gone.
+            request.is_done = True
+        except ServerError as error:
+            request.fail(error)
+        except Exception as error:
+            status = status_of(error, self._is_strict)
+            if status >= 500:
+                logger.exception("Router %s failed a request", self.name)
+            phrase, text = HTTPStatus(status).phrase.encode(), error_text(error)
+            lines = _TEXT_LINE + (_RETRY_LINE if status == 503 else b"")
+            request.answer(status, phrase, lines, text.encode("utf-8", "replace"))
+            await self._record(asked, b"", text, started_ns, began_ns)
+
+    async def _record(
+        self, asked: Asked, body: Buffer, error: str, started_ns: int, began_ns: int
+    ) -> None:
+        """Tell the stream of a vote; what else a router answers, its models tell of."""
+        tracking = self.tracking
+        if tracking is None or not self._routing.has_records or asked.method == "GET":
+            return
+        try:
+            told = await apart(len(asked.request.body), from_json, asked.request.body)
+        except ValueError:
+            told = None
+        answered = None if error else await apart(len(body), from_json, body)
+        tracking.push(
+            self.router_class,
+            {"id": asked.event_id, **told} if isinstance(told, dict) else {"id": asked.event_id},
+            answered,
+            started_ns=started_ns,
+            elapsed_ns=time.perf_counter_ns() - began_ns,
+            error=error or None,
+            model=self._routing.name,
+        )

@@ -1,0 +1,430 @@
+"""The serving functions of MLRun's among a host's models: made of their specs, with the models that they bring."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Final
+
+from archiver import Component, Manifest
+from archiver.model_config import WorkerBounds
+from mms.core import ModelVersion, Pool, Registry
+from mms.documents import InvalidDocument, check_depth
+from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
+from mms.interfaces.mlrun.authoring.code_file import without_own_deployment
+from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
+from mms.interfaces.mlrun.front.calls import RouteCalls, RoutedModels
+from mms.interfaces.mlrun.front.router import MlrunRouter
+from mms.interfaces.mlrun.front.routing import ROUTINGS, Routing
+from mms.interfaces.mlrun.front.spec import (
+    FunctionCode,
+    InvalidSpec,
+    ServingSpec,
+    check_has_graph,
+    is_serving_document,
+    read_spec,
+    read_text,
+)
+from mms.interfaces.mlrun.graph.flow_plan import plan_flow
+from mms.interfaces.mlrun.graph.graph_document import ChildModel, child_models, graph_from_dict
+from mms.interfaces.mlrun.graph.lookup import BUILT_IN, NAMED_ROUTERS, is_remote
+from mms.interfaces.mlrun.graph.router_step import NAME_WITHOUT_EFFECT, RouterStep
+from mms.interfaces.mlrun.graph.steps import BaseStep
+from mms.interfaces.mlrun.graph.storey_steps import own_class
+from mms.interfaces.mlrun.registration import ServerParameters
+from mms.repository import FetchedArchive
+from mms.serving.making import model_config
+from mms.serving.model_options import ModelOptions
+from mms.serving.options import Outcome, RegisterOptions
+from mms.serving.served import ServedModel
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
+
+_INTERFACE: Final = "mlrun"
+_DEFAULT_NAME: Final = "function"
+#: Models that one function may bring along.
+_MAX_CHILDREN: Final = 1000
+_DEFAULT_ROUTER: Final = "ModelRouter"
+#: What a worker without any code of a user is given as its handler.
+_OWN_HANDLER: Final = "mms.interfaces.mlrun.graph.graph_document:GraphModel"
+#: Of a router that other routes than the models' own lead to; in a worker it sees all paths.
+_OF_WORKERS: Final = frozenset(("input_path", "result_path", "url_prefix", "health_prefix"))
+
+#: Makes a model of a registration and its archive; the host's own operations, as those below.
+Make = Callable[[RegisterOptions, FetchedArchive, "str | None"], ServedModel]
+#: Makes it, too, and registers it.
+Add = Callable[[RegisterOptions, "str | None"], Awaitable[ServedModel]]
+#: Undoes that.
+Discard = Callable[[ServedModel], Awaitable[None]]
+
+
+class MlrunSpecs:
+    """Makes functions, and knows which model belongs to which. Called on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry[ServedModel],
+        models: RoutedModels,
+        make: Make,
+        add: Add,
+        discard: Discard,
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._models = models
+        self._make = make
+        self._add = add
+        self._discard = discard
+
+    def __repr__(self) -> str:
+        return f"<MlrunSpecs {', '.join(s.name for s in self._registry.all() if s.brought)}>"
+
+    async def document_of(self, path: Path | None, options: RegisterOptions) -> Any:
+        """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
+        if options.mlrun.serving_spec is not None:
+            if not is_serving_document(options.mlrun.serving_spec):
+                check_has_graph(options.mlrun.serving_spec, "serving_spec")
+                raise BadRequest(
+                    'serving_spec is not a serving spec: it has no "graph" with routes or steps, and '
+                    "is not an exported function."
+                )
+            try:
+                check_depth(options.mlrun.serving_spec)
+            except InvalidDocument as error:
+                raise BadRequest(f"serving_spec cannot be read: {error}.") from None
+            return options.mlrun.serving_spec
+        if path is None:
+            return None
+        text = await asyncio.to_thread(path.read_bytes)
+        # As whoever registers it calls it; where it was fetched to, it has a name of ours.
+        name = PurePosixPath(options.url.partition("?")[0]).name or path.name
+        document = await asyncio.to_thread(read_text, text, name)
+        if is_serving_document(document):
+            return document
+        check_has_graph(document, name)
+        return None
+
+    async def make(
+        self,
+        document: Any,
+        options: RegisterOptions,
+        archive: FetchedArchive,
+        default_name: str | None,
+        undo: AsyncExitStack,
+    ) -> ServedModel:
+        """A function that can be registered as it is, its models registered already, without workers yet; `undo`
+        removes them, for where the function cannot be registered after all.
+
+        Raises InvalidModel (InvalidSpec), BadRequest, Conflict, and what the registration of a model raises.
+        """
+        spec = read_spec(document)
+        code = await asyncio.to_thread(_place_code, spec, archive)
+        # Looks at each of its steps, of which there may be many.
+        function = await asyncio.to_thread(_Function, spec, code)
+        found = archive.manifest if archive.manifest is not None else Manifest({})
+        stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
+        name = (
+            options.model_name
+            or found.model_name
+            or spec.function_name
+            or default_name
+            or stem
+            or _DEFAULT_NAME
+        )
+        if self._registry.has_name(name):
+            raise NameTaken(name)
+        for child in function.children:
+            if child.key == name:
+                raise InvalidSpec(
+                    f"The function {name} has a model of the same name; register it under another "
+                    "name, with the parameter model_name."
+                )
+        targets = {child.key: split_key(child.key) for child in function.children}
+        calls = RouteCalls(self._models, targets)
+        # Before any model is registered: it may be refused.
+        nan_policy = options.mlrun.nan_policy or self._settings.nan_policy
+        routing = function.routing(calls, nan_policy)
+        # Whoever starts the workers and opens the streams reads it from the model.
+        options = options.or_else(load_timeout_s=spec.readiness_timeout_s, tracking=spec.tracking())
+        if spec.without_effect:
+            logger.warning(
+                "Function %s: %s has no effect here. Its models keep the workers that they have until "
+                "PUT /models/{model}?min_worker= changes that.",
+                *(name, ", ".join(spec.without_effect)),
+            )
+        brought = await self._bring(name, function, options, undo)
+        if routing is not None:
+            served = self._front_router(name, routing, calls, options, archive, found)
+        else:
+            graph_options = self._worker_graph(name, function, targets, options)
+            served = self._make(graph_options, archive, None)
+        served.brought, served.has_parts = brought, bool(brought)
+        if spec.workers is not None:
+            served.worker_bounds = WorkerBounds(spec.workers, spec.workers)
+        return served
+
+    def _front_router(
+        self,
+        name: str,
+        routing: Routing,
+        calls: RouteCalls,
+        options: RegisterOptions,
+        archive: FetchedArchive,
+        found: Manifest,
+    ) -> ServedModel:
+        effective = options.with_defaults(self._settings)
+        model = ModelVersion(name, found.model_version, model_config(effective))
+        manifest = found.with_overrides(model_name=name, handler=routing.router_class)
+        return ServedModel(
+            model=model,
+            pool=Pool(model),
+            url=options.url or str(archive.folder),
+            archive=archive,
+            manifest=manifest,
+            handler=routing.router_class,
+            runtime=manifest.runtime or "python",
+            options=ModelOptions(_INTERFACE, Component(), None, options),
+            effective=effective,
+            interface=_INTERFACE,
+            graph=MlrunRouter(
+                name,
+                routing,
+                calls,
+                is_strict=(
+                    self._settings.strict_status
+                    if options.mlrun.strict_status is None
+                    else options.mlrun.strict_status
+                ),
+            ),
+        )
+
+    def _worker_graph(
+        self,
+        name: str,
+        function: _Function,
+        targets: dict[str, tuple[str, str | None]],
+        options: RegisterOptions,
+    ) -> RegisterOptions:
+        spec = function.spec
+        mlrun = replace(
+            options.mlrun.over(spec.server_parameters()),
+            graph=spec.graph,
+            calls={key: list(target) for key, target in targets.items()},
+        )
+        return options.of_part(
+            url=options.url,
+            model_name=name,
+            handler=function.code.main_module or _OWN_HANDLER,
+            interface=_INTERFACE,
+            mlrun=mlrun,
+        )
+
+    # Its models
+
+    async def _bring(
+        self, owner: str, function: _Function, options: RegisterOptions, undo: AsyncExitStack
+    ) -> list[ServedModel]:
+        """Register the models of a function, without workers."""
+        brought: list[ServedModel] = []
+        for child in function.children:
+            name, version = split_key(child.key)
+            made = options.of_part(
+                model_name=name,
+                model_version=version,
+                handler=function.handler_of(child),
+                folder=function.code.folder,
+                interface=_INTERFACE,
+                mlrun=options.mlrun.over(function.server_parameters(child)),
+            )
+            served = await self._add(made, None)
+            # At once, so that nobody removes it before the function itself is there.
+            served.owner = owner
+            undo.push_async_callback(self._discard, served)
+            if options.url:
+                served.url = options.url
+            brought.append(served)
+        return brought
+
+    async def await_loaded(
+        self, served: ServedModel, scaled: Callable[[ServedModel], Awaitable[Outcome]]
+    ) -> Outcome:
+        """Wait for the workers of a function's models, and tell how far they are. Raises WorkerStartFailed."""
+        models = list(served.brought)
+        if served.graph is None:
+            models.append(served)
+        outcome = Outcome(200, None, f'Model "{served.name}" registered')
+        for number, model in enumerate(models, 1):
+            key = key_of(model)
+            try:
+                found = await scaled(model)
+            except WorkerStartFailed as error:
+                told = f"Model {key} of {served.name}: {error.message}"
+                raise WorkerStartFailed(told, error.http_status, error.reason) from None
+            state = "is loaded" if model.is_ready else "is loading beside its first requests"
+            logger.info(
+                "Function %s: model %s %s (%d of %d)",
+                *(served.name, key, state, number, len(models)),
+            )
+            if served.graph is None or found.status != 200:
+                outcome = found
+        return outcome
+
+    # Guarding
+
+    def users_of(self, name: str) -> list[str]:
+        """The functions that have this model for a route."""
+        if not self._registry.has_name(name):
+            return []
+        return sorted({s.owner for s in self._registry.versions(name) if s.owner is not None})
+
+    def check_removable(self, served: ServedModel) -> None:
+        """Raises Conflict for a model of a function."""
+        if served.owner is not None:
+            raise Conflict(
+                f"Model {key_of(served)} belongs to the function {served.owner}; "
+                "unregister the function, and its models go with it."
+            )
+
+
+class _Function:
+    """A spec that was checked: its graph, its models and their classes."""
+
+    def __init__(self, spec: ServingSpec, code: FunctionCode) -> None:
+        """Raises InvalidSpec."""
+        if spec.graph_initializer:
+            # The modules of its models need not be the one that has it.
+            spec = replace(spec, graph_initializer=code.initializer(spec.graph_initializer))
+        self.spec = spec
+        self.code = code
+        try:
+            self._graph = graph_from_dict(spec.graph)
+            self._children = [
+                child
+                for child in child_models(self._graph)
+                if not code.is_step(child.document.get("class_name"))
+            ]
+            if not isinstance(self._graph, RouterStep):
+                plan_flow(
+                    self._graph.steps, None, self._graph.on_error, self._graph.engine == "sync"
+                )
+        except (GraphError, MLRunInvalidArgumentError) as error:
+            raise InvalidSpec(f"The graph cannot be served: {error}.") from None
+        if len(self._children) > _MAX_CHILDREN:
+            raise InvalidSpec(
+                f"The function has {len(self._children)} models; {_MAX_CHILDREN} are the most."
+            )
+        if isinstance(self._graph, RouterStep) and not self._graph.routes:
+            raise InvalidSpec("The router has no models: its routes are empty.")
+        self._check_classes(self._graph)
+
+    @property
+    def children(self) -> list[ChildModel]:
+        return self._children
+
+    def handler_of(self, child: ChildModel) -> str:
+        return self.code.handler_of(child.document.get("class_name"), child.fullname)
+
+    def server_parameters(self, child: ChildModel) -> ServerParameters:
+        document = child.document
+        arguments = dict(document.get("class_args") or {})
+        path = arguments.get("model_path")
+        if isinstance(path, str):
+            arguments["model_path"] = _placed(path, self.code.folder)
+        return replace(
+            self.spec.server_parameters(),
+            class_args=arguments,
+            key=child.key,
+            function_graph=self.spec.graph if self.spec.graph_initializer else None,
+            input_path=document.get("input_path") or None,
+            result_path=document.get("result_path") or None,
+        )
+
+    def routing(self, calls: RouteCalls, nan_policy: str) -> Routing | None:
+        """Of a router that the front can be; None where the graph needs workers. Raises InvalidSpec."""
+        graph = self._graph
+        if not isinstance(graph, RouterStep) or len(self._children) < len(graph.routes):
+            return None
+        if self.spec.graph_initializer:
+            # It may change the graph, which only a worker can do.
+            return None
+        named = graph.class_name or _DEFAULT_ROUTER
+        name = str(named).rpartition(".")[2]
+        is_ours = name in BUILT_IN and (
+            named == name or str(named).startswith(("mlrun.serving.", "mms."))
+        )
+        arguments = graph.class_args or {}
+        has_paths = graph.input_path or graph.result_path or _OF_WORKERS & set(arguments)
+        is_v2 = arguments.get("protocol", "v2") in (None, "v2")
+        if not is_ours or name not in ROUTINGS or has_paths or not is_v2:
+            return None
+        own_name = arguments.get("name")
+        if own_name and name not in NAMED_ROUTERS:
+            # MLRun gives the router that is a whole graph the name of its class, whatever was asked for.
+            arguments = {key: value for key, value in arguments.items() if key != "name"}
+            logger.warning(NAME_WITHOUT_EFFECT, own_name, name)
+        try:
+            return ROUTINGS[name](calls, arguments, nan_policy)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            raise InvalidSpec(f"Router {name}: {error}.") from None
+
+    def _check_classes(self, graph: Any) -> None:
+        for step in [graph, *_steps_below(graph)]:
+            class_name = getattr(step, "class_name", None)
+            if not class_name or is_remote(class_name):
+                continue
+            name = step.fullname or "router"
+            try:
+                is_of_storey = own_class(class_name, name) is not None
+            except GraphError as error:
+                raise InvalidSpec(f"The graph cannot be served: {error}.") from None
+            if not is_of_storey:
+                self.code.handler_of(class_name, name)
+
+
+def _steps_below(step: BaseStep) -> list[BaseStep]:
+    found = []
+    for below in step.get_children():
+        found += [below, *_steps_below(below)]
+    return found
+
+
+def split_key(key: str) -> tuple[str, str | None]:
+    """(name, version) of `name` or `name:version`."""
+    name, _, version = key.partition(":")
+    return name, version or None
+
+
+def key_of(served: ServedModel) -> str:
+    return served.name if served.version is None else f"{served.name}:{served.version}"
+
+
+def _placed(path: str, folder: Path) -> str:
+    """A path of the function's own folder, else of the server's, as an absolute one; what is neither stays."""
+    if not path or "://" in path:
+        return path
+    for base in (folder, Path.cwd()):
+        if (base / path).exists():
+            return str((base / path).absolute())
+    return path
+
+
+def _place_code(spec: ServingSpec, archive: FetchedArchive) -> FunctionCode:
+    """Write the code that a document brings into the archive's folder. Blocks. Raises InvalidSpec."""
+    if spec.code is not None and spec.filename is not None:
+        file = archive.folder / spec.filename
+        if not archive.is_in_place:
+            file.write_text(without_own_deployment(spec.code), encoding="utf-8")
+        elif not file.is_file():
+            raise InvalidSpec(
+                f"The document contains {spec.filename}, but its folder {archive.folder} "
+                "does not: put the file there, or serve the document without the folder."
+            )
+    return FunctionCode(archive.folder, spec.filename)

@@ -1,0 +1,182 @@
+"""The dialect of MLRun's models below `/v2`: text for errors, the front's word on readiness, all else a worker's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from mms.errors import ServerError
+from mms.http.answers import JSON_LINE, matter_lines
+from mms.http.asking import ModelAsker
+from mms.http.exchange import Exchange
+from mms.http.lane_head import LaneRoute
+from mms.http.v2_models import V2Models, is_worker_graph, key_of
+from mms.http.v2_operations import document
+from mms.interfaces.mlrun.json_text import to_json
+from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
+
+if TYPE_CHECKING:
+    from mms.serving.served import ServedModel
+
+INTERFACE: Final = "mlrun"
+TEXT_LINE: Final = b"content-type: text/plain\r\n"
+EVENT_ID: Final = "MLRUN-EVENT-ID"
+EVENT_PATH: Final = "MLRUN-EVENT-PATH"
+#: Of a server whose models stand side by side.
+_ROUTER: Final = "ModelRouter"
+_UNKNOWN_INTERFACE: Final = "auto"
+
+
+class MlrunRefusal(ServerError):
+    """An error that MLRun's router or model answers, under the name of the exception there."""
+
+    def __init__(
+        self, name: str, message: str, status: int, *, retry_after_s: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.name = name
+        self._status = status
+        self._retry_after_s = retry_after_s
+
+    @property
+    def http_status(self) -> int:
+        return self._status
+
+    @property
+    def retry_after_s(self) -> int | None:
+        return self._retry_after_s
+
+
+def error_form(error: ServerError) -> tuple[bytes, bytes]:
+    """(header lines, body) of an error of the front: `<name>: <message>`."""
+    lines = TEXT_LINE + matter_lines(error)
+    name = error.name if isinstance(error, MlrunRefusal) else type(error).__name__.lstrip("_")
+    return lines, f"{name}: {error.message or name}".encode("utf-8", "replace")
+
+
+class MlrunDialect:
+    """Answers for MLRun's models. `is_strict`: by statuses that say what is wrong, where MLRun has 400 and 408."""
+
+    error_form = staticmethod(error_form)
+
+    def __init__(self, models: V2Models, asker: ModelAsker, *, is_strict: bool) -> None:
+        self._models = models
+        self._asker = asker
+        self._is_strict = is_strict
+
+    def __repr__(self) -> str:
+        return f"<MlrunDialect{', strict' if self._is_strict else ''}>"
+
+    def lane_route(
+        self, served: ServedModel, version: str | None, operation: str, path: str
+    ) -> LaneRoute | None:
+        """The route of POST where the lane can serve it."""
+        if served.interface != INTERFACE or "\n" in operation or "\n" in path:
+            return None
+        return self._route(served, version, operation, "POST", path)
+
+    async def serve(
+        self,
+        exchange: Exchange,
+        served: ServedModel,
+        version: str | None,
+        operation: str,
+        *,
+        key: str,
+        path: str = "",
+        body: bytes | bytearray | None = None,
+    ) -> web.StreamResponse:
+        """The response of one model. Raises the errors of the front.
+
+        `path`: the whole path, for a graph that reads it itself. `body`: where it was read already.
+        """
+        if exchange.method == "OPTIONS":
+            return exchange.respond(200, None, JSON_LINE, document(key))
+        method = "GET" if exchange.method == "HEAD" else exchange.method
+        is_ready_asked = operation == "ready" and method == "GET" and not path
+        if is_ready_asked and not is_worker_graph(served):
+            exchange.model, exchange.version = served.name, version or ""
+            return self._readiness(exchange, served, key)
+        if served.interface == _UNKNOWN_INTERFACE:
+            if served.has_failed_to_load:
+                raise served.not_loaded()
+            raise self._not_known_yet(served, key)
+        if "\n" in operation or "\n" in path:
+            # A line feed would end the value, where the worker reads it.
+            raise self._illegal_operation(operation or path, method)
+        route = self._route(served, version, operation, method, path)
+        return await self._asker.ask(exchange, route, body)
+
+    def _route(
+        self, served: ServedModel, version: str | None, operation: str, method: str, path: str
+    ) -> LaneRoute:
+        pseudo = f":operation\n{operation}\n:method\n{method}\n"
+        if path:
+            pseudo += f":path\n{path}\n"
+        return LaneRoute(
+            served.name,
+            version,
+            passes_query=True,
+            pseudo_headers=pseudo.encode("utf-8", "replace"),
+            error_form=error_form,
+            methods=frozenset((method.encode("latin-1", "replace"),)),
+        )
+
+    def _readiness(self, exchange: Exchange, served: ServedModel, key: str) -> web.StreamResponse:
+        if served.is_ready:
+            event_id = exchange.request.headers.get(EVENT_ID) or exchange.id.decode("ascii")
+            text = f"Model {key.partition(':')[0]} is ready (event_id = {event_id})"
+            return exchange.respond(200, None, TEXT_LINE, text.encode("utf-8", "replace"))
+        status, lines = 408, TEXT_LINE
+        if self._is_strict:
+            status, lines = 503, TEXT_LINE + b"retry-after: %d\r\n" % RETRY_AFTER_S
+        text = "model not ready" + _failure_of(served)
+        return exchange.respond(status, None, lines, text.encode("utf-8", "replace"))
+
+    # Of the server
+
+    def info(self) -> bytes:
+        """What serves here."""
+        root = self._models.root
+        name = getattr(root.graph, "router_class", None) if root is not None else None
+        return to_json({"name": name or _ROUTER, "version": "v2", "extensions": []})
+
+    def listing(self) -> bytes:
+        """All models; with a router at the root as that router tells it."""
+        keys = list(self._models.keys)
+        root = self._models.root
+        tell = getattr(root.graph, "listing", None) if root is not None else None
+        listed: dict[str, Any] = {"models": keys} if tell is None else tell(keys)
+        return to_json(listed)
+
+    def unknown_model(self, key: str) -> MlrunRefusal:
+        known = list(self._models.keys)
+        root = self._models.root
+        if root is not None and getattr(root.graph, "is_named", False):
+            name = getattr(root.graph, "alias", "") or key_of(root)
+            known = [other for other in known if other not in (name, key_of(root))]
+            known.append(f"{name} or an operation alone for ensemble operation")
+        return self._not_there(f"model {key} doesnt exist, available models: {' | '.join(known)}")
+
+    def illegal_path(self, path: str) -> MlrunRefusal:
+        return self._not_there(f"illegal path prefix {path}, must start with /v2/models")
+
+    def _illegal_operation(self, operation: str, method: str) -> MlrunRefusal:
+        return self._not_there(f"illegal model operation {operation}, method={method}")
+
+    def _not_there(self, text: str) -> MlrunRefusal:
+        return MlrunRefusal("ValueError", text, 404 if self._is_strict else 400)
+
+    def _not_known_yet(self, served: ServedModel, key: str) -> MlrunRefusal:
+        """No worker has said what the model is written for."""
+        text = f"model {key} is not ready{_failure_of(served) or ' yet'}"
+        if self._is_strict:
+            return MlrunRefusal("RuntimeError", text, 503, retry_after_s=RETRY_AFTER_S)
+        return MlrunRefusal("RuntimeError", text, 400)
+
+
+def _failure_of(served: ServedModel) -> str:
+    """Why a model could not be loaded, to go behind what is told of it; empty where nothing has failed."""
+    failure = served.load_failure
+    return "" if failure is None else f", its load failed: {failure.error}"

@@ -1,0 +1,1 @@
+"""Graphs of MLRun: their steps and the engines that run them."""

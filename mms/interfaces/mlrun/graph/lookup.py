@@ -1,0 +1,231 @@
+"""Classes and functions by the names that a graph gives them, and expressions.
+
+All of it comes from the one who configures the server: names are imported and expressions evaluated.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mms.brief import brief
+from mms.interfaces.mlrun.authoring.stand_in import AbsentName
+from mms.interfaces.mlrun.errors import GraphError
+
+#: What a router's class is called where it is not named.
+DEFAULT_ROUTER = "mlrun.serving.ModelRouter"
+REMOTE = "$remote"
+
+_ROUTERS = "mms.interfaces.mlrun.routers.routers"
+_VOTING = "mms.interfaces.mlrun.routers.voting"
+_ENRICHMENT = "mms.interfaces.mlrun.routers.enrichment"
+_TRAFFIC = "mms.interfaces.mlrun.routers.traffic_routers"
+#: Name under `mlrun.serving` (and its modules) -> where this project has it.
+BUILT_IN = {
+    "BaseModelRouter": _ROUTERS,
+    "ModelRouter": _ROUTERS,
+    "ParallelRun": _ROUTERS,
+    "VotingEnsemble": _VOTING,
+    "EnrichmentModelRouter": _ENRICHMENT,
+    "EnrichmentVotingEnsemble": _ENRICHMENT,
+    "CanaryRouter": _TRAFFIC,
+    "BanditRouter": _TRAFFIC,
+    "V2ModelServer": "mms.interfaces.mlrun.model.model_server",
+    "MLModelServer": "mms.interfaces.mlrun.model.legacy_model_server",
+    "RemoteStep": "mms.interfaces.mlrun.graph.remote_step",
+    "BatchHttpRequests": "mms.interfaces.mlrun.graph.batch_http",
+    "Merge": "mms.interfaces.mlrun.graph.merge",
+    "ModelRunner": "mms.interfaces.mlrun.model.model_runner",
+}
+#: Routers that MLRun has not, and that keep the name they are given as a whole graph.
+NAMED_ROUTERS = ("CanaryRouter", "BanditRouter")
+_PACKAGE_OF_MLRUN = "mlrun.serving."
+
+#: What an object's name stands for: modules, dicts, or objects with members.
+Namespace = Sequence[Any]
+
+
+def as_namespace(namespace: Any) -> list[Any]:
+    """A namespace from a module, a dict, a list of them, or nothing."""
+    if namespace is None:
+        return []
+    if isinstance(namespace, list | tuple):
+        return [entry for entry in namespace if entry is not None]
+    return [namespace]
+
+
+def find_class(name: Any, namespace: Namespace, step: str) -> Any:
+    """The class that a step names; a class itself is returned. Raises GraphError with the step's name."""
+    from mms.interfaces.mlrun.graph.storey_steps import own_class
+
+    own = own_class(name, step)
+    if own is not None:
+        return own
+    if not isinstance(name, str):
+        return name
+    found = find_object(name, namespace) if name else None
+    if found is None:
+        raise GraphError(
+            f"step {step}: class {name or '(without a name)'} was not found, neither in the "
+            "function's code nor as an importable name"
+        )
+    if isinstance(found, AbsentName):
+        raise GraphError(f"step {step}: {found.absence}")
+    if not callable(found):
+        raise GraphError(f"step {step}: {name} is a {type(found).__name__}, but must be a class")
+    return found
+
+
+def find_handler(handler: Any, namespace: Namespace, step: str) -> Callable[..., Any]:
+    """The function that a step names, by name, dotted path or expression. Raises GraphError."""
+    if callable(handler):
+        return handler  # type: ignore[no-any-return]  # callable, of whatever kind
+    if not isinstance(handler, str) or not handler:
+        raise GraphError(
+            f"step {step}: a handler must be a function, its name, or an expression in "
+            f"parentheses, not {brief(handler)}"
+        )
+    handler = handler.strip()
+    if is_expression(handler):
+        return expression(handler, ("event",), step)
+    if not _is_name(handler):
+        raise GraphError(f"step {step}: {_no_name(handler)}")
+    found = find_object(handler, namespace)
+    if found is None:
+        raise GraphError(
+            f"step {step}: handler {handler} was not found, neither in the function's code nor "
+            "as an importable name"
+        )
+    if not callable(found):
+        raise GraphError(
+            f"step {step}: handler {handler} is a {type(found).__name__}, but must be a function"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def find_object(name: str, namespace: Namespace) -> Any:
+    """What a name stands for: in the namespace (later entries last), built in, or to be imported. None: nothing.
+
+    Raises what a module raises that is found but cannot be imported.
+    """
+    first, *members = name.split(".")
+    for entry in namespace:
+        found = _member(entry, first)
+        for member in members:
+            found = _member(found, member)
+        if found is not None:
+            return found
+    built_in = _built_in(name)
+    if built_in is not None:
+        return built_in
+    return _imported(name)
+
+
+def create_class(pkg_class: str) -> Any:
+    """The class, or whatever else it is, of a name such as `package.module.Class`. MLRun has it for steps.
+
+    Raises ValueError for a name that stands for nothing.
+    """
+    found = find_object(pkg_class, [])
+    if found is None:
+        raise ValueError(f"{pkg_class} was not found: an importable package.module.Class is right")
+    return found
+
+
+def is_expression(text: str) -> bool:
+    return text.startswith("(") and text.endswith(")")
+
+
+def expression(text: str, names: Sequence[str], step: str) -> Callable[..., Any]:
+    """A function of `names` that evaluates an expression of Python over them. Raises GraphError for what is none.
+
+    Python's built-in names are there, others are not.
+    """
+    try:
+        # Compiled alone, first: a parenthesis too many must not become a part of the function around it.
+        compile(text, f"<expression of step {step}>", "eval")
+        made = eval(f"lambda {', '.join(names)}: ({text}\n)", {})
+    except SyntaxError as error:
+        raise GraphError(f"step {step}: the expression {text} is not valid: {error}") from error
+    return made  # type: ignore[no-any-return]
+
+
+def _is_name(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _no_name(text: str) -> str:
+    """What is wrong with a text that is neither a function's name nor an expression in parentheses."""
+    try:
+        compile(text, "<expression>", "eval")
+    except SyntaxError as error:
+        return f"the expression {text} is not valid: {error.msg}"
+    except ValueError as error:
+        return f"the expression {brief(text)} is not valid: {error}"
+    if text.startswith("lambda"):
+        return f"{text} is not the name of a function; an expression over event is right, such as (event['a'] * 2)"
+    return f"{text} is not the name of a function; as an expression it must be in parentheses: ({text})"
+
+
+def class_name_of(cls: Any) -> str:
+    """The name under which a class or function can be found again, that of MLRun where MLRun has it."""
+    known = getattr(cls, "__dict__", {}).get("_CLASS_NAME")
+    if known:
+        return str(known)
+    module = getattr(cls, "__module__", None)
+    name = getattr(cls, "__qualname__", None) or getattr(cls, "__name__", None) or str(cls)
+    if module in (None, "__main__", "builtins"):
+        return str(name)
+    return f"{module}.{name}"
+
+
+def is_remote(name: Any) -> bool:
+    """Whether a step's class is that of calls to another server."""
+    if isinstance(name, str):
+        return name == REMOTE or name.rpartition(".")[2] in ("RemoteStep", "BatchHttpRequests")
+    return getattr(name, "__module__", "") in (
+        "mms.interfaces.mlrun.graph.remote_step",
+        "mms.interfaces.mlrun.graph.batch_http",
+    )
+
+
+def _member(entry: Any, name: str) -> Any:
+    if isinstance(entry, dict):
+        return entry.get(name)
+    return getattr(entry, name, None)
+
+
+def _built_in(name: str) -> Any:
+    if name == REMOTE:
+        name = "RemoteStep"
+    elif name.startswith(_PACKAGE_OF_MLRUN):
+        # MLRun's own routers and steps expect its own server around them: ours stand for them, wherever they are.
+        name = name.rpartition(".")[2]
+    module = BUILT_IN.get(name)
+    if module is None:
+        return None
+    return getattr(_module(module), name)
+
+
+def _imported(name: str) -> Any:
+    """An attribute of the longest importable part of a dotted name."""
+    parts = name.split(".")
+    for length in range(len(parts) - 1, 0, -1):
+        module_name = ".".join(parts[:length])
+        try:
+            found = _module(module_name)
+        except ModuleNotFoundError as error:
+            missing = error.name or ""
+            if module_name == missing or module_name.startswith(missing + "."):
+                continue
+            raise
+        for part in parts[length:]:
+            found = getattr(found, part, None)
+        return found
+    return None
+
+
+def _module(name: str) -> Any:
+    __import__(name)
+    return sys.modules[name]

@@ -1,0 +1,1 @@
+"""Model servers of MLRun: their base classes, events and contexts."""

@@ -1,0 +1,1 @@
+"""Records of what models were asked and answered."""

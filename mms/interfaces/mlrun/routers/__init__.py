@@ -1,0 +1,1 @@
+"""Routers of MLRun: which of their routes answers an event, or all of them."""

@@ -1,0 +1,244 @@
+"""Ensembles: all models answer, and their outputs are one vote."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from mms.brief import brief
+from mms.interfaces.mlrun.errors import with_strict_status
+from mms.interfaces.mlrun.model.event import Response
+from mms.interfaces.mlrun.model.model_path import resolve_named_route
+from mms.interfaces.mlrun.model.model_server import check_inputs
+from mms.interfaces.mlrun.routers.routers import ParallelRun, body_of, started, with_failures
+from mms.interfaces.mlrun.routers.votes import (
+    REGRESSION,
+    VOTE_KINDS,
+    check_weights,
+    kind_of,
+    vote,
+    weights_of,
+)
+
+DEFAULT_NAME = "VotingEnsemble"
+DEFAULT_VERSION = "v1"
+
+
+class VotingEnsemble(ParallelRun):
+    """Asked by its name or by an operation alone, it has all models answer and votes; any other request is a model's.
+
+    Where models fail, the others vote, and the answer names the failed ones under `failed`.
+    """
+
+    _CLASS_NAME = "mlrun.serving.VotingEnsemble"
+
+    def __init__(
+        self,
+        context: Any = None,
+        name: str | None = None,
+        routes: dict[str, Any] | None = None,
+        protocol: str | None = None,
+        url_prefix: str | None = None,
+        health_prefix: str | None = None,
+        vote_type: str | None = None,
+        weights: Mapping[str, float] | None = None,
+        executor_type: str = "thread",
+        format_response_with_col_name_flag: bool = False,
+        prediction_col_name: str = "prediction",
+        normalize_weights: bool = True,
+        input_path: str | None = None,
+        result_path: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """`vote_type`: classification, regression, or None for what the outputs look like.
+
+        `weights`: by model, those that are not named have none; all the same where None. They are divided by their
+        sum unless not `normalize_weights`.
+        `format_response_with_col_name_flag`: outputs are {`prediction_col_name`: votes}.
+        """
+        super().__init__(
+            context,
+            name,
+            routes,
+            protocol,
+            url_prefix,
+            health_prefix,
+            executor_type=executor_type,
+            input_path=input_path,
+            result_path=result_path,
+            **kwargs,
+        )
+        if vote_type not in (None, *VOTE_KINDS):
+            raise ValueError(
+                f"vote_type is {brief(vote_type)}, must be one of {', '.join(VOTE_KINDS)}"
+            )
+        self.name = name or DEFAULT_NAME
+        self.version = kwargs.get("version") or DEFAULT_VERSION
+        self.vote_type = vote_type
+        self.weights = check_weights(weights)
+        self.normalize_weights = normalize_weights
+        self.format_response_with_col_name_flag = format_response_with_col_name_flag
+        self.prediction_col_name = prediction_col_name or "prediction"
+        self.model_endpoint_uid: str | None = None
+        self._model_logger: Any = None
+        self._has_seen_fractions = False
+
+    def post_init(self, mode: str = "sync", **_: Any) -> None:
+        super().post_init(mode)
+        unknown = [key for key in self.weights or () if key not in self.routes]
+        if unknown:
+            raise ValueError(
+                f"the weights of {self.name} name models that it does not have: "
+                f"{', '.join(unknown)}; it has {', '.join(self.routes)}"
+            )
+        stream = getattr(self.context, "stream", None)
+        if stream is not None and stream.enabled and self._model_logger is None:
+            from mms.interfaces.mlrun.records.model_log import ModelLog
+
+            self._model_logger = ModelLog(self, self.context)
+
+    # What subclasses may have of their own
+
+    def validate(self, request: Any, method: str | None) -> Any:
+        """Raises what a client gets for a request to the ensemble that cannot be."""
+        if self.protocol == "v2" and method != "GET":
+            check_inputs(request)
+        return request
+
+    def extract_results_from_response(self, response: Any) -> Any:
+        """The predictions in a model's `outputs`."""
+        if isinstance(response, dict):
+            if self.prediction_col_name not in response:
+                raise ValueError(
+                    f"a model's outputs have no {self.prediction_col_name}, only {', '.join(response)}"
+                )
+            return response[self.prediction_col_name]
+        return response
+
+    def logic(self, predictions: Any, weights: Any) -> Any:
+        """One prediction a sample. predictions: an array [samples, models]; weights: an array [models]."""
+        samples = _as_list(predictions)
+        kind = self.vote_type or self._kind_of(samples)
+        own_weights = _as_list(weights)
+        return [vote(row, own_weights, kind) for row in samples]
+
+    # Events
+
+    def _handle_event(self, event: Any) -> Any:
+        model, operation = resolve_named_route(
+            event.path,
+            event.method,
+            self.routes,
+            self.name or DEFAULT_NAME,
+            url_prefix=self.url_prefix,
+            body=event.body,
+            has_body_operation=self._has_option("body_operation"),
+        )
+        if not model:
+            event.terminated = True
+            event.body = {"models": [*self.routes, self.name], "weights": self.weights}
+        elif model != self.name or model in self.routes:
+            answered = self._run_route(model, event, operation or "")
+            event.body = None if answered is None else answered.body
+        elif operation == "" and event.method == "GET":
+            event.terminated = True
+            event.body = self._metadata(event)
+        elif operation == "ready" and event.method == "GET":
+            event.terminated = True
+            event.body = self._readiness(event)
+        elif operation in ("infer", "predict", "explain"):
+            event.body = self._vote(event, operation)
+        else:
+            raise with_strict_status(
+                ValueError(f"illegal model operation {operation}, method={event.method}"), 404
+            )
+        return event
+
+    def _vote(self, event: Any, operation: str) -> Any:
+        started_ns, began_ns = started()
+        request = self.validate(event.body, event.method)
+        event.body = request
+        answers, failures = self._ask_all(event, list(self.routes), operation)
+        own_id = request.get("id") if isinstance(request, dict) else None
+        votes = self._votes(
+            {key: self._predictions(key, answer) for key, answer in answers.items()}
+        )
+        answer: dict[str, Any] = {
+            "id": event.id if own_id is None else own_id,
+            "model_name": self.name,
+            "outputs": {self.prediction_col_name: votes}
+            if self.format_response_with_col_name_flag
+            else votes,
+        }
+        if self.version:
+            answer["model_version"] = self.version
+        with_failures(answer, failures)
+        if self._model_logger is not None:
+            self._model_logger.push_result(started_ns, began_ns, request, answer, None)
+        return answer
+
+    def _predictions(self, key: str, answer: Any) -> Any:
+        if not isinstance(answer, dict) or "outputs" not in answer:
+            raise ValueError(f"model {key} answered without outputs")
+        found = self.extract_results_from_response(answer["outputs"])
+        return _as_list(found)
+
+    def _votes(self, predictions: dict[str, Any]) -> Any:
+        rows = list(predictions.values())
+        weights = weights_of(list(predictions), self.weights, self.normalize_weights)
+        if type(self).logic is not VotingEnsemble.logic:
+            import numpy as np
+
+            return _as_list(self.logic(np.array(rows).T, np.array(weights)))
+        return vote(rows, weights, self.vote_type or self._kind_of(rows))
+
+    def _kind_of(self, rows: list[Any]) -> str:
+        """Whole numbers are classes until a fraction was seen: then these models are no classifiers."""
+        if not self._has_seen_fractions:
+            self._has_seen_fractions = kind_of(rows) == REGRESSION
+        return REGRESSION if self._has_seen_fractions else kind_of(rows)
+
+    def _metadata(self, event: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "name": self.name,
+            "version": self.version or "",
+            "inputs": [],
+            "outputs": [],
+        }
+        for key in self.routes:
+            described = body_of(self._run_route(key, _asking(event), ""))
+            if isinstance(described, dict):
+                for part in ("inputs", "outputs"):
+                    found[part] = found[part] or described.get(part) or []
+            if found["inputs"] and found["outputs"]:
+                break
+        return found
+
+    def _readiness(self, event: Any) -> Any:
+        """Ready is an ensemble whose models all are."""
+        waiting = []
+        make = Response if self.context is None else self.context.Response
+        for key in self.routes:
+            answered = self._run_route(key, _asking(event), "ready")
+            status = getattr(getattr(answered, "body", None), "status_code", 200)
+            if status != 200:
+                waiting.append(key)
+        if waiting:
+            text = f"model not ready, waiting for {', '.join(waiting)}"
+            return make(body=text.encode(), status_code=408)
+        text = f"Model {self.name} is ready (event_id = {event.id})"
+        return make(body=text.encode(), status_code=200)
+
+
+def _as_list(values: Any) -> Any:
+    """Arrays as lists; anything else as it is."""
+    to_list = getattr(values, "tolist", None)
+    return values if to_list is None else to_list()
+
+
+def _asking(event: Any) -> Any:
+    asked = copy.copy(event)
+    asked.method = "GET"
+    asked.body = None
+    return asked

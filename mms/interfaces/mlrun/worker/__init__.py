@@ -1,0 +1,1 @@
+"""How a worker process opens and runs classes and flows of MLRun."""

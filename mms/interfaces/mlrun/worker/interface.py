@@ -1,0 +1,242 @@
+"""The interface `mlrun`: a model server of MLRun's contract, unmodified."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mms.context import Context
+from mms.interfaces.mlrun.files.secrets import Secrets
+from mms.interfaces.mlrun.model.construction import make_object
+from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.options import MOCK_VARIABLE, ServingOptions
+from mms.interfaces.mlrun.model.request_body import parse_body
+from mms.interfaces.mlrun.worker.arguments import class_args_of, key_of
+from mms.interfaces.mlrun.worker.items import MlrunItems
+from mms.interfaces.mlrun.worker.load import ModelLoad, load_now
+from mms.interfaces.mlrun.worker.metrics import MetricSeries
+from mms.interfaces.mlrun.worker.rows import RowJoiner, is_row_wise
+from mms.interfaces.mlrun.worker.serving_class import (
+    find_class,
+    is_of_real_package,
+    is_step,
+    offer_package,
+)
+from mms.version import __version__
+from mms.wire import Load
+from mms.worker.model import Model
+
+LOAD_MODES = ("sync", "async")
+
+
+class HostedServer:
+    """What classes find as `context.server`."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.parameters: dict[str, Any] = dict(options.get("function_parameters") or {})
+        self.load_mode: str = options.get("load_mode") or LOAD_MODES[0]
+        self.function_uri: str = options.get("function_uri") or ""
+        self.verbose = bool(options.get("verbose"))
+        self.graph: Any = options.get("graph")
+        self.track_models = bool(options.get("tracking"))
+        self.context: Any = None
+
+    def __repr__(self) -> str:
+        return f"<HostedServer of {self.function_uri or 'no function'}>"
+
+
+def open_model(load: Load) -> Model:
+    """Import the class, make its one instance and have it load. Raises whatever its code raises."""
+    options = load.options
+    # Code that deploys itself when it is imported deploys nothing from here.
+    os.environ[MOCK_VARIABLE] = "1"
+    offer_package(options.get("mlrun_shim", "auto"))
+    if options.get("named_places"):
+        # Here, as most models have no use for it.
+        from mms.interfaces.mlrun.files.checked_http import CheckedHttp
+        from mms.interfaces.mlrun.files.stores import hold_http_to
+
+        hold_http_to(CheckedHttp.of_option(options["named_places"]))
+    items = _open_graph(load) if options.get("graph") else _open_class(load)
+    context = Context(
+        load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
+    )
+    return Model("mlrun", lambda data, context: items.serve_items(data), context, items=items)
+
+
+def _open_graph(load: Load) -> MlrunItems:
+    # Here, as other models have no use for it.
+    from mms.interfaces.mlrun.worker.graph import make_graph
+
+    mode = _load_mode(load)
+    context = make_context(load)
+    _attach_streams(context, load)
+    graph = make_graph(load, context)
+    pending = _loaded(graph, mode)
+    return MlrunItems(
+        graph.do_event,
+        context,
+        load=pending,
+        close=graph.terminate,
+        is_graph=True,
+        prefix=graph.prefix,
+        default_content_type=load.options.get("default_content_type"),
+        debug_errors=load.debug_errors,
+    )
+
+
+def _load_mode(load: Load) -> str:
+    mode: str = load.options.get("load_mode") or LOAD_MODES[0]
+    if mode not in LOAD_MODES:
+        raise ValueError(
+            f"illegal model loading mode {mode}, must be one of {', '.join(LOAD_MODES)}"
+        )
+    return mode
+
+
+def _attach_streams(context: GraphContext, load: Load) -> None:
+    if load.options.get("tracking") or load.options.get("error_stream"):
+        # Here, as most models have no use for it.
+        from mms.interfaces.mlrun.worker.streams import attach_streams
+
+        attach_streams(context, load)
+
+
+def _loaded(server: Any, mode: str) -> ModelLoad | None:
+    """What is still to be done where a server is to load beside its requests."""
+    if mode == LOAD_MODES[1]:
+        return ModelLoad(server)
+    load_now(server, mode)
+    return None
+
+
+def _open_class(load: Load) -> MlrunItems:
+    options = load.options
+    mode = _load_mode(load)
+    found = find_class(load.handler, load.model_dir)
+    context = make_context(load)
+    # The installed package would register the model with its own service.
+    context.is_mock = is_of_real_package(found)
+    if not context.is_mock:
+        _attach_streams(context, load)
+    if options.get("graph_initializer"):
+        # Here, as most models have no use for it.
+        from mms.interfaces.mlrun.graph.graph_document import graph_from_dict
+        from mms.interfaces.mlrun.worker.initializer import run_initializer
+
+        run_initializer(load, context, graph_from_dict(options.get("function_graph") or {}))
+    if is_step(found):
+        return _open_step(load, found, context)
+    server = make_object(
+        found,
+        class_args_of(load),
+        name=key_of(load),
+        context=context,
+        input_path=options.get("input_path"),
+        result_path=options.get("result_path"),
+    )
+    if not callable(getattr(server, "do_event", None)):
+        raise TypeError(f"{load.handler} is not a model server: it has no method do_event(event)")
+    context.root = server
+    pending = _loaded(server, mode)
+    run = BehindRouter(server, context.options)
+    joins_rows = load.batch_size > 1 and is_row_wise(server, options.get("row_wise"))
+    content_type = options.get("default_content_type")
+    return MlrunItems(
+        run,
+        context,
+        load=pending,
+        run_joined=RowJoiner(server, run, context, content_type).run_all if joins_rows else None,
+        metrics=MetricSeries(server, load.model_name) if hasattr(server, "metrics") else None,
+        close=getattr(server, "terminate", None),
+        default_content_type=content_type,
+        debug_errors=load.debug_errors,
+    )
+
+
+def _open_step(load: Load, found: Any, context: GraphContext) -> MlrunItems:
+    """A route of a router that is no model: a class with `do` or `do_event`, as flows have them."""
+    # Here, as models have no use for it.
+    from mms.interfaces.mlrun.graph.task_step import TaskStep
+    from mms.interfaces.mlrun.worker.arguments import given_args_of
+    from mms.interfaces.mlrun.worker.initializer import namespace_of
+
+    options = load.options
+    step = TaskStep(
+        found,
+        given_args_of(load),
+        name=key_of(load),
+        input_path=options.get("input_path"),
+        result_path=options.get("result_path"),
+    )
+    step.init_object(context, namespace_of(load), "skip")
+    context.root = step
+    step.post_init(_load_mode(load))
+    return MlrunItems(
+        BehindRouter(step.object, context.options, step.run),
+        context,
+        close=getattr(step.object, "terminate", None),
+        default_content_type=options.get("default_content_type"),
+        debug_errors=load.debug_errors,
+    )
+
+
+class BehindRouter:
+    """Runs events as the router in front of a model gives them to it."""
+
+    def __init__(
+        self, server: Any, options: ServingOptions, run: Callable[[Any], Any] | None = None
+    ) -> None:
+        """`run`: what answers an event, in place of the server's `do_event`."""
+        self._do_event = run or server.do_event
+        self._protocol = getattr(server, "protocol", None) or "v2"
+        self._takes_data_url = options.data_url
+        self._prefers_body = options.body_operation
+
+    def __call__(self, event: Any) -> Any:
+        return self._do_event(self.routed(event))
+
+    def routed(self, event: Any) -> Any:
+        """The same event, its body read and its operation as the body says where that is allowed."""
+        body = event.body
+        if body and event.method != "GET":
+            # Of nearly all requests it is a dict by now, and nothing is left to do.
+            if type(body) is not dict or "data_url" in body:
+                body = event.body = parse_body(
+                    event, protocol=self._protocol, takes_data_url=self._takes_data_url
+                )
+            if self._prefers_body and type(body) is dict and body.get("operation"):
+                event.path = str(body["operation"])
+        return event
+
+
+def make_context(load: Load) -> GraphContext:
+    """What the classes of a worker are told. Raises ValueError for options that cannot be."""
+    options = load.options
+    server = HostedServer(options)
+    sources = options.get("secret_sources")
+    return GraphContext(
+        server=server,
+        secrets=Secrets.from_sources(sources) if sources else None,
+        worker_id=_number_of(load.worker_name),
+        options=ServingOptions(
+            strict_status=bool(options.get("strict_status")),
+            nan_policy=options.get("nan_policy") or "null",
+            data_url=_data_urls(options.get("data_url")),
+            body_operation=bool(options.get("body_operation")),
+        ),
+    )
+
+
+def _data_urls(option: Any) -> Any:
+    if not option:
+        return False
+    from mms.interfaces.mlrun.files.data_urls import DataUrls
+
+    return DataUrls.of_option(option)
+
+
+def _number_of(worker_name: str) -> int:
+    digits = worker_name.rpartition("-")[2]
+    return int(digits) if digits.isdecimal() else 0

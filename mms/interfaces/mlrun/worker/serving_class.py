@@ -1,0 +1,132 @@
+"""The class of a model written to MLRun's contract: what a handler names, and whether it is one."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from mms.interfaces.mlrun.authoring.shim import COMPANIONS
+from mms.worker import shims
+from mms.worker.handler_module import classes_of, import_handler_module, is_within, module_name_of
+
+#: The methods that make a class a model server, whatever its base.
+_SHAPE = ("load", "predict", "do_event")
+#: What classes of steps have.
+_OF_STEPS = ("do_event", "do", "select_outlets")
+_PACKAGE = "mlrun"
+_SHIM = "mlrun"
+
+
+def offer_package(choice: str) -> None:
+    """Make `mlrun` and its companions importable, as `shims.offer_package` does. Raises ValueError."""
+    shims.offer_package(_PACKAGE, _SHIM, choice, "mlrun_shim")
+    for companion in COMPANIONS:
+        # Whatever mlrun is, these are libraries like others where they are installed.
+        shims.offer_package(companion, companion, "auto", "mlrun_shim")
+
+
+def withdraw_package() -> None:
+    """For a model that turned out to be of another interface."""
+    shims.withdraw_package(_PACKAGE, _SHIM)
+    for companion in COMPANIONS:
+        shims.withdraw_package(companion, companion)
+
+
+def is_model_server(found: Any) -> bool:
+    return isinstance(found, type) and all(callable(getattr(found, name, None)) for name in _SHAPE)
+
+
+def is_step(found: Any) -> bool:
+    """Whether a class loads nothing and has what steps of flows have."""
+    return (
+        isinstance(found, type)
+        and not callable(getattr(found, "load", None))
+        and any(callable(getattr(found, name, None)) for name in _OF_STEPS)
+    )
+
+
+def is_of_real_package(found: Any) -> bool:
+    """Whether a class derives from one of the installed package, not of this server's."""
+    kind = found if isinstance(found, type) else type(found)
+    return any(base.__module__.startswith(f"{_PACKAGE}.") for base in kind.__mro__[1:])
+
+
+def find_class(handler: str, model_dir: str) -> Any:
+    """What makes the model's server: `module:Class`, `package.module.Class`, or a module's only such class.
+
+    Raises ImportError, ValueError, and whatever the module raises.
+    """
+    module_part, colon, name = handler.partition(":")
+    name = name.strip()
+    try:
+        module = import_handler_module(module_part)
+    except ModuleNotFoundError as error:
+        if is_within(_PACKAGE, error.name or ""):
+            raise ImportError(
+                f"{handler} imports {error.name}, and the package mlrun is not installed; with mlrun_shim=auto or "
+                "shim the server's own is used"
+            ) from error
+        package, dot, last = module_name_of(module_part).rpartition(".")
+        if not is_within(error.name, module_name_of(module_part)):
+            raise
+        if colon or not dot or "/" in module_part:
+            raise ImportError(
+                f"handler {handler}: there is no module {error.name} in {model_dir}; module:Class names a class of a "
+                "model server"
+            ) from None
+        module, name = import_handler_module(package), last
+    if not name:
+        return _only_class(handler, module)
+    found = getattr(module, name, None)
+    if found is None:
+        raise ValueError(
+            f"handler {handler}: module {module.__name__} has no class {name}; classes there: {_names(module)}"
+        )
+    if not callable(found):
+        raise ValueError(f"handler {handler}: {name} is not a class, but {type(found).__name__}")
+    return found
+
+
+def names_model_server(handler: str) -> bool:
+    """Whether a handler names a model server and nothing that MMS's interface would take.
+
+    Imports the handler's module, as every interface does. Raises whatever it raises.
+    """
+    module_part, colon, name = handler.partition(":")
+    if not module_part:
+        return False
+    try:
+        module = import_handler_module(module_part)
+    except ModuleNotFoundError as error:
+        module_name = module_name_of(module_part)
+        if not is_within(error.name, module_name):
+            raise
+        package, dot, name = module_name.rpartition(".")
+        if colon or not dot:
+            # To be said by the interface, which may read the name in another way.
+            return False
+        try:
+            module = import_handler_module(package)
+        except ModuleNotFoundError as inner:
+            if not is_within(inner.name, package):
+                raise
+            return False
+    if name:
+        return is_model_server(getattr(module, name.strip(), None))
+    if callable(getattr(module, "handle", None)):
+        return False
+    return sum(is_model_server(found) for found in classes_of(module)) == 1
+
+
+def _only_class(handler: str, module: ModuleType) -> type[Any]:
+    classes = [found for found in classes_of(module) if is_model_server(found)]
+    if len(classes) != 1:
+        raise ValueError(
+            f"handler {handler} names no class, and module {module.__name__} has {len(classes)} with the methods "
+            f"{', '.join(_SHAPE)}; name one as in module:Class, classes there: {_names(module)}"
+        )
+    return classes[0]
+
+
+def _names(module: ModuleType) -> str:
+    return ", ".join(found.__name__ for found in classes_of(module)) or "none"

@@ -1,0 +1,219 @@
+"""`mms microservice`: serves a bare class from its folder, in place of Seldon's own command.
+
+It takes that command's arguments and variables, so that a Dockerfile changes one word of its CMD.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.util
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from archiver.component import SERVICE_TYPES
+from mms.interfaces.seldon.cli.environment import (
+    Given,
+    Plan,
+    WrongEnvironment,
+    component_text,
+    plan,
+)
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_MANAGEMENT_PORT = 8081
+_LOG_CONFIG_NAME = "log4j.properties"
+
+
+def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
+    """An option that may stand without its value."""
+    return click.option(flag, is_flag=False, flag_value=value, **more)
+
+
+@click.command()
+@click.argument("interface_name", metavar="MODEL_NAME")
+@click.argument(
+    "api_type", type=click.Choice(["REST", "GRPC"], case_sensitive=False), required=False
+)
+@click.option(
+    "--service-type", type=click.Choice(SERVICE_TYPES), default="MODEL", show_default=True
+)
+@_optional("--persistence", "1", type=int, default=0, help="Keep the component over restarts.")
+@click.option(
+    "--parameters", metavar="JSON", help='Of its constructor: [{"name", "value", "type"}].'
+)
+@click.option(
+    "--model-path",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    default=".",
+    help="The folder with the class; default: the current folder.",
+)
+@click.option("--workers", type=int, help="Processes that run the class; default: 1.")
+@click.option("--http-port", type=int, help="The port for REST; default: 9000.")
+@click.option("--grpc-port", type=int, help="The port for gRPC; default: 5000.")
+@click.option("--metrics-port", type=int, help="The port for metrics; default: 6000.")
+@click.option(
+    "--management-port",
+    type=int,
+    help="Of the management API on 127.0.0.1; 8081 without it, or where that is taken a free one.",
+)
+@click.option(
+    "--grpc-workers", type=int, help="0 turns gRPC off; any other number has the same effect."
+)
+@_optional("--access-log", "1", help="Write a log line for each response.")
+@click.option("--log-level", help="DEBUG, INFO, WARNING or ERROR.")
+@click.option("--keepalive", type=float, help="Seconds that an idle connection is kept open.")
+@click.option("--pidfile", type=click.Path(dir_okay=False), help="A file for the process id.")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="state",
+    show_default=True,
+    help="The folder where --persistence keeps the component.",
+)
+@click.option(
+    "--set",
+    "more_settings",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="A setting of the server; may be given several times.",
+)
+@click.option("--threads", type=int, hidden=True)
+@click.option("--max-requests", type=int, hidden=True)
+@click.option("--max-requests-jitter", type=int, hidden=True)
+@click.option("--grpc-threads", type=int, hidden=True)
+@click.option("--single-threaded", type=int, hidden=True)
+@_optional("--debug", "1", hidden=True)
+@_optional("--tracing", "1", hidden=True)
+def microservice(
+    interface_name: str,
+    api_type: str | None,
+    pidfile: str | None,
+    access_log: str | None,
+    management_port: int | None,
+    more_settings: tuple[str, ...],
+    **values: Any,
+) -> None:
+    """Serve the class MODEL_NAME as a Seldon component.
+
+    MODEL_NAME is a class in a module of the same name, or module.Class. REST is on port 9000, gRPC on 5000, metrics on
+    6000. The options and variables are those of seldon-core-microservice.
+    """
+    without_effect = {
+        name: values.pop(name)
+        for name in (
+            *("threads", "max_requests", "max_requests_jitter", "grpc_threads"),
+            *("single_threaded", "debug", "tracing"),
+        )
+    }
+    given = Given(
+        interface_name,
+        api_type=api_type.upper() if api_type else None,
+        access_log=access_log is not None,
+        management_port=_management_port() if management_port is None else management_port,
+        without_effect=without_effect,
+        **values,
+    )
+    try:
+        planned = plan(given, os.environ, is_grpc_installed=_is_grpc_installed())
+        planned.settings |= _settings(more_settings)
+        for option, what, port in planned.ports:
+            check_port(option, what, port)
+    except WrongEnvironment as error:
+        raise click.ClickException(str(error)) from None
+    _serve(planned, pidfile)
+
+
+def _management_port() -> int:
+    """The usual port, or a free one: several components may share a pod's address."""
+    for port in (_MANAGEMENT_PORT, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    return 0
+
+
+def _is_grpc_installed() -> bool:
+    # The parent first: asking for a module below one that is absent raises.
+    return all(importlib.util.find_spec(name) for name in ("hpack", "google", "google.protobuf"))
+
+
+def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
+    settings = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise WrongEnvironment(f"--set {pair} should be NAME=VALUE")
+        settings[name.strip()] = value
+    return settings
+
+
+def check_port(option: str, what: str, port: int) -> None:
+    """Raises WrongEnvironment for a port that cannot be used: better now than after a long load."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError as error:
+            why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
+            raise WrongEnvironment(
+                f"port {port} of {what} {why}; {option} chooses another"
+            ) from None
+
+
+def _own_folder(port: int) -> Path:
+    """For logs: the folder of the class is often the current one, and often not to be written to.
+
+    One for each port, so that restarts do not pile up folders.
+    """
+    folder = Path(tempfile.gettempdir()) / f"mms-microservice-{os.getuid()}-{port}"
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            return Path(tempfile.mkdtemp(prefix="mms-microservice-"))
+    return folder
+
+
+def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
+    from mms.cli.pid_file import PidFile, PidFileError, is_server
+    from mms.cli.starting import become
+    from mms.launch_options import LaunchOptions
+
+    pid_file = PidFile(Path(pidfile).absolute()) if pidfile else None
+    variables = {}
+    folder = _own_folder(planned.ports[0][2])
+    if "LOG_LOCATION" not in os.environ:
+        variables["LOG_LOCATION"] = variables["METRICS_LOCATION"] = str(folder / "logs")
+    log_config = None
+    if planned.log_level != "INFO":
+        log_config = folder / _LOG_CONFIG_NAME
+        log_config.write_text(f"log4j.rootLogger={planned.log_level}\n")
+    for line in planned.notices:
+        click.echo(line, err=True)
+    if planned.ignored:
+        click.echo(f"These have no effect here: {', '.join(planned.ignored)}", err=True)
+    options = LaunchOptions(
+        log_config=str(log_config) if log_config is not None else None,
+        settings=planned.settings,
+        component=component_text(planned.component),
+        pid_file=str(pid_file.path) if pid_file is not None else None,
+    )
+    try:
+        if pid_file is not None and is_server(pid_file.read() or 0):
+            raise click.ClickException(f"the server of {pid_file.path} is running already")
+        become(options, pid_file, variables)
+    except PidFileError as error:
+        raise click.ClickException(str(error)) from None

@@ -1,0 +1,1 @@
+"""Seldon's messages in JSON and protobuf, read and written."""

@@ -1,0 +1,1 @@
+"""Components of Seldon: their hooks, their calls and what they return."""

@@ -1,0 +1,168 @@
+"""What goes with a component's result: tags and metrics, its own and those of one answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from mms.brief import brief
+from mms.interfaces.seldon.components.hooks import OwnHooks
+from mms.interfaces.seldon.components.request_headers import RequestHeaders
+from mms.interfaces.seldon.components.results import Result
+from mms.interfaces.seldon.components.signatures import ExtraHook, extra_call, with_headers
+from mms.interfaces.seldon.errors import (
+    INTERNAL_ERROR,
+    SeldonMicroserviceException,
+    is_not_implemented,
+)
+from mms.interfaces.seldon.meta import response_meta
+from mms.interfaces.seldon.series import METHODS, reward_series, series_of, validate
+from mms.interfaces.seldon.unit import Unit
+
+
+class Collected(NamedTuple):
+    """What the hooks of one call gave, for the answers to it."""
+
+    tags: Any
+    runtime_tags: Any
+    metrics: Sequence[Mapping[str, Any]]
+    unit: Unit
+
+    def meta(self, request_meta: Mapping[str, Any] | None, puid: Any) -> dict[str, Any]:
+        return response_meta(
+            request_meta,
+            tags=self.tags,
+            runtime_tags=self.runtime_tags,
+            metrics=self.metrics,
+            request_path=self.unit.request_path,
+            puid=puid,
+        )
+
+
+_INCLUDE = "INCLUDE_METRICS_IN_CLIENT_RESPONSE"
+
+
+class Additions:
+    """Calls `tags` and `metrics`, builds the meta of answers, and collects updates of Prometheus series."""
+
+    def __init__(self, hooks: OwnHooks, headers: RequestHeaders, is_strict: bool) -> None:
+        self._is_strict = is_strict
+        tags = hooks.find("tags")
+        metrics = hooks.find("metrics")
+        if tags is not None:
+            tags = with_headers(tags, headers.read)
+        if metrics is not None:
+            metrics = with_headers(metrics, headers.read)
+        self._tags: ExtraHook | None = None if tags is None else extra_call(tags, "tags")
+        self._metrics: ExtraHook | None = (
+            None if metrics is None else extra_call(metrics, "metrics")
+        )
+        self._includes_metrics = os.environ.get(_INCLUDE, "true").lower() == "true"
+        self._series: list[dict[str, Any]] = []
+
+    def __repr__(self) -> str:
+        return f"<Additions, {len(self._series)} series to send>"
+
+    def take_series(self) -> list[dict[str, Any]]:
+        """The updates since the last time."""
+        taken = self._series
+        if taken:
+            self._series = []
+        return taken
+
+    def meta(
+        self,
+        operation: str,
+        unit: Unit,
+        value: Any,
+        result: Result,
+        request_meta: Mapping[str, Any] | None,
+        puid: Any,
+    ) -> dict[str, Any]:
+        """The meta of an answer. `value`: what the main hook got. `request_meta`: what is carried over of it.
+
+        Raises SeldonMicroserviceException (500) for wrong metrics, and whatever the hooks raise.
+        """
+        if (
+            self._metrics is None
+            and self._tags is None
+            and not request_meta
+            and not unit.request_path
+            and result.is_plain
+        ):
+            return {"puid": puid} if puid else {}
+        return self.collect(operation, unit, value, result).meta(request_meta, puid)
+
+    def collect(self, operation: str, unit: Unit, value: Any, result: Result) -> Collected:
+        """Call the hooks, and note the metrics. Raises as `meta`."""
+        metrics = self._all_metrics(operation, unit, value, result.metrics)
+        return Collected(self._own_tags(value), result.tags, metrics, unit)
+
+    def note_raw(self, message: Any, operation: str, unit: Unit) -> None:
+        """The metrics that a raw hook put into its answer's meta; without the client's share they are taken out."""
+        if not isinstance(message, dict):
+            return
+        meta = message.get("meta", {})
+        metrics = meta.get("metrics", [])
+        if metrics and not self._includes_metrics:
+            del meta["metrics"]
+        self._add(metrics, operation, unit)
+
+    def note_raw_proto(self, message: Any, operation: str, unit: Unit) -> None:
+        """As `note_raw`, of a protobuf message."""
+        from mms.interfaces.seldon.components.feedback import json_of_message
+
+        if not message.meta.metrics:
+            return
+        metrics = json_of_message(message.meta).get("metrics", [])
+        if not self._includes_metrics:
+            del message.meta.metrics[:]
+        # Protobuf leaves out what is zero.
+        self._add([{"key": "", "value": 0.0, **metric} for metric in metrics], operation, unit)
+
+    def note_reward(self, reward: float, unit: Unit) -> None:
+        self._series += reward_series(reward, unit.labels)
+
+    def _all_metrics(
+        self, operation: str, unit: Unit, value: Any, runtime_metrics: Any
+    ) -> Sequence[Mapping[str, Any]]:
+        if runtime_metrics or not isinstance(runtime_metrics, list):
+            validate(runtime_metrics, self._is_strict)
+            self._add(runtime_metrics, operation, unit)
+        own: Any = []
+        if self._metrics is not None:
+            try:
+                own = self._metrics(value)
+            except Exception as error:
+                if not is_not_implemented(error):
+                    raise
+            else:
+                validate(own, self._is_strict)
+                self._add(own, operation, unit)
+        if not self._includes_metrics:
+            return []
+        return [*own, *runtime_metrics] if runtime_metrics else own
+
+    def _own_tags(self, value: Any) -> Any:
+        if self._tags is None:
+            return None
+        try:
+            tags = self._tags(value)
+        except Exception as error:
+            if is_not_implemented(error):
+                return None
+            raise
+        try:
+            # Pairs are as good as a dict.
+            return dict(tags or ())
+        except (TypeError, ValueError):
+            raise SeldonMicroserviceException(
+                f"tags returned {brief(tags)}; a dict is right",
+                status_code=500,
+                reason=INTERNAL_ERROR,
+            ) from None
+
+    def _add(self, metrics: Any, operation: str, unit: Unit) -> None:
+        if metrics:
+            self._series += series_of(metrics, METHODS[operation], unit.labels)

@@ -1,0 +1,246 @@
+"""A component: one instance of a user's class, asked by operations, over JSON and protobuf alike.
+
+What it has and how it is called is decided when it is made; a request only follows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mms.interfaces.seldon.codec.body import read_json_body, read_undecoded_body
+from mms.interfaces.seldon.codec.json_text import load_json
+from mms.interfaces.seldon.components.additions import Additions
+from mms.interfaces.seldon.components.calls import (
+    AggregateCall,
+    Call,
+    DataCall,
+    RouteCall,
+    Surroundings,
+)
+from mms.interfaces.seldon.components.description_calls import HealthCall, MetadataCall
+from mms.interfaces.seldon.components.flask_app import FlaskApp
+from mms.interfaces.seldon.components.hooks import OwnHooks
+from mms.interfaces.seldon.components.input_checks import InputChecks
+from mms.interfaces.seldon.components.request_headers import RequestHeaders
+from mms.interfaces.seldon.components.results import class_names_of
+from mms.interfaces.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, error_answer
+from mms.interfaces.seldon.unit import Unit, Units
+
+JSON_TYPE = "application/json"
+PROTO_TYPE = "application/x-protobuf"
+
+_PASSTHROUGH = "PAYLOAD_PASSTHROUGH"
+_PREDICT = "predict"
+_FEEDBACK = "send-feedback"
+_HEALTH = "health-status"
+_METADATA = "metadata"
+_DATA_CALLS: dict[str, Callable[[str, Surroundings], Call]] = {
+    "transform-input": DataCall,
+    "transform-output": DataCall,
+    "route": RouteCall,
+    "aggregate": AggregateCall,
+}
+_OPERATIONS = (_PREDICT, *_DATA_CALLS, _FEEDBACK, _HEALTH, _METADATA)
+#: Bodies of these types without a query need no look at the rules for forms.
+_JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8"))
+_PROTO_TYPE = PROTO_TYPE.encode()
+#: Of google.protobuf.message, which is not imported before it is needed.
+_DECODE_ERROR = "DecodeError"
+#: What Python misses where the package protobuf is not installed.
+_PROTOBUF = ("google", "google.protobuf")
+
+
+class Request(NamedTuple):
+    """What a client sent: an operation, and the content type, query and body as they came.
+
+    `headers`: its header lines, names and values by turns.
+    """
+
+    operation: str
+    content_type: bytes
+    query: bytes
+    body: bytes | bytearray
+    unit: Unit
+    headers: bytes | bytearray = b""
+
+
+class Answer(NamedTuple):
+    """`error` is what a hook or a message raised, None for an answer of 200 and those that hooks made themselves."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    error: Exception | None = None
+
+
+JSON_HEADERS = {"Content-Type": JSON_TYPE}
+PROTO_HEADERS = {"Content-Type": PROTO_TYPE}
+
+
+class Component:
+    """Answers requests. Owned by the thread that runs them."""
+
+    def __init__(
+        self,
+        instance: Any,
+        metadata: MetadataCall,
+        units: Units,
+        *,
+        is_strict: bool = False,
+        flask_app: FlaskApp | None = None,
+        inputs: InputChecks | None = None,
+    ) -> None:
+        """`instance` has loaded: what it has now is what counts. `flask_app`: gives its hooks the request.
+
+        `inputs`: checks what requests bring.
+        """
+        hooks = OwnHooks(instance)
+        self._headers = RequestHeaders()
+        self._additions = Additions(hooks, self._headers, is_strict)
+        self._surroundings = Surroundings(
+            hooks,
+            self._additions,
+            class_names_of(instance, hooks),
+            is_strict,
+            self._headers,
+            inputs,
+        )
+        self._instance = instance
+        self._is_strict = is_strict
+        self._flask_app = flask_app
+        self._health = HealthCall(self._surroundings)
+        self._metadata = metadata
+        self._predict = DataCall(_PREDICT, self._surroundings)
+        self._calls: dict[str, Call] = {
+            operation: make(operation, self._surroundings)
+            for operation, make in _DATA_CALLS.items()
+        }
+        self._calls[_PREDICT] = self._predict
+        # Bodies of predictions go to the hook as they are, and its results to the client.
+        self._passes_through = os.environ.get(_PASSTHROUGH, "").lower() in ("1", "t", "true")
+        self.units = units
+
+    def __repr__(self) -> str:
+        return f"<Component of {type(self._instance).__name__}>"
+
+    @property
+    def joinable_call(self) -> DataCall | None:
+        """The one whose rows may be joined; None where a hook gets whole messages, or what belongs to one request."""
+        is_for_one = self._predict.has_raw or self._predict.takes_headers
+        if is_for_one or self._passes_through or self._flask_app is not None:
+            return None
+        return self._predict
+
+    def take_series(self) -> list[dict[str, Any]]:
+        """Updates of Prometheus series since the last time."""
+        return self._additions.take_series()
+
+    def answer(self, request: Request) -> Answer:
+        """Never raises an Exception but MemoryError."""
+        self._headers.block = request.headers
+        if self._flask_app is None:
+            return self._answer(request)
+        operation, content_type, query, body, _, _ = request
+        headers = self._headers.read()
+        with self._flask_app.request_context(operation, content_type, query, body, headers):
+            return self._answer(request)
+
+    def _answer(self, request: Request) -> Answer:
+        operation, content_type, query, body, unit, _ = request
+        try:
+            if content_type == _PROTO_TYPE:
+                return Answer(200, PROTO_HEADERS, self._answer_proto(operation, body, unit))
+            call = self._calls.get(operation)
+            if call is None or (self._passes_through and operation == _PREDICT):
+                status, found = self._answer_otherwise(request)
+            else:
+                status, found = call.answer_json(self.read_json(content_type, query, body), unit)
+            return Answer(status, JSON_HEADERS, found)
+        except MemoryError:
+            raise
+        except Exception as error:
+            return self.failure(request, error)
+
+    def ask_json(self, operation: str, content: Any) -> bytes:
+        """The JSON that answers decoded JSON. Raises whatever hooks raise, and SeldonMicroserviceException."""
+        if operation == _HEALTH:
+            return self._health.answer_json(self.units.own)[1]
+        if operation == _METADATA:
+            return self._metadata.answer_json(self.units.own)[1]
+        call = self._calls.get(operation) or self._feedback_call(operation)
+        return call.answer_json(content, self.units.own)[1]
+
+    def ask_proto(self, operation: str, body: bytes) -> bytes:
+        """As `ask_json`, of serialized messages."""
+        return self._answer_proto(operation, body, self.units.own)
+
+    def read_json(self, content_type: bytes, query: bytes, body: bytes | bytearray) -> Any:
+        """The JSON that a request carries. Raises SeldonMicroserviceException."""
+        if not query and content_type in _JSON_TYPES:
+            try:
+                content = load_json(body)
+            except ValueError:
+                content = None
+            if content is not None:
+                return content
+        return read_json_body(content_type, query, body, strict=self._is_strict)
+
+    def success(self, body: bytes, is_proto: bool) -> Answer:
+        return Answer(200, PROTO_HEADERS if is_proto else JSON_HEADERS, body)
+
+    def failure(self, request: Request, error: Exception) -> Answer:
+        """The answer for an exception: the component's own handler's, or Seldon's."""
+        if type(error).__name__ == _DECODE_ERROR and request.content_type == _PROTO_TYPE:
+            error = SeldonMicroserviceException(f"The body is not a message in protobuf: {error}")
+        elif isinstance(error, ModuleNotFoundError) and error.name in _PROTOBUF:
+            error = SeldonMicroserviceException(
+                f"{request.operation} needs protobuf here, which is not installed: "
+                "pip install 'marserve[seldon]'",
+                status_code=500,
+                reason=INTERNAL_ERROR,
+            )
+        if self._flask_app is not None and request.content_type != _PROTO_TYPE:
+            try:
+                handled = self._flask_app.handle(error)
+            except Exception as its_error:
+                error = its_error
+            else:
+                if handled is not None:
+                    return Answer(handled.status, handled.headers, handled.body)
+        found = error_answer(error)
+        status = found.status if 200 <= found.status <= 599 else 500
+        return Answer(status, JSON_HEADERS, found.body(), error)
+
+    def _answer_otherwise(self, request: Request) -> tuple[int, bytes]:
+        """What is no ordinary call: no message, feedback, or a body that is not to be decoded."""
+        operation, content_type, query, body, unit, _ = request
+        if operation == _HEALTH:
+            return self._health.answer_json(unit)
+        if operation == _METADATA:
+            return self._metadata.answer_json(unit)
+        if operation == _PREDICT:
+            undecoded = read_undecoded_body(content_type, query, body)
+            return self._predict.answer_undecoded(undecoded, unit)
+        call = self._feedback_call(operation)
+        return call.answer_json(self.read_json(content_type, query, body), unit)
+
+    def _answer_proto(self, operation: str, body: bytes | bytearray, unit: Unit) -> bytes:
+        if operation == _HEALTH:
+            return self._health.answer_proto(unit)
+        if operation == _METADATA:
+            return self._metadata.answer_proto(unit)
+        call = self._calls.get(operation) or self._feedback_call(operation)
+        return call.answer_proto(body, unit)
+
+    def _feedback_call(self, operation: str) -> Call:
+        """Made when it is first asked: it needs protobuf, which takes time and memory."""
+        if operation != _FEEDBACK:
+            raise SeldonMicroserviceException(
+                f"Unknown operation {operation}; known are {', '.join(_OPERATIONS)}", 404
+            )
+        from mms.interfaces.seldon.components.feedback_call import FeedbackCall
+
+        call = self._calls[operation] = FeedbackCall(operation, self._surroundings)
+        return call

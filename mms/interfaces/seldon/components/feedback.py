@@ -1,0 +1,91 @@
+"""Feedback: strictly parsed into protobuf, also where it came as JSON, and answered through it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from google.protobuf import json_format
+
+from mms.brief import brief
+from mms.interfaces.seldon.codec.forms import Array, ClassNames, Form
+from mms.interfaces.seldon.codec.messages import CLASSES, Feedback, SeldonMessage
+from mms.interfaces.seldon.codec.proto_payload import array_of_data, encode_bytes
+from mms.interfaces.seldon.errors import SeldonMicroserviceException
+
+_FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
+
+
+class FeedbackParts(NamedTuple):
+    """The arguments of `send_feedback`, and what its answer needs.
+
+    `features` and `truth` are arrays; empty where no `data` was sent. `reward` has float32's
+    precision. `routing` is the branch that the named unit chose, None where it is not told.
+    """
+
+    features: Array
+    names: Any
+    reward: float
+    truth: Array
+    routing: int | None
+    form: Form
+    puid: str | None
+
+
+def feedback_of_json(message: Any) -> Any:
+    """The protobuf Feedback of decoded JSON.
+
+    Raises SeldonMicroserviceException (400) for unknown members and wrong types.
+    """
+    return _parsed({} if message is None else message, Feedback())
+
+
+def message_of_json(message: Any) -> Any:
+    """The protobuf SeldonMessage of decoded JSON, as `feedback_of_json`."""
+    return _parsed({} if message is None else message, SeldonMessage())
+
+
+def message_of_class(message: Any, name: str) -> Any:
+    """The protobuf message of a class of Seldon's, of decoded JSON. Raises as `feedback_of_json`."""
+    return _parsed(message, CLASSES[name]())
+
+
+def _parsed(content: Any, message: Any) -> Any:
+    if not isinstance(content, dict):
+        name = message.DESCRIPTOR.name
+        raise SeldonMicroserviceException(
+            f"Invalid JSON: a {name} is an object, not {brief(content)}"
+        )
+    try:
+        return json_format.ParseDict(content, message)
+    except json_format.ParseError as error:
+        raise SeldonMicroserviceException(f"Invalid JSON: {error}") from None
+
+
+def feedback_parts(feedback: Any, unit_id: str, strict: bool = False) -> FeedbackParts:
+    """What a Feedback brings to the component whose id in `response.meta.routing` is `unit_id` ("0" by default)."""
+    request = feedback.request
+    form = Form.NONE
+    if request.WhichOneof("data_oneof") == "data":
+        form = _FORMS.get(request.data.WhichOneof("data_oneof"), Form.NDARRAY)
+    return FeedbackParts(
+        array_of_data(request.data, strict),
+        request.data.names,
+        feedback.reward,
+        array_of_data(feedback.truth.data, strict),
+        feedback.response.meta.routing.get(unit_id),
+        form,
+        request.meta.puid or None,
+    )
+
+
+def json_of_message(message: Any) -> dict[str, Any]:
+    """A protobuf message in protobuf's JSON: numbers as floats, empty lists left out."""
+    content: dict[str, Any] = json_format.MessageToDict(message)
+    return content
+
+
+def encode_feedback_json(
+    result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]
+) -> dict[str, Any]:
+    """The answer to feedback that came as JSON, for `dump_json`; `result` as for `payload.encode_json`."""
+    return json_of_message(SeldonMessage.FromString(encode_bytes(result, form, class_names, meta)))

@@ -1,0 +1,126 @@
+"""The hooks of a component: which it has, in which of their three forms, and how they are called."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from mms.interfaces.seldon.components.signatures import Hook
+
+_log = logging.getLogger("mms.seldon")
+
+#: The operations of data, and what their hooks are named for.
+HOOK_NAMES = {
+    "predict": "predict",
+    "transform-input": "transform_input",
+    "transform-output": "transform_output",
+    "route": "route",
+    "aggregate": "aggregate",
+    "send-feedback": "send_feedback",
+}
+
+_BASE_NAME = "SeldonComponent"
+_BASE_MODULES = ("mms.interfaces.seldon.components.user_model", "seldon_core.user_model")
+
+
+class Kind(enum.Enum):
+    """Of what a raw hook or a legacy one is given."""
+
+    JSON = "json"
+    PROTO = "proto"
+
+
+class RawHook(NamedTuple):
+    """A hook that takes and returns whole messages. `is_legacy`: one of the deprecated, without metrics.
+
+    `message_class`: the name of the protobuf message that its argument is annotated with alone, None for any other.
+    """
+
+    call: Callable[[Any], Any]
+    name: str
+    is_legacy: bool
+    message_class: str | None = None
+
+
+class OwnHooks:
+    """What a component has of its own; hooks of the base class count as absent."""
+
+    def __init__(self, component: Any) -> None:
+        self._component = component
+        self._deprecated: set[str] = set()
+        self._bases = [
+            base
+            for base in type(component).__mro__
+            if base.__name__ == _BASE_NAME and base.__module__ in _BASE_MODULES
+        ]
+
+    def __repr__(self) -> str:
+        return f"<OwnHooks of {type(self._component).__name__}>"
+
+    @property
+    def has_base(self) -> bool:
+        """Whether the component derives from Seldon's class."""
+        return bool(self._bases)
+
+    def base_functions(self, name: str) -> list[Any]:
+        """What the base class has of that name."""
+        return [base.__dict__.get(name) for base in self._bases]
+
+    def find(self, name: str) -> Hook | None:
+        """The hook; None where it is absent, or the base class's, which only says so."""
+        hook = getattr(self._component, name, None)
+        if hook is None:
+            return None
+        if not callable(hook):
+            # An attribute of its own of that name is no fault until somebody calls.
+            return _refusing(
+                f"{type(self._component).__name__}.{name} is not a method, but {hook!r}"
+            )
+        function = getattr(hook, "__func__", None)
+        if function is not None and function in self.base_functions(name):
+            return None
+        found: Hook = hook
+        return found
+
+    def find_raw(self, name: str, kind: Kind) -> RawHook | None:
+        """The legacy hook for messages of this kind, else the raw one."""
+        # For predict by kind; for all others Seldon takes the first one that there is.
+        suffixes = ["_rest", "_grpc"]
+        if name == "predict":
+            del suffixes[kind is Kind.JSON]
+        for suffix in suffixes:
+            hook = self.find(name + suffix)
+            if hook is not None:
+                if name not in self._deprecated:
+                    self._deprecated.add(name)
+                    _log.warning("%s%s is deprecated; use %s_raw", name, suffix, name)
+                return RawHook(hook, name + suffix, True)
+        hook = self.find(f"{name}_raw")
+        if hook is None:
+            return None
+        return RawHook(hook, f"{name}_raw", False, _annotated_class(hook))
+
+
+def _annotated_class(hook: Hook) -> str | None:
+    """Of the first argument. A union with a dict, or no annotation, takes the JSON as it is, as in Seldon."""
+    try:
+        parameters = list(inspect.signature(hook).parameters.values())
+    except (ValueError, TypeError):
+        return None
+    annotation = parameters[0].annotation if parameters else None
+    if isinstance(annotation, str):
+        # By its text: what it names may be imported for type checkers alone.
+        name = annotation.strip().strip("'\"").rpartition(".")[2]
+    else:
+        name = getattr(getattr(annotation, "DESCRIPTOR", None), "name", "")
+    return name if name in ("SeldonMessage", "SeldonMessageList") else None
+
+
+def _refusing(message: str) -> Hook:
+    def refuse(*arguments: Any, **keywords: Any) -> Any:
+        raise TypeError(message)
+
+    return refuse

@@ -1,0 +1,1 @@
+"""What the front has for Seldon: its routes, its gRPC services and its graphs."""

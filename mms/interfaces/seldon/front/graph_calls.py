@@ -1,0 +1,299 @@
+"""How a graph asks its nodes: as requests to models of this server, or over the net."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from mms.core import Request
+from mms.errors import InternalServerError, ModelNotFound, RequestTimeout, ServerError
+from mms.interfaces.seldon.graph import Graph, Message, Node, NodeFailed, Step
+from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
+from mms.interfaces.seldon.unit import NO_VERSION
+from mms.observe.graph_metrics import ClientLabels, GraphMetrics
+
+if TYPE_CHECKING:
+    from mms.core.request import Buffer
+
+#: Describe the body that the client sent, or its connection; a node gets another body.
+_NOT_PASSED_ON: Final = frozenset(
+    (
+        *(b"connection", b"content-length", b"content-type", b"expect", b"host", b"keep-alive"),
+        *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+    )
+)
+_PUID: Final = b"seldon-puid"
+
+
+class NodeModels(Protocol):
+    """The models of the server; the model host."""
+
+    def submit_from_graph(self, request: Request) -> None: ...
+
+    def cancel(self, request: Request) -> None: ...
+
+    def interface_of(self, name: str) -> str: ...
+
+    def version_of(self, name: str) -> str | None: ...
+
+    def has_model(self, name: str) -> bool: ...
+
+    def is_ready(self, name: str, version: str | None = None) -> bool: ...
+
+
+class RemoteNodes(Protocol):
+    """Asks nodes that are no models of this server."""
+
+    async def call(
+        self,
+        node: Node,
+        operation: str,
+        message: Message,
+        headers: list[tuple[bytes, bytes]],
+        timeout_s: float | None,
+    ) -> Message:
+        """Raises InternalServerError where the node cannot be reached, RequestTimeout where it is too slow."""
+
+
+class CallContext:
+    """What all calls of one request share."""
+
+    __slots__ = ("graph", "graph_name", "headers", "request", "_block")
+
+    def __init__(
+        self, request: Request, headers: list[tuple[bytes, bytes]], graph_name: str, graph: Graph
+    ) -> None:
+        """`headers`: of the client, those that describe its body or its connection left out."""
+        self.request = request
+        self.graph_name = graph_name
+        self.graph = graph
+        if not any(name.lower() == _PUID for name, _ in headers):
+            # The edge tells the client the same.
+            headers.append((b"Seldon-Puid", request.id))
+        self.headers = headers
+        self._block: bytes | None = None
+
+    @property
+    def block(self) -> bytes:
+        """The headers as a request carries them."""
+        if self._block is None:
+            self._block = b"\n".join([part for pair in self.headers for part in pair])
+        return self._block
+
+
+def read_headers(block: bytes) -> tuple[str, str, list[tuple[bytes, bytes]]]:
+    """(operation, node, headers that nodes get) of a request's header block."""
+    operation, unit = "predict", ""
+    kept: list[tuple[bytes, bytes]] = []
+    parts = block.split(b"\n")
+    for name, value in zip(parts[::2], parts[1::2], strict=False):
+        if name.startswith(b":"):
+            if name == b":operation":
+                operation = value.decode("utf-8", "replace")
+            elif name == b":unit":
+                unit = value.decode("utf-8", "replace")
+        elif name.lower() not in _NOT_PASSED_ON:
+            kept.append((name, value))
+    return operation, unit, kept
+
+
+def split_image(image: str) -> tuple[str, str]:
+    """(name, tag) of an image; the colon of a registry's port is none of a tag."""
+    name, colon, tag = image.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (image, "")
+
+
+class _NodeReply:
+    """Takes the answer of a node's request."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        if not self.done.done():
+            form = PROTOBUF if PROTOBUF in headers.lower() else JSON
+            self.done.set_result(Message(body, form, status=status, phrase=phrase, headers=headers))
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def give_up(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
+
+
+class NodeCalls:
+    """Asks the nodes of one graph. `remote` is None where it has none.
+
+    A node is the model `<graph>.<node>` where there is one, else the model of its own name.
+    """
+
+    def __init__(
+        self,
+        graph_name: str,
+        graph: Graph,
+        models: NodeModels,
+        remote: RemoteNodes | None,
+        metrics: GraphMetrics,
+    ) -> None:
+        self._models = models
+        self._remote = remote
+        self._metrics = metrics
+        self._names = {node.name: f"{graph_name}.{node.name}" for node in graph.nodes()}
+        self._prefixes: dict[tuple[str, str, str], bytes] = {}
+        self._deployment = (
+            (":deployment", graph.deployment or graph_name),
+            (":predictor", graph.predictor),
+            (":predictor-version", graph.predictor_version),
+        )
+
+    def __repr__(self) -> str:
+        return f"<NodeCalls of {len(self._names)} nodes>"
+
+    def model_of(self, node: Node) -> str:
+        """The name of a local node's model."""
+        own = self._names[node.name]
+        return own if self._models.has_model(own) else node.name
+
+    def is_ready(self, node: Node) -> bool:
+        """Remote nodes and built-ins count as ready."""
+        if not node.is_local:
+            return True
+        try:
+            return self._models.is_ready(self.model_of(node))
+        except ModelNotFound:
+            return False
+
+    async def call(
+        self, context: CallContext, node: Node, operation: str, message: Message
+    ) -> Message:
+        """A node's reply. Raises NodeFailed for one that is no success, and errors of `mms.errors`."""
+        started = time.monotonic()
+        status = 499  # cancelled
+        try:
+            reply = await self._ask(context, node, operation, message)
+            status = reply.status
+        except ServerError as error:
+            status = error.http_status
+            raise
+        finally:
+            self._observe(context, node, operation, status, time.monotonic() - started)
+        if not 200 <= reply.status < 300:
+            raise NodeFailed(node, operation, reply)
+        return reply
+
+    async def _ask(
+        self, context: CallContext, node: Node, operation: str, message: Message
+    ) -> Message:
+        timeout_s = context.graph.timeout_s
+        if node.endpoint is not None:
+            if self._remote is None:
+                raise InternalServerError(
+                    f"Node {node.name} is remote, but this server has no way to call it."
+                )
+            return await self._remote.call(node, operation, message, context.headers, timeout_s)
+        asking = self._ask_model(context, node, operation, message)
+        if timeout_s is None:
+            return await asking
+        try:
+            return await asyncio.wait_for(asking, timeout_s)
+        except asyncio.TimeoutError:
+            raise RequestTimeout(
+                f"Node {node.name} did not answer within {timeout_s:g} seconds."
+            ) from None
+
+    async def _ask_model(
+        self, context: CallContext, node: Node, operation: str, message: Message
+    ) -> Message:
+        client = context.request
+        name = self.model_of(node)
+        reply = _NodeReply()
+        request = Request(
+            id=client.id,
+            name=name,
+            version=None,
+            passes_query=message.is_raw,
+            content_type=message.content_type,
+            query=message.query,
+            headers=self._header_block(context, node, name, operation, message.content_type),
+            body=message.body,
+            reply=reply,
+            received_at=time.monotonic(),
+            deadline=client.deadline,
+        )
+        try:
+            self._models.submit_from_graph(request)
+        except ModelNotFound:
+            raise InternalServerError(
+                f"Node {node.name} of the graph {context.graph_name} has no model any more."
+            ) from None
+        try:
+            return await reply.done
+        except asyncio.CancelledError:
+            self._models.cancel(request)
+            raise
+
+    def _header_block(
+        self, context: CallContext, node: Node, model: str, operation: str, content_type: bytes
+    ) -> bytes:
+        block = context.block
+        if content_type:
+            block = b"%b\nContent-Type\n%b" % (block, content_type)
+        if self._models.interface_of(model) in ("seldon", "auto"):
+            return self._prefix(node, model, operation) + block
+        if operation != Step.PREDICT.value:
+            raise InternalServerError(
+                f"Node {node.name} is an MMS handler, which can only predict, not {operation}."
+            )
+        return block
+
+    def _prefix(self, node: Node, model: str, operation: str) -> bytes:
+        image = self._image_of(node, model)
+        key = (node.name, operation, image)
+        prefix = self._prefixes.get(key)
+        if prefix is None:
+            # A line feed would end a value.
+            prefix = "".join(
+                f"{name}\n{value.replace(chr(10), ' ')}\n"
+                for name, value in (
+                    (":operation", operation),
+                    (":unit", node.name),
+                    (":image", image),
+                    *self._deployment,
+                )
+                if value
+            ).encode()
+            self._prefixes[key] = prefix
+        return prefix
+
+    def _image_of(self, node: Node, model: str) -> str:
+        return node.image or f"{model}:{self._models.version_of(model) or NO_VERSION}"
+
+    def _observe(
+        self, context: CallContext, node: Node, operation: str, status: int, elapsed_s: float
+    ) -> None:
+        graph = context.graph
+        image = node.image or ""
+        if node.is_local:
+            model = self.model_of(node)
+            # It may have gone meanwhile.
+            image = self._image_of(node, model) if self._models.has_model(model) else image
+        image, version = split_image(image)
+        labels = ClientLabels(
+            str(status),
+            "unary" if node.endpoint is not None and node.endpoint.is_grpc else "post",
+            f"/{operation}",
+            graph.deployment or context.graph_name,
+            graph.predictor,
+            graph.predictor_version,
+            node.name,
+            image,
+            version,
+        )
+        self._metrics.observe_client(labels, elapsed_s)

@@ -1,0 +1,190 @@
+"""A registered graph: answers requests by asking its nodes, in the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from mms.core import Request
+from mms.errors import (
+    BadRequest,
+    ModelNotFound,
+    ServerError,
+    ServiceUnavailable,
+)
+from mms.interfaces.seldon.front.graph_calls import CallContext, NodeCalls, read_headers
+from mms.interfaces.seldon.front.graph_metadata import GraphMetadata
+from mms.interfaces.seldon.graph import (
+    Graph,
+    Message,
+    Node,
+    NodeFailed,
+    Step,
+    run_feedback,
+    run_predict,
+)
+from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps
+from mms.observe.graph_metrics import GraphMetrics, ServerLabels
+from mms.serving.front_model import FrontModel
+
+if TYPE_CHECKING:
+    from mms.core.request import Buffer
+
+logger = logging.getLogger("mms.serving")
+
+_SERVICES: Final = {
+    "predict": "predictions",
+    "send-feedback": "feedback",
+    "health-status": "status",
+    "metadata": "metadata",
+    "graph-metadata": "metadata",
+}
+
+
+class GraphService(FrontModel):
+    """Answers the requests to one graph."""
+
+    def __init__(
+        self,
+        name: str,
+        graph: Graph,
+        calls: NodeCalls,
+        metrics: GraphMetrics,
+        *,
+        is_strict: bool,
+        has_routing: bool,
+    ) -> None:
+        """`is_strict`: a failed route call keeps its status alone, as with Seldon's executor."""
+        super().__init__(name, "graph")
+        self.graph = graph
+        self.calls = calls
+        self._metrics = metrics
+        self._metadata = GraphMetadata(name, graph, calls)
+        self._is_strict = is_strict
+        self._has_routing = has_routing
+
+    # What it shows
+
+    @property
+    def is_ready(self) -> bool:
+        """Every node that is a model of this server has a worker that has loaded."""
+        return not self._unready()
+
+    def _unready(self) -> list[str]:
+        return [node.name for node in self.graph.root.walk() if not self.calls.is_ready(node)]
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able: predictor, state, and the nodes from the root down."""
+        nodes = []
+        for node in self.graph.root.walk():
+            is_ready = self.calls.is_ready(node)
+            described: dict[str, Any] = {
+                "name": node.name,
+                "type": node.type.value,
+                "state": "READY" if is_ready else "UNREADY",
+            }
+            if node.builtin is not None or node.server is not None:
+                described["implementation"] = node.kind
+            if node.methods:
+                described["methods"] = list(node.methods)
+            if node.endpoint is not None:
+                described["endpoint"] = node.endpoint.url
+            elif node.is_local:
+                described["model"] = self.calls.model_of(node)
+            if node.children:
+                described["children"] = [child.name for child in node.children]
+            nodes.append(described)
+        return {
+            "predictor": self.graph.predictor,
+            "state": "READY" if self.is_ready else "UNREADY",
+            "runningRequests": self.running,
+            "nodes": nodes,
+        }
+
+    # Requests
+
+    async def _run(self, request: Request) -> None:
+        started = time.monotonic()
+        operation, unit, headers = read_headers(request.headers)
+        status = 499  # the client has gone, or was told that its time is over
+        try:
+            query = request.query if request.passes_query else b""
+            message = Message(request.body, request.content_type, query, is_raw=True)
+            context = CallContext(request, headers, self.name, self.graph)
+            reply = await self._reply(operation, unit, message, context)
+            status = reply.status
+            request.answer(status, reply.phrase, _header_lines(reply), reply.body)
+        except asyncio.CancelledError:
+            # Whoever cancelled it has answered the client, or knows that it has gone.
+            request.is_done = True
+        except ServerError as error:
+            status = error.http_status
+            request.fail(error)
+        except Exception:
+            # What failed is told where the run ends.
+            status = 500
+            raise
+        finally:
+            is_protobuf = request.content_type.startswith(PROTOBUF)
+            labels = ServerLabels(
+                str(status),
+                "unary" if is_protobuf else "post",
+                _SERVICES.get(operation, operation),
+                self.graph.deployment or self.name,
+                self.graph.predictor,
+                self.graph.predictor_version,
+            )
+            self._metrics.observe_server(labels, time.monotonic() - started)
+
+    async def _reply(
+        self, operation: str, unit: str, message: Message, context: CallContext
+    ) -> Message:
+        async def call(node: Node, step: Step, sent: Message) -> Message:
+            return await self.calls.call(context, node, step.value, sent)
+
+        try:
+            if operation == "predict" and not unit:
+                return await run_predict(self.graph, message, call, has_routing=self._has_routing)
+            if operation == "send-feedback" and not unit:
+                return await run_feedback(self.graph, message, call)
+            if operation in ("metadata", "graph-metadata"):
+                return await self._metadata.reply(operation, unit, message, context)
+            if operation == "health-status":
+                return await self._health(unit, message, context)
+        except NodeFailed as failed:
+            if self._is_strict and failed.operation == Step.ROUTE.value:
+                return _generic_error(failed)
+            return failed.reply
+        raise BadRequest(
+            f"{self.name} is a graph: it answers predict and send-feedback, not {operation}."
+        )
+
+    async def _health(self, unit: str, message: Message, context: CallContext) -> Message:
+        if unit:
+            node = self.graph.find(unit)
+            if node is None:
+                raise ModelNotFound(f"The graph {self.name} has no node {unit}.")
+            if node.builtin is None:
+                return await self.calls.call(context, node, "health-status", message)
+        unready = self._unready()
+        if unready:
+            raise ServiceUnavailable(
+                f"The graph {self.name} is not ready: no worker has loaded {', '.join(unready)}.",
+                retry_after_s=1,
+            )
+        if message.is_protobuf:
+            # SeldonMessage.strData is field 5.
+            return Message(b"\x2a\x07healthy", PROTOBUF)
+        return Message(b'{"meta":{},"strData":"healthy"}\n', JSON)
+
+
+def _header_lines(reply: Message) -> bytes:
+    return reply.headers or b"Content-Type: %b\r\n" % (reply.content_type or JSON)
+
+
+def _generic_error(failed: NodeFailed) -> Message:
+    status: dict[str, Any] = {"code": failed.reply.status, "info": str(failed)}
+    body: Buffer = dumps({"status": status | {"status": "FAILURE"}})
+    return Message(body, JSON, status=failed.reply.status, phrase=failed.reply.phrase)

@@ -1,0 +1,415 @@
+"""The graphs among a host's models: found in archives, checked against the models there are, and guarded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from archiver import Component, InvalidComponent, Manifest, checked_parameters
+from archiver.component import PREPACKAGED
+from mms.brief import brief
+from mms.core import ModelVersion, Pool, Registry
+from mms.errors import Conflict, InvalidModel
+from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
+from mms.interfaces.seldon.front.graph_calls import NodeCalls, NodeModels
+from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoints
+from mms.interfaces.seldon.front.graph_service import GraphService
+from mms.interfaces.seldon.graph import Graph, Node, read_graph
+from mms.networks import Networks
+from mms.observe.graph_metrics import GraphMetrics
+from mms.repository import DOCUMENT_NAME, FetchedArchive
+from mms.repository.sources import Sources
+from mms.serving.making import WITHOUT_UNIT, model_config
+from mms.serving.model_options import ModelOptions
+from mms.serving.options import Outcome, RegisterOptions
+from mms.serving.served import ServedModel
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
+
+_DOCUMENTS: Final = (DOCUMENT_NAME, "serving_spec.json")
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+
+#: Registers a model; the host's own operation, as the next.
+Register = Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
+#: Undoes that.
+Discard = Callable[[ServedModel], Awaitable[None]]
+
+
+class NodeMissing(InvalidModel):
+    """A node of a graph is no model of this server."""
+
+
+def graph_document(archive: FetchedArchive, options: RegisterOptions) -> Path | None:
+    """The file of an archive that makes it a graph: named by its handler, or, where it has no handler,
+    `graph.yaml` or MLRun's `serving_spec.json`."""
+    if options.seldon.prepackaged is not None or options.handler or options.folder is not None:
+        return None
+    manifest = archive.manifest if archive.manifest is not None else Manifest({})
+    handler = manifest.handler
+    if handler is not None and not handler.endswith(_SUFFIXES):
+        return None
+    for name in (handler,) if handler is not None else _DOCUMENTS:
+        path = archive.folder / name
+        if path.is_file():
+            return path
+    if handler is not None:
+        raise InvalidModel(f"The archive has no file {handler}, which its handler names.")
+    return None
+
+
+class Graphs:
+    """Owner of what graphs share. Called on the event loop."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        registry: Registry[ServedModel],
+        models: NodeModels,
+        register: Register,
+        discard: Discard,
+        environ: Mapping[str, str],
+        sources: Sources,
+    ) -> None:
+        self.metrics = GraphMetrics()
+        self._settings = settings
+        self._registry = registry
+        self._models = models
+        self._register = register
+        self._discard = discard
+        self._sources = sources
+        #: By what the names of their endpoints may lead to.
+        self._remote: dict[Networks, RemoteCalls] = {}
+        self._has_routing = not settings.seldon_strict or bool(
+            environ.get("SELDON_ENABLE_ROUTING_INJECTION")
+        )
+
+    def __repr__(self) -> str:
+        return f"<Graphs {[service.name for service in self._services()]}>"
+
+    def _served(self) -> list[ServedModel]:
+        return [served for served in self._registry.all() if served.graph is not None]
+
+    def _services(self) -> list[GraphService]:
+        return [s.graph for s in self._served() if isinstance(s.graph, GraphService)]
+
+    # Registration
+
+    async def make(
+        self,
+        document: Path,
+        options: RegisterOptions,
+        archive: FetchedArchive,
+        default_name: str | None,
+        undo: AsyncExitStack,
+    ) -> ServedModel:
+        """A graph that can be registered as it is. Registers the pre-packaged servers among its nodes; `undo` removes
+        them, for where the graph cannot be registered after all.
+
+        Raises InvalidModel (GraphError, NodeMissing), BadRequest, Conflict, and what the registration of a node raises.
+        """
+        text = await asyncio.to_thread(document.read_bytes)
+        graph = await asyncio.to_thread(read_graph, text, options.seldon.predictor)
+        found = archive.manifest if archive.manifest is not None else Manifest({})
+        stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
+        name = (
+            options.model_name
+            or found.model_name
+            or graph.deployment
+            or graph.predictor
+            or default_name
+            or stem
+        )
+        sources = self._sources.of_operator if options.is_from_operator else self._sources
+        check_endpoints(graph, sources)
+        self.check_name(name)
+        servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
+        self._check_servers(name, [node for node in graph.nodes() if node not in servers])
+        self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
+        await self._register_servers(name, servers, options, undo)
+        if graph.not_obeyed:
+            logger.warning(
+                "Graph %s: this server does not use these parts of its document: %s.",
+                *(name, ", ".join(graph.not_obeyed)),
+            )
+        effective = options.with_defaults(self._settings)
+        model = ModelVersion(name, found.model_version, model_config(effective))
+        manifest = found.with_overrides(model_name=name, handler=document.name)
+        calls = NodeCalls(
+            name,
+            graph,
+            self._models,
+            self._remote_for(graph, sources.endpoint_networks),
+            self.metrics,
+        )
+        return ServedModel(
+            model=model,
+            pool=Pool(model),
+            url=options.url,
+            archive=archive,
+            manifest=manifest,
+            handler=document.name,
+            runtime=manifest.runtime or "python",
+            options=ModelOptions("seldon", Component(), None, options),
+            effective=effective,
+            # It speaks Seldon's protocol, so it has all routes of a component.
+            interface="seldon",
+            has_parts=bool(servers),
+            graph=GraphService(
+                name,
+                graph,
+                calls,
+                self.metrics,
+                is_strict=self._settings.seldon_strict,
+                has_routing=self._has_routing,
+            ),
+        )
+
+    def check_name(self, name: str) -> None:
+        """Raises Conflict for a graph whose name another graph uses as a node's."""
+        for service in self._services():
+            for node in service.graph.nodes():
+                if node.is_local and name in (node.name, f"{service.name}.{node.name}"):
+                    raise Conflict(
+                        f"Model {name} is a node of the graph {service.name}, and a graph cannot "
+                        "be a node of another graph."
+                    )
+
+    def _is_to_be_registered(self, name: str, node: Node) -> bool:
+        """A pre-packaged server becomes the model `<graph>.<node>`, unless there is one already."""
+        return _has_server(node) and f"{name}.{node.name}" not in self._names()
+
+    def _check_servers(self, name: str, nodes: list[Node]) -> None:
+        """Raises Conflict where a pre-packaged server that is there already serves other files than the graph says."""
+        for node in filter(_has_server, nodes):
+            model = f"{name}.{node.name}"
+            wanted = (_prepackaged(node), node.model_uri)
+            for served in self._registry.versions(model):
+                component = served.options.component
+                found = (component.prepackaged, component.model_uri)
+                if component.prepackaged is None:
+                    logger.warning(
+                        "Graph %s: the model %s is registered already, so that implementation and modelUri of the node "
+                        "have no effect.",
+                        *(name, model),
+                    )
+                elif found != wanted:
+                    raise Conflict(
+                        f"Model {model} is registered already, as {found[0]} of {found[1]}, and the graph's document "
+                        f"says {wanted[0]} of {wanted[1]}. Unregister it first: DELETE /models/{model}."
+                    )
+
+    def check_nodes_of(self, served: ServedModel) -> None:
+        """Raises NodeMissing where a graph that is about to be registered lacks a model: they come and go."""
+        if isinstance(served.graph, GraphService):
+            self._check_nodes(served.name, served.graph.graph.nodes())
+
+    async def _register_servers(
+        self, name: str, nodes: list[Node], options: RegisterOptions, undo: AsyncExitStack
+    ) -> None:
+        """Register pre-packaged servers.
+
+        They stay when the graph is unregistered: they may have been scaled, and loading them took its time.
+        """
+        part = options.of_part()
+        for node in nodes:
+            served, _ = await self._register(
+                replace(
+                    part,
+                    model_name=f"{name}.{node.name}",
+                    seldon=replace(part.seldon, prepackaged=_prepackaged(node)),
+                    model_uri=node.model_uri,
+                    parameters=node.parameters,
+                    initial_workers=part.initial_workers if node.workers is None else node.workers,
+                )
+            )
+            undo.push_async_callback(self._discard_server, served)
+
+    async def _discard_server(self, served: ServedModel) -> None:
+        """Remove a server whose graph could not be registered, unless another graph uses it by now."""
+        if not self.users_of(served.name):
+            await self._discard(served)
+
+    def _names(self) -> set[str]:
+        return {served.name for served in self._registry.all()}
+
+    def _check_nodes(self, name: str, nodes: list[Node]) -> None:
+        names = self._names()
+        for node in nodes:
+            if not node.is_local:
+                continue
+            model = f"{name}.{node.name}"
+            if model not in names:
+                model = node.name
+            if model == name:
+                raise InvalidModel(
+                    f"Node {brief(node.name)} has the name of its graph; give the graph another name, "
+                    f"or register the node's model as {name}.{node.name}."
+                )
+            if model not in names:
+                raise NodeMissing(_missing(name, node))
+            if any(served.graph is not None for served in self._registry.versions(model)):
+                raise InvalidModel(
+                    f"Node {brief(node.name)} is itself a graph; write its nodes into this graph."
+                )
+            self._check_parameters(name, node, model)
+
+    def _check_parameters(self, name: str, node: Node, model: str) -> None:
+        """Raises InvalidModel for parameters that are none, Conflict where another graph has others for the model."""
+        try:
+            checked_parameters([dict(parameter) for parameter in node.parameters])
+        except InvalidComponent as error:
+            raise InvalidModel(f"Node {brief(node.name)}: {error}.") from None
+        is_without = any(s.interface in WITHOUT_UNIT for s in self._registry.versions(model))
+        if node.parameters and is_without:
+            raise InvalidModel(
+                f"Node {brief(node.name)} has parameters, but the model {model} takes none: it is not a component."
+            )
+        for service in self._services():
+            for other in service.graph.nodes():
+                is_same = other.is_local and service.calls.model_of(other) == model
+                if is_same and service.name != name and other.parameters != node.parameters:
+                    raise Conflict(
+                        f"Node {brief(node.name)} has other parameters than the graph {service.name} has for the "
+                        f"model {model}; register the model once more as {name}.{node.name}."
+                    )
+
+    # Nodes' workers
+
+    def assign(self) -> list[ServedModel]:
+        """Tell models which nodes they are by now. Returns those whose workers have to be started anew for it.
+
+        A node that is a model of its own name, without parameters of its graph, is what it is alone: a graph that comes
+        or goes costs it nothing.
+        """
+        nodes: dict[str, DeployedUnit] = {}
+        for service in self._services():
+            graph = service.graph
+            for node in graph.nodes():
+                if not node.is_local:
+                    continue
+                model = service.calls.model_of(node)
+                if node.parameters or model != node.name:
+                    nodes.setdefault(
+                        model,
+                        DeployedUnit(
+                            node.name,
+                            graph.deployment or service.name,
+                            graph.predictor,
+                            graph.predictor_version,
+                            node.image,
+                            node.parameters,
+                            is_node=True,
+                        ),
+                    )
+        changed = []
+        for served in self._registry.all():
+            if served.graph is not None or served.interface in WITHOUT_UNIT:
+                continue
+            node_now = nodes.get(served.name)
+            if node_now == served.node:
+                continue
+            before = served.parameters
+            served.node = node_now
+            # The server's own classes read nothing of the environment.
+            if served.options.component.prepackaged is None or served.parameters != before:
+                changed.append(served)
+        return changed
+
+    def owned_nodes(self, served: ServedModel) -> list[ServedModel]:
+        """The models that have become nodes of this graph."""
+        if not isinstance(served.graph, GraphService):
+            return []
+        graph = served.graph
+        names = {graph.calls.model_of(node) for node in graph.graph.nodes() if node.is_local}
+        return [s for s in self._registry.all() if s.name in names and s.node is not None]
+
+    def worker_counts(self, served: ServedModel) -> list[tuple[ServedModel, int]]:
+        """How many workers a graph's document gives the models that are its nodes, by GUNICORN_WORKERS."""
+        if not isinstance(served.graph, GraphService):
+            return []
+        return [
+            (model, node.workers)
+            for node in served.graph.graph.nodes()
+            if node.is_local and node.workers is not None
+            for model in self._registry.versions(served.graph.calls.model_of(node))
+        ]
+
+    def _remote_for(self, graph: Graph, networks: Networks) -> RemoteCalls | None:
+        if all(node.endpoint is None for node in graph.nodes()):
+            return None
+        remote = self._remote.get(networks)
+        if remote is None:
+            settings = self._settings
+            remote = self._remote[networks] = RemoteCalls(
+                settings.max_response_size, settings.response_timeout_s, networks
+            )
+        return remote
+
+    # Guarding
+
+    def users_of(self, name: str) -> list[str]:
+        """The graphs that have this model for a node."""
+        return sorted(
+            {
+                service.name
+                for service in self._services()
+                if any(
+                    node.is_local and service.calls.model_of(node) == name
+                    for node in service.graph.nodes()
+                )
+            }
+        )
+
+    def check_removable(self, served: ServedModel) -> None:
+        """Raises Conflict for the last version of a model that a graph uses."""
+        if len(self._registry.versions(served.name)) > 1:
+            return
+        users = self.users_of(served.name)
+        if users:
+            raise Conflict(
+                f"Model {served.name} is used by the graph {', '.join(users)}; "
+                "unregister the graph first."
+            )
+
+    # The end
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Have all graphs answer what they have accepted, while their nodes still serve."""
+        results = await asyncio.gather(
+            *(served.graph.drain(timeout_s) for served in self._served() if served.graph)
+        )
+        return all(results)
+
+    async def close(self) -> None:
+        for remote in self._remote.values():
+            await remote.close()
+
+
+def _has_server(node: Node) -> bool:
+    return node.server is not None and node.is_local and node.model_uri is not None
+
+
+def _prepackaged(node: Node) -> str:
+    """The server that a node's `implementation` names, such as sklearn for SKLEARN_SERVER. Raises InvalidModel."""
+    word = (node.server or "").removesuffix("_SERVER").lower()
+    if word not in PREPACKAGED:
+        known = ", ".join(f"{found.upper()}_SERVER" for found in PREPACKAGED)
+        raise InvalidModel(
+            f"Node {brief(node.name)} has the implementation {node.server}; there are {known}."
+        )
+    return word
+
+
+def _missing(graph: str, node: Node) -> str:
+    told = f"Node {brief(node.name)} of the graph {graph} is not a model of this server"
+    if node.server is not None:
+        return f"{told}, and it has no modelUri from which {node.server} could load one."
+    return f"{told}; register {node.name} (or {graph}.{node.name}) first, or give it an endpoint."

@@ -1,0 +1,1 @@
+"""How a worker process opens and runs a component of Seldon."""

@@ -1,0 +1,143 @@
+"""Items of a batch -> requests to a Seldon component -> results, and the threads beside them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from mms.interfaces.seldon.components.component import JSON_HEADERS, Answer, Component, Request
+from mms.interfaces.seldon.components.rows import RowJoiner
+from mms.interfaces.seldon.errors import INTERNAL_ERROR, error_body
+from mms.interfaces.seldon.series import Deployment
+from mms.interfaces.seldon.unit import Unit, UnitNames
+from mms.wire import PASSES_QUERY, Item, ResultItem
+from mms.worker.answer_head import encode_headers, reason_phrase
+from mms.worker.log_lines import write_log
+from mms.worker.model import Tell
+from mms.worker.tracebacks import model_traceback, shown_error
+
+#: What the front says of nearly every request.
+_PREDICT_BLOCK = b":operation\npredict\n"
+_PREDICT = "predict"
+_JSON_LINES = encode_headers(JSON_HEADERS)
+
+_Action = Callable[[], object]
+
+
+class SeldonItems:
+    """Serves one component. Pseudo headers of a request name its operation, and the node of a graph that it is for."""
+
+    def __init__(
+        self,
+        component: Component,
+        model_name: str,
+        *,
+        joins_rows: bool = False,
+        service: _Action | None = None,
+        keep: _Action | None = None,
+        close: _Action | None = None,
+        debug_errors: bool = False,
+    ) -> None:
+        """`service`: runs in a thread of its own. `keep`: called before the first batch, `close` after the last one.
+
+        `debug_errors`: answers tell the exception of a hook with its file and line.
+        """
+        self._component = component
+        self._model_name = model_name
+        self._joiner = RowJoiner(component) if joins_rows else None
+        self._service = service
+        self._keep = keep
+        self._close = close
+        self._is_open = debug_errors
+
+    def __repr__(self) -> str:
+        return f"<SeldonItems of model {self._model_name}>"
+
+    @property
+    def is_ready(self) -> bool:
+        return True
+
+    def start(self, tell: Tell) -> None:
+        if self._service is not None:
+            threading.Thread(target=self._service, name="custom-service", daemon=True).start()
+        if self._keep is not None:
+            self._keep()
+
+    def close(self) -> None:
+        if self._close is not None:
+            self._close()
+
+    def take_series(self) -> list[dict[str, Any]]:
+        return self._component.take_series()
+
+    def serve_items(self, items: list[Item]) -> list[ResultItem]:
+        if self._joiner is None:
+            answer = self._component.answer
+            return [
+                self._result(index, item, answer(self._request(item)))
+                for index, item in enumerate(items)
+            ]
+        answers = self._joiner.answer_all([self._request(item) for item in items])
+        return [
+            self._result(index, item, found)
+            for index, (item, found) in enumerate(zip(items, answers, strict=True))
+        ]
+
+    def _result(self, index: int, item: Item, answer: Answer) -> ResultItem:
+        status, headers, body, error = answer
+        if error is not None:
+            self._log(item[0], answer, error)
+            if self._is_open and _is_unforeseen(answer, error):
+                body = error_body(shown_error(error), INTERNAL_ERROR)
+        lines = _JSON_LINES if headers is JSON_HEADERS else encode_headers(headers)
+        return index, 0, status, reason_phrase(status), lines, body
+
+    def _request(self, item: Item) -> Request:
+        _, flags, content_type, query, block, _, body = item
+        units = self._component.units
+        if block.startswith(_PREDICT_BLOCK) and block[19:20] != b":":
+            operation, unit = _PREDICT, units.own
+        else:
+            operation, unit = self._read_pseudo_headers(bytes(block))
+        return Request(
+            operation,
+            bytes(content_type),
+            bytes(query) if flags & PASSES_QUERY else b"",
+            body,
+            unit,
+            block,
+        )
+
+    def _read_pseudo_headers(self, block: bytes) -> tuple[str, Unit]:
+        """The operation and the unit of a header block, whose names and values alternate by line."""
+        said: dict[bytes, str] = {}
+        lines = block.split(b"\n")
+        for name, value in zip(lines[::2], lines[1::2], strict=False):
+            if not name.startswith(b":"):
+                break
+            said[name] = value.decode("utf-8", "replace")
+        names = UnitNames(
+            said.get(b":unit"),
+            said.get(b":image"),
+            Deployment(
+                said.get(b":deployment"),
+                said.get(b":predictor"),
+                said.get(b":predictor-version"),
+            ),
+        )
+        return said.get(b":operation", _PREDICT), self._component.units.find(names)
+
+    def _log(self, request_id: bytes, answer: Answer, error: Exception) -> None:
+        where = f"Model {self._model_name}: {request_id.decode('ascii', 'replace')}"
+        if _is_unforeseen(answer, error):
+            write_log(f"{where} failed:\n{model_traceback(error)}")
+            return
+        info = str(getattr(error, "message", None) or error)
+        line = info.replace("\r", "\\r").replace("\n", "\\n")
+        write_log(f"{where} was answered with {answer.status}: {line}\n")
+
+
+def _is_unforeseen(answer: Answer, error: Exception) -> bool:
+    """Whether it is no answer that a component has chosen, by an exception that is made for it."""
+    return answer.status >= 500 and not hasattr(error, "to_dict")
