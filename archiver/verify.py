@@ -184,7 +184,7 @@ def _named_files(archive: Archive, manifest: Manifest, names: Sequence[str]) -> 
     if manifest.is_legacy:
         named["Signature"] = _legacy_signature(archive)
         if named["Signature"] is None:
-            yield Finding("error", "The legacy manifest names no Signature file.")
+            yield Finding("error", "The legacy manifest has no Signature file.")
     for field, name in named.items():
         if name and name not in names:
             yield Finding("error", f"The manifest's {field} {name} is not in the archive.")

@@ -90,7 +90,7 @@ def read_signature(model_dir: str, manifest: dict[str, Any]) -> Any:
     """The parsed file that the manifest names as the model's signature. Raises ValueError where there is none."""
     name = manifest.get("Model", {}).get("Signature")
     if not name:
-        raise ValueError("the manifest names no signature file (Model, Signature)")
+        raise ValueError("the manifest has no signature file (Model, Signature)")
     path = os.path.join(model_dir, name)
     if not os.path.isfile(path):
         raise ValueError(f"signature file {name} is not in the archive")

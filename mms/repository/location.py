@@ -59,7 +59,7 @@ def check_http_url(url: str) -> None:
     except ValueError:
         raise ModelNotFound(f"Invalid model url: {url}") from None
     if not parts.hostname:
-        raise BadRequest(f"Invalid model url: {url} names no host; http://host/path is right.")
+        raise BadRequest(f"Invalid model url: {url} has no host; http://host/path is right.")
 
 
 def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:

@@ -211,7 +211,8 @@ class Repository:
             _, stuck = await asyncio.wait(running, timeout=_CLOSE_S)
             if stuck:
                 logger.warning(
-                    "%d archives are still being read; nobody waits for them.", len(stuck)
+                    "%d archives are still being read; the server does not wait for them.",
+                    len(stuck),
                 )
         self._disk.shutdown(wait=False)
         self._net.shutdown(wait=False)

@@ -289,7 +289,7 @@ class Dispatcher:
                     worker.link.drain()
                 except Exception as error:
                     faults.note("drain", error, model.name, model.version)
-                    self._kill(model, worker, f"cannot be told to end: {error}")
+                    self._kill(model, worker, f"cannot be asked to end: {error}")
 
     def forget(self, model: ModelVersion) -> None:
         """The model is gone."""

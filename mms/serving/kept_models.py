@@ -322,7 +322,7 @@ def _read(entry: dict[str, Any]) -> RegisterOptions:
 
 def _check_scale(entry: dict[str, Any]) -> None:
     if not isinstance(entry.get("model"), str) or not isinstance(entry.get("version"), str | None):
-        raise BrokenEntry("it names no model")
+        raise BrokenEntry("it has no model name")
     bounds = (entry.get("min_workers"), entry.get("max_workers"))
     if not all(isinstance(count, int) and count >= 0 for count in bounds):
         raise BrokenEntry("its min_workers and max_workers are not whole numbers, 0 or more")

@@ -179,7 +179,7 @@ class OptionValues:
         TEXT,
         _MODELS,
         "Public keys of those who may sign: PEM files, and folders with files `.pub` or `.pem`, with commas between "
-        "them. They are read anew for each model.",
+        "them. They are read again for each model.",
         is_own=True,
     )
     max_archive_size: int = option(
@@ -428,7 +428,7 @@ class OptionValues:
     grpc_max_request_size: int = option(
         COUNT,
         _LIMITS,
-        "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB unless told to.",
+        "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB by default.",
         str(4 * 2**20),
         unit="bytes",
         is_own=True,

@@ -79,7 +79,7 @@ def _file(path: str, options: Mapping[str, Any]) -> Sink:
 
     _check_options(path, options, _FILE_OPTIONS)
     if not path or path.endswith("/"):
-        raise ValueError(f"stream path {brief(path)} names no file")
+        raise ValueError(f"stream path {brief(path)} has no file name")
     max_bytes = _whole_number(path, options, "max_bytes", 0)
     return FileSink(
         path, max_bytes=max_bytes, keep=_whole_number(path, options, "keep", KEPT_FILES)

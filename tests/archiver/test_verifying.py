@@ -267,7 +267,7 @@ def test_a_legacy_archive_needs_its_service_class_and_signature(tmp_path: Path) 
         "error: service.py has no class derived from SingleNodeService."
     ]
     assert legacy(tmp_path, files, Signature="") == [
-        "error: The legacy manifest names no Signature file."
+        "error: The legacy manifest has no Signature file."
     ]
     assert legacy(tmp_path, files, Signature="other.json") == [
         "error: The manifest's Signature other.json is not in the archive."

@@ -181,7 +181,7 @@ async def test_a_url_without_a_host_is_refused(
     cache: Path, url: str, patterns: list[str] | None
 ) -> None:
     async with opened(cache, patterns) as repository:
-        with pytest.raises(BadRequest, match="names no host; http://host/path is right"):
+        with pytest.raises(BadRequest, match="has no host; http://host/path is right"):
             await repository.fetch(url)
 
 

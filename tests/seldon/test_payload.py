@@ -105,7 +105,7 @@ def test_a_binary_body_is_bindata_unless_strict() -> None:
 
 
 def test_a_form_without_boundary_is_named() -> None:
-    with pytest.raises(SeldonMicroserviceException, match="names no boundary"):
+    with pytest.raises(SeldonMicroserviceException, match="has no boundary"):
         read_json_body(b"multipart/form-data", b"", b"")
 
 

@@ -89,7 +89,7 @@ def test_memory_and_http_are_known() -> None:
         ("ftp://host/x", {}, "unsupported stream path ftp://host/x: use a file's path"),
         ("kafka://host", {}, "must be kafka://host:port/topic"),
         ("http:///nowhere", {}, "is not http://host"),
-        ("/tmp/", {}, "names no file"),
+        ("/tmp/", {}, "has no file name"),
         ("/tmp/x", {"max_byte": 3}, "has no option max_byte; it has max_bytes, keep"),
         ("/tmp/x", {"max_bytes": "many"}, "max_bytes of stream /tmp/x is 'many'"),
         ("http://host/x", {"timeout_s": 0}, "timeout_s of stream http://host/x is 0"),

@@ -135,7 +135,7 @@ def test_what_cannot_be_restored_is_told_and_made_anew(
 ) -> None:
     FileStore(path).write(b"no pickle")
     assert Persistence(FileStore(path)).restore(lambda: Counter(5)).count == 5
-    assert "cannot be restored, and starts anew" in caplog.text
+    assert "cannot be restored; a new one starts" in caplog.text
 
 
 def test_what_cannot_be_pickled_is_told_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -121,7 +121,7 @@ def _parts(content_type: str, body: bytes, strict: bool) -> list[Part]:
     try:
         boundary = find_boundary(content_type)
         if boundary is None:
-            raise InvalidInput("Content-Type: multipart/form-data names no boundary")
+            raise InvalidInput("Content-Type: multipart/form-data has no boundary")
         return find_parts(body, boundary)
     except InvalidInput as error:
         if strict:

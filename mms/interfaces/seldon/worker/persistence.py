@@ -167,7 +167,7 @@ class Persistence:
         try:
             state = self._store.read()
         except StateError as error:
-            logger.error("%s; the component starts anew", error)
+            logger.error("%s; the component starts without it", error)
             return construct()
         if state is None:
             return construct()
@@ -175,7 +175,7 @@ class Persistence:
             component: _Component = pickle.loads(state)
         except Exception as error:  # code of the component runs here
             logger.error(
-                "The component kept in %r cannot be restored, and starts anew: %s: %s",
+                "The component kept in %r cannot be restored; a new one starts: %s: %s",
                 self._store,
                 type(error).__name__,
                 error,
