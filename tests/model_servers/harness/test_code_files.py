@@ -164,6 +164,20 @@ def test_commands_to_the_notebook_are_left_out(tmp_path: Path) -> None:
     assert code == "x = 1\n\n\ny = 2\n"
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "files = !ls\nx = 1",
+        "x = 1\nx?",
+        "x = 1\nif x:\n    !ls",
+        "here = %pwd\nx = 1",
+        "?int\nx = 1",
+    ],
+)
+def test_commands_within_code_do_nothing(tmp_path: Path, cell: str) -> None:
+    assert load_module(notebook(tmp_path, cell)).x == 1
+
+
 def test_a_remainder_is_no_command(tmp_path: Path) -> None:
     assert code_of(notebook(tmp_path, "x = (7\n% 4)")) == "x = (7\n% 4)\n"
 

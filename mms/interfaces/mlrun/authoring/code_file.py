@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -20,6 +21,8 @@ _FUNCTION_MAKERS = (
     *("deploy_function", "create_graph_server", "new_model_server"),
 )
 _MAKERS = (*_FUNCTION_MAKERS, "new_project", "get_or_create_project", "load_project")
+_COMMAND = re.compile(r"\s*([%!?]|[\w.]+\?\??\s*$)")
+_ASSIGNED_COMMAND = re.compile(r"(\s*\w+\s*=\s*)[%!]")
 _DEFINITIONS = (
     *(ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef),
     ast.ClassDef,
@@ -228,8 +231,18 @@ def _without_commands(lines: list[str]) -> str:
         ast.parse(code)
     except SyntaxError:
         # Not where the code is valid: `% 3` may go on with the line above it.
-        return "\n".join(line for line in lines if not line.lstrip().startswith(("%", "!")))
+        kept = [_without_command(line) for line in lines]
+        return "\n".join(line for line in kept if line is not None)
     return code
+
+
+def _without_command(line: str) -> str | None:
+    """The line; None for a command or a question (`!ls`, `%cd x`, `name?`), which is `pass` within a block."""
+    if _COMMAND.match(line):
+        indent = line[: len(line) - len(line.lstrip())]
+        return f"{indent}pass" if indent else None
+    assigned = _ASSIGNED_COMMAND.match(line)
+    return f"{assigned[1]}None" if assigned else line
 
 
 def _identifier(stem: str) -> str:

@@ -84,7 +84,9 @@ def source_code_of(spec: Mapping[str, Any]) -> str | None:
         if not encoded:
             continue
         try:
-            return base64.b64decode(encoded, validate=True).decode()
+            # Documents in YAML may have it on several lines.
+            plain = "".join(encoded.split()) if isinstance(encoded, str) else encoded
+            return base64.b64decode(plain, validate=True).decode()
         except (TypeError, ValueError) as error:
             raise MLRunInvalidArgumentError(
                 f"{where}.build.functionSourceCode is not text in base64: {error}"
