@@ -33,7 +33,20 @@ def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
             ],
         ),
         # Three processes for two cores, as tests wait for much; those of one file share what it starts.
-        ("tests: pytest", [["pytest", "-n", "3", "--dist", "loadfile", *pytest_arguments]]),
+        (
+            "tests: pytest",
+            [
+                [
+                    "pytest",
+                    "-n",
+                    "3",
+                    "--dist",
+                    "loadfile",
+                    "--no-loadscope-reorder",
+                    *pytest_arguments,
+                ]
+            ],
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,15 @@ def library(name: str, extra: str) -> Any:
     return pytest.importorskip(
         name, reason=f"{name} is not installed (it is in the extra {extra}, not in test)"
     )
+
+
+def needs(name: str, extra: str) -> None:
+    """Skip a module without the library. It is not imported here, as collecting all tests would load it each time."""
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(
+            f"{name} is not installed (it is in the extra {extra}, not in test)",
+            allow_module_level=True,
+        )
 
 
 def table() -> tuple[Any, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx_files import CLASSIC, FLOAT, INT64, STRING, Node, Value, write_model
-from saved_models import library
+from saved_models import needs
 
 from mms.prepackaged.errors import ModelNotLoaded, UnfitInput
 from mms.prepackaged.onnx_server import OnnxServer
 
-library("onnxruntime", "onnx")
+needs("onnxruntime", "onnx")
 ROWS = np.array([[1.0, 2.0], [3.0, 4.0]])
 
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from saved_models import importing_from, library, save_joblib, table, write_mlmodel
+from saved_models import importing_from, library, needs, save_joblib, table, write_mlmodel
 
 from mms.prepackaged.errors import ModelNotLoaded, UnfitInput
 from mms.prepackaged.sklearn_server import SklearnServer
 
-library("sklearn", "sklearn")
+needs("sklearn", "sklearn")
 
 
 @pytest.fixture(scope="module")
