@@ -11,12 +11,12 @@ from archiver.component import (
 from archiver.errors import ArchiveError, InvalidArchive, InvalidManifest, PackError
 from archiver.keys import InvalidKey, TrustedKeys
 from archiver.limits import DEFAULT_LIMITS, Limits
-from archiver.manifest import Manifest, is_runtime
+from archiver.manifest import Manifest
 from archiver.pack import pack
 from archiver.signature import InvalidSignature
 from archiver.unpack import Archive, Entry
 from archiver.version import __version__
-from mms.registration import INTERFACES
+from mms.registration import INTERFACES, is_runtime
 
 __all__ = [
     "DEFAULT_LIMITS",

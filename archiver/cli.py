@@ -32,7 +32,6 @@ from archiver.keys import (
     is_readable_by_others,
     load_private_key,
 )
-from archiver.manifest import RUNTIMES
 from archiver.pack import (
     check_inputs,
     check_output,
@@ -47,7 +46,7 @@ from archiver.version import __version__
 from archiver.writers import write_archive
 from mms.brief import brief
 from mms.flags import FlagParser
-from mms.registration import INTERFACES
+from mms.registration import INTERFACES, RUNTIMES
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import copy
 import json
-import os.path
 from collections.abc import Mapping
 from typing import Any, Final
 
 from archiver.errors import InvalidManifest
 from mms.brief import brief
+from mms.registration import RUNTIMES, is_runtime
 
 MANIFEST_NAME: Final = "MAR-INF/MANIFEST.json"
 LEGACY_MANIFEST_NAME: Final = "MANIFEST.json"
-
-RUNTIMES: Final = ("python", "python2", "python3")
 
 # Real manifests have a few hundred bytes; the limit keeps a hostile archive from filling the memory of its reader.
 MAX_MANIFEST_BYTES: Final = 4 * 1024 * 1024
@@ -55,11 +53,6 @@ _MODEL_TEXT_FIELDS: Final = (
 )
 _ENGINE_TEXT_FIELDS: Final = ("engineName", "engineVersion")
 _PUBLISHER_TEXT_FIELDS: Final = ("author", "email")
-
-
-def is_runtime(value: str | None) -> bool:
-    """Whether `value` names a runtime: one of MMS's three words or the absolute path of an interpreter."""
-    return value is not None and (value in RUNTIMES or os.path.isabs(value))
 
 
 class Manifest:

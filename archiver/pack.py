@@ -10,10 +10,11 @@ from typing import Any, Final, get_args
 
 from archiver.component_options import describe_component
 from archiver.errors import PackError
-from archiver.manifest import Manifest, is_runtime
+from archiver.manifest import Manifest
 from archiver.progress import Progress
 from archiver.writers import ArchiveFormat, Warn, write_archive
 from mms.brief import brief
+from mms.registration import is_runtime
 
 ARCHIVE_FORMATS: Final[tuple[ArchiveFormat, ...]] = get_args(ArchiveFormat)
 

@@ -1,6 +1,6 @@
 """Every parameter of a registration once: calls, flags, files, descriptions and docs are made of these tables."""
 
-from mms.registration.kind import InvalidCall, InvalidValue, Kind
+from mms.registration.kind import RUNTIMES, InvalidCall, InvalidValue, Kind, is_runtime
 from mms.registration.model import INTERFACES, ModelParameters, ScaleParameters
 from mms.registration.options import Call, Options
 from mms.registration.parameter import (
@@ -18,6 +18,7 @@ from mms.registration.parameter import (
 __all__ = [
     "INTERFACES",
     "REGISTER",
+    "RUNTIMES",
     "SCALE",
     "Call",
     "InvalidCall",
@@ -31,6 +32,7 @@ __all__ = [
     "Shown",
     "attribute",
     "group",
+    "is_runtime",
     "parameter",
     "parameters_of",
 ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os.path
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ _MOST_IN_FILE: Final = 10**9
 #: A JSON value as a text within a parameter, in characters.
 _MAX_JSON_CHARS: Final = 64 * 1024
 _SHA256 = re.compile("(?:sha256:)?([0-9a-f]{64})")
+RUNTIMES: Final = ("python", "python2", "python3")
 #: In seconds.
 UNITS: Final[Mapping[str, float]] = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0}
 
@@ -182,6 +184,19 @@ def _digest_of(value: Any, unit: str) -> str:
     return found[1]
 
 
+def is_runtime(value: str | None) -> bool:
+    """Whether `value` names a runtime: one of MMS's three words or the absolute path of an interpreter."""
+    return value is not None and (value in RUNTIMES or os.path.isabs(value))
+
+
+def _runtime_of(value: Any, unit: str) -> str:
+    runtime = text_of(value)
+    if not is_runtime(runtime):
+        # MMS's text, which clients know.
+        raise InvalidCall(f"Invalid RuntimeType value: {runtime}")
+    return runtime
+
+
 def _json_of(value: Any, unit: str) -> Any:
     """JSON as text in a query, text or JSON in a JSON body."""
     if not isinstance(value, str):
@@ -274,7 +289,7 @@ DIGEST: Final = Kind("64 hexadecimal digits", _digest_of, _text_exactly)
 #: The words are MMS's description; a path is one, too.
 RUNTIME: Final = Kind(
     "text",
-    lambda value, unit: text_of(value),
+    _runtime_of,
     _text_exactly,
     {"type": "string", "enum": ["PYTHON", "PYTHON2", "PYTHON3"]},
 )
