@@ -35,7 +35,8 @@ class ArgParser:
             "--models",
             nargs="+",
             metavar="[NAME=]LOCATION",
-            help="Models to load at start: archives of the model store or http(s) urls; ALL for the whole store.",
+            help="Models to load at start: archives of the model store, or urls (http, https, s3, gs); "
+            "ALL for the whole store.",
         )
         parser.add_argument(
             "--log-config",

@@ -34,7 +34,7 @@ class LaunchOptions:
     #: A class to serve from its folder, as JSON; the server starts with it or not at all.
     component: str | None = None
     #: A descriptor that the launcher waits on for a line: `ready`, or `failed: ` and the reason. Before it come `up`
-    #: once the server listens, and lines for people, each behind `banner: ` or `row: `.
+    #: once the server listens, and lines for people, each behind `warning: `, `banner: ` or `row: `.
     ready_fd: int | None = None
 
     def to_argv(self) -> list[str]:
@@ -82,11 +82,16 @@ class LaunchOptions:
         if self.ready_fd is not None:
             _write(self.ready_fd, "up")
 
+    def report_warning(self, text: str) -> None:
+        """People are to know this at once. Without a launcher only the log says it."""
+        if self.ready_fd is not None:
+            _write(self.ready_fd, f"warning: {' '.join(text.split())}")
+
     def report_ready(self, banner: Sequence[str] = (), rows: Sequence[str] = ()) -> None:
         """The start is over. `banner`: for a terminal; `rows`: what people are to know in any case."""
         if self.ready_fd is None:
             return
-        if is_stderr_lent():
+        if _is_stderr_lent():
             _let_go_of_stderr()
         self._report(
             [*(f"banner: {line}" for line in banner), *(f"row: {row}" for row in rows), "ready"]
@@ -121,7 +126,7 @@ class LaunchOptions:
             return
 
 
-def is_stderr_lent() -> bool:
+def _is_stderr_lent() -> bool:
     """Whether standard error is the launcher's, which shows it when the start is over: a file without a name."""
     return os.fstat(2).st_nlink == 0
 

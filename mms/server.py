@@ -36,7 +36,7 @@ from mms.launch import (
     refuse_new_rights,
     server_home,
 )
-from mms.launch_options import STARTED, LaunchOptions, is_stderr_lent
+from mms.launch_options import STARTED, LaunchOptions
 from mms.memory import MemoryLimit
 from mms.observe import (
     CustomSeries,
@@ -318,7 +318,8 @@ class Server:
             return
         rows = problem_rows(problems)
         if problems:
-            summary = f"{len(problems)} of the models that were named at the start are not up"
+            verb = "is" if len(problems) == 1 else "are"
+            summary = f"{len(problems)} of the models that were named at the start {verb} not up"
             if settings.strict_start:
                 raise StartFailed(f"{summary}, and strict_start is on.", rows)
             logger.warning("%s: %s", summary, "; ".join(str(problem) for problem in problems))
@@ -329,12 +330,11 @@ class Server:
         self._options.report_ready(lines, rows)
 
     def _warn(self, text: str | None) -> None:
-        """Log what people are to know at once, and show it to who waits for a server in the background."""
+        """Log what people are to know at once, and tell it to who waits for a server in the background."""
         if text is None:
             return
         logger.warning("%s", text)
-        if not self._is_foreground and is_stderr_lent():
-            sys.stderr.write(f"Warning: {text}\n")
+        self._options.report_warning(text)
 
     async def _load_component(self) -> None:
         """The class that the command line names. The listeners open once it has loaded, which probes rely on."""

@@ -118,7 +118,7 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 @as_json
 @on_management
 def register(client: ServerClient, archive: str | None, is_json: bool, **values: Any) -> None:
-    """Register ARCHIVE: one of the model store, or an http(s) url.
+    """Register ARCHIVE: one of the model store, or a url (http, https, s3, gs).
 
     Without ARCHIVE, --prepackaged and --model-uri say which files a server loads, or --serving-spec names a function.
     """

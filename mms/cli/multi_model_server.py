@@ -19,7 +19,7 @@ from mms.cli.starting import become, start
 from mms.cli.stopping import stop
 from mms.launch_options import LaunchOptions, default_pid_file
 
-_REMOTE = re.compile(r"(.+=)?https?://.+", re.IGNORECASE)
+_REMOTE = re.compile(r"(.+=)?(https?|s3|gs)://.+", re.IGNORECASE)
 _CONFIG_NAME = "config.properties"
 _SAGEMAKER = "sagemaker"
 

@@ -51,6 +51,8 @@ class _Report:
             self.is_up = self.is_ready = self.is_over = True
         elif kind == "failed":
             self.reason, self.is_over = text, True
+        elif kind == "warning":
+            print(f"Warning: {text}", file=sys.stderr, flush=True)
         elif kind == "banner":
             self.banner.append(text)
         elif kind == "row":

@@ -100,12 +100,20 @@ class ParameterRule:
 
         To be called when all parameters have been read, and before anything is done.
         """
-        told = parameters.without_effect()
+        self._judge(call, parameters.without_effect(), "")
+
+    def check_late(self, call: Call, told: Sequence[str]) -> None:
+        """The same where only what has been done shows what had no effect; a refusal says that it has been done."""
+        self._judge(call, told, "; the call has been made all the same")
+
+    def _judge(self, call: Call, told: Sequence[str], besides: str) -> None:
         if not told:
             return
         if self._is_strict:
             sentences = "; ".join(told)
-            raise BadRequest(f"{sentences[:1].upper()}{sentences[1:]} (strict_parameters).")
+            raise BadRequest(
+                f"{sentences[:1].upper()}{sentences[1:]} (strict_parameters){besides}."
+            )
         self.warn(call, told)
 
     def warn(self, call: Call, told: Sequence[str]) -> None:

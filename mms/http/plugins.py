@@ -236,7 +236,7 @@ class Plugins:
             ) from None
         if error is None:
             if declared is None:
-                self._rule.warn(exchange, request.parameters.unread())
+                self._rule.check_late(exchange, request.parameters.unread())
             try:
                 return _finished(exchange, response)
             except (ValueError, TypeError, AttributeError) as invalid:

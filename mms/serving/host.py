@@ -37,7 +37,7 @@ from mms.serving.registration import Registrar
 from mms.serving.requirements import RequirementsInstaller
 from mms.serving.runner import WorkerEvents
 from mms.serving.served import ServedModel
-from mms.serving.startup import LOADING, MISSING, StartupModels, StartupProblem
+from mms.serving.startup import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
 from mms.serving.state_file import StateFile
 from mms.serving.tracking import Tracking
 
@@ -226,6 +226,7 @@ class ModelHost:
             self._registrar.add, self._workers.scale, frozenset(entries)
         )
         await self._startup.load(count, entries, restored)
+        self._startup.tell_of_idle_settings()
         await self._kept.save()
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
@@ -485,7 +486,7 @@ class ModelHost:
         """Why the server should get no requests now; empty where it should."""
         if self._registrar.is_closed:
             return ["The server is shutting down."]
-        missing = [str(p) for p in self._startup.problems() if p.state == MISSING]
+        missing = [str(p) for p in self._startup.problems() if p.state in NOT_REGISTERED]
         return missing + server_problems(self.registry.all())
 
     def problems_of(self, name: str, version: str | None = None) -> list[str]:

@@ -12,9 +12,11 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from archiver.model_config import WorkerBounds
+from mms.brief import brief
 from mms.core import Registry
-from mms.errors import Conflict, NameTaken, ServerError
+from mms.errors import Conflict, ModelNotFound, NameTaken, ServerError
 from mms.interfaces.seldon.front.graphs import NodeMissing
+from mms.nearest import did_you_mean
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.health import model_problems
@@ -29,8 +31,14 @@ logger = logging.getLogger("mms.serving")
 
 #: Makes a model of a registration; its name where nothing else gives one.
 Add = Callable[[RegisterOptions, str | None], Awaitable[ServedModel]]
-#: It could not be registered.
+#: There is no archive.
 MISSING = "missing"
+#: Another archive of the same model has its name.
+DUPLICATE = "duplicate"
+#: It could not be registered for another reason.
+REFUSED = "refused"
+#: Those of which no model is registered.
+NOT_REGISTERED = (MISSING, DUPLICATE, REFUSED)
 #: Its workers could not load it.
 FAILED = "failed"
 LOADING = "loading"
@@ -40,23 +48,32 @@ Start = Callable[[ServedModel, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class StartupProblem:
-    """Why a model that was named at the start is not up; `state` is one of the three above."""
+    """Why a model that was named at the start is not up; `state` is one of those above."""
 
     model: str
     state: str
     reason: str
 
     def __str__(self) -> str:
-        what = "could not be loaded" if self.state == FAILED else f"is {self.state}"
-        return f"Model {self.model} {what}: {self.reason}"
+        return f"Model {self.model} {_SENTENCES[self.state]}: {self.reason}"
+
+
+_SENTENCES = {
+    MISSING: "is missing",
+    DUPLICATE: "is left out",
+    REFUSED: "could not be registered",
+    FAILED: "could not be loaded",
+    LOADING: "is loading",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Missing:
-    """An entry of `load_models` that could not be registered; `name`: of the model, as far as the entry tells it."""
+class _NotRegistered:
+    """An entry of `load_models` that is no model; `name`: of the model, as far as the entry tells it."""
 
     name: str
     url: str
+    state: str
     reason: str
 
 
@@ -73,7 +90,7 @@ class StartupModels:
     ) -> None:
         #: What is left of it.
         self.models: set[ServedModel] = set()
-        self._missing: list[_Missing] = []
+        self._not_registered: list[_NotRegistered] = []
         self._settings = settings
         self._repository = repository
         self._registry = registry
@@ -106,7 +123,7 @@ class StartupModels:
         try:
             return [(None, url) for url in await asyncio.to_thread(self._repository.list_store)]
         except ServerError as error:
-            self._note_missing("ALL", "ALL", error.message or type(error).__name__)
+            self._note("ALL", "ALL", MISSING, error.message or type(error).__name__)
             return []
 
     async def load(
@@ -137,7 +154,8 @@ class StartupModels:
                 served = await self._add(options, default_name)
             except NodeMissing as error:
                 if (name, url) in early:
-                    self._note_missing(name or default_name, url, error.message or "NodeMissing")
+                    reason = error.message or "NodeMissing"
+                    self._note(name or default_name, url, REFUSED, reason)
                 else:
                     early.append((name, url))
                 continue
@@ -146,16 +164,18 @@ class StartupModels:
                 # With a state file, a client has seen the one that is there last.
                 if not self._is_all and not restored.models:
                     raise Conflict(reason) from None
-                self._note_missing(url, url, reason)
+                self._note(url, url, DUPLICATE, reason)
                 continue
             except ServerError as error:
                 reason = error.message or type(error).__name__
-                self._note_missing(name or default_name, url, reason)
+                state = MISSING if isinstance(error, ModelNotFound) else REFUSED
+                self._note(name or default_name, url, state, reason)
                 continue
             except Exception as error:
                 # A fault of ours concerns this model alone.
                 logger.exception("Model %s could not be registered.", url)
-                self._note_missing(name or default_name, url, f"{type(error).__name__}: {error}")
+                reason = f"{type(error).__name__}: {error}"
+                self._note(name or default_name, url, REFUSED, reason)
                 continue
             served.is_loaded_at_startup = True
             served.registration, served.startup_source = options, (name, url)
@@ -163,14 +183,28 @@ class StartupModels:
             bounds = served.worker_bounds or WorkerBounds(count, count)
             self._start(served, bounds.least, bounds.most)
 
+    def tell_of_idle_settings(self) -> None:
+        """Say which names of the setting `models` are no model so far: a name may be wrong, or its model come later."""
+        names = {served.name for served in self._registry.all()}
+        failed = {entry.name for entry in self._not_registered}
+        for name in self._settings.models or {}:
+            if name in names or name in failed:
+                continue
+            hint = did_you_mean(name, names)
+            logger.log(
+                logging.WARNING if hint else logging.INFO,
+                "The setting models names %s, and no model of that name is registered%s",
+                *(brief(name), hint or "; it holds when one is."),
+            )
+
     def problems(self) -> list[StartupProblem]:
         """Those of what was named at the start that are not up now."""
         there = {served.name for served in self._registry.all()}
         there |= {served.url for served in self._registry.all()}
         problems = [
-            StartupProblem(missing.name, MISSING, missing.reason)
-            for missing in self._missing
-            if missing.name not in there and missing.url not in there
+            StartupProblem(entry.name, entry.state, entry.reason)
+            for entry in self._not_registered
+            if entry.name not in there and entry.url not in there
         ]
         for served in self._registry.all():
             is_wanted = served.pool.min_workers > 0 or served.graph is not None
@@ -191,9 +225,9 @@ class StartupModels:
                 return f"{error.message} {served.url}, which is loaded, and {url} have the same model name and version."
         return error.message or "Conflict"
 
-    def _note_missing(self, name: str, url: str, reason: str) -> None:
+    def _note(self, name: str, url: str, state: str, reason: str) -> None:
         events.model_not_loaded(url, reason)
-        self._missing.append(_Missing(name, url, reason))
+        self._not_registered.append(_NotRegistered(name, url, state, reason))
 
 
 def name_from_url(url: str) -> str:

@@ -12,13 +12,24 @@ from pathlib import Path
 from mms import properties
 from mms.errors import ConfigurationError
 from mms.launch_options import LaunchOptions
-from mms.nearest import did_you_mean
+from mms.nearest import did_you_mean, nearest
 from mms.settings.option import BOOLEAN
 from mms.settings.settings import Settings
 from mms.settings.values import OPTIONS
 
 _VARIABLE = re.compile(r"\$\$([^$]{2,}?)\$\$")
 _CONFIG_NAME = "config.properties"
+_VARIABLES = "MMS_"
+#: Read elsewhere: by the launcher, by clients, and by workers, in which a server may be started, too.
+_OTHER_VARIABLES = frozenset(
+    ("MMS_CONFIG_FILE", "MMS_API_KEY", "MMS_WORKER_SECRET", "MMS_WORKER_PYTHONPATH")
+)
+#: What each container of a namespace gets that has a service called mms, or mms-something.
+_OF_KUBERNETES = re.compile(
+    r"MMS_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
+)
+#: Names in one notice.
+_MOST_NAMED = 10
 _PREFIX = "Invalid configuration: "
 
 
@@ -58,6 +69,7 @@ def _read_variables(settings: Settings, environ: Mapping[str, str]) -> None:
             _set(settings, name, environ[variable], variable)
         else:
             idle.append(variable)
+    _tell_of_unknown_variables(settings, environ)
     if idle:
         reason = (
             "only the configuration file sets this"
@@ -67,6 +79,33 @@ def _read_variables(settings: Settings, environ: Mapping[str, str]) -> None:
         has = "has" if len(idle) == 1 else "have"
         text = f"{', '.join(sorted(idle))} {has} no effect: {reason}"
         settings.notices.append((logging.WARNING, text))
+
+
+def _tell_of_unknown_variables(settings: Settings, environ: Mapping[str, str]) -> None:
+    """One notice for the variables that look like settings and are none; Kubernetes' own are nobody's mistake."""
+    unknown = [
+        f"{variable}{_nearest_variable(variable)}"
+        for variable in sorted(environ)
+        if variable.startswith(_VARIABLES)
+        and variable[len(_VARIABLES) :].lower() not in OPTIONS
+        and variable not in _OTHER_VARIABLES
+        and not _OF_KUBERNETES.fullmatch(variable)
+    ]
+    if not unknown:
+        return
+    is_one = len(unknown) == 1
+    if len(unknown) > _MOST_NAMED:
+        unknown[_MOST_NAMED:] = [f"and {len(unknown) - _MOST_NAMED} more"]
+    names, is_no = (
+        ", ".join(unknown),
+        "is no setting and has" if is_one else "are no settings and have",
+    )
+    settings.notices.append((logging.WARNING, f"{names} {is_no} no effect on the server"))
+
+
+def _nearest_variable(variable: str) -> str:
+    found = nearest(variable.removeprefix(_VARIABLES), OPTIONS)
+    return "" if found is None else f" (did you mean {_VARIABLES}{found.upper()}?)"
 
 
 def _config_path(

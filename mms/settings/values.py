@@ -122,12 +122,15 @@ class OptionValues:
         is_own=True,
     )
     model_store: str | None = option(
-        TEXT, _MODELS, "The folder of archives. Without it only http(s) urls can be registered."
+        TEXT,
+        _MODELS,
+        "The folder of archives. Without it only urls (http, https, s3, gs) can be registered.",
     )
     load_models: str | None = option(
         TEXT,
         _MODELS,
-        "Models to load at start: `[name=]location` with commas between them, or ALL.",
+        "Models to load at start: `[name=]location` with commas between them, or ALL. A location is an archive of the "
+        "model store or a url (http, https, s3, gs).",
     )
     models: dict[str, dict[str, dict[str, Any]]] | None = option(
         MODELS,

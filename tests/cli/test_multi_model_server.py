@@ -171,7 +171,9 @@ def test_the_checks_come_in_mms_s_order(
     assert told() == f"{warning}--model-store is required to load model locally.\n"
 
 
-@pytest.mark.parametrize("model", ["HTTP://h/a.mar", "n=https://h/a.mar", "ALL"])
+@pytest.mark.parametrize(
+    "model", ["HTTP://h/a.mar", "n=https://h/a.mar", "s3://b/k", "n=gs://b/k.mar", "ALL"]
+)
 def test_remote_models_need_no_store(
     model: str, fake_server: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,7 +110,7 @@ def test_a_strict_start_fails_unless_every_model_is_up(commands: Commands) -> No
     code, output = start(commands, "noop", "broken")
     reason, _, row = output.splitlines()
     assert code == 1
-    assert "1 of the models that were named at the start are not up" in reason
+    assert "1 of the models that were named at the start is not up" in reason
     assert row.split(None, 2)[:2] == ["broken", "failed"]
     eventually("no process is left", lambda: not commands.processes(), timeout_s=15)
     assert not commands.pid_file.exists()
@@ -235,10 +235,59 @@ def test_of_two_archives_of_one_model_under_all_one_is_loaded_and_both_are_named
     shutil.copytree(MODELS / "echo", store / "echo")
     code, output = start(commands, "ALL")
     (row,) = output.splitlines()[2:]
-    assert (code, row.split(None, 2)[:2]) == (0, ["zz-copy", "missing"])
+    assert (code, row.split(None, 2)[:2]) == (0, ["zz-copy", "duplicate"])
     assert "noop, which is loaded, and zz-copy have the same model name" in row
+    assert "Model zz-copy is left out: " in commands.inference.get("/readyz").text
     listed = commands.management.get("/models").json()["models"]
     assert [model["modelUrl"] for model in listed] == ["echo", "noop"]
+
+
+def test_an_archive_that_is_there_and_cannot_be_read_is_not_called_missing(
+    commands: Commands,
+) -> None:
+    store = write_store(commands)
+    (store / "bad.mar").write_bytes(b"PK\3\4 and no more")
+    code, output = start(commands, "noop", "bad.mar")
+    (row,) = output.splitlines()[2:]
+    assert (code, row.split(None, 2)[:2]) == (0, ["bad", "refused"])
+    assert "Model bad could not be registered: " in commands.inference.get("/readyz").text
+
+
+@pytest.mark.parametrize("goes_to", ["pipe", "file", "same file"])
+def test_a_warning_of_the_start_reaches_standard_error_wherever_output_goes(
+    commands: Commands, scratch: Path, goes_to: str
+) -> None:
+    write_store(commands)
+    commands.write_config(model_store="/nowhere", jobs_queue_size="7")
+    with (scratch / "out").open("w+") as out, (scratch / "err").open("w+") as err:
+        stdout = {"pipe": subprocess.PIPE, "file": out, "same file": err}[goes_to]
+        done = subprocess.run(
+            [server_command(), "--start"],
+            cwd=commands.directory,
+            env=commands.environment,
+            stdout=stdout,
+            stderr=err,
+            timeout=LIMIT_S,
+        )
+        told = (scratch / "err").read_text()
+    assert done.returncode == 0
+    assert told.count('Warning: The model store "/nowhere" is not an existing folder.') == 1
+    assert told.count("unknown setting jobs_queue_size has no effect; did you mean") >= 1
+
+
+def test_a_name_in_the_setting_models_that_nothing_registers_is_told(commands: Commands) -> None:
+    write_store(commands)
+    said = {name: {"1.0": {"batchSize": 2}} for name in ("noop", "nop", "later", "gone")}
+    set_option(commands, models=json.dumps(said))
+    code, _ = start(commands, "noop", "gone=absent.mar")
+    assert code == 0
+    log = (commands.directory / "logs" / "mms_log.log").read_text()
+    told = [line for line in log.splitlines() if "The setting models names" in line]
+    assert ["'nop', and no model of that name is registered; did you mean noop?" in told[0]] == [
+        True
+    ]
+    assert "'later', and no model of that name is registered; it holds when one is." in told[1]
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize("models", [(), ("ALL",)])

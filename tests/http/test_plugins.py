@@ -81,6 +81,19 @@ def test_a_pattern_that_is_no_segment_is_refused(pattern):
         Plugins([Own()], Settings(), None, ParameterRule(is_strict=False), worker_count=1)  # type: ignore[arg-type]
 
 
+async def test_strict_parameters_refuse_what_a_plugin_without_a_list_has_not_read(
+    make_bench, tmp_path
+):
+    write_plugin(tmp_path, "response.body.write(request.parameters.get('a', ['-'])[0].encode())")
+    bench = await make_bench(plugins_path=str(tmp_path), strict_parameters=True)
+    assert (await bench.call("GET", "/own?a=1"))[::2] == (200, b"1")
+    status, _, told = await bench.call("GET", "/own?a=1&b=2")
+    assert status == 400
+    assert json.loads(told)["message"] == (
+        "Unknown parameter b has no effect (strict_parameters); the call has been made all the same."
+    )
+
+
 async def test_an_own_ping_replaces_sagemakers(make_bench, tmp_path):
     write_plugin(tmp_path, "response.body.write(b'mine')", name="ping")
     bench = await make_bench(plugins_path=str(tmp_path), has_sagemaker_config=True)

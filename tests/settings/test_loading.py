@@ -90,8 +90,28 @@ def test_some_settings_have_no_variable(load: Load, name: str) -> None:
     assert (logging.WARNING, idle) in settings.notices
 
 
-def test_variables_that_name_no_setting_are_nobodys_mistake(load: Load) -> None:
-    assert load("", {"MMS_API_KEY": "k", "MMS_CONFIG_FILE": "", "MMSX": "1"}).notices == []
+def test_variables_that_are_for_somebody_else_are_nobodys_mistake(load: Load) -> None:
+    kubernetes = (
+        "SERVICE_HOST",
+        "SERVICE_PORT_HTTP",
+        "PORT",
+        "PORT_80_TCP_ADDR",
+        "GPU_PORT_80_UDP",
+    )
+    environ = {"MMS_API_KEY": "k", "MMS_CONFIG_FILE": "", "MMSX": "1"}
+    assert load("", environ | {f"MMS_{name}": "x" for name in kubernetes}).notices == []
+
+
+@pytest.mark.parametrize("text", ["", "enable_envvars_config=true"])
+def test_variables_that_name_no_setting_are_told_with_the_nearest_one(
+    load: Load, text: str
+) -> None:
+    notices = load(text, {"MMS_JOBS_QUEUE_SIZE": "7"}).notices
+    told = "MMS_JOBS_QUEUE_SIZE (did you mean MMS_JOB_QUEUE_SIZE?) is no setting and has no effect on the server"
+    assert notices == [(logging.WARNING, told)]
+    (_, told), *_ = load(text, {f"MMS_ZZ{number}": "" for number in range(100, 130)}).notices
+    assert told.startswith("MMS_ZZ100, MMS_ZZ101, ")
+    assert told.endswith("MMS_ZZ109, and 20 more are no settings and have no effect on the server")
 
 
 def test_the_last_entry_of_a_key_counts_whatever_the_others_say(load: Load) -> None:
