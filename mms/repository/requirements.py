@@ -36,7 +36,7 @@ _LOCK_LOOK_S: Final = 0.1
 _END_LOOK_S: Final = 0.05
 #: What pip gets to end by itself once it is to stop, in seconds.
 _END_S: Final = 5.0
-#: Written last; a folder without it is what an installation that was cut off has left.
+#: Written last, beside the folder; one without it is what an installation that was cut off has left.
 _COMPLETE: Final = ".complete"
 _INCLUDE: Final = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)(?:\s+|=)(\S+)")
 #: A package that lies in the archive itself.
@@ -46,6 +46,7 @@ _PIP: Final = (
     "import sys; sys.path = sys.path['' in sys.path[:1]:]; "
     "import runpy; runpy.run_module('pip', run_name='__main__')"
 )
+_WRITE: Final = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])"
 _PACKAGE_FOLDERS: Final = (
     "import sysconfig as s; print(s.get_path('purelib'), s.get_path('platlib'), sep='\\n')"
 )
@@ -165,10 +166,12 @@ class Installation:
         try:
             wanted.target.parent.mkdir(parents=True, exist_ok=True)
             with self._locked(wanted.target.with_suffix(".lock"), deadline):
-                if (wanted.target / _COMPLETE).exists():
+                complete = wanted.target.with_suffix(_COMPLETE)
+                if complete.exists() and wanted.target.is_dir():
                     return
+                complete.unlink(missing_ok=True)
                 self._install(wanted, deadline)
-                (wanted.target / _COMPLETE).touch()
+                complete.touch()
         except OSError as error:
             raise RequirementsFailed(f"{wanted.name} could not be installed: {error}") from error
 
@@ -220,7 +223,9 @@ class Installation:
         theirs = self._package_folders(wanted.interpreter, deadline)
         own = self._package_folders(str(wanted.python), deadline)[0]
         text = "".join(f"{line}\n" for line in dict.fromkeys(theirs))
-        Path(own, "_packages_of_the_server.pth").write_text(text)
+        file = os.path.join(own, "_packages_of_the_server.pth")
+        # As the user: what the packages' own code has left there may be links to files of others.
+        self._run([wanted.interpreter, "-I", "-c", _WRITE, file, text], deadline, is_told=False)
 
     def _package_folders(self, python: str, deadline: float) -> list[str]:
         return self._run([python, "-I", "-c", _PACKAGE_FOLDERS], deadline, is_told=False)

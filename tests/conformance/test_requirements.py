@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import zipfile
+import fcntl
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from support.server import Server, ServerPool, manifest, unique_name
 from support.waiting import eventually
+from support.wheels import write_wheel
 
 pytestmark = pytest.mark.better_than_mms
 
@@ -29,27 +29,6 @@ def server(servers: ServerPool) -> Iterator[Server]:
     server.start()
     yield server
     server.stop()
-
-
-def write_wheel(folder: Path, name: str = "tinypackage", word: str = "tiny") -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    info = f"{name}-1.0.dist-info"
-    files = {
-        f"{name}/__init__.py": f"WORD = {word!r}\n",
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
-        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = [f"{path},{_digest(text)},{len(text)}" for path, text in files.items()]
-    files[f"{info}/RECORD"] = "\n".join([*record, f"{info}/RECORD,,", ""])
-    with zipfile.ZipFile(folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
-        for path, text in files.items():
-            # Of the same time always: the content counts.
-            wheel.writestr(zipfile.ZipInfo(path), text)
-
-
-def _digest(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return "sha256=" + base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def write_model(
@@ -153,3 +132,44 @@ def test_what_was_installed_serves_the_next_server_of_the_same_cache(
         server.stop()
     assert answers[0] == answers[1]
     assert str(scratch / "cache") in answers[0]
+
+
+def test_two_servers_of_one_cache_install_the_same_once_one_after_the_other(
+    start_server: Callable[..., Server], scratch: Path
+) -> None:
+    cache = scratch / "cache"
+    settings = {"install_requirements": "folder", "model_cache": str(cache)}
+    servers = [start_server(settings, environment={"PIP_NO_INDEX": "1"}) for _ in range(2)]
+    with servers[0].registered(write_model(servers[0])) as name:
+        first = servers[0].inference.get(f"/predictions/{name}").text
+    (lock,) = cache.rglob("*.lock")
+    shutil.rmtree(lock.with_suffix(""))
+    # The test is a third one, which is installing the same.
+    with lock.open("wb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for server in servers:
+            url = write_model(server)
+            options = {"model_name": "m", "initial_workers": 1, "synchronous": "false"}
+            assert server.register(url, **options).status == 202
+        for server in servers:
+            server.wait_for_log("mms_log.log", "waiting for another server that is installing")
+    for server in servers:
+        eventually("it is up", lambda s=server: s.inference.get("/predictions/m").status == 200)
+        assert server.inference.get("/predictions/m").text == first
+    logs = "".join(server.log("mms_log.log") for server in servers)
+    assert logs.count("requirements.txt of model m: Successfully installed") == 1
+
+
+def test_an_installation_that_was_cut_off_is_begun_anew(
+    start_server: Callable[..., Server], scratch: Path
+) -> None:
+    cache = scratch / "cache"
+    settings = {"install_requirements": "folder", "model_cache": str(cache)}
+    server = start_server(settings, environment={"PIP_NO_INDEX": "1"})
+    url = write_model(server)
+    with server.registered(url):
+        (lock,) = cache.rglob("*.lock")
+    lock.with_suffix(".complete").unlink()
+    shutil.rmtree(lock.with_suffix("") / "tinypackage")
+    with server.registered(url) as name:
+        assert server.inference.get(f"/predictions/{name}").text.startswith("tiny ")

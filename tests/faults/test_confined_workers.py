@@ -6,12 +6,14 @@ import json
 import os
 import pwd
 import shutil
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
 import psutil
 import pytest
 from support.server import Server, unique_name
+from support.wheels import write_wheel
 
 from .load import Load, Target
 from .models import write_echo
@@ -153,6 +155,29 @@ def test_workers_of_another_user_unpack_and_read_archives(
     assert reply.status == 200, server.output()
     name = "packed"
     assert _evaluate(server, name, "os.getuid()") == nobody.pw_uid
+
+
+@pytest.mark.parametrize("way", ["folder", "venv"])
+def test_packages_of_a_model_are_installed_as_the_user_that_its_workers_run_as(
+    start_server: Callable[..., Server], nobody: pwd.struct_passwd, way: str
+) -> None:
+    runtime = python_for_all()
+    if subprocess.run([runtime, "-m", "pip", "--version"], capture_output=True).returncode != 0:
+        pytest.skip("the interpreter that another user can read has no pip")
+    settings = {"worker_user": "nobody", "install_requirements": way}
+    server = start_server(settings, before=open_folders, environment={"PIP_NO_INDEX": "1"})
+    code = "import tinypackage\n" + _OBEDIENT
+    folder = write_echo(server, "packed", code)
+    write_wheel(server.store / folder / "wheels")
+    (server.store / folder / "requirements.txt").write_text("tinypackage\n")
+    shutil.make_archive(str(server.store / "packed"), "zip", server.store / folder)
+    (server.store / "packed.zip").rename(server.store / "packed.mar")
+    reply = server.register("packed.mar", initial_workers=1, synchronous="true", runtime=runtime)
+    assert reply.status == 200, reply.text
+    place = "__import__('tinypackage').__file__"
+    assert _evaluate(server, "packed", f"[os.getuid(), os.stat({place}).st_uid]") == [
+        *(nobody.pw_uid, nobody.pw_uid)
+    ]
 
 
 def test_an_interpreter_that_the_user_cannot_read_is_named(
