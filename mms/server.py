@@ -105,6 +105,9 @@ class Server:
         self._gpu_count = gpu_count(
             settings.number_of_gpu, is_override=settings.is_gpu_number_override
         )
+        if self._gpu_count < (settings.number_of_gpu or 0):
+            told = f"{settings.told('number_of_gpu')}: this machine shows {self._gpu_count} GPUs, which are used"
+            settings.notices.append((logging.WARNING, told))
         self._launcher = ProcessLauncher(
             self._runtime_dir.path,
             heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,

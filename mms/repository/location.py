@@ -125,9 +125,14 @@ def _below(model_store: Path, file_url: str) -> str | None:
 
 
 def store_problem(model_store: Path) -> str | None:
-    """What people are to know of a model store that is not there; None where it is. Blocks."""
+    """What people are to know of a model store that is none; None where it is one. Blocks."""
     if model_store.is_dir():
-        return None
+        if not (model_store / "MAR-INF").is_dir():
+            return None
+        return (
+            f'The model store "{model_store}" is itself a model: it has a folder MAR-INF. Name the folder that it '
+            "lies in."
+        )
     text = f'The model store "{model_store}" is not an existing folder.'
     trimmed = Path(str(model_store).strip())
     if trimmed != model_store and trimmed.is_dir():

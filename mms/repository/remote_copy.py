@@ -51,6 +51,8 @@ def copy(uri: str, target: Path, max_bytes: int, known: str, report: Report) -> 
 
     The fingerprint is empty where no version can be told. Raises CopyFailed, and what the libraries raise.
     """
+    # Libraries know schemes in small letters alone.
+    uri = f"{uri_scheme(uri)}:{uri.partition(':')[2]}"
     if uri_scheme(uri) == "models":
         return _copy_registered(uri, target, known)
     return _copy_objects(uri, target, max_bytes, known, report)

@@ -168,7 +168,9 @@ class StartupModels:
                 continue
             except ServerError as error:
                 reason = error.message or type(error).__name__
-                state = MISSING if isinstance(error, ModelNotFound) else REFUSED
+                state = REFUSED
+                if isinstance(error, ModelNotFound):
+                    state, reason = MISSING, reason + await self._hint(url)
                 self._note(name or default_name, url, state, reason)
                 continue
             except Exception as error:
@@ -218,9 +220,18 @@ class StartupModels:
                 problems.append(StartupProblem(served.name, LOADING, reason))
         return problems
 
+    async def _hint(self, url: str) -> str:
+        """Which archive of the store may be meant by one that is not there."""
+        try:
+            return did_you_mean(url, await asyncio.to_thread(self._repository.list_store))
+        except (ServerError, OSError):
+            return ""
+
     def _reason_of(self, error: NameTaken, url: str) -> str:
         """Why an archive is left out whose name is taken, with the one that has it."""
         for served in self.models:
+            if served.name == error.model_name and served.url == url:
+                return f"{error.message} load_models names {url} twice."
             if served.name == error.model_name:
                 return f"{error.message} {served.url}, which is loaded, and {url} have the same model name and version."
         return error.message or "Conflict"

@@ -206,6 +206,11 @@ def _finish(
                 f"{', '.join(without_effect)} {verb} of the Java server, without effect here",
             )
         )
+    for entry in (settings.load_models or "").split(","):
+        name, equals, location = entry.partition("=")
+        if equals and not location.strip():
+            told = f"{settings.told('load_models')}: the model {name.strip()} has no location and is not loaded"
+            settings.notices.append((logging.WARNING, told))
     if settings.install_py_dep_per_model and "install_requirements" not in settings.sources:
         settings.install_requirements = "folder"
     home = environ.get("MODEL_SERVER_HOME")

@@ -258,7 +258,7 @@ def test_a_warning_of_the_start_reaches_standard_error_wherever_output_goes(
     commands: Commands, scratch: Path, goes_to: str
 ) -> None:
     write_store(commands)
-    commands.write_config(model_store="/nowhere", jobs_queue_size="7")
+    commands.write_config(model_store="/nowhere", jobs_queue_size="7", number_of_gpu="4096")
     with (scratch / "out").open("w+") as out, (scratch / "err").open("w+") as err:
         stdout = {"pipe": subprocess.PIPE, "file": out, "same file": err}[goes_to]
         done = subprocess.run(
@@ -272,7 +272,24 @@ def test_a_warning_of_the_start_reaches_standard_error_wherever_output_goes(
         told = (scratch / "err").read_text()
     assert done.returncode == 0
     assert told.count('Warning: The model store "/nowhere" is not an existing folder.') == 1
+    assert "number_of_gpu=4096: this machine shows " in told
     assert told.count("unknown setting jobs_queue_size has no effect; did you mean") >= 1
+
+
+def test_an_archive_of_another_spelling_is_told_the_nearest_one(commands: Commands) -> None:
+    write_store(commands)
+    _, output = start(commands, "NOOP.mar")
+    assert output.splitlines()[-1].endswith("in model store: NOOP.mar; did you mean noop?")
+
+
+def test_a_model_that_is_named_twice_and_a_store_that_is_a_model_are_told(
+    commands: Commands,
+) -> None:
+    store = write_store(commands)
+    code, output = start(commands, "noop", "noop")
+    assert (code, "load_models names noop twice." in output) == (1, True)
+    shutil.copytree(store / "noop" / "MAR-INF", store / "MAR-INF")
+    assert 'store" is itself a model: it has a folder MAR-INF.' in start(commands, "absent")[1]
 
 
 def test_a_name_in_the_setting_models_that_nothing_registers_is_told(commands: Commands) -> None:

@@ -182,3 +182,9 @@ async def test_a_process_ends_when_nobody_waits_for_it_any_more(
     await asyncio.wait_for(found.close(), 10)
     with pytest.raises(ProcessLookupError):
         os.kill(int(mark.read_text()[:-1]), 0)
+
+
+def test_a_scheme_in_capital_letters_is_the_same_one(store: Any, tmp_path: Path) -> None:
+    store.pipe("/bucket/key", b"x")
+    run("S3://bucket/key", tmp_path / "copy")
+    assert (tmp_path / "copy" / "key").read_bytes() == b"x"

@@ -90,6 +90,12 @@ def test_some_settings_have_no_variable(load: Load, name: str) -> None:
     assert (logging.WARNING, idle) in settings.notices
 
 
+def test_a_model_that_is_named_without_a_location_is_told(load: Load) -> None:
+    (level, told), *more = load("", models=["a=noop", "b="]).notices
+    assert (level, more) == (logging.WARNING, [])
+    assert told == "--models: load_models=a=noop,b=: the model b has no location and is not loaded"
+
+
 def test_variables_that_are_for_somebody_else_are_nobodys_mistake(load: Load) -> None:
     kubernetes = (
         "SERVICE_HOST",
