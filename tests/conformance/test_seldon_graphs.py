@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import json_format
 from prometheus_client.parser import text_string_to_metric_families
 from support.client import Reply
 from support.processes import free_port
@@ -441,13 +442,15 @@ def call(server: Server) -> Iterator[Callable[..., Any]]:
     assert address is not None
     with grpc.insecure_channel(address.removeprefix("grpc://")) as channel:
 
-        def ask(graph: Graph, method: str, request: Any, reply_class: Any) -> Any:
+        def ask(
+            graph: Graph, method: str, request: Any, reply_class: Any, *metadata: tuple[str, str]
+        ) -> Any:
             method_call = channel.unary_unary(
                 f"/seldon.protos.Seldon/{method}",
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=reply_class.FromString,
             )
-            return method_call(request, timeout=20, metadata=(("seldon", graph.name),))
+            return method_call(request, timeout=20, metadata=(("seldon", graph.name), *metadata))
 
         yield ask
 
@@ -516,3 +519,34 @@ def test_a_prepackaged_server_of_a_graph_is_registered_with_it(server: Server) -
     # The transformer adds one: 2 * 10 + 1.
     assert reply["data"]["ndarray"] == pytest.approx([21.0])
     assert server.describe(f"{graph.name}.line")["prepackaged"] == "sklearn"
+
+
+# Flask
+
+
+@pytest.mark.parametrize("branch", [0, 1])
+@pytest.mark.parametrize("is_rest", [True, False], ids=["REST", "gRPC"])
+def test_nodes_find_the_clients_request_in_flask(
+    server: Server, call: Callable[..., Any], is_rest: bool, branch: int
+) -> None:
+    names = [f"flask-{at}" for at in ("router", "transformer", "combiner", "output")]
+    for name in names:
+        if server.management.get(f"/models/{name}").status != 200:
+            options = {"handler": "by_flask:OfTenant", "initial_workers": 1, "synchronous": "true"}
+            reply = server.register("seldon", model_name=name, **options)
+            assert reply.status == 200, reply
+    router, transformer, combiner, output = names
+    tree = node(
+        *(router, "ROUTER", node(transformer, "TRANSFORMER", node(output, "OUTPUT_TRANSFORMER"))),
+        node(combiner, "COMBINER", A, B),
+    )
+    graph = _register(server, tree, {})
+    headers = {"x-tenant": "t", "x-branch": str(branch)}
+    if is_rest:
+        told = graph.post(X, headers=headers).json()["data"]["ndarray"]
+    else:
+        reply = call(graph, "Predict", SeldonMessage(strData="x"), SeldonMessage, *headers.items())
+        told = json_format.MessageToDict(reply.data.ndarray)
+    path = "/aggregate" if branch else "/transform-output"
+    content_type = "application/json" if is_rest else "application/x-protobuf"
+    assert told == ["t", path, content_type]
