@@ -1,1 +1,1 @@
-"""Formats of request bodies that more than one interface reads."""
+"""What more than one interface reads and writes: bodies of requests, JSON, times, what an exception says."""

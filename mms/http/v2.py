@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from mms.bodies.json_text import from_json
 from mms.bodies.large_json import LOOP_BYTES, apart, members_of
 from mms.core import Registry
 from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
@@ -31,7 +32,6 @@ from mms.http.v2_models import V2Models, first_unready, is_router, is_worker_gra
 from mms.http.v2_operations import OPERATIONS, document
 from mms.http.v2_routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.interfaces.mlrun.front.v2 import EVENT_PATH, INTERFACE, MlrunDialect
-from mms.interfaces.mlrun.json_text import from_json
 from mms.interfaces.mlrun.model.model_path import key_in
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
+from mms.bodies.json_text import to_record_text
+from mms.bodies.time_text import time_text
 from mms.errors import BadRequest, InvalidModel
-from mms.interfaces.mlrun.json_text import to_record_text
-from mms.interfaces.mlrun.records.clock import time_text
 from mms.repository.sources import Sources
 from mms.serving.named_places import check_reference, check_stream
 from mms.serving.tracking_options import InvalidTracking, TrackingOptions

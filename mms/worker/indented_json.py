@@ -32,7 +32,7 @@ def indented(value: Any) -> str:
 
 def _form(value: Any) -> Any:
     """Numbers and arrays of numpy, dataclasses, dates and their like; what MMS refuses stays refused."""
-    from mms.interfaces.mlrun.json_text import json_form
+    from mms.bodies.json_text import json_form
 
     if isinstance(value, set | frozenset | BaseException):
         raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from mms.interfaces.mlrun.json_text import to_record_text
+from mms.bodies.json_text import to_record_text
 from mms.wire.records import ERRORS, MAX_RECORD_BYTES, TRACKING, encode_records
 from mms.worker.log_lines import write_log
 

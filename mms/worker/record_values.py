@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mms.interfaces.mlrun.json_text import from_json
+from mms.bodies.json_text import from_json
 from mms.wire import Buffer, Item
 
 #: The operation of requests that name none.

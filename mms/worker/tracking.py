@@ -9,8 +9,8 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mms.bodies.time_text import time_text
 from mms.brief import brief
-from mms.interfaces.mlrun.records.clock import time_text
 from mms.wire import (
     FAILED,
     LAST,

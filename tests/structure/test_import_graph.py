@@ -39,7 +39,9 @@ ROOMS: dict[str, Room] = {
     "processes": Room(0, ("mms.keeper", "mms.prctl", "mms.process_tree"), ()),
     # Which addresses may be asked on a client's behalf.
     "networks": Room(0, ("mms.networks",), ()),
-    "bodies": Room(0, ("mms.bodies",), ()),
+    "bodies": Room(-1, ("mms.bodies",), ()),
+    # By orjson where it is installed.
+    "json text": Room(0, ("mms.bodies.json_text",), ("bodies",)),
     # Where records of requests go.
     "tracking": Room(0, ("mms.tracking",), ("durations",)),
     "drift": Room(1, ("mms.drift",), ("documents",)),
@@ -78,14 +80,20 @@ ROOMS: dict[str, Room] = {
     "mlrun": Room(
         1,
         ("mms.interfaces", "mms.interfaces.mlrun"),
-        ("bodies", "documents", "durations", "errors", "networks", "registration", "tracking"),
+        (
+            *("bodies", "documents", "durations", "errors", "json text", "networks"),
+            *("registration", "tracking"),
+        ),
     ),
     # The packages that components and serving classes import, where their makers' own are not installed.
-    "shims": Room(2, ("mms.shims",), ("mlrun", "seldon")),
+    "shims": Room(2, ("mms.shims",), ("json text", "mlrun", "seldon")),
     "worker": Room(
         2,
         ("mms.worker", "mms.interfaces.mlrun.worker", "mms.interfaces.seldon.worker"),
-        ("bodies", "mlrun", "processes", "seldon", "wire", "handler names", "version"),
+        (
+            *("bodies", "json text", "mlrun", "processes", "seldon", "wire"),
+            *("handler names", "version"),
+        ),
     ),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mms.bodies.error_message import error_message
+
 #: typing takes longer to import than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -9,8 +11,6 @@ if TYPE_CHECKING:
 
     _Error = TypeVar("_Error", bound=BaseException)
 
-#: Longer texts lose their middle.
-MAX_TEXT_CHARACTERS = 32_000
 _DEFAULT_STATUS = 400
 _MODEL_FAILED = 500
 
@@ -225,20 +225,3 @@ def status_of(error: BaseException, is_strict: bool = False) -> int:
 def error_text(error: BaseException) -> str:
     """`<class>: <message>[, caused by: <message>]`, one for each error that was named as a cause."""
     return f"{type(error).__name__}: {error_message(error)}"
-
-
-def error_message(error: BaseException) -> str:
-    """The messages of an error and its causes; the form for developers where one is empty."""
-    messages: list[str] = []
-    seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        messages.append(str(cause) or repr(cause))
-        cause = cause.__cause__
-    text = ", caused by: ".join(messages)
-    if len(text) <= MAX_TEXT_CHARACTERS:
-        return text
-    kept = MAX_TEXT_CHARACTERS // 2
-    left_out = len(text) - 2 * kept
-    return f"{text[:kept]} ... {left_out} characters left out ... {text[-kept:]}"

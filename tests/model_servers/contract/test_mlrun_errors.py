@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from mms.bodies.error_message import MAX_TEXT_CHARACTERS
 from mms.interfaces.mlrun import errors
 from mms.interfaces.mlrun.errors import (
-    MAX_TEXT_CHARACTERS,
     MLRunHTTPStatusError,
     error_text,
     status_of,

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.interfaces.mlrun import json_text
-from mms.interfaces.mlrun.json_text import from_json, to_json, to_record_text
+from mms.bodies import json_text
+from mms.bodies.json_text import from_json, to_json, to_record_text
 
 Point = namedtuple("Point", "x y")
 

@@ -627,6 +627,6 @@ def test_a_timestamp_is_of_the_requests_start() -> None:
     before_ns = time.time_ns()
     model = loaded(Slow)
     stamp = ask(model, {"inputs": [5]})["timestamp"]
-    from mms.interfaces.mlrun.records.clock import time_text
+    from mms.bodies.time_text import time_text
 
     assert time_text(before_ns) <= stamp <= time_text(model.predicted_ns)

@@ -59,7 +59,7 @@ class Deployment:
         `variables`: of the processes of a server that has to be started. `readiness_timeout_s`: models may take so long
         to load. Raises MLRunRuntimeError with the reason.
         """
-        from mms.interfaces.mlrun.json_text import to_json
+        from mms.bodies.json_text import to_json
 
         try:
             text = to_json(document)
@@ -202,7 +202,7 @@ def ask_function(
         if isinstance(body, str | bytes | bytearray):
             content = body.encode() if isinstance(body, str) else bytes(body)
         else:
-            from mms.interfaces.mlrun.json_text import to_json
+            from mms.bodies.json_text import to_json
 
             content = to_json(body)
             if not any(name.lower() == "content-type" for name in sent):
@@ -218,7 +218,7 @@ def ask_function(
     if status >= 400:
         raise MLRunRuntimeError(f"bad function response {_said(status, answer)}")
     if kind.partition(";")[0].strip() == "application/json":
-        from mms.interfaces.mlrun.json_text import from_json
+        from mms.bodies.json_text import from_json
 
         return from_json(answer)
     return answer

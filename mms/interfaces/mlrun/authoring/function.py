@@ -395,7 +395,7 @@ class ServingFunction:
 
         Raises MLRunInvalidArgumentError for what JSON cannot hold, OSError.
         """
-        from mms.interfaces.mlrun.json_text import to_json
+        from mms.bodies.json_text import to_json
 
         try:
             text = to_json(self.to_serving_spec())
@@ -416,12 +416,12 @@ class ServingFunction:
         return document_of(self, tuple(exclude or ()))
 
     def to_yaml(self, exclude: Any = None, strip: bool = False) -> str:
-        from mms.interfaces.mlrun.json_text import yaml_of_json
+        from mms.bodies.json_text import yaml_of_json
 
         return yaml_of_json(self.to_json(exclude))
 
     def to_json(self, exclude: Any = None, strip: bool = False) -> str:
-        from mms.interfaces.mlrun.json_text import to_json
+        from mms.bodies.json_text import to_json
 
         return to_json(self.to_dict(exclude=exclude)).decode()
 

@@ -55,7 +55,7 @@ def read_serving_spec(
 
 def parse_serving_spec(text: str | bytes, source: str) -> dict[str, Any]:
     """A spec of its JSON. Raises MLRunInvalidArgumentError that names the source."""
-    from mms.interfaces.mlrun.json_text import from_json
+    from mms.bodies.json_text import from_json
 
     try:
         document = from_json(text)

@@ -158,12 +158,12 @@ class ModelArtifact:
         }
 
     def to_json(self) -> str:
-        from mms.interfaces.mlrun.json_text import to_json
+        from mms.bodies.json_text import to_json
 
         return to_json(self.to_dict()).decode()
 
     def to_yaml(self) -> str:
-        from mms.interfaces.mlrun.json_text import yaml_of_json
+        from mms.bodies.json_text import yaml_of_json
 
         return yaml_of_json(self.to_json())
 

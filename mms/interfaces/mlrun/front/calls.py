@@ -7,9 +7,9 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from mms.bodies.json_text import from_json
 from mms.core import Request
 from mms.errors import ModelNotFound, ServerError, ServiceUnavailable
-from mms.interfaces.mlrun.json_text import from_json
 
 if TYPE_CHECKING:
     from mms.core.request import Buffer

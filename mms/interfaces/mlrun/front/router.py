@@ -8,13 +8,13 @@ import time
 from http import HTTPStatus
 from typing import Any
 
+from mms.bodies.json_text import from_json
 from mms.bodies.large_json import apart
 from mms.core import Request
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import error_text, status_of
 from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.front.routing import Routing
-from mms.interfaces.mlrun.json_text import from_json
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 from mms.serving.front_model import FrontModel
 from mms.wire import Buffer

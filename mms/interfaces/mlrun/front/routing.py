@@ -7,12 +7,12 @@ import random
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from mms.bodies.json_text import from_json, to_json
 from mms.bodies.large_json import apart
 from mms.brief import brief
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import with_strict_status
 from mms.interfaces.mlrun.front.calls import Asked, ModelAnswer, RouteCalls
-from mms.interfaces.mlrun.json_text import from_json, to_json
 from mms.interfaces.mlrun.model.model_path import (
     DEFAULT_OPERATION,
     OWN_OPERATIONS,

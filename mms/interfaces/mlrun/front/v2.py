@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from mms.bodies.json_text import to_json
 from mms.errors import ServerError
 from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.asking import ModelAsker
@@ -13,7 +14,6 @@ from mms.http.exchange import Exchange
 from mms.http.lane_head import LaneRoute
 from mms.http.v2_models import V2Models, is_worker_graph, key_of
 from mms.http.v2_operations import document
-from mms.interfaces.mlrun.json_text import to_json
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 
 if TYPE_CHECKING:

@@ -96,12 +96,12 @@ class GraphServer:
         return {name: document[name] for name in _MEMBERS if document[name] is not None}
 
     def to_json(self) -> str:
-        from mms.interfaces.mlrun.json_text import to_json
+        from mms.bodies.json_text import to_json
 
         return to_json(self.to_dict()).decode()
 
     def to_yaml(self) -> str:
-        from mms.interfaces.mlrun.json_text import yaml_of_json
+        from mms.bodies.json_text import yaml_of_json
 
         return yaml_of_json(self.to_json())
 

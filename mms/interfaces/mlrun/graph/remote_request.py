@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mms.bodies.json_text import from_json, to_json
 from mms.interfaces.mlrun.graph.lookup import expression
 from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.http_call import Answer, HttpCallError, call
-from mms.interfaces.mlrun.json_text import from_json, to_json
 
 EVENT_ID_HEADER = "MLRUN-EVENT-ID"
 EVENT_PATH_HEADER = "MLRUN-EVENT-PATH"

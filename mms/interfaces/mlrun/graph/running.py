@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from mms.bodies.json_text import from_json, to_json
 from mms.interfaces.mlrun.errors import error_text, status_of, with_strict_status
-from mms.interfaces.mlrun.json_text import from_json, to_json
 from mms.interfaces.mlrun.model.event import STREAM_TRIGGERS, Response, header_of
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 from mms.interfaces.mlrun.model.options import DEFAULT_OPTIONS

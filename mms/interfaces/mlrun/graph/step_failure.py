@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.interfaces.mlrun.errors import error_message
+from mms.bodies.error_message import error_message
 from mms.interfaces.mlrun.graph.steps import BaseStep
 
 

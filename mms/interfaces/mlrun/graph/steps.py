@@ -220,7 +220,7 @@ class BaseStep:
         return json.dumps(self.to_dict(exclude=exclude), default=str)
 
     def to_yaml(self, exclude: list[str] | None = None, strip: bool = False) -> str:
-        from mms.interfaces.mlrun.json_text import yaml_of_json
+        from mms.bodies.json_text import yaml_of_json
 
         return yaml_of_json(self.to_json(exclude))
 

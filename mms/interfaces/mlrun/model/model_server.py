@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 
-from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, error_message, with_strict_status
+from mms.bodies.error_message import error_message
+from mms.bodies.time_text import time_text
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, with_strict_status
 from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.model.event import HTTP_TRIGGERS, Response
 from mms.interfaces.mlrun.paths import get_path, put_path
-from mms.interfaces.mlrun.records.clock import time_text
 
 #: typing takes longer to import than all of this.
 TYPE_CHECKING = False

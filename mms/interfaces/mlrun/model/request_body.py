@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mms.bodies.json_text import from_json
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, with_strict_status
-from mms.interfaces.mlrun.json_text import from_json
 
 if TYPE_CHECKING:
     from mms.interfaces.mlrun.files.data_urls import DataUrls

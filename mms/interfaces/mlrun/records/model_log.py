@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from mms.bodies.error_message import error_message
+from mms.bodies.time_text import time_text
 from mms.brief import brief
-from mms.interfaces.mlrun.errors import error_message
 from mms.interfaces.mlrun.model.context import host_name
-from mms.interfaces.mlrun.records.clock import time_text
 
 BATCH_HEADERS = ("request", "op", "resp", "when", "microsec", "metrics")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from mms.interfaces.mlrun.json_text import to_record_text
+from mms.bodies.json_text import to_record_text
 
 #: What waits at the end of the process is written within this time.
 END_S = 5.0

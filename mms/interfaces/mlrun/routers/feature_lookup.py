@@ -117,13 +117,13 @@ class HTTPLookup:
         return f"<HTTPLookup {self.url}>"
 
     def request_body(self, entities: list[Any]) -> bytes:
-        from mms.interfaces.mlrun.json_text import to_json
+        from mms.bodies.json_text import to_json
 
         return to_json({"inputs": entities, "feature_vector": self.feature_vector_uri})
 
     def read_answer(self, body: bytes) -> list[Any]:
         """The rows of an answer. Raises ValueError."""
-        from mms.interfaces.mlrun.json_text import from_json
+        from mms.bodies.json_text import from_json
 
         answer = from_json(body)
         if isinstance(answer, dict):

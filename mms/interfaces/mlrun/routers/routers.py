@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from mms.bodies.error_message import error_message
 from mms.brief import brief
-from mms.interfaces.mlrun.errors import error_message, error_text, status_of, with_strict_status
+from mms.interfaces.mlrun.errors import error_text, status_of, with_strict_status
 from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.model.model_path import resolve_route
 from mms.interfaces.mlrun.model.request_body import INPUTS_KEYS, parse_body

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from mms.bodies.time_text import time_text
 from mms.interfaces.mlrun.awaiting import resolved
 from mms.interfaces.mlrun.errors import with_strict_status
 from mms.interfaces.mlrun.graph.running import prepare, run_event
 from mms.interfaces.mlrun.model.context import GraphContext
-from mms.interfaces.mlrun.records.clock import time_text
 
 _ATTRIBUTE = "row_wise"
 _HOOKS = ("preprocess", "validate", "predict", "postprocess")

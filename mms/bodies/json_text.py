@@ -1,9 +1,10 @@
-"""JSON as answers are written and bodies read: one definition for the local harness and the worker."""
+"""JSON as answers and records are written and bodies read: one definition for front, workers and local harness."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from mms.bodies.error_message import error_message
 from mms.bodies.long_integers import has_long_integer
 
 _orjson: Any = None
@@ -155,8 +156,6 @@ def json_form(value: Any) -> Any:
         return enum_value
     if isinstance(value, BaseException):
         # What a handler of errors has as `event.error` and may answer with.
-        from mms.interfaces.mlrun.errors import error_message
-
         return error_message(value)
     dump = getattr(value, "model_dump", None)
     if dump is not None and not isinstance(value, type):
