@@ -72,12 +72,13 @@ def _check_management(settings: Settings) -> None:
         return
     if settings.allow_open_management:
         logger.warning(
-            "allow_open_management=true: whoever reaches %s can run code on this machine.", address
+            "allow_open_management=true: anybody who can connect to %s can run code on this machine.",
+            address,
         )
         return
     if _is_sagemakers(settings):
         logger.warning(
-            "Management listens on %s as SageMaker needs it: whoever reaches it can run code here.",
+            "Management listens on %s as SageMaker needs it: anybody who can connect to it can run code here.",
             address,
         )
         return

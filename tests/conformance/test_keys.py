@@ -434,7 +434,7 @@ def test_management_in_the_open_may_be_asked_for(start_server: Callable[..., Ser
         {"management_address": f"http://0.0.0.0:{port}", "allow_open_management": "true"}
     )
     assert Client(Address(port=port)).get("/models").status == 200
-    assert f"whoever reaches http://0.0.0.0:{port} can run code" in server.output()
+    assert f"anybody who can connect to http://0.0.0.0:{port} can run code" in server.output()
 
 
 def test_management_in_the_open_may_have_keys(

@@ -95,7 +95,7 @@ def test_what_is_open_on_purpose_is_said_at_each_start(
     check: Check, caplog: pytest.LogCaptureFixture
 ) -> None:
     check(OPEN + "allow_open_management=true")
-    assert "whoever reaches http://0.0.0.0:8081 can run code" in caplog.text
+    assert "anybody who can connect to http://0.0.0.0:8081 can run code" in caplog.text
 
 
 def test_keys_in_plain_text_are_warned_of(check: Check, caplog: pytest.LogCaptureFixture) -> None:

@@ -223,6 +223,20 @@ def test_a_model_without_the_method_that_is_asked_does_not_load(
         ask(step, {})
 
 
+@pytest.mark.parametrize("is_route", [False, True])
+def test_one_name_of_models_in_two_places_of_a_flow_is_refused(is_route: bool) -> None:
+    graph = new_graph("flow")
+    first = graph.to(runner("a", "b"))
+    if is_route:
+        first.to("*", "router").add_route("a", class_name="Mul")
+    else:
+        again = ModelRunnerStep(name="again")
+        again.add_model("a", "Add", "naive")
+        first.to(again)
+    with pytest.raises(GraphError, match=r"already contains the model endpoints named - \['a'\]"):
+        Served(graph, globals())
+
+
 def test_an_engine_without_branches_is_refused() -> None:
     graph = new_graph("flow", engine="sync")
     graph.to(runner())

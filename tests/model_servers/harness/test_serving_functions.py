@@ -369,6 +369,17 @@ def test_the_harness_and_the_server_do_not_import_each_other() -> None:
     assert found.stdout.strip() == "[]"
 
 
+def test_a_graph_that_is_to_be_drawn_says_that_nothing_is_and_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    function = new_function("f")
+    graph = function.set_topology("flow")
+    graph.to(name="same", handler="(event)").respond()
+    for drawn in (function, graph, function.to_mock_server()):
+        assert drawn.plot("graph.png", rankdir="LR") is None
+        assert "plot() draws nothing here" in capsys.readouterr().out
+
+
 # Projects
 
 

@@ -23,11 +23,7 @@ from routed_models import (
     tracked,
 )
 
-from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-from mms.interfaces.mlrun.routers.enrichment import EnrichmentModelRouter, EnrichmentVotingEnsemble
 from mms.interfaces.mlrun.routers.voting import VotingEnsemble
-
-ROWS = {"rows": [{"user": 1, "age": 5}, {"user": 2, "age": None}], "keys": ["user"]}
 
 
 def regression(routes: Any = None, **arguments: Any) -> Any:
@@ -306,71 +302,3 @@ def test_each_model_and_the_ensemble_have_a_record() -> None:
     ask(ensemble, "/v2/models/a/infer", {"inputs": [5]})
     ask(ensemble, "/v2/models/VotingEnsemble/infer", {"inputs": [5]})
     assert len(sink.records) == 7
-
-
-# Features for keys
-
-
-@pytest.mark.parametrize("cls", [EnrichmentModelRouter, EnrichmentVotingEnsemble])
-def test_clients_send_keys_and_models_get_features(cls: Any) -> None:
-    seen: list[Any] = []
-
-    class Seeing(Listing):
-        def predict(self, request: Any) -> Any:
-            seen.append(request["inputs"])
-            return [row[0] for row in request["inputs"]]
-
-    routes = {"m1": route(Seeing, "m1", multiplier=1)}
-    router = made(cls, routes, lookup=ROWS, impute_policy={"*": "$mean"})
-    found = ask(router, "/v2/models/m1/infer", {"inputs": [{"user": 1}, [2]], "id": "i"})
-    assert (found["outputs"], found["id"]) == ([5, 5.0], "i")
-    assert seen == [[[5], [5.0]]]
-    # Undecoded bodies as well, by whatever way they come.
-    assert ask(router, "/", b'{"inputs": [[1]]}', content_type="text/x")["outputs"] == [5]
-
-
-def test_a_lookup_may_be_a_function_by_its_dotted_name() -> None:
-    router = made(
-        EnrichmentModelRouter,
-        {"m1": route(Listing, "m1", multiplier=2)},
-        lookup="test_voting_ensemble.ages",
-    )
-    found = ask(router, "/", {"inputs": [[1]]})
-    assert found["outputs"] == [[7, 7]]
-
-
-def ages(entities: list[Any]) -> list[Any]:
-    return [[7] for _ in entities]
-
-
-def test_a_context_may_know_the_feature_vector() -> None:
-    where = context()
-    where.get_feature_lookup = lambda uri: ages if uri == "shop/users" else None  # type: ignore[attr-defined]
-    router = made(
-        EnrichmentModelRouter,
-        {"m1": route(Listing, "m1", multiplier=1)},
-        where,
-        feature_vector_uri="shop/users",
-    )
-    assert ask(router, "/", {"inputs": [[1]]})["outputs"] == [[7]]
-
-
-def test_a_router_without_a_lookup_is_refused_at_its_start() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match=r"needs lookup=.*'shop/users'"):
-        made(EnrichmentModelRouter, {}, feature_vector_uri="shop/users")
-    with pytest.raises(MLRunInvalidArgumentError, match="lookup nowhere.x was not found"):
-        made(EnrichmentModelRouter, {}, lookup="nowhere.x")
-
-
-def test_an_entity_that_nobody_knows_is_the_clients_fault() -> None:
-    router = made(
-        EnrichmentModelRouter,
-        {"m1": route(Listing, "m1", multiplier=1)},
-        context(strict_status=True),
-        lookup=ROWS,
-    )
-    found = ask(router, "/", {"inputs": [{"user": 9}]})
-    assert (found.status_code, found.body) == (
-        422,
-        "ValueError: no features are known of input {'user': 9}",
-    )

@@ -148,6 +148,15 @@ def test_a_name_that_is_rarely_used_is_imported_and_says_why_it_cannot_be_used(
     assert f"{name} is not part of the stand-in for mlrun" in told if name else told == ""
 
 
+def test_a_router_with_features_says_what_to_use_in_its_place() -> None:
+    script = (
+        "from mlrun.serving import EnrichmentModelRouter, EnrichmentVotingEnsemble\n"
+        "try: EnrichmentModelRouter(feature_vector_uri='x')\n"
+        "except NotImplementedError as error: print(error)"
+    )
+    assert "feature store, which this server does not have; derive a class from" in run(script)
+
+
 def test_every_name_that_it_offers_can_be_had() -> None:
     script = (
         "import mlrun, types\n"

@@ -120,13 +120,10 @@ class ServingFunction:
         if self.spec.graph is not None:
             self.spec.graph.clear_children(keys)
 
-    def plot(self, filename: str | None = None, format: str | None = None, **options: Any) -> Any:
-        """A drawing of the graph."""
-        if self.spec.graph is None:
-            raise MLRunInvalidArgumentError(
-                f"function {self.uri} has no graph: set_topology() comes first"
-            )
-        return self.spec.graph.plot(filename, format, **options)
+    def plot(self, *_: Any, **__: Any) -> None:
+        """See `BaseStep.plot`."""
+        if self.spec.graph is not None:
+            self.spec.graph.plot()
 
     def set_tracking(
         self,

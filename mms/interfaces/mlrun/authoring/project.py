@@ -1,4 +1,7 @@
-"""Projects: names for functions that belong together. Kept in this process alone."""
+"""A stand-in for projects of MLRun: names of functions, kept in this process alone.
+
+Nearly all of MLRun's pages on serving make their functions with `project.set_function()`.
+"""
 
 from __future__ import annotations
 
@@ -64,9 +67,6 @@ class Project:
             known = ", ".join(self._functions) or "none"
             raise MLRunNotFoundError(f"project {self.name} has no function {key}, only {known}")
         return self._functions[key]
-
-    def list_functions(self, name: str | None = None, **_: Any) -> list[ServingFunction]:
-        return [one for key, one in self._functions.items() if name in (None, key)]
 
     def deploy_function(self, function: Any, mock: bool | None = None, **options: Any) -> Deployed:
         """Deploy a function, or the one of a name; with `mock` for `function.invoke` in this process."""

@@ -39,7 +39,6 @@ _PLACES = {
     "mms.interfaces.mlrun.routers.routers": "BaseModelRouter ModelRouter ParallelRun",
     "mms.interfaces.mlrun.routers.executors": "ParallelRunnerModes",
     "mms.interfaces.mlrun.routers.voting": "VotingEnsemble",
-    "mms.interfaces.mlrun.routers.enrichment": "EnrichmentModelRouter EnrichmentVotingEnsemble",
     "mms.interfaces.mlrun.routers.traffic_routers": "CanaryRouter BanditRouter",
     "mms.interfaces.mlrun.graph.steps": "BaseStep StepKinds",
     "mms.interfaces.mlrun.graph.steps:MAX_STEPS": "MAX_ALLOWED_STEPS",
@@ -108,7 +107,18 @@ _MORE = {
 }
 
 
+#: Routers that do nothing but look features up, and what to use in their place.
+FEATURE_ROUTERS = ("EnrichmentModelRouter", "EnrichmentVotingEnsemble")
+_OF_FEATURE_STORE = (
+    "looks features up in MLRun's feature store, which this server does not have; derive a class from ModelRouter or "
+    "VotingEnsemble and look them up in its preprocess(event)"
+)
+
+
 def absence_text(name: str) -> str:
+    """Return why a name of mlrun is not here, and what to do."""
+    if name.rpartition(".")[2] in FEATURE_ROUTERS:
+        return f"{name} {_OF_FEATURE_STORE}"
     return (
         f"{name} is not part of the stand-in for mlrun that this server has for serving classes; to use it, "
         "install the package mlrun itself where the model runs"

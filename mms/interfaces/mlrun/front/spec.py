@@ -14,6 +14,7 @@ from typing import Any, Final
 from mms.brief import brief
 from mms.errors import InvalidModel
 from mms.interfaces.mlrun.authoring.serving_spec import source_code_of, workers_of
+from mms.interfaces.mlrun.authoring.stand_in import FEATURE_ROUTERS, absence_text
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import BUILT_IN
 from mms.interfaces.mlrun.registration import ServerParameters
@@ -269,6 +270,8 @@ class FunctionCode:
         module, dot, name = class_name.rpartition(".")
         if not dot:
             return f"{self._module_of(name, step)}:{name}"
+        if class_name.startswith(_BUILT_IN_PACKAGE) and name in FEATURE_ROUTERS:
+            raise InvalidSpec(f"Step {step}: {absence_text(name)}.")
         if class_name.startswith(_BUILT_IN_PACKAGE) and name not in BUILT_IN:
             raise InvalidSpec(
                 f"Step {step}: there is no class {class_name}; built in are "
@@ -310,6 +313,8 @@ class FunctionCode:
         for module, names in self._names.items():
             if "*" in names:
                 return module
+        if name in FEATURE_ROUTERS:
+            raise InvalidSpec(f"Step {step}: {absence_text(name)}.")
         known = ", ".join(f"{module}.py" for module in self._names)
         where = f"neither in {known} nor" if known else "there is no code, and it is not"
         raise InvalidSpec(

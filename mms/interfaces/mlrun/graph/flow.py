@@ -287,19 +287,6 @@ class FlowStep(BaseStep):
             if isinstance(step, QueueStep):
                 step.flush()
 
-    def plot(
-        self,
-        filename: str | None = None,
-        format: str | None = None,
-        source: Any = None,
-        targets: Any = None,
-        **options: Any,
-    ) -> Any:
-        """A drawing of the flow: see `mms.interfaces.mlrun.authoring.plot`."""
-        from mms.interfaces.mlrun.authoring.plot import plot
-
-        return plot(self, filename, format, source, targets)
-
     # What steps ask of the flow they are in
 
     def _add_after(

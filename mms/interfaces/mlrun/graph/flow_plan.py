@@ -48,6 +48,7 @@ def plan_flow(
     _check_names(steps, on_error)
     _check_functions(steps)
     _check_circles(steps, on_error)
+    _check_models(steps)
     here = steps_here(steps, current_function)
     plan = FlowPlan(here, on_error if on_error in here else None)
     handlers = _error_handlers(steps, on_error)
@@ -141,6 +142,18 @@ def _check_names(steps: dict[str, BaseStep], on_error: str | None) -> None:
             )
     if on_error and on_error not in steps:
         raise GraphError(f"the flow's error handler {on_error} is not one of its steps: {known}")
+
+
+def _check_models(steps: dict[str, BaseStep]) -> None:
+    """Refuse two models of one name in the model runners and routers of a flow, as MLRun does."""
+    runners = [step for step in steps.values() if step.kind == StepKinds.model_runner]
+    if not runners:
+        return
+    names = [name for runner in runners for name in runner.class_args.get("models") or ()]  # type: ignore[attr-defined]  # a task step
+    names += [route for step in steps.values() for route in getattr(step, "routes", ())]
+    again = sorted({name for name in names if names.count(name) > 1})
+    if again:
+        raise GraphError(f"The graph already contains the model endpoints named - {again}.")
 
 
 def _check_circles(steps: dict[str, BaseStep], on_error: str | None) -> None:

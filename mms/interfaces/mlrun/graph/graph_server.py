@@ -269,9 +269,9 @@ class GraphServer:
                 if flush is not None:
                     flush()
 
-    def plot(self, filename: str | None = None, format: str | None = None, **options: Any) -> Any:
-        """A drawing of the graph."""
-        return self.graph.plot(filename, format, **options)
+    def plot(self, *_: Any, **__: Any) -> None:
+        """See `BaseStep.plot`."""
+        self.graph.plot()
 
     def _tracking_stream(self, context: GraphContext) -> Any:
         path = self.parameters.get("log_stream")

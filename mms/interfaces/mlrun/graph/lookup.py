@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mms.brief import brief
-from mms.interfaces.mlrun.authoring.stand_in import AbsentName
+from mms.interfaces.mlrun.authoring.stand_in import FEATURE_ROUTERS, AbsentName
 from mms.interfaces.mlrun.errors import GraphError
 
 #: What a router's class is called where it is not named.
@@ -19,7 +19,6 @@ REMOTE = "$remote"
 
 _ROUTERS = "mms.interfaces.mlrun.routers.routers"
 _VOTING = "mms.interfaces.mlrun.routers.voting"
-_ENRICHMENT = "mms.interfaces.mlrun.routers.enrichment"
 _TRAFFIC = "mms.interfaces.mlrun.routers.traffic_routers"
 #: Name under `mlrun.serving` (and its modules) -> where this project has it.
 BUILT_IN = {
@@ -27,8 +26,6 @@ BUILT_IN = {
     "ModelRouter": _ROUTERS,
     "ParallelRun": _ROUTERS,
     "VotingEnsemble": _VOTING,
-    "EnrichmentModelRouter": _ENRICHMENT,
-    "EnrichmentVotingEnsemble": _ENRICHMENT,
     "CanaryRouter": _TRAFFIC,
     "BanditRouter": _TRAFFIC,
     "V2ModelServer": "mms.interfaces.mlrun.model.model_server",
@@ -202,6 +199,8 @@ def _built_in(name: str) -> Any:
     elif name.startswith(_PACKAGE_OF_MLRUN):
         # MLRun's own routers and steps expect its own server around them: ours stand for them, wherever they are.
         name = name.rpartition(".")[2]
+    if name in FEATURE_ROUTERS:
+        return AbsentName(name)
     module = BUILT_IN.get(name)
     if module is None:
         return None

@@ -182,19 +182,6 @@ class RouterStep(TaskStep):
     def wait_for_completion(self, timeout_s: float | None = None) -> None:
         """Nothing of a router goes on after its answers."""
 
-    def plot(
-        self,
-        filename: str | None = None,
-        format: str | None = None,
-        source: Any = None,
-        targets: Any = None,
-        **options: Any,
-    ) -> Any:
-        """A drawing of the routes: see `mms.interfaces.mlrun.authoring.plot`."""
-        from mms.interfaces.mlrun.authoring.plot import plot
-
-        return plot(self, filename, format, source, targets)
-
     def _set_default_class(self) -> None:
         self.class_name = DEFAULT_ROUTER
 

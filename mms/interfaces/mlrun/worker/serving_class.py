@@ -122,7 +122,7 @@ def _only_class(handler: str, module: ModuleType) -> type[Any]:
     classes = [found for found in classes_of(module) if is_model_server(found)]
     if len(classes) != 1:
         raise ValueError(
-            f"handler {handler} names no class, and module {module.__name__} has {len(classes)} with the methods "
+            f"handler {handler} does not say which class it is, and module {module.__name__} has {len(classes)} with the methods "
             f"{', '.join(_SHAPE)}; name one as in module:Class, classes there: {_names(module)}"
         )
     return classes[0]
