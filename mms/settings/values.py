@@ -439,8 +439,8 @@ class OptionValues:
     max_request_ratio: float = option(
         NUMBER,
         _LIMITS,
-        "How many bytes a compressed body may have after decompression for each byte that was sent, if it has more than "
-        "1 MiB then; 0: no limit. max_request_size holds as well.",
+        "How many bytes a compressed body may have after decompression for each byte that was sent, if it has more "
+        "than 1 MiB then; 0: no limit. max_request_size holds as well.",
         "100",
         is_own=True,
     )

@@ -122,8 +122,8 @@ def _only_class(handler: str, module: ModuleType) -> type[Any]:
     classes = [found for found in classes_of(module) if is_model_server(found)]
     if len(classes) != 1:
         raise ValueError(
-            f"handler {handler} does not say which class it is, and module {module.__name__} has {len(classes)} with the methods "
-            f"{', '.join(_SHAPE)}; name one as in module:Class, classes there: {_names(module)}"
+            f"handler {handler} does not say which class it is, and module {module.__name__} has {len(classes)} with "
+            f"the methods {', '.join(_SHAPE)}; name one as in module:Class, classes there: {_names(module)}"
         )
     return classes[0]
 
