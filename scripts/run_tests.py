@@ -8,6 +8,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from console import INDENT, Steps
 from environment import PYTHON, ROOT, SetUpFailed, child_environment, prepare
@@ -50,6 +52,27 @@ def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
     ]
 
 
+@contextmanager
+def collected_once(pytest_arguments: list[str], environment: dict[str, str]) -> Iterator[None]:
+    """Has the tests' bytecode written meanwhile, which each of pytest's processes would else make for itself.
+
+    The stages before the tests leave a core idle. Errors of the collection are told by the tests' own stage.
+    """
+    collecting = subprocess.Popen(
+        [str(PYTHON), "-m", "pytest", "--collect-only", "--quiet", *pytest_arguments],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        collecting.kill()
+        collecting.wait()
+
+
 def main() -> int:
     work = stages(sys.argv[1:])
     steps = Steps(1 + len(work))
@@ -61,14 +84,23 @@ def main() -> int:
         print(error, file=sys.stderr)
         print("Stopped: the stage 'set-up' failed.", file=sys.stderr)
         return 1
+    environment = child_environment()
+    # Some machines have it set. Tests are parsed in several processes and in every run.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    with collected_once(sys.argv[1:], environment):
+        exit_code = run(work, steps, environment)
+    if exit_code == 0:
+        print(f"{INDENT}all stages passed in {time.monotonic() - started_at:.0f} s")
+    return exit_code
+
+
+def run(work: list[tuple[str, list[list[str]]]], steps: Steps, environment: dict[str, str]) -> int:
+    """The exit code of the first command that fails."""
     for title, commands in work:
         steps.start(title)
         for command in commands:
             finished = subprocess.run(
-                [str(PYTHON), "-m", *command],
-                cwd=ROOT,
-                env=child_environment(),
-                stdin=subprocess.DEVNULL,
+                [str(PYTHON), "-m", *command], cwd=ROOT, env=environment, stdin=subprocess.DEVNULL
             )
             if finished.returncode != 0:
                 name = title.partition(":")[0]
@@ -78,7 +110,6 @@ def main() -> int:
                 )
                 return finished.returncode if finished.returncode > 0 else 1
         steps.done()
-    print(f"{INDENT}all stages passed in {time.monotonic() - started_at:.0f} s")
     return 0
 
 

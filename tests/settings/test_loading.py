@@ -205,6 +205,7 @@ def test_a_variable_that_is_not_set_is_an_error_with_its_place(load: Load, tmp_p
         ("drain_timeout_s", "inf", "a number from 0 on"),
         ("lane", "maybe", "on or off"),
         ("batch_policy", "eager", "adaptive or fixed"),
+        ("initialize_errors", "perhaps", "fail or ignore"),
         ("blacklist_env_vars", "(", "a regular expression"),
         ("allowed_urls", "https://.*, [", "regular expressions with commas between them"),
         ("inference_address", "tcp://x", "http://host:port, https://host:port or unix:/path"),
