@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import grpc
 import pytest
+from support.played_host import PlayedHost
 
 from mms.core import Request
-from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.grpc import GrpcFront
 from mms.http.listeners import listen
 from mms.settings import Address, Settings
@@ -21,66 +20,18 @@ from mms.settings import Address, Settings
 WAIT_S = 30.0
 
 
-class FakeHost:
-    """Answers requests as `behave` says, else with their bodies; keeps them and who was cancelled."""
-
-    def __init__(self) -> None:
-        self.registry = SimpleNamespace(generation=1)
-        self.interfaces = {"iris": "seldon"}
-        self.graphs: set[str] = set()
-        self.requests: list[Request] = []
-        self.cancelled: list[Request] = []
-        self.behave: Callable[[Request], None] = echo
-        self.has_request = asyncio.Event()
-        self.has_cancelled = asyncio.Event()
-
-    def not_loaded(self, name: str) -> ServiceUnavailable:
-        return ServiceUnavailable(f"No worker has loaded {name} yet.", retry_after_s=1)
-
-    def submit(self, request: Request) -> None:
-        self.requests.append(request)
-        self.behave(request)
-        self.has_request.set()
-
-    def cancel(self, request: Request) -> None:
-        request.is_done = True
-        self.cancelled.append(request)
-        self.has_cancelled.set()
-
-    def dispatch_due(self) -> None:
-        return
-
-    def interface_of(self, name: str) -> str:
-        if name not in self.interfaces:
-            raise ModelNotFound(f"Model not found: {name}")
-        return self.interfaces[name]
-
-    def check_room(self, name: str) -> None:
-        self.interface_of(name)
-
-    def names_of_interface(self, interface: str) -> list[str]:
-        return sorted(name for name, own in self.interfaces.items() if own == interface)
-
-    def is_graph(self, name: str) -> bool:
-        return name in self.graphs
-
-
 PROTOBUF_LINE = b"Content-Type: application/x-protobuf\r\n"
 JSON_LINE = b"Content-Type: application/json\r\n"
 
 
-def echo(request: Request) -> None:
+def echo_protobuf(request: Request) -> None:
     request.answer(200, b"OK", PROTOBUF_LINE, bytes(request.body))
-
-
-def keep(request: Request) -> None:
-    """No answer yet."""
 
 
 class Served:
     """A front under test."""
 
-    def __init__(self, front: GrpcFront, host: FakeHost, port: int) -> None:
+    def __init__(self, front: GrpcFront, host: PlayedHost, port: int) -> None:
         self.front = front
         self.host = host
         self.port = port
@@ -136,7 +87,8 @@ async def serve(
         context.set_alpn_protocols(list(protocols))
         return context
 
-    host = FakeHost()
+    host = PlayedHost(iris="seldon")
+    host.on_submit = echo_protobuf
     records: list[tuple[Any, ...]] = []
     front = GrpcFront(
         settings,

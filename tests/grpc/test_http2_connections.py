@@ -8,7 +8,7 @@ import struct
 from collections.abc import AsyncIterator
 
 import pytest
-from front_serving import WAIT_S, Served, keep, serve
+from front_serving import WAIT_S, Served, serve
 from hpack import Decoder, Encoder
 
 from mms.errors import ServiceUnavailable
@@ -250,13 +250,13 @@ async def test_the_window_of_the_connection_is_shared_by_its_calls(served: Serve
 async def test_a_reset_call_is_cancelled_and_answered_no_more(
     raw: RawClient, served: Served
 ) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     raw.call(1)
-    await asyncio.wait_for(served.host.has_request.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.arrived.wait(), WAIT_S)
     raw.write(frames.rst_stream(1, frames.CANCEL))
-    await asyncio.wait_for(served.host.has_cancelled.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.was_cancelled.wait(), WAIT_S)
     served.host.requests[0].answer(200, b"OK", b"", b"late")
-    served.host.behave = lambda request: request.answer(200, b"OK", b"", b"second")
+    served.host.on_submit = lambda request: request.answer(200, b"OK", b"", b"second")
     raw.call(3)
     assert (await raw.answer(3))[0] == message(b"second")
 
@@ -272,7 +272,7 @@ async def test_a_flood_of_pings_breaks_the_connection(raw: RawClient) -> None:
 
 
 async def test_a_flood_of_resets_breaks_the_connection(raw: RawClient, served: Served) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     for stream_id in range(1, 20_000, 2):
         raw.call(stream_id)
         raw.write(frames.rst_stream(stream_id, frames.CANCEL))
@@ -282,7 +282,7 @@ async def test_a_flood_of_resets_breaks_the_connection(raw: RawClient, served: S
 async def test_calls_over_the_limit_are_refused_and_may_be_tried_again(
     raw: RawClient, served: Served
 ) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     served.front.memory.note_answer("iris", 10)
     for n in range(MAX_STREAMS + 1):
         raw.call(2 * n + 1)
@@ -409,11 +409,11 @@ async def test_a_block_that_changes_the_table_changes_it_each_time_it_comes(
 async def test_the_requests_of_a_broken_connection_are_cancelled(
     raw: RawClient, served: Served
 ) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     raw.call(1)
-    await asyncio.wait_for(served.host.has_request.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.arrived.wait(), WAIT_S)
     raw.writer.transport.abort()
-    await asyncio.wait_for(served.host.has_cancelled.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.was_cancelled.wait(), WAIT_S)
 
 
 async def test_the_end_of_a_call_waits_for_its_messages(served: Served) -> None:
@@ -490,9 +490,9 @@ async def test_connections_over_the_limit_are_closed_at_once() -> None:
 async def test_a_stopping_server_says_so_and_closes_after_the_last_answer(
     raw: RawClient, served: Served
 ) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     raw.call(1)
-    await asyncio.wait_for(served.host.has_request.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.arrived.wait(), WAIT_S)
     await served.front.stop_listening()
     payload = (await raw.next_of(frames.GOAWAY))[3]
     assert struct.unpack(">II", payload[:8]) == (1, frames.NO_ERROR)

@@ -10,7 +10,7 @@ import time
 import tracemalloc
 
 import pytest
-from front_serving import WAIT_S, Client, Served, keep, serve
+from front_serving import WAIT_S, Client, Served, serve
 from test_http2_connections import PREDICT, RawClient, connected, message
 
 from mms.core import Request
@@ -77,7 +77,7 @@ async def test_messages_are_let_in_one_after_the_other_when_there_is_no_room_for
         raw.begin()
         memory = served.front.memory
         flow = await Flow.of_settings(raw)
-        served.host.behave = keep
+        served.host.on_submit = None
         for n in range(8):
             flow.begin(2 * n + 1, bytes(MEBIBYTE))
         for _ in range(5):
@@ -139,7 +139,7 @@ async def test_answers_that_nobody_reads_keep_later_calls_from_being_begun() -> 
         serve(max_connection_memory=limit, max_response_size=MEBIBYTE) as served,
         connected(served) as raw,
     ):
-        served.host.behave = answer_large
+        served.host.on_submit = answer_large
         raw.begin({frames.INITIAL_WINDOW_SIZE: 0})
         for n in range(20):
             raw.call(2 * n + 1, b"x")
@@ -246,10 +246,10 @@ async def test_answered_calls_leave_nothing_in_memory(served: Served, client: Cl
 async def test_a_call_that_its_client_takes_back_leaves_its_room_to_the_next() -> None:
     async with serve(max_connection_memory=MEBIBYTE) as served, connected(served) as raw:
         raw.begin()
-        served.host.behave = keep
+        served.host.on_submit = None
         for n in range(3):
             raw.call(2 * n + 1, b"x")
-        await asyncio.wait_for(served.host.has_request.wait(), WAIT_S)
+        await asyncio.wait_for(served.host.arrived.wait(), WAIT_S)
         flow = Flow(raw, 0)
         for n in range(3):
             await flow.take_windows()
@@ -291,7 +291,7 @@ async def test_a_client_that_has_stopped_sending_gets_the_answers_that_it_is_owe
     """What it had not sent to the end is dropped; so is the connection, with the last answer."""
     async with serve(max_response_size=MEBIBYTE) as served, connected(served) as raw:
         raw.begin()
-        served.host.behave = keep
+        served.host.on_submit = None
         for n in range(10):
             raw.call(2 * n + 1, b"x")
         raw.write(raw.headers(21), raw.data(21, message(b"abc")[:-1], 0))

@@ -8,7 +8,7 @@ import time
 
 import grpc
 import pytest
-from front_serving import JSON_LINE, WAIT_S, Client, Served, keep, serve
+from front_serving import JSON_LINE, WAIT_S, Client, Served, serve
 
 from mms.core import Request
 from mms.errors import ServiceUnavailable, WorkerFailure
@@ -141,7 +141,7 @@ async def test_a_model_whose_interface_is_not_known_yet_is_unavailable(
 async def test_a_components_error_has_the_code_of_its_status_and_its_message(
     status: int, code: grpc.StatusCode, served: Served, client: Client
 ) -> None:
-    served.host.behave = refuse(status, "50 % off\nfür Ödön")  # type: ignore[assignment]
+    served.host.on_submit = refuse(status, "50 % off\nfür Ödön")  # type: ignore[assignment]
     error = await client.fail(PREDICT)
     assert (error.code(), error.details()) == (code, "50 % off\nfür Ödön")
     assert dict(error.trailing_metadata())["x-request-id"] == served.host.requests[0].id.decode()
@@ -150,7 +150,7 @@ async def test_a_components_error_has_the_code_of_its_status_and_its_message(
 
 async def test_in_strict_mode_a_components_error_is_unknown() -> None:
     async with serve(seldon_strict=True) as served:
-        served.host.behave = refuse(400, "no")  # type: ignore[assignment]
+        served.host.on_submit = refuse(400, "no")  # type: ignore[assignment]
         async with grpc.aio.insecure_channel(f"127.0.0.1:{served.port}") as channel:
             error = await Client(channel).fail(PREDICT)
     assert error.code() is grpc.StatusCode.UNKNOWN
@@ -160,18 +160,18 @@ async def test_in_strict_mode_a_components_error_is_unknown() -> None:
 async def test_a_message_of_the_component_is_an_answer_whatever_its_status(
     served: Served, client: Client
 ) -> None:
-    served.host.behave = lambda request: request.answer(
+    served.host.on_submit = lambda request: request.answer(
         400, b"Bad", b"Content-Type: application/x-protobuf\r\n", b"\x2a\x01e"
     )
     assert await client.call(PREDICT) == b"\x2a\x01e"
 
 
 async def test_errors_of_the_front_have_their_own_codes(served: Served, client: Client) -> None:
-    served.host.behave = lambda request: request.fail(ServiceUnavailable("full", 3))
+    served.host.on_submit = lambda request: request.fail(ServiceUnavailable("full", 3))
     error = await client.fail(PREDICT)
     assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "full")
     assert dict(error.trailing_metadata())["retry-after"] == "3"
-    served.host.behave = lambda request: request.fail(WorkerFailure("Out of resources", 507))
+    served.host.on_submit = lambda request: request.fail(WorkerFailure("Out of resources", 507))
     error = await client.fail(PREDICT)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
@@ -237,34 +237,34 @@ async def test_the_deadline_goes_with_the_request(served: Served, client: Client
 
 
 async def test_a_deadline_that_passes_cancels_the_request(served: Served, client: Client) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     error = await client.fail(PREDICT, timeout=0.05)
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    await asyncio.wait_for(served.host.has_cancelled.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.was_cancelled.wait(), WAIT_S)
     assert served.host.cancelled == served.host.requests
 
 
 async def test_a_call_that_its_client_cancels_is_cancelled_in_the_host(
     served: Served, client: Client
 ) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     call = client.start(PREDICT)
-    waiting = asyncio.ensure_future(served.host.has_request.wait())
+    waiting = asyncio.ensure_future(served.host.arrived.wait())
     await asyncio.wait_for(asyncio.shield(waiting), WAIT_S)
     call.cancel()
-    await asyncio.wait_for(served.host.has_cancelled.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.was_cancelled.wait(), WAIT_S)
     assert served.host.cancelled == served.host.requests
     assert served.records[0][5] == 499
-    served.host.behave = lambda request: request.answer(200, b"OK", b"", b"next")
+    served.host.on_submit = lambda request: request.answer(200, b"OK", b"", b"next")
     assert await client.call(PREDICT) == b"next"
 
 
 async def test_the_requests_of_a_client_that_is_gone_are_cancelled(served: Served) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     async with grpc.aio.insecure_channel(f"127.0.0.1:{served.port}") as channel:
         call = Client(channel).start(PREDICT)
-        await asyncio.wait_for(served.host.has_request.wait(), WAIT_S)
-    await asyncio.wait_for(served.host.has_cancelled.wait(), WAIT_S)
+        await asyncio.wait_for(served.host.arrived.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.was_cancelled.wait(), WAIT_S)
     assert served.host.cancelled == served.host.requests
     assert call.cancelled()
 
@@ -322,9 +322,9 @@ async def test_a_clients_own_id_is_taken_where_that_is_set(given: str, is_taken:
 async def test_what_was_accepted_is_answered_while_the_server_stops(
     served: Served, client: Client
 ) -> None:
-    served.host.behave = keep
+    served.host.on_submit = None
     call = client.start(PREDICT, b"", timeout=WAIT_S)
-    await asyncio.wait_for(served.host.has_request.wait(), WAIT_S)
+    await asyncio.wait_for(served.host.arrived.wait(), WAIT_S)
     await served.front.stop_listening()
     draining = asyncio.ensure_future(served.front.drain(WAIT_S))
     (request,) = served.host.requests

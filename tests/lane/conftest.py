@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
+from support.played_host import PlayedHost
 
-from mms.core import Request
 from mms.core.request import Buffer
-from mms.errors import ModelNotFound, ServerError
+from mms.errors import ServerError
 from mms.http.answers import ErrorForm
 from mms.http.lane_front import LaneFront
 from mms.http.lane_head import LaneRoute
 from mms.memory import MemoryLimit
-
-
-class FakeHost:
-    """Keeps the requests; answers when the test says so, or at once."""
-
-    def __init__(self) -> None:
-        self.requests: list[Request] = []
-        self.cancelled: list[Request] = []
-        self.dispatches = 0
-        self.arrived = asyncio.Event()
-        self.was_cancelled = asyncio.Event()
-        self.on_submit: Callable[[Request], None] | None = lambda r: r.answer(
-            200, b"", b"", bytes(r.body)
-        )
-
-    def dispatch_due(self) -> None:
-        self.dispatches += 1
-
-    def submit(self, request: Request) -> None:
-        if request.name == "unknown":
-            raise ModelNotFound("Model not found: unknown")
-        self.requests.append(request)
-        self.arrived.set()
-        if self.on_submit is not None:
-            self.on_submit(request)
-
-    def cancel(self, request: Request) -> None:
-        self.cancelled.append(request)
-        request.is_done = True
-        self.was_cancelled.set()
 
 
 class PlainAnswers:
@@ -114,7 +84,7 @@ class Bench:
     """A listening lane."""
 
     def __init__(self) -> None:
-        self.host = FakeHost()
+        self.host = PlayedHost(m="mms", one="mms", other="mms", another="mms")
         self.records: list[tuple[object, ...]] = []
         self.foreign: list[bytes] = []
         self.lane = LaneFront(
