@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conformance.background import Background
-from conformance.client import request_bytes
-from conformance.server import Server, unique_name
+from support.background import Background
+from support.client import request_bytes
+from support.server import Server, unique_name
 
 from .models import write_echo
 
