@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
     import asyncio
 
 logger = logging.getLogger("mms.faults")
+
+_Callback = TypeVar("_Callback", bound="Callable[..., Any]")
 
 
 class Place(NamedTuple):
@@ -48,6 +51,31 @@ def contained(where: str, model: str = "", version: str | None = None) -> Iterat
         yield
     except Exception as error:
         note(where, error, model, version)
+
+
+def ends_connection(callback: _Callback) -> _Callback:
+    """A method of a connection that its transport, a timer or another connection calls.
+
+    What it raises ends that connection, which has `abort`: the event loop would log it and leave the client waiting.
+    """
+    is_begin = callback.__name__ == "connection_made"
+    is_end = callback.__name__ == "connection_lost"
+
+    @functools.wraps(callback)
+    def call(connection: Any, *arguments: Any) -> Any:
+        try:
+            return callback(connection, *arguments)
+        except Exception as error:
+            note("connection", error)
+            with contained("connection"):
+                if is_end:
+                    # Nothing calls it again, and what it left undone would stay for ever.
+                    callback(connection, *arguments)
+                else:
+                    (arguments[0] if is_begin else connection).abort()
+        return None
+
+    return cast(_Callback, call)
 
 
 def counts() -> dict[Place, int]:

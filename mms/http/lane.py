@@ -87,6 +87,7 @@ class LaneProtocol(asyncio.Protocol):
 
     # The transport's calls
 
+    @faults.ends_connection
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._remote = remote_name(transport)
@@ -107,6 +108,7 @@ class LaneProtocol(asyncio.Protocol):
         else:
             self._read(data)
 
+    @faults.ends_connection
     def eof_received(self) -> bool:
         """A client may have closed its sending side alone and still wait for what it asked for."""
         self.is_half_closed = True
@@ -121,22 +123,23 @@ class LaneProtocol(asyncio.Protocol):
         self._probe(0)
         return True
 
+    @faults.ends_connection
     def connection_lost(self, exc: Exception | None) -> None:
         self._lane.forget(self)
         self._is_closing = True
-        for request in self._pipeline:
-            self._lane.host.cancel(request)
-        self._pipeline.clear()
         # The reader knows this connection, which knows the reader: the body would stay until a collection of garbage.
         self._body = self._reader = None
         self._buffered = b""
         self._account.close()
+        self._cancel_all()
 
+    @faults.ends_connection
     def pause_writing(self) -> None:
         self._is_write_paused = True
         self._pause_reading()
         self._note_held()
 
+    @faults.ends_connection
     def resume_writing(self) -> None:
         self._is_write_paused = False
         self._note_held()
@@ -166,6 +169,7 @@ class LaneProtocol(asyncio.Protocol):
         account.note(account.held_bytes + more)
         return more
 
+    @faults.ends_connection
     def _on_room(self) -> None:
         self._account.restart_body()
         self._resume_reading()
@@ -314,6 +318,7 @@ class LaneProtocol(asyncio.Protocol):
             self._is_read_paused = True
             self._transport.pause_reading()
 
+    @faults.ends_connection
     def _resume_reading(self) -> None:
         """Go on with what was left unread, and read more, where nothing stands against it."""
         if not self._is_read_paused or self._is_closing or self._is_write_paused:
@@ -381,6 +386,10 @@ class LaneProtocol(asyncio.Protocol):
 
     def fail(self, request: Request, error: ServerError) -> None:
         lane_request = cast(LaneRequest, request)
+        if lane_request not in self._pipeline:
+            # Its answer has begun, and what came next has failed: no more can be said.
+            self.abort()
+            return
         known = lane_request.head
         lines = known.answer_lines(request.id) if known.answer_lines is not None else b""
         head, body = self._lane.answers.error(
@@ -443,6 +452,12 @@ class LaneProtocol(asyncio.Protocol):
         if self._is_read_paused:
             self._resume_reading()
 
+    def _cancel_all(self) -> None:
+        """Nobody waits for what is still owed."""
+        pipeline = self._pipeline
+        while pipeline:
+            self._lane.host.cancel(pipeline.popleft())
+
     def _write(self, request: LaneRequest, buffers: list[Buffer]) -> None:
         self._written_bytes += sum(map(len, buffers))
         if len(buffers) == 1:
@@ -455,9 +470,7 @@ class LaneProtocol(asyncio.Protocol):
     def _end(self) -> None:
         """Close after what was written. What the client still sends is read and thrown away, for a while."""
         self._is_closing = True
-        for request in self._pipeline:
-            self._lane.host.cancel(request)
-        self._pipeline.clear()
+        self._cancel_all()
         self._buffered = b""
         self._drop_body()
         transport = self._transport
@@ -522,6 +535,7 @@ class LaneProtocol(asyncio.Protocol):
         request.is_kept_alive = False
         request.fail(error)
 
+    @faults.ends_connection
     def _probe(self, probes: int) -> None:
         """Find out, little by little, whether a client that has closed its sending side waits for its answer.
 
@@ -538,6 +552,7 @@ class LaneProtocol(asyncio.Protocol):
         """Paths may stand for something else now."""
         self._head = None
 
+    @faults.ends_connection
     def leave(self, quiet_since: float) -> None:
         """The server stops: the last answer that is owed ends it. Close it where nothing came since then."""
         if self._pipeline:
@@ -545,6 +560,7 @@ class LaneProtocol(asyncio.Protocol):
         elif self.is_idle and self.waiting_since <= quiet_since:
             self.close()
 
+    @faults.ends_connection
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""
         if self._pipeline:

@@ -141,19 +141,25 @@ class LaneFront:
             connection.abort()
 
     def _sweep(self) -> None:
-        now = time.monotonic()
+        self._sweeper = None
+        try:
+            self._check_connections(time.monotonic())
+        finally:
+            if self.connections:
+                self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def _check_connections(self, now: float) -> None:
         for connection in list(self.connections):
             try:
                 connection.check_time(now)
             except Exception as error:
                 faults.note("connection", error)
-                connection.abort()
+                with faults.contained("connection"):
+                    connection.abort()
         for connection, until in list(self._lingering.items()):
             if connection not in self.connections:
                 del self._lingering[connection]
             elif until <= now:
                 del self._lingering[connection]
-                connection.abort()
-        self._sweeper = None
-        if self.connections:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+                with faults.contained("connection"):
+                    connection.abort()

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from mms.connections import ConnectionLimit
+from mms import faults
+from mms.connections import ConnectionLimit, Refusal
 from mms.http.tls_server import TlsServer
 from mms.settings import Address
 
@@ -39,6 +40,7 @@ async def listen(
     `has_spare`: as `ConnectionLimit.is_full` has it. Raises BindFailed.
     """
     loop = asyncio.get_running_loop()
+    make_protocol = _or_refuse(make_protocol)
     try:
         if address.scheme == "unix":
             _make_way(address.path)
@@ -66,6 +68,19 @@ async def listen(
     except (OSError, socket.gaierror, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BindFailed(f"Failed to bind to address: {address} ({reason})") from None
+
+
+def _or_refuse(make_protocol: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
+    """A connection that cannot be served is ended: some event loops would take no other one before."""
+
+    def make() -> asyncio.Protocol:
+        try:
+            return make_protocol()
+        except Exception as error:
+            faults.note("connection", error)
+            return Refusal()
+
+    return make
 
 
 def _copy_of(listening: Any) -> socket.socket:

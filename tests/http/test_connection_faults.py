@@ -1,22 +1,33 @@
 """Whatever a connection of the lane runs into concerns that connection alone: others, and the timer, go on.
 
-Each row of the table is a function of the connection. It raises once, for one client, while another has a connection.
+Each row of the table is a function that a connection's transport, a timer or a model's answer comes through. It raises
+once, for one client, while another has a connection.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import inspect
-from functools import partial
-from typing import Any
+import socket
+import struct
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 import pytest
 from support.waiting import until
 
+import mms.http.lane
 import mms.http.lane_front
 import mms.http.protocol
 from mms import faults
+from mms.core import Request
 from mms.http.lane import LaneProtocol
+from mms.http.lane_account import LaneAccount
+from mms.http.lane_body import BodyReader
+from mms.http.lane_front import LaneFront
+from mms.memory import MemoryAccount, MemoryLimit
 
 _LIMIT_S = 20.0
 _ASK = b"GET /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -24,97 +35,225 @@ _LAST = b"GET /predictions/m HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 _POST = (
     b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
 )
+_KEPT_POST = _POST.replace(b"Connection: close\r\n", b"")
 _UNKNOWN = b"GET /predictions/none HTTP/1.1\r\nHost: h\r\n\r\n"
 _OF_AIOHTTP = b"GET /models HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
-#: What a client does on connections of its own. The last one sends a part of a head, and waits for its end.
-_DAY = (
-    _ASK + _LAST,
-    _POST % 9 + b"some body",
-    _POST % 600_000 + bytes(600_000),
-    _UNKNOWN,
-    _OF_AIOHTTP,
-    b"GET /pi",
-)
-TABLE = [
-    "_begin_body",
-    "_hand_over",
-    "_read",
-    "_send",
-    "_submit",
-    "_take_body",
-    "answer",
-    "check_time",
-    "data_received",
-    "eof_received",
-    "fail",
-    "grow",
-]
+#: More than the buffers of two sockets take.
+_LARGE = 6 << 20
+
+#: What the table leaves out, and why.
+_NOT_IN_THE_PATH = {
+    "LaneProtocol": {
+        # For people, and asked by nothing else.
+        *("statistics", "is_idle"),
+        # Ends a connection; where that fails there is no other way. Rows end connections by it.
+        *("abort", "give_up"),
+        # Of the server's end, and of a change of models.
+        *("leave", "forget_head"),
+    },
+    "LaneFront": {
+        # Of the server's end, and of a change of models.
+        *("leave", "close_idle", "close", "forget_routes"),
+        # Lets nothing out, and sets the next time in any case.
+        "_sweep",
+    },
+    "MemoryLimit": {"of_settings", "waiting"},
+    "MemoryAccount": set[str](),
+    "LaneAccount": set[str](),
+    "BodyReader": set[str](),
+}
 
 
 class Injected(Exception):
     """What nothing foresaw."""
 
 
+class Row(NamedTuple):
+    owner: type
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.owner.__name__}.{self.name}"
+
+
+def _functions(owner: type) -> list[Row]:
+    left_out = _NOT_IN_THE_PATH[owner.__name__]
+    assert left_out <= set(vars(owner))
+    return [
+        Row(owner, name)
+        for name, member in vars(owner).items()
+        if inspect.isfunction(member) and not name.startswith("__") and name not in left_out
+    ]
+
+
+TABLE = [
+    row
+    for owner in (LaneProtocol, BodyReader, LaneAccount, MemoryAccount, MemoryLimit, LaneFront)
+    for row in _functions(owner)
+]
+
+
 async def _ask(writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> bytes:
     writer.write(_ASK)
-    return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _LIMIT_S)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _LIMIT_S)
+    await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].split(b"\r")[0]))
+    return head
 
 
-async def _half_closed(bench: Any) -> bytes:
-    """What a client hears that closes its sending side behind its request."""
-    reader, writer = await bench.connect()
-    writer.write(_ASK)
-    writer.write_eof()
-    received: bytes = await reader.read()
-    writer.transport.abort()
-    return received
+def _slow(head: bytes) -> bytes:
+    """The head of a request that is answered a little later."""
+    return head.replace(b"Host", b"slow: 1\r\nHost")
 
 
-@pytest.mark.parametrize("name", TABLE)
-async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
-    make_bench: Any, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(mms.http.lane_front, "_SWEEP_S", 0.02)
-    asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
-    bench = await make_bench(lane=True, head_timeout_s=0.1)
-    reader, writer = await bench.connect()
-    assert (await _ask(writer, reader)).startswith(b"HTTP/1.1 200 ")
-    port = writer.get_extra_info("sockname")[1]
-    function = getattr(LaneProtocol, name)
-    assert inspect.isfunction(function)
-    raised: list[str] = []
+def _answer_later(request: Request) -> None:
+    """In another turn of the loop, with what was sent."""
+    loop = asyncio.get_running_loop()
+    delay_s = 0.03 if b"slow" in request.headers else 0.0
+    loop.call_later(delay_s, request.answer, 200, b"", b"", bytes(request.body))
 
-    def raise_once(connection: LaneProtocol, *arguments: Any, **more: Any) -> Any:
-        if not raised and not connection._remote.endswith(f":{port}"):
-            raised.append(name)
-            raise Injected(name)
-        return function(connection, *arguments, **more)
 
-    before = sum(faults.counts().values())
-    monkeypatch.setattr(LaneProtocol, name, raise_once)
-    talks = [partial(bench.exchange, sent) for sent in _DAY]
-    if name == "eof_received":
-        talks = [partial(_half_closed, bench)]
-    for talk in talks:
+class Day:
+    """What clients do in the course of a day, each on a connection of its own."""
+
+    def __init__(self, bench: Any) -> None:
+        self._bench = bench
+
+    async def talk(self, *pieces: bytes, is_half_closed: bool = False) -> bytes:
+        """All that a client hears which sends these pieces."""
+        reader, writer = await self._bench.connect()
+        received = b""
         try:
-            received = await asyncio.wait_for(talk(), _LIMIT_S)
-        except ConnectionResetError:
-            received = b""
+            for piece in pieces:
+                writer.write(piece)
+                await writer.drain()
+            if is_half_closed:
+                writer.write_eof()
+            received = await reader.read()
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
         assert received == b"" or received.startswith(b"HTTP/1.1 ")
-    assert raised
-    assert sum(faults.counts().values()) > before
-    assert f"Injected: {name}" in caplog.text
+        return received
+
+    async def leaves(self) -> None:
+        """A client that is gone before it has its answer."""
+        reader, writer = await self._bench.connect()
+        # Its end is a reset.
+        on, seconds = 1, 0
+        writer.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", on, seconds)
+        )
+        with contextlib.suppress(ConnectionError):
+            writer.write(_ASK + _slow(_ASK) + _POST % 600_000 + bytes(300_000))
+            await reader.read(1)
+        writer.transport.abort()
+
+    async def takes_its_time(self) -> None:
+        """A client that sends a second body in two parts, and reads the answer to its first in between."""
+        reader, writer = await self._bench.connect()
+        writer.write(_slow(_KEPT_POST % _LARGE) + bytes(_LARGE) + _POST % 600_000 + bytes(300_000))
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await writer.drain()
+            await asyncio.sleep(0.05)
+            await reader.readexactly(_LARGE)
+            writer.write(bytes(300_000))
+            await reader.read()
+        writer.transport.abort()
+
+    def talks(self) -> list[Callable[[], Coroutine[Any, Any, Any]]]:
+        body = bytes(600_000)
+        talk = functools.partial
+        return [
+            talk(self.talk, _ASK + _LAST),
+            # More than are served at once, with one that another protocol serves, and a head in two pieces.
+            talk(self.talk, _ASK * 50 + _OF_AIOHTTP),
+            talk(self.talk, _ASK[:9], _ASK[9:] + _LAST),
+            talk(self.talk, _POST % 9 + b"some", b" body"),
+            talk(self.talk, _POST % _LARGE + bytes(_LARGE)),
+            talk(self.talk, _UNKNOWN),
+            talk(self.talk, _OF_AIOHTTP),
+            # A head, a request, bodies and nothing at all that do not come.
+            talk(self.talk, b"GET /pi"),
+            talk(self.talk, _POST % 9 + b"some"),
+            talk(self.talk, _POST % len(body) + body[1:]),
+            talk(self.talk),
+            talk(self.talk, _slow(_ASK), is_half_closed=True),
+            talk(self.talk, _ASK + _POST % 600_000 + bytes(300_000), is_half_closed=True),
+            self.takes_its_time,
+        ]
+
+    async def pass_by(self) -> None:
+        """All of it at once, but who leaves while there is still memory for a body."""
+        await self.leaves()
+        await asyncio.gather(*(talk() for talk in self.talks()))
+        await self.many()
+
+    async def many(self) -> None:
+        """More than the memory has room for."""
+        body = bytes(1 << 20)
+        await asyncio.gather(
+            *(self.talk(_POST % len(body) + body[:300_000], body[300_000:]) for _ in range(4))
+        )
+
+
+@pytest.mark.parametrize("row", TABLE, ids=str)
+async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
+    make_bench: Any, row: Row, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mms.http.lane_front, "_SWEEP_S", 0.01)
+    monkeypatch.setattr(mms.http.lane_front, "LINGER_S", 0.02)
+    monkeypatch.setattr(mms.http.lane, "PROBE_S", 0.01)
+    asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
+    bench = await make_bench(
+        lane=True,
+        head_timeout_s=0.05,
+        body_timeout_s=0.1,
+        keep_alive_timeout_s=0.1,
+        max_buffered_memory=1 << 20,
+        max_connection_memory=32 << 20,
+    )
+    bench.host.on_submit = _answer_later
+    reader, writer = await bench.connect()
     assert (await _ask(writer, reader)).startswith(b"HTTP/1.1 200 ")
+    (lane,) = (listener.lane for listener in bench.front._listeners if listener.lane.connections)
+    (kept,) = lane.connections
+    # The other one may rest for longer than those of the day.
+    kept.waiting_since = float("inf")
+    function = getattr(row.owner, row.name)
+    raised: list[Row] = []
+
+    def raise_once(first: Any, *arguments: Any, **more: Any) -> Any:
+        if not raised and first not in (kept, kept._account) and kept not in arguments:
+            raised.append(row)
+            raise Injected(str(row))
+        return inner(first, *arguments, **more)
+
+    # What ends a connection is around a function, not in it.
+    inner = inspect.unwrap(function)
+    functools.update_wrapper(raise_once, inner)
+    replacement = raise_once if inner is function else faults.ends_connection(raise_once)
+    before = sum(faults.counts().values())
+    monkeypatch.setattr(row.owner, row.name, replacement)
+    day = Day(bench)
+    await asyncio.wait_for(day.pass_by(), _LIMIT_S)
+    assert raised, "nothing has called it"
+    assert sum(faults.counts().values()) > before
+    assert f"Injected: {row}" in caplog.text
+    assert (await _ask(writer, reader)).startswith(b"HTTP/1.1 200 ")
+    # It is forgotten, and so is what it held.
     await until(lambda: bench.front.connection_count == 1)
+    assert lane.memory.held_bytes == 0
+    assert not lane.memory.waiting and lane.memory.first is None
     # The timer still ends who is too slow.
-    assert await asyncio.wait_for(bench.exchange(b"GET /pi"), _LIMIT_S) == b""
+    assert await asyncio.wait_for(day.talk(b"GET /pi"), _LIMIT_S) == b""
     writer.transport.abort()
 
 
 async def test_a_look_that_raises_ends_that_connection_alone_behind_aiohttp(
     make_bench: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mms.http.protocol, "_SWEEP_S", 0.02)
+    monkeypatch.setattr(mms.http.protocol, "_SWEEP_S", 0.01)
     bench = await make_bench(lane=False, head_timeout_s=0.1)
     handler = mms.http.protocol._Handler
     function = handler.check_reader
