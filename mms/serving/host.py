@@ -31,6 +31,7 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.drift import model_drift
 from mms.serving.health import model_problems, ping_status, server_problems
 from mms.serving.kept_models import KeptModels
+from mms.serving.model_client import ModelClient
 from mms.serving.model_workers import ModelWorkers
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration import Registrar
@@ -77,8 +78,9 @@ class ModelHost:
         self._launcher = launcher
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
+        client = ModelClient(self)
         self._workers = ModelWorkers(
-            settings, self.registry, self, self.dispatcher, launcher, record, self._environ
+            settings, self.registry, client, self.dispatcher, launcher, record, self._environ
         )
         # Another account reaches the server's own folder, but not what it keeps for itself.
         lasting = repository.lasting_requirements_dir if settings.worker_user is None else None
@@ -89,7 +91,7 @@ class ModelHost:
             self._workers.specs.installer_environment(),
         )
         self._registrar = Registrar(
-            *(settings, repository, self.registry, self.tracking, self),
+            *(settings, repository, self.registry, self.tracking, client),
             *(self._register, self._discard, self._environ, gpu_count, self._workers.renew),
             self._installer,
         )
@@ -119,12 +121,8 @@ class ModelHost:
         else:
             self.dispatcher.submit(served.model, request)
 
-    def submit_from_graph(self, request: Request) -> None:
-        """Take a request of a graph to its node, also while what was accepted is still answered. Raises as `submit`."""
-        self.dispatcher.submit(self.registry.get(request.name, request.version).model, request)
-
-    def submit_call(self, request: Request) -> None:
-        """Take a request of a worker to another model, as `submit_from_graph` does."""
+    def submit_nested(self, request: Request) -> None:
+        """Take a request that is part of another one, also while a drain waits for that. Raises as `submit`."""
         served = self.registry.get(request.name, request.version)
         if served.graph is not None:
             served.graph.submit(request)

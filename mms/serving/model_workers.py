@@ -14,11 +14,11 @@ from mms.launch import Launcher
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.making import WorkerSpecs, change_model
+from mms.serving.model_client import ModelClient
 from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.served import ServedModel, new_key
-from mms.serving.worker_calls import CallableModels
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -40,18 +40,18 @@ class ModelWorkers:
         self,
         settings: Settings,
         registry: Registry[ServedModel],
-        models: CallableModels,
+        client: ModelClient,
         dispatcher: Dispatcher,
         launcher: Launcher,
         record: WorkerEvents,
         environ: Mapping[str, str],
     ) -> None:
-        """`models`: what the code of workers may ask."""
+        """`client`: by which the code of workers asks other models."""
         self._settings = settings
         # What the operator starts models with is no mistake of a client's.
         self._most_workers = max(settings.max_workers_per_model, settings.default_workers_per_model)
         self._registry = registry
-        self._models = models
+        self._client = client
         self._dispatcher = dispatcher
         self._launcher = launcher
         self._record = record
@@ -227,7 +227,7 @@ class ModelWorkers:
             self._launcher,
             self._dispatcher,
             self._record,
-            self._models,
+            self._client,
             start_timeout_s=self._settings.worker_start_timeout_s,
             tracking=served.tracking,
             prepare=served.requirements.install if served.requirements is not None else None,

@@ -7,18 +7,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from mms.core import Registry
 from mms.errors import BadRequest, NameTaken, ServiceUnavailable
-from mms.interfaces.mlrun.front.calls import RoutedModels
 from mms.interfaces.mlrun.front.specs import MlrunSpecs
-from mms.interfaces.seldon.front.graph_calls import NodeModels
 from mms.interfaces.seldon.front.graphs import Graphs, graph_document
 from mms.observe import events
 from mms.repository import FetchedArchive, Repository
 from mms.serving.interface_detection import detect_interface
 from mms.serving.making import check_names, make_model
+from mms.serving.model_client import ModelClient
 from mms.serving.model_config_file import with_file_and_setting
 from mms.serving.named_places import check_arguments
 from mms.serving.options import Outcome, RegisterOptions
@@ -39,10 +38,6 @@ Register = Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
 Discard = Callable[[ServedModel], Awaitable[None]]
 
 
-class AskedModels(NodeModels, RoutedModels, Protocol):
-    """The models of the server; the model host."""
-
-
 class Registrar:
     """Adds models to the registry, without workers yet. Called on the event loop."""
 
@@ -52,7 +47,7 @@ class Registrar:
         repository: Repository,
         registry: Registry[ServedModel],
         tracking: Tracking,
-        models: AskedModels,
+        client: ModelClient,
         register: Register,
         discard: Discard,
         environ: Mapping[str, str],
@@ -60,7 +55,7 @@ class Registrar:
         renew: Callable[[ServedModel], None],
         installer: RequirementsInstaller,
     ) -> None:
-        """`models`: what graphs and functions ask; `register` and `discard`: for the models that they are made of.
+        """`client`: by which graphs ask their models; `register` and `discard`: for the models that they are made of.
 
         `renew` starts the workers of a model anew that a graph has become the owner of.
         """
@@ -72,9 +67,9 @@ class Registrar:
         self._tracking = tracking
         self._installer = installer
         self._make = partial(make_model, settings, gpu_count)
-        self.functions = MlrunSpecs(settings, registry, models, self._make, self.add, discard)
+        self.functions = MlrunSpecs(settings, registry, client, self._make, self.add, discard)
         self.graphs = Graphs(
-            settings, registry, models, register, discard, environ, repository.sources
+            settings, registry, client, register, discard, environ, repository.sources
         )
 
     def __repr__(self) -> str:

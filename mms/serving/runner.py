@@ -17,8 +17,9 @@ from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.observe import events
 from mms.repository import RequirementsFailed
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.model_client import ModelClient
 from mms.serving.tracking import ModelTracking
-from mms.serving.worker_calls import CallableModels, WorkerCalls
+from mms.serving.worker_calls import WorkerCalls
 from mms.wire import (
     FAILED,
     LAST,
@@ -82,7 +83,7 @@ class WorkerRunner:
         launcher: Launcher,
         dispatcher: Dispatcher,
         record: WorkerEvents,
-        models: CallableModels,
+        client: ModelClient,
         *,
         start_timeout_s: float,
         tracking: ModelTracking | None = None,
@@ -98,7 +99,7 @@ class WorkerRunner:
         self._launcher = launcher
         self._dispatcher = dispatcher
         self._record = record
-        self._calls = WorkerCalls(models, spec.load.options.get("calls") or {})
+        self._calls = WorkerCalls(client, spec.load.options.get("calls") or {})
         self._tracking = tracking
         self._start_timeout_s = start_timeout_s
         #: What has to be done before each start; raises RequirementsFailed.

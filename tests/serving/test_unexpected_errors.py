@@ -108,7 +108,7 @@ _NOT_IN_THE_PATH = {
         *("pause_writing", "resume_writing"),
     },
     "Heartbeats": {"watch", "close", "_schedule", "_beat"},
-    "WorkerCalls": {"_expire", "_cancel"},
+    "WorkerCalls": set(),
     "ModelTracking": {"recent", "push", "describe"},
 }
 

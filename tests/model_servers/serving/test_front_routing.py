@@ -15,6 +15,7 @@ from mms.errors import ServiceUnavailable
 from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import ROUTINGS, Routing
+from mms.serving.model_client import ModelClient
 
 JSON = b"content-type: application/json\r\n"
 
@@ -27,7 +28,7 @@ class Models:
         self.asked: list[tuple[str, str, str, bytes]] = []
         self.cancelled: list[Request] = []
 
-    def submit_call(self, request: Request) -> None:
+    def submit_nested(self, request: Request) -> None:
         asked = Asked(request)
         name = request.name if request.version is None else f"{request.name}:{request.version}"
         self.asked.append((name, asked.method, asked.operation, bytes(request.body)))
@@ -74,7 +75,7 @@ def routing_of(router: str, models: Models, **class_args: Any) -> Routing:
     targets = {
         key: (key.partition(":")[0], key.partition(":")[2] or None) for key in models.answers
     }
-    return ROUTINGS[router](RouteCalls(models, targets), class_args, "null")
+    return ROUTINGS[router](RouteCalls(ModelClient(models), targets), class_args, "null")
 
 
 def ask(

@@ -2,51 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import Final
 
-from mms.bodies.json_text import from_json
 from mms.core import Request
-from mms.errors import ModelNotFound, ServerError, ServiceUnavailable
-
-if TYPE_CHECKING:
-    from mms.core.request import Buffer
+from mms.errors import ModelNotFound, ServiceUnavailable
+from mms.serving.model_client import ModelAnswer, ModelClient
 
 _EVENT_ID: Final = b"mlrun-event-id"
 #: Describe a body that is not the one that is sent on.
 _OF_BODY: Final = frozenset((b"content-length", b"transfer-encoding", b"expect"))
-
-
-class RoutedModels(Protocol):
-    """The models of the server; the model host."""
-
-    def submit_call(self, request: Request) -> None: ...
-
-    def cancel(self, request: Request) -> None: ...
-
-    def is_ready(self, name: str, version: str | None = None) -> bool: ...
-
-
-class ModelAnswer(NamedTuple):
-    """`headers`: finished lines."""
-
-    status: int
-    phrase: bytes
-    headers: bytes
-    body: Buffer
-
-    @property
-    def is_success(self) -> bool:
-        return self.status < 400
-
-    def value(self) -> Any:
-        """What its JSON says. Raises ValueError."""
-        return from_json(bytes(self.body))
-
-    def text(self) -> str:
-        return bytes(self.body).decode("utf-8", "replace")
 
 
 class Asked:
@@ -79,34 +44,11 @@ class Asked:
         return f"<Asked {self.method} {self.operation or '(nothing)'}>"
 
 
-class _Reply:
-    """Takes the answer of a model's request."""
-
-    __slots__ = ("done",)
-
-    def __init__(self) -> None:
-        self.done: asyncio.Future[ModelAnswer] = asyncio.get_running_loop().create_future()
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
-    ) -> None:
-        if not self.done.done():
-            self.done.set_result(ModelAnswer(status, phrase, headers, body))
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def give_up(self) -> None:
-        if not self.done.done():
-            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
-
-
 class RouteCalls:
     """Asks the models of one router. `targets`: key -> (name, version) of each."""
 
-    def __init__(self, models: RoutedModels, targets: Mapping[str, tuple[str, str | None]]) -> None:
-        self._models = models
+    def __init__(self, client: ModelClient, targets: Mapping[str, tuple[str, str | None]]) -> None:
+        self._client = client
         self.targets = dict(targets)
 
     def __repr__(self) -> str:
@@ -117,11 +59,7 @@ class RouteCalls:
         return list(self.targets)
 
     def is_ready(self, key: str) -> bool:
-        name, version = self.targets[key]
-        try:
-            return self._models.is_ready(name, version)
-        except ModelNotFound:
-            return False
+        return self._client.is_ready(*self.targets[key])
 
     async def ask(
         self, key: str, asked: Asked, operation: str, *, method: str = "", has_body: bool = True
@@ -132,29 +70,20 @@ class RouteCalls:
         """
         client = asked.request
         name, version = self.targets[key]
-        reply = _Reply()
         # A line feed would end the value.
         operation = operation.replace("\n", " ")
         pseudo = f":operation\n{operation}\n:method\n{method or asked.method}".encode()
-        request = Request(
-            id=client.id,
-            name=name,
-            version=version,
-            passes_query=client.passes_query,
-            content_type=client.content_type if has_body else b"",
-            query=client.query,
-            headers=b"\n".join((pseudo, *asked.headers)),
-            body=client.body if has_body else b"",
-            reply=reply,
-            received_at=time.monotonic(),
-            deadline=client.deadline,
-        )
         try:
-            self._models.submit_call(request)
+            return await self._client.ask(
+                name,
+                version,
+                id=client.id,
+                headers=b"\n".join((pseudo, *asked.headers)),
+                content_type=client.content_type if has_body else b"",
+                body=client.body if has_body else b"",
+                query=client.query,
+                passes_query=client.passes_query,
+                deadline=client.deadline,
+            )
         except ModelNotFound:
             raise ServiceUnavailable(f"The model of route {key} is gone.") from None
-        try:
-            return await reply.done
-        except asyncio.CancelledError:
-            self._models.cancel(request)
-            raise

@@ -12,7 +12,7 @@ from mms.bodies.large_json import apart
 from mms.brief import brief
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import with_strict_status
-from mms.interfaces.mlrun.front.calls import Asked, ModelAnswer, RouteCalls
+from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.model.model_path import (
     DEFAULT_OPERATION,
     OWN_OPERATIONS,
@@ -36,6 +36,7 @@ from mms.interfaces.mlrun.routers.votes import (
     vote,
     weights_of,
 )
+from mms.serving.model_client import ModelAnswer
 
 _OK: Final = b"OK"
 _JSON_LINE: Final = b"content-type: application/json\r\n"
@@ -105,8 +106,8 @@ class Routing:
             try:
                 answer = await self._calls.ask(key, asked, operation)
                 if not answer.is_success:
-                    return _Outcome(failure=answer.text(), status=answer.status)
-                return _Outcome(await apart(len(answer.body), answer.value))
+                    return _Outcome(failure=answer.text, status=answer.status)
+                return _Outcome(await apart(len(answer.body), _value_of, answer))
             except ServerError as error:
                 text = f"{type(error).__name__}: {error.message or error}"
                 return _Outcome(failure=text, status=error.http_status)
@@ -123,6 +124,11 @@ class Routing:
                 statuses.pop() if len(statuses) == 1 else 500,
             )
         return outcomes
+
+
+def _value_of(answer: ModelAnswer) -> Any:
+    """What the JSON of an answer says. Raises ValueError."""
+    return from_json(bytes(answer.body))
 
 
 async def body_value(asked: Asked) -> Any:
@@ -306,7 +312,7 @@ class VotingRouting(_Named):
         found |= {"inputs": [], "outputs": []}
         for key in self.keys:
             answer = await self._calls.ask(key, asked, "", method="GET", has_body=False)
-            described = answer.value() if answer.is_success else None
+            described = _value_of(answer) if answer.is_success else None
             if isinstance(described, dict):
                 for part in ("inputs", "outputs"):
                     found[part] = found[part] or described.get(part) or []

@@ -17,7 +17,7 @@ from mms.documents import InvalidDocument, check_depth
 from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
 from mms.interfaces.mlrun.authoring.code_file import without_own_deployment
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
-from mms.interfaces.mlrun.front.calls import RouteCalls, RoutedModels
+from mms.interfaces.mlrun.front.calls import RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import ROUTINGS, Routing
 from mms.interfaces.mlrun.front.spec import (
@@ -38,6 +38,7 @@ from mms.interfaces.mlrun.graph.storey_steps import own_class
 from mms.interfaces.mlrun.registration import ServerParameters
 from mms.repository import FetchedArchive
 from mms.serving.making import model_config
+from mms.serving.model_client import ModelClient
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.served import ServedModel
@@ -72,14 +73,14 @@ class MlrunSpecs:
         self,
         settings: Settings,
         registry: Registry[ServedModel],
-        models: RoutedModels,
+        client: ModelClient,
         make: Make,
         add: Add,
         discard: Discard,
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self._models = models
+        self._client = client
         self._make = make
         self._add = add
         self._discard = discard
@@ -148,7 +149,7 @@ class MlrunSpecs:
                     "name, with the parameter model_name."
                 )
         targets = {child.key: split_key(child.key) for child in function.children}
-        calls = RouteCalls(self._models, targets)
+        calls = RouteCalls(self._client, targets)
         # Before any model is registered: it may be refused.
         nan_policy = options.mlrun.nan_policy or self._settings.nan_policy
         routing = function.routing(calls, nan_policy)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from mms.core import Request
-from mms.errors import InternalServerError, ModelNotFound, RequestTimeout, ServerError
+from mms.errors import InternalServerError, ModelNotFound, ServerError
 from mms.interfaces.seldon.graph import Graph, Message, Node, NodeFailed, Step
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
 from mms.interfaces.seldon.unit import NO_VERSION
 from mms.observe.graph_metrics import ClientLabels, GraphMetrics
-
-if TYPE_CHECKING:
-    from mms.core.request import Buffer
+from mms.serving.model_client import ModelClient, answered_within
 
 #: Describe the body that the client sent, or its connection; a node gets another body.
 _NOT_PASSED_ON: Final = frozenset(
@@ -24,22 +21,6 @@ _NOT_PASSED_ON: Final = frozenset(
     )
 )
 _PUID: Final = b"seldon-puid"
-
-
-class NodeModels(Protocol):
-    """The models of the server; the model host."""
-
-    def submit_from_graph(self, request: Request) -> None: ...
-
-    def cancel(self, request: Request) -> None: ...
-
-    def interface_of(self, name: str) -> str: ...
-
-    def version_of(self, name: str) -> str | None: ...
-
-    def has_model(self, name: str) -> bool: ...
-
-    def is_ready(self, name: str, version: str | None = None) -> bool: ...
 
 
 class RemoteNodes(Protocol):
@@ -104,30 +85,6 @@ def split_image(image: str) -> tuple[str, str]:
     return (name, tag) if colon and "/" not in tag else (image, "")
 
 
-class _NodeReply:
-    """Takes the answer of a node's request."""
-
-    __slots__ = ("done",)
-
-    def __init__(self) -> None:
-        self.done: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
-    ) -> None:
-        if not self.done.done():
-            form = PROTOBUF if PROTOBUF in headers.lower() else JSON
-            self.done.set_result(Message(body, form, status=status, phrase=phrase, headers=headers))
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def give_up(self) -> None:
-        if not self.done.done():
-            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
-
-
 class NodeCalls:
     """Asks the nodes of one graph. `remote` is None where it has none.
 
@@ -138,11 +95,12 @@ class NodeCalls:
         self,
         graph_name: str,
         graph: Graph,
-        models: NodeModels,
+        client: ModelClient,
         remote: RemoteNodes | None,
         metrics: GraphMetrics,
     ) -> None:
-        self._models = models
+        self._client = client
+        self._models = client.models
         self._remote = remote
         self._metrics = metrics
         self._names = {node.name: f"{graph_name}.{node.name}" for node in graph.nodes()}
@@ -165,10 +123,7 @@ class NodeCalls:
         """Remote nodes and built-ins count as ready."""
         if not node.is_local:
             return True
-        try:
-            return self._models.is_ready(self.model_of(node))
-        except ModelNotFound:
-            return False
+        return self._client.is_ready(self.model_of(node))
 
     async def call(
         self, context: CallContext, node: Node, operation: str, message: Message
@@ -199,45 +154,38 @@ class NodeCalls:
                 )
             return await self._remote.call(node, operation, message, context.headers, timeout_s)
         asking = self._ask_model(context, node, operation, message)
-        if timeout_s is None:
-            return await asking
-        try:
-            return await asyncio.wait_for(asking, timeout_s)
-        except asyncio.TimeoutError:
-            raise RequestTimeout(
-                f"Node {node.name} did not answer within {timeout_s:g} seconds."
-            ) from None
+        return await answered_within(asking, timeout_s, f"Node {node.name}")
 
     async def _ask_model(
         self, context: CallContext, node: Node, operation: str, message: Message
     ) -> Message:
         client = context.request
         name = self.model_of(node)
-        reply = _NodeReply()
-        request = Request(
-            id=client.id,
-            name=name,
-            version=None,
-            passes_query=message.is_raw,
-            content_type=message.content_type,
-            query=message.query,
-            headers=self._header_block(context, node, name, operation, message.content_type),
-            body=message.body,
-            reply=reply,
-            received_at=time.monotonic(),
-            deadline=client.deadline,
-        )
+        headers = self._header_block(context, node, name, operation, message.content_type)
         try:
-            self._models.submit_from_graph(request)
+            answer = await self._client.ask(
+                name,
+                None,
+                id=client.id,
+                headers=headers,
+                content_type=message.content_type,
+                body=message.body,
+                query=message.query,
+                passes_query=message.is_raw,
+                deadline=client.deadline,
+            )
         except ModelNotFound:
             raise InternalServerError(
                 f"Node {node.name} of the graph {context.graph_name} has no model any more."
             ) from None
-        try:
-            return await reply.done
-        except asyncio.CancelledError:
-            self._models.cancel(request)
-            raise
+        form = PROTOBUF if PROTOBUF in answer.headers.lower() else JSON
+        return Message(
+            answer.body,
+            form,
+            status=answer.status,
+            phrase=answer.phrase,
+            headers=answer.headers,
+        )
 
     def _header_block(
         self, context: CallContext, node: Node, model: str, operation: str, content_type: bytes

@@ -16,7 +16,7 @@ from mms.brief import brief
 from mms.core import ModelVersion, Pool, Registry
 from mms.errors import Conflict, InvalidModel
 from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
-from mms.interfaces.seldon.front.graph_calls import NodeCalls, NodeModels
+from mms.interfaces.seldon.front.graph_calls import NodeCalls
 from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoints
 from mms.interfaces.seldon.front.graph_service import GraphService
 from mms.interfaces.seldon.graph import Graph, Node, read_graph
@@ -25,6 +25,7 @@ from mms.observe.graph_metrics import GraphMetrics
 from mms.repository import DOCUMENT_NAME, FetchedArchive
 from mms.repository.sources import Sources
 from mms.serving.making import WITHOUT_UNIT, model_config
+from mms.serving.model_client import ModelClient
 from mms.serving.model_options import ModelOptions
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.served import ServedModel
@@ -72,7 +73,7 @@ class Graphs:
         self,
         settings: Settings,
         registry: Registry[ServedModel],
-        models: NodeModels,
+        client: ModelClient,
         register: Register,
         discard: Discard,
         environ: Mapping[str, str],
@@ -81,7 +82,7 @@ class Graphs:
         self.metrics = GraphMetrics()
         self._settings = settings
         self._registry = registry
-        self._models = models
+        self._client = client
         self._register = register
         self._discard = discard
         self._sources = sources
@@ -145,7 +146,7 @@ class Graphs:
         calls = NodeCalls(
             name,
             graph,
-            self._models,
+            self._client,
             self._remote_for(graph, sources.endpoint_networks),
             self.metrics,
         )

@@ -1,0 +1,142 @@
+"""Requests of the server itself to its models: those of graphs to their nodes, of routers, and of models' code."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+
+from mms.core import Request
+from mms.errors import ModelNotFound, RequestTimeout, ServerError
+
+if TYPE_CHECKING:
+    from mms.core.request import Buffer
+
+
+_Answer = TypeVar("_Answer")
+
+
+class HostedModels(Protocol):
+    """The models of the server as they may ask each other; the model host."""
+
+    def submit_nested(self, request: Request) -> None:
+        """Take a request that is part of another one, also while a drain waits for that. Raises as `submit`."""
+
+    def cancel(self, request: Request) -> None: ...
+
+    def has_model(self, name: str, version: str | None = None) -> bool: ...
+
+    def is_ready(self, name: str, version: str | None = None) -> bool: ...
+
+    def interface_of(self, name: str) -> str: ...
+
+    def version_of(self, name: str) -> str | None: ...
+
+
+class ModelAnswer(NamedTuple):
+    """The answer of a model, which may be an error of its code. `headers`: finished lines."""
+
+    status: int
+    phrase: bytes
+    headers: bytes
+    body: Buffer
+
+    @property
+    def is_success(self) -> bool:
+        return self.status < 400
+
+    @property
+    def text(self) -> str:
+        return bytes(self.body).decode("utf-8", "replace")
+
+
+class _PendingAnswer:
+    """Takes the answer of a request."""
+
+    __slots__ = ("done",)
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[ModelAnswer] = asyncio.get_running_loop().create_future()
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        if not self.done.done():
+            self.done.set_result(ModelAnswer(status, phrase, headers, body))
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def give_up(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
+
+
+class ModelClient:
+    """Asks the models of this server. Called on the event loop."""
+
+    def __init__(self, models: HostedModels) -> None:
+        self.models = models
+
+    def __repr__(self) -> str:
+        return f"<ModelClient of {self.models!r}>"
+
+    def is_ready(self, name: str, version: str | None = None) -> bool:
+        """Return whether a model is there and can take requests."""
+        try:
+            return self.models.is_ready(name, version)
+        except ModelNotFound:
+            return False
+
+    async def ask(
+        self,
+        name: str,
+        version: str | None,
+        *,
+        id: bytes,
+        headers: bytes,
+        content_type: bytes,
+        body: Buffer,
+        query: bytes = b"",
+        passes_query: bool = False,
+        deadline: float = 0.0,
+    ) -> ModelAnswer:
+        """Return the answer of a model. A caller that is cancelled has its request cancelled, too.
+
+        The arguments are those of `Request`. Raises ModelNotFound where there is no such model, and the error by which
+        the server answers in the model's place.
+        """
+        pending = _PendingAnswer()
+        request = Request(
+            id=id,
+            name=name,
+            version=version,
+            passes_query=passes_query,
+            content_type=content_type,
+            query=query,
+            headers=headers,
+            body=body,
+            reply=pending,
+            received_at=time.monotonic(),
+            deadline=deadline,
+        )
+        self.models.submit_nested(request)
+        try:
+            return await pending.done
+        except asyncio.CancelledError:
+            self.models.cancel(request)
+            raise
+
+
+async def answered_within(
+    answer: Awaitable[_Answer], timeout_s: float | None, name: str
+) -> _Answer:
+    """Return an answer that comes in time. Raises RequestTimeout, which tells by `name` who was asked."""
+    if timeout_s is None:
+        return await answer
+    try:
+        return await asyncio.wait_for(answer, timeout_s)
+    except asyncio.TimeoutError:
+        raise RequestTimeout(f"{name} did not answer within {timeout_s:g} seconds.") from None
