@@ -23,7 +23,7 @@ from mms.memory import MemoryLimit
 from mms.observe.logs import LogOptions, Logs
 from mms.observe.recorder import Recorder
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.runner import WorkerRunner
+from mms.serving.workers.runner import WorkerRunner
 from mms.wire import LAST, SUCCEEDED, FrameDecoder, Load, decode_batch, encode_result
 
 _CONNECTIONS = 64

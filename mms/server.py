@@ -62,7 +62,7 @@ from mms.repository.trust import Trust
 from mms.runtime_dir import RuntimeDir
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
-from mms.serving.startup import StartupProblem
+from mms.serving.state.startup_models import StartupProblem
 from mms.settings import Settings, load_settings
 from mms.start_report import StartFailed, banner, problem_rows
 from mms.version import __version__

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mms.serving.startup import StartupProblem
+from mms.serving.state.startup_models import StartupProblem
 from mms.version import __version__
 
 if TYPE_CHECKING:

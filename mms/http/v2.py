@@ -35,7 +35,7 @@ from mms.interfaces.mlrun.front.v2 import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.interfaces.mlrun.model.model_path import key_in
 
 if TYPE_CHECKING:
-    from mms.serving.served import ServedModel
+    from mms.serving.served.served_model import ServedModel
 
 _UNKNOWN_INTERFACE = "auto"
 #: Operations that a path may name in a model's place: those of the router at the root.

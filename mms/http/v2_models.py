@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mms.core import Registry
 
 if TYPE_CHECKING:
-    from mms.serving.served import ServedModel
+    from mms.serving.served.served_model import ServedModel
 
 _INTERFACE = "mlrun"
 

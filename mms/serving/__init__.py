@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from mms.interfaces.mlrun.model.model_server import V2ModelServer
     from mms.serving.host import ModelHost
     from mms.serving.options import Outcome, RegisterOptions
-    from mms.serving.runner import WorkerEvents
-    from mms.serving.served import ServedModel
+    from mms.serving.served.served_model import ServedModel
+    from mms.serving.workers.runner import WorkerEvents
 
 __all__ = [
     "GraphContext",
@@ -72,10 +72,10 @@ _MODULES = {
     "Outcome": "mms.serving.options",
     "RegisterOptions": "mms.serving.options",
     "Response": "mms.interfaces.mlrun.model.event",
-    "ServedModel": "mms.serving.served",
+    "ServedModel": "mms.serving.served.served_model",
     "ServingFunction": "mms.interfaces.mlrun.authoring.function",
     "V2ModelServer": "mms.interfaces.mlrun.model.model_server",
-    "WorkerEvents": "mms.serving.runner",
+    "WorkerEvents": "mms.serving.workers.runner",
     "code_to_function": "mms.interfaces.mlrun.authoring.functions",
     "create_graph_server": "mms.interfaces.mlrun.graph.graph_server",
     "deploy_function": "mms.interfaces.mlrun.authoring.functions",

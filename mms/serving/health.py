@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mms.core import WorkerState
 
 if TYPE_CHECKING:
-    from mms.serving.served import ServedModel
+    from mms.serving.served.served_model import ServedModel
 
 _STATES = {
     WorkerState.STARTING: "is starting",

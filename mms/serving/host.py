@@ -28,19 +28,19 @@ from mms.launch import Launcher
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.drift import model_drift
 from mms.serving.health import model_problems, ping_status, server_problems
-from mms.serving.kept_models import KeptModels
 from mms.serving.model_client import ModelClient
-from mms.serving.model_workers import ModelWorkers
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
-from mms.serving.registration import Registrar
-from mms.serving.requirements import RequirementsInstaller
-from mms.serving.runner import WorkerEvents
-from mms.serving.served import ServedModel
-from mms.serving.startup import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
-from mms.serving.state_file import StateFile
-from mms.serving.tracking import Tracking
+from mms.serving.registration.registrar import Registrar
+from mms.serving.served.served_model import ServedModel
+from mms.serving.state.registration_store import RegistrationStore
+from mms.serving.state.startup_models import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
+from mms.serving.state.state_file import StateFile
+from mms.serving.tracking.drift import model_drift
+from mms.serving.tracking.model_tracking import Tracking
+from mms.serving.workers.model_workers import ModelWorkers
+from mms.serving.workers.requirements import RequirementsInstaller
+from mms.serving.workers.runner import WorkerEvents
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -100,7 +100,7 @@ class ModelHost:
         self._startup = StartupModels(
             settings, repository, self.registry, self._registrar.add, self._start
         )
-        self._kept = KeptModels(
+        self._store = RegistrationStore(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
         )
         #: Out of the registry, and still answering what they had accepted.
@@ -220,12 +220,12 @@ class ModelHost:
         """
         count = self.settings.worker_count_at_startup(self._gpu_count, available_cpus())
         entries = await self._startup.entries()
-        restored = await self._kept.restore(
+        restored = await self._store.restore(
             self._registrar.add, self._workers.scale, frozenset(entries)
         )
         await self._startup.load(count, entries, restored)
         self._startup.tell_of_idle_settings()
-        await self._kept.save()
+        await self._store.save()
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it.
@@ -315,7 +315,7 @@ class ModelHost:
     ) -> None:
         if is_kept:
             served.registration = options
-            await self._kept.save()
+            await self._store.save()
 
     # Scaling
 
@@ -335,7 +335,7 @@ class ModelHost:
         if served.graph is not None:
             raise BadRequest(f"{name} is a graph, which has no workers; scale its nodes' models.")
         self._workers.scale(served, min_workers, max_workers)
-        await self._kept.save()
+        await self._store.save()
         if not synchronous:
             return PROCESSING
         return await self._scaled(served)
@@ -351,7 +351,7 @@ class ModelHost:
         if served.graph is not None:
             raise BadRequest(f"{name} is a graph, which has no workers; change its nodes' models.")
         await self._workers.change(served, changes)
-        await self._kept.save()
+        await self._store.save()
         if synchronous:
             await self._workers.changed(served)
         elif self._workers.is_changing(served):
@@ -365,7 +365,7 @@ class ModelHost:
 
         Raises RequestTimeout where that was not enough; the model is back then, without workers.
         """
-        if not self.has_model(name, version) and await self._kept.drop(name, version):
+        if not self.has_model(name, version) and await self._store.drop(name, version):
             return Outcome(200, None, f'Model "{name}" unregistered')
         served = self.registry.get(name, version)
         self.registry.check_removable(served)
@@ -387,7 +387,7 @@ class ModelHost:
         for brought in served.brought:
             await self._discard(brought, timeout_s)
         await self._give_back(served)
-        await self._kept.save()
+        await self._store.save()
         events.model_unregistered(name)
         return Outcome(200, None, f'Model "{name}" unregistered')
 
@@ -404,7 +404,7 @@ class ModelHost:
             for brought in served.brought:
                 await self._discard(brought)
             await self._give_back(served)
-        await self._kept.save()
+        await self._store.save()
 
     async def _discard(self, served: ServedModel, timeout_s: float = 0) -> None:
         """Remove a model whatever depends on it: its workers could not load, or what brought it goes."""
@@ -416,7 +416,7 @@ class ModelHost:
             await self._discard(brought, timeout_s)
         await self._give_back(served)
         if served.registration is not None:
-            await self._kept.save()
+            await self._store.save()
 
     def _assign_nodes(self, served: ServedModel) -> None:
         """Where a graph has come or gone, models may have become nodes, or may be none any more."""
@@ -433,7 +433,7 @@ class ModelHost:
 
     async def set_default(self, name: str, version: str) -> Outcome:
         self.registry.set_default(name, version)
-        await self._kept.save()
+        await self._store.save()
         return Outcome(
             200, None, f'Default version successfully updated for model "{name}" to "{version}"'
         )
@@ -560,7 +560,7 @@ class ModelHost:
 
     async def close(self) -> None:
         """Give everything back. Call after `drain`."""
-        await self._kept.close()
+        await self._store.close()
         for served in self.registry.all():
             self.registry.remove(served)
             await self._give_back(served)

@@ -12,7 +12,7 @@ from archiver import Manifest
 from mms.errors import BadRequest, Conflict, InvalidModel, ModelNotFound, WorkerStartFailed
 from mms.prepackaged import PREPACKAGED
 from mms.serving import RegisterOptions
-from mms.serving.model_options import ModelOptions, model_options
+from mms.serving.registration.model_options import ModelOptions, model_options
 from mms.settings import Settings
 
 FIVE = {"name": "n", "value": "5", "type": "INT"}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from mms import faults
-from mms.serving.recycling import RecycledRunner, Recycling
+from mms.serving.workers.recycling import RecycledRunner, Recycling
 
 _LIMIT_S = 15.0
 _CODE = "def handle(data, context):\n    return data and [b'' for _ in data]\n"
@@ -92,7 +92,7 @@ async def test_a_look_at_a_worker_s_memory_that_raises_is_repeated(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("mms.serving.recycling._LOOK_S", 0.01)
+    monkeypatch.setattr("mms.serving.workers.recycling._LOOK_S", 0.01)
     bench = bench_class(short_folder, worker_memory_limit=1 << 40)
     await bench.start()
     await bench.register("m", _CODE, initial_workers=1)

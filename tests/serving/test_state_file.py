@@ -13,7 +13,7 @@ from support.waiting import until
 
 from mms.errors import ConfigurationError, ModelNotFound, WorkerStartFailed
 from mms.serving import RegisterOptions
-from mms.serving.state_file import StateFile
+from mms.serving.state.state_file import StateFile
 
 OK = "def handle(data, context):\n    return data and ['OK'] * len(data)\n"
 BROKEN = "def handle(data, context):\n    raise RuntimeError('no such weights')\n"
@@ -121,7 +121,7 @@ async def test_a_model_whose_workers_could_not_load_it_is_not_kept(restarted):
 async def test_a_file_that_cannot_be_written_is_told_of_once_and_serving_goes_on(
     restarted, caplog, monkeypatch
 ):
-    monkeypatch.setattr("mms.serving.kept_models._RETRY_S", 0.05)
+    monkeypatch.setattr("mms.serving.state.registration_store._RETRY_S", 0.05)
     bench = await restarted()
     folder = restarted.state.parent / "state.new"
     folder.mkdir()  # where the new file is to be

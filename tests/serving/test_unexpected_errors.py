@@ -22,7 +22,7 @@ from played_workers import PlayedLauncher
 from support.waiting import until
 
 import mms.launch.connection
-import mms.serving.runner
+import mms.serving.workers.runner
 from mms import faults
 from mms.core import ModelVersion, Request, Worker, deadlines, new_request_id, recovery
 from mms.core.policy import BatchPolicy
@@ -32,11 +32,11 @@ from mms.launch.connection import Link, WorkerConnection
 from mms.launch.heartbeat import Heartbeats
 from mms.serving import dispatcher as dispatcher_module
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.model_options import ModelOptions
-from mms.serving.model_workers import ModelWorkers
-from mms.serving.runner import WorkerRunner
-from mms.serving.tracking import ModelTracking
-from mms.serving.worker_calls import WorkerCalls
+from mms.serving.registration.model_options import ModelOptions
+from mms.serving.tracking.model_tracking import ModelTracking
+from mms.serving.workers.calls import WorkerCalls
+from mms.serving.workers.model_workers import ModelWorkers
+from mms.serving.workers.runner import WorkerRunner
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -140,8 +140,8 @@ TABLE = [
     Row(ModelWorkers, "_replace_if_stale"),
     Row(mms.launch.connection, "encode_batch"),
     Row(mms.launch.connection, "decode_records"),
-    Row(mms.serving.runner, "decode_result"),
-    Row(mms.serving.runner, "batch_record"),
+    Row(mms.serving.workers.runner, "decode_result"),
+    Row(mms.serving.workers.runner, "batch_record"),
 ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.waiting import until
 
-from mms.serving.model_options import ModelOptions
+from mms.serving.registration.model_options import ModelOptions
 
 #: Asks what its body says and answers with what it was told.
 CALLER = """

@@ -16,7 +16,7 @@ from mms.interfaces.mlrun.errors import error_text, status_of
 from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.front.routing import Routing
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
-from mms.serving.front_model import FrontModel
+from mms.serving.served.composite_model import FrontModel
 from mms.wire import Buffer
 
 logger = logging.getLogger("mms.serving")

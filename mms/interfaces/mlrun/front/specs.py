@@ -37,11 +37,11 @@ from mms.interfaces.mlrun.graph.steps import BaseStep
 from mms.interfaces.mlrun.graph.storey_steps import own_class
 from mms.interfaces.mlrun.registration import ServerParameters
 from mms.repository import FetchedArchive
-from mms.serving.making import model_config
 from mms.serving.model_client import ModelClient
-from mms.serving.model_options import ModelOptions
 from mms.serving.options import Outcome, RegisterOptions
-from mms.serving.served import ServedModel
+from mms.serving.registration.model_factory import model_config
+from mms.serving.registration.model_options import ModelOptions
+from mms.serving.served.served_model import ServedModel
 
 if TYPE_CHECKING:
     from mms.settings import Settings

@@ -17,7 +17,7 @@ from mms.http.v2_operations import document
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 
 if TYPE_CHECKING:
-    from mms.serving.served import ServedModel
+    from mms.serving.served.served_model import ServedModel
 
 INTERFACE: Final = "mlrun"
 TEXT_LINE: Final = b"content-type: text/plain\r\n"

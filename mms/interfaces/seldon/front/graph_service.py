@@ -27,7 +27,7 @@ from mms.interfaces.seldon.graph import (
 )
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps
 from mms.observe.graph_metrics import GraphMetrics, ServerLabels
-from mms.serving.front_model import FrontModel
+from mms.serving.served.composite_model import FrontModel
 
 if TYPE_CHECKING:
     from mms.core.request import Buffer

@@ -24,11 +24,11 @@ from mms.networks import Networks
 from mms.observe.graph_metrics import GraphMetrics
 from mms.repository import DOCUMENT_NAME, FetchedArchive
 from mms.repository.sources import Sources
-from mms.serving.making import WITHOUT_UNIT, model_config
 from mms.serving.model_client import ModelClient
-from mms.serving.model_options import ModelOptions
 from mms.serving.options import Outcome, RegisterOptions
-from mms.serving.served import ServedModel
+from mms.serving.registration.model_factory import WITHOUT_UNIT, model_config
+from mms.serving.registration.model_options import ModelOptions
+from mms.serving.served.served_model import ServedModel
 
 if TYPE_CHECKING:
     from mms.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any
 from mms import faults
 from mms.core import ModelVersion, Request
 from mms.errors import RequestTimeout, ServiceUnavailable, UnexpectedError
-from mms.serving.tracking import ModelTracking
+from mms.serving.tracking.model_tracking import ModelTracking
 
 
 class FrontModel(ABC):

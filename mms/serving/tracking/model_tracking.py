@@ -15,8 +15,8 @@ from mms.bodies.json_text import to_record_text
 from mms.bodies.time_text import time_text
 from mms.errors import BadRequest, InvalidModel
 from mms.repository.sources import Sources
-from mms.serving.named_places import check_reference, check_stream
-from mms.serving.tracking_options import InvalidTracking, TrackingOptions
+from mms.serving.registration.path_policy import check_reference, check_stream
+from mms.serving.tracking.tracking_options import InvalidTracking, TrackingOptions
 from mms.tracking import Counts, RecordQueue, open_sink, sink_address, with_topic
 from mms.wire.records import ERRORS, TRACKING
 

@@ -13,8 +13,8 @@ from mms import faults
 from mms.core import Registry
 from mms.errors import ModelNotFound, ServerError
 from mms.serving.options import RegisterOptions
-from mms.serving.served import ServedModel
-from mms.serving.state_file import StateFile
+from mms.serving.served.served_model import ServedModel
+from mms.serving.state.state_file import StateFile
 
 logger = logging.getLogger("mms.serving")
 
@@ -39,7 +39,7 @@ class Restored:
     sources: frozenset[tuple[str | None, str]] = frozenset()
 
 
-class KeptModels:
+class RegistrationStore:
     """Keeps what was registered by the registry's own account. Called on the event loop.
 
     Without a file it does nothing. Entries that could not be restored stay in the file, so that the next start tries
@@ -58,7 +58,7 @@ class KeptModels:
         self._is_closed = file is None
 
     def __repr__(self) -> str:
-        return f"<KeptModels {self._file}, {self._changes - self._written} changes to write>"
+        return f"<RegistrationStore {self._file}, {self._changes - self._written} changes to write>"
 
     # Writing
 

@@ -10,7 +10,7 @@ from mms.interfaces.seldon.front.graph_service import GraphService
 from mms.registration import Options, Parameter
 from mms.registration.parameter import CODE, WORKERS, parameter_of
 from mms.serving.options import RegisterOptions
-from mms.serving.served import ServedModel
+from mms.serving.served.served_model import ServedModel
 
 _OF_COMPONENTS: Final = frozenset(("service_type", "validate_inputs"))
 _ROWS: Final = "row_batching"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from mms import faults
 from mms.core import Worker, WorkerState
-from mms.serving.runner import LoadOutcome, WorkerRunner
+from mms.serving.workers.runner import LoadOutcome, WorkerRunner
 
 if TYPE_CHECKING:
-    from mms.serving.served import ServedModel
+    from mms.serving.served.served_model import ServedModel
 
 logger = logging.getLogger("mms.serving")
 

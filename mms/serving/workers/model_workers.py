@@ -13,12 +13,12 @@ from mms.errors import BadRequest, WorkerStartFailed
 from mms.launch import Launcher
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.making import WorkerSpecs, change_model
 from mms.serving.model_client import ModelClient
 from mms.serving.options import SCALED, SCALING, Outcome
-from mms.serving.recycling import RecycledRunner, Recycling, WorkerLimits
-from mms.serving.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
-from mms.serving.served import ServedModel, new_key
+from mms.serving.registration.model_factory import WorkerSpecs, change_model
+from mms.serving.served.served_model import ServedModel, new_key
+from mms.serving.workers.recycling import RecycledRunner, Recycling, WorkerLimits
+from mms.serving.workers.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
 
 if TYPE_CHECKING:
     from mms.settings import Settings

@@ -20,9 +20,9 @@ from mms.nearest import did_you_mean
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.health import model_problems
-from mms.serving.kept_models import Restored
 from mms.serving.options import RegisterOptions
-from mms.serving.served import ServedModel
+from mms.serving.served.served_model import ServedModel
+from mms.serving.state.registration_store import Restored
 
 if TYPE_CHECKING:
     from mms.settings import Settings

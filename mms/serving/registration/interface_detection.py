@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from archiver.source import certain_interface
-from mms.serving.served import ServedModel
+from mms.serving.served.served_model import ServedModel
 
 #: A longer handler is left to its worker: its parser would hold up the front.
 _MAX_SOURCE_BYTES = 100_000

@@ -16,12 +16,12 @@ from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
 from mms.errors import ServiceUnavailable
 from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
 from mms.repository import FetchedArchive, ModelFiles
-from mms.serving.front_model import FrontModel
-from mms.serving.model_options import ModelOptions
 from mms.serving.options import RegisterOptions
-from mms.serving.requirements import ModelRequirements
-from mms.serving.runner import LoadOutcome, WorkerRunner
-from mms.serving.tracking import ModelTracking
+from mms.serving.registration.model_options import ModelOptions
+from mms.serving.served.composite_model import FrontModel
+from mms.serving.tracking.model_tracking import ModelTracking
+from mms.serving.workers.requirements import ModelRequirements
+from mms.serving.workers.runner import LoadOutcome, WorkerRunner
 
 if TYPE_CHECKING:
     from mms.settings import Settings

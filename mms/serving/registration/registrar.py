@@ -15,17 +15,17 @@ from mms.interfaces.mlrun.front.specs import MlrunSpecs
 from mms.interfaces.seldon.front.graphs import Graphs, graph_document
 from mms.observe import events
 from mms.repository import FetchedArchive, Repository
-from mms.serving.interface_detection import detect_interface
-from mms.serving.making import check_names, make_model
 from mms.serving.model_client import ModelClient
-from mms.serving.model_config_file import with_file_and_setting
-from mms.serving.named_places import check_arguments
 from mms.serving.options import Outcome, RegisterOptions
-from mms.serving.requirements import RequirementsInstaller, model_requirements
-from mms.serving.served import ServedModel
-from mms.serving.signed_models import check_is_signed_alone
-from mms.serving.tracking import Tracking
-from mms.serving.without_effect import without_effect
+from mms.serving.registration.interface_detection import detect_interface
+from mms.serving.registration.model_config_file import with_file_and_setting
+from mms.serving.registration.model_factory import check_names, make_model
+from mms.serving.registration.path_policy import check_arguments
+from mms.serving.registration.signature_rule import check_is_signed_alone
+from mms.serving.registration.without_effect import without_effect
+from mms.serving.served.served_model import ServedModel
+from mms.serving.tracking.model_tracking import Tracking
+from mms.serving.workers.requirements import RequirementsInstaller, model_requirements
 
 if TYPE_CHECKING:
     from mms.settings import Settings

@@ -18,8 +18,8 @@ from mms.observe import events
 from mms.repository import RequirementsFailed
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
-from mms.serving.tracking import ModelTracking
-from mms.serving.worker_calls import WorkerCalls
+from mms.serving.tracking.model_tracking import ModelTracking
+from mms.serving.workers.calls import WorkerCalls
 from mms.wire import (
     FAILED,
     LAST,

@@ -17,10 +17,10 @@ from mms.errors import BadRequest, InvalidModel
 from mms.launch import WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive
-from mms.serving.confinement import account_variables, confinement
-from mms.serving.model_options import ModelOptions, model_options
 from mms.serving.options import RegisterOptions
-from mms.serving.served import ServedModel
+from mms.serving.registration.model_options import ModelOptions, model_options
+from mms.serving.served.served_model import ServedModel
+from mms.serving.workers.confinement import account_variables, confinement
 from mms.wire import Load
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""The models that the server serves: those with workers, and those that ask others."""

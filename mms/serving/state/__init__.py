@@ -1,0 +1,1 @@
+"""The models that a server starts with: named by settings, or kept in a file."""
