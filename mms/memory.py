@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from mms.errors import ServiceUnavailable
 
@@ -22,6 +22,9 @@ PRESSED_S = 10.0
 SMALL_BYTES = 128 * 1024
 #: How often a client that sends nothing is looked at, in seconds.
 _LOOK_S = 1.0
+#: What has to be held no more before the system gets free memory back, in bytes, and for how many looks.
+_FREED_BYTES: Final = 32 << 20
+_QUIET_LOOKS: Final = 5
 #: Models whose largest answer is remembered.
 _MAX_MODELS = 10_000
 
@@ -60,6 +63,11 @@ class MemoryLimit:
         #: What the large ones may fill.
         self.large_bytes = all_bytes - all_bytes // 8
         self.held_bytes = 0
+        #: The most since the last look of `give_back`; the most before that may still be the process's, and since how
+        #: many looks it need not be.
+        self.most_bytes = 0
+        self._kept_bytes = 0
+        self._quiet_looks = 0
         #: How often a connection was not read from for its own limit, and for that of all.
         self.pauses = 0
         self.pauses_of_all = 0
@@ -123,6 +131,22 @@ class MemoryLimit:
         self._large.pop(account, None)
         self._small.pop(account, None)
 
+    def give_back(self) -> None:
+        """Give memory back to the system that connections held some seconds ago. To be called every second.
+
+        Not at once, as the same clients may be about to send as much again.
+        """
+        most, self.most_bytes = self.most_bytes, self.held_bytes
+        if most + _FREED_BYTES > self._kept_bytes:
+            self._kept_bytes = max(self._kept_bytes, most)
+            self._quiet_looks = 0
+            return
+        self._quiet_looks += 1
+        if self._quiet_looks >= _QUIET_LOOKS:
+            self._kept_bytes = most
+            self._quiet_looks = 0
+            asyncio.get_running_loop().run_in_executor(None, trim_heap)
+
     def tell_waiting(self) -> None:
         """Some memory is free again."""
         for waiting in (self._small, self._large):
@@ -157,6 +181,8 @@ class MemoryAccount:
         less = self.held_bytes - held_bytes
         self.held_bytes = held_bytes
         limit.held_bytes -= less
+        if limit.held_bytes > limit.most_bytes:
+            limit.most_bytes = limit.held_bytes
         if less > 0:
             if limit.first is self:
                 limit.first = None
@@ -203,6 +229,15 @@ class MemoryAccount:
     def spare_s(self, usual_s: float) -> float:
         """How long a client may fall behind its rate, in seconds: shorter while others wait for what this one holds."""
         return min(usual_s, PRESSED_S) if self.limit.waiting else usual_s
+
+
+def trim_heap() -> None:
+    """Give the system the pages that the C library keeps for later, where that is glibc. Blocks for milliseconds."""
+    import ctypes  # takes time that a start of the server should not
+
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class WaitingAccount(MemoryAccount):

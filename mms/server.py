@@ -284,7 +284,9 @@ class Server:
             self._grpc = await self._make_grpc()
             await self._grpc.start()
         await self._http.start()
-        self._checking = asyncio.get_running_loop().create_task(check_often(self._checks()))
+        self._checking = asyncio.get_running_loop().create_task(
+            check_often([*self._checks(), self._memory.give_back])
+        )
         self._monitoring = asyncio.get_running_loop().create_task(self._monitor.run())
         gc.collect()
         gc.freeze()

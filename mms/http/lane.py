@@ -127,8 +127,8 @@ class LaneProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._lane.forget(self)
         self._is_closing = True
-        # The reader knows this connection, which knows the reader: the body would stay until a collection of garbage.
-        self._body = self._reader = None
+        self._body = None
+        self._close_reader()
         self._buffered = b""
         self._account.close()
         self._cancel_all()
@@ -246,7 +246,7 @@ class LaneProtocol(asyncio.Protocol):
 
     def take_direct(self, body: bytearray) -> None:
         """The body is complete, read straight to its place."""
-        self._reader = None
+        self._close_reader()
         self._transport.set_protocol(self)
         if self._is_closing:
             return
@@ -258,8 +258,13 @@ class LaneProtocol(asyncio.Protocol):
         self._body = None
         self._account.stop_waiting()
         if self._reader is not None:
-            self._reader = None
+            self._close_reader()
             self._transport.set_protocol(self)
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _take_body(self, body: bytearray, data: bytes) -> bytes:
         """Put what belongs to the body there; returns what comes after it."""

@@ -49,6 +49,11 @@ class BodyReader(asyncio.BufferedProtocol):
             self.room_bytes += self._connection.room_for_body(self._length - filled)
         return filled < self.room_bytes
 
+    def close(self) -> None:
+        """The body is read, or dropped."""
+        # uvloop's transports keep the methods of an earlier protocol, and with them all that it knows.
+        self._body = bytearray()
+
     def get_buffer(self, sizehint: int) -> memoryview:
         body = self._body
         if len(body) < self.room_bytes:

@@ -48,7 +48,7 @@ async def check_often(checks: Iterable[Callable[[], None]]) -> None:
                 call()
             except Exception:
                 # Whatever it is, the next revoked key must be noticed.
-                logger.exception("A check of changed files failed.")
+                logger.exception("A check that is made every second failed.")
 
 
 def _signature(path: str) -> tuple[int, int, int, int, int] | None:

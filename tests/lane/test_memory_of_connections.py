@@ -6,9 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import pytest
 from support.waiting import until
 
 from mms.core import Request
+from mms.http.lane_body import BodyReader
 from mms.memory import MemoryLimit
 
 MEBIBYTE = 1 << 20
@@ -137,6 +139,36 @@ async def test_a_body_that_finds_no_room_in_its_time_is_503_and_not_its_clients_
         task.cancel()
     for _, writer in clients:
         writer.transport.abort()
+
+
+@pytest.mark.parametrize("ends", ["whole", "reset", "half_closed", "refused"])
+async def test_a_transport_does_not_keep_the_body_that_it_has_read(
+    bench, ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers: list[BodyReader] = []
+    make_room = BodyReader.make_room
+
+    def note(reader: BodyReader) -> bool:
+        readers.append(reader)
+        return make_room(reader)
+
+    monkeypatch.setattr(BodyReader, "make_room", note)
+    reader, writer = await bench.connect()
+    writer.write(HEAD % LENGTH + bytes(BEGUN))
+    await until(lambda: readers and readers[0]._body)
+    if ends == "whole":
+        writer.write(bytes(LENGTH - BEGUN))
+        await read_answers(reader, 1, LENGTH)
+    elif ends == "reset":
+        writer.transport.abort()
+    elif ends == "half_closed":
+        writer.write_eof()
+    else:
+        (connection,) = bench.lane.connections
+        connection.check_time(time.monotonic())
+        connection.check_time(time.monotonic() + 1000)
+    await until(lambda: not readers[0]._body)
+    writer.transport.abort()
 
 
 async def test_a_client_that_reads_a_few_bytes_now_and_then_is_let_go(bench) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from mms import memory
 from mms.memory import (
     MIN_RATE,
     PRESSED_S,
@@ -170,6 +171,37 @@ async def test_a_coroutine_waits_for_room_and_its_connection_is_not_read_meanwhi
     with pytest.raises(NoMemory):
         await account.take(3 * MIB, 0.0, transport)
     assert not limit.waiting and transport.calls[-1] == "resume"
+
+
+async def test_the_system_has_memory_back_once_connections_have_not_needed_it_for_some_seconds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trimmed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(memory, "trim_heap", lambda: loop.call_soon_threadsafe(trimmed.set))
+    limit = MemoryLimit(256 * MIB, 256 * MIB, 10)
+    account = Connection(limit).account
+
+    def look(most: int, times: int = 1) -> None:
+        for _ in range(times):
+            account.note(most)
+            account.note(0)
+            limit.give_back()
+
+    look(100 * MIB, 10)
+    look(MIB, 4)
+    # What comes and goes is not given back in between.
+    look(100 * MIB)
+    look(90 * MIB, 10)
+    look(MIB, 4)
+    await asyncio.sleep(0.01)
+    assert not trimmed.is_set()
+    look(MIB, 2)
+    await asyncio.wait_for(trimmed.wait(), 10)
+    trimmed.clear()
+    look(0, 20)
+    await asyncio.sleep(0.01)
+    assert not trimmed.is_set(), "once"
 
 
 def test_a_model_without_an_answer_is_expected_to_give_the_largest(limit: MemoryLimit) -> None:
