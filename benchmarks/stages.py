@@ -16,8 +16,8 @@ import click
 
 from mms.core import ModelConfig, ModelVersion, Pool, Request, Worker, WorkerState
 from mms.http.answers import Answers
-from mms.http.lane_front import LaneFront
-from mms.http.lane_head import LaneRoute
+from mms.http.lane.front import LaneFront
+from mms.http.lane.head import LaneRoute
 from mms.launch.connection import Link, PendingConnections, WorkerConnection
 from mms.memory import MemoryLimit
 from mms.observe.logs import LogOptions, Logs

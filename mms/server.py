@@ -398,7 +398,7 @@ class Server:
                 f'{error.name}: pip install "marserve[grpc]"'
             ) from None
         # Known by now, since the HTTP front has started.
-        from mms.http.listeners import listen
+        from mms.http.sockets.listeners import listen
 
         assert self._http is not None
         front: GrpcFront = grpc.GrpcFront(

@@ -23,9 +23,9 @@ from mms.bodies.invalid_input import InvalidInput
 from mms.bodies.multipart import find_boundary, find_parts
 from mms.core.terms import read_terms
 from mms.errors import BadRequest
-from mms.http import lenient_json
+from mms.http.apis import lenient_json
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
-from mms.http.lane_head import KnownRoute, LaneRoute, read_head
+from mms.http.lane.head import KnownRoute, LaneRoute, read_head
 from mms.http.protocol import with_host
 from mms.http.routing import parse_query, split_path
 from mms.interfaces.seldon.graph import GraphError, read_graph

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from mms.core import Registry
-from mms.http.apis import Apis, HttpApis
+from mms.http.listener_apis import Apis, HttpApis
 from mms.http.routing.page import rows_of_page
 from mms.inflating import Inflater
 from mms.memory import MemoryLimit
@@ -16,7 +16,7 @@ from mms.settings import Settings
 
 _HEADING = """# Routes
 
-<!-- Made by `python -m mms.cli.routes_document > docs/routes.md` from the table of routes, mms/http/apis.py. -->
+<!-- Made by `python -m mms.cli.routes_document > docs/routes.md` from mms/http/listener_apis.py. -->
 
 Every route of the server, by listener. The first path that matches counts, whatever its methods. A method that a path
 does not have is answered with 405 and an `Allow` header. `{model_name}` stands for one segment, in which `/` is

@@ -34,7 +34,7 @@ from mms.http.answers import (
     render_json,
 )
 from mms.http.framing import is_kept_alive
-from mms.http.lane import LATE_BODY
+from mms.http.lane.connection import LATE_BODY
 from mms.http.parameters import Parameters, warning_lines
 from mms.http.routing.match import Match
 from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar

@@ -12,11 +12,11 @@ from mms import faults
 from mms.connections import Refusal
 from mms.errors import InternalServerError, MethodNotAllowed, ServerError, UnexpectedError
 from mms.http.access import check_key, check_page
-from mms.http.apis import Apis, HttpApis
 from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
-from mms.http.lane_counted import CountedLaneProtocol
-from mms.http.lane_front import LaneFront
+from mms.http.lane.counted import CountedLaneProtocol
+from mms.http.lane.front import LaneFront
+from mms.http.listener_apis import Apis, HttpApis
 from mms.http.protocol import EdgeServer
 from mms.http.routing import Match, RouteTable
 from mms.interfaces.seldon.front.answer_form import error_form

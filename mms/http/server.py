@@ -10,10 +10,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mms.connections import ConnectionLimit
-from mms.http.apis import Apis, HttpApis
 from mms.http.listener import Listener
-from mms.http.listeners import OpenListener, listen, remove_sockets
-from mms.http.tls import Certificates
+from mms.http.listener_apis import Apis, HttpApis
+from mms.http.sockets.listeners import OpenListener, listen, remove_sockets
+from mms.http.sockets.tls import Certificates
 from mms.inflating import Inflater
 from mms.memory import MemoryLimit
 from mms.observe import events

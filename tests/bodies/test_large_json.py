@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from mms.bodies.large_json import LOOP_BYTES, apart, members_of, read_patiently
-from mms.http.lenient_json import loads
+from mms.http.apis.lenient_json import loads
 
 
 def rows(count: int) -> list[list[float]]:

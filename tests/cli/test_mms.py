@@ -375,7 +375,7 @@ def test_a_wrong_file_in_the_current_folder_is_told(folder: Path) -> None:
 @pytest.fixture
 def tls_address(folder: Path) -> Iterator[str]:
     """A server with a certificate that nobody has signed."""
-    from mms.http.tls import make_context
+    from mms.http.sockets.tls import make_context
     from mms.settings import Settings
 
     context = make_context(Settings())

@@ -14,7 +14,7 @@ from support.played_host import PlayedHost
 
 from mms.core import Request
 from mms.grpc import GrpcFront
-from mms.http.listeners import listen
+from mms.http.sockets.listeners import listen
 from mms.settings import Address, Settings
 
 WAIT_S = 30.0

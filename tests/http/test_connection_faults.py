@@ -18,15 +18,15 @@ from typing import Any, NamedTuple
 import pytest
 from support.waiting import until
 
-import mms.http.lane
-import mms.http.lane_front
+import mms.http.lane.connection
+import mms.http.lane.front
 import mms.http.protocol
 from mms import faults
 from mms.core import Request
-from mms.http.lane import LaneProtocol
-from mms.http.lane_account import LaneAccount
-from mms.http.lane_body import BodyReader
-from mms.http.lane_front import LaneFront
+from mms.http.lane.account import LaneAccount
+from mms.http.lane.body import BodyReader
+from mms.http.lane.connection import LaneProtocol
+from mms.http.lane.front import LaneFront
 from mms.memory import MemoryAccount, MemoryLimit
 
 _LIMIT_S = 20.0
@@ -201,9 +201,9 @@ class Day:
 async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     make_bench: Any, row: Row, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mms.http.lane_front, "_SWEEP_S", 0.01)
-    monkeypatch.setattr(mms.http.lane_front, "LINGER_S", 0.02)
-    monkeypatch.setattr(mms.http.lane, "PROBE_S", 0.01)
+    monkeypatch.setattr(mms.http.lane.front, "_SWEEP_S", 0.01)
+    monkeypatch.setattr(mms.http.lane.front, "LINGER_S", 0.02)
+    monkeypatch.setattr(mms.http.lane.connection, "PROBE_S", 0.01)
     asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
     bench = await make_bench(
         lane=True,

@@ -10,13 +10,13 @@ import pytest
 from openapi_spec_validator import validate
 
 from mms.cli import routes_document
-from mms.http.apis import Apis
-from mms.http.descriptions import describe_routes
-from mms.http.management_operations import REGISTER, SCALE
+from mms.http.apis.descriptions import describe_routes
+from mms.http.apis.management_operations import REGISTER, SCALE
+from mms.http.apis.registration_parameters import registration_of, scaling_of
+from mms.http.listener_apis import Apis
 from mms.http.parameters import Parameters
-from mms.http.registration_parameters import registration_of, scaling_of
 from mms.http.routing import RouteTable
-from mms.http.v2_operations import document as document_of_v2
+from mms.http.v2.operations import document as document_of_v2
 from mms.interfaces.seldon.document import document as document_of_seldon
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "routes.md"

@@ -11,8 +11,8 @@ import pytest
 from support.waiting import until
 
 from mms.errors import ConfigurationError
+from mms.http.apis.plugins import Plugins
 from mms.http.parameters import ParameterRule
-from mms.http.plugins import Plugins
 from mms.http.protocol import with_host
 from mms.serving import Outcome
 from mms.settings import Settings

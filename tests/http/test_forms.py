@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mms.errors import BadRequest, InternalServerError, ServiceUnavailable
 from mms.http.answers import Answers, error_body, phrase_of, render_json
-from mms.http.lenient_json import LenientJsonError, loads
+from mms.http.apis.lenient_json import LenientJsonError, loads
 from mms.http.routing.paths import check_query, first_values, parse_query, split_path
 
 values = st.recursive(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from mms.http.apis.plugins import ReadParameters
 from mms.http.parameters import Parameters, warning_lines
-from mms.http.plugins import ReadParameters
 from mms.nearest import nearest
 
 KNOWN = ("initial_workers", "min_worker", "max_worker", "batch_size", "url", "synchronous")

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from mms.errors import ConfigurationError
+from mms.http.apis.plugins import Plugins
 from mms.http.parameters import ParameterRule
-from mms.http.plugins import Plugins
 from mms.settings import Settings
 
 

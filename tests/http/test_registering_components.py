@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mms.errors import BadRequest
+from mms.http.apis.registration_parameters import registration_of
 from mms.http.parameters import Parameters
-from mms.http.registration_parameters import registration_of
 from mms.serving import RegisterOptions
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mms.errors import BadRequest
-from mms.http.inference import InferenceApi
-from mms.http.lane_head import LaneRoute
+from mms.http.apis.inference import InferenceApi
+from mms.http.lane.head import LaneRoute
 from mms.http.routing import (
     ANY_METHOD,
     ANY_ROLE,

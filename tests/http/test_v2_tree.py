@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mms.http.v2_routes import V2Kind, V2Path, find_v2
+from mms.http.v2.routes import V2Kind, V2Path, find_v2
 
 R4 = ("m1", "m2", "m3:v1", "m3:v2")
 

@@ -12,8 +12,8 @@ from support.played_host import PlayedHost
 from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import ErrorForm
-from mms.http.lane_front import LaneFront
-from mms.http.lane_head import LaneRoute
+from mms.http.lane.front import LaneFront
+from mms.http.lane.head import LaneRoute
 from mms.memory import MemoryLimit
 
 

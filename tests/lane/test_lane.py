@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from mms.errors import ServiceUnavailable
-from mms.http.lane_head import LaneRoute
+from mms.http.lane.head import LaneRoute
 
 
 def post(

@@ -8,7 +8,7 @@ import time
 import pytest
 from support.waiting import until
 
-from mms.http.lane_body import GROWTH_BYTES
+from mms.http.lane.body import GROWTH_BYTES
 
 LENGTH = 1_000_000
 HEAD = b"POST /predictions/m HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % LENGTH

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from mms.cli.mms import main
+from mms.http.apis.registration_parameters import registration_of
 from mms.http.parameters import Parameters
-from mms.http.registration_parameters import registration_of
 from mms.registration import (
     REGISTER,
     SCALE,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from mms.http.exchange import Exchange
-    from mms.http.lane_head import LaneRoute
+    from mms.http.lane.head import LaneRoute
 
 #: Answers a request. The values of the pattern's variables are in `exchange.match`.
 Handler: TypeAlias = "Callable[[Exchange], Awaitable[web.StreamResponse]]"

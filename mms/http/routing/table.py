@@ -12,7 +12,7 @@ from mms.http.routing.paths import split_path
 from mms.http.routing.route import ANY_METHOD, NO_ROUTE, Found, Pattern, Route
 
 if TYPE_CHECKING:
-    from mms.http.lane_head import LaneRoute
+    from mms.http.lane.head import LaneRoute
 
 #: A lane's question is for a path alone; this is the method of nearly all predictions.
 _FAST_METHOD = "POST"

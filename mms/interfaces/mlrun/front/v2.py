@@ -9,11 +9,11 @@ from aiohttp import web
 from mms.bodies.json_text import to_json
 from mms.errors import ServerError
 from mms.http.answers import JSON_LINE, matter_lines
-from mms.http.asking import ModelAsker
+from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
-from mms.http.lane_head import LaneRoute
-from mms.http.v2_models import V2Models, is_worker_graph, key_of
-from mms.http.v2_operations import document
+from mms.http.lane.head import LaneRoute
+from mms.http.v2.models import V2Models, is_worker_graph, key_of
+from mms.http.v2.operations import document
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 
 if TYPE_CHECKING:

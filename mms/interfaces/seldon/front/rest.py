@@ -11,9 +11,9 @@ from aiohttp import web
 
 from mms.errors import ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, AnswerLines
-from mms.http.asking import ModelAsker
+from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
-from mms.http.lane_head import LaneRoute
+from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, ANY_ROLE, INFERENCE_ROLE, OPEN, Match, Route, not_found
 from mms.http.routing.operation import Operation
 from mms.interfaces.seldon.document import document, page, paths

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from mms.errors import BadRequest
-from mms.http.asking import ModelAsker
+from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
-from mms.http.lane_head import LaneRoute
+from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, OPEN, Match, Route, first_values
 from mms.http.routing.document import document_of_model
 from mms.http.routing.operation import (

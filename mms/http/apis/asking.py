@@ -12,7 +12,7 @@ from mms.core import Request
 from mms.core.terms import read_terms
 from mms.errors import MethodNotAllowed
 from mms.http.exchange import Exchange, FutureReply
-from mms.http.lane_head import LaneRoute, join_headers
+from mms.http.lane.head import LaneRoute, join_headers
 from mms.http.routing.paths import check_query
 
 if TYPE_CHECKING:

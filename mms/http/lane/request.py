@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mms.core import Reply, Request, new_request_id
 from mms.core.request import Buffer
-from mms.http.lane_head import LaneHead
+from mms.http.lane.head import LaneHead
 
 
 class LaneRequest(Request):

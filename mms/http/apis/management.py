@@ -11,8 +11,7 @@ from aiohttp import web
 
 from mms.bodies.charset import charset_of
 from mms.errors import BadRequest, ServerError
-from mms.http.exchange import Exchange
-from mms.http.management_operations import (
+from mms.http.apis.management_operations import (
     DESCRIBE,
     DESCRIBE_ALL,
     DRIFT,
@@ -23,8 +22,7 @@ from mms.http.management_operations import (
     UNREGISTER,
     of_version,
 )
-from mms.http.parameters import ParameterRule, Parameters
-from mms.http.registration_parameters import (
+from mms.http.apis.registration_parameters import (
     check_url_is_whole,
     integer_parameter,
     lenient_integer,
@@ -32,6 +30,8 @@ from mms.http.registration_parameters import (
     registration_of,
     scaling_of,
 )
+from mms.http.exchange import Exchange
+from mms.http.parameters import ParameterRule, Parameters
 from mms.http.routing import ANY_METHOD, MANAGEMENT_ROLE, Route, not_found
 from mms.http.routing.operation import Operation
 from mms.http.routing.route import Handler

@@ -12,20 +12,20 @@ from aiohttp import web
 
 from mms.connections import remote_name
 from mms.http.answers import Answers
-from mms.http.asking import ModelAsker
-from mms.http.descriptions import DescriptionApi, reserve
+from mms.http.apis.asking import ModelAsker
+from mms.http.apis.descriptions import DescriptionApi, reserve
+from mms.http.apis.health import HealthApi
+from mms.http.apis.inference import InferenceApi
+from mms.http.apis.management import ManagementApi
+from mms.http.apis.management_operations import METRICS
+from mms.http.apis.plugin_loading import find_endpoints
+from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
+from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing
 from mms.http.exchange import Exchange
-from mms.http.health import HealthApi
-from mms.http.inference import InferenceApi
-from mms.http.management import ManagementApi
-from mms.http.management_operations import METRICS
 from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
-from mms.http.plugin_loading import find_endpoints
-from mms.http.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.routing import METRICS_ROLE, Route
-from mms.http.sagemaker import ExecutionParameters, SageMakerPing
-from mms.http.v2 import V2Api
+from mms.http.v2.tree import V2Api
 from mms.inflating import Inflater
 from mms.interfaces.seldon.front.rest import SeldonApi
 from mms.memory import MemoryLimit

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from mms.http.plugins import INFERENCE, EndpointContext, EndpointRequest, EndpointResponse
+from mms.http.apis.plugins import INFERENCE, EndpointContext, EndpointRequest, EndpointResponse
 
 #: Either says that one container has several models, none of them at the start. MMS's plugin reads the first one;
 #: SageMaker itself sets the second.

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from mms import faults
-from mms.http.lane import LaneProtocol
-from mms.http.lane_head import KnownRoute, LaneHead, LaneRoute, read_head
-from mms.http.lane_owner import AnswerForm, LaneConnection, Submitter
+from mms.http.lane.connection import LaneProtocol
+from mms.http.lane.head import KnownRoute, LaneHead, LaneRoute, read_head
+from mms.http.lane.owner import AnswerForm, LaneConnection, Submitter
 from mms.memory import MemoryLimit
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.

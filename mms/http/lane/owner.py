@@ -10,7 +10,7 @@ from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import ErrorForm
-from mms.http.lane_head import KnownRoute, LaneHead
+from mms.http.lane.head import KnownRoute, LaneHead
 from mms.memory import MemoryLimit
 
 

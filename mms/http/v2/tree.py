@@ -13,9 +13,9 @@ from mms.bodies.large_json import LOOP_BYTES, apart, members_of
 from mms.core import Registry
 from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, ErrorForm
-from mms.http.asking import ModelAsker
+from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
-from mms.http.lane_head import LaneRoute
+from mms.http.lane.head import LaneRoute
 from mms.http.routing import (
     ANY_METHOD,
     INFERENCE_ROLE,
@@ -28,9 +28,9 @@ from mms.http.routing import (
     split_path,
 )
 from mms.http.routing.operation import Operation
-from mms.http.v2_models import V2Models, first_unready, is_router, is_worker_graph, key_of
-from mms.http.v2_operations import OPERATIONS, document
-from mms.http.v2_routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
+from mms.http.v2.models import V2Models, first_unready, is_router, is_worker_graph, key_of
+from mms.http.v2.operations import OPERATIONS, document
+from mms.http.v2.routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.interfaces.mlrun.front.v2 import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.interfaces.mlrun.model.model_path import key_in
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from mms import faults
 from mms.connections import ConnectionLimit, Refusal
-from mms.http.tls_server import TlsServer
+from mms.http.sockets.tls_server import TlsServer
 from mms.settings import Address
 
 _BACKLOG = 4096

@@ -10,7 +10,7 @@ from mms.bodies.charset import decode
 from mms.bodies.invalid_input import InvalidInput
 from mms.brief import brief
 from mms.errors import BadRequest
-from mms.http.lenient_json import LenientJsonError, loads
+from mms.http.apis.lenient_json import LenientJsonError, loads
 from mms.http.parameters import Parameters
 from mms.http.routing.paths import parse_query
 from mms.registration import (

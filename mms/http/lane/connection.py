@@ -19,11 +19,11 @@ from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError, UnexpectedError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.framing import is_unfit
-from mms.http.lane_account import LaneAccount
-from mms.http.lane_body import GROWTH_BYTES, BodyReader
-from mms.http.lane_head import LaneHead
-from mms.http.lane_owner import LaneOwner
-from mms.http.lane_request import LaneRequest
+from mms.http.lane.account import LaneAccount
+from mms.http.lane.body import GROWTH_BYTES, BodyReader
+from mms.http.lane.head import LaneHead
+from mms.http.lane.owner import LaneOwner
+from mms.http.lane.request import LaneRequest
 from mms.memory import NoMemory
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from mms.connections import remote_name
 from mms.errors import TooManyRequests
-from mms.http.lane import LaneProtocol
+from mms.http.lane.connection import LaneProtocol
 from mms.security import client_of
 
 if TYPE_CHECKING:
-    from mms.http.lane_owner import LaneOwner
-    from mms.http.lane_request import LaneRequest
+    from mms.http.lane.owner import LaneOwner
+    from mms.http.lane.request import LaneRequest
     from mms.security import Access
 
 

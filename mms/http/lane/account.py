@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from mms.http.lane_request import LaneRequest
+from mms.http.lane.request import LaneRequest
 from mms.memory import MemoryAccount, MemoryLimit, Pace
 
 

@@ -1,0 +1,1 @@
+"""The APIs of the listeners: a file each, with its rows of the table of routes."""

@@ -1,0 +1,1 @@
+"""The sockets that the server listens on, and TLS."""

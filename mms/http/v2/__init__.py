@@ -1,0 +1,1 @@
+"""The tree `/v2` of models of several protocols."""
