@@ -52,7 +52,6 @@ def test_a_fixed_batch_waits_for_its_size_and_not_for_its_delay(server: Server) 
     assert elapsed_s < 20
 
 
-@pytest.mark.edge
 def test_every_request_of_a_batch_gets_its_own_answer(server: Server) -> None:
     with server.registered(
         "batch", batch_size=3, max_batch_delay=20000, batch_policy="fixed"
@@ -109,7 +108,6 @@ def test_a_batch_of_size_one_is_not_waited_for(server: Server) -> None:
         assert time.monotonic() - begun < 20
 
 
-@pytest.mark.edge
 def test_a_status_of_one_request_is_its_own(server: Server) -> None:
     with server.registered(
         "batch", batch_size=3, max_batch_delay=20000, batch_policy="fixed"
@@ -156,7 +154,6 @@ def test_an_unknown_batch_policy_is_400(main_server: Server) -> None:
     assert "eager" in reply.json()["message"]
 
 
-@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_an_error_reaches_every_request_of_its_batch(server: Server) -> None:
     with server.registered(
@@ -176,7 +173,6 @@ def test_an_error_reaches_every_request_of_its_batch(server: Server) -> None:
     assert before == after
 
 
-@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_a_bad_input_does_not_fail_its_batch(server: Server) -> None:
     def call_with(name: str, body: str) -> Callable[[], Reply]:
@@ -194,7 +190,6 @@ def test_a_bad_input_does_not_fail_its_batch(server: Server) -> None:
     assert [replies[0].json()["id"], replies[2].json()["id"]] == [0, 2]
 
 
-@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_a_result_that_cannot_be_written_does_not_fail_its_batch(server: Server) -> None:
     with server.registered(

@@ -121,7 +121,6 @@ def test_a_header_is_found_in_the_clients_spelling(server: Server) -> None:
     assert shown["looked_up"] == "found"
 
 
-@pytest.mark.edge
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize("sent", ["Content-Type", "content-type", "CONTENT-TYPE"])
 @pytest.mark.parametrize("asked", ["Content-Type", "content-type"])
@@ -131,6 +130,5 @@ def test_a_header_is_found_in_any_case(server: Server, sent: str, asked: str) ->
     assert shown["headers"][sent] == "a/b"
 
 
-@pytest.mark.edge
 def test_an_absent_header_is_none(server: Server) -> None:
     assert _inspect(server, ("X-Look-Up", "X-Absent"))["looked_up"] is None

@@ -225,7 +225,6 @@ def test_an_entry_point_may_be_asynchronous(server: Server) -> None:
     assert _answer(server, _write(server, source)).text == "awaited"
 
 
-@pytest.mark.edge
 def test_a_legacy_model_answers(server: Server) -> None:
     name = server.shared("noop-v0.1")
     for content_type, body in [

@@ -8,8 +8,6 @@ import pytest
 from support.client import Part, Reply, multipart
 from support.server import Server
 
-pytestmark = pytest.mark.edge
-
 
 def _data(reply: Reply) -> Any:
     assert reply.status == 200, reply
@@ -28,6 +26,7 @@ def _value(kind: str, value: object) -> dict[str, object]:
     return {"type": kind, "value": value}
 
 
+@pytest.mark.edge
 def test_data_is_a_list_of_dicts(server: Server) -> None:
     shown = server.inference.post(f"/predictions/{server.shared('inspect')}", b"x").json()
     assert (shown["data_type"], shown["item_type"]) == ("list", "dict")
@@ -68,15 +67,18 @@ def test_a_raw_body_is_decoded_by_its_content_type(
     assert _post(server, body, content_type) == {"body": _value(kind, value)}
 
 
+@pytest.mark.edge
 def test_a_request_without_a_body_has_an_empty_body_entry(server: Server) -> None:
     reply = server.inference.get(f"/predictions/{server.shared('inspect')}")
     assert _data(reply) == {"body": _value("bytearray", "")}
 
 
+@pytest.mark.edge
 def test_query_parameters_do_not_reach_the_handler_of_a_prediction(server: Server) -> None:
     assert _post(server, b"x", None, "/predictions/{}?x=1") == {"body": _value("bytearray", "x")}
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     "path", ["/models/{}/invoke?x=1&y=a+b%C3%BC", "/{}/predict?x=1&y=a+b%C3%BC"]
 )
@@ -88,6 +90,7 @@ def test_query_parameters_reach_the_handler_on_the_other_routes(server: Server, 
     }
 
 
+@pytest.mark.edge
 def test_the_model_name_of_an_invocation_reaches_the_handler(server: Server) -> None:
     name = server.shared("inspect")
     assert _post(server, b"x", None, "/invocations?x=1&model_name={}") == {
@@ -97,22 +100,26 @@ def test_the_model_name_of_an_invocation_reaches_the_handler(server: Server) -> 
     }
 
 
+@pytest.mark.edge
 def test_query_parameters_come_before_the_body_in_their_order(server: Server) -> None:
     name = server.shared("inspect")
     reply = server.inference.post(f"/{name}/predict?z=1&a=2&m=3", b"x")
     assert reply.json()["names"] == ["z", "a", "m", "body"]
 
 
+@pytest.mark.edge
 def test_a_body_replaces_a_query_parameter_of_that_name(server: Server) -> None:
     assert _post(server, b"real", None, "/{}/predict?body=other") == {
         "body": _value("bytearray", "real")
     }
 
 
+@pytest.mark.edge
 def test_the_last_of_equal_query_parameters_wins(server: Server) -> None:
     assert _post(server, b"", None, "/{}/predict?x=1&x=2")["x"] == _value("bytearray", "2")
 
 
+@pytest.mark.edge
 def test_a_get_with_a_query_has_both_entries(server: Server) -> None:
     name = server.shared("inspect")
     assert _data(server.inference.get(f"/{name}/predict?data=test")) == {
@@ -150,6 +157,7 @@ def test_a_form_with_a_charset_is_a_form(server: Server) -> None:
     assert _post(server, b"a=1", FORM + "; charset=UTF-8") == {"a": _value("bytearray", "1")}
 
 
+@pytest.mark.edge
 def test_a_form_joins_the_query_parameters_and_wins(server: Server) -> None:
     assert _post(server, b"a=form&b=2", FORM, "/{}/predict?a=query&c=3") == {
         "a": _value("bytearray", "form"),
@@ -183,6 +191,7 @@ def test_a_part_is_decoded_by_its_type_only_if_it_has_a_file_name(
     assert _post_parts(server, part) == {"data": _value(kind, value)}
 
 
+@pytest.mark.edge
 def test_a_multipart_form_has_one_entry_a_part_and_no_body(server: Server) -> None:
     shown = _post_parts(
         server,
@@ -212,6 +221,7 @@ def test_a_multipart_body_without_its_boundary_gives_no_entry(server: Server) ->
     assert _post(server, b"nothing of a form", "multipart/form-data; boundary=xyz") == {}
 
 
+@pytest.mark.edge
 def test_multipart_reaches_models_beside_the_query(server: Server) -> None:
     body, content_type = multipart(Part("data", b"x"))
     assert _post(server, body, content_type, "/models/{}/invoke?q=1") == {
@@ -293,6 +303,7 @@ def test_with_decoding_off_every_part_is_a_bytearray(combined: Server) -> None:
     assert reply.text == "{'data': bytearray(b'{}')}"
 
 
+@pytest.mark.edge
 def test_a_large_part_arrives_whole(server: Server) -> None:
     payload = bytes(range(256)) * 32768
     body, content_type = multipart(Part("data", payload, "big.bin", "application/octet-stream"))

@@ -9,8 +9,6 @@ import pytest
 from support.client import Reply
 from support.server import Server
 
-pytestmark = pytest.mark.edge
-
 
 def _obey(server: Server, order: dict[str, Any]) -> Reply:
     return server.inference.post_json(f"/predictions/{server.shared('obey')}", order)
@@ -48,6 +46,7 @@ def test_a_result_is_written_by_its_type(
     assert reply.header("content-length") == str(len(body))
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("order", [{"value": {"a": 1}}, {"value": "text"}, {"element": "bytes"}])
 def test_no_content_type_is_guessed(server: Server, order: dict[str, Any]) -> None:
     path = f"/predictions/{server.shared('obey')}"
@@ -61,6 +60,7 @@ def test_no_content_type_is_guessed(server: Server, order: dict[str, Any]) -> No
     assert reply.header("content-type") is None
 
 
+@pytest.mark.edge
 def test_the_reason_phrase_is_empty_unless_the_handler_gives_one(server: Server) -> None:
     path = f"/predictions/{server.shared('obey')}"
     with server.inference.wire() as wire:
@@ -70,6 +70,7 @@ def test_the_reason_phrase_is_empty_unless_the_handler_gives_one(server: Server)
     assert phrased.head.startswith(b"HTTP/1.1 203 Very Good\r\n")
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("code", [200, 201, 203, 299, 302])
 def test_a_handler_sets_the_status(server: Server, code: int) -> None:
     reply = _obey(server, {"status": code, "value": "made"})
@@ -81,21 +82,25 @@ def test_a_handler_sets_the_status_of_the_whole_batch(server: Server) -> None:
     assert (reply.status, reply.reason, reply.text) == (202, "Later", "soon")
 
 
+@pytest.mark.edge
 def test_an_error_status_of_a_handler_keeps_the_handlers_body(server: Server) -> None:
     reply = server.inference.post(f"/predictions/{server.shared('error_batch')}", b"data=x")
     assert (reply.status, reply.body) == (507, b"Invalid response")
 
 
+@pytest.mark.edge
 def test_an_unusual_status_of_a_handler_is_kept(server: Server) -> None:
     reply = _obey(server, {"status": 499, "phrase": ["Own"], "value": "x"})
     assert (reply.status, reply.reason, reply.text) == (499, "Own", "x")
 
 
+@pytest.mark.edge
 def test_a_handler_sets_the_content_type(server: Server) -> None:
     reply = _obey(server, {"content type": "image/png", "element": "bytes"})
     assert reply.header("content-type") == "image/png"
 
 
+@pytest.mark.edge
 def test_a_handler_sets_headers(server: Server) -> None:
     reply = server.inference.post(f"/predictions/{server.shared('respheader')}", b"x")
     assert reply.status == 200
@@ -103,6 +108,7 @@ def test_a_handler_sets_headers(server: Server) -> None:
     assert reply.header("content-type") == "text/plain"
 
 
+@pytest.mark.edge
 def test_undecoded_input_and_a_header_of_the_handler(combined: Server) -> None:
     reply = combined.inference.post_json(
         f"/predictions/{combined.shared('respheader')}", {"data": "test"}
@@ -117,6 +123,7 @@ def test_the_last_value_of_a_header_wins(server: Server) -> None:
     assert reply.all_headers("x-own") == ["2"]
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(
     "name", ["x-request-id", "Pragma", "Cache-Control", "Expires", "Content-Length", "Connection"]
 )
@@ -147,6 +154,7 @@ PREDICTION_FAILURES = [
 ]
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize(("order", "status", "message"), PREDICTION_FAILURES)
 def test_a_failed_prediction_says_why(
     server: Server, order: dict[str, Any], status: int, message: str
@@ -163,6 +171,7 @@ def test_a_failed_prediction_says_why(
     assert _pid(server) == before
 
 
+@pytest.mark.edge
 def test_a_status_unknown_to_http_gets_a_general_phrase(server: Server) -> None:
     reply = server.inference.post(f"/predictions/{server.shared('custom-return-code')}", b"data=x")
     assert (reply.status, reply.reason) == (599, "Server Error (599)")
@@ -209,6 +218,7 @@ def test_a_result_that_cannot_be_written_fails_its_request_alone(
     assert _pid(server) == before
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize(
     "order",
@@ -228,6 +238,7 @@ def test_other_letters_in_the_head_do_not_harm(server: Server, order: dict[str, 
     assert _pid(server) == before
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize(
     "order",
@@ -245,6 +256,7 @@ def test_a_handler_cannot_add_lines_to_the_head(server: Server, order: dict[str,
     assert b"\nx-injected" not in reply.head.lower()
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_a_json_content_type_can_be_switched_on_for_dicts_and_lists(start_server: Any) -> None:
     server = start_server({"default_response_content_type": "json"})
@@ -255,6 +267,7 @@ def test_a_json_content_type_can_be_switched_on_for_dicts_and_lists(start_server
     assert reply.header("content-type") == "application/x-own"
 
 
+@pytest.mark.edge
 def test_a_response_larger_than_allowed_is_a_500(combined: Server) -> None:
     name = combined.shared("obey")
     reply = combined.inference.post_json(f"/predictions/{name}", {"element": "large"})
@@ -269,6 +282,7 @@ def test_a_response_larger_than_allowed_does_not_cost_the_worker(combined: Serve
     assert combined.inference.post_json(f"/predictions/{name}", {}).text == before
 
 
+@pytest.mark.edge
 def test_a_response_larger_than_the_default_limit_is_a_500(server: Server) -> None:
     with server.registered("obey") as name:
         reply = server.inference.post_json(f"/predictions/{name}", {"element": "very large"})
@@ -276,6 +290,7 @@ def test_a_response_larger_than_the_default_limit_is_a_500(server: Server) -> No
 
 
 # The original now and then loses its worker over such an answer.
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize("name", ["Transfer-Encoding", "Content-Length", "Connection", "Upgrade"])
 def test_a_handler_cannot_break_the_framing(server: Server, name: str) -> None:
@@ -287,6 +302,7 @@ def test_a_handler_cannot_break_the_framing(server: Server, name: str) -> None:
             assert (reply.status, reply.text) == (200, "whole")
 
 
+@pytest.mark.edge
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_status_without_a_body_does_not_break_the_framing(server: Server, status: int) -> None:
     path = f"/predictions/{server.shared('obey')}"
@@ -297,6 +313,7 @@ def test_a_status_without_a_body_does_not_break_the_framing(server: Server, stat
         assert wire.call("GET", "/predictions/noop").body == b"OK"
 
 
+@pytest.mark.edge
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize("status", [-1, 0, 99, 101, 1000])
 def test_a_status_that_http_does_not_have_is_refused(server: Server, status: int) -> None:

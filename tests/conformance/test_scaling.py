@@ -223,7 +223,6 @@ def test_a_minimum_of_zero_keeps_the_workers_up_to_the_maximum(main_server: Serv
         assert main_server.inference.post_json(f"/predictions/{name}", {}).status == 200
 
 
-@pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_requests_that_wait_are_answered_when_the_last_worker_goes(
     server: Server, gate: Gate

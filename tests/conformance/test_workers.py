@@ -52,7 +52,6 @@ def test_a_worker_runs_in_the_folder_of_its_model(server: Server) -> None:
     assert shown["folder"] in shown["path"]
 
 
-@pytest.mark.edge
 def test_a_worker_is_told_whether_to_decode(server: Server, combined: Server) -> None:
     assert _inspect(server)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "true"
     assert _inspect(combined)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "false"
@@ -238,7 +237,6 @@ def test_restarts_leak_no_files(main_server: Server, obedient: str) -> None:
 # Timeouts
 
 
-@pytest.mark.edge
 def test_seconds_in_json_limit_the_answer(server: Server) -> None:
     name = unique_name("obey")
     order = {**HASTY, "model_name": name}
