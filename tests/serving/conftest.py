@@ -6,17 +6,15 @@ import asyncio
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.replies import AwaitedReply, make_request
 
-from mms.core import Request, new_request_id
-from mms.core.request import Buffer
-from mms.errors import ServerError
+from mms.core import Request
 from mms.launch import ProcessLauncher
 from mms.repository import Repository
 from mms.repository.sources import Sources
@@ -42,21 +40,6 @@ class Events:
 
     def worker_loaded(self, model: str, worker: str, load_s: float) -> None:
         return
-
-
-class Answer:
-    """The reply of one request; `done` tells when and what. A second answer is an error of the test's subject."""
-
-    def __init__(self) -> None:
-        self.done: asyncio.Future[tuple[int, bytes]] = asyncio.get_running_loop().create_future()
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
-    ) -> None:
-        self.done.set_result((status, bytes(body)))
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        self.done.set_result((error.http_status, (error.message or "").encode()))
 
 
 class Bench:
@@ -123,20 +106,9 @@ class Bench:
         url = self.write(name, code, version)
         return await self.host.register(RegisterOptions.of_members({"url": url, **options}))
 
-    def submit(self, name: str, body: bytes = b"", **more: Any) -> tuple[Request, Answer]:
-        reply = Answer()
-        request = Request(
-            id=new_request_id(),
-            name=name,
-            version=more.get("version"),
-            passes_query=False,
-            content_type=b"text/plain",
-            query=b"",
-            headers=b"",
-            body=body,
-            reply=reply,
-            received_at=time.monotonic(),
-        )
+    def submit(self, name: str, body: bytes = b"", **more: Any) -> tuple[Request, AwaitedReply]:
+        reply = AwaitedReply()
+        request = make_request(name, reply, body, **more)
         self.host.submit(request)
         return request, reply
 

@@ -8,9 +8,9 @@ import logging
 from typing import Any
 
 import pytest
+from support.replies import AwaitedReply, make_request
 
-from mms.core import Request, new_request_id
-from mms.errors import Conflict, InvalidModel, ServerError, WorkerStartFailed
+from mms.errors import Conflict, InvalidModel, WorkerStartFailed
 from mms.serving import RegisterOptions
 
 NODE = """
@@ -36,39 +36,21 @@ TWO = {"name": "branches", "value": "2", "type": "INT"}
 THREE = {"name": "branches", "value": "3", "type": "INT"}
 
 
-class Answer:
-    def __init__(self) -> None:
-        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Any
-    ) -> None:
-        self.done.set_result((status, bytes(body)))
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        self.done.set_exception(error)
-
-
 async def ask(bench: Any, name: str) -> Any:
     """What the component behind a model or graph tells of itself."""
 
-    reply = Answer()
-    request = Request(
-        id=new_request_id(),
-        name=name,
-        version=None,
-        passes_query=False,
+    reply = AwaitedReply(json.loads, raises=True)
+    request = make_request(
+        name,
+        reply,
+        b'{"strData":"x"}',
         content_type=b"application/json",
-        query=b"",
         headers=b":operation\npredict\nHost\nh",
-        body=b'{"strData":"x"}',
-        reply=reply,
-        received_at=0.0,
     )
     bench.host.submit(request)
     status, body = await asyncio.wait_for(reply.done, 30)
     assert status == 200, body
-    return json.loads(body)["jsonData"]
+    return body["jsonData"]
 
 
 async def register(bench: Any, name: str, **options: Any) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.replies import AwaitedReply, make_request
 from support.waiting import until
 
-from mms.core import Request, new_request_id
+from mms.core import Request
 from mms.errors import BadRequest, Conflict, InvalidModel, RequestTimeout, ServerError
 from mms.interfaces.seldon.front.graph_calls import split_image
 from mms.interfaces.seldon.front.graphs import NodeMissing
@@ -52,19 +53,6 @@ def handle(data, context):
 """
 
 
-class Answer:
-    def __init__(self) -> None:
-        self.done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Any
-    ) -> None:
-        self.done.set_result((status, json.loads(bytes(body))))
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        self.done.set_exception(error)
-
-
 def ask(
     host: ModelHost,
     name: str,
@@ -73,18 +61,13 @@ def ask(
     headers: bytes = b"Host\nx",
     deadline: float = 0.0,
 ) -> tuple[Request, asyncio.Future[Any]]:
-    answer = Answer()
-    request = Request(
-        id=new_request_id(),
-        name=name,
-        version=None,
-        passes_query=False,
+    answer = AwaitedReply(json.loads, raises=True)
+    request = make_request(
+        name,
+        answer,
+        json.dumps({"strData": "x"} if document is None else document).encode(),
         content_type=b"application/json",
-        query=b"",
         headers=headers,
-        body=json.dumps({"strData": "x"} if document is None else document).encode(),
-        reply=answer,
-        received_at=time.monotonic(),
         deadline=deadline,
     )
     host.submit(request)

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import pytest_asyncio
 from played_workers import PlayedLauncher
+from support.replies import AwaitedReply, make_request
 from support.waiting import until
 
 import mms.launch.connection
 import mms.serving.workers.runner
 from mms import faults
-from mms.core import ModelVersion, Request, Worker, deadlines, new_request_id, recovery
+from mms.core import ModelVersion, Worker, deadlines, recovery
 from mms.core.policy import BatchPolicy
-from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.launch.connection import Link, WorkerConnection
 from mms.launch.heartbeat import Heartbeats
@@ -176,19 +176,12 @@ def _model_of(scene: Scene, arguments: tuple[Any, ...]) -> str:
     return ""
 
 
-class Client:
-    """The reply of a request, and what came of it."""
+class Client(AwaitedReply):
+    """One that keeps its request, and reads text."""
 
-    def __init__(self) -> None:
-        self.done: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
-    ) -> None:
-        self.done.set_result((status, bytes(body).decode()))
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        self.done.set_result((error.http_status, error.message or ""))
+    def __init__(self, name: str, body: bytes, **members: Any) -> None:
+        super().__init__(bytes.decode)
+        self.request = make_request(name, self, body, **members)
 
 
 class Scene:
@@ -199,27 +192,12 @@ class Scene:
         self.bench = bench
 
     def ask(self, model: str, body: bytes, timeout_s: float = 0.0, priority: int = 1) -> Client:
-        client = Client()
-        now = time.monotonic()
-        request = Request(
-            id=new_request_id(),
-            name=model,
-            version=None,
-            passes_query=False,
-            content_type=b"text/plain",
-            query=b"",
-            headers=b"",
-            body=body,
-            reply=client,
-            received_at=now,
-            deadline=now + timeout_s if timeout_s else 0.0,
-            priority=priority,
-        )
-        client.request = request  # type: ignore[attr-defined]
+        deadline = time.monotonic() + timeout_s if timeout_s else 0.0
+        client = Client(model, body, deadline=deadline, priority=priority)
         try:
-            self.host.submit(request)
+            self.host.submit(client.request)
         except ServerError as error:
-            client.fail(request, error)
+            client.fail(client.request, error)
         return client
 
     async def use(self, model: str) -> list[Client]:
@@ -239,7 +217,7 @@ class Scene:
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         gone = self.ask(model, b"echo")
-        self.host.cancel(gone.request)  # type: ignore[attr-defined]
+        self.host.cancel(gone.request)
         clients += [late, self.ask(model, b"echo")]
         await late.done
         await self.works(model)
@@ -341,10 +319,10 @@ async def test_what_raises_once_fails_its_own_model_s_requests_at_most(
     if row.is_of_a_model:
         # The other model's answers are what they always are.
         for client, (status, text) in zip(other, told_other, strict=True):
-            usual = {b"hang": (408, 500), b"few": (200, 503)}.get(client.request.body, (200,))  # type: ignore[attr-defined]
+            usual = {b"hang": (408, 500), b"few": (200, 503)}.get(client.request.body, (200,))
             assert status in usual, (status, text)
     for client, (status, text) in zip(faulty, told, strict=True):
-        request_id = client.request.id.decode()  # type: ignore[attr-defined]
+        request_id = client.request.id.decode()
         assert status in (200, 408, 503) or (
             status == 500 and (request_id in text or text == "Worker died.")
         ), (status, text)
