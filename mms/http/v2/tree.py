@@ -32,7 +32,7 @@ from mms.http.v2.models import V2Models, first_unready, is_router, is_worker_gra
 from mms.http.v2.operations import OPERATIONS, document
 from mms.http.v2.routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.interfaces.mlrun.front.v2 import EVENT_PATH, INTERFACE, MlrunDialect
-from mms.interfaces.mlrun.model.model_path import key_in
+from mms.interfaces.mlrun.routers.model_path import key_in
 
 if TYPE_CHECKING:
     from mms.serving.served.served_model import ServedModel

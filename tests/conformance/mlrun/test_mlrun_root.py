@@ -15,7 +15,7 @@ pytestmark = pytest.mark.better_than_mms
 
 CODE = '''
 from mms.serving import V2ModelServer
-from mms.interfaces.mlrun.routers.routers import ModelRouter
+from mms.interfaces.mlrun.routers.router import ModelRouter
 
 
 class Mul(V2ModelServer):

@@ -14,14 +14,14 @@ from flow_harness import Served
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError, ModelRunnerError
 from mms.interfaces.mlrun.graph.graph_document import graph_from_dict, new_graph
-from mms.interfaces.mlrun.model.context import GraphContext
-from mms.interfaces.mlrun.model.model_runner import (
+from mms.interfaces.mlrun.graph.model_runner import (
     Model,
     ModelRunnerSelector,
     ModelRunnerStep,
     ModelSelector,
+    ParallelExecutionMechanisms,
 )
-from mms.interfaces.mlrun.routers.executors import ParallelExecutionMechanisms
+from mms.interfaces.mlrun.model.context import GraphContext
 
 WAIT_S = 30.0
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mms.interfaces.mlrun.errors import status_of
-from mms.interfaces.mlrun.model.model_path import (
+from mms.interfaces.mlrun.routers.model_path import (
     BY_BODY,
     ModelPath,
     parse_model_path,

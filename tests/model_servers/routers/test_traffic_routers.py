@@ -9,7 +9,7 @@ import pytest
 from routed_models import Raising, ask, constants, context, made, route
 
 from mms.interfaces.mlrun.model.event import MockEvent
-from mms.interfaces.mlrun.routers.traffic_routers import BanditRouter, CanaryRouter
+from mms.interfaces.mlrun.routers.traffic import BanditRouter, CanaryRouter
 
 
 def names(router: Any, count: int, path: str = "/v2/models/infer") -> Counter[str]:

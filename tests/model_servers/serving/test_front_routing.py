@@ -14,7 +14,7 @@ from mms.core import Request
 from mms.errors import ServiceUnavailable
 from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
-from mms.interfaces.mlrun.front.routing import ROUTINGS, Routing
+from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.serving.model_client import ModelClient
 
 JSON = b"content-type: application/json\r\n"
@@ -71,15 +71,15 @@ class Client:
         return json.loads(self.body)
 
 
-def routing_of(router: str, models: Models, **class_args: Any) -> Routing:
+def routing_of(router: str, models: Models, **class_args: Any) -> FrontRouting:
     targets = {
         key: (key.partition(":")[0], key.partition(":")[2] or None) for key in models.answers
     }
-    return ROUTINGS[router](RouteCalls(ModelClient(models), targets), class_args, "null")
+    return FrontRouting.of(router, RouteCalls(ModelClient(models), targets), class_args)
 
 
 def ask(
-    routing: Routing, body: Any = None, operation: str = "infer", method: str = "POST"
+    routing: FrontRouting, body: Any = None, operation: str = "infer", method: str = "POST"
 ) -> Client:
     """What a client gets."""
     client = Client()
@@ -98,7 +98,7 @@ def ask(
         received_at=time.monotonic(),
         deadline=time.monotonic() + 10,
     )
-    router = MlrunRouter("router", routing, routing._calls, is_strict=False)
+    router = MlrunRouter("router", routing, is_strict=False)
     asyncio.run(router._run(request))
     return client
 
@@ -185,6 +185,7 @@ def test_where_all_fail_by_one_status_that_is_the_answers() -> None:
     client = ask(routing_of("VotingEnsemble", Models({"a": busy, "b": busy})), {"inputs": [1]})
     told = "a: ServiceUnavailable: no workers; b: ServiceUnavailable: no workers"
     assert client.text == f"RuntimeError: all models of VotingEnsemble failed: {told}"
+    assert client.status == 503
 
 
 @pytest.mark.parametrize(

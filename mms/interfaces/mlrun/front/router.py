@@ -13,8 +13,8 @@ from mms.bodies.large_json import apart
 from mms.core import Request
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import error_text, status_of
-from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
-from mms.interfaces.mlrun.front.routing import Routing
+from mms.interfaces.mlrun.front.calls import Asked
+from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 from mms.serving.served.composite_model import FrontModel
 from mms.wire import Buffer
@@ -28,11 +28,12 @@ _RETRY_LINE = b"retry-after: %d\r\n" % RETRY_AFTER_S
 class MlrunRouter(FrontModel):
     """Answers the requests to one router."""
 
-    def __init__(self, name: str, routing: Routing, calls: RouteCalls, *, is_strict: bool) -> None:
+    def __init__(self, name: str, routing: FrontRouting, *, is_strict: bool) -> None:
         """`is_strict`: statuses say what is wrong, where MLRun has 400."""
         super().__init__(name, "router")
-        self.calls = calls
+        self.calls = routing.calls
         self._routing = routing
+        self._router = routing.router
         self._is_strict = is_strict
 
     # What it shows
@@ -48,11 +49,11 @@ class MlrunRouter(FrontModel):
 
     @property
     def is_named(self) -> bool:
-        return self._routing.is_named
+        return self._router.is_named
 
     @property
     def takes_all_bodies(self) -> bool:
-        return self._routing.takes_all_bodies
+        return self._router.takes_all_bodies
 
     @property
     def is_ready(self) -> bool:
@@ -60,7 +61,7 @@ class MlrunRouter(FrontModel):
 
     def listing(self, keys: list[str]) -> dict[str, Any]:
         """What it tells of its models, with the other models of the server, `keys`, behind them."""
-        found = self._routing.listing()
+        found = self._router.list_models()
         known = {*found["models"], self.name}
         found["models"] = [*found["models"], *(key for key in keys if key not in known)]
         return found
@@ -78,7 +79,7 @@ class MlrunRouter(FrontModel):
             "name": self._routing.name or self.name,
             "state": "READY" if self.is_ready else "UNREADY",
             "runningRequests": self.running,
-            **self._routing.describe(),
+            **self._router.describe_routing(),
             "routes": routes,
         }
 
@@ -98,7 +99,7 @@ class MlrunRouter(FrontModel):
             request.fail(error)
         except Exception as error:
             status = status_of(error, self._is_strict)
-            if status >= 500:
+            if status == 500:
                 logger.exception("Router %s failed a request", self.name)
             phrase, text = HTTPStatus(status).phrase.encode(), error_text(error)
             lines = _TEXT_LINE + (_RETRY_LINE if status == 503 else b"")
@@ -110,7 +111,7 @@ class MlrunRouter(FrontModel):
     ) -> None:
         """Tell the stream of a vote; what else a router answers, its models tell of."""
         tracking = self.tracking
-        if tracking is None or not self._routing.has_records or asked.method == "GET":
+        if tracking is None or not self._router.has_records or asked.method == "GET":
             return
         try:
             told = await apart(len(asked.request.body), from_json, asked.request.body)

@@ -19,7 +19,7 @@ from mms.interfaces.mlrun.authoring.code_file import without_own_deployment
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.front.calls import RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
-from mms.interfaces.mlrun.front.routing import ROUTINGS, Routing
+from mms.interfaces.mlrun.front.routing import FRONT_ROUTERS, FrontRouting
 from mms.interfaces.mlrun.front.spec import (
     FunctionCode,
     InvalidSpec,
@@ -163,7 +163,7 @@ class MlrunSpecs:
             )
         brought = await self._bring(name, function, options, undo)
         if routing is not None:
-            served = self._front_router(name, routing, calls, options, archive, found)
+            served = self._front_router(name, routing, options, archive, found)
         else:
             graph_options = self._worker_graph(name, function, targets, options)
             served = self._make(graph_options, archive, None)
@@ -175,8 +175,7 @@ class MlrunSpecs:
     def _front_router(
         self,
         name: str,
-        routing: Routing,
-        calls: RouteCalls,
+        routing: FrontRouting,
         options: RegisterOptions,
         archive: FetchedArchive,
         found: Manifest,
@@ -198,7 +197,6 @@ class MlrunSpecs:
             graph=MlrunRouter(
                 name,
                 routing,
-                calls,
                 is_strict=(
                     self._settings.strict_status
                     if options.mlrun.strict_status is None
@@ -348,7 +346,7 @@ class _Function:
             result_path=document.get("result_path") or None,
         )
 
-    def routing(self, calls: RouteCalls, nan_policy: str) -> Routing | None:
+    def routing(self, calls: RouteCalls, nan_policy: str) -> FrontRouting | None:
         """Of a router that the front can be; None where the graph needs workers. Raises InvalidSpec."""
         graph = self._graph
         if not isinstance(graph, RouterStep) or len(self._children) < len(graph.routes):
@@ -364,7 +362,7 @@ class _Function:
         arguments = graph.class_args or {}
         has_paths = graph.input_path or graph.result_path or _OF_WORKERS & set(arguments)
         is_v2 = arguments.get("protocol", "v2") in (None, "v2")
-        if not is_ours or name not in ROUTINGS or has_paths or not is_v2:
+        if not is_ours or name not in FRONT_ROUTERS or has_paths or not is_v2:
             return None
         own_name = arguments.get("name")
         if own_name and name not in NAMED_ROUTERS:
@@ -372,7 +370,7 @@ class _Function:
             arguments = {key: value for key, value in arguments.items() if key != "name"}
             logger.warning(NAME_WITHOUT_EFFECT, own_name, name)
         try:
-            return ROUTINGS[name](calls, arguments, nan_policy)
+            return FrontRouting.of(name, calls, arguments, nan_policy)
         except (ValueError, TypeError, ArithmeticError) as error:
             raise InvalidSpec(f"Router {name}: {error}.") from None
 

@@ -234,7 +234,7 @@ class GraphServer:
             raise MLRunInvalidArgumentError(
                 "the server is not initialized: to_mock_server() makes one that is"
             )
-        from mms.interfaces.mlrun.routers.routers import own_copy
+        from mms.interfaces.mlrun.routers.router import own_copy
 
         event = MockEvent(
             # As over HTTP: what the graph writes into it, the caller does not see.

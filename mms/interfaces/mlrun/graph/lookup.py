@@ -17,9 +17,9 @@ from mms.interfaces.mlrun.errors import GraphError
 DEFAULT_ROUTER = "mlrun.serving.ModelRouter"
 REMOTE = "$remote"
 
-_ROUTERS = "mms.interfaces.mlrun.routers.routers"
+_ROUTERS = "mms.interfaces.mlrun.routers.router"
 _VOTING = "mms.interfaces.mlrun.routers.voting"
-_TRAFFIC = "mms.interfaces.mlrun.routers.traffic_routers"
+_TRAFFIC = "mms.interfaces.mlrun.routers.traffic"
 #: Name under `mlrun.serving` (and its modules) -> where this project has it.
 BUILT_IN = {
     "BaseModelRouter": _ROUTERS,
@@ -33,7 +33,7 @@ BUILT_IN = {
     "RemoteStep": "mms.interfaces.mlrun.graph.remote_step",
     "BatchHttpRequests": "mms.interfaces.mlrun.graph.batch_http",
     "Merge": "mms.interfaces.mlrun.graph.merge",
-    "ModelRunner": "mms.interfaces.mlrun.model.model_runner",
+    "ModelRunner": "mms.interfaces.mlrun.graph.model_runner",
 }
 #: Routers that MLRun has not, and that keep the name they are given as a whole graph.
 NAMED_ROUTERS = ("CanaryRouter", "BanditRouter")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
+from mms.interfaces.mlrun.graph.model_runner import ModelRunnerStep
 from mms.interfaces.mlrun.graph.queue_step import QueueStep
 from mms.interfaces.mlrun.graph.router_step import RouterStep
 from mms.interfaces.mlrun.graph.steps import BaseStep, StepKinds, text_name
 from mms.interfaces.mlrun.graph.task_step import ErrorStep, TaskStep
-from mms.interfaces.mlrun.model.model_runner import ModelRunnerStep
 
 QUEUE_SIGNS = (">>", "$queue")
 _ROUTER_SIGN = "*"

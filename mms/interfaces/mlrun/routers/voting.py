@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import copy
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from mms.brief import brief
-from mms.interfaces.mlrun.errors import with_strict_status
 from mms.interfaces.mlrun.model.event import Response
-from mms.interfaces.mlrun.model.model_path import resolve_named_route
 from mms.interfaces.mlrun.model.model_server import check_inputs
-from mms.interfaces.mlrun.routers.routers import ParallelRun, body_of, started, with_failures
+from mms.interfaces.mlrun.routers.router import NamedRouter, ParallelRun
+from mms.interfaces.mlrun.routers.routing import (
+    Ask,
+    Call,
+    Final,
+    Outcomes,
+    ReadBody,
+    Steps,
+    successes,
+    with_failures,
+)
 from mms.interfaces.mlrun.routers.votes import (
     REGRESSION,
     VOTE_KINDS,
@@ -25,13 +33,15 @@ DEFAULT_NAME = "VotingEnsemble"
 DEFAULT_VERSION = "v1"
 
 
-class VotingEnsemble(ParallelRun):
-    """Asked by its name or by an operation alone, it has all models answer and votes; any other request is a model's.
+class VotingEnsemble(NamedRouter, ParallelRun):
+    """Has all models answer, and votes on their outputs.
 
     Where models fail, the others vote, and the answer names the failed ones under `failed`.
     """
 
     _CLASS_NAME = "mlrun.serving.VotingEnsemble"
+    default_name = DEFAULT_NAME
+    has_records = True
 
     def __init__(
         self,
@@ -92,6 +102,8 @@ class VotingEnsemble(ParallelRun):
                 f"the weights of {self.name} name models that it does not have: "
                 f"{', '.join(unknown)}; it has {', '.join(self.routes)}"
             )
+        if self.weights is not None and self.routes:
+            weights_of(list(self.routes), self.weights)
         stream = getattr(self.context, "stream", None)
         if stream is not None and stream.enabled and self._model_logger is None:
             from mms.interfaces.mlrun.records.model_log import ModelLog
@@ -123,49 +135,20 @@ class VotingEnsemble(ParallelRun):
         own_weights = _as_list(weights)
         return [vote(row, own_weights, kind) for row in samples]
 
-    # Events
+    # Calls
 
-    def _handle_event(self, event: Any) -> Any:
-        model, operation = resolve_named_route(
-            event.path,
-            event.method,
-            self.routes,
-            self.name or DEFAULT_NAME,
-            url_prefix=self.url_prefix,
-            body=event.body,
-            has_body_operation=self._has_option("body_operation"),
-        )
-        if not model:
-            event.terminated = True
-            event.body = {"models": [*self.routes, self.name], "weights": self.weights}
-        elif model != self.name or model in self.routes:
-            answered = self._run_route(model, event, operation or "")
-            event.body = None if answered is None else answered.body
-        elif operation == "" and event.method == "GET":
-            event.terminated = True
-            event.body = self._metadata(event)
-        elif operation == "ready" and event.method == "GET":
-            event.terminated = True
-            event.body = self._readiness(event)
-        elif operation in ("infer", "predict", "explain"):
-            event.body = self._vote(event, operation)
-        else:
-            raise with_strict_status(
-                ValueError(f"illegal model operation {operation}, method={event.method}"), 404
-            )
-        return event
+    def describe_routing(self) -> dict[str, Any]:
+        return {"weights": self.weights}
 
-    def _vote(self, event: Any, operation: str) -> Any:
-        started_ns, began_ns = started()
-        request = self.validate(event.body, event.method)
-        event.body = request
-        answers, failures = self._ask_all(event, list(self.routes), operation)
+    def _infer(self, call: Call) -> Steps:
+        started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
+        request = self.validate((yield ReadBody()), call.method)
+        outcomes: Outcomes = yield Ask(tuple(self.routes), call.operation, body=request)
+        answers = successes(self.name, outcomes)
         own_id = request.get("id") if isinstance(request, dict) else None
-        votes = self._votes(
-            {key: self._predictions(key, answer) for key, answer in answers.items()}
-        )
+        votes = self._votes({key: self._predictions(key, one) for key, one in answers.items()})
         answer: dict[str, Any] = {
-            "id": event.id if own_id is None else own_id,
+            "id": call.event_id if own_id is None else own_id,
             "model_name": self.name,
             "outputs": {self.prediction_col_name: votes}
             if self.format_response_with_col_name_flag
@@ -173,7 +156,7 @@ class VotingEnsemble(ParallelRun):
         }
         if self.version:
             answer["model_version"] = self.version
-        with_failures(answer, failures)
+        with_failures(answer, outcomes)
         if self._model_logger is not None:
             self._model_logger.push_result(started_ns, began_ns, request, answer, None)
         return answer
@@ -199,15 +182,10 @@ class VotingEnsemble(ParallelRun):
             self._has_seen_fractions = kind_of(rows) == REGRESSION
         return REGRESSION if self._has_seen_fractions else kind_of(rows)
 
-    def _metadata(self, event: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            "name": self.name,
-            "version": self.version or "",
-            "inputs": [],
-            "outputs": [],
-        }
+    def _metadata(self, call: Call) -> Steps:
+        found = {"name": self.name, "version": self.version or "", "inputs": [], "outputs": []}
         for key in self.routes:
-            described = body_of(self._run_route(key, _asking(event), ""))
+            described = (yield Ask((key,), "", "GET"))[key].value
             if isinstance(described, dict):
                 for part in ("inputs", "outputs"):
                     found[part] = found[part] or described.get(part) or []
@@ -215,30 +193,19 @@ class VotingEnsemble(ParallelRun):
                 break
         return found
 
-    def _readiness(self, event: Any) -> Any:
+    def _readiness(self, call: Call) -> Steps:
         """Ready is an ensemble whose models all are."""
-        waiting = []
+        outcomes: Outcomes = yield Ask(tuple(self.routes), "ready", "GET")
+        waiting = [key for key, one in outcomes.items() if one.failure]
         make = Response if self.context is None else self.context.Response
-        for key in self.routes:
-            answered = self._run_route(key, _asking(event), "ready")
-            status = getattr(getattr(answered, "body", None), "status_code", 200)
-            if status != 200:
-                waiting.append(key)
         if waiting:
             text = f"model not ready, waiting for {', '.join(waiting)}"
-            return make(body=text.encode(), status_code=408)
-        text = f"Model {self.name} is ready (event_id = {event.id})"
-        return make(body=text.encode(), status_code=200)
+            return Final(make(body=text.encode(), status_code=408))
+        text = f"Model {self.name} is ready (event_id = {call.event_id})"
+        return Final(make(body=text.encode(), status_code=200))
 
 
 def _as_list(values: Any) -> Any:
     """Arrays as lists; anything else as it is."""
     to_list = getattr(values, "tolist", None)
     return values if to_list is None else to_list()
-
-
-def _asking(event: Any) -> Any:
-    asked = copy.copy(event)
-    asked.method = "GET"
-    asked.body = None
-    return asked

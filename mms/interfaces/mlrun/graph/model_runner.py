@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from copy import deepcopy
+from enum import Enum
 from typing import Any
 
 from mms.interfaces.mlrun.awaiting import resolved
@@ -15,13 +16,24 @@ from mms.interfaces.mlrun.graph.steps import NO_EVENT, StepKinds
 from mms.interfaces.mlrun.graph.storey_steps import Choosing
 from mms.interfaces.mlrun.graph.task_step import TaskStep
 
-#: Of models, by storey's names. Processes are threads here: a worker is a process of its own already.
-_NAIVE = "naive"
-_ASYNCIO = "asyncio"
-_THREADS = "thread_pool"
+
+class ParallelExecutionMechanisms(str, Enum):
+    """How a model runs, by storey's names. Processes are threads here: a worker is a process of its own already."""
+
+    process_pool = "process_pool"
+    dedicated_process = "dedicated_process"
+    thread_pool = "thread_pool"
+    asyncio = "asyncio"
+    shared_executor = "shared_executor"
+    naive = "naive"
+
+
+_NAIVE = ParallelExecutionMechanisms.naive.value
+_ASYNCIO = ParallelExecutionMechanisms.asyncio.value
+_THREADS = ParallelExecutionMechanisms.thread_pool.value
+_SHARED = ParallelExecutionMechanisms.shared_executor.value
 _AS_THREADS = ("process_pool", "dedicated_process")
-_SHARED = "shared_executor"
-_MECHANISMS = (*_AS_THREADS, _THREADS, _ASYNCIO, _NAIVE)
+_MECHANISMS = tuple(one.value for one in ParallelExecutionMechanisms if one.value != _SHARED)
 _MAX_THREADS = 32
 #: In the step's arguments, by MLRun's names.
 _MODELS = "models"

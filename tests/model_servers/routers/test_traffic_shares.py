@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from mms.interfaces.mlrun.errors import status_of
-from mms.interfaces.mlrun.routers import arms
-from mms.interfaces.mlrun.routers.arms import Bandit, check_shares, choose_weighted, point_of
+from mms.interfaces.mlrun.routers import bandit as bandits
+from mms.interfaces.mlrun.routers.bandit import Bandit
+from mms.interfaces.mlrun.routers.traffic import check_shares, choose_weighted, point_of
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_a_reward_that_cannot_be_is_refused(body: Any, text: str, status: int) -
 
 
 def test_the_oldest_requests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(arms, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(bandits, "MAX_REMEMBERED", 2)
     bandit = Bandit(["a"])
     for number in range(3):
         bandit.remember(number, "a")
@@ -127,9 +128,9 @@ def test_the_oldest_requests_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ({"strategy": "ucb"}, "strategy is 'ucb', must be one of epsilon_greedy, thompson"),
         ({"epsilon": 1.5}, "epsilon is 1.5, must be from 0 to 1"),
-        ({"arms": []}, "needs at least one model"),
+        ({"models": []}, "needs at least one model"),
     ],
 )
 def test_a_bandit_that_cannot_be_is_refused(arguments: Any, text: str) -> None:
     with pytest.raises(ValueError, match=text):
-        Bandit(**{"arms": ["a"], **arguments})
+        Bandit(**{"models": ["a"], **arguments})
