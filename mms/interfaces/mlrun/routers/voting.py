@@ -144,7 +144,7 @@ class VotingEnsemble(NamedRouter, ParallelRun):
         started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
         request = self.validate((yield ReadBody()), call.method)
         outcomes: Outcomes = yield Ask(tuple(self.routes), call.operation, body=request)
-        answers = successes(self.name, outcomes)
+        answers = successes(self.name or DEFAULT_NAME, outcomes)
         own_id = request.get("id") if isinstance(request, dict) else None
         votes = self._votes({key: self._predictions(key, one) for key, one in answers.items()})
         answer: dict[str, Any] = {
@@ -183,7 +183,8 @@ class VotingEnsemble(NamedRouter, ParallelRun):
         return REGRESSION if self._has_seen_fractions else kind_of(rows)
 
     def _metadata(self, call: Call) -> Steps:
-        found = {"name": self.name, "version": self.version or "", "inputs": [], "outputs": []}
+        found: dict[str, Any] = {"name": self.name, "version": self.version or ""}
+        found |= {"inputs": [], "outputs": []}
         for key in self.routes:
             described = (yield Ask((key,), "", "GET"))[key].value
             if isinstance(described, dict):
