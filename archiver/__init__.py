@@ -16,7 +16,8 @@ from archiver.pack import pack
 from archiver.signature import InvalidSignature
 from archiver.unpack import Archive, Entry
 from archiver.version import __version__
-from mms.registration import INTERFACES, is_runtime
+from mms.interfaces import CHOICES as INTERFACES
+from mms.registration import is_runtime
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -46,7 +46,8 @@ from archiver.version import __version__
 from archiver.writers import write_archive
 from mms.brief import brief
 from mms.flags import FlagParser
-from mms.registration import INTERFACES, RUNTIMES
+from mms.interfaces import CHOICES
+from mms.registration import RUNTIMES
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -178,7 +179,7 @@ def _add_component_options(parser: argparse.ArgumentParser) -> None:
     component.add_argument(
         "--interface",
         default="auto",
-        choices=INTERFACES,
+        choices=CHOICES,
         help="contract that the handler is written to (default: what its source shows)",
     )
     component.add_argument(
@@ -288,7 +289,7 @@ def _pack(words: list[str]) -> int:
     interface = interface_of(
         options.model_path, options.handler, options.interface, options.prepackaged
     )
-    read = argument_of_text if interface == "mlrun" else parameter_of_text
+    read = argument_of_text if interface.has_json_arguments else parameter_of_text
     try:
         parameters = [read(text) for text in options.parameters]
     except InvalidComponent as error:
@@ -341,7 +342,7 @@ def _pack(words: list[str]) -> int:
             f'Failed to save the model-archive to model-path "{options.export_path}". '
             f"Check the file permissions and retry. ({error})"
         ) from error
-    for finding in packed_findings(target, is_class_checked=interface in ("seldon", "mlrun")):
+    for finding in packed_findings(target, is_class_checked=interface.has_classes):
         _warn(finding.message)
     return 0
 

@@ -1,4 +1,4 @@
-"""What a manifest says about a Seldon component or a model server of MLRun: `model.extensions`, checked and written.
+"""What a manifest says about a class that serves as a model: `model.extensions`, checked and written.
 
 Other readers of archives keep the extensions as they are, since the format leaves them to the model.
 """
@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mms.brief import brief
-from mms.registration import INTERFACES
+from mms.interfaces import CHOICES, INTERFACES
 
 SERVICE_TYPES: Final = (
     *("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER"),
     *("COMBINER", "ROUTER", "OUTLIER_DETECTOR"),
 )
 PARAMETER_TYPES: Final = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL")
-#: Of model servers of MLRun, besides those of components: lists and objects.
+#: Lists and objects; arguments of some interfaces alone have it.
 JSON_TYPE: Final = "JSON"
 PREPACKAGED: Final = ("sklearn", "xgboost", "onnx", "pytorch", "tensorflow", "mlflow")
 MODEL_URI_SCHEMES: Final = ("file", "http", "https", "s3", "gs", "models")
 
-# Seldon's words for a truth.
+#: The words for a truth.
 _TRUTHS: Final = frozenset(
     ("y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0")
 )
@@ -61,13 +61,13 @@ class Component:
         The map is free, so without an `interface` that is known here its members mean something else: nothing is said.
         """
         interface = extensions.get("interface")
-        if interface not in INTERFACES:
+        if interface not in CHOICES:
             return cls()
         return cls(
-            interface=_word(extensions, "interface", INTERFACES),
+            interface=_word(extensions, "interface", CHOICES),
             service_type=_word(extensions, "service_type", SERVICE_TYPES),
             parameters=checked_parameters(
-                extensions.get("parameters") or (), has_json=interface == "mlrun"
+                extensions.get("parameters") or (), has_json=has_json_arguments(interface)
             ),
             model_uri=checked_model_uri(_text(extensions, "model_uri")),
             prepackaged=_word(extensions, "prepackaged", PREPACKAGED),
@@ -98,6 +98,11 @@ class Component:
             prepackaged=by.prepackaged or self.prepackaged,
             model_path=by.model_path or self.model_path,
         )
+
+
+def has_json_arguments(interface: str | None) -> bool:
+    """Return whether classes of the interface of a name take lists and objects."""
+    return any(each.name == interface and each.has_json_arguments for each in INTERFACES)
 
 
 def parameter_of_text(text: str) -> dict[str, Any]:
@@ -176,7 +181,7 @@ def _checked_parameter(parameter: Any, has_json: bool = False) -> dict[str, Any]
         )
     if not _is_of_type(value, kind):
         raise InvalidComponent(f"parameter {name}: the value {brief(value)} is not a valid {kind}")
-    # Seldon's own reader takes truths as text alone.
+    # Readers of classes take truths as text alone.
     return {
         "name": name,
         "value": str(value).lower() if value is True or value is False else value,

@@ -1,4 +1,4 @@
-"""What packing writes about a component or model server: the options, and the interface that the code shows."""
+"""What packing writes about a class that serves as a model: the options, and the interface that the code shows."""
 
 from __future__ import annotations
 
@@ -11,34 +11,20 @@ from archiver.component import (
     InvalidComponent,
     checked_parameters,
 )
+from archiver.detection import class_rule, detect, named_class
 from archiver.errors import PackError
 from archiver.source import (
     ReadSource,
     bound_names,
-    detected_interface,
-    handler_class,
     handler_tree,
-    is_model_server,
-    is_seldon_component,
     module_level,
-    server_class,
     source_names,
 )
 from archiver.writers import Warn
 from mms.brief import brief
-from mms.registration import INTERFACES
+from mms.interfaces import AUTO, CHOICES, OF_CLASSES, OF_PREPACKAGED, Interface, find_interface
 
 _MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
-
-
-#: Interface -> whether a class is written to it, and what is said of one that seems not to be.
-_CHECKS: Final = {
-    "seldon": (is_seldon_component, "has none of Seldon's methods, such as predict"),
-    "mlrun": (
-        is_model_server,
-        "has neither the base V2ModelServer nor the methods load, predict and do_event",
-    ),
-}
 
 
 class Described(NamedTuple):
@@ -57,7 +43,7 @@ def describe_component(
     model_path: str,
     handler: str | None,
     *,
-    interface: str = "auto",
+    interface: str = AUTO,
     service_type: str | None = None,
     parameters: Iterable[Mapping[str, Any]] = (),
     model_uri: str | None = None,
@@ -71,10 +57,10 @@ def describe_component(
     """
     found = interface_of(model_path, handler, interface, prepackaged)
     try:
-        checked = checked_parameters(list(parameters), has_json=found == "mlrun")
+        checked = checked_parameters(list(parameters), has_json=found.has_json_arguments)
         asked = Component.of_extensions(
             {
-                "interface": found,
+                "interface": found.name,
                 "service_type": service_type,
                 "parameters": list(checked),
                 "model_uri": model_uri,
@@ -89,39 +75,42 @@ def describe_component(
                 f"The handler {handler} and --prepackaged {asked.prepackaged} cannot be used "
                 "together: a prepackaged server has its own class."
             )
-        if found != "seldon":
+        if found is not OF_PREPACKAGED:
             raise PackError(
-                f"--prepackaged {asked.prepackaged} has the interface seldon, not {found}."
+                f"--prepackaged {asked.prepackaged} has the interface {OF_PREPACKAGED.name}, not {found.name}."
             )
         handler = prepackaged_handler(asked.prepackaged)
     else:
         handler = handler or ""
-        if interface in _CHECKS:
-            _check_class(interface, handler, Path(model_path), warn)
-    members = {**asked.to_extensions(), "interface": found}
+        if interface == found.name and found.has_classes:
+            _check_class(found, handler, Path(model_path), warn)
+    members = {**asked.to_extensions(), "interface": found.name}
     given = dict(extensions or {})
-    if found == "mlrun" and asked.service_type is not None:
+    if asked.service_type is not None and found.has_classes and not found.has_service_type:
+        takers = " and ".join(each.nouns for each in OF_CLASSES if each.has_service_type)
         raise PackError(
-            f"--service-type is for Seldon components, and the handler {handler} is a model server of MLRun."
+            f"--service-type is for {takers}, and the handler {handler} is a {found.noun}."
         )
-    if found == "mms":
+    if not found.has_classes:
         _refuse_component_options(asked, handler)
-        if interface == "auto":
+        if interface == AUTO:
             # Whatever is no component keeps the manifest that MMS's archiver writes.
             return Described(handler, None if extensions is None else given)
     return Described(handler, {**given, **members})
 
 
 def interface_of(
-    model_path: str, handler: str | None, asked: str = "auto", prepackaged: str | None = None
-) -> str:
-    """`asked`, or for `auto` what the handler's source in the folder shows. Raises PackError for an unknown one."""
-    interface = asked.lower()
-    if interface not in INTERFACES:
-        raise PackError(f"Interface {brief(asked)} is not one of {', '.join(INTERFACES)}.")
-    if interface != "auto":
-        return interface
-    return "seldon" if prepackaged else detected_interface(handler or "", _reader(Path(model_path)))
+    model_path: str, handler: str | None, asked: str = AUTO, prepackaged: str | None = None
+) -> Interface:
+    """Return the one that `asked` names, or for `auto` what the source in the folder shows. Raises PackError."""
+    name = asked.lower()
+    if name not in CHOICES:
+        raise PackError(f"Interface {brief(asked)} is not one of {', '.join(CHOICES)}.")
+    if name != AUTO:
+        return find_interface(name)
+    if prepackaged:
+        return OF_PREPACKAGED
+    return detect(handler or "", _reader(Path(model_path))).interface
 
 
 def _reader(folder: Path) -> ReadSource:
@@ -134,10 +123,10 @@ def _reader(folder: Path) -> ReadSource:
     return read
 
 
-def _check_class(interface: str, handler: str, folder: Path, warn: Warn | None) -> None:
+def _check_class(interface: Interface, handler: str, folder: Path, warn: Warn | None) -> None:
     """The class that a handler names must be there, as far as the source can tell."""
     read = _reader(folder)
-    named = server_class(handler, read) if interface == "mlrun" else handler_class(handler)
+    named = named_class(interface, handler, read)
     if not any(read(name) is not None for name in source_names(named.module)):
         if warn is not None:
             warn(
@@ -150,7 +139,7 @@ def _check_class(interface: str, handler: str, folder: Path, warn: Warn | None) 
         raise PackError(f"The module {named.module} of the handler {handler} cannot be parsed.")
     if not named.name:
         raise PackError(
-            f"The module {named.module} has no class, or several, that are model servers of MLRun; "
+            f"The module {named.module} has no class, or several, that are {interface.nouns}; "
             "name one, as in module:Class."
         )
     bound = [name for node in module_level(tree.body) for name in bound_names(node)]
@@ -161,21 +150,25 @@ def _check_class(interface: str, handler: str, folder: Path, warn: Warn | None) 
     is_own_class = any(
         getattr(node, "name", None) == named.name for node in module_level(tree.body)
     )
-    has_it, lack = _CHECKS[interface]
-    if is_own_class and not has_it(tree, named.name) and warn is not None:
-        warn(f"{named.module}: {named.name} {lack}.")
+    rule = class_rule(interface)
+    if rule is None or warn is None or not is_own_class:
+        return
+    if not rule.is_model(tree, named.name):
+        warn(f"{named.module}: {named.name} {rule.lack}.")
 
 
 def _refuse_component_options(asked: Component, handler: str) -> None:
-    for option, value in (
-        ("--service-type", asked.service_type),
-        ("--param", asked.parameters),
-        ("--model-uri", asked.model_uri),
+    with_places = [each for each in OF_CLASSES if each.has_service_type]
+    for option, value, takers in (
+        ("--service-type", asked.service_type, with_places),
+        ("--param", asked.parameters, OF_CLASSES),
+        ("--model-uri", asked.model_uri, OF_CLASSES),
     ):
         if value:
             raise PackError(
-                f"{option} is for Seldon components and model servers of MLRun, and the handler {handler} is neither: "
-                "it names no class with a method such as predict. --interface seldon or mlrun says that it is one."
+                f"{option} is for {' and '.join(each.nouns for each in takers)}, and the handler {handler} is none: it "
+                "names no class with a method such as predict. "
+                f"--interface {' or '.join(each.name for each in takers)} says that it is one."
             )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from archiver.component import Component, InvalidComponent
+from archiver.detection import named_class
 from archiver.errors import InvalidArchive, InvalidManifest
 from archiver.keys import TrustedKeys
 from archiver.limits import DEFAULT_LIMITS, Limits
@@ -26,13 +27,12 @@ from archiver.source import (
     HandlerClass,
     bound_names,
     defines,
-    handler_class,
     module_level,
     parsed,
-    server_class,
     source_names,
 )
 from archiver.unpack import Archive, Entry
+from mms.interfaces import OF_CLASSES, Interface
 
 # The handlers that TorchServe brings along; an archive names them without holding them.
 _TORCHSERVE_HANDLERS: Final = frozenset(
@@ -220,11 +220,11 @@ def _handler_findings(
     if component.prepackaged is not None:
         return
     handler = manifest.handler or ""
-    is_component = component.interface in ("seldon", "mlrun")
+    interface = next((each for each in OF_CLASSES if each.name == component.interface), None)
     module, _, function = handler.partition(":")
     function = function.strip() or "handle"
-    if is_component:
-        module, function = _class_of(component, handler, archive, names)
+    if interface is not None:
+        module, function = _class_of(interface, handler, archive, names)
     source_name = next((name for name in source_names(module) if name in names), None)
     if source_name is None:
         yield _absent_module(module, names)
@@ -242,9 +242,9 @@ def _handler_findings(
         if not any(isinstance(node, ast.ClassDef) and node.bases for node in ast.walk(tree)):
             yield Finding("error", f"{source_name} has no class derived from SingleNodeService.")
         return
-    if is_component:
+    if interface is not None:
         if not function:
-            yield Finding("error", f"{source_name} has no model server of MLRun, or several.")
+            yield Finding("error", f"{source_name} has no {interface.noun}, or several.")
         elif not defines(tree, function):
             yield Finding("error", f"{source_name} has no class {function}.")
         return
@@ -252,15 +252,12 @@ def _handler_findings(
 
 
 def _class_of(
-    component: Component, handler: str, archive: Archive, names: Sequence[str]
+    interface: Interface, handler: str, archive: Archive, names: Sequence[str]
 ) -> HandlerClass:
-    if component.interface == "seldon":
-        return handler_class(handler)
-
     def read(name: str) -> bytes | None:
         return archive.read(name, max_bytes=_MAX_SOURCE_BYTES) if name in names else None
 
-    return server_class(handler, read)
+    return named_class(interface, handler, read)
 
 
 def _absent_module(module: str, names: Sequence[str]) -> Finding:

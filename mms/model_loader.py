@@ -8,12 +8,12 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
+from mms.interfaces.legacy.worker import find_service
+from mms.interfaces.mms.worker import find_handler
 from mms.metrics.metrics_store import MetricsStore
 from mms.service import Service
 from mms.worker.handler_module import classes_of
-from mms.worker.legacy_interface import find_service
 from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST, read_manifest
-from mms.worker.mms_interface import find_handler
 
 
 class ModelLoader:

@@ -1,1 +1,47 @@
-"""The ecosystems whose models the server runs, a package for each."""
+"""The table of interfaces: the contracts that models' code is written to, a package for each.
+
+To add one: its package with an `interface.py`, and its entry here.
+"""
+
+from __future__ import annotations
+
+from mms.interfaces.interface import AUTO, Interface, Package, part
+from mms.interfaces.legacy.interface import LEGACY
+from mms.interfaces.mlrun.interface import MLRUN
+from mms.interfaces.mms.interface import MMS
+from mms.interfaces.seldon.interface import SELDON
+
+__all__ = [
+    "AUTO",
+    "CHOICES",
+    "DEFAULT",
+    "INTERFACES",
+    "OF_CLASSES",
+    "OF_PREPACKAGED",
+    "Interface",
+    "Package",
+    "find_interface",
+    "part",
+]
+
+#: In the order in which they are asked whether a model is theirs: a model server of MLRun has a `predict`, as a
+#: component of Seldon has.
+INTERFACES: tuple[Interface, ...] = (LEGACY, MLRUN, SELDON, MMS)
+#: The interface of a model that is none of the others'.
+DEFAULT: Interface = MMS
+#: The interface of the server's own classes for saved models.
+OF_PREPACKAGED: Interface = SELDON
+#: Those whose models are classes that are made with arguments.
+OF_CLASSES = tuple(interface for interface in INTERFACES if interface.has_classes)
+#: What a registration may name.
+CHOICES = (AUTO, *(interface.name for interface in INTERFACES if interface.is_choosable))
+
+_BY_NAME = {interface.name: interface for interface in INTERFACES}
+
+
+def find_interface(name: str) -> Interface:
+    """Return the interface of a name. Raises ValueError for another name."""
+    found = _BY_NAME.get(name)
+    if found is None:
+        raise ValueError(f"unknown interface {name!r}; there are {', '.join(_BY_NAME)}")
+    return found

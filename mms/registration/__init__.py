@@ -1,7 +1,7 @@
 """Every parameter of a registration once: calls, flags, files, descriptions and docs are made of these tables."""
 
 from mms.registration.kind import RUNTIMES, InvalidCall, InvalidValue, Kind, is_runtime
-from mms.registration.model import INTERFACES, ModelParameters, ScaleParameters
+from mms.registration.model import ModelParameters, ScaleParameters
 from mms.registration.options import Call, Options
 from mms.registration.parameter import (
     REGISTER,
@@ -16,7 +16,6 @@ from mms.registration.parameter import (
 )
 
 __all__ = [
-    "INTERFACES",
     "REGISTER",
     "RUNTIMES",
     "SCALE",

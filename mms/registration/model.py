@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mms.interfaces import CHOICES
 from mms.registration.kind import (
     ANY,
     ARGUMENTS,
@@ -33,8 +34,6 @@ from mms.registration.parameter import (
     parameter,
 )
 
-#: The contracts that a model's code may be written to; `auto` stands for the one that is found.
-INTERFACES: Final = ("auto", "seldon", "mms", "mlrun")
 _BOTH: Final = (REGISTER, SCALE)
 
 
@@ -270,7 +269,7 @@ class ModelParameters(Options):
     )
     interface: str | None = parameter(
         "interface",
-        choice(*INTERFACES),
+        choice(*CHOICES),
         "The contract that the code is written to.",
         "`auto`: what the handler's source shows, else what a worker finds when it has imported it.",
         otherwise="the manifest's, then `auto`",

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 
-from mms.brief import brief
-from mms.interfaces.mlrun.worker import serving_class as mlrun_class
-from mms.interfaces.seldon.worker import component_class as seldon_class
+from mms.interfaces import AUTO, DEFAULT, INTERFACES, find_interface, part
 from mms.wire import Load, Loaded
 from mms.worker.confinement import confine
 from mms.worker.full_batches import find_full_batches
-from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST
 from mms.worker.model import Model
+from mms.worker.packages import offer_packages, withdraw_packages
 from mms.worker.surroundings import enter_model
 from mms.worker.tracebacks import last_line, model_traceback
 
 _MAX_TRACEBACK_CHARS = 32_000
-#: Interface -> the module whose `open_model(load)` knows it. One that a model does not use is not imported.
-_INTERFACES = {
-    "mms": "mms.worker.mms_interface",
-    "legacy": "mms.worker.legacy_interface",
-    "seldon": "mms.interfaces.seldon.worker.interface",
-    "mlrun": "mms.interfaces.mlrun.worker.interface",
-}
 
 
 def load_model(load: Load) -> tuple[Model | None, Loaded]:
@@ -35,14 +25,10 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
     try:
         confine(load.confinement)
         enter_model(load.model_dir, load.handler, load.packages)
-        if interface == "auto":
-            interface = "mms"
-            interface = _detect_interface(load)
-        module_name = _INTERFACES.get(interface)
-        if module_name is None:
-            known = ", ".join(_INTERFACES)
-            raise ValueError(f"unknown interface {brief(interface)}; this worker knows {known}")
-        model: Model = importlib.import_module(module_name).open_model(load)
+        if interface == AUTO:
+            interface = DEFAULT.name
+            interface = _interface_of_code(load)
+        model: Model = part(find_interface(interface).worker).open_model(load)
     except BaseException as error:
         # SystemExit too: a handler that calls sys.exit() while it loads has failed to load.
         is_memory = isinstance(error, MemoryError)
@@ -87,23 +73,15 @@ def _full_batches(model: Model) -> str:
     return find_full_batches(properties["model_dir"])
 
 
-def _detect_interface(load: Load) -> str:
-    """By the archive's files, else by what its code is. Raises whatever the handler's module raises."""
-    has_manifest = os.path.isfile(os.path.join(load.model_dir, MANIFEST))
-    if not has_manifest and os.path.isfile(os.path.join(load.model_dir, LEGACY_MANIFEST)):
-        return "legacy"
-    if load.options.get("graph"):
-        return "mlrun"
-    seldon_class.offer_package(load.options.get("seldon_shim", "auto"))
-    mlrun_class.offer_package(load.options.get("mlrun_shim", "auto"))
-    # Before the other: a model server has a `predict`, too.
-    interface = "mms"
-    if mlrun_class.names_model_server(load.handler):
-        interface = "mlrun"
-    elif seldon_class.names_component(load.handler):
-        interface = "seldon"
-    if interface != "mlrun":
-        mlrun_class.withdraw_package()
-    if interface != "seldon":
-        seldon_class.withdraw_package()
-    return interface
+def _interface_of_code(load: Load) -> str:
+    """By what the handler names once it is imported. Raises whatever the handler's module raises."""
+    asked = [interface for interface in INTERFACES if interface.class_finder]
+    for interface in asked:
+        offer_packages(interface, load.options)
+    found = next(
+        (each for each in asked if part(each.class_finder).names_model(load.handler)), DEFAULT
+    )
+    for interface in asked:
+        if interface is not found:
+            withdraw_packages(interface)
+    return found.name

@@ -11,12 +11,15 @@ import sys
 import threading
 from types import FrameType
 
+from mms.interfaces import INTERFACES
 from mms.worker.logging_setup import set_up_logging
 from mms.worker.shadowing import separate
 
 #: For the handler's libraries, unless the operator chose: workers are what runs in parallel, not their threads.
-#: The second avoids MXNet's slow first call, as MMS does.
-_DEFAULT_VARIABLES = {"OMP_NUM_THREADS": "1", "MXNET_USE_OPERATOR_TUNING": "0"}
+_DEFAULT_VARIABLES = (
+    ("OMP_NUM_THREADS", "1"),
+    *(variable for interface in INTERFACES for variable in interface.variables),
+)
 
 #: What PYTHONPATH is to be for the model. The interpreter starts without it, as it has the model's folder.
 _MODEL_PATH_VARIABLE = "MMS_WORKER_PYTHONPATH"
@@ -36,7 +39,7 @@ def set_up() -> None:
     """Prepare the process, before any code of a model runs."""
     global _model_path
     _model_path = os.environ.pop(_MODEL_PATH_VARIABLE, "")
-    for name, value in _DEFAULT_VARIABLES.items():
+    for name, value in _DEFAULT_VARIABLES:
         os.environ.setdefault(name, value)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

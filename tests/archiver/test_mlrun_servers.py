@@ -11,7 +11,7 @@ import pytest
 from archiver import Archive, PackError, pack
 from archiver.cli import main
 from archiver.component import InvalidComponent, argument_of_text
-from archiver.source import detected_interface
+from archiver.detection import detect
 from archiver.verify import verify
 
 BODY = """
@@ -30,7 +30,7 @@ def text_of(source: str) -> str:
 
 def interface_of(source: str, handler: str = "service:ClassifierModel") -> str:
     text = text_of(source)
-    return detected_interface(handler, {"service.py": text.encode()}.get)
+    return detect(handler, {"service.py": text.encode()}.get).interface.name
 
 
 def folder(tmp_path: Path, source: str = WHOLE) -> Path:

@@ -12,7 +12,7 @@ from archive_building import HANDLER, write_folder
 from archiver import Archive, Manifest, PackError, pack
 from archiver.cli import main
 from archiver.component import Component, InvalidComponent, checked_parameters, parameter_of_text
-from archiver.source import certain_interface, detected_interface
+from archiver.detection import detect
 from archiver.verify import verify
 
 MODEL = """
@@ -39,7 +39,7 @@ def extensions_of(path: Path) -> dict[str, Any]:
 
 def interface_of(handler: str, **files: str) -> str:
     sources = {f"{name.replace('__', '/')}.py": text.encode() for name, text in files.items()}
-    return detected_interface(handler, sources.get)
+    return detect(handler, sources.get).interface.name
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,8 @@ FUNCTION = "def handle(data, context): pass\n"
     ],
 )
 def test_what_the_source_settles_is_certain(handler: str, source: str, interface: str) -> None:
-    assert certain_interface(handler, {"service.py": source.encode()}.get) == interface
+    detected = detect(handler, {"service.py": source.encode()}.get)
+    assert (detected.interface.name, detected.is_certain) == (interface, True)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_what_the_source_settles_is_certain(handler: str, source: str, interface
     ],
 )
 def test_what_only_an_import_can_tell_is_not_certain(handler: str, source: str) -> None:
-    assert certain_interface(handler, {"service.py": source.encode()}.get) is None
+    assert not detect(handler, {"service.py": source.encode()}.get).is_certain
 
 
 def test_a_package_goes_before_a_file_of_its_name_as_in_python() -> None:
@@ -129,7 +130,8 @@ def test_a_package_goes_before_a_file_of_its_name_as_in_python() -> None:
         "service.py": b"from library import handle\n",
         "service/__init__.py": FUNCTION.encode(),
     }
-    assert certain_interface("service:handle", sources.get) == "mms"
+    detected = detect("service:handle", sources.get)
+    assert (detected.interface.name, detected.is_certain) == ("mms", True)
 
 
 @pytest.mark.parametrize(

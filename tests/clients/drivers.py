@@ -33,7 +33,10 @@ class Driver:
         environment = dict(os.environ)
         environment.pop("PYTHONPATH", None)
         if not is_real:
-            paths = (str(ROOT / "mms" / "shims" / "seldon"), str(ROOT))
+            paths = (
+                str(ROOT / "mms" / "interfaces" / "seldon" / "packages" / "seldon_core"),
+                str(ROOT),
+            )
             environment["PYTHONPATH"] = os.pathsep.join(paths)
         with open(log, "wb") as errors:
             self._process = subprocess.Popen(

@@ -124,7 +124,7 @@ class PageRun:
             return f'python {HERE / "compare.py"} "$TMPDIR/answer" {kept}'
         known = prelude.read_text(encoding="utf-8") if prelude.exists() else ""
         kept.write_text(f"{known}\n{text}", encoding="utf-8")
-        stand_ins = f"{ROOT}/mms/shims/seldon:{ROOT}/mms/shims/mlrun"
+        stand_ins = f"{ROOT}/mms/interfaces/seldon/packages/seldon_core:{ROOT}/mms/interfaces/mlrun/packages/mlrun"
         return f"PYTHONPATH=.:{stand_ins}:$PYTHONPATH python {kept}"
 
     def _with_own(self, text: str) -> str:

@@ -16,7 +16,14 @@ import numpy as np
 import pytest
 
 ORACLE = os.environ.get("SELDON_ORACLE_PYTHON", "")
-SHIM = Path(__file__).resolve().parents[2] / "mms" / "shims" / "seldon"
+SHIM = (
+    Path(__file__).resolve().parents[2]
+    / "mms"
+    / "interfaces"
+    / "seldon"
+    / "packages"
+    / "seldon_core"
+)
 
 #: Module -> what it has in seldon-core 1.17.1, its own and what it imports of the package.
 NAMES = {

@@ -22,7 +22,7 @@ from mms.interfaces.seldon.codec.body import read_json_body
 from mms.interfaces.seldon.codec.payload import Form
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIM = ROOT / "mms" / "shims" / "seldon"
+SHIM = ROOT / "mms" / "interfaces" / "seldon" / "packages" / "seldon_core"
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-SHIM = Path(__file__).resolve().parents[2] / "mms" / "shims" / "seldon"
+SHIM = (
+    Path(__file__).resolve().parents[2]
+    / "mms"
+    / "interfaces"
+    / "seldon"
+    / "packages"
+    / "seldon_core"
+)
 
 
 @pytest.fixture

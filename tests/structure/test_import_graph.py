@@ -16,9 +16,13 @@ PROJECT_PACKAGES = ("archiver", "mms", "model_archiver")
 
 class Room(NamedTuple):
     layer: int
-    files: tuple[str, ...]  # modules, or packages with all that is in them
+    files: tuple[
+        str, ...
+    ]  # modules, or packages with all that is in them; "=package" is its own file alone
     imports: tuple[str, ...] | None = None  # rooms; None: every room of a lower layer
 
+
+INTERFACE_NAMES = ("legacy", "mlrun", "mms", "seldon")
 
 ROOMS: dict[str, Room] = {
     # How values of others are shown, and names that nobody knows; every room may import it.
@@ -27,13 +31,29 @@ ROOMS: dict[str, Room] = {
     "durations": Room(-2, ("mms.durations",), ()),
     # Documents in YAML.
     "documents": Room(-1, ("mms.documents",), ()),
+    # The table of interfaces: names of their parts, which are imported when they are needed.
+    "interfaces": Room(
+        -2,
+        (
+            *("=mms.interfaces", "mms.interfaces.interface"),
+            *(f"=mms.interfaces.{name}" for name in INTERFACE_NAMES),
+            *(f"mms.interfaces.{name}.interface" for name in INTERFACE_NAMES),
+        ),
+        (),
+    ),
     # Every parameter of a registration once.
-    "registration": Room(-1, ("mms.registration",), ("durations",)),
-    "archiver": Room(0, ("archiver", "model_archiver"), ("documents", "registration")),
+    "registration": Room(-1, ("mms.registration",), ("durations", "interfaces")),
+    "archiver": Room(
+        0, ("archiver", "model_archiver"), ("documents", "interfaces", "registration")
+    ),
+    # By what the source of a class shows that it is an interface's.
+    "class rules": Room(
+        1, tuple(f"mms.interfaces.{name}.class_rule" for name in INTERFACE_NAMES), ("archiver",)
+    ),
     "errors": Room(0, ("mms.errors",), ()),
     # Exceptions that nothing foresaw.
     "faults": Room(0, ("mms.faults",), ()),
-    "version": Room(0, ("mms", "mms.version"), ()),
+    "version": Room(0, ("=mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
     # What a process may, and who comes from whom.
     "processes": Room(0, ("mms.keeper", "mms.prctl", "mms.process_tree"), ()),
@@ -74,26 +94,55 @@ ROOMS: dict[str, Room] = {
     # What a graph is and does; its calls to nodes are passed in.
     "graph": Room(2, ("mms.interfaces.seldon.graph",)),
     "seldon": Room(
-        1, ("mms.interfaces.seldon",), ("bodies", "documents", "errors", "registration")
+        1,
+        ("mms.interfaces.seldon",),
+        ("bodies", "documents", "errors", "interfaces", "registration"),
     ),
     # MLRun's serving contract, in process.
     "mlrun": Room(
         1,
-        ("mms.interfaces", "mms.interfaces.mlrun"),
+        ("mms.interfaces.mlrun",),
         (
             *("bodies", "documents", "durations", "errors", "json text", "networks"),
-            *("registration", "tracking"),
+            *("interfaces", "registration", "tracking"),
         ),
     ),
-    # The packages that components and serving classes import, where their makers' own are not installed.
-    "shims": Room(2, ("mms.shims",), ("json text", "mlrun", "seldon")),
     "worker": Room(
         2,
-        ("mms.worker", "mms.interfaces.mlrun.worker", "mms.interfaces.seldon.worker"),
+        ("mms.worker",),
+        ("bodies", "interfaces", "json text", "processes", "wire", "handler names", "version"),
+    ),
+    # What opens a model in its worker.
+    "mms in workers": Room(
+        3,
+        ("mms.interfaces.legacy.worker", "mms.interfaces.mms.worker"),
+        ("handler names", "interfaces", "version", "wire", "worker"),
+    ),
+    "mlrun in workers": Room(
+        3,
+        ("mms.interfaces.mlrun.worker",),
         (
-            *("bodies", "json text", "mlrun", "processes", "seldon", "wire"),
-            *("handler names", "version"),
+            "handler names",
+            "interfaces",
+            "json text",
+            "mlrun",
+            "bodies",
+            "version",
+            "wire",
+            "worker",
         ),
+    ),
+    "seldon in workers": Room(
+        3,
+        ("mms.interfaces.seldon.worker",),
+        ("handler names", "interfaces", "bodies", "seldon", "version", "wire", "worker"),
+    ),
+    # What models import, where their makers' own packages are not installed.
+    "mlrun's packages": Room(
+        3, ("mms.interfaces.mlrun.packages",), ("interfaces", "json text", "mlrun")
+    ),
+    "seldon's packages": Room(
+        3, ("mms.interfaces.seldon.packages",), ("interfaces", "json text", "seldon")
     ),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),
@@ -151,6 +200,10 @@ STANDARD_LIBRARY_ONLY = (
     "bodies",
     "handler names",
     "worker",
+    "mms in workers",
+    "mlrun in workers",
+    "seldon in workers",
+    "interfaces",
     "core",
     "errors",
     "version",
@@ -201,12 +254,12 @@ def imports_of(module: str) -> Iterator[Import]:
 
 
 def rooms_of(module: str) -> list[str]:
-    """The room with the longest matching entry; `mms` itself stands for its `__init__` alone."""
+    """The room with the longest matching entry."""
     matches = [
         (len(entry), name)
         for name, room in ROOMS.items()
         for entry in room.files
-        if module == entry or (entry != "mms" and module.startswith(entry + "."))
+        if module == entry.removeprefix("=") or module.startswith(f"{entry}.")
     ]
     return [name for _, name in sorted(matches, reverse=True)[:1]]
 
@@ -318,6 +371,6 @@ def test_no_file_is_named_for_nothing_in_particular() -> None:
         for module in FILES
         if empty_names & set(module.split("."))
         # Handlers import names from mms.utils, components from seldon_core.utils.
-        and not module.startswith(("mms.utils", "mms.shims"))
+        and not module.startswith(("mms.utils", "mms.interfaces.seldon.packages"))
     ]
     assert named_so == []

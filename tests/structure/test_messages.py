@@ -14,7 +14,13 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Names of the server's own things: its objects by their `repr`, its constants, exceptions.
 _OWN = ("self", "error", "hook", "connection")
 #: Copies of other packages' modules, and what shows names that the interpreter gave it.
-_APART = ("mms/shims", "mms/utils", "mms/metrics", "mms/protocol", "mms/model_service_worker")
+_APART = (
+    "mms/interfaces/seldon/packages",
+    "mms/utils",
+    "mms/metrics",
+    "mms/protocol",
+    "mms/model_service_worker",
+)
 
 
 def shown_whole(tree: ast.Module) -> Iterator[tuple[int, str]]:

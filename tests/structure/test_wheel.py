@@ -252,7 +252,9 @@ def test_a_class_of_mlruns_is_served_by_the_stand_in_of_the_wheel(
 
     status, body = ask("POST", "infer", b'{"inputs": [1, 2]}')
     assert (status, json.loads(body)["outputs"]) == (200, [2, 4])
-    stand_in = installed / "mms" / "shims" / "mlrun" / "mlrun" / "__init__.py"
+    stand_in = (
+        installed / "mms" / "interfaces" / "mlrun" / "packages" / "mlrun" / "mlrun" / "__init__.py"
+    )
     assert ask("GET", "package") == (200, str(stand_in))
 
 
@@ -287,7 +289,9 @@ def test_a_fresh_environment_serves_with_what_pip_installed(wheel: Path, tmp_pat
     assert finished.returncode == 0, finished.stderr
     outputs, place = finished.stdout.splitlines()[-2:]
     assert outputs == "[10]"
-    assert place == str(packages / "mms" / "shims" / "mlrun" / "mlrun" / "__init__.py")
+    assert place == str(
+        packages / "mms" / "interfaces" / "mlrun" / "packages" / "mlrun" / "mlrun" / "__init__.py"
+    )
     assert not (packages / "mlrun").exists()
 
 

@@ -95,7 +95,10 @@ def wrapper_answerer() -> Answerer:
 
 
 def worker_answerer() -> Answerer:
-    sys.path[:0] = [str(ROOT), str(ROOT / "mms" / "shims" / "seldon")]
+    sys.path[:0] = [
+        str(ROOT),
+        str(ROOT / "mms" / "interfaces" / "seldon" / "packages" / "seldon_core"),
+    ]
     from seldon_models import COMPONENTS
 
     from mms.interfaces.seldon.worker.interface import open_component

@@ -62,7 +62,11 @@ def load(
         (folder / "signature.json").write_text(json.dumps(signature))
     worker = front.start()
     loaded = worker.load(
-        model_name="echo", model_version=None, model_dir=str(folder), handler=handler
+        model_name="echo",
+        model_version=None,
+        model_dir=str(folder),
+        handler=handler,
+        interface="legacy",
     )
     return worker, loaded
 

@@ -258,7 +258,7 @@ class Model:
 """
     worker, loaded = load(source)
     assert loaded.code == 200, loaded
-    assert "shims" in predict(worker)["strData"]
+    assert "packages" in predict(worker)["strData"]
 
 
 STAND_IN = {

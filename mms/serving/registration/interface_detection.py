@@ -6,7 +6,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from archiver.source import certain_interface
+from archiver.detection import Detected, detect
+from mms.interfaces import AUTO
 from mms.serving.served.served_model import ServedModel
 
 #: A longer handler is left to its worker: its parser would hold up the front.
@@ -14,17 +15,19 @@ _MAX_SOURCE_BYTES = 100_000
 
 
 async def detect_interface(served: ServedModel) -> None:
-    """Set what the source settles; a worker finds out the rest when it has imported the code."""
-    is_open = served.interface == "auto" and served.graph is None
-    if not is_open or served.manifest.is_legacy or served.is_worker_graph:
+    """Set what manifest and source settle; a worker finds out the rest when it has imported the code."""
+    has_old_manifest = served.manifest.is_legacy
+    if served.graph is not None or (served.interface != AUTO and not has_old_manifest):
         return
-    found = await asyncio.to_thread(_read_interface, served.handler, served.archive.folder)
-    if found is not None:
-        served.interface = found
-        served.options = replace(served.options, interface=found)
+    found = await asyncio.to_thread(
+        _detect, served.handler, served.archive.folder, has_old_manifest
+    )
+    if found.is_certain:
+        served.interface = found.interface.name
+        served.options = replace(served.options, interface=served.interface)
 
 
-def _read_interface(handler: str, folder: Path) -> str | None:
+def _detect(handler: str, folder: Path, has_old_manifest: bool) -> Detected:
     def read(name: str) -> bytes | None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
@@ -39,4 +42,4 @@ def _read_interface(handler: str, folder: Path) -> str | None:
         except OSError:
             return None
 
-    return certain_interface(handler, read)
+    return detect(handler, read, has_old_manifest=has_old_manifest)

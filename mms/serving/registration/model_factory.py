@@ -219,8 +219,7 @@ class WorkerSpecs:
             handler=served.handler,
             batch_size=config.batch_size,
             gpu_id=worker.gpu_id,
-            # A worker tells legacy archives itself.
-            interface="auto" if served.manifest.is_legacy else served.options.interface,
+            interface=served.options.interface,
             decode_input_request=settings.decode_input_request,
             initialize_errors=served.effective.initialize_errors or "fail",
             json_content_type=settings.default_response_content_type == "json",

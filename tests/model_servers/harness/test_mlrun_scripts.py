@@ -82,7 +82,7 @@ def test_the_documented_example_runs_as_it_is_printed(models: Path, tmp_path: Pa
     ran = run("run", "script.py", folder=tmp_path)
     assert ran.returncode == 0, ran.stderr
     file, answer, other = json.loads(ran.stdout.splitlines()[-1])
-    assert Path(file).is_relative_to(ROOT / "mms/shims")
+    assert Path(file).is_relative_to(ROOT / "mms/interfaces/mlrun/packages")
     assert answer["model_name"] == "model1"
     # In the order of the flowers: fifty of each kind, and nearly all of them are told apart.
     expected = [0] * 50 + [1] * 50 + [2] * 50

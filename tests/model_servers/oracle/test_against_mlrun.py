@@ -44,7 +44,9 @@ def ask(python: str, folder: Path, path: str, calls: list[dict[str, Any]]) -> di
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    path = os.pathsep.join((str(ROOT), str(ROOT / "mms" / "shims" / "mlrun")))
+    path = os.pathsep.join(
+        (str(ROOT), str(ROOT / "mms" / "interfaces" / "mlrun" / "packages" / "mlrun"))
+    )
     answers = ask(sys.executable, tmp_path_factory.mktemp("ours"), path, requests())
     assert answers["version"].endswith("+mms")
     found: list[dict[str, Any]] = answers["answers"]

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
+import importlib
 import sys
-from pathlib import Path
 
-_SHIMS = str(Path(__file__).resolve().parents[3] / "shims")
-_FOLDER = os.path.join(_SHIMS, "mlrun")
-#: What is imported beside it: the steps of flows, and in notebooks what once deployed them.
-COMPANIONS = ("storey", "nuclio")
+from mms.interfaces.mlrun.interface import MLRUN
 
 
 def use_mlrun_shim() -> bool:
@@ -18,25 +13,20 @@ def use_mlrun_shim() -> bool:
 
     Installed packages stay those that are imported.
     """
-    loaded = sys.modules.get("mlrun")
+    own, *companions = MLRUN.packages
+    loaded = sys.modules.get(own.name)
     file = getattr(loaded, "__file__", None)
     if file:
-        return bool(file.startswith(_FOLDER))
+        return bool(file.startswith(own.folder))
     if loaded is not None:
         # Made of a folder of that name, which is no package; it would stay the one that is imported.
-        del sys.modules["mlrun"]
-    if _FOLDER not in sys.path:
-        if _is_installed("mlrun"):
+        del sys.modules[own.name]
+    if own.folder not in sys.path:
+        if own.is_installed():
             return False
-        sys.path.append(_FOLDER)
-    for package in COMPANIONS:
-        if not _is_installed(package):
-            sys.path.append(os.path.join(_SHIMS, package))
+        sys.path.append(own.folder)
+    for package in companions:
+        if not package.is_installed():
+            sys.path.append(package.folder)
     importlib.invalidate_caches()
     return True
-
-
-def _is_installed(package: str) -> bool:
-    spec = importlib.util.find_spec(package)
-    # A folder of that name without code is no package.
-    return spec is not None and spec.origin is not None

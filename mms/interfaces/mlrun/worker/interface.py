@@ -8,6 +8,7 @@ from typing import Any
 
 from mms.context import Context
 from mms.interfaces.mlrun.files.secrets import Secrets
+from mms.interfaces.mlrun.interface import MLRUN
 from mms.interfaces.mlrun.model.construction import make_object
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.options import MOCK_VARIABLE, ServingOptions
@@ -21,11 +22,11 @@ from mms.interfaces.mlrun.worker.serving_class import (
     find_class,
     is_of_real_package,
     is_step,
-    offer_package,
 )
 from mms.version import __version__
 from mms.wire import Load
 from mms.worker.model import Model
+from mms.worker.packages import offer_packages
 
 LOAD_MODES = ("sync", "async")
 
@@ -51,7 +52,7 @@ def open_model(load: Load) -> Model:
     options = load.options
     # Code that deploys itself when it is imported deploys nothing from here.
     os.environ[MOCK_VARIABLE] = "1"
-    offer_package(options.get("mlrun_shim", "auto"))
+    offer_packages(MLRUN, options)
     if options.get("named_places"):
         # Here, as most models have no use for it.
         from mms.interfaces.mlrun.files.checked_http import CheckedHttp
@@ -62,7 +63,7 @@ def open_model(load: Load) -> Model:
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
     )
-    return Model("mlrun", lambda data, context: items.serve_items(data), context, items=items)
+    return Model(MLRUN.name, lambda data, context: items.serve_items(data), context, items=items)
 
 
 def _open_graph(load: Load) -> MlrunItems:

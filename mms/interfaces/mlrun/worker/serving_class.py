@@ -5,8 +5,6 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from mms.interfaces.mlrun.authoring.shim import COMPANIONS
-from mms.worker import shims
 from mms.worker.handler_module import classes_of, import_handler_module, is_within, module_name_of
 
 #: The methods that make a class a model server, whatever its base.
@@ -14,22 +12,6 @@ _SHAPE = ("load", "predict", "do_event")
 #: What classes of steps have.
 _OF_STEPS = ("do_event", "do", "select_outlets")
 _PACKAGE = "mlrun"
-_SHIM = "mlrun"
-
-
-def offer_package(choice: str) -> None:
-    """Make `mlrun` and its companions importable, as `shims.offer_package` does. Raises ValueError."""
-    shims.offer_package(_PACKAGE, _SHIM, choice, "mlrun_shim")
-    for companion in COMPANIONS:
-        # Whatever mlrun is, these are libraries like others where they are installed.
-        shims.offer_package(companion, companion, "auto", "mlrun_shim")
-
-
-def withdraw_package() -> None:
-    """For a model that turned out to be of another interface."""
-    shims.withdraw_package(_PACKAGE, _SHIM)
-    for companion in COMPANIONS:
-        shims.withdraw_package(companion, companion)
 
 
 def is_model_server(found: Any) -> bool:
@@ -87,7 +69,7 @@ def find_class(handler: str, model_dir: str) -> Any:
     return found
 
 
-def names_model_server(handler: str) -> bool:
+def names_model(handler: str) -> bool:
     """Whether a handler names a model server and nothing that MMS's interface would take.
 
     Imports the handler's module, as every interface does. Raises whatever it raises.

@@ -9,7 +9,6 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from mms.worker import shims
 from mms.worker.handler_module import classes_of, import_handler_module, is_within, module_name_of
 
 #: The methods by which a class serves as a component. One of them suffices.
@@ -24,7 +23,6 @@ _HOOKS = tuple(
 _FLASK_IMPORT = re.compile(r"^\s*(from|import)\s+flask\b", re.MULTILINE)
 _BASE_NAME = "SeldonComponent"
 _PACKAGE = "seldon_core"
-_SHIM = "seldon"
 
 
 class NamedClass(NamedTuple):
@@ -74,7 +72,7 @@ def find_class(handler: str, model_dir: str) -> Any:
     return found
 
 
-def names_component(handler: str) -> bool:
+def names_model(handler: str) -> bool:
     """Whether a handler names a Seldon component and nothing that MMS's interface would take.
 
     Imports the handler's module, as either interface does. Raises whatever it raises.
@@ -123,13 +121,3 @@ def _imports_flask(path: str) -> bool:
             return _FLASK_IMPORT.search(file.read()) is not None
     except OSError:
         return False
-
-
-def offer_package(choice: str) -> None:
-    """Make `seldon_core` importable, as `shims.offer_package` does. Raises ValueError for another choice."""
-    shims.offer_package(_PACKAGE, _SHIM, choice, "seldon_shim")
-
-
-def withdraw_package() -> None:
-    """For a model that turned out to be no component."""
-    shims.withdraw_package(_PACKAGE, _SHIM)

@@ -19,13 +19,15 @@ from mms.interfaces.seldon.components.parameters import (
     parse_parameters_json,
 )
 from mms.interfaces.seldon.errors import is_not_implemented
+from mms.interfaces.seldon.interface import SELDON
 from mms.interfaces.seldon.unit import UnitNames, Units
-from mms.interfaces.seldon.worker.component_class import find_class, offer_package, uses_flask
+from mms.interfaces.seldon.worker.component_class import find_class, uses_flask
 from mms.interfaces.seldon.worker.items import SeldonItems
 from mms.interfaces.seldon.worker.persistence import open_persistence
 from mms.version import __version__
 from mms.wire import Load
 from mms.worker.model import Model
+from mms.worker.packages import offer_packages
 
 _log = logging.getLogger("mms.seldon")
 
@@ -35,7 +37,7 @@ _MODEL_URI = "model_uri"
 def open_model(load: Load) -> Model:
     """Import the class, make its one instance and have it load. Raises whatever its code raises."""
     options = load.options
-    offer_package(options.get("seldon_shim", "auto"))
+    offer_packages(SELDON, options)
     found = find_class(load.handler, load.model_dir)
     parameters = _parameters(found, options)
     persistence = open_persistence(options)
@@ -58,7 +60,7 @@ def open_model(load: Load) -> Model:
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
     )
-    return Model("seldon", lambda data, context: items.serve_items(data), context, items=items)
+    return Model(SELDON.name, lambda data, context: items.serve_items(data), context, items=items)
 
 
 def open_component(

@@ -1,0 +1,83 @@
+"""What an interface gives the server: the contract of a model's code, and the protocol of its clients.
+
+The rest of the server asks an `Interface` and never its name. Its parts are named as `module` or `module:attribute` and
+imported when they are first asked for, so that the table of interfaces costs next to nothing, and a worker imports
+nothing of interfaces that its model does not use.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+#: typing takes longer to import than all of this.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: What a registration says of a model whose interface is to be found out.
+AUTO = "auto"
+
+
+def part(reference: str) -> Any:
+    """Return what `module` or `module:attribute` names. Raises whatever its import raises."""
+    module_name, _, attribute = reference.partition(":")
+    module = importlib.import_module(module_name)
+    return getattr(module, attribute) if attribute else module
+
+
+class Package:
+    """A stand-in for a library that models import, for where the library itself is not installed."""
+
+    def __init__(self, name: str, interface_file: str, setting: str = "") -> None:
+        """`name`: what models import. `interface_file`: the file of its interface's entry. `setting`: the one, and the
+        member of `Load.options`, that says which is imported: `auto`, `shim` or `real`; without one it is `auto`."""
+        self.name = name
+        self.setting = setting
+        here = os.path.dirname(os.path.abspath(interface_file))
+        #: Goes onto the path of a worker; has a folder of the package's name.
+        self.folder = os.path.join(here, "packages", name)
+
+    def __repr__(self) -> str:
+        return f"<Package {self.name}>"
+
+    def is_installed(self) -> bool:
+        """Return whether it can be imported: the library itself, or the stand-in once its folder is on the path."""
+        spec = importlib.util.find_spec(self.name)
+        # A folder of that name without code is no package.
+        return spec is not None and spec.origin is not None
+
+
+class Interface:
+    """An entry of the table of interfaces. One without a part has nothing of that kind."""
+
+    name: str
+    #: What messages call a model of it, one and several.
+    noun = "model"
+    nouns = "models"
+    #: The module whose `open_model(load)` opens a model in its worker.
+    worker: str
+    #: Whether a registration may name it.
+    is_choosable = True
+    #: Tells by the source of a class whether it is a model of this interface: an `archiver.source.ClassRule`.
+    class_rule = ""
+    #: Tells it of a class that a worker has imported: a module with `names_model(handler)`.
+    class_finder = ""
+    #: Whether an archive with the manifest of MMS 0.x is a model of this interface, whatever its code.
+    has_old_manifest = False
+    #: Whether arguments of its classes may be lists and objects, and say their types by their look.
+    has_json_arguments = False
+    #: Whether its models have a place in a graph, a `service_type`.
+    has_service_type = False
+    #: The first one is what tells that code is written to this interface, the others come with it.
+    packages: tuple[Package, ...] = ()
+    #: Variables that workers have unless the operator sets them: (name, value).
+    variables: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Interface {self.name}>"
+
+    @property
+    def has_classes(self) -> bool:
+        """Return whether its models are classes that are made with arguments."""
+        return bool(self.class_rule)

@@ -1,0 +1,1 @@
+"""The interface of MMS 0.x: a service that derives from `SingleNodeService`."""

@@ -1,0 +1,24 @@
+"""MLRun's entry in the table of interfaces."""
+
+from __future__ import annotations
+
+from mms.interfaces.interface import Interface, Package
+
+
+class MlrunInterface(Interface):
+    name = "mlrun"
+    noun = "model server of MLRun"
+    nouns = "model servers of MLRun"
+    worker = "mms.interfaces.mlrun.worker.interface"
+    class_rule = "mms.interfaces.mlrun.class_rule:RULE"
+    class_finder = "mms.interfaces.mlrun.worker.serving_class"
+    has_json_arguments = True
+    packages = (
+        Package("mlrun", __file__, "mlrun_shim"),
+        # What is imported beside it: the steps of flows, and in notebooks what once deployed them.
+        Package("storey", __file__),
+        Package("nuclio", __file__),
+    )
+
+
+MLRUN = MlrunInterface()

@@ -1,0 +1,15 @@
+"""MMS's entry in the table of interfaces."""
+
+from __future__ import annotations
+
+from mms.interfaces.interface import Interface
+
+
+class MmsInterface(Interface):
+    name = "mms"
+    worker = "mms.interfaces.mms.worker"
+    # It avoids MXNet's slow first call, as MMS does.
+    variables = (("MXNET_USE_OPERATOR_TUNING", "0"),)
+
+
+MMS = MmsInterface()

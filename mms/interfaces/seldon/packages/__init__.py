@@ -1,0 +1,1 @@
+"""What components import as Seldon's packages; each folder is put on a worker's path."""
