@@ -5,6 +5,7 @@ To add one: its package with an `interface.py`, and its entry here.
 
 from __future__ import annotations
 
+from mms.brief import brief
 from mms.interfaces.interface import AUTO, Interface, Package, part
 from mms.interfaces.legacy.interface import LEGACY
 from mms.interfaces.mlrun.interface import MLRUN
@@ -43,5 +44,5 @@ def find_interface(name: str) -> Interface:
     """Return the interface of a name. Raises ValueError for another name."""
     found = _BY_NAME.get(name)
     if found is None:
-        raise ValueError(f"unknown interface {name!r}; there are {', '.join(_BY_NAME)}")
+        raise ValueError(f"unknown interface {brief(name)}; there are {', '.join(_BY_NAME)}")
     return found
