@@ -253,7 +253,7 @@ def test_a_malformed_form_is_400(server: Server, content_type: str, body: bytes)
         ("application/json", b"{not json"),
         ("application/json", b""),
         ("application/json", b'"\xff"'),
-        ("text/plain", b"\xff\xfe"),
+        ("text/plain", b"\xff"),
     ],
 )
 def test_an_undecodable_body_fails_its_request_alone(

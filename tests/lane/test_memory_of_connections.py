@@ -10,7 +10,7 @@ import pytest
 from support.waiting import until
 
 from mms.core import Request
-from mms.http.lane_body import BodyReader
+from mms.http.lane.body import BodyReader
 from mms.memory import MemoryLimit
 
 MEBIBYTE = 1 << 20
