@@ -90,8 +90,8 @@ def _after_blanks(body: bytes | bytearray, at: int) -> int:
     return at if blanks is None else blanks.end()
 
 
-def _end_of_value(body: bytes | bytearray, at: int) -> int:
-    """Where a value ends that begins here; -1 where it does not."""
+def _end_of_value(body: bytes | bytearray, at: int, before: int | None = None) -> int:
+    """Where a value ends that begins here; -1 where it does not, or not `before` so much of the body."""
     if at >= len(body):
         return -1
     if body[at] not in b"[{":
@@ -103,7 +103,7 @@ def _end_of_value(body: bytes | bytearray, at: int) -> int:
     while True:
         filling = _FILLING.match(body, at)
         at = at if filling is None else filling.end()
-        if at >= len(body):
+        if at >= (len(body) if before is None else min(before, len(body))):
             return -1
         if body[at] in b"[{":
             depth += 1
@@ -139,3 +139,121 @@ def _value(text: bytes | bytearray) -> Any:
         return json.loads(bytes(text))
     except ValueError:
         return None
+
+
+# Whole values, in pieces
+
+#: What a parser gets at once, in bytes, unless one text or number is longer.
+_PIECE_BYTES: Final = 64 * 1024
+#: Containers above a piece within each other; deeper ones are read value by value.
+_MAX_DEPTH: Final = 8
+_SHORT_TEXT: Final = rb'"[^"\\]{0,1024}(?:\\.[^"\\]{0,1024}){0,16}"'
+_FLAT: Final = rb'[\[{][^"\[\]{}]{0,1024}(?:%b[^"\[\]{}]{0,1024}){0,32}[\]}]' % _SHORT_TEXT
+_NESTED: Final = rb'[\[{][^"\[\]{}]{0,1024}(?:(?:%b|%b)[^"\[\]{}]{0,1024}){0,32}[\]}]' % (
+    _SHORT_TEXT,
+    _FLAT,
+)
+#: Some members or items that are short, up to the comma behind the last: most bodies have nothing else.
+_SHORT: Final = re.compile(
+    rb'(?:[^",\[\]{}]{0,1024}(?:(?:%b|%b)[^",\[\]{}]{0,1024}){0,2},){1,64}'
+    % (_SHORT_TEXT, _NESTED),
+    re.DOTALL,
+)
+_NO_COMMA: Final = re.compile(rb'[^",\[\]{}]{0,65536}')
+
+
+def read_in_pieces(body: bytes | bytearray | memoryview, loads: Callable[[bytes], Any]) -> Any:
+    """Return the JSON value of a body as `loads` does, which gets no more than a piece of it at once.
+
+    So fast parsers hold up other threads for no longer than a piece takes. Raises ValueError.
+    """
+    if len(body) <= LOOP_BYTES:
+        return loads(bytes(body))
+    if isinstance(body, memoryview):
+        body = bytes(body)
+    try:
+        begin = _after_blanks(body, 0)
+        if body[begin] not in b"[{":
+            raise ValueError("no array or object")
+        value, end = _container(body, begin, loads, 0)
+        if _after_blanks(body, end) != len(body):
+            raise ValueError("more than one value")
+        return value
+    except (ValueError, IndexError):
+        # No JSON, or another coding: the usual parser tells what is wrong, and where.
+        whole = bytes(body)
+    try:
+        return read_patiently(whole.decode(json.detect_encoding(whole), "surrogatepass"))
+    except RecursionError:
+        raise ValueError("the JSON is nested too deep") from None
+
+
+def _container(
+    body: bytes | bytearray, at: int, loads: Callable[[bytes], Any], depth: int
+) -> tuple[Any, int]:
+    """The value of an array or object that begins here, and where it ends. Raises ValueError."""
+    if depth == _MAX_DEPTH:
+        raise ValueError("nested too deep")
+    is_array = body[at] == ord("[")
+    first, last = (b"[", b"]") if is_array else (b"{", b"}")
+    found: Any = [] if is_array else {}
+    add = found.extend if is_array else found.update
+
+    def read(end: int, *, may_be_empty: bool = False) -> None:
+        part = loads(first + body[begin:end] + last)
+        if not part and not may_be_empty:
+            raise ValueError("nothing between commas")
+        add(part)
+
+    at += 1
+    #: Where the items begin that are not read yet, and the last comma between them.
+    begin = start = at
+    comma = -1
+    while True:
+        short = _SHORT.match(body, at)
+        if short is not None:
+            at = short.end()
+            comma = at - 1
+            if at - begin >= _PIECE_BYTES:
+                read(comma)
+                begin = at
+            continue
+        run = _NO_COMMA.match(body, at)
+        at = at if run is None else run.end()
+        char = body[at : at + 1]
+        if char == b",":
+            comma = at
+            at += 1
+        elif char == b'"':
+            at = _end_of_text(body, at)
+            if at < 0:
+                raise ValueError("a text without end")
+        elif char == last:
+            read(at, may_be_empty=begin == start)
+            return found, at + 1
+        elif char in (b"[", b"{"):
+            end = _end_of_value(body, at, at + _PIECE_BYTES)
+            if end >= 0:
+                at = end
+            else:
+                if comma >= begin:
+                    read(comma)
+                    begin = comma + 1
+                before = body[begin:at].rstrip()
+                if before[-1:] != (b"" if is_array else b":"):
+                    raise ValueError("a container behind a value")
+                name = () if is_array else loads(b"{%b0}" % bytes(before))
+                value, at = _container(body, at, loads, depth + 1)
+                add([value] if is_array else dict.fromkeys(name, value))
+                at = _after_blanks(body, at)
+                if body[at : at + 1] == last:
+                    return found, at + 1
+                if body[at : at + 1] != b",":
+                    raise ValueError("no comma")
+                at += 1
+                begin, comma = at, -1
+        elif not char or char in b"]}":
+            raise ValueError("no end")
+        if at - begin >= _PIECE_BYTES and comma >= begin:
+            read(comma)
+            begin = comma + 1

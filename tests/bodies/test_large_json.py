@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from mms.bodies.large_json import LOOP_BYTES, apart, members_of, read_patiently
+from mms.bodies import large_json
+from mms.bodies.json_text import from_json
+from mms.bodies.large_json import LOOP_BYTES, apart, members_of, read_in_pieces, read_patiently
 from mms.http.apis.lenient_json import loads
 
 
@@ -113,3 +115,76 @@ def test_what_is_read_patiently_is_what_json_means() -> None:
     assert read_patiently(text) == json.loads(text)
     with pytest.raises(ValueError, match="Expecting"):
         read_patiently(text[:-1])
+
+
+_NUMBER = "0.12345678901"
+_DOCUMENTS = {
+    "rows": '{"inputs": [' + ", ".join([f"[{_NUMBER}, {_NUMBER}, 3, null]"] * 30_000) + "]}",
+    "long rows": "[" + ", ".join([f"[{', '.join([_NUMBER] * 3000)}]"] * 20) + "]",
+    "flat": '{"id": "a", "inputs": [' + ", ".join([_NUMBER] * 80_000) + '], "model": "m"}',
+    "members": "{" + ", ".join(f'"k{i}": {i}' for i in range(80_000)) + "}",
+    "dicts": "[" + ",".join(['{"a": {"b": [1, {"c": "x\\"], {"}]}}'] * 40_000) + "]",
+    "deep": '{"a":{"b":{"c":[[' + ",".join([_NUMBER] * 80_000) + "]]}}}",
+    "texts": "[" + ",".join(['"' + "[,\\u00e9" * 100 + '"'] * 1500) + "]",
+}
+
+
+@pytest.mark.parametrize("name", _DOCUMENTS)
+def test_a_parser_gets_no_more_than_a_piece_of_a_large_body_at_once(name: str) -> None:
+    body = _DOCUMENTS[name].encode()
+    assert len(body) > 10 * LOOP_BYTES
+    sizes = []
+
+    def load(piece: bytes) -> Any:
+        sizes.append(len(piece))
+        return from_json(piece)
+
+    assert read_in_pieces(body, load) == json.loads(body)
+    assert max(sizes) < 3 * LOOP_BYTES
+
+
+def _value(draw: random.Random, depth: int = 0) -> Any:
+    kind = draw.randrange(9) if depth < 6 else 2
+    if kind == 0:
+        return [_value(draw, depth + 1) for _ in range(draw.randrange(6))]
+    if kind == 1:
+        return {
+            f"{draw.random()}{draw.choice(['', '[', chr(34)])}": _value(draw, depth + 1)
+            for _ in range(draw.randrange(6))
+        }
+    return draw.choice([1, -2.5, None, "a,b]", 'q"', "{", 10**25, "\u00e9\u2028", float("inf")])
+
+
+def _answer(read: Callable[[bytes], Any], body: bytes) -> str:
+    try:
+        return repr(read(body))
+    except ValueError as error:
+        return str(error)
+
+
+def test_pieces_mean_what_the_whole_means_and_errors_say_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(large_json, "LOOP_BYTES", 0)
+    draw = random.Random(3)
+    errors = 0
+    for _ in range(1500):
+        monkeypatch.setattr(large_json, "_PIECE_BYTES", draw.choice([1, 8, 30, 100]))
+        items = [_value(draw) for _ in range(draw.randrange(12))]
+        value = items if draw.random() < 0.5 else {f"k{i}": item for i, item in enumerate(items)}
+        body = bytearray(json.dumps(value, ensure_ascii=draw.random() < 0.5).encode())
+        for _ in range(draw.choice([0, 1, 2])):
+            at = draw.randrange(len(body))
+            body[at : at + draw.randrange(2)] = draw.choice([b"", *map(bytes, zip(b',:[]{}"1 \\'))])
+        whole = _answer(from_json, bytes(body))
+        assert _answer(lambda b: read_in_pieces(b, from_json), bytes(body)) == whole, bytes(body)
+        errors += whole[:1] not in "[{"
+    assert 200 < errors < 1300
+
+
+@pytest.mark.parametrize("coding", ["utf-16", "utf-8-sig"])
+def test_other_codings_are_read_as_small_bodies_are(coding: str) -> None:
+    text = json.dumps(rows(300))
+    assert _answer(lambda b: read_in_pieces(b, from_json), text.encode(coding)) == _answer(
+        from_json, text.encode(coding)
+    )

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import types
+from typing import Any
 
+import orjson
 import pytest
 
+from mms.bodies.large_json import LOOP_BYTES
 from mms.errors import InternalServerError, WorkerFailure
+from mms.interfaces.seldon.codec import json_text
 from mms.interfaces.seldon.graph import Message
 from mms.interfaces.seldon.graph.message import (
     JSON,
@@ -174,3 +179,25 @@ def test_long_integers_stay_exact_where_a_whole_reply_is_read() -> None:
     body = json.dumps({"jsonData": long, "meta": {"tags": {"n": long}}, "z": 1}).encode()
     assert json.loads(injected(body))["jsonData"] == long
     assert json.loads(injected(body))["meta"]["tags"]["n"] == long
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_a_large_message_is_parsed_in_pieces_and_written_by_the_fast_writer(
+    is_raw: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def load(text: bytes) -> Any:
+        sizes.append(len(text))
+        return orjson.loads(text)
+
+    monkeypatch.setattr(
+        json_text, "orjson", types.SimpleNamespace(**{**vars(orjson), "loads": load})
+    )
+    monkeypatch.setattr(json, "dumps", None)
+    document = {"data": {"ndarray": [[float(n), 0.5] for n in range(40_000)]}, "meta": {}}
+    message = Message(orjson.dumps(document), JSON, is_raw=is_raw)
+    assert parse(message) == document
+    assert feedback_routing(message) == {}
+    assert parse(join([message])) == {"seldonMessages": [document]}
+    assert max(sizes) < 3 * LOOP_BYTES

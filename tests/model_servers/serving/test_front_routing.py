@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import types
 from collections import Counter
 from typing import Any
 
+import orjson
 import pytest
 
+from mms.bodies import json_text
+from mms.bodies.large_json import LOOP_BYTES
 from mms.core import Request
 from mms.errors import ServiceUnavailable
 from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
@@ -237,3 +241,31 @@ def test_a_bandit_leaves_a_model_that_fails() -> None:
     assert asked[200] >= 19
     arms = ask(routing, None, "", "GET").json()["arms"]
     assert arms["b"]["rewards"] == 1
+
+
+@pytest.mark.parametrize(
+    ("router", "class_args"),
+    [
+        ("VotingEnsemble", {"vote_type": "regression"}),
+        ("CanaryRouter", {"sticky_path": "user"}),
+        ("ParallelRun", {"extend_event": True}),
+        ("BanditRouter", {}),
+    ],
+)
+def test_no_router_has_a_large_body_or_answer_parsed_at_once(
+    router: str, class_args: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+
+    def load(text: bytes) -> Any:
+        sizes.append(len(text))
+        return orjson.loads(text)
+
+    monkeypatch.setattr(
+        json_text, "_orjson", types.SimpleNamespace(loads=load, dumps=orjson.dumps), raising=True
+    )
+    values = [float(n) for n in range(60_000)]
+    models = Models({"a": outputs(*values), "b": outputs(*values)})
+    told = ask(routing_of(router, models, **class_args), {"user": "u", "id": "i", "inputs": values})
+    assert told.status == 200 and len(told.body) > 5 * LOOP_BYTES
+    assert sizes and max(sizes) < 3 * LOOP_BYTES

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from mms.bodies.json_text import from_json
-from mms.bodies.large_json import apart
+from mms.bodies.large_json import apart, read_in_pieces
 from mms.core import Request
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import error_text, status_of
@@ -114,10 +114,11 @@ class MlrunRouter(FrontModel):
         if tracking is None or not self._router.has_records or asked.method == "GET":
             return
         try:
-            told = await apart(len(asked.request.body), from_json, asked.request.body)
+            sent = asked.request.body
+            told = await apart(len(sent), read_in_pieces, sent, from_json)
         except ValueError:
             told = None
-        answered = None if error else await apart(len(body), from_json, body)
+        answered = None if error else await apart(len(body), read_in_pieces, body, from_json)
         tracking.push(
             self.router_class,
             {"id": asked.event_id, **told} if isinstance(told, dict) else {"id": asked.event_id},

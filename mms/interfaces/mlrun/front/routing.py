@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from mms.bodies.json_text import from_json, to_json
-from mms.bodies.large_json import apart
+from mms.bodies.large_json import apart, read_in_pieces
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import with_strict_status
 from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
@@ -145,7 +145,7 @@ class FrontRouting:
             if not answer.is_success:
                 status = answer.status
                 return Outcome(failure=answer.text, status=status, own_status=status)
-            return Outcome(await apart(len(answer.body), from_json, bytes(answer.body)))
+            return Outcome(await apart(len(answer.body), read_in_pieces, answer.body, from_json))
         except ServerError as error:
             text = f"{type(error).__name__}: {error.message or error}"
             return Outcome(failure=text, status=error.http_status, own_status=error.http_status)
@@ -166,7 +166,7 @@ async def body_value(asked: Asked) -> Any:
     if not body:
         return None
     try:
-        return await apart(len(body), from_json, body)
+        return await apart(len(body), read_in_pieces, body, from_json)
     except ValueError:
         raise with_strict_status(ValueError("Unrecognized request format"), 422) from None
 

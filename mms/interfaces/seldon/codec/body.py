@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -23,6 +24,7 @@ def read_json_body(
     body: bytes | bytearray | memoryview,
     *,
     strict: bool = False,
+    load: Callable[[bytes | bytearray | memoryview], Any] = load_json,
 ) -> Any:
     """The decoded JSON that a request carries; never None.
 
@@ -39,7 +41,7 @@ def read_json_body(
         return _parsed(text, "json", strict)
     if _is_json_type(media_type):
         try:
-            content = load_json(body)
+            content = load(body)
         except ValueError:
             raise SeldonMicroserviceException(_NO_JSON) from None
         if content is not None:

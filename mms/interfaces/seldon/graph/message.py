@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from mms.bodies.large_json import read_in_pieces
 from mms.brief import brief
 from mms.core.request import Buffer
 from mms.errors import BadRequest, InternalServerError, WorkerFailure
@@ -53,7 +54,7 @@ def parse(message: Message) -> Any:
     from mms.interfaces.seldon.errors import error_answer
 
     try:
-        document = read_json_body(message.content_type, message.query, message.body)
+        document = read_json_body(message.content_type, message.query, message.body, load=loads)
     except Exception as error:
         # What the rules for bodies raise knows its status and reason; a failed parser's is told by the same function.
         found = error_answer(error)
@@ -68,7 +69,7 @@ def loads(body: Buffer) -> Any:
     """JSON, with the NaN and the long integers that components send. Raises ValueError."""
     from mms.interfaces.seldon.codec.json_text import load_json
 
-    return load_json(body)
+    return read_in_pieces(body, load_json)
 
 
 def read_protobuf(message_class: Any, body: Buffer) -> Any:
@@ -87,12 +88,19 @@ def dumps(document: Any) -> bytes:
     return text.encode("ascii") + b"\n"
 
 
+def _dumps_document(document: Any) -> bytes:
+    """As `dumps`, of what may be large: `json` would hold up other threads for as long as it writes."""
+    from mms.interfaces.seldon.codec.json_text import dump_json
+
+    return dump_json(document, strict=True)
+
+
 def join(messages: Sequence[Message]) -> Message:
     """The SeldonMessageList of these messages, for an aggregate call."""
     if messages[0].is_protobuf:
         return Message(b"".join(_fields(_LIST_ITEM, (m.body for m in messages))), PROTOBUF)
     # What a client sent may be a form, or no JSON at all; what a node replied is JSON.
-    bodies = [dumps(parse(m)) if m.is_raw else m.body for m in messages]
+    bodies = [_dumps_document(parse(m)) if m.is_raw else m.body for m in messages]
     return Message(b"".join((b'{"seldonMessages":[', b",".join(bodies), b"]}")), JSON)
 
 
@@ -171,7 +179,7 @@ def with_routing(message: Message, routing: Mapping[str, int]) -> Message:
     if message.is_protobuf:
         return message._replace(body=bytes(message.body) + _routing_field(routing))
     if message.is_raw:
-        message = Message(dumps(parse(message)), JSON)
+        message = Message(_dumps_document(parse(message)), JSON)
     body = bytes(message.body)
     return message._replace(body=_spliced(body, routing) or _merged(body, routing))
 
@@ -228,7 +236,7 @@ def _merged(body: bytes, routing: Mapping[str, int]) -> bytes:
     meta = document.get("meta")
     meta = dict(meta) if isinstance(meta, dict) else {}
     document["meta"] = json.loads(_object_with(meta, routing))
-    return dumps(document)
+    return _dumps_document(document)
 
 
 def _routing_field(routing: Mapping[str, int]) -> bytes:
