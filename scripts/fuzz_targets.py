@@ -211,7 +211,7 @@ def request_body(data: bytes) -> None:
     """The first line is the content type, the second one the query."""
     content_type, _, rest = data.partition(b"\n")
     query, _, body = rest.partition(b"\n")
-    item: wire.Item = (b"i" * 36, wire.PASSES_QUERY, content_type, query, b"", 0, body)
+    item: wire.Item = (b"i" * 36, wire.PASSES_QUERY, content_type, query, b"", 0, body, None)
     batch = RequestDecoder(True).decode_batch([item])
     assert len(batch.data) + len(batch.failures) == 1
     for failure in batch.failures:

@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 
 from mms import faults
 from mms.errors import ServerError, UnexpectedError
+from mms.wire import ModelOperation
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -37,7 +38,7 @@ class Request:
 
     `headers` is a block of `name LF value LF name LF value`, names in the client's spelling; the worker parses it,
     if a handler asks. `body` is what the client sent, untouched. Times are of `time.monotonic()`; `deadline` 0 is none.
-    `priority`: 0 high, 1 normal, 2 low.
+    `priority`: 0 high, 1 normal, 2 low. `operation`: None for MMS's prediction.
     """
 
     __slots__ = (
@@ -50,6 +51,7 @@ class Request:
         "is_done",
         "is_solo",
         "name",
+        "operation",
         "passes_query",
         "priority",
         "query",
@@ -72,6 +74,7 @@ class Request:
         received_at: float,
         deadline: float = 0.0,
         priority: int = 1,
+        operation: ModelOperation | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -85,6 +88,7 @@ class Request:
         self.received_at = received_at
         self.deadline = deadline
         self.priority = priority
+        self.operation = operation
         #: Answered, failed or given up by its client: nothing more is to be done for it.
         self.is_done = False
         #: Workers that died while they may have run this request.

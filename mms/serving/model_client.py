@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 from mms.core import Request
 from mms.errors import ModelNotFound, RequestTimeout, ServerError
+from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
     from mms.core.request import Buffer
@@ -102,6 +103,7 @@ class ModelClient:
         query: bytes = b"",
         passes_query: bool = False,
         deadline: float = 0.0,
+        operation: ModelOperation | None = None,
     ) -> ModelAnswer:
         """Return the answer of a model. A caller that is cancelled has its request cancelled, too.
 
@@ -121,6 +123,7 @@ class ModelClient:
             reply=pending,
             received_at=time.monotonic(),
             deadline=deadline,
+            operation=operation,
         )
         self.models.submit_nested(request)
         try:

@@ -53,6 +53,7 @@ from mms.wire.messages import (
     Metric,
     Readiness,
 )
+from mms.wire.operation import GraphNode, ModelOperation
 
 __all__ = [
     "BATCH",
@@ -85,6 +86,7 @@ __all__ = [
     "Buffer",
     "Cancel",
     "Fork",
+    "GraphNode",
     "Frame",
     "FrameDecoder",
     "Hello",
@@ -93,6 +95,7 @@ __all__ = [
     "Loaded",
     "Log",
     "Metric",
+    "ModelOperation",
     "ProtocolError",
     "Readiness",
     "ResultItem",

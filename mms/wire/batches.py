@@ -2,7 +2,8 @@
 
 BATCH: per request, big-endian: request id (36 bytes of text, zeros behind a shorter one), flags (u8), lengths of
 content type (u16), query (u32) and headers (u32), time budget in milliseconds (u32, 0: none), length of the body
-(u64); then content type, query, headers and body, unless the flags say that the body is attached.
+(u64); then its operation, if the flags say that it has one, content type, query, headers and body, unless the flags say
+that the body is attached.
 
 RESULT: count (u32), flags (u8), time in the entry point in nanoseconds (u64); then per item: index in the batch (u32),
 flags (u8), status (u16), lengths of phrase (u16), headers (u32) and body (u64); then phrase, headers and body, unless
@@ -25,10 +26,13 @@ from mms.wire.frames import (
     encode_parts,
     is_attachment,
 )
+from mms.wire.operation import ModelOperation, decode_operation, encode_operation
 
 #: The request's query parameters are given to the handler.
 PASSES_QUERY = 1
 _ATTACHED = 2
+#: Most requests ask for no operation by name, and pay nothing for those that do.
+_HAS_OPERATION = 4
 
 #: Of a RESULT frame: the batch is done.
 LAST = 1
@@ -47,8 +51,8 @@ _RESULT_ITEM = Struct("!IBHHIQ")
 _MAX_BUDGET_MS = 0xFFFFFFFF
 
 _Bytes: TypeAlias = bytes | bytearray
-Item: TypeAlias = tuple[bytes, int, _Bytes, _Bytes, _Bytes, int, _Bytes]
-"""(request id, flags, content type, query, headers, budget in ms, body)"""
+Item: TypeAlias = tuple[bytes, int, _Bytes, _Bytes, _Bytes, int, _Bytes, ModelOperation | None]
+"""(request id, flags, content type, query, headers, budget in ms, body, operation)"""
 
 ResultItem: TypeAlias = tuple[int, int, int, bytes, bytes, Buffer]
 """(index in the batch, flags, status, phrase or type name, headers, body or message)"""
@@ -64,6 +68,7 @@ class Sendable(Protocol):
     headers: bytes
     body: Buffer
     deadline: float
+    operation: ModelOperation | None
 
 
 def encode_batch(sequence: int, requests: Sequence[Sendable], now: float) -> list[Buffer]:
@@ -87,9 +92,14 @@ def encode_batch(sequence: int, requests: Sequence[Sendable], now: float) -> lis
             attachments.append(body)
             flags |= _ATTACHED
             body = b""
+        begin = content_type
+        operation = request.operation
+        if operation is not None:
+            flags |= _HAS_OPERATION
+            begin = encode_operation(operation) + content_type
         parts += (
             pack(request.id, flags, len(content_type), len(query), len(headers), budget_ms, size),
-            content_type,
+            begin,
             query,
             headers,
             body,
@@ -113,6 +123,9 @@ def decode_batch(
                 unpack(payload, at)
             )
             at += head
+            operation = None
+            if flags & _HAS_OPERATION:
+                operation, at = decode_operation(payload, at)
             query_at = at + type_bytes
             headers_at = query_at + query_bytes
             body_at = headers_at + headers_bytes
@@ -132,7 +145,9 @@ def decode_batch(
             headers = payload[headers_at:body_at]
             # A client's id may be shorter than the server's own.
             request_id = request_id.rstrip(b"\0")
-            items.append((request_id, flags, content_type, query, headers, budget_ms, body))
+            items.append(
+                (request_id, flags, content_type, query, headers, budget_ms, body, operation)
+            )
             at = stop
     except (StructError, IndexError):
         raise ProtocolError("a batch frame ends within an item") from None

@@ -12,7 +12,6 @@ from mms.wire import Buffer, Item
 PREDICT = "predict"
 #: Requests that ask about the model, not the model.
 _NOT_TRACKED = ("metadata", "metrics", "ready", "init-metadata", "health/status", "health/ping")
-_GET = b":method\nGET\n"
 
 _MAX_ERROR_CHARS = 2_000
 #: Larger bodies are not read: their values would not fit a record.
@@ -22,18 +21,16 @@ _CONTENT_TYPE = re.compile(rb"(?im)^content-type:[ \t]*([^\r\n]*)")
 
 def operation_of(item: Item) -> str | None:
     """What a request asked for; None where that is no business of records."""
-    block = bytes(item[4])
-    if not block.startswith(b":operation\n"):
+    operation = item[7]
+    if operation is None:
         return PREDICT
-    operation = block[11 : block.index(b"\n", 11)].decode("utf-8", "replace").strip("/")
-    if operation in _NOT_TRACKED or _GET in block:
-        return None
-    return operation or PREDICT
+    name = operation.name.strip("/")
+    return None if name in _NOT_TRACKED or operation.method == "GET" else name or PREDICT
 
 
 def request_of(item: Item) -> dict[str, Any]:
     """A request with its `id` and its `inputs`, a list; of what is no JSON and no text, its size."""
-    request_id, _, content_type, query, _, _, body = item
+    request_id, _, content_type, query, _, _, body, _ = item
     known_id = str(request_id, "ascii", "replace")
     if not body and query:
         return {"id": known_id, "inputs": [_fields(bytes(query))]}

@@ -61,7 +61,7 @@ class RequestDecoder:
         indices: Sequence[int] = range(len(items))
         failures: list[ResultItem] = []
         kinds = self._kinds
-        for index, (request_id, flags, content_type, query, block, _, body) in enumerate(items):
+        for index, (request_id, flags, content_type, query, block, _, body, _) in enumerate(items):
             if given_up and request_id in given_up:
                 failures.append((index, FAILED, 408, b"", b"", b"Nobody waits for this request."))
                 continue

@@ -13,6 +13,7 @@ from front_serving import JSON_LINE, WAIT_S, Client, Served, serve
 from mms.core import Request
 from mms.errors import ServiceUnavailable, WorkerFailure
 from mms.interfaces.seldon.codec.messages import SERVICES
+from mms.wire import ModelOperation
 
 PREDICT = "/seldon.protos.Model/Predict"
 EXTERNAL = "/seldon.protos.Seldon/Predict"
@@ -39,7 +40,7 @@ async def test_every_method_of_seldons_services_is_an_operation_of_the_model(
     assert await client.call(path, b"\x2a\x01a") == b"\x2a\x01a"
     (request,) = served.host.requests
     assert (request.name, request.content_type) == ("iris", b"application/x-protobuf")
-    assert request.headers.split(b"\n")[:2] == [b":operation", operation.encode()]
+    assert request.operation == ModelOperation(operation)
 
 
 async def test_a_message_of_many_frames_comes_and_goes_whole(client: Client) -> None:
@@ -58,7 +59,6 @@ async def test_metadata_reach_the_model_as_headers(served: Served, client: Clien
     await client.call(PREDICT, metadata=(("x-tenant", "blue"), ("seldon", "iris")))
     parts = served.host.requests[0].headers.split(b"\n")
     assert dict(zip(parts[::2], parts[1::2], strict=True)) == {
-        b":operation": b"predict",
         b"x-tenant": b"blue",
         b"seldon": b"iris",
     }

@@ -10,6 +10,7 @@ from support.processes import free_port
 
 from mms.errors import ServiceUnavailable
 from mms.settings import Address
+from mms.wire import GraphNode, ModelOperation
 
 CALLS = ("predict", "transform-input", "transform-output", "route", "aggregate", "send-feedback")
 GATEWAY = {"predictions": "predict", "feedback": "send-feedback"}
@@ -35,9 +36,7 @@ def error_of(body: bytes) -> dict[str, Any]:
 
 
 def operation_of(request) -> str:
-    name, operation, *_ = request.headers.split(b"\n")
-    assert name == b":operation"
-    return operation.decode()
+    return request.operation.name
 
 
 @pytest.fixture
@@ -100,21 +99,20 @@ async def test_a_graph_is_asked_for_its_node_by_name(component, word):
     component.host.graphs = {"c"}
     assert (await component.call("GET", f"/api/v1.0/{word}/other"))[0] == 200
     operation = {"metadata": "metadata", "status": "health-status"}[word]
-    expected = f":operation\n{operation}\n:unit\nother\nHost\n".encode()
-    assert component.host.requests[0].headers.startswith(expected)
-    assert (await component.call("GET", f"/api/v1.0/{word}/other%0A:unit"))[0] == 404
+    wanted = ModelOperation(operation, node=GraphNode("other"))
+    assert component.host.requests[0].operation == wanted
 
 
-async def test_the_client_s_own_headers_follow_the_operation(component):
+async def test_the_client_s_own_headers_reach_the_component(component):
     await component.call("POST", "/predict", b"{}", "X-Mine: 1")
-    assert component.host.requests[0].headers.startswith(b":operation\npredict\nHost\nh\n")
+    assert component.host.requests[0].headers.startswith(b"Host\nh\n")
     assert b"\nX-Mine\n1" in component.host.requests[0].headers
 
 
 async def test_no_operation_is_named_where_mms_s_own_route_asks_a_component(component):
     assert (await component.call("POST", "/predictions/c", b"{}", HEADER))[0] == 200
     (request,) = component.host.requests
-    assert not request.headers.startswith(b":")
+    assert request.operation is None
     assert not request.passes_query
 
 
@@ -466,4 +464,4 @@ async def test_a_namespace_and_a_model_are_told_apart_by_what_follows(
     bench.host.change_interfaces(**{model: interface})
     assert (await bench.call("POST", path, b"{}"))[0] == 200
     assert bench.host.requests[0].name == model
-    assert bench.host.requests[0].headers.startswith(b":operation") is (interface == "seldon")
+    assert (bench.host.requests[0].operation is not None) is (interface == "seldon")

@@ -8,6 +8,7 @@ import pytest
 
 from mms.errors import ServiceUnavailable
 from mms.http.lane.head import LaneRoute
+from mms.wire import ModelOperation
 
 
 def post(
@@ -386,10 +387,11 @@ async def test_an_error_has_the_form_that_its_route_asks_for(bench):
     assert received.endswith(b"[full]")
 
 
-async def test_pseudo_headers_of_a_route_come_before_the_clients(bench):
-    bench.lane._find_route = lambda path: LaneRoute("m", pseudo_headers=b":operation\nroute\n")
+async def test_a_request_asks_for_the_operation_of_its_route(bench):
+    route = LaneRoute("m", operation=ModelOperation("route"))
+    bench.lane._find_route = lambda path: route
     await bench.exchange(post(b"1"))
-    assert bench.host.requests[0].headers.startswith(b":operation\nroute\nHost\nh\n")
+    assert bench.host.requests[0].operation is route.operation
 
 
 async def test_nothing_is_waited_for_while_there_is_one_connection(bench):

@@ -12,6 +12,7 @@ from support.replies import AwaitedReply, make_request
 
 from mms.errors import Conflict, InvalidModel, WorkerStartFailed
 from mms.serving import RegisterOptions
+from mms.wire import ModelOperation
 
 NODE = """
 import os
@@ -45,7 +46,8 @@ async def ask(bench: Any, name: str) -> Any:
         reply,
         b'{"strData":"x"}',
         content_type=b"application/json",
-        headers=b":operation\npredict\nHost\nh",
+        headers=b"Host\nh",
+        operation=ModelOperation("predict"),
     )
     bench.host.submit(request)
     status, body = await asyncio.wait_for(reply.done, 30)

@@ -88,7 +88,7 @@ ROOMS: dict[str, Room] = {
         ),
         ("errors", "processes", "version"),
     ),
-    "core": Room(1, ("mms.core",), ("durations", "errors", "faults")),
+    "core": Room(1, ("mms.core",), ("durations", "errors", "faults", "wire")),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
     # What a graph is and does; its calls to nodes are passed in.

@@ -7,16 +7,19 @@ from typing import Any
 
 import pytest
 
-from mms.wire import Item
+from mms.wire import GraphNode, Item, ModelOperation
 from mms.worker.record_values import operation_of, request_of, response_of
 
 ID = "0" * 36
 
 
 def item(
-    body: bytes = b"", content_type: bytes = b"", block: bytes = b"", query: bytes = b""
+    body: bytes = b"",
+    content_type: bytes = b"",
+    operation: ModelOperation | None = None,
+    query: bytes = b"",
 ) -> Item:
-    return ID.encode(), 0, content_type, query, block, 0, body
+    return ID.encode(), 0, content_type, query, b"", 0, body, operation
 
 
 @pytest.mark.parametrize(
@@ -74,17 +77,17 @@ def test_an_answer_has_the_requests_id_and_its_outputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("block", "operation"),
+    ("asked", "operation"),
     [
-        (b"accept\n*/*\n", "predict"),
-        (b":operation\ntransform-input\n:unit\nx\n", "transform-input"),
-        (b":operation\n\n:method\nPOST\n", "predict"),
-        (b":operation\n\n:method\nGET\n", None),
-        (b":operation\nready\n:method\nGET\n", None),
-        (b":operation\nmetadata\n", None),
+        (None, "predict"),
+        (ModelOperation("transform-input", node=GraphNode("x")), "transform-input"),
+        (ModelOperation(), "predict"),
+        (ModelOperation(method="GET"), None),
+        (ModelOperation("ready", "GET"), None),
+        (ModelOperation("metadata"), None),
     ],
 )
 def test_questions_about_the_model_are_no_business_of_records(
-    block: bytes, operation: str | None
+    asked: ModelOperation | None, operation: str | None
 ) -> None:
-    assert operation_of(item(block=block)) == operation
+    assert operation_of(item(operation=asked)) == operation

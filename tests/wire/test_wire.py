@@ -20,10 +20,12 @@ from mms.wire import (
     RESULT,
     SUCCEEDED,
     FrameDecoder,
+    GraphNode,
     Hello,
     Loaded,
     Log,
     Metric,
+    ModelOperation,
     ProtocolError,
     Readiness,
     decode_batch,
@@ -47,6 +49,7 @@ class Sent:
     headers: bytes = b""
     body: bytes = b""
     deadline: float = 0.0
+    operation: ModelOperation | None = None
 
 
 def read(stream: bytes, cut: int, decoder: FrameDecoder | None = None):
@@ -66,6 +69,9 @@ bodies = st.one_of(
     st.binary(max_size=300),
     st.integers(ATTACHMENT_BYTES - 2, ATTACHMENT_BYTES + 70000).map(lambda n: b"\xa5" * n),
 )
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+nodes = st.builds(GraphNode, texts, texts, texts, texts, texts)
+operations = st.builds(ModelOperation, texts, texts, texts, nodes)
 sent = st.builds(
     Sent,
     id=st.text("0123456789abcdef-", min_size=1, max_size=36).map(str.encode),
@@ -74,6 +80,7 @@ sent = st.builds(
     query=st.binary(max_size=30),
     headers=st.binary(max_size=60),
     body=bodies,
+    operation=st.none() | operations,
 )
 
 
@@ -88,9 +95,12 @@ def test_a_batch_arrives_as_it_was_sent_however_the_stream_is_cut(requests, cut)
     assert (kind, sequence) == (BATCH, 9)
     items = decode_batch(payload, attachments)
     assert [
-        (i[0], bool(i[1] & PASSES_QUERY), bytes(i[2]), bytes(i[3]), bytes(i[4]), bytes(i[6]))
+        (i[0], bool(i[1] & PASSES_QUERY), bytes(i[2]), bytes(i[3]), bytes(i[4]), bytes(i[6]), i[7])
         for i in items
-    ] == [(r.id, r.passes_query, r.content_type, r.query, r.headers, r.body) for r in requests]
+    ] == [
+        (r.id, r.passes_query, r.content_type, r.query, r.headers, r.body, r.operation)
+        for r in requests
+    ]
     assert not decoder.has_partial_frame
 
 

@@ -43,6 +43,7 @@ from mms.wire import (
     Loaded,
     Log,
     Metric,
+    ModelOperation,
     decode_result,
     encode_batch,
     encode_frame,
@@ -64,6 +65,7 @@ class Request:
     passes_query: bool = False
     id: bytes = b""
     deadline: float = 0.0
+    operation: ModelOperation | None = None
 
 
 @dataclass

@@ -8,6 +8,8 @@ from typing import Any
 
 from mms.interfaces.seldon.worker.interface import open_component
 from mms.interfaces.seldon.worker.items import SeldonItems
+from mms.wire import GraphNode, ModelOperation
+from mms.wire.operation import NO_NODE
 from mms.worker.answer_head import reason_phrase
 
 JSON = b"application/json"
@@ -84,13 +86,12 @@ def item(
     *,
     content_type: bytes = JSON,
     query: bytes = b"",
-    pseudo: str = "",
+    node: GraphNode = NO_NODE,
     headers: str = "Host\nh",
 ) -> tuple[Any, ...]:
     """An item of a batch. `content`: bytes as they are, anything else as JSON, None for no body."""
-    block = "" if operation is None else f":operation\n{operation}\n"
+    asked = None if operation is None else ModelOperation(operation, node=node)
     body = b"" if content is None else content
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    head = f"{block}{pseudo}{headers}".encode()
-    return ID, 1, content_type, query, bytearray(head), 0, bytearray(body)
+    return ID, 1, content_type, query, bytearray(headers.encode()), 0, bytearray(body), asked

@@ -103,6 +103,7 @@ def worker_answerer() -> Answerer:
 
     from mms.interfaces.seldon.worker.interface import open_component
     from mms.interfaces.seldon.worker.items import SeldonItems
+    from mms.wire import ModelOperation
 
     known: dict[str, SeldonItems] = {}
     types = {"counter": "COUNTER", "gauge": "GAUGE", "histogram": "TIMER"}
@@ -117,8 +118,8 @@ def worker_answerer() -> Answerer:
         operation = OPERATIONS[call["method"]] if is_grpc else call["path"].replace("/", "-")
         content_type = b"application/x-protobuf" if is_grpc else b"application/json"
         body = base64.b64decode(call["body"]) if is_grpc else json.dumps(call["content"]).encode()
-        block = f":operation\n{operation}\nHost\nh".encode()
-        item = (b"0" * 36, 1, content_type, b"", block, 0, body)
+        asked = ModelOperation(operation)
+        item = (b"0" * 36, 1, content_type, b"", b"Host\nh", 0, body, asked)
         ((_, flags, status, _, headers, found),) = items.serve_items([item])
         assert flags == 0
         found = bytes(found)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mms.wire import LOG, READINESS, Readiness
+from mms.wire import LOG, READINESS, ModelOperation, Readiness
 
 from .front import Front, Request, Worker
 
@@ -31,7 +31,6 @@ SOURCE = """
             return [value * self.model for value in body["inputs"]]
 """
 BODY = b'{"inputs": [1, 2]}'
-HEAD = b":operation\ninfer\n:method\nPOST\nHost\nh"
 #: Of a worker with a class of pure Python, once it has answered.
 MAX_RSS_BYTES = 40 * 1024 * 1024
 
@@ -53,7 +52,9 @@ def load(start_worker: Callable[..., Worker]) -> Load:
 
 
 def infer(worker: Worker) -> tuple[int, Any]:
-    answer = worker.run(Request(BODY, b"application/json", headers=HEAD)).answers[0]
+    answer = worker.run(
+        Request(BODY, b"application/json", operation=ModelOperation("infer"))
+    ).answers[0]
     text = answer.body.decode()
     return answer.status, json.loads(text)["outputs"] if answer.status == 200 else text
 

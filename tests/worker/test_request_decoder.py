@@ -24,7 +24,7 @@ def item(
     passes_query: bool = True,
 ) -> Item:
     flags = PASSES_QUERY if passes_query else 0
-    return (b"i" * 36, flags, content_type, query, b"Name\nvalue", 0, body)
+    return (b"i" * 36, flags, content_type, query, b"Name\nvalue", 0, body, None)
 
 
 def decode(*arguments: Any, decodes: bool = True, **options: Any) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def test_content_types_of_a_large_frame_are_understood() -> None:
     # Such a frame is a bytearray, and so is every piece of it.
     body = bytearray(b"[1]")
     found = RequestDecoder(True).decode_batch(
-        [(b"i" * 36, 0, bytearray(b"application/json"), bytearray(), bytearray(), 0, body)]
+        [(b"i" * 36, 0, bytearray(b"application/json"), bytearray(), bytearray(), 0, body, None)]
     )
     assert found.data == [{"body": [1]}]
 

@@ -13,6 +13,8 @@ from mms.interfaces.seldon.components.user_model import SeldonResponse
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 from mms.interfaces.seldon.worker.interface import open_component
 from mms.interfaces.seldon.worker.items import SeldonItems
+from mms.wire import GraphNode
+from mms.wire.operation import NO_NODE
 
 from .seldon_served import MESSAGE, PROTO, Served, item
 
@@ -154,8 +156,7 @@ def test_series_name_the_model_and_its_version_where_no_deployment_names_the_com
 
 def test_series_of_a_graphs_call_name_its_deployment() -> None:
     served = Served(Identity())
-    pseudo = ":unit\nnode\n:deployment\ndep\n:predictor\nmain\n:predictor-version\nv2\n"
-    served.predict(MESSAGE, pseudo=pseudo)
+    served.predict(MESSAGE, node=GraphNode("node", "", "dep", "main", "v2"))
     (series,) = served.series()
     labels = series["labels"]
     assert (labels["model_name"], labels["deployment_name"]) == ("node", "dep")
@@ -164,23 +165,23 @@ def test_series_of_a_graphs_call_name_its_deployment() -> None:
 
 def test_a_graphs_node_names_the_unit_for_its_call_alone() -> None:
     served = Served(Identity(), unit_id="own", unit_image="image:1")
-    pseudo = ":unit\nnode\n:image\nother:2\n"
-    for names, path in ((pseudo, {"node": "other:2"}), ("", {"own": "image:1"})):
-        reply = served.predict(MESSAGE, pseudo=names)
+    other = GraphNode("node", "other:2")
+    for node, path in ((other, {"node": "other:2"}), (NO_NODE, {"own": "image:1"})):
+        reply = served.predict(MESSAGE, node=node)
         assert reply.json()["meta"]["requestPath"] == path
         (series,) = served.series()
         assert series["labels"]["model_name"] == next(iter(path))
-    assert served.ask("metadata", pseudo=pseudo).json()["versions"] == ["2"]
+    assert served.ask("metadata", node=other).json()["versions"] == ["2"]
     assert served.ask("metadata").json()["versions"] == ["1"]
 
 
 def test_what_a_node_does_not_name_is_the_components_own() -> None:
     served = Served(answering("x"), unit_id="own", unit_image="image:1")
-    for pseudo, path in (
-        (":unit\nnode\n", {"node": "image:1"}),
-        (":image\nother:2\n", {"own": "other:2"}),
+    for node, path in (
+        (GraphNode("node"), {"node": "image:1"}),
+        (GraphNode(image="other:2"), {"own": "other:2"}),
     ):
-        assert served.predict(MESSAGE, pseudo=pseudo).json()["meta"]["requestPath"] == path
+        assert served.predict(MESSAGE, node=node).json()["meta"]["requestPath"] == path
 
 
 # Tags and metrics

@@ -10,6 +10,7 @@ import pytest
 
 from mms.interfaces.seldon.codec.messages import SeldonMessage
 from mms.interfaces.seldon.components.user_model import SeldonComponent, SeldonResponse
+from mms.wire import GraphNode
 
 from .seldon_served import PROTO, Served, item
 
@@ -218,7 +219,7 @@ def test_requests_of_different_nodes_are_not_joined() -> None:
     model = Doubling()
     served = Served(model, row_batching=True)
     replies = served.send(
-        *(item("predict", rows([1]), pseudo=f":unit\n{name}\n") for name in ("a", "b", "a"))
+        *(item("predict", rows([1]), node=GraphNode(name)) for name in ("a", "b", "a"))
     )
     paths = [list(reply.json()["meta"]["requestPath"]) for reply in replies]
     assert paths == [["a"], ["b"], ["a"]]

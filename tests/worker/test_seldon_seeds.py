@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mms.wire import Loaded
+from mms.wire import Loaded, ModelOperation
 
 from .front import Answer, Front, Worker
 
@@ -30,7 +30,8 @@ class Served:
         return self.worker.predict(
             json.dumps(content).encode(),
             b"application/json",
-            headers=f":operation\n{operation}\nHost\nh".encode(),
+            headers=b"Host\nh",
+            operation=ModelOperation(operation),
         )
 
     def result(self, content: Any = MESSAGE, operation: str = "predict") -> Any:

@@ -12,7 +12,7 @@ from mms.core import Request
 from mms.core.terms import read_terms
 from mms.errors import MethodNotAllowed
 from mms.http.exchange import Exchange, FutureReply
-from mms.http.lane.head import LaneRoute, join_headers
+from mms.http.lane.head import LaneRoute
 from mms.http.routing.paths import check_query
 
 if TYPE_CHECKING:
@@ -58,12 +58,13 @@ class ModelAsker:
             passes_query=route.passes_query,
             content_type=exchange.content_type(),
             query=exchange.query,
-            headers=join_headers(route.pseudo_headers, exchange.header_block()),
+            headers=exchange.header_block(),
             body=body,
             reply=reply,
             received_at=received_at,
             deadline=received_at + terms.timeout_s if terms.timeout_s else 0.0,
             priority=terms.priority,
+            operation=route.operation,
         )
         self._host.submit(request)
         try:

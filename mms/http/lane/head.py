@@ -17,6 +17,7 @@ from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
 from mms.http.framing import is_kept_alive
 from mms.http.routing.paths import check_query
+from mms.wire import ModelOperation
 
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
@@ -27,14 +28,14 @@ _VERSIONS = {b" HTTP/1.1": "HTTP/1.1", b" HTTP/1.0": "HTTP/1.0"}
 class LaneRoute(NamedTuple):
     """What a path stands for.
 
-    `pseudo_headers`: `:name LF value LF` for the worker, before the client's headers. `methods`: those that the lane
-    serves there, None for all. `make_lines`: given the client's headers, makes what writes lines of the answer.
+    `operation`: what the model is asked for, None for MMS's prediction. `methods`: those that the lane serves there,
+    None for all. `make_lines`: given the client's headers, makes what writes lines of the answer.
     """
 
     model: str
     version: str | None = None
     passes_query: bool = False
-    pseudo_headers: bytes = b""
+    operation: ModelOperation | None = None
     error_form: ErrorForm | None = None
     methods: frozenset[bytes] | None = None
     make_lines: Callable[[bytes], AnswerLines] | None = None
@@ -60,11 +61,6 @@ class Routing(Protocol):
         """The route of a path that was not asked for lately."""
 
 
-def join_headers(pseudo_headers: bytes, headers: bytes) -> bytes:
-    """The block of a request's headers, pseudo headers first; either may be empty."""
-    return pseudo_headers + headers if headers else pseudo_headers[:-1]
-
-
 class LaneHead:
     """What the head of a request to the lane says, and what its path stands for. Shared by equal heads.
 
@@ -82,6 +78,7 @@ class LaneHead:
         "is_kept_alive",
         "method",
         "name",
+        "operation",
         "passes_query",
         "priority",
         "protocol",
@@ -129,7 +126,8 @@ class LaneHead:
         self.content_length = found.content_length
         self.content_type = found.content_type
         self.query = query
-        self.headers = join_headers(route.pseudo_headers, headers)
+        self.headers = headers
+        self.operation = route.operation
         self.method = str(method, "latin-1")
         self.uri = str(found.target, "latin-1") if query else uri
         self.protocol = protocol

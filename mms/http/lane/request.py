@@ -26,6 +26,7 @@ class LaneRequest(Request):
         self.received_at = now
         self.deadline = now + head.timeout_s if head.timeout_s else 0.0
         self.priority = head.priority
+        self.operation = head.operation
         self.is_done = False
         self.deaths = 0
         self.is_solo = False

@@ -12,6 +12,7 @@ from mms.core.ids import new_request_id
 from mms.durations import bounded_s
 from mms.errors import ModelNotFound, ServerError
 from mms.serving.model_client import ModelAnswer, ModelClient, answered_within
+from mms.wire import ModelOperation
 from mms.wire.calls import Call, Called, decode_call, encode_called
 
 if TYPE_CHECKING:
@@ -80,25 +81,27 @@ class WorkerCalls:
             name,
             version,
             id=_id_of(call),
-            headers=self._header_block(call, name),
+            headers=_header_block(call),
             content_type=call.content_type.encode("latin-1", "replace"),
             body=body,
             deadline=0.0 if timeout_s is None else time.monotonic() + timeout_s,
+            operation=self._operation_of(call, name),
         )
         return await answered_within(asking, timeout_s, f"Model {name}")
 
-    def _header_block(self, call: Call, name: str) -> bytes:
-        pairs = [pair for pair in call.headers if not pair[0].startswith(":")]
-        if call.content_type:
-            pairs.append(("Content-Type", call.content_type))
-        if self._client.models.interface_of(name) in ("mlrun", "auto"):
-            own = [(":operation", call.operation), (":method", call.method)]
-            if call.path:
-                own.append((":path", call.path))
-            pairs = own + pairs
-        # A line feed would end the value.
-        parts = [part.replace("\n", " ") for pair in pairs for part in pair]
-        return "\n".join(parts).encode("utf-8", "replace")
+    def _operation_of(self, call: Call, name: str) -> ModelOperation | None:
+        if self._client.models.interface_of(name) not in ("mlrun", "auto"):
+            return None
+        return ModelOperation(call.operation, call.method, call.path)
+
+
+def _header_block(call: Call) -> bytes:
+    pairs = list(call.headers)
+    if call.content_type:
+        pairs.append(("Content-Type", call.content_type))
+    # A line feed would end the value.
+    parts = [part.replace("\n", " ") for pair in pairs for part in pair]
+    return "\n".join(parts).encode("utf-8", "replace")
 
 
 def _id_of(call: Call) -> bytes:

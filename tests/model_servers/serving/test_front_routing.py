@@ -20,6 +20,7 @@ from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.serving.model_client import ModelClient
+from mms.wire import ModelOperation
 
 JSON = b"content-type: application/json\r\n"
 
@@ -88,7 +89,6 @@ def ask(
     """What a client gets."""
     client = Client()
     content = b"" if body is None else json.dumps(body).encode()
-    pseudo = f":operation\n{operation}\n:method\n{method}\nMLRUN-EVENT-ID\nE1\nContent-Length\n9"
     request = Request(
         id=b"id",
         name="router",
@@ -96,11 +96,12 @@ def ask(
         passes_query=True,
         content_type=b"application/json",
         query=b"",
-        headers=pseudo.encode(),
+        headers=b"MLRUN-EVENT-ID\nE1\nContent-Length\n9",
         body=content,
         reply=client,
         received_at=time.monotonic(),
         deadline=time.monotonic() + 10,
+        operation=ModelOperation(operation, method),
     )
     router = MlrunRouter("router", routing, is_strict=False)
     asyncio.run(router._run(request))

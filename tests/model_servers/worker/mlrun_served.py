@@ -11,7 +11,7 @@ from typing import Any
 
 from mms.interfaces.mlrun.worker.interface import open_model
 from mms.interfaces.mlrun.worker.items import MlrunItems
-from mms.wire import Load
+from mms.wire import Load, ModelOperation
 from mms.worker.surroundings import enter_model
 
 ID = b"0123456789abcdef0123456789abcdef0123"
@@ -110,14 +110,13 @@ def item(
     body = b"" if content is None else content
     if not isinstance(body, bytes):
         body = json.dumps(body).encode()
-    head = f":operation\n{operation}\n:method\n{method}\n"
-    head += f":path\n{path}\n" if path else ""
     return (
         ID,
         1,
         content_type,
         query,
-        bytearray((head + headers).encode()),
+        bytearray(headers.encode()),
         budget_ms,
         bytearray(body),
+        ModelOperation(operation, method, path),
     )

@@ -8,7 +8,9 @@ from typing import Final
 from mms.core import Request
 from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.serving.model_client import ModelAnswer, ModelClient
+from mms.wire import ModelOperation
 
+_USUAL: Final = ModelOperation()
 _EVENT_ID: Final = b"mlrun-event-id"
 #: Describe a body that is not the one that is sent on.
 _OF_BODY: Final = frozenset((b"content-length", b"transfer-encoding", b"expect"))
@@ -21,19 +23,13 @@ class Asked:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.operation, self.method = "", "POST"
+        self.operation, self.method, _, _ = request.operation or _USUAL
         self.event_id = request.id.decode("ascii", "replace")
         self.content_type = request.content_type.decode("latin-1")
         #: Of the client, as models get them: name and value in turn.
         self.headers: list[bytes] = []
         parts = request.headers.split(b"\n")
         for name, value in zip(parts[::2], parts[1::2], strict=False):
-            if name.startswith(b":"):
-                if name == b":operation":
-                    self.operation = value.decode("utf-8", "replace")
-                elif name == b":method":
-                    self.method = value.decode("latin-1")
-                continue
             lowered = name.lower()
             if lowered == _EVENT_ID and value:
                 self.event_id = value.decode("utf-8", "replace")
@@ -70,20 +66,18 @@ class RouteCalls:
         """
         client = asked.request
         name, version = self.targets[key]
-        # A line feed would end the value.
-        operation = operation.replace("\n", " ")
-        pseudo = f":operation\n{operation}\n:method\n{method or asked.method}".encode()
         try:
             return await self._client.ask(
                 name,
                 version,
                 id=client.id,
-                headers=b"\n".join((pseudo, *asked.headers)),
+                headers=b"\n".join(asked.headers),
                 content_type=client.content_type if has_body else b"",
                 body=client.body if has_body else b"",
                 query=client.query,
                 passes_query=client.passes_query,
                 deadline=client.deadline,
+                operation=ModelOperation(operation, method or asked.method),
             )
         except ModelNotFound:
             raise ServiceUnavailable(f"The model of route {key} is gone.") from None

@@ -15,6 +15,7 @@ from mms.http.lane.head import LaneRoute
 from mms.http.v2.models import V2Models, is_worker_graph, key_of
 from mms.http.v2.operations import document
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
+from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
     from mms.serving.served.served_model import ServedModel
@@ -72,7 +73,7 @@ class MlrunDialect:
         self, served: ServedModel, version: str | None, operation: str, path: str
     ) -> LaneRoute | None:
         """The route of POST where the lane can serve it."""
-        if served.interface != INTERFACE or "\n" in operation or "\n" in path:
+        if served.interface != INTERFACE:
             return None
         return self._route(served, version, operation, "POST", path)
 
@@ -102,23 +103,17 @@ class MlrunDialect:
             if served.has_failed_to_load:
                 raise served.not_loaded()
             raise self._not_known_yet(served, key)
-        if "\n" in operation or "\n" in path:
-            # A line feed would end the value, where the worker reads it.
-            raise self._illegal_operation(operation or path, method)
         route = self._route(served, version, operation, method, path)
         return await self._asker.ask(exchange, route, body)
 
     def _route(
         self, served: ServedModel, version: str | None, operation: str, method: str, path: str
     ) -> LaneRoute:
-        pseudo = f":operation\n{operation}\n:method\n{method}\n"
-        if path:
-            pseudo += f":path\n{path}\n"
         return LaneRoute(
             served.name,
             version,
             passes_query=True,
-            pseudo_headers=pseudo.encode("utf-8", "replace"),
+            operation=ModelOperation(operation, method, path),
             error_form=error_form,
             methods=frozenset((method.encode("latin-1", "replace"),)),
         )
@@ -161,9 +156,6 @@ class MlrunDialect:
 
     def illegal_path(self, path: str) -> MlrunRefusal:
         return self._not_there(f"illegal path prefix {path}, must start with /v2/models")
-
-    def _illegal_operation(self, operation: str, method: str) -> MlrunRefusal:
-        return self._not_there(f"illegal model operation {operation}, method={method}")
 
     def _not_there(self, text: str) -> MlrunRefusal:
         return MlrunRefusal("ValueError", text, 404 if self._is_strict else 400)

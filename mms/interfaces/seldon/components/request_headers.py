@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RequestHeaders:
-    """Of one request at a time. `block`: header lines, names and values by turns; names with a colon are ours."""
+    """Of one request at a time. `block`: header lines, names and values by turns."""
 
     def __init__(self) -> None:
         self.block: bytes | bytearray = b""
@@ -17,8 +17,6 @@ class RequestHeaders:
         headers: dict[str, str] = {}
         lines = bytes(self.block).split(b"\n")
         for name, value in zip(lines[::2], lines[1::2], strict=False):
-            if name.startswith(b":"):
-                continue
             key, text = name.decode("latin-1").lower(), value.decode("latin-1")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
         return headers

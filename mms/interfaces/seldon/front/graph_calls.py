@@ -12,6 +12,7 @@ from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
 from mms.interfaces.seldon.unit import NO_VERSION
 from mms.observe.graph_metrics import ClientLabels, GraphMetrics
 from mms.serving.model_client import ModelClient, answered_within
+from mms.wire import GraphNode, ModelOperation
 
 #: Describe the body that the client sent, or its connection; a node gets another body.
 _NOT_PASSED_ON: Final = frozenset(
@@ -63,20 +64,11 @@ class CallContext:
         return self._block
 
 
-def read_headers(block: bytes) -> tuple[str, str, list[tuple[bytes, bytes]]]:
-    """(operation, node, headers that nodes get) of a request's header block."""
-    operation, unit = "predict", ""
-    kept: list[tuple[bytes, bytes]] = []
+def read_headers(block: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers that nodes get, of a request's header block."""
     parts = block.split(b"\n")
-    for name, value in zip(parts[::2], parts[1::2], strict=False):
-        if name.startswith(b":"):
-            if name == b":operation":
-                operation = value.decode("utf-8", "replace")
-            elif name == b":unit":
-                unit = value.decode("utf-8", "replace")
-        elif name.lower() not in _NOT_PASSED_ON:
-            kept.append((name, value))
-    return operation, unit, kept
+    pairs = zip(parts[::2], parts[1::2], strict=False)
+    return [(name, value) for name, value in pairs if name.lower() not in _NOT_PASSED_ON]
 
 
 def split_image(image: str) -> tuple[str, str]:
@@ -104,11 +96,10 @@ class NodeCalls:
         self._remote = remote
         self._metrics = metrics
         self._names = {node.name: f"{graph_name}.{node.name}" for node in graph.nodes()}
-        self._prefixes: dict[tuple[str, str, str], bytes] = {}
-        self._deployment = (
-            (":deployment", graph.deployment or graph_name),
-            (":predictor", graph.predictor),
-            (":predictor-version", graph.predictor_version),
+        self._deployment = GraphNode(
+            deployment=graph.deployment or graph_name,
+            predictor=graph.predictor,
+            predictor_version=graph.predictor_version,
         )
 
     def __repr__(self) -> str:
@@ -161,18 +152,18 @@ class NodeCalls:
     ) -> Message:
         client = context.request
         name = self.model_of(node)
-        headers = self._header_block(context, node, name, operation, message.content_type)
         try:
             answer = await self._client.ask(
                 name,
                 None,
                 id=client.id,
-                headers=headers,
+                headers=_header_block(context, message.content_type),
                 content_type=message.content_type,
                 body=message.body,
                 query=message.query,
                 passes_query=message.is_raw,
                 deadline=client.deadline,
+                operation=self._operation_of(node, name, operation),
             )
         except ModelNotFound:
             raise InternalServerError(
@@ -187,38 +178,17 @@ class NodeCalls:
             headers=answer.headers,
         )
 
-    def _header_block(
-        self, context: CallContext, node: Node, model: str, operation: str, content_type: bytes
-    ) -> bytes:
-        block = context.block
-        if content_type:
-            block = b"%b\nContent-Type\n%b" % (block, content_type)
+    def _operation_of(self, node: Node, model: str, operation: str) -> ModelOperation | None:
         if self._models.interface_of(model) in ("seldon", "auto"):
-            return self._prefix(node, model, operation) + block
+            image = self._image_of(node, model)
+            return ModelOperation(
+                operation, node=self._deployment._replace(name=node.name, image=image)
+            )
         if operation != Step.PREDICT.value:
             raise InternalServerError(
                 f"Node {node.name} is an MMS handler, which can only predict, not {operation}."
             )
-        return block
-
-    def _prefix(self, node: Node, model: str, operation: str) -> bytes:
-        image = self._image_of(node, model)
-        key = (node.name, operation, image)
-        prefix = self._prefixes.get(key)
-        if prefix is None:
-            # A line feed would end a value.
-            prefix = "".join(
-                f"{name}\n{value.replace(chr(10), ' ')}\n"
-                for name, value in (
-                    (":operation", operation),
-                    (":unit", node.name),
-                    (":image", image),
-                    *self._deployment,
-                )
-                if value
-            ).encode()
-            self._prefixes[key] = prefix
-        return prefix
+        return None
 
     def _image_of(self, node: Node, model: str) -> str:
         return node.image or f"{model}:{self._models.version_of(model) or NO_VERSION}"
@@ -245,3 +215,8 @@ class NodeCalls:
             version,
         )
         self._metrics.observe_client(labels, elapsed_s)
+
+
+def _header_block(context: CallContext, content_type: bytes) -> bytes:
+    block = context.block
+    return b"%b\nContent-Type\n%b" % (block, content_type) if content_type else block

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.serving")
 
+_PREDICT: Final = "predict"
 _SERVICES: Final = {
-    "predict": "predictions",
+    _PREDICT: "predictions",
     "send-feedback": "feedback",
     "health-status": "status",
     "metadata": "metadata",
@@ -107,11 +108,13 @@ class GraphService(FrontModel):
 
     async def _run(self, request: Request) -> None:
         started = time.monotonic()
-        operation, unit, headers = read_headers(request.headers)
+        asked = request.operation
+        operation, unit = (asked.name, asked.node.name) if asked is not None else (_PREDICT, "")
         status = 499  # the client has gone, or was told that its time is over
         try:
             query = request.query if request.passes_query else b""
             message = Message(request.body, request.content_type, query, is_raw=True)
+            headers = read_headers(request.headers)
             context = CallContext(request, headers, self.name, self.graph)
             reply = await self._reply(operation, unit, message, context)
             status = reply.status
@@ -145,7 +148,7 @@ class GraphService(FrontModel):
             return await self.calls.call(context, node, step.value, sent)
 
         try:
-            if operation == "predict" and not unit:
+            if operation == _PREDICT and not unit:
                 return await run_predict(self.graph, message, call, has_routing=self._has_routing)
             if operation == "send-feedback" and not unit:
                 return await run_feedback(self.graph, message, call)

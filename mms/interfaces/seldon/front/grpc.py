@@ -14,6 +14,7 @@ from mms.grpc.call import Call, Method
 from mms.grpc.head import literal
 from mms.grpc.status import UNKNOWN, Status, code_of_http
 from mms.interfaces.seldon.codec import messages
+from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -72,7 +73,7 @@ class SeldonServices:
         self._host.check_room(call.model)
 
     def _begin_of(self, operation: str) -> Callable[[Call, Buffer], None]:
-        pseudo = f":operation\n{operation}\n".encode()
+        asked = ModelOperation(operation)
         is_metadata = operation in (_METADATA, _GRAPH_METADATA)
 
         def begin(call: Call, body: Buffer) -> None:
@@ -83,7 +84,6 @@ class SeldonServices:
                     return
                 # The name in the request is that of a graph's node; a component answers for itself.
                 body = b""
-            metadata = call.head.metadata
             request = Request(
                 id=call.id,
                 name=name,
@@ -91,12 +91,13 @@ class SeldonServices:
                 passes_query=True,
                 content_type=_CONTENT_TYPE,
                 query=b"",
-                headers=pseudo + metadata if metadata else pseudo[:-1],
+                headers=call.head.metadata,
                 body=body,
                 reply=_Answer(call, self._is_strict),
                 received_at=call.received_at,
                 deadline=call.deadline,
                 priority=call.head.priority,
+                operation=asked,
             )
             call.on_cancel = lambda: self._host.cancel(request)
             self._host.submit(request)

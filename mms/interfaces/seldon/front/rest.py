@@ -20,6 +20,7 @@ from mms.interfaces.seldon.document import document, page, paths
 from mms.interfaces.seldon.front.answer_form import error_form, make_answer_lines, strict_error
 from mms.interfaces.seldon.front.routes import PROBES, Answerer, Tail, tails
 from mms.security import Role
+from mms.wire import GraphNode, ModelOperation
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -195,11 +196,9 @@ class SeldonApi:
             )
         route = self._route(model, tail)
         if node not in ("", model):
-            # A line feed would end the value, where the worker or the graph reads it.
-            if not self._host.is_graph(model) or "\n" in node:
+            if not self._host.is_graph(model):
                 raise ModelNotFound(f"Model {model} has no node {node}.")
-            unit = f":unit\n{node}\n".encode("utf-8", "replace")
-            route = route._replace(pseudo_headers=route.pseudo_headers + unit)
+            route = route._replace(operation=ModelOperation(tail.operation, node=GraphNode(node)))
         return await self._asker.ask(exchange, route)
 
     async def _options(self, exchange: Exchange) -> web.StreamResponse:
@@ -216,7 +215,7 @@ class SeldonApi:
         return LaneRoute(
             model,
             passes_query=True,
-            pseudo_headers=f":operation\n{tail.operation}\n".encode(),
+            operation=ModelOperation(tail.operation),
             error_form=error_form,
         )
 

@@ -10,23 +10,22 @@ from mms.interfaces.seldon.components.component import JSON_HEADERS, Answer, Com
 from mms.interfaces.seldon.components.rows import RowJoiner
 from mms.interfaces.seldon.errors import INTERNAL_ERROR, error_body
 from mms.interfaces.seldon.series import Deployment
-from mms.interfaces.seldon.unit import Unit, UnitNames
-from mms.wire import PASSES_QUERY, Item, ResultItem
+from mms.interfaces.seldon.unit import UnitNames
+from mms.wire import PASSES_QUERY, GraphNode, Item, ModelOperation, ResultItem
+from mms.wire.operation import NO_NODE
 from mms.worker.answer_head import encode_headers, reason_phrase
 from mms.worker.log_lines import write_log
 from mms.worker.model import Tell
 from mms.worker.tracebacks import model_traceback, shown_error
 
-#: What the front says of nearly every request.
-_PREDICT_BLOCK = b":operation\npredict\n"
-_PREDICT = "predict"
+_PREDICT = ModelOperation("predict")
 _JSON_LINES = encode_headers(JSON_HEADERS)
 
 _Action = Callable[[], object]
 
 
 class SeldonItems:
-    """Serves one component. Pseudo headers of a request name its operation, and the node of a graph that it is for."""
+    """Serves one component."""
 
     def __init__(
         self,
@@ -94,39 +93,18 @@ class SeldonItems:
         return index, 0, status, reason_phrase(status), lines, body
 
     def _request(self, item: Item) -> Request:
-        _, flags, content_type, query, block, _, body = item
+        _, flags, content_type, query, block, _, body, operation = item
+        if operation is None:
+            operation = _PREDICT
         units = self._component.units
-        if block.startswith(_PREDICT_BLOCK) and block[19:20] != b":":
-            operation, unit = _PREDICT, units.own
-        else:
-            operation, unit = self._read_pseudo_headers(bytes(block))
         return Request(
-            operation,
+            operation.name,
             bytes(content_type),
             bytes(query) if flags & PASSES_QUERY else b"",
             body,
-            unit,
+            units.own if operation.node is NO_NODE else units.find(_names_of(operation.node)),
             block,
         )
-
-    def _read_pseudo_headers(self, block: bytes) -> tuple[str, Unit]:
-        """The operation and the unit of a header block, whose names and values alternate by line."""
-        said: dict[bytes, str] = {}
-        lines = block.split(b"\n")
-        for name, value in zip(lines[::2], lines[1::2], strict=False):
-            if not name.startswith(b":"):
-                break
-            said[name] = value.decode("utf-8", "replace")
-        names = UnitNames(
-            said.get(b":unit"),
-            said.get(b":image"),
-            Deployment(
-                said.get(b":deployment"),
-                said.get(b":predictor"),
-                said.get(b":predictor-version"),
-            ),
-        )
-        return said.get(b":operation", _PREDICT), self._component.units.find(names)
 
     def _log(self, request_id: bytes, answer: Answer, error: Exception) -> None:
         where = f"Model {self._model_name}: {request_id.decode('ascii', 'replace')}"
@@ -136,6 +114,13 @@ class SeldonItems:
         info = str(getattr(error, "message", None) or error)
         line = info.replace("\r", "\\r").replace("\n", "\\n")
         write_log(f"{where} was answered with {answer.status}: {line}\n")
+
+
+def _names_of(node: GraphNode) -> UnitNames:
+    deployment = Deployment(
+        node.deployment or None, node.predictor or None, node.predictor_version or None
+    )
+    return UnitNames(node.name or None, node.image or None, deployment)
 
 
 def _is_unforeseen(answer: Answer, error: Exception) -> bool:
