@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from mms.interfaces.mlrun.authoring.code_file import code_of, code_to_run, load_module
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
+from mms.interfaces.mlrun.spec.code_file import code_of, code_to_run, load_module
 
 
 def notebook(folder: Path, *cells: str, kind: str = "code") -> str:

@@ -13,7 +13,7 @@ import pytest
 from harness_classes import routed
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
-from mms.interfaces.mlrun.front.spec import read_spec
+from mms.interfaces.mlrun.spec.serving_spec import read_spec
 from mms.serving import ServingFunction, deploy_function, new_function
 
 
@@ -122,7 +122,7 @@ def test_a_readiness_timeout_goes_along(server: Server) -> None:
     function = a_function()
     function.spec.readiness_timeout = 300
     function.deploy(**addresses(server))  # type: ignore[arg-type]
-    assert read_spec(server.asked[-1][2]["serving_spec"]).readiness_timeout_s == 300
+    assert read_spec(server.asked[-1][2]["serving_spec"]).readiness_timeout == 300
 
 
 def test_deploying_again_takes_the_place_of_the_first(server: Server) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mms.interfaces.mlrun.front.spec import (
-    FunctionCode,
+from mms.interfaces.mlrun.spec.function_code import FunctionCode
+from mms.interfaces.mlrun.spec.serving_spec import (
     InvalidSpec,
     is_serving_document,
     read_spec,
@@ -74,35 +74,28 @@ def test_what_is_neither_is_refused_with_its_name() -> None:
         read_text(b"{a: [1", "fn.yaml")
 
 
-def test_a_spec_says_what_all_of_its_models_get() -> None:
-    spec = read_spec(
-        {
-            "function_uri": "iris/server:v1@abc",
-            "graph": ROUTER,
-            "parameters": {"a": 1},
-            "load_mode": "async",
-            "default_content_type": "application/json",
-            "graph_initializer": "start",
-            "secret_sources": [{"kind": "env", "source": "A"}],
-            "verbose": True,
-        }
-    )
-    assert (spec.project, spec.function_name, spec.is_router) == ("iris", "server", True)
-    assert spec.server_parameters().load_options() == {
-        "load_mode": "async",
-        "function_parameters": {"a": 1},
+def test_a_spec_is_read_and_written_alike() -> None:
+    given = {
         "function_uri": "iris/server:v1@abc",
-        "verbose": True,
-        "secret_sources": [{"kind": "env", "source": "A"}],
+        "graph": ROUTER,
+        "parameters": {"a": 1},
+        "load_mode": "async",
         "default_content_type": "application/json",
         "graph_initializer": "start",
+        "secret_sources": [{"kind": "env", "source": "A"}],
+        "verbose": True,
     }
+    spec = read_spec(given)
+    assert (spec.project, spec.function_name, spec.is_router) == ("iris", "server", True)
+    document = spec.to_document()
+    assert {name: document[name] for name in given} == given
+    assert read_spec(document) == spec
 
 
 def test_replicas_and_timeouts_of_a_function_are_read() -> None:
     spec = {"graph": ROUTER, "min_replicas": 1, "max_replicas": 4, "readiness_timeout": 120}
     found = read_spec({"kind": "serving", "metadata": {}, "spec": spec})
-    assert (found.workers, found.readiness_timeout_s) == (1, 120.0)
+    assert (found.workers, found.readiness_timeout) == (1, 120.0)
     assert found.without_effect == ("max_replicas=4",)
     assert read_spec({"graph": ROUTER, "replicas": 4, "max_replicas": 4}).without_effect == ()
 

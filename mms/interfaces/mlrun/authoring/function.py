@@ -14,9 +14,8 @@ from mms.interfaces.mlrun.authoring.function_parts import (
 )
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.graph_server import GraphServer, create_graph_server
+from mms.interfaces.mlrun.model.model_server import LOAD_MODES
 from mms.interfaces.mlrun.model.options import MOCK_VARIABLE
-
-LOAD_MODES = ("sync", "async")
 
 
 class ServingFunction:
@@ -361,17 +360,19 @@ class ServingFunction:
         from mms.interfaces.mlrun.authoring.deploying import Deployment
         from mms.interfaces.mlrun.authoring.function_document import (
             check_can_leave,
-            with_absolute_paths,
+            serving_spec_of,
+            set_absolute_paths,
         )
-        from mms.interfaces.mlrun.authoring.serving_spec import workers_of
 
         deployment = Deployment(management_address, inference_address)
-        document = with_absolute_paths(self.to_serving_spec(), os.getcwd())
-        check_can_leave(document, self)
+        self._check_load_mode()
+        spec = serving_spec_of(self)
+        set_absolute_paths(spec, os.getcwd())
+        check_can_leave(spec, self)
         self.status.address = deployment.deploy(
             self.metadata.name or "function",
-            document,
-            workers or workers_of(document) or 1,
+            spec.to_document(),
+            workers or spec.workers or 1,
             self.spec.env,
             self.spec.readiness_timeout,
         )
@@ -385,7 +386,7 @@ class ServingFunction:
         from mms.interfaces.mlrun.authoring.function_document import serving_spec_of
 
         self._check_load_mode()
-        return serving_spec_of(self)
+        return serving_spec_of(self).to_document()
 
     def export_serving_spec(self, target: str = "serving_spec.json") -> str:
         """Write the document to a file, which `mms mlrun <file>` serves, and return the file's path.
@@ -480,8 +481,8 @@ class ServingFunction:
         return routers[0]
 
     def _namespace(self, namespace: Any, workdir: str | None) -> list[Any]:
-        from mms.interfaces.mlrun.authoring.code_file import load_module, path_of
         from mms.interfaces.mlrun.graph.lookup import as_namespace
+        from mms.interfaces.mlrun.spec.code_file import load_module, path_of
 
         names = as_namespace(namespace)
         folder = workdir or self.spec.workdir

@@ -8,53 +8,49 @@ from collections.abc import Iterator
 from typing import Any
 
 from mms.brief import brief
-from mms.interfaces.mlrun.authoring.serving_spec import (
-    OF_DEPLOYMENTS,
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
+from mms.interfaces.mlrun.graph.lookup import BUILT_IN
+from mms.interfaces.mlrun.spec.serving_spec import (
+    ServingSpec,
     source_code_of,
     without_source_code,
 )
-from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-from mms.interfaces.mlrun.graph.lookup import BUILT_IN
 
 #: Of a function's spec, with forms of their own in its document.
 _OF_OTHER_FORM = ("graph", "graph_initializer", "code", "function_refs", "env")
 
 
-def serving_spec_of(function: Any) -> dict[str, Any]:
-    """What a process needs to serve a function: with its code, as `filename` and `code`.
+def serving_spec_of(function: Any) -> ServingSpec:
+    """Return what a process needs to serve a function, its code included.
 
-    Raises MLRunInvalidArgumentError for a function without a graph, or whose classes are in no file.
+    Raises MLRunInvalidArgumentError for a function without a graph, OSError for code that cannot be read.
     """
     spec = function.spec
     if spec.graph is None:
         raise MLRunInvalidArgumentError(
             f"cannot deploy function {function.uri} without a graph: set_topology() makes one"
         )
-    document: dict[str, Any] = {
-        "function_uri": function.uri,
-        "version": "v2",
-        "parameters": dict(spec.parameters),
-        "graph": spec.graph.to_dict(),
-        "load_mode": spec.load_mode,
-        "functions": {name: child.uri for name, child in spec.function_refs.items()},
-        "graph_initializer": _name_of(spec.graph_initializer),
-        "error_stream": spec.error_stream,
-        "track_models": spec.track_models,
-        "tracking_policy": None,
-        "default_content_type": spec.default_content_type,
-        "verbose": function.verbose,
-    }
-    for name in OF_DEPLOYMENTS:
-        value = getattr(spec, name, None)
-        if value is not None:
-            document[name] = value
-    if spec.secret_sources:
-        document["secret_sources"] = list(spec.secret_sources)
     file, code = code_of_function(function)
-    if code is not None:
-        document["filename"] = file
-        document["code"] = code
-    return document
+    return ServingSpec(
+        graph=spec.graph.to_dict(),
+        function_uri=function.uri,
+        parameters=dict(spec.parameters),
+        load_mode=spec.load_mode or "sync",
+        functions={name: child.uri for name, child in spec.function_refs.items()},
+        graph_initializer=_name_of(spec.graph_initializer),
+        error_stream=spec.error_stream,
+        track_models=bool(spec.track_models),
+        default_content_type=spec.default_content_type,
+        secret_sources=list(spec.secret_sources),
+        verbose=function.verbose,
+        replicas=spec.replicas,
+        min_replicas=spec.min_replicas,
+        max_replicas=spec.max_replicas,
+        http_workers=spec.http_workers,
+        readiness_timeout=spec.readiness_timeout,
+        filename=None if code is None else file,
+        code=code,
+    )
 
 
 def code_of_function(function: Any) -> tuple[str | None, str | None]:
@@ -64,7 +60,7 @@ def code_of_function(function: Any) -> tuple[str | None, str | None]:
         return f"{module_name_of(function)}.py", spec.code
     if not spec.command:
         return None, None
-    from mms.interfaces.mlrun.authoring.code_file import code_of, path_of
+    from mms.interfaces.mlrun.spec.code_file import code_of, path_of
 
     path = path_of(spec.workdir, spec.command)
     stem = os.path.splitext(os.path.basename(path))[0]
@@ -76,17 +72,17 @@ def module_name_of(function: Any) -> str:
     return str(function.metadata.name or "function").replace("-", "_")
 
 
-def check_can_leave(document: dict[str, Any], function: Any) -> None:
+def check_can_leave(spec: ServingSpec, function: Any) -> None:
     """Raises MLRunInvalidArgumentError for a spec whose classes only this process has, or that lacks a function."""
-    for name in (step.get("function") for step in _steps_of(document["graph"])):
-        if name and name not in document["functions"]:
+    for step in _steps_of(spec.graph):
+        child = step.get("function")
+        if child and child not in spec.functions:
             raise MLRunInvalidArgumentError(
-                f"function {name} is named by a step of {function.uri}, but is not there: "
-                f"add_child_function({brief(name)}) adds it"
+                f"function {child} is named by a step of {function.uri}, but is not there: "
+                f"add_child_function({brief(child)}) adds it"
             )
-    if "code" in document:
-        return
-    for step in _steps_of(document["graph"]):
+        if spec.code is not None:
+            continue
         for member in ("class_name", "handler"):
             name = step.get(member) or ""
             is_of_function = name.isidentifier() and name not in BUILT_IN
@@ -98,16 +94,15 @@ def check_can_leave(document: dict[str, Any], function: Any) -> None:
                 )
 
 
-def with_absolute_paths(document: dict[str, Any], folder: str) -> dict[str, Any]:
-    """A spec whose models a process of another folder finds, too. The given one is changed."""
-    for step in _steps_of(document["graph"]):
+def set_absolute_paths(spec: ServingSpec, folder: str) -> None:
+    """Change relative paths of models below the folder, so that a process of another folder finds them."""
+    for step in _steps_of(spec.graph):
         arguments = step.get("class_args") or {}
         path = arguments.get("model_path")
         if isinstance(path, str) and path and "://" not in path:
             absolute = os.path.join(folder, path)
             if os.path.exists(absolute):
                 arguments["model_path"] = os.path.normpath(absolute)
-    return document
 
 
 def _steps_of(graph: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,8 +7,7 @@ from typing import Any
 
 from mms.interfaces.mlrun.authoring.function import ServingFunction, caller_globals
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-
-KINDS = ("serving", "nuclio:serving")
+from mms.interfaces.mlrun.spec.serving_spec import FUNCTION_KINDS
 
 
 def new_function(
@@ -75,7 +74,7 @@ def code_to_function(
     function.spec.description = description
     function.metadata.labels.update(labels or {})
     if filename:
-        from mms.interfaces.mlrun.authoring.code_file import code_of
+        from mms.interfaces.mlrun.spec.code_file import code_of
 
         # A file that is none is told of here, not by the first server.
         code = code_of(filename)
@@ -147,7 +146,7 @@ def deploy_function(
 
 
 def _check_kind(kind: str) -> None:
-    if kind not in KINDS:
+    if kind not in FUNCTION_KINDS:
         raise MLRunInvalidArgumentError(
             f"functions of kind {kind or '(none)'} are not known here, only those of kind serving"
         )

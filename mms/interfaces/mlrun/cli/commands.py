@@ -75,7 +75,7 @@ def run_script(script: str, arguments: list[str]) -> dict[str, Any]:
         return runpy.run_path(script, run_name="__main__")
     from types import ModuleType
 
-    from mms.interfaces.mlrun.authoring.code_file import code_to_run
+    from mms.interfaces.mlrun.spec.code_file import code_to_run
 
     main = ModuleType("__main__")
     main.__file__ = script

@@ -11,19 +11,17 @@ from typing import Any, Final
 import click
 
 from mms.errors import ServerError
-from mms.interfaces.mlrun.authoring.code_file import code_of
-from mms.interfaces.mlrun.authoring.serving_spec import (
+from mms.interfaces.mlrun.errors import MLRunBaseError
+from mms.interfaces.mlrun.spec.code_file import code_of
+from mms.interfaces.mlrun.spec.serving_spec import (
     SPEC_FILE,
     SPEC_VARIABLE,
-    read_serving_spec,
-    without_source_code,
-)
-from mms.interfaces.mlrun.errors import MLRunBaseError
-from mms.interfaces.mlrun.front.spec import (
     check_has_graph,
     is_serving_document,
+    process_document,
     read_spec,
     read_text,
+    without_source_code,
 )
 
 _DEFAULT_NAME: Final = "function"
@@ -99,7 +97,7 @@ def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], P
     """(the document with its code, the folder that has the code instead)."""
     try:
         if spec is None:
-            document: Any = read_serving_spec(os.environ)
+            document: Any = process_document(os.environ)
             if document is None:
                 raise click.UsageError(
                     f"SPEC is needed, as there is neither {SPEC_FILE} nor the variable {SPEC_VARIABLE}"

@@ -15,20 +15,10 @@ from archiver.model_config import WorkerBounds
 from mms.core import ModelVersion, Pool, Registry
 from mms.documents import InvalidDocument, check_depth
 from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
-from mms.interfaces.mlrun.authoring.code_file import without_own_deployment
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.front.calls import RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import FRONT_ROUTERS, FrontRouting
-from mms.interfaces.mlrun.front.spec import (
-    FunctionCode,
-    InvalidSpec,
-    ServingSpec,
-    check_has_graph,
-    is_serving_document,
-    read_spec,
-    read_text,
-)
 from mms.interfaces.mlrun.graph.flow_plan import plan_flow
 from mms.interfaces.mlrun.graph.graph_document import ChildModel, child_models, graph_from_dict
 from mms.interfaces.mlrun.graph.lookup import BUILT_IN, NAMED_ROUTERS, is_remote
@@ -36,6 +26,16 @@ from mms.interfaces.mlrun.graph.router_step import NAME_WITHOUT_EFFECT, RouterSt
 from mms.interfaces.mlrun.graph.steps import BaseStep
 from mms.interfaces.mlrun.graph.storey_steps import own_class
 from mms.interfaces.mlrun.registration import ServerParameters
+from mms.interfaces.mlrun.spec.code_file import without_own_deployment
+from mms.interfaces.mlrun.spec.function_code import FunctionCode
+from mms.interfaces.mlrun.spec.serving_spec import (
+    InvalidSpec,
+    ServingSpec,
+    check_has_graph,
+    is_serving_document,
+    read_spec,
+    read_text,
+)
 from mms.repository import FetchedArchive
 from mms.serving.model_client import ModelClient
 from mms.serving.options import Outcome, RegisterOptions
@@ -154,7 +154,7 @@ class MlrunSpecs:
         nan_policy = options.mlrun.nan_policy or self._settings.nan_policy
         routing = function.routing(calls, nan_policy)
         # Whoever starts the workers and opens the streams reads it from the model.
-        options = options.or_else(load_timeout_s=spec.readiness_timeout_s, tracking=spec.tracking())
+        options = options.or_else(load_timeout_s=spec.readiness_timeout, tracking=spec.tracking())
         if spec.without_effect:
             logger.warning(
                 "Function %s: %s has no effect here. Its models keep the workers that they have until "
@@ -214,7 +214,7 @@ class MlrunSpecs:
     ) -> RegisterOptions:
         spec = function.spec
         mlrun = replace(
-            options.mlrun.over(spec.server_parameters()),
+            options.mlrun.over(function.shared_parameters()),
             graph=spec.graph,
             calls={key: list(target) for key, target in targets.items()},
         )
@@ -331,6 +331,19 @@ class _Function:
     def handler_of(self, child: ChildModel) -> str:
         return self.code.handler_of(child.document.get("class_name"), child.fullname)
 
+    def shared_parameters(self) -> ServerParameters:
+        """Return what all models of the function share."""
+        spec = self.spec
+        return ServerParameters(
+            load_mode=spec.load_mode,
+            function_parameters=spec.parameters,
+            function_uri=spec.function_uri,
+            verbose=spec.verbose,
+            secret_sources=spec.secret_sources or None,
+            default_content_type=spec.default_content_type,
+            graph_initializer=spec.graph_initializer,
+        )
+
     def server_parameters(self, child: ChildModel) -> ServerParameters:
         document = child.document
         arguments = dict(document.get("class_args") or {})
@@ -338,7 +351,7 @@ class _Function:
         if isinstance(path, str):
             arguments["model_path"] = _placed(path, self.code.folder)
         return replace(
-            self.spec.server_parameters(),
+            self.shared_parameters(),
             class_args=arguments,
             key=child.key,
             function_graph=self.spec.graph if self.spec.graph_initializer else None,

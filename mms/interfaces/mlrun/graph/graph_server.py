@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from typing import Any
 
-from mms.interfaces.mlrun.authoring.serving_spec import (
-    CURRENT_FUNCTION_VARIABLE,
-    SPEC_FILE,
-    SPEC_VARIABLE,
-    read_serving_spec,
-)
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.files.secrets import Secrets
 from mms.interfaces.mlrun.graph.running import run_event
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
+from mms.interfaces.mlrun.model.model_server import LOAD_MODES
 from mms.interfaces.mlrun.model.options import DEFAULT_OPTIONS, ServingOptions
+from mms.interfaces.mlrun.spec.serving_spec import (
+    CURRENT_FUNCTION_VARIABLE,
+    SPEC_FILE,
+    SPEC_VARIABLE,
+    ServingSpec,
+    process_document,
+    read_spec,
+)
 
-LOAD_MODES = ("sync", "async")
 SERVING_SUBKIND = "serving_v2"
 HANDLER_KINDS = (SERVING_SUBKIND, "serving")
 _DUMMY_STREAM = "dummy://"
-#: The members of a spec, in their order.
-_MEMBERS = (
-    *("function_uri", "version", "parameters", "graph", "load_mode", "functions"),
-    *("graph_initializer", "error_stream", "track_models", "tracking_policy"),
-    *("default_content_type", "secret_sources", "verbose"),
-)
 
 
 class GraphServer:
@@ -86,14 +83,30 @@ class GraphServer:
     def from_dict(
         cls, document: dict[str, Any], options: ServingOptions = DEFAULT_OPTIONS
     ) -> GraphServer:
-        """Of a serving spec. Raises GraphError for a graph that cannot be."""
-        return cls(**{**document, "options": options})
+        """Return the server of a serving spec. Raises InvalidSpec, GraphError for a graph that cannot be."""
+        spec = read_spec(document)
+        return cls(
+            spec.graph,
+            spec.parameters,
+            spec.load_mode,
+            spec.function_uri,
+            spec.verbose,
+            spec.version,
+            spec.functions,
+            graph_initializer=spec.graph_initializer,
+            error_stream=spec.error_stream,
+            track_models=spec.track_models,
+            secret_sources=spec.secret_sources,
+            default_content_type=spec.default_content_type,
+            options=options,
+        )
 
     def to_dict(self) -> dict[str, Any]:
-        """The serving spec."""
-        document = {name: getattr(self, name) for name in _MEMBERS if name != "graph"}
-        document["graph"] = self.graph.to_dict() if self.graph is not None else None
-        return {name: document[name] for name in _MEMBERS if document[name] is not None}
+        """Return the serving spec."""
+        names = (part.name for part in fields(ServingSpec))
+        found = {name: getattr(self, name) for name in names if hasattr(self, name)}
+        found["graph"] = self.graph.to_dict() if self.graph is not None else None
+        return {name: value for name, value in found.items() if value is not None}
 
     def to_json(self) -> str:
         from mms.bodies.json_text import to_json
@@ -328,12 +341,12 @@ def nuclio_init_hook(context: Any, data: Any, kind: str) -> None:
 
 def v2_serving_init(context: Any, namespace: Any = None) -> None:
     """Make the server of this process's spec: it is `context._server` from then on."""
-    spec = read_serving_spec()
-    if spec is None:
+    document = process_document()
+    if document is None:
         raise MLRunInvalidArgumentError(
             f"there is no serving spec: neither the file {SPEC_FILE} nor the variable {SPEC_VARIABLE}"
         )
-    server = GraphServer.from_dict(spec)
+    server = GraphServer.from_dict(document)
     server.set_current_function(os.environ.get(CURRENT_FUNCTION_VARIABLE, ""))
     server.init_states(context, namespace, is_mock=bool(getattr(context, "is_mock", False)))
     server.init_object(namespace)

@@ -11,6 +11,7 @@ from mms.interfaces.mlrun.files.secrets import Secrets
 from mms.interfaces.mlrun.interface import MLRUN
 from mms.interfaces.mlrun.model.construction import make_object
 from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.model_server import LOAD_MODES
 from mms.interfaces.mlrun.model.options import MOCK_VARIABLE, ServingOptions
 from mms.interfaces.mlrun.model.request_body import parse_body
 from mms.interfaces.mlrun.worker.arguments import class_args_of, key_of
@@ -27,8 +28,6 @@ from mms.version import __version__
 from mms.wire import Load
 from mms.worker.model import Model
 from mms.worker.packages import offer_packages
-
-LOAD_MODES = ("sync", "async")
 
 
 class HostedServer:

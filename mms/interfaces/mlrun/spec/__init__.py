@@ -1,0 +1,1 @@
+"""What a serving function is made of: its document and its code."""
