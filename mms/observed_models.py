@@ -19,12 +19,12 @@ class ObservedModels:
         return f"<ObservedModels of {self._registry!r}>"
 
     def worker_pids(self) -> list[int]:
-        return [w.pid for served in self._registry.all() for w in served.model.workers]
+        return [w.pid for served in self._registry.all() for w in served.workers]
 
     def note_memory(self, memory: dict[int, int]) -> None:
         """`memory`: bytes by process id."""
         for served in self._registry.all():
-            for worker in served.model.workers:
+            for worker in served.workers:
                 worker.memory_bytes = memory.get(worker.pid, 0)
 
     def snapshots(self) -> list[ModelSnapshot]:
@@ -44,6 +44,6 @@ def _snapshot(served: ServedModel) -> ModelSnapshot:
         losses=served.model.losses.by_kind(),
         workers=[
             WorkerSnapshot(w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts)
-            for w in served.model.workers
+            for w in served.workers
         ],
     )

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
 from archiver.model_config import WorkerBounds
-from mms import faults
 from mms.core import Registry, Request, WorkerState, recovery
 from mms.cpus import available_cpus
 from mms.errors import (
@@ -27,12 +26,13 @@ from mms.errors import (
 from mms.launch import Launcher
 from mms.observe import events
 from mms.repository import Repository
+from mms.serving.dependencies import Dependencies
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.health import model_problems, ping_status, server_problems
+from mms.serving.health import ping_status, server_problems
 from mms.serving.model_client import ModelClient
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration.registrar import Registrar
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import ServedModel, pooled_models, with_workers
 from mms.serving.state.registration_store import RegistrationStore
 from mms.serving.state.startup_models import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
 from mms.serving.state.state_file import StateFile
@@ -72,10 +72,10 @@ class ModelHost:
         self.settings = settings
         self.dispatcher = Dispatcher()
         self.registry: Registry[ServedModel] = Registry()
+        self._dependencies = Dependencies(self.registry)
         self.tracking = Tracking()
         #: What clients may name outside the model store.
         self.sources = repository.sources
-        self._launcher = launcher
         self._gpu_count = gpu_count
         self._environ = os.environ if environ is None else environ
         client = ModelClient(self)
@@ -92,8 +92,8 @@ class ModelHost:
         )
         self._registrar = Registrar(
             *(settings, repository, self.registry, self.tracking, client),
-            *(self._register, self._discard, self._environ, gpu_count, self._workers.renew),
-            self._installer,
+            *(self._register, self._discard, self._environ, gpu_count, self.dispatcher),
+            *(self._workers.renew, self._installer),
         )
         self.functions = self._registrar.functions
         self.graphs = self._registrar.graphs
@@ -116,18 +116,11 @@ class ModelHost:
         """Take a request; exactly one reply follows. Raises ModelNotFound or ServiceUnavailable at once."""
         served = self.registry.get(request.name, request.version)
         self._registrar.check_open()
-        if served.graph is not None:
-            served.graph.submit(request)
-        else:
-            self.dispatcher.submit(served.model, request)
+        served.submit(request)
 
     def submit_nested(self, request: Request) -> None:
         """Take a request that is part of another one, also while a drain waits for that. Raises as `submit`."""
-        served = self.registry.get(request.name, request.version)
-        if served.graph is not None:
-            served.graph.submit(request)
-        else:
-            self.dispatcher.submit(served.model, request)
+        self.registry.get(request.name, request.version).submit(request)
 
     def dispatch_due(self) -> None:
         """Send on what was submitted in this turn of the event loop: the caller knows that nothing can join it."""
@@ -144,26 +137,17 @@ class ModelHost:
         except ModelNotFound:
             request.is_done = True
             return
-        if served.graph is not None:
-            served.graph.cancel(request)
-            return
-        # Whoever cancels has other requests to cancel, too.
-        with faults.contained("cancel", served.name, served.version):
-            worker = served.model.cancel(request, time.monotonic())
-            if worker is not None and worker.link is not None:
-                worker.link.cancel([request.id.decode("ascii")])
-        request.is_done = True
+        served.cancel(request)
 
     def check_model(self, name: str, version: str | None = None) -> None:
         """Raises ModelNotFound or ModelVersionNotFound."""
         self.registry.get(name, version)
 
     def check_room(self, name: str, version: str | None = None) -> None:
-        """Raises as `submit` would now, before work is put into reading a request. A graph's nodes are not asked."""
+        """Raises as `submit` would now, before work is put into reading a request."""
         served = self.registry.get(name, version)
         self._registrar.check_open()
-        if served.graph is None:
-            served.model.check_room()
+        served.check_room()
 
     def has_model(self, name: str, version: str | None = None) -> bool:
         try:
@@ -197,11 +181,11 @@ class ModelHost:
 
     def users_of(self, name: str) -> list[str]:
         """The graphs and functions that a model is part of."""
-        return self.graphs.users_of(name) + self.functions.users_of(name)
+        return self._dependencies.users_of(name)
 
     def is_graph(self, name: str) -> bool:
         """Whether a model is a graph of others. Raises ModelNotFound."""
-        return self.registry.get(name).graph is not None
+        return self.registry.get(name).is_composite
 
     def is_ready(self, name: str, version: str | None = None) -> bool:
         """Whether a model can take requests now. Raises ModelNotFound."""
@@ -246,14 +230,14 @@ class ModelHost:
         served = await self._registrar.add(options, None)
         bounds = self._bounds(served, self.settings.default_workers_per_model)
         count = bounds.least
-        if served.graph is not None and not served.brought:
+        if not pooled_models(served):
             self._start(served, bounds.least, bounds.most)
             await self._nodes_up(served)
             count = 0
         if count <= 0:
             await self._keep_model(served, options, is_kept)
             return served, Outcome(200, None, f'Model "{served.name}" registered')
-        for model in (served, *served.brought):
+        for model in pooled_models(served):
             model.is_awaited = options.synchronous
         self._workers.start(served, count, bounds.most)
         if not options.synchronous:
@@ -266,7 +250,7 @@ class ModelHost:
             error.is_model_gone = True
             raise
         finally:
-            for model in (served, *served.brought):
+            for model in pooled_models(served):
                 model.is_awaited = False
         await self._keep_model(served, options, is_kept)
         return served, outcome
@@ -274,8 +258,9 @@ class ModelHost:
     def _start(self, served: ServedModel, least: int, most: int) -> None:
         """Start the workers of a model, and of a graph's nodes as many as its document says."""
         self._workers.start(served, least, most)
-        for node, workers in self.graphs.worker_counts(served):
-            self._workers.scale(node, workers, workers)
+        for name, workers in served.worker_counts().items():
+            for node in self.registry.versions(name):
+                self._workers.scale(with_workers(node, "scale"), workers, workers)
 
     async def _nodes_up(self, served: ServedModel) -> None:
         """Wait for the nodes that a new graph has given parameters to. Raises as `_scaled`; the graph is gone then."""
@@ -299,10 +284,7 @@ class ModelHost:
     async def _scaled(self, served: ServedModel) -> Outcome:
         """Wait for a model's workers. Raises WorkerStartFailed, and Conflict where the model goes meanwhile."""
         try:
-            if served.brought:
-                outcome = await self.functions.await_loaded(served, self._workers.scaled)
-            else:
-                outcome = await self._workers.scaled(served)
+            outcome = await self._workers.all_scaled(served)
         except WorkerStartFailed:
             if self.registry.holds(served):
                 raise
@@ -331,9 +313,7 @@ class ModelHost:
         if max_workers < min_workers:
             raise BadRequest("max_worker cannot be less than min_worker.")
         self._workers.check_count("min_worker", min_workers)
-        served = self.registry.get(name, version)
-        if served.graph is not None:
-            raise BadRequest(f"{name} is a graph, which has no workers; scale its nodes' models.")
+        served = with_workers(self.registry.get(name, version), "scale")
         self._workers.scale(served, min_workers, max_workers)
         await self._store.save()
         if not synchronous:
@@ -347,9 +327,7 @@ class ModelHost:
 
         With `synchronous` its workers have them when this returns.
         """
-        served = self.registry.get(name, version)
-        if served.graph is not None:
-            raise BadRequest(f"{name} is a graph, which has no workers; change its nodes' models.")
+        served = with_workers(self.registry.get(name, version), "change")
         await self._workers.change(served, changes)
         await self._store.save()
         if synchronous:
@@ -369,23 +347,22 @@ class ModelHost:
             return Outcome(200, None, f'Model "{name}" unregistered')
         served = self.registry.get(name, version)
         self.registry.check_removable(served)
-        self.graphs.check_removable(served)
-        self.functions.check_removable(served)
+        self._dependencies.check_removable(served)
         self.registry.remove(served)
         self._assign_nodes(served)
         # Whoever has taken a model out of the registry ends it, and nobody else.
         self._leaving.append(served)
         timeout_s = self.settings.unregister_model_timeout
         try:
-            is_clean = await self._workers.end(served, timeout_s)
+            is_clean = await served.drain(timeout_s)
         finally:
             self._leaving.remove(served)
         if not is_clean:
             await self._restore(served)
             raise RequestTimeout(f"Timed out while cleaning resources: {name}")
         self._startup.models.discard(served)
-        for brought in served.brought:
-            await self._discard(brought, timeout_s)
+        for part in served.parts:
+            await self._discard(part, timeout_s)
         await self._give_back(served)
         await self._store.save()
         events.model_unregistered(name)
@@ -393,40 +370,37 @@ class ModelHost:
 
     async def _restore(self, served: ServedModel) -> None:
         """Have a model back that could not be ended in time, unless its name is taken by now."""
-        served.model.is_closed = False
-        if served.graph is not None:
-            served.graph.reopen()
+        served.reopen()
         try:
             self.registry.add(served)
             self._assign_nodes(served)
         except Conflict:
             self._startup.models.discard(served)
-            for brought in served.brought:
-                await self._discard(brought)
+            for part in served.parts:
+                await self._discard(part)
             await self._give_back(served)
         await self._store.save()
 
     async def _discard(self, served: ServedModel, timeout_s: float = 0) -> None:
-        """Remove a model whatever depends on it: its workers could not load, or what brought it goes."""
+        """Remove a model whatever depends on it: its workers could not load, or the model that it is a part of goes."""
         if not self.registry.remove(served):
             return
         self._assign_nodes(served)
-        await self._workers.end(served, timeout_s)
-        for brought in served.brought:
-            await self._discard(brought, timeout_s)
+        await served.drain(timeout_s)
+        for part in served.parts:
+            await self._discard(part, timeout_s)
         await self._give_back(served)
         if served.registration is not None:
             await self._store.save()
 
     def _assign_nodes(self, served: ServedModel) -> None:
         """Where a graph has come or gone, models may have become nodes, or may be none any more."""
-        if served.graph is not None:
+        if served.is_composite:
             for model in self.graphs.assign():
                 self._workers.renew(model)
 
     async def _give_back(self, served: ServedModel) -> None:
-        self.dispatcher.forget(served.model)
-        await self._launcher.forget(served.key)
+        await self._workers.forget(served)
         await served.resources.aclose()
 
     # Versions
@@ -465,7 +439,7 @@ class ModelHost:
                 served.name,
                 served.url,
                 served.handler,
-                [(w.state is WorkerState.READY, w.memory_bytes) for w in served.model.workers],
+                [(w.state is WorkerState.READY, w.memory_bytes) for w in served.workers],
             )
             for served in self.registry.defaults()
         ]
@@ -490,11 +464,7 @@ class ModelHost:
     def problems_of(self, name: str, version: str | None = None) -> list[str]:
         """Why a model cannot take requests; empty where it can. Raises ModelNotFound."""
         served = self.registry.get(name, version)
-        return (
-            ["The server is shutting down."]
-            if self._registrar.is_closed
-            else model_problems(served)
-        )
+        return ["The server is shutting down."] if self._registrar.is_closed else served.problems()
 
     def startup_problems(self) -> list[str]:
         """What is missing of the models that the server was started with; nothing for good once they have loaded."""
@@ -543,17 +513,16 @@ class ModelHost:
             recovery.fail_all(served.model, ServiceUnavailable("The server is shutting down."))
 
     async def _drain(self, timeout_s: float, started: float) -> bool:
-        is_clean = await self.graphs.drain(timeout_s)
-        left_s = max(timeout_s - (time.monotonic() - started), 0.0)
+        is_clean = True
+        left_s = timeout_s
         every = self.registry.all()
-        # What its workers have begun may still ask the models that came with it.
-        for served_models in (
-            [served for served in every if served.brought],
-            [served for served in every if not served.brought],
+        # What is accepted may still ask other models: graphs their nodes, workers of a flow its parts.
+        for leaving in (
+            [served for served in every if served.is_composite],
+            [served for served in every if served.parts and not served.is_composite],
+            [served for served in every if not served.parts and not served.is_composite],
         ):
-            results = await asyncio.gather(
-                *(self._workers.end(served, left_s) for served in served_models)
-            )
+            results = await asyncio.gather(*(served.drain(left_s) for served in leaving))
             is_clean = is_clean and all(results)
             left_s = max(timeout_s - (time.monotonic() - started), 0.0)
         return is_clean

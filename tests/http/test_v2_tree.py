@@ -10,6 +10,7 @@ import pytest
 
 from mms.http.v2.routes import V2Kind, V2Path, find_v2
 from mms.wire import ModelOperation
+from mms.interfaces.mlrun.front.router import MlrunRouter
 
 R4 = ("m1", "m2", "m3:v1", "m3:v2")
 
@@ -21,8 +22,9 @@ def served(key: str, interface: str = "mlrun", **more: Any) -> Any:
         version=version or None,
         interface=interface,
         is_ready=True,
-        graph=None,
-        pool=SimpleNamespace(min_workers=1),
+        is_composite=False,
+        reads_paths=False,
+        is_wanted=True,
         has_failed_to_load=False,
         load_failure=None,
         **more,
@@ -199,9 +201,9 @@ async def test_ready_health_waits_for_all_models_that_have_workers(bench: Any) -
     status, head, body = await bench.call("GET", "/v2/health/ready")
     assert (status, body) == (503, b"ServiceUnavailable: model m1 is not ready yet")
     assert b"retry-after: 1\r\n" in head.lower()
-    model.pool.min_workers = 0
+    model.is_wanted = False
     assert (await bench.call("GET", "/v2/health/ready"))[0] == 200
-    model.pool.min_workers = 1
+    model.is_wanted = True
     model.is_ready = True
     assert (await bench.call("GET", "/v2/health/ready"))[0] == 200
 
@@ -308,7 +310,7 @@ async def test_a_model_named_v2_keeps_its_prediction_route(bench: Any) -> None:
 
 
 def add_graph(bench: Any) -> None:
-    add(bench, "flow", is_worker_graph=True)
+    add(bench, "flow", reads_paths=True)
 
 
 @pytest.mark.parametrize(
@@ -371,10 +373,13 @@ async def test_a_child_is_asked_through_the_graph_at_the_root(bench: Any) -> Non
 # A router of the front at the root
 
 
-class Router:
-    router_class = "VotingEnsemble"
-    takes_all_bodies = True
-    is_named = True
+class Router(MlrunRouter):
+    name = router_class = "VotingEnsemble"
+    version, interface, alias = None, "mlrun", ""
+    takes_all_bodies = is_named = is_ready = True
+
+    def __init__(self) -> None:
+        """It answers nothing itself."""
 
     def listing(self, keys: list[str]) -> dict[str, Any]:
         return {"models": keys, "weights": None}
@@ -382,7 +387,8 @@ class Router:
 
 def add_router(bench: Any) -> None:
     add(bench, "m1")
-    add(bench, "VotingEnsemble", graph=Router())
+    bench.host.interfaces["VotingEnsemble"] = "mlrun"
+    bench.host.registry.add(Router())
 
 
 @pytest.mark.parametrize("path", ["/v2/models/infer", "/v2/models/VotingEnsemble/infer"])

@@ -360,7 +360,7 @@ async def test_what_a_graph_has_accepted_is_answered_before_it_goes(held: Any) -
     _, done = ask(held.host, "g", {"strData": "x"})
     await until((held.folder / "running").exists)
     ending = asyncio.ensure_future(held.host.drain(20))
-    await until(lambda: held.host.registry.get("g").graph._is_closed)
+    await until(lambda: held.host.registry.get("g")._is_closed)
     (held.folder / "go").touch()
     assert (await asyncio.wait_for(done, 20))[1]["strData"] == "heldb"
     assert await ending

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mms.core import Registry
+from mms.interfaces.mlrun.front.router import front_router
 
 if TYPE_CHECKING:
     from mms.serving.served.served_model import ServedModel
@@ -94,9 +95,9 @@ class V2Models:
         keys = tuple(key_of(served) for served in (*plain, *routers))
         aliases: dict[str, ServedModel] = {}
         for router in routers:
-            alias = getattr(router.graph, "alias", "")
-            if alias:
-                aliases.setdefault(alias, router)
+            in_front = front_router(router)
+            if in_front is not None and in_front.alias:
+                aliases.setdefault(in_front.alias, router)
         if self._default_model is not None:
             self._view = _View(keys, None, False, aliases)
             found = self.find(self._default_model)
@@ -117,17 +118,12 @@ def key_of(served: ServedModel) -> str:
 
 def is_router(served: ServedModel) -> bool:
     """Whether it answers by asking other models, in the front or in a worker."""
-    return served.graph is not None or is_worker_graph(served)
-
-
-def is_worker_graph(served: ServedModel) -> bool:
-    """Whether it is a flow or a router of the user's, run in workers: it reads paths itself."""
-    return served.graph is None and bool(getattr(served, "is_worker_graph", False))
+    return served.is_composite or served.reads_paths
 
 
 def first_unready(models: Iterable[ServedModel]) -> ServedModel | None:
     """A model that workers were asked for and none has loaded."""
     for served in models:
-        if not served.is_ready and (served.graph is not None or served.pool.min_workers > 0):
+        if not served.is_ready and served.is_wanted:
             return served
     return None

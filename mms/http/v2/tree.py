@@ -28,9 +28,10 @@ from mms.http.routing import (
     split_path,
 )
 from mms.http.routing.operation import Operation
-from mms.http.v2.models import V2Models, first_unready, is_router, is_worker_graph, key_of
+from mms.http.v2.models import V2Models, first_unready, is_router, key_of
 from mms.http.v2.operations import OPERATIONS, document
 from mms.http.v2.routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
+from mms.interfaces.mlrun.front.router import front_router
 from mms.interfaces.mlrun.front.v2 import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.interfaces.mlrun.routers.model_path import key_in
 
@@ -152,7 +153,7 @@ class V2Api:
 
     def _has_graph(self, method: str) -> bool:
         root = self._models.root
-        return self._models.is_root_owned and root is not None and is_worker_graph(root)
+        return self._models.is_root_owned and root is not None and root.reads_paths
 
     def _lead_on(self, exchange: Exchange, found: Found) -> Found:
         """The row of the path that a header names. Raises BadRequest for one that is none."""
@@ -169,9 +170,7 @@ class V2Api:
         models = self._models
         root = models.root
         segments = split_path(path)
-        if kind is V2Kind.GRAPH or (
-            kind is V2Kind.ROOT and root is not None and is_worker_graph(root)
-        ):
+        if kind is V2Kind.GRAPH or (kind is V2Kind.ROOT and root is not None and root.reads_paths):
             return whole_path(segments)
         found = find_v2(segments)
         if found is None:
@@ -181,7 +180,7 @@ class V2Api:
         if root is None or found.kind not in (V2Kind.MODELS, V2Kind.MODEL):
             return found
         known = models.find(found.key) if found.key else None
-        if is_worker_graph(root):
+        if root.reads_paths:
             is_free = known is not None and not models.is_child(known[0])
             return found if is_free else whole_path(segments)
         if (
@@ -196,7 +195,7 @@ class V2Api:
     def _find_of_router(self, found: V2Path) -> V2Path:
         """What a path means whose operation is one of the tree's: as if the router before it stood alone."""
         known = self._models.find(found.key)
-        if known is None or not is_router(known[0]) or is_worker_graph(known[0]):
+        if known is None or not is_router(known[0]) or known[0].reads_paths:
             # One in a worker reads the path itself, and of a model it is an operation that there is not.
             return found
         inner = find_v2(found.operation.split("/"))
@@ -205,7 +204,8 @@ class V2Api:
         router = self._models.find(inner.key)
         if router is None and inner.key in _ROUTER_OPERATIONS and not inner.operation:
             return V2Path(V2Kind.MODEL, found.key, inner.key)
-        if inner.key == getattr(known[0].graph, "alias", ""):
+        in_front = front_router(known[0])
+        if in_front is not None and inner.key == in_front.alias:
             return V2Path(V2Kind.MODEL, found.key, inner.operation)
         return inner
 
@@ -300,7 +300,8 @@ class V2Api:
         """Where the body says which model: at the root, and where the path names none."""
         root = self._models.root
         is_at_root = found.kind is V2Kind.ROOT
-        takes_all = root is not None and bool(getattr(root.graph, "takes_all_bodies", False))
+        in_front = front_router(root)
+        takes_all = in_front is not None and in_front.takes_all_bodies
         is_listing = exchange.method in ("GET", "HEAD")
         if not is_at_root and (is_listing or not exchange.request.body_exists):
             return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())

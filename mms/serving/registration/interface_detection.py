@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from archiver.detection import Detected, detect
 from mms.interfaces import AUTO
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import ServedModel
 
 #: A longer handler is left to its worker: its parser would hold up the front.
 _MAX_SOURCE_BYTES = 100_000
@@ -17,7 +17,7 @@ _MAX_SOURCE_BYTES = 100_000
 async def detect_interface(served: ServedModel) -> None:
     """Set what manifest and source settle; a worker finds out the rest when it has imported the code."""
     has_old_manifest = served.manifest.is_legacy
-    if served.graph is not None or (served.interface != AUTO and not has_old_manifest):
+    if served.is_composite or (served.interface != AUTO and not has_old_manifest):
         return
     found = await asyncio.to_thread(
         _detect, served.handler, served.archive.folder, has_old_manifest

@@ -17,9 +17,10 @@ from mms.errors import BadRequest, InvalidModel
 from mms.launch import WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive
+from mms.serving.dispatcher import Dispatcher
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions, model_options
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import PooledModel, ServedModel
 from mms.serving.workers.confinement import account_variables, confinement
 from mms.wire import Load
 
@@ -40,10 +41,11 @@ _CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 def make_model(
     settings: Settings,
     gpu_count: int,
+    dispatcher: Dispatcher,
     options: RegisterOptions,
     archive: FetchedArchive,
     default_name: str | None,
-) -> ServedModel:
+) -> PooledModel:
     """A model of what an archive says and its registration asks. Raises BadRequest and InvalidModel."""
     found = archive.manifest if archive.manifest is not None else Manifest({})
     model_as = model_options(options, found)
@@ -75,8 +77,9 @@ def make_model(
     effective = _effective(settings, model_as)
     model = ModelVersion(name, version, model_config(effective))
     model.policy.on_change = partial(events.batch_policy_changed, name)
-    return ServedModel(
+    return PooledModel(
         model=model,
+        dispatcher=dispatcher,
         pool=Pool(model, _gpus(options, gpu_count)),
         url=options.url or model_as.component.model_uri or str(archive.folder),
         archive=archive,
@@ -89,7 +92,7 @@ def make_model(
     )
 
 
-def change_model(settings: Settings, served: ServedModel, changes: Mapping[str, Any]) -> None:
+def change_model(settings: Settings, served: PooledModel, changes: Mapping[str, Any]) -> None:
     """Have a model be as if it had been registered with these options in place of its own. Its workers go on."""
     served.options = replace(served.options, asked=replace(served.options.asked, **changes))
     if served.registration is not None:
@@ -177,7 +180,7 @@ class WorkerSpecs:
     def __repr__(self) -> str:
         return f"<WorkerSpecs, {len(self._environ)} variables>"
 
-    def _unit_variables(self, served: ServedModel) -> dict[str, str]:
+    def _unit_variables(self, served: PooledModel) -> dict[str, str]:
         """What components read of their place in a deployment, unless the operator hides it from workers."""
         parameters = [*served.parameters]
         if served.model_files is not None:
@@ -202,7 +205,7 @@ class WorkerSpecs:
             allowed=self._allowed,
         ) | account_variables(settings.worker_user)
 
-    def of(self, served: ServedModel, worker: Worker) -> WorkerSpec:
+    def of(self, served: PooledModel, worker: Worker) -> WorkerSpec:
         settings = self._settings
         config = served.model.config
         folder = str(served.archive.folder)

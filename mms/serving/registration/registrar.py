@@ -15,6 +15,7 @@ from mms.interfaces.mlrun.front.specs import MlrunSpecs
 from mms.interfaces.seldon.front.graphs import Graphs, graph_document
 from mms.observe import events
 from mms.repository import FetchedArchive, Repository
+from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.registration.interface_detection import detect_interface
@@ -23,7 +24,7 @@ from mms.serving.registration.model_factory import check_names, make_model
 from mms.serving.registration.path_policy import check_arguments
 from mms.serving.registration.signature_rule import check_is_signed_alone
 from mms.serving.registration.without_effect import without_effect
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import PooledModel, ServedModel
 from mms.serving.tracking.model_tracking import Tracking
 from mms.serving.workers.requirements import RequirementsInstaller, model_requirements
 
@@ -52,7 +53,8 @@ class Registrar:
         discard: Discard,
         environ: Mapping[str, str],
         gpu_count: int,
-        renew: Callable[[ServedModel], None],
+        dispatcher: Dispatcher,
+        renew: Callable[[PooledModel], None],
         installer: RequirementsInstaller,
     ) -> None:
         """`client`: by which graphs ask their models; `register` and `discard`: for the models that they are made of.
@@ -66,7 +68,7 @@ class Registrar:
         self._registry = registry
         self._tracking = tracking
         self._installer = installer
-        self._make = partial(make_model, settings, gpu_count)
+        self._make = partial(make_model, settings, gpu_count, dispatcher)
         self.functions = MlrunSpecs(settings, registry, client, self._make, self.add, discard)
         self.graphs = Graphs(
             settings, registry, client, register, discard, environ, repository.sources
@@ -103,10 +105,11 @@ class Registrar:
             asked, options = options, said.options
             served = await self._made(options, archive, default_name, undo)
             served.worker_bounds = said.workers or served.worker_bounds
-            served.model_config = said.document
+            if isinstance(served, PooledModel):
+                served.model_config = said.document
             await detect_interface(served)
             self._check_effects(asked, options, served)
-            if served.graph is None:
+            if not served.is_composite:
                 served.requirements = await model_requirements(
                     *(served.name, archive, served.runtime),
                     *(served.effective.install_requirements or "off",),
@@ -116,11 +119,9 @@ class Registrar:
             await self._fetch_files(served, options, resources)
             await self._open_tracking(served, resources)
             check_names(served)
-            if served.graph is not None:
-                served.graph.model = served.model
             # From here on nothing waits: what is true now is true when the model is there.
             self.check_open()
-            self.graphs.check_nodes_of(served)
+            served.check_dependencies()
             self._registry.add(served)
             served.resources = resources
             undo.pop_all()
@@ -178,8 +179,8 @@ class Registrar:
             served = await self.graphs.make(document, options, archive, default_name, undo)
         else:
             served = self._make(options, archive, default_name)
-        if names_places:
-            served.named_places = sources.for_workers(self._settings.max_download_size)
+        if names_places and isinstance(served, PooledModel):
+            served.path_rules = sources.for_workers(self._settings.max_download_size)
         return served
 
     async def _fetch_files(
@@ -214,5 +215,3 @@ class Registrar:
             return
         resources.push_async_callback(self._tracking.close, tracking)
         served.tracking = tracking
-        if served.graph is not None:
-            served.graph.tracking = tracking

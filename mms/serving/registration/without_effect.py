@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from typing import Final
 
-from mms.interfaces.seldon.front.graph_service import GraphService
 from mms.registration import Options, Parameter
 from mms.registration.parameter import CODE, WORKERS, parameter_of
 from mms.serving.options import RegisterOptions
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import ServedModel
 
 _OF_COMPONENTS: Final = frozenset(("service_type", "validate_inputs"))
 _ROWS: Final = "row_batching"
@@ -52,17 +51,15 @@ def _reason(group: str, declared: Parameter, served: ServedModel) -> str | None:
     if name == _SERVING_SPEC:
         return None
     if name == _PREDICTOR:
-        return (
-            None if isinstance(served.graph, GraphService) else "it is not a graph with predictors"
-        )
-    if served.graph is None and not served.options.is_worker_graph:
+        return None if served.kind == "graph" else "it is not a graph with predictors"
+    if served.kind == "model":
         return _reason_of_code(group, name, served.interface)
-    kind = "graph" if isinstance(served.graph, GraphService) else "function"
+    kind = "graph" if served.kind == "graph" else "function"
     if declared.scope == CODE or (name in _OF_COMPONENTS and kind == "function"):
         return f"it is a {kind}, whose document says what its models are"
     if group == _MLRUN and kind == "graph":
         return "only models of MLRun have it"
-    if declared.scope == WORKERS and served.graph is not None and not served.has_parts:
+    if declared.scope == WORKERS and served.is_composite and not served.has_parts:
         return f"it is a {kind} without workers of its own; set it for the models that it asks"
     return None
 

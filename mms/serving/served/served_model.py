@@ -1,32 +1,26 @@
-"""A registered model version with all that belongs to it, and how it is described."""
+"""A registered model version, whatever answers for it, and how it is described."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from archiver import Component, Manifest
+from archiver import Manifest
 from archiver.model_config import WorkerBounds
-from mms.core import ModelVersion, Pool, Request, Worker, WorkerState
+from mms.core import ModelVersion, Request, Worker, WorkerState
 from mms.errors import ServiceUnavailable
-from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
 from mms.repository import FetchedArchive, ModelFiles
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions
-from mms.serving.served.composite_model import FrontModel
 from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.requirements import ModelRequirements
-from mms.serving.workers.runner import LoadOutcome, WorkerRunner
 
 if TYPE_CHECKING:
-    from mms.settings import Settings
-
-_registrations = itertools.count(1)
+    from mms.serving.workers.runner import LoadOutcome
 
 #: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
 _STATUS = {
@@ -41,16 +35,14 @@ _STATUS = {
 }
 
 
-def new_key() -> str:
-    return f"registration-{next(_registrations)}"
+@dataclass(slots=True, eq=False, kw_only=True, repr=False)
+class ServedModel(ABC):
+    """One registered version: its archive, its registration, and the requests to it. Called on the event loop.
 
-
-@dataclass(slots=True, eq=False)
-class ServedModel:
-    """One registered version: its archive, what the registration asked for, its queue and its workers."""
+    Each request that was taken gets exactly one reply.
+    """
 
     model: ModelVersion
-    pool: Pool
     url: str
     archive: FetchedArchive
     manifest: Manifest
@@ -66,21 +58,15 @@ class ServedModel:
     #: The packages that its archive asks for, where they are installed.
     requirements: ModelRequirements | None = None
     is_loaded_at_startup: bool = False
-    #: By which rules its workers read the places that its registration names; None: by none.
-    named_places: dict[str, Any] | None = None
     #: What it was registered with, of a model that a state file keeps.
     registration: RegisterOptions | None = None
     #: The entry of `load_models` that it comes from: (name, url).
     startup_source: tuple[str | None, str] | None = None
     #: Where records of its requests go.
     tracking: ModelTracking | None = None
-    #: Where the front answers for it by asking other models: it has no workers, they do.
-    graph: FrontModel | None = None
-    #: Of a model that a graph has for a node: which one.
-    node: DeployedUnit | None = None
     #: Models that were registered with it, and go with it.
-    brought: list[ServedModel] = field(default_factory=list)
-    #: The name of the model that it came with, which alone may remove it.
+    parts: list[ServedModel] = field(default_factory=list)
+    #: The name of the model that it is a part of, which alone may remove it.
     owner: str | None = None
     #: Whether models were registered with it, which run as its registration says.
     has_parts: bool = False
@@ -88,21 +74,104 @@ class ServedModel:
     without_effect: list[str] = field(default_factory=list)
     #: How many workers it is started with where nobody says it: by its archive, or a setting for it alone.
     worker_bounds: WorkerBounds | None = None
-    #: What its archive's `model-config.yaml` says, for its handler.
-    model_config: dict[str, Any] = field(default_factory=dict)
-    #: What is given back when it goes: its archive, files and streams.
-    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
-    #: Of this registration alone: the next one of the same name has another.
-    key: str = field(default_factory=new_key)
-    runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
-    #: The workers on their way out, until a call has waited for them.
-    stopping: list[asyncio.Future[Any]] = field(default_factory=list)
-    #: Whether a worker has ever loaded it.
-    has_loaded: bool = False
-    #: A registration waits for it, and takes it away when a worker cannot load it.
-    is_awaited: bool = False
     #: The last failed attempt to load, until one succeeds.
     load_failure: LoadOutcome | None = None
+    #: What is given back when it goes: its archive, files and streams.
+    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.full_name}>"
+
+    # Requests
+
+    @abstractmethod
+    def submit(self, request: Request) -> None:
+        """Take a request; exactly one reply follows. Raises ServiceUnavailable at once where it cannot."""
+
+    @abstractmethod
+    def check_room(self) -> None:
+        """Raises as `submit` would now, before work is put into reading a request."""
+
+    @abstractmethod
+    def cancel(self, request: Request) -> None:
+        """The client of a request is gone: it is dropped, or whoever runs it is told."""
+
+    @abstractmethod
+    def has(self, request: Request) -> bool:
+        """Return whether a request that was accepted waits here, or runs."""
+
+    @abstractmethod
+    async def drain(self, timeout_s: float) -> bool:
+        """Take no more requests, answer what was accepted, and stop. Return whether the time was enough."""
+
+    @abstractmethod
+    def reopen(self) -> None:
+        """Take requests again: the removal has been given up."""
+
+    # What it is
+
+    @property
+    @abstractmethod
+    def kind(self) -> str:
+        """What clients are told that it is: a model, or a graph, router or flow that asks others."""
+
+    @property
+    @abstractmethod
+    def is_ready(self) -> bool:
+        """Some worker has loaded and takes requests, or all models that it asks have one."""
+
+    @property
+    @abstractmethod
+    def is_wanted(self) -> bool:
+        """Whether it is meant to answer now, so that it is a problem where it does not."""
+
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """Return why it cannot take requests, a sentence for each reason; nothing where it can."""
+
+    @property
+    @abstractmethod
+    def is_composite(self) -> bool:
+        """Whether it answers by asking other models, and runs no code of its own in workers."""
+
+    @property
+    @abstractmethod
+    def reads_paths(self) -> bool:
+        """Whether its own code reads the paths of requests, and asks other models."""
+
+    @abstractmethod
+    def uses(self, name: str) -> bool:
+        """Return whether it asks a model of that name."""
+
+    def worker_counts(self) -> dict[str, int]:
+        """Return how many workers its document gives models that it asks, by their names."""
+        return {}
+
+    def check_dependencies(self) -> None:
+        """Raises DependencyMissing where a model that it asks is gone by now."""
+        return
+
+    @property
+    def workers(self) -> Sequence[Worker]:
+        return self.model.workers
+
+    @property
+    def min_workers(self) -> int:
+        return 0
+
+    @property
+    def max_workers(self) -> int:
+        return 0
+
+    @property
+    def gpus(self) -> Sequence[int]:
+        """The GPUs that its workers share; none where it uses none."""
+        return ()
+
+    @property
+    def parameters(self) -> tuple[dict[str, Any], ...]:
+        """The arguments of its class, each with name, value and type."""
+        return ()
 
     @property
     def name(self) -> str:
@@ -112,50 +181,10 @@ class ServedModel:
     def version(self) -> str | None:
         return self.model.version
 
-    def has(self, request: Request) -> bool:
-        """Whether a request that was accepted waits here, or runs."""
-        return self.model.has(request) if self.graph is None else self.graph.has(request)
-
     @property
-    def unit(self) -> DeployedUnit:
-        """What it is in a deployment of Seldon's."""
-        return DeployedUnit.alone(self.name) if self.node is None else self.node
-
-    @property
-    def parameters(self) -> tuple[dict[str, Any], ...]:
-        """Of a component's constructor: the model's own, and over them those of the graph that has it for a node."""
-        own = self.options.component
-        if self.node is None or not self.node.parameters:
-            return own.parameters
-        of_node = tuple(dict(parameter) for parameter in self.node.parameters)
-        return own.overridden(Component(parameters=of_node)).parameters
-
-    def load_options(self, settings: Settings) -> dict[str, Any]:
-        """`Load.options` for its workers."""
-        files = self.model_files
-        options = self.options.load_options(settings, files.path if files is not None else None)
-        if self.node is not None and self.parameters:
-            options["parameters"] = list(self.parameters)
-        if self.tracking is not None:
-            options |= self.tracking.options.load_options()
-        if self.named_places is not None:
-            options["named_places"] = self.named_places
-        return options
-
-    @property
-    def is_worker_graph(self) -> bool:
-        """Whether it is a flow, or a router of the user's, that runs in workers: it reads paths itself."""
-        return self.options.is_worker_graph
-
-    @property
-    def is_ready(self) -> bool:
-        """Some worker has loaded and takes requests; of a graph or router, of each model that it asks."""
-        if self.graph is not None:
-            return self.graph.is_ready
-        return any(
-            worker.state is WorkerState.READY and worker.is_model_ready
-            for worker in self.model.workers
-        )
+    def full_name(self) -> str:
+        """Its name, and behind a colon its version if it has one."""
+        return self.name if self.version is None else f"{self.name}:{self.version}"
 
     @property
     def has_failed_to_load(self) -> bool:
@@ -171,18 +200,11 @@ class ServedModel:
             retry_after_s=1,
         )
 
-    @property
-    def load_timeout_s(self) -> float:
-        """For a load; infinite where it has no limit."""
-        timeout_s = self.effective.load_timeout_s
-        if timeout_s is None:
-            return self.model.config.response_timeout_s
-        return timeout_s or math.inf
+    # Description
 
     def describe(self, is_default: bool) -> dict[str, Any]:
-        """JSON-able; MMS's members first and in its order, ours behind them."""
+        """Return what clients are told: JSON-able; MMS's members first and in its order, ours behind them."""
         model = self.model
-        config = model.config
         shown = self.effective.describe()
         description: dict[str, Any] = {"modelName": self.name}
         if self.version is not None:
@@ -192,14 +214,14 @@ class ServedModel:
             description["engine"] = self.manifest.engine_name
         description |= {
             "runtime": self.runtime,
-            "minWorkers": self.pool.min_workers,
-            "maxWorkers": self.pool.max_workers,
+            "minWorkers": self.min_workers,
+            "maxWorkers": self.max_workers,
             **{name: shown.pop(name) for name in ("batchSize", "maxBatchDelay")},
             "loadedAtStartup": self.is_loaded_at_startup,
-            "workers": [self._describe_worker(worker) for worker in model.workers],
+            "workers": [_describe_worker(worker) for worker in self.workers],
             "batchPolicy": model.policy.name,
             **({"batchPolicyReason": model.policy.reason} if model.policy.reason else {}),
-            **({"gpuIds": list(self.pool.gpus)} if self.pool.gpus else {}),
+            **({"gpuIds": list(self.gpus)} if self.gpus else {}),
             "handler": self.handler,
             "interface": self.interface,
             **({"signedBy": self.archive.signed_by} if self.archive.signed_by else {}),
@@ -207,7 +229,7 @@ class ServedModel:
             **({"parameters": list(self.parameters)} if self.parameters else {}),
             "defaultVersion": is_default,
             "jobQueueStatus": {
-                "remainingCapacity": max(config.queue_capacity - model.waiting, 0),
+                "remainingCapacity": max(model.config.queue_capacity - model.waiting, 0),
                 "pendingRequests": model.waiting,
             },
         }
@@ -215,33 +237,34 @@ class ServedModel:
             description["requirements"] = self.requirements.describe()
         if self.tracking is not None:
             description["tracking"] = self.tracking.describe()
-        if self.graph is not None:
-            description["graph"] = self.graph.describe()
+        description |= self.describe_composition()
         if self.load_failure is not None:
             description["loadError"] = self.load_failure.error
             description["loadTraceback"] = self.load_failure.traceback
         return description
 
-    def _describe_worker(self, worker: Worker) -> dict[str, Any]:
-        state = worker.shown_state
-        started = datetime.fromtimestamp(worker.started_at, timezone.utc)
-        described: dict[str, Any] = {
-            "id": worker.id,
-            "startTime": started.strftime("%Y-%m-%dT%H:%M:%S.")
-            + f"{started.microsecond // 1000:03d}Z",
-            "status": _STATUS[state]
-            if worker.is_model_ready or worker.has_model_failed
-            else "LOADING",
-            "gpu": worker.gpu_id is not None,
-            "memoryUsage": worker.memory_bytes,
-            "state": state.value,
-            "pid": worker.pid,
-            "restarts": worker.restarts,
-        }
-        if not worker.is_model_ready:
-            described["modelReady"] = False
-        if worker.gpu_id is not None:
-            described["gpuId"] = worker.gpu_id
-        if worker.reason:
-            described["reason"] = worker.reason
-        return described
+    def describe_composition(self) -> dict[str, Any]:
+        """Return the members of its description that tell which models it asks: JSON-able."""
+        return {}
+
+
+def _describe_worker(worker: Worker) -> dict[str, Any]:
+    state = worker.shown_state
+    started = datetime.fromtimestamp(worker.started_at, timezone.utc)
+    described: dict[str, Any] = {
+        "id": worker.id,
+        "startTime": started.strftime("%Y-%m-%dT%H:%M:%S.") + f"{started.microsecond // 1000:03d}Z",
+        "status": _STATUS[state] if worker.is_model_ready or worker.has_model_failed else "LOADING",
+        "gpu": worker.gpu_id is not None,
+        "memoryUsage": worker.memory_bytes,
+        "state": state.value,
+        "pid": worker.pid,
+        "restarts": worker.restarts,
+    }
+    if not worker.is_model_ready:
+        described["modelReady"] = False
+    if worker.gpu_id is not None:
+        described["gpuId"] = worker.gpu_id
+    if worker.reason:
+        described["reason"] = worker.reason
+    return described

@@ -13,7 +13,7 @@ from mms import faults
 from mms.core import Registry
 from mms.errors import ModelNotFound, ServerError
 from mms.serving.options import RegisterOptions
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import PooledModel, ServedModel, pooled_models
 from mms.serving.state.state_file import StateFile
 
 logger = logging.getLogger("mms.serving")
@@ -24,7 +24,7 @@ _RETRY_S: Final = 5.0
 #: Makes a model of a registration; its name where nothing else gives one.
 Add = Callable[[RegisterOptions, "str | None"], Awaitable[ServedModel]]
 #: Sets the least and the most workers of a model.
-Scale = Callable[[ServedModel, int, int], None]
+Scale = Callable[[PooledModel, int, int], None]
 
 
 class BrokenEntry(ValueError):
@@ -123,8 +123,8 @@ class RegistrationStore:
             entry["startup_source"] = list(served.startup_source)
         assert served.registration is not None
         entry["options"] = served.registration.kept_members()
-        if served.brought:
-            entry["brought"] = [self._scale_of(model) for model in served.brought]
+        if served.parts:
+            entry["brought"] = [self._scale_of(model) for model in served.parts]
         return entry
 
     @staticmethod
@@ -132,8 +132,8 @@ class RegistrationStore:
         return {
             "model": served.name,
             "version": served.version,
-            "min_workers": served.pool.min_workers,
-            "max_workers": served.pool.max_workers,
+            "min_workers": served.min_workers,
+            "max_workers": served.max_workers,
         }
 
     async def drop(self, name: str, version: str | None) -> bool:
@@ -215,7 +215,7 @@ class RegistrationStore:
             models.append(served)
             logger.info(
                 "Restored model %s with %d to %d workers (%d of %d).",
-                *(_shown(entry), served.pool.min_workers, served.pool.max_workers),
+                *(_shown(entry), served.min_workers, served.max_workers),
                 *(number, len(entries)),
             )
         self._set_defaults(entry for entry, _ in entries)
@@ -240,11 +240,9 @@ class RegistrationStore:
             for kept in entry.get("brought", ())
         }
         usual = (entry["min_workers"], entry["max_workers"])
-        for brought in served.brought:
-            least, most = bounds.get((brought.name, brought.version), usual)
-            scale(brought, least, most)
-        if served.graph is None:
-            scale(served, *usual)
+        for model in pooled_models(served):
+            least, most = bounds.get((model.name, model.version), usual)
+            scale(model, least, most)
         return served
 
     def _skip(self, entry: dict[str, Any], number: int, count: int, reason: str) -> None:

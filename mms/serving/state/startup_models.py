@@ -15,13 +15,11 @@ from archiver.model_config import WorkerBounds
 from mms.brief import brief
 from mms.core import Registry
 from mms.errors import Conflict, ModelNotFound, NameTaken, ServerError
-from mms.interfaces.seldon.front.graphs import NodeMissing
 from mms.nearest import did_you_mean
 from mms.observe import events
 from mms.repository import Repository
-from mms.serving.health import model_problems
 from mms.serving.options import RegisterOptions
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import DependencyMissing, ServedModel
 from mms.serving.state.registration_store import Restored
 
 if TYPE_CHECKING:
@@ -152,9 +150,9 @@ class StartupModels:
             default_name = name_from_url(url)
             try:
                 served = await self._add(options, default_name)
-            except NodeMissing as error:
+            except DependencyMissing as error:
                 if (name, url) in early:
-                    reason = error.message or "NodeMissing"
+                    reason = error.message or type(error).__name__
                     self._note(name or default_name, url, REFUSED, reason)
                 else:
                     early.append((name, url))
@@ -209,14 +207,13 @@ class StartupModels:
             if entry.name not in there and entry.url not in there
         ]
         for served in self._registry.all():
-            is_wanted = served.pool.min_workers > 0 or served.graph is not None
-            if not served.is_loaded_at_startup or not is_wanted or served.is_ready:
+            if not served.is_loaded_at_startup or not served.is_wanted or served.is_ready:
                 continue
             failure = served.load_failure
             if failure is not None:
                 problems.append(StartupProblem(served.name, FAILED, failure.error))
             else:
-                reason = model_problems(served)[0].partition(": ")[2] or "it has no workers"
+                reason = served.problems()[0].partition(": ")[2] or "it has no workers"
                 problems.append(StartupProblem(served.name, LOADING, reason))
         return problems
 

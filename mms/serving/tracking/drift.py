@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mms.errors import BadRequest
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import ServedModel
 
 if TYPE_CHECKING:
     from mms.drift.report import DriftReport

@@ -16,7 +16,8 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
 from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.registration.model_factory import WorkerSpecs, change_model
-from mms.serving.served.served_model import ServedModel, new_key
+from mms.serving.served import PooledModel, ServedModel, pooled_models
+from mms.serving.served.pooled_model import new_key
 from mms.serving.workers.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.workers.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
 
@@ -58,7 +59,7 @@ class ModelWorkers:
         self.specs = WorkerSpecs(settings, environ)
         self._recycling = Recycling(
             WorkerLimits(settings.max_requests_per_worker, settings.worker_memory_limit),
-            registry.all,
+            self._pooled,
             self._run,
         )
         self._stops: set[asyncio.Future[bool]] = set()
@@ -71,14 +72,14 @@ class ModelWorkers:
         return f"<ModelWorkers of {len(self._registry)} models>"
 
     def start(self, served: ServedModel, least: int, most: int | None = None) -> None:
-        """Start the workers of a model and of those that it brought. `most`: that it may have; None: no more."""
-        most = least if most is None else most
-        for brought in served.brought:
-            self.scale(brought, least, most)
-        if served.graph is None:
-            self.scale(served, least, most)
+        """Start the workers of a model and of its parts. `most`: that each may have; None: no more."""
+        for model in pooled_models(served):
+            self.scale(model, least, least if most is None else most)
 
-    def renew(self, served: ServedModel) -> None:
+    def _pooled(self) -> list[PooledModel]:
+        return [served for served in self._registry.all() if isinstance(served, PooledModel)]
+
+    def renew(self, served: PooledModel) -> None:
         """Have all workers of a model start anew, as it is loaded by now. What it has accepted is answered."""
         least, most = served.pool.min_workers, served.pool.max_workers
         if not served.pool.active:
@@ -97,7 +98,7 @@ class ModelWorkers:
                 f"Parameter {parameter} must be at most {self._most_workers} (max_workers_per_model), not {count}."
             )
 
-    def scale(self, served: ServedModel, min_workers: int, max_workers: int) -> None:
+    def scale(self, served: PooledModel, min_workers: int, max_workers: int) -> None:
         """Start workers, or let some go after what they run, until a model has as many."""
         if min_workers > self._most_workers:
             logger.warning(
@@ -109,7 +110,7 @@ class ModelWorkers:
             worker.gpu_id
             for other in self._registry.all()
             if other is not served
-            for worker in other.model.workers
+            for worker in other.workers
             if worker.gpu_id is not None
         ]
         starts, stops = served.pool.scale(min_workers, max_workers, gpus)
@@ -123,7 +124,7 @@ class ModelWorkers:
             stop.add_done_callback(self._stops.discard)
             served.stopping.append(stop)
 
-    async def change(self, served: ServedModel, changes: Mapping[str, Any]) -> None:
+    async def change(self, served: PooledModel, changes: Mapping[str, Any]) -> None:
         """Change options of a running model. Workers that have to know are replaced, one after the other.
 
         Nothing that waits or runs is lost; each worker gets batches of the size that it has been told.
@@ -138,12 +139,12 @@ class ModelWorkers:
             self._replace_if_stale(served, worker)
         self._dispatcher.schedule(served.model)
 
-    def is_changing(self, served: ServedModel) -> bool:
+    def is_changing(self, served: PooledModel) -> bool:
         """Whether some workers do not have what was changed."""
         batch_size = served.model.config.batch_size
         return any(worker.batch_size != batch_size for worker in served.pool.active)
 
-    async def changed(self, served: ServedModel) -> None:
+    async def changed(self, served: PooledModel) -> None:
         """Return once all workers have what was changed. Raises WorkerStartFailed where one cannot load with it."""
         while self.is_changing(served):
             failed = next((w for w in served.pool.active if w.load_error), None)
@@ -151,7 +152,7 @@ class ModelWorkers:
                 raise WorkerStartFailed(reason=failed.load_error)
             await asyncio.sleep(_WAIT_S)
 
-    def _replace_if_stale(self, served: ServedModel, worker: Worker) -> None:
+    def _replace_if_stale(self, served: PooledModel, worker: Worker) -> None:
         batch_size = served.model.config.batch_size
         if worker.batch_size != batch_size:
             self._recycling.on_spent(served, worker, f"has a batch size other than {batch_size}")
@@ -162,7 +163,28 @@ class ModelWorkers:
             self._next_load = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._next_load)
 
-    async def scaled(self, served: ServedModel) -> Outcome:
+    async def all_scaled(self, served: ServedModel) -> Outcome:
+        """Wait for the workers of a model and of its parts, and log how far they are. Raises WorkerStartFailed."""
+        models = pooled_models(served)
+        if not served.parts:
+            return await self.scaled(models[0])
+        outcome = Outcome(200, None, f'Model "{served.name}" registered')
+        for number, model in enumerate(models, 1):
+            try:
+                found = await self.scaled(model)
+            except WorkerStartFailed as error:
+                text = f"Model {model.full_name} of {served.name}: {error.message}"
+                raise WorkerStartFailed(text, error.http_status, error.reason) from None
+            state = "is loaded" if model.is_ready else "is loading beside its first requests"
+            logger.info(
+                "Function %s: model %s %s (%d of %d)",
+                *(served.name, model.full_name, state, number, len(models)),
+            )
+            if model is served or found.status != 200:
+                outcome = found
+        return outcome
+
+    async def scaled(self, served: PooledModel) -> Outcome:
         """Wait until each worker that is on its way has loaded or failed once, or has ended."""
         if served.stopping:
             stopping, served.stopping = served.stopping, []
@@ -183,35 +205,22 @@ class ModelWorkers:
         ready = sum(1 for w in served.pool.active if w.state is WorkerState.READY)
         return SCALED if ready >= served.pool.min_workers else SCALING
 
-    async def end(self, served: ServedModel, timeout_s: float) -> bool:
-        """Stop all workers, after what was accepted. Returns whether the time was enough."""
-        if served.graph is not None:
-            return await served.graph.drain(timeout_s)
-        model = served.model
-        model.is_closed = True
-        served.pool.scale(0, 0)
-        runners = list(served.runners.values())
-        if not runners:
-            recovery.fail_queue(model)
-            return True
-        self._dispatcher.dispatch(model)
-        stops = [
-            asyncio.get_running_loop().create_task(runner.stop(timeout_s)) for runner in runners
-        ]
-        results = await asyncio.gather(*stops)
-        recovery.fail_queue(model)
-        return all(results)
+    async def forget(self, served: ServedModel) -> None:
+        """Keep nothing for a model that is gone."""
+        self._dispatcher.forget(served.model)
+        if isinstance(served, PooledModel):
+            await self._launcher.forget(served.key)
 
     def close_recycling(self) -> None:
         """Replace no worker any more."""
         self._recycling.close()
 
     async def close(self) -> None:
-        """Wait for those on their way out. Call after `end`."""
+        """Wait for those on their way out. Call after all models have drained."""
         if self._stops:
             await asyncio.wait(self._stops, timeout=_END_S)
 
-    def _run(self, served: ServedModel, worker: Worker) -> None:
+    def _run(self, served: PooledModel, worker: Worker) -> None:
         recycling = self._recycling
         make: Callable[..., WorkerRunner] = WorkerRunner
         if recycling.limits:
@@ -236,7 +245,7 @@ class ModelWorkers:
             on_end=lambda runner: self._on_worker_end(served, runner),
         )
 
-    def _on_load(self, served: ServedModel, worker: Worker, outcome: LoadOutcome) -> None:
+    def _on_load(self, served: PooledModel, worker: Worker, outcome: LoadOutcome) -> None:
         if outcome.is_success:
             self.has_loaded = True
             self._replace_if_stale(served, worker)
@@ -251,7 +260,7 @@ class ModelWorkers:
         if self._next_load is not None and not self._next_load.done():
             self._next_load.set_result(None)
 
-    def _on_worker_end(self, served: ServedModel, runner: WorkerRunner) -> None:
+    def _on_worker_end(self, served: PooledModel, runner: WorkerRunner) -> None:
         served.runners.pop(runner.worker, None)
         served.pool.remove(runner.worker)
         if not served.model.has_active_worker and not served.model.workers:

@@ -15,7 +15,7 @@ from mms.core import Worker, WorkerState
 from mms.serving.workers.runner import LoadOutcome, WorkerRunner
 
 if TYPE_CHECKING:
-    from mms.serving.served.served_model import ServedModel
+    from mms.serving.served import PooledModel
 
 logger = logging.getLogger("mms.serving")
 
@@ -109,14 +109,14 @@ class Recycling:
     def __init__(
         self,
         limits: WorkerLimits,
-        served_models: Callable[[], Iterable[ServedModel]],
-        run: Callable[[ServedModel, Worker], None],
+        served_models: Callable[[], Iterable[PooledModel]],
+        run: Callable[[PooledModel, Worker], None],
     ) -> None:
         """`run` starts a worker of a model."""
         self.limits = limits
         self._served_models = served_models
         self._run = run
-        self._due: dict[ServedModel, _Due] = {}
+        self._due: dict[PooledModel, _Due] = {}
         self._stops: set[asyncio.Task[bool]] = set()
         self._timer: asyncio.TimerHandle | None = None
         if limits.memory_bytes:
@@ -125,7 +125,7 @@ class Recycling:
     def __repr__(self) -> str:
         return f"<Recycling {self.limits}, {len(self._due)} models>"
 
-    def on_spent(self, served: ServedModel, worker: Worker, reason: str) -> None:
+    def on_spent(self, served: PooledModel, worker: Worker, reason: str) -> None:
         """A worker has reached a limit. May be called again and again until it is gone."""
         if worker.state is not WorkerState.READY:
             return
@@ -153,7 +153,7 @@ class Recycling:
                     with faults.contained("recycling", served.name, served.version):
                         runner.check_memory()
 
-    async def _replace_all(self, served: ServedModel, due: _Due) -> None:
+    async def _replace_all(self, served: PooledModel, due: _Due) -> None:
         try:
             while due.workers:
                 worker, reason = due.workers[0]
@@ -165,7 +165,7 @@ class Recycling:
             if self._due.get(served) is due:
                 del self._due[served]
 
-    async def _replace(self, served: ServedModel, worker: Worker, reason: str) -> None:
+    async def _replace(self, served: PooledModel, worker: Worker, reason: str) -> None:
         if worker.state is not WorkerState.READY:
             return
         successor = served.pool.replace(worker)
@@ -198,7 +198,7 @@ class Recycling:
         stop.add_done_callback(self._stops.discard)
 
 
-def _is_leaving(served: ServedModel, worker: Worker) -> bool:
+def _is_leaving(served: PooledModel, worker: Worker) -> bool:
     return worker not in served.runners or worker.state is WorkerState.DRAINING
 
 

@@ -7,20 +7,25 @@ import json
 import time
 import types
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from archiver import Component, Manifest
 from mms.bodies import json_text
 from mms.bodies.large_json import LOOP_BYTES
-from mms.core import Request
+from mms.core import ModelConfig, ModelVersion, Request
 from mms.errors import ServiceUnavailable
 from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import FrontRouting
+from mms.repository import FetchedArchive
 from mms.serving.model_client import ModelClient
 from mms.wire import ModelOperation
+from mms.serving.options import RegisterOptions
+from mms.serving.registration.model_options import ModelOptions
 
 JSON = b"content-type: application/json\r\n"
 
@@ -103,8 +108,19 @@ def ask(
         deadline=time.monotonic() + 10,
         operation=ModelOperation(operation, method),
     )
-    router = MlrunRouter("router", routing, is_strict=False)
-    asyncio.run(router._run(request))
+    router = MlrunRouter(
+        model=ModelVersion("router", None, ModelConfig()),
+        url="",
+        archive=FetchedArchive(Path(), None, True, None),
+        manifest=Manifest({}),
+        handler=routing.router_class,
+        runtime="python",
+        options=ModelOptions("mlrun", Component(), None),
+        effective=RegisterOptions(),
+        routing=routing,
+        is_strict=False,
+    )
+    asyncio.run(router.answer(request))
     return client
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -13,10 +14,10 @@ from mms.bodies.large_json import apart, read_in_pieces
 from mms.core import Request
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import error_text, status_of
-from mms.interfaces.mlrun.front.calls import Asked
+from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
 from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
-from mms.serving.served.composite_model import FrontModel
+from mms.serving.served import CompositeModel, ServedModel
 from mms.wire import Buffer
 
 logger = logging.getLogger("mms.serving")
@@ -25,35 +26,36 @@ _TEXT_LINE = b"content-type: text/plain\r\n"
 _RETRY_LINE = b"retry-after: %d\r\n" % RETRY_AFTER_S
 
 
-class MlrunRouter(FrontModel):
+@dataclass(slots=True, eq=False, kw_only=True, repr=False)
+class MlrunRouter(CompositeModel):
     """Answers the requests to one router."""
 
-    def __init__(self, name: str, routing: FrontRouting, *, is_strict: bool) -> None:
-        """`is_strict`: statuses say what is wrong, where MLRun has 400."""
-        super().__init__(name, "router")
-        self.calls = routing.calls
-        self._routing = routing
-        self._router = routing.router
-        self._is_strict = is_strict
+    routing: FrontRouting
+    #: Statuses say what is wrong, where MLRun has 400.
+    is_strict: bool
+
+    @property
+    def calls(self) -> RouteCalls:
+        return self.routing.calls
 
     # What it shows
 
     @property
     def router_class(self) -> str:
-        return self._routing.router_class
+        return self.routing.router_class
 
     @property
     def alias(self) -> str:
         """Another name that it is asked by: the one that MLRun gives such a router. Empty for none."""
-        return self._routing.name
+        return self.routing.name
 
     @property
     def is_named(self) -> bool:
-        return self._router.is_named
+        return self.routing.router.is_named
 
     @property
     def takes_all_bodies(self) -> bool:
-        return self._router.takes_all_bodies
+        return self.routing.router.takes_all_bodies
 
     @property
     def is_ready(self) -> bool:
@@ -61,12 +63,19 @@ class MlrunRouter(FrontModel):
 
     def listing(self, keys: list[str]) -> dict[str, Any]:
         """What it tells of its models, with the other models of the server, `keys`, behind them."""
-        found = self._router.list_models()
+        found = self.routing.router.list_models()
         known = {*found["models"], self.name}
         found["models"] = [*found["models"], *(key for key in keys if key not in known)]
         return found
 
-    def describe(self) -> dict[str, Any]:
+    @property
+    def kind(self) -> str:
+        return "router"
+
+    def uses(self, name: str) -> bool:
+        return any(name == model for model, _ in self.calls.targets.values())
+
+    def describe_graph(self) -> dict[str, Any]:
         routes = []
         for key, (name, version) in self.calls.targets.items():
             state = "READY" if self.calls.is_ready(key) else "UNREADY"
@@ -76,20 +85,20 @@ class MlrunRouter(FrontModel):
             routes.append(route)
         return {
             "class": self.router_class,
-            "name": self._routing.name or self.name,
+            "name": self.routing.name or self.name,
             "state": "READY" if self.is_ready else "UNREADY",
             "runningRequests": self.running,
-            **self._router.describe_routing(),
+            **self.routing.router.describe_routing(),
             "routes": routes,
         }
 
     # Requests
 
-    async def _run(self, request: Request) -> None:
+    async def answer(self, request: Request) -> None:
         started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
         asked = Asked(request)
         try:
-            answer = await self._routing.answer(asked)
+            answer = await self.routing.answer(asked)
             request.answer(answer.status, answer.phrase, answer.headers, answer.body)
             await self._record(asked, answer.body, "", started_ns, began_ns)
         except asyncio.CancelledError:
@@ -98,7 +107,7 @@ class MlrunRouter(FrontModel):
         except ServerError as error:
             request.fail(error)
         except Exception as error:
-            status = status_of(error, self._is_strict)
+            status = status_of(error, self.is_strict)
             if status == 500:
                 logger.exception("Router %s failed a request", self.name)
             phrase, text = HTTPStatus(status).phrase.encode(), error_text(error)
@@ -111,7 +120,7 @@ class MlrunRouter(FrontModel):
     ) -> None:
         """Tell the stream of a vote; what else a router answers, its models tell of."""
         tracking = self.tracking
-        if tracking is None or not self._router.has_records or asked.method == "GET":
+        if tracking is None or not self.routing.router.has_records or asked.method == "GET":
             return
         try:
             sent = asked.request.body
@@ -126,5 +135,10 @@ class MlrunRouter(FrontModel):
             started_ns=started_ns,
             elapsed_ns=time.perf_counter_ns() - began_ns,
             error=error or None,
-            model=self._routing.name,
+            model=self.routing.name,
         )
+
+
+def front_router(served: ServedModel | None) -> MlrunRouter | None:
+    """Return a model as the router that it is; None for any other."""
+    return served if isinstance(served, MlrunRouter) else None

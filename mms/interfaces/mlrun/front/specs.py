@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from archiver import Component, Manifest
 from archiver.model_config import WorkerBounds
-from mms.core import ModelVersion, Pool, Registry
+from mms.core import ModelVersion, Registry
 from mms.documents import InvalidDocument, check_depth
-from mms.errors import BadRequest, Conflict, NameTaken, WorkerStartFailed
+from mms.errors import BadRequest, NameTaken
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.front.calls import RouteCalls
 from mms.interfaces.mlrun.front.router import MlrunRouter
@@ -38,10 +38,10 @@ from mms.interfaces.mlrun.spec.serving_spec import (
 )
 from mms.repository import FetchedArchive
 from mms.serving.model_client import ModelClient
-from mms.serving.options import Outcome, RegisterOptions
+from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_factory import model_config
 from mms.serving.registration.model_options import ModelOptions
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import ServedModel
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -86,7 +86,7 @@ class MlrunSpecs:
         self._discard = discard
 
     def __repr__(self) -> str:
-        return f"<MlrunSpecs {', '.join(s.name for s in self._registry.all() if s.brought)}>"
+        return f"<MlrunSpecs {', '.join(s.name for s in self._registry.all() if s.parts)}>"
 
     async def document_of(self, path: Path | None, options: RegisterOptions) -> Any:
         """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
@@ -161,13 +161,13 @@ class MlrunSpecs:
                 "PUT /models/{model}?min_worker= changes that.",
                 *(name, ", ".join(spec.without_effect)),
             )
-        brought = await self._bring(name, function, options, undo)
+        parts = await self._register_parts(name, function, options, undo)
         if routing is not None:
             served = self._front_router(name, routing, options, archive, found)
         else:
             graph_options = self._worker_graph(name, function, targets, options)
             served = self._make(graph_options, archive, None)
-        served.brought, served.has_parts = brought, bool(brought)
+        served.parts, served.has_parts = parts, bool(parts)
         if spec.workers is not None:
             served.worker_bounds = WorkerBounds(spec.workers, spec.workers)
         return served
@@ -183,9 +183,8 @@ class MlrunSpecs:
         effective = options.with_defaults(self._settings)
         model = ModelVersion(name, found.model_version, model_config(effective))
         manifest = found.with_overrides(model_name=name, handler=routing.router_class)
-        return ServedModel(
+        return MlrunRouter(
             model=model,
-            pool=Pool(model),
             url=options.url or str(archive.folder),
             archive=archive,
             manifest=manifest,
@@ -194,14 +193,11 @@ class MlrunSpecs:
             options=ModelOptions(_INTERFACE, Component(), None, options),
             effective=effective,
             interface=_INTERFACE,
-            graph=MlrunRouter(
-                name,
-                routing,
-                is_strict=(
-                    self._settings.strict_status
-                    if options.mlrun.strict_status is None
-                    else options.mlrun.strict_status
-                ),
+            routing=routing,
+            is_strict=(
+                self._settings.strict_status
+                if options.mlrun.strict_status is None
+                else options.mlrun.strict_status
             ),
         )
 
@@ -228,11 +224,11 @@ class MlrunSpecs:
 
     # Its models
 
-    async def _bring(
+    async def _register_parts(
         self, owner: str, function: _Function, options: RegisterOptions, undo: AsyncExitStack
     ) -> list[ServedModel]:
         """Register the models of a function, without workers."""
-        brought: list[ServedModel] = []
+        parts: list[ServedModel] = []
         for child in function.children:
             name, version = split_key(child.key)
             made = options.of_part(
@@ -249,48 +245,8 @@ class MlrunSpecs:
             undo.push_async_callback(self._discard, served)
             if options.url:
                 served.url = options.url
-            brought.append(served)
-        return brought
-
-    async def await_loaded(
-        self, served: ServedModel, scaled: Callable[[ServedModel], Awaitable[Outcome]]
-    ) -> Outcome:
-        """Wait for the workers of a function's models, and tell how far they are. Raises WorkerStartFailed."""
-        models = list(served.brought)
-        if served.graph is None:
-            models.append(served)
-        outcome = Outcome(200, None, f'Model "{served.name}" registered')
-        for number, model in enumerate(models, 1):
-            key = key_of(model)
-            try:
-                found = await scaled(model)
-            except WorkerStartFailed as error:
-                told = f"Model {key} of {served.name}: {error.message}"
-                raise WorkerStartFailed(told, error.http_status, error.reason) from None
-            state = "is loaded" if model.is_ready else "is loading beside its first requests"
-            logger.info(
-                "Function %s: model %s %s (%d of %d)",
-                *(served.name, key, state, number, len(models)),
-            )
-            if served.graph is None or found.status != 200:
-                outcome = found
-        return outcome
-
-    # Guarding
-
-    def users_of(self, name: str) -> list[str]:
-        """The functions that have this model for a route."""
-        if not self._registry.has_name(name):
-            return []
-        return sorted({s.owner for s in self._registry.versions(name) if s.owner is not None})
-
-    def check_removable(self, served: ServedModel) -> None:
-        """Raises Conflict for a model of a function."""
-        if served.owner is not None:
-            raise Conflict(
-                f"Model {key_of(served)} belongs to the function {served.owner}; "
-                "unregister the function, and its models go with it."
-            )
+            parts.append(served)
+        return parts
 
 
 class _Function:
@@ -412,10 +368,6 @@ def split_key(key: str) -> tuple[str, str | None]:
     """(name, version) of `name` or `name:version`."""
     name, _, version = key.partition(":")
     return name, version or None
-
-
-def key_of(served: ServedModel) -> str:
-    return served.name if served.version is None else f"{served.name}:{served.version}"
 
 
 def _placed(path: str, folder: Path) -> str:

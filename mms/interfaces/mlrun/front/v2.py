@@ -12,8 +12,9 @@ from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane.head import LaneRoute
-from mms.http.v2.models import V2Models, is_worker_graph, key_of
+from mms.http.v2.models import V2Models, key_of
 from mms.http.v2.operations import document
+from mms.interfaces.mlrun.front.router import front_router
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 from mms.wire import ModelOperation
 
@@ -96,7 +97,7 @@ class MlrunDialect:
             return exchange.respond(200, None, JSON_LINE, document(key))
         method = "GET" if exchange.method == "HEAD" else exchange.method
         is_ready_asked = operation == "ready" and method == "GET" and not path
-        if is_ready_asked and not is_worker_graph(served):
+        if is_ready_asked and not served.reads_paths:
             exchange.model, exchange.version = served.name, version or ""
             return self._readiness(exchange, served, key)
         if served.interface == _UNKNOWN_INTERFACE:
@@ -133,24 +134,28 @@ class MlrunDialect:
 
     def info(self) -> bytes:
         """What serves here."""
-        root = self._models.root
-        name = getattr(root.graph, "router_class", None) if root is not None else None
-        return to_json({"name": name or _ROUTER, "version": "v2", "extensions": []})
+        router = front_router(self._models.root)
+        return to_json(
+            {
+                "name": _ROUTER if router is None else router.router_class,
+                "version": "v2",
+                "extensions": [],
+            }
+        )
 
     def listing(self) -> bytes:
         """All models; with a router at the root as that router tells it."""
         keys = list(self._models.keys)
-        root = self._models.root
-        tell = getattr(root.graph, "listing", None) if root is not None else None
-        listed: dict[str, Any] = {"models": keys} if tell is None else tell(keys)
+        router = front_router(self._models.root)
+        listed: dict[str, Any] = {"models": keys} if router is None else router.listing(keys)
         return to_json(listed)
 
     def unknown_model(self, key: str) -> MlrunRefusal:
         known = list(self._models.keys)
-        root = self._models.root
-        if root is not None and getattr(root.graph, "is_named", False):
-            name = getattr(root.graph, "alias", "") or key_of(root)
-            known = [other for other in known if other not in (name, key_of(root))]
+        router = front_router(self._models.root)
+        if router is not None and router.is_named:
+            name = router.alias or key_of(router)
+            known = [other for other in known if other not in (name, key_of(router))]
             known.append(f"{name} or an operation alone for ensemble operation")
         return self._not_there(f"model {key} doesnt exist, available models: {' | '.join(known)}")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from mms.core import Request
@@ -27,7 +29,7 @@ from mms.interfaces.seldon.graph import (
 )
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps
 from mms.observe.graph_metrics import GraphMetrics, ServerLabels
-from mms.serving.served.composite_model import FrontModel
+from mms.serving.served import CompositeModel
 
 if TYPE_CHECKING:
     from mms.core.request import Buffer
@@ -44,29 +46,29 @@ _SERVICES: Final = {
 }
 
 
-class GraphService(FrontModel):
+@dataclass(slots=True, eq=False, kw_only=True, repr=False)
+class GraphService(CompositeModel):
     """Answers the requests to one graph."""
 
-    def __init__(
-        self,
-        name: str,
-        graph: Graph,
-        calls: NodeCalls,
-        metrics: GraphMetrics,
-        *,
-        is_strict: bool,
-        has_routing: bool,
-    ) -> None:
-        """`is_strict`: a failed route call keeps its status alone, as with Seldon's executor."""
-        super().__init__(name, "graph")
-        self.graph = graph
-        self.calls = calls
-        self._metrics = metrics
-        self._metadata = GraphMetadata(name, graph, calls)
-        self._is_strict = is_strict
-        self._has_routing = has_routing
+    graph: Graph
+    calls: NodeCalls
+    metrics: GraphMetrics
+    #: A failed route call keeps its status alone, as with Seldon's executor.
+    is_strict: bool
+    #: Whether the client is told which way its request took.
+    has_routing: bool
+    #: Raises NodeMissing where a node is no model of this server by now.
+    check_nodes: Callable[[], None]
+    _metadata: GraphMetadata = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._metadata = GraphMetadata(self.name, self.graph, self.calls)
 
     # What it shows
+
+    @property
+    def kind(self) -> str:
+        return "graph"
 
     @property
     def is_ready(self) -> bool:
@@ -76,8 +78,24 @@ class GraphService(FrontModel):
     def _unready(self) -> list[str]:
         return [node.name for node in self.graph.root.walk() if not self.calls.is_ready(node)]
 
-    def describe(self) -> dict[str, Any]:
-        """JSON-able: predictor, state, and the nodes from the root down."""
+    def uses(self, name: str) -> bool:
+        return any(
+            node.is_local and self.calls.model_of(node) == name for node in self.graph.nodes()
+        )
+
+    def worker_counts(self) -> dict[str, int]:
+        """By GUNICORN_WORKERS of the document's containers."""
+        return {
+            self.calls.model_of(node): node.workers
+            for node in self.graph.nodes()
+            if node.is_local and node.workers is not None
+        }
+
+    def check_dependencies(self) -> None:
+        self.check_nodes()
+
+    def describe_graph(self) -> dict[str, Any]:
+        """Return predictor, state, and the nodes from the root down: JSON-able."""
         nodes = []
         for node in self.graph.root.walk():
             is_ready = self.calls.is_ready(node)
@@ -106,7 +124,7 @@ class GraphService(FrontModel):
 
     # Requests
 
-    async def _run(self, request: Request) -> None:
+    async def answer(self, request: Request) -> None:
         started = time.monotonic()
         asked = request.operation
         operation, unit = (asked.name, asked.node.name) if asked is not None else (_PREDICT, "")
@@ -139,7 +157,7 @@ class GraphService(FrontModel):
                 self.graph.predictor,
                 self.graph.predictor_version,
             )
-            self._metrics.observe_server(labels, time.monotonic() - started)
+            self.metrics.observe_server(labels, time.monotonic() - started)
 
     async def _reply(
         self, operation: str, unit: str, message: Message, context: CallContext
@@ -149,7 +167,7 @@ class GraphService(FrontModel):
 
         try:
             if operation == _PREDICT and not unit:
-                return await run_predict(self.graph, message, call, has_routing=self._has_routing)
+                return await run_predict(self.graph, message, call, has_routing=self.has_routing)
             if operation == "send-feedback" and not unit:
                 return await run_feedback(self.graph, message, call)
             if operation in ("metadata", "graph-metadata"):
@@ -157,7 +175,7 @@ class GraphService(FrontModel):
             if operation == "health-status":
                 return await self._health(unit, message, context)
         except NodeFailed as failed:
-            if self._is_strict and failed.operation == Step.ROUTE.value:
+            if self.is_strict and failed.operation == Step.ROUTE.value:
                 return _generic_error(failed)
             return failed.reply
         raise BadRequest(

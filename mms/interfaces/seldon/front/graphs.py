@@ -7,13 +7,14 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from archiver import Component, InvalidComponent, Manifest, checked_parameters
 from archiver.component import PREPACKAGED
 from mms.brief import brief
-from mms.core import ModelVersion, Pool, Registry
+from mms.core import ModelVersion, Registry
 from mms.errors import Conflict, InvalidModel
 from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
 from mms.interfaces.seldon.front.graph_calls import NodeCalls
@@ -28,7 +29,7 @@ from mms.serving.model_client import ModelClient
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.registration.model_factory import WITHOUT_UNIT, model_config
 from mms.serving.registration.model_options import ModelOptions
-from mms.serving.served.served_model import ServedModel
+from mms.serving.served import DependencyMissing, PooledModel, ServedModel
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -44,7 +45,7 @@ Register = Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
 Discard = Callable[[ServedModel], Awaitable[None]]
 
 
-class NodeMissing(InvalidModel):
+class NodeMissing(DependencyMissing):
     """A node of a graph is no model of this server."""
 
 
@@ -95,11 +96,8 @@ class Graphs:
     def __repr__(self) -> str:
         return f"<Graphs {[service.name for service in self._services()]}>"
 
-    def _served(self) -> list[ServedModel]:
-        return [served for served in self._registry.all() if served.graph is not None]
-
     def _services(self) -> list[GraphService]:
-        return [s.graph for s in self._served() if isinstance(s.graph, GraphService)]
+        return [served for served in self._registry.all() if isinstance(served, GraphService)]
 
     # Registration
 
@@ -150,9 +148,8 @@ class Graphs:
             self._remote_for(graph, sources.endpoint_networks),
             self.metrics,
         )
-        return ServedModel(
+        return GraphService(
             model=model,
-            pool=Pool(model),
             url=options.url,
             archive=archive,
             manifest=manifest,
@@ -163,14 +160,12 @@ class Graphs:
             # It speaks Seldon's protocol, so it has all routes of a component.
             interface="seldon",
             has_parts=bool(servers),
-            graph=GraphService(
-                name,
-                graph,
-                calls,
-                self.metrics,
-                is_strict=self._settings.seldon_strict,
-                has_routing=self._has_routing,
-            ),
+            graph=graph,
+            calls=calls,
+            metrics=self.metrics,
+            is_strict=self._settings.seldon_strict,
+            has_routing=self._has_routing,
+            check_nodes=partial(self._check_nodes, name, graph.nodes()),
         )
 
     def check_name(self, name: str) -> None:
@@ -207,11 +202,6 @@ class Graphs:
                         f"says {wanted[0]} of {wanted[1]}. Unregister it first: DELETE /models/{model}."
                     )
 
-    def check_nodes_of(self, served: ServedModel) -> None:
-        """Raises NodeMissing where a graph that is about to be registered lacks a model: they come and go."""
-        if isinstance(served.graph, GraphService):
-            self._check_nodes(served.name, served.graph.graph.nodes())
-
     async def _register_servers(
         self, name: str, nodes: list[Node], options: RegisterOptions, undo: AsyncExitStack
     ) -> None:
@@ -235,7 +225,7 @@ class Graphs:
 
     async def _discard_server(self, served: ServedModel) -> None:
         """Remove a server whose graph could not be registered, unless another graph uses it by now."""
-        if not self.users_of(served.name):
+        if not any(service.uses(served.name) for service in self._services()):
             await self._discard(served)
 
     def _names(self) -> set[str]:
@@ -256,7 +246,7 @@ class Graphs:
                 )
             if model not in names:
                 raise NodeMissing(_missing(name, node))
-            if any(served.graph is not None for served in self._registry.versions(model)):
+            if any(served.is_composite for served in self._registry.versions(model)):
                 raise InvalidModel(
                     f"Node {brief(node.name)} is itself a graph; write its nodes into this graph."
                 )
@@ -284,7 +274,7 @@ class Graphs:
 
     # Nodes' workers
 
-    def assign(self) -> list[ServedModel]:
+    def assign(self) -> list[PooledModel]:
         """Tell models which nodes they are by now. Returns those whose workers have to be started anew for it.
 
         A node that is a model of its own name, without parameters of its graph, is what it is alone: a graph that comes
@@ -312,7 +302,7 @@ class Graphs:
                     )
         changed = []
         for served in self._registry.all():
-            if served.graph is not None or served.interface in WITHOUT_UNIT:
+            if not isinstance(served, PooledModel) or served.interface in WITHOUT_UNIT:
                 continue
             node_now = nodes.get(served.name)
             if node_now == served.node:
@@ -324,23 +314,12 @@ class Graphs:
                 changed.append(served)
         return changed
 
-    def owned_nodes(self, served: ServedModel) -> list[ServedModel]:
-        """The models that have become nodes of this graph."""
-        if not isinstance(served.graph, GraphService):
-            return []
-        graph = served.graph
-        names = {graph.calls.model_of(node) for node in graph.graph.nodes() if node.is_local}
-        return [s for s in self._registry.all() if s.name in names and s.node is not None]
-
-    def worker_counts(self, served: ServedModel) -> list[tuple[ServedModel, int]]:
-        """How many workers a graph's document gives the models that are its nodes, by GUNICORN_WORKERS."""
-        if not isinstance(served.graph, GraphService):
-            return []
+    def owned_nodes(self, served: ServedModel) -> list[PooledModel]:
+        """Return the models that have become nodes of this graph."""
         return [
-            (model, node.workers)
-            for node in served.graph.graph.nodes()
-            if node.is_local and node.workers is not None
-            for model in self._registry.versions(served.graph.calls.model_of(node))
+            model
+            for model in self._registry.all()
+            if served.uses(model.name) and isinstance(model, PooledModel) and model.node is not None
         ]
 
     def _remote_for(self, graph: Graph, networks: Networks) -> RemoteCalls | None:
@@ -354,40 +333,7 @@ class Graphs:
             )
         return remote
 
-    # Guarding
-
-    def users_of(self, name: str) -> list[str]:
-        """The graphs that have this model for a node."""
-        return sorted(
-            {
-                service.name
-                for service in self._services()
-                if any(
-                    node.is_local and service.calls.model_of(node) == name
-                    for node in service.graph.nodes()
-                )
-            }
-        )
-
-    def check_removable(self, served: ServedModel) -> None:
-        """Raises Conflict for the last version of a model that a graph uses."""
-        if len(self._registry.versions(served.name)) > 1:
-            return
-        users = self.users_of(served.name)
-        if users:
-            raise Conflict(
-                f"Model {served.name} is used by the graph {', '.join(users)}; "
-                "unregister the graph first."
-            )
-
     # The end
-
-    async def drain(self, timeout_s: float) -> bool:
-        """Have all graphs answer what they have accepted, while their nodes still serve."""
-        results = await asyncio.gather(
-            *(served.graph.drain(timeout_s) for served in self._served() if served.graph)
-        )
-        return all(results)
 
     async def close(self) -> None:
         for remote in self._remote.values():

@@ -1,0 +1,202 @@
+"""A model whose requests wait in a queue for its workers."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from archiver import Component
+from mms import faults
+from mms.core import Pool, Request, Worker, WorkerState, recovery
+from mms.errors import BadRequest
+from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
+from mms.serving.dispatcher import Dispatcher
+from mms.serving.served.served_model import ServedModel
+from mms.serving.workers.runner import WorkerRunner
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+_registrations = itertools.count(1)
+
+_WORKER_STATES = {
+    WorkerState.STARTING: "is starting",
+    WorkerState.LOADING: "is loading the model",
+    WorkerState.BACKOFF: "has ended and waits for its next start",
+    WorkerState.DRAINING: "is ending",
+}
+
+
+def new_key() -> str:
+    """Return what tells a registration from all others, also from the next one of the same name."""
+    return f"registration-{next(_registrations)}"
+
+
+@dataclass(slots=True, eq=False, kw_only=True, repr=False)
+class PooledModel(ServedModel):
+    """A model with workers of its own."""
+
+    pool: Pool
+    dispatcher: Dispatcher
+    #: Of a model that a graph has for a node: which one.
+    node: DeployedUnit | None = None
+    #: By which rules its workers read the files and addresses that its registration names; None: by none.
+    path_rules: dict[str, Any] | None = None
+    #: What its archive's `model-config.yaml` says, for its handler.
+    model_config: dict[str, Any] = field(default_factory=dict)
+    #: Of this registration, and of its workers' environment, alone.
+    key: str = field(default_factory=new_key)
+    runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
+    #: The workers on their way out, until a call has waited for them.
+    stopping: list[asyncio.Future[Any]] = field(default_factory=list)
+    #: Whether a worker has ever loaded it.
+    has_loaded: bool = False
+    #: A registration waits for it, and takes it away when a worker cannot load it.
+    is_awaited: bool = False
+
+    # Requests
+
+    def submit(self, request: Request) -> None:
+        self.dispatcher.submit(self.model, request)
+
+    def check_room(self) -> None:
+        self.model.check_room()
+
+    def cancel(self, request: Request) -> None:
+        # Whoever cancels has other requests to cancel, too.
+        with faults.contained("cancel", self.name, self.version):
+            worker = self.model.cancel(request, time.monotonic())
+            if worker is not None and worker.link is not None:
+                worker.link.cancel([request.id.decode("ascii")])
+        request.is_done = True
+
+    def has(self, request: Request) -> bool:
+        return self.model.has(request)
+
+    async def drain(self, timeout_s: float) -> bool:
+        self.model.is_closed = True
+        self.pool.scale(0, 0)
+        runners = list(self.runners.values())
+        if not runners:
+            recovery.fail_queue(self.model)
+            return True
+        self.dispatcher.dispatch(self.model)
+        stops = [
+            asyncio.get_running_loop().create_task(runner.stop(timeout_s)) for runner in runners
+        ]
+        results = await asyncio.gather(*stops)
+        recovery.fail_queue(self.model)
+        return all(results)
+
+    def reopen(self) -> None:
+        self.model.is_closed = False
+
+    # What it is
+
+    @property
+    def kind(self) -> str:
+        return "flow" if self.reads_paths else "model"
+
+    @property
+    def is_ready(self) -> bool:
+        return any(
+            worker.state is WorkerState.READY and worker.is_model_ready for worker in self.workers
+        )
+
+    @property
+    def is_wanted(self) -> bool:
+        return self.pool.min_workers > 0
+
+    def problems(self) -> list[str]:
+        if self.is_ready:
+            return []
+        name = f"Model {self.name}" + (f" {self.version}" if self.version else "")
+        problems = []
+        for worker in self.workers:
+            reason = f" ({worker.reason})" if worker.reason else ""
+            if worker.state is WorkerState.READY:
+                problems.append(
+                    f"{name}: worker {worker.name} runs, its model is not loaded{reason}."
+                )
+            elif worker.state in _WORKER_STATES:
+                problems.append(
+                    f"{name}: worker {worker.name} {_WORKER_STATES[worker.state]}{reason}."
+                )
+        return problems or [f"{name} has no workers."]
+
+    @property
+    def is_composite(self) -> bool:
+        return False
+
+    @property
+    def reads_paths(self) -> bool:
+        return self.options.is_worker_graph
+
+    def uses(self, name: str) -> bool:
+        return any(part.name == name for part in self.parts)
+
+    @property
+    def min_workers(self) -> int:
+        return self.pool.min_workers
+
+    @property
+    def max_workers(self) -> int:
+        return self.pool.max_workers
+
+    @property
+    def gpus(self) -> Sequence[int]:
+        return self.pool.gpus
+
+    @property
+    def load_timeout_s(self) -> float:
+        """The most that a load may take, in seconds; infinite where it has no limit."""
+        timeout_s = self.effective.load_timeout_s
+        if timeout_s is None:
+            return self.model.config.response_timeout_s
+        return timeout_s or math.inf
+
+    # What its workers are told
+
+    @property
+    def unit(self) -> DeployedUnit:
+        """What it is in a deployment of Seldon's."""
+        return DeployedUnit.alone(self.name) if self.node is None else self.node
+
+    @property
+    def parameters(self) -> tuple[dict[str, Any], ...]:
+        """The model's own, and over them those of the graph that has it for a node."""
+        own = self.options.component
+        if self.node is None or not self.node.parameters:
+            return own.parameters
+        of_node = tuple(dict(parameter) for parameter in self.node.parameters)
+        return own.overridden(Component(parameters=of_node)).parameters
+
+    def load_options(self, settings: Settings) -> dict[str, Any]:
+        """Return `Load.options` for its workers."""
+        files = self.model_files
+        options = self.options.load_options(settings, files.path if files is not None else None)
+        if self.node is not None and self.parameters:
+            options["parameters"] = list(self.parameters)
+        if self.tracking is not None:
+            options |= self.tracking.options.load_options()
+        if self.path_rules is not None:
+            options["named_places"] = self.path_rules
+        return options
+
+
+def pooled_models(served: ServedModel) -> list[PooledModel]:
+    """Return the models with workers that come and go with a model, itself last."""
+    models = [model for part in served.parts for model in pooled_models(part)]
+    return [*models, served] if isinstance(served, PooledModel) else models
+
+
+def with_workers(served: ServedModel, doing: str) -> PooledModel:
+    """Return a model to change its workers. Raises BadRequest where it has none; `doing`: what was to be done."""
+    if isinstance(served, PooledModel):
+        return served
+    raise BadRequest(f"{served.name} is a graph, which has no workers; {doing} its nodes' models.")
