@@ -23,9 +23,9 @@ from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.repository import FetchedArchive
 from mms.serving.model_client import ModelClient
-from mms.wire import ModelOperation
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions
+from mms.wire import ModelOperation
 
 JSON = b"content-type: application/json\r\n"
 
