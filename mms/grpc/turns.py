@@ -6,10 +6,10 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
-#: What others wait for at most: all calls that two connections may begin, some milliseconds.
-FRAMES_IN_A_TURN = 512
+#: What others wait for in a turn: 64 heads with their resets take two milliseconds.
+FRAMES_IN_A_TURN = 128
 #: What a connection reads at least when its turn comes.
-_LEAST = 32
+_LEAST = 16
 
 
 class Reader(Protocol):
