@@ -19,6 +19,8 @@ from mms.interfaces.mlrun.graph.steps import MAX_STEPS
 from mms.interfaces.mlrun.graph.task_step import TaskStep
 from mms.interfaces.mlrun.routers.voting import VotingEnsemble
 
+OF_FUNCTION = "must specify a function, because it follows a queue step"
+
 
 def flow(engine: str = "sync") -> Any:
     return new_graph("flow", engine=engine)
@@ -70,43 +72,6 @@ def test_a_step_without_a_name_is_called_as_its_class_or_handler() -> None:
     graph = flow()
     graph.to("Chain").to(handler="json.dumps").to(RespName).to(handler=abs)
     assert list(graph.steps) == ["Chain", "json.dumps", "RespName", "abs"]
-
-
-def test_a_step_after_itself_is_refused() -> None:
-    graph = flow()
-    with pytest.raises(GraphError, match="Chain cannot come after itself"):
-        graph.to("Chain").to("Chain")
-
-
-def test_a_step_needs_a_class_or_a_handler() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match="class_name or handler must be provided"):
-        flow().to(name="s1")
-
-
-def test_a_step_after_one_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match="after nobody, there is no such step"):
-        flow().add_step("Chain", after="nobody")
-
-
-def test_a_step_after_a_queue_must_name_its_function() -> None:
-    queue = flow("async").to(name="s1", class_name="Echo").to("$queue", "q1", path="")
-    message = "step 's2' must specify a function, because it follows a queue step"
-    with pytest.raises(MLRunInvalidArgumentError, match=message):
-        queue.to(name="s2", class_name="Echo")
-
-
-def test_a_step_added_after_a_queue_by_its_name_must_name_its_function_too() -> None:
-    graph = flow("async")
-    graph.to(">>", "q1", path="")
-    with pytest.raises(MLRunInvalidArgumentError, match="step 's2' must specify a function"):
-        graph.add_step(name="s2", class_name="Echo", after="q1")
-
-
-def test_a_queue_needs_a_path_and_a_name() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match="path must be specified"):
-        flow().to("$queue", "q1")
-    with pytest.raises(MLRunInvalidArgumentError, match="a queue must have a name"):
-        flow().to(">>", path="")
 
 
 def test_set_flow_over_steps_needs_force() -> None:
@@ -177,55 +142,129 @@ def test_a_flow_refuses_steps_beyond_its_limit() -> None:
         graph.add_step("Echo", "one-more")
 
 
-def test_a_route_needs_what_answers() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match="route m1 needs a route object"):
-        new_graph("router").add_route("m1")
+# What is refused
 
 
-def test_an_unknown_topology_is_refused() -> None:
-    message = "unsupported topology mesh, use 'router' or 'flow'"
-    with pytest.raises(MLRunInvalidArgumentError, match=message):
-        new_graph("mesh")
+def queued(graph: Any) -> Any:
+    graph.to(name="s1", class_name="Echo").to("$queue", "q1", path="")
+    return graph
 
 
-def test_an_unknown_engine_is_refused() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match="unsupported engine turbo"):
-        flow("turbo")
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda graph: graph.to("Chain").to("Chain"), "Chain cannot come after itself"),
+        (lambda graph: graph.to(name="s1"), "class_name or handler must be provided"),
+        (lambda graph: graph.add_step("Chain", after="nobody"), "after nobody, there is no such"),
+        (lambda graph: queued(graph)["q1"].to("Echo", "s2"), f"step 's2' {OF_FUNCTION}"),
+        (
+            lambda graph: queued(graph).add_step("Echo", "s2", after="q1"),
+            f"step 's2' {OF_FUNCTION}",
+        ),
+        (lambda graph: graph.to("$queue", "q1"), "path must be specified"),
+        (lambda graph: graph.to(">>", path=""), "a queue must have a name"),
+        (lambda graph: queued(graph).add_step("Echo", "s3", after="s3"), "after s3, there is no"),
+        (lambda graph: queued(graph).add_step("Echo", "s1", after="s1"), "s1 cannot come after it"),
+        (lambda graph: graph.to("*", "r").add_route("m1"), "route m1 needs a route object"),
+        (lambda _: new_graph("mesh"), "unsupported topology mesh, use 'router' or 'flow'"),
+        (lambda _: new_graph("flow", engine="turbo"), "unsupported engine turbo"),
+        (
+            lambda graph: queued(graph).error_handler("catch", class_name="Echo", before="s1"),
+            "cannot have before=",
+        ),
+        (lambda graph: graph.run(object()), r"call init_object\(\) first"),
+    ],
+)
+def test_what_cannot_be_built_is_refused_at_once(build: Any, message: str) -> None:
+    with pytest.raises((GraphError, MLRunInvalidArgumentError), match=message):
+        build(flow())
 
 
-# What is refused when the graph is made
+def circle_of_steps(graph: Any) -> None:
+    graph.to("Echo", "start").to("Echo", "a").to("Echo", "b")
+    graph["a"].after_step("b")
 
 
-def test_an_unknown_class_is_refused_with_the_steps_name() -> None:
-    graph = flow()
-    graph.to("Chain", "s1").to("Nobody", "s2")
-    with pytest.raises(GraphError, match="step s2: class Nobody was not found"):
-        init(graph)
+def circle_over_a_handler(graph: Any) -> None:
+    graph.to("Echo", "a").to("Raiser", "b").error_handler("catch", class_name="Echo", before="a")
 
 
-def test_an_unknown_class_of_a_route_is_refused_with_the_routes_name() -> None:
-    graph = flow()
-    graph.to("*", "router").add_route("m1", class_name="some.missing.Model")
-    with pytest.raises(GraphError, match=r"step router/m1: class some\.missing\.Model"):
-        init(graph)
+def circle_over_the_graphs_handler(graph: Any) -> None:
+    graph.to("Echo", "a")
+    graph.add_step("Echo", "catch").to("Raiser", "b")
+    graph.error_handler("catch")
 
 
-def test_an_unknown_router_is_refused() -> None:
-    with pytest.raises(GraphError, match=r"class mlrun\.serving\.NoRouter was not found"):
-        init(new_graph("router", "mlrun.serving.NoRouter"))
+def branches(graph: Any) -> None:
+    first = graph.to("Echo", "s1")
+    first.to("Echo", "s2")
+    first.to("Echo", "s3")
 
 
-def test_an_unknown_handler_is_refused_with_the_steps_name() -> None:
-    graph = flow()
-    graph.to(handler="json.no_such", name="s1")
-    with pytest.raises(GraphError, match=r"step s1: handler json\.no_such was not found"):
-        init(graph)
+def two_starts(graph: Any) -> None:
+    graph.to("Echo", "s1")
+    graph.to("Echo", "s2")
 
 
-def test_an_expression_that_is_none_is_refused_when_the_graph_is_made() -> None:
-    graph = flow()
-    graph.to(handler="(event +)", name="s1")
-    with pytest.raises(GraphError, match=r"step s1: the expression \(event \+\) is not valid"):
+class Silent:
+    """Has nothing to call."""
+
+
+@pytest.mark.parametrize(
+    ("engine", "build", "message"),
+    [
+        ("sync", lambda g: g.to("Chain").to("Nobody", "s2"), "step s2: class Nobody was not found"),
+        (
+            "sync",
+            lambda g: g.to("*", "router").add_route("m1", class_name="some.missing.Model"),
+            r"step router/m1: class some\.missing\.Model",
+        ),
+        (
+            "sync",
+            lambda g: g.to("*mlrun.serving.NoRouter", "r"),
+            r"class mlrun\.serving\.NoRouter was not found",
+        ),
+        (
+            "sync",
+            lambda g: g.to("*mlrun.serving.EnrichmentModelRouter", "r"),
+            "step r: EnrichmentModelRouter looks features up in MLRun's feature store",
+        ),
+        (
+            "sync",
+            lambda g: g.to(handler="json.no_such", name="s1"),
+            r"step s1: handler json\.no_such was not found",
+        ),
+        (
+            "sync",
+            lambda g: g.to(handler="(event +)", name="s1"),
+            r"step s1: the expression \(event \+\) is not valid",
+        ),
+        ("sync", lambda g: g.to(Silent, "s1"), r"step s1: Silent has neither do_event\(\) nor do"),
+        ("sync", lambda g: g.to("Echo", "s1", colour=1), r"failed to init step s1\n args="),
+        ("async", circle_of_steps, "circle: a -> b -> a"),
+        ("async", circle_over_a_handler, "circle: a -> b -> catch -> a"),
+        ("async", circle_over_the_graphs_handler, "circle: catch -> b -> catch"),
+        ("sync", branches, "step s1 is followed by s2, s3"),
+        ("sync", two_starts, "starts with one step, but this one with s1, s2"),
+        (
+            "async",
+            lambda g: g.to("Echo", "s1").respond().to("Echo", "s2").respond(),
+            "more than one responder: s1, s2",
+        ),
+        (
+            "sync",
+            lambda g: g.to("Echo", "s1").error_handler("nobody"),
+            "step s1: its error handler nobody is not a step",
+        ),
+        ("sync", lambda g: None, "it has no steps"),
+    ],
+)
+def test_a_flow_that_cannot_run_is_refused_when_it_is_made(
+    engine: str, build: Any, message: str
+) -> None:
+    graph = flow(engine)
+    build(graph)
+    with pytest.raises((GraphError, TypeError), match=message):
         init(graph)
 
 
@@ -238,106 +277,6 @@ def test_an_expression_cannot_end_the_function_it_is_put_into() -> None:
 def test_an_expression_may_be_a_tuple_or_end_with_a_comment() -> None:
     assert expression("(event), (event + 1)", ("event",), "s1")(1) == (1, 2)
     assert expression("event  # the body", ("event",), "s1")(1) == 1
-
-
-def test_a_class_without_a_method_to_call_is_refused() -> None:
-    graph = flow()
-    graph.to(Silent, "s1")
-    with pytest.raises(GraphError, match=r"step s1: Silent has neither do_event\(\) nor do\(\)"):
-        init(graph)
-
-
-class Silent:
-    """Has nothing to call."""
-
-
-def test_constructor_arguments_that_do_not_fit_are_refused_with_the_steps_name() -> None:
-    graph = flow()
-    graph.to("Echo", "s1", colour="red")
-    with pytest.raises(TypeError, match=r"failed to init step s1\n args="):
-        init(graph)
-
-
-def test_a_circle_is_refused_with_its_steps() -> None:
-    graph = flow("async")
-    graph.to("Echo", "start").to("Echo", "a").to("Echo", "b")
-    graph["a"].after_step("b")
-    with pytest.raises(GraphError, match="circle: a -> b -> a"):
-        init(graph)
-
-
-def test_a_circle_over_an_error_handler_is_refused() -> None:
-    graph = flow("async")
-    last = graph.to("Echo", "a").to("Raiser", "b")
-    last.error_handler("catch", class_name="Echo", before="a")
-    with pytest.raises(GraphError, match="circle: a -> b -> catch -> a"):
-        init(graph)
-
-
-def test_a_circle_over_the_error_handler_of_the_graph_is_refused() -> None:
-    graph = flow("async")
-    graph.to("Echo", "a")
-    graph.add_step("Echo", "catch").to("Raiser", "b")
-    graph.error_handler("catch")
-    with pytest.raises(GraphError, match="circle: catch -> b -> catch"):
-        init(graph)
-
-
-def test_a_step_added_after_itself_by_its_name_is_refused() -> None:
-    graph = flow()
-    graph.add_step("Echo", "s1")
-    with pytest.raises(GraphError, match="step s1 cannot come after itself"):
-        graph.add_step("Echo", "s1", after="s1")
-
-
-def test_a_flow_of_engine_sync_has_no_branches() -> None:
-    graph = flow()
-    first = graph.to("Echo", "s1")
-    first.to("Echo", "s2")
-    first.to("Echo", "s3")
-    with pytest.raises(GraphError, match="step s1 is followed by s2, s3"):
-        init(graph)
-
-
-def test_a_flow_of_engine_sync_has_one_start() -> None:
-    graph = flow()
-    graph.to("Echo", "s1")
-    graph.to("Echo", "s2")
-    with pytest.raises(GraphError, match="starts with one step, but this one with s1, s2"):
-        init(graph)
-
-
-def test_more_than_one_responder_is_refused() -> None:
-    graph = flow("async")
-    graph.to("Echo", "s1").respond().to("Echo", "s2").respond()
-    with pytest.raises(GraphError, match="more than one responder: s1, s2"):
-        init(graph)
-
-
-def test_an_error_handler_that_is_no_step_is_refused() -> None:
-    graph = flow()
-    graph.to("Echo", "s1").error_handler("nobody")
-    with pytest.raises(GraphError, match="step s1: its error handler nobody is not a step"):
-        init(graph)
-
-
-def test_the_error_handler_of_the_graph_has_no_place_to_go_on() -> None:
-    graph = flow()
-    graph.to("Echo", "s1")
-    with pytest.raises(MLRunInvalidArgumentError, match="cannot have before="):
-        graph.error_handler("catch", class_name="Echo", before="s1")
-
-
-def test_an_empty_flow_is_refused() -> None:
-    with pytest.raises(GraphError, match="it has no steps"):
-        init(flow())
-
-
-def test_running_a_flow_that_was_not_made_is_refused() -> None:
-    graph = flow()
-    graph.to("Echo")
-    with pytest.raises(GraphError, match=r"call init_object\(\) first"):
-        graph.run(object())
 
 
 # Documents

@@ -34,23 +34,6 @@ class Mul(V2ModelServer):
         )
 
 
-class MulEach(V2ModelServer):
-    def load(self) -> None:
-        pass
-
-    def predict(self, request: Any) -> Any:
-        multiplier = self.get_param("multiplier")
-        return {"predictions": [each * multiplier for each in request["inputs"]]}
-
-
-class Const(V2ModelServer):
-    def load(self) -> None:
-        pass
-
-    def predict(self, request: Any) -> Any:
-        return {"predictions": [self.get_param("predict") for _ in request["inputs"]]}
-
-
 class MulList(V2ModelServer):
     def load(self) -> None:
         pass
@@ -67,11 +50,6 @@ class Raiser(Mul):
 class Unwritable(Mul):
     def predict(self, request: Any) -> Any:
         return [object()]
-
-
-class NotANumber(Mul):
-    def predict(self, request: Any) -> Any:
-        return [float("nan"), np.float32(1.5)]
 
 
 class Slow(Mul):
@@ -120,23 +98,6 @@ class Echo:
 class WithName(Echo):
     def do(self, body: Any) -> Any:
         return [body, self.name]
-
-
-class Fails:
-    def __init__(self, context: Any = None, name: str | None = None) -> None:
-        self.name = name
-
-    def do(self, body: Any) -> Any:
-        raise ValueError(f"cannot do {body}")
-
-
-def double(x: Any) -> Any:
-    return x * 2
-
-
-def double_and_note(x: Any, context: Any) -> Any:
-    context.seen = [*getattr(context, "seen", []), x]
-    return x * 2
 
 
 def routed(

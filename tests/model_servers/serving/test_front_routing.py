@@ -160,14 +160,6 @@ def test_answers_are_merged_over_the_request_and_failures_are_named() -> None:
     assert "given" not in ask(routing_of("ParallelRun", models), {"given": 0}).json()
 
 
-def test_an_answer_that_is_no_dict_cannot_be_merged() -> None:
-    client = ask(routing_of("ParallelRun", Models({"a": [1]})), {})
-    assert (client.status, client.text) == (
-        400,
-        "TypeError: route a answered a list; ParallelRun merges dicts",
-    )
-
-
 def test_all_models_get_the_same_request_under_the_clients_id() -> None:
     models = Models({"a": outputs(1.5), "b": outputs(2.5)})
     answer = ask(routing_of("VotingEnsemble", models), {"inputs": [1]}).json()
@@ -179,26 +171,6 @@ def test_all_models_get_the_same_request_under_the_clients_id() -> None:
     }
     body = b'{"inputs": [1]}'
     assert models.asked == [("a", "POST", "infer", body), ("b", "POST", "infer", body)]
-
-
-def test_weights_of_the_models_that_answered_count() -> None:
-    answers = {"a": outputs(500.5), "b": outputs(500.5), "c": ServiceUnavailable("no workers")}
-    weights = {"a": 0.25, "b": 0.25, "c": 0.5}
-    voted = ask(routing_of("VotingEnsemble", Models(answers), weights=weights), {"inputs": [1]})
-    assert voted.json()["outputs"] == [500.5]
-    assert voted.json()["failed"] == {"c": "ServiceUnavailable: no workers"}
-    raw = routing_of("VotingEnsemble", Models(answers), weights=weights, normalize_weights=False)
-    assert ask(raw, {"inputs": [1]}).json()["outputs"] == [250.25]
-
-
-def test_whole_numbers_are_classes_until_fractions_were_seen() -> None:
-    models = Models({"a": outputs(1), "b": outputs(4)})
-    routing = routing_of("VotingEnsemble", models)
-    assert ask(routing, {"inputs": [1]}).json()["outputs"] == [1]
-    models.answers["b"] = outputs(4.5)
-    assert ask(routing, {"inputs": [1]}).json()["outputs"] == [2.75]
-    models.answers["b"] = outputs(4)
-    assert ask(routing, {"inputs": [1]}).json()["outputs"] == [2.5]
 
 
 def test_where_all_fail_by_one_status_that_is_the_answers() -> None:
@@ -234,19 +206,6 @@ def test_an_operation_that_a_router_does_not_have_is_refused() -> None:
 
 
 # One of several
-
-
-def test_the_same_value_goes_to_the_same_model() -> None:
-    models = Models({"a": outputs(0), "b": outputs(1)})
-    arguments = {"weights": {"a": 50, "b": 50}, "sticky_path": "user.id"}
-    taken: dict[int, set[int]] = {user: set() for user in range(20)}
-    for _ in range(3):
-        routing = routing_of("CanaryRouter", models, **arguments)
-        for user in taken:
-            answer = ask(routing, {"inputs": [1], "user": {"id": user}}).json()
-            taken[user].add(answer["outputs"][0])
-    assert all(len(chosen) == 1 for chosen in taken.values())
-    assert {next(iter(chosen)) for chosen in taken.values()} == {0, 1}
 
 
 def test_a_bandit_leaves_a_model_that_fails() -> None:

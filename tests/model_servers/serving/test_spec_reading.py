@@ -230,6 +230,8 @@ def test_a_class_is_the_functions_own_then_a_built_in_one_then_an_importable_one
         ("Nobody", r"Step m1: class Nobody was not found, neither in main\.py, a_first\.py nor"),
         ("main.Nobody", "Step m1: module main has no class Nobody"),
         ("mlrun.serving.Nobody", "Step m1: there is no class mlrun.serving.Nobody; built in are "),
+        ("mlrun.serving.EnrichmentModelRouter", "Step m1: EnrichmentModelRouter looks features up"),
+        ("EnrichmentVotingEnsemble", "Step m1: EnrichmentVotingEnsemble looks features up"),
         (None, "Step m1 has no class_name"),
     ],
 )

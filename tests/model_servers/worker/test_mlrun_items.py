@@ -57,11 +57,6 @@ def test_an_infer_request_is_answered_with_mlruns_members_in_their_order(mul: Se
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00", reply.json()["timestamp"])
 
 
-@pytest.mark.parametrize("operation", ["", "predict", "infer"])
-def test_a_post_without_an_operation_is_a_prediction(mul: ServedModel, operation: str) -> None:
-    assert mul.ask(operation, {"inputs": [5]}).outputs == 500
-
-
 def test_a_model_of_a_version_says_its_version(open_model: OpenModel) -> None:
     served = open_model(MUL, class_args={"multiplier": 1}, model_version="v2")
     answer = served.ask("infer", {"inputs": [5]}).json()
@@ -93,13 +88,6 @@ def test_the_id_is_the_bodys_else_the_headers_else_the_requests(
     if body_id is not None:
         body["id"] = body_id
     assert mul.ask("infer", body, headers=headers).json()["id"] == expected
-
-
-def test_explanations_and_custom_operations_are_answered(mul: ServedModel) -> None:
-    explained = mul.ask("explain", {"inputs": [5]}).json()
-    assert explained["outputs"] == {"explained": 5}
-    assert "timestamp" not in explained
-    assert mul.ask("myop", {"test": "ok"}).json() == {"test": "ok"}
 
 
 def test_a_response_of_a_class_keeps_status_headers_and_content_type(mul: ServedModel) -> None:
@@ -178,27 +166,6 @@ def test_strict_statuses_tell_what_kind_of_error_it_is(
     assert served.send(asked)[0].status == status
 
 
-def test_json_with_a_charset_is_json(mul: ServedModel) -> None:
-    reply = mul.ask("infer", {"inputs": [5]}, content_type=b"application/json; charset=utf-8")
-    assert reply.outputs == 500
-
-
-def test_an_image_is_the_one_input_as_a_file(open_model: OpenModel) -> None:
-    served = open_model(
-        """
-        from mms.interfaces.mlrun.model.model_server import V2ModelServer
-
-        class Model(V2ModelServer):
-            def load(self):
-                pass
-
-            def predict(self, request):
-                return list(request["inputs"][0].read())
-        """
-    )
-    assert served.ask("infer", b"\x89P", content_type=b"image/png").outputs == [0x89, 0x50]
-
-
 def test_a_data_url_is_refused_unless_it_is_allowed(mul: ServedModel) -> None:
     reply = mul.ask("infer", {"data_url": "/etc/passwd", "inputs": [1]})
     assert reply.status == 400
@@ -269,24 +236,6 @@ def test_the_nan_policy_says_what_becomes_of_nan(
     reply = served.ask("infer", {"inputs": [1]})
     assert reply.status == status
     assert text in reply.text
-
-
-def test_a_predict_that_is_a_coroutine_is_awaited(open_model: OpenModel) -> None:
-    served = open_model(
-        """
-        import asyncio
-        from mms.interfaces.mlrun.model.model_server import V2ModelServer
-
-        class Model(V2ModelServer):
-            async def load(self):
-                self.model = await asyncio.sleep(0, 7)
-
-            async def predict(self, request):
-                await asyncio.sleep(0)
-                return [self.model]
-        """
-    )
-    assert served.ask("infer", {"inputs": [1]}).outputs == [7]
 
 
 def test_input_and_result_paths_lead_into_the_body(open_model: OpenModel) -> None:
