@@ -9,12 +9,12 @@ from archiver.component import (
     uri_scheme,
 )
 from archiver.errors import ArchiveError, InvalidArchive, InvalidManifest, PackError
-from archiver.keys import InvalidKey, TrustedKeys
-from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import Manifest
-from archiver.pack import pack
-from archiver.signature import InvalidSignature
-from archiver.unpack import Archive, Entry
+from archiver.packing.pack import pack
+from archiver.reading.limits import DEFAULT_LIMITS, Limits
+from archiver.reading.unpack import Archive, Entry
+from archiver.signing.keys import InvalidKey, TrustedKeys
+from archiver.signing.signature import InvalidSignature
 from archiver.version import __version__
 from mms.interfaces import CHOICES as INTERFACES
 from mms.registration import is_runtime

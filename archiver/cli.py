@@ -25,29 +25,29 @@ from archiver.component import (
 )
 from archiver.component_options import describe_component, interface_of
 from archiver.errors import ArchiveError, PackError
-from archiver.keys import (
-    InvalidKey,
-    TrustedKeys,
-    generate_key,
-    is_readable_by_others,
-    load_private_key,
-)
-from archiver.pack import (
+from archiver.packing.pack import (
     check_inputs,
     check_output,
     checked_manifest,
     output_path,
     refuse_conversion,
 )
+from archiver.packing.writers import write_archive
 from archiver.progress import Progress
-from archiver.signing import sign
+from archiver.signing.keys import (
+    InvalidKey,
+    TrustedKeys,
+    generate_key,
+    is_readable_by_others,
+    load_private_key,
+)
+from archiver.signing.sign import sign
 from archiver.verify import packed_findings, verify
 from archiver.version import __version__
-from archiver.writers import write_archive
-from mms.brief import brief
-from mms.flags import FlagParser
 from mms.interfaces import CHOICES
 from mms.registration import RUNTIMES
+from mms.text.brief import brief
+from mms.text.flags import FlagParser
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar

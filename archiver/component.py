@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mms.brief import brief
 from mms.interfaces import CHOICES, INTERFACES
+from mms.text.brief import brief
 
 SERVICE_TYPES: Final = (
     *("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER"),

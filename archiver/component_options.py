@@ -13,6 +13,7 @@ from archiver.component import (
 )
 from archiver.detection import class_rule, detect, named_class
 from archiver.errors import PackError
+from archiver.packing.writers import Warn
 from archiver.source import (
     ReadSource,
     bound_names,
@@ -20,9 +21,8 @@ from archiver.source import (
     module_level,
     source_names,
 )
-from archiver.writers import Warn
-from mms.brief import brief
 from mms.interfaces import AUTO, CHOICES, OF_CLASSES, OF_PREPACKAGED, Interface, find_interface
+from mms.text.brief import brief
 
 _MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from archiver.errors import InvalidManifest
-from mms.brief import brief
 from mms.registration import RUNTIMES, is_runtime
+from mms.text.brief import brief
 
 MANIFEST_NAME: Final = "MAR-INF/MANIFEST.json"
 LEGACY_MANIFEST_NAME: Final = "MANIFEST.json"

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from archiver.errors import ArchiveError
-from mms.brief import brief
-from mms.documents import InvalidDocument, read_yaml
-from mms.nearest import did_you_mean
 from mms.registration import InvalidValue, Kind, ModelParameters
 from mms.registration.kind import count_exactly
+from mms.text.brief import brief
+from mms.text.documents import InvalidDocument, read_yaml
+from mms.text.nearest import did_you_mean
 
 #: The file, where the manifest's `configFile` names no other.
 CONFIG_NAME: Final = "model-config.yaml"

@@ -11,7 +11,7 @@ from typing import Any
 from archiver.component import Component, InvalidComponent
 from archiver.errors import InvalidManifest
 from archiver.manifest import Manifest
-from archiver.unpack import Archive, Entry
+from archiver.reading.unpack import Archive, Entry
 
 _CHUNK_BYTES = 1024 * 1024
 

@@ -13,8 +13,6 @@ from typing import Final, Literal
 from archiver.component import Component, InvalidComponent
 from archiver.detection import named_class
 from archiver.errors import InvalidArchive, InvalidManifest
-from archiver.keys import TrustedKeys
-from archiver.limits import DEFAULT_LIMITS, Limits
 from archiver.manifest import LEGACY_MANIFEST_NAME, MANIFEST_NAME, MAX_MANIFEST_BYTES, Manifest
 from archiver.model_config import (
     CONFIG_NAME,
@@ -22,7 +20,10 @@ from archiver.model_config import (
     read_config_file,
     read_config_keys,
 )
-from archiver.signature import InvalidSignature
+from archiver.reading.limits import DEFAULT_LIMITS, Limits
+from archiver.reading.unpack import Archive, Entry
+from archiver.signing.keys import TrustedKeys
+from archiver.signing.signature import InvalidSignature
 from archiver.source import (
     HandlerClass,
     bound_names,
@@ -31,7 +32,6 @@ from archiver.source import (
     parsed,
     source_names,
 )
-from archiver.unpack import Archive, Entry
 from mms.interfaces import OF_CLASSES, Interface
 
 # The handlers that TorchServe brings along; an archive names them without holding them.

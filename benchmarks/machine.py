@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.places import ROOT
-from mms.cpus import available_cpus
+from mms.machine.cpus import available_cpus
 
 GIB = 1024**3
 

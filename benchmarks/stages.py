@@ -19,8 +19,8 @@ from mms.http.answers import Answers
 from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneRoute
 from mms.launch.connection import Link, PendingConnections, WorkerConnection
-from mms.memory import MemoryLimit
-from mms.observe.logs import LogOptions, Logs
+from mms.limits.memory import MemoryLimit
+from mms.observe.log_files.setup import LogOptions, Logs
 from mms.observe.recorder import Recorder
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.workers.runner import WorkerRunner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mms.flags import FlagParser
+from mms.text.flags import FlagParser
 
 
 class ArgParser:

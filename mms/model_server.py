@@ -19,7 +19,7 @@ def load_properties(file_path: str) -> dict[str, str]:
     """The `key=value` lines of a file, both sides without blanks around them; raises OSError.
 
     MMS's launcher reads no more of the syntax: no escapes, no continued lines, no other separators. The server reads
-    all of it, with `mms.properties`.
+    all of it, with `mms.text.properties`.
     """
     entries = {}
     with open(file_path, encoding="utf-8", errors="replace") as file:

@@ -24,11 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import Limits
 from mms import faults
-from mms.cpus import available_cpus
-from mms.descriptors import connections_for, raise_descriptor_limit
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
-from mms.gpus import gpu_count
-from mms.installed import packages_of_aws
 from mms.launch import (
     ProcessLauncher,
     hide_process,
@@ -36,8 +32,12 @@ from mms.launch import (
     refuse_new_rights,
     server_home,
 )
-from mms.launch_options import STARTED, LaunchOptions
-from mms.memory import MemoryLimit
+from mms.limits.memory import MemoryLimit
+from mms.machine.cpus import available_cpus
+from mms.machine.descriptors import connections_for, raise_descriptor_limit
+from mms.machine.gpus import gpu_count
+from mms.machine.installed import packages_of_aws
+from mms.machine.runtime_dir import RuntimeDir
 from mms.observe import (
     CustomSeries,
     FlushTimer,
@@ -53,18 +53,18 @@ from mms.observe import (
     events,
     logger_names,
 )
-from mms.observed_models import ObservedModels
+from mms.processes.launch_options import STARTED, LaunchOptions
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.repository.location import store_problem
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
-from mms.runtime_dir import RuntimeDir
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
 from mms.serving import ModelHost, RegisterOptions
+from mms.serving.observed_models import ObservedModels
+from mms.serving.state.start_report import StartFailed, banner, problem_rows
 from mms.serving.state.startup_models import StartupProblem
 from mms.settings import Settings, load_settings
-from mms.start_report import StartFailed, banner, problem_rows
 from mms.version import __version__
 
 if TYPE_CHECKING:

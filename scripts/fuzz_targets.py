@@ -18,7 +18,7 @@ from aiohttp.http_parser import HttpRequestParser
 
 from archiver.errors import InvalidManifest
 from archiver.manifest import Manifest
-from mms import properties, wire
+from mms import wire
 from mms.bodies.invalid_input import InvalidInput
 from mms.bodies.multipart import find_boundary, find_parts
 from mms.core.terms import read_terms
@@ -29,6 +29,7 @@ from mms.http.lane.head import KnownRoute, LaneRoute, read_head
 from mms.http.protocol import with_host
 from mms.http.routing import parse_query, split_path
 from mms.interfaces.seldon.graph import GraphError, read_graph
+from mms.text import properties
 from mms.wire import FrameDecoder, ProtocolError
 from mms.wire.calls import decode_call, decode_called
 from mms.wire.records import decode_records

@@ -6,7 +6,7 @@ import codecs
 import re
 
 from mms.bodies.invalid_input import InvalidInput
-from mms.brief import brief
+from mms.text.brief import brief
 
 UTF_8 = "utf-8"
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mms.bodies.charset import UTF_8, charset_of
 from mms.bodies.invalid_input import InvalidInput
-from mms.brief import brief
+from mms.text.brief import brief
 
 MAX_PARTS = 10_000
 #: Of one part.

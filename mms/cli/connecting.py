@@ -111,7 +111,7 @@ def settings_of(config: str | None) -> Settings:
     import os
 
     from mms.errors import ConfigurationError
-    from mms.launch_options import LaunchOptions
+    from mms.processes.launch_options import LaunchOptions
     from mms.settings import load_settings
 
     environ = dict(os.environ)

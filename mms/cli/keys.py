@@ -54,7 +54,7 @@ def _configured() -> Path:
     import os
 
     from mms.errors import ConfigurationError
-    from mms.launch_options import LaunchOptions
+    from mms.processes.launch_options import LaunchOptions
     from mms.settings import load_settings
 
     try:

@@ -12,11 +12,11 @@ from urllib.parse import quote
 
 import click
 
-from mms.brief import brief
 from mms.cli.connecting import as_json, of_version, on_inference, on_management, settings_of
 from mms.cli.drift import drift_command
 from mms.cli.keys import keys
 from mms.cli.models import models
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.cli.server_client import ServerClient

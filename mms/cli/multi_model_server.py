@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mms import properties
 from mms.arg_parser import ArgParser
 from mms.cli.pid_file import PidFile, PidFileError, is_server
 from mms.cli.starting import become, start
 from mms.cli.stopping import stop
-from mms.launch_options import LaunchOptions, default_pid_file
+from mms.processes.launch_options import LaunchOptions, default_pid_file
+from mms.text import properties
 
 _REMOTE = re.compile(r"(.+=)?(https?|s3|gs)://.+", re.IGNORECASE)
 _CONFIG_NAME = "config.properties"

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from mms.launch_options import ARGV_WORD
+from mms.processes.launch_options import ARGV_WORD
 
 
 class PidFileError(Exception):

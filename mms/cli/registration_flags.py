@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.registration import Parameter
@@ -90,7 +90,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 def _document(path: str) -> Any:
     """The value of a file in JSON or YAML."""
-    from mms.documents import InvalidDocument, read_yaml
+    from mms.text.documents import InvalidDocument, read_yaml
 
     try:
         return read_yaml(Path(path).read_bytes())

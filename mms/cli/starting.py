@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 
 from mms.cli.pid_file import PidFile, PidFileError
 from mms.errors import ConfigurationError
-from mms.launch_options import STARTED, LaunchOptions
+from mms.processes.launch_options import STARTED, LaunchOptions
 
 #: How often a start that takes long says that it is still under way, in seconds.
 _PROGRESS_S = 5.0

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from mms import properties
 from mms.cli.pid_file import PidFile, PidFileError, command_words, environment_of, is_server
-from mms.launch_options import ARGV_WORD
+from mms.processes.launch_options import ARGV_WORD
+from mms.text import properties
 
 #: Besides the drain timeout, what a stop may take before the server is killed, in seconds.
 _STOP_MARGIN_S = 15.0

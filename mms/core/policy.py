@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mms.brief import brief
 from mms.core.config import POLICY_ADAPTIVE, POLICY_FIXED, ModelConfig
 from mms.core.worker import Batch
+from mms.text.brief import brief
 
 #: Causes, as words for labels of metrics.
 NAMED: Final = "named"

@@ -6,10 +6,10 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from mms.brief import brief
 from mms.core.waiting import HIGH, LOW, NORMAL
-from mms.durations import bounded_s
 from mms.errors import BadRequest
+from mms.text.brief import brief
+from mms.text.durations import bounded_s
 
 _MILLISECONDS: Final = b"x-request-timeout"
 _SECONDS: Final = b"request-timeout"

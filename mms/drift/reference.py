@@ -86,7 +86,7 @@ def read_reference(path: Path) -> Reference:
                 return _of_columns(columns_of_lines(file, (), ()), path)
         text = path.read_text(encoding="utf-8")
         if suffix in (".yaml", ".yml"):
-            from mms.documents import InvalidDocument, read_yaml
+            from mms.text.documents import InvalidDocument, read_yaml
 
             try:
                 document = read_yaml(text)

@@ -22,8 +22,15 @@ from mms.errors import (
 )
 from mms.grpc.head import CallHead, literal
 from mms.grpc.status import OK, Status, encode_message, status_of
-from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar, Inflation
-from mms.memory import NoMemory, Pace
+from mms.limits.inflating import (
+    CODINGS,
+    SMALL_BYTES,
+    BrokenCoding,
+    Inflater,
+    InflatesTooFar,
+    Inflation,
+)
+from mms.limits.memory import NoMemory, Pace
 
 #: Before each message: whether it is compressed, and its size in bytes.
 PREFIX_BYTES = 5

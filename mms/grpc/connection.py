@@ -9,7 +9,6 @@ from typing import Protocol, cast
 from hpack import HPACKError
 
 from mms import faults
-from mms.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.core.request import Buffer
 from mms.errors import UNIMPLEMENTED, ServerError
 from mms.grpc import frames
@@ -35,8 +34,9 @@ from mms.grpc.rules import (
 )
 from mms.grpc.status import Status
 from mms.grpc.turns import FrameTurns
-from mms.inflating import Inflation
-from mms.memory import MemoryLimit, Pace
+from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
+from mms.limits.inflating import Inflation
+from mms.limits.memory import MemoryLimit, Pace
 
 #: What a client may have under way to this server in all its calls, in bytes. Their own windows keep it short.
 _CONNECTION_WINDOW_BYTES = 16 << 20

@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mms import faults
-from mms.connections import ConnectionLimit, Refusal
 from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
 from mms.grpc.turns import FrameTurns
-from mms.inflating import Inflater
 from mms.interfaces.seldon.front.grpc import SeldonServices
-from mms.memory import MemoryLimit
+from mms.limits.connections import ConnectionLimit, Refusal
+from mms.limits.inflating import Inflater
+from mms.limits.memory import MemoryLimit
 from mms.observe import events
 from mms.security import INFERENCE, Access, without_credentials
 

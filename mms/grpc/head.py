@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from hpack import Decoder, HPACKError
 
-from mms.brief import brief
 from mms.core.terms import USUAL, read_terms
 from mms.core.waiting import NORMAL
-from mms.durations import bounded_s
 from mms.errors import BadRequest
+from mms.text.brief import brief
+from mms.text.durations import bounded_s
 
 #: Heads that are remembered for a connection, and how long one may be; clients choose them.
 _MAX_HEADS = 256

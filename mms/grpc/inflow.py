@@ -13,8 +13,8 @@ from mms.core.request import Buffer
 from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
 from mms.grpc.call import Call
-from mms.inflating import Inflation
-from mms.memory import SMALL_BYTES, MemoryAccount, MemoryLimit
+from mms.limits.inflating import Inflation
+from mms.limits.memory import SMALL_BYTES, MemoryAccount, MemoryLimit
 
 #: Calls under way on one connection; a client keeps more of them back.
 MAX_STREAMS = 256

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
-from mms.brief import brief
 from mms.core.request import Buffer
 from mms.errors import MethodNotAllowed, ServerError, Unauthorized, UnsupportedCoding
+from mms.text.brief import brief
 
 #: Writes (finished header lines, body) of an error where clients expect another form than MMS's.
 ErrorForm: TypeAlias = Callable[[ServerError], tuple[bytes, bytes]]

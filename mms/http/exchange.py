@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
-from mms.brief import brief
 from mms.core import Request, clients_request_id, new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
@@ -37,8 +36,9 @@ from mms.http.framing import is_kept_alive
 from mms.http.lane.connection import LATE_BODY
 from mms.http.parameters import Parameters, warning_lines
 from mms.http.routing.match import Match
-from mms.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar
-from mms.memory import Pace, WaitingAccount, read_at_pace
+from mms.limits.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar
+from mms.limits.memory import Pace, WaitingAccount, read_at_pace
+from mms.text.brief import brief
 
 Record: TypeAlias = Callable[[tuple[Any, ...]], None]
 

@@ -9,7 +9,6 @@ from typing import Any
 from aiohttp import web
 
 from mms import faults
-from mms.connections import Refusal
 from mms.errors import InternalServerError, MethodNotAllowed, ServerError, UnexpectedError
 from mms.http.access import check_key, check_page
 from mms.http.exchange import Exchange
@@ -20,6 +19,7 @@ from mms.http.listener_apis import Apis, HttpApis
 from mms.http.protocol import EdgeServer
 from mms.http.routing import Match, RouteTable
 from mms.interfaces.seldon.front.answer_form import error_form
+from mms.limits.connections import Refusal
 from mms.security import Access
 
 

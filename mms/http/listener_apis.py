@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from aiohttp import web
 
-from mms.connections import remote_name
 from mms.http.answers import Answers
 from mms.http.apis.asking import ModelAsker
 from mms.http.apis.descriptions import DescriptionApi, reserve
@@ -26,9 +25,10 @@ from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
 from mms.http.routing import METRICS_ROLE, Route
 from mms.http.v2.tree import V2Api
-from mms.inflating import Inflater
 from mms.interfaces.seldon.front.rest import SeldonApi
-from mms.memory import MemoryLimit
+from mms.limits.connections import remote_name
+from mms.limits.inflating import Inflater
+from mms.limits.memory import MemoryLimit
 from mms.security import Access, is_loopback
 
 if TYPE_CHECKING:

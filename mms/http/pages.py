@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from mms.errors import Forbidden
-from mms.networks import is_address
+from mms.limits.networks import is_address
 from mms.settings import Address
 
 _HARMLESS: Final = ("GET", "HEAD", "OPTIONS")

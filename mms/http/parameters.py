@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from mms.errors import BadRequest
 from mms.http.routing.paths import first_values, parse_query
-from mms.nearest import did_you_mean, nearest
+from mms.text.nearest import did_you_mean, nearest
 
 logger = logging.getLogger("mms.http")
 

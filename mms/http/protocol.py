@@ -13,12 +13,12 @@ from aiohttp.web import RequestPayloadError
 from aiohttp.web_protocol import RequestHandler
 
 from mms import faults
-from mms.connections import MAX_PROBES, PROBE_S
 from mms.errors import BadRequest, ServerError, UnexpectedError
 from mms.http.exchange import READ_AHEAD_BYTES, Answer, Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part, oversize
 from mms.http.lane.front import LINGER_S
-from mms.memory import MemoryLimit, Pace, WaitingAccount
+from mms.limits.connections import MAX_PROBES, PROBE_S
+from mms.limits.memory import MemoryLimit, Pace, WaitingAccount
 
 logger = logging.getLogger("mms.http")
 

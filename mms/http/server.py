@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mms.connections import ConnectionLimit
 from mms.http.listener import Listener
 from mms.http.listener_apis import Apis, HttpApis
 from mms.http.sockets.listeners import OpenListener, listen, remove_sockets
 from mms.http.sockets.tls import Certificates
-from mms.inflating import Inflater
-from mms.memory import MemoryLimit
+from mms.limits.connections import ConnectionLimit
+from mms.limits.inflating import Inflater
+from mms.limits.memory import MemoryLimit
 from mms.observe import events
 from mms.security import Access
 

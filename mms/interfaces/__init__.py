@@ -5,12 +5,12 @@ To add one: its package with an `interface.py`, and its entry here.
 
 from __future__ import annotations
 
-from mms.brief import brief
 from mms.interfaces.interface import AUTO, Interface, Package, part
 from mms.interfaces.legacy.interface import LEGACY
 from mms.interfaces.mlrun.interface import MLRUN
 from mms.interfaces.mms.interface import MMS
 from mms.interfaces.seldon.interface import SELDON
+from mms.text.brief import brief
 
 __all__ = [
     "AUTO",

@@ -15,7 +15,7 @@ from mms import faults
 from mms.core import Batch
 from mms.launch.interface import LaunchFailed, LinkListener, Unsendable
 from mms.launch.line_turns import Lines, LineTurns
-from mms.observe.metric_lines import one_line
+from mms.observe.metrics.lines import one_line
 from mms.wire import (
     BYE,
     CALL,

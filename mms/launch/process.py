@@ -29,7 +29,7 @@ from mms.launch.interface import (
     WorkerSpec,
 )
 from mms.launch.supervisor import SupervisedProcess, Supervisor
-from mms.process_tree import is_below
+from mms.processes.tree import is_below
 from mms.wire import Fork, Loaded, ProtocolError, Readiness
 
 logger = logging.getLogger("mms.launch")

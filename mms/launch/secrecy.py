@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from mms import prctl
+from mms.processes import prctl
 
 _STANDARD_ERROR = 2
 

@@ -1,8 +1,8 @@
 """The supervisor: the process that starts the workers of a server. Run as a file, without installed packages.
 
-Each worker has a keeper between it and this process, a fork of this one that adopts what the worker leaves behind and
-ends it with the worker (`mms/keeper.py`). Where a keeper is killed this process adopts: a child that nobody asked for
-is killed with all below it. When the front ends, everything does.
+Each worker has a keeper between it and this process (`mms/processes/keeper.py`), a fork of this one that adopts what
+the worker leaves behind and ends it with the worker. Where a keeper is killed this process adopts: a child that nobody
+asked for is killed with all below it. When the front ends, everything does.
 
 Messages on the socket that is its standard input, each a length (u32, big-endian) and JSON. From the front:
 `{"start": id, "command", "environment", "folder", "is_parent"}` with two descriptors, the standard output and error;
@@ -27,9 +27,9 @@ from typing import Any, NoReturn
 # This file is run by its path, isolated from the environment: the server's folder comes last, behind the library.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from mms import prctl
-from mms.keeper import adopt_no_more, become_subreaper, end_like, keep
-from mms.process_tree import Processes, is_below, kill_trees, parent_of
+from mms.processes import prctl
+from mms.processes.keeper import adopt_no_more, become_subreaper, end_like, keep
+from mms.processes.tree import Processes, is_below, kill_trees, parent_of
 
 _LENGTH = Struct("!I")
 _READ_BYTES = 64 * 1024

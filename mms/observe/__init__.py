@@ -1,14 +1,14 @@
 """Metrics and logs: the recorder of the hot path, the five log files, host metrics, Prometheus text."""
 
-from mms.observe.custom_series import CustomSeries
 from mms.observe.flush_timer import FlushTimer
-from mms.observe.host import HostMonitor, HostReading, worker_memory
-from mms.observe.logs import LogFile, LoggingSetup, LogOptions, Logs, configure_logging
-from mms.observe.memory_metrics import MemoryMetrics
-from mms.observe.prometheus import PrometheusText
+from mms.observe.log_files.setup import LogFile, LoggingSetup, LogOptions, Logs, configure_logging
+from mms.observe.metrics.custom_series import CustomSeries
+from mms.observe.metrics.host import HostMonitor, HostReading, worker_memory
+from mms.observe.metrics.memory import MemoryMetrics
+from mms.observe.metrics.prometheus import PrometheusText
+from mms.observe.metrics.snapshot import ModelSnapshot, WorkerSnapshot
+from mms.observe.metrics.tracking import TrackingMetrics
 from mms.observe.recorder import BatchRecord, Recorder, RequestRecord
-from mms.observe.snapshot import ModelSnapshot, WorkerSnapshot
-from mms.observe.tracking_metrics import TrackingMetrics
 from mms.observe.worker_events import WorkerEventLog
 
 __all__ = [

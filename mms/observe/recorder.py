@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 from mms.observe import logger_names
-from mms.observe.aggregates import Aggregates
-from mms.observe.dates import LineDates
-from mms.observe.logs import LAYOUT_QLOG, LogFile, Logs, level_word
-from mms.observe.metric_lines import METRIC_MARK, file_line, one_line, qlog_record
+from mms.observe.log_files.dates import LineDates
+from mms.observe.log_files.setup import LAYOUT_QLOG, LogFile, Logs, level_word
+from mms.observe.metrics.aggregates import Aggregates
+from mms.observe.metrics.lines import METRIC_MARK, file_line, one_line, qlog_record
 from mms.wire.log_records import decode_record
 
 #: Seconds since the epoch, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.observe.custom_series import CustomSeries
+from mms.observe.metrics.custom_series import CustomSeries
 from mms.observe.recorder import Recorder
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.brief import brief
 from mms.prepackaged.inputs import Array, as_array, as_names, checked_by_the_model
 from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import DESCRIPTION_FILE, find_flavor, has_mlflow_layout
 from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
+from mms.text.brief import brief
 
 EXTRA = "mlflow"
 INPUT_TYPES = ("ndarray", "DataFrame")

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mms import documents
-from mms.brief import brief
 from mms.prepackaged.errors import ModelNotLoaded
+from mms.text import documents
+from mms.text.brief import brief
 
 METADATA_FILE = "metadata.yaml"
 _FILE_SCHEME = "file://"

@@ -8,13 +8,13 @@ import pickle
 from pathlib import Path
 from typing import Any
 
-from mms.brief import brief
 from mms.prepackaged.errors import ModelNotLoaded
 from mms.prepackaged.inputs import as_array, as_names, check_columns, checked_by_the_model, in_order
 from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import find_flavor, has_mlflow_layout
 from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
+from mms.text.brief import brief
 
 _log = logging.getLogger("mms.prepackaged")
 

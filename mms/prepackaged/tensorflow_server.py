@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from mms.brief import brief
 from mms.prepackaged.errors import ModelNotLoaded, UnfitInput
 from mms.prepackaged.images import decode_image
 from mms.prepackaged.inputs import Array, as_array, by_name
@@ -17,6 +16,7 @@ from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import find_flavor, has_mlflow_layout
 from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
+from mms.text.brief import brief
 
 EXTRA = "tensorflow"
 DEFAULT_SIGNATURE = "serving_default"

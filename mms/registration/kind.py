@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from mms.brief import brief
-from mms.durations import bounded_s
+from mms.text.brief import brief
+from mms.text.durations import bounded_s
 
 _TRUE: Final = ("yes", "true", "y", "1")
 _FALSE: Final = ("no", "false", "n", "0")

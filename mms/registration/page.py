@@ -9,7 +9,7 @@ from mms.registration.parameter import REGISTER, SCALE, Parameter, parameters_of
 _INTRODUCTION = """\
 # Parameters of a registration
 
-<!-- Made by `python -m mms.cli.registration_document > docs/registration.md` from the tables of parameters. -->
+<!-- Made by `python -m mms.cli.pages.registration > docs/registration.md` from the tables of parameters. -->
 
 What `POST /models` takes ([management API](management-api.md#register)), in a query or as members of a JSON body, and
 what else takes the same:

@@ -25,7 +25,7 @@ from mms.errors import (
     InvalidModel,
     ModelNotFound,
 )
-from mms.networks import AddressRefused, Networks, is_public
+from mms.limits.networks import AddressRefused, Networks, is_public
 from mms.repository.sources import Sources
 
 if TYPE_CHECKING:

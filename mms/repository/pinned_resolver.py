@@ -7,7 +7,7 @@ import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from mms.networks import AddressInfo, AddressRefused, Networks
+from mms.limits.networks import AddressInfo, AddressRefused, Networks
 
 
 class PinnedResolver(AbstractResolver):

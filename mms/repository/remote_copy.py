@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from archiver import InvalidArchive, uri_scheme
-from archiver.names import checked_name
+from archiver.reading.names import checked_name
 
 #: Scheme -> what to install.
 EXTRAS: Final = {"s3": "s3", "gs": "gs", "models": "mlflow"}

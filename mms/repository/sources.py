@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mms.brief import brief
 from mms.errors import BadRequest, ConfigurationError
-from mms.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks, url_forms
+from mms.limits.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks, url_forms
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.settings import Settings

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archiver import Archive, InvalidKey, InvalidSignature, Limits, TrustedKeys
-from mms.brief import brief
 from mms.errors import ConfigurationError, InternalServerError
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.settings import Settings

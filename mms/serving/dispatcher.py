@@ -10,9 +10,9 @@ from typing import Any
 from mms import faults
 from mms.core import ModelVersion, Request, WorkerState, deadlines, recovery
 from mms.core.worker import Batch, Worker
-from mms.cpus import available_cpus
 from mms.errors import ServerError, UnexpectedError
 from mms.launch import Unsendable
+from mms.machine.cpus import available_cpus
 from mms.observe import events
 
 #: How often deadlines and response timeouts are looked at, in seconds, while there is anything to look at.

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from archiver import is_runtime
 from archiver.model_config import WorkerBounds
 from mms.core import Registry, Request, WorkerState, recovery
-from mms.cpus import available_cpus
 from mms.errors import (
     BadRequest,
     Conflict,
@@ -24,6 +23,7 @@ from mms.errors import (
     WorkerStartFailed,
 )
 from mms.launch import Launcher
+from mms.machine.cpus import available_cpus
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.dependencies import Dependencies

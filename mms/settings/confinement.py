@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 #: Names of the resource limits that make sense for a worker: those of `getrlimit(2)` without RLIMIT_, in small letters.
 RLIMITS = ("as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "stack")

@@ -9,13 +9,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from mms import properties
 from mms.errors import ConfigurationError
-from mms.launch_options import LaunchOptions
-from mms.nearest import did_you_mean, nearest
+from mms.processes.launch_options import LaunchOptions
 from mms.settings.option import BOOLEAN
 from mms.settings.settings import Settings
 from mms.settings.values import OPTIONS
+from mms.text import properties
+from mms.text.nearest import did_you_mean, nearest
 
 _VARIABLE = re.compile(r"\$\$([^$]{2,}?)\$\$")
 _CONFIG_NAME = "config.properties"

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mms.durations import LONGEST_S
-from mms.networks import WORDS, Networks
+from mms.limits.networks import WORDS, Networks
 from mms.settings.address import Address
 from mms.settings.confinement import parse_rlimits, parse_user
+from mms.text.durations import LONGEST_S
 
 #: in seconds
 _UNITS_OF_TIME = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0}

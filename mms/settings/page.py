@@ -8,7 +8,7 @@ from mms.settings.values import OPTIONS
 _INTRODUCTION = """\
 # Settings
 
-<!-- Made by `python -m mms.cli.settings_document > docs/settings.md` from mms/settings/ and mms/arg_parser.py. -->
+<!-- Made by `python -m mms.cli.pages.settings > docs/settings.md` from mms/settings/ and mms/arg_parser.py. -->
 
 `multi-model-server --mms-config FILE` reads settings from a properties file; without the flag from
 `config.properties` in the current folder, if there is one. `--mms-config sagemaker` stands for the packaged

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from mms.networks import Networks
+from mms.limits.networks import Networks
 from mms.settings.address import Address
 from mms.settings.confinement import WorkerUser
 from mms.settings.option import (

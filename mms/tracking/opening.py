@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from mms.brief import brief
-from mms.durations import bounded_s
+from mms.text.brief import brief
+from mms.text.durations import bounded_s
 from mms.tracking.sink import Sink
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import operator
 import re
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 from mms.wire.answer_head import (
     CONTROL,
     FRONT_OWNED_HEADERS,

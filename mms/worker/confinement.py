@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 
 def confine(rules: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from mms.brief import brief
+from mms.text.brief import brief
 from mms.wire import (
     CALLED,
     CANCEL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mms.bodies.invalid_input import InvalidInput
-from mms.brief import brief
+from mms.text.brief import brief
 
 #: Of a query string; further ones are left out, as MMS does.
 MAX_QUERY_PARAMETERS = 1024

@@ -10,7 +10,7 @@ import sys
 from types import ModuleType
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 from mms.worker.shadowing import own_name
 
 #: The names of the handlers' modules that this process has imported.

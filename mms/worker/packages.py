@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mms.brief import brief
 from mms.interfaces import Interface
+from mms.text.brief import brief
 
 _AUTO: Final = "auto"
 _CHOICES: Final = (_AUTO, "shim", "real")

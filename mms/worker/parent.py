@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 
-from mms.keeper import adopt_no_more, become_subreaper, end_like, keep
+from mms.processes.keeper import adopt_no_more, become_subreaper, end_like, keep
 from mms.wire import (
     FORK,
     LOADED,

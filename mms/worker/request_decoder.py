@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from mms.bodies.charset import UTF_8, charset_of, decode
 from mms.bodies.invalid_input import InvalidInput
-from mms.brief import brief
+from mms.text.brief import brief
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
 from mms.worker.log_lines import write_log
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mms.bodies.time_text import time_text
-from mms.brief import brief
+from mms.text.brief import brief
 from mms.wire import (
     FAILED,
     LAST,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver import InvalidArchive
-from archiver.names import NameTree, case_collisions, checked_name
+from archiver.reading.names import NameTree, case_collisions, checked_name
 
 
 @pytest.mark.parametrize(

@@ -274,7 +274,7 @@ def test_a_failing_disk_is_one_line_that_names_the_place(
     def fail(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("archiver.writers.os.fsync", fail)
+    monkeypatch.setattr("archiver.packing.writers.os.fsync", fail)
     assert call(model, "--export-path", ".") == 1
     error = capsys.readouterr().err
     assert error.startswith('ERROR - Failed to save the model-archive to model-path "."')
@@ -289,7 +289,7 @@ def test_an_interrupt_leaves_nothing_and_no_traceback(
     def interrupt(descriptor: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("archiver.writers.os.fsync", interrupt)
+    monkeypatch.setattr("archiver.packing.writers.os.fsync", interrupt)
     assert call(model) == 130
     assert capsys.readouterr().err == "ERROR - Interrupted.\n"
     assert os.listdir() == []

@@ -11,7 +11,7 @@ import pytest
 from archive_building import HANDLER, tree, write_folder
 
 from archiver import Archive, PackError, pack
-from archiver.writers import ArchiveFormat
+from archiver.packing.writers import ArchiveFormat
 
 FORMATS: list[ArchiveFormat] = ["default", "tgz", "no-archive"]
 FILES: dict[str, str | bytes] = {

@@ -15,9 +15,9 @@ from archive_building import HANDLER, manifest_json, tree, write_folder, write_t
 
 from archiver import Archive, InvalidArchive, InvalidKey, InvalidSignature, TrustedKeys, pack
 from archiver.cli import main
-from archiver.keys import generate_key, load_private_key, load_public_key
-from archiver.signature import SIGNATURE_NAME, Signature
-from archiver.signing import sign
+from archiver.signing.keys import generate_key, load_private_key, load_public_key
+from archiver.signing.sign import sign
+from archiver.signing.signature import SIGNATURE_NAME, Signature
 from archiver.verify import verify
 
 FORMS = ["default", "tgz", "no-archive"]
@@ -266,7 +266,7 @@ def test_a_failure_to_sign_leaves_the_archive_as_it_was(
     def fail(*_: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("archiver.signing._copy_zip", fail)
+    monkeypatch.setattr("archiver.signing.sign._copy_zip", fail)
     with pytest.raises(OSError, match="No space"):
         _sign(path, keys)
     assert path.read_bytes() == before

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mms.launch_options import ARGV_WORD
+from mms.processes.launch_options import ARGV_WORD
 
 DEADLINE_S = 20.0
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from mms.cli import starting
 from mms.interfaces.seldon.cli.environment import Given, Plan, WrongEnvironment, plan
 from mms.interfaces.seldon.cli.microservice import microservice
-from mms.launch_options import LaunchOptions
+from mms.processes.launch_options import LaunchOptions
 from mms.settings import load_settings
 
 NOWHERE = Path("/nowhere/annotations")

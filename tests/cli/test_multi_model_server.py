@@ -18,7 +18,7 @@ from support.waiting import eventually
 from mms.arg_parser import ArgParser
 from mms.cli import starting, stopping
 from mms.cli.multi_model_server import main, mxnet_main
-from mms.launch_options import ARGV_WORD, LaunchOptions
+from mms.processes.launch_options import ARGV_WORD, LaunchOptions
 
 from .conftest import DEADLINE_S, StandIn
 

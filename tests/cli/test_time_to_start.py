@@ -13,7 +13,7 @@ import pytest
 
 from mms.cli import starting
 from mms.cli.multi_model_server import main
-from mms.launch_options import ARGV_WORD, LaunchOptions
+from mms.processes.launch_options import ARGV_WORD, LaunchOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"aiohttp", "asyncio", "click", "httptools", "numpy", "orjson", "psutil", "rich"} | {

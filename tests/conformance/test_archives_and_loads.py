@@ -12,8 +12,8 @@ import pytest
 from support.server import Server, ServerDidNotStart, ServerPool, manifest
 from support.waiting import eventually
 
-from archiver.keys import generate_key, load_private_key
-from archiver.signing import sign
+from archiver.signing.keys import generate_key, load_private_key
+from archiver.signing.sign import sign
 
 pytestmark = pytest.mark.better_than_mms
 

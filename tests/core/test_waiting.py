@@ -7,8 +7,8 @@ import pytest
 from mms.core import deadlines
 from mms.core.terms import Terms, read_terms
 from mms.core.waiting import HIGH, LOW, NORMAL
-from mms.durations import LONGEST_S
 from mms.errors import BadRequest, RequestTimeout, ServiceUnavailable
+from mms.text.durations import LONGEST_S
 
 
 def put(b, *priorities):

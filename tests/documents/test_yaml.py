@@ -10,8 +10,8 @@ import time
 import pytest
 import yaml
 
-from mms import documents
-from mms.documents import InvalidDocument, check_depth, read_yaml, read_yaml_documents
+from mms.text import documents
+from mms.text.documents import InvalidDocument, check_depth, read_yaml, read_yaml_documents
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from mms.runtime_dir import RuntimeDir
+from mms.machine.runtime_dir import RuntimeDir
 
 #: Makes a folder with files and folders in it, removes it, and ends in the middle of that, at one of the steps.
 _KILLED_WHILE_IT_CLEANS_UP = """
 import os, sys
-from mms.runtime_dir import RuntimeDir
+from mms.machine.runtime_dir import RuntimeDir
 made = RuntimeDir.create(sys.argv[1])
 for name in ("models/a/b", "models/c"):
     (made.path / name).mkdir(parents=True)

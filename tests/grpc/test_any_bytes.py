@@ -16,8 +16,8 @@ from mms.grpc.connection import GrpcConnection
 from mms.grpc.frames import frame_header
 from mms.grpc.head import CallHead
 from mms.grpc.turns import FrameTurns
-from mms.inflating import Inflater
-from mms.memory import MemoryLimit
+from mms.limits.inflating import Inflater
+from mms.limits.memory import MemoryLimit
 
 
 class Transport:

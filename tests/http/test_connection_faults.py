@@ -27,7 +27,7 @@ from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import BodyReader
 from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
-from mms.memory import MemoryAccount, MemoryLimit
+from mms.limits.memory import MemoryAccount, MemoryLimit
 
 _LIMIT_S = 20.0
 _ASK = b"GET /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from mms.cli import routes_document
+from mms.cli.pages import routes as routes_document
 from mms.http.apis.descriptions import describe_routes
 from mms.http.apis.management_operations import REGISTER, SCALE
 from mms.http.apis.registration_parameters import registration_of, scaling_of
@@ -95,5 +95,5 @@ def test_what_a_call_may_change_is_described() -> None:
 
 def test_the_page_of_routes_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == routes_document.document(), (
-        "run: python -m mms.cli.routes_document > docs/routes.md"
+        "run: python -m mms.cli.pages.routes > docs/routes.md"
     )

@@ -6,7 +6,7 @@ import pytest
 
 from mms.http.apis.plugins import ReadParameters
 from mms.http.parameters import Parameters, warning_lines
-from mms.nearest import nearest
+from mms.text.nearest import nearest
 
 KNOWN = ("initial_workers", "min_worker", "max_worker", "batch_size", "url", "synchronous")
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from support.waiting import until
 
-from mms.connections import ConnectionLimit
 from mms.http.sockets import tls_server
 from mms.http.sockets.listeners import listen
 from mms.http.sockets.tls import make_context
 from mms.http.sockets.tls_server import TlsServer
+from mms.limits.connections import ConnectionLimit
 from mms.settings import Address, Settings
 
 WAIT_S = 10.0

@@ -14,7 +14,7 @@ from mms.errors import ServerError
 from mms.http.answers import ErrorForm
 from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneRoute
-from mms.memory import MemoryLimit
+from mms.limits.memory import MemoryLimit
 
 
 class PlainAnswers:

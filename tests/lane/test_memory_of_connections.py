@@ -11,7 +11,7 @@ from support.waiting import until
 
 from mms.core import Request
 from mms.http.lane.body import BodyReader
-from mms.memory import MemoryLimit
+from mms.limits.memory import MemoryLimit
 
 MEBIBYTE = 1 << 20
 LENGTH = 900_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mms.installed import packages_of_aws
+from mms.machine.installed import packages_of_aws
 
 
 def test_packages_of_aws_are_named_with_their_versions(tmp_path: Path) -> None:

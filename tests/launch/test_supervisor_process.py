@@ -18,7 +18,7 @@ import pytest
 from support.waiting import eventually
 
 import mms
-from mms.process_tree import Processes, parent_of
+from mms.processes.tree import Processes, parent_of
 
 _FILE = Path(mms.__file__).parent / "launch" / "supervisor_process.py"
 _LENGTH = Struct("!I")

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mms.errors import ServiceUnavailable
-from mms.inflating import (
+from mms.limits.inflating import (
     RATIO_FROM_BYTES,
     SMALL_BYTES,
     BrokenCoding,

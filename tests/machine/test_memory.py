@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from mms import memory
-from mms.memory import (
+from mms.limits import memory
+from mms.limits.memory import (
     MIN_RATE,
     PRESSED_S,
     SMALL_BYTES,

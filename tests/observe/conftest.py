@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mms.observe.logs import LogFile, LoggingSetup, LogOptions, configure_logging
+from mms.observe.log_files.setup import LogFile, LoggingSetup, LogOptions, configure_logging
 
 
 class WrittenLogs:

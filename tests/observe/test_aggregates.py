@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mms.observe.aggregates import OVERFLOW_MODEL, Aggregates, Histogram
+from mms.observe.metrics.aggregates import OVERFLOW_MODEL, Aggregates, Histogram
 
 
 def test_a_value_on_a_bound_belongs_to_its_bucket() -> None:

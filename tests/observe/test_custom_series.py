@@ -10,8 +10,8 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from mms.observe.custom_series import BOUNDS_S, CustomSeries
-from mms.observe.prometheus import PrometheusText
+from mms.observe.metrics.custom_series import BOUNDS_S, CustomSeries
+from mms.observe.metrics.prometheus import PrometheusText
 from mms.observe.recorder import Recorder
 
 from .conftest import WrittenLogs

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from mms.observe import events
-from mms.observe.logs import LogFile
+from mms.observe.log_files.setup import LogFile
 
 from .conftest import WrittenLogs
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mms.observe.flush_timer import MAX_DELAY_S, FlushTimer, next_delay_s
-from mms.observe.logs import LogFile
+from mms.observe.log_files.setup import LogFile
 from mms.observe.recorder import Recorder
 
 from .conftest import WrittenLogs

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterable
 
-from mms.observe.host import HostMonitor, HostReading, read_host, worker_memory
-from mms.observe.logs import LogFile
+from mms.observe.log_files.setup import LogFile
+from mms.observe.metrics.host import HostMonitor, HostReading, read_host, worker_memory
 from mms.observe.recorder import Recorder
 
 from .conftest import WrittenLogs

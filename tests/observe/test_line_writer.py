@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 import threading
 
-from mms.observe.line_writer import LineWriter, StreamSink
+from mms.observe.log_files.line_writer import LineWriter, StreamSink
 
 
 class MemorySink:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mms.errors import ConfigurationError
-from mms.observe.log_config import LogConfig, read_log_config
+from mms.observe.log_files.log_config import LogConfig, read_log_config
 
 
 def _read(folder: Path, text: str) -> LogConfig:

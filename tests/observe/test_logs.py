@@ -11,8 +11,8 @@ import pytest
 from support.waiting import eventually
 
 from mms.errors import ConfigurationError
-from mms.launch_options import STARTED
-from mms.observe.logs import LogFile, LogOptions
+from mms.observe.log_files.setup import LogFile, LogOptions
+from mms.processes.launch_options import STARTED
 
 from .conftest import WrittenLogs
 

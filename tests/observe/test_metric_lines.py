@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from mms.observe.metric_lines import file_line, qlog_record
+from mms.observe.metrics.lines import file_line, qlog_record
 
 _TAIL = "|#hostname:h1,1716200000"
 

@@ -11,10 +11,10 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from mms import faults
-from mms.observe.host import HostReading
-from mms.observe.prometheus import PrometheusText
+from mms.observe.metrics.host import HostReading
+from mms.observe.metrics.prometheus import PrometheusText
+from mms.observe.metrics.snapshot import ModelSnapshot, WorkerSnapshot
 from mms.observe.recorder import Recorder
-from mms.observe.snapshot import ModelSnapshot, WorkerSnapshot
 
 from .conftest import WrittenLogs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mms.observe.logs import LogFile
+from mms.observe.log_files.setup import LogFile
 from mms.observe.recorder import Recorder
 from mms.wire.log_records import encode_record
 

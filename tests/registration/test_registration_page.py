@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mms.cli.registration_document import document
+from mms.cli.pages.registration import document
 from mms.registration import parameters_of
 from mms.serving import RegisterOptions
 
@@ -13,7 +13,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "registration.md"
 
 def test_the_page_in_the_documents_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == document(), (
-        "run: python -m mms.cli.registration_document > docs/registration.md"
+        "run: python -m mms.cli.pages.registration > docs/registration.md"
     )
 
 

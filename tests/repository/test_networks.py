@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mms.networks import (
+from mms.limits.networks import (
     ANY,
     LOOPBACK,
     PUBLIC_ONLY,

@@ -14,8 +14,8 @@ import pytest
 from model_origin import Origin
 
 from archiver import pack
-from archiver.keys import generate_key, load_private_key
-from archiver.signing import sign
+from archiver.signing.keys import generate_key, load_private_key
+from archiver.signing.sign import sign
 from mms.errors import BadRequest, ConfigurationError, InternalServerError, InvalidModel
 from mms.repository import Repository
 from mms.repository.trust import Trust

@@ -19,7 +19,7 @@ from model_origin import Origin
 
 from archiver import pack
 from mms.errors import BadRequest, DownloadFailed, InvalidModel, ModelNotFound
-from mms.networks import Networks
+from mms.limits.networks import Networks
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.repository.sources import AllowedUrls, Sources

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mms.errors import ConfigurationError
-from mms.launch_options import LaunchOptions
+from mms.processes.launch_options import LaunchOptions
 from mms.security import check_exposure
 from mms.settings import Settings, load_settings
 from mms.settings.load import packaged_config

@@ -18,7 +18,7 @@ from mms.interfaces.seldon.codec.messages import SeldonMessage, SeldonModelMetad
 from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoints
 from mms.interfaces.seldon.graph import Endpoint, Graph, Message, Node, NodeType
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
-from mms.networks import LOOPBACK, PUBLIC_ONLY
+from mms.limits.networks import LOOPBACK, PUBLIC_ONLY
 from mms.repository.sources import Sources
 
 Serve = Callable[[web.Request], Awaitable[web.StreamResponse]]

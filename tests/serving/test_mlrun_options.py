@@ -9,7 +9,7 @@ import pytest
 
 from archiver import Manifest
 from mms.errors import BadRequest
-from mms.networks import Networks
+from mms.limits.networks import Networks
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions, model_options
 from mms.settings import Settings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mms.errors import BadRequest
-from mms.networks import PUBLIC_ONLY
+from mms.limits.networks import PUBLIC_ONLY
 from mms.serving import RegisterOptions
 from mms.tracking import Undelivered, open_sink
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mms.launch_options import LaunchOptions
+from mms.processes.launch_options import LaunchOptions
 from mms.settings import Settings, load_settings
 
 Load = Callable[..., Settings]

@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from mms.cpus import available_cpus, cgroup_quota
+from mms.machine.cpus import available_cpus, cgroup_quota
 
-_ASK = [sys.executable, "-c", "from mms.cpus import available_cpus; print(available_cpus())"]
+_ASK = [
+    sys.executable,
+    "-c",
+    "from mms.machine.cpus import available_cpus; print(available_cpus())",
+]
 _V2 = "30 23 0:26 {top} /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
 _V1 = "31 23 0:27 {top} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
 _OTHER = "32 23 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n33 23 0:29 / / rw - ext4 /dev/a rw\n"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mms.launch_options import ARGV_WORD, LaunchOptions
+from mms.processes.launch_options import ARGV_WORD, LaunchOptions
 
 # What a command line can hold.
 WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"))

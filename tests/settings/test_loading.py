@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mms.errors import ConfigurationError
-from mms.launch_options import LaunchOptions
+from mms.processes.launch_options import LaunchOptions
 from mms.settings import OPTIONS, Settings, load_settings
 
 Load = Callable[..., Settings]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mms.arg_parser import ArgParser
-from mms.cli.settings_document import document
+from mms.cli.pages.settings import document
 from mms.settings import OPTIONS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
@@ -15,7 +15,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
 def test_the_page_in_the_documents_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == document(), (
-        "run: python -m mms.cli.settings_document > docs/settings.md"
+        "run: python -m mms.cli.pages.settings > docs/settings.md"
     )
 
 

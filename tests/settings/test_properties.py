@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mms import properties
+from mms.text import properties
 
 # Lone surrogates are no characters.
 _TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mms.gpus import gpu_count
+from mms.machine.gpus import gpu_count
 from mms.settings import OPTIONS, Settings
 
 Load = Callable[..., Settings]

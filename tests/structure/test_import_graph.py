@@ -25,12 +25,10 @@ class Room(NamedTuple):
 INTERFACE_NAMES = ("legacy", "mlrun", "mms", "seldon")
 
 ROOMS: dict[str, Room] = {
-    # How values of others are shown, and names that nobody knows; every room may import it.
-    "brief": Room(-1, ("mms.brief", "mms.flags", "mms.nearest"), ()),
-    # How long anything may be told to take.
-    "durations": Room(-2, ("mms.durations",), ()),
+    # Text that people write and read; every room may import it.
+    "text": Room(-2, ("mms.text",), ()),
     # Documents in YAML.
-    "documents": Room(-1, ("mms.documents",), ()),
+    "documents": Room(-1, ("mms.text.documents",), ()),
     # The table of interfaces: names of their parts, which are imported when they are needed.
     "interfaces": Room(
         -2,
@@ -42,7 +40,7 @@ ROOMS: dict[str, Room] = {
         (),
     ),
     # Every parameter of a registration once.
-    "registration": Room(-1, ("mms.registration",), ("durations", "interfaces")),
+    "registration": Room(-1, ("mms.registration",), ("interfaces",)),
     "archiver": Room(
         0, ("archiver", "model_archiver"), ("documents", "interfaces", "registration")
     ),
@@ -56,14 +54,14 @@ ROOMS: dict[str, Room] = {
     "version": Room(0, ("=mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
     # What a process may, and who comes from whom.
-    "processes": Room(0, ("mms.keeper", "mms.prctl", "mms.process_tree"), ()),
+    "processes": Room(0, ("mms.processes",), ()),
     # Which addresses may be asked on a client's behalf.
-    "networks": Room(0, ("mms.networks",), ()),
+    "networks": Room(0, ("mms.limits.networks",), ()),
     "bodies": Room(-1, ("mms.bodies",), ()),
     # By orjson where it is installed.
     "json text": Room(0, ("mms.bodies.json_text",), ("bodies",)),
     # Where records of requests go.
-    "tracking": Room(0, ("mms.tracking",), ("durations",)),
+    "tracking": Room(0, ("mms.tracking",), ()),
     "drift": Room(1, ("mms.drift",), ("documents",)),
     # The names that handlers import.
     "handler names": Room(
@@ -76,19 +74,19 @@ ROOMS: dict[str, Room] = {
     ),
     "settings": Room(
         1,
-        ("mms.settings", "mms.properties", "mms.launch_options"),
-        ("durations", "errors", "networks", "version"),
+        ("mms.settings",),
+        ("errors", "networks", "processes", "version"),
     ),
     # What the machine has and gives: connections, memory, GPUs, files to open, packages, a folder of the server's own.
     "machine": Room(
         1,
         (
-            *("mms.connections", "mms.memory", "mms.inflating"),
-            *("mms.cpus", "mms.descriptors", "mms.gpus", "mms.installed", "mms.runtime_dir"),
+            "mms.limits",
+            "mms.machine",
         ),
         ("errors", "processes", "version"),
     ),
-    "core": Room(1, ("mms.core",), ("durations", "errors", "faults", "wire")),
+    "core": Room(1, ("mms.core",), ("errors", "faults", "wire")),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
     # What a graph is and does; its calls to nodes are passed in.
@@ -103,7 +101,7 @@ ROOMS: dict[str, Room] = {
         1,
         ("mms.interfaces.mlrun",),
         (
-            *("bodies", "documents", "durations", "errors", "json text", "networks"),
+            *("bodies", "documents", "errors", "json text", "networks"),
             *("interfaces", "registration", "tracking"),
         ),
     ),
@@ -179,7 +177,7 @@ ROOMS: dict[str, Room] = {
         ),
     ),
     "grpc": Room(5, ("mms.grpc", "mms.interfaces.seldon.front.grpc")),
-    "server": Room(6, ("mms.server", "mms.start_report", "mms.observed_models")),
+    "server": Room(6, ("mms.server",)),
     "cli": Room(
         7,
         (
@@ -195,7 +193,7 @@ ROOMS: dict[str, Room] = {
     "worker-side names of MMS": Room(7, ("mms.model_loader", "mms.model_service_worker")),
 }
 STANDARD_LIBRARY_ONLY = (
-    "brief",
+    "text",
     "wire",
     "bodies",
     "handler names",
@@ -271,7 +269,7 @@ def is_ours(module: str) -> bool:
 def allowed_rooms(name: str) -> set[str]:
     room = ROOMS[name]
     if room.imports is not None:
-        return {name, "brief", *room.imports}
+        return {name, "text", *room.imports}
     return {name} | {other for other, at in ROOMS.items() if at.layer < room.layer}
 
 

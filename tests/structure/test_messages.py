@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Names of the server's own things: its objects by their `repr`, its constants, exceptions.

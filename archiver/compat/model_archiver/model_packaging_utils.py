@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final
 
-from archiver.pack import (
+from archiver.packing.pack import (
     check_inputs,
     check_name,
     check_output,
@@ -21,8 +21,8 @@ from archiver.pack import (
     output_path,
     refuse_conversion,
 )
-from archiver.selection import UNWANTED_FILES, UNWANTED_SUFFIXES, select_files
-from archiver.writers import ArchiveFormat, write_archive
+from archiver.packing.selection import UNWANTED_FILES, UNWANTED_SUFFIXES, select_files
+from archiver.packing.writers import ArchiveFormat, write_archive
 
 from .manifest_components.engine import Engine
 from .manifest_components.manifest import Manifest

@@ -20,7 +20,6 @@ from urllib.parse import quote
 from aiohttp import web
 from multidict import CIMultiDict
 
-from mms.brief import brief
 from mms.errors import (
     ConfigurationError,
     InternalServerError,
@@ -32,6 +31,7 @@ from mms.http.answers import header_lines, safe_phrase
 from mms.http.exchange import Exchange
 from mms.http.parameters import ParameterRule, Parameters
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, MANAGEMENT_ROLE, OPEN, Route, parse_query
+from mms.text.brief import brief
 from mms.wire.answer_head import MAX_STATUS, MIN_STATUS, is_status
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ from typing import Any
 
 from mms.bodies.charset import decode
 from mms.bodies.invalid_input import InvalidInput
-from mms.brief import brief
 from mms.errors import BadRequest
 from mms.http.apis.lenient_json import LenientJsonError, loads
 from mms.http.parameters import Parameters
@@ -24,6 +23,7 @@ from mms.registration import (
 from mms.registration.kind import count_of
 from mms.registration.options import read_parameter
 from mms.serving import RegisterOptions
+from mms.text.brief import brief
 
 #: What says which model is meant.
 _SOURCES = ("url", "prepackaged", "model_uri", "serving_spec")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from mms.http.lane.request import LaneRequest
-from mms.memory import MemoryAccount, MemoryLimit, Pace
+from mms.limits.memory import MemoryAccount, MemoryLimit, Pace
 
 
 class LaneAccount(MemoryAccount):

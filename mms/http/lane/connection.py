@@ -13,7 +13,6 @@ from collections import deque
 from typing import cast
 
 from mms import faults
-from mms.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError, UnexpectedError
@@ -24,7 +23,8 @@ from mms.http.lane.body import GROWTH_BYTES, BodyReader
 from mms.http.lane.head import LaneHead
 from mms.http.lane.owner import LaneOwner
 from mms.http.lane.request import LaneRequest
-from mms.memory import NoMemory
+from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
+from mms.limits.memory import NoMemory
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.
 _MAX_PIPELINED = 32

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from mms.connections import remote_name
 from mms.errors import TooManyRequests
 from mms.http.lane.connection import LaneProtocol
+from mms.limits.connections import remote_name
 from mms.security import client_of
 
 if TYPE_CHECKING:

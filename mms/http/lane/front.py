@@ -11,7 +11,7 @@ from mms import faults
 from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.head import KnownRoute, LaneHead, LaneRoute, read_head
 from mms.http.lane.owner import AnswerForm, LaneConnection, Submitter
-from mms.memory import MemoryLimit
+from mms.limits.memory import MemoryLimit
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
 _MAX_ROUTES = 4096

@@ -11,7 +11,7 @@ from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import ErrorForm
 from mms.http.lane.head import KnownRoute, LaneHead
-from mms.memory import MemoryLimit
+from mms.limits.memory import MemoryLimit
 
 
 class Submitter(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import unquote_to_bytes
 
-from mms.brief import brief
 from mms.errors import BadRequest
+from mms.text.brief import brief
 
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from mms import faults
-from mms.connections import ConnectionLimit, Refusal
 from mms.http.sockets.tls_server import TlsServer
+from mms.limits.connections import ConnectionLimit, Refusal
 from mms.settings import Address
 
 _BACKLOG = 4096

@@ -9,7 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 
-from mms.connections import ConnectionLimit
+from mms.limits.connections import ConnectionLimit
 
 logger = logging.getLogger("mms.http")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from mms.brief import brief
-from mms.durations import bounded_s
+from mms.text.brief import brief
+from mms.text.durations import bounded_s
 
 #: No server is waited for longer, unless the step says so.
 TIMEOUT_S = 300.0

@@ -7,8 +7,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mms.brief import brief
 from mms.interfaces.seldon.series import split_image
+from mms.text.brief import brief
 
 ENVIRONMENT_NAME = "MODEL_METADATA"
 
@@ -76,7 +76,7 @@ def _environment_metadata() -> dict[str, Any]:
     if text is None:
         return {}
     # Here, as most workers have no such variable and the import takes time.
-    from mms.documents import InvalidDocument, read_yaml
+    from mms.text.documents import InvalidDocument, read_yaml
 
     try:
         found = read_yaml(text)

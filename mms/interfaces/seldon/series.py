@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from mms.brief import brief
 from mms.interfaces.seldon.errors import BAD_METRIC, SeldonMicroserviceException
+from mms.text.brief import brief
 
 COUNTER = "COUNTER"
 GAUGE = "GAUGE"

@@ -18,10 +18,10 @@ from archiver.model_config import (
     read_config_file,
     read_config_keys,
 )
-from mms.brief import brief
 from mms.errors import InvalidModel
 from mms.repository import FetchedArchive
 from mms.serving.options import RegisterOptions
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.settings import Settings

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
 from archiver.manifest import MANIFEST_NAME
-from mms.brief import brief
 from mms.core import POLICY_ADAPTIVE, ModelConfig, ModelVersion, Pool, Worker
-from mms.durations import bounded_s
 from mms.errors import BadRequest, InvalidModel
 from mms.launch import WorkerSpec, worker_environment
 from mms.observe import events
@@ -22,6 +20,8 @@ from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions, model_options
 from mms.serving.served import PooledModel, ServedModel
 from mms.serving.workers.confinement import account_variables, confinement
+from mms.text.brief import brief
+from mms.text.durations import bounded_s
 from mms.wire import Load
 
 if TYPE_CHECKING:

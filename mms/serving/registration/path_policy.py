@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mms.brief import brief
 from mms.errors import BadRequest
 from mms.repository import FetchedArchive
 from mms.repository.location import is_below
 from mms.repository.sources import Sources
 from mms.serving.options import RegisterOptions
+from mms.text.brief import brief
 
 #: Parameters of components and servers for saved models.
 _PLACES = ("model_uri", "model_path")

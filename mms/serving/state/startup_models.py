@@ -12,15 +12,15 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from archiver.model_config import WorkerBounds
-from mms.brief import brief
 from mms.core import Registry
 from mms.errors import Conflict, ModelNotFound, NameTaken, ServerError
-from mms.nearest import did_you_mean
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.options import RegisterOptions
 from mms.serving.served import DependencyMissing, ServedModel
 from mms.serving.state.registration_store import Restored
+from mms.text.brief import brief
+from mms.text.nearest import did_you_mean
 
 if TYPE_CHECKING:
     from mms.settings import Settings

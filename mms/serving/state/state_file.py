@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from mms.brief import brief
 from mms.errors import ConfigurationError
+from mms.text.brief import brief
 
 _FORMAT: Final = "multi-model-server state"
 _FORMAT_VERSION: Final = 1

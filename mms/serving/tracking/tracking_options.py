@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 #: Words for no tracking, where an archive or the settings ask for some.
 OFF = ("off", "none", "false")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mms import faults
 from mms.core.ids import new_request_id
-from mms.durations import bounded_s
 from mms.errors import ModelNotFound, ServerError
 from mms.serving.model_client import ModelAnswer, ModelClient, answered_within
+from mms.text.durations import bounded_s
 from mms.wire import ModelOperation
 from mms.wire.calls import Call, Called, decode_call, encode_called
 

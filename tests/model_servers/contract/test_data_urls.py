@@ -14,7 +14,7 @@ from mms.interfaces.mlrun.files.checked_http import CheckedHttp
 from mms.interfaces.mlrun.files.data_urls import DataUrls
 from mms.interfaces.mlrun.files.datastore import get_dataitem
 from mms.interfaces.mlrun.files.stores import hold_http_to
-from mms.networks import LOOPBACK, PUBLIC_ONLY
+from mms.limits.networks import LOOPBACK, PUBLIC_ONLY
 
 
 class Origin(ThreadingHTTPServer):

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from mms.brief import brief
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import BUILT_IN
 from mms.interfaces.mlrun.spec.serving_spec import (
@@ -15,6 +14,7 @@ from mms.interfaces.mlrun.spec.serving_spec import (
     source_code_of,
     without_source_code,
 )
+from mms.text.brief import brief
 
 #: Of a function's spec, with forms of their own in its document.
 _OF_OTHER_FORM = ("graph", "graph_initializer", "code", "function_refs", "env")

@@ -108,7 +108,7 @@ def import_function(url: str = "", *_: Any, **__: Any) -> ServingFunction:
         raise MLRunInvalidArgumentError(
             f"{url} cannot be read: functions are imported from files here (function.yaml)"
         )
-    from mms.documents import InvalidDocument, read_yaml
+    from mms.text.documents import InvalidDocument, read_yaml
 
     path = url.removeprefix("file://")
     if os.path.isdir(path):

@@ -88,7 +88,7 @@ def serve(
             raise click.ClickException(f"--set {pair} should be NAME=VALUE")
         settings[setting.strip()] = value
     from mms.cli.starting import become
-    from mms.launch_options import LaunchOptions
+    from mms.processes.launch_options import LaunchOptions
 
     become(LaunchOptions(settings=settings, component=json.dumps(component)))
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-from mms.networks import PUBLIC_ONLY, Networks, is_public, url_forms
+from mms.limits.networks import PUBLIC_ONLY, Networks, is_public, url_forms
 
 
 class CheckedHttp:

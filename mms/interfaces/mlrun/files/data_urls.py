@@ -7,7 +7,7 @@ from typing import Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.files.checked_http import CheckedHttp
-from mms.networks import Networks
+from mms.limits.networks import Networks
 
 _CHUNK_BYTES = 1024 * 1024
 _HTTP = ("http", "https")

@@ -185,7 +185,7 @@ class ModelArtifact:
 
 def parse_model_spec(text: str | bytes, source: str) -> ModelArtifact:
     """The artifact of a model_spec.yaml. Raises ValueError with `source` for what is none."""
-    from mms.documents import read_yaml
+    from mms.text.documents import read_yaml
 
     try:
         return ModelArtifact.from_dict(read_yaml(text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 #: Before the name, in upper case, of a secret that the platform put into the environment.
 PROJECT_SECRET_PREFIX = "MLRUN_K8S_SECRET__"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from archiver import Component, Manifest
 from archiver.model_config import WorkerBounds
 from mms.core import ModelVersion, Registry
-from mms.documents import InvalidDocument, check_depth
 from mms.errors import BadRequest, NameTaken
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.front.calls import RouteCalls
@@ -42,6 +41,7 @@ from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_factory import model_config
 from mms.serving.registration.model_options import ModelOptions
 from mms.serving.served import ServedModel
+from mms.text.documents import InvalidDocument, check_depth
 
 if TYPE_CHECKING:
     from mms.settings import Settings

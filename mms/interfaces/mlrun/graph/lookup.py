@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mms.brief import brief
 from mms.interfaces.mlrun.authoring.stand_in import FEATURE_ROUTERS, AbsentName
 from mms.interfaces.mlrun.errors import GraphError
+from mms.text.brief import brief
 
 #: What a router's class is called where it is not named.
 DEFAULT_ROUTER = "mlrun.serving.ModelRouter"

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "warning": 30, "error": 40, "critical": 50}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.interfaces.mlrun.files.data_urls import DataUrls

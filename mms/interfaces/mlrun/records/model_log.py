@@ -7,8 +7,8 @@ from typing import Any
 
 from mms.bodies.error_message import error_message
 from mms.bodies.time_text import time_text
-from mms.brief import brief
 from mms.interfaces.mlrun.model.context import host_name
+from mms.text.brief import brief
 
 BATCH_HEADERS = ("request", "op", "resp", "when", "microsec", "metrics")
 

@@ -9,8 +9,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from mms.brief import brief
 from mms.interfaces.mlrun.errors import with_strict_status
+from mms.text.brief import brief
 
 EPSILON_GREEDY = "epsilon_greedy"
 THOMPSON = "thompson"

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from mms.brief import brief
 from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.model.request_body import INPUTS_KEYS, parse_body
 from mms.interfaces.mlrun.paths import get_path, put_path
@@ -30,6 +29,7 @@ from mms.interfaces.mlrun.routers.routing import (
     successes,
     with_failures,
 )
+from mms.text.brief import brief
 
 
 class ParallelRunnerModes(str, Enum):

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 
 CLASSIFICATION = "classification"
 REGRESSION = "regression"

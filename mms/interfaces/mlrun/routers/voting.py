@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from mms.brief import brief
 from mms.interfaces.mlrun.model.event import Response
 from mms.interfaces.mlrun.model.model_server import check_inputs
 from mms.interfaces.mlrun.routers.router import NamedRouter, ParallelRun
@@ -28,6 +27,7 @@ from mms.interfaces.mlrun.routers.votes import (
     vote,
     weights_of,
 )
+from mms.text.brief import brief
 
 DEFAULT_NAME = "VotingEnsemble"
 DEFAULT_VERSION = "v1"

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from mms.brief import brief
 from mms.errors import InvalidModel
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.model.model_server import LOAD_MODES
+from mms.text.brief import brief
 
 #: Where MLRun mounts it, and the variable in which it comes otherwise.
 SPEC_FILE: Final = "/tmp/mlrun/serving-conf/serving_spec.json"
@@ -139,7 +139,7 @@ def check_has_graph(document: Any, source: str) -> None:
 
 def read_text(text: bytes, source: str) -> Any:
     """Return the value of a document in JSON or YAML. Raises InvalidSpec that names the source."""
-    from mms.documents import InvalidDocument, check_depth, read_yaml
+    from mms.text.documents import InvalidDocument, check_depth, read_yaml
 
     document = None
     if text.lstrip()[:1] == b"{":

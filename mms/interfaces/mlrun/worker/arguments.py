@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mms.brief import brief
+from mms.text.brief import brief
 from mms.wire import Load
 
 _TRUTHS = {

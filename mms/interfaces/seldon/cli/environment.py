@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from archiver import InvalidComponent, checked_parameters
-from mms.brief import brief
+from mms.text.brief import brief
 
 ANNOTATIONS = Path("/etc/podinfo/annotations")
 _REST_TIMEOUT = "seldon.io/rest-timeout"

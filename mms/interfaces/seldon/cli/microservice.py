@@ -190,7 +190,7 @@ def _own_folder(port: int) -> Path:
 def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
     from mms.cli.pid_file import PidFile, PidFileError, is_server
     from mms.cli.starting import become
-    from mms.launch_options import LaunchOptions
+    from mms.processes.launch_options import LaunchOptions
 
     pid_file = PidFile(Path(pidfile).absolute()) if pidfile else None
     variables = {}

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from mms.brief import brief
 from mms.interfaces.seldon.codec.forms import Array, Form, Incoming, is_shape, shaped_tensor
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.text.brief import brief
 
 _PAYLOADS: Final = ("data", "jsonData", "strData", "binData")
 _ARRAYS: Final = ("tensor", "ndarray", "tftensor")

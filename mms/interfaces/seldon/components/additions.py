@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mms.brief import brief
 from mms.interfaces.seldon.components.hooks import OwnHooks
 from mms.interfaces.seldon.components.request_headers import RequestHeaders
 from mms.interfaces.seldon.components.results import Result
@@ -19,6 +18,7 @@ from mms.interfaces.seldon.errors import (
 from mms.interfaces.seldon.meta import response_meta
 from mms.interfaces.seldon.series import METHODS, reward_series, series_of, validate
 from mms.interfaces.seldon.unit import Unit
+from mms.text.brief import brief
 
 
 class Collected(NamedTuple):

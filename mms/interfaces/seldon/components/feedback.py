@@ -6,11 +6,11 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 
-from mms.brief import brief
 from mms.interfaces.seldon.codec.forms import Array, ClassNames, Form
 from mms.interfaces.seldon.codec.messages import CLASSES, Feedback, SeldonMessage
 from mms.interfaces.seldon.codec.proto_payload import array_of_data, encode_bytes
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.text.brief import brief
 
 _FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from mms.brief import brief
 from mms.interfaces.seldon.codec.forms import Array, Incoming, column_names
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.text.brief import brief
 
 _log = logging.getLogger("mms.seldon")
 

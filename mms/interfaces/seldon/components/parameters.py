@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mms.brief import brief
 from mms.interfaces.seldon.errors import BAD_PARAMETER, SeldonMicroserviceException
+from mms.text.brief import brief
 
 ENVIRONMENT_NAME = "PREDICTIVE_UNIT_PARAMETERS"
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mms.brief import brief
 from mms.interfaces.seldon.codec.forms import ClassNames
 from mms.interfaces.seldon.codec.json_text import is_of_pandas
 from mms.interfaces.seldon.components.hooks import OwnHooks
@@ -16,6 +15,7 @@ from mms.interfaces.seldon.errors import (
     SeldonMicroserviceException,
     is_not_implemented,
 )
+from mms.text.brief import brief
 
 #: Types of results that need no second look.
 _PLAIN_TYPES = frozenset((np.ndarray, list, dict, str, bytes, bytearray, int, type(None)))

@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
 from mms.bodies.large_json import apart
-from mms.brief import brief
 from mms.errors import BadRequest, InternalServerError, InvalidModel, RequestTimeout, WorkerFailure
 from mms.interfaces.seldon.graph import Endpoint, Graph, Message, Node, Step
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps
 from mms.interfaces.seldon.graph.transcode import reply_in_form_of, to_json, to_protobuf
-from mms.networks import ANY, Networks, is_address
+from mms.limits.networks import ANY, Networks, is_address
 from mms.repository.sources import Sources
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession

@@ -28,7 +28,7 @@ from mms.interfaces.seldon.graph import (
     run_predict,
 )
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps
-from mms.observe.graph_metrics import GraphMetrics, ServerLabels
+from mms.observe.metrics.graphs import GraphMetrics, ServerLabels
 from mms.serving.served import CompositeModel
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 
 from archiver import Component, InvalidComponent, Manifest, checked_parameters
 from archiver.component import PREPACKAGED
-from mms.brief import brief
 from mms.core import ModelVersion, Registry
 from mms.errors import Conflict, InvalidModel
 from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
@@ -21,8 +20,8 @@ from mms.interfaces.seldon.front.graph_calls import NodeCalls
 from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoints
 from mms.interfaces.seldon.front.graph_service import GraphService
 from mms.interfaces.seldon.graph import Graph, Node, read_graph
-from mms.networks import Networks
-from mms.observe.graph_metrics import GraphMetrics
+from mms.limits.networks import Networks
+from mms.observe.metrics.graphs import GraphMetrics
 from mms.repository import DOCUMENT_NAME, FetchedArchive
 from mms.repository.sources import Sources
 from mms.serving.model_client import ModelClient
@@ -30,6 +29,7 @@ from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.registration.model_factory import WITHOUT_UNIT, model_config
 from mms.serving.registration.model_options import ModelOptions
 from mms.serving.served import DependencyMissing, PooledModel, ServedModel
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.settings import Settings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mms.brief import brief
 from mms.errors import InvalidModel
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.interfaces.seldon.graph.node import Node

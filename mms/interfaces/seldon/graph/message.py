@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mms.bodies.large_json import read_in_pieces
-from mms.brief import brief
 from mms.core.request import Buffer
 from mms.errors import BadRequest, InternalServerError, WorkerFailure
+from mms.text.brief import brief
 
 JSON: Final = b"application/json"
 PROTOBUF: Final = b"application/x-protobuf"

@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mms.brief import brief
-from mms.durations import bounded_s
 from mms.interfaces.seldon.graph.manifest import (
     Container,
     GraphError,
@@ -21,6 +19,8 @@ from mms.interfaces.seldon.graph.manifest import (
     text_of,
 )
 from mms.interfaces.seldon.graph.node import Builtin, Endpoint, Graph, Node, NodeType
+from mms.text.brief import brief
+from mms.text.durations import bounded_s
 
 #: Real documents have a few kilobytes.
 _MAX_DOCUMENT_BYTES: Final = 1 << 20
@@ -87,7 +87,7 @@ def read_graph(text: bytes, predictor: str | None = None) -> Graph:
 
 def _load(text: bytes) -> dict[str, Any]:
     # Not needed by servers without graphs.
-    from mms.documents import InvalidDocument, read_yaml_documents
+    from mms.text.documents import InvalidDocument, read_yaml_documents
 
     if len(text) > _MAX_DOCUMENT_BYTES:
         raise GraphError(f"The graph's document is larger than {_MAX_DOCUMENT_BYTES} bytes.")

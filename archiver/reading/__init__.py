@@ -1,0 +1,1 @@
+"""Opening archives safely: their containers, the names in them, limits, unpacking."""

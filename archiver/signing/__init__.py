@@ -1,0 +1,1 @@
+"""Signatures of archives: key pairs, and how archives are signed and checked."""

@@ -1,0 +1,1 @@
+"""Limits that HTTP and gRPC share: connections, memory, compressed bodies, addresses."""

@@ -1,0 +1,1 @@
+"""What the machine has: CPUs, GPUs, files to open, other packages, a folder of the server's own."""

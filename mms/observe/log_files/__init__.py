@@ -1,0 +1,1 @@
+"""The log files: how they are set up, written and rotated."""

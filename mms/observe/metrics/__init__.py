@@ -1,0 +1,1 @@
+"""Metrics: counts and measurements, and their texts."""
