@@ -1,4 +1,4 @@
-"""The gRPC front: HTTP/2 and gRPC on the event loop of the server, and the services of Seldon."""
+"""The gRPC front: HTTP/2 and gRPC on the event loop of the server, and the services of interfaces."""
 
 from mms.grpc.front import GrpcFront
 

@@ -15,8 +15,8 @@ from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
+from mms.grpc.services import interface_services
 from mms.grpc.turns import FrameTurns
-from mms.interfaces.seldon.front.grpc import SeldonServices
 from mms.limits.connections import ConnectionLimit, Refusal
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
@@ -82,12 +82,11 @@ class GrpcFront:
         self._server: OpenListener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_empty = asyncio.Event()
-        seldon = SeldonServices(
-            host, default_model=settings.default_model, is_strict=settings.seldon_strict
-        )
-        self._reflection = Reflection(seldon.files())
+        services = interface_services(settings, host)
+        self._reflection = Reflection([file for each in services for file in each.files()])
         self._methods: dict[bytes, Method] = {}
-        self._add(seldon.methods())
+        for each in services:
+            self._add(each.methods())
         self._add(self._reflection.methods())
 
     def __repr__(self) -> str:

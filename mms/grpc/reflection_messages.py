@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from google.protobuf import descriptor_pool, message_factory
 
-from mms.interfaces.seldon.codec.descriptor_text import file_of, message_of
+from mms.bodies.descriptor_text import file_of, message_of
 
 _METHOD = "ServerReflectionInfo"
 _PACKAGES = ("grpc.reflection.v1", "grpc.reflection.v1alpha")

@@ -13,12 +13,12 @@ from mms.errors import InternalServerError, MethodNotAllowed, ServerError, Unexp
 from mms.http.access import check_key, check_page
 from mms.http.exchange import Exchange
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES
+from mms.http.interface_api import InterfaceApi
 from mms.http.lane.counted import CountedLaneProtocol
 from mms.http.lane.front import LaneFront
 from mms.http.listener_apis import Apis, HttpApis
 from mms.http.protocol import EdgeServer
 from mms.http.routing import Match, RouteTable
-from mms.interfaces.seldon.front.answer_form import error_form
 from mms.limits.connections import Refusal
 from mms.security import Access
 
@@ -26,13 +26,20 @@ from mms.security import Access
 class Listener:
     """One listener: which APIs it has, and the edge of its connections."""
 
-    def __init__(self, shared: HttpApis, apis: Apis, is_full: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        shared: HttpApis,
+        apis: Apis,
+        is_full: Callable[[], bool],
+        owner: InterfaceApi | None = None,
+    ) -> None:
+        """`owner`: the interface whose listener it is."""
         self._shared = shared
         self._is_full = is_full
-        self.table = RouteTable(shared.routes(apis))
+        self.table = RouteTable(shared.routes(apis, owner))
         self._has_management = Apis.MANAGEMENT in apis
         has_mms = bool(apis & (Apis.INFERENCE | Apis.MANAGEMENT))
-        self._is_seldon_alone = Apis.SELDON in apis and not has_mms
+        self._owner = None if has_mms else owner
         settings = shared.settings
         has_keys = shared.access is not None and shared.access.guard is not None
         self._answers_preflights = has_keys or settings.cors_allowed_origin is not None
@@ -44,7 +51,7 @@ class Listener:
             memory=shared.memory,
         )
         self.lane: LaneFront | None = None
-        if Apis.SELDON in apis and settings.lane:
+        if apis & (Apis.INFERENCE | Apis.INTERFACE) and settings.lane:
             self.lane = LaneFront(
                 shared.host,
                 shared.answers,
@@ -75,8 +82,8 @@ class Listener:
 
     def _make_exchange(self, request: web.BaseRequest) -> Exchange:
         exchange = self._shared.make_exchange(request)
-        if self._is_seldon_alone:
-            exchange.error_form = error_form
+        if self._owner is not None:
+            exchange.error_form = self._owner.error_form
         return exchange
 
     async def serve(self, exchange: Exchange) -> web.StreamResponse:

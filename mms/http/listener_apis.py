@@ -21,11 +21,11 @@ from mms.http.apis.plugin_loading import find_endpoints
 from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing
 from mms.http.exchange import Exchange
+from mms.http.interface_api import InterfaceApi, interface_apis
 from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
 from mms.http.routing import METRICS_ROLE, Route
-from mms.http.v2.tree import V2Api
-from mms.interfaces.seldon.front.rest import SeldonApi
+from mms.interfaces import INTERFACES
 from mms.limits.connections import remote_name
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
@@ -42,8 +42,8 @@ class Apis(Flag):
 
     INFERENCE = auto()
     MANAGEMENT = auto()
-    #: Besides inference: where Seldon has a route and MMS has none. Alone: every path.
-    SELDON = auto()
+    #: One interface alone, or with management beside it.
+    INTERFACE = auto()
     METRICS = auto()
 
 
@@ -95,21 +95,7 @@ class HttpApis:
         )
         self.health = HealthApi(host)
         self.inference = InferenceApi(host, asker, is_strict_ping=settings.strict_ping)
-        self.seldon = SeldonApi(
-            host,
-            asker,
-            default_model=settings.default_model,
-            is_strict=settings.seldon_strict,
-            has_cors=settings.cors_allowed_origin is None,
-        )
-        self.v2 = V2Api(
-            host.registry,
-            asker,
-            host.users_of,
-            default_model=settings.default_model,
-            is_strict=settings.strict_status,
-            has_event_path=settings.mlrun_event_headers,
-        )
+        self.interfaces = interface_apis(settings, host, asker)
         rule = ParameterRule(is_strict=settings.strict_parameters)
         self.management = ManagementApi(
             host,
@@ -140,13 +126,13 @@ class HttpApis:
             trusts_request_id=self.settings.trust_request_id,
         )
 
-    def routes(self, apis: Apis) -> list[Route]:
-        """The rows of a listener, in the order of their precedence."""
+    def routes(self, apis: Apis, owner: InterfaceApi | None = None) -> list[Route]:
+        """The rows of a listener, in the order of their precedence. `owner`: the interface whose listener it is."""
         has_inference = Apis.INFERENCE in apis
         has_management = Apis.MANAGEMENT in apis
         metrics = self._metrics_routes() if apis & (Apis.MANAGEMENT | Apis.METRICS) else []
         if not has_inference and not has_management:
-            return metrics + (self.seldon.all_routes() if Apis.SELDON in apis else [])
+            return metrics + (owner.all_routes() if owner is not None else [])
         routes: list[Route] = []
         descriptions = DescriptionApi(lambda: routes).routes()
         health = self.health.routes()
@@ -154,13 +140,14 @@ class HttpApis:
         management = self.management.routes()
         if has_inference:
             routes += self.plugins.routes(INFERENCE)
+            interfaces = list(self.interfaces.values())
+        else:
+            interfaces = [owner] if owner is not None else []
         if has_management:
             routes += self.plugins.routes(MANAGEMENT)
         routes += metrics
-        if Apis.SELDON in apis:
-            routes += self.seldon.routes()
-        if has_inference:
-            routes += self.v2.routes()
+        for interface in interfaces:
+            routes += interface.routes()
         routes += descriptions + health
         if has_inference:
             routes += inference
@@ -169,13 +156,16 @@ class HttpApis:
         if has_inference:
             own = [*descriptions, *health, *inference, *management]
             routes += reserve(own, "metrics", "prometheus", ExecutionParameters.url_pattern)
-            routes += self.v2.routes_beside_others()
+            for interface in interfaces:
+                routes += interface.routes_beside_others()
         return routes
 
     def _metrics_routes(self) -> list[Route]:
-        own = "/".join(
-            quote(part, safe="") for part in self.settings.seldon_metrics_path.split("/") if part
-        )
+        more = [
+            getattr(self.settings, interface.metrics_path_setting)
+            for interface in INTERFACES
+            if interface.metrics_path_setting
+        ]
         described = {"/metrics": METRICS, "/prometheus": replace(METRICS, id="prometheus")}
         return [
             Route(
@@ -185,10 +175,14 @@ class HttpApis:
                 METRICS_ROLE,
                 operations=(described[path],) if path in described else (),
             )
-            for path in dict.fromkeys((*described, f"/{own}"))
+            for path in dict.fromkeys((*described, *map(_pattern_of, more)))
         ]
 
     async def _metrics(self, exchange: Exchange) -> web.StreamResponse:
         content_type, body = await self._scrape(exchange.request.headers.get("Accept"))
         line = f"content-type: {content_type}\r\n".encode()
         return exchange.respond(200, None, line, body)
+
+
+def _pattern_of(path: str) -> str:
+    return "/" + "/".join(quote(segment, safe="") for segment in path.split("/") if segment)

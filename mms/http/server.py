@@ -7,12 +7,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mms.http.listener import Listener
 from mms.http.listener_apis import Apis, HttpApis
 from mms.http.sockets.listeners import OpenListener, listen, remove_sockets
 from mms.http.sockets.tls import Certificates
+from mms.interfaces import INTERFACES, Interface
 from mms.limits.connections import ConnectionLimit
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
@@ -31,6 +32,14 @@ _QUIET_S = 0.25
 #: Turns of the loop after which it has taken and read all that had come before them. A process that was itself held up
 #: finds its timers due, and its connections quiet, before it has looked at its sockets.
 _CATCHING_UP_TURNS = 4
+
+
+class _Place(NamedTuple):
+    """An address, and what is served there. `owner`: the interface that has it for its own."""
+
+    address: Address
+    apis: Apis
+    owner: Interface | None = None
 
 
 class HttpFront:
@@ -90,48 +99,56 @@ class HttpFront:
         """Listen. Raises BindFailed and ConfigurationError."""
         addresses = self._addresses()
         context = None
-        if any(address.is_tls for address, _ in addresses):
+        if any(address.is_tls for address, *_ in addresses):
             context = self.certificates.context()
-        for address, apis in addresses:
+        for address, apis, owner in addresses:
             # Operators and probes get in while clients have taken all connections.
-            has_spare = not apis & (Apis.INFERENCE | Apis.SELDON)
+            has_spare = not apis & (Apis.INFERENCE | Apis.INTERFACE)
             is_full = partial(self.limit.is_full, has_spare=has_spare)
-            listener = Listener(self._apis, apis, is_full)
+            api = self._apis.interfaces[owner.name] if owner is not None else None
+            listener = Listener(self._apis, apis, is_full, api)
             self._listeners.append(listener)
             self._servers.append(
                 await listen(
                     address, listener.make_protocol, context, self.limit, has_spare=has_spare
                 )
             )
-            for api, name in (
+            for each, name in (
                 (Apis.INFERENCE, "Inference"),
                 (Apis.MANAGEMENT, "Management"),
                 (Apis.METRICS, "Metrics"),
             ):
-                if api in apis:
+                if each in apis:
                     events.listener_bound(name, str(address))
-            if apis == Apis.SELDON:
-                events.listener_bound("Seldon", str(address))
+            if owner is not None and apis == Apis.INTERFACE:
+                events.listener_bound(owner.title, str(address))
         self._apis.host.registry.on_change = self._forget_routes
         if self._access is not None and self._access.guard is not None:
             self._access.guard.on_change.append(self._forget_routes)
 
-    def _addresses(self) -> list[tuple[Address, Apis]]:
+    def _addresses(self) -> list[_Place]:
         """Where to listen for what. One address is one listener."""
         settings = self._settings
         wanted = [
-            (settings.inference_address, Apis.INFERENCE | Apis.SELDON),
-            (settings.management_address, Apis.MANAGEMENT),
-            (settings.seldon_address, Apis.SELDON),
-            (settings.seldon_metrics_address, Apis.METRICS),
+            _Place(settings.inference_address, Apis.INFERENCE),
+            _Place(settings.management_address, Apis.MANAGEMENT),
         ]
-        listeners: dict[tuple[str, int, str], tuple[Address, Apis]] = {}
-        for address, apis in wanted:
-            if address is None:
-                continue
-            known = listeners.get(address.endpoint)
-            listeners[address.endpoint] = (known[0], known[1] | apis) if known else (address, apis)
-        return list(listeners.values())
+        for interface in INTERFACES:
+            for setting, apis, owner in (
+                (interface.address_setting, Apis.INTERFACE, interface),
+                (interface.metrics_address_setting, Apis.METRICS, None),
+            ):
+                address = getattr(settings, setting) if setting else None
+                if address is not None:
+                    wanted.append(_Place(address, apis, owner))
+        places: dict[tuple[str, int, str], _Place] = {}
+        for place in wanted:
+            known = places.get(place.address.endpoint)
+            if known is not None:
+                owner = known.owner or place.owner
+                place = _Place(known.address, known.apis | place.apis, owner)
+            places[place.address.endpoint] = place
+        return list(places.values())
 
     def _forget_routes(self) -> None:
         """Which model is at the root may be different now, or whose key is valid."""
@@ -148,7 +165,7 @@ class HttpFront:
         for server in self._servers:
             server.close()
         if self._servers:
-            remove_sockets(*(address for address, _ in self._addresses()))
+            remove_sockets(*(address for address, *_ in self._addresses()))
         self._servers = []
         now = time.monotonic()
         self._leave(now - _QUIET_S)

@@ -52,7 +52,8 @@ class Interface:
     """An entry of the table of interfaces. One without a part has nothing of that kind."""
 
     name: str
-    #: What messages call a model of it, one and several.
+    #: What messages call the interface, and a model of it, one and several.
+    title = ""
     noun = "model"
     nouns = "models"
     #: The module whose `open_model(load)` opens a model in its worker.
@@ -71,6 +72,16 @@ class Interface:
     has_service_type = False
     #: The first one is what tells that code is written to this interface, the others come with it.
     packages: tuple[Package, ...] = ()
+    #: The routes of its protocol: an `mms.http.interface_api.InterfaceApi`. Schemas that their descriptions name.
+    http_api = ""
+    schemas = ""
+    #: The services of its protocol: an `mms.grpc.services.InterfaceServices`.
+    grpc_services = ""
+    #: Settings with the address of a listener with its routes alone, of one with metrics alone, and with one more path
+    #: of metrics.
+    address_setting = ""
+    metrics_address_setting = ""
+    metrics_path_setting = ""
     #: Variables that workers have unless the operator sets them: (name, value).
     variables: tuple[tuple[str, str], ...] = ()
 

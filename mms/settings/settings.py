@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 
 from mms.settings.address import Address
-from mms.settings.values import OptionValues
+from mms.settings.values import OPTIONS, OptionValues
 
 
 @dataclass(slots=True)
@@ -64,14 +64,8 @@ class Settings(OptionValues):
         """All addresses that are listened on."""
         return [
             address
-            for address in (
-                self.inference_address,
-                self.management_address,
-                self.seldon_address,
-                self.seldon_metrics_address,
-                self.grpc_address,
-            )
-            if address is not None
+            for name, option in OPTIONS.items()
+            if option.kind.name == "address" and (address := getattr(self, name)) is not None
         ]
 
     def told(self, name: str) -> str:

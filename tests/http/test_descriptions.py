@@ -16,14 +16,14 @@ from mms.http.apis.registration_parameters import registration_of, scaling_of
 from mms.http.listener_apis import Apis
 from mms.http.parameters import Parameters
 from mms.http.routing import RouteTable
-from mms.http.v2.operations import document as document_of_v2
+from mms.interfaces.mlrun.front.v2.operations import document as document_of_v2
 from mms.interfaces.seldon.document import document as document_of_seldon
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "routes.md"
 LISTENERS = {
-    "inference": Apis.INFERENCE | Apis.SELDON,
+    "inference": Apis.INFERENCE,
     "management": Apis.MANAGEMENT,
-    "both": Apis.INFERENCE | Apis.SELDON | Apis.MANAGEMENT,
+    "both": Apis.INFERENCE | Apis.MANAGEMENT,
 }
 
 

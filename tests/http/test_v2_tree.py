@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from mms.http.v2.routes import V2Kind, V2Path, find_v2
 from mms.interfaces.mlrun.front.router import MlrunRouter
+from mms.interfaces.mlrun.front.v2.routes import V2Kind, V2Path, find_v2
 from mms.wire import ModelOperation
 
 R4 = ("m1", "m2", "m3:v1", "m3:v2")

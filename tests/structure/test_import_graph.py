@@ -58,6 +58,8 @@ ROOMS: dict[str, Room] = {
     # Which addresses may be asked on a client's behalf.
     "networks": Room(0, ("mms.limits.networks",), ()),
     "bodies": Room(-1, ("mms.bodies",), ()),
+    # Messages of protobuf, made without its compiler.
+    "descriptors": Room(0, ("mms.bodies.descriptor_text",), ()),
     # By orjson where it is installed.
     "json text": Room(0, ("mms.bodies.json_text",), ("bodies",)),
     # Where records of requests go.
@@ -94,7 +96,7 @@ ROOMS: dict[str, Room] = {
     "seldon": Room(
         1,
         ("mms.interfaces.seldon",),
-        ("bodies", "documents", "errors", "interfaces", "registration"),
+        ("bodies", "descriptors", "documents", "errors", "interfaces", "registration"),
     ),
     # MLRun's serving contract, in process.
     "mlrun": Room(
@@ -168,18 +170,20 @@ ROOMS: dict[str, Room] = {
             ),
         ),
     ),
-    "http": Room(
-        5,
-        (
-            "mms.http",
-            "mms.interfaces.mlrun.front.v2",
-            *(f"mms.interfaces.seldon.front.{name}" for name in ("answer_form", "rest", "routes")),
+    "http": Room(5, ("mms.http",)),
+    "grpc": Room(5, ("mms.grpc",)),
+    # The protocols of interfaces.
+    "mlrun's protocol": Room(6, ("mms.interfaces.mlrun.front.v2",)),
+    "seldon's protocol": Room(
+        6,
+        tuple(
+            f"mms.interfaces.seldon.front.{name}"
+            for name in ("answer_form", "grpc", "rest", "routes")
         ),
     ),
-    "grpc": Room(5, ("mms.grpc", "mms.interfaces.seldon.front.grpc")),
-    "server": Room(6, ("mms.server",)),
+    "server": Room(7, ("mms.server",)),
     "cli": Room(
-        7,
+        8,
         (
             "mms.cli",
             "mms.interfaces.mlrun.cli",
@@ -190,7 +194,7 @@ ROOMS: dict[str, Room] = {
         ),
     ),
     # Importable by the names that tools of MMS know; nothing of this server uses them.
-    "worker-side names of MMS": Room(7, ("mms.model_loader", "mms.model_service_worker")),
+    "worker-side names of MMS": Room(8, ("mms.model_loader", "mms.model_service_worker")),
 }
 STANDARD_LIBRARY_ONLY = (
     "text",

@@ -29,7 +29,7 @@ server's own routes come before those of models' routers and graphs, and [plugin
 _SECTIONS = (
     (
         "Inference",
-        Apis.INFERENCE | Apis.SELDON,
+        Apis.INFERENCE,
         "`inference_address`; [inference API](inference-api.md).",
     ),
     ("Management", Apis.MANAGEMENT, "`management_address`; [management API](management-api.md)."),

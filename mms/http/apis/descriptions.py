@@ -15,7 +15,7 @@ from mms.http.exchange import Exchange
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, Route, not_found
 from mms.http.routing.document import document_of, in_mms_form
 from mms.http.routing.operation import OBJECT, TEXT, Operation, answer, errors, object_of
-from mms.interfaces.seldon.document import SCHEMAS
+from mms.interfaces import INTERFACES, part
 
 _INFO: Final = {
     "title": "Model Server APIs",
@@ -27,7 +27,9 @@ _DOCUMENT: Final = object_of(["openapi", "info", "paths"], openapi=TEXT, info=OB
 
 def describe_routes(routes: Iterable[Route]) -> dict[str, Any]:
     """The OpenAPI document of the routes of a listener."""
-    return document_of(routes, _INFO, components=SCHEMAS)
+    schemas = [part(interface.schemas) for interface in INTERFACES if interface.schemas]
+    merged = {name: schema for found in schemas for name, schema in found.items()}
+    return document_of(routes, _INFO, components=merged)
 
 
 class DescriptionApi:

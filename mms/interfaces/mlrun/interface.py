@@ -7,11 +7,13 @@ from mms.interfaces.interface import Interface, Package
 
 class MlrunInterface(Interface):
     name = "mlrun"
+    title = "MLRun"
     noun = "model server of MLRun"
     nouns = "model servers of MLRun"
     worker = "mms.interfaces.mlrun.worker.interface"
     class_rule = "mms.interfaces.mlrun.class_rule:RULE"
     class_finder = "mms.interfaces.mlrun.worker.serving_class"
+    http_api = "mms.interfaces.mlrun.front.v2.tree:V2Api"
     has_json_arguments = True
     packages = (
         Package("mlrun", __file__, "mlrun_shim"),

@@ -7,11 +7,18 @@ from mms.interfaces.interface import Interface, Package
 
 class SeldonInterface(Interface):
     name = "seldon"
+    title = "Seldon"
     noun = "Seldon component"
     nouns = "Seldon components"
     worker = "mms.interfaces.seldon.worker.interface"
     class_rule = "mms.interfaces.seldon.class_rule:RULE"
     class_finder = "mms.interfaces.seldon.worker.component_class"
+    http_api = "mms.interfaces.seldon.front.rest:SeldonApi"
+    schemas = "mms.interfaces.seldon.document:SCHEMAS"
+    grpc_services = "mms.interfaces.seldon.front.grpc:SeldonServices"
+    address_setting = "seldon_address"
+    metrics_address_setting = "seldon_metrics_address"
+    metrics_path_setting = "seldon_metrics_path"
     has_service_type = True
     packages = (Package("seldon_core", __file__, "seldon_shim"),)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mms.interfaces import INTERFACES
 from mms.serving.state.startup_models import StartupProblem
 from mms.version import __version__
 
@@ -34,8 +35,11 @@ def banner(settings: Settings, models: Sequence[str], *, is_foreground: bool) ->
         rows.append(("Management", str(settings.management_address)))
     if settings.grpc_address is not None:
         rows.append(("gRPC", str(settings.grpc_address)))
-    if settings.seldon_address is not None:
-        rows.append(("Seldon", str(settings.seldon_address)))
+    for interface in INTERFACES:
+        name = interface.address_setting
+        address = getattr(settings, name) if name else None
+        if address is not None:
+            rows.append((interface.title, str(address)))
     rows += [
         ("Models", _model_names(models)),
         ("Logs", os.path.abspath(settings.log_dir)),

@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pool, empty_pb2, message_factory
 from google.protobuf import struct_pb2 as struct_pb2
 from google.protobuf.message import DecodeError
 
-from mms.interfaces.seldon.codec.descriptor_text import enum_of, file_of, message_of
+from mms.bodies.descriptor_text import enum_of, file_of, message_of
 from mms.interfaces.seldon.codec.tensor_descriptors import TENSOR_FILE, tensor_files
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
-from mms.interfaces.seldon.codec.descriptor_text import enum_of, file_of, message_of
+from mms.bodies.descriptor_text import enum_of, file_of, message_of
 
 TENSOR_FILE = "tensorflow/core/framework/tensor.proto"
 

@@ -12,12 +12,14 @@ from mms.core.request import Buffer
 from mms.errors import UNIMPLEMENTED, ModelNotFound, ServerError
 from mms.grpc.call import Call, Method
 from mms.grpc.head import literal
+from mms.grpc.services import InterfaceServices
 from mms.grpc.status import UNKNOWN, Status, code_of_http
 from mms.interfaces.seldon.codec import messages
 from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
+    from mms.settings import Settings
 
 _INTERFACE = "seldon"
 _UNKNOWN_INTERFACE = "auto"
@@ -31,7 +33,7 @@ _METADATA = "metadata"
 _GRAPH_METADATA = "graph-metadata"
 
 
-class SeldonServices:
+class SeldonServices(InterfaceServices):
     """Has models answer the calls of Seldon's clients."""
 
     def __init__(self, host: ModelHost, *, default_model: str | None, is_strict: bool) -> None:
@@ -41,6 +43,10 @@ class SeldonServices:
         self._is_strict = is_strict
         self._known_default: str | None = None
         self._generation = -1
+
+    @classmethod
+    def of(cls, settings: Settings, host: ModelHost) -> SeldonServices:
+        return cls(host, default_model=settings.default_model, is_strict=settings.seldon_strict)
 
     def __repr__(self) -> str:
         return f"<SeldonServices, default model {self._default()}>"

@@ -13,6 +13,7 @@ from mms.errors import ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, AnswerLines
 from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
+from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, ANY_ROLE, INFERENCE_ROLE, OPEN, Match, Route, not_found
 from mms.http.routing.operation import Operation
@@ -24,6 +25,7 @@ from mms.wire import GraphNode, ModelOperation
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
+    from mms.settings import Settings
 
 _TEXT_LINE = b"content-type: text/html; charset=utf-8\r\n"
 _INTERFACE = "seldon"
@@ -32,8 +34,10 @@ _SHOWN_BASE = "/seldon/{model}"
 _UNKNOWN_INTERFACE = "auto"
 
 
-class SeldonApi:
+class SeldonApi(InterfaceApi):
     """Answers Seldon's clients."""
+
+    error_form = staticmethod(error_form)
 
     def __init__(
         self,
@@ -50,6 +54,16 @@ class SeldonApi:
         self._default_model = default_model
         self._is_strict = is_strict
         self._has_cors = has_cors
+
+    @classmethod
+    def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> SeldonApi:
+        return cls(
+            host,
+            asker,
+            default_model=settings.default_model,
+            is_strict=settings.seldon_strict,
+            has_cors=settings.cors_allowed_origin is None,
+        )
 
     def __repr__(self) -> str:
         return f"<SeldonApi, at the root: {self.root_model()}>"

@@ -12,9 +12,9 @@ from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
 from mms.http.lane.head import LaneRoute
-from mms.http.v2.models import V2Models, key_of
-from mms.http.v2.operations import document
 from mms.interfaces.mlrun.front.router import front_router
+from mms.interfaces.mlrun.front.v2.models import V2Models, key_of
+from mms.interfaces.mlrun.front.v2.operations import document
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 from mms.wire import ModelOperation
 

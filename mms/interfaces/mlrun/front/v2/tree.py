@@ -15,6 +15,7 @@ from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnava
 from mms.http.answers import JSON_LINE, ErrorForm
 from mms.http.apis.asking import ModelAsker
 from mms.http.exchange import Exchange
+from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import (
     ANY_METHOD,
@@ -28,15 +29,17 @@ from mms.http.routing import (
     split_path,
 )
 from mms.http.routing.operation import Operation
-from mms.http.v2.models import V2Models, first_unready, is_router, key_of
-from mms.http.v2.operations import OPERATIONS, document
-from mms.http.v2.routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.interfaces.mlrun.front.router import front_router
-from mms.interfaces.mlrun.front.v2 import EVENT_PATH, INTERFACE, MlrunDialect
+from mms.interfaces.mlrun.front.v2.dialect import EVENT_PATH, INTERFACE, MlrunDialect
+from mms.interfaces.mlrun.front.v2.models import V2Models, first_unready, is_router, key_of
+from mms.interfaces.mlrun.front.v2.operations import OPERATIONS, document
+from mms.interfaces.mlrun.front.v2.routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.interfaces.mlrun.routers.model_path import key_in
 
 if TYPE_CHECKING:
+    from mms.serving import ModelHost
     from mms.serving.served.served_model import ServedModel
+    from mms.settings import Settings
 
 _UNKNOWN_INTERFACE = "auto"
 #: Operations that a path may name in a model's place: those of the router at the root.
@@ -70,7 +73,7 @@ class Dialect(Protocol):
         """The response of one model. Raises the errors of the front."""
 
 
-class V2Api:
+class V2Api(InterfaceApi):
     """Answers what is asked below `/v2`, and at the root where a model of that tree has it."""
 
     def __init__(
@@ -93,6 +96,17 @@ class V2Api:
         #: What a header may lead to.
         self._own = RouteTable([*self.routes(), *self.routes_beside_others()])
         self._illegal = Found(self._row(V2Kind.ILLEGAL, "/{tail:.*}"), Match())
+
+    @classmethod
+    def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> V2Api:
+        return cls(
+            host.registry,
+            asker,
+            host.users_of,
+            default_model=settings.default_model,
+            is_strict=settings.strict_status,
+            has_event_path=settings.mlrun_event_headers,
+        )
 
     def __repr__(self) -> str:
         return f"<V2Api {self._models!r}>"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from mms.http.routing import ANY_METHOD, Route, not_found
 from mms.http.routing.document import document_of, document_of_path
 from mms.http.routing.operation import JSON, OBJECT, TEXT, Operation, answer, object_of
-from mms.http.v2.routes import TREE
+from mms.interfaces.mlrun.front.v2.routes import TREE
 
 _TAG: Final = "MLRun"
 _ANYTHING: Final[dict[str, Any]] = {}

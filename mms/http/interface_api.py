@@ -1,0 +1,49 @@
+"""What an interface has of the HTTP API: the routes of its clients' protocol."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mms.http.answers import ErrorForm
+from mms.http.apis.asking import ModelAsker
+from mms.http.routing import Route
+from mms.interfaces import INTERFACES, part
+
+if TYPE_CHECKING:
+    from mms.serving import ModelHost
+    from mms.settings import Settings
+
+
+class InterfaceApi:
+    """The routes of one interface. There are two places for them among the server's own."""
+
+    #: How the front's errors look on a listener of its own; None: as MMS's.
+    error_form: ErrorForm | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> InterfaceApi:
+        """Return the API of a server."""
+        raise NotImplementedError
+
+    def routes(self) -> list[Route]:
+        """Return the rows that come before the server's own."""
+        return []
+
+    def routes_beside_others(self) -> list[Route]:
+        """Return the rows for what no other row has. They come last."""
+        return []
+
+    def all_routes(self) -> list[Route]:
+        """Return the rows of a listener without another API."""
+        return []
+
+
+def interface_apis(
+    settings: Settings, host: ModelHost, asker: ModelAsker
+) -> dict[str, InterfaceApi]:
+    """Return the APIs of all interfaces that have one, by name."""
+    found: dict[str, InterfaceApi] = {}
+    for interface in INTERFACES:
+        if interface.http_api:
+            found[interface.name] = part(interface.http_api).of(settings, host, asker)
+    return found

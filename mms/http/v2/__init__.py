@@ -1,1 +1,0 @@
-"""The tree `/v2` of models of several protocols."""
