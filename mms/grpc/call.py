@@ -387,17 +387,16 @@ class Call:
 
     async def _finish_inflation(self, inflation: Inflation, take: Callable[[Buffer], None]) -> None:
         try:
-            message = await self._owner.inflater.finish(inflation, self._check_is_wanted)
-        except (BrokenCoding, InflatesTooFar) as error:
-            self._inflating = None
-            self.finish(_status_of_coding(error))
-        except Exception as error:
-            self._inflating = None
-            self._fail_with(error)
-        else:
-            self._inflating = None
+            try:
+                message = await self._owner.inflater.finish(inflation, self._check_is_wanted)
+            finally:
+                self._inflating = None
             self.connection.unfold(self, inflation)
             take(message)
+        except (BrokenCoding, InflatesTooFar) as error:
+            self.finish(_status_of_coding(error))
+        except Exception as error:
+            self._fail_with(error)
 
     def _check_is_wanted(self) -> None:
         """Raises ServerError where the model would refuse a call."""
@@ -414,8 +413,8 @@ class Call:
     def reply(self, message: Buffer, http_status: int = 200) -> None:
         """The one answer, which ends the call."""
         if not self.is_ended:
-            self._end(http_status)
             try:
+                self._end(http_status)
                 self.connection.send(self, _prefixed(message), _good_trailers(self.id))
             except Exception:
                 # The call has ended here, so nothing else would tell its client.
@@ -426,23 +425,23 @@ class Call:
         """End the call. `trailers`: more of them, as `literal` writes them."""
         if self.is_ended:
             return
-        self._end(status.http_status)
-        if status.code == OK:
-            block = _good_trailers(self.id) + trailers
-        else:
-            block = b"".join(
-                (
-                    literal(b"grpc-status", b"%d" % status.code),
-                    literal(b"grpc-message", encode_message(status.message)),
-                    literal(_REQUEST_ID, self.id),
-                    trailers,
-                )
-            )
         try:
-            self.connection.send(self, b"", block)
+            self._end(status.http_status)
+            self.connection.send(self, b"", self._last_block(status) + trailers)
         except Exception:
             self.connection.abort()
             raise
+
+    def _last_block(self, status: Status) -> bytes:
+        if status.code == OK:
+            return _good_trailers(self.id)
+        return b"".join(
+            (
+                literal(b"grpc-status", b"%d" % status.code),
+                literal(b"grpc-message", encode_message(status.message)),
+                literal(_REQUEST_ID, self.id),
+            )
+        )
 
     def _fail_with(self, error: Exception) -> None:
         """End the call with an error of the server, or with one that nothing foresaw; other calls go on."""
@@ -500,7 +499,8 @@ class Call:
         self._timer = None
         if not self.is_ended:
             if self.on_cancel is not None:
-                self.on_cancel()
+                with faults.contained("deadline", self.model, self.version):
+                    self.on_cancel()
             self.finish(Status(DEADLINE_EXCEEDED, "Deadline Exceeded", 408))
 
     def _end(self, http_status: int) -> None:

@@ -100,7 +100,7 @@ class GrpcConnection(asyncio.Protocol):
         self._continuations = 0
         self._receive_window = _CONNECTION_WINDOW_BYTES
         self._writer = AnswerWriter(self._on_sent, self.go_on)
-        self._inflow = Inflow(owner.memory, self._writer, self._write, self._hold)
+        self._inflow = Inflow(owner.memory, self._writer, self._write, self._hold, self._on_room)
         self._pace = Pace()
         self._counts = FrameCounts()
         self._has_more_window = False
@@ -116,6 +116,7 @@ class GrpcConnection(asyncio.Protocol):
 
     # The transport's side
 
+    @faults.ends_connection
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclasses of asyncio's.
         self._transport = self._writer.transport = cast(asyncio.Transport, transport)
@@ -129,19 +130,21 @@ class GrpcConnection(asyncio.Protocol):
         more = _CONNECTION_WINDOW_BYTES - frames.DEFAULT_WINDOW_BYTES
         self._write(frames.settings(values) + frames.window_update(0, more))
 
+    @faults.ends_connection
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = self._closing = None
-        self._cancel_all()
         self._owner.forget(self)
+        self._cancel_all()
 
     def _cancel_all(self) -> None:
-        calls = list(self._calls.values())
-        self._calls.clear()
         self._writer.close()
         self._inflow.close()
-        for call in calls:
-            call.cancel()
+        while self._calls:
+            _, call = self._calls.popitem()
+            with faults.contained("connection", call.model, call.version):
+                call.cancel()
 
+    @faults.ends_connection
     def eof_received(self) -> bool:
         """A client may have closed its sending side alone and still wait for its answers: those get sent, if it can.
 
@@ -160,6 +163,7 @@ class GrpcConnection(asyncio.Protocol):
         self._probe(0)
         return True
 
+    @faults.ends_connection
     def _probe(self, probes: int) -> None:
         """Find out whether a client that sends nothing more waits for its answers."""
         if self._transport is None:
@@ -169,9 +173,11 @@ class GrpcConnection(asyncio.Protocol):
         if probes < MAX_PROBES:
             asyncio.get_running_loop().call_later(PROBE_S, self._probe, probes + 1)
 
+    @faults.ends_connection
     def pause_writing(self) -> None:
         self._writer.is_paused = True
 
+    @faults.ends_connection
     def resume_writing(self) -> None:
         self._writer.is_paused = False
         self._send_waiting()
@@ -220,18 +226,15 @@ class GrpcConnection(asyncio.Protocol):
             if not self._is_held:
                 self._owner.turns.wait(self)
 
+    @faults.ends_connection
     def read_on(self) -> None:
         """Its turn has come."""
         if self._transport is None or self._is_held:
             return
-        try:
-            self._has_more_frames = False
-            self._read_data(b"")
-            if self._transport is not None and not self._has_more_frames and not self._is_held:
-                self._transport.resume_reading()
-        except Exception as error:
-            faults.note("connection", error)
-            self.abort()
+        self._has_more_frames = False
+        self._read_data(b"")
+        if self._transport is not None and not self._has_more_frames and not self._is_held:
+            self._transport.resume_reading()
 
     def _hold(self, is_held: bool) -> None:
         """Read no more of it as long as all connections hold too much."""
@@ -244,6 +247,10 @@ class GrpcConnection(asyncio.Protocol):
         else:
             # In a turn of its own: this may be called from the middle of another connection's.
             self._owner.turns.wait(self)
+
+    @faults.ends_connection
+    def _on_room(self) -> None:
+        self._inflow.on_room()
 
     def _send_waiting(self) -> None:
         self._writer.send_waiting()
@@ -610,6 +617,7 @@ class GrpcConnection(asyncio.Protocol):
             self._pinged_at = now
             self._write(frames.ping(_PING, is_answer=False))
 
+    @faults.ends_connection
     def leave(self) -> None:
         """Take no more calls; end with the last answer. A client tries calls that cross this one elsewhere."""
         if self._is_leaving or self._transport is None:

@@ -150,14 +150,15 @@ class GrpcFront:
         return Refusal() if self._limit.is_full() else GrpcConnection(self)
 
     def _sweep(self) -> None:
+        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
         now = time.monotonic()
         for connection in list(self.connections):
             try:
                 connection.check_time(now)
             except Exception as error:
                 faults.note("connection", error)
-                connection.abort()
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+                with faults.contained("connection"):
+                    connection.abort()
 
     async def stop_listening(self) -> None:
         """Refuse new connections, and new calls on those that stand."""

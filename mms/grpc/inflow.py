@@ -33,9 +33,10 @@ class Inflow:
         writer: AnswerWriter,
         write: Callable[[bytes], None],
         hold: Callable[[bool], None],
+        on_room: Callable[[], None],
     ) -> None:
         """`writer`: has the answers that wait. `write`: sends a frame. `hold`: have no more read of the connection, or
-        again."""
+        again. `on_room`: calls the method of this name."""
         half = memory.each_bytes // 2
         #: What whole messages may come to; the other half is for the begins of messages.
         self._most_whole_bytes = memory.each_bytes - half
@@ -44,7 +45,7 @@ class Inflow:
             _MAX_WINDOW_BYTES, max(frames.DEFAULT_WINDOW_BYTES, half // self.max_streams)
         )
         self._memory = memory
-        self._account = MemoryAccount(memory, self._on_room)
+        self._account = MemoryAccount(memory, on_room)
         self._set_held = hold
         self._writer = writer
         self._write = write
@@ -93,7 +94,8 @@ class Inflow:
                 # The begins of its messages alone are too much.
                 self._set_held(True)
 
-    def _on_room(self) -> None:
+    def on_room(self) -> None:
+        """There is memory again that this connection waits for."""
         self._set_held(False)
         whole = self._whole_bytes
         self.go_on()

@@ -103,16 +103,31 @@ class _Handler(RequestHandler):
         """A request has been read, and nothing of its answer is written."""
         return self._request_count > self.finished
 
+    @faults.ends_connection
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._stream = cast(asyncio.Transport, transport)
         self._edge.add(self)
 
+    @faults.ends_connection
     def connection_lost(self, exc: BaseException | None) -> None:
-        super().connection_lost(exc)
         self._stream = None
-        self.account.close()
         self._edge.connections.discard(self)
+        self.account.close()
+        super().connection_lost(exc)
+
+    def log_exception(self, *arguments: Any, **options: Any) -> None:
+        """Of what aiohttp runs for this connection, which it ends then."""
+        error = options.get("exc_info")
+        if isinstance(error, Exception):
+            faults.note("connection", error)
+        else:
+            super().log_exception(*arguments, **options)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self._stream is not None:
+            self._stream.abort()
 
     def check_reader(self, now: float, spare_s: float) -> None:
         """End a connection whose client takes its answer too slowly."""
@@ -212,6 +227,7 @@ class _Handler(RequestHandler):
         self._go_on()
         return self.finished != self._broken and (self._owes_answers or not self.is_half_closed)
 
+    @faults.ends_connection
     def eof_received(self) -> bool | None:  # type: ignore[override]  # asyncio takes an answer here
         """As on the lane: a client may have closed its sending side alone and still wait for its answers."""
         self.is_half_closed = True
@@ -231,6 +247,7 @@ class _Handler(RequestHandler):
         is_cut_off = self._framing.is_in_body and not self._unread
         return self._request_count - is_cut_off > self.finished
 
+    @faults.ends_connection
     def _probe(self, probes: int) -> None:
         transport = self.transport
         if not self.is_busy or transport is None or transport.is_closing():
@@ -393,8 +410,15 @@ class EdgeServer:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
+        self._sweeper = None
+        try:
+            self._check_connections(time.monotonic())
+        finally:
+            if self.connections:
+                self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+
+    def _check_connections(self, now: float) -> None:
         """End the connections whose clients are too slow with a head, or do not read."""
-        now = time.monotonic()
         limit = now - self._head_timeout_s
         for connection in list(self.connections):
             try:
@@ -403,10 +427,8 @@ class EdgeServer:
                     connection.force_close()
             except Exception as error:
                 faults.note("connection", error)
-                connection.force_close()
-        self._sweeper = None
-        if self.connections:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+                with faults.contained("connection"):
+                    connection.abort()
 
     def leave(self, quiet_since: float) -> None:
         """The server stops: answers end their connections from now on. Those that were quiet since then end at once."""

@@ -27,6 +27,7 @@ from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import BodyReader
 from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
+from mms.http.protocol import EdgeServer
 from mms.limits.memory import MemoryAccount, MemoryLimit
 
 _LIMIT_S = 20.0
@@ -36,6 +37,9 @@ _POST = (
     b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
 )
 _KEPT_POST = _POST.replace(b"Connection: close\r\n", b"")
+_CHUNKED = (
+    b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n1\r\n"
+)
 _UNKNOWN = b"GET /predictions/none HTTP/1.1\r\nHost: h\r\n\r\n"
 _OF_AIOHTTP = b"GET /models HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 #: More than the buffers of two sockets take.
@@ -61,6 +65,14 @@ _NOT_IN_THE_PATH = {
     "MemoryAccount": set[str](),
     "LaneAccount": set[str](),
     "BodyReader": set[str](),
+    # Asked by nothing else, and what comes after something has failed.
+    "_Handler": {"is_busy", "abort", "log_exception"},
+    "EdgeServer": {
+        # Of the server's end.
+        *("leave", "drain", "close"),
+        # As the lane's; and a coroutine whose steps are in the table.
+        *("_sweep", "_handle"),
+    },
 }
 
 
@@ -93,6 +105,17 @@ TABLE = [
 ]
 
 
+TABLE_BEHIND_AIOHTTP = [
+    row for owner in (mms.http.protocol._Handler, EdgeServer) for row in _functions(owner)
+]
+_LIMITS = {
+    "head_timeout_s": 0.05,
+    "body_timeout_s": 0.1,
+    "max_buffered_memory": 1 << 20,
+    "max_connection_memory": 32 << 20,
+}
+
+
 async def _ask(writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> bytes:
     writer.write(_ASK)
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _LIMIT_S)
@@ -115,8 +138,10 @@ def _answer_later(request: Request) -> None:
 class Day:
     """What clients do in the course of a day, each on a connection of its own."""
 
-    def __init__(self, bench: Any) -> None:
+    def __init__(self, bench: Any, *, rests: bool = True) -> None:
+        """`rests`: connections without a request end soon."""
         self._bench = bench
+        self._rests = rests
 
     async def talk(self, *pieces: bytes, is_half_closed: bool = False) -> bytes:
         """All that a client hears which sends these pieces."""
@@ -173,11 +198,13 @@ class Day:
             talk(self.talk, _POST % _LARGE + bytes(_LARGE)),
             talk(self.talk, _UNKNOWN),
             talk(self.talk, _OF_AIOHTTP),
+            talk(self.talk, b"nonsense\r\n\r\n"),
+            talk(self.talk, _CHUNKED, b"no size\r\n"),
             # A head, a request, bodies and nothing at all that do not come.
             talk(self.talk, b"GET /pi"),
             talk(self.talk, _POST % 9 + b"some"),
             talk(self.talk, _POST % len(body) + body[1:]),
-            talk(self.talk),
+            *([talk(self.talk)] if self._rests else []),
             talk(self.talk, _slow(_ASK), is_half_closed=True),
             talk(self.talk, _ASK + _POST % 600_000 + bytes(300_000), is_half_closed=True),
             self.takes_its_time,
@@ -197,6 +224,61 @@ class Day:
         )
 
 
+class Scene:
+    """A client with a connection that is kept, while others pass by."""
+
+    def __init__(self, bench: Any) -> None:
+        self.bench = bench
+
+    @classmethod
+    async def open(cls, bench: Any) -> Scene:
+        asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
+        bench.host.on_submit = _answer_later
+        self = cls(bench)
+        self._reader, self._writer = await bench.connect()
+        assert (await _ask(self._writer, self._reader)).startswith(b"HTTP/1.1 200 ")
+        return self
+
+    async def raise_once(
+        self, row: Row, is_kept: Callable[[Any], bool], monkeypatch: pytest.MonkeyPatch, day: Day
+    ) -> None:
+        """All of a day, with one exception."""
+        function = getattr(row.owner, row.name)
+        # What ends a connection is around a function, not in it.
+        inner = inspect.unwrap(function)
+        raised: list[Row] = []
+
+        def raise_once(*arguments: Any, **more: Any) -> Any:
+            if not raised and not any(map(is_kept, arguments)):
+                raised.append(row)
+                raise Injected(str(row))
+            return inner(*arguments, **more)
+
+        async def raise_once_later(*arguments: Any, **more: Any) -> Any:
+            return await raise_once(*arguments, **more)
+
+        replacement = raise_once_later if inspect.iscoroutinefunction(inner) else raise_once
+        functools.update_wrapper(replacement, inner)
+        if inner is not function:
+            replacement = faults.ends_connection(replacement)
+        before = sum(faults.counts().values())
+        monkeypatch.setattr(row.owner, row.name, replacement)
+        await asyncio.wait_for(day.pass_by(), _LIMIT_S)
+        assert raised, "nothing has called it"
+        assert sum(faults.counts().values()) > before
+
+    async def goes_on(self, memory: MemoryLimit) -> None:
+        """The one is served, the others are forgotten, and so is what they held."""
+        writer, bench = self._writer, self.bench
+        assert (await _ask(writer, self._reader)).startswith(b"HTTP/1.1 200 ")
+        await until(lambda: bench.front.connection_count == 1)
+        assert memory.held_bytes == 0
+        assert not memory.waiting and memory.first is None
+        # The timer still ends who is too slow.
+        assert await asyncio.wait_for(Day(bench).talk(b"GET /pi"), _LIMIT_S) == b""
+        writer.transport.abort()
+
+
 @pytest.mark.parametrize("row", TABLE, ids=str)
 async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     make_bench: Any, row: Row, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -204,72 +286,29 @@ async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     monkeypatch.setattr(mms.http.lane.front, "_SWEEP_S", 0.01)
     monkeypatch.setattr(mms.http.lane.front, "LINGER_S", 0.02)
     monkeypatch.setattr(mms.http.lane.connection, "PROBE_S", 0.01)
-    asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
-    bench = await make_bench(
-        lane=True,
-        head_timeout_s=0.05,
-        body_timeout_s=0.1,
-        keep_alive_timeout_s=0.1,
-        max_buffered_memory=1 << 20,
-        max_connection_memory=32 << 20,
-    )
-    bench.host.on_submit = _answer_later
-    reader, writer = await bench.connect()
-    assert (await _ask(writer, reader)).startswith(b"HTTP/1.1 200 ")
+    bench = await make_bench(lane=True, keep_alive_timeout_s=0.1, **_LIMITS)
+    scene = await Scene.open(bench)
     (lane,) = (listener.lane for listener in bench.front._listeners if listener.lane.connections)
     (kept,) = lane.connections
     # The other one may rest for longer than those of the day.
     kept.waiting_since = float("inf")
-    function = getattr(row.owner, row.name)
-    raised: list[Row] = []
-
-    def raise_once(first: Any, *arguments: Any, **more: Any) -> Any:
-        if not raised and first not in (kept, kept._account) and kept not in arguments:
-            raised.append(row)
-            raise Injected(str(row))
-        return inner(first, *arguments, **more)
-
-    # What ends a connection is around a function, not in it.
-    inner = inspect.unwrap(function)
-    functools.update_wrapper(raise_once, inner)
-    replacement = raise_once if inner is function else faults.ends_connection(raise_once)
-    before = sum(faults.counts().values())
-    monkeypatch.setattr(row.owner, row.name, replacement)
-    day = Day(bench)
-    await asyncio.wait_for(day.pass_by(), _LIMIT_S)
-    assert raised, "nothing has called it"
-    assert sum(faults.counts().values()) > before
+    owners = (kept, kept._account)
+    await scene.raise_once(row, lambda found: found in owners, monkeypatch, Day(bench))
     assert f"Injected: {row}" in caplog.text
-    assert (await _ask(writer, reader)).startswith(b"HTTP/1.1 200 ")
-    # It is forgotten, and so is what it held.
-    await until(lambda: bench.front.connection_count == 1)
-    assert lane.memory.held_bytes == 0
-    assert not lane.memory.waiting and lane.memory.first is None
-    # The timer still ends who is too slow.
-    assert await asyncio.wait_for(day.talk(b"GET /pi"), _LIMIT_S) == b""
-    writer.transport.abort()
+    await scene.goes_on(lane.memory)
 
 
-async def test_a_look_that_raises_ends_that_connection_alone_behind_aiohttp(
-    make_bench: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("row", TABLE_BEHIND_AIOHTTP, ids=str)
+async def test_what_raises_once_on_a_connection_behind_aiohttp_ends_that_one_at_most(
+    make_bench: Any, row: Row, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mms.http.protocol, "_SWEEP_S", 0.01)
-    bench = await make_bench(lane=False, head_timeout_s=0.1)
-    handler = mms.http.protocol._Handler
-    function = handler.check_reader
-    raised: list[Any] = []
-
-    def raise_once(connection: Any, *arguments: Any) -> None:
-        if not raised:
-            raised.append(connection)
-            raise Injected("check_reader")
-        function(connection, *arguments)
-
-    monkeypatch.setattr(handler, "check_reader", raise_once)
-    assert await asyncio.wait_for(bench.exchange(b""), _LIMIT_S) == b""
-    assert "Injected: check_reader" in caplog.text
-    # The timer still ends who is too slow, and others are served.
-    assert await asyncio.wait_for(bench.exchange(b"GET /pi"), _LIMIT_S) == b""
-    reader, writer = await bench.connect()
-    assert (await _ask(writer, reader)).startswith(b"HTTP/1.1 200 ")
-    writer.transport.abort()
+    monkeypatch.setattr(mms.http.protocol, "LINGER_S", 0.02)
+    monkeypatch.setattr(mms.http.protocol, "PROBE_S", 0.01)
+    bench = await make_bench(lane=False, keep_alive_timeout_s=5, **_LIMITS)
+    scene = await Scene.open(bench)
+    (edge,) = (listener.edge for listener in bench.front._listeners if listener.edge.connections)
+    (kept,) = edge.connections
+    await scene.raise_once(row, lambda found: found is kept, monkeypatch, Day(bench, rests=False))
+    assert f"Injected: {row}" in caplog.text
+    await scene.goes_on(edge.memory)
