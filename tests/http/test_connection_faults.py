@@ -61,7 +61,8 @@ _NOT_IN_THE_PATH = {
         # Lets nothing out, and sets the next time in any case.
         "_sweep",
     },
-    "MemoryLimit": {"of_settings", "waiting"},
+    # Made of settings, for people, and called by the server's own timer.
+    "MemoryLimit": {"of_settings", "waiting", "give_back"},
     "MemoryAccount": set[str](),
     "LaneAccount": set[str](),
     "BodyReader": set[str](),
