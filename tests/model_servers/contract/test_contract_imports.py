@@ -40,7 +40,7 @@ def test_the_base_class_of_models_imports_next_to_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["mms.interfaces.mlrun.model.context", "mms.interfaces.mlrun.graph.running"]
+    "module", ["mms.interfaces.mlrun.model.context", "mms.interfaces.mlrun.model.running"]
 )
 def test_what_runs_models_imports_no_library_before_it_is_needed(module: str) -> None:
     found = imported_by(module)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from mms.interfaces.mlrun.errors import MLRunNotFoundError, with_strict_status
-from mms.interfaces.mlrun.graph.running import run_event
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
 from mms.interfaces.mlrun.model.options import ServingOptions
 from mms.interfaces.mlrun.model.request_body import parse_body
+from mms.interfaces.mlrun.model.running import run_event
 
 
 def seen(event: MockEvent, **more: Any) -> Any:

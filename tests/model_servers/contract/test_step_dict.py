@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from mms.interfaces.mlrun.graph.step_dict import StepToDict, argument_names
 from mms.interfaces.mlrun.model.construction import make_object
 from mms.interfaces.mlrun.model.model_server import V2ModelServer
+from mms.interfaces.mlrun.model.step_dict import StepToDict, argument_names
 from mms.interfaces.mlrun.routers.router import ModelRouter
 from mms.interfaces.mlrun.routers.voting import VotingEnsemble
 

@@ -6,10 +6,10 @@ import copy
 from types import TracebackType
 from typing import Any
 
-from mms.interfaces.mlrun.graph.running import run_event
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import MockEvent
 from mms.interfaces.mlrun.model.model_server import V2ModelServer
+from mms.interfaces.mlrun.model.running import run_event
 
 WAIT_S = 30.0
 

@@ -14,9 +14,8 @@ from flow_harness import WAIT_S, Served
 
 import mms.interfaces.mlrun.http_call as of_http_call
 from mms.interfaces.mlrun.errors import GraphError
-from mms.interfaces.mlrun.graph.batch_http import BatchHttpRequests
 from mms.interfaces.mlrun.graph.graph_document import new_graph
-from mms.interfaces.mlrun.graph.remote_step import RemoteStep
+from mms.interfaces.mlrun.graph.remote_steps import BatchHttpRequests, RemoteStep
 from mms.interfaces.mlrun.http_call import HttpCallError
 from mms.interfaces.mlrun.model.context import GraphContext
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.interfaces.mlrun.graph.running import run_event
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import MockEvent
 from mms.interfaces.mlrun.model.model_server import V2ModelServer
 from mms.interfaces.mlrun.model.options import ServingOptions
+from mms.interfaces.mlrun.model.running import run_event
 from mms.interfaces.mlrun.records.model_log import StreamContext
 
 KEYS = ("m1", "m2", "m3:v1", "m3:v2")

@@ -10,8 +10,8 @@ import pytest
 from routed_models import Raising, Route, ask, context, four, made, route
 
 from mms.interfaces.mlrun.errors import with_strict_status
-from mms.interfaces.mlrun.graph.running import run_event
 from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
+from mms.interfaces.mlrun.model.running import run_event
 from mms.interfaces.mlrun.routers.router import BaseModelRouter, ModelRouter, ParallelRun
 
 EXECUTORS = ("array", "thread", "process")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from enum import Enum
 from typing import Any
 
 from mms.interfaces.mlrun.model.logger import Logger
@@ -15,6 +16,13 @@ def create_logger(
     level: str = "info", formatter_kind: str = "", name: str = "mlrun", stream: Any = None
 ) -> Logger:
     return Logger(name, level)
+
+
+class ModelMonitoringMode(str, Enum):
+    """Whether MLRun's service keeps the records of a model."""
+
+    enabled = "enabled"
+    disabled = "disabled"
 
 
 class MLClientCtx:

@@ -34,8 +34,8 @@ _PLACES = {
     "mms.interfaces.mlrun.graph.graph_server:SERVING_SUBKIND": "serving_subkind",
     "mms.interfaces.mlrun.model.context": "GraphContext",
     "mms.interfaces.mlrun.model.event": "MockEvent MockTrigger Response",
-    "mms.interfaces.mlrun.graph.running:EVENT_ID_HEADER": "event_id_key",
-    "mms.interfaces.mlrun.graph.running:EVENT_PATH_HEADER": "event_path_key",
+    "mms.interfaces.mlrun.model.running:EVENT_ID_HEADER": "event_id_key",
+    "mms.interfaces.mlrun.model.running:EVENT_PATH_HEADER": "event_path_key",
     "mms.interfaces.mlrun.routers.router": "BaseModelRouter ModelRouter ParallelRun ParallelRunnerModes",
     "mms.interfaces.mlrun.routers.voting": "VotingEnsemble",
     "mms.interfaces.mlrun.routers.traffic": "CanaryRouter BanditRouter",
@@ -46,11 +46,10 @@ _PLACES = {
     "mms.interfaces.mlrun.graph.queue_step": "QueueStep",
     "mms.interfaces.mlrun.graph.model_runner": "Model ModelRunner ModelRunnerSelector ModelRunnerStep ModelSelector",
     "mms.interfaces.mlrun.graph.flow": "FlowStep RootFlowStep",
-    "mms.interfaces.mlrun.graph.remote_step": "RemoteStep",
-    "mms.interfaces.mlrun.graph.batch_http": "BatchHttpRequests",
+    "mms.interfaces.mlrun.graph.remote_steps": "RemoteStep BatchHttpRequests",
     "mms.interfaces.mlrun.graph.merge": "Merge",
-    "mms.interfaces.mlrun.graph.step_dict": "StepToDict",
-    "mms.interfaces.mlrun.graph.step_dict:StepToDict": "RouterToDict",
+    "mms.interfaces.mlrun.model.step_dict": "StepToDict",
+    "mms.interfaces.mlrun.model.step_dict:StepToDict": "RouterToDict",
     "mms.interfaces.mlrun.authoring.functions": (
         "new_function code_to_function import_function function_from_dict deploy_function"
     ),
@@ -64,12 +63,11 @@ _PLACES = {
     "mms.interfaces.mlrun.files.artifacts": "get_model",
     "mms.interfaces.mlrun.files.model_spec": "ModelArtifact ModelSpec",
     "mms.interfaces.mlrun.files.features": "Feature",
-    "mms.interfaces.mlrun.records.monitoring_mode": "ModelMonitoringMode",
     "mms.interfaces.mlrun.model.logger": "Logger",
     "mms.interfaces.mlrun.files.secrets:Secrets": "SecretsStore",
     "mms.interfaces.mlrun.authoring.scripts": (
         "MLClientCtx mlconf set_environment set_env_from_file get_version get_secret_or_env logger create_logger "
-        "handler"
+        "handler ModelMonitoringMode"
     ),
     "mms.interfaces.mlrun.authoring.scripts:mlconf": "config",
     "mms.interfaces.mlrun.graph.lookup": "create_class",

@@ -120,29 +120,6 @@ class FlowStep(BaseStep):
 
     # Building
 
-    def to(
-        self,
-        class_name: Any = None,
-        name: str | None = None,
-        handler: Any = None,
-        graph_shape: str | None = None,
-        function: str | None = None,
-        full_event: bool | None = None,
-        input_path: str | None = None,
-        result_path: str | None = None,
-        **class_args: Any,
-    ) -> Any:
-        """Add a step with which the flow starts, and return it."""
-        options = {
-            "handler": handler,
-            "graph_shape": graph_shape,
-            "function": function,
-            "full_event": full_event,
-            "input_path": input_path,
-            "result_path": result_path,
-        }
-        return self._add_after(None, class_name, name, options, class_args)
-
     def add_step(
         self,
         class_name: Any = None,
@@ -288,6 +265,9 @@ class FlowStep(BaseStep):
                 step.flush()
 
     # What steps ask of the flow they are in
+
+    def _flow(self) -> FlowStep:
+        return self
 
     def _add_after(
         self,

@@ -8,11 +8,11 @@ from typing import Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.files.secrets import Secrets
-from mms.interfaces.mlrun.graph.running import run_event
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
 from mms.interfaces.mlrun.model.model_server import LOAD_MODES
 from mms.interfaces.mlrun.model.options import DEFAULT_OPTIONS, ServingOptions
+from mms.interfaces.mlrun.model.running import run_event
 from mms.interfaces.mlrun.spec.serving_spec import (
     CURRENT_FUNCTION_VARIABLE,
     SPEC_FILE,

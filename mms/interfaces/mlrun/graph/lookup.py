@@ -20,6 +20,7 @@ REMOTE = "$remote"
 _ROUTERS = "mms.interfaces.mlrun.routers.router"
 _VOTING = "mms.interfaces.mlrun.routers.voting"
 _TRAFFIC = "mms.interfaces.mlrun.routers.traffic"
+_REMOTE = "mms.interfaces.mlrun.graph.remote_steps"
 #: Name under `mlrun.serving` (and its modules) -> where this project has it.
 BUILT_IN = {
     "BaseModelRouter": _ROUTERS,
@@ -30,8 +31,8 @@ BUILT_IN = {
     "BanditRouter": _TRAFFIC,
     "V2ModelServer": "mms.interfaces.mlrun.model.model_server",
     "MLModelServer": "mms.interfaces.mlrun.model.legacy_model_server",
-    "RemoteStep": "mms.interfaces.mlrun.graph.remote_step",
-    "BatchHttpRequests": "mms.interfaces.mlrun.graph.batch_http",
+    "RemoteStep": _REMOTE,
+    "BatchHttpRequests": _REMOTE,
     "Merge": "mms.interfaces.mlrun.graph.merge",
     "ModelRunner": "mms.interfaces.mlrun.graph.model_runner",
 }
@@ -181,10 +182,7 @@ def is_remote(name: Any) -> bool:
     """Whether a step's class is that of calls to another server."""
     if isinstance(name, str):
         return name == REMOTE or name.rpartition(".")[2] in ("RemoteStep", "BatchHttpRequests")
-    return getattr(name, "__module__", "") in (
-        "mms.interfaces.mlrun.graph.remote_step",
-        "mms.interfaces.mlrun.graph.batch_http",
-    )
+    return getattr(name, "__module__", "") == _REMOTE
 
 
 def _member(entry: Any, name: str) -> Any:

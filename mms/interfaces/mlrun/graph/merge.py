@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mms.interfaces.mlrun.graph.lookup import expression
-from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.graph.steps import NO_EVENT
+from mms.interfaces.mlrun.model.step_dict import StepToDict
 
 _MAX_BEHIND = 64
 #: Events are told that come after theirs was dropped, so long as no more than so many others were since.

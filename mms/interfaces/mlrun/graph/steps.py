@@ -103,21 +103,18 @@ class BaseStep:
         result_path: str | None = None,
         **class_args: Any,
     ) -> Any:
-        """Add a step after this one, and return it."""
-        return self._flow()._add_after(
-            self,
-            class_name,
-            name,
-            {
-                "handler": handler,
-                "graph_shape": graph_shape,
-                "function": function,
-                "full_event": full_event,
-                "input_path": input_path,
-                "result_path": result_path,
-            },
-            class_args,
-        )
+        """Add a step after this one, or to a flow one that it starts with, and return it."""
+        options = {
+            "handler": handler,
+            "graph_shape": graph_shape,
+            "function": function,
+            "full_event": full_event,
+            "input_path": input_path,
+            "result_path": result_path,
+        }
+        flow = self._flow()
+        previous = None if flow is self else self
+        return flow._add_after(previous, class_name, name, options, class_args)
 
     def after_step(self, *after: Any, append: bool = True) -> BaseStep:
         """Set the steps (or their names) that this one comes after, besides those it has unless not `append`."""

@@ -8,9 +8,9 @@ from typing import Any
 from mms.interfaces.mlrun.awaiting import resolved
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import as_namespace, class_name_of, find_class, find_handler
-from mms.interfaces.mlrun.graph.step_dict import argument_names
 from mms.interfaces.mlrun.graph.steps import NO_EVENT, BaseStep, Passing, StepKinds, text_name
 from mms.interfaces.mlrun.model.construction import make_object
+from mms.interfaces.mlrun.model.step_dict import argument_names
 from mms.interfaces.mlrun.paths import get_path, put_path
 
 #: Looked for in a class in this order, where the step does not name its handler; the first gets the event.

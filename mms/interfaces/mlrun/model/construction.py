@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mms.interfaces.mlrun.graph.step_dict import argument_names
+from mms.interfaces.mlrun.model.step_dict import argument_names
 
 
 def make_object(

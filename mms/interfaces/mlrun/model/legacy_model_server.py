@@ -36,7 +36,7 @@ class MLModelServer(V2ModelServer):
         Constructors of this protocol are (name, model_dir[, model]): what else there is, `get_param` has afterwards.
         Raises TypeError, and whatever the constructor raises.
         """
-        from mms.interfaces.mlrun.graph.step_dict import argument_names
+        from mms.interfaces.mlrun.model.step_dict import argument_names
 
         names, takes_any = argument_names(cls.__init__)
         if takes_any:
@@ -95,7 +95,7 @@ class MLModelServer(V2ModelServer):
 
     def _preprocessed(self, body: Any, operation: str) -> Any:
         """Classes of the first protocol take the request alone."""
-        from mms.interfaces.mlrun.graph.step_dict import argument_names
+        from mms.interfaces.mlrun.model.step_dict import argument_names
 
         names, takes_any = argument_names(type(self).preprocess)
         if takes_any or len(names) > 2:

@@ -7,8 +7,8 @@ import time
 from mms.bodies.error_message import error_message
 from mms.bodies.time_text import time_text
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, with_strict_status
-from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.model.event import HTTP_TRIGGERS, Response
+from mms.interfaces.mlrun.model.step_dict import StepToDict
 from mms.interfaces.mlrun.paths import get_path, put_path
 
 #: typing takes longer to import than all of this.

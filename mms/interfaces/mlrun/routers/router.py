@@ -7,8 +7,8 @@ from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
-from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.model.request_body import INPUTS_KEYS, parse_body
+from mms.interfaces.mlrun.model.step_dict import StepToDict
 from mms.interfaces.mlrun.paths import get_path, put_path
 from mms.interfaces.mlrun.routers.model_path import (
     OWN_OPERATIONS,

@@ -8,9 +8,9 @@ from typing import Any
 
 from mms.bodies.json_text import from_json, to_json
 from mms.interfaces.mlrun.graph.graph_document import GraphModel
-from mms.interfaces.mlrun.graph.running import JSON_TYPE, is_json_type
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import Response
+from mms.interfaces.mlrun.model.running import JSON_TYPE, is_json_type
 from mms.interfaces.mlrun.worker.initializer import namespace_of, run_initializer
 from mms.wire import Load
 from mms.worker.calls import CallAnswer, CallFailed, caller

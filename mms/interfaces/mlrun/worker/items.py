@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mms.interfaces.mlrun.graph.running import run_event
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import MockEvent
+from mms.interfaces.mlrun.model.running import run_event
 from mms.interfaces.mlrun.worker.events import EventReader
 from mms.interfaces.mlrun.worker.load import ModelLoad
 from mms.interfaces.mlrun.worker.metrics import MetricSeries

@@ -11,8 +11,8 @@ from typing import Any
 from mms.bodies.time_text import time_text
 from mms.interfaces.mlrun.awaiting import resolved
 from mms.interfaces.mlrun.errors import with_strict_status
-from mms.interfaces.mlrun.graph.running import prepare, run_event
 from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.running import prepare, run_event
 
 _ATTRIBUTE = "row_wise"
 _HOOKS = ("preprocess", "validate", "predict", "postprocess")

@@ -1,4 +1,4 @@
-"""What the steps that call other servers have in common: their options, and a request and an answer of theirs."""
+"""Steps, or routes, that are calls of another server: with an event's body, or with each member of a list."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from mms.bodies.json_text import from_json, to_json
 from mms.interfaces.mlrun.graph.lookup import expression
-from mms.interfaces.mlrun.graph.step_dict import StepToDict
 from mms.interfaces.mlrun.http_call import Answer, HttpCallError, call
+from mms.interfaces.mlrun.model.step_dict import StepToDict
+from mms.interfaces.mlrun.paths import get_path, put_path
 
 EVENT_ID_HEADER = "MLRUN-EVENT-ID"
 EVENT_PATH_HEADER = "MLRUN-EVENT-PATH"
@@ -16,6 +17,8 @@ EVENT_PATH_HEADER = "MLRUN-EVENT-PATH"
 PATH_OF_EVENT = "$path"
 _DEFAULT_METHOD = "POST"
 _DEFAULT_RETRIES = 6
+#: Requests of a list that are under way at the same time.
+_MAX_AT_A_TIME = 8
 _VARIABLES = ("event", "endpoint", "context")
 
 
@@ -126,6 +129,54 @@ class RemoteRequests(StepToDict):
         if not text:
             return None
         return expression(text, _VARIABLES, self.name or type(self).__name__)
+
+
+class RemoteStep(RemoteRequests):
+    """Sends the body to an address and passes on the answer.
+
+    The options are those of RemoteRequests. In a flow of engine async up to `max_in_flight` events (1 by default) are
+    under way; answers go on in the order of their events.
+    """
+
+    _CLASS_NAME = "mlrun.serving.remote.RemoteStep"
+
+    def do_event(self, event: Any) -> Any:
+        answer = self.ask(event, get_path(event.body, self._input_path))
+        event.body = put_path(event.body, self._result_path, answer)
+        return event
+
+
+class BatchHttpRequests(RemoteRequests):
+    """The answers to a list's members, in their order, asked `max_in_flight` (8 by default) at a time.
+
+    The options are those of RemoteRequests; expressions are over a member as `event`. One that fails fails the step.
+    """
+
+    _CLASS_NAME = "mlrun.serving.remote.BatchHttpRequests"
+
+    def do_event(self, event: Any) -> Any:
+        members = get_path(event.body, self._input_path)
+        if not isinstance(members, list | tuple):
+            raise TypeError(
+                f"step {self.name}: the body must be a list, but is of type {type(members).__name__}"
+            )
+        event.body = put_path(event.body, self._result_path, self._ask_all(event, members))
+        return event
+
+    def _ask_all(self, event: Any, members: Any) -> list[Any]:
+        if len(members) < 2:
+            return [self.ask(event, member) for member in members]
+        from concurrent.futures import ThreadPoolExecutor
+
+        at_a_time = min(self.max_in_flight or _MAX_AT_A_TIME, len(members))
+        with ThreadPoolExecutor(at_a_time, "mlrun-requests") as pool:
+            asked = [pool.submit(self.ask, event, member) for member in members]
+            try:
+                return [future.result() for future in asked]
+            except BaseException:
+                # Those that were not begun are not asked any more.
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
 
 def _encoded(body: Any) -> tuple[bytes | None, bool]:
