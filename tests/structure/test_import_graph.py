@@ -58,10 +58,10 @@ ROOMS: dict[str, Room] = {
     # Which addresses may be asked on a client's behalf.
     "networks": Room(0, ("mms.limits.networks",), ()),
     "bodies": Room(-1, ("mms.bodies",), ()),
-    # Messages of protobuf, made without its compiler.
-    "descriptors": Room(0, ("mms.bodies.descriptor_text",), ()),
     # By orjson where it is installed.
     "json text": Room(0, ("mms.bodies.json_text",), ("bodies",)),
+    # Messages from compiled descriptors, where protobuf is installed.
+    "protobuf": Room(0, ("mms.bodies.protobuf_files",), ()),
     # Where records of requests go.
     "tracking": Room(0, ("mms.tracking",), ()),
     "drift": Room(1, ("mms.drift",), ("documents",)),
@@ -96,7 +96,7 @@ ROOMS: dict[str, Room] = {
     "seldon": Room(
         1,
         ("mms.interfaces.seldon",),
-        ("bodies", "descriptors", "documents", "errors", "interfaces", "registration"),
+        ("bodies", "documents", "errors", "interfaces", "protobuf", "registration"),
     ),
     # MLRun's serving contract, in process.
     "mlrun": Room(

@@ -13,39 +13,9 @@ from pathlib import Path
 
 from google.protobuf import descriptor_pb2
 
-from mms.bodies.descriptor_text import enum_of, file_of, message_of
+from mms.bodies.protobuf_files import descriptor_files
 
 TENSOR_FILE = "tensorflow/core/framework/tensor.proto"
-
-_FOLDER = "tensorflow/core/framework"
-
-# Name -> number. Those above 100 are the same types by reference.
-_DATA_TYPES = {
-    "DT_INVALID": 0,
-    "DT_FLOAT": 1,
-    "DT_DOUBLE": 2,
-    "DT_INT32": 3,
-    "DT_UINT8": 4,
-    "DT_INT16": 5,
-    "DT_INT8": 6,
-    "DT_STRING": 7,
-    "DT_COMPLEX64": 8,
-    "DT_INT64": 9,
-    "DT_BOOL": 10,
-    "DT_QINT8": 11,
-    "DT_QUINT8": 12,
-    "DT_QINT32": 13,
-    "DT_BFLOAT16": 14,
-    "DT_QINT16": 15,
-    "DT_QUINT16": 16,
-    "DT_UINT16": 17,
-    "DT_COMPLEX128": 18,
-    "DT_HALF": 19,
-    "DT_RESOURCE": 20,
-    "DT_VARIANT": 21,
-    "DT_UINT32": 22,
-    "DT_UINT64": 23,
-}
 
 
 def tensor_files() -> list[descriptor_pb2.FileDescriptorProto]:
@@ -97,48 +67,4 @@ def _serialized_file(source: Path) -> bytes | None:
 
 
 def _own_files() -> list[descriptor_pb2.FileDescriptorProto]:
-    types = dict(_DATA_TYPES)
-    for name, number in _DATA_TYPES.items():
-        if number:
-            types[f"{name}_REF"] = number + 100
-    package = "tensorflow"
-    return [
-        file_of(f"{_FOLDER}/types.proto", package, enums=[enum_of("DataType", types)]),
-        file_of(
-            f"{_FOLDER}/tensor_shape.proto",
-            package,
-            messages=[
-                message_of(
-                    "TensorShapeProto",
-                    "dim 2 repeated .tensorflow.TensorShapeProto.Dim",
-                    "unknown_rank 3 bool",
-                    nested=[message_of("Dim", "size 1 int64", "name 2 string")],
-                )
-            ],
-        ),
-        file_of(
-            TENSOR_FILE,
-            package,
-            imports=[f"{_FOLDER}/tensor_shape.proto", f"{_FOLDER}/types.proto"],
-            messages=[
-                message_of(
-                    "TensorProto",
-                    "dtype 1 enum .tensorflow.DataType",
-                    "tensor_shape 2 .tensorflow.TensorShapeProto",
-                    "version_number 3 int32",
-                    "tensor_content 4 bytes",
-                    "half_val 13 repeated int32",
-                    "float_val 5 repeated float",
-                    "double_val 6 repeated double",
-                    "int_val 7 repeated int32",
-                    "string_val 8 repeated bytes",
-                    "scomplex_val 9 repeated float",
-                    "int64_val 10 repeated int64",
-                    "bool_val 11 repeated bool",
-                    "dcomplex_val 12 repeated double",
-                    "uint32_val 16 repeated uint32",
-                    "uint64_val 17 repeated uint64",
-                )
-            ],
-        ),
-    ]
+    return descriptor_files(Path(__file__).with_name("tensor.binpb"))
