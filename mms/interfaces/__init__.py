@@ -10,7 +10,6 @@ from mms.interfaces.legacy.interface import LEGACY
 from mms.interfaces.mlrun.interface import MLRUN
 from mms.interfaces.mms.interface import MMS
 from mms.interfaces.seldon.interface import SELDON
-from mms.text.brief import brief
 
 __all__ = [
     "AUTO",
@@ -44,5 +43,8 @@ def find_interface(name: str) -> Interface:
     """Return the interface of a name. Raises ValueError for another name."""
     found = _BY_NAME.get(name)
     if found is None:
+        # Here: each worker imports the table, and few ask for a name that is none.
+        from mms.text.brief import brief
+
         raise ValueError(f"unknown interface {brief(name)}; there are {', '.join(_BY_NAME)}")
     return found

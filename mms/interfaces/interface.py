@@ -7,7 +7,7 @@ nothing of interfaces that its model does not use.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 
 #: typing takes longer to import than all of this.
@@ -43,6 +43,9 @@ class Package:
 
     def is_installed(self) -> bool:
         """Return whether it can be imported: the library itself, or the stand-in once its folder is on the path."""
+        # It brings functools, for which no worker's start waits.
+        import importlib.util
+
         spec = importlib.util.find_spec(self.name)
         # A folder of that name without code is no package.
         return spec is not None and spec.origin is not None
