@@ -95,7 +95,6 @@ class ModelHost:
             *(self._register, self._discard, self._environ, gpu_count, self.dispatcher),
             *(self._workers.renew, self._installer),
         )
-        self.functions = self._registrar.functions
         self.graphs = self._registrar.graphs
         self._startup = StartupModels(
             settings, repository, self.registry, self._registrar.add, self._start
@@ -396,8 +395,7 @@ class ModelHost:
     def _assign_nodes(self, served: ServedModel) -> None:
         """Where a graph has come or gone, models may have become nodes, or may be none any more."""
         if served.is_composite:
-            for model in self.graphs.assign():
-                self._workers.renew(model)
+            self._registrar.assign_parts()
 
     async def _give_back(self, served: ServedModel) -> None:
         await self._workers.forget(served)
@@ -535,5 +533,5 @@ class ModelHost:
             await self._give_back(served)
         await self._workers.close()
         await self._installer.close()
-        await self.graphs.close()
+        await self._registrar.close()
         self.dispatcher.close()

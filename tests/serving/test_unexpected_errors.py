@@ -221,6 +221,10 @@ class Scene:
         clients += [late, self.ask(model, b"echo")]
         await late.done
         await self.works(model)
+        # By now each has a worker that was started while a function was to raise.
+        for _ in range(4):
+            clients.append(self.ask(model, b"tell"))
+            await clients[-1].done
         version = self.host.registry.get(model).model
         # As if no call with few requests had been answered yet.
         version.policy = BatchPolicy(version.config, version.policy.on_change)

@@ -1,37 +1,39 @@
-"""Making models of registrations: a pipeline of steps, each of which is undone where a later one fails."""
+"""Making models of registrations."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 from mms.core import Registry
-from mms.errors import BadRequest, NameTaken, ServiceUnavailable
+from mms.errors import ServiceUnavailable
 from mms.interfaces.mlrun.front.specs import MlrunSpecs
-from mms.interfaces.seldon.front.graphs import Graphs, graph_document
+from mms.interfaces.seldon.front.graphs import Graphs, find_document
 from mms.observe import events
-from mms.repository import FetchedArchive, Repository
+from mms.repository import Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
 from mms.serving.options import Outcome, RegisterOptions
-from mms.serving.registration.interface_detection import detect_interface
-from mms.serving.registration.model_config_file import with_file_and_setting
-from mms.serving.registration.model_factory import check_names, make_model
-from mms.serving.registration.path_policy import check_arguments
-from mms.serving.registration.signature_rule import check_is_signed_alone
-from mms.serving.registration.without_effect import without_effect
+from mms.serving.registration.model_factory import make_model
+from mms.serving.registration.pipeline import CompositeFactory, Registration, Step, run_steps
+from mms.serving.registration.steps import (
+    AddToRegistry,
+    CheckRequest,
+    DetectInterface,
+    FetchArchive,
+    FetchModelFiles,
+    MakeServedModel,
+    OpenTracking,
+    PrepareRequirements,
+    ReportWithoutEffect,
+)
 from mms.serving.served import PooledModel, ServedModel
 from mms.serving.tracking.model_tracking import Tracking
-from mms.serving.workers.requirements import RequirementsInstaller, model_requirements
+from mms.serving.workers.requirements import RequirementsInstaller
 
 if TYPE_CHECKING:
     from mms.settings import Settings
-
-logger = logging.getLogger("mms.serving")
 
 #: Registers a model and starts its workers.
 Register = Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
@@ -59,19 +61,30 @@ class Registrar:
     ) -> None:
         """`client`: by which graphs ask their models; `register` and `discard`: for the models that they are made of.
 
-        `renew` starts the workers of a model anew that a graph has become the owner of.
+        `renew` starts the workers of a model anew that has become a part of another one.
         """
         self.is_closed = False
         self._renew = renew
-        self._settings = settings
-        self._repository = repository
         self._registry = registry
-        self._tracking = tracking
-        self._installer = installer
-        self._make = partial(make_model, settings, gpu_count, dispatcher)
-        self.functions = MlrunSpecs(settings, registry, client, self._make, self.add, discard)
+        make = partial(make_model, settings, gpu_count, dispatcher)
         self.graphs = Graphs(
             settings, registry, client, register, discard, environ, repository.sources
+        )
+        #: The first one that makes a model of a registration has it.
+        self._factories: tuple[CompositeFactory, ...] = (
+            MlrunSpecs(settings, registry, client, make, self.add, discard),
+            self.graphs,
+        )
+        self._steps: tuple[Step, ...] = (
+            CheckRequest(settings, registry),
+            FetchArchive(repository),
+            MakeServedModel(settings, repository, self._factories, make, find_document),
+            DetectInterface(),
+            ReportWithoutEffect(settings),
+            PrepareRequirements(settings, installer),
+            FetchModelFiles(repository, registry),
+            OpenTracking(settings, repository, tracking),
+            AddToRegistry(registry, self.check_open),
         )
 
     def __repr__(self) -> str:
@@ -87,131 +100,18 @@ class Registrar:
 
         Raises what is wrong with the registration or its archive, as an error of `mms.errors`.
         """
-        if options.model_name and self._registry.has(options.model_name, None):
-            # By a model without a version, beside which no other can stand.
-            raise NameTaken(options.model_name)
-        # A folder is what a function that is checked itself brings along; clients cannot name one.
-        is_from_client = options.folder is None and not options.is_from_operator
-        if self._settings.require_signature and is_from_client:
-            check_is_signed_alone(options)
-        async with AsyncExitStack() as undo:
-            # What the model holds while it is registered.
-            resources = await undo.enter_async_context(AsyncExitStack())
-            archive = await self._archive(options)
-            resources.push_async_callback(self._repository.release, archive)
-            said = await asyncio.to_thread(
-                with_file_and_setting, options, archive, self._settings, default_name
-            )
-            asked, options = options, said.options
-            served = await self._made(options, archive, default_name, undo)
-            served.worker_bounds = said.workers or served.worker_bounds
-            if isinstance(served, PooledModel):
-                served.model_config = said.document
-            await detect_interface(served)
-            self._check_effects(asked, options, served)
-            if not served.is_composite:
-                served.requirements = await model_requirements(
-                    *(served.name, archive, served.runtime),
-                    *(served.effective.install_requirements or "off",),
-                    self._installer,
-                    is_allowed=self._settings.allowed_requirements,
-                )
-            await self._fetch_files(served, options, resources)
-            await self._open_tracking(served, resources)
-            check_names(served)
-            # From here on nothing waits: what is true now is true when the model is there.
-            self.check_open()
-            served.check_dependencies()
-            self._registry.add(served)
-            served.resources = resources
-            undo.pop_all()
-        for renewed in self.graphs.assign():
-            self._renew(renewed)
-        events.model_registered(served.name)
-        return served
+        registration = Registration(options, default_name)
+        await run_steps(self._steps, registration)
+        self.assign_parts()
+        events.model_registered(registration.served.name)
+        return registration.served
 
-    def _check_effects(
-        self, asked: RegisterOptions, options: RegisterOptions, served: ServedModel
-    ) -> None:
-        """Tell of what has no effect on this model. `options`: with what file and setting add to what was asked.
+    def assign_parts(self) -> None:
+        """Have models know what they are a part of, since a model that asks others has come or gone."""
+        for factory in self._factories:
+            for model in factory.assign():
+                self._renew(model)
 
-        Raises BadRequest for what was asked where `strict_parameters` refuses it.
-        """
-        served.without_effect = without_effect(asked, served)
-        if (
-            served.without_effect
-            and self._settings.strict_parameters
-            and not asked.is_from_operator
-        ):
-            sentences = "; ".join(served.without_effect)
-            raise BadRequest(f"{sentences} (strict_parameters).")
-        for sentence in without_effect(options, served):
-            logger.warning("%s", sentence)
-
-    async def _archive(self, options: RegisterOptions) -> FetchedArchive:
-        if options.url:
-            return await self._repository.fetch(
-                options.url, sha256=options.sha256, is_from_operator=options.is_from_operator
-            )
-        if options.folder is not None:
-            return FetchedArchive(options.folder, None, True, None)
-        return await self._repository.make_empty()
-
-    async def _made(
-        self,
-        options: RegisterOptions,
-        archive: FetchedArchive,
-        default_name: str | None,
-        undo: AsyncExitStack,
-    ) -> ServedModel:
-        """A model of an archive; those that it brings along are registered already, and `undo` removes them."""
-        sources = self._repository.sources
-        names_places = check_arguments(options, archive, self._repository.model_store, sources)
-        document = graph_document(archive, options)
-        function = await self.functions.document_of(document, options)
-        if function is not None:
-            served = await self.functions.make(function, options, archive, default_name, undo)
-        elif document is not None:
-            if options.tracking:
-                raise BadRequest(
-                    "A graph has no records of its own: track the models of its nodes."
-                )
-            served = await self.graphs.make(document, options, archive, default_name, undo)
-        else:
-            served = self._make(options, archive, default_name)
-        if names_places and isinstance(served, PooledModel):
-            served.path_rules = sources.for_workers(self._settings.max_download_size)
-        return served
-
-    async def _fetch_files(
-        self, served: ServedModel, options: RegisterOptions, resources: AsyncExitStack
-    ) -> None:
-        """Fetch what `model_uri` names."""
-        uri = served.options.component.model_uri
-        if uri is None:
-            return
-        if self._registry.has(served.name, served.version):
-            # Before the files are fetched; another registration may still be faster.
-            raise NameTaken(served.name)
-        served.model_files = await self._repository.model_uris.fetch(
-            uri,
-            served.archive.folder,
-            sha256=None if options.url else options.sha256,
-            is_from_operator=options.is_from_operator,
-        )
-        resources.push_async_callback(self._repository.model_uris.release, served.model_files)
-
-    async def _open_tracking(self, served: ServedModel, resources: AsyncExitStack) -> None:
-        options = served.effective
-        tracking = await self._tracking.open_for(
-            served.name,
-            served.version,
-            options.tracking,
-            served.archive.manifest,
-            self._settings,
-            None if options.is_from_operator else self._repository.sources,
-        )
-        if tracking is None:
-            return
-        resources.push_async_callback(self._tracking.close, tracking)
-        served.tracking = tracking
+    async def close(self) -> None:
+        for factory in self._factories:
+            await factory.close()

@@ -40,7 +40,8 @@ from mms.serving.model_client import ModelClient
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_factory import model_config
 from mms.serving.registration.model_options import ModelOptions
-from mms.serving.served import ServedModel
+from mms.serving.registration.pipeline import Registration
+from mms.serving.served import PooledModel, ServedModel
 from mms.text.documents import InvalidDocument, check_depth
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class MlrunSpecs:
     def __repr__(self) -> str:
         return f"<MlrunSpecs {', '.join(s.name for s in self._registry.all() if s.parts)}>"
 
-    async def document_of(self, path: Path | None, options: RegisterOptions) -> Any:
+    async def _document_of(self, path: Path | None, options: RegisterOptions) -> Any:
         """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
         if options.mlrun.serving_spec is not None:
             if not is_serving_document(options.mlrun.serving_spec):
@@ -113,19 +114,15 @@ class MlrunSpecs:
         check_has_graph(document, name)
         return None
 
-    async def make(
-        self,
-        document: Any,
-        options: RegisterOptions,
-        archive: FetchedArchive,
-        default_name: str | None,
-        undo: AsyncExitStack,
-    ) -> ServedModel:
-        """A function that can be registered as it is, its models registered already, without workers yet; `undo`
-        removes them, for where the function cannot be registered after all.
+    async def make(self, registration: Registration) -> ServedModel | None:
+        """Return a function that can be registered as it is, its models registered already, without workers yet.
 
         Raises InvalidModel (InvalidSpec), BadRequest, Conflict, and what the registration of a model raises.
         """
+        options, archive = registration.options, registration.archive
+        document = await self._document_of(registration.document, options)
+        if document is None:
+            return None
         spec = read_spec(document)
         code = await asyncio.to_thread(_place_code, spec, archive)
         # Looks at each of its steps, of which there may be many.
@@ -136,7 +133,7 @@ class MlrunSpecs:
             options.model_name
             or found.model_name
             or spec.function_name
-            or default_name
+            or registration.default_name
             or stem
             or _DEFAULT_NAME
         )
@@ -161,7 +158,7 @@ class MlrunSpecs:
                 "PUT /models/{model}?min_worker= changes that.",
                 *(name, ", ".join(spec.without_effect)),
             )
-        parts = await self._register_parts(name, function, options, undo)
+        parts = await self._register_parts(name, function, options, registration.parts)
         if routing is not None:
             served = self._front_router(name, routing, options, archive, found)
         else:
@@ -221,6 +218,13 @@ class MlrunSpecs:
             interface=_INTERFACE,
             mlrun=mlrun,
         )
+
+    def assign(self) -> list[PooledModel]:
+        """A model of a function knows from the start what it is."""
+        return []
+
+    async def close(self) -> None:
+        """It has no connections."""
 
     # Its models
 

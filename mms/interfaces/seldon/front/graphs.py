@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from archiver import Component, InvalidComponent, Manifest, checked_parameters
 from archiver.component import PREPACKAGED
 from mms.core import ModelVersion, Registry
-from mms.errors import Conflict, InvalidModel
+from mms.errors import BadRequest, Conflict, InvalidModel
 from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
 from mms.interfaces.seldon.front.graph_calls import NodeCalls
 from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoints
@@ -28,6 +28,7 @@ from mms.serving.model_client import ModelClient
 from mms.serving.options import Outcome, RegisterOptions
 from mms.serving.registration.model_factory import WITHOUT_UNIT, model_config
 from mms.serving.registration.model_options import ModelOptions
+from mms.serving.registration.pipeline import Registration
 from mms.serving.served import DependencyMissing, PooledModel, ServedModel
 from mms.text.brief import brief
 
@@ -49,9 +50,13 @@ class NodeMissing(DependencyMissing):
     """A node of a graph is no model of this server."""
 
 
-def graph_document(archive: FetchedArchive, options: RegisterOptions) -> Path | None:
-    """The file of an archive that makes it a graph: named by its handler, or, where it has no handler,
-    `graph.yaml` or MLRun's `serving_spec.json`."""
+def find_document(registration: Registration) -> None:
+    """Find the file of an archive that makes it a graph: named by its handler, or, where it has no handler,
+    `graph.yaml` or MLRun's `serving_spec.json`. Raises InvalidModel where the handler names one that is not there."""
+    registration.document = _document_of(registration.archive, registration.options)
+
+
+def _document_of(archive: FetchedArchive, options: RegisterOptions) -> Path | None:
     if options.seldon.prepackaged is not None or options.handler or options.folder is not None:
         return None
     manifest = archive.manifest if archive.manifest is not None else Manifest({})
@@ -101,19 +106,20 @@ class Graphs:
 
     # Registration
 
-    async def make(
-        self,
-        document: Path,
-        options: RegisterOptions,
-        archive: FetchedArchive,
-        default_name: str | None,
-        undo: AsyncExitStack,
-    ) -> ServedModel:
-        """A graph that can be registered as it is. Registers the pre-packaged servers among its nodes; `undo` removes
-        them, for where the graph cannot be registered after all.
+    async def make(self, registration: Registration) -> ServedModel | None:
+        """Return a graph that can be registered as it is, the pre-packaged servers among its nodes registered already.
 
         Raises InvalidModel (GraphError, NodeMissing), BadRequest, Conflict, and what the registration of a node raises.
         """
+        document, options, archive = (
+            registration.document,
+            registration.options,
+            registration.archive,
+        )
+        if document is None:
+            return None
+        if options.tracking:
+            raise BadRequest("A graph has no records of its own: track the models of its nodes.")
         text = await asyncio.to_thread(document.read_bytes)
         graph = await asyncio.to_thread(read_graph, text, options.seldon.predictor)
         found = archive.manifest if archive.manifest is not None else Manifest({})
@@ -123,7 +129,7 @@ class Graphs:
             or found.model_name
             or graph.deployment
             or graph.predictor
-            or default_name
+            or registration.default_name
             or stem
         )
         sources = self._sources.of_operator if options.is_from_operator else self._sources
@@ -132,7 +138,7 @@ class Graphs:
         servers = [node for node in graph.nodes() if self._is_to_be_registered(name, node)]
         self._check_servers(name, [node for node in graph.nodes() if node not in servers])
         self._check_nodes(name, [node for node in graph.nodes() if node not in servers])
-        await self._register_servers(name, servers, options, undo)
+        await self._register_servers(name, servers, options, registration.parts)
         if graph.not_obeyed:
             logger.warning(
                 "Graph %s: this server does not use these parts of its document: %s.",

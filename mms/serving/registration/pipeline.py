@@ -1,0 +1,83 @@
+"""How a registration becomes a model: steps with names, each of which can be undone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from mms.repository import FetchedArchive
+from mms.serving.options import RegisterOptions
+from mms.serving.served import PooledModel, ServedModel
+
+
+@dataclass(slots=True)
+class Registration:
+    """One registration on its way, and what its steps have found so far."""
+
+    #: As it was asked for.
+    requested: RegisterOptions
+    #: Of a model that nothing else gives a name.
+    default_name: str | None
+    #: With what the archive's file and the settings say where the registration says nothing.
+    options: RegisterOptions = field(init=False)
+    archive: FetchedArchive = field(init=False)
+    #: The file of the archive that makes it a model of other models, if one does.
+    document: Path | None = field(init=False)
+    served: ServedModel = field(init=False)
+    #: Removes the models that were registered for this one.
+    parts: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+    def __post_init__(self) -> None:
+        self.options = self.requested
+
+
+class Step(ABC):
+    """One step of all registrations."""
+
+    #: Whether what it did lasts as long as the model, and is undone when that goes.
+    is_lasting = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+    @abstractmethod
+    async def run(self, registration: Registration) -> None:
+        """Raises what is wrong with the registration, as an error of `mms.errors`; nothing is left of it then."""
+
+    async def undo(self, registration: Registration) -> None:
+        """Take back what it did, since a later step has failed, or the model goes."""
+        return
+
+
+class CompositeFactory(Protocol):
+    """Makes models of documents that say which other models answer. There is one for each interface that has such."""
+
+    async def make(self, registration: Registration) -> ServedModel | None:
+        """Return the model of a registration, its parts registered already; None for one that is not of this kind.
+
+        What removes its parts goes on `registration.parts`. Raises as `Step.run`.
+        """
+
+    def assign(self) -> list[PooledModel]:
+        """Tell models what they are a part of by now. Return those whose workers have to start anew for it."""
+
+    async def close(self) -> None:
+        """Give up connections. Call after all models have drained."""
+
+
+async def run_steps(steps: Sequence[Step], registration: Registration) -> None:
+    """Take all steps. Where one fails, those before it are undone, the last one first, and its error is raised."""
+    lasting = AsyncExitStack()
+    async with AsyncExitStack() as undo:
+        for step in steps:
+            await step.run(registration)
+            undo.push_async_callback(step.undo, registration)
+            if step.is_lasting:
+                lasting.push_async_callback(step.undo, registration)
+        # Nothing waits after the last step: the model is there, with what it holds.
+        registration.served.resources = lasting
+        undo.pop_all()
