@@ -18,7 +18,7 @@ from mms.bodies import json_text
 from mms.bodies.large_json import LOOP_BYTES
 from mms.core import ModelConfig, ModelVersion, Request
 from mms.errors import ServiceUnavailable
-from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
+from mms.interfaces.mlrun.front.calls import RouteCalls, RoutedRequest
 from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.repository import FetchedArchive
@@ -39,7 +39,7 @@ class Models:
         self.cancelled: list[Request] = []
 
     def submit_nested(self, request: Request) -> None:
-        asked = Asked(request)
+        asked = RoutedRequest(request)
         name = request.name if request.version is None else f"{request.name}:{request.version}"
         self.asked.append((name, asked.method, asked.operation, bytes(request.body)))
         answer = self.answers[name]

@@ -16,7 +16,7 @@ _EVENT_ID: Final = b"mlrun-event-id"
 _OF_BODY: Final = frozenset((b"content-length", b"transfer-encoding", b"expect"))
 
 
-class Asked:
+class RoutedRequest:
     """A request to a router, as far as its models are to see it."""
 
     __slots__ = ("content_type", "event_id", "headers", "method", "operation", "request")
@@ -37,7 +37,7 @@ class Asked:
                 self.headers += (name, value)
 
     def __repr__(self) -> str:
-        return f"<Asked {self.method} {self.operation or '(nothing)'}>"
+        return f"<RoutedRequest {self.method} {self.operation or '(nothing)'}>"
 
 
 class RouteCalls:
@@ -58,7 +58,13 @@ class RouteCalls:
         return self._client.is_ready(*self.targets[key])
 
     async def ask(
-        self, key: str, asked: Asked, operation: str, *, method: str = "", has_body: bool = True
+        self,
+        key: str,
+        asked: RoutedRequest,
+        operation: str,
+        *,
+        method: str = "",
+        has_body: bool = True,
     ) -> ModelAnswer:
         """A model's answer. Raises the errors of the front.
 

@@ -14,7 +14,7 @@ from mms.bodies.large_json import apart, read_in_pieces
 from mms.core import Request
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import error_text, status_of
-from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
+from mms.interfaces.mlrun.front.calls import RouteCalls, RoutedRequest
 from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.interfaces.mlrun.model.model_server import RETRY_AFTER_S
 from mms.serving.served import CompositeModel, ServedModel
@@ -96,7 +96,7 @@ class MlrunRouter(CompositeModel):
 
     async def answer(self, request: Request) -> None:
         started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
-        asked = Asked(request)
+        asked = RoutedRequest(request)
         try:
             answer = await self.routing.answer(asked)
             request.answer(answer.status, answer.phrase, answer.headers, answer.body)
@@ -116,7 +116,7 @@ class MlrunRouter(CompositeModel):
             await self._record(asked, b"", text, started_ns, began_ns)
 
     async def _record(
-        self, asked: Asked, body: Buffer, error: str, started_ns: int, began_ns: int
+        self, asked: RoutedRequest, body: Buffer, error: str, started_ns: int, began_ns: int
     ) -> None:
         """Tell the stream of a vote; what else a router answers, its models tell of."""
         tracking = self.tracking

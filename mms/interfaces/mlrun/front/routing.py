@@ -10,7 +10,7 @@ from mms.bodies.json_text import from_json, to_json
 from mms.bodies.large_json import apart, read_in_pieces
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import with_strict_status
-from mms.interfaces.mlrun.front.calls import Asked, RouteCalls
+from mms.interfaces.mlrun.front.calls import RouteCalls, RoutedRequest
 from mms.interfaces.mlrun.routers import routing
 from mms.interfaces.mlrun.routers.model_path import (
     DEFAULT_OPERATION,
@@ -74,7 +74,7 @@ class FrontRouting:
     def name(self) -> str:
         return self.router.name or ""
 
-    async def answer(self, asked: Asked) -> ModelAnswer:
+    async def answer(self, asked: RoutedRequest) -> ModelAnswer:
         """Return the answer to a request.
 
         Raises the errors of the front, and whatever a client is told under an exception's own name.
@@ -100,7 +100,7 @@ class FrontRouting:
         text = await apart(size_bytes, to_json, answer, self._nan_policy)
         return ModelAnswer(200, _OK, _JSON_LINE, text)
 
-    async def _call_of(self, asked: Asked) -> Call:
+    async def _call_of(self, asked: RoutedRequest) -> Call:
         """Models are asked by their own paths: what comes here names the router, or a model in its body."""
         model, operation = None, asked.operation
         if not self.router.takes_all_bodies:
@@ -109,7 +109,7 @@ class FrontRouting:
             operation = operation or DEFAULT_OPERATION
         return Call(model, operation, asked.method, asked.event_id)
 
-    async def _model_in_body(self, asked: Asked) -> str:
+    async def _model_in_body(self, asked: RoutedRequest) -> str:
         keys = self.calls.keys
         body = None
         if asked.method != "GET" and _has(asked, "model"):
@@ -123,7 +123,7 @@ class FrontRouting:
             raise unknown_model(key, keys)
         return key
 
-    async def _carry_out(self, step: ReadBody | Forward | Ask, asked: Asked) -> Any:
+    async def _carry_out(self, step: ReadBody | Forward | Ask, asked: RoutedRequest) -> Any:
         if isinstance(step, Forward):
             answer = await self.calls.ask(step.key, asked, step.operation)
             return Forwarded(answer, answer.is_success)
@@ -137,7 +137,7 @@ class FrontRouting:
             return {"inputs": []}
         return await body_value(asked)
 
-    async def _outcome(self, key: str, step: Ask, asked: Asked) -> Outcome:
+    async def _outcome(self, key: str, step: Ask, asked: RoutedRequest) -> Outcome:
         try:
             answer = await self.calls.ask(
                 key, asked, step.operation, method=step.method or "", has_body=step.method != "GET"
@@ -160,7 +160,7 @@ def _advance(steps: routing.Steps, sent: Any, error: Exception | None) -> _Step:
         return _Step(None, end.value)
 
 
-async def body_value(asked: Asked) -> Any:
+async def body_value(asked: RoutedRequest) -> Any:
     """Return the JSON of a request's body, None where it has none. Raises ValueError for what is none."""
     body = asked.request.body
     if not body:
@@ -171,7 +171,7 @@ async def body_value(asked: Asked) -> Any:
         raise with_strict_status(ValueError("Unrecognized request format"), 422) from None
 
 
-def _has(asked: Asked, member: str) -> bool:
+def _has(asked: RoutedRequest, member: str) -> bool:
     """Return whether a body may have a member of this name anywhere."""
     body = asked.request.body
     text = f'"{member}"'.encode()

@@ -18,7 +18,7 @@ from mms.interfaces.mlrun.model.event import HTTP_TRIGGERS
 MAX_THREADS = 32
 
 
-class _Asked:
+class _FlowRequest:
     """One event that somebody brought, and all copies of it that are under way."""
 
     __slots__ = ("error", "event", "is_replied", "under_way", "waits")
@@ -36,7 +36,7 @@ class _Item(NamedTuple):
 
     step: BaseStep
     event: Any
-    asked: _Asked
+    asked: _FlowRequest
     #: Not for handlers of errors that happened beside the way to the reply.
     may_reply: bool
 
@@ -62,7 +62,7 @@ class _Mailbox:
         # Numbers of events: of the next one to begin, of the next one to go on.
         self.began = 0
         self.ended = 0
-        self.held: dict[int, tuple[list[_Item], _Asked]] = {}
+        self.held: dict[int, tuple[list[_Item], _FlowRequest]] = {}
 
 
 class AsyncFlow:
@@ -102,7 +102,7 @@ class AsyncFlow:
         plan = self._plan
         kind = getattr(getattr(event, "trigger", None), "kind", "") or ""
         waits = kind in HTTP_TRIGGERS and (plan.responder is not None or plan.has_replying_handler)
-        asked = _Asked(_without_body(event), waits)
+        asked = _FlowRequest(_without_body(event), waits)
         items = [
             _Item(step, _copied(event) if number or not waits else event, asked, True)
             for number, step in enumerate(plan.starts)
@@ -140,7 +140,9 @@ class AsyncFlow:
 
     # With the condition held
 
-    def _deliver(self, item: _Item, mine: deque[_Work] | None, asker: _Asked | None) -> None:
+    def _deliver(
+        self, item: _Item, mine: deque[_Work] | None, own_request: _FlowRequest | None
+    ) -> None:
         """Put an event before a step."""
         item.asked.under_way += 1
         self._under_way += 1
@@ -148,21 +150,27 @@ class AsyncFlow:
         if box.running >= item.step.max_in_flight:
             box.waiting.append(item)
             return
-        self._start(box, item, mine, asker)
+        self._start(box, item, mine, own_request)
 
     def _start(
-        self, box: _Mailbox, item: _Item, mine: deque[_Work] | None, asker: _Asked | None
+        self,
+        box: _Mailbox,
+        item: _Item,
+        mine: deque[_Work] | None,
+        own_request: _FlowRequest | None,
     ) -> None:
         """Have a step take an event: in this thread (`mine`), or in one of the flow's.
 
-        `asker`: this is the thread of one who waits for a reply, and runs nothing that does not lead to it.
+        `own_request`: of the thread that waits for its reply, which runs nothing that does not lead to it.
         """
         work = _Work(item, box.began)
         box.began += 1
         box.running += 1
         is_for_me = mine is not None and not mine
-        if is_for_me and asker is not None:
-            is_for_me = item.asked is asker and item.may_reply and self._leads_to_reply(item.step)
+        if is_for_me and own_request is not None:
+            is_for_me = (
+                item.asked is own_request and item.may_reply and self._leads_to_reply(item.step)
+            )
         if is_for_me and mine is not None:
             mine.append(work)
         else:
@@ -184,11 +192,15 @@ class AsyncFlow:
                     raise
 
     def _pass_on(
-        self, items: list[_Item], asked: _Asked, mine: deque[_Work] | None, asker: _Asked | None
+        self,
+        items: list[_Item],
+        asked: _FlowRequest,
+        mine: deque[_Work] | None,
+        own_request: _FlowRequest | None,
     ) -> None:
         """Put what a step made of an event before the next ones; with the last of an event's copies it ends."""
         for item in items:
-            self._deliver(item, mine, asker)
+            self._deliver(item, mine, own_request)
         asked.under_way -= 1
         if asked.under_way == 0 and not asked.is_replied:
             _acknowledged(asked)
@@ -197,7 +209,7 @@ class AsyncFlow:
         if self._under_way == 0:
             self._changed.notify_all()
 
-    def _reply(self, asked: _Asked) -> None:
+    def _reply(self, asked: _FlowRequest) -> None:
         asked.is_replied = True
         self._changed.notify_all()
 
@@ -219,7 +231,7 @@ class AsyncFlow:
                     return
                 mine.append(self._work.popleft())
 
-    def _take(self, work: _Work, mine: deque[_Work], asker: _Asked | None) -> None:
+    def _take(self, work: _Work, mine: deque[_Work], own_request: _FlowRequest | None) -> None:
         """Run a step on an event, and pass on what it returns. Raises nothing, so that every event ends."""
         step, event, asked, may_reply = work.item
         items: list[_Item] = []
@@ -237,10 +249,10 @@ class AsyncFlow:
             box.running -= 1
             box.held[work.number] = items, asked
             while box.ended in box.held:
-                self._pass_on(*box.held.pop(box.ended), mine, asker)
+                self._pass_on(*box.held.pop(box.ended), mine, own_request)
                 box.ended += 1
             while box.waiting and box.running < step.max_in_flight:
-                self._start(box, box.waiting.popleft(), mine, asker)
+                self._start(box, box.waiting.popleft(), mine, own_request)
 
     def _run_step(self, item: _Item) -> tuple[Any, bool, list[_Item]]:
         """(what the step returned, whether that is the reply, what goes on). Raises what nobody handles."""
@@ -284,7 +296,7 @@ class AsyncFlow:
 
             traceback.print_exc()
 
-    def _answer(self, asked: _Asked, event: Any, error: BaseException | None) -> bool:
+    def _answer(self, asked: _FlowRequest, event: Any, error: BaseException | None) -> bool:
         """Reply with an event, or with an error; whether somebody is told."""
         with self._changed:
             if asked.is_replied or not asked.waits:
@@ -340,7 +352,7 @@ def _without_body(event: Any) -> Any:
     return own
 
 
-def _acknowledged(asked: _Asked) -> Any:
+def _acknowledged(asked: _FlowRequest) -> Any:
     """The event as the reply to those who get none of a step's."""
     asked.event.body = {"id": asked.event.id}
     return asked.event

@@ -8,7 +8,7 @@ from typing import Any
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.flow_plan import plan_flow
 from mms.interfaces.mlrun.graph.queue_step import QueueStep, unwrapped
-from mms.interfaces.mlrun.graph.step_making import make_step, step_from_dict
+from mms.interfaces.mlrun.graph.step_factory import make_step, step_from_dict
 from mms.interfaces.mlrun.graph.steps import MAX_STEPS, PREVIOUS, BaseStep, StepKinds, names_in
 from mms.interfaces.mlrun.graph.task_step import ErrorStep
 

@@ -40,7 +40,7 @@ _MODELS = "models"
 _BY_MODEL = "execution_mechanism_by_model_name"
 
 
-class _Made:
+class _WithArguments:
     """What a document names by its class and the arguments of its constructor."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class _Made:
         return {name: value for name in names if (value := getattr(self, name, None)) is not None}
 
 
-class Model(_Made):
+class Model(_WithArguments):
     """A base for models. `load()` runs once, then `predict(body)` on each event, or `predict_async(body)`."""
 
     _CLASS_NAME = "mlrun.serving.Model"
@@ -110,7 +110,7 @@ class Model(_Made):
         return body
 
 
-class ModelRunnerSelector(_Made):
+class ModelRunnerSelector(_WithArguments):
     """A base for what chooses the models that get an event, and the steps that get their results."""
 
     _CLASS_NAME = "mlrun.serving.ModelRunnerSelector"
@@ -127,7 +127,7 @@ class ModelRunnerSelector(_Made):
         return None
 
 
-class ModelSelector(_Made):
+class ModelSelector(_WithArguments):
     """The older form: chooses models alone."""
 
     _CLASS_NAME = "mlrun.serving.ModelSelector"

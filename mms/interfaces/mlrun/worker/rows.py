@@ -37,7 +37,7 @@ def is_row_wise(server: Any, choice: Any = None) -> bool:
     return bool(choice)
 
 
-class _Asked:
+class _RowRequest:
     """A request on its way. `error`: what stopped it."""
 
     __slots__ = (
@@ -95,11 +95,11 @@ class RowJoiner:
         if self._is_off or self._has_paths or not self._server.ready:
             return [self._run_alone(event) for event in events]
         answers: list[Any] = []
-        asked: list[tuple[int, _Asked]] = []
+        asked: list[tuple[int, _RowRequest]] = []
         for place, event in enumerate(events):
             answer = None
             if event.path.strip("/") in _OPERATIONS and event.method != "GET":
-                one = _Asked(event)
+                one = _RowRequest(event)
                 answer = self._accept(one)
                 if answer is None:
                     asked.append((place, one))
@@ -115,7 +115,7 @@ class RowJoiner:
     def _run_alone(self, event: Any) -> Any:
         return run_event(self._run, event, self._context, default_content_type=self._content_type)
 
-    def _accept(self, asked: _Asked) -> Any:
+    def _accept(self, asked: _RowRequest) -> Any:
         """Have the hooks before `predict` see a request. Returns an answer where one is due already."""
         server, event = self._server, asked.event
         refusal = prepare(event, self._content_type)
@@ -142,7 +142,7 @@ class RowJoiner:
             asked.error = error
         return None
 
-    def _predict_group(self, group: list[_Asked]) -> None:
+    def _predict_group(self, group: list[_RowRequest]) -> None:
         if len(group) > 1:
             request = {key: value for key, value in group[0].request.items() if key != "id"}
             count = sum(len(asked.request["inputs"]) for asked in group)
@@ -175,7 +175,7 @@ class RowJoiner:
                 if log is not None:
                     log.push_failure(asked.started_ns, asked.request, error, asked.operation)
 
-    def _finish(self, asked: _Asked, event: Any) -> Any:
+    def _finish(self, asked: _RowRequest, event: Any) -> Any:
         """The event with its answer. Raises what stopped the request."""
         if asked.error is not None:
             raise asked.error
@@ -205,9 +205,9 @@ class RowJoiner:
         sys.stderr.write(f"Model {self._server.name}: {line}\n")
 
 
-def _alike(asked: list[_Asked]) -> list[list[_Asked]]:
+def _alike(asked: list[_RowRequest]) -> list[list[_RowRequest]]:
     """Groups whose inputs can be joined, in the order of their first; what cannot be joined is alone."""
-    groups: list[tuple[Any, list[_Asked]]] = []
+    groups: list[tuple[Any, list[_RowRequest]]] = []
     for one in asked:
         request = one.request
         others = None
@@ -246,7 +246,7 @@ def _joined(lists: list[Any]) -> Any:
     return [row for rows in lists for row in rows]
 
 
-def _split(outputs: Any, count: int, group: list[_Asked]) -> bool:
+def _split(outputs: Any, count: int, group: list[_RowRequest]) -> bool:
     """Give each request its part of the outputs. Returns False where they are not one for each input."""
     if isinstance(outputs, dict):
         if not outputs or not all(_has_rows(value, count) for value in outputs.values()):
