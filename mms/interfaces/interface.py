@@ -30,8 +30,8 @@ class Package:
     """A stand-in for a library that models import, for where the library itself is not installed."""
 
     def __init__(self, name: str, interface_file: str, setting: str = "") -> None:
-        """`name`: what models import. `interface_file`: the file of its interface's entry. `setting`: the one, and the
-        member of `Load.options`, that says which is imported: `auto`, `shim` or `real`; without one it is `auto`."""
+        """`name`: what models import. `interface_file`: the file of its interface's entry. `setting`: the one
+        that says which is imported: `auto`, `shim` or `real`; without one it is `auto`."""
         self.name = name
         self.setting = setting
         here = os.path.dirname(os.path.abspath(interface_file))
@@ -71,6 +71,8 @@ class Interface:
     has_old_manifest = False
     #: Whether arguments of its classes may be lists and objects, and say their types by their look.
     has_json_arguments = False
+    #: Makes what `Load` has of its models alone: a function of (served model, settings, the server's environment).
+    load_part = ""
     #: Whether its models have a place in a graph, a `service_type`.
     has_service_type = False
     #: The first one is what tells that code is written to this interface, the others come with it.

@@ -6,11 +6,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mms.errors import BadRequest, ConfigurationError
 from mms.limits.networks import ANY, LOOPBACK, PUBLIC_ONLY, Networks, url_forms
 from mms.text.brief import brief
+from mms.wire import UrlRules
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -100,15 +101,15 @@ class Sources:
             return self.endpoint_networks
         return PUBLIC_ONLY if was_public and not self.has_own_networks else self.networks
 
-    def for_workers(self, max_bytes: int) -> dict[str, Any]:
+    def for_workers(self, max_bytes: int) -> UrlRules:
         """The same for a worker that reads what a client has named. `max_bytes`: of one file."""
         patterns = self.urls.patterns
-        return {
-            "allowed_urls": None if patterns is None else [found.pattern for found in patterns],
-            "allowed_private_addresses": str(self.networks),
-            "has_own_networks": self.has_own_networks,
-            "max_bytes": max_bytes,
-        }
+        return UrlRules(
+            allowed_urls=None if patterns is None else [found.pattern for found in patterns],
+            allowed_private_addresses=str(self.networks),
+            has_own_networks=self.has_own_networks,
+            max_bytes=max_bytes,
+        )
 
     def check_path(self, path: Path) -> None:
         """Raises BadRequest for a path outside of what models may name that `urls` does not allow."""

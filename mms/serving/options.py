@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mms.interfaces.mlrun.registration import ServerParameters
 from mms.interfaces.seldon.registration import ComponentParameters
@@ -17,6 +18,8 @@ class RegisterOptions(ModelParameters):
 
     seldon: ComponentParameters = group(ComponentParameters)
     mlrun: ServerParameters = group(ServerParameters)
+    #: The models that its code may call: key -> [name, version or None].
+    calls: dict[str, list[Any]] | None = attribute()
     #: A folder that is served where it is, without an archive; for commands, not for clients.
     folder: Path | None = attribute(is_kept=False)
 

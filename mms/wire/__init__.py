@@ -21,7 +21,6 @@ from mms.wire.frames import (
     CALL,
     CALLED,
     CANCEL,
-    CHUNK,
     DRAIN,
     FORK,
     HEARTBEAT,
@@ -52,6 +51,8 @@ from mms.wire.messages import (
     Log,
     Metric,
     Readiness,
+    RecordOptions,
+    UrlRules,
 )
 from mms.wire.operation import GraphNode, ModelOperation
 
@@ -62,7 +63,6 @@ __all__ = [
     "CALL",
     "CALLED",
     "CANCEL",
-    "CHUNK",
     "DRAIN",
     "FAILED",
     "FORK",
@@ -98,8 +98,10 @@ __all__ = [
     "ModelOperation",
     "ProtocolError",
     "Readiness",
+    "RecordOptions",
     "ResultItem",
     "Sendable",
+    "UrlRules",
     "decode_batch",
     "decode_result",
     "encode_batch",

@@ -18,7 +18,7 @@ _Head = TypeVar("_Head", bound=Message)
 
 @dataclass(slots=True)
 class Call(Message):
-    """What is asked for. `key`: one of the names that `Load.options["calls"]` gives models.
+    """What is asked for. `key`: one of the names that `Load.calls` gives models.
 
     `operation`, `method` and `path` are for models that have more than predict. `timeout_s` None is no limit of the
     caller's own.

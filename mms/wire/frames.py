@@ -23,7 +23,6 @@ LOAD = 2
 LOADED = 3
 BATCH = 4
 RESULT = 5
-CHUNK = 6
 CANCEL = 7
 HEARTBEAT = 8
 LOG = 9
@@ -43,7 +42,6 @@ KIND_NAMES = {
     LOADED: "loaded",
     BATCH: "batch",
     RESULT: "result",
-    CHUNK: "chunk",
     CANCEL: "cancel",
     HEARTBEAT: "heartbeat",
     LOG: "log",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from mms.wire.frames import METRIC, ProtocolError, encode_frame
 
@@ -26,18 +26,23 @@ class Message:
     def from_payload(cls: type[_Message], payload: bytes | bytearray) -> _Message:
         """Raises ProtocolError for a payload that is no such message."""
         try:
-            members = json.loads(payload)
-            if not isinstance(members, dict):
-                raise ValueError("it is not an object")
-            values: dict[str, Any] = {}
-            for name, is_valid in _checks(cls):
-                if name in members:
-                    value = values[name] = members[name]
-                    if not is_valid(value):
-                        raise ValueError(f"{name} is of another type")
-            return cls(**values)
+            return cls.from_members(json.loads(payload))
         except (ValueError, TypeError, RecursionError) as error:
             raise ProtocolError(f"not a {cls.__name__} message: {error}") from None
+
+    @classmethod
+    def from_members(cls: type[_Message], members: Any) -> _Message:
+        """The same of what its JSON says. Raises ValueError and TypeError."""
+        if not isinstance(members, dict):
+            raise ValueError("it is not an object")
+        values: dict[str, Any] = {}
+        for name, is_valid, kind in _checks(cls):
+            if name in members:
+                value = members[name]
+                if not is_valid(value):
+                    raise ValueError(f"{name} is of another type")
+                values[name] = value if kind is None or value is None else kind.from_members(value)
+        return cls(**values)
 
 
 def _is_list_of(kind: type) -> Callable[[Any], bool]:
@@ -62,28 +67,41 @@ def _is_whole(value: Any) -> bool:
 #: The annotation of a member -> whether a value that came as JSON is of its type.
 _IS_VALID: dict[str, Callable[[Any], bool]] = {
     "bool": lambda value: isinstance(value, bool),
+    "bool | None": lambda value: value is None or isinstance(value, bool),
     "dict[str, Any]": lambda value: isinstance(value, dict),
+    "dict[str, Any] | None": lambda value: value is None or isinstance(value, dict),
     "float": _is_number,
     "float | None": lambda value: value is None or _is_number(value),
     "int": _is_whole,
     "int | None": lambda value: value is None or _is_whole(value),
     "list[dict[str, Any]]": _is_list_of(dict),
+    "list[dict[str, Any]] | None": lambda value: value is None or _is_list_of(dict)(value),
     "list[str]": _is_list_of(str),
+    "list[str] | None": lambda value: value is None or _is_list_of(str)(value),
     "list[tuple[str, str]]": _is_pairs_of_text,
     "str": lambda value: isinstance(value, str),
     "str | None": lambda value: value is None or isinstance(value, str),
 }
 
 
-_checks_by_kind: dict[type, list[tuple[str, Callable[[Any], bool]]]] = {}
+#: (name, whether a value is of its type, the message that it is)
+_Check: TypeAlias = tuple[str, Callable[[Any], bool], type[Message] | None]
+_checks_by_kind: dict[type, list[_Check]] = {}
 
 
-def _checks(kind: type[Message]) -> list[tuple[str, Callable[[Any], bool]]]:
+def _checks(kind: type[Message]) -> list[_Check]:
     checks = _checks_by_kind.get(kind)
     if checks is None:
-        checks = [(f.name, _IS_VALID[str(f.type)]) for f in fields(kind)]
-        _checks_by_kind[kind] = checks
+        checks = _checks_by_kind[kind] = [_check_of(f.name, str(f.type)) for f in fields(kind)]
     return checks
+
+
+def _check_of(name: str, annotation: str) -> _Check:
+    is_valid = _IS_VALID.get(annotation)
+    if is_valid is not None:
+        return name, is_valid, None
+    inner = {UrlRules.__name__: UrlRules, RecordOptions.__name__: RecordOptions}
+    return name, _IS_VALID["dict[str, Any] | None"], inner[annotation.removesuffix(" | None")]
 
 
 #: The connection that carries batches and their results.
@@ -103,7 +121,36 @@ class Hello(Message):
     secret: str
     role: str = ROLE_WORK
     runtime: str = ""
-    capabilities: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class UrlRules(Message):
+    """Which addresses a model's code may read that somebody else has named."""
+
+    #: Patterns, one of which matches a whole address; None: all of http(s).
+    allowed_urls: list[str] | None = None
+    #: Networks besides the public ones, as their setting is written.
+    allowed_private_addresses: str = ""
+    #: A public host may redirect to these networks.
+    has_own_networks: bool = True
+    #: Of one content; None: no limit.
+    max_bytes: int | None = None
+
+
+@dataclass(slots=True)
+class RecordOptions(Message):
+    """Which records a worker makes of its requests."""
+
+    #: Where they go; None: only those of errors are made.
+    path: str | None = None
+    #: One of how many requests has a record.
+    sample: int = 1
+    #: How many requests share a record.
+    batch: int = 1
+    #: Errors have records of their own.
+    has_errors: bool = False
+    function_uri: str = ""
+    labels: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -124,13 +171,29 @@ class Load(Message):
     #: Answers of a model that failed say what its log says.
     debug_errors: bool = False
     worker_name: str = ""
-    options: dict[str, Any] = field(default_factory=dict)
+    #: Arguments of its class: {"name", "value", "type"}.
+    parameters: list[dict[str, Any]] = field(default_factory=list)
+    #: Where the files are that its `model_uri` names.
+    model_files: str | None = None
+    #: The models that its code may call: key -> [name, version or None].
+    calls: dict[str, Any] = field(default_factory=dict)
+    records: RecordOptions | None = None
+    #: For the places that a client has named for it; None: it names none.
+    url_rules: UrlRules | None = None
+    #: Setting of a package's stand-in -> `auto`, `shim` or `real`.
+    package_choices: dict[str, Any] = field(default_factory=dict)
+    #: What only the models of an interface have: name of the interface -> the members of its message.
+    of_interfaces: dict[str, Any] = field(default_factory=dict)
     #: What the process may: `rlimits` {name: value}, `user` {uid, gid, groups}.
     confinement: dict[str, Any] = field(default_factory=dict)
     #: A folder of packages that were installed for the model.
     packages: str | None = None
     #: What the archive's `model-config.yaml` says, whole: the handler's keys, too.
     model_config: dict[str, Any] = field(default_factory=dict)
+
+    def part(self, interface: str, kind: type[_Message]) -> _Message:
+        """What the models of an interface have. Raises ValueError and TypeError for what is no such message."""
+        return kind.from_members(self.of_interfaces.get(interface, {}))
 
 
 @dataclass(slots=True)

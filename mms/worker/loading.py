@@ -77,7 +77,7 @@ def _interface_of_code(load: Load) -> str:
     """By what the handler names once it is imported. Raises whatever the handler's module raises."""
     asked = [interface for interface in INTERFACES if interface.class_finder]
     for interface in asked:
-        offer_packages(interface, load.options)
+        offer_packages(interface, load.package_choices)
     found = next(
         (each for each in asked if part(each.class_finder).names_model(load.handler)), DEFAULT
     )

@@ -13,13 +13,13 @@ _AUTO: Final = "auto"
 _CHOICES: Final = (_AUTO, "shim", "real")
 
 
-def offer_packages(interface: Interface, options: Mapping[str, Any]) -> None:
+def offer_packages(interface: Interface, choices: Mapping[str, Any]) -> None:
     """Make an interface's packages importable: the stand-ins (`shim`), the installed ones (`real`), or what there is.
 
-    `options`: those of the load; they have the choices. Raises ValueError for another choice, which names the setting.
+    `choices`: those of the load. Raises ValueError for another choice, which names the setting.
     """
     for package in interface.packages:
-        choice = options.get(package.setting, _AUTO) if package.setting else _AUTO
+        choice = choices.get(package.setting, _AUTO) if package.setting else _AUTO
         if choice not in _CHOICES:
             raise ValueError(
                 f"{package.setting} is {brief(choice)}, which is not one of {', '.join(_CHOICES)}"

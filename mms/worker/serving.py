@@ -61,7 +61,7 @@ def receive_load(connection: socket.socket) -> Load | None:
 
 def connect_calls(control: Control, load: Load) -> None:
     """Let the model's code call the models that it may call."""
-    if load.options.get("calls"):
+    if load.calls:
         # Here, as other models have no use for it.
         from mms.worker.calls import caller
 
@@ -91,7 +91,7 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
     outbox = Outbox(work)
     watch: Callable[[_Run], _Run] = _unwatched
     flush_records: Callable[[], None] | None = None
-    if load.options.get("tracking") or load.options.get("error_stream"):
+    if load.records is not None:
         # Here, as other models have no use for it.
         from mms.worker.tracking import open_outbox
 

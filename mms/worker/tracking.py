@@ -6,11 +6,10 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mms.bodies.time_text import time_text
-from mms.text.brief import brief
 from mms.wire import (
     FAILED,
     LAST,
@@ -19,6 +18,7 @@ from mms.wire import (
     Buffer,
     Item,
     Load,
+    RecordOptions,
     ResultItem,
     decode_batch,
     decode_result,
@@ -68,12 +68,11 @@ class BatchRecords:
     """
 
     def __init__(self, load: Load, sender: RecordSender) -> None:
-        """Raises ValueError for options that cannot be."""
-        options: Mapping[str, Any] = load.options.get("tracking") or {}
-        self._is_tracked = bool(options)
-        self._has_errors = bool(load.options.get("error_stream"))
-        self._sample = count_of(options, "sample")
-        self._batch = count_of(options, "batch")
+        options = load.records or RecordOptions()
+        self._is_tracked = options.path is not None
+        self._has_errors = options.has_errors
+        self._sample = options.sample
+        self._batch = options.batch
         self._base = base_record(load, options)
         self._sender = sender
         self._seen = 0
@@ -183,10 +182,6 @@ class BatchRecords:
             )
 
 
-def is_tracked(load: Load) -> bool:
-    return bool(load.options.get("tracking") or load.options.get("error_stream"))
-
-
 def open_outbox(
     connection: socket.socket, load: Load, send: Callable[[bytes], None]
 ) -> tuple[Outbox, BatchRecords | None]:
@@ -196,7 +191,7 @@ def open_outbox(
     return RecordOutbox(connection, sender, maker), maker
 
 
-def base_record(load: Load, options: Mapping[str, Any]) -> dict[str, Any]:
+def base_record(load: Load, options: RecordOptions) -> dict[str, Any]:
     """What all records of a model say."""
     digits = load.worker_name.rpartition("-")[2]
     record: dict[str, Any] = {
@@ -205,23 +200,11 @@ def base_record(load: Load, options: Mapping[str, Any]) -> dict[str, Any]:
         "model": load.model_name,
         "version": load.model_version or "",
         "host": os.uname().nodename if hasattr(os, "uname") else socket.gethostname(),
-        "function_uri": options.get("function_uri") or load.options.get("function_uri") or "",
+        "function_uri": options.function_uri,
     }
-    if options.get("labels"):
-        record["labels"] = options["labels"]
+    if options.labels:
+        record["labels"] = options.labels
     return record
-
-
-def count_of(options: Mapping[str, Any], name: str) -> int:
-    """A member that counts requests; 1 where there is none. Raises ValueError."""
-    value = options.get(name)
-    if value is None:
-        return 1
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(
-            f"tracking: {name} is {brief(value)}, but must be a whole number, 1 or more"
-        )
-    return value
 
 
 def _decode(buffers: list[Buffer]) -> tuple[int, int, list[ResultItem]]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from archiver import Manifest
 from mms.errors import BadRequest, Conflict, InvalidModel, ModelNotFound, WorkerStartFailed
+from mms.interfaces.seldon.front.load_part import component_load
+from mms.interfaces.seldon.load import ComponentLoad
 from mms.prepackaged import PREPACKAGED
 from mms.serving import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions, model_options
@@ -30,29 +31,24 @@ def found(registration: dict[str, Any], **extensions: Any) -> ModelOptions:
     )
 
 
+def loaded(registration: dict[str, Any], environ: Any = None, **settings: Any) -> ComponentLoad:
+    served: Any = SimpleNamespace(options=found(registration))
+    return component_load(served, Settings(**settings), environ or {})
+
+
 def test_what_nobody_names_is_left_to_the_worker() -> None:
-    options = found({})
-    assert options.interface == "auto"
-    of_components = {
-        "seldon_shim": "auto",
-        "seldon_strict": False,
-        "row_batching": False,
-        "validate_inputs": False,
-        "model_uri": None,
-    }
-    loaded = options.load_options(Settings(), None)
-    assert loaded.items() >= of_components.items()
-    assert "service_type" not in loaded
-    assert found({"interface": "seldon"}).load_options(Settings(), None) == of_components
+    assert found({}).interface == "auto"
+    assert loaded({}) == ComponentLoad()
 
 
-def test_the_archives_extensions_reach_the_worker() -> None:
-    options = found({}, interface="seldon", service_type="ROUTER", parameters=[FIVE])
-    loaded = options.load_options(Settings(), Path("/files"))
-    assert options.interface == "seldon"
-    assert loaded["service_type"] == "ROUTER"
-    assert loaded["parameters"] == [FIVE]
-    assert loaded["model_uri"] == "/files"
+def test_what_registration_settings_and_environment_say_of_a_component_reaches_its_worker() -> None:
+    assert loaded(
+        {"row_batching": True, "validate_inputs": False, "persistence_file": "/kept"},
+        {"PREDICTIVE_UNIT_ID": "u", "PREDICTIVE_UNIT_IMAGE": "i:1"},
+        seldon_strict=True,
+        validate_inputs=True,
+    ) == ComponentLoad(True, True, False, "u", "i:1", "/kept")
+    assert loaded({}, validate_inputs=True) == ComponentLoad(validates_inputs=True)
 
 
 def test_the_registration_replaces_what_the_archive_says_and_parameters_by_name() -> None:
@@ -69,10 +65,9 @@ def test_the_registration_replaces_what_the_archive_says_and_parameters_by_name(
     assert options.asked.seldon.row_batching
 
 
-def test_a_handler_of_mms_is_given_no_options() -> None:
+def test_a_handler_of_mms_is_no_component() -> None:
     options = found({"interface": "mms"}, interface="seldon", prepackaged="sklearn")
     assert options.interface == "mms"
-    assert options.load_options(Settings(), None) == {}
     assert options.asked.describe() == {}
 
 
@@ -205,8 +200,3 @@ def test_the_archiver_knows_the_servers_that_there_are() -> None:
     from archiver.component import PREPACKAGED as known
 
     assert set(known) == {name for name in PREPACKAGED if name.islower()}
-
-
-def test_options_are_fit_for_the_wire() -> None:
-    options = found({"parameters": [FIVE]}, interface="seldon")
-    assert json.loads(json.dumps(options.load_options(Settings(), Path("/x"))))

@@ -12,6 +12,7 @@ from mms.errors import BadRequest
 from mms.limits.networks import PUBLIC_ONLY
 from mms.serving import RegisterOptions
 from mms.tracking import Undelivered, open_sink
+from mms.wire import UrlRules
 
 MakeBench = Callable[..., Awaitable[Any]]
 CODE = "def handle(data, context): return data\n"
@@ -69,16 +70,12 @@ async def test_workers_are_told_by_which_rules_they_read_a_place_that_a_client_n
 
     def rules() -> Any:
         (served,) = bench.host.registry.all()
-        return served.load_options(bench.host.settings).get("named_places")
+        return served.path_rules
 
     place = {"mlrun": {"model_path": "http://models.org/m"}}
     await register(bench, interface="mlrun", **place)
-    assert rules() == {
-        "allowed_urls": ["https?://models[.]org/.*"],
-        "allowed_private_addresses": "",
-        "has_own_networks": True,
-        "max_bytes": bench.host.settings.max_download_size,
-    }
+    max_bytes = bench.host.settings.max_download_size
+    assert rules() == UrlRules(["https?://models[.]org/.*"], "", True, max_bytes)
     await bench.host.unregister("m")
     await register(bench, interface="mlrun", is_from_operator=True, **place)
     assert rules() is None

@@ -32,7 +32,6 @@ from mms.launch.connection import Link, WorkerConnection
 from mms.launch.heartbeat import Heartbeats
 from mms.serving import dispatcher as dispatcher_module
 from mms.serving.dispatcher import Dispatcher
-from mms.serving.registration.model_options import ModelOptions
 from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.calls import WorkerCalls
 from mms.serving.workers.model_workers import ModelWorkers
@@ -274,11 +273,11 @@ async def scene(bench_class: type[Bench]) -> AsyncIterator[Scene]:
     patch.setattr(dispatcher_module, "_TICK_S", 0.005)
     patch.setattr(dispatcher_module, "_HELD_S", 0.01)
     asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
-    patch.setattr(ModelOptions, "load_options", lambda *_: {"calls": {"other": [_OTHER, None]}})
     await bench.start()
     for name in (_FAULTY, _OTHER):
         options = {"batch_size": 2, "max_batch_delay_ms": 1, "response_timeout_s": 0.05}
-        await bench.register(name, "", initial_workers=2, **options)
+        calls = {"other": [_OTHER, None]}
+        await bench.register(name, "", initial_workers=2, calls=calls, **options)
     yield Scene(bench)
     await bench.stop()
     patch.undo()

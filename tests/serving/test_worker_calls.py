@@ -8,10 +8,7 @@ import os
 import signal
 from typing import Any
 
-import pytest
 from support.waiting import until
-
-from mms.serving.registration.model_options import ModelOptions
 
 #: Asks what its body says and answers with what it was told.
 CALLER = """
@@ -47,12 +44,6 @@ def handle(data, context):
 CALLS = {"e": ["echo", None], "v": ["echo", "9"], "s": ["stuck", None]}
 
 
-@pytest.fixture(autouse=True)
-def callers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every model may call the models of CALLS."""
-    monkeypatch.setattr(ModelOptions, "load_options", lambda *_: {"calls": CALLS})
-
-
 async def ask(bench: Any, **asked: Any) -> list[Any]:
     status, body = await bench.predict("caller", json.dumps(asked).encode())
     assert status == 200, bench.events.output
@@ -61,19 +52,19 @@ async def ask(bench: Any, **asked: Any) -> list[Any]:
 
 async def test_a_model_gets_the_answer_of_the_model_it_calls(bench: Any) -> None:
     await bench.register("echo", ECHO)
-    await bench.register("caller", CALLER)
+    await bench.register("caller", CALLER, calls=CALLS)
     assert await ask(bench, key="e", body="hello") == [200, "", 5, "hello"]
 
 
 async def test_a_called_body_of_megabytes_comes_whole(bench: Any) -> None:
     await bench.register("echo", ECHO)
-    await bench.register("caller", CALLER)
+    await bench.register("caller", CALLER, calls=CALLS)
     answer = await ask(bench, key="e", body="0123456789", times=300_000)
     assert answer[:3] == [200, "", 3_000_000]
 
 
 async def test_a_key_that_was_not_given_cannot_be_called(bench: Any) -> None:
-    await bench.register("caller", CALLER)
+    await bench.register("caller", CALLER, calls=CALLS)
     answer = await ask(bench, key="caller")
     assert answer[:2] == [404, "ModelNotFound"]
     assert "e | v | s" in answer[3]
@@ -81,13 +72,13 @@ async def test_a_key_that_was_not_given_cannot_be_called(bench: Any) -> None:
 
 async def test_a_called_model_that_is_not_registered_is_reported_to_the_caller(bench: Any) -> None:
     await bench.register("echo", ECHO)
-    await bench.register("caller", CALLER)
+    await bench.register("caller", CALLER, calls=CALLS)
     assert (await ask(bench, key="v"))[:2] == [404, "ModelVersionNotFound"]
 
 
 async def test_a_call_ends_with_its_own_timeout(bench: Any) -> None:
     await bench.register("stuck", STUCK)
-    await bench.register("caller", CALLER)
+    await bench.register("caller", CALLER, calls=CALLS)
     marker = str(bench.folder / "begun")
     answer = await ask(bench, key="s", body=marker, timeout_s=0.2)
     assert answer[:2] == [408, "RequestTimeout"]
@@ -97,14 +88,14 @@ async def test_a_call_ends_with_its_own_timeout(bench: Any) -> None:
 
 async def test_a_preloaded_caller_calls_too(bench: Any) -> None:
     await bench.register("echo", ECHO)
-    await bench.register("caller", CALLER, preload_model=True)
+    await bench.register("caller", CALLER, calls=CALLS, preload_model=True)
     assert (await ask(bench, key="e", body="x"))[:2] == [200, ""]
 
 
 async def test_the_call_of_a_worker_that_died_is_given_up(bench: Any) -> None:
     await bench.register("stuck", STUCK)
     await bench.register("echo", ECHO)
-    await bench.register("caller", CALLER)
+    await bench.register("caller", CALLER, calls=CALLS)
     marker = bench.folder / "begun"
     body = json.dumps({"key": "s", "body": str(marker)}).encode()
     bench.submit("caller", body)
@@ -128,6 +119,7 @@ async def test_a_frame_that_is_no_call_ends_the_worker_and_not_the_server(bench:
             "    if data[0]['body'] == 'break': caller._send(encode_frame(15, 0, b'x'))\n"
             "    for item in data:",
         ),
+        calls=CALLS,
     )
     before = bench.pids("caller")[0]
     _, reply = bench.submit("caller", b"break")

@@ -96,7 +96,7 @@ ROOMS: dict[str, Room] = {
     "seldon": Room(
         1,
         ("mms.interfaces.seldon",),
-        ("bodies", "documents", "errors", "interfaces", "protobuf", "registration"),
+        ("bodies", "documents", "errors", "interfaces", "protobuf", "registration", "wire"),
     ),
     # MLRun's serving contract, in process.
     "mlrun": Room(
@@ -104,7 +104,7 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.mlrun",),
         (
             *("bodies", "documents", "errors", "json text", "networks"),
-            *("interfaces", "registration", "tracking"),
+            *("interfaces", "registration", "tracking", "wire"),
         ),
     ),
     "worker": Room(
@@ -155,7 +155,7 @@ ROOMS: dict[str, Room] = {
             "mms.serving",
             *(
                 f"mms.interfaces.mlrun.front.{name}"
-                for name in ("calls", "router", "routing", "spec", "specs")
+                for name in ("calls", "load_part", "router", "routing", "spec", "specs")
             ),
             *(
                 f"mms.interfaces.seldon.front.{name}"
@@ -166,6 +166,7 @@ ROOMS: dict[str, Room] = {
                     "graph_remote",
                     "graph_service",
                     "graphs",
+                    "load_part",
                 )
             ),
         ),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mms.interfaces.mlrun.load import ServingLoad
 from mms.wire import (
     BATCH,
     BODY,
@@ -22,12 +23,15 @@ from mms.wire import (
     FrameDecoder,
     GraphNode,
     Hello,
+    Load,
     Loaded,
     Log,
     Metric,
     ModelOperation,
     ProtocolError,
     Readiness,
+    RecordOptions,
+    UrlRules,
     decode_batch,
     decode_result,
     encode_batch,
@@ -258,7 +262,7 @@ def test_what_is_no_message_is_refused(payload):
     ("kind", "members"),
     [
         (Hello, {"secret": 5}),
-        (Hello, {"secret": "s", "capabilities": "all"}),
+        (Hello, {"secret": "s", "runtime": 3}),
         (Loaded, {"code": "200"}),
         (Loaded, {"code": True}),
         (Loaded, {"code": 200, "load_s": "1"}),
@@ -273,3 +277,28 @@ def test_what_is_no_message_is_refused(payload):
 def test_a_message_whose_members_are_of_other_types_is_refused(kind, members):
     with pytest.raises(ProtocolError, match="another type"):
         kind.from_payload(json.dumps(members).encode())
+
+
+def test_a_load_arrives_with_its_records_its_rules_and_the_part_of_an_interface() -> None:
+    part = ServingLoad(data_url=UrlRules(["https://.*"]), class_args={"a": 1})
+    load = Load("m", None, "/m", "h:f", records=RecordOptions("/r", 2), url_rules=UrlRules())
+    load.of_interfaces["mlrun"] = part
+    received = Load.from_payload(load.to_payload())
+    assert received.part("mlrun", ServingLoad) == part
+    assert received.part("another", ServingLoad) == ServingLoad()
+    assert (received.records, received.url_rules) == (load.records, load.url_rules)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"records": 1},
+        {"records": {"sample": "2"}},
+        {"url_rules": {"allowed_urls": "https://x"}},
+        {"of_interfaces": []},
+    ],
+)
+def test_a_load_whose_parts_are_of_another_type_is_refused(members: dict[str, object]) -> None:
+    usual = {"model_name": "m", "model_version": None, "model_dir": "/m", "handler": "h"}
+    with pytest.raises(ProtocolError, match="not a Load message"):
+        Load.from_payload(json.dumps(usual | members).encode())

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from mms.interfaces.seldon.load import ComponentLoad
 from mms.interfaces.seldon.worker.interface import open_component
 from mms.interfaces.seldon.worker.items import SeldonItems
 from mms.wire import GraphNode, ModelOperation
@@ -40,7 +41,7 @@ class Served:
     """One component. `series` of a call are those since the last look."""
 
     def __init__(self, instance: Any, *, row_batching: bool = False, **options: Any) -> None:
-        self.component = open_component(instance, options)
+        self.component = open_component(instance, ComponentLoad(**options))
         self.items = SeldonItems(self.component, "m", joins_rows=row_batching)
 
     def send(self, *items: tuple[Any, ...]) -> list[Reply]:

@@ -101,6 +101,7 @@ def worker_answerer() -> Answerer:
     ]
     from seldon_models import COMPONENTS
 
+    from mms.interfaces.seldon.load import ComponentLoad
     from mms.interfaces.seldon.worker.interface import open_component
     from mms.interfaces.seldon.worker.items import SeldonItems
     from mms.wire import ModelOperation
@@ -111,7 +112,7 @@ def worker_answerer() -> Answerer:
     def answer(call: dict[str, Any]) -> dict[str, Any]:
         name = call["component"]
         if name not in known:
-            component = open_component(COMPONENTS[name](), {"seldon_strict": True})
+            component = open_component(COMPONENTS[name](), ComponentLoad(is_strict=True))
             known[name] = SeldonItems(component, name)
         items = known[name]
         is_grpc = "method" in call

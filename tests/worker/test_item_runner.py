@@ -152,8 +152,8 @@ class Model:
     def predict(self, X, names):
         return [[len(X)]] * len(X)
 """
-    options = {"row_batching": True}
-    worker = start(source, batch_size=4, options=options)
+    parts = {"seldon": {"joins_rows": True}}
+    worker = start(source, batch_size=4, of_interfaces=parts)
     request = Request(b'{"data":{"ndarray":[[1]]}}', b"application/json")
     outcome = worker.run(request, Request(request.body, request.content_type))
     assert [json.loads(a.body)["data"]["ndarray"] for a in outcome.answers] == [[[2]], [[2]]]

@@ -45,7 +45,7 @@ def load(start_worker: Callable[..., Worker]) -> Load:
             model_version=None,
             interface=options.pop("interface", "mlrun"),
             handler=options.pop("handler", "service:ClassifierModel"),
-            options=options,
+            of_interfaces={"mlrun": options},
         )
 
     return started
@@ -119,7 +119,7 @@ def test_a_forked_worker_loads_beside_requests_in_its_own_process(
         model_dir=write_model(SOURCE),
         handler="service:ClassifierModel",
         interface="mlrun",
-        options={"load_mode": "async", "class_args": {"gate": str(gate)}},
+        of_interfaces={"mlrun": {"load_mode": "async", "class_args": {"gate": str(gate)}}},
     )
     assert (loaded.code, loaded.is_ready) == (200, False)
     worker = front.fork(parent, "child")

@@ -11,6 +11,7 @@ import pytest
 from mms.interfaces.seldon.codec.messages import SeldonMessage
 from mms.interfaces.seldon.components.user_model import SeldonResponse
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.interfaces.seldon.load import ComponentLoad
 from mms.interfaces.seldon.worker.interface import open_component
 from mms.interfaces.seldon.worker.items import SeldonItems
 from mms.wire import GraphNode
@@ -143,7 +144,7 @@ def test_series_name_the_model_and_its_version_where_no_deployment_names_the_com
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PREDICTIVE_UNIT_ID", "of-a-worker")
-    component = open_component(Identity(), {}, "fraud", "1.2")
+    component = open_component(Identity(), ComponentLoad(), "fraud", "1.2")
     items = SeldonItems(component, "fraud")
     (_, _, status, _, _, body), *_ = items.serve_items([item("predict", MESSAGE)])
     assert status == 200
@@ -279,7 +280,7 @@ def test_a_reward_is_counted_and_added_up() -> None:
 
 @pytest.mark.parametrize("is_strict", [False, True])
 def test_series_are_told_apart_by_process_in_strict_mode_alone(is_strict: bool) -> None:
-    served = Served(Identity(), seldon_strict=is_strict)
+    served = Served(Identity(), is_strict=is_strict)
     served.result()
     assert ("worker_id" in served.series()[0]["labels"]) == is_strict
 
@@ -296,7 +297,7 @@ def test_no_result_is_the_hooks_fault_and_the_clients_in_strict_mode(hook: str) 
     assert reply.error["info"] == (
         f"{hook} returned None; a result is an array, list, dict, str or bytes"
     )
-    strict = Served(instance, seldon_strict=True).ask(hook.replace("_", "-"), content)
+    strict = Served(instance, is_strict=True).ask(hook.replace("_", "-"), content)
     assert strict.status == 400
     assert strict.error["info"].startswith("Unknown data type returned as payload")
 
@@ -312,7 +313,7 @@ def test_not_finite_numbers_are_null_and_seldons_tokens_in_strict_mode() -> None
 
     instance = answering(np.array([[np.nan, np.inf]]))
     assert b"[[null,null]]" in Served(instance).predict(MESSAGE).body
-    assert b"[[NaN,Infinity]]" in Served(instance, seldon_strict=True).predict(MESSAGE).body
+    assert b"[[NaN,Infinity]]" in Served(instance, is_strict=True).predict(MESSAGE).body
 
 
 def raising(error: Exception, **members: Any) -> Any:

@@ -138,7 +138,7 @@ def test_feedback_is_given_as_its_hook_takes_it(signature: str) -> None:
 
 @pytest.mark.parametrize("signature", ["no routing", "old order"])
 def test_in_strict_mode_feedback_needs_the_keyword_routing(signature: str) -> None:
-    served = Served(component(send_feedback=FEEDBACK_HOOKS[signature]), seldon_strict=True)
+    served = Served(component(send_feedback=FEEDBACK_HOOKS[signature]), is_strict=True)
     reply = served.ask("send-feedback", FEEDBACK)
     assert reply.status == 500
     assert "routing" in reply.error["info"]
@@ -251,7 +251,7 @@ def test_raw_hooks_may_answer_either_kind_with_the_other_unless_strict() -> None
     served = Served(component(predict_raw=predict_raw))
     assert served.result() == {"strData": "x"}
     assert served.proto("predict", SeldonMessage(strData="a")).strData == "y"
-    strict = Served(component(predict_raw=predict_raw), seldon_strict=True)
+    strict = Served(component(predict_raw=predict_raw), is_strict=True)
     assert strict.predict(MESSAGE).status == 500
     body = SeldonMessage(strData="a").SerializeToString()
     reply = strict.send(item("predict", body, content_type=PROTO))[0]
@@ -317,7 +317,7 @@ def test_class_names_are_looked_up_with_each_answer() -> None:
 def test_a_route_may_be_an_integer_of_numpy(branch: Any) -> None:
     router = type("Router", (), {"route": lambda self, X, names: branch})
     assert Served(router()).result(MESSAGE, "route")["data"]["ndarray"] == [[1]]
-    assert Served(router(), seldon_strict=True).ask("route", MESSAGE).status == 400
+    assert Served(router(), is_strict=True).ask("route", MESSAGE).status == 400
 
 
 @pytest.mark.parametrize("branch", [np.float64(1), np.array([1, 2]), "1", None])
@@ -357,7 +357,7 @@ def test_a_bad_metric_says_why(metrics: Any, why: str) -> None:
     assert (reply.status, reply.error["reason"]) == (500, "MICROSERVICE_BAD_METRIC")
     assert reply.error["info"].startswith("Bad metric created during request: ")
     assert f" ({why}" in reply.error["info"]
-    strict = Served(component(), seldon_strict=True).ask("predict", MESSAGE)
+    strict = Served(component(), is_strict=True).ask("predict", MESSAGE)
     assert why not in strict.error["info"]
 
 
@@ -451,9 +451,7 @@ def test_a_raw_hook_gets_over_rest_the_message_that_it_is_annotated_with_alone(
     served = Served(annotated(annotation))
     for operation in ("predict", "transform-input", "transform-output", "route"):
         assert served.result(MESSAGE, operation)["strData"] == told
-    strict = Served(
-        type("Echo", (), {"predict_raw": predict_raw_of(annotation)})(), seldon_strict=True
-    )
+    strict = Served(type("Echo", (), {"predict_raw": predict_raw_of(annotation)})(), is_strict=True)
     assert strict.result(MESSAGE)["strData"] == "dict"
 
 

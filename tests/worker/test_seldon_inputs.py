@@ -77,7 +77,7 @@ UNFIT: list[tuple[Any, Any, str]] = [
 @pytest.mark.parametrize(("declared", "message"), FITTING)
 @pytest.mark.parametrize("kind", [Declaring, Raw])
 def test_a_request_that_fits_is_answered(kind: Any, declared: Any, message: Any) -> None:
-    assert Served(kind(declared), validate_inputs=True).predict(message).status == 200
+    assert Served(kind(declared), validates_inputs=True).predict(message).status == 200
 
 
 @pytest.mark.parametrize(("declared", "message", "told"), UNFIT)
@@ -86,7 +86,7 @@ def test_a_request_that_does_not_fit_is_400_before_the_hook_is_called(
     kind: Any, declared: Any, message: Any, told: str
 ) -> None:
     component = kind(declared)
-    served = Served(component, validate_inputs=True)
+    served = Served(component, validates_inputs=True)
     for operation in ("predict", "transform-input", "transform-output", "route"):
         reply = served.ask(operation, message)
         assert (reply.status, reply.error["reason"]) == (400, "MICROSERVICE_BAD_DATA")
@@ -97,7 +97,7 @@ def test_a_request_that_does_not_fit_is_400_before_the_hook_is_called(
 
 
 def test_one_of_several_inputs_suffices_and_else_all_are_told_of() -> None:
-    served = Served(Declaring(TABLE, {"messagetype": "strData"}), validate_inputs=True)
+    served = Served(Declaring(TABLE, {"messagetype": "strData"}), validates_inputs=True)
     assert served.predict(MESSAGE).status == 200
     assert served.predict({"strData": "a"}).status == 200
     info = served.predict({"jsonData": 1}).error["info"]
@@ -108,7 +108,7 @@ def test_one_of_several_inputs_suffices_and_else_all_are_told_of() -> None:
 
 def test_requests_over_grpc_and_joined_ones_are_checked_too() -> None:
     component = Declaring({"messagetype": "tensor", "schema": {"shape": [2]}})
-    served = Served(component, validate_inputs=True, row_batching=True)
+    served = Served(component, validates_inputs=True, row_batching=True)
     message = SeldonMessage()
     message.data.tensor.shape.extend([1, 3])
     message.data.tensor.values.extend([1, 2, 3])
@@ -123,24 +123,26 @@ def test_requests_over_grpc_and_joined_ones_are_checked_too() -> None:
 
 def test_metadata_of_the_environment_are_checked_against(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_METADATA", "{name: m, inputs: [{messagetype: strData}]}")
-    served = Served(Declaring(TABLE), validate_inputs=True)
+    served = Served(Declaring(TABLE), validates_inputs=True)
     assert [served.predict(sent).status for sent in (MESSAGE, {"strData": "a"})] == [400, 200]
 
 
 def test_without_inputs_it_is_told_that_nothing_is_checked(caplog: Any) -> None:
-    assert Served(Declaring(), validate_inputs=True).predict(MESSAGE).status == 200
+    assert Served(Declaring(), validates_inputs=True).predict(MESSAGE).status == 200
     assert "validate_inputs has no effect" in caplog.text
 
 
 def test_invalid_metadata_cannot_be_checked_against() -> None:
     with pytest.raises(ValueError, match="metadata are invalid"):
-        Served(Declaring({"messagetype": "tensor", "schema": {"shape": "x"}}), validate_inputs=True)
+        Served(
+            Declaring({"messagetype": "tensor", "schema": {"shape": "x"}}), validates_inputs=True
+        )
 
 
 def test_a_json_schema_is_checked_where_its_library_is_installed() -> None:
     pytest.importorskip("jsonschema", reason="jsonschema is what checks JSON schemas")
     schema = {"type": "object", "required": ["a"], "properties": {"a": {"type": "integer"}}}
-    served = Served(Declaring({"messagetype": "jsonData", "schema": schema}), validate_inputs=True)
+    served = Served(Declaring({"messagetype": "jsonData", "schema": schema}), validates_inputs=True)
     assert served.predict({"jsonData": {"a": 1}}).status == 200
     info = served.predict({"jsonData": {"a": "x"}}).error["info"]
     assert info.endswith("jsonData['a']: 'x' is not of type 'integer'")
@@ -149,5 +151,7 @@ def test_a_json_schema_is_checked_where_its_library_is_installed() -> None:
 def test_without_that_library_it_is_told(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     declared = {"messagetype": "jsonData", "schema": {"type": "object"}}
-    assert Served(Declaring(declared), validate_inputs=True).predict({"jsonData": {}}).status == 200
+    assert (
+        Served(Declaring(declared), validates_inputs=True).predict({"jsonData": {}}).status == 200
+    )
     assert "pip install jsonschema" in caplog.text

@@ -169,7 +169,7 @@ def test_parameters_are_typed_arguments_of_the_constructor(load: Load) -> None:
     worker, _ = load(
         COMPONENT.format(name="Model"),
         variables={"PREDICTIVE_UNIT_PARAMETERS": json.dumps(environment)},
-        options={"parameters": parameters},
+        parameters=parameters,
     )
     expected = {"count": 5, "rate": 0.5, "is_on": True, "word": "5"}
     assert predict(worker)["jsonData"] == expected
@@ -180,14 +180,13 @@ def test_parameters_come_from_the_environment_where_no_option_gives_them(load: L
     worker, _ = load(
         COMPONENT.format(name="Model"),
         variables={"PREDICTIVE_UNIT_PARAMETERS": json.dumps(parameters)},
-        options={"model_uri": None},
     )
     assert predict(worker)["jsonData"] == {"model_uri": "/mnt/models"}
 
 
 def test_a_parameter_that_is_no_number_is_an_error_of_the_load(load: Load) -> None:
     parameters = [{"name": "n", "value": "abc", "type": "FLOAT"}]
-    _, loaded = load(COMPONENT.format(name="Model"), options={"parameters": parameters})
+    _, loaded = load(COMPONENT.format(name="Model"), parameters=parameters)
     assert loaded.code == 500
     assert "Bad model parameter: n with value abc can't be parsed as a FLOAT" in loaded.error
 
@@ -209,14 +208,14 @@ def test_a_missing_model_uri_is_none_where_the_constructor_needs_one(
         "        self.own = {n: v for n, v in locals().items() if n != 'self'}\n"
         "    def predict(self, X, names): return self.own\n"
     )
-    worker, loaded = load(source, options={"model_uri": model_uri})
+    worker, loaded = load(source, model_files=model_uri)
     assert loaded.code == 200, loaded
     assert predict(worker)["jsonData"] == expected
 
 
 def test_a_model_uri_that_the_constructor_does_not_take_is_an_error_of_the_load(load: Load) -> None:
     source = "class Model:\n    def predict(self, X, names): return X\n"
-    _, loaded = load(source, options={"model_uri": "/files"})
+    _, loaded = load(source, model_files="/files")
     assert loaded.code == 500
     assert "cannot be made from the parameters given (model_uri)" in loaded.error
 
@@ -274,7 +273,7 @@ STAND_IN = {
 def test_an_installed_seldon_core_comes_first_unless_the_shim_is_asked_for(
     load: Load, choice: str, expected: str
 ) -> None:
-    worker, loaded = load(STAND_IN, options={"seldon_shim": choice})
+    worker, loaded = load(STAND_IN, package_choices={"seldon_shim": choice})
     assert loaded.code == 200, loaded
     assert predict(worker)["strData"] == expected
 
@@ -283,7 +282,7 @@ def test_without_the_shim_a_missing_seldon_core_is_named_with_the_setting(load: 
     source = (
         "from seldon_core.user_model import SeldonComponent\nclass Model(SeldonComponent): pass\n"
     )
-    _, loaded = load(source, interface="seldon", options={"seldon_shim": "real"})
+    _, loaded = load(source, interface="seldon", package_choices={"seldon_shim": "real"})
     assert loaded.code == 500
     assert "seldon-core is not installed; with seldon_shim=auto or shim" in loaded.error
 
@@ -326,12 +325,12 @@ class Model:
         return str(self.count)
 """
     file = tmp_path / "state" / "m.pickle"
-    options = {"persistence_file": str(file)}
-    worker, _ = load(source, options=options)
+    parts = {"seldon": {"persistence_file": str(file)}}
+    worker, _ = load(source, of_interfaces=parts)
     assert predict(worker)["strData"] == "1"
     worker.drain()
     assert file.is_file()
-    worker, loaded = load(source, options=options)
+    worker, loaded = load(source, of_interfaces=parts)
     assert loaded.code == 200, loaded
     assert predict(worker)["strData"] == "2"
 

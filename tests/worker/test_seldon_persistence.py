@@ -52,8 +52,8 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_nothing_is_kept_unless_asked_for(tmp_path: Path) -> None:
-    assert open_persistence({}) is None
-    assert open_persistence({"persistence_file": str(tmp_path / "m.pickle")}) is not None
+    assert open_persistence(None) is None
+    assert open_persistence(str(tmp_path / "m.pickle")) is not None
 
 
 def test_a_component_that_was_kept_comes_back_as_it_was(path: Path) -> None:

@@ -131,7 +131,7 @@ def test_an_aggregate_of_no_messages_is_400(content: Any) -> None:
     for component in (WithAllHooks(), Identity()):
         reply = Served(component).ask("aggregate", content)
         assert (reply.status, reply.error["reason"]) == (400, "MICROSERVICE_BAD_DATA")
-    assert Served(WithAllHooks(), seldon_strict=True).ask("aggregate", []).status == 500
+    assert Served(WithAllHooks(), is_strict=True).ask("aggregate", []).status == 500
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_mistakes_in_feedback_are_400(content: Any, told: str) -> None:
 
 def test_a_missing_hook_is_named_whatever_meta_is() -> None:
     for strict in (False, True):
-        served = Served(Identity(), seldon_strict=strict)
+        served = Served(Identity(), is_strict=strict)
         reply = served.ask("route", MESSAGE | {"meta": None})
         assert (reply.status, reply.error["info"]) == (400, "Route not defined")
         reply = served.ask("aggregate", [MESSAGE | {"meta": None}])

@@ -338,13 +338,13 @@ SKELETON = """class Model:
 
 @pytest.mark.parametrize("interface", ["auto", "seldon"])
 def test_primehubs_skeleton_says_hello(serve: Start, interface: str) -> None:
-    model = serve(SKELETON, "Model", interface=interface, options={"model_uri": None})
+    model = serve(SKELETON, "Model", interface=interface)
     assert model.result() == {"meta": {}, "strData": "Hello Model"}
 
 
 def test_primehubs_skeleton_gets_the_path_of_its_model(serve: Start) -> None:
     source = SKELETON.replace('return "Hello Model"', "return str(self.model_uri)")
-    model = serve(source, "Model", options={"model_uri": "/mnt/models"})
+    model = serve(source, "Model", model_files="/mnt/models")
     assert model.result()["strData"] == "/mnt/models"
 
 
@@ -383,7 +383,12 @@ class EpsilonGreedy(SeldonComponent):
         {"name": "n_branches", "value": "2", "type": "INT"},
         {"name": "epsilon", "value": "0", "type": "FLOAT"},
     ]
-    model = serve(source, "EpsilonGreedy", options={"parameters": parameters, "unit_id": "eg"})
+    model = serve(
+        source,
+        "EpsilonGreedy",
+        parameters=parameters,
+        of_interfaces={"seldon": {"unit_id": "eg"}},
+    )
     assert model.result(operation="route")["data"]["ndarray"] == [[0]]
     feedback = {
         "request": {"data": {"ndarray": [[1], [2]]}},

@@ -15,6 +15,7 @@ class MlrunInterface(Interface):
     class_finder = "mms.interfaces.mlrun.worker.serving_class"
     http_api = "mms.interfaces.mlrun.front.v2.tree:V2Api"
     has_json_arguments = True
+    load_part = "mms.interfaces.mlrun.front.load_part:serving_load"
     packages = (
         Package("mlrun", __file__, "mlrun_shim"),
         # What is imported beside it: the steps of flows, and in notebooks what once deployed them.

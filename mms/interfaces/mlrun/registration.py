@@ -96,10 +96,9 @@ class ServerParameters(Options):
         is_in_query=False,
         is_new=True,
     )
-    #: Of the function that the model comes with; members of `Load.options` by the same names.
+    #: Of the function that the model comes with; members of `ServingLoad` by the same names, as most of the others.
     key: str | None = attribute()
     graph: dict[str, Any] | None = attribute()
-    calls: dict[str, list[Any]] | None = attribute()
     function_graph: dict[str, Any] | None = attribute()
     graph_initializer: str | None = attribute()
     secret_sources: list[dict[str, Any]] | None = attribute()
@@ -107,8 +106,8 @@ class ServerParameters(Options):
     verbose: bool | None = attribute()
     default_content_type: str | None = attribute()
 
-    def load_options(self) -> dict[str, Any]:
-        """The members of `Load.options` that somebody has said something of."""
+    def said(self) -> dict[str, Any]:
+        """The members that somebody has said something of, without a whole function."""
         return {name: value for name, value in self.given().items() if name != "serving_spec"}
 
     def over(self, own: ServerParameters) -> ServerParameters:
@@ -116,7 +115,7 @@ class ServerParameters(Options):
 
         The registration goes before, but for arguments of classes: those of a model's own step are meant for it.
         """
-        merged = replace(own, **self.load_options())
+        merged = replace(own, **self.said())
         return replace(
             merged,
             class_args={**(self.class_args or {}), **(own.class_args or {})} or None,

@@ -20,6 +20,7 @@ class SeldonInterface(Interface):
     metrics_address_setting = "seldon_metrics_address"
     metrics_path_setting = "seldon_metrics_path"
     has_service_type = True
+    load_part = "mms.interfaces.seldon.front.load_part:component_load"
     packages = (Package("seldon_core", __file__, "seldon_shim"),)
 
 

@@ -12,6 +12,7 @@ from archiver import Manifest
 from archiver.manifest import MANIFEST_NAME
 from mms.core import POLICY_ADAPTIVE, ModelConfig, ModelVersion, Pool, Worker
 from mms.errors import BadRequest, InvalidModel
+from mms.interfaces import AUTO, INTERFACES, find_interface, part
 from mms.launch import WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive
@@ -166,6 +167,15 @@ def check_names(served: ServedModel) -> None:
             )
 
 
+def _package_choices(settings: Settings) -> dict[str, Any]:
+    return {
+        package.setting: getattr(settings, package.setting)
+        for interface in INTERFACES
+        for package in interface.packages
+        if package.setting
+    }
+
+
 class WorkerSpecs:
     """What the process of a worker is to be."""
 
@@ -205,6 +215,16 @@ class WorkerSpecs:
             allowed=self._allowed,
         ) | account_variables(settings.worker_user)
 
+    def _parts(self, served: PooledModel) -> dict[str, Any]:
+        """What only the models of its interface have; of all interfaces where only a worker can find it."""
+        name = served.options.interface
+        interfaces = INTERFACES if name == AUTO else (find_interface(name),)
+        return {
+            interface.name: part(interface.load_part)(served, self._settings, self._environ)
+            for interface in interfaces
+            if interface.load_part
+        }
+
     def of(self, served: PooledModel, worker: Worker) -> WorkerSpec:
         settings = self._settings
         config = served.model.config
@@ -212,9 +232,7 @@ class WorkerSpecs:
         requirements = served.requirements
         packages = requirements.packages if requirements is not None else None
         python = requirements.python if requirements is not None else None
-        options = served.load_options(settings)
-        if served.interface not in WITHOUT_UNIT:
-            options |= served.unit.load_options(self._environ)
+        tracking, files = served.tracking, served.model_files
         load = Load(
             model_name=served.name,
             model_version=served.version,
@@ -229,7 +247,13 @@ class WorkerSpecs:
             max_response_bytes=settings.max_response_size,
             debug_errors=settings.debug_errors,
             worker_name=worker.name,
-            options=options,
+            parameters=list(served.parameters),
+            model_files=None if files is None else str(files.path),
+            calls=served.options.asked.calls or {},
+            records=None if tracking is None else tracking.options.for_workers(),
+            url_rules=served.path_rules,
+            package_choices=_package_choices(settings),
+            of_interfaces=self._parts(served),
             confinement=confinement(settings),
             packages=packages,
             model_config=served.model_config,

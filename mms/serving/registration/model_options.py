@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from archiver import Component, InvalidComponent, Manifest, uri_scheme
 from mms.errors import BadRequest, InvalidModel
@@ -13,7 +13,7 @@ from mms.prepackaged import PREPACKAGED
 from mms.serving.options import RegisterOptions
 
 if TYPE_CHECKING:
-    from mms.settings import Settings
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,63 +48,6 @@ class ModelOptions:
             name = PurePosixPath(uri.partition("?")[0]).name
             name = re.sub(r"(\.zip|\.tar\.gz|\.tgz|\.mar)$", "", name)
         return re.sub(r"[^\w.\-]", "_", name) or None
-
-    def load_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
-        """`Load.options`; a member that nobody gave is left out, so that the worker's environment may give it."""
-        if self.interface == "mms":
-            return {}
-        options: dict[str, Any] = {}
-        if self.interface != "mlrun":
-            options |= self._component_options(settings, model_files)
-        if self.interface != "seldon":
-            options |= self._server_options(settings, model_files)
-        if self.component.parameters:
-            options["parameters"] = list(self.component.parameters)
-        return options
-
-    def _component_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
-        asked = self.asked.seldon
-        options: dict[str, Any] = {
-            "seldon_shim": settings.seldon_shim,
-            "seldon_strict": settings.seldon_strict,
-            "row_batching": bool(asked.row_batching),
-            "validate_inputs": (
-                settings.validate_inputs if asked.validate_inputs is None else asked.validate_inputs
-            ),
-            "model_uri": str(model_files) if model_files is not None else None,
-        }
-        if asked.service_type is not None:
-            options["service_type"] = asked.service_type
-        if asked.persistence_file is not None:
-            options["persistence_file"] = asked.persistence_file
-        return options
-
-    def _server_options(self, settings: Settings, model_files: Path | None) -> dict[str, Any]:
-        options: dict[str, Any] = {
-            "mlrun_shim": settings.mlrun_shim,
-            "strict_status": settings.strict_status,
-            "nan_policy": settings.nan_policy,
-            "data_url": _data_urls(settings),
-            "body_operation": settings.mlrun_body_operation,
-        }
-        if self.asked.seldon.row_batching:
-            options["row_wise"] = True
-        options |= self.asked.mlrun.load_options()
-        if model_files is not None:
-            options["model_path"] = str(model_files)
-        return options
-
-
-def _data_urls(settings: Settings) -> Any:
-    """False, or by which rules the `data_url` of requests is read."""
-    if not settings.mlrun_data_url:
-        return False
-    networks = settings.allowed_private_addresses
-    return {
-        "allowed_urls": settings.allowed_urls and list(settings.allowed_urls),
-        "allowed_private_addresses": str(networks) if networks is not None else "",
-        "max_bytes": settings.max_request_size,
-    }
 
 
 def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from archiver import Component
 from mms import faults
@@ -18,9 +18,7 @@ from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.served.served_model import ServedModel
 from mms.serving.workers.runner import WorkerRunner
-
-if TYPE_CHECKING:
-    from mms.settings import Settings
+from mms.wire import UrlRules
 
 _registrations = itertools.count(1)
 
@@ -46,7 +44,7 @@ class PooledModel(ServedModel):
     #: Of a model that a graph has for a node: which one.
     node: DeployedUnit | None = None
     #: By which rules its workers read the files and addresses that its registration names; None: by none.
-    path_rules: dict[str, Any] | None = None
+    path_rules: UrlRules | None = None
     #: What its archive's `model-config.yaml` says, for its handler.
     model_config: dict[str, Any] = field(default_factory=dict)
     #: Of this registration, and of its workers' environment, alone.
@@ -175,18 +173,6 @@ class PooledModel(ServedModel):
             return own.parameters
         of_node = tuple(dict(parameter) for parameter in self.node.parameters)
         return own.overridden(Component(parameters=of_node)).parameters
-
-    def load_options(self, settings: Settings) -> dict[str, Any]:
-        """Return `Load.options` for its workers."""
-        files = self.model_files
-        options = self.options.load_options(settings, files.path if files is not None else None)
-        if self.node is not None and self.parameters:
-            options["parameters"] = list(self.parameters)
-        if self.tracking is not None:
-            options |= self.tracking.options.load_options()
-        if self.path_rules is not None:
-            options["named_places"] = self.path_rules
-        return options
 
 
 def pooled_models(served: ServedModel) -> list[PooledModel]:

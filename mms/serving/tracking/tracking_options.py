@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mms.text.brief import brief
+from mms.wire import RecordOptions
 
 #: Words for no tracking, where an archive or the settings ask for some.
 OFF = ("off", "none", "false")
@@ -88,20 +89,16 @@ class TrackingOptions:
             recent=_count(value, "recent", _RECENT),
         )
 
-    def load_options(self) -> dict[str, Any]:
-        """The members of `Load.options` for the model's workers."""
-        options: dict[str, Any] = {}
-        if self.path is not None:
-            options["tracking"] = {
-                "path": self.path,
-                "sample": self.sample,
-                "batch": self.batch,
-                "function_uri": self.function_uri,
-                "labels": dict(self.labels),
-            }
-        if self.error_stream is not None:
-            options["error_stream"] = self.error_stream
-        return options
+    def for_workers(self) -> RecordOptions:
+        """What the model's workers are told of it."""
+        return RecordOptions(
+            path=self.path,
+            sample=self.sample,
+            batch=self.batch,
+            has_errors=self.error_stream is not None,
+            function_uri=self.function_uri,
+            labels=dict(self.labels),
+        )
 
     def describe(self) -> dict[str, Any]:
         """JSON-able, without secrets that an address may hold."""

@@ -99,7 +99,7 @@ class WorkerRunner:
         self._launcher = launcher
         self._dispatcher = dispatcher
         self._record = record
-        self._calls = WorkerCalls(client, spec.load.options.get("calls") or {})
+        self._calls = WorkerCalls(client, spec.load.calls)
         self._tracking = tracking
         self._start_timeout_s = start_timeout_s
         #: What has to be done before each start; raises RequirementsFailed.

@@ -15,6 +15,7 @@ from mms.interfaces.mlrun.files.data_urls import DataUrls
 from mms.interfaces.mlrun.files.datastore import get_dataitem
 from mms.interfaces.mlrun.files.stores import hold_http_to
 from mms.limits.networks import LOOPBACK, PUBLIC_ONLY
+from mms.wire import UrlRules
 
 
 class Origin(ThreadingHTTPServer):
@@ -120,11 +121,10 @@ def test_more_than_a_request_may_have_is_not_read(origin: Origin, tmp_path: Path
 
 @pytest.fixture
 def hold() -> Iterator[Callable[..., None]]:
-    """Read by rules as `Load.options["named_places"]` has them."""
+    """Read by the rules for what a client has named."""
 
     def hold_to(**rules: object) -> None:
-        usual = {"allowed_urls": None, "allowed_private_addresses": "", "max_bytes": 100}
-        hold_http_to(CheckedHttp.of_option(usual | {"has_own_networks": True} | rules))
+        hold_http_to(CheckedHttp.of_rules(UrlRules.from_members({"max_bytes": 100, **rules})))
 
     yield hold_to
     hold_http_to(None)

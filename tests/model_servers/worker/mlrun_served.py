@@ -70,14 +70,13 @@ class ServedModel:
 def open_source(
     folder: Path, source: str, handler: str = "model:Model", **members: Any
 ) -> ServedModel:
-    """Write a module and open it. `members`: of LOAD; what LOAD does not have goes to its options."""
+    """Write a module and open it. `members`: of LOAD, and of its part for model servers."""
     folder.mkdir(exist_ok=True)
     # Written where Python keeps nothing of it from another test.
     module = f"model_{folder.name}_{len(sys.modules)}"
     (folder / f"{module}.py").write_text(textwrap.dedent(source))
-    known = {"model_name", "model_version", "batch_size", "options"}
-    options = members.pop("options", {})
-    options |= {name: members.pop(name) for name in list(members) if name not in known}
+    known = {"model_name", "model_version", "batch_size", "parameters", "calls", "model_files"}
+    serving = {name: members.pop(name) for name in list(members) if name not in known}
     load = Load(
         **{
             "model_name": "m",
@@ -85,7 +84,7 @@ def open_source(
             "model_dir": str(folder),
             "handler": handler.replace("model:", f"{module}:"),
             "interface": "mlrun",
-            "options": options,
+            "of_interfaces": {"mlrun": serving},
             **members,
         }
     )

@@ -1,6 +1,7 @@
 """Opens a model as a worker does, in a Python with the installed package, and prints what it answers as JSON.
 
-Arguments: the model's folder, LOAD's options as JSON. Standard input: a list of [operation, body, method].
+Arguments: the model's folder, LOAD's part for model servers as JSON.
+Standard input: a list of [operation, body, method].
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from mms.wire import Load  # noqa: E402
 from mms.worker.loading import load_model  # noqa: E402
 
 
-def main(folder: str, options: str) -> None:
+def main(folder: str, serving: str) -> None:
     calls = json.load(sys.stdin)
-    load = Load("m", None, folder, "served:Model", batch_size=4, options=json.loads(options))
+    load = Load(
+        *("m", None, folder, "served:Model"),
+        batch_size=4,
+        of_interfaces={"mlrun": json.loads(serving)},
+    )
     with contextlib.redirect_stdout(sys.stderr):
         model, loaded = load_model(load)
         if model is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlrun_served import ServedModel
@@ -35,6 +34,7 @@ def test_a_model_has_its_archives_folder_as_its_model_path(
 
 def test_a_model_path_that_was_given_goes_before_the_archives(open_model: OpenModel) -> None:
     assert open_model(PLAIN, model_path="s3://bucket/m").server.model_path == "s3://bucket/m"
+    assert open_model(PLAIN, model_path="x", model_files="/fetched").server.model_path == "/fetched"
     assert open_model(PLAIN, class_args={"model_path": ""}).server.model_path == ""
 
 
@@ -353,9 +353,3 @@ def test_a_class_can_end_what_it_began(open_model: OpenModel, tmp_path: Path) ->
     served = open_model(source)
     served.items.close()
     assert (tmp_path / "model" / "ended").exists()
-
-
-def test_keyword_members_do_not_leak_into_the_options(open_model: OpenModel) -> None:
-    options: dict[str, Any] = {"class_args": {"a": 1}}
-    open_model(PLAIN, options=options)
-    assert options == {"class_args": {"a": 1}}

@@ -20,7 +20,7 @@ from real_package_answers import answers_of
 OpenModel = Callable[..., ServedModel]
 ORACLE = os.environ.get("MLRUN_ORACLE_PYTHON", "")
 SCRIPT = Path(__file__).with_name("real_package_answers.py")
-OPTIONS = {"class_args": {"multiplier": 3}, "mlrun_shim": "auto", "row_wise": True}
+OPTIONS = {"class_args": {"multiplier": 3}, "row_wise": True}
 SOURCE = """
     from mlrun.serving import V2ModelServer
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.limits.networks import PUBLIC_ONLY, Networks, is_public, url_forms
+
+if TYPE_CHECKING:
+    from mms.wire import UrlRules
 
 
 class CheckedHttp:
@@ -34,14 +37,13 @@ class CheckedHttp:
         self._has_own_networks = has_own_networks
 
     @classmethod
-    def of_option(cls, option: Mapping[str, Any]) -> CheckedHttp:
-        """Of `Load.options["named_places"]`."""
+    def of_rules(cls, rules: UrlRules) -> CheckedHttp:
         return cls(
-            option["allowed_urls"],
-            Networks.parse(option["allowed_private_addresses"]),
+            rules.allowed_urls,
+            Networks.parse(rules.allowed_private_addresses),
             named_by="url",
-            has_own_networks=option["has_own_networks"],
-            max_bytes=option["max_bytes"],
+            has_own_networks=rules.has_own_networks,
+            max_bytes=rules.max_bytes,
         )
 
     def __repr__(self) -> str:

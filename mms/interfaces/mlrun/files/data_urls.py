@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.files.checked_http import CheckedHttp
 from mms.limits.networks import Networks
+
+if TYPE_CHECKING:
+    from mms.wire import UrlRules
 
 _CHUNK_BYTES = 1024 * 1024
 _HTTP = ("http", "https")
@@ -31,12 +34,9 @@ class DataUrls:
         self._max_bytes = max_bytes
 
     @classmethod
-    def of_option(cls, option: Any) -> DataUrls | bool:
-        """Of `Load.options["data_url"]`: an object with the rules, or whether all is allowed."""
-        if not isinstance(option, dict):
-            return bool(option)
-        networks = Networks.parse(option.get("allowed_private_addresses") or "")
-        return cls(option.get("allowed_urls"), networks, option.get("max_bytes"))
+    def of_rules(cls, rules: UrlRules) -> DataUrls:
+        networks = Networks.parse(rules.allowed_private_addresses)
+        return cls(rules.allowed_urls, networks, rules.max_bytes)
 
     def __repr__(self) -> str:
         return f"<DataUrls of {self._http!r}>"

@@ -206,17 +206,14 @@ class MlrunSpecs:
         options: RegisterOptions,
     ) -> RegisterOptions:
         spec = function.spec
-        mlrun = replace(
-            options.mlrun.over(function.shared_parameters()),
-            graph=spec.graph,
-            calls={key: list(target) for key, target in targets.items()},
-        )
+        mlrun = replace(options.mlrun.over(function.shared_parameters()), graph=spec.graph)
         return options.of_part(
             url=options.url,
             model_name=name,
             handler=function.code.main_module or _OWN_HANDLER,
             interface=_INTERFACE,
             mlrun=mlrun,
+            calls={key: list(target) for key, target in targets.items()},
         )
 
     def assign(self) -> list[PooledModel]:

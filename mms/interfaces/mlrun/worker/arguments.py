@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mms.interfaces.mlrun.load import ServingLoad
 from mms.text.brief import brief
 from mms.wire import Load
 
@@ -15,31 +16,29 @@ _TRUTHS = {
 _TYPES = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL", "JSON")
 
 
-def key_of(load: Load) -> str:
+def key_of(load: Load, serving: ServingLoad) -> str:
     """`<name>` or `<name>:<version>`, which the class gets as its name."""
-    key = load.options.get("key")
-    if key:
-        return str(key)
+    if serving.key:
+        return serving.key
     return f"{load.model_name}:{load.model_version}" if load.model_version else load.model_name
 
 
-def class_args_of(load: Load) -> dict[str, Any]:
+def class_args_of(load: Load, serving: ServingLoad) -> dict[str, Any]:
     """The constructor's arguments, `class_args` before parameters. Without a model_path of its own a model has its
     archive's folder.
 
     Raises ValueError for a parameter whose value is not of its type.
     """
-    arguments = given_args_of(load)
-    arguments.setdefault("model_path", load.options.get("model_path") or load.model_dir)
+    arguments = given_args_of(load, serving)
+    path = load.model_files or serving.model_path or load.model_dir
+    arguments.setdefault("model_path", path)
     return arguments
 
 
-def given_args_of(load: Load) -> dict[str, Any]:
+def given_args_of(load: Load, serving: ServingLoad) -> dict[str, Any]:
     """The same without a model_path that nobody gave."""
-    arguments = {
-        parameter["name"]: value_of(parameter) for parameter in load.options.get("parameters") or ()
-    }
-    return arguments | (load.options.get("class_args") or {})
+    arguments = {parameter["name"]: value_of(parameter) for parameter in load.parameters}
+    return arguments | serving.class_args
 
 
 def value_of(parameter: Mapping[str, Any]) -> Any:

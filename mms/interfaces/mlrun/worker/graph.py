@@ -8,6 +8,7 @@ from typing import Any
 
 from mms.bodies.json_text import from_json, to_json
 from mms.interfaces.mlrun.graph.graph_document import GraphModel
+from mms.interfaces.mlrun.load import ServingLoad
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import Response
 from mms.interfaces.mlrun.model.running import JSON_TYPE, is_json_type
@@ -26,19 +27,19 @@ class ModelFailed(Exception):
     error_status_code = 500
 
 
-def make_graph(load: Load, context: GraphContext) -> GraphModel:
-    """The graph of `options["graph"]`, not yet loaded. Its classes are looked for in the handler's module.
+def make_graph(load: Load, serving: ServingLoad, context: GraphContext) -> GraphModel:
+    """The graph that a load has, not yet loaded. Its classes are looked for in the handler's module.
 
     Raises GraphError, and whatever the module raises.
     """
-    if load.options.get("calls"):
+    if load.calls:
         context.call_model = call_with(caller.call)
     return GraphModel(
-        load.options["graph"],
+        serving.graph,
         context,
         namespace_of(load),
-        lambda graph: run_initializer(load, context, graph),
-        load.options.get("calls"),
+        lambda graph: run_initializer(load, serving, context, graph),
+        load.calls,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mms.interfaces.mlrun.graph.lookup import find_handler
+from mms.interfaces.mlrun.load import ServingLoad
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.wire import Load
 from mms.worker.handler_module import import_handler_module
@@ -21,12 +22,12 @@ def namespace_of(load: Load) -> dict[str, Any] | None:
     return vars(import_handler_module(module_part))
 
 
-def run_initializer(load: Load, context: GraphContext, graph: Any) -> None:
-    """Call `options["graph_initializer"]`, a name in the handler's module or an importable one, with the server.
+def run_initializer(load: Load, serving: ServingLoad, context: GraphContext, graph: Any) -> None:
+    """Call `graph_initializer`, a name in the handler's module or an importable one, with the server.
 
     `graph`: what it finds as `server.graph`. Raises GraphError for a name that is nowhere, and what it raises.
     """
-    name = load.options.get("graph_initializer")
+    name = serving.graph_initializer
     if not name:
         return
     names = namespace_of(load)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from mms.context import Context
 from mms.interfaces.mlrun.files.secrets import Secrets
 from mms.interfaces.mlrun.interface import MLRUN
+from mms.interfaces.mlrun.load import ServingLoad
 from mms.interfaces.mlrun.model.construction import make_object
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.model_server import LOAD_MODES
@@ -25,7 +26,7 @@ from mms.interfaces.mlrun.worker.serving_class import (
     is_step,
 )
 from mms.version import __version__
-from mms.wire import Load
+from mms.wire import Load, UrlRules
 from mms.worker.model import Model
 from mms.worker.packages import offer_packages
 
@@ -33,13 +34,13 @@ from mms.worker.packages import offer_packages
 class HostedServer:
     """What classes find as `context.server`."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.parameters: dict[str, Any] = dict(options.get("function_parameters") or {})
-        self.load_mode: str = options.get("load_mode") or LOAD_MODES[0]
-        self.function_uri: str = options.get("function_uri") or ""
-        self.verbose = bool(options.get("verbose"))
-        self.graph: Any = options.get("graph")
-        self.track_models = bool(options.get("tracking"))
+    def __init__(self, serving: ServingLoad, *, is_tracked: bool = False) -> None:
+        self.parameters: dict[str, Any] = dict(serving.function_parameters)
+        self.load_mode = serving.load_mode
+        self.function_uri = serving.function_uri
+        self.verbose = serving.verbose
+        self.graph: Any = serving.graph
+        self.track_models = is_tracked
         self.context: Any = None
 
     def __repr__(self) -> str:
@@ -48,31 +49,34 @@ class HostedServer:
 
 def open_model(load: Load) -> Model:
     """Import the class, make its one instance and have it load. Raises whatever its code raises."""
-    options = load.options
+    serving = load.part(MLRUN.name, ServingLoad)
+    if load.records is not None:
+        # Of a function's registration, unless the function says it.
+        load.records.function_uri = load.records.function_uri or serving.function_uri
     # Code that deploys itself when it is imported deploys nothing from here.
     os.environ[MOCK_VARIABLE] = "1"
-    offer_packages(MLRUN, options)
-    if options.get("named_places"):
+    offer_packages(MLRUN, load.package_choices)
+    if load.url_rules is not None:
         # Here, as most models have no use for it.
         from mms.interfaces.mlrun.files.checked_http import CheckedHttp
         from mms.interfaces.mlrun.files.stores import hold_http_to
 
-        hold_http_to(CheckedHttp.of_option(options["named_places"]))
-    items = _open_graph(load) if options.get("graph") else _open_class(load)
+        hold_http_to(CheckedHttp.of_rules(load.url_rules))
+    items = _open_graph(load, serving) if serving.graph else _open_class(load, serving)
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
     )
     return Model(MLRUN.name, lambda data, context: items.serve_items(data), context, items=items)
 
 
-def _open_graph(load: Load) -> MlrunItems:
+def _open_graph(load: Load, serving: ServingLoad) -> MlrunItems:
     # Here, as other models have no use for it.
     from mms.interfaces.mlrun.worker.graph import make_graph
 
-    mode = _load_mode(load)
-    context = make_context(load)
+    mode = _load_mode(serving)
+    context = make_context(load, serving)
     _attach_streams(context, load)
-    graph = make_graph(load, context)
+    graph = make_graph(load, serving, context)
     pending = _loaded(graph, mode)
     return MlrunItems(
         graph.do_event,
@@ -81,13 +85,13 @@ def _open_graph(load: Load) -> MlrunItems:
         close=graph.terminate,
         is_graph=True,
         prefix=graph.prefix,
-        default_content_type=load.options.get("default_content_type"),
+        default_content_type=serving.default_content_type,
         debug_errors=load.debug_errors,
     )
 
 
-def _load_mode(load: Load) -> str:
-    mode: str = load.options.get("load_mode") or LOAD_MODES[0]
+def _load_mode(serving: ServingLoad) -> str:
+    mode = serving.load_mode
     if mode not in LOAD_MODES:
         raise ValueError(
             f"illegal model loading mode {mode}, must be one of {', '.join(LOAD_MODES)}"
@@ -96,11 +100,11 @@ def _load_mode(load: Load) -> str:
 
 
 def _attach_streams(context: GraphContext, load: Load) -> None:
-    if load.options.get("tracking") or load.options.get("error_stream"):
+    if load.records is not None:
         # Here, as most models have no use for it.
         from mms.interfaces.mlrun.worker.streams import attach_streams
 
-        attach_streams(context, load)
+        attach_streams(context, load.records)
 
 
 def _loaded(server: Any, mode: str) -> ModelLoad | None:
@@ -111,38 +115,37 @@ def _loaded(server: Any, mode: str) -> ModelLoad | None:
     return None
 
 
-def _open_class(load: Load) -> MlrunItems:
-    options = load.options
-    mode = _load_mode(load)
+def _open_class(load: Load, serving: ServingLoad) -> MlrunItems:
+    mode = _load_mode(serving)
     found = find_class(load.handler, load.model_dir)
-    context = make_context(load)
+    context = make_context(load, serving)
     # The installed package would register the model with its own service.
     context.is_mock = is_of_real_package(found)
     if not context.is_mock:
         _attach_streams(context, load)
-    if options.get("graph_initializer"):
+    if serving.graph_initializer:
         # Here, as most models have no use for it.
         from mms.interfaces.mlrun.graph.graph_document import graph_from_dict
         from mms.interfaces.mlrun.worker.initializer import run_initializer
 
-        run_initializer(load, context, graph_from_dict(options.get("function_graph") or {}))
+        run_initializer(load, serving, context, graph_from_dict(serving.function_graph or {}))
     if is_step(found):
-        return _open_step(load, found, context)
+        return _open_step(load, serving, found, context)
     server = make_object(
         found,
-        class_args_of(load),
-        name=key_of(load),
+        class_args_of(load, serving),
+        name=key_of(load, serving),
         context=context,
-        input_path=options.get("input_path"),
-        result_path=options.get("result_path"),
+        input_path=serving.input_path,
+        result_path=serving.result_path,
     )
     if not callable(getattr(server, "do_event", None)):
         raise TypeError(f"{load.handler} is not a model server: it has no method do_event(event)")
     context.root = server
     pending = _loaded(server, mode)
     run = BehindRouter(server, context.options)
-    joins_rows = load.batch_size > 1 and is_row_wise(server, options.get("row_wise"))
-    content_type = options.get("default_content_type")
+    joins_rows = load.batch_size > 1 and is_row_wise(server, serving.row_wise)
+    content_type = serving.default_content_type
     return MlrunItems(
         run,
         context,
@@ -155,29 +158,28 @@ def _open_class(load: Load) -> MlrunItems:
     )
 
 
-def _open_step(load: Load, found: Any, context: GraphContext) -> MlrunItems:
+def _open_step(load: Load, serving: ServingLoad, found: Any, context: GraphContext) -> MlrunItems:
     """A route of a router that is no model: a class with `do` or `do_event`, as flows have them."""
     # Here, as models have no use for it.
     from mms.interfaces.mlrun.graph.task_step import TaskStep
     from mms.interfaces.mlrun.worker.arguments import given_args_of
     from mms.interfaces.mlrun.worker.initializer import namespace_of
 
-    options = load.options
     step = TaskStep(
         found,
-        given_args_of(load),
-        name=key_of(load),
-        input_path=options.get("input_path"),
-        result_path=options.get("result_path"),
+        given_args_of(load, serving),
+        name=key_of(load, serving),
+        input_path=serving.input_path,
+        result_path=serving.result_path,
     )
     step.init_object(context, namespace_of(load), "skip")
     context.root = step
-    step.post_init(_load_mode(load))
+    step.post_init(_load_mode(serving))
     return MlrunItems(
         BehindRouter(step.object, context.options, step.run),
         context,
         close=getattr(step.object, "terminate", None),
-        default_content_type=options.get("default_content_type"),
+        default_content_type=serving.default_content_type,
         debug_errors=load.debug_errors,
     )
 
@@ -211,30 +213,30 @@ class BehindRouter:
         return event
 
 
-def make_context(load: Load) -> GraphContext:
+def make_context(load: Load, serving: ServingLoad) -> GraphContext:
     """What the classes of a worker are told. Raises ValueError for options that cannot be."""
-    options = load.options
-    server = HostedServer(options)
-    sources = options.get("secret_sources")
+    records = load.records
+    server = HostedServer(serving, is_tracked=records is not None and records.path is not None)
+    sources = serving.secret_sources
     return GraphContext(
         server=server,
         secrets=Secrets.from_sources(sources) if sources else None,
         worker_id=_number_of(load.worker_name),
         options=ServingOptions(
-            strict_status=bool(options.get("strict_status")),
-            nan_policy=options.get("nan_policy") or "null",
-            data_url=_data_urls(options.get("data_url")),
-            body_operation=bool(options.get("body_operation")),
+            strict_status=serving.strict_status,
+            nan_policy=serving.nan_policy,
+            data_url=_data_urls(serving.data_url),
+            body_operation=serving.body_operation,
         ),
     )
 
 
-def _data_urls(option: Any) -> Any:
-    if not option:
+def _data_urls(rules: UrlRules | None) -> Any:
+    if rules is None:
         return False
     from mms.interfaces.mlrun.files.data_urls import DataUrls
 
-    return DataUrls.of_option(option)
+    return DataUrls.of_rules(rules)
 
 
 def _number_of(worker_name: str) -> int:

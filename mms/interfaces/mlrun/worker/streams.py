@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.records.model_log import StreamContext
-from mms.wire import Load
+from mms.wire import RecordOptions
 from mms.worker.record_sender import sender
-from mms.worker.tracking import count_of
 
 
-def attach_streams(context: GraphContext, load: Load) -> None:
-    """Give a context its streams, where the registration has some. Raises ValueError for options that cannot be."""
-    options: dict[str, Any] = load.options.get("tracking") or {}
-    function_uri = options.get("function_uri") or load.options.get("function_uri") or ""
-    if options:
+def attach_streams(context: GraphContext, options: RecordOptions) -> None:
+    """Give a context its streams."""
+    if options.path is not None:
         parameters = context.server.parameters
-        for name in ("sample", "batch"):
-            # Those of a function that was deployed with a stream of its own are what its author wanted.
-            if name in options or f"log_stream_{name}" not in parameters:
-                parameters[f"log_stream_{name}"] = count_of(options, name)
+        parameters["log_stream_sample"] = options.sample
+        parameters["log_stream_batch"] = options.batch
         context.stream = StreamContext(
             sender.tracking,
-            stream_uri=options.get("path"),
-            function_uri=function_uri,
+            stream_uri=options.path,
+            function_uri=options.function_uri,
             logger=context.logger,
         )
-    if load.options.get("error_stream"):
+    if options.has_errors:
         context.error_stream = sender.errors
     sender.is_fed_by_model = True

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-_ID: Final = "PREDICTIVE_UNIT_ID"
-_IMAGE: Final = "PREDICTIVE_UNIT_IMAGE"
+ID: Final = "PREDICTIVE_UNIT_ID"
+IMAGE: Final = "PREDICTIVE_UNIT_IMAGE"
 _PARAMETERS: Final = "PREDICTIVE_UNIT_PARAMETERS"
 _DEPLOYMENT: Final = "SELDON_DEPLOYMENT_ID"
 _PREDICTOR: Final = "PREDICTOR_ID"
@@ -36,14 +36,6 @@ class DeployedUnit:
     def alone(cls, model_name: str) -> DeployedUnit:
         return cls(model_name, model_name)
 
-    def load_options(self, environ: Mapping[str, str]) -> dict[str, Any]:
-        """Members of `Load.options`: what clients are told of a component, where somebody named it.
-
-        `environ`: the server's. A graph tells its nodes with each call.
-        """
-        said = {"unit_id": environ.get(_ID), "unit_image": environ.get(_IMAGE)}
-        return {name: value for name, value in said.items() if value is not None}
-
     def variables(
         self, environ: Mapping[str, str], parameters: Iterable[Mapping[str, Any]]
     ) -> dict[str, str]:
@@ -52,14 +44,14 @@ class DeployedUnit:
         The server's own variables, `environ`, stand for models that are no nodes, its parameters for all without any.
         """
         named = {
-            _ID: self.name,
+            ID: self.name,
             _DEPLOYMENT: self.deployment,
             _PREDICTOR: self.predictor or _DEFAULT_PREDICTOR,
         }
         if not self.is_node:
             named |= {name: environ[name] for name in named if environ.get(name)}
         if self.image is not None:
-            named[_IMAGE] = self.image
+            named[IMAGE] = self.image
         if self.predictor_version:
             named[_LABELS] = json.dumps({"version": self.predictor_version})
         given = [dict(parameter) for parameter in parameters]

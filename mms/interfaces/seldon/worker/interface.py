@@ -20,6 +20,7 @@ from mms.interfaces.seldon.components.parameters import (
 )
 from mms.interfaces.seldon.errors import is_not_implemented
 from mms.interfaces.seldon.interface import SELDON
+from mms.interfaces.seldon.load import ComponentLoad
 from mms.interfaces.seldon.unit import UnitNames, Units
 from mms.interfaces.seldon.worker.component_class import find_class, uses_flask
 from mms.interfaces.seldon.worker.items import SeldonItems
@@ -36,22 +37,22 @@ _MODEL_URI = "model_uri"
 
 def open_model(load: Load) -> Model:
     """Import the class, make its one instance and have it load. Raises whatever its code raises."""
-    options = load.options
-    offer_packages(SELDON, options)
+    component_load = load.part(SELDON.name, ComponentLoad)
+    offer_packages(SELDON, load.package_choices)
     found = find_class(load.handler, load.model_dir)
-    parameters = _parameters(found, options)
-    persistence = open_persistence(options)
+    parameters = _parameters(found, load)
+    persistence = open_persistence(component_load.persistence_file)
     if persistence is None:
         instance = _make(found, parameters)
     else:
         instance = persistence.restore(lambda: _make(found, parameters))
     component = open_component(
-        instance, options, load.model_name, load.model_version, model_dir=load.model_dir
+        instance, component_load, load.model_name, load.model_version, model_dir=load.model_dir
     )
     items = SeldonItems(
         component,
         load.model_name,
-        joins_rows=bool(options.get("row_batching")) and load.batch_size > 1,
+        joins_rows=component_load.joins_rows and load.batch_size > 1,
         service=_custom_service(instance),
         keep=None if persistence is None else lambda: persistence.keep(instance),
         close=None if persistence is None else persistence.close,
@@ -65,14 +66,14 @@ def open_model(load: Load) -> Model:
 
 def open_component(
     instance: Any,
-    options: dict[str, Any],
+    load: ComponentLoad,
     model_name: str | None = None,
     model_version: str | None = None,
     *,
     model_dir: str | None = None,
 ) -> Component:
     """Have an instance load, and find out what it has. Raises whatever its code raises."""
-    is_strict = bool(options.get("seldon_strict"))
+    is_strict = load.is_strict
     # In the order of Seldon's wrapper: the first two before `load`, the hooks as they are after it.
     metadata = MetadataCall(OwnHooks(instance), is_strict)
     blueprint = getattr(instance, BLUEPRINT, None)
@@ -80,9 +81,9 @@ def open_component(
     _load(instance)
     if flask_app is None and model_dir is not None and uses_flask(instance, model_dir):
         flask_app = FlaskApp()
-    names = UnitNames(options.get("unit_id"), options.get("unit_image"))
+    names = UnitNames(load.unit_id, load.unit_image)
     units = Units(names, is_strict, model_name=model_name, model_version=model_version)
-    inputs = _input_checks(metadata, names.image) if options.get("validate_inputs") else None
+    inputs = _input_checks(metadata, names.image) if load.validates_inputs else None
     return Component(
         instance, metadata, units, is_strict=is_strict, flask_app=flask_app, inputs=inputs
     )
@@ -99,15 +100,14 @@ def _input_checks(metadata: MetadataCall, image: str | None) -> InputChecks | No
     return InputChecks(found["inputs"])
 
 
-def _parameters(found: Any, options: dict[str, Any]) -> dict[str, Any]:
+def _parameters(found: Any, load: Load) -> dict[str, Any]:
     """The arguments of the constructor. Raises SeldonMicroserviceException or ValueError for wrong ones."""
-    if options.get("parameters"):
-        parameters = parse_parameters(options["parameters"])
+    if load.parameters:
+        parameters = parse_parameters(load.parameters)
     else:
         parameters = parse_parameters_json(os.environ.get(ENVIRONMENT_NAME) or "[]")
-    model_uri = options.get(_MODEL_URI)
-    if model_uri is not None:
-        parameters[_MODEL_URI] = model_uri
+    if load.model_files is not None:
+        parameters[_MODEL_URI] = load.model_files
     elif _MODEL_URI not in parameters and _needs_model_uri(found):
         parameters[_MODEL_URI] = None
     return parameters

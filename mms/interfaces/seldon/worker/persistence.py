@@ -245,7 +245,6 @@ def _digest(state: bytes) -> bytes:
     return hashlib.sha256(state).digest()
 
 
-def open_persistence(options: dict[str, Any]) -> Persistence | None:
-    """Of a `Load`'s options; None where nothing is to be kept. Raises StateError."""
-    path = options.get("persistence_file")
+def open_persistence(path: str | None) -> Persistence | None:
+    """`path`: the file; None where nothing is to be kept. Raises StateError."""
     return None if path is None else Persistence(open_store(Path(path)))

@@ -1,0 +1,40 @@
+"""What the front tells the worker of a model server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mms.interfaces.mlrun.load import ServingLoad
+from mms.wire import UrlRules
+
+if TYPE_CHECKING:
+    from mms.serving.served.pooled_model import PooledModel
+    from mms.settings import Settings
+
+
+def serving_load(
+    served: PooledModel, settings: Settings, environ: Mapping[str, str]
+) -> ServingLoad:
+    """What the registration, or the function that it registers, says goes before the server's settings."""
+    asked = served.options.asked
+    members: dict[str, Any] = {
+        "strict_status": settings.strict_status,
+        "nan_policy": settings.nan_policy,
+        "data_url": _data_url_rules(settings),
+        "body_operation": settings.mlrun_body_operation,
+        "row_wise": True if asked.seldon.row_batching else None,
+    }
+    return ServingLoad(**members | asked.mlrun.said())
+
+
+def _data_url_rules(settings: Settings) -> UrlRules | None:
+    """By which rules the `data_url` of requests is read; None where it is not."""
+    if not settings.mlrun_data_url:
+        return None
+    patterns, networks = settings.allowed_urls, settings.allowed_private_addresses
+    return UrlRules(
+        allowed_urls=list(patterns) if patterns else None,
+        allowed_private_addresses=str(networks) if networks is not None else "",
+        max_bytes=settings.max_request_size,
+    )

@@ -1,0 +1,30 @@
+"""What the front tells the worker of a component."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mms.interfaces.seldon.front.deployed_unit import ID, IMAGE
+from mms.interfaces.seldon.load import ComponentLoad
+
+if TYPE_CHECKING:
+    from mms.serving.served.pooled_model import PooledModel
+    from mms.settings import Settings
+
+
+def component_load(
+    served: PooledModel, settings: Settings, environ: Mapping[str, str]
+) -> ComponentLoad:
+    """`environ`: the server's, which may name components that stand alone; a graph names its nodes with each call."""
+    asked = served.options.asked.seldon
+    return ComponentLoad(
+        is_strict=settings.seldon_strict,
+        joins_rows=bool(asked.row_batching),
+        validates_inputs=(
+            settings.validate_inputs if asked.validate_inputs is None else asked.validate_inputs
+        ),
+        unit_id=environ.get(ID),
+        unit_image=environ.get(IMAGE),
+        persistence_file=asked.persistence_file,
+    )
