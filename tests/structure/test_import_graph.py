@@ -365,15 +365,3 @@ def test_the_core_decides_without_sockets_processes_or_a_loop() -> None:
         if imported.module.split(".")[0] in NO_INPUT_OR_OUTPUT
     ]
     assert wrong == []
-
-
-def test_no_file_is_named_for_nothing_in_particular() -> None:
-    empty_names = {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
-    named_so = [
-        str(FILES[module].relative_to(ROOT))
-        for module in FILES
-        if empty_names & set(module.split("."))
-        # Handlers import names from mms.utils, components from seldon_core.utils.
-        and not module.startswith(("mms.utils", "mms.interfaces.seldon.packages"))
-    ]
-    assert named_so == []
