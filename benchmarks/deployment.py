@@ -69,7 +69,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Form:
+class PeerRequest:
     """A peer's spelling of one request. Several paths are asked in turn."""
 
     paths: tuple[str, ...]

@@ -29,7 +29,7 @@ GRACE_S = 10.0
 _POLL_S = 0.02
 
 
-class _StopAsked(Exception):
+class _StopRequested(Exception):
     pass
 
 
@@ -55,14 +55,14 @@ def main(command: list[str]) -> int:
         )
         print(json.dumps({"pid": server.pid, "started_at_s": started_at_s}), flush=True)
         return _reap_until_none_is_left(server.pid)
-    except _StopAsked:
+    except _StopRequested:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end_all(server.pid if server is not None else None)
         return 0
 
 
 def _ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-    raise _StopAsked
+    raise _StopRequested
 
 
 def _raise_open_file_limit() -> None:

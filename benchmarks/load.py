@@ -1,4 +1,4 @@
-"""The load generator: wrk with one thread, sending one form of request as fast as it is answered."""
+"""The load generator: wrk with one thread, sending one request again and again as fast as it is answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.deployment import Form
+from benchmarks.deployment import PeerRequest
 from benchmarks.http_client import HOST
 
 _SCRIPT = Path(__file__).with_name("post.lua")
@@ -65,20 +65,20 @@ def generator_version() -> str:
 
 
 def drive(
-    port: int, form: Form, connections: int, duration_s: float, scratch_folder: Path
+    port: int, request: PeerRequest, connections: int, duration_s: float, scratch_folder: Path
 ) -> Figures:
     """Load the port of this machine for that time. Raises LoadFailed."""
     body_file = scratch_folder / "body"
-    body_file.write_bytes(form.body)
+    body_file.write_bytes(request.body)
     # wrk takes whole seconds, no fewer than one.
     whole_s = max(1, round(duration_s))
     command = ["wrk", "-t1", f"-c{connections}", f"-d{whole_s}s", f"--timeout={TIMEOUT_S}s"]
-    command += ["-s", str(_SCRIPT), f"http://{HOST}:{port}{form.paths[0]}"]
+    command += ["-s", str(_SCRIPT), f"http://{HOST}:{port}{request.paths[0]}"]
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "BENCH_BODY_FILE": str(body_file),
-        "BENCH_HEADERS": "\n".join(f"{name}: {value}" for name, value in form.headers.items()),
-        "BENCH_PATHS": "\n".join(form.paths),
+        "BENCH_HEADERS": "\n".join(f"{name}: {value}" for name, value in request.headers.items()),
+        "BENCH_PATHS": "\n".join(request.paths),
     }
     try:
         finished = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from benchmarks.deployment import MODEL_NAME, Answer, Form, WorkKind
+from benchmarks.deployment import MODEL_NAME, Answer, PeerRequest, WorkKind
 
 #: The flowers' classic: a row of four numbers.
 ROWS: Final = [[5.1, 3.5, 1.4, 0.2]]
@@ -56,9 +56,9 @@ def ensemble_spec(slowest_ms: float, code: str) -> str:
     )
 
 
-def vote_form(kind: WorkKind) -> Form:
+def vote_request(kind: WorkKind) -> PeerRequest:
     body = json.dumps({"inputs": ROWS}).encode()
-    return Form((VOTES[kind],), body, {"Content-Type": "application/json"})
+    return PeerRequest((VOTES[kind],), body, {"Content-Type": "application/json"})
 
 
 def is_voted(answer: Answer) -> bool:
@@ -67,9 +67,9 @@ def is_voted(answer: Answer) -> bool:
     return abs(float(total) - sum(ROWS[0])) < 1e-9
 
 
-def infer_form(kind: WorkKind) -> Form:
+def infer_request(kind: WorkKind) -> PeerRequest:
     body = json.dumps({"inputs": ROWS}).encode()
-    return Form((MODELS[kind][3],), body, {"Content-Type": "application/json"})
+    return PeerRequest((MODELS[kind][3],), body, {"Content-Type": "application/json"})
 
 
 def is_inferred(answer: Answer) -> bool:

@@ -6,7 +6,7 @@ import json
 import struct
 from functools import lru_cache
 
-from benchmarks.deployment import Answer, Call, Form
+from benchmarks.deployment import Answer, Call, PeerRequest
 
 COLUMNS = 64
 PREDICT = "/seldon.protos.Seldon/Predict"
@@ -18,9 +18,9 @@ def rows_of(count: int) -> list[list[float]]:
     return [[row + column / 64 + 0.25 for column in range(COLUMNS)] for row in range(count)]
 
 
-def rest_form(path: str, row_count: int) -> Form:
+def rest_request(path: str, row_count: int) -> PeerRequest:
     body = json.dumps({"data": {"ndarray": rows_of(row_count)}}).encode()
-    return Form((path,), body, {"Content-Type": _JSON})
+    return PeerRequest((path,), body, {"Content-Type": _JSON})
 
 
 def is_identity(answer: Answer, row_count: int) -> bool:

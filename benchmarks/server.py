@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 import psutil
 
 from benchmarks import keeper
-from benchmarks.deployment import Answer, Deployment, Form
+from benchmarks.deployment import Answer, Deployment, PeerRequest
 from benchmarks.http_client import HOST, NOT_ANSWERED, ask, wait_until
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ class Server:
             self.peer.deploy(self.deployment, self.site)
         except NOT_ANSWERED as error:
             raise self.failure(f"it did not take the model: {error!r}") from error
-        form = self.peer.form(self.deployment, self.peer.check_body_bytes)
-        if not wait_until(lambda: self.answers_rightly(form), self.peer.ready_timeout_s, 0.02):
-            raise self.failure(f"no right answer came: {self.try_ask(form)}")
+        request = self.peer.request(self.deployment, self.peer.check_body_bytes)
+        if not wait_until(lambda: self.answers_rightly(request), self.peer.ready_timeout_s, 0.02):
+            raise self.failure(f"no right answer came: {self.try_ask(request)}")
 
     def wait_until_ready(self) -> None:
         def is_ready_or_dead() -> bool:
@@ -125,21 +125,26 @@ class Server:
         if not wait_until(is_ready_or_dead, self.peer.ready_timeout_s) or not self.is_alive():
             raise self.failure("it did not come up")
 
-    def ask(self, form: Form) -> Answer:
+    def ask(self, request: PeerRequest) -> Answer:
         return ask(
-            self.site.port, "POST", form.paths[0], form.body, form.headers, self.peer.ask_timeout_s
+            self.site.port,
+            "POST",
+            request.paths[0],
+            request.body,
+            request.headers,
+            self.peer.ask_timeout_s,
         )
 
-    def try_ask(self, form: Form) -> str:
+    def try_ask(self, request: PeerRequest) -> str:
         try:
-            answer = self.ask(form)
+            answer = self.ask(request)
         except NOT_ANSWERED as error:
             return repr(error)
         return f"{answer.status} {answer.body[:200]!r}"
 
-    def answers_rightly(self, form: Form) -> bool:
+    def answers_rightly(self, request: PeerRequest) -> bool:
         try:
-            answer = self.ask(form)
+            answer = self.ask(request)
         except NOT_ANSWERED:
             return False
         return answer.status == 200 and self.peer.is_right(self.deployment, answer)
@@ -195,8 +200,10 @@ class Server:
             lines = self.site.log.read_text(encoding="utf-8", errors="replace").splitlines()
         except OSError:
             lines = []
-        tail = "\n".join(lines[-_LOG_LINES_SHOWN:])
-        return ServerFailed(f"{self.peer.title}: {what}" + (f"\n{tail}" if tail else ""))
+        last_lines = "\n".join(lines[-_LOG_LINES_SHOWN:])
+        return ServerFailed(
+            f"{self.peer.title}: {what}" + (f"\n{last_lines}" if last_lines else "")
+        )
 
     def _signal_all(self, number: signal.Signals) -> None:
         for process in self.processes():

@@ -10,7 +10,7 @@ import psutil
 
 from benchmarks import grpc_load
 from benchmarks.cells import MILLION, Cell
-from benchmarks.deployment import Form
+from benchmarks.deployment import PeerRequest
 from benchmarks.load import Figures, drive
 from benchmarks.machine import foreign_cores, memory_mib, read_usage
 from benchmarks.seldon_requests import grpc_call
@@ -39,18 +39,18 @@ class NotMeasured(Exception):
 
 def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) -> dict[str, float]:
     """Check, warm up, measure, check. The server has to be running."""
-    form = server.peer.form(cell.deployment, cell.load.body_bytes)
-    _check(server, form)
+    request = server.peer.request(cell.deployment, cell.load.body_bytes)
+    _check(server, request)
     warm_up_s = timing.first_warm_up_s if is_first else timing.warm_up_s
-    _drive(server, cell, form, warm_up_s)
+    _drive(server, cell, request, warm_up_s)
     before, started_at_s = read_usage(_with_roles(server)), time.monotonic()
-    figures = _drive(server, cell, form, timing.duration_s)
+    figures = _drive(server, cell, request, timing.duration_s)
     wall_s = time.monotonic() - started_at_s
     after = read_usage(_with_roles(server))
     if figures.requests == 0:
         title = server.peer.title
         raise NotMeasured(f"{title} answered no request in {wall_s:.0f} s of load")
-    _check(server, form)
+    _check(server, request)
     values = figure_values(figures)
     values["foreign_cores"] = foreign_cores(before, after, wall_s)
     for role, seconds in after.by_role.items():
@@ -59,12 +59,12 @@ def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) 
     return values
 
 
-def _drive(server: Server, cell: Cell, form: Form, duration_s: float) -> Figures:
+def _drive(server: Server, cell: Cell, request: PeerRequest, duration_s: float) -> Figures:
     site, connections = server.site, cell.load.connections
     if cell.load.transport == "grpc":
         call = grpc_call(cell.deployment.work.rows)
         return grpc_load.drive(site.grpc_port, call, connections, duration_s, site.folder)
-    return drive(site.port, form, connections, duration_s, site.folder)
+    return drive(site.port, request, connections, duration_s, site.folder)
 
 
 def figure_values(figures: Figures) -> dict[str, float]:
@@ -100,7 +100,7 @@ def visit_scale(server: Server) -> dict[str, float]:
     started_at_s = time.monotonic()
     server.peer.scale(SCALE_TO, server.site)
     scale_s = time.monotonic() - started_at_s
-    _check(server, server.peer.form(server.deployment, server.peer.check_body_bytes))
+    _check(server, server.peer.request(server.deployment, server.peer.check_body_bytes))
     return {"scale_s": scale_s}
 
 
@@ -109,18 +109,20 @@ def visit_million(
 ) -> dict[str, float]:
     """RSS of the front when a million requests have been answered, against the first hundred thousand."""
     server.start()
-    form = server.peer.form(cell.deployment, cell.load.body_bytes)
+    request = server.peer.request(cell.deployment, cell.load.body_bytes)
     readings: list[tuple[int, float]] = []
     answered = errors = 0
     while answered < MILLION:
-        figures = drive(server.site.port, form, cell.load.connections, _SLICE_S, server.site.folder)
+        figures = drive(
+            server.site.port, request, cell.load.connections, _SLICE_S, server.site.folder
+        )
         answered += figures.requests
         errors += sum(figures.errors().values())
         readings.append((answered, _front_rss_mib(server)))
         on_progress(answered)
         if figures.requests == 0:
             raise NotMeasured(f"{server.peer.title} stopped answering after {answered} requests")
-    _check(server, form)
+    _check(server, request)
     return {**memory_growth(readings), "requests": answered, "errors": errors}
 
 
@@ -146,9 +148,9 @@ def _front_rss_mib(server: Server) -> float:
     return memory_mib(fronts)[0]
 
 
-def _check(server: Server, form: Form) -> None:
-    if not server.answers_rightly(form):
-        answer = server.try_ask(form)
+def _check(server: Server, request: PeerRequest) -> None:
+    if not server.answers_rightly(request):
+        answer = server.try_ask(request)
         raise NotMeasured(f"{server.peer.title} gave a wrong answer: {answer}")
 
 

@@ -106,8 +106,8 @@ class Server:
             settings.number_of_gpu, is_override=settings.is_gpu_number_override
         )
         if self._gpu_count < (settings.number_of_gpu or 0):
-            told = f"{settings.told('number_of_gpu')}: this machine shows {self._gpu_count} GPUs, which are used"
-            settings.notices.append((logging.WARNING, told))
+            notice = f"{settings.quoted('number_of_gpu')}: this machine shows {self._gpu_count} GPUs, which are used"
+            settings.notices.append((logging.WARNING, notice))
         self._launcher = ProcessLauncher(
             self._runtime_dir.path,
             heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,
@@ -176,7 +176,7 @@ class Server:
         descriptors = raise_descriptor_limit()
         possible = connections_for(descriptors)
         if possible < self._settings.max_connections:
-            # Who has not set it is told when connections are refused.
+            # Who has not set it is notice when connections are refused.
             if "max_connections" in self._settings.raw:
                 logger.warning(
                     "At most %d connections are accepted instead of max_connections=%d: this process may have %d files "
@@ -488,7 +488,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a server until it is told to stop. Returns the exit code."""
+    """Run a server until it is notice to stop. Returns the exit code."""
     options = LaunchOptions.from_argv(sys.argv[1:] if argv is None else argv)
     try:
         settings = load_settings(options, environ=os.environ)

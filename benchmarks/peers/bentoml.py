@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.deployment import Answer, Deployment, Form
+from benchmarks.deployment import Answer, Deployment, PeerRequest
 from benchmarks.http_client import HOST, is_answered
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
     Peer,
     copy_models,
-    digits_form,
-    json_form,
+    digits_request,
+    json_request,
     work_environment,
 )
 from benchmarks.server import Launch, Site
@@ -38,10 +38,10 @@ class BentoML(Peer):
     def is_ready(self, site: Site) -> bool:
         return is_answered(site.port, "/readyz")
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind == "digits":
-            return digits_form("/predict", '{"inputs": [{"image": %s}]}')
-        return json_form("/predict", '{"inputs": ["%s"]}', body_bytes)
+            return digits_request("/predict", '{"inputs": [{"image": %s}]}')
+        return json_request("/predict", '{"inputs": ["%s"]}', body_bytes)
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         right = {"digit": DIGITS_ANSWER} if deployment.work.kind == "digits" else "OK"

@@ -14,14 +14,14 @@ from benchmarks.deployment import (
     REQUEST_TIMEOUT_S,
     Answer,
     Deployment,
-    Form,
+    PeerRequest,
 )
 from benchmarks.http_client import HOST, ask, is_answered, wait_until
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
     OCTETS,
     Peer,
-    digits_form,
+    digits_request,
     work_environment,
 )
 from benchmarks.server import Launch, ServerFailed, Site
@@ -90,11 +90,11 @@ class MarServer(Peer):
     def archive_for(self, name: str, site: Site) -> str:
         return ARCHIVE_NAME
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         paths = tuple(f"/predictions/{name}" for name in deployment.used_model_names())
         if deployment.work.kind == "digits":
-            return digits_form(paths[0])
-        return Form(paths, b"x" * body_bytes, {"Content-Type": OCTETS})
+            return digits_request(paths[0])
+        return PeerRequest(paths, b"x" * body_bytes, {"Content-Type": OCTETS})
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "digits":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.deployment import Answer, Deployment, Form
+from benchmarks.deployment import Answer, Deployment, PeerRequest
 from benchmarks.http_client import HOST, is_answered
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
@@ -12,7 +12,7 @@ from benchmarks.peers.peer import (
     JSON,
     Peer,
     copy_models,
-    json_form,
+    json_request,
     work_environment,
 )
 from benchmarks.server import Launch, Site
@@ -55,11 +55,13 @@ class MLServer(Peer):
     def is_ready(self, site: Site) -> bool:
         return is_answered(site.port, "/v2/health/ready")
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind != "digits":
-            return json_form(_PATH, _TEMPLATE, body_bytes)
+            return json_request(_PATH, _TEMPLATE, body_bytes)
         tensor = {"name": "body", "shape": [1, 64], "datatype": "FP64", "data": DIGITS_IMAGE}
-        return Form((_PATH,), json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": JSON})
+        return PeerRequest(
+            (_PATH,), json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": JSON}
+        )
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         right = [DIGITS_ANSWER] if deployment.work.kind == "digits" else ["OK"]

@@ -10,7 +10,7 @@ from benchmarks.deployment import (
     REQUEST_TIMEOUT_S,
     Answer,
     Deployment,
-    Form,
+    PeerRequest,
 )
 from benchmarks.http_client import HOST, is_answered
 from benchmarks.peers.peer import (
@@ -18,7 +18,7 @@ from benchmarks.peers.peer import (
     OCTETS,
     Peer,
     copy_models,
-    digits_form,
+    digits_request,
     work_environment,
 )
 from benchmarks.server import Launch, Site
@@ -42,10 +42,10 @@ class Mosec(Peer):
     def is_ready(self, site: Site) -> bool:
         return is_answered(site.port, "/")
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind == "digits":
-            return digits_form("/inference")
-        return Form(("/inference",), b"x" * body_bytes, {"Content-Type": OCTETS})
+            return digits_request("/inference")
+        return PeerRequest(("/inference",), b"x" * body_bytes, {"Content-Type": OCTETS})
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "digits":

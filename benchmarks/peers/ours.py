@@ -9,21 +9,21 @@ from pathlib import Path
 import psutil
 
 from benchmarks.archives import ARCHIVE_NAME
-from benchmarks.deployment import Answer, Deployment, Form, Load
+from benchmarks.deployment import Answer, Deployment, Load, PeerRequest
 from benchmarks.http_client import HOST
 from benchmarks.mlrun_requests import MODELS as INFER_MODELS
 from benchmarks.mlrun_requests import (
     VOTES,
     ensemble_spec,
-    infer_form,
+    infer_request,
     is_inferred,
     is_voted,
-    vote_form,
+    vote_request,
 )
 from benchmarks.peers.mar_server import MarServer
 from benchmarks.peers.peer import DIGITS_REQUIREMENTS, ensure_digits
 from benchmarks.places import MODELS, ROOT
-from benchmarks.seldon_requests import is_identity, rest_form
+from benchmarks.seldon_requests import is_identity, rest_request
 from benchmarks.server import Launch, Site
 from benchmarks.venvs import InstallationFailed
 
@@ -82,14 +82,14 @@ class Ours(MarServer):
             return super().registration(name, deployment, site)
         return {"url": _FOLDER, "handler": "IdentityComponent", "interface": "seldon"}
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind == "identity":
-            return rest_form("/api/v1.0/predictions", deployment.work.rows)
+            return rest_request("/api/v1.0/predictions", deployment.work.rows)
         if deployment.work.kind in INFER_MODELS:
-            return infer_form(deployment.work.kind)
+            return infer_request(deployment.work.kind)
         if deployment.work.kind in VOTES:
-            return vote_form(deployment.work.kind)
-        return super().form(deployment, body_bytes)
+            return vote_request(deployment.work.kind)
+        return super().request(deployment, body_bytes)
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "identity":

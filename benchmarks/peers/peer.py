@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import psutil
 
-from benchmarks.deployment import Answer, Deployment, Form, Load
+from benchmarks.deployment import Answer, Deployment, Load, PeerRequest
 from benchmarks.places import DIGITS_EXAMPLE, MODELS
 from benchmarks.server import Launch, Site
 from benchmarks.venvs import Venv
@@ -92,7 +92,7 @@ class Peer(ABC):
         """Register the models, where that is done while the server runs. Raises ServerFailed."""
 
     @abstractmethod
-    def form(self, deployment: Deployment, body_bytes: int) -> Form: ...
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest: ...
 
     @abstractmethod
     def is_right(self, deployment: Deployment, answer: Answer) -> bool: ...
@@ -109,14 +109,16 @@ class Peer(ABC):
         return "server"
 
 
-def json_form(path: str, template: str, body_bytes: int) -> Form:
+def json_request(path: str, template: str, body_bytes: int) -> PeerRequest:
     """A JSON body of that size: `template` with one %s, to be filled with letters."""
     fill = "x" * max(1, body_bytes - len(template) + 2)
-    return Form((path,), (template % fill).encode(), {"Content-Type": JSON})
+    return PeerRequest((path,), (template % fill).encode(), {"Content-Type": JSON})
 
 
-def digits_form(path: str, template: str = '{"image": %s}') -> Form:
-    return Form((path,), (template % json.dumps(DIGITS_IMAGE)).encode(), {"Content-Type": JSON})
+def digits_request(path: str, template: str = '{"image": %s}') -> PeerRequest:
+    return PeerRequest(
+        (path,), (template % json.dumps(DIGITS_IMAGE)).encode(), {"Content-Type": JSON}
+    )
 
 
 def work_environment(deployment: Deployment, venv: Venv, site: Site) -> dict[str, str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.deployment import Answer, Deployment, Form
+from benchmarks.deployment import Answer, Deployment, PeerRequest
 from benchmarks.http_client import is_answered
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
     OCTETS,
     Peer,
     copy_models,
-    digits_form,
+    digits_request,
     work_environment,
 )
 from benchmarks.server import Launch, Site
@@ -36,10 +36,10 @@ class RayServe(Peer):
     def is_ready(self, site: Site) -> bool:
         return is_answered(site.port, "/-/healthz")
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind == "digits":
-            return digits_form("/")
-        return Form(("/",), b"x" * body_bytes, {"Content-Type": OCTETS})
+            return digits_request("/")
+        return PeerRequest(("/",), b"x" * body_bytes, {"Content-Type": OCTETS})
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "digits":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.deployment import Answer, Deployment, Form
+from benchmarks.deployment import Answer, Deployment, PeerRequest
 from benchmarks.http_client import is_answered
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
@@ -12,10 +12,10 @@ from benchmarks.peers.peer import (
     JSON,
     Peer,
     copy_models,
-    json_form,
+    json_request,
     work_environment,
 )
-from benchmarks.seldon_requests import is_identity, rest_form
+from benchmarks.seldon_requests import is_identity, rest_request
 from benchmarks.server import Launch, Site
 
 _PATH = "/api/v1.0/predictions"
@@ -50,13 +50,13 @@ class Seldon(Peer):
     def is_ready(self, site: Site) -> bool:
         return is_answered(site.port, "/health/status")
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind == "identity":
-            return rest_form(_PATH, deployment.work.rows)
+            return rest_request(_PATH, deployment.work.rows)
         if deployment.work.kind != "digits":
-            return json_form(_PATH, '{"strData": "%s"}', body_bytes)
+            return json_request(_PATH, '{"strData": "%s"}', body_bytes)
         body = json.dumps({"data": {"ndarray": [DIGITS_IMAGE]}}).encode()
-        return Form((_PATH,), body, {"Content-Type": JSON})
+        return PeerRequest((_PATH,), body, {"Content-Type": JSON})
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "identity":

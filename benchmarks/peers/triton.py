@@ -14,7 +14,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from benchmarks.deployment import Answer, Deployment, Form, WorkKind
+from benchmarks.deployment import Answer, Deployment, PeerRequest, WorkKind
 from benchmarks.http_client import HOST, is_answered
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
@@ -95,7 +95,7 @@ class Triton(Peer):
     def is_ready(self, site: Site) -> bool:
         return is_answered(site.port, "/v2/health/ready")
 
-    def form(self, deployment: Deployment, body_bytes: int) -> Form:
+    def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind == "digits":
             data, shape, datatype = struct.pack("<64d", *DIGITS_IMAGE), [1, 64], "FP64"
         else:
@@ -114,7 +114,7 @@ class Triton(Peer):
             }
         ).encode()
         headers = {"Content-Type": OCTETS, _LENGTH_HEADER: str(len(head))}
-        return Form((_PATH,), head + data, headers)
+        return PeerRequest((_PATH,), head + data, headers)
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "digits":

@@ -46,7 +46,7 @@ def _end(pid: int) -> bool:
         return False
     drain_s = drain_timeout_s(words, environment_of(pid))
     started = time.monotonic()
-    told = started
+    reported = started
     try:
         os.kill(pid, signal.SIGTERM)
     except ProcessLookupError:
@@ -56,8 +56,8 @@ def _end(pid: int) -> bool:
         if now - started > drain_s + _STOP_MARGIN_S:
             _kill_tree(pid)
             break
-        if now - told > _PROGRESS_S and sys.stderr.isatty():
-            told = now
+        if now - reported > _PROGRESS_S and sys.stderr.isatty():
+            reported = now
             print(
                 f"Waiting for the server to give its last answers ({now - started:.0f} s) ...",
                 file=sys.stderr,

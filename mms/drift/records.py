@@ -57,11 +57,11 @@ class _Table:
             row = [row]
         if len(row) > MAX_COLUMNS:
             return []
-        told: Sequence[str] = names if isinstance(names, list) else ()
-        if len(told) != len(row):
-            told = self._names
+        own_names: Sequence[str] = names if isinstance(names, list) else ()
+        if len(own_names) != len(row):
+            own_names = self._names
         return [
-            (str(told[at]) if len(told) == len(row) else f"{self._prefix}{at}", value)
+            (str(own_names[at]) if len(own_names) == len(row) else f"{self._prefix}{at}", value)
             for at, value in enumerate(row)
         ]
 
@@ -107,8 +107,8 @@ def _pairs(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str
     if isinstance(headers, list) and isinstance(rows, list):
         for row in rows:
             if isinstance(row, list):
-                told = dict(zip(headers, row, strict=False))
-                yield _object(told.get("request")), _object(told.get("resp"))
+                fields = dict(zip(headers, row, strict=False))
+                yield _object(fields.get("request")), _object(fields.get("resp"))
         return
     yield _object(record.get("request")), _object(record.get("resp"))
 

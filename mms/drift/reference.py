@@ -118,9 +118,9 @@ def _of_document(document: Any, path: Path) -> Reference:
                 f"{path} has no spec.feature_stats: distributions of the features it was trained on"
             )
     features = {}
-    for name, told in document.items():
-        if isinstance(told, Mapping) and told.get("hist") is not None:
-            features[str(name)] = _of_statistics(str(name), told, path)
+    for name, statistics in document.items():
+        if isinstance(statistics, Mapping) and statistics.get("hist") is not None:
+            features[str(name)] = _of_statistics(str(name), statistics, path)
     if not features:
         raise InvalidReference(
             f'{path} has no histogram: each feature needs {{"hist": [counts, edges]}}'
@@ -128,9 +128,9 @@ def _of_document(document: Any, path: Path) -> Reference:
     return Reference(features, inputs, outputs)
 
 
-def _of_statistics(name: str, told: Mapping[str, Any], path: Path) -> Distribution:
+def _of_statistics(name: str, statistics: Mapping[str, Any], path: Path) -> Distribution:
     try:
-        counts, edges = (np.asarray(part, dtype=np.float64) for part in told["hist"])
+        counts, edges = (np.asarray(part, dtype=np.float64) for part in statistics["hist"])
     except (TypeError, ValueError):
         counts = edges = np.empty(0)
     is_right = (
@@ -148,10 +148,10 @@ def _of_statistics(name: str, told: Mapping[str, Any], path: Path) -> Distributi
     return Distribution(
         counts,
         edges,
-        _number(told.get("mean")),
-        _number(told.get("std")),
-        _number(told.get("min")),
-        _number(told.get("max")),
+        _number(statistics.get("mean")),
+        _number(statistics.get("std")),
+        _number(statistics.get("min")),
+        _number(statistics.get("max")),
     )
 
 

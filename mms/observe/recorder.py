@@ -314,20 +314,20 @@ class Recorder:
         """Make the lines of the batches of one millisecond, and empty `values` and `response_times`."""
         date = self._dates.of(group_ms)
         name = "PredictionTime.Milliseconds:"
-        tail = f",timestamp:{group_ms // 1000}"
+        suffix = f",timestamp:{group_ms // 1000}"
         copies: list[str] = []
         for worker, worker_values in values.items():
             if not worker_values or not self._has_model_metrics:
                 continue
             if self._is_qlog:
-                lines.extend([self._metric_text(date, f"{name}{v}{tail}") for v in worker_values])
+                lines.extend([self._metric_text(date, f"{name}{v}{suffix}") for v in worker_values])
             else:
-                lines.append(_prefixed(f"{date} - {name}", worker_values, tail))
+                lines.append(_prefixed(f"{date} - {name}", worker_values, suffix))
             if self._has_copies:
                 start = f"{date} [INFO ] {worker}-stdout MODEL_METRICS - {name}"
-                copies.append(_prefixed(start, worker_values, tail))
+                copies.append(_prefixed(start, worker_values, suffix))
             if self._model_metric_logger is not None:
-                _forward(self._model_metric_logger, [f"{name}{v}{tail}" for v in worker_values])
+                _forward(self._model_metric_logger, [f"{name}{v}{suffix}" for v in worker_values])
         if self._has_copies and self._has_response_times:
             for worker, times in response_times.items():
                 start = f"{date} [INFO ] {worker} {logger_names.WORKER_THREAD} - Backend response time: "

@@ -80,7 +80,7 @@ class _Known:
     sha256: str | None = None
 
 
-class _Wanted(NamedTuple):
+class _FileRequest(NamedTuple):
     """What is to be fetched, by which rules. `sha256`: of the one file that the uri names."""
 
     uri: str
@@ -123,7 +123,7 @@ class ModelUris:
         self._download_limits = download_limits
         self._trust = trust
         self._threads = ThreadPoolExecutor(_FETCHES_AT_ONCE, thread_name_prefix="model-uri")
-        self._fetches: dict[_Wanted, _Fetch] = {}
+        self._fetches: dict[_FileRequest, _Fetch] = {}
         #: Also those that nobody waits for any more.
         self._running: dict[asyncio.Task[str], Cancellation] = {}
         self._users: Counter[str] = Counter()
@@ -152,10 +152,10 @@ class ModelUris:
         ServiceUnavailable (closed meanwhile).
         """
         sources = self._sources.of_operator if is_from_operator else self._sources
-        wanted = _Wanted(uri, sources, sha256)
+        request = _FileRequest(uri, sources, sha256)
         scheme = uri_scheme(uri)
         if scheme in ("", "file"):
-            path = await asyncio.to_thread(self._local, wanted, archive_folder)
+            path = await asyncio.to_thread(self._local, request, archive_folder)
             return ModelFiles(uri, path, None)
         if scheme in ("http", "https"):
             check_http_url(uri)
@@ -168,7 +168,7 @@ class ModelUris:
             raise BadRequest(f"model_uri {uri} contains ::, which is not allowed.")
         sources.urls.check(uri)
         while True:
-            content = await self._shared(wanted)
+            content = await self._shared(request)
             path = self._place(content)
             if path.is_dir():
                 return ModelFiles(uri, path, content)
@@ -193,14 +193,14 @@ class ModelUris:
         if work is not None:
             await asyncio.to_thread(work.close)
 
-    async def _shared(self, wanted: _Wanted) -> str:
+    async def _shared(self, request: _FileRequest) -> str:
         """The content of a uri, with its caller as one more user of it."""
         if self._is_closed:
             raise _stopping()
-        fetch = self._fetches.get(wanted)
+        fetch = self._fetches.get(request)
         if fetch is None:
-            fetch = self._fetches[wanted] = _Fetch()
-            fetch.task = asyncio.get_running_loop().create_task(self._run(wanted, fetch))
+            fetch = self._fetches[request] = _Fetch()
+            fetch.task = asyncio.get_running_loop().create_task(self._run(request, fetch))
             self._running[fetch.task] = fetch.cancellation
             fetch.task.add_done_callback(self._on_end)
         fetch.waiting += 1
@@ -214,7 +214,7 @@ class ModelUris:
                 fetch.waiting -= 1
                 if not fetch.waiting:
                     fetch.cancellation.cancel()
-                    self._forget(wanted, fetch)
+                    self._forget(request, fetch)
             raise
 
     def _on_end(self, task: asyncio.Task[str]) -> None:
@@ -223,20 +223,20 @@ class ModelUris:
             # Looked at, since nobody may wait any more when it fails.
             task.exception()
 
-    def _forget(self, wanted: _Wanted, fetch: _Fetch) -> None:
-        if self._fetches.get(wanted) is fetch:
-            del self._fetches[wanted]
+    def _forget(self, request: _FileRequest, fetch: _Fetch) -> None:
+        if self._fetches.get(request) is fetch:
+            del self._fetches[request]
 
-    async def _run(self, wanted: _Wanted, fetch: _Fetch) -> str:
+    async def _run(self, request: _FileRequest, fetch: _Fetch) -> str:
         loop = asyncio.get_running_loop()
         try:
             content = await loop.run_in_executor(
-                self._threads, self._fetch, wanted, fetch.cancellation
+                self._threads, self._fetch, request, fetch.cancellation
             )
         except Cancelled:
             raise _stopping() from None
         finally:
-            self._forget(wanted, fetch)
+            self._forget(request, fetch)
         # Counted before anybody who waits can run, or could let it go.
         self._users[content] += fetch.waiting
         return content
@@ -260,8 +260,8 @@ class ModelUris:
 
     # Below: runs in threads.
 
-    def _local(self, wanted: _Wanted, archive_folder: Path | None) -> Path:
-        uri = wanted.uri
+    def _local(self, request: _FileRequest, archive_folder: Path | None) -> Path:
+        uri = request.uri
         path = _path_of(uri)
         own = [folder for folder in (archive_folder, self._model_store) if folder is not None]
         if not path.is_absolute():
@@ -274,34 +274,34 @@ class ModelUris:
                     f"model_uri {uri}: the archive has no such path, nor has the model store"
                 )
         is_in_archive = archive_folder is not None and is_below(path, archive_folder)
-        if self._trust is not None and not wanted.sources.is_operator and not is_in_archive:
+        if self._trust is not None and not request.sources.is_operator and not is_in_archive:
             raise BadRequest(
                 f"model_uri {uri} is not in the signed archive; because require_signature is on, local files "
                 "must be there."
             )
         # Not said before it is known that it may be asked, lest it tell what this machine has.
-        if not wanted.sources.is_operator and not any(is_below(path, folder) for folder in own):
-            wanted.sources.check_path(path)
-            wanted.sources.check_path(Path(os.path.realpath(path)))
+        if not request.sources.is_operator and not any(is_below(path, folder) for folder in own):
+            request.sources.check_path(path)
+            request.sources.check_path(Path(os.path.realpath(path)))
         if not _exists(path):
             raise ModelNotFound(f"model_uri {uri}: there is no {path}")
-        if wanted.sha256 is not None:
+        if request.sha256 is not None:
             if not path.is_file():
                 raise BadRequest(f"model_uri {uri} is a folder, which has no SHA-256.")
             with _disk_named(uri):
-                check_digest(uri, file_digest(path, Cancellation()), wanted.sha256)
+                check_digest(uri, file_digest(path, Cancellation()), request.sha256)
         return path
 
-    def _fetch(self, wanted: _Wanted, cancellation: Cancellation) -> str:
+    def _fetch(self, request: _FileRequest, cancellation: Cancellation) -> str:
         cancellation.raise_if_set()
-        uri = wanted.uri
+        uri = request.uri
         with _disk_named(uri):
             self._prepare()
             known = self._read_index(uri)
             work = self._new_path("incoming")
             work.mkdir()
         try:
-            known = self._fetched(wanted, work, known, cancellation)
+            known = self._fetched(request, work, known, cancellation)
             with _disk_named(uri):
                 self._write_index(uri, known)
             return known.content
@@ -309,24 +309,24 @@ class ModelUris:
             shutil.rmtree(work, ignore_errors=True)
 
     def _fetched(
-        self, wanted: _Wanted, work: Path, known: _Known | None, cancellation: Cancellation
+        self, request: _FileRequest, work: Path, known: _Known | None, cancellation: Cancellation
     ) -> _Known:
-        uri = wanted.uri
+        uri = request.uri
         files = work / "files"
         found = _Known("")
         logger.info("Fetching %s", shown(uri))
         try:
             if uri_scheme(uri) in ("http", "https"):
                 validators = Validators()
-                if known is not None and (wanted.sha256 is None or known.sha256 == wanted.sha256):
+                if known is not None and (request.sha256 is None or known.sha256 == request.sha256):
                     validators = Validators(known.etag, known.last_modified)
                 files.mkdir()
                 target = files / _file_name(uri)
                 limits = self._download_limits
                 found.sha256 = download(
-                    uri, target, wanted.sources, limits, cancellation, validators
+                    uri, target, request.sources, limits, cancellation, validators
                 )
-                check_digest(uri, found.sha256, wanted.sha256)
+                check_digest(uri, found.sha256, request.sha256)
                 found.etag, found.last_modified = validators.etag, validators.last_modified
             else:
                 fingerprint = known.fingerprint if known is not None else ""

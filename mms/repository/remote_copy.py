@@ -178,12 +178,12 @@ def main() -> int:
     """Runs a copy as the arguments say. Returns 0 where an end was told, whatever it was."""
     uri, target, max_bytes, known = sys.argv[1:]
     # Libraries print; what is read by the server has a descriptor of its own.
-    told = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
 
     def report(message: dict[str, Any]) -> None:
-        told.write(json.dumps(message) + "\n")
-        told.flush()
+        output.write(json.dumps(message) + "\n")
+        output.flush()
 
     try:
         fingerprint = copy(uri, Path(target), int(max_bytes), known, report)

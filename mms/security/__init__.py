@@ -3,7 +3,7 @@
 from mms.security.access import INFERENCE, Access, make_access, without_credentials
 from mms.security.exposure import check_exposure, is_loopback
 from mms.security.file_watch import FileWatch, check_often
-from mms.security.guard import NOBODY, Found, Guard
+from mms.security.guard import NOBODY, AuthResult, Guard
 from mms.security.key_file import ApiKey, InvalidKeyFile, KeyFile, new_key
 from mms.security.key_ring import KeyRing
 from mms.security.rate_limit import RateLimit, client_of
@@ -15,7 +15,7 @@ __all__ = [
     "Access",
     "ApiKey",
     "FileWatch",
-    "Found",
+    "AuthResult",
     "Guard",
     "InvalidKeyFile",
     "KeyFile",

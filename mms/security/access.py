@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from mms.errors import TooManyRequests
-from mms.security.guard import NOBODY, Found, Guard, Pair, make_guard
+from mms.security.guard import NOBODY, AuthResult, Guard, Pair, make_guard
 from mms.security.key_file import ApiKey
 from mms.security.rate_limit import RateLimit, client_of
 from mms.security.roles import Role
@@ -32,19 +32,19 @@ class Access:
 
     def enter(
         self, headers: Iterable[Pair], roles: tuple[Role, ...], remote: str, what: str
-    ) -> Found:
+    ) -> AuthResult:
         """Who sends a request. `roles`: one of them is needed; none stands for what anybody may ask.
 
         `remote`: the client as logs name it; `what`: the request. Raises Unauthorized, Forbidden, TooManyRequests.
         """
-        found = NOBODY
+        auth = NOBODY
         if self.guard is not None:
-            found = self.guard.find(headers)
+            auth = self.guard.find(headers)
             if roles:
-                self.guard.demand(found, roles, remote, what)
+                self.guard.demand(auth, roles, remote, what)
         if self.limit is not None and roles == INFERENCE:
-            self.take(client_name(found.key) or client_of(remote))
-        return found
+            self.take(client_name(auth.key) or client_of(remote))
+        return auth
 
     def take(self, client: str) -> None:
         """Count a request of a client. Raises TooManyRequests."""
@@ -63,12 +63,12 @@ class Access:
         """
         if self.guard is None:
             return ""
-        found = self.guard.find(zip(headers[::2], headers[1::2], strict=True))
-        if not self.guard.may(found, INFERENCE):
+        auth = self.guard.find(zip(headers[::2], headers[1::2], strict=True))
+        if not self.guard.may(auth, INFERENCE):
             return None
-        if found.credentials:
-            headers[:] = without_credentials(headers, found)
-        return client_name(found.key)
+        if auth.credentials:
+            headers[:] = without_credentials(headers, auth)
+        return client_name(auth.key)
 
 
 def client_name(key: ApiKey | None) -> str:
@@ -76,12 +76,12 @@ def client_name(key: ApiKey | None) -> str:
     return f"key {key.id}" if key is not None else ""
 
 
-def without_credentials(headers: list[bytes], found: Found) -> list[bytes]:
+def without_credentials(headers: list[bytes], auth: AuthResult) -> list[bytes]:
     """Name, value, name, ... without the lines that hold a valid key: no model is to know it."""
     return [
         part
         for pair in zip(headers[::2], headers[1::2], strict=True)
-        if pair not in found.credentials
+        if pair not in auth.credentials
         for part in pair
     ]
 

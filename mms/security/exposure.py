@@ -45,7 +45,7 @@ def check_exposure(settings: Settings) -> None:
     tls = [address for address in settings.listening if address.is_tls]
     if settings.tls_client_ca and not tls:
         raise ConfigurationError(
-            f"{_PREFIX}{settings.told('tls_client_ca')}: no listener has TLS, so no client shows a certificate; "
+            f"{_PREFIX}{settings.quoted('tls_client_ca')}: no listener has TLS, so no client shows a certificate; "
             "make an address https:// (grpcs:// for gRPC)"
         )
     if not settings.keystore and not settings.private_key_file and not settings.allow_self_signed:
@@ -83,7 +83,7 @@ def _check_management(settings: Settings) -> None:
         )
         return
     raise ConfigurationError(
-        f"{_PREFIX}{settings.told('management_address')} can be reached from other machines, and who reaches it can "
+        f"{_PREFIX}{settings.quoted('management_address')} can be reached from other machines, and who reaches it can "
         "run code here. Demand keys (keys_file=FILE, made by `mms keys create`) or client certificates (https:// with "
         "tls_client_ca=FILE); or listen on 127.0.0.1; or set allow_open_management=true"
     )

@@ -32,7 +32,7 @@ _SECONDS_PER_FAILURE = 3.0
 _TELL_S = 10.0
 
 
-class Found(NamedTuple):
+class AuthResult(NamedTuple):
     """What the headers of a request say about who sends it.
 
     `credentials`: the header lines that hold a valid key of this server, which is nobody's business behind the front.
@@ -43,7 +43,7 @@ class Found(NamedTuple):
     credentials: frozenset[Pair]
 
 
-NOBODY = Found(None, False, frozenset())
+NOBODY = AuthResult(None, False, frozenset())
 
 
 class Guard:
@@ -68,7 +68,7 @@ class Guard:
     def __repr__(self) -> str:
         return f"<Guard {self.ring!r}>"
 
-    def find(self, headers: Iterable[Pair]) -> Found:
+    def find(self, headers: Iterable[Pair]) -> AuthResult:
         """Who sends a request. A header that holds no key of this server may be meant for a model."""
         found: ApiKey | None = None
         tried: list[Pair] = []
@@ -82,28 +82,28 @@ class Guard:
             if key is not None:
                 found = found or key
                 valid.append(pair)
-        return Found(found, True, frozenset(valid)) if tried else NOBODY
+        return AuthResult(found, True, frozenset(valid)) if tried else NOBODY
 
     def is_open(self, roles: Iterable[Role]) -> bool:
         return any(role in self._open for role in roles)
 
-    def may(self, found: Found, roles: Iterable[Role]) -> bool:
+    def may(self, auth: AuthResult, roles: Iterable[Role]) -> bool:
         """Whether one of `roles` is open, or is a role of the key."""
-        key = found.key
+        key = auth.key
         return any(role in self._open or (key is not None and role in key.roles) for role in roles)
 
-    def demand(self, found: Found, roles: tuple[Role, ...], remote: str, what: str) -> None:
+    def demand(self, auth: AuthResult, roles: tuple[Role, ...], remote: str, what: str) -> None:
         """Raises Unauthorized, Forbidden, and TooManyRequests for those who try it again and again.
 
         `remote`: the client as logs name it. `what`: the request, for the log; without headers.
         """
-        if self.may(found, roles):
+        if self.may(auth, roles):
             return
         wait_s = self._failures.take(client_of(remote), self._clock())
         if wait_s:
             self._untold += 1
         wanted = " or ".join(role.value for role in roles)
-        key = found.key
+        key = auth.key
         if key is not None:
             if not wait_s:
                 logger.warning(
@@ -112,7 +112,7 @@ class Guard:
             raise Forbidden(f"The key does not have the role {wanted}, which this request needs.")
         if wait_s:
             raise TooManyRequests("Too many requests without a valid key.", math.ceil(wait_s))
-        if found.has_tried:
+        if auth.has_tried:
             logger.warning("Refused %s of %s: its key is not valid.", what, remote)
             raise Unauthorized("The key is not valid.")
         logger.warning("Refused %s of %s: it has no key.", what, remote)

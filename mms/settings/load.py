@@ -209,8 +209,8 @@ def _finish(
     for entry in (settings.load_models or "").split(","):
         name, equals, location = entry.partition("=")
         if equals and not location.strip():
-            told = f"{settings.told('load_models')}: the model {name.strip()} has no location and is not loaded"
-            settings.notices.append((logging.WARNING, told))
+            notice = f"{settings.quoted('load_models')}: the model {name.strip()} has no location and is not loaded"
+            settings.notices.append((logging.WARNING, notice))
     if settings.install_py_dep_per_model and "install_requirements" not in settings.sources:
         settings.install_requirements = "folder"
     home = environ.get("MODEL_SERVER_HOME")

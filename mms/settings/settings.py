@@ -68,7 +68,7 @@ class Settings(OptionValues):
             if option.kind.name == "address" and (address := getattr(self, name)) is not None
         ]
 
-    def told(self, name: str) -> str:
+    def quoted(self, name: str) -> str:
         """`<where it stands>: <name>=<value>` for a message about a setting."""
         source = self.sources.get(name)
         text = self.raw[name] if source else getattr(self, name)

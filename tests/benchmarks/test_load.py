@@ -67,11 +67,11 @@ _WITHOUT_WRK = "wrk, which runs the script, is not installed (Debian: apt-get in
 @pytest.mark.skipif(shutil.which("wrk") is None, reason=_WITHOUT_WRK)
 def test_wrks_script_prints_figures_that_can_be_read(tmp_path: Path) -> None:
     """Nobody listens on the port: wrk complains, and prints nothing or its figures with no requests."""
-    from benchmarks.deployment import Form
+    from benchmarks.deployment import PeerRequest
     from benchmarks.server import free_ports
 
-    form = Form(("/a", "/b"), b"body", {"Content-Type": "text/plain"})
+    request = PeerRequest(("/a", "/b"), b"body", {"Content-Type": "text/plain"})
     with pytest.raises(LoadFailed, match="unable to connect"):
-        load.drive(free_ports(1)[0], form, 1, 1, tmp_path)
+        load.drive(free_ports(1)[0], request, 1, 1, tmp_path)
     assert (tmp_path / "body").read_bytes() == b"body"
     assert subprocess.run(["wrk", "--version"], capture_output=True).stdout is not None

@@ -23,12 +23,12 @@ KIB = 1024
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: str(peer.name))
 def test_a_json_body_has_the_size_that_was_asked_for(peer: Peer) -> None:
-    form = peer.form(Deployment(), KIB)
-    if form.headers["Content-Type"] == "application/json":
-        json.loads(form.body)
-        assert len(form.body) == KIB
+    request = peer.request(Deployment(), KIB)
+    if request.headers["Content-Type"] == "application/json":
+        json.loads(request.body)
+        assert len(request.body) == KIB
     else:
-        assert form.body.endswith(b"x" * KIB)
+        assert request.body.endswith(b"x" * KIB)
 
 
 @pytest.mark.parametrize("peer", PEERS, ids=lambda peer: str(peer.name))
@@ -59,15 +59,15 @@ def test_a_wrong_answer_is_not_taken_for_a_right_one() -> None:
 
 def test_an_ensemble_and_its_slowest_model_are_asked_of_one_server() -> None:
     ours = all_peers()["ours"]
-    forms = {}
+    requests = {}
     for kind in ("infer-ensemble", "infer-child"):
         deployment = Deployment(work=Work(kind, 10))
-        forms[kind] = ours.form(deployment, KIB)
+        requests[kind] = ours.request(deployment, KIB)
         assert ours.is_right(deployment, Answer(200, b'{"outputs": [10.2]}'))
         assert not ours.is_right(deployment, Answer(200, b'{"outputs": [30.6]}'))
-    assert forms["infer-ensemble"].paths == ("/v2/models/VotingEnsemble/infer",)
-    assert forms["infer-child"].paths == ("/v2/models/m3/infer",)
-    assert forms["infer-ensemble"].body == forms["infer-child"].body
+    assert requests["infer-ensemble"].paths == ("/v2/models/VotingEnsemble/infer",)
+    assert requests["infer-child"].paths == ("/v2/models/m3/infer",)
+    assert requests["infer-ensemble"].body == requests["infer-child"].body
     routes = json.loads(ensemble_spec(10, "code"))["graph"]["routes"]
     slept = [route["class_args"]["sleep_s"] for route in routes.values()]
     assert slept == [0.0025, 0.005, 0.01]

@@ -26,8 +26,8 @@ def one_line(text: str) -> str:
 
 def file_line(worker_line: str) -> str:
     """A worker's metric in the form of the log files. What is no metric comes back as it is: nothing gets lost."""
-    head, mark, tail = worker_line.rpartition(_TAIL)
-    host, _, rest = tail.partition(",")
+    head, mark, after = worker_line.rpartition(_TAIL)
+    host, _, rest = after.partition(",")
     epoch, _, request_ids = rest.partition(",")
     colon = head.find(":")
     if not mark or colon < 1 or not epoch.isdigit():
@@ -44,10 +44,10 @@ def qlog_record(line: str, program: str, marketplace: str) -> str:
 
     "" for a line that is no metric.
     """
-    head, mark, tail = line.rpartition(_TAIL)
+    head, mark, after = line.rpartition(_TAIL)
     if not mark:
         return ""
-    host, _, rest = tail.partition(",")
+    host, _, rest = after.partition(",")
     before, _, epoch = rest.rpartition("timestamp:")
     measured, _, dimensions = head.rpartition("|#")
     named, _, value = measured.partition(":")

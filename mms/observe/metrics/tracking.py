@@ -14,7 +14,7 @@ class _Counts(Protocol):
     dropped: int
 
 
-class StreamTold(Protocol):
+class StreamCounts(Protocol):
     """Of one model and stream (`records` or `errors`)."""
 
     model: str
@@ -30,7 +30,7 @@ class TrackingMetrics:
 
     def __init__(
         self,
-        counts: Callable[[], Iterable[StreamTold]],
+        counts: Callable[[], Iterable[StreamCounts]],
         waiting: Callable[[], Iterable[tuple[str, int]]],
     ) -> None:
         """`waiting`: (address of a sink, records that wait for it)."""
@@ -44,8 +44,8 @@ class TrackingMetrics:
         """The families; none before a model was tracked."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        told = list(self._counts())
-        if not told:
+        streams = list(self._counts())
+        if not streams:
             return
         labels = ("model", "version", "stream")
         written = CounterMetricFamily(
@@ -56,7 +56,7 @@ class TrackingMetrics:
             "Records lost because their queue was full or their sink did not take them.",
             labels=labels,
         )
-        for stream in told:
+        for stream in streams:
             values = (stream.model, stream.version, stream.stream)
             written.add_metric(values, stream.counts.written)
             dropped.add_metric(values, stream.counts.dropped)
