@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def pack_parser() -> argparse.ArgumentParser:
-    """The parser of the plain call."""
+    """Return the parser of the plain call."""
     parser = _PackParser(
         prog="model-archiver",
         description="Packs a folder with a model and its handler into an archive that a model server loads.",
@@ -500,7 +500,7 @@ def _add_archive_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _text_of(error: Exception) -> str:
-    """One line without Python's numbers."""
+    """Return one line without Python's numbers."""
     if not isinstance(error, OSError) or error.filename is None:
         return str(error)
     if isinstance(error, FileNotFoundError):

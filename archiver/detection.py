@@ -81,7 +81,7 @@ def named_class(interface: Interface, handler: str, read: ReadSource) -> Handler
 
 
 def _of_module(tree: ast.Module, handler: str) -> Detected:
-    """Of a handler that names a module alone: its function `handle`, its only model, a class of its own name."""
+    """Detect a module alone by its function `handle`, its only model, or a class of its own name."""
     handles = _bindings(tree, "handle")
     if handles:
         return Detected(DEFAULT, all(isinstance(node, _FUNCTIONS) for node in handles))
@@ -94,7 +94,7 @@ def _of_module(tree: ast.Module, handler: str) -> Detected:
 
 
 def _of_name(tree: ast.Module, name: str) -> Detected:
-    """Of what a module has by that name: certain where the source shows all of it, functions, a class, or nothing."""
+    """Detect what a module has by that name: certain where its source shows a function, all of a class, or nothing."""
     bindings = _bindings(tree, name)
     if not bindings:
         return Detected(DEFAULT, not _is_open(tree))
@@ -121,18 +121,18 @@ def _bindings(tree: ast.Module, name: str) -> list[ast.stmt]:
 
 
 def _is_open(tree: ast.Module) -> bool:
-    """Whether a module may have names that its source does not show."""
+    """Return whether a module may have names that its source does not show."""
     return bool(_bindings(tree, "*") or _bindings(tree, "__getattr__"))
 
 
 def _has_known_bases(tree: ast.Module, class_name: str) -> bool:
-    """Whether a class gets its methods from classes of its module alone, and from bases that are known."""
+    """Return whether a class gets its methods from classes of its module alone, and from bases that are known."""
     known = {*_classes(tree), "object"}.union(*(rule.bases for rule in _rules().values()))
     return all(last_name(base) in known for base in members_of_class(tree, class_name)[1])
 
 
 def _imports_of_others(tree: ast.Module) -> bool:
-    """Whether a module imports a package that tells another interface."""
+    """Return whether a module imports a package that tells another interface."""
     telling = {each.packages[0].name for each in INTERFACES if each.packages}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -99,7 +99,7 @@ class Manifest:
         author: str | None = None,
         email: str | None = None,
     ) -> Manifest:
-        """A new 1.0 manifest, its keys in the order in which MMS's archiver writes them."""
+        """Return a new 1.0 manifest, its keys in the order in which MMS's archiver writes them."""
         model = {
             "modelName": model_name,
             "handler": handler,
@@ -131,7 +131,7 @@ class Manifest:
         runtime: str | None = None,
         default_handler: str | None = None,
     ) -> Manifest:
-        """This manifest with what a registration asks for in its place; empty texts override nothing.
+        """Return this manifest with a registration's values in place of its own; empty texts override nothing.
 
         `default_handler` counts only where neither the registration nor the manifest names a handler.
         """
@@ -147,7 +147,7 @@ class Manifest:
         return Manifest(document, is_legacy=self.is_legacy)
 
     def validate(self) -> None:
-        """Raises InvalidManifest with MMS's message for the first thing a server misses here."""
+        """Raise InvalidManifest with MMS's message for the first thing a server misses here."""
         if not self.model_name:
             raise InvalidManifest("Model name is not defined.")
         if not self.handler:
@@ -161,7 +161,7 @@ class Manifest:
             raise InvalidManifest("engineName is required in <engine>.")
 
     def to_dict(self) -> dict[str, Any]:
-        """The document, unknown fields included: a copy of its own. Legacy fields appear under their 1.0 names."""
+        """Return a copy of the document, unknown fields included. Legacy fields appear under their 1.0 names."""
         return copy.deepcopy(self._document)
 
     def to_json(self) -> str:
@@ -274,7 +274,7 @@ class Manifest:
 
 
 def _load(data: bytes | str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The JSON object in `data`, and the same with numbers as the text they are written in.
+    """Return the JSON object in `data`, and the same with numbers as the text they are written in.
 
     The second exists for fields such as `"modelVersion": 1.10`, which is version 1.10 and not 1.1.
     """
@@ -313,7 +313,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _checked(document: Mapping[str, Any], as_written: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `document` with every known text field a text or null. Raises InvalidManifest for a wrong type."""
+    """Return a copy whose known text fields are texts or null. Raises InvalidManifest for a wrong type."""
     checked = copy.deepcopy(dict(document))
     if "model" in checked and checked["model"] is None:
         raise InvalidManifest(_NO_MODEL)
@@ -355,7 +355,7 @@ def _make_texts(
 
 
 def _from_legacy(document: dict[str, Any], as_written: dict[str, Any]) -> dict[str, Any]:
-    """The 1.0 document that says what a legacy one says."""
+    """Return the 1.0 document that says what a legacy one says."""
     model = _object_at(document, "Model")
     if model is None:
         raise InvalidManifest(_NO_MODEL)

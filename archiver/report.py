@@ -76,7 +76,7 @@ def as_json(inspection: Inspection) -> str:
 
 
 def as_text(inspection: Inspection) -> str:
-    """The plain form: facts first, then one line a file with hash, size and name."""
+    """Return the plain form: facts first, then one line a file with hash, size and name."""
     lines = [f"{label:<9} {value}" for label, value in _facts(inspection)]
     lines += ["", _manifest_text(inspection), ""]
     width = max((len(str(entry.size_bytes)) for entry, _ in inspection.files), default=1)

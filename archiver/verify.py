@@ -74,7 +74,7 @@ def verify(
 def packed_findings(
     path: str | os.PathLike[str], *, is_class_checked: bool = False
 ) -> list[Finding]:
-    """The same of an archive that was packed just now, without reading all of it again. Raises OSError.
+    """Return the findings for an archive that was packed just now, without reading all of it again. Raises OSError.
 
     What a server does not do unless it is told so is a warning, too. `is_class_checked`: the class of a component or
     model server has been looked at already.
@@ -115,7 +115,7 @@ def _findings(archive: Archive, trusted: TrustedKeys | None) -> Iterator[Finding
 
 
 def _content_findings(archive: Archive, *, has_handler_checks: bool = True) -> Iterator[Finding]:
-    """Of the manifest and of what it names."""
+    """Yield what is wrong with the manifest and with what it names."""
     names = [entry.name for entry in archive.entries]
     try:
         manifest = archive.manifest
@@ -174,7 +174,7 @@ def _manifest_findings(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _named_files(archive: Archive, manifest: Manifest, names: Sequence[str]) -> Iterator[Finding]:
-    """The files that the manifest names must be there."""
+    """Yield an error for each file that the manifest names and that is not there."""
     named = {
         "serializedFile": manifest.serialized_file,
         "modelFile": manifest.model_file,
@@ -191,7 +191,7 @@ def _named_files(archive: Archive, manifest: Manifest, names: Sequence[str]) -> 
 
 
 def _config_findings(archive: Archive, name: str, names: Sequence[str]) -> Iterator[Finding]:
-    """Of the file that says how the model is run; what has no effect is a warning."""
+    """Yield what is wrong with the model's configuration file; a key without effect is a warning."""
     if name not in names:
         return
     try:
@@ -290,7 +290,10 @@ def _is_installed(top_module: str) -> bool:
 
 
 def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> Iterator[Finding]:
-    """The rule of the worker: an attribute of that name, else exactly one class, which must have `handle`."""
+    """Yield an error where there is no entry point.
+
+    It is an attribute of that name, else the only class, which must have `handle`.
+    """
     statements = list(module_level(tree.body))
     for node in statements:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == function:
@@ -331,7 +334,7 @@ def _entry_point_findings(tree: ast.Module, source_name: str, function: str) -> 
 
 
 def _takes_data_and_context(arguments: ast.arguments) -> bool:
-    """Whether a call with two positional arguments fits."""
+    """Return whether a call with two positional arguments fits."""
     positional = len(arguments.posonlyargs) + len(arguments.args)
     required = positional - len(arguments.defaults)
     has_unset_keyword = any(default is None for default in arguments.kw_defaults)

@@ -121,7 +121,7 @@ def _digits() -> list[Cell]:
 
 
 def _seldon() -> list[Cell]:
-    """A Seldon component that gives back what it gets, with two workers, beside Seldon's own wrapper."""
+    """Return a Seldon component that gives back what it gets, with two workers, beside Seldon's own wrapper."""
     cells = []
     for rows, label in ((1, "1 x 64"), (1000, "1,000 x 64")):
         deployment = Deployment(work=Work("identity", rows=rows), workers=2)
@@ -143,7 +143,7 @@ def _seldon() -> list[Cell]:
 
 
 def _mlrun() -> list[Cell]:
-    """A model of MLRun's contract that gives back a row of 4, beside the same as a handler of MMS."""
+    """Return a model of MLRun's contract that gives back a row of 4, beside the same as a handler of MMS."""
     cells = []
     for connections in (1, 64):
         plural = "s" if connections > 1 else ""
@@ -166,7 +166,7 @@ def _mlrun() -> list[Cell]:
 
 
 def _votes() -> list[Cell]:
-    """An ensemble of three models of MLRun's contract, beside the slowest of them asked alone, on the same server."""
+    """Return an ensemble of three models of MLRun's contract, beside the slowest of them alone, on one server."""
     cells = []
     for duration_ms, word in (
         (0, "three models that take no time"),
@@ -246,7 +246,7 @@ QUICK = ("start", "b1-c1", "b1-c64", "b32-c1", "b32-c64", "digits-b32")
 
 
 def select_cells(patterns: Sequence[str]) -> list[Cell]:
-    """The cells whose name or group one of the patterns fits. Raises ValueError for one that fits none."""
+    """Return the cells whose name or group one of the patterns fits. Raises ValueError for one that fits none."""
     cells = all_cells()
     for pattern in patterns:
         if not any(_fits(cell, pattern) for cell in cells):

@@ -44,7 +44,7 @@ class Line:
 
 
 def bar_chart(title: str, subtitle: str, bars: Sequence[Bar]) -> str:
-    """Horizontal bars from zero, in the order given."""
+    """Draw horizontal bars from zero, in the order given."""
     most = max((bar.value for bar in bars), default=0.0) or 1.0
     room = _WIDTH - 2 * _MARGIN - _LABEL_WIDTH - _VALUE_WIDTH
     left = _MARGIN + _LABEL_WIDTH
@@ -65,7 +65,7 @@ def bar_chart(title: str, subtitle: str, bars: Sequence[Bar]) -> str:
 
 
 def line_chart(title: str, subtitle: str, lines: Sequence[Line], x_label: str) -> str:
-    """Lines over a logarithmic x axis; y starts at zero. The legend follows the lines' order."""
+    """Draw lines over a logarithmic x axis; y starts at zero. The legend follows the lines' order."""
     points = [point for line in lines for point in line.points]
     if not points:
         return _document(title, _TITLE_HEIGHT, _heading(title, subtitle))
@@ -112,7 +112,7 @@ def line_chart(title: str, subtitle: str, lines: Sequence[Line], x_label: str) -
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 2.5, 5, 10 times a power of ten, so that a quarter of it reads well."""
+    """Return the next of 1, 2, 2.5, 5, 10 times a power of ten, so that a quarter of it reads well."""
     if value <= 0:
         return 1.0
     power: float = 10 ** math.floor(math.log10(value))

@@ -170,7 +170,7 @@ def _timing(duration_s: int | None, is_quick: bool) -> Timing:
 
 
 def _install(peers: dict[str, Peer], records: Records, console: Console) -> dict[str, Peer]:
-    """Those that can run; the reason of every other goes into the records."""
+    """Return those that can run; the reason of every other goes into the records."""
     running = {}
     for name, peer in peers.items():
         started_at_s = time.monotonic()

@@ -13,7 +13,7 @@ from benchmarks.tables import RATE, title_of
 
 
 def draw_charts(records: Records, peers: Mapping[str, Peer]) -> dict[str, tuple[str, str]]:
-    """File name to (text for those who cannot see it, SVG)."""
+    """Return (text for those who cannot see it, SVG) by file name."""
     charts = {}
     for name, cell, title, figure, unit in (
         ("throughput-batch-1.svg", "b1-c64", "Batch 1, 64 connections", RATE, "requests/s"),

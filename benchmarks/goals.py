@@ -43,14 +43,14 @@ class Goal:
 
 
 def against(cell: str, figure: str, peer: str) -> Measure:
-    """Ours divided by the peer's, in one cell."""
+    """Return ours divided by the peer's, in one cell."""
     return lambda records: _ratio(
         records.summary(cell, OWN, figure), records.summary(cell, peer, figure)
     )
 
 
 def between(cell: str, other_cell: str, figure: str) -> Measure:
-    """Ours in one cell divided by ours in another."""
+    """Return ours in one cell divided by ours in another."""
     return lambda records: _ratio(
         records.summary(cell, OWN, figure), records.summary(other_cell, OWN, figure)
     )

@@ -40,12 +40,12 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 def _literal(name: bytes, value: bytes) -> bytes:
-    """A header that is not indexed, in HPACK; both shorter than 127 bytes."""
+    """Return a header that is not indexed, in HPACK; both shorter than 127 bytes."""
     return b"\x00" + bytes((len(name),)) + name + bytes((len(value),)) + value
 
 
 def _call_parts(path: str, message: bytes) -> tuple[bytes, list[bytes]]:
-    """(header block, payloads of DATA frames) of one call."""
+    """Return (header block, payloads of DATA frames) of one call."""
     block = b"".join(
         (
             b"\x83\x86",  # :method POST, :scheme http of the static table
@@ -110,7 +110,7 @@ class Caller(asyncio.Protocol):
         self._transport.write(head + self._next_data())
 
     def _next_data(self) -> bytes:
-        """The DATA frames that the server's windows allow."""
+        """Return the DATA frames that the server's windows allow."""
         frames = []
         while self._unsent and len(self._unsent[0]) <= min(self._window, self._stream_window):
             payload = self._unsent.pop(0)
@@ -187,7 +187,7 @@ class Caller(asyncio.Protocol):
 async def drive_calls(
     port: int, path: str, message: bytes, expected: bytes, connections: int, duration_s: float
 ) -> dict[str, float]:
-    """The figures of wrk's script, for calls of one method of the server on this machine."""
+    """Return the figures of wrk's script, for calls of one method of the server on this machine."""
     loop = asyncio.get_running_loop()
     callers = [Caller(path, message, expected) for _ in range(connections)]
     started_s = time.perf_counter()

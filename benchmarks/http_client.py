@@ -22,7 +22,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     timeout_s: float = 30.0,
 ) -> Answer:
-    """Raises one of NOT_ANSWERED."""
+    """Send a request and return its answer. Raises one of NOT_ANSWERED."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout_s)
     try:
         connection.request(method, path, body, dict(headers or {}))
@@ -33,7 +33,7 @@ def ask(
 
 
 def is_answered(port: int, path: str, timeout_s: float = 2.0) -> bool:
-    """Whether a GET gives 200."""
+    """Return whether a GET gives 200."""
     try:
         return ask(port, "GET", path, timeout_s=timeout_s).status == http.client.OK
     except NOT_ANSWERED:

@@ -45,7 +45,7 @@ class Figures:
         return self.requests / (self.duration_us / 1e6) if self.duration_us else 0.0
 
     def errors(self) -> dict[str, int]:
-        """Kinds of errors that happened, with their count."""
+        """Return the errors that happened, with their count by kind."""
         kinds = ("connect_errors", "read_errors", "write_errors", "timeouts", "bad_statuses")
         return {kind: getattr(self, kind) for kind in kinds if getattr(self, kind)}
 
@@ -97,7 +97,7 @@ def drive(
 
 
 def parse_figures(output: str, complaints: str = "") -> Figures:
-    """The figures in what post.lua made wrk print. Raises LoadFailed."""
+    """Return the figures in what post.lua made wrk print. Raises LoadFailed."""
     for line in output.splitlines():
         if line.startswith(_MARK):
             try:

@@ -29,7 +29,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def checkout_version() -> str:
-    """Commit of the measured tree, and whether it had changes that are in no commit."""
+    """Return the commit of the measured tree, and whether it had changes that are in no commit."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     finished = subprocess.run(command, capture_output=True, text=True)
     return finished.stdout.strip() or "unknown commit"
@@ -69,7 +69,7 @@ class Usage:
 
 
 def read_usage(processes: Iterable[tuple[str, psutil.Process]]) -> Usage:
-    """`processes` are the server's, each with its role."""
+    """Read the counters now. `processes` are the server's, each with its role."""
     by_role: dict[str, float] = {}
     for role, process in processes:
         try:
@@ -85,14 +85,14 @@ def read_usage(processes: Iterable[tuple[str, psutil.Process]]) -> Usage:
 
 
 def foreign_cores(before: Usage, after: Usage, wall_s: float) -> float:
-    """How many cores others kept busy between the two readings."""
+    """Return how many cores others kept busy between the two readings."""
     server_s = sum(after.by_role.values()) - sum(before.by_role.values())
     known_s = server_s + after.own_s - before.own_s
     return max(0.0, (after.machine_s - before.machine_s - known_s) / wall_s)
 
 
 def memory_mib(processes: Iterable[psutil.Process]) -> tuple[float, float]:
-    """(RSS, PSS) of these together, in MiB. PSS counts a page that n processes share as 1/n each."""
+    """Return (RSS, PSS) of these together, in MiB. PSS counts a page that n processes share as 1/n each."""
     rss = pss = 0
     for process in processes:
         try:

@@ -37,7 +37,7 @@ VOTES: Final[dict[WorkKind, str]] = {
 
 
 def ensemble_spec(slowest_ms: float, code: str) -> str:
-    """The serving spec of the three, with the code of their class inside."""
+    """Return the serving spec of the three, with the code of their class inside."""
     routes = {
         name: {
             "class_name": "Voter",
@@ -62,7 +62,7 @@ def vote_request(kind: WorkKind) -> PeerRequest:
 
 
 def is_voted(answer: Answer) -> bool:
-    """All models sum the row up, and so does their mean."""
+    """Check the answer: all models sum the row up, and so does their mean."""
     (total,) = json.loads(answer.body)["outputs"]
     return abs(float(total) - sum(ROWS[0])) < 1e-9
 

@@ -68,7 +68,7 @@ class Records:
         )
 
     def values(self, cell: str, peer: str, figure: str) -> list[float]:
-        """By round; a round that was visited again counts with its last visit."""
+        """Return the values by round; a round that was visited again counts with its last visit."""
         by_round = {
             visit.round: visit.values[figure]
             for visit in self.visits
@@ -88,7 +88,7 @@ class Records:
         ]
 
     def peers_of(self, cell: str) -> list[str]:
-        """With figures, in the order of their first visit."""
+        """Return the peers with figures, in the order of their first visit."""
         names = (visit.peer for visit in self.visits if visit.cell == cell and visit.values)
         return list(dict.fromkeys(names))
 

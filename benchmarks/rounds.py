@@ -36,7 +36,7 @@ _FAILURES = (ServerFailed, LoadFailed, NotMeasured, psutil.Error, subprocess.Sub
 
 
 class Watcher(Protocol):
-    """Is told what happens, to show it."""
+    """Shows what happens."""
 
     def on_group(self, name: str) -> None: ...
     def on_visit(self, cell: Cell, peer: Peer, round_number: int) -> None: ...

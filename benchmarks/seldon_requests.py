@@ -14,7 +14,7 @@ _JSON = "application/json"
 
 
 def rows_of(count: int) -> list[list[float]]:
-    """`count` rows of 64 numbers, each with a fraction."""
+    """Return `count` rows of 64 numbers, each with a fraction."""
     return [[row + column / 64 + 0.25 for column in range(COLUMNS)] for row in range(count)]
 
 
@@ -29,18 +29,18 @@ def is_identity(answer: Answer, row_count: int) -> bool:
 
 @lru_cache(maxsize=4)
 def grpc_call(row_count: int) -> Call:
-    """A SeldonMessage with the rows as `data.ndarray`; a right answer holds the very same list."""
+    """Return a SeldonMessage with the rows as `data.ndarray`; a right answer holds the very same list."""
     rows = b"".join(_member(1, _member(6, _numbers(row))) for row in rows_of(row_count))
     return Call(PREDICT, _member(3, _member(3, rows)), rows)
 
 
 def _numbers(row: list[float]) -> bytes:
-    """Members of a google.protobuf.ListValue, each a Value with a number."""
+    """Return members of a google.protobuf.ListValue, each a Value with a number."""
     return b"".join(b"\x0a\x09\x11" + struct.pack("<d", number) for number in row)
 
 
 def _member(field: int, content: bytes) -> bytes:
-    """A length-delimited field of protobuf."""
+    """Return a length-delimited field of protobuf."""
     return bytes((field << 3 | 2,)) + _varint(len(content)) + content
 
 

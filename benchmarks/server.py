@@ -214,7 +214,7 @@ class Server:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on at this moment, all different; AWS's server takes none above 32,767."""
+    """Return different ports that nobody listens on now; AWS's server takes none above 32,767."""
     found: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         if len(found) == count:

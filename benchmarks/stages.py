@@ -94,7 +94,7 @@ class _Host:
 
 
 def _answered(data: bytes, decoder: FrameDecoder) -> bytes:
-    """What a worker would answer to these frames."""
+    """Return what a worker would answer to these frames."""
     out: list[Any] = []
     at = 0
     while at < len(data):
@@ -110,7 +110,7 @@ def _answered(data: bytes, decoder: FrameDecoder) -> bytes:
 
 
 async def measure(batch_size: int, turns: int, logs: _Unwritten) -> Stages:
-    """`turns` times one request on each of 64 connections, all in one turn of the loop."""
+    """Send `turns` times one request on each of 64 connections, all in one turn of the loop."""
     dispatcher = Dispatcher()
     model = ModelVersion("noop", None, ModelConfig(batch_size=batch_size))
     (worker,), _ = Pool(model).scale(1, 1)

@@ -29,7 +29,7 @@ def summarise(values: Sequence[float]) -> Summary:
 
 
 def ratio(ours: Summary, theirs: Summary) -> float:
-    """Of the medians: above one where ours is the larger. A median of zero gives infinity."""
+    """Return the ratio of the medians: above one where ours is larger. A median of zero gives infinity."""
     if theirs.median == 0:
         return float("inf")
     return ours.median / theirs.median

@@ -41,7 +41,7 @@ def _load_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
 
 
 def _processor_time(cell: str, peer: str, records: Records) -> str:
-    """Per request; front and worker apart where they are known apart."""
+    """Return the time per request, for front and worker apart where they are known apart."""
     texts = []
     for role in ("front", "worker", "server"):
         summary = records.summary(cell, peer, f"processor_us_{role}")
@@ -122,7 +122,7 @@ def _bold(row: Sequence[str]) -> list[str]:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """First column to the left, the rest to the right."""
+    """Return a table whose first column is aligned left, the rest right."""
     lines = [
         "| " + " | ".join(head) + " |",
         "|---|" + "---:|" * (len(head) - 1),

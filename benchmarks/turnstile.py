@@ -15,7 +15,7 @@ class AnotherRun(Exception):
 
 @contextmanager
 def sole_run(folder: Path) -> Iterator[None]:
-    """Raises AnotherRun while another process holds the same folder; the system lets go when it ends."""
+    """Hold the folder for this process. Raises AnotherRun while another process holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+", encoding="utf-8") as file:
         try:

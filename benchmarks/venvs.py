@@ -45,7 +45,7 @@ class Venv:
         return self.folder / "lib" / version / "site-packages"
 
     def versions(self) -> dict[str, str]:
-        """Package name to version, of everything installed."""
+        """Return the version of each installed package by its name."""
         listing = self._pip("list", "--format=json")
         return {row["name"].lower(): row["version"] for row in json.loads(listing)}
 

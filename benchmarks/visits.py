@@ -81,7 +81,7 @@ def figure_values(figures: Figures) -> dict[str, float]:
 
 
 def visit_start(server: Server) -> dict[str, float]:
-    """From the command to the first right answer; then the memory of all its processes at rest."""
+    """Measure from the command to the first right answer, then the memory of all its processes at rest."""
     server.start()
     start_s = time.monotonic() - server.started_at_s
     time.sleep(_SETTLING_S)
@@ -95,7 +95,7 @@ def visit_start(server: Server) -> dict[str, float]:
 
 
 def visit_scale(server: Server) -> dict[str, float]:
-    """From one worker to eight, until the server says that they run."""
+    """Measure from one worker to eight, until the server says that they run."""
     server.start()
     started_at_s = time.monotonic()
     server.peer.scale(SCALE_TO, server.site)
@@ -107,7 +107,7 @@ def visit_scale(server: Server) -> dict[str, float]:
 def visit_million(
     server: Server, cell: Cell, on_progress: Callable[[int], None]
 ) -> dict[str, float]:
-    """RSS of the front when a million requests have been answered, against the first hundred thousand."""
+    """Measure the front's RSS after a million answers, against the first hundred thousand."""
     server.start()
     request = server.peer.request(cell.deployment, cell.load.body_bytes)
     readings: list[tuple[int, float]] = []
@@ -127,7 +127,7 @@ def visit_million(
 
 
 def memory_growth(readings: list[tuple[int, float]]) -> dict[str, float]:
-    """`readings`: (requests answered so far, RSS in MiB), in order. Compared are the ends of the windows."""
+    """Compare the ends of the windows of `readings`: (requests answered so far, RSS in MiB), in order."""
     total = readings[-1][0]
     first = next(rss for answered, rss in readings if answered >= min(WINDOW_REQUESTS, total))
     last = readings[-1][1]

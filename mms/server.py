@@ -415,7 +415,7 @@ class Server:
         return front
 
     def _checks(self) -> list[Callable[[], None]]:
-        """What looks for changed files."""
+        """Return the functions that look for changed files."""
         checks: list[Callable[[], None]] = []
         if self._access is not None and self._access.guard is not None:
             checks.append(self._access.guard.check)
@@ -472,7 +472,7 @@ async def _serve(settings: Settings, options: LaunchOptions, setup: LoggingSetup
 
 
 def _take_document(file: Path) -> Any:
-    """The JSON of a file that was written for this start alone."""
+    """Return the JSON of a file that was written for this start alone."""
     text = file.read_bytes()
     file.unlink()
     return json.loads(text)

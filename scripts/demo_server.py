@@ -33,7 +33,7 @@ class ServerFailed(Exception):
 
 
 def choose_ports() -> tuple[int, int, list[str]]:
-    """Free ports for inference and management, and a note for each that is not the usual one."""
+    """Return free ports for inference and management, and a note for each that is not the usual one."""
     notes = []
     chosen: list[int] = []
     for usual in (INFERENCE_PORT, MANAGEMENT_PORT):
@@ -81,7 +81,7 @@ class DemoServer:
         )
 
     def command_line(self) -> str:
-        """What a user would type, from the build folder."""
+        """Return what a user would type, from the build folder."""
         return shlex.join(["multi-model-server", *self._arguments()])
 
     def _arguments(self) -> list[str]:
@@ -111,7 +111,7 @@ class DemoServer:
             )
 
     def wait_until_ready(self, steps: Steps) -> None:
-        """Until every worker has loaded the model. Raises ServerFailed."""
+        """Wait until every worker has loaded the model. Raises ServerFailed."""
         deadline = time.monotonic() + READY_TIMEOUT_S
         while time.monotonic() < deadline:
             assert self._process is not None
@@ -147,7 +147,7 @@ class DemoServer:
         return [worker["status"] for worker in model["workers"]]
 
     def predict(self, body: bytes) -> tuple[int, bytes, float]:
-        """(status, body, seconds) of one POST on a connection of its own."""
+        """Return (status, body, seconds) of one POST on a connection of its own."""
         connection = http.client.HTTPConnection(
             "127.0.0.1", self._inference_port, timeout=ANSWER_TIMEOUT_S
         )

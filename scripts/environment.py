@@ -1,4 +1,4 @@
-"""The project's virtual environment `.venv`: made when missing, brought up to date when it is not."""
+"""The project's virtual environment `.venv`, which is created when missing and updated when it is old."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def prepare(extras: tuple[str, ...], steps: Steps) -> None:
 
 
 def child_environment() -> dict[str, str]:
-    """Environment variables for the environment's commands: its own programs come first."""
+    """Return variables for the environment's commands, whose own programs come first."""
     environment = dict(os.environ)
     environment["PATH"] = f"{COMMANDS}{os.pathsep}{environment.get('PATH', os.defpath)}"
     environment["VIRTUAL_ENV"] = str(VENV)
@@ -88,7 +88,7 @@ def _run_quietly(command: list[str], complaint: str) -> None:
 
 
 def _fingerprint() -> str:
-    """Changes whenever what is installed would: other requirements, interpreter or place."""
+    """Return a text that changes with the requirements, the interpreter or the place."""
     digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes())
     digest.update((VENV / "pyvenv.cfg").read_bytes())
     digest.update(str(ROOT).encode())

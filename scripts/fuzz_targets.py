@@ -106,7 +106,7 @@ def _check_same(found: list[tuple[Part, bytes]], wanted: list[tuple[Part, bytes]
 
 
 def _plain_length(raw: bytes) -> int:
-    """The length of the body of a head that must be beyond doubt."""
+    """Return the length of the body of a head that must be beyond doubt."""
     line, *lines = raw[:-4].split(b"\r\n")
     assert _LINE.fullmatch(line), raw
     lengths = []
@@ -123,7 +123,7 @@ def _plain_length(raw: bytes) -> int:
 
 
 def _accepted(data: bytes, size: int) -> list[tuple[Part, bytes]]:
-    """The heads and bodies that aiohttp's parser accepts of a stream in pieces of `size` bytes.
+    """Return the heads and bodies that aiohttp's parser accepts of a stream in pieces of `size` bytes.
 
     It finds one request in each head, none in a body, and ends the body where it was cut.
     """
@@ -166,7 +166,7 @@ def _accepted(data: bytes, size: int) -> list[tuple[Part, bytes]]:
 
 
 def http_names(data: bytes) -> None:
-    """Paths, queries and terms are understood or refused."""
+    """Check that paths, queries and parameters are understood or refused."""
     path, _, query = data.partition(b"?")
     for parse in (split_path, parse_query):
         try:

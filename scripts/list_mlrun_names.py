@@ -16,7 +16,7 @@ _LEFT_OUT = ("mlrun.api", "mlrun.db.sql", "mlrun.db.file", "mlrun.builder", "mlr
 
 
 def names_in(package: Path) -> dict[str, set[str]]:
-    """The public names of each module of a package. Raises OSError, SyntaxError."""
+    """Return the public names of each module of a package. Raises OSError, SyntaxError."""
     found: dict[str, set[str]] = {}
     taken_over: list[tuple[str, str]] = []
     for file in package.rglob("*.py"):

@@ -116,7 +116,7 @@ class Mutations:
         return listener, data
 
     def _with_body(self, data: bytes) -> bytes:
-        """The head as it is, so that the body is looked at."""
+        """Return the head as it is, so that the body is looked at."""
         head, blank, body = data.partition(b"\r\n\r\n")
         if not body or b"Transfer-Encoding" in head:
             return self._change(data)
@@ -156,7 +156,7 @@ class Mutations:
 
 
 def pieces_of(data: bytes, chance: random.Random) -> Sequence[bytes]:
-    """How it is sent: mostly at once."""
+    """Return how it is sent: mostly at once."""
     if chance.random() < 0.8 or len(data) < 2:
         return [data]
     at = chance.randrange(1, len(data))

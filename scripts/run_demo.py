@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def run(is_once: bool) -> bool:
-    """True if every image got an answer."""
+    """Run the demo; return whether every image got an answer."""
     steps = Steps(STEP_COUNT)
     model_dir = BUILD / "model"
     images_dir = BUILD / "images"
@@ -186,7 +186,7 @@ def _relative(path: Path) -> str:
 
 
 def _shown(path: Path) -> str:
-    """As the user would type it: relative where the current folder is the project or above it."""
+    """Return a path as the user would type it: relative if the current folder is the project or above it."""
     shown = os.path.relpath(path)
     return str(path) if shown.startswith("..") else shown
 

@@ -33,7 +33,7 @@ _MIB = 1024 * 1024
 
 @dataclass
 class Outcome:
-    """What has been counted."""
+    """Counts of a run."""
 
     sent: int = 0
     aborted: int = 0
@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def _add_mlrun_model(folder: Path) -> None:
-    """A model of MLRun's that multiplies."""
+    """Add a model of MLRun's contract that multiplies."""
     (folder / "MAR-INF").mkdir(parents=True)
     (folder / "MAR-INF" / "MANIFEST.json").write_text(
         '{"runtime": "python", "model": {"modelName": "m1", "handler": "models:Mul",'

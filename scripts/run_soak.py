@@ -205,7 +205,7 @@ class Faults:
                 self.problems.append(f"{name}: {error!r}")
 
     def _worker(self) -> psutil.Process | None:
-        """Of any model; workers only, of those that have loaded."""
+        """Return a worker of any model that has loaded it."""
         name = self._chance.choice(MODELS)
         _, found = self._server.manage("GET", f"/models/{name}")
         pids = (
@@ -226,7 +226,7 @@ class Faults:
                 worker.kill()
 
     def _freeze(self) -> None:
-        """It is for the server to find out, and to replace it."""
+        """Stop a worker's process; the server is to notice and to replace it."""
         worker = self._worker()
         if worker is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -328,7 +328,7 @@ def run(server: StressServer, seconds: float, seed: int, connections: int) -> in
 
 
 def _check_at_rest(server: StressServer, before: Sample) -> list[str]:
-    """Without traffic, and with the workers that it began with, the front holds what it held."""
+    """Check that without traffic, and with the same workers, the front holds what it held at the start."""
     for name in MODELS:
         server.manage("PUT", f"/models/{name}?min_worker=2&max_worker=2&synchronous=true")
     deadline = time.monotonic() + _REST_LIMIT_S
@@ -347,7 +347,7 @@ def _check_at_rest(server: StressServer, before: Sample) -> list[str]:
 
 
 def _judge(samples: list[tuple[float, Sample]], seconds: float) -> list[str]:
-    """Print how what the server holds changed; what of it grows."""
+    """Print how the server's memory and descriptors changed; return what grows."""
     late = [(at / 60, sample) for at, sample in samples if at >= _WARM_UP * seconds]
     if len(late) < 10:
         print("too short for slopes")
@@ -378,7 +378,7 @@ def _judge(samples: list[tuple[float, Sample]], seconds: float) -> list[str]:
 
 
 def _slope(at: Sequence[float], others: Sequence[float], values: Sequence[float]) -> float:
-    """Of the line with the least squares, without what goes with the others: workers have descriptors in the front."""
+    """Return the slope by least squares, without the part that goes with the number of workers."""
     columns = np.column_stack([np.ones(len(at)), at, others])
     return float(np.linalg.lstsq(columns, np.array(values), rcond=None)[0][1])
 

@@ -21,7 +21,7 @@ TYPED_EXAMPLES = ("examples/digits", "examples/model_handler", "examples/ocr")
 
 
 def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
-    """(title, commands) of each stage after the set-up."""
+    """Return (title, commands) of each stage after the set-up."""
     return [
         ("format: ruff format --check", [["ruff", "format", "--check", "."]]),
         ("lint: ruff check", [["ruff", "check", "."]]),
@@ -54,9 +54,9 @@ def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
 
 @contextmanager
 def collected_once(pytest_arguments: list[str], environment: dict[str, str]) -> Iterator[None]:
-    """Has the tests' bytecode written meanwhile, which each of pytest's processes would else make for itself.
+    """Write the tests' bytecode meanwhile, which each of pytest's processes would else make for itself.
 
-    The stages before the tests leave a core idle. Errors of the collection are told by the tests' own stage.
+    The stages before the tests leave a core idle. The tests' own stage shows errors of the collection.
     """
     collecting = subprocess.Popen(
         [str(PYTHON), "-m", "pytest", "--collect-only", "--quiet", *pytest_arguments],
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def run(work: list[tuple[str, list[list[str]]]], steps: Steps, environment: dict[str, str]) -> int:
-    """The exit code of the first command that fails."""
+    """Return the exit code of the first command that fails."""
     for title, commands in work:
         steps.start(title)
         for command in commands:

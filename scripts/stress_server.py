@@ -97,7 +97,7 @@ class StressServer:
         self.front = psutil.Process(self._process.pid)
 
     def wait_until_started(self) -> None:
-        """Raises ServerFailed."""
+        """Wait until the server has started. Raises ServerFailed."""
         deadline = time.monotonic() + _START_LIMIT_S
         while "Model server started." not in self.output():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -105,14 +105,14 @@ class StressServer:
             time.sleep(_POLL_S)
 
     def register(self, url: str, **parameters: object) -> None:
-        """With one worker that has loaded it, unless said otherwise. Raises ServerFailed."""
+        """Register a model, with one worker that has loaded it unless said otherwise. Raises ServerFailed."""
         options = {"url": url, "initial_workers": 1, "synchronous": "true"} | parameters
         status, answer = self.manage("POST", "/models?" + urllib.parse.urlencode(options))
         if status != 200:
             raise ServerFailed(f"{url} could not be registered: {status} {answer}\n{self._tail()}")
 
     def manage(self, method: str, path: str) -> tuple[int, Any]:
-        """(status, JSON) of a call of the management API."""
+        """Return (status, JSON) of a call of the management API."""
         connection = http.client.HTTPConnection(
             "127.0.0.1", self.management_port, timeout=_CALL_LIMIT_S
         )
@@ -129,7 +129,7 @@ class StressServer:
         return self._process.poll() is None
 
     def workers(self) -> list[psutil.Process]:
-        """All processes below the front."""
+        """Return all processes below the front."""
         return self.front.children(recursive=True)
 
     def sample(self) -> Sample:

@@ -65,7 +65,7 @@ def pack(
     `interface`: `seldon`, `mms`, or `auto` for what the handler's source shows. For Seldon components `service_type`,
     `parameters` of the constructor (`{"name", "value", "type"}`) and `model_uri`; `prepackaged` names a server that
     brings the class along and takes the place of `handler`.
-    `exclude`: see `select_files`. `progress` is told (bytes done, bytes in all, file name), `warn` what to tell a user.
+    `exclude`: see `select_files`. `progress` gets (bytes done, bytes in all, file name), `warn` gets warnings.
 
     Raises PackError for what cannot be packed so, and OSError; in both cases nothing is left behind.
     """
@@ -128,7 +128,7 @@ def check_name(model_name: str) -> None:
 def check_inputs(
     model_path: str, model_name: str, export_path: str, *, parents: bool = False
 ) -> None:
-    """Raises PackError, with MMS's messages, for a name or a path that cannot be used.
+    """Raise PackError, with MMS's messages, for a name or a path that cannot be used.
 
     With `parents` the export folder is made where it is not there, once the rest is right.
     """
@@ -151,7 +151,7 @@ def check_inputs(
 
 
 def checked_manifest(**fields: Any) -> Manifest:
-    """`Manifest.create(**fields)`, with a PackError for what a manifest cannot say."""
+    """Return `Manifest.create(**fields)`, with a PackError for what a manifest cannot say."""
     if not fields["handler"]:
         raise PackError(
             "The handler is empty; it names a module and a function, as in service:handle."
@@ -174,7 +174,7 @@ def checked_manifest(**fields: Any) -> Manifest:
 
 
 def output_path(export_path: str, name: str, archive_format: ArchiveFormat) -> str:
-    """`name`: with the format's suffix, or without. Raises PackError for one that is no file's name."""
+    """Return the path of the archive `name`, with its suffix or without. Raises PackError for no file's name."""
     suffix = _SUFFIXES[archive_format]
     stem = name.removesuffix(suffix)
     if stem in ("", ".", "..") or re.search(r"[/\\\x00-\x1f]", stem):
@@ -185,7 +185,7 @@ def output_path(export_path: str, name: str, archive_format: ArchiveFormat) -> s
 
 
 def check_output(target: str, *, force: bool, warn: Warn | None = None) -> None:
-    """Raises PackError where something is at `target` and `force` is off; warns where it is on."""
+    """Raise PackError where something is at `target` and `force` is off; warns where it is on."""
     if not os.path.lexists(target):
         return
     if not force:
@@ -199,7 +199,7 @@ def check_output(target: str, *, force: bool, warn: Warn | None = None) -> None:
 
 
 def refuse_conversion(model_path: str) -> None:
-    """Raises PackError where MMS would have converted an ONNX model to MXNet; passes where there is none."""
+    """Raise PackError where MMS would have converted an ONNX model to MXNet; passes where there is none."""
     onnx_file = find_unique(os.listdir(model_path), ".onnx")
     if onnx_file is not None:
         raise PackError(
@@ -209,7 +209,7 @@ def refuse_conversion(model_path: str) -> None:
 
 
 def find_unique(names: Iterable[str], suffix: str) -> str | None:
-    """The one name with that suffix, None where there is none. Raises PackError where there are several."""
+    """Return the one name with that suffix, None where there is none. Raises PackError where there are several."""
     found = sorted(name for name in names if name.endswith(suffix))
     if len(found) > 1:
         raise PackError(

@@ -50,7 +50,7 @@ def select_files(
     exclude: Sequence[str] = (),
     leave_out: Collection[Path] = (),
 ) -> Selection:
-    """The files below `folder` that belong into its archive, sorted by name.
+    """Return the files below `folder` that belong into its archive, sorted by name.
 
     `exclude`: shell patterns. One without "/" is matched against every file and folder name, one with "/" against the
     path from `folder` on, where `*` reaches over "/" too. A folder that matches goes with all it holds.

@@ -241,7 +241,7 @@ def _free_name(target: Path) -> Path:
 
 @contextmanager
 def written_beside(target: Path) -> Iterator[BinaryIO]:
-    """A new file that becomes `target` when the block ends well and is removed when it does not."""
+    """Yield a new file that becomes `target` when the block ends well and is removed when it does not."""
     if target.is_dir():
         raise PackError(f"{target} is a folder; it is not replaced.")
     work = _free_name(target)

@@ -74,24 +74,24 @@ class Container(Protocol):
     kind: ContainerKind
 
     def members(self) -> list[Member]:
-        """The files in the order in which reading them is cheapest. Raises InvalidArchive."""
+        """Return the files in the order in which reading them is cheapest. Raises InvalidArchive."""
 
     def chunks(self, member: Member) -> Iterator[bytes]:
-        """The member's content in pieces of at most a mebibyte. Raises InvalidArchive for damage and links."""
+        """Yield the member's content in pieces of at most a mebibyte. Raises InvalidArchive for damage and links."""
 
     def has_file(self, name: str) -> bool: ...
 
     def folders(self, prefix: str = "") -> list[str]:
-        """The paths of the folders that lie directly in `prefix`, which is empty or ends with a slash; sorted."""
+        """Return the sorted paths of the folders directly in `prefix`, which is empty or ends with a slash."""
 
     def read_head(self, name: str, max_bytes: int) -> bytes:
-        """The file `name`, refused when it is longer than `max_bytes`. Raises InvalidArchive."""
+        """Return the file `name`, refused when it is longer than `max_bytes`. Raises InvalidArchive."""
 
     def close(self) -> None: ...
 
 
 def open_container(path: Path, limits: Limits) -> Container:
-    """The container at `path`, by what is in the file and not by its name. Raises InvalidArchive, OSError."""
+    """Return the container at `path`, by what is in the file and not by its name. Raises InvalidArchive, OSError."""
     if path.is_dir():
         return FolderContainer(path)
     if path.exists() and not path.is_file():
@@ -229,7 +229,7 @@ class _CarefulFile(io.BufferedReader):
         return data
 
     def _name_at(self, directory: bytes) -> str:
-        """The name of the first entry too many."""
+        """Return the name of the first entry too many."""
         start = -1
         for _ in range(self._max_entries + 1):
             start = directory.find(_ZIP_DIRECTORY_MAGIC, start + 1)
@@ -440,7 +440,7 @@ class FolderContainer:
 
 
 def _chunks(file: IO[bytes], size_bytes: int) -> Iterator[bytes]:
-    """The content of an entry. Raises EOFError where it is not the size that the archive's limits were asked about."""
+    """Yield the content of an entry. Raises EOFError where its size is not the one that passed the limits."""
     done_bytes = 0
     while chunk := file.read(_CHUNK_BYTES):
         done_bytes += len(chunk)
@@ -461,14 +461,14 @@ def _folders(names: Iterable[str], prefix: str) -> list[str]:
 
 
 def _is_manifest(name: str) -> bool:
-    """Whether a manifest may lie there: at the top, or in a first-level folder."""
+    """Return whether a manifest may lie there: at the top, or in a first-level folder."""
     if name in (MANIFEST_NAME, LEGACY_MANIFEST_NAME):
         return True
     return name.partition("/")[2] in (MANIFEST_NAME, LEGACY_MANIFEST_NAME)
 
 
 def _is_root(name: str) -> bool:
-    """Whether a folder's name stands for the archive itself, as `tar -C folder .` writes it."""
+    """Return whether a folder's name stands for the archive itself, as `tar -C folder .` writes it."""
     return not name.startswith("/") and all(part in ("", ".") for part in name.split("/"))
 
 

@@ -22,7 +22,7 @@ _MAX_PARTS: Final = 100
 
 
 def checked_name(name: str) -> str:
-    """`name` with single "/" between its parts and no "." parts. Raises InvalidArchive for one not to be unpacked."""
+    """Return `name` with single "/" and no "." parts. Raises InvalidArchive for one that must not be unpacked."""
     if _CONTROL_CHARACTER.search(name):
         raise _refused(name, "has a control character in its name")
     try:
@@ -99,7 +99,7 @@ def _clash(name: str) -> InvalidArchive:
 
 
 def case_collisions(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Pairs of paths (folders on the way included) that are one path to a file system that ignores case."""
+    """Return pairs of paths (folders on the way included) that are one path to a file system that ignores case."""
     spelling: dict[str, str] = {}
     pairs: dict[tuple[str, str], None] = {}
     for name in names:

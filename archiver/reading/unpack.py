@@ -53,7 +53,7 @@ class Entry:
     _archive: Archive = field(repr=False, compare=False)
 
     def sha256(self) -> str:
-        """The SHA-256 of the unpacked content, in hexadecimal. Reads the file. Raises InvalidArchive."""
+        """Return the SHA-256 of the unpacked content, in hexadecimal. Reads the file. Raises InvalidArchive."""
         digest = hashlib.sha256()
         for chunk in self._archive.chunks(self.name):
             digest.update(chunk)
@@ -151,7 +151,7 @@ class Archive:
         return [self._entry(name, member) for name, member in sorted(self._by_name().items())]
 
     def hashed_entries(self) -> list[tuple[Entry, str | None]]:
-        """Every entry with its SHA-256, sorted by name. Reads the archive once, front to back; links have no hash.
+        """Return each entry with its SHA-256, sorted by name. The archive is read once; links have no hash.
 
         Raises InvalidArchive where an entry is damaged.
         """
@@ -162,16 +162,16 @@ class Archive:
         return sorted(hashed, key=lambda pair: pair[0].name)
 
     def read(self, name: str, *, max_bytes: int) -> bytes:
-        """The content of one entry. Raises KeyError, and InvalidArchive when it is larger than `max_bytes`."""
+        """Return the content of one entry. Raises KeyError, and InvalidArchive when it is larger than `max_bytes`."""
         member = self._by_name()[name]
         return self._container.read_head(member.name, max_bytes)
 
     def chunks(self, name: str) -> Iterator[bytes]:
-        """The content of one entry in pieces of at most a mebibyte. Raises KeyError, InvalidArchive for damage."""
+        """Yield one entry's content in pieces of at most a mebibyte. Raises KeyError, InvalidArchive for damage."""
         return self._container.chunks(self._by_name()[name])
 
     def signatures(self) -> list[Signature]:
-        """The signature in the archive and the one beside it, whoever has signed. Raises InvalidSignature, OSError."""
+        """Return the signatures in the archive and beside it, whoever has signed. Raises InvalidSignature, OSError."""
         most = most_bytes(self._by_name())
         found = []
         if SIGNATURE_NAME in self._by_name():
@@ -187,7 +187,7 @@ class Archive:
         return [*found, Signature.parse(data)]
 
     def trusted_signature(self, trusted: TrustedKeys) -> tuple[Signature, str]:
-        """The signature of a trusted key, and the key's id; it lists the archive's names, its content is not read.
+        """Return the signature of a trusted key, and the key's id. Names are compared, content is not read.
 
         Raises InvalidSignature where there is none, and for names that it does not list or that are missing.
         """
@@ -207,7 +207,7 @@ class Archive:
         raise fault
 
     def case_collisions(self) -> list[tuple[str, str]]:
-        """Pairs of names that differ in case alone: one path on file systems such as macOS's."""
+        """Return pairs of names that differ in case alone: one path on file systems such as macOS's."""
         return case_collisions(self._by_name())
 
     def extract(
@@ -291,7 +291,7 @@ class Archive:
             )
 
     def _by_name(self) -> dict[str, Member]:
-        """Members by their name below the root, in the container's order."""
+        """Return members by their name below the root, in the container's order."""
         if self._members is None:
             prefix = self._layout.prefix
             members: dict[str, Member] = {}
@@ -365,7 +365,7 @@ def _find_layout(container: Container) -> _Layout:
 
 
 def _has_legacy_manifest(container: Container, folder: str) -> bool:
-    """Whether `folder` holds a legacy manifest, and not another tool's file of that name."""
+    """Return whether `folder` holds a legacy manifest, and not another tool's file of that name."""
     name = f"{folder}/{LEGACY_MANIFEST_NAME}"
     try:
         document = json.loads(container.read_head(name, MAX_MANIFEST_BYTES))

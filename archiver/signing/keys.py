@@ -38,7 +38,7 @@ class TrustedKeys:
 
     @classmethod
     def load(cls, paths: Iterable[str | os.PathLike[str]]) -> TrustedKeys:
-        """`paths`: PEM files with a public key each, and folders with such files. Raises InvalidKey."""
+        """Read PEM files with a public key each, and folders with such files. Raises InvalidKey."""
         keys: dict[str, Ed25519PublicKey] = {}
         for path in paths:
             for file in _key_files(Path(path)):
@@ -47,7 +47,7 @@ class TrustedKeys:
         return cls(keys)
 
     def is_signed_by(self, identity: str, signature: bytes, content: bytes) -> bool:
-        """Whether `signature` is that of the key `identity` over `content`; False for a key that is not trusted."""
+        """Return whether `signature` is of the key `identity` over `content`; False for a key that is not trusted."""
         # Imported here, as everywhere in this file: most who open archives never look at a signature.
         from cryptography.exceptions import InvalidSignature
 
@@ -62,7 +62,7 @@ class TrustedKeys:
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """32 hexadecimal digits that tell a key from others."""
+    """Return 32 hexadecimal digits that tell a key from others."""
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[: 2 * _ID_BYTES]
 
 
@@ -102,7 +102,7 @@ def generate_key(stem: Path, passphrase: bytes | None = None) -> tuple[Path, Pat
 
 
 def load_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519PrivateKey:
-    """Raises InvalidKey, OSError."""
+    """Read a private key. Raises InvalidKey, OSError."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -122,7 +122,7 @@ def load_private_key(path: Path, passphrase: bytes | None = None) -> Ed25519Priv
 
 
 def load_public_key(path: Path) -> Ed25519PublicKey:
-    """Raises InvalidKey, also where the file cannot be read."""
+    """Read a public key. Raises InvalidKey, also where the file cannot be read."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key

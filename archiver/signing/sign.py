@@ -77,7 +77,7 @@ def _digests(archive: Archive) -> dict[str, str]:
 
 
 def _with_others(archive: Archive, signature: Signature) -> Signature:
-    """`signature` with those who have signed the same list already."""
+    """Return `signature` with those who have signed the same list already."""
     try:
         for other in archive.signatures():
             if other.signed_bytes() == signature.signed_bytes():

@@ -54,7 +54,7 @@ class Signature:
 
     @classmethod
     def parse(cls, data: bytes) -> Signature:
-        """Raises InvalidSignature naming the line."""
+        """Read a signature's text. Raises InvalidSignature naming the line."""
         try:
             lines = data.decode().split("\n")
         except UnicodeDecodeError:
@@ -78,11 +78,11 @@ class Signature:
 
     @classmethod
     def over(cls, entries: Mapping[str, str]) -> Signature:
-        """A list of files that nobody has signed yet."""
+        """Return a list of files that nobody has signed yet."""
         return cls(dict(sorted(entries.items())), {})
 
     def signed_by(self, key: Ed25519PrivateKey) -> Signature:
-        """This signature with that of one more key."""
+        """Return this signature with that of one more key."""
         from archiver.signing.keys import key_id
 
         signers = {**self.signers, key_id(key.public_key()): key.sign(self.signed_bytes())}
@@ -91,7 +91,7 @@ class Signature:
         return Signature(self.entries, signers)
 
     def signed_bytes(self) -> bytes:
-        """What keys sign."""
+        """Return the bytes that keys sign."""
         return "\n".join([_TITLE, *self._entry_lines(), ""]).encode()
 
     def to_bytes(self) -> bytes:
@@ -105,7 +105,7 @@ class Signature:
         return [f"{sha256}  {name}" for name, sha256 in self.entries.items()]
 
     def check_signers(self, trusted: TrustedKeys) -> str:
-        """The id of the trusted key that has signed. Raises InvalidSignature where none has."""
+        """Return the id of the trusted key that has signed. Raises InvalidSignature where none has."""
         content = self.signed_bytes()
         for identity, signature in self.signers.items():
             if trusted.is_signed_by(identity, signature, content):
@@ -120,7 +120,7 @@ class Signature:
         raise InvalidSignature(f"The archive is signed by {names}, none of the trusted keys.")
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Raises InvalidSignature for files that are not in the list, and for those that are missing."""
+        """Raise InvalidSignature for files that are not in the list, and for those that are missing."""
         found = set(names) - {SIGNATURE_NAME}
         more = sorted(found - self.entries.keys())
         if more:
@@ -130,13 +130,13 @@ class Signature:
             raise InvalidSignature(f"{_listed(missing)} signed but missing in the archive.")
 
     def check_content(self, name: str, sha256: str) -> None:
-        """Raises InvalidSignature for a file whose content is not what was signed."""
+        """Raise InvalidSignature for a file whose content is not what was signed."""
         if name != SIGNATURE_NAME and self.entries.get(name) != sha256:
             raise InvalidSignature(f"The archive's entry {brief(name)} is not what was signed.")
 
 
 def most_bytes(names: Iterable[str]) -> int:
-    """How long the signature of an archive with these files may be."""
+    """Return how long the signature of an archive with these files may be."""
     return _HEAD_BYTES + sum(
         len(name.encode("utf-8", "surrogateescape")) + _ENTRY_BYTES for name in names
     )

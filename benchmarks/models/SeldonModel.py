@@ -15,7 +15,7 @@ class SeldonModel:
         self._work = load_work()
 
     def predict(self, data: Any, names: Any, meta: Any = None) -> Any:
-        """`data` is an array of images for digits, else the string of the request."""
+        """Predict. `data` is an array of images for digits, else the string of the request."""
         if IS_DIGITS:
             return [result["digit"] for result in self._work([{"image": image} for image in data])]
         return self._work([data])[0]

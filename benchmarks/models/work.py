@@ -1,4 +1,4 @@
-"""What the model does, the same in every server. Told by variables; standard library only, but for digits."""
+"""What the model does, the same in every server. Variables choose it; standard library only, but for digits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Work = Callable[[list[Any]], list[Any]]
 
 
 def load_work() -> Work:
-    """A function that takes a batch of inputs and gives as many answers.
+    """Return a function that takes a batch of inputs and gives as many answers.
 
     `noop`, `sleep` and `busy` ignore the inputs and answer "OK". `digits` takes the parsed JSON of each
     request and gives `{"digit": n}`.

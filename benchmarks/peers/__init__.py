@@ -18,7 +18,7 @@ __all__ = ["Peer", "all_peers"]
 
 
 def all_peers() -> dict[str, Peer]:
-    """By name, in the order of their turns."""
+    """Return the peers by name, in the order of their turns."""
     peers: list[Peer] = [
         Ours(),
         MultiModelServer(),

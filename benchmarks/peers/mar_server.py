@@ -84,7 +84,7 @@ class MarServer(Peer):
             raise ServerFailed(f"{self.title}: POST {path}: {answer.status} {answer.body[:300]!r}")
 
     def registration(self, name: str, deployment: Deployment, site: Site) -> dict[str, str]:
-        """The parameters that say which model is meant."""
+        """Return the parameters that say which model is meant."""
         return {"url": self.archive_for(name, site)}
 
     def archive_for(self, name: str, site: Site) -> str:

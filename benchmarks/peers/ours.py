@@ -118,7 +118,7 @@ def _copy_model(file: str, site: Site) -> None:
 
 
 def project_dependencies(root: Path = ROOT) -> list[str]:
-    """The requirements of pyproject.toml, so that what users get is what is measured."""
+    """Return the requirements of pyproject.toml, so that what users get is what is measured."""
     text = (root / "pyproject.toml").read_text(encoding="utf-8")
     start = text.find("\ndependencies = [")
     if start < 0:

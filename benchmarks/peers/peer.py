@@ -60,11 +60,11 @@ class Peer(ABC):
         return Venv(self.name)
 
     def obstacle(self) -> str | None:
-        """Why this machine cannot run it, known before anything is installed."""
+        """Return why this machine cannot run it, known before anything is installed."""
         return None
 
     def install(self) -> None:
-        """Raises InstallationFailed."""
+        """Install it. Raises InstallationFailed."""
         self.venv.ensure([*self.requirements, *DIGITS_REQUIREMENTS])
         ensure_digits(self.venv)
 
@@ -72,7 +72,7 @@ class Peer(ABC):
         return self.venv.versions().get(self.package, "unknown")
 
     def refuses(self, deployment: Deployment, load: Load | None) -> str | None:
-        """Why it has no such thing as this deployment or load."""
+        """Return why it has no such thing as this deployment or load."""
         if deployment.options:
             return "options of another server"
         if deployment.registered_models > 1 and not self.has_management:
@@ -105,12 +105,12 @@ class Peer(ABC):
         """Remove what a server that had to be killed leaves outside its folder."""
 
     def role(self, process: psutil.Process) -> str:
-        """`front` or `worker` where the peer can tell, for the tables of processor time and memory."""
+        """Return `front` or `worker` where the peer can tell, for the tables of processor time and memory."""
         return "server"
 
 
 def json_request(path: str, template: str, body_bytes: int) -> PeerRequest:
-    """A JSON body of that size: `template` with one %s, to be filled with letters."""
+    """Return a JSON body of that size: `template` with one %s, to be filled with letters."""
     fill = "x" * max(1, body_bytes - len(template) + 2)
     return PeerRequest((path,), (template % fill).encode(), {"Content-Type": JSON})
 
@@ -122,7 +122,7 @@ def digits_request(path: str, template: str = '{"image": %s}') -> PeerRequest:
 
 
 def work_environment(deployment: Deployment, venv: Venv, site: Site) -> dict[str, str]:
-    """The variables that `models/` reads, and the peer's own programs first on PATH."""
+    """Return the variables that `models/` reads, and the peer's own programs first on PATH."""
     path = f"{venv.commands}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     return {
         "PATH": path,
@@ -141,7 +141,7 @@ def digits_folder(venv: Venv) -> Path:
 
 
 def ensure_digits(venv: Venv) -> Path:
-    """The folder with the trained classifier and its handler; trained by the peer's own scikit-learn."""
+    """Return the folder with the trained classifier and its handler; trained by the peer's own scikit-learn."""
     folder = digits_folder(venv)
     if not (folder / "classifier.joblib").is_file():
         command = [str(venv.python), str(DIGITS_EXAMPLE / "train.py"), "--image-count", "0"]

@@ -29,7 +29,7 @@ def on_inference(command: F) -> F:
 
 
 def on_management(command: F) -> F:
-    """As `on_inference`, of the management API."""
+    """Give a command a client of the management API, as `on_inference` does of the inference API."""
     return _against("management", command)
 
 
@@ -107,7 +107,7 @@ def _address(api: str, url: str | None) -> Address:
 
 
 def settings_of(config: str | None) -> Settings:
-    """Those that a server started here would have. Raises ClickException."""
+    """Return the settings that a server started here would have. Raises ClickException."""
     import os
 
     from mms.errors import ConfigurationError

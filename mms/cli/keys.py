@@ -67,7 +67,7 @@ def _configured() -> Path:
 
 
 def _end_of(context: click.Context, parameter: click.Parameter, text: str | None) -> float | None:
-    """When a key ends that lasts from now on, in seconds since 1970."""
+    """Return when a key ends that lasts from now on, in seconds since 1970."""
     if text is None:
         return None
     match = _LASTING.fullmatch(text)

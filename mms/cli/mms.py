@@ -194,7 +194,7 @@ main.add_command(models)
 
 
 def _plain(value: Any) -> Any:
-    """As a JSON value."""
+    """Return a setting's value as JSON has it."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return list(value) if isinstance(value, tuple) else str(value)

@@ -64,7 +64,7 @@ def _names(client: ServerClient) -> list[str]:
 
 
 def _describe(client: ServerClient, name: str) -> list[dict[str, Any]]:
-    """Every version; none for a model that has gone meanwhile."""
+    """Return the descriptions of all versions; none for a model that has gone meanwhile."""
     for path in (_model_path(name, "all"), _model_path(name)):
         # The second one is for AWS's server, which knows no versions.
         answer = client.call("GET", path)

@@ -25,7 +25,7 @@ _SAGEMAKER = "sagemaker"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0 only if the server came up, was stopped, or was not running."""
+    """Run the command. Return its exit code: 0 only if the server came up, was stopped, or was not running."""
     _open_closed_streams()
     arguments = ArgParser.mms_parser().parse_args(argv)
     try:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def mxnet_main(argv: Sequence[str] | None = None) -> int:
-    """The command's former name."""
+    """Run the command by its former name."""
     _open_closed_streams()
     print(
         "Warning: Calling MMS with mxnet-model-server. Please move to multi-model-server.",
@@ -89,7 +89,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _config(given: str | None) -> str | None:
-    """What the server is told: a whole path, which `--stop` finds, too."""
+    """Return the path of the file as the server gets it: a whole path, which `--stop` finds, too."""
     if given == _SAGEMAKER:
         return given
     path = os.path.abspath(given or _CONFIG_NAME)
@@ -97,7 +97,7 @@ def _config(given: str | None) -> str | None:
 
 
 def _check(arguments: argparse.Namespace, pid_file: PidFile) -> str | None:
-    """What stands against a start, in MMS's order and words."""
+    """Return why the server cannot start, in MMS's order and words."""
     pid = pid_file.read()
     if pid is not None:
         if is_server(pid):

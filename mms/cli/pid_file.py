@@ -20,7 +20,7 @@ class PidFile:
     path: Path
 
     def read(self) -> int | None:
-        """The process id; None where there is no file, 0 for a file without a number."""
+        """Return the process id; None where there is no file, 0 for a file without a number."""
         try:
             return int(self.path.read_text())
         except FileNotFoundError:
@@ -50,7 +50,7 @@ class PidFile:
 
 
 def command_words(pid: int) -> list[str]:
-    """The command line of a process; empty for one that has ended."""
+    """Return the words of a process's command line; none for one that has ended."""
     if pid <= 0:
         return []
     if os.path.isdir("/proc/self"):
@@ -68,7 +68,7 @@ def command_words(pid: int) -> list[str]:
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """The environment of a process; this process's own where it cannot be read."""
+    """Return the environment of a process; this process's own where it cannot be read."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
             pairs = os.fsdecode(file.read()).split("\0")
@@ -78,5 +78,5 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def is_server(pid: int) -> bool:
-    """Whether a process is a server: process ids are given away again."""
+    """Return whether a process is a server: process ids are given away again."""
     return ARGV_WORD in command_words(pid)

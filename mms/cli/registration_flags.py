@@ -48,7 +48,7 @@ def _flags(route: str, defaults: Mapping[str, Any]) -> list[click.Option]:
 
 
 def _flag(parameter: Parameter, default: Any, *, is_json: bool) -> click.Option:
-    """`is_json`: it is sent as JSON, else in a query."""
+    """Return the flag of a parameter. `is_json`: it is sent as JSON, else in a query."""
     from mms.registration import kind as kinds
 
     kind = parameter.kind
@@ -89,7 +89,7 @@ def _json_object(text: str) -> dict[str, Any]:
 
 
 def _document(path: str) -> Any:
-    """The value of a file in JSON or YAML."""
+    """Return the value of a file in JSON or YAML."""
     from mms.text.documents import InvalidDocument, read_yaml
 
     try:

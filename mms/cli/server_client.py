@@ -35,7 +35,7 @@ class Answer:
         return self.body.decode("utf-8", "replace")
 
     def json(self) -> Any:
-        """Raises ServerRefused for a body that is no JSON: whoever answers there is no such server."""
+        """Return the body's JSON. Raises ServerRefused for a body that is none: another server answers there."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -85,7 +85,7 @@ class ServerClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The answer, whatever its status. Raises ServerUnreachable."""
+        """Return the answer, whatever its status. Raises ServerUnreachable."""
         connection = self._connection()
         try:
             connection.request(method, path, body, {**_credentials(), **(headers or {})})
@@ -117,7 +117,7 @@ class ServerClient:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The answer of a call that succeeded. Raises ServerUnreachable, ServerRefused."""
+        """Return the answer of a call that succeeded. Raises ServerUnreachable, ServerRefused."""
         answer = self.call(method, path, body, headers)
         if answer.status >= 400:
             raise ServerRefused(_refusal(answer))

@@ -130,7 +130,7 @@ def start(options: LaunchOptions, pid_file: PidFile) -> int:
 
 
 def is_waited_for(fd: int) -> bool:
-    """Whether somebody may wait for a stream's end: the reader of a pipe, or the session of a terminal.
+    """Return whether somebody may wait for a stream's end: the reader of a pipe, or the session of a terminal.
 
     Nobody waits for a file's, nor for systemd's journal, nor for the log of a container, which its first process holds
     for as long as it runs.
@@ -153,12 +153,12 @@ def _is_same(fd: int, path: str) -> bool:
 
 
 def server_command(options: LaunchOptions) -> list[str]:
-    """What runs the server."""
+    """Return the words of the command that runs the server."""
     return [sys.executable, "-c", _PROGRAM, *options.to_argv()]
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with this package found by the server's process even where it is not installed."""
+    """Return our environment, in which the server's process finds this package even if it is not installed."""
     environment = dict(os.environ)
     home = str(Path(__file__).resolve().parents[2])
     if not re.search(r"(site|dist)-packages$", home):
@@ -168,7 +168,7 @@ def _environment() -> dict[str, str]:
 
 
 def _start_timeout_s(options: LaunchOptions) -> float:
-    """How long the server may take to come up; infinity for no limit."""
+    """Return how long the server may take to come up; infinity for no limit."""
     # The server is starting meanwhile, so that this import costs no time.
     from mms.settings import load_settings
 
@@ -180,7 +180,7 @@ def _start_timeout_s(options: LaunchOptions) -> float:
 
 
 def _await_report(read_fd: int, timeout_s: float) -> _Report:
-    """What the server says until its start is over, or it has ended. Raises _NotUpInTime.
+    """Return what the server says until its start is over, or it has ended. Raises _NotUpInTime.
 
     The limit holds until it listens.
     """

@@ -40,7 +40,7 @@ def stop(pid_file: PidFile) -> int:
 
 
 def _end(pid: int) -> bool:
-    """Whether there was a server to end."""
+    """Return whether there was a server to end."""
     words = command_words(pid)
     if ARGV_WORD not in words:
         return False
@@ -67,7 +67,7 @@ def _end(pid: int) -> bool:
 
 
 def drain_timeout_s(words: list[str], environ: Mapping[str, str]) -> float:
-    """The longest time that a server with this command line and environment may drain, as far as it can be known."""
+    """Return how long a server with this command line and environment may drain, as far as it can be known."""
     named = [environ.get("MMS_DRAIN_TIMEOUT_S", "")]
     given = [w.partition("=")[2] for w in words if w.startswith("--mms-config=")]
     for path in [environ.get("MMS_CONFIG_FILE", ""), *given]:

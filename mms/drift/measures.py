@@ -14,7 +14,7 @@ Shares = npt.NDArray[np.float64]
 
 
 def shares(counts: Any) -> Shares:
-    """Counts as parts of 1; all 0 where there are none. Raises ValueError for what are no counts."""
+    """Return counts as parts of 1; all 0 where there are none. Raises ValueError for what are no counts."""
     found = np.asarray(counts, dtype=np.float64)
     if found.ndim != 1 or not np.isfinite(found).all() or (found < 0).any():
         raise ValueError("counts must be a list of numbers, 0 or more")
@@ -23,17 +23,17 @@ def shares(counts: Any) -> Shares:
 
 
 def total_variation(now: Shares, then: Shares) -> float:
-    """Half the sum of absolute differences: 0 for the same distribution, 1 for two that share nothing."""
+    """Return half the sum of absolute differences: 0 for the same distribution, 1 for two that share nothing."""
     return float(np.abs(now - then).sum() / 2)
 
 
 def hellinger(now: Shares, then: Shares) -> float:
-    """Root of 1 minus the overlap of the roots: 0 for the same distribution, 1 for two that share nothing."""
+    """Return root of 1 minus the overlap of the roots: 0 for the same distribution, 1 for two that share nothing."""
     return float(np.sqrt(max(0.0, 1.0 - np.sqrt(now * then).sum())))
 
 
 def kullback_leibler(now: Shares, then: Shares) -> float:
-    """The divergence of each from the other, added up: 0 for the same distribution, without an upper limit."""
+    """Return the divergence of each from the other, added up: 0 for the same distribution, without an upper limit."""
     first = np.where(now == 0, EMPTY_BIN, now)
     second = np.where(then == 0, EMPTY_BIN, then)
     return float(((first - second) * np.log(first / second)).sum())

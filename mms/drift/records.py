@@ -26,7 +26,7 @@ class Columns:
     unread: int = 0
 
     def numbers(self) -> Iterator[tuple[str, npt.NDArray[np.float64]]]:
-        """All columns, inputs first."""
+        """Yield all columns, inputs first."""
         for columns in (self.inputs, self.outputs):
             for name, values in columns.items():
                 yield name, np.asarray(values, dtype=np.float64)
@@ -39,7 +39,7 @@ class _Table:
         self._prefix = prefix
 
     def add(self, rows: Any, names: Any) -> bool:
-        """Rows of one request; `names`: as the request has them. Returns whether any number was found."""
+        """Add the rows of one request; `names`: as the request has them. Return whether any number was found."""
         if not isinstance(rows, list):
             rows = [rows]
         is_found = False
@@ -73,7 +73,7 @@ def columns_of_lines(
     *,
     model: str | None = None,
 ) -> Columns:
-    """Columns of records, JSON texts. Names are those of the request, else the given ones, else `f0`, `p0` and on.
+    """Return the columns of records, JSON texts, named by the request, else by the caller, else `f0`, `p0` and on.
 
     `model`: other models' records are passed over. Lines that are no records count as unread.
     """
@@ -102,7 +102,7 @@ def columns_of_lines(
 
 
 def _pairs(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """(request, response) of a record, which may stand for several of them."""
+    """Yield (request, response) of a record, which may stand for several of them."""
     headers, rows = record.get("headers"), record.get("values")
     if isinstance(headers, list) and isinstance(rows, list):
         for row in rows:

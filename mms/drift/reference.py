@@ -47,7 +47,7 @@ class Distribution:
         )
 
     def count(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """How many values lie in each bin, with one bin more at either end for those outside."""
+        """Return how many values lie in each bin, with one bin more at either end for those outside."""
         counts, _ = np.histogram(values, bins=self.edges)
         below = np.count_nonzero(values < self.edges[0])
         above = np.count_nonzero(values > self.edges[-1])
@@ -73,7 +73,7 @@ class Reference:
 
 
 def read_reference(path: Path) -> Reference:
-    """A `model_spec.yaml`, JSON, CSV with a line of names, or records of an earlier time (`.jsonl`).
+    """Read a `model_spec.yaml`, JSON, CSV with a line of names, or records of an earlier time (`.jsonl`).
 
     Raises InvalidReference, OSError.
     """
@@ -102,7 +102,7 @@ def read_reference(path: Path) -> Reference:
 
 
 def _of_document(document: Any, path: Path) -> Reference:
-    """`{feature: {"hist": [counts, edges]}}`, or an artifact whose `spec` has that as `feature_stats`."""
+    """Read `{feature: {"hist": [counts, edges]}}`, or an artifact whose `spec` has that as `feature_stats`."""
     if not isinstance(document, Mapping):
         raise InvalidReference(f"{path} holds no object")
     inputs: list[str] = []

@@ -24,7 +24,7 @@ DETECTED = "drift detected"
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From which drift on there may be, and there is, one."""
+    """The total drift from which a feature is suspected to drift, and from which it does."""
 
     possible: float = POSSIBLE_FROM
     detected: float = DETECTED_FROM
@@ -124,7 +124,7 @@ class DriftReport:
         return [feature for feature in self.features if feature.kind == "input"]
 
     def describe(self) -> dict[str, Any]:
-        """JSON-able."""
+        """Return the report as JSON has it."""
         return {
             "status": self.status,
             "general_drift": self.general_drift,

@@ -41,7 +41,7 @@ class ConnectionLimit:
         return sum(count() for count in self._counts) + len(self.handshakes)
 
     def is_full(self, *, has_spare: bool = False) -> bool:
-        """Whether there are as many as may be; the log says so now and then.
+        """Return whether there are as many as may be; the log says so now and then.
 
         `has_spare`: a few more may, for operators while clients have taken all.
         """
@@ -67,7 +67,7 @@ class Refusal(asyncio.Protocol):
 
 
 def remote_name(transport: asyncio.BaseTransport) -> str:
-    """A client as the access log names it: `/127.0.0.1:64003`; `0.0.0.0` behind a Unix socket."""
+    """Return a client as the access log names it: `/127.0.0.1:64003`; `0.0.0.0` behind a Unix socket."""
     peer = transport.get_extra_info("peername")
     if not isinstance(peer, tuple):
         return "0.0.0.0"

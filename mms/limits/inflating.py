@@ -103,7 +103,7 @@ class Inflation:
 
 
 def _deflate_bits(data: Buffer) -> int:
-    """`deflate` is zlib's format (RFC 9110); some clients leave its two bytes of head away."""
+    """Decompress `deflate`: zlib's format (RFC 9110). Some clients leave its two bytes of head away."""
     has_head = len(data) >= 2 and data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0
     return _ZLIB_BITS if has_head else _RAW_BITS
 
@@ -121,11 +121,11 @@ class Inflater:
         return f"<Inflater, at most {self._max_ratio:g} to 1>"
 
     def open(self, coding: bytes, data: Buffer, max_bytes: int) -> Inflation:
-        """The unfolding of a body, which begins with `advance(SMALL_BYTES)`: then most are done."""
+        """Return the unfolding of a body, which begins with `advance(SMALL_BYTES)`: then most are done."""
         return Inflation(coding, data, max_bytes, self._max_ratio)
 
     async def finish(self, inflation: Inflation, check: Callable[[], None]) -> bytearray:
-        """The whole body. `check` raises where it is not wanted any more; it is asked when its turn has come.
+        """Return the whole body. `check` raises where it is not wanted any more; it is asked when its turn has come.
 
         Raises what `check` raises, and as `Inflation.advance`.
         """

@@ -99,7 +99,7 @@ class MemoryLimit:
         return account in self._large or account in self._small
 
     def expected_answer(self, model: str) -> int:
-        """What an answer of this model may come to: its largest so far."""
+        """Return what an answer of this model may come to: its largest so far."""
         return self._largest.get(model, self._max_answer_bytes)
 
     def note_answer(self, model: str, size: int) -> None:
@@ -110,7 +110,7 @@ class MemoryLimit:
             self._largest[model] = size
 
     def has_room(self, held_bytes: int, more_bytes: int) -> bool:
-        """Whether a connection that holds so much may hold so much more."""
+        """Return whether a connection that holds so much may hold so much more."""
         all_held = self.held_bytes + more_bytes
         if held_bytes + more_bytes > SMALL_BYTES:
             return all_held <= self.large_bytes
@@ -209,7 +209,7 @@ class MemoryAccount:
         return self.limit.is_waiting(self)
 
     def must_wait(self, more_bytes: int = 0) -> bool:
-        """Whether so much more may not be read now, of what has begun.
+        """Return whether so much more may not be read now, of what has begun.
 
         `on_room` is called when that may be different.
         """
@@ -256,7 +256,7 @@ class WaitingAccount(MemoryAccount):
     async def take(
         self, held_bytes: int, timeout_s: float, transport: asyncio.ReadTransport | None
     ) -> bool:
-        """The connection is about to hold so much; wait until it may. Returns whether it had to wait.
+        """Wait until the connection may hold so much; return whether it had to wait.
 
         `transport`: not read meanwhile. Raises NoMemory.
         """
@@ -287,7 +287,7 @@ async def read_at_pace(
     size: int,
     timeout_s: float,
 ) -> bytes:
-    """What `read` gives, while the client is quick enough. Raises TimeoutError of asyncio's.
+    """Return what `read` gives, while the client is quick enough. Raises TimeoutError of asyncio's.
 
     `size`: of what has come. `timeout_s`: what the client may fall behind its rate.
     """

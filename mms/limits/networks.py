@@ -106,7 +106,7 @@ class Networks:
         return cls(frozenset(words), tuple(networks))
 
     def allows(self, address: str) -> bool:
-        """Whether an address, as `getaddrinfo` writes it, may be asked. Raises ValueError for what is none."""
+        """Return whether an address, as `getaddrinfo` writes it, may be asked. Raises ValueError for what is none."""
         found = ipaddress.ip_address(address.partition("%")[0])
         inner = _inner(found)
         if "any" in self.words or any(inner in network for network in self.networks):
@@ -118,7 +118,7 @@ class Networks:
         )
 
     def resolve(self, host: str, port: int) -> list[AddressInfo]:
-        """The addresses of a host that may be asked. Blocks while a name is looked up.
+        """Return the addresses of a host that may be asked. Blocks while a name is looked up.
 
         Raises AddressRefused where there is none of them, other OSErrors where there is none at all.
         """
@@ -133,7 +133,7 @@ class Networks:
         return allowed
 
     def connect(self, host: str, port: int, timeout_s: float | None) -> socket.socket:
-        """A connection to one of the addresses that `resolve` has. Raises OSError."""
+        """Return a connection to one of the addresses that `resolve` has. Raises OSError."""
         last: OSError | None = None
         for family, kind, protocol, _, address in self.resolve(host, port):
             made = socket.socket(family, kind, protocol)
@@ -155,12 +155,12 @@ ANY: Final = Networks(frozenset(("any",)))
 
 
 def is_address(host: str) -> bool:
-    """Whether a host is an address, in whichever way it is written, and no name."""
+    """Return whether a host is an address, in whichever way it is written, and no name."""
     return ":" in host or _NUMBERS.fullmatch(host) is not None
 
 
 def is_public(address: _Address | str) -> bool:
-    """Whether an address is one of the internet's, and a single machine's."""
+    """Return whether an address is one of the internet's, and a single machine's."""
     found = ipaddress.ip_address(address.partition("%")[0]) if isinstance(address, str) else address
     found = _inner(found)
     if found in _METADATA or found.is_multicast or found.is_reserved:
@@ -171,7 +171,7 @@ def is_public(address: _Address | str) -> bool:
 
 
 def kind_of(address: str) -> str:
-    """What an address that is not public is, for messages."""
+    """Return what an address that is not public is, for messages."""
     found = _inner(ipaddress.ip_address(address.partition("%")[0]))
     if found in _METADATA:
         return "a metadata address of a cloud"
@@ -185,7 +185,7 @@ def kind_of(address: str) -> str:
 
 
 def _inner(address: _Address) -> _Address:
-    """The IPv4 address that an IPv6 address stands for, or the address itself."""
+    """Return the IPv4 address that an IPv6 address stands for, or the address itself."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address.ipv4_mapped is not None:
@@ -210,7 +210,7 @@ def _look_up(host: str, port: int) -> list[AddressInfo]:
 
 
 def url_forms(url: str) -> tuple[str, ...]:
-    """A url without user and password, and the same with dots resolved, as patterns must match both."""
+    """Return a url without user and password, and the same with dots resolved, as patterns must match both."""
     try:
         parts = urlsplit(url)
     except ValueError:

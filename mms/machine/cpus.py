@@ -14,7 +14,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @functools.cache
 def available_cpus() -> int:
-    """CPUs that this process may use when it asks first: the smaller of its affinity and its cgroups' quota.
+    """Return the CPUs this process may use, read once: the smaller of its affinity and its cgroups' quota.
 
     A part of a CPU counts as one, as in Java, which MMS counts by.
     """
@@ -27,7 +27,7 @@ def available_cpus() -> int:
 
 
 def cgroup_quota(process: Path, root: Path = Path("/")) -> float | None:
-    """The least quota of the process's cgroup and of those above, in CPUs; None without one, or beside Linux.
+    """Return the least quota of the process's cgroup and of those above, in CPUs; None without one, or beside Linux.
 
     `process`: its folder in `/proc`. `root`: the folder that mount points are below. Both versions of cgroups are read.
     """
@@ -61,7 +61,7 @@ def cgroup_quota(process: Path, root: Path = Path("/")) -> float | None:
 
 
 def _below(path: str, top: str) -> tuple[str, ...]:
-    """Where a group is below a mount that shows the groups from `top` on; the mount itself where it cannot be seen."""
+    """Return a group's path below a mount that shows groups from `top` on; the mount's own where it is not seen."""
     try:
         parts = Path(path).relative_to(top).parts
     except ValueError:

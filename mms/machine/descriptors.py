@@ -18,5 +18,5 @@ def raise_descriptor_limit() -> int:
 
 
 def connections_for(descriptors: int) -> int:
-    """How many clients may be connected, so that there is room for workers, logs and archives, too."""
+    """Return how many clients may be connected, so that there is room for workers, logs and archives, too."""
     return descriptors * 3 // 4

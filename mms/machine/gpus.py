@@ -10,7 +10,7 @@ _QUERY_TIMEOUT_S = 20.0
 
 
 def detected_gpus() -> int:
-    """GPUs that `nvidia-smi` lists; 0 where it is absent or fails."""
+    """Return the number of GPUs that `nvidia-smi` lists; 0 where it is absent or fails."""
     command = shutil.which("nvidia-smi")
     if command is None:
         return 0
@@ -29,7 +29,7 @@ def detected_gpus() -> int:
 
 
 def gpu_count(limit: int | None, *, is_override: bool = False) -> int:
-    """GPUs to use: those detected, at most `limit`; None: no limit.
+    """Return the number of GPUs to use: those detected, at most `limit`; None: no limit.
 
     As in MMS, a limit that comes from a variable (`is_override`) counts as it is, whatever is detected.
     """

@@ -144,7 +144,7 @@ def _remove_without_lock(path: Path) -> None:
 
 
 def _has_server(path: Path) -> bool:
-    """Whether somebody listens in a folder whose lock is gone, which cleaners of temp folders may have removed."""
+    """Return whether a server listens in a folder whose lock a cleaner of temp folders may have removed."""
     for file in path.glob("*.sock"):
         with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
             connection.connect(str(file))

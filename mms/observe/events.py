@@ -15,7 +15,7 @@ STOPPED = "Model server stopped."
 
 
 def listener_bound(api: str, address: str) -> None:
-    """`api`: `Inference` or `Management`."""
+    """A listener is bound. `api`: `Inference` or `Management`."""
     _server.info("%s API bind to: %s", api, address)
 
 

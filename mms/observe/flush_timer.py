@@ -22,7 +22,7 @@ _WANTED_RECORDS = 200
 
 
 def next_delay_s(records: int, delay_s: float) -> float:
-    """When to flush next, where `records` came in the last `delay_s`."""
+    """Return when to flush next, where `records` came in the last `delay_s`."""
     if records <= _WANTED_RECORDS:
         return min(delay_s * 2, MAX_DELAY_S)
     return max(delay_s * _WANTED_RECORDS / records, _MIN_DELAY_S)

@@ -23,7 +23,7 @@ BULK_LOGGERS = (ACCESS_LOG, MMS_METRICS, MODEL_METRICS)
 
 
 def display_name(logger_name: str) -> str:
-    """`mms.launch.process` becomes `com.amazonaws.ml.mms.launch.process`; other names stay."""
+    """Return `com.amazonaws.ml.mms.launch.process` for `mms.launch.process`; other names stay."""
     if logger_name == PACKAGE or logger_name.startswith(PACKAGE + "."):
         return DISPLAY_PREFIX + logger_name[len(PACKAGE) :]
     return logger_name

@@ -379,7 +379,7 @@ class Recorder:
             self._logs.add_text(LogFile.MODEL, "".join(texts))
 
     def _metric_text(self, date: str, message: str) -> str:
-        """A metric as the metrics files have it."""
+        """Return a metric as the metrics files have it."""
         if self._is_qlog:
             options = self._logs.options
             return qlog_record(message, options.program, options.marketplace)
@@ -391,12 +391,12 @@ def _is_on(logger_name: str) -> bool:
 
 
 def _class_index(status: int) -> int:
-    """Which of the classes counts a status: as in MMS, whatever is neither 2xx nor 4xx counts as 5xx."""
+    """Return the class that counts a status: as in MMS, whatever is neither 2xx nor 4xx counts as 5xx."""
     return {2: 0, 4: 1}.get(status // 100, 2)
 
 
 def _prefixed(prefix: str, messages: list[str], suffix: str = "") -> str:
-    """A line of each message, between the same words."""
+    """Return a line of each message, between the same words."""
     return prefix + f"{suffix}\n{prefix}".join(messages) + suffix + "\n"
 
 

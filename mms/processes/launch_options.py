@@ -16,7 +16,7 @@ ARGV_WORD = "com.amazonaws.ml.mms.ModelServer"
 
 
 def default_pid_file() -> Path:
-    """Where MMS keeps it: one for each temporary directory."""
+    """Return where MMS keeps it: one for each temporary directory."""
     return Path(tempfile.gettempdir()) / ".model_server.pid"
 
 
@@ -57,7 +57,7 @@ class LaunchOptions:
 
     @classmethod
     def from_argv(cls, argv: Sequence[str]) -> LaunchOptions:
-        """Exits with status 2 for arguments that are none."""
+        """Read the options from the command line. Exits with status 2 for unknown arguments."""
         parser = argparse.ArgumentParser(prog="python -m mms.server", allow_abbrev=False)
         parser.add_argument("word", choices=[ARGV_WORD])
         parser.add_argument("--mms-config")
@@ -127,7 +127,7 @@ class LaunchOptions:
 
 
 def _is_stderr_lent() -> bool:
-    """Whether standard error is the launcher's, which shows it when the start is over: a file without a name."""
+    """Return whether standard error is the launcher's, which shows it when the start is over: a file without a name."""
     return os.fstat(2).st_nlink == 0
 
 

@@ -58,7 +58,7 @@ def parent_of(pid: int) -> int | None:
 
 
 def is_below(pid: int, ancestor: int) -> bool:
-    """Whether a process is another one or comes from it."""
+    """Return whether a process is another one or comes from it."""
     at: int | None = pid
     for _ in range(_MAX_DEPTH):
         if at == ancestor:

@@ -59,7 +59,7 @@ class DownloadLimits:
 
 @dataclass(slots=True)
 class Validators:
-    """What an origin told of a file's version, as its headers have it. A download puts the new ones in their place."""
+    """A file's version by its origin's headers. A download replaces them by those of its answer."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -70,11 +70,11 @@ class Validators:
 
 
 class NotModified(Exception):
-    """The origin still has the version that the validators tell of."""
+    """The origin still has the version of the validators."""
 
 
 class Cancelled(Exception):
-    """A job was ended because nobody wants its result any more."""
+    """A job was ended because nobody needs its result any more."""
 
 
 class Cancellation:
@@ -94,7 +94,7 @@ class Cancellation:
                 loop.call_soon_threadsafe(task.cancel)
 
     def raise_if_set(self) -> None:
-        """Raises Cancelled once the job is not wanted any more."""
+        """Raise Cancelled once the job is cancelled."""
         if self._is_set:
             raise Cancelled
 
@@ -288,7 +288,7 @@ def _write(file: BinaryIO, chunk: bytes, url: str) -> None:
 
 
 def file_digest(path: Path, cancellation: Cancellation) -> str:
-    """The SHA-256 of a file, in hexadecimal. Raises OSError, Cancelled."""
+    """Return the SHA-256 of a file, in hexadecimal. Raises OSError, Cancelled."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -297,10 +297,10 @@ def file_digest(path: Path, cancellation: Cancellation) -> str:
     return digest.hexdigest()
 
 
-def check_digest(url: str, found: str, wanted: str | None) -> None:
-    """Raises InvalidModel for a file whose SHA-256 is not the one that is wanted, if one is."""
-    if wanted is not None and found != wanted.lower():
-        raise InvalidModel(f"{url} has the SHA-256 {found}, not {wanted.lower()}.")
+def check_digest(url: str, actual: str, expected: str | None) -> None:
+    """Raise InvalidModel for a file whose SHA-256 is not the given one; without one nothing is checked."""
+    if expected is not None and actual != expected.lower():
+        raise InvalidModel(f"{url} has the SHA-256 {actual}, not {expected.lower()}.")
 
 
 class ProgressLog:
@@ -322,7 +322,7 @@ class ProgressLog:
 
 
 def shown(url: str) -> str:
-    """`url` as logs may show it: without user, password, and query, which is where signed urls carry their secret."""
+    """Return `url` as logs may show it: without user, password and query, where signed urls carry their secret."""
     if "://" not in url:
         return url
     try:
@@ -340,7 +340,7 @@ def _failed(url: str, error: Exception) -> DownloadFailed:
 
 
 def _reason(error: Exception) -> str:
-    """Why there was no answer, in words of the system where it has some."""
+    """Return why there was no answer, in words of the system where it has some."""
     inner = getattr(error, "os_error", None) or error
     number = getattr(inner, "errno", None)
     if isinstance(inner, OSError) and number in errno.errorcode:

@@ -27,12 +27,12 @@ def is_http_url(url: str) -> bool:
 
 
 def is_object_url(url: str) -> bool:
-    """Whether a url names what lies in an object store."""
+    """Return whether a url names what lies in an object store."""
     return _OBJECT.match(url) is not None
 
 
 def check_object_url(url: str, sources: Sources) -> None:
-    """Raises BadRequest for a url of an object store that is none, or not allowed."""
+    """Raise BadRequest for a url of an object store that is none, or not allowed."""
     scheme, _, rest = url.partition("://")
     bucket, _, key = rest.partition("/")
     if len(url) > _MAX_URL or not bucket or not key.strip("/") or _UNFIT_CHARACTER.search(url):
@@ -46,7 +46,7 @@ def check_object_url(url: str, sources: Sources) -> None:
 
 
 def check_http_url(url: str) -> None:
-    """Raises ModelNotFound for a url that is none, such as one with letters for a port."""
+    """Raise ModelNotFound for a url that is none, such as one with letters for a port."""
     if len(url) > _MAX_URL:
         raise ModelNotFound(
             f"Invalid model url: {url[:_SHOWN]}... has {len(url)} characters, more than {_MAX_URL}"
@@ -63,7 +63,7 @@ def check_http_url(url: str) -> None:
 
 
 def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
-    """The existing file or folder of the model store that `url` names. Raises ModelNotFound, BadRequest.
+    """Return the existing file or folder of the model store that `url` names. Raises ModelNotFound, BadRequest.
 
     An absolute-looking path is taken below the store. A `file://` url may name what lies in the store. A link must
     not lead out of it, unless whoever starts the server names it, or a pattern of theirs what it leads to.
@@ -105,12 +105,12 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
 
 
 def is_below(path: Path, folder: Path) -> bool:
-    """Whether a path is a folder or lies in it, once all links of both are followed."""
+    """Return whether a path is a folder or lies in it, once all links of both are followed."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
 def _below(model_store: Path, file_url: str) -> str | None:
-    """The path of `file://[localhost]/path` relative to the model store, None where it leads elsewhere."""
+    """Return the path of `file://[localhost]/path` relative to the model store, None where it leads elsewhere."""
     try:
         parts = urlsplit(file_url)
     except ValueError:
@@ -125,7 +125,7 @@ def _below(model_store: Path, file_url: str) -> str | None:
 
 
 def store_problem(model_store: Path) -> str | None:
-    """What people are to know of a model store that is none; None where it is one. Blocks."""
+    """Return what is wrong with the model store, for a warning; None where nothing is. Blocks."""
     if model_store.is_dir():
         if not (model_store / "MAR-INF").is_dir():
             return None
@@ -141,7 +141,7 @@ def store_problem(model_store: Path) -> str | None:
 
 
 def list_store(model_store: Path | None) -> list[str]:
-    """What `load_models=ALL` means: the store's folders and `.mar` and `.model` files, hidden ones left out, sorted.
+    """Return the store's folders and `.mar` and `.model` files, sorted, for `load_models=ALL`, without hidden ones.
 
     Raises ModelNotFound where there is no store.
     """

@@ -81,7 +81,7 @@ class _Known:
 
 
 class _FileRequest(NamedTuple):
-    """What is to be fetched, by which rules. `sha256`: of the one file that the uri names."""
+    """A uri to fetch, and the rules for it. `sha256`: of the one file that the uri names."""
 
     uri: str
     sources: Sources
@@ -98,7 +98,10 @@ class _Fetch:
 
 
 class ModelUris:
-    """Owner of the cache. Its methods are called on one event loop; what blocks runs in threads of its own."""
+    """Fetches the files of `model_uri` and owns their cache.
+
+    Its methods are called on one event loop; what blocks runs in threads of its own.
+    """
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class ModelUris:
         sha256: str | None = None,
         is_from_operator: bool = False,
     ) -> ModelFiles:
-        """The files that `uri` names. A relative path is one of the archive, else of the model store.
+        """Return the files that `uri` names. A relative path is one of the archive, else of the model store.
 
         `sha256`: what that of the one file must be that the uri names, before it is unpacked. `is_from_operator`:
         whether whoever starts the server names the uri, not a client.
@@ -194,7 +197,7 @@ class ModelUris:
             await asyncio.to_thread(work.close)
 
     async def _shared(self, request: _FileRequest) -> str:
-        """The content of a uri, with its caller as one more user of it."""
+        """Return the content of a uri, with its caller as one more user of it."""
         if self._is_closed:
             raise _stopping()
         fetch = self._fetches.get(request)
@@ -242,7 +245,7 @@ class ModelUris:
         return content
 
     def _let_go(self, content: str) -> Path | None:
-        """One user less. Returns the folder to remove, renamed already, where it was the last."""
+        """Count one user less. Return the folder to remove, renamed already, where it was the last."""
         self._users[content] -= 1
         if self._users[content] > 0:
             return None
@@ -355,7 +358,7 @@ class ModelUris:
             self._trust.check_folder(files, self._limits, cancellation.raise_if_set)
 
     def _unpacked(self, files: Path, work: Path, cancellation: Cancellation) -> Path:
-        """`files`, or the content of the only file there where that is an archive by its name."""
+        """Return `files`, or the content of the only file there where that is an archive by its name."""
         entries = list(files.iterdir())
         if len(entries) != 1 or not entries[0].is_file():
             return files
@@ -408,7 +411,7 @@ class ModelUris:
         return self._cache_dir / "index" / f"{hashlib.sha256(uri.encode()).hexdigest()}.json"
 
     def _read_index(self, uri: str) -> _Known | None:
-        """What is known of a uri whose content is still there."""
+        """Return what is known of a uri whose content is still there."""
         try:
             members = json.loads(self._index_path(uri).read_text())
             known = _Known(**members)
@@ -439,7 +442,7 @@ def _exists(path: Path) -> bool:
 
 
 def _path_of(uri: str) -> Path:
-    """The path that `file://[localhost]/path` or a plain path names. Raises BadRequest."""
+    """Return the path that `file://[localhost]/path` or a plain path names. Raises BadRequest."""
     path = uri
     if uri_scheme(uri) == "file":
         parts = urlsplit(uri)
@@ -452,13 +455,13 @@ def _path_of(uri: str) -> Path:
 
 
 def _file_name(url: str) -> str:
-    """The last part of the url's path, made fit for a file."""
+    """Return the last part of the url's path, made fit for a file."""
     last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     return re.sub(r"[^\w.\-]", "_", last).lstrip(".")[-_MAX_NAME:] or "model"
 
 
 def _content_address(folder: Path, cancellation: Cancellation) -> str:
-    """The SHA-256 over names and contents of all files of a folder."""
+    """Return the SHA-256 over names and contents of all files of a folder."""
     lines = []
     for path in folder.rglob("*"):
         if not path.is_file():

@@ -64,7 +64,7 @@ def copy_remote(
 def _answer(
     process: subprocess.Popen[bytes], uri: str, limits: DownloadLimits, cancellation: Cancellation
 ) -> dict[str, Any]:
-    """The last message, after the progress before it was logged; empty where the process ends without one."""
+    """Return the last message, after the progress before it was logged; empty where the process ends without one."""
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     # Not select(), which takes no descriptor above 1023, and a busy server has those.

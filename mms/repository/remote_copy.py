@@ -105,7 +105,7 @@ def _copy_objects(uri: str, target: Path, max_bytes: int, known: str, report: Re
 
 
 def _objects(files: Any, root: str, uri: str) -> list[_Object]:
-    """What lies at or below a key, sorted by name. Raises CopyFailed where there is nothing."""
+    """Return what lies at or below a key, sorted by name. Raises CopyFailed where there is nothing."""
     try:
         found = files.info(root)
     except FileNotFoundError:
@@ -175,7 +175,7 @@ def _copy_registered(uri: str, target: Path, known: str) -> str | None:
 
 
 def main() -> int:
-    """Runs a copy as the arguments say. Returns 0 where an end was told, whatever it was."""
+    """Run a copy as the arguments say. Return 0 once the outcome is reported, whatever it is."""
     uri, target, max_bytes, known = sys.argv[1:]
     # Libraries print; what is read by the server has a descriptor of its own.
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")

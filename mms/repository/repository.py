@@ -169,7 +169,7 @@ class Repository:
         return fetched
 
     async def make_empty(self) -> FetchedArchive:
-        """A new folder without files, for a model that needs no archive. Raises InternalServerError."""
+        """Return a new folder without files, for a model that needs no archive. Raises InternalServerError."""
 
         def make() -> Path:
             with _io_named("a model without an archive"):
@@ -191,7 +191,7 @@ class Repository:
         await asyncio.shield(asyncio.wrap_future(removal))
 
     def list_store(self) -> list[str]:
-        """The urls that `load_models=ALL` stands for. Blocks. Raises ModelNotFound where there is no store."""
+        """Return the urls that `load_models=ALL` stands for. Blocks. Raises ModelNotFound where there is no store."""
         return list_store(self.model_store)
 
     def clean(self) -> None:
@@ -280,7 +280,7 @@ class Repository:
     def _fetch_objects(
         self, url: str, wanted: str | None, cancellation: Cancellation
     ) -> FetchedArchive:
-        """An archive that is one object, or the objects below a key, which make a folder."""
+        """Return an archive that is one object, or the objects below a key, which make a folder."""
         with _io_named(url):
             work = self._new_path(".incoming")
             work.mkdir()
@@ -351,7 +351,7 @@ class Repository:
         return FetchedArchive(folder, manifest, False, sha256, signed_by, misplaced)
 
     def _copy_document(self, path: Path, url: str, sha256: str) -> FetchedArchive:
-        """A graph's document that stands alone, as an archive of nothing else."""
+        """Copy a graph's document that stands alone into a folder, as an archive of nothing else; return the folder."""
         with _io_named(url):
             if path.stat().st_size > _MAX_DOCUMENT_BYTES:
                 raise InvalidModel(f"{url} is larger than {_MAX_DOCUMENT_BYTES} bytes.")
@@ -361,7 +361,7 @@ class Repository:
         return FetchedArchive(folder, None, False, sha256)
 
     def _new_path(self, stem: str) -> Path:
-        """A path in the cache that nobody else has. Raises OSError."""
+        """Return a path in the cache that nobody else has. Raises OSError."""
         self._cache_dir.mkdir(parents=True, exist_ok=True)
         return self._cache_dir / f"{stem}-{secrets.token_hex(8)}"
 
@@ -391,7 +391,7 @@ def _stopping() -> ServiceUnavailable:
 
 @contextmanager
 def _io_named(url: str) -> Iterator[None]:
-    """Turns what archives and disks raise into what a client is told."""
+    """Turns errors of archives and disks into errors for the client."""
     try:
         yield
     except InvalidManifest as error:
@@ -406,7 +406,7 @@ def _io_named(url: str) -> Iterator[None]:
 
 
 def _file_name(url: str) -> str:
-    """The last part of the url's path, made fit for a file, so that messages name what the client knows."""
+    """Return the last part of the url's path, made fit for a file, so that messages name what the client knows."""
     last = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
     return re.sub(r"[^\w.\-]", "_", last).lstrip(".")[-_MAX_NAME:] or "model"
 

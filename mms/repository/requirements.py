@@ -56,7 +56,7 @@ Tell = Callable[[str], None]
 
 
 class RequirementsFailed(Exception):
-    """They could not be installed. The message is one line, `output` has pip's last lines."""
+    """Requirements could not be installed. The message is one line, `output` has pip's last lines."""
 
     def __init__(self, message: str, output: str = "") -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class RequirementsFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What is to be installed, and where it is then. `key`: the same for the same content."""
+    """An archive's requirements, and where they are installed. `key`: the same for the same content."""
 
     file: Path
     #: Its name in the archive.
@@ -92,7 +92,7 @@ class Requirements:
 
 
 def requirements_file(folder: Path, named: str | None) -> str | None:
-    """The name of an archive's requirements: what its manifest names, else `requirements.txt`; None without any."""
+    """Return the file of an archive's requirements: the manifest's, else `requirements.txt`; None without one."""
     name = named or DEFAULT_NAME
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not (folder / path).is_file():
@@ -103,7 +103,7 @@ def requirements_file(folder: Path, named: str | None) -> str | None:
 def find_requirements(
     folder: Path, name: str, mode: str, interpreter: str, cache: Path
 ) -> Requirements:
-    """What an archive asks for. `cache`: the folder of all that was ever installed. Raises OSError."""
+    """Return the requirements of an archive. `cache`: the folder of all that was ever installed. Raises OSError."""
     wheels = sorted(path for path in folder.rglob("*.whl") if path.is_file())
     digest = hashlib.sha256(f"{mode}\0{os.path.realpath(interpreter)}\0".encode())
     status = os.stat(interpreter)
@@ -132,7 +132,7 @@ def find_requirements(
 
 
 def _with_includes(folder: Path, file: Path) -> Iterator[Path]:
-    """A file of requirements and those of the archive that it includes, each once."""
+    """Yield a file of requirements and those of the archive that it includes, each once."""
     waiting, seen = [file], set()
     while waiting:
         path = waiting.pop()
@@ -160,7 +160,7 @@ class Installation:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self) -> None:
-        """Install, or find that it was before. Raises RequirementsFailed."""
+        """Install, unless that was done before. Raises RequirementsFailed."""
         wanted = self.requirements
         deadline = time.monotonic() + self.timeout_s
         try:
@@ -292,7 +292,7 @@ class Installation:
 
 
 def pip_environment(environment: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables of pip: those of a worker, and what tells pip where the index is and how to get there."""
+    """Return the variables of pip: those of a worker, and what tells pip where the index is and how to get there."""
     named = re.compile(
         r"PIP_\w+|(?:https?|no|all)_proxy|SSL_CERT_(?:FILE|DIR)|REQUESTS_CA_BUNDLE|NETRC",
         re.IGNORECASE,

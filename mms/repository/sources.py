@@ -27,7 +27,7 @@ class AllowedUrls:
 
     @classmethod
     def compile(cls, patterns: Sequence[str] | None) -> AllowedUrls:
-        """`patterns`: regular expressions that must match a whole url, in either case. Raises ConfigurationError."""
+        """Compile regular expressions that must match a whole url, in either case. Raises ConfigurationError."""
         if patterns is None:
             return cls(None)
         compiled = []
@@ -41,14 +41,14 @@ class AllowedUrls:
         return cls(tuple(compiled))
 
     def allows(self, url: str) -> bool:
-        """Whether one pattern matches the url as it is written, and as servers read it: without user and dots."""
+        """Return whether one pattern matches the url as written and as servers read it: without user and dots."""
         if self.patterns is None:
             return True
         forms = url_forms(url)
         return any(all(pattern.fullmatch(form) for form in forms) for pattern in self.patterns)
 
     def check(self, url: str) -> None:
-        """Raises BadRequest for a url that no pattern matches."""
+        """Raise BadRequest for a url that no pattern matches."""
         if not self.allows(url):
             raise BadRequest(f"Given URL {url} does not match any allowed URL(s){self.reason}")
 
@@ -66,13 +66,13 @@ class Sources:
 
     @classmethod
     def of(cls, patterns: Sequence[str] | None, networks: Networks | None = None) -> Sources:
-        """Raises ConfigurationError. Without `networks`: loopback."""
+        """Make the sources of these texts; without `networks` loopback may be asked. Raises ConfigurationError."""
         urls = AllowedUrls.compile(patterns)
         return cls(urls, LOOPBACK if networks is None else networks, networks is not None)
 
     @classmethod
     def of_settings(cls, settings: Settings, *, is_local: bool) -> Sources:
-        """`is_local`: whether management can be reached from this machine alone. Raises ConfigurationError."""
+        """Make those of the settings. `is_local`: only this machine reaches management. Raises ConfigurationError."""
         networks: Networks | None = settings.allowed_private_addresses
         urls = AllowedUrls.compile(settings.allowed_urls)
         if settings.allowed_urls is None and not is_local:
@@ -92,11 +92,11 @@ class Sources:
 
     @property
     def endpoint_networks(self) -> Networks:
-        """For the hosts of endpoints, which are asked again and again and redirect nobody."""
+        """Return the networks for hosts of endpoints, which are called again and again and redirect nobody."""
         return ANY if self.is_operator else self.networks
 
     def networks_for(self, is_named: bool, was_public: bool) -> Networks:
-        """For the host of a url, or for one that a redirect leads to from a host that `was_public`."""
+        """Return the networks for a url's host, or for one that a redirect leads to from a host that `was_public`."""
         if is_named:
             return self.endpoint_networks
         return PUBLIC_ONLY if was_public and not self.has_own_networks else self.networks
@@ -112,11 +112,11 @@ class Sources:
         )
 
     def check_path(self, path: Path) -> None:
-        """Raises BadRequest for a path outside of what models may name that `urls` does not allow."""
+        """Raise BadRequest for a path outside of what models may name that `urls` does not allow."""
         self.urls.check(file_url(path))
 
     def names_path(self, path: Path) -> bool:
-        """Whether a pattern was made that matches a path."""
+        """Return whether a pattern was made that matches a path."""
         return self.urls.patterns is not None and self.urls.allows(file_url(path))
 
 

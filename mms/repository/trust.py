@@ -24,7 +24,7 @@ class Trust:
 
     @classmethod
     def of_settings(cls, settings: Settings) -> Trust | None:
-        """None where `require_signature` is off. Raises ConfigurationError where no key could ever be trusted."""
+        """Return None where `require_signature` is off. Raises ConfigurationError where no key could be trusted."""
         if not settings.require_signature:
             return None
         paths = tuple(path.strip() for path in (settings.trusted_keys or "").split(","))
@@ -41,7 +41,7 @@ class Trust:
         return trust
 
     def keys(self) -> TrustedKeys:
-        """What is trusted now. Raises InternalServerError where a key cannot be read any more."""
+        """Return the keys that are trusted now. Raises InternalServerError where a key cannot be read any more."""
         try:
             return TrustedKeys.load(self.paths)
         except InvalidKey as error:
@@ -50,7 +50,7 @@ class Trust:
     def check_folder(
         self, folder: Path, limits: Limits, raise_if_cancelled: Callable[[], object]
     ) -> None:
-        """Raises InvalidSignature for a folder of the cache that is not what a trusted key has signed, OSError."""
+        """Raise InvalidSignature for a folder of the cache that no trusted key has signed, and OSError."""
         with Archive.open(folder, limits=limits) as archive:
             signature, _ = archive.trusted_signature(self.keys())
             for entry in archive.entries:

@@ -16,7 +16,7 @@ _LEFT: Final = re.compile(r"\.(?:work-.*|(?:incoming|removing)-\d+-[0-9a-f]+)")
 
 
 class WorkFolder:
-    """Held by a lock that ends with the process, however it ends."""
+    """A folder of one process, held by a lock that ends with it, however it ends."""
 
     def __init__(self, path: Path, lock_fd: int) -> None:
         self.path = path
@@ -27,7 +27,7 @@ class WorkFolder:
 
     @classmethod
     def make(cls, parent: Path) -> WorkFolder:
-        """A new one below `parent`, which has to be there. Raises OSError."""
+        """Make a new one below `parent`, which must exist. Raises OSError."""
         while True:
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             lock_fd = _locked(path)
@@ -56,7 +56,7 @@ def remove_left(parent: Path) -> None:
 
 
 def settle(path: Path) -> None:
-    """Have a file, or a folder with all that is in it, on the disk before anything tells of it. Raises OSError."""
+    """Write a file, or a folder with all that is in it, through to the disk. Raises OSError."""
     below = list(path.rglob("*")) if path.is_dir() else []
     for found in (*below, path, path.parent):
         fd = os.open(found, os.O_RDONLY | os.O_CLOEXEC)
@@ -67,7 +67,7 @@ def settle(path: Path) -> None:
 
 
 def _locked(path: Path) -> int | None:
-    """A descriptor that holds the lock of a folder; None where another has it, or the folder is gone."""
+    """Return a descriptor that holds the lock of a folder; None where another has it, or the folder is gone."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:

@@ -21,7 +21,7 @@ INFERENCE = (Role.INFERENCE,)
 
 
 class Access:
-    """Shared by the edges, owned by the event loop. `guard` None: no keys; `limit` None: no limit."""
+    """Who may send what and how often. It is owned by the event loop. `guard` None: no keys; `limit` None: no limit."""
 
     def __init__(self, guard: Guard | None, limit: RateLimit | None) -> None:
         self.guard = guard
@@ -33,7 +33,7 @@ class Access:
     def enter(
         self, headers: Iterable[Pair], roles: tuple[Role, ...], remote: str, what: str
     ) -> AuthResult:
-        """Who sends a request. `roles`: one of them is needed; none stands for what anybody may ask.
+        """Check and count a request, and return who sends it. `roles`: one of them is needed; none: anybody may.
 
         `remote`: the client as logs name it; `what`: the request. Raises Unauthorized, Forbidden, TooManyRequests.
         """
@@ -57,7 +57,7 @@ class Access:
             )
 
     def admit(self, headers: list[bytes]) -> str | None:
-        """The same for a prediction whose client is counted elsewhere: the name of its key, "" for none; None: refused.
+        """Check a prediction that is counted elsewhere: return the name of its key, "" for none, None for a refusal.
 
         `headers`: name, value, name, ...; the lines with a valid key are taken out.
         """
@@ -72,12 +72,12 @@ class Access:
 
 
 def client_name(key: ApiKey | None) -> str:
-    """Who is counted by a key; nothing of an address looks like it."""
+    """Return the name under which a key's requests are counted; no address looks like it."""
     return f"key {key.id}" if key is not None else ""
 
 
 def without_credentials(headers: list[bytes], auth: AuthResult) -> list[bytes]:
-    """Name, value, name, ... without the lines that hold a valid key: no model is to know it."""
+    """Return name, value, name, ... without the lines that hold a valid key: no model is to know it."""
     return [
         part
         for pair in zip(headers[::2], headers[1::2], strict=True)
@@ -87,7 +87,7 @@ def without_credentials(headers: list[bytes], auth: AuthResult) -> list[bytes]:
 
 
 def make_access(settings: Settings) -> Access | None:
-    """What the settings ask for; None where everybody may do everything. Raises ConfigurationError."""
+    """Return the access that the settings give; None where everybody may do everything. Raises ConfigurationError."""
     guard = make_guard(settings)
     limit = None
     if settings.rate_limit:

@@ -22,7 +22,7 @@ _TOOLKIT_FILE = "sagemaker-mms.properties"
 
 
 def is_loopback(address: Address) -> bool:
-    """Whether only this machine reaches it. A name counts by what it stands for here, all of it."""
+    """Return whether only this machine reaches it. A name counts by what it stands for here, all of it."""
     if address.scheme == "unix":
         return True
     host = address.host
@@ -41,7 +41,7 @@ def is_loopback(address: Address) -> bool:
 
 
 def check_exposure(settings: Settings) -> None:
-    """Raises ConfigurationError for a configuration that lets anybody in, or that protects less than it says."""
+    """Raise ConfigurationError for a configuration that lets anybody in, or that protects less than it says."""
     tls = [address for address in settings.listening if address.is_tls]
     if settings.tls_client_ca and not tls:
         raise ConfigurationError(
@@ -90,6 +90,6 @@ def _check_management(settings: Settings) -> None:
 
 
 def _is_sagemakers(settings: Settings) -> bool:
-    """Started for SageMaker, which demands all on one port and lets nobody else reach it."""
+    """Return whether it is for SageMaker, which demands all on one port and lets nobody else reach it."""
     is_made_for_it = settings.is_sagemaker or Path(settings.config_file or "").name == _TOOLKIT_FILE
     return settings.is_single_listener and is_made_for_it

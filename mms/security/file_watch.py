@@ -17,7 +17,7 @@ _Signature = tuple[tuple[int, int, int, int, int] | None, ...]
 
 
 class FileWatch:
-    """Some files as they were when asked last. A few calls of the system each time, nothing in between."""
+    """Notices when files change: at each call it compares them with what they were at the call before."""
 
     def __init__(self, paths: Iterable[str | Path]) -> None:
         self._paths = [str(path) for path in paths]
@@ -27,7 +27,7 @@ class FileWatch:
         return f"<FileWatch {', '.join(self._paths)}>"
 
     def has_changed(self) -> bool:
-        """Whether a file is another one, has other contents, rights or owner than at the call before."""
+        """Return whether a file is another one, has other contents, rights or owner than at the call before."""
         seen = self._look()
         if seen == self._seen:
             return False
@@ -39,7 +39,7 @@ class FileWatch:
 
 
 async def check_often(checks: Iterable[Callable[[], None]]) -> None:
-    """Make these calls every second until this is cancelled."""
+    """Make these calls every second until cancelled."""
     calls = list(checks)
     while True:
         await asyncio.sleep(_LOOK_S)

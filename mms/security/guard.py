@@ -47,7 +47,7 @@ NOBODY = AuthResult(None, False, frozenset())
 
 
 class Guard:
-    """Owned by the event loop. Exists only where there is a file of keys."""
+    """Checks the keys of requests, where there is a file of keys. It is owned by the event loop."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Guard:
         return f"<Guard {self.ring!r}>"
 
     def find(self, headers: Iterable[Pair]) -> AuthResult:
-        """Who sends a request. A header that holds no key of this server may be meant for a model."""
+        """Return who sends a request. A header that holds no key of this server may be meant for a model."""
         found: ApiKey | None = None
         tried: list[Pair] = []
         valid: list[Pair] = []
@@ -88,12 +88,12 @@ class Guard:
         return any(role in self._open for role in roles)
 
     def may(self, auth: AuthResult, roles: Iterable[Role]) -> bool:
-        """Whether one of `roles` is open, or is a role of the key."""
+        """Return whether one of `roles` is open, or is a role of the key."""
         key = auth.key
         return any(role in self._open or (key is not None and role in key.roles) for role in roles)
 
     def demand(self, auth: AuthResult, roles: tuple[Role, ...], remote: str, what: str) -> None:
-        """Raises Unauthorized, Forbidden, and TooManyRequests for those who try it again and again.
+        """Raise Unauthorized, Forbidden, and TooManyRequests for those who try it again and again.
 
         `remote`: the client as logs name it. `what`: the request, for the log; without headers.
         """
@@ -133,7 +133,7 @@ class Guard:
 
 
 def _presented(pair: Pair) -> bytes | None:
-    """The key that a header offers, if it is one for keys."""
+    """Return the key that a header offers, if it is one for keys."""
     name, value = pair
     size = len(name)
     if size == 9 and name.lower() == b"x-api-key":
@@ -146,7 +146,7 @@ def _presented(pair: Pair) -> bytes | None:
 
 
 def make_guard(settings: Settings) -> Guard | None:
-    """The guard that the settings ask for; None without `keys_file`. Raises ConfigurationError."""
+    """Return the guard that the settings ask for; None without `keys_file`. Raises ConfigurationError."""
     path = settings.keys_file
     if not path:
         return None

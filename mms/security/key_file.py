@@ -38,7 +38,7 @@ class InvalidKeyFile(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """What is known of a key. `digest`: its SHA-256, hexadecimal. `expires_at`: seconds since 1970, None for never."""
+    """A key without its secret. `digest`: SHA-256, hexadecimal. `expires_at`: seconds since 1970, None for never."""
 
     id: str
     name: str
@@ -55,7 +55,7 @@ class ApiKey:
 
 
 def id_of(text: bytes) -> bytes | None:
-    """The id in a whole key; None for what has not the form of one."""
+    """Return the id in a whole key; None for a text that is no key."""
     match = _FORM.fullmatch(text)
     return match[1] if match else None
 
@@ -67,7 +67,7 @@ def digest_of(text: bytes) -> str:
 def new_key(
     name: str, roles: Iterable[Role], *, now: float, expires_at: float | None = None
 ) -> tuple[str, ApiKey]:
-    """A fresh key: its text, which is told once, and what the file keeps of it."""
+    """Return a new key: its text, which is shown once, and what the file keeps of it."""
     key_id = secrets.token_hex(4)
     text = f"mms_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
     return text, ApiKey(
@@ -85,7 +85,7 @@ class KeyFile:
         return f"<KeyFile {self.path}>"
 
     def read(self) -> list[ApiKey]:
-        """All keys, expired ones included. Raises FileNotFoundError and InvalidKeyFile."""
+        """Return all keys, expired ones included. Raises FileNotFoundError and InvalidKeyFile."""
         path = self.path
         try:
             with open(path, "rb") as file:
@@ -169,7 +169,7 @@ def _members_of(key: ApiKey) -> dict[str, Any]:
 
 
 def _key_of(members: Any) -> ApiKey:
-    """Raises ValueError."""
+    """Return the key that a line of the file describes. Raises ValueError."""
     if not isinstance(members, dict):
         raise ValueError("it is not a JSON object")
     key_id, name, digest = (members.get(word) for word in ("id", "name", "sha256"))
@@ -194,12 +194,12 @@ def _key_of(members: Any) -> ApiKey:
 
 
 def is_name(text: str) -> bool:
-    """Whether a key may have this name: it stands in log lines."""
+    """Return whether a key may have this name: it stands in log lines."""
     return 0 < len(text) <= _MAX_NAME_CHARACTERS and text.isprintable()
 
 
 def time_text(seconds: float) -> str:
-    """A time as the file has it, such as 2026-01-31T09:00:00Z."""
+    """Return a time as the file has it, such as 2026-01-31T09:00:00Z."""
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

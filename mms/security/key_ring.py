@@ -24,7 +24,7 @@ class KeyRing:
     """
 
     def __init__(self, file: KeyFile, clock: Callable[[], float] = time.time) -> None:
-        """Raises FileNotFoundError and InvalidKeyFile."""
+        """Read the file. Raises FileNotFoundError and InvalidKeyFile."""
         self._file = file
         self._clock = clock
         self._watch = FileWatch((file.path,))
@@ -39,7 +39,7 @@ class KeyRing:
         return len(self._keys)
 
     def find(self, text: bytes) -> ApiKey | None:
-        """The key with this text, if it is valid now."""
+        """Return the key with this text, if it is valid now."""
         key_id = id_of(text)
         if key_id is None:
             return None

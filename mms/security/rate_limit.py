@@ -24,7 +24,7 @@ class RateLimit:
         return f"<RateLimit {1 / self._interval_s:g} a second, {len(self._paid_until)} clients>"
 
     def take(self, client: str, now: float) -> float:
-        """0 where a request may pass, and is counted; else the seconds after which one may."""
+        """Return 0 where a request may pass, and is counted; else the seconds after which one may."""
         paid_until = self._paid_until.get(client, now)
         if paid_until - now > self._slack_s + _ROUNDING_S:
             return paid_until - self._slack_s - now
@@ -42,7 +42,7 @@ class RateLimit:
 
 
 def client_of(remote: str) -> str:
-    """The client behind an address as logs name it, `/127.0.0.1:64003`.
+    """Return the client behind an address as logs name it, `/127.0.0.1:64003`.
 
     Of IPv6 the first 64 bits count, which is what one customer is given at least. All of a Unix socket are one.
     """

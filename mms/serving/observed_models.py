@@ -1,4 +1,4 @@
-"""The models as those see them that measure and count."""
+"""The models' state for metrics, and the measured memory of their workers."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Address:
 
     @classmethod
     def parse(cls, text: str, *, is_management: bool) -> Address:
-        """Raises ValueError with MMS's text for what is no address."""
+        """Read an address. Raises ValueError with MMS's text for a text that is none."""
         if text.lower().startswith("unix:/"):
             return cls("unix", path=text[5:])
         match = _URL.fullmatch(text)
@@ -41,7 +41,7 @@ class Address:
 
     @classmethod
     def parse_grpc(cls, text: str) -> Address:
-        """The address of a gRPC listener; `host:port` alone is one without TLS. Raises ValueError."""
+        """Return the address of a gRPC listener; `host:port` alone is one without TLS. Raises ValueError."""
         if text.lower().startswith("unix:/"):
             return cls("unix", path=text[5:])
         match = _GRPC_URL.fullmatch(text)

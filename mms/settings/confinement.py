@@ -30,7 +30,7 @@ class WorkerUser:
 
 
 def parse_rlimits(text: str) -> tuple[tuple[str, int], ...]:
-    """`as=4G, nofile=1024` -> (("as", 4294967296), ("nofile", 1024)). Raises ValueError."""
+    """Return (("as", 4294967296), ("nofile", 1024)) for `as=4G, nofile=1024`. Raises ValueError."""
     limits: dict[str, int] = {}
     for part in text.split(","):
         if not part.strip():
@@ -46,7 +46,7 @@ def parse_rlimits(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def parse_user(text: str) -> WorkerUser | None:
-    """`name`, `name:group` or numbers, of an account that this process may become. Raises ValueError."""
+    """Return the account that `name`, `name:group` or numbers say. Raises ValueError for one that we may not become."""
     import grp
     import pwd
 

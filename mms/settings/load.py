@@ -34,12 +34,12 @@ _PREFIX = "Invalid configuration: "
 
 
 def packaged_config(name: str) -> Path:
-    """The file that a word stands for which may be given in place of a file, such as `sagemaker`."""
+    """Return the packaged file that a word such as `sagemaker` stands for."""
     return Path(__file__).resolve().parents[1] / "configs" / f"{name}_config.properties"
 
 
 def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Settings:
-    """Raises ConfigurationError: one line that names file, line, key, value and what would be right."""
+    """Load the settings. Raises ConfigurationError: a line with file, line, key, value and what would be right."""
     settings = Settings()
     path = _config_path(options, environ, settings)
     settings.config_file = str(path) if path else None
@@ -82,7 +82,7 @@ def _read_variables(settings: Settings, environ: Mapping[str, str]) -> None:
 
 
 def _tell_of_unknown_variables(settings: Settings, environ: Mapping[str, str]) -> None:
-    """One notice for the variables that look like settings and are none; Kubernetes' own are nobody's mistake."""
+    """Warn once of variables that look like settings and are none; Kubernetes' own are nobody's mistake."""
     unknown = [
         f"{variable}{_nearest_variable(variable)}"
         for variable in sorted(environ)
@@ -132,7 +132,7 @@ def _read(path: Path) -> str:
 
 
 def _entries(text: str, path: Path | None) -> list[properties.Property]:
-    """The last entry of each key; the ones before it do not count, whatever they say."""
+    """Return the last entry of each key; the ones before it do not count, whatever they say."""
     try:
         return list({entry.key: entry for entry in properties.parse(text)}.values())
     except ValueError as error:

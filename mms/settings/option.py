@@ -123,7 +123,7 @@ GRPC_ADDRESS = Kind(
 
 
 def choice(*words: str) -> Kind:
-    """One of some words."""
+    """Return the kind of a value that is one of these words."""
 
     def convert(text: str) -> str:
         word = text.strip().lower()
@@ -136,7 +136,7 @@ def choice(*words: str) -> Kind:
 
 
 def choices(*words: str) -> Kind:
-    """Some of some words, none of them twice."""
+    """Return a list of some of these words, none of them twice."""
 
     def convert(text: str) -> tuple[str, ...]:
         found = [part.strip().lower() for part in text.split(",") if part.strip()]
@@ -163,7 +163,7 @@ class Option:
 
 
 def _bounded(kind: Kind, unit: str) -> Kind:
-    """The same kind for a time: a longer one than `LONGEST_S` is taken as that."""
+    """Return the kind for a time: a longer one than `LONGEST_S` is taken as that."""
     most = int(LONGEST_S / _UNITS_OF_TIME[unit])
     return replace(kind, convert=lambda text: min(kind.convert(text), most))
 
@@ -179,7 +179,7 @@ def option(
     is_own: bool = False,
     has_effect: bool = True,
 ) -> Any:
-    """A dataclass field for an option. Without a default its value is None."""
+    """Return a dataclass field for an option. Without a default its value is None."""
     if unit in _UNITS_OF_TIME:
         kind = _bounded(kind, unit)
     value = None if default is None else kind.convert(default)

@@ -83,7 +83,7 @@ _HEADING = "| key | default | type, unit | variable | |\n|---|---|---|---|---|"
 
 
 def settings_page() -> str:
-    """The page without the commands' flags, Markdown."""
+    """Return the page without the commands' flags, Markdown."""
     sections: dict[str, list[str]] = {}
     for key, option in OPTIONS.items():
         sections.setdefault(option.section, []).append(_row(key, option))

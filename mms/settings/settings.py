@@ -69,7 +69,7 @@ class Settings(OptionValues):
         ]
 
     def quoted(self, name: str) -> str:
-        """`<where it stands>: <name>=<value>` for a message about a setting."""
+        """Return `<where it stands>: <name>=<value>` for a message about a setting."""
         source = self.sources.get(name)
         text = self.raw[name] if source else getattr(self, name)
         return f"{source}: {name}={text}" if source else f"{name}={text}"
@@ -88,13 +88,13 @@ class Settings(OptionValues):
         return models
 
     def worker_count_at_startup(self, gpu_count: int, cpu_count: int) -> int:
-        """Workers of each model that is loaded at start."""
+        """Return the number of workers of each model that is loaded at start."""
         if self.debug:
             return 1
         return self.default_workers_per_model or gpu_count or cpu_count
 
     def describe(self, *, gpu_count: int, cpu_count: int, home: str) -> str:
-        """The configuration as MMS logs it, a line for each of its labels but those of a Java virtual machine."""
+        """Return the configuration as MMS logs it, a line for each label but those of a Java virtual machine."""
         rows = [
             ("MMS Home", home),
             ("Current directory", os.getcwd()),

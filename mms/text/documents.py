@@ -60,7 +60,7 @@ def read_yaml_documents(text: str | bytes) -> list[Any]:
 
 
 def check_depth(value: Any) -> None:
-    """Raises InvalidDocument for a value of JSON that is nested deeper than a document may be."""
+    """Raise InvalidDocument for a value of JSON that is nested deeper than a document may be."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         found = []
@@ -101,7 +101,7 @@ def _watched(events: Iterator[yaml.Event]) -> Iterator[yaml.Event]:
 
 
 def _values(events: Iterator[yaml.Event]) -> list[Any]:
-    """The values that events say, without recursion: one of each document."""
+    """Return the values that events say, without recursion: one of each document."""
     documents: list[Any] = []
     # Takes the next value to where it belongs; those of the levels above.
     add: Callable[[Any], None] = documents.append

@@ -1,4 +1,4 @@
-"""How long anything may be told to take."""
+"""The longest time that a setting or parameter may give."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that somebody wrote and nobody knows: what is said of them."""
+"""Unknown names in messages, with the known name that is nearest."""
 
 from __future__ import annotations
 

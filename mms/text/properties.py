@@ -31,7 +31,7 @@ def decode(data: bytes) -> str:
 
 
 def parse(text: str) -> list[Property]:
-    """All entries, in order, repeated keys included: the last one counts.
+    """Return all entries, in order, repeated keys included: the last one counts.
 
     Raises ValueError, with the number of the line, for a malformed `\\uXXXX`.
     """
@@ -46,7 +46,7 @@ def parse(text: str) -> list[Property]:
 
 
 def write(entries: list[tuple[str, str]]) -> str:
-    """A text that `parse` reads as these entries; ASCII alone."""
+    """Return a text that `parse` reads as these entries; ASCII alone."""
     return "".join(f"{_escape(k, is_key=True)}={_escape(v, is_key=False)}\n" for k, v in entries)
 
 

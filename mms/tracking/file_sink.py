@@ -12,7 +12,7 @@ KEPT_FILES = 5
 
 
 class FileSink:
-    """A line for each record. Several processes may append to one file, unless one of them rotates it.
+    """Writes a line for each record. Several processes may append to one file, unless one of them rotates it.
 
     With `max_bytes` the file is renamed to `<path>.1` before it would grow beyond, `<path>.1` to `<path>.2` and so on;
     `keep` old ones stay. A file that something else has moved away (logrotate) or removed is made anew.
@@ -48,7 +48,7 @@ class FileSink:
             os.close(fd)
 
     def _chunks(self, records: Sequence[bytes]) -> list[int]:
-        """Where to cut, so that a file that rotates stays within its size."""
+        """Return where to cut, so that a file that rotates stays within its size."""
         if not self._max_bytes:
             return [len(records)]
         ends, size = [], 0
@@ -74,7 +74,7 @@ class FileSink:
         self._is_torn = False
 
     def _current(self) -> int:
-        """The descriptor of the file that has the name now."""
+        """Return the descriptor of the file that has the name now."""
         if self._fd is not None:
             try:
                 found = os.stat(self.path)

@@ -20,7 +20,7 @@ _SHOWN_CHARS = 200
 
 
 class HttpSink:
-    """A POST of each record as `application/json`, over one connection that is kept.
+    """Sends each record as a POST of `application/json`, over one connection that is kept.
 
     With `records_per_post` above 1 they go together as `application/x-ndjson`, a line for each.
     """

@@ -25,7 +25,7 @@ _TLS_FILES = ("ssl_cafile", "ssl_certfile", "ssl_keyfile", "ssl_password", "ssl_
 
 
 class KafkaSink:
-    """One JSON message for each record. Connects at the first write; a broker that is away then may come later.
+    """Sends a JSON message for each record. Connects at the first write; a broker may come later.
 
     aiokafka has tasks of its own between writes, so its loop runs in a thread of its own.
     """
@@ -87,7 +87,7 @@ class KafkaSink:
         self._thread.start()
 
     async def _send(self, records: Sequence[bytes]) -> tuple[int, str, bool]:
-        """(records taken, why not more, whether the next may be taken later)."""
+        """Return (records taken, why not more, whether the next may be taken later)."""
         from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
         sent: list[asyncio.Future[Any]] = []

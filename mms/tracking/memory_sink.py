@@ -11,7 +11,7 @@ MAX_RECORDS = 10_000
 
 
 class MemorySink:
-    """The newest `max_records`."""
+    """Keeps the newest `max_records` records."""
 
     def __init__(self, max_records: int = MAX_RECORDS) -> None:
         self._records: deque[bytes] = deque(maxlen=max_records)
@@ -28,4 +28,4 @@ class MemorySink:
         self._records.extend(records)
 
     def close(self) -> None:
-        """They stay readable."""
+        """Do nothing: the records stay readable."""

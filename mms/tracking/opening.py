@@ -21,7 +21,7 @@ _KAFKA_OPTIONS = ("kafka_brokers", "kafka_producer_options", "kafka_topic", "tim
 
 
 def open_sink(path: str, *, connect: Connect | None = None, **options: Any) -> Sink:
-    """The sink of a path, ready for writes. `{project}` in the path is replaced by the option `project`.
+    """Return the sink of a path, ready for writes. `{project}` in the path is replaced by the option `project`.
 
     `connect`: makes connections of http(s), in place of `socket.create_connection`.
 
@@ -53,7 +53,7 @@ def open_sink(path: str, *, connect: Connect | None = None, **options: Any) -> S
 
 
 def with_topic(path: str, project: str) -> str:
-    """The path of a stream; one of Kafka's without a topic gets that of the project, as MLRun names it."""
+    """Return the path of a stream; one of Kafka's without a topic gets that of the project, as MLRun names it."""
     if not path.lower().startswith("kafka://"):
         return path
     parts = urlsplit(path)
@@ -63,7 +63,7 @@ def with_topic(path: str, project: str) -> str:
 
 
 def sink_address(path: str) -> str:
-    """The path as it may be shown: without user, password and query of an address."""
+    """Return the path as it may be shown: without user, password and query of an address."""
     if "://" not in path:
         return path
     try:

@@ -25,7 +25,7 @@ _REPORT_S = 30.0
 
 
 class Counts:
-    """What became of the records of one source. `written` and `dropped` are added to by the queue alone."""
+    """Counts of the records of one source. `written` and `dropped` are added to by the queue alone."""
 
     __slots__ = ("dropped", "written")
 
@@ -149,7 +149,7 @@ class RecordQueue:
             self._sink.close()
 
     def _take(self) -> list[tuple[bytes, Counts]]:
-        """The next records; none at the end."""
+        """Return the next records; none at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._records or self._is_closing)
             batch: list[tuple[bytes, Counts]] = []

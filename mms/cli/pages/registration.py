@@ -11,7 +11,7 @@ from mms.registration.page import registration_page
 
 
 def document() -> str:
-    """The whole page."""
+    """Return the whole page."""
     sections = (
         ("Of every model", ModelParameters),
         ("Of Seldon components, servers for saved models and graphs", ComponentParameters),

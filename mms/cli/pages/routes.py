@@ -42,7 +42,7 @@ _END = """
 
 
 def document() -> str:
-    """The whole page."""
+    """Return the whole page."""
     apis = apis_without_models()
     parts = [_HEADING]
     for title, kind, text in _SECTIONS:
@@ -51,7 +51,7 @@ def document() -> str:
 
 
 def apis_without_models() -> HttpApis:
-    """The APIs of a server without models."""
+    """Return the APIs of a server without models."""
 
     def users_of(name: str) -> Sequence[str]:
         return ()

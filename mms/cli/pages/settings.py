@@ -24,7 +24,7 @@ prevented that; one line says what. It is 2 if the flags are wrong. With `--fore
 
 
 def document() -> str:
-    """The whole page."""
+    """Return the whole page."""
     # The parser has no public list of what was added to it.
     rows = [_row(action) for action in ArgParser.mms_parser()._actions]
     return settings_page() + _HEADING + "\n".join(rows) + "\n" + _EXIT_CODES

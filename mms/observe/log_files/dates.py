@@ -26,13 +26,13 @@ class LineDates:
 
 
 def day_name(time_s: float) -> str:
-    """The `dd-MMM` of a rotated file's name, such as `07-Nov`."""
+    """Return the `dd-MMM` of a rotated file's name, such as `07-Nov`."""
     day = time.localtime(time_s)
     return f"{day.tm_mday:02d}-{_MONTHS[day.tm_mon - 1]}"
 
 
 def end_of_day_s(time_s: float) -> float:
-    """The local midnight after a time, both in seconds since the epoch."""
+    """Return the local midnight after a time, both in seconds since the epoch."""
     day = time.localtime(time_s)
     # mktime carries day 32 over into the next month, and with -1 finds out about daylight saving itself.
     return time.mktime((day.tm_year, day.tm_mon, day.tm_mday + 1, 0, 0, 0, 0, 0, -1))

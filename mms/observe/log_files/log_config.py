@@ -57,7 +57,7 @@ class LogConfig:
 
 
 def read_log_config(path: Path) -> LogConfig:
-    """Raises ConfigurationError where the file cannot be read or is nothing that could configure logging."""
+    """Read the file. Raises ConfigurationError where it cannot be read or cannot configure logging."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -120,7 +120,7 @@ def _add_level(levels: dict[str, int], name: str, level: str) -> None:
 
 
 def _levels_of_xml(text: str) -> dict[str, int]:
-    """Of log4j 2 (`<Logger name level>`, `<Root level>`) and log4j 1 (`<logger name><level value>`)."""
+    """Return the levels of log4j 2 (`<Logger name level>`, `<Root level>`) and 1 (`<logger name><level value>`)."""
     from xml.etree import ElementTree  # only for this one kind of file
 
     levels: dict[str, int] = {}
@@ -143,7 +143,7 @@ def _levels_of_xml(text: str) -> dict[str, int]:
 
 
 def _levels_of_properties(text: str) -> dict[str, int]:
-    """Of log4j 2 (`logger.x.name`, `logger.x.level`) and log4j 1 (`log4j.logger.name=LEVEL, appenders`)."""
+    """Return the levels of log4j 2 (`logger.x.name`, `logger.x.level`) and 1 (`log4j.logger.name=LEVEL, appenders`)."""
     levels: dict[str, int] = {}
     properties = {m[1]: m[2] for m in _PROPERTY.finditer(text)}
     for key, value in properties.items():

@@ -224,7 +224,7 @@ class RotatingFile:
         self._open_if_needed(now)
 
     def _archives(self) -> list[tuple[Path, str, int]]:
-        """The rotated files as (path, day, number in the day), in no order."""
+        """Return the rotated files as (path, day, number in the day), in no order."""
         pattern = re.compile(
             re.escape(self.path.stem) + r"\.(\d\d-[A-Z][a-z]{2})(?:\.(\d+))?\.log(?:\.gz)?"
         )
@@ -236,7 +236,7 @@ class RotatingFile:
         return found
 
     def _archive_path(self, day: str) -> Path:
-        """A free name, not yet compressed."""
+        """Return a free name, not yet compressed."""
         numbers = [number for _, other_day, number in self._archives() if other_day == day]
         suffix = f".{max(numbers) + 1}" if numbers else ""
         return self.path.with_name(f"{self.path.stem}.{day}{suffix}.log")

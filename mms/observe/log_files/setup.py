@@ -49,7 +49,7 @@ _LEVEL_WORDS = {
 
 
 def level_word(level: int) -> str:
-    """The word for a level; one between two of Python's has that of the lower one."""
+    """Return the word for a level; one between two of Python's has that of the lower one."""
     return _LEVEL_WORDS[min(max(level // 10 * 10, logging.DEBUG), logging.CRITICAL)]
 
 
@@ -96,7 +96,7 @@ class LogOptions:
 
     @classmethod
     def of(cls, settings: LogSettings, environ: Mapping[str, str]) -> LogOptions:
-        """The variables LOG_LOCATION, METRICS_LOCATION, REALM, DOMAIN, MXNETMODELSERVER_PROGRAM are MMS's."""
+        """Read the settings and MMS's LOG_LOCATION, METRICS_LOCATION, REALM, DOMAIN, MXNETMODELSERVER_PROGRAM."""
         program = environ.get("MXNETMODELSERVER_PROGRAM") or _PROGRAM
         realm = environ.get("REALM")
         domain = environ.get("DOMAIN") or "Unknown"

@@ -92,7 +92,7 @@ class Aggregates:
         return f"<Aggregates of {len(self.requests)} request and {len(self.batches)} batch series>"
 
     def request_series(self, model: str, version: str, status: int) -> Histogram:
-        """Elapsed seconds of the responses with these labels."""
+        """Return the elapsed seconds of the responses with these labels."""
         series = self.requests.get((model, version, status))
         if series is None:
             if len(self.requests) >= self._max_series:

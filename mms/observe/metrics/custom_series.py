@@ -153,7 +153,7 @@ class CustomSeries:
         series.update(kind, value)
 
     def _why_not(self, kind: str, name: str) -> str:
-        """Why there can be no such family; "" where there can."""
+        """Return why there can be no such family; "" where there can."""
         suffixes = _SUFFIXES.get(kind)
         if suffixes is None:
             return f"{brief(kind)} is not a type of metric"
@@ -196,7 +196,7 @@ class CustomSeries:
         self._is_full = self._is_full and self._count >= self._max_series
 
     def collect(self) -> Iterator[Metric]:
-        """A family for each name."""
+        """Yield a family for each name."""
         from prometheus_client.core import Metric
 
         for name, family in list(self._families.items()):

@@ -17,7 +17,7 @@ BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0
 
 
 class ServerLabels(NamedTuple):
-    """Of a request to a graph. `service`: predictions or feedback; `method`: post, or unary for gRPC."""
+    """Labels of a request to a graph. `service`: predictions or feedback; `method`: post, or unary for gRPC."""
 
     code: str
     method: str
@@ -28,7 +28,7 @@ class ServerLabels(NamedTuple):
 
 
 class ClientLabels(NamedTuple):
-    """Of a call to a node. `service`: the call's path, such as /predict."""
+    """Labels of a call to a node. `service`: the call's path, such as /predict."""
 
     code: str
     method: str
@@ -69,7 +69,7 @@ class GraphMetrics:
         _observe(series, elapsed_s)
 
     def collect(self) -> Iterator[Metric]:
-        """The two families; none before a graph was asked."""
+        """Yield the two families; none before a graph was asked."""
         if self._servers:
             yield _family(
                 "seldon_api_executor_server_requests_seconds",

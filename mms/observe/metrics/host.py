@@ -32,7 +32,7 @@ class HostReading:
     memory_percent: float
 
     def metrics(self) -> list[tuple[str, str, float]]:
-        """(name, unit, value) under MMS's names, in its order."""
+        """Return (name, unit, value) under MMS's names, in its order."""
         return [
             ("CPUUtilization", "Percent", self.cpu_percent),
             ("DiskAvailable", "Gigabytes", self.disk_available_bytes / _GIGABYTE),
@@ -62,7 +62,7 @@ def read_host(cpu_interval_s: float | None = None) -> HostReading:
 
 
 def worker_memory(pids: Iterable[int]) -> dict[int, int]:
-    """Resident bytes by process. Processes that are gone are left out."""
+    """Return resident bytes by process. Processes that are gone are left out."""
     import psutil
 
     sizes: dict[int, int] = {}

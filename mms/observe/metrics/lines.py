@@ -18,14 +18,14 @@ _TAIL = "|#hostname:"
 
 
 def one_line(text: str) -> str:
-    """Text that cannot begin a line of its own."""
+    """Return the text with its line ends escaped."""
     if "\n" in text or "\r" in text:
         return text.replace("\r", "\\r").replace("\n", "\\n")
     return text
 
 
 def file_line(worker_line: str) -> str:
-    """A worker's metric in the form of the log files. What is no metric comes back as it is: nothing gets lost."""
+    """Return a worker's metric as the log files have it. What is no metric comes back as it is: nothing gets lost."""
     head, mark, after = worker_line.rpartition(_TAIL)
     host, _, rest = after.partition(",")
     epoch, _, request_ids = rest.partition(",")
@@ -40,7 +40,7 @@ def file_line(worker_line: str) -> str:
 
 
 def qlog_record(line: str, program: str, marketplace: str) -> str:
-    """The record that MMS's QLogLayout makes of a metric in file form: several lines, the last one `EOE`.
+    """Return the record that MMS's QLogLayout makes of a metric in file form: several lines, the last one `EOE`.
 
     "" for a line that is no metric.
     """

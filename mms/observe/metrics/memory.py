@@ -21,7 +21,7 @@ class MemoryMetrics:
         return f"<MemoryMetrics of {self._memory!r}>"
 
     def collect(self) -> Iterator[Metric]:
-        """The families."""
+        """Yield the families."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         memory = self._memory

@@ -64,7 +64,7 @@ class PrometheusText:
         return f"<PrometheusText of {self._recorder.aggregates!r}>"
 
     async def scrape(self, accept: str | None = None) -> tuple[str, bytes]:
-        """(content type, body) for a client that sent this `Accept` header: Prometheus text or OpenMetrics.
+        """Return (content type, body) for a client that sent this `Accept` header: Prometheus text or OpenMetrics.
 
         Everything recorded before the call is in it. The text is made in a thread.
         """
@@ -72,7 +72,7 @@ class PrometheusText:
         return await asyncio.to_thread(self._render, accept, self._snapshot(), self._host())
 
     def render(self, accept: str | None = None) -> tuple[str, bytes]:
-        """As `scrape`, in the caller's thread, which is the event loop's."""
+        """Return what `scrape` does, made in the caller's thread, which is the event loop's."""
         self._recorder.flush()
         return self._render(accept, self._snapshot(), self._host())
 
@@ -99,11 +99,11 @@ class PrometheusText:
         return registry
 
     def describe(self) -> list[Metric]:
-        """No names are reserved in the registry; only this class collects there."""
+        """Reserve no names in the registry; only this class collects there."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """All families. Called by the registry."""
+        """Yield all families. Called by the registry."""
         yield from self._server()
         yield from self._requests()
         yield from self._batches()

@@ -15,7 +15,7 @@ class _Counts(Protocol):
 
 
 class StreamCounts(Protocol):
-    """Of one model and stream (`records` or `errors`)."""
+    """Counts of one model's stream (`records` or `errors`)."""
 
     model: str
     version: str
@@ -41,7 +41,7 @@ class TrackingMetrics:
         return f"<TrackingMetrics of {len(list(self._counts()))} streams>"
 
     def collect(self) -> Iterator[Metric]:
-        """The families; none before a model was tracked."""
+        """Yield the families; none before a model was tracked."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         streams = list(self._counts())

@@ -1,4 +1,4 @@
-"""What people are told when a server has started: where it is, what it serves, and which of its models are not up."""
+"""The lines that a started server prints: its addresses, its models, and which of those are not up."""
 
 from __future__ import annotations
 
