@@ -244,41 +244,39 @@ def test_a_load_that_failed_in_its_thread_is_told_in_every_answer() -> None:
 # Operations
 
 
-@pytest.mark.parametrize("path", ["", "/", "infer", "/infer/", "predict"])
-def test_a_prediction_is_the_default_and_has_two_names(path: str) -> None:
-    assert ask(loaded(), {"inputs": [5]}, path)["outputs"] == [10]
+@pytest.mark.parametrize(
+    ("path", "in_body", "method", "outputs"),
+    [
+        *((path, {}, "POST", [10]) for path in ("", "/", "infer", "/infer/", "predict")),
+        ("", {}, None, [10]),
+        ("", {"operation": "explain"}, "POST", {"explained": 5}),
+        ("infer", {"operation": "explain"}, "POST", [10]),
+        ("", {"operation": None}, "POST", [10]),
+    ],
+)
+def test_the_path_says_the_operation_else_the_body_else_it_is_a_prediction(
+    path: str, in_body: dict[str, Any], method: str | None, outputs: Any
+) -> None:
+    assert ask(loaded(), {"inputs": [5], **in_body}, path, method)["outputs"] == outputs
 
 
-def test_an_event_without_a_method_is_a_prediction() -> None:
-    assert ask(loaded(), {"inputs": [5]}, method=None)["outputs"] == [10]
-
-
-def test_an_operation_in_the_body_counts_where_the_path_has_none() -> None:
-    model = loaded()
-    assert ask(model, {"operation": "explain", "inputs": [5]})["outputs"] == {"explained": 5}
-    assert ask(model, {"operation": "explain", "inputs": [5]}, "infer")["outputs"] == [10]
-
-
-def test_an_operation_in_the_body_that_is_no_text_is_none_of_the_models() -> None:
-    with pytest.raises(ValueError, match="illegal model operation 5, method=POST"):
-        ask(loaded(), {"operation": 5, "inputs": [5]})
-    assert ask(loaded(), {"operation": None, "inputs": [5]})["outputs"] == [10]
-
-
-def test_an_answer_has_its_members_in_mlruns_order() -> None:
-    answer = ask(loaded(name="m3:v1"), {"inputs": [5]}, event_id="e1")
-    assert list(answer) == ["id", "model_name", "outputs", "timestamp", "model_version"]
-    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("e1", "m3", "v1")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00", answer["timestamp"])
-
-
-def test_a_model_without_a_version_answers_without_one() -> None:
-    assert list(ask(loaded(), {"inputs": [5]})) == ["id", "model_name", "outputs", "timestamp"]
-
-
-def test_an_explanation_has_no_timestamp() -> None:
-    answer = ask(loaded(name="m3:v1"), {"inputs": [5]}, "explain")
-    assert list(answer) == ["id", "model_name", "outputs", "model_version"]
+@pytest.mark.parametrize(
+    ("name", "path", "members"),
+    [
+        ("m3:v1", "infer", ["id", "model_name", "outputs", "timestamp", "model_version"]),
+        ("m3", "infer", ["id", "model_name", "outputs", "timestamp"]),
+        ("m3:v1", "explain", ["id", "model_name", "outputs", "model_version"]),
+    ],
+)
+def test_an_answer_has_its_members_in_mlruns_order(
+    name: str, path: str, members: list[str]
+) -> None:
+    answer = ask(loaded(name=name), {"inputs": [5]}, path, event_id="e1")
+    assert list(answer) == members
+    assert (answer["id"], answer["model_name"]) == ("e1", "m3")
+    assert answer.get("model_version", "v1") == "v1"
+    stamp = answer.get("timestamp", "2026-01-01 00:00:00.000000+00:00")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00", stamp)
 
 
 def test_the_bodys_id_goes_before_the_events() -> None:
@@ -553,14 +551,26 @@ def test_dicts_that_do_not_fit_the_features_are_refused(inputs: Any, text: str) 
     assert status_of(caught.value) == 400
 
 
-def test_dicts_need_features() -> None:
-    with pytest.raises(MLRunInvalidArgumentError, match="model_path"):
-        ask(loaded(), {"inputs": {"a": 1}}, "infer_dict")
-
-
-def test_dicts_without_inputs_are_refused_as_any_body_is() -> None:
-    with pytest.raises(Exception, match='Expected key "inputs" in request body'):
-        ask(with_features(), {"x": 1}, "infer_dict")
+@pytest.mark.parametrize(
+    ("model", "body", "path", "text"),
+    [
+        (loaded, {"operation": 5, "inputs": [5]}, "", "illegal model operation 5, method=POST"),
+        (loaded, {"inputs": {"a": 1}}, "infer_dict", "model_path"),
+        (with_features, {"x": 1}, "infer_dict", 'Expected key "inputs" in request body'),
+        (
+            lambda: loaded(input_path="x"),
+            {"y": {"inputs": [5]}},
+            "",
+            'the request has nothing at x; expected JSON with "inputs"',
+        ),
+        (lambda: loaded(input_path="x"), 5, "", "supports only dict-like"),
+    ],
+)
+def test_a_request_that_cannot_be_is_refused_with_what_it_lacks(
+    model: Any, body: Any, path: str, text: str
+) -> None:
+    with pytest.raises(Exception, match=text):
+        ask(model(), body, path)
 
 
 # Paths
@@ -572,17 +582,6 @@ def test_an_input_path_and_a_result_path_lead_into_the_body() -> None:
     answer = ask(model, body)
     assert list(answer) == ["req", "m1"]
     assert (answer["m1"]["outputs"], answer["m1"]["id"]) == ([10], "i")
-
-
-def test_an_input_path_to_nothing_is_named() -> None:
-    told = 'the request has nothing at x; expected JSON with "inputs"'
-    with pytest.raises(ValueError, match=told):
-        ask(loaded(input_path="x"), {"y": {"inputs": [5]}})
-
-
-def test_an_input_path_into_a_number_is_refused() -> None:
-    with pytest.raises(TypeError, match="supports only dict-like"):
-        ask(loaded(input_path="x"), 5)
 
 
 def test_operations_of_ones_own_and_metadata_go_by_the_result_path() -> None:

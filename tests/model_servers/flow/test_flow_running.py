@@ -51,61 +51,64 @@ class OfEvent:
         return event
 
 
-@both_engines
-def test_handlers_are_expressions_and_dotted_names(engine: str) -> None:
-    graph = flow(engine)
-    graph.to(name="s1", handler="(event + 1)").to(name="s2", handler="json.dumps").respond()
-    assert Served(graph).run(5) == "6"
+class Apply:
+    def __init__(self, fn: Any, other: Any) -> None:
+        self.fn = fn
+        self.other = other
+
+    def do(self, x: Any) -> Any:
+        return self.other(self.fn(x))
+
+
+def add_one(event: Any) -> None:
+    event.body = event.body + 1
+
+
+PARTS = {"input_path": "x", "result_path": "y.z"}
 
 
 @both_engines
-def test_a_handler_with_a_parameter_context_gets_the_context(engine: str) -> None:
-    graph = flow(engine)
-    steps = graph.to(name="s1", handler=double_with_context).to(name="s2", handler=double)
-    steps.to(name="s3", handler=double_with_context).respond()
-    assert Served(graph).run(5) == 40
-
-
-@both_engines
-def test_classes_know_the_names_of_their_steps(engine: str) -> None:
-    graph = flow(engine)
-    graph.to(name="s1", class_name="Echo").to(name="s2", class_name="RespName").respond()
-    assert Served(graph).run(5) == [5, "s2"]
-
-
-@both_engines
-def test_coroutines_are_awaited(engine: str) -> None:
-    graph = flow(engine)
-    graph.to(handler=double_later, name="s1").to(handler=double_later, name="s2").respond()
-    assert Served(graph).run(5) == 20
-
-
-@both_engines
-@pytest.mark.parametrize("kind", ["handler", "class"])
-def test_a_step_reads_from_its_input_path_and_writes_to_its_result_path(
-    engine: str, kind: str
+@pytest.mark.parametrize(
+    ("steps", "body", "reply"),
+    [
+        pytest.param([{"handler": "(event + 1)"}, {"handler": "json.dumps"}], 5, "6", id="names"),
+        pytest.param(
+            [{"handler": double_with_context}, {"handler": double}] * 2, 5, 80, id="context"
+        ),
+        pytest.param(
+            [{"class_name": "Echo"}, {"class_name": "RespName"}], 5, [5, "s2"], id="named"
+        ),
+        pytest.param([{"handler": double_later}] * 2, 5, 20, id="coroutines"),
+        pytest.param(
+            [{"handler": double, **PARTS}], {"x": 5}, {"x": 5, "y": {"z": 10}}, id="parts"
+        ),
+        pytest.param(
+            [{"class_name": Double, **PARTS}], {"x": 5}, {"x": 5, "y": {"z": 10}}, id="parts-class"
+        ),
+        pytest.param(
+            [{"class_name": OfEvent, "handler": "on", "full_event": True}],
+            5,
+            {"path": "/here", "body": 5},
+            id="event",
+        ),
+        pytest.param([{"handler": add_one, "full_event": True}], 5, 6, id="event-nothing-returned"),
+        pytest.param(
+            [{"class_name": Apply, "_fn": "(event * 2)", "_other": "json.dumps"}],
+            5,
+            "10",
+            id="arguments-that-are-functions",
+        ),
+    ],
+)
+def test_a_step_calls_what_it_names_with_what_that_takes(
+    engine: str, steps: list[dict[str, Any]], body: Any, reply: Any
 ) -> None:
-    graph = flow(engine)
-    what = {"handler": double} if kind == "handler" else {"class_name": Double}
-    graph.to(name="x2", input_path="x", result_path="y.z", **what).respond()
-    assert Served(graph).run({"x": 5}) == {"x": 5, "y": {"z": 10}}
-
-
-@both_engines
-def test_a_handler_of_full_events_gets_the_event(engine: str) -> None:
-    graph = flow(engine)
-    graph.to(OfEvent, "s1", handler="on", full_event=True).respond()
-    assert Served(graph).run(5, "/here") == {"path": "/here", "body": 5}
-
-
-@both_engines
-def test_a_handler_of_full_events_that_returns_nothing_keeps_the_event(engine: str) -> None:
-    def change(event: Any) -> None:
-        event.body = event.body + 1
-
-    graph = flow(engine)
-    graph.to(handler=change, name="s1", full_event=True).respond()
-    assert Served(graph).run(5) == 6
+    last = flow(engine)
+    graph = last
+    for number, step in enumerate(steps, start=1):
+        last = last.to(name=f"s{number}", **step)
+    last.respond()
+    assert Served(graph).run(body, "/here") == reply
 
 
 @both_engines
@@ -116,23 +119,6 @@ def test_a_response_of_a_step_is_the_reply(engine: str) -> None:
     graph = flow(engine)
     graph.to(handler=refuse, name="s1").respond()
     assert Served(graph).test(5).status_code == 418
-
-
-@both_engines
-def test_an_argument_with_an_underscore_is_a_function_by_its_name_or_expression(
-    engine: str,
-) -> None:
-    class Apply:
-        def __init__(self, fn: Any, other: Any) -> None:
-            self.fn = fn
-            self.other = other
-
-        def do(self, x: Any) -> Any:
-            return self.other(self.fn(x))
-
-    graph = flow(engine)
-    graph.to(Apply, "s1", _fn="(event * 2)", _other="json.dumps").respond()
-    assert Served(graph).run(5) == "10"
 
 
 @both_engines
@@ -379,20 +365,6 @@ def test_the_error_of_a_step_is_the_reply(engine: str) -> None:
         answer = served.test([])
     assert answer.status_code == 400
     assert answer.body == "ValueError: this is an error, ['s1']"
-
-
-@both_engines
-def test_an_error_with_a_status_of_its_own_keeps_it(engine: str) -> None:
-    def missing(body: Any) -> Any:
-        raise MLRunNotFoundError("there is no such thing")
-
-    graph = flow(engine)
-    graph.to(handler=missing, name="s1").respond()
-    answer = Served(graph).test({})
-    assert (answer.status_code, answer.body) == (
-        404,
-        "MLRunNotFoundError: there is no such thing",
-    )
 
 
 @both_engines
