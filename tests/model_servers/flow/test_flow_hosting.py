@@ -14,7 +14,7 @@ from support.waiting import eventually
 import mms.interfaces.mlrun.graph.graph_document as of_graph_document
 import mms.interfaces.mlrun.graph.lookup as of_lookup
 from mms.interfaces.mlrun.errors import GraphError
-from mms.interfaces.mlrun.graph.graph_document import open_graph
+from mms.interfaces.mlrun.graph.graph_document import GraphModel
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.model.event import MockEvent, Response
 from mms.interfaces.mlrun.model.model_server import V2ModelServer
@@ -47,6 +47,12 @@ class Broken(V2ModelServer):
         raise OSError("the file is gone")
 
 
+def opened(document: Any, mode: str, context: Any, namespace: Any = None) -> GraphModel:
+    model = GraphModel(document, context, namespace)
+    model.post_init(mode)
+    return model
+
+
 def asked(graph: Any, body: Any, path: str = "/", **event: Any) -> Any:
     return graph.run(MockEvent(body=body, path=path, method="POST", **event)).body
 
@@ -67,7 +73,7 @@ def test_models_of_a_router_are_asked_where_they_run() -> None:
         "kind": "router",
         "routes": {"m1": {"class_name": "Never"}, "m2:v1": {"class_name": "Never"}},
     }
-    graph = open_graph({"graph": document}, context_with_calls(calls), globals())
+    graph = opened(document, "sync", context_with_calls(calls), globals())
     assert asked(graph, {"inputs": [1]}, "/v2/models/m2/versions/v1/explain") == {
         "outputs": ["m2:v1"]
     }
@@ -86,7 +92,7 @@ def test_models_of_routers_in_a_flow_are_asked_by_keys_of_their_own() -> None:
         },
     }
     document["steps"]["join"]["responder"] = True
-    graph = open_graph({"graph": document}, context_with_calls(calls), globals())
+    graph = opened(document, "sync", context_with_calls(calls), globals())
     asked(graph, {"inputs": [1]}, "/v2/models/m1/infer")
     assert sorted(key for key, _, _ in calls) == ["r1.m1", "r2.m1"]
 
@@ -95,7 +101,7 @@ def test_routes_without_a_model_run_here() -> None:
     calls: list[Any] = []
     routes = {"same": {"handler": "(event)"}, "own": {"class_name": "Own", "handler": "answer"}}
     document = {"kind": "router", "routes": routes}
-    graph = open_graph({"graph": document}, context_with_calls(calls), globals())
+    graph = opened(document, "sync", context_with_calls(calls), globals())
     assert asked(graph, {"inputs": [1]}, "/v2/models/same/infer") == {"inputs": [1]}
     assert asked(graph, {"inputs": [1]}, "/v2/models/own/infer") == "own"
     assert calls == []
@@ -105,13 +111,13 @@ def test_an_answer_with_a_status_of_a_model_elsewhere_is_the_reply() -> None:
     context = GraphContext()
     context.call_model = lambda key, operation, event: Response(body="busy", status_code=503)
     document = {"kind": "router", "routes": {"m1": {"class_name": "Never"}}}
-    graph = open_graph({"graph": document}, context)
+    graph = opened(document, "sync", context)
     assert asked(graph, {"inputs": [1]}, "/v2/models/m1/infer").status_code == 503
 
 
 def test_a_graph_is_ready_when_its_models_have_loaded() -> None:
     document = {"kind": "router", "routes": {"m1": {"class_name": "Slow"}}}
-    graph = open_graph({"graph": document, "load_mode": "async"}, GraphContext(), globals())
+    graph = opened(document, "async", GraphContext(), globals())
     assert not graph.ready
     Slow.may_load.set()
     eventually("the graph is ready", lambda: graph.ready)
@@ -121,12 +127,12 @@ def test_a_graph_is_ready_when_its_models_have_loaded() -> None:
 def test_a_load_that_fails_at_once_fails_the_graph() -> None:
     document = {"steps": {"m1": {"class_name": "Broken"}}}
     with pytest.raises(RuntimeError, match="failed to load model m1"):
-        open_graph({"graph": document}, GraphContext(), globals())
+        opened(document, "sync", GraphContext(), globals())
 
 
 def test_a_load_that_fails_in_the_background_is_told() -> None:
     document = {"steps": {"m1": {"class_name": "Broken"}}}
-    graph = open_graph({"graph": document, "load_mode": "async"}, GraphContext(), globals())
+    graph = opened(document, "async", GraphContext(), globals())
     graph.graph["m1"].object._load_thread.join(WAIT_S)
     assert "the file is gone" in str(graph.error)
     assert not graph.ready
@@ -141,7 +147,7 @@ def test_what_is_under_way_ends_with_the_process_or_is_told(
         may_go_on.wait(WAIT_S)
 
     document = {"steps": {"s1": {"handler": "wait"}}}
-    graph = open_graph({"graph": document}, GraphContext(), {"wait": wait})
+    graph = opened(document, "sync", GraphContext(), {"wait": wait})
     asked(graph, {})
     monkeypatch.setattr(of_graph_document, "END_S", 0.01)
     graph.terminate()
@@ -152,7 +158,7 @@ def test_what_is_under_way_ends_with_the_process_or_is_told(
 
 def test_options_without_a_graph_are_refused() -> None:
     with pytest.raises(GraphError, match="there is no graph in the options"):
-        open_graph({}, GraphContext())
+        GraphModel({}, GraphContext())
 
 
 @pytest.mark.parametrize("name", sorted(of_lookup.BUILT_IN))

@@ -14,7 +14,6 @@ from mms.interfaces.mlrun.routers.votes import (
     REGRESSION,
     check_weights,
     kind_of,
-    transposed,
     vote,
     weights_of,
 )
@@ -128,10 +127,6 @@ def test_a_list_beside_a_number_is_told_of() -> None:
 def test_text_has_no_average() -> None:
     with pytest.raises(ValueError, match="no numbers have no average"):
         vote([["a"], ["b"]], [0.5, 0.5], REGRESSION)
-
-
-def test_outputs_by_model_become_outputs_by_sample() -> None:
-    assert transposed([[1, 2], [3, 4]]) == [[1, 3], [2, 4]]
 
 
 @given(

@@ -61,9 +61,6 @@ class Secrets:
             found = os.environ.get(PROJECT_SECRET_PREFIX + key.upper().replace("-", "_"))
         return default if found is None else found
 
-    def has_any(self) -> bool:
-        return bool(self._found)
-
 
 def _inline(source: Any) -> dict[str, Any]:
     if isinstance(source, str):

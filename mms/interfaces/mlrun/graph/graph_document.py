@@ -183,13 +183,3 @@ class GraphModel:
         except TimeoutError as error:
             if self.context is not None:
                 self.context.logger.warning("%s", error)
-
-
-def open_graph(options: dict[str, Any], context: Any, namespace: Any = None) -> GraphModel:
-    """The graph of `options["graph"]`, made; `options["load_mode"]`: sync or async.
-
-    Raises GraphError and what constructors and loads raise.
-    """
-    model = GraphModel(options.get("graph"), context, namespace)
-    model.post_init(options.get("load_mode") or "sync")
-    return model

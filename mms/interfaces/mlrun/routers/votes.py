@@ -78,11 +78,6 @@ def vote(rows: Sequence[Any], weights: Sequence[float], kind: str) -> Any:
         ) from None
 
 
-def transposed(rows: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """[models][samples] -> [samples][models]."""
-    return [list(values) for values in zip(*rows, strict=True)]
-
-
 def _most_weight(values: Sequence[Any], weights: Sequence[float]) -> Any:
     totals: dict[Any, float] = {}
     for value, weight in zip(values, weights, strict=True):
