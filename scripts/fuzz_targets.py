@@ -21,7 +21,7 @@ from archiver.manifest import Manifest
 from mms import wire
 from mms.bodies.invalid_input import InvalidInput
 from mms.bodies.multipart import find_boundary, find_parts
-from mms.core.terms import read_terms
+from mms.core.request_options import read_request_options
 from mms.errors import BadRequest
 from mms.http.apis import lenient_json
 from mms.http.framing import MAX_HEADERS_BYTES, MAX_LINE_BYTES, Framing, Part
@@ -175,7 +175,7 @@ def http_names(data: bytes) -> None:
             continue
     pairs = [line.partition(b":")[::2] for line in data.split(b"\n")]
     try:
-        timeout_s, priority = read_terms(pairs)
+        timeout_s, priority = read_request_options(pairs)
         assert timeout_s >= 0 and priority in (0, 1, 2)
     except BadRequest:
         return

@@ -32,7 +32,7 @@ def expire(model: ModelVersion, now: float) -> list[tuple[Worker, Request]]:
                 earliest = request.deadline
     for request in expired:
         model.queue.remove(request)
-        model.losses.expired_queued += 1
+        model.unanswered.expired_queued += 1
         request.fail(RequestTimeout(EXPIRED_QUEUED))
     for worker in model.workers:
         for batch in worker.in_flight:
@@ -45,7 +45,7 @@ def expire(model: ModelVersion, now: float) -> list[tuple[Worker, Request]]:
                     earliest = request.deadline
     model.deadline_at = earliest
     for _, request in running:
-        model.losses.expired_running += 1
+        model.unanswered.expired_running += 1
         request.fail(RequestTimeout("The request's deadline passed while it was processed."))
     return running
 
@@ -54,5 +54,5 @@ def _shed(model: ModelVersion, since: float) -> None:
     """Refuse what was received before `since` and still waits; what was in a worker once is not refused."""
     for request in [r for r in model.queue if r.received_at < since and not r.deaths]:
         model.queue.remove(request)
-        model.losses.shed += 1
+        model.unanswered.shed += 1
         request.fail(model.unavailable())

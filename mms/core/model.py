@@ -13,10 +13,10 @@ from math import ceil
 from mms.core.availability import failed_worker, unavailable
 from mms.core.config import ModelConfig, ModelStatistics
 from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
-from mms.core.losses import Losses
 from mms.core.policy import BatchPolicy
+from mms.core.priority_queue import NORMAL, PriorityQueue
 from mms.core.request import EXPIRED_QUEUED, Request
-from mms.core.waiting import NORMAL, ClassQueue
+from mms.core.unanswered import UnansweredCounts
 from mms.core.worker import Batch, Worker, WorkerState
 from mms.errors import (
     RequestTimeout,
@@ -40,7 +40,7 @@ class ModelVersion:
         self.version = version
         self.config = config
         self.policy = BatchPolicy(config)
-        self.queue: deque[Request] | ClassQueue = deque()
+        self.queue: deque[Request] | PriorityQueue = deque()
         self.workers: list[Worker] = []
         #: Set by the caller of `dispatch` while it is scheduled to call it.
         self.is_scheduled = False
@@ -55,7 +55,7 @@ class ModelVersion:
         self._assembly_since: float | None = None
         #: The earliest deadline of what is queued or in flight, of `time.monotonic()`; 0: none.
         self.deadline_at = 0.0
-        self.losses = Losses()
+        self.unanswered = UnansweredCounts()
 
     def __repr__(self) -> str:
         version = f" {self.version}" if self.version else ""
@@ -168,7 +168,7 @@ class ModelVersion:
         if request.deadline or config.request_timeout_s:
             self._note_deadline(request)
         if request.priority != NORMAL and type(queue) is deque:
-            queue = self.queue = ClassQueue(queue)
+            queue = self.queue = PriorityQueue(queue)
         if config.max_queue_s and self._would_wait_too_long():
             return False
         queue.append(request)
@@ -195,16 +195,16 @@ class ModelVersion:
             or not self.has_coming_worker
             or (self.is_full and not self.has_idle_worker)
         ):
-            self.losses.refused += 1
+            self.unanswered.refused += 1
             raise self.unavailable()
 
     def enqueue(self, request: Request) -> None:
         """Take a request. Raises ServiceUnavailable where there is no worker or no room."""
         if not self.try_enqueue(request):
             if self.config.max_queue_s and not self.is_full and self.has_coming_worker:
-                self.losses.shed += 1
+                self.unanswered.shed += 1
             else:
-                self.losses.refused += 1
+                self.unanswered.refused += 1
             raise self.unavailable()
 
     def has(self, request: Request) -> bool:
@@ -224,21 +224,21 @@ class ModelVersion:
             for batch in worker.in_flight:
                 if request in batch.requests:
                     if is_late:
-                        self.losses.expired_running += 1
+                        self.unanswered.expired_running += 1
                     else:
-                        self.losses.cancelled_running += 1
+                        self.unanswered.cancelled_running += 1
                     return worker
         if is_late:
-            self.losses.expired_queued += 1
+            self.unanswered.expired_queued += 1
         else:
-            self.losses.cancelled_queued += 1
+            self.unanswered.cancelled_queued += 1
         try:
             self.queue.remove(request)
         except ValueError:
             pass
         return None
 
-    def take_all(self) -> deque[Request] | ClassQueue:
+    def take_all(self) -> deque[Request] | PriorityQueue:
         """Empty the queue, and return what it held."""
         queue, self.queue = self.queue, deque()
         self._assembly_since = None
@@ -365,7 +365,7 @@ class ModelVersion:
                 if request.is_done:
                     continue
                 if request.deadline and request.deadline <= now:
-                    self.losses.expired_queued += 1
+                    self.unanswered.expired_queued += 1
                     request.fail(RequestTimeout(EXPIRED_QUEUED))
                     continue
                 if request.is_solo:

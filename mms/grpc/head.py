@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from hpack import Decoder, HPACKError
 
-from mms.core.terms import USUAL, read_terms
-from mms.core.waiting import NORMAL
+from mms.core.priority_queue import NORMAL
+from mms.core.request_options import DEFAULT_OPTIONS, read_request_options
 from mms.errors import BadRequest
 from mms.text.brief import brief
 from mms.text.durations import bounded_s
@@ -166,20 +166,20 @@ def _head_of(pairs: list[tuple[bytes, bytes]]) -> CallHead:
         raise NoCall(415)
     timeout_s = _timeout_s(timeout) if timeout else None
     problem = None
-    terms = USUAL
+    options = DEFAULT_OPTIONS
     try:
-        terms = read_terms(zip(metadata[::2], metadata[1::2], strict=True))
+        options = read_request_options(zip(metadata[::2], metadata[1::2], strict=True))
     except BadRequest as error:
         problem = error
-    if terms.timeout_s:
-        timeout_s = terms.timeout_s if timeout_s is None else min(timeout_s, terms.timeout_s)
+    if options.timeout_s:
+        timeout_s = options.timeout_s if timeout_s is None else min(timeout_s, options.timeout_s)
     return CallHead(
         pseudo[b":path"],
         timeout_s,
         encoding,
         b"\n".join(metadata),
         _first_values(metadata),
-        terms.priority,
+        options.priority,
         problem,
     )
 

@@ -32,6 +32,7 @@ from mms.serving.health import ping_status, server_problems
 from mms.serving.model_client import ModelClient
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration.registrar import Registrar
+from mms.serving.removal import ModelRemoval
 from mms.serving.served import ServedModel, pooled_models, with_workers
 from mms.serving.state.registration_store import RegistrationStore
 from mms.serving.state.startup_models import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
@@ -102,8 +103,7 @@ class ModelHost:
         self._store = RegistrationStore(
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
         )
-        #: Out of the registry, and still answering what they had accepted.
-        self._leaving: list[ServedModel] = []
+        self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
         self._has_started = False
 
     def __repr__(self) -> str:
@@ -129,8 +129,7 @@ class ModelHost:
         """The client is gone: drop its request from the queue, or tell the worker that has it."""
         if request.is_done:
             return
-        # Another model of that name may be registered by now.
-        served = next((model for model in self._leaving if model.has(request)), None)
+        served = self._removal.leaving_with(request)
         try:
             served = served or self.registry.get(request.name, request.version)
         except ModelNotFound:
@@ -347,59 +346,16 @@ class ModelHost:
         served = self.registry.get(name, version)
         self.registry.check_removable(served)
         self._dependencies.check_removable(served)
-        self.registry.remove(served)
-        self._assign_nodes(served)
-        # Whoever has taken a model out of the registry ends it, and nobody else.
-        self._leaving.append(served)
-        timeout_s = self.settings.unregister_model_timeout
-        try:
-            is_clean = await served.drain(timeout_s)
-        finally:
-            self._leaving.remove(served)
-        if not is_clean:
-            await self._restore(served)
+        if not await self._removal.remove(served, self.settings.unregister_model_timeout):
+            if not self.registry.holds(served):
+                self._startup.models.discard(served)
             raise RequestTimeout(f"Timed out while cleaning resources: {name}")
         self._startup.models.discard(served)
-        for part in served.parts:
-            await self._discard(part, timeout_s)
-        await self._give_back(served)
-        await self._store.save()
         events.model_unregistered(name)
         return Outcome(200, None, f'Model "{name}" unregistered')
 
-    async def _restore(self, served: ServedModel) -> None:
-        """Have a model back that could not be ended in time, unless its name is taken by now."""
-        served.reopen()
-        try:
-            self.registry.add(served)
-            self._assign_nodes(served)
-        except Conflict:
-            self._startup.models.discard(served)
-            for part in served.parts:
-                await self._discard(part)
-            await self._give_back(served)
-        await self._store.save()
-
-    async def _discard(self, served: ServedModel, timeout_s: float = 0) -> None:
-        """Remove a model whatever depends on it: its workers could not load, or the model that it is a part of goes."""
-        if not self.registry.remove(served):
-            return
-        self._assign_nodes(served)
-        await served.drain(timeout_s)
-        for part in served.parts:
-            await self._discard(part, timeout_s)
-        await self._give_back(served)
-        if served.registration is not None:
-            await self._store.save()
-
-    def _assign_nodes(self, served: ServedModel) -> None:
-        """Where a graph has come or gone, models may have become nodes, or may be none any more."""
-        if served.is_composite:
-            self._registrar.assign_parts()
-
-    async def _give_back(self, served: ServedModel) -> None:
-        await self._workers.forget(served)
-        await served.resources.aclose()
+    async def _discard(self, served: ServedModel) -> None:
+        await self._removal.discard(served)
 
     # Versions
 
@@ -528,9 +484,7 @@ class ModelHost:
     async def close(self) -> None:
         """Give everything back. Call after `drain`."""
         await self._store.close()
-        for served in self.registry.all():
-            self.registry.remove(served)
-            await self._give_back(served)
+        await self._removal.close()
         await self._workers.close()
         await self._installer.close()
         await self._registrar.close()

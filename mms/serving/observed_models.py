@@ -41,7 +41,7 @@ def _snapshot(served: ServedModel) -> ModelSnapshot:
         queue_capacity=statistics.queue_capacity,
         in_flight=statistics.in_flight,
         batch_policy=(statistics.batch_policy, statistics.policy_cause),
-        losses=served.model.losses.by_kind(),
+        unanswered=served.model.unanswered.by_kind(),
         workers=[
             WorkerSnapshot(w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts)
             for w in served.workers

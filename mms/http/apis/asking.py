@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mms.core import Request
-from mms.core.terms import read_terms
+from mms.core.request_options import read_request_options
 from mms.errors import MethodNotAllowed
 from mms.http.exchange import Exchange, FutureReply
 from mms.http.lane.head import LaneRoute
@@ -43,7 +43,7 @@ class ModelAsker:
         exchange.version = route.version or ""
         if exchange.method == "CONNECT":
             raise MethodNotAllowed
-        terms = read_terms(exchange.request.raw_headers)
+        options = read_request_options(exchange.request.raw_headers)
         if route.passes_query:
             check_query(exchange.query)
         if body is None:
@@ -62,8 +62,8 @@ class ModelAsker:
             body=body,
             reply=reply,
             received_at=received_at,
-            deadline=received_at + terms.timeout_s if terms.timeout_s else 0.0,
-            priority=terms.priority,
+            deadline=received_at + options.timeout_s if options.timeout_s else 0.0,
+            priority=options.priority,
             operation=route.operation,
         )
         self._host.submit(request)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import httptools
 
 from mms.core.ids import clients_request_id
-from mms.core.terms import TERM_HEADERS, USUAL, read_terms
+from mms.core.request_options import DEFAULT_OPTIONS, OPTION_HEADERS, read_request_options
 from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
 from mms.http.framing import is_kept_alive
@@ -102,7 +102,7 @@ class LaneHead:
     ) -> None:
         """Raises LookupError where the path, or the method there, is none of the lane's.
 
-        Raises BadRequest for wrong terms and a query that is not UTF-8.
+        Raises BadRequest for wrong options and a query that is not UTF-8.
         """
         path, _, query = found.target.partition(b"?")
         known = routing.routes[path] if path in routing.routes else routing.resolve(path)
@@ -136,10 +136,10 @@ class LaneHead:
         self.request_id = b""
         if found.request_id and routing.trusts_request_ids:
             self.request_id = clients_request_id(found.request_id)
-        self.timeout_s, self.priority = USUAL
+        self.timeout_s, self.priority = DEFAULT_OPTIONS
         if found.has_terms:
             pairs = zip(found.headers[::2], found.headers[1::2], strict=True)
-            self.timeout_s, self.priority = read_terms(pairs)
+            self.timeout_s, self.priority = read_request_options(pairs)
 
     def __repr__(self) -> str:
         return f"<LaneHead {self.method} {self.uri}>"
@@ -197,7 +197,7 @@ class _Found:
             self.connection += value + b","
         elif length == 16 and name.lower() == b"content-encoding":
             self.is_foreign = True
-        elif name.lower() in TERM_HEADERS:
+        elif name.lower() in OPTION_HEADERS:
             self.has_terms = True
         elif (length == 17 and name.lower() == b"transfer-encoding") or (
             (length == 6 and name.lower() == b"expect")

@@ -192,7 +192,7 @@ class PrometheusText:
         in_flight = GaugeMetricFamily(
             "mms_requests_in_flight", "Requests that were sent to a worker.", labels=_MODEL
         )
-        losses = CounterMetricFamily(
+        unanswered = CounterMetricFamily(
             "mms_requests_lost",
             "Requests without an answer of the model: expired, cancelled by their client, refused, shed.",
             labels=(*_MODEL, "reason", "where"),
@@ -209,9 +209,9 @@ class PrometheusText:
             length.add_metric(values, model.queue_length)
             capacity.add_metric(values, model.queue_capacity)
             in_flight.add_metric(values, model.in_flight)
-            for kind, count in model.losses.items():
-                losses.add_metric((*values, *kind), count)
-        yield from (length, capacity, in_flight, losses, policies)
+            for kind, count in model.unanswered.items():
+                unanswered.add_metric((*values, *kind), count)
+        yield from (length, capacity, in_flight, unanswered, policies)
 
     def _workers(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily

@@ -29,5 +29,5 @@ class ModelSnapshot:
     #: adaptive or fixed, and a word for why
     batch_policy: tuple[str, str] = ("", "")
     #: (what became of them, where they were) -> requests without an answer of the model
-    losses: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    unanswered: Mapping[tuple[str, str], int] = field(default_factory=dict)
     workers: Sequence[WorkerSnapshot] = field(default=())

@@ -1,4 +1,4 @@
-"""The terms of a request: in what time its client wants the answer, and how urgently."""
+"""The options of a request: in what time its client wants the answer, and how urgently."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from mms.core.waiting import HIGH, LOW, NORMAL
+from mms.core.priority_queue import HIGH, LOW, NORMAL
 from mms.errors import BadRequest
 from mms.text.brief import brief
 from mms.text.durations import bounded_s
@@ -14,26 +14,26 @@ from mms.text.durations import bounded_s
 _MILLISECONDS: Final = b"x-request-timeout"
 _SECONDS: Final = b"request-timeout"
 _PRIORITY: Final = b"x-request-priority"
-#: The headers that terms are read from, in lower case.
-TERM_HEADERS: Final = frozenset((_MILLISECONDS, _SECONDS, _PRIORITY))
+#: The headers that options are read from, in lower case.
+OPTION_HEADERS: Final = frozenset((_MILLISECONDS, _SECONDS, _PRIORITY))
 
 _PRIORITIES: Final = {b"high": HIGH, b"normal": NORMAL, b"low": LOW}
 _WHOLE: Final = re.compile(rb"[0-9]+")
 _DECIMAL: Final = re.compile(rb"[0-9]+(\.[0-9]+)?")
 
 
-class Terms(NamedTuple):
+class RequestOptions(NamedTuple):
     """`timeout_s`: from when the request was received; 0.0: none. `priority`: 0 high, 1 normal, 2 low."""
 
     timeout_s: float = 0.0
     priority: int = NORMAL
 
 
-USUAL: Final = Terms()
+DEFAULT_OPTIONS: Final = RequestOptions()
 
 
-def read_terms(headers: Iterable[tuple[bytes, bytes]]) -> Terms:
-    """The terms that headers name; of two timeouts the shorter one counts. Raises BadRequest for what is none.
+def read_request_options(headers: Iterable[tuple[bytes, bytes]]) -> RequestOptions:
+    """The options that headers name; of two timeouts the shorter one counts. Raises BadRequest for what is none.
 
     A timeout of any size is one; from `LONGEST_S` on it makes no difference.
     """
@@ -41,7 +41,7 @@ def read_terms(headers: Iterable[tuple[bytes, bytes]]) -> Terms:
     priority = NORMAL
     for name, value in headers:
         name = name.lower()
-        if name not in TERM_HEADERS:
+        if name not in OPTION_HEADERS:
             continue
         value = value.strip()
         if name == _PRIORITY:
@@ -57,7 +57,7 @@ def read_terms(headers: Iterable[tuple[bytes, bytes]]) -> Terms:
             if _DECIMAL.fullmatch(value) is None or not float(value):
                 raise _refusal(name, value, "a number of seconds above 0")
             timeouts.append(bounded_s(float(value)))
-    return Terms(min(timeouts, default=0.0), priority)
+    return RequestOptions(min(timeouts, default=0.0), priority)
 
 
 def _refusal(name: bytes, value: bytes, right: str) -> BadRequest:

@@ -16,7 +16,7 @@ LOW: Final = 2
 _TURNS: Final = (HIGH, HIGH, NORMAL, HIGH, NORMAL, HIGH, HIGH, NORMAL, LOW)
 
 
-class ClassQueue:
+class PriorityQueue:
     """The part of a deque that a model uses. `[0]` is what `popleft` gives next, `[-1]` what was appended last.
 
     What is put back at its left end comes before all classes. Weights: of nine turns high has five, normal three, low
@@ -33,7 +33,7 @@ class ClassQueue:
 
     def __repr__(self) -> str:
         sizes = ", ".join(str(len(members)) for members in self._classes)
-        return f"<ClassQueue {len(self._back)} put back, {sizes} by class>"
+        return f"<PriorityQueue {len(self._back)} put back, {sizes} by class>"
 
     def __len__(self) -> int:
         high, normal, low = self._classes

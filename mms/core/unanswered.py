@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Losses:
+class UnansweredCounts:
     """Requests that had no answer of the handler, counted by what became of them."""
 
     expired_queued: int = 0

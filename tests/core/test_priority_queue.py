@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mms.core import deadlines
-from mms.core.terms import Terms, read_terms
-from mms.core.waiting import HIGH, LOW, NORMAL
+from mms.core.priority_queue import HIGH, LOW, NORMAL
+from mms.core.request_options import RequestOptions, read_request_options
 from mms.errors import BadRequest, RequestTimeout, ServiceUnavailable
 from mms.text.durations import LONGEST_S
 
@@ -76,7 +76,7 @@ def test_a_cancelled_request_leaves_its_class(bench):
     requests = put(b, LOW, HIGH)
     b.model.cancel(requests[0])
     assert order(b, requests) == [1]
-    assert b.model.losses.cancelled_queued == 1
+    assert b.model.unanswered.cancelled_queued == 1
 
 
 def test_what_its_client_gives_up_at_its_deadline_counts_as_expired(bench):
@@ -88,9 +88,9 @@ def test_what_its_client_gives_up_at_its_deadline_counts_as_expired(bench):
     b.model.cancel(early, 4.9)
     b.model.cancel(late, 4.99)
     assert b.model.cancel(running, 5.1) is b.workers[0]
-    losses = b.model.losses
-    assert (losses.cancelled_queued, losses.expired_queued) == (1, 1)
-    assert (losses.cancelled_running, losses.expired_running) == (0, 1)
+    unanswered = b.model.unanswered
+    assert (unanswered.cancelled_queued, unanswered.expired_queued) == (1, 1)
+    assert (unanswered.cancelled_running, unanswered.expired_running) == (0, 1)
 
 
 def test_a_queued_request_fails_at_its_deadline_and_is_never_sent(bench):
@@ -109,7 +109,7 @@ def test_a_queued_request_fails_at_its_deadline_and_is_never_sent(bench):
     assert isinstance(b.reply.failures[0][1], RequestTimeout)
     assert list(b.model.queue) == [other]
     assert b.model.deadline_at == 3.0
-    assert b.model.losses.expired_queued == 1
+    assert b.model.unanswered.expired_queued == 1
 
 
 def test_a_running_request_fails_at_its_deadline_and_its_worker_is_named(bench):
@@ -123,7 +123,7 @@ def test_a_running_request_fails_at_its_deadline_and_its_worker_is_named(bench):
     assert b.model.deadline_at == 0
     b.finish(b.workers[0])
     assert [request for request, _, _ in b.reply.answers] == [other]
-    assert b.model.losses.expired_running == 1
+    assert b.model.unanswered.expired_running == 1
 
 
 def test_a_model_s_own_timeout_counts_where_it_is_shorter(bench):
@@ -145,8 +145,8 @@ def test_what_would_wait_too_long_is_refused_at_once(bench):
     with pytest.raises(ServiceUnavailable) as refused:
         b.enqueue(1)
     assert refused.value.retry_after_s == 2
-    assert b.model.losses.shed == 1
-    assert b.model.losses.refused == 0
+    assert b.model.unanswered.shed == 1
+    assert b.model.unanswered.refused == 0
 
 
 def test_what_has_waited_too_long_is_refused_then(bench):
@@ -162,25 +162,25 @@ def test_what_has_waited_too_long_is_refused_then(bench):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "terms"),
+    ("name", "value", "options"),
     [
-        (b"X-Request-Timeout", b"250", Terms(0.25)),
-        (b"Request-Timeout", b"1.5", Terms(1.5)),
-        (b"x-request-priority", b"High", Terms(0.0, HIGH)),
-        (b"x-request-priority", b"low", Terms(0.0, LOW)),
-        (b"X-Other", b"1", Terms()),
-        (b"x-request-timeout", b"5000000000", Terms(5_000_000.0)),
-        (b"x-request-timeout", b"9" * 5000, Terms(LONGEST_S)),
-        (b"request-timeout", b"1" * 400 + b".5", Terms(LONGEST_S)),
+        (b"X-Request-Timeout", b"250", RequestOptions(0.25)),
+        (b"Request-Timeout", b"1.5", RequestOptions(1.5)),
+        (b"x-request-priority", b"High", RequestOptions(0.0, HIGH)),
+        (b"x-request-priority", b"low", RequestOptions(0.0, LOW)),
+        (b"X-Other", b"1", RequestOptions()),
+        (b"x-request-timeout", b"5000000000", RequestOptions(5_000_000.0)),
+        (b"x-request-timeout", b"9" * 5000, RequestOptions(LONGEST_S)),
+        (b"request-timeout", b"1" * 400 + b".5", RequestOptions(LONGEST_S)),
     ],
 )
-def test_headers_say_the_terms_of_a_request(name, value, terms):
-    assert read_terms([(name, value)]) == terms
+def test_headers_say_the_options_of_a_request(name, value, options):
+    assert read_request_options([(name, value)]) == options
 
 
 def test_of_two_timeouts_the_shorter_one_counts():
     both = [(b"x-request-timeout", b"2000"), (b"request-timeout", b"1")]
-    assert read_terms(both).timeout_s == 1.0
+    assert read_request_options(both).timeout_s == 1.0
 
 
 @pytest.mark.parametrize(
@@ -197,4 +197,4 @@ def test_of_two_timeouts_the_shorter_one_counts():
 )
 def test_a_term_that_is_none_is_refused_by_its_header_s_name(name, value):
     with pytest.raises(BadRequest, match=name.decode()):
-        read_terms([(name, value)])
+        read_request_options([(name, value)])
