@@ -20,7 +20,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from struct import Struct
 from typing import Any, NoReturn
 
@@ -28,15 +27,11 @@ from typing import Any, NoReturn
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 from mms.processes import prctl
-from mms.processes.keeper import adopt_no_more, become_subreaper, end_like, keep
-from mms.processes.tree import Processes, is_below, kill_trees, parent_of
+from mms.processes.keeper import adopt_no_more, become_subreaper, end_children, end_like, keep
+from mms.processes.tree import is_below, kill_children, kill_trees, parent_of
 
 _LENGTH = Struct("!I")
 _READ_BYTES = 64 * 1024
-#: How long killed processes may take to be gone once the front is, in seconds.
-_END_S = 10.0
-#: How often that is looked at, in seconds.
-_LOOK_S = 0.05
 
 
 class Supervisor:
@@ -176,10 +171,9 @@ class Supervisor:
     def _kill(self, number: int) -> None:
         pid = self._started.get(number)
         if pid is not None:
-            kill_trees([pid], spared=self._kept.values())
-            # Where /proc does not tell what is below.
+            # What is below it is adopted then, and killed as a stranger.
             with contextlib.suppress(OSError):
-                os.killpg(pid, signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             return
         pid = self._kept.get(number)
         if pid is not None:
@@ -210,24 +204,18 @@ class Supervisor:
     def _kill_strangers(self) -> None:
         """Kill children that nobody asked for: they were adopted when what had started them ended."""
         known = {*self._started.values(), *self._kept.values()}
-        strangers = [pid for pid in Processes().children(os.getpid()) if pid not in known]
-        if strangers:
-            kill_trees(strangers, spared=self._kept.values())
+        # Each end of one wakes this process, which finds what that one left.
+        kill_children(spared=known)
 
     def _send(self, message: dict[str, Any]) -> None:
         payload = json.dumps(message).encode()
         self._front.sendall(_LENGTH.pack(len(payload)) + payload)
 
     def _end_all(self) -> None:
-        give_up_at = time.monotonic() + _END_S
-        while time.monotonic() < give_up_at:
-            self._forget(_wait_ended())
-            children = Processes().children(os.getpid()) or list(self._started.values())
-            if not children:
-                return
-            kill_trees(children)
-            self._drain_wakeups()
-            select.select([self._wakeup], [], [], _LOOK_S)
+        for pid in self._started.values():
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        end_children()
 
 
 def keep_process(message: dict[str, Any], outputs: list[int], failure: int) -> NoReturn:

@@ -12,9 +12,9 @@ import time
 from typing import NoReturn
 
 from mms.processes import prctl
-from mms.processes.tree import Processes, kill_trees
+from mms.processes.tree import kill_children
 
-#: How long what is left may take to end, in seconds; the supervisor has it then.
+#: How long what is left may take to end, in seconds. What a keeper leaves the supervisor has then.
 _END_S = 10.0
 _LOOK_S = 0.005
 
@@ -34,12 +34,22 @@ def keep(pid: int, *, kills_rest: bool = True) -> int:
         ended, status = os.waitpid(-1, 0)
         if ended == pid:
             break
-    give_up_at = time.monotonic() + _END_S
-    # In the ordinary case there are no children any more, and nothing is looked for.
-    while kills_rest and _has_children() and time.monotonic() < give_up_at:
-        kill_trees(Processes().children(os.getpid()))
-        time.sleep(_LOOK_S)
+    if kills_rest:
+        end_children()
     return os.waitstatus_to_exitcode(status)
+
+
+def end_children() -> None:
+    """Kill the children of this process and all below them, and wait until they are gone: ten seconds at most."""
+    give_up_at = time.monotonic() + _END_S
+    before: set[int] = set()
+    # In the ordinary case there are no children any more, and nothing is looked for.
+    while _has_children() and time.monotonic() < give_up_at:
+        killed = kill_children()
+        if killed == before:
+            time.sleep(_LOOK_S)
+        # Where some are new there is no pause: one that starts the next one and ends, over and over, would be ahead.
+        before = killed
 
 
 def end_like(code: int) -> NoReturn:

@@ -36,15 +36,39 @@ class Processes:
     def children(self, pid: int) -> list[int]:
         return self._children.get(pid, [])
 
-    def trees(self, roots: Collection[int], spared: Collection[int] = ()) -> dict[int, int]:
-        """Process -> its parent, for the roots and all below them but the spared ones; parents come before children."""
+    def trees(self, roots: Collection[int]) -> dict[int, int]:
+        """Process -> its parent, for the roots and all below them; parents come before children."""
         found: dict[int, int] = {}
         waiting = [(root, parent_of(root) or 0) for root in roots]
         for pid, parent in waiting:
-            if pid not in found and pid not in spared:
+            if pid not in found:
                 found[pid] = parent
                 waiting += [(child, pid) for child in self.children(pid)]
         return found
+
+
+def own_children() -> list[int]:
+    """The children of this process, which has one thread. Also those that have ended and are not reaped."""
+    try:
+        # A look at all processes takes milliseconds, in which one may have started another and be gone.
+        with open("/proc/thread-self/children", "rb") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        # A kernel that was built without it.
+        return Processes().children(os.getpid())
+
+
+def kill_children(spared: Collection[int] = ()) -> set[int]:
+    """SIGKILL to the children of this process but those that are spared. Returns which.
+
+    What is below them is below this process next, where it adopts. Nobody else has their numbers until they are reaped.
+    """
+    children = set(own_children()).difference(spared)
+    for pid in children:
+        # Gone, or with rights of its own.
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    return children
 
 
 def parent_of(pid: int) -> int | None:
@@ -69,15 +93,15 @@ def is_below(pid: int, ancestor: int) -> bool:
     return False
 
 
-def kill_trees(roots: Collection[int], spared: Collection[int] = ()) -> None:
-    """SIGKILL to processes and to all below them, but those that are spared.
+def kill_trees(roots: Collection[int]) -> None:
+    """SIGKILL to processes and to all below them.
 
     They are stopped first, until there are no new ones: what is stopped starts no others.
     """
     stopped: dict[int, int] = {}
     give_up_at = time.monotonic() + _STOP_S
     while True:
-        trees = Processes().trees(roots, spared)
+        trees = Processes().trees(roots)
         new = {pid: parent for pid, parent in trees.items() if pid not in stopped}
         for pid, parent in new.items():
             _signal(pid, parent, signal.SIGSTOP)

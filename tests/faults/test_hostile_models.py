@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -201,6 +202,54 @@ def test_processes_that_go_on_starting_others_are_all_ended(
     _end(server, name, "kill")
     server.unregister(name)
     eventually("all are gone", lambda: not bred())
+
+
+#: Is nobody's child for long: it starts the next one and ends, each in a session of its own, for at most a minute.
+#: What is left holds a lock on the file.
+_HOPS = """
+import fcntl, os, sys, time
+file = os.open(sys.argv[1], os.O_RDWR)
+fcntl.flock(file, fcntl.LOCK_SH)
+end = time.time() + 60
+if os.fork():
+    os._exit(0)
+while time.time() < end:
+    if os.fork():
+        os._exit(0)
+    os.setsid()
+"""
+
+
+@pytest.mark.parametrize("how", ["kill", "unregister", "keeper", "SIGTERM", "SIGKILL"])
+def test_a_process_that_starts_the_next_one_and_ends_over_and_over_is_ended(
+    start_server: Callable[..., Server], tmp_path: Path, how: str
+) -> None:
+    server = start_server()
+    name = _register(server)
+    file = tmp_path / "held"
+    file.touch()
+    command = f"[sys.executable, '-c', {_HOPS!r}, {str(file)!r}]"
+    _run(server, name, f"import subprocess, sys; subprocess.run({command})")
+
+    def is_held() -> bool:
+        with open(file, "rb") as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return True
+        return False
+
+    assert is_held()
+    if how == "keeper":
+        keeper = psutil.Process(_pid(server, name)).parent()
+        assert keeper is not None
+        keeper.kill()
+    elif how.startswith("SIG"):
+        server.signal_main(signal.Signals[how])
+        server.wait()
+    else:
+        _end(server, name, how)
+    eventually("it is gone", lambda: not is_held(), 10)
 
 
 def test_a_thousand_processes_below_one_another_end_with_their_worker(
