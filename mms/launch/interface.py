@@ -6,7 +6,7 @@ A worker is reached by frames alone: nothing here depends on where its process r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,8 @@ class WorkerSpec:
     load: Load
     environment: dict[str, str] = field(default_factory=dict)
     preload: bool = False
+    #: The parameters of its model that no running process takes over, by their names.
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     load_timeout_s: float = 7200.0
     #: Bytes of the largest frame that is believed.
     max_frame_bytes: int = 1 << 30

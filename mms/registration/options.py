@@ -130,6 +130,14 @@ class Options:
             found[member.name] = value
         return replace(self, **found)
 
+    def for_new_workers(self) -> dict[str, Any]:
+        """Its parameters, by their names, that workers have from their start on: a change replaces them."""
+        return {
+            declared.name: getattr(self, member)
+            for member, declared in self.own_parameters()
+            if declared.needs_workers
+        }
+
     def given(self) -> dict[str, Any]:
         """Its own members that somebody has said something of."""
         return {

@@ -148,3 +148,8 @@ def test_defaults_are_the_servers_where_a_registration_says_nothing() -> None:
     effective = RegisterOptions("m", batch_size=3).with_defaults(settings)
     assert (effective.batch_size, effective.max_batch_delay_ms, effective.retry) == (3, 100, True)
     assert (effective.request_timeout_s, effective.job_queue_size) == (7.0, 5)
+
+
+def test_the_table_says_which_changes_replace_workers() -> None:
+    options = RegisterOptions("m.mar", batch_size=2, max_batch_delay_ms=5, retry=False)
+    assert options.for_new_workers() == {"batch_size": 2}

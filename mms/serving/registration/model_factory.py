@@ -275,6 +275,7 @@ class WorkerSpecs:
             | self._unit_variables(served)
             | account_variables(settings.worker_user),
             preload=bool(served.effective.preload_model),
+            parameters=served.effective.for_new_workers(),
             load_timeout_s=served.load_timeout_s,
             max_frame_bytes=settings.max_response_size * config.batch_size + _FRAME_SLACK_BYTES,
         )

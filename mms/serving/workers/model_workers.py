@@ -129,10 +129,10 @@ class ModelWorkers:
 
         Nothing that waits or runs is lost; each worker gets batches of the size that it has been told.
         """
-        batch_size = served.model.config.batch_size
+        parameters = served.effective.for_new_workers()
         change_model(self._settings, served, changes)
-        if served.model.config.batch_size != batch_size and served.effective.preload_model:
-            # Workers that it has forked stay; it would fork more of the old size.
+        if served.effective.for_new_workers() != parameters and served.effective.preload_model:
+            # Workers that it has forked stay; it would fork more that have not what was changed.
             await self._launcher.forget(served.key)
         for worker, runner in list(served.runners.items()):
             runner.respecify(self.specs.of(served, worker))
@@ -141,8 +141,8 @@ class ModelWorkers:
 
     def is_changing(self, served: PooledModel) -> bool:
         """Whether some workers do not have what was changed."""
-        batch_size = served.model.config.batch_size
-        return any(worker.batch_size != batch_size for worker in served.pool.active)
+        parameters = served.effective.for_new_workers()
+        return any(served.runners[w].parameters != parameters for w in served.pool.active)
 
     async def changed(self, served: PooledModel) -> None:
         """Return once all workers have what was changed. Raises WorkerStartFailed where one cannot load with it."""
@@ -153,9 +153,10 @@ class ModelWorkers:
             await asyncio.sleep(_WAIT_S)
 
     def _replace_if_stale(self, served: PooledModel, worker: Worker) -> None:
-        batch_size = served.model.config.batch_size
-        if worker.batch_size != batch_size:
-            self._recycling.on_spent(served, worker, f"has a batch size other than {batch_size}")
+        has = served.runners[worker].parameters
+        changed = [n for n, value in served.effective.for_new_workers().items() if has[n] != value]
+        if changed:
+            self._recycling.on_spent(served, worker, f"was started with another {changed[0]}")
 
     async def load_ended(self) -> None:
         """Return when the next load of any worker has ended, either way."""

@@ -96,6 +96,8 @@ class WorkerRunner:
         self._attempt: asyncio.Future[LoadOutcome] = asyncio.get_running_loop().create_future()
         self._model = model
         self._spec = spec
+        #: What the process that runs has of the model's registration.
+        self.parameters = spec.parameters
         self._launcher = launcher
         self._dispatcher = dispatcher
         self._record = record
@@ -186,6 +188,7 @@ class WorkerRunner:
         worker = self.worker
         worker.reset()
         worker.batch_size = self._spec.load.batch_size
+        self.parameters = self._spec.parameters
         worker.state = WorkerState.STARTING
         worker.reason = ""
         self._readiness.clear()
