@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -275,7 +276,9 @@ def test_a_model_in_a_crash_loop_is_not_ready_and_says_why(server: Server) -> No
             # One that has come up again; it is killed before it has done any work.
             pid = server.describe(name)["workers"][0]["pid"]
             if pid:
-                os.kill(pid, signal.SIGKILL)
+                # It may have ended since it was described.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             return False
 
         eventually("the model backs off", has_backed_off)

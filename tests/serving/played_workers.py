@@ -119,7 +119,7 @@ class PlayedWorker:
     ) -> None:
         self._calls = calls
         self._on_exit = on_exit
-        self._is_hung = False
+        self.is_hung = False
         self._decoders = {role: FrameDecoder(_FRAME_BYTES) for role in (ROLE_WORK, ROLE_CONTROL)}
         self.ends: dict[str, PlayedTransport] = {}
         for role in (ROLE_CONTROL, ROLE_WORK):
@@ -155,8 +155,8 @@ class PlayedWorker:
                 self._run(sequence, [item[6] for item in decode_batch(payload, attachments)])
 
     def _run(self, sequence: int, bodies: list[Any]) -> None:
-        self._is_hung = self._is_hung or b"hang" in bodies
-        if self._is_hung:
+        self.is_hung = self.is_hung or b"hang" in bodies
+        if self.is_hung:
             return
         if b"tell" in bodies:
             self._say(LOG, Log("stdout", ["a line"]).to_payload())
@@ -186,6 +186,7 @@ class PlayedLauncher:
 
     def __init__(self, heartbeat_timeout_s: float) -> None:
         self._links: dict[str, Link] = {}
+        self._workers: dict[WorkerLink, PlayedWorker] = {}
         self._pending = PendingConnections(5.0)
         self._heartbeats = Heartbeats(heartbeat_timeout_s)
 
@@ -198,9 +199,10 @@ class PlayedLauncher:
         secret = secrets.token_hex(8)
         link = self._links[secret] = Link(spec.name, spec.load, listener, spec.max_frame_bytes)
         worker = PlayedWorker(
-            lambda: WorkerConnection(self._links.get, self._pending), secret, "other", link.on_exit
+            lambda: WorkerConnection(self._links.get, self._pending), secret, "called", link.on_exit
         )
         link.end_process = worker.end
+        self._workers[link] = worker
         await asyncio.wait(
             (link.connected, link.closed), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
         )
@@ -208,6 +210,10 @@ class PlayedLauncher:
             raise LaunchFailed(f"worker ended before it was up: {link.closed.result()}")
         link.loaded.add_done_callback(lambda _: self._heartbeats.watch(link))
         return link
+
+    def is_hung(self, link: WorkerLink | None) -> bool:
+        """Whether the worker has got what it never answers."""
+        return link is not None and self._workers[link].is_hung
 
     async def forget(self, key: str) -> None:
         return

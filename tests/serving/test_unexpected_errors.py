@@ -41,8 +41,12 @@ if TYPE_CHECKING:
     from conftest import Bench
 
 _FAULTY, _OTHER = "faulty", "other"
+#: Asked by the workers of both, so that neither's queue has requests of the other.
+_CALLED = "called"
 #: What an accepted request may take, in seconds. Nothing here takes a tenth of it.
 _LIMIT_S = 20.0
+#: It passes for workers that hang, and for no others, however long the machine lets them wait.
+_RESPONSE_TIMEOUT_S = 3600.0
 
 
 class Injected(Exception):
@@ -203,28 +207,29 @@ class Scene:
         """Everything that clients and operators do to a model in the course of a day."""
         # A batch for each worker, so that it is known how quick they are and they are sent work ahead.
         clients = [self.ask(model, b"echo") for _ in range(4)]
-        await clients[-1].done
-        clients.append(self.ask(model, b"hang", timeout_s=0.02))
-        # It goes out alone.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await _all(clients)
+        late = self.ask(model, b"hang", timeout_s=_LIMIT_S)
+        await self.is_sent(late)
+        # Its deadline passes now.
+        version = self.host.registry.get(model).model
+        late.request.deadline = version.deadline_at = time.monotonic()
+        clients.append(late)
         clients += [self.ask(model, b"tell") for _ in range(2)]
         # More than the queue has room for until it is dispatched.
         clients += [self.ask(model, b"echo", priority=number % 3) for number in range(19)]
-        await clients[-1].done
-        late = self.ask(model, b"hang")
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        # Nothing is left that could be in one batch with what hangs.
+        await _all(clients)
+        endless = self.ask(model, b"hang")
+        await self.is_sent(endless)
         gone = self.ask(model, b"echo")
         self.host.cancel(gone.request)
-        clients += [late, self.ask(model, b"echo")]
-        await late.done
+        clients += [endless, self.ask(model, b"echo")]
+        await endless.done
         await self.works(model)
         # By now each has a worker that was started while a function was to raise.
         for _ in range(4):
             clients.append(self.ask(model, b"tell"))
             await clients[-1].done
-        version = self.host.registry.get(model).model
         # As if no call with few requests had been answered yet.
         version.policy = BatchPolicy(version.config, version.policy.on_change)
         clients.append(self.ask(model, b"few"))
@@ -239,6 +244,18 @@ class Scene:
         await clients[-1].done
         await self.host.scale(model, None, 2, 2, False)
         return clients
+
+    async def is_sent(self, client: Client) -> None:
+        """Return once a worker has the request, or it is answered."""
+        request = client.request
+        model = self.host.registry.get(request.name).model
+        await until(
+            lambda: (
+                client.done.done()
+                or any(request in b.requests for w in model.workers for b in w.in_flight)
+            ),
+            "a worker has the request",
+        )
 
     async def works(self, model: str) -> None:
         """Return once a model answers and its workers are all there."""
@@ -264,20 +281,41 @@ async def _all(clients: list[Client]) -> list[tuple[int, str]]:
     return await asyncio.wait_for(asyncio.gather(*(c.done for c in clients)), _LIMIT_S)
 
 
+def _time_passes_for_hung_workers(patch: pytest.MonkeyPatch, launcher: PlayedLauncher) -> None:
+    """Each look finds that the response timeout has passed for what hangs, once a deadline of its own has."""
+    timed_out_workers = ModelVersion.timed_out_workers
+
+    def look(model: ModelVersion, now: float) -> list[Worker]:
+        for worker in model.workers:
+            if not worker.in_flight or not launcher.is_hung(worker.link):
+                continue
+            # What it had before may be answered, and the answer not be read yet.
+            hang = [r for r in worker.in_flight[0].requests if r.body == b"hang"]
+            if hang and all(r.is_done or not r.deadline for r in hang):
+                worker.head_since = now - _RESPONSE_TIMEOUT_S
+        return timed_out_workers(model, now)
+
+    patch.setattr(ModelVersion, "timed_out_workers", look)
+
+
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def scene(bench_class: type[Bench]) -> AsyncIterator[Scene]:
     folder = Path(tempfile.mkdtemp(prefix="mmst-"))
     bench = bench_class(folder, tracking=f"{folder}/records.jsonl", job_queue_size=20)
-    bench.make_launcher = lambda: PlayedLauncher(0.03)  # type: ignore[method-assign, assignment]
+    launcher = PlayedLauncher(0.03)
+    bench.make_launcher = lambda: launcher  # type: ignore[method-assign, assignment]
     patch = pytest.MonkeyPatch()
+    _time_passes_for_hung_workers(patch, launcher)
     patch.setattr(dispatcher_module, "_TICK_S", 0.005)
     patch.setattr(dispatcher_module, "_HELD_S", 0.01)
     asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
+    calls = {"called": [_CALLED, None]}
     await bench.start()
-    for name in (_FAULTY, _OTHER):
-        options = {"batch_size": 2, "max_batch_delay_ms": 1, "response_timeout_s": 0.05}
-        calls = {"other": [_OTHER, None]}
-        await bench.register(name, "", initial_workers=2, calls=calls, **options)
+    for name in (_FAULTY, _OTHER, _CALLED):
+        options = {"batch_size": 2, "max_batch_delay_ms": 1, "calls": calls}
+        await bench.register(
+            name, "", initial_workers=2, response_timeout_s=_RESPONSE_TIMEOUT_S, **options
+        )
     yield Scene(bench)
     await bench.stop()
     patch.undo()
@@ -318,7 +356,8 @@ async def test_what_raises_once_fails_its_own_model_s_requests_at_most(
         )
         told, told_other = await _all(faulty), await _all(other)
         await scene.works(_FAULTY)
-    assert raised, "nothing has called it"
+        # What workers say is taken in turns, and some of it after their answers.
+        await until(lambda: raised, "it is called")
     if row.is_of_a_model:
         # The other model's answers are what they always are.
         for client, (status, text) in zip(other, told_other, strict=True):
