@@ -21,7 +21,7 @@ def resolved(value: Any) -> Any:
 
 
 def wait_for(awaitable: Any) -> Any:
-    """What an awaitable comes to. Tasks that it leaves behind go on."""
+    """Return what an awaitable comes to. Tasks that it leaves behind go on."""
     import asyncio
 
     loop, thread = _running_loop()

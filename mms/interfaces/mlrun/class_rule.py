@@ -35,7 +35,7 @@ def is_model_server(tree: ast.Module, class_name: str) -> bool:
 
 
 def _imported_names(tree: ast.Module) -> Iterator[str]:
-    """What a module imports from MLRun's package, by the names that it has there."""
+    """Yield what a module imports from MLRun's package, by the names that it has there."""
     for node in module_level(tree.body):
         if isinstance(node, ast.Import):
             packages = [alias.name for alias in node.names]

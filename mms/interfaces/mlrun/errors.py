@@ -185,7 +185,7 @@ class GraphError(Exception):
 
 
 def err_for_status_code(status_code: int, message: str | None = None) -> MLRunHTTPError:
-    """The error of an HTTP status, with its message; MLRunHTTPError where none has it."""
+    """Return the error of an HTTP status, with its message; MLRunHTTPError where none has it."""
     for kind in MLRunHTTPStatusError.__subclasses__():
         if kind.error_status_code == int(status_code):
             return kind(message)
@@ -193,21 +193,21 @@ def err_for_status_code(status_code: int, message: str | None = None) -> MLRunHT
 
 
 def err_to_str(error: BaseException | str | None) -> str:
-    """An error's messages, with those of its causes; a text as it is."""
+    """Return an error's messages, with those of its causes; a text as it is."""
     if isinstance(error, BaseException):
         return error_message(error)
     return error or ""
 
 
 def with_strict_status(error: _Error, status: int) -> _Error:
-    """The same error, answered with `status` where statuses are strict."""
+    """Return the same error, answered with `status` where statuses are strict."""
     # Not as an attribute is set: a class of errors may be frozen.
     error.__dict__["strict_status"] = status
     return error
 
 
 def status_of(error: BaseException, is_strict: bool = False) -> int:
-    """The HTTP status for an exception: its own where it has one, 400, or strictly what it means.
+    """Return the HTTP status for an exception: its own where it has one, 400, or strictly what it means.
 
     Strictly: 404 for unknown models and operations, 422 for bad input, 503 for models that are not ready, 500 for
     what a model raises.

@@ -37,7 +37,7 @@ def call(
     retries: int = 0,
     backoff_factor: float | None = None,
 ) -> Answer:
-    """The answer of a server, of a status below 300.
+    """Return the answer of a server, of a status below 300.
 
     Answers of 500 and more and connections that fail are asked again, up to `retries` times, after
     `backoff_factor` x 0, 2, 4, 8 ... seconds (factor 1 by default). Certificates are verified. Raises ValueError for

@@ -28,7 +28,7 @@ def split_path(path: str) -> list[str]:
 
 
 def get_path(body: Any, path: str | None) -> Any:
-    """What is at a path; None where nothing is, the whole body without a path. Raises TypeError."""
+    """Return what is at a path; None where nothing is, the whole body without a path. Raises TypeError."""
     if not path:
         return body
     if not hasattr(body, "__getitem__"):
@@ -44,7 +44,7 @@ def get_path(body: Any, path: str | None) -> Any:
 
 
 def put_path(body: Any, path: str | None, value: Any) -> Any:
-    """The answer of a step: the body with `value` at the path, or `value` without a path or body.
+    """Return the answer of a step: the body with `value` at the path, or `value` without a path or body.
 
     Members between are made where there are none. A Response is the whole answer and goes nowhere. Raises TypeError.
     """
@@ -57,7 +57,7 @@ def put_path(body: Any, path: str | None, value: Any) -> Any:
 
 
 def get_in(body: Any, keys: Any, default: Any = None) -> Any:
-    """What is at a path, or at a list of names; `default` where nothing is. MLRun has it for steps."""
+    """Return what is at a path, or at a list of names; `default` where nothing is. MLRun has it for steps."""
     found = body
     for name in split_path(keys) if isinstance(keys, str) else keys:
         found = found.get(name) if hasattr(found, "get") else None

@@ -107,7 +107,7 @@ class ServerParameters(Options):
     default_content_type: str | None = attribute()
 
     def said(self) -> dict[str, Any]:
-        """The members that somebody has said something of, without a whole function."""
+        """Return the members that somebody has said something of, without a whole function."""
         return {name: value for name, value in self.given().items() if name != "serving_spec"}
 
     def over(self, own: ServerParameters) -> ServerParameters:

@@ -175,7 +175,7 @@ def path_of_function(name: str, path: str) -> str:
 
 
 def is_post(method: str | None, body: Any) -> bool:
-    """Whether a request is none by GET: unless its method says so, by its body."""
+    """Return whether a request is none by GET: unless its method says so, by its body."""
     return method.upper() != "GET" if method else bool(body)
 
 
@@ -188,7 +188,7 @@ def ask_function(
     timeout: float | None = None,
     **_: Any,
 ) -> Any:
-    """The value that a deployed function answers: decoded where it is JSON, else bytes. Raises RuntimeError.
+    """Return the value that a deployed function answers: decoded where it is JSON, else bytes. Raises RuntimeError.
 
     `timeout` is in seconds.
     """
@@ -232,7 +232,7 @@ def _call(
     headers: dict[str, str] | None = None,
     timeout_s: float = _ASK_TIMEOUT_S,
 ) -> tuple[int, str, bytes]:
-    """(status, content type, body). Raises OSError where nobody answers as HTTP does."""
+    """Return (status, content type, body). Raises OSError where nobody answers as HTTP does."""
     parts = urlsplit(address)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)

@@ -192,16 +192,16 @@ class ServingFunction:
         return self
 
     def apply(self, modify: Any) -> Any:
-        """What a modifier makes of the function; those of `mlrun.mount_...()` leave it as it is."""
+        """Return what a modifier makes of the function; those of `mlrun.mount_...()` leave it as it is."""
         return modify(self)
 
     def with_http(self, workers: int | None = None, *_: Any, **__: Any) -> ServingFunction:
-        """How many requests each replica takes at a time: so many workers have its models."""
+        """Return how many requests each replica takes at a time: so many workers have its models."""
         self.spec.http_workers = workers
         return self
 
     def set_env(self, name: str, value: Any = None, value_from: Any = None) -> ServingFunction:
-        """A variable of the deployed function's processes."""
+        """Return a variable of the deployed function's processes."""
         self.spec.env[name] = "" if value is None else str(value)
         return self
 
@@ -229,7 +229,7 @@ class ServingFunction:
         requirements: Any = None,
         kind: str | None = None,
     ) -> ServingFunction:
-        """A function that steps of the graph name (`function=`). In the mock server all of them run here."""
+        """Return a function that steps of the graph name (`function=`). In the mock server all of them run here."""
         child = ServingFunction(name, self.metadata.project)
         child._parent = self
         child.spec.command = url or ""
@@ -247,7 +247,7 @@ class ServingFunction:
         stream_profile: Any = None,
         **kwargs: Any,
     ) -> GraphServer:
-        """The function in this process, its models loaded.
+        """Return the function in this process, its models loaded.
 
         Classes are looked for in `namespace` (a module, a dict, or a list of them), in the function's code, which is
         run as a module, where this is called, and among what can be imported. The function itself is not changed.
@@ -408,7 +408,7 @@ class ServingFunction:
     def to_dict(
         self, fields: Any = None, exclude: Any = None, strip: bool = False
     ) -> dict[str, Any]:
-        """The function's document, as `export` writes it."""
+        """Return the function's document, as `export` writes it."""
         from mms.interfaces.mlrun.authoring.function_document import document_of
 
         return document_of(self, tuple(exclude or ()))
@@ -501,7 +501,7 @@ class ServingFunction:
 
 
 def copy_of_graph(graph: Any) -> Any:
-    """A graph of the same steps. What they are made of (classes, arguments, objects) is shared."""
+    """Return a graph of the same steps. What they are made of (classes, arguments, objects) is shared."""
     import copy
 
     shared: dict[int, Any] = {}
@@ -521,7 +521,7 @@ def copy_of_graph(graph: Any) -> Any:
 
 
 def caller_globals() -> dict[str, Any]:
-    """The names of the code that called into this package."""
+    """Return the names of the code that called into this package."""
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__") or ""):
         frame = frame.f_back

@@ -54,7 +54,7 @@ def serving_spec_of(function: Any) -> ServingSpec:
 
 
 def code_of_function(function: Any) -> tuple[str | None, str | None]:
-    """(the name of the function's file, its code); (None, None) where it has none. Raises OSError."""
+    """Return (the name of the function's file, its code); (None, None) where it has none. Raises OSError."""
     spec = function.spec
     if spec.code is not None:
         return f"{module_name_of(function)}.py", spec.code
@@ -106,7 +106,7 @@ def set_absolute_paths(spec: ServingSpec, folder: str) -> None:
 
 
 def _steps_of(graph: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The steps of a graph and the routes of its routers."""
+    """Yield the steps of a graph and the routes of its routers."""
     for step in (graph, *graph.get("steps", {}).values()):
         yield step
         yield from step.get("routes", {}).values()

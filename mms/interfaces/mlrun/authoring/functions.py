@@ -24,7 +24,7 @@ def new_function(
     source: str | None = None,
     **_: Any,
 ) -> ServingFunction:
-    """A function without a graph yet. `command`: the file with its classes, if they are not where it is made.
+    """Return a function without a graph yet. `command`: the file with its classes, if they are not where it is made.
 
     Raises MLRunInvalidArgumentError for kinds other than serving.
     """
@@ -60,7 +60,7 @@ def code_to_function(
     ignored_tags: Any = None,
     **_: Any,
 ) -> ServingFunction:
-    """A function of the code of a file, .py or .ipynb; without one of the notebook that this is called in.
+    """Return a function of the code of a file, .py or .ipynb; without one of the notebook that this is called in.
 
     `code_output`: a file, or folder, that the code is written to. Raises MLRunInvalidArgumentError, OSError.
     """
@@ -90,7 +90,7 @@ def code_to_function(
 
 
 def function_from_dict(document: dict[str, Any]) -> ServingFunction:
-    """A function of its document. Raises MLRunInvalidArgumentError, GraphError."""
+    """Return a function of its document. Raises MLRunInvalidArgumentError, GraphError."""
     from mms.interfaces.mlrun.authoring.function_document import take_document
 
     _check_kind(document.get("kind") or "serving")
@@ -157,7 +157,7 @@ def _valid_name(name: str) -> str:
 
 
 def _notebook_of(names: dict[str, Any]) -> str | None:
-    """The file of the notebook that runs, as far as it says so."""
+    """Return the file of the notebook that runs, as far as it says so."""
     files = (names.get("__vsc_ipynb_file__"), os.environ.get("JPY_SESSION_NAME"))
     for path in (*files, names.get("__file__")):
         if path and path.endswith(".ipynb") and os.path.isfile(path):

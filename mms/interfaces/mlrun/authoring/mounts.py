@@ -12,7 +12,7 @@ Modifier = Callable[[Any], Any]
 
 
 def mount_nothing(*_: Any, **__: Any) -> Modifier:
-    """A modifier that leaves the function as it is."""
+    """Return a modifier that leaves the function as it is."""
 
     def modify(function: Any) -> Any:
         return function
@@ -25,7 +25,7 @@ mount_secret = mount_v3io = mount_v3io_extended = mount_v3io_legacy = v3io_cred 
 
 
 def set_env_variables(env_vars_dict: Mapping[str, Any] | None = None, **env_vars: Any) -> Modifier:
-    """A modifier that sets variables of the function's processes."""
+    """Return a modifier that sets variables of the function's processes."""
 
     def modify(function: Any) -> Any:
         return function.set_envs({**(env_vars_dict or {}), **env_vars})

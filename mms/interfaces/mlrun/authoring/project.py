@@ -84,13 +84,13 @@ _PROJECTS: dict[str, Project] = {}
 
 
 def get_or_create_project(name: str, context: str = "./", **_: Any) -> Project:
-    """The project of a name, made where there is none."""
+    """Return the project of a name, made where there is none."""
     if name not in _PROJECTS:
         _PROJECTS[name] = Project(name, context)
     return _PROJECTS[name]
 
 
 def new_project(name: str, context: str = "./", **_: Any) -> Project:
-    """An empty project, in the place of one of its name."""
+    """Return an empty project, in the place of one of its name."""
     _PROJECTS[name] = Project(name, context)
     return _PROJECTS[name]

@@ -35,7 +35,7 @@ class MLClientCtx:
 
 
 def handler(*arguments: Any, **_: Any) -> Any:
-    """A decorator of functions for jobs, as MLRun has it: the function stays as it is."""
+    """Return a decorator of functions for jobs, as MLRun has it: the function stays as it is."""
     if arguments and callable(arguments[0]):
         return arguments[0]
     return lambda function: function
@@ -83,7 +83,7 @@ def set_environment(
     mock_functions: str | bool | None = None,
     **_: Any,
 ) -> tuple[str, str]:
-    """(project, artifact path). There is no service to be told; `mock_functions` and `env_file` count."""
+    """Return (project, artifact path). There is no service to be told; `mock_functions` and `env_file` count."""
     if env_file:
         set_env_from_file(env_file)
     if mock_functions is not None:
@@ -111,7 +111,7 @@ def set_env_from_file(env_file: str, return_dict: bool = False) -> dict[str, str
 def get_secret_or_env(
     key: str, secret_provider: Any = None, default: str | None = None, prefix: str | None = None
 ) -> Any:
-    """A secret of a function or dict, else a variable of the environment, else `default`."""
+    """Return a secret of a function or dict, else a variable of the environment, else `default`."""
     name = f"{prefix}_{key}" if prefix else key
     found = None
     if isinstance(secret_provider, dict):

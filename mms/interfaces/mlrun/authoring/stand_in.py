@@ -147,7 +147,7 @@ class AbsentName:
     __bool__ = __len__ = __iter__ = __getitem__ = __enter__ = __int__ = __float__ = _refuse
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type]:
-        """A class that derives from it can be made, and has no objects."""
+        """Return a class that derives from it can be made, and has no objects."""
         text = self.absence
 
         def refuse(cls: type, *_: Any, **__: Any) -> Any:
@@ -220,7 +220,7 @@ def _lines_below(module: str) -> dict[str, str]:
 
 
 def _is_error(module: str, name: str) -> bool:
-    """Whether it is an error of ours, which may be one of a newer MLRun."""
+    """Return whether it is an error of ours, which may be one of a newer MLRun."""
     if module != "mlrun.errors" or not name.startswith("MLRun"):
         return False
     import mms.interfaces.mlrun.errors

@@ -59,7 +59,7 @@ def run(script: str, arguments: tuple[str, ...]) -> None:
 
 
 def run_script(script: str, arguments: list[str]) -> dict[str, Any]:
-    """The names that the script has at its end. Raises whatever it raises."""
+    """Return the names that the script has at its end. Raises whatever it raises."""
     import os
     import runpy
 

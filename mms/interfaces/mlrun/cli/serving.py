@@ -94,7 +94,7 @@ def serve(
 
 
 def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], Path | None]:
-    """(the document with its code, the folder that has the code instead)."""
+    """Return (the document with its code, the folder that has the code instead)."""
     try:
         if spec is None:
             document: Any = process_document(os.environ)
@@ -142,7 +142,7 @@ def _name_of(document: dict[str, Any], spec: Path | None) -> str:
 
 
 def _write(document: dict[str, Any]) -> Path:
-    """A file for the server, which removes it: a command line has no room for code."""
+    """Return a file for the server, which removes it: a command line has no room for code."""
     descriptor, path = tempfile.mkstemp(prefix="mms-function-", suffix=".json")
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(document, file, default=str)

@@ -21,7 +21,7 @@ SUFFIXES = (".pkl", ".pickle", ".bin", ".tar.gz")
 
 
 def get_model(model_dir: Any, suffix: str = "") -> tuple[str, ModelArtifact | None, dict[str, Any]]:
-    """(path of the model's file, its description, its other files by their keys).
+    """Return (path of the model's file, its description, its other files by their keys).
 
     `model_dir`: the file itself (of `suffix`), a folder, a `.yaml` with the description, a `store://` address, or a
     DataItem of one of them. A folder's model_spec.yaml says which file it is; without one it is the first by name that

@@ -64,7 +64,7 @@ class CheckedHttp:
             )
 
     def open(self, request: Any, timeout: float) -> Any:
-        """A response, as urllib's openers have it; `request`: an address or an urllib Request.
+        """Return a response, as urllib's openers have it; `request`: an address or an urllib Request.
 
         Raises MLRunInvalidArgumentError, and OSError, also for addresses that are not allowed.
         """
@@ -114,7 +114,7 @@ class CheckedHttp:
 
 
 def _made_by(kind: Any, connect: Any) -> Any:
-    """A class of connections whose sockets `connect` makes. TLS still asks for the address' own name."""
+    """Return a class of connections whose sockets `connect` makes. TLS still asks for the address' own name."""
 
     def make(*args: Any, **kwargs: Any) -> Any:
         made = kind(*args, **kwargs)

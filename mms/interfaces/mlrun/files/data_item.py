@@ -120,7 +120,7 @@ class DataItem:
         return True
 
     def open(self, mode: str = "rb") -> Any:
-        """A file object. Raises OSError."""
+        """Return a file object. Raises OSError."""
         return self._store.open(self._url, mode)
 
     def ls(self) -> list[str]:
@@ -135,7 +135,7 @@ class DataItem:
         return self._store.list_files(self._url)
 
     def local(self) -> str:
-        """A path of this machine with its content, under the name it has. Raises OSError."""
+        """Return a path of this machine with its content, under the name it has. Raises OSError."""
         return self._store.fetch(self._url)
 
     def remove_local(self) -> None:
@@ -148,7 +148,7 @@ class DataItem:
         format: str = "",
         **options: Any,
     ) -> Any:
-        """A pandas DataFrame of a .csv, .json (one record a line) or .parquet file. Raises ValueError."""
+        """Return a pandas DataFrame of a .csv, .json (one record a line) or .parquet file. Raises ValueError."""
         ending = f".{format.lower().removeprefix('.')}" if format else self.suffix.lower()
         reader = _READERS.get(ending)
         if reader is None:
@@ -173,7 +173,7 @@ class DataItem:
 
 
 def local_or_url(item: DataItem) -> str:
-    """The path that a class opens: of files elsewhere, that of their content here."""
+    """Return the path that a class opens: of files elsewhere, that of their content here."""
     return item.url if is_local(item.url) else item.local()
 
 

@@ -23,7 +23,7 @@ def set_store_resolver(resolver: Callable[[str], Any] | None) -> None:
 
 
 def get_store_resource(uri: str, *_: Any, **__: Any) -> Any:
-    """What a `store://` address means. Raises MLRunNotFoundError where nobody resolves it."""
+    """Return what a `store://` address means. Raises MLRunNotFoundError where nobody resolves it."""
     found = _resolver(uri) if _resolver is not None else None
     if found is None:
         raise MLRunNotFoundError(
@@ -40,7 +40,7 @@ def is_store_uri(url: Any) -> bool:
 
 
 def get_dataitem(url: Any, secrets: Any = None, db: Any = None) -> DataItem:
-    """The DataItem of an address. Raises MLRunInvalidArgumentError for a scheme that nothing reads."""
+    """Return the DataItem of an address. Raises MLRunInvalidArgumentError for a scheme that nothing reads."""
     text = os.fspath(url) if isinstance(url, os.PathLike) else str(url)
     artifact_url = text
     if is_store_uri(text):
@@ -54,12 +54,12 @@ def get_dataitem(url: Any, secrets: Any = None, db: Any = None) -> DataItem:
 def get_object(
     url: Any, secrets: Any = None, size: int | None = None, offset: int = 0, db: Any = None
 ) -> Any:
-    """The content of an address, bytes."""
+    """Return the content of an address, bytes."""
     return get_dataitem(url).get(size, offset)
 
 
 def item_beside(folder: str, name: str, key: str | None = None) -> DataItem:
-    """The item of a file that a document in `folder` names."""
+    """Return the item of a file that a document in `folder` names."""
     item = get_dataitem(join_url(folder, name))
     if key:
         item.key = key

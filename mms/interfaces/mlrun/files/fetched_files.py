@@ -76,7 +76,7 @@ class FetchedFiles:
         os.close(self._lock_fd)
 
     def fetch(self, url: str, name: str, fetch: Fetch) -> str:
-        """The path of the file that `url` names now. One process at a time fetches it, none what is known.
+        """Return the path of the file that `url` names now. One process at a time fetches it, none what is known.
 
         Raises what `fetch` raises.
         """
@@ -144,7 +144,7 @@ class _HashingFile:
 
 
 def fetched_files() -> FetchedFiles:
-    """Those of this process, until it ends."""
+    """Return those of this process, until it ends."""
     global _folder
     if _folder is None or _folder.owner_pid != os.getpid():
         import atexit
@@ -156,7 +156,7 @@ def fetched_files() -> FetchedFiles:
 
 
 def _file_name(name: str) -> str:
-    """A name that a file can have, the end of it kept: that tells its format."""
+    """Return a name that a file can have, the end of it kept: that tells its format."""
     safe = name.replace("/", "_").replace("\0", "_")
     if safe in ("", ".", ".."):
         return "file"

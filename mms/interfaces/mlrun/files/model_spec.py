@@ -33,7 +33,7 @@ class _Members:
         return f"<{type(self).__name__} {shown}>"
 
     def to_dict(self) -> dict[str, Any]:
-        """The members that have a value."""
+        """Return the members that have a value."""
         found = {}
         for name, value in self.__dict__.items():
             plain = value.to_dict() if hasattr(value, "to_dict") else value
@@ -184,7 +184,7 @@ class ModelArtifact:
 
 
 def parse_model_spec(text: str | bytes, source: str) -> ModelArtifact:
-    """The artifact of a model_spec.yaml. Raises ValueError with `source` for what is none."""
+    """Return the artifact of a model_spec.yaml. Raises ValueError with `source` for what is none."""
     from mms.text.documents import read_yaml
 
     try:

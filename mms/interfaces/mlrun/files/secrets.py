@@ -55,7 +55,7 @@ class Secrets:
         self._found.update({prefix + str(key): str(value) for key, value in values.items()})
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The secret's text; `default` where no source has it."""
+        """Return the secret's text; `default` where no source has it."""
         found = self._found.get(key)
         if found is None:
             found = os.environ.get(PROJECT_SECRET_PREFIX + key.upper().replace("-", "_"))

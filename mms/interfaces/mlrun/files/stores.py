@@ -53,7 +53,7 @@ def scheme_of(url: str) -> str:
 
 
 def path_of(url: str) -> str:
-    """The path that a path or `file://` address names."""
+    """Return the path that a path or `file://` address names."""
     if scheme_of(url) != "file":
         return url
     from urllib.parse import unquote, urlsplit
@@ -69,7 +69,7 @@ def is_local(url: str) -> bool:
 
 
 def join_url(base: str, name: str) -> str:
-    """The address of a file beside others; `name` itself where it is an address or an absolute path."""
+    """Return the address of a file beside others; `name` itself where it is an address or an absolute path."""
     if "://" in name or name.startswith("/"):
         return name
     name = name.removeprefix("./")
@@ -77,7 +77,7 @@ def join_url(base: str, name: str) -> str:
 
 
 def store_of(url: str) -> Store:
-    """What reads an address. Raises MLRunInvalidArgumentError."""
+    """Return what reads an address. Raises MLRunInvalidArgumentError."""
     scheme = scheme_of(url)
     if _checked is not None and "::" in url:
         raise MLRunInvalidArgumentError(f"{url} cannot be read: nested addresses are not supported")
@@ -119,11 +119,11 @@ class Store:
         )
 
     def list_files(self, url: str) -> list[str]:
-        """Those of files alone."""
+        """Return those of files alone."""
         return self.list_names(url)
 
     def fetch(self, url: str) -> str:
-        """A path of this machine with the content, under the name it has."""
+        """Return a path of this machine with the content, under the name it has."""
         raise NotImplementedError
 
     def open(self, url: str, mode: str) -> Any:
@@ -244,7 +244,7 @@ class HttpStore(Store):
         return fetched_files().fetch(url, name, fetch)
 
     def _open(self, url: str, headers: dict[str, str], method: str = "GET") -> Any:
-        """An open response of status 200, 206 or 304. Raises OSError."""
+        """Return an open response of status 200, 206 or 304. Raises OSError."""
         import urllib.error
         import urllib.request
 
@@ -339,7 +339,7 @@ class FsspecStore(Store):
         ]
 
     def _at(self, url: str) -> tuple[Any, str]:
-        """The file system and the path on it. Raises MLRunMissingDependencyError, MLRunInvalidArgumentError."""
+        """Return the file system and the path on it. Raises MLRunMissingDependencyError, MLRunInvalidArgumentError."""
         packages = _PACKAGES.get(self.kind, "fsspec")
         known = _SCHEMES_OF_FSSPEC.get(self.kind, self.kind)
         try:
@@ -358,7 +358,7 @@ class FsspecStore(Store):
 
 
 def _public_where_no_credentials(files: Any, path: str) -> tuple[Any, str]:
-    """The same file system, asked without credentials where there are none: what is public can be read."""
+    """Return the same file system, asked without credentials where there are none: what is public can be read."""
     if getattr(files, "protocol", "") not in ("s3", ("s3", "s3a")):
         return files, path
     try:

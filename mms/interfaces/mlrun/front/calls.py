@@ -66,7 +66,7 @@ class RouteCalls:
         method: str = "",
         has_body: bool = True,
     ) -> ModelAnswer:
-        """A model's answer. Raises the errors of the front.
+        """Return a model's answer. Raises the errors of the front.
 
         `method`: in place of the client's.
         """

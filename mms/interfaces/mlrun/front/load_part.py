@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def serving_load(
     served: PooledModel, settings: Settings, environ: Mapping[str, str]
 ) -> ServingLoad:
-    """What the registration, or the function that it registers, says goes before the server's settings."""
+    """Return what the registration, or the function that it registers, says goes before the server's settings."""
     asked = served.options.asked
     members: dict[str, Any] = {
         "strict_status": settings.strict_status,

@@ -62,7 +62,7 @@ class MlrunRouter(CompositeModel):
         return all(self.calls.is_ready(key) for key in self.calls.keys)
 
     def listing(self, keys: list[str]) -> dict[str, Any]:
-        """What it tells of its models, with the other models of the server, `keys`, behind them."""
+        """Return what it tells of its models, with the other models of the server, `keys`, behind them."""
         found = self.routing.router.list_models()
         known = {*found["models"], self.name}
         found["models"] = [*found["models"], *(key for key in keys if key not in known)]

@@ -90,7 +90,7 @@ class MlrunSpecs:
         return f"<MlrunSpecs {', '.join(s.name for s in self._registry.all() if s.parts)}>"
 
     async def _document_of(self, path: Path | None, options: RegisterOptions) -> Any:
-        """The document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
+        """Return the document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
         if options.mlrun.serving_spec is not None:
             if not is_serving_document(options.mlrun.serving_spec):
                 check_has_graph(options.mlrun.serving_spec, "serving_spec")
@@ -217,7 +217,7 @@ class MlrunSpecs:
         )
 
     def assign(self) -> list[PooledModel]:
-        """A model of a function knows from the start what it is."""
+        """Return a model of a function knows from the start what it is."""
         return []
 
     async def close(self) -> None:
@@ -366,13 +366,13 @@ def _steps_below(step: BaseStep) -> list[BaseStep]:
 
 
 def split_key(key: str) -> tuple[str, str | None]:
-    """(name, version) of `name` or `name:version`."""
+    """Return (name, version) of `name` or `name:version`."""
     name, _, version = key.partition(":")
     return name, version or None
 
 
 def _placed(path: str, folder: Path) -> str:
-    """A path of the function's own folder, else of the server's, as an absolute one; what is neither stays."""
+    """Return a path of the function's own folder, else of the server's, as an absolute one; what is neither stays."""
     if not path or "://" in path:
         return path
     for base in (folder, Path.cwd()):

@@ -91,7 +91,7 @@ class AsyncFlow:
         self._idle_threads = 0
 
     def run(self, event: Any) -> Any:
-        """The event with the reply as its body.
+        """Return the event with the reply as its body.
 
         Without a responder that is {"id"} at once. With one it is what that step returned; {"id"} where the event
         never came to it. Raises the error of a step on the way to the reply, unless it is handled.
@@ -255,7 +255,7 @@ class AsyncFlow:
                 self._start(box, box.waiting.popleft(), mine, own_request)
 
     def _run_step(self, item: _Item) -> tuple[Any, bool, list[_Item]]:
-        """(what the step returned, whether that is the reply, what goes on). Raises what nobody handles."""
+        """Return (what the step returned, whether that is the reply, what goes on). Raises what nobody handles."""
         step, event, asked, may_reply = item
         try:
             returned = step.run(event)
@@ -308,7 +308,7 @@ class AsyncFlow:
             return True
 
     def _is_reply(self, step: BaseStep, is_last: bool) -> bool:
-        """Whether what a step returned is the reply. `is_last`: the event goes no further."""
+        """Return whether what a step returned is the reply. `is_last`: the event goes no further."""
         plan = self._plan
         if step is plan.responder:
             return True
@@ -353,6 +353,6 @@ def _without_body(event: Any) -> Any:
 
 
 def _acknowledged(asked: _FlowRequest) -> Any:
-    """The event as the reply to those who get none of a step's."""
+    """Return the event as the reply to those who get none of a step's."""
     asked.event.body = {"id": asked.event.id}
     return asked.event

@@ -94,7 +94,7 @@ class FlowStep(BaseStep):
         return name in self._steps
 
     def path_to_step(self, path: str | None) -> Any:
-        """The step at `<step>[/<route>]`; the flow itself without a path. Raises GraphError."""
+        """Return the step at `<step>[/<route>]`; the flow itself without a path. Raises GraphError."""
         found: Any = self
         for name in (path or "").split("/") if path else ():
             if name not in found:
@@ -111,7 +111,7 @@ class FlowStep(BaseStep):
         self._last_added = None
 
     def list_child_functions(self) -> list[str]:
-        """The functions that steps are to run in, besides that of the graph."""
+        """Return the functions that steps are to run in, besides that of the graph."""
         found = []
         for step in self._steps.values():
             if step.function and step.function not in found:
@@ -251,7 +251,7 @@ class FlowStep(BaseStep):
             step.post_init(mode)
 
     def run(self, event: Any, *args: Any, **kwargs: Any) -> Any:
-        """The event with the reply as its body. Raises what a step raised on the way to it."""
+        """Return the event with the reply as its body. Raises what a step raised on the way to it."""
         if self._runner is None:
             raise GraphError("the flow was not initialized: call init_object() first")
         return self._runner.run(unwrapped(event))

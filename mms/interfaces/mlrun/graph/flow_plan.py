@@ -29,12 +29,12 @@ class FlowPlan:
         return f"<FlowPlan {len(self.steps)} steps, starts with {names_of(self.starts)}>"
 
     def handler_of(self, step: BaseStep) -> BaseStep | None:
-        """The step that gets the events on which a step failed."""
+        """Return the step that gets the events on which a step failed."""
         name = _handler_name(step, self.on_error)
         return self.steps[name] if name else None
 
     def after(self, step: BaseStep) -> list[BaseStep]:
-        """Where an event goes from a step."""
+        """Return where an event goes from a step."""
         return self.followers[step.name]
 
 

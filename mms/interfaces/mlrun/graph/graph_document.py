@@ -52,7 +52,7 @@ def graph_from_dict(document: Any) -> RouterStep | RootFlowStep:
 def new_graph(
     topology: str = "router", class_name: Any = None, engine: str | None = None, **class_args: Any
 ) -> RouterStep | RootFlowStep:
-    """An empty graph: `router` (of a class, its name or an object) or `flow` (of an engine).
+    """Return an empty graph: `router` (of a class, its name or an object) or `flow` (of an engine).
 
     Raises MLRunInvalidArgumentError for another topology.
     """
@@ -73,7 +73,7 @@ def new_graph(
 
 
 def child_models(graph: Any) -> list[ChildModel]:
-    """The routes of a graph's routers that can run as models of their own, with keys that name each of them.
+    """Return the routes of a graph's routers that can run as models of their own, with keys that name each of them.
 
     A key is the route's; where several routers have one of that key, it is `<router>.<key>`.
     """
@@ -145,7 +145,7 @@ class GraphModel:
         self._is_loaded = True
 
     def do_event(self, event: Any, *args: Any, **kwargs: Any) -> Any:
-        """The event with the reply as its body. Raises what the graph raises."""
+        """Return the event with the reply as its body. Raises what the graph raises."""
         return self.graph.run(event)
 
     def run(self, event: Any) -> Any:

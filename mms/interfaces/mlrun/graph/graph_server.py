@@ -318,7 +318,7 @@ def create_graph_server(
     current_function: str | None = None,
     **kwargs: Any,
 ) -> GraphServer:
-    """A server to be given its graph, for tests of graphs without a function."""
+    """Return a server to be given its graph, for tests of graphs without a function."""
     server = GraphServer(graph, parameters, load_mode, verbose=verbose, **kwargs)
     if current_function is None:
         current_function = os.environ.get(CURRENT_FUNCTION_VARIABLE, "")
@@ -361,7 +361,7 @@ def v2_serving_handler(context: Any, event: Any, get_body: bool = False) -> Any:
 
 
 def _is_given(body: Any) -> bool:
-    """Whether a body makes the method POST. Arrays have no truth."""
+    """Return whether a body makes the method POST. Arrays have no truth."""
     try:
         return bool(body)
     except ValueError:

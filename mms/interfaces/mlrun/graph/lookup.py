@@ -45,7 +45,7 @@ Namespace = Sequence[Any]
 
 
 def as_namespace(namespace: Any) -> list[Any]:
-    """A namespace from a module, a dict, a list of them, or nothing."""
+    """Return a namespace from a module, a dict, a list of them, or nothing."""
     if namespace is None:
         return []
     if isinstance(namespace, list | tuple):
@@ -54,7 +54,7 @@ def as_namespace(namespace: Any) -> list[Any]:
 
 
 def find_class(name: Any, namespace: Namespace, step: str) -> Any:
-    """The class that a step names; a class itself is returned. Raises GraphError with the step's name."""
+    """Return the class that a step names; a class itself is returned. Raises GraphError with the step's name."""
     from mms.interfaces.mlrun.graph.storey_steps import own_class
 
     own = own_class(name, step)
@@ -76,7 +76,7 @@ def find_class(name: Any, namespace: Namespace, step: str) -> Any:
 
 
 def find_handler(handler: Any, namespace: Namespace, step: str) -> Callable[..., Any]:
-    """The function that a step names, by name, dotted path or expression. Raises GraphError."""
+    """Return the function that a step names, by name, dotted path or expression. Raises GraphError."""
     if callable(handler):
         return handler  # type: ignore[no-any-return]  # callable, of whatever kind
     if not isinstance(handler, str) or not handler:
@@ -103,7 +103,7 @@ def find_handler(handler: Any, namespace: Namespace, step: str) -> Callable[...,
 
 
 def find_object(name: str, namespace: Namespace) -> Any:
-    """What a name stands for: in the namespace (later entries last), built in, or to be imported. None: nothing.
+    """Return what a name stands for: in the namespace (later entries last), built in, or to be imported. None: nothing.
 
     Raises what a module raises that is found but cannot be imported.
     """
@@ -121,7 +121,7 @@ def find_object(name: str, namespace: Namespace) -> Any:
 
 
 def create_class(pkg_class: str) -> Any:
-    """The class, or whatever else it is, of a name such as `package.module.Class`. MLRun has it for steps.
+    """Return the class, or whatever else it is, of a name such as `package.module.Class`. MLRun has it for steps.
 
     Raises ValueError for a name that stands for nothing.
     """
@@ -154,7 +154,7 @@ def _is_name(text: str) -> bool:
 
 
 def _no_name(text: str) -> str:
-    """What is wrong with a text that is neither a function's name nor an expression in parentheses."""
+    """Return what is wrong with a text that is neither a function's name nor an expression in parentheses."""
     try:
         compile(text, "<expression>", "eval")
     except SyntaxError as error:
@@ -167,7 +167,7 @@ def _no_name(text: str) -> str:
 
 
 def class_name_of(cls: Any) -> str:
-    """The name under which a class or function can be found again, that of MLRun where MLRun has it."""
+    """Return the name under which a class or function can be found again, that of MLRun where MLRun has it."""
     known = getattr(cls, "__dict__", {}).get("_CLASS_NAME")
     if known:
         return str(known)
@@ -179,7 +179,7 @@ def class_name_of(cls: Any) -> str:
 
 
 def is_remote(name: Any) -> bool:
-    """Whether a step's class is that of calls to another server."""
+    """Return whether a step's class is that of calls to another server."""
     if isinstance(name, str):
         return name == REMOTE or name.rpartition(".")[2] in ("RemoteStep", "BatchHttpRequests")
     return getattr(name, "__module__", "") == _REMOTE
@@ -206,7 +206,7 @@ def _built_in(name: str) -> Any:
 
 
 def _imported(name: str) -> Any:
-    """An attribute of the longest importable part of a dotted name."""
+    """Return an attribute of the longest importable part of a dotted name."""
     parts = name.split(".")
     for length in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:length])

@@ -56,7 +56,7 @@ class Merge(StepToDict):
         self._expected = max(1, expected)
 
     def do_event(self, event: Any) -> Any:
-        """The joined event with the last of those it was waited for, NO_EVENT before."""
+        """Return the joined event with the last of those it was waited for, NO_EVENT before."""
         key = event.id if self._key is None else self._key(event.body)
         if key in self._dropped:
             return NO_EVENT
@@ -87,7 +87,7 @@ class Merge(StepToDict):
 
 
 def _sources_of(step: Any) -> int:
-    """How many events of one a step gets: one from each step before it, from a queue as many as that gets."""
+    """Return how many events of one a step gets: one from each step before it, from a queue as many as that gets."""
     parent = getattr(step, "parent", None)
     if parent is None:
         return 1

@@ -44,7 +44,7 @@ class _WithArguments:
     """What a document names by its class and the arguments of its constructor."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The constructor's arguments, as far as the object has members of their names."""
+        """Return the constructor's arguments, as far as the object has members of their names."""
         names: list[str] = []
         for cls in type(self).__mro__:
             if cls is not object and "__init__" in vars(cls):
@@ -93,7 +93,7 @@ class Model(_WithArguments):
         return self.predict_async(self.format_batch(body) if isinstance(body, list) else body)
 
     def get_local_model_path(self, suffix: str = "") -> tuple[str | None, dict[str, Any] | None]:
-        """(path of the model's file, its other files by their keys); (None, None) without `artifact_uri`.
+        """Return (path of the model's file, its other files by their keys); (None, None) without `artifact_uri`.
 
         Raises ValueError where there is no such file, OSError where it cannot be read.
         """
@@ -106,7 +106,7 @@ class Model(_WithArguments):
 
     @staticmethod
     def format_batch(body: Any) -> Any:
-        """What predict() gets in the place of a body that is a list."""
+        """Return what predict() gets in the place of a body that is a list."""
         return body
 
 
@@ -225,7 +225,7 @@ class ModelRunner:
         return [self.models[name] for name in names]
 
     def _run(self, model: Model, body: Any, path: str) -> tuple[Any, str | None]:
-        """(the model's result, the text of what it raised)."""
+        """Return (the model's result, the text of what it raised)."""
         try:
             run = model.run_async if self._mechanisms[model.name] == _ASYNCIO else model.run
             result = resolved(run(body, path, None))
@@ -381,7 +381,7 @@ class ModelRunnerStep(TaskStep):
         )
 
     def _selecting(self, names: list[Any]) -> tuple[Callable[..., Any], Choosing | None]:
-        """What chooses models, and what chooses the steps behind them."""
+        """Return what chooses models, and what chooses the steps behind them."""
         found = {}
         for option in ("model_selector", "model_runner_selector"):
             class_name, parameters = self.class_args.get(option) or (None, None)
@@ -437,7 +437,7 @@ def _mechanism(given: Any, model: str) -> str:
 
 
 def _selector(option: str, given: Any, parameters: dict[str, Any] | None) -> list[Any]:
-    """The name of a selector's class and its arguments, as a document has them."""
+    """Return the name of a selector's class and its arguments, as a document has them."""
     if given is None or isinstance(given, str):
         return [given, parameters]
     if isinstance(given, type):

@@ -98,7 +98,7 @@ class QueueStep(BaseStep):
 
 
 def unwrapped(event: Any) -> Any:
-    """The event as it was before a queue pushed it."""
+    """Return the event as it was before a queue pushed it."""
     body = event.body
     if type(body) is dict and body.get(WRAPPER) is True:
         event.body = body.get("body")

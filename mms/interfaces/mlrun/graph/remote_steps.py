@@ -78,7 +78,7 @@ class RemoteRequests(StepToDict):
             self._endpoint = self.context.get_remote_endpoint(self.url)
 
     def url_of(self, event: Any, body: Any) -> str:
-        """The address to ask about a body."""
+        """Return the address to ask about a body."""
         url = self._endpoint
         if self._find_url is not None:
             url = str(self._find_url(body, url.rstrip("/"), self.context))
@@ -88,7 +88,7 @@ class RemoteRequests(StepToDict):
         return f"{url.rstrip('/')}/{subpath.lstrip('/')}" if subpath else url
 
     def ask(self, event: Any, body: Any) -> Any:
-        """What the server answers to a body."""
+        """Return what the server answers to a body."""
         url = self.url_of(event, body)
         method = (self.method or _DEFAULT_METHOD).upper()
         headers = {**(self.headers or {}), EVENT_ID_HEADER: str(event.id)}
@@ -180,7 +180,7 @@ class BatchHttpRequests(RemoteRequests):
 
 
 def _encoded(body: Any) -> tuple[bytes | None, bool]:
-    """(the bytes to send, whether they are JSON that was made here)."""
+    """Return (the bytes to send, whether they are JSON that was made here)."""
     if body is None:
         return None, False
     if isinstance(body, bytes | bytearray | memoryview):

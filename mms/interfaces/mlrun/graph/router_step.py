@@ -224,7 +224,7 @@ def _as_route(key: str, route: Any) -> RouteStep:
 
 
 def _caller_of(route: RouteStep, context: Any) -> CallModel | None:
-    """How to ask the route's model where it runs in another process; None where it is to be made here."""
+    """Return how to ask the route's model where it runs in another process; None where it is to be made here."""
     call: CallModel | None = getattr(context, "call_model", None)
     if call is None or route.handler or not route.class_name or is_remote(route.class_name):
         return None

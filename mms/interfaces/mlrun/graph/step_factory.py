@@ -27,7 +27,7 @@ _KINDS: dict[str, type[BaseStep]] = {
 def make_step(
     class_name: Any, name: str | None, options: dict[str, Any], class_args: dict[str, Any]
 ) -> BaseStep:
-    """A step: of a class (`*Name` a router, `>>` or `$queue` a queue), an object, a handler, or a step itself.
+    """Return a step: of a class (`*Name` a router, `>>` or `$queue` a queue), an object, a handler, or a step itself.
 
     Raises MLRunInvalidArgumentError for what does not make one.
     """
@@ -60,7 +60,7 @@ def make_step(
 
 
 def step_from_dict(name: str, document: Any) -> BaseStep:
-    """A step from its document. Raises GraphError for what is none, with the step's name."""
+    """Return a step from its document. Raises GraphError for what is none, with the step's name."""
     if not isinstance(document, dict):
         raise GraphError(f"step {name} must be a dict, not {type(document).__name__}")
     kind = document.get("kind") or StepKinds.task

@@ -67,7 +67,7 @@ class BaseStep:
         return f"<{type(self).__name__} {self.fullname or 'root'}>"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BaseStep:
-        """A step like this one before it was made. A graph's copies share no stream, thread or model."""
+        """Return a step like this one before it was made. A graph's copies share no stream, thread or model."""
         from copy import deepcopy
 
         made = type(self).__new__(type(self))
@@ -194,7 +194,7 @@ class BaseStep:
         """Load what was made by init_object() in the mode `skip`: a process may be forked between the two."""
 
     def run(self, event: Any, *args: Any, **kwargs: Any) -> Any:
-        """The event with this step's answer as its body, or NO_EVENT."""
+        """Return the event with this step's answer as its body, or NO_EVENT."""
         raise NotImplementedError
 
     def get_children(self) -> list[BaseStep]:
@@ -208,7 +208,7 @@ class BaseStep:
         exclude: list[str] | None = None,
         strip: bool = False,
     ) -> dict[str, Any]:
-        """The step's document: what was set of it, as JSON has it."""
+        """Return the step's document: what was set of it, as JSON has it."""
         document: dict[str, Any] = {"kind": self.kind}
         for field in fields or self._FIELDS:
             value = getattr(self, field, None)
@@ -239,7 +239,7 @@ class BaseStep:
                 setattr(self, field, names_in(value) if is_list else value)
 
     def _flow(self) -> Any:
-        """The flow that steps are added to."""
+        """Return the flow that steps are added to."""
         parent = self._parent
         if parent is None:
             raise GraphError(
@@ -258,7 +258,7 @@ def names_in(given: Any) -> list[str]:
 
 
 def text_name(class_name: Any, handler: Any) -> str:
-    """The name of a step that was given none: that of its class, else of its handler."""
+    """Return the name of a step that was given none: that of its class, else of its handler."""
     for named in (class_name, handler):
         if named is None or named == "":
             continue

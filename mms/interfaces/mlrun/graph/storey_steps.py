@@ -38,7 +38,7 @@ class Flow:
         return event if self._full_event else get_path(event.body, self._input_path)
 
     def _returned(self, event: Any, value: Any) -> Any:
-        """The event with a function's value as its body; with `full_event` the value is the event."""
+        """Return the event with a function's value as its body; with `full_event` the value is the event."""
         if self._full_event:
             return value
         event.body = put_path(event.body, self._result_path, value)

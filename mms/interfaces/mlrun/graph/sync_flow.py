@@ -20,7 +20,7 @@ class SyncFlow:
         return f"<SyncFlow of {self._plan!r}>"
 
     def run(self, event: Any) -> Any:
-        """The event as the last step returned it; the event's id as its body where a step kept it."""
+        """Return the event as the last step returned it; the event's id as its body where a step kept it."""
         plan = self._plan
         step: BaseStep | None = plan.starts[0]
         while step is not None:

@@ -231,7 +231,7 @@ class ErrorStep(TaskStep):
 
 
 def event_of(event: Any, answer: Any) -> Any:
-    """The event that a handler of whole events returned; one that returned something else set the body."""
+    """Return the event that a handler of whole events returned; one that returned something else set the body."""
     if answer is None or answer is event:
         return event
     if answer is NO_EVENT or isinstance(answer, Passing):
@@ -251,7 +251,7 @@ def _with_context(function: Callable[..., Any], context: Any) -> Callable[[Any],
 
 
 def _argument(key: str, value: Any) -> tuple[str, Any]:
-    """An argument as a document has it: classes and functions by their names, which `_<key>` stands for."""
+    """Return an argument as a document has it: classes and functions by their names, which `_<key>` stands for."""
     if isinstance(value, type) or (callable(value) and hasattr(value, "__name__")):
         return key if key.startswith("_") else f"_{key}", class_name_of(value)
     to_dict = getattr(value, "to_dict", None)

@@ -117,21 +117,21 @@ class GraphContext:
         return os.environ.get("MLRUN_DEFAULT_PROJECT") or "default"
 
     def get_param(self, key: str, default: Any = None) -> Any:
-        """A parameter of the function."""
+        """Return a parameter of the function."""
         parameters = self.parameters
         if parameters is None:
             parameters = getattr(self._server, "parameters", None)
         return parameters.get(key, default) if parameters else default
 
     def get_secret(self, key: str, default: Any = None) -> Any:
-        """A secret of the function's sources, or of the environment; `default` where nobody has it."""
+        """Return a secret of the function's sources, or of the environment; `default` where nobody has it."""
         if self._secrets is None:
             own = getattr(self._server, "secrets", None)
             self._secrets = own if isinstance(own, Secrets) else Secrets()
         return self._secrets.get(key, default)
 
     def get_remote_endpoint(self, name: str, external: bool = True) -> str:
-        """The address of a function: `name` itself where it is an address. Raises MLRunNotFoundError."""
+        """Return the address of a function: `name` itself where it is an address. Raises MLRunNotFoundError."""
         if "://" in name:
             return name
         endpoint = self.get_param("remote_endpoints") or {}
@@ -145,7 +145,7 @@ class GraphContext:
     def get_store_resource(
         self, uri: str, use_cache: bool = True, secrets: Any = None, db: Any = None
     ) -> Any:
-        """What a `store://` address names. Raises MLRunNotFoundError where nobody resolves it."""
+        """Return what a `store://` address names. Raises MLRunNotFoundError where nobody resolves it."""
         resolve = getattr(self._server, "get_store_resource", None)
         if resolve is not None:
             return resolve(uri)
@@ -154,7 +154,7 @@ class GraphContext:
         )
 
     def get_table(self, uri: str) -> Any:
-        """A table that lookups and steps share, by its address. Raises MLRunNotFoundError."""
+        """Return a table that lookups and steps share, by its address. Raises MLRunNotFoundError."""
         find = getattr(self._server, "get_table", None)
         if find is not None:
             return find(uri)
@@ -184,7 +184,7 @@ class GraphContext:
 def error_record(
     context: Any, event: Any, message: str, source: str | None, args: dict[str, Any]
 ) -> dict[str, Any]:
-    """What the error stream gets of one failure."""
+    """Return what the error stream gets of one failure."""
     return {
         "function_uri": context.function_uri,
         "worker": context.worker_id,

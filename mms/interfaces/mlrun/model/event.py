@@ -19,7 +19,7 @@ STREAM_TRIGGERS = (
 
 
 def new_id() -> str:
-    """A random UUID of version 4, 32 hexadecimal digits."""
+    """Return a random UUID of version 4, 32 hexadecimal digits."""
     number = bytearray(os.urandom(16))
     number[6] = number[6] & 0x0F | 0x40
     number[8] = number[8] & 0x3F | 0x80
@@ -121,12 +121,12 @@ class MockEvent:
         return len(self.body) if isinstance(self.body, str | bytes | bytearray) else 0
 
     def get_header(self, name: str, default: Any = None) -> Any:
-        """The value of a header, however its name is written."""
+        """Return the value of a header, however its name is written."""
         return header_of(self, name, default)
 
 
 def header_of(event: Any, name: str, default: Any = None) -> Any:
-    """The value of a header of any event, however its name is written; `name` in any case."""
+    """Return the value of a header of any event, however its name is written; `name` in any case."""
     headers = event.headers
     if not headers:
         return default

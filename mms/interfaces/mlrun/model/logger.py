@@ -40,7 +40,7 @@ class Logger:
         self._level = LEVELS[name]
 
     def bind(self, **fields: Any) -> Logger:
-        """The same logger with fields that go with all its messages."""
+        """Return the same logger with fields that go with all its messages."""
         return Logger(self.name, self._level_name, {**self._fields, **fields})
 
     def get_child(self, suffix: str) -> Logger:

@@ -129,7 +129,7 @@ class V2ModelServer(StepToDict):
             pass
 
     def get_model(self, suffix: str = "") -> tuple[Any, dict[str, Any]]:
-        """(path of the model's file, its extra data by name). Sets `model_spec`; its parameters go before ours.
+        """Return (path of the model's file, its extra data by name). Sets `model_spec`; its parameters go before ours.
 
         (None, {}) where there is no model_path.
         """
@@ -143,7 +143,7 @@ class V2ModelServer(StepToDict):
         return file, extra
 
     def get_param(self, key: str, default: Any = None) -> Any:
-        """A parameter of the model, else of the function. One that is None is None."""
+        """Return a parameter of the model, else of the function. One that is None is None."""
         if key in self._params:
             return self._params[key]
         if self.context is not None:
@@ -166,7 +166,7 @@ class V2ModelServer(StepToDict):
         return request
 
     def predict(self, request: Any) -> Any:
-        """The outputs for `request["inputs"]`. May be a coroutine."""
+        """Return the outputs for `request["inputs"]`. May be a coroutine."""
         raise NotImplementedError()
 
     def explain(self, request: Any) -> Any:
@@ -177,7 +177,7 @@ class V2ModelServer(StepToDict):
         return request
 
     def logged_results(self, request: Any, response: Any, op: str | None) -> tuple[Any, Any]:
-        """(inputs, outputs) for the record of a request, lists; None for both: as they were."""
+        """Return (inputs, outputs) for the record of a request, lists; None for both: as they were."""
         return None, None
 
     # Events
@@ -223,7 +223,7 @@ class V2ModelServer(StepToDict):
         return event
 
     def metadata(self) -> dict[str, Any]:
-        """What a model says of itself."""
+        """Return what a model says of itself."""
         found: dict[str, Any] = {
             "name": self.name,
             "version": self.version or "",
@@ -287,7 +287,7 @@ class V2ModelServer(StepToDict):
         return answer
 
     def _accept(self, event: Any, body: Any, operation: str) -> Any:
-        """The request that `predict` gets."""
+        """Return the request that `predict` gets."""
         if not self.ready:
             self._wait_or_refuse(event)
         if operation in _DICT_OPERATIONS:
@@ -338,7 +338,7 @@ class V2ModelServer(StepToDict):
         return f"its load failed: {self.error}"
 
     def _with_ordered_inputs(self, body: Any) -> Any:
-        """The request with the values of its inputs in the order of the model's features, in place of dicts."""
+        """Return the request with the values of its inputs in the order of the model's features, in place of dicts."""
         features = getattr(self.model_spec, "inputs", None) if self.model_spec else None
         if not features:
             raise MLRunInvalidArgumentError(

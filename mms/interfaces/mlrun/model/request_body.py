@@ -14,7 +14,7 @@ INPUTS_KEYS = {"v1": "instances", "v2": "inputs"}
 
 
 def parse_body(event: Any, *, protocol: str = "v2", takes_data_url: bool | DataUrls = False) -> Any:
-    """A dict or list, of a body that is one or its JSON; {"inputs": [file]} of an image.
+    """Return a dict or list, of a body that is one or its JSON; {"inputs": [file]} of an image.
 
     `takes_data_url`: a member data_url is an address or path, and what is there becomes the input. With True anybody
     who may ask may have files and addresses read that this process reaches.

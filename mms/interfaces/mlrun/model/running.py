@@ -86,14 +86,14 @@ def prepare(
 
 
 def is_json_type(content_type: str) -> bool:
-    """Whether a content type is that of JSON, with or without parameters."""
+    """Return whether a content type is that of JSON, with or without parameters."""
     if content_type in _JSON_TYPES:
         return True
     return content_type.partition(";")[0].strip().lower() in _JSON_TYPES
 
 
 def failure(error: BaseException, event: Any, context: Any = None) -> Response:
-    """The answer for an exception, which is logged and sent to the error stream."""
+    """Return the answer for an exception, which is logged and sent to the error stream."""
     options = getattr(context, "options", None) or DEFAULT_OPTIONS
     text = error_text(error)
     if context is not None:
@@ -112,17 +112,17 @@ def failure(error: BaseException, event: Any, context: Any = None) -> Response:
 
 
 def is_stream(body: Any) -> bool:
-    """Whether an answer is to be had piece by piece."""
+    """Return whether an answer is to be had piece by piece."""
     return hasattr(body, "__next__") or hasattr(body, "__anext__")
 
 
 def _is_response(body: Any) -> bool:
-    """Whether it is an answer with a status, ours or nuclio's."""
+    """Return whether it is an answer with a status, ours or nuclio's."""
     return hasattr(body, "status_code") and hasattr(body, "body") and hasattr(body, "content_type")
 
 
 def _written(response: Any, event: Any, context: Any) -> Any:
-    """A Response of a class: what it carries besides text and bytes is written as JSON."""
+    """Return a Response of a class: what it carries besides text and bytes is written as JSON."""
     body = response.body
     if isinstance(body, str | bytes | bytearray) or body is None or is_stream(body):
         return response

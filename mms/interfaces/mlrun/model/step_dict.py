@@ -17,7 +17,7 @@ _VARIABLE_NAMES = 0x08
 
 
 def argument_names(function: Any) -> tuple[list[str], bool]:
-    """(the names that a function or method takes, whether it takes any other name as well)."""
+    """Return (the names that a function or method takes, whether it takes any other name as well)."""
     while hasattr(function, "__wrapped__"):
         function = function.__wrapped__
     code = getattr(function, "__code__", None)

@@ -74,7 +74,7 @@ class ModelLog:
         return f"<ModelLog of {self._model.name}>"
 
     def base(self) -> dict[str, Any]:
-        """What all records of the model say."""
+        """Return what all records of the model say."""
         model = self._model
         record = {
             "class": type(model).__name__,
@@ -180,7 +180,7 @@ def _copied(value: Any) -> Any:
 
 
 def _count(context: Any, name: str) -> int:
-    """A parameter that counts requests; 1 where it is not given. Raises ValueError."""
+    """Return a parameter that counts requests; 1 where it is not given. Raises ValueError."""
     value = context.get_param(name, None)
     if value in (None, ""):
         return 1

@@ -91,7 +91,7 @@ class QueuedStream:
 
 
 def get_stream_pusher(stream_path: str, **stream_args: Any) -> Any:
-    """What takes records for a path: a file (JSON lines), `http(s)://`, `kafka://host:port/topic`, `dummy://`.
+    """Return what takes records for a path: a file (JSON lines), `http(s)://`, `kafka://host:port/topic`, `dummy://`.
 
     `stream_args`: of the sink (`kafka_brokers`, `kafka_producer_options`, `max_bytes`, ...), `project` for `{project}`
     in the path; `mock=True` keeps the records as `{"data": text}` in `_mock_queue`. Raises ValueError for a path or

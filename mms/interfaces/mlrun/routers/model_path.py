@@ -50,7 +50,7 @@ def parse_model_path(path: str | None, url_prefix: str = "/v2/models") -> ModelP
 
 
 def key_in(body: Any) -> str:
-    """The key of the model that a body names, by `model` and `version` or by `model` as `<name>:<version>`.
+    """Return the key of the model that a body names, by `model` and `version` or by `model` as `<name>:<version>`.
 
     Empty where it names none. Raises ValueError for members that are no text.
     """
@@ -74,7 +74,7 @@ def resolve_route(
     url_prefix: str = "/v2/models",
     has_body_operation: bool = False,
 ) -> ModelPath:
-    """The route and operation that a request to a ModelRouter means; one without a model asks for the list.
+    """Return the route and operation that a request to a ModelRouter means; one without a model asks for the list.
 
     A body's `model` and `version` count where the path names no model, and so does its `operation`, which goes first
     where `has_body_operation`. Without a model it is the first of `keys`. Raises ValueError.
@@ -109,7 +109,7 @@ def resolve_named_route(
     body: Any = None,
     has_body_operation: bool = False,
 ) -> ModelPath:
-    """The same for a router that is asked as a model, by its `name`, by an operation alone or by no path at all.
+    """Return the same for a router that is asked as a model, by its `name`, by an operation alone or by no path at all.
 
     One without a model and an operation "" asks for the list. A body's model is not looked at. Raises ValueError.
     """

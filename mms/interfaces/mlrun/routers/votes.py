@@ -14,7 +14,7 @@ VOTE_KINDS = (CLASSIFICATION, REGRESSION)
 
 
 def check_weights(weights: Mapping[str, Any] | None) -> dict[str, float] | None:
-    """The weights as numbers. Raises ValueError for what is no weight."""
+    """Return the weights as numbers. Raises ValueError for what is no weight."""
     if weights is None:
         return None
     if not isinstance(weights, Mapping):
@@ -29,7 +29,7 @@ def check_weights(weights: Mapping[str, Any] | None) -> dict[str, float] | None:
 def weights_of(
     models: Sequence[str], weights: Mapping[str, float] | None, is_normalized: bool = True
 ) -> list[float]:
-    """The weights of the models that answered, in their order: those that are not named have none.
+    """Return the weights of the models that answered, in their order: those that are not named have none.
 
     Normalized they sum to 1; equal ones, where none are given, always do. Raises ValueError where all are 0.
     """

@@ -119,7 +119,7 @@ class VotingEnsemble(NamedRouter, ParallelRun):
         return request
 
     def extract_results_from_response(self, response: Any) -> Any:
-        """The predictions in a model's `outputs`."""
+        """Return the predictions in a model's `outputs`."""
         if isinstance(response, dict):
             if self.prediction_col_name not in response:
                 raise ValueError(

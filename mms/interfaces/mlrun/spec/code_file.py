@@ -45,7 +45,7 @@ def code_of(path: str) -> str:
 
 
 def code_of_notebook(text: str, path: str) -> str:
-    """The code of a notebook's document that is a function's.
+    """Return the code of a notebook's document that is a function's.
 
     A cell that has a line `# mlrun: ignore` is left out; so is all before `# mlrun: start-code` and after
     `# mlrun: end-code`; `nuclio` may stand for `mlrun`. Where a notebook marks neither, what makes, deploys and asks
@@ -76,13 +76,13 @@ def code_of_notebook(text: str, path: str) -> str:
 
 
 def code_to_run(path: str) -> str:
-    """All code of a notebook's cells, as somebody runs it from top to bottom. Raises as `code_of` does."""
+    """Return all code of a notebook's cells, as somebody runs it from top to bottom. Raises as `code_of` does."""
     with open(path, encoding="utf-8") as source:
         return _joined([_without_commands(lines) for lines in _cells(source.read(), path)])
 
 
 def without_deployment(cells: list[str]) -> list[str]:
-    """The same cells without the statements that make functions, and those that use what these have made.
+    """Return the same cells without the statements that make functions, and those that use what these have made.
 
     Imports, functions and classes all stay. A cell that is no Python stays as it is.
     """
@@ -91,7 +91,7 @@ def without_deployment(cells: list[str]) -> list[str]:
 
 
 def without_own_deployment(code: str) -> str:
-    """The code of a file, without what makes, deploys and asks functions outside `if __name__ == "__main__":`.
+    """Return the code of a file, without what makes, deploys and asks functions outside `if __name__ == "__main__":`.
 
     It is the same code where nothing of that kind is in it. Lines keep their numbers.
     """
@@ -132,7 +132,7 @@ def _cell_without_deployment(code: str, made: set[str]) -> str:
 def _names_in(
     statement: ast.stmt, makers: Sequence[str] = _MAKERS
 ) -> tuple[set[str], set[str], bool]:
-    """(names that a statement uses, names that it binds, whether it calls one of `makers`)."""
+    """Return (names that a statement uses, names that it binds, whether it calls one of `makers`)."""
     used: set[str] = set()
     bound: set[str] = set()
     has_call = False
@@ -147,7 +147,7 @@ def _names_in(
 
 
 def _cells(text: str, path: str) -> list[list[str]]:
-    """The lines of a notebook's cells of code. Raises MLRunInvalidArgumentError for what is no notebook."""
+    """Return the lines of a notebook's cells of code. Raises MLRunInvalidArgumentError for what is no notebook."""
     import json
 
     try:
@@ -206,12 +206,12 @@ def load_module(path: str | None, code: str | None = None, name: str | None = No
 
 
 def path_of(folder: str | None, file: str) -> str:
-    """Where a function's file is: below its folder, if it has one."""
+    """Return where a function's file is: below its folder, if it has one."""
     return os.path.join(folder, file) if folder else file
 
 
 def _mark(line: str) -> str | None:
-    """What `# mlrun: <mark> [name]` says; None for another line."""
+    """Return what `# mlrun: <mark> [name]` says; None for another line."""
     stripped = line.strip()
     if not stripped.startswith("#"):
         return None
@@ -237,7 +237,7 @@ def _without_commands(lines: list[str]) -> str:
 
 
 def _without_command(line: str) -> str | None:
-    """The line; None for a command or a question (`!ls`, `%cd x`, `name?`), which is `pass` within a block."""
+    """Return the line; None for a command or a question (`!ls`, `%cd x`, `name?`), which is `pass` within a block."""
     if _COMMAND.match(line):
         indent = line[: len(line) - len(line.lstrip())]
         return f"{indent}pass" if indent else None
@@ -250,7 +250,7 @@ def _identifier(stem: str) -> str:
 
 
 def _free_name(name: str, file: str) -> str:
-    """The name, unless a module of another file has it."""
+    """Return the name, unless a module of another file has it."""
     number = 1
     free = name
     while (found := sys.modules.get(free)) is not None and getattr(found, "__file__", None) != file:

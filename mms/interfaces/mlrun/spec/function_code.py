@@ -53,7 +53,7 @@ class FunctionCode:
         return f"{module}:{name}"
 
     def is_step(self, class_name: Any) -> bool:
-        """Whether a class is seen to be no model server: it has `do` or `do_event`, and not what models have."""
+        """Return whether a class is seen to be no model server: it has `do` or `do_event`, and not what models have."""
         if not isinstance(class_name, str):
             return False
         module, dot, name = class_name.rpartition(".")
@@ -63,7 +63,7 @@ class FunctionCode:
         return defining is not None and name in self._steps[defining]
 
     def initializer(self, name: str) -> str:
-        """The importable name of a function's initializer. Raises InvalidSpec for one that is nowhere."""
+        """Return the importable name of a function's initializer. Raises InvalidSpec for one that is nowhere."""
         if "." in name or name.startswith("("):
             return name
         for wanted in (name, "*"):
@@ -102,7 +102,7 @@ def _parsed(file: Path) -> ast.Module | None:
 
 
 def _steps_in(file: Path) -> frozenset[str]:
-    """The classes at a module's top that answer events, or bodies, and have no base but such classes."""
+    """Return the classes at a module's top that answer events, or bodies, and have no base but such classes."""
     tree = _parsed(file)
     methods: dict[str, set[str]] = {}
     for node in tree.body if tree is not None else ():
@@ -126,7 +126,7 @@ def _steps_in(file: Path) -> frozenset[str]:
 
 
 def _names_in(file: Path) -> frozenset[str]:
-    """What a module binds at its top; `*` where that cannot be told without running it."""
+    """Return what a module binds at its top; `*` where that cannot be told without running it."""
     tree = _parsed(file)
     if tree is None:
         return frozenset("*")

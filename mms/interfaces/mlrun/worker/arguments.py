@@ -36,13 +36,13 @@ def class_args_of(load: Load, serving: ServingLoad) -> dict[str, Any]:
 
 
 def given_args_of(load: Load, serving: ServingLoad) -> dict[str, Any]:
-    """The same without a model_path that nobody gave."""
+    """Return the same without a model_path that nobody gave."""
     arguments = {parameter["name"]: value_of(parameter) for parameter in load.parameters}
     return arguments | serving.class_args
 
 
 def value_of(parameter: Mapping[str, Any]) -> Any:
-    """The value of `{"name", "value", "type"}`. Raises ValueError."""
+    """Return the value of `{"name", "value", "type"}`. Raises ValueError."""
     name, value, kind = (parameter.get(member) for member in ("name", "value", "type"))
     try:
         if kind == "STRING":

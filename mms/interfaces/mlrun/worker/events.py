@@ -29,7 +29,7 @@ class EventReader:
         return f"<EventReader, {len(self._heads)} heads>"
 
     def read(self, item: Item) -> MockEvent:
-        """The event; its body as it came, None where there is none. Its path is the operation."""
+        """Return the event; its body as it came, None where there is none. Its path is the operation."""
         request_id, _, content_type, query, block, budget_ms, body, asked = item
         block = bytes(block)
         headers = self._heads.get(block)
@@ -62,7 +62,7 @@ class EventReader:
 
 
 def _headers_of(block: bytes) -> dict[str, str]:
-    """The client's headers, whose names and values alternate by line."""
+    """Return the client's headers, whose names and values alternate by line."""
     lines = block.decode("utf-8", "replace").split("\n")
     return dict(zip(lines[::2], lines[1::2], strict=False))
 

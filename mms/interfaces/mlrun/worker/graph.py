@@ -28,7 +28,7 @@ class ModelFailed(Exception):
 
 
 def make_graph(load: Load, serving: ServingLoad, context: GraphContext) -> GraphModel:
-    """The graph that a load has, not yet loaded. Its classes are looked for in the handler's module.
+    """Return the graph that a load has, not yet loaded. Its classes are looked for in the handler's module.
 
     Raises GraphError, and whatever the module raises.
     """
@@ -44,7 +44,7 @@ def make_graph(load: Load, serving: ServingLoad, context: GraphContext) -> Graph
 
 
 def call_with(call: Call) -> Callable[[str, str, Any], Any]:
-    """How a graph asks the model of a key: (key, operation, event) -> the answer's value, or a Response.
+    """Return how a graph asks the model of a key: (key, operation, event) -> the answer's value, or a Response.
 
     `call` is `Caller.call`.
     """
@@ -97,6 +97,6 @@ def _failure(status: int, text: str) -> ModelFailed:
 
 
 def _left_s(event: Any) -> float | None:
-    """What is left of the time that the request has; None where it has no limit."""
+    """Return what is left of the time that the request has; None where it has no limit."""
     deadline_s = getattr(event, "deadline_s", None)
     return None if deadline_s is None else max(deadline_s - time.monotonic(), 0.001)

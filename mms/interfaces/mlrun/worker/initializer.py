@@ -15,7 +15,7 @@ _NOT_THE_USERS = ("mms.", "mlrun.")
 
 
 def namespace_of(load: Load) -> dict[str, Any] | None:
-    """The names of the handler's module; None for a module that is not the user's. Raises whatever it raises."""
+    """Return the names of the handler's module; None for a module that is not the user's. Raises whatever it raises."""
     module_part = load.handler.partition(":")[0]
     if not module_part or module_part.startswith(_NOT_THE_USERS):
         return None

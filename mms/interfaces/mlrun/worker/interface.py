@@ -108,7 +108,7 @@ def _attach_streams(context: GraphContext, load: Load) -> None:
 
 
 def _loaded(server: Any, mode: str) -> ModelLoad | None:
-    """What is still to be done where a server is to load beside its requests."""
+    """Return what is still to be done where a server is to load beside its requests."""
     if mode == LOAD_MODES[1]:
         return ModelLoad(server)
     load_now(server, mode)
@@ -159,7 +159,7 @@ def _open_class(load: Load, serving: ServingLoad) -> MlrunItems:
 
 
 def _open_step(load: Load, serving: ServingLoad, found: Any, context: GraphContext) -> MlrunItems:
-    """A route of a router that is no model: a class with `do` or `do_event`, as flows have them."""
+    """Return a route of a router that is no model: a class with `do` or `do_event`, as flows have them."""
     # Here, as models have no use for it.
     from mms.interfaces.mlrun.graph.task_step import TaskStep
     from mms.interfaces.mlrun.worker.arguments import given_args_of
@@ -200,7 +200,7 @@ class BehindRouter:
         return self._do_event(self.routed(event))
 
     def routed(self, event: Any) -> Any:
-        """The same event, its body read and its operation as the body says where that is allowed."""
+        """Return the same event, its body read and its operation as the body says where that is allowed."""
         body = event.body
         if body and event.method != "GET":
             # Of nearly all requests it is a dict by now, and nothing is left to do.
@@ -214,7 +214,7 @@ class BehindRouter:
 
 
 def make_context(load: Load, serving: ServingLoad) -> GraphContext:
-    """What the classes of a worker are told. Raises ValueError for options that cannot be."""
+    """Return what the classes of a worker are told. Raises ValueError for options that cannot be."""
     records = load.records
     server = HostedServer(serving, is_tracked=records is not None and records.path is not None)
     sources = serving.secret_sources

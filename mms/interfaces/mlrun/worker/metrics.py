@@ -22,7 +22,7 @@ class MetricSeries:
         return f"<MetricSeries of {self._labels['model_name']}>"
 
     def take(self) -> list[dict[str, Any]]:
-        """Those that are new since the last time. What is no number has no series."""
+        """Return those that are new since the last time. What is no number has no series."""
         metrics = self._server.metrics
         if not metrics:
             return []

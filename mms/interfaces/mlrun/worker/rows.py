@@ -90,7 +90,7 @@ class RowJoiner:
         return f"<RowJoiner of {self._server!r}>"
 
     def run_all(self, events: Sequence[Any]) -> list[Any]:
-        """A Response for each event."""
+        """Return a Response for each event."""
         context = self._context
         if self._is_off or self._has_paths or not self._server.ready:
             return [self._run_alone(event) for event in events]
@@ -176,7 +176,7 @@ class RowJoiner:
                     log.push_failure(asked.started_ns, asked.request, error, asked.operation)
 
     def _finish(self, asked: _RowRequest, event: Any) -> Any:
-        """The event with its answer. Raises what stopped the request."""
+        """Return the event with its answer. Raises what stopped the request."""
         if asked.error is not None:
             raise asked.error
         server = self._server

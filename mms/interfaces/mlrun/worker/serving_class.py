@@ -19,7 +19,7 @@ def is_model_server(found: Any) -> bool:
 
 
 def is_step(found: Any) -> bool:
-    """Whether a class loads nothing and has what steps of flows have."""
+    """Return whether a class loads nothing and has what steps of flows have."""
     return (
         isinstance(found, type)
         and not callable(getattr(found, "load", None))
@@ -28,13 +28,13 @@ def is_step(found: Any) -> bool:
 
 
 def is_of_real_package(found: Any) -> bool:
-    """Whether a class derives from one of the installed package, not of this server's."""
+    """Return whether a class derives from one of the installed package, not of this server's."""
     kind = found if isinstance(found, type) else type(found)
     return any(base.__module__.startswith(f"{_PACKAGE}.") for base in kind.__mro__[1:])
 
 
 def find_class(handler: str, model_dir: str) -> Any:
-    """What makes the model's server: `module:Class`, `package.module.Class`, or a module's only such class.
+    """Return what makes the model's server: `module:Class`, `package.module.Class`, or a module's only such class.
 
     Raises ImportError, ValueError, and whatever the module raises.
     """
@@ -70,7 +70,7 @@ def find_class(handler: str, model_dir: str) -> Any:
 
 
 def names_model(handler: str) -> bool:
-    """Whether a handler names a model server and nothing that MMS's interface would take.
+    """Return whether a handler names a model server and nothing that MMS's interface would take.
 
     Imports the handler's module, as every interface does. Raises whatever it raises.
     """

@@ -51,7 +51,7 @@ class MlrunRefusal(ServerError):
 
 
 def error_form(error: ServerError) -> tuple[bytes, bytes]:
-    """(header lines, body) of an error of the front: `<name>: <message>`."""
+    """Return (header lines, body) of an error of the front: `<name>: <message>`."""
     lines = TEXT_LINE + matter_lines(error)
     name = error.name if isinstance(error, MlrunRefusal) else type(error).__name__.lstrip("_")
     return lines, f"{name}: {error.message or name}".encode("utf-8", "replace")
@@ -73,7 +73,7 @@ class MlrunDialect:
     def lane_route(
         self, served: ServedModel, version: str | None, operation: str, path: str
     ) -> LaneRoute | None:
-        """The route of POST where the lane can serve it."""
+        """Return the route of POST where the lane can serve it."""
         if served.interface != INTERFACE:
             return None
         return self._route(served, version, operation, "POST", path)
@@ -89,7 +89,7 @@ class MlrunDialect:
         path: str = "",
         body: bytes | bytearray | None = None,
     ) -> web.StreamResponse:
-        """The response of one model. Raises the errors of the front.
+        """Return the response of one model. Raises the errors of the front.
 
         `path`: the whole path, for a graph that reads it itself. `body`: where it was read already.
         """
@@ -133,7 +133,7 @@ class MlrunDialect:
     # Of the server
 
     def info(self) -> bytes:
-        """What serves here."""
+        """Return what serves here."""
         router = front_router(self._models.root)
         return to_json(
             {
@@ -144,7 +144,7 @@ class MlrunDialect:
         )
 
     def listing(self) -> bytes:
-        """All models; with a router at the root as that router tells it."""
+        """Return all models; with a router at the root as that router tells it."""
         keys = list(self._models.keys)
         router = front_router(self._models.root)
         listed: dict[str, Any] = {"models": keys} if router is None else router.listing(keys)

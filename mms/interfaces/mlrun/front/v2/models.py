@@ -63,7 +63,7 @@ class V2Models:
         return self._current().is_root_owned
 
     def find(self, key: str) -> tuple[ServedModel, str | None] | None:
-        """The model of a key, and the version that it is to be asked by: None where the key leaves it open."""
+        """Return the model of a key, and the version that it is to be asked by: None where the key leaves it open."""
         registry = self._registry
         if registry.has_name(key):
             return registry.get(key), None
@@ -74,7 +74,7 @@ class V2Models:
         return None if alias is None else (alias, alias.version)
 
     def is_child(self, served: ServedModel) -> bool:
-        """Whether it was registered as part of the graph at the root, which stands before it."""
+        """Return whether it was registered as part of the graph at the root, which stands before it."""
         root = self.root
         return root is not None and root.name in self._users_of(served.name)
 
@@ -117,12 +117,12 @@ def key_of(served: ServedModel) -> str:
 
 
 def is_router(served: ServedModel) -> bool:
-    """Whether it answers by asking other models, in the front or in a worker."""
+    """Return whether it answers by asking other models, in the front or in a worker."""
     return served.is_composite or served.reads_paths
 
 
 def first_unready(models: Iterable[ServedModel]) -> ServedModel | None:
-    """A model that workers were asked for and none has loaded."""
+    """Return a model that workers were asked for and none has loaded."""
     for served in models:
         if not served.is_ready and served.is_wanted:
             return served

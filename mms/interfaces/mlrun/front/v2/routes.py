@@ -47,7 +47,7 @@ class V2Path(NamedTuple):
 
 
 def find_v2(segments: list[str]) -> V2Path | None:
-    """The meaning of a path of the tree; None for any other.
+    """Return the meaning of a path of the tree; None for any other.
 
     `/v2/predict` is none of them: in MMS it asks a model named `v2`.
     """
@@ -66,5 +66,5 @@ def find_v2(segments: list[str]) -> V2Path | None:
 
 
 def whole_path(segments: list[str]) -> V2Path:
-    """The path as a graph at the root reads it."""
+    """Return the path as a graph at the root reads it."""
     return V2Path(V2Kind.GRAPH, operation="/".join(segments).strip("/"))

@@ -57,7 +57,7 @@ class Dialect(Protocol):
     def lane_route(
         self, served: ServedModel, version: str | None, operation: str, path: str
     ) -> LaneRoute | None:
-        """The route of POST where the lane can serve it."""
+        """Return the route of POST where the lane can serve it."""
 
     async def serve(
         self,
@@ -70,7 +70,7 @@ class Dialect(Protocol):
         path: str = "",
         body: bytes | bytearray | None = None,
     ) -> web.StreamResponse:
-        """The response of one model. Raises the errors of the front."""
+        """Return the response of one model. Raises the errors of the front."""
 
 
 class V2Api(InterfaceApi):
@@ -170,7 +170,7 @@ class V2Api(InterfaceApi):
         return self._models.is_root_owned and root is not None and root.reads_paths
 
     def _lead_on(self, exchange: Exchange, found: Found) -> Found:
-        """The row of the path that a header names. Raises BadRequest for one that is none."""
+        """Return the row of the path that a header names. Raises BadRequest for one that is none."""
         path = exchange.request.headers.get(EVENT_PATH)
         if not path:
             return found
@@ -180,7 +180,7 @@ class V2Api(InterfaceApi):
     # What a path means
 
     def _meaning(self, kind: V2Kind, path: bytes) -> V2Path:
-        """What a path means whose row is of that kind."""
+        """Return what a path means whose row is of that kind."""
         models = self._models
         root = models.root
         segments = split_path(path)
@@ -207,7 +207,7 @@ class V2Api(InterfaceApi):
         return found
 
     def _find_of_router(self, found: V2Path) -> V2Path:
-        """What a path means whose operation is one of the tree's: as if the router before it stood alone."""
+        """Return what a path means whose operation is one of the tree's: as if the router before it stood alone."""
         known = self._models.find(found.key)
         if known is None or not is_router(known[0]) or known[0].reads_paths:
             # One in a worker reads the path itself, and of a model it is an operation that there is not.
@@ -235,7 +235,7 @@ class V2Api(InterfaceApi):
             exchange.error_form = dialect.error_form
 
     def _lane_route(self, kind: V2Kind, match: Match) -> LaneRoute | None:
-        """The route where the lane can serve it: POST to one model."""
+        """Return the route where the lane can serve it: POST to one model."""
         found = self._meaning(kind, match.path)
         known = self._asked(found)
         if known is None:
@@ -247,7 +247,7 @@ class V2Api(InterfaceApi):
         return dialect.lane_route(*known, "" if text else found.operation, text)
 
     def _asked(self, found: V2Path) -> tuple[ServedModel, str | None] | None:
-        """The model that a path alone names."""
+        """Return the model that a path alone names."""
         if found.kind is V2Kind.MODEL:
             return self._models.find(found.key)
         if found.kind is V2Kind.GRAPH and self._models.root is not None:
@@ -262,7 +262,7 @@ class V2Api(InterfaceApi):
     # Answers
 
     async def _serve(self, kind: V2Kind, exchange: Exchange) -> web.StreamResponse:
-        """The response. Raises the errors of the front."""
+        """Return the response. Raises the errors of the front."""
         found = self._meaning(kind, exchange.match.path)
         kind = found.kind
         is_asking = exchange.method in ("GET", "HEAD")
@@ -311,7 +311,7 @@ class V2Api(InterfaceApi):
         )
 
     async def _serve_body(self, exchange: Exchange, found: V2Path) -> web.StreamResponse:
-        """Where the body says which model: at the root, and where the path names none."""
+        """Return where the body says which model: at the root, and where the path names none."""
         root = self._models.root
         is_at_root = found.kind is V2Kind.ROOT
         in_front = front_router(root)
@@ -331,7 +331,7 @@ class V2Api(InterfaceApi):
         return await self._speak(exchange, root, root.version, "", "", body=body)
 
     def _model_beside(self, body: bytes | bytearray) -> str | None:
-        """The model that a body names if it is none of the router's that else takes all bodies."""
+        """Return the model that a body names if it is none of the router's that else takes all bodies."""
         try:
             key = _model_in(body)
         except BadRequest:
@@ -342,7 +342,7 @@ class V2Api(InterfaceApi):
         return key
 
     def _ready(self, exchange: Exchange) -> web.StreamResponse:
-        """Whether all models that have workers to wait for are loaded."""
+        """Return whether all models that have workers to wait for are loaded."""
         waiting = first_unready(self._models.all())
         if waiting is None:
             return exchange.respond(200, None, JSON_LINE, self._mlrun.info())
@@ -355,7 +355,7 @@ def _graph_path(found: V2Path) -> str:
 
 
 def _model_in(body: bytes | bytearray) -> str | None:
-    """The model that a body names, if it is a JSON object that does."""
+    """Return the model that a body names, if it is a JSON object that does."""
     if b'"model"' not in body:
         return None
     try:
