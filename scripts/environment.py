@@ -109,7 +109,8 @@ def _install(extras: list[str], steps: Steps) -> None:
     _run_quietly(former, f"{_FORMER_NAME} could not be removed from {VENV}")
     target = f".[{','.join(extras)}]"
     steps.line(f"pip install -e '{target}' (minutes where the packages are not cached)")
-    command = [*pip_command, "install", "--disable-pip-version-check", "--no-input"]
+    # Most modules of the packages are never imported: those that are get their bytecode then.
+    command = [*pip_command, "install", "--disable-pip-version-check", "--no-input", "--no-compile"]
     command += ["--progress-bar", "off", "-e", target]
     last_lines: deque[str] = deque(maxlen=_LINES_SHOWN_ON_FAILURE)
     with subprocess.Popen(
