@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ast
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 #: The content of a file of the model by its name with "/" between the parts, None where there is none.
 ReadSource = Callable[[str], "bytes | None"]
+
+
+#: The filters of warnings belong to the whole process, and so does the depth that parsers before Python 3.12 count:
+#: with two at once a file that is right may end in SystemError.
+_one_at_a_time = threading.Lock()
 
 
 class ClassRule(NamedTuple):
@@ -55,7 +61,7 @@ def source_names(module: str) -> Iterator[str]:
 
 def parsed(source: bytes | str, file_name: str) -> ast.Module:
     """Raises SyntaxError, and ValueError, RecursionError or MemoryError for what no parser takes."""
-    with warnings.catch_warnings():
+    with _one_at_a_time, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid escapes and the like are the author's matter
         return ast.parse(source, filename=file_name)
 
