@@ -76,7 +76,7 @@ def packed_findings(
 ) -> list[Finding]:
     """Return the findings for an archive that was packed just now, without reading all of it again. Raises OSError.
 
-    What a server does not do unless it is told so is a warning, too. `is_class_checked`: the class of a component or
+    What a server does only with a setting for it is a warning, too. `is_class_checked`: the class of a component or
     model server has been looked at already.
     """
     try:

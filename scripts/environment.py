@@ -74,7 +74,7 @@ def _create(steps: Steps) -> None:
     if VENV.exists() and not (VENV / "pyvenv.cfg").is_file():
         raise SetUpFailed(f"{VENV} is in the way and is no virtual environment: move it away")
     version = ".".join(map(str, sys.version_info[:3]))
-    steps.line(f"making .venv with Python {version}")
+    steps.line(f"creating .venv with Python {version}")
     # A base interpreter, for an environment that is made from another one would depend on it.
     interpreter = getattr(sys, "_base_executable", None) or sys.executable
     command = [interpreter, "-m", "venv", "--clear", str(VENV)]

@@ -31,7 +31,7 @@ def stop(pid_file: PidFile) -> int:
         is_stopped = _end(pid)
     except PermissionError:
         raise PidFileError(
-            f"Process {pid} of PID file {pid_file.path} belongs to another user, who can stop it."
+            f"Process {pid} of PID file {pid_file.path} belongs to another user; only that user can stop it."
         ) from None
     print("Model server stopped." if is_stopped else "Model server already stopped.")
     # A server removes its own file; by now the name may be another server's.

@@ -104,7 +104,7 @@ def read_reference(path: Path) -> Reference:
 def _of_document(document: Any, path: Path) -> Reference:
     """Read `{feature: {"hist": [counts, edges]}}`, or an artifact whose `spec` has that as `feature_stats`."""
     if not isinstance(document, Mapping):
-        raise InvalidReference(f"{path} holds no object")
+        raise InvalidReference(f"{path} is not a JSON or YAML object")
     inputs: list[str] = []
     outputs: list[str] = []
     spec = document.get("spec")

@@ -50,7 +50,7 @@ class MemorySettings(Protocol):
 class MemoryLimit:
     """The limits, what all connections hold together, and how large the answers of models are. For one event loop.
 
-    Room is asked for before more is read. Without room a connection waits, and is told when there is some; but for one
+    Room is asked for before more is read. Without room a connection waits until there is some; but for one
     at a time, since those that hold all there is may each need the rest of a request before they give anything back.
     Large ones have to leave an eighth of the memory to small ones, so that these need not wait for them.
     """
@@ -205,7 +205,7 @@ class MemoryAccount:
 
     @property
     def is_waiting(self) -> bool:
-        """It has not been told yet that there is room."""
+        """Whether the connection still waits for room."""
         return self.limit.is_waiting(self)
 
     def must_wait(self, more_bytes: int = 0) -> bool:

@@ -77,7 +77,7 @@ def _answer(
         cancellation.raise_if_set()
         if time.monotonic() > deadline:
             raise DownloadFailed(
-                f"Failed to fetch {uri}: it was not done in {limits.total_timeout_s:g} seconds"
+                f"Failed to fetch {uri}: it took longer than {limits.total_timeout_s:g} seconds"
             )
         if not poller.poll(_POLL_S * 1000):
             continue

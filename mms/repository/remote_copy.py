@@ -49,7 +49,7 @@ class _Object(NamedTuple):
 def copy(uri: str, target: Path, max_bytes: int, known: str, report: Report) -> str | None:
     """Copies what `uri` names into the new folder `target`; returns its fingerprint, None where it is `known`.
 
-    The fingerprint is empty where no version can be told. Raises CopyFailed, and what the libraries raise.
+    The fingerprint is empty where no version is known. Raises CopyFailed, and what the libraries raise.
     """
     # Libraries know schemes in small letters alone.
     uri = f"{uri_scheme(uri)}:{uri.partition(':')[2]}"

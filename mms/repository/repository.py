@@ -46,7 +46,7 @@ _DISK_THREADS: Final = 4
 # Downloads at one time. They have threads of their own, so that a slow origin holds up nothing but downloads.
 _DOWNLOAD_THREADS: Final = 8
 _MAX_NAME: Final = 64
-#: What the end of the server waits for jobs that were told to end, in seconds.
+#: What the end of the server waits for cancelled jobs, in seconds.
 _CLOSE_S: Final = 5.0
 #: A graph's document: what it is called in an archive, and how such a file is known that stands alone.
 DOCUMENT_NAME: Final = "graph.yaml"

@@ -51,7 +51,7 @@ _PACKAGE_FOLDERS: Final = (
     "import sysconfig as s; print(s.get_path('purelib'), s.get_path('platlib'), sep='\\n')"
 )
 
-#: Is told one line of progress; called in the thread that installs.
+#: Gets one line of progress; called in the thread that installs.
 Tell = Callable[[str], None]
 
 
@@ -235,7 +235,7 @@ class Installation:
             self._run(command, deadline)
         except RequirementsFailed:
             self._check(deadline)
-            self.tell("the archive's wheels are not enough; asking the package index")
+            self.tell("the archive's wheels are not enough; the package index is used")
             return False
         return True
 

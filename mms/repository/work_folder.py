@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _PREFIX: Final = ".work-"
-#: As well what versions before had, which told by a process' number whose it was; a container's are all alike.
+#: With the names of earlier versions, which held the owner's process id; in containers those are all alike.
 _LEFT: Final = re.compile(r"\.(?:work-.*|(?:incoming|removing)-\d+-[0-9a-f]+)")
 
 

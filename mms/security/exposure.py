@@ -53,7 +53,7 @@ def check_exposure(settings: Settings) -> None:
             if not is_loopback(address):
                 raise ConfigurationError(
                     f"{_PREFIX}{address} has no certificate: set private_key_file and certificate_file, or keystore; "
-                    "allow_self_signed=true has the server make one that no client can check"
+                    "allow_self_signed=true makes the server create one, which clients cannot verify"
                 )
     _check_management(settings)
 
@@ -83,9 +83,9 @@ def _check_management(settings: Settings) -> None:
         )
         return
     raise ConfigurationError(
-        f"{_PREFIX}{settings.quoted('management_address')} can be reached from other machines, and who reaches it can "
-        "run code here. Demand keys (keys_file=FILE, made by `mms keys create`) or client certificates (https:// with "
-        "tls_client_ca=FILE); or listen on 127.0.0.1; or set allow_open_management=true"
+        f"{_PREFIX}{settings.quoted('management_address')} can be reached from other machines, and anybody who reaches "
+        "it can run code here. Require keys (keys_file=FILE, made by `mms keys create`) or client certificates "
+        "(https:// with tls_client_ca=FILE); or listen on 127.0.0.1; or set allow_open_management=true"
     )
 
 

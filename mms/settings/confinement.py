@@ -37,7 +37,7 @@ def parse_rlimits(text: str) -> tuple[tuple[str, int], ...]:
             continue
         entry = _ENTRY.fullmatch(part.strip())
         if entry is None:
-            raise ValueError(f"not a limit with its number: {brief(part.strip())}")
+            raise ValueError(f"a limit is written name=number, not {brief(part.strip())}")
         name, number, unit = entry.groups()
         if name.lower() not in RLIMITS:
             raise ValueError(f"not a limit: {brief(name)}; there are {', '.join(RLIMITS)}")

@@ -162,10 +162,10 @@ def _scalar(event: yaml.ScalarEvent) -> Any:
     try:
         return construct(ScalarNode(tag, event.value))
     except (ValueError, ArithmeticError, LookupError, AttributeError) as error:
-        told = f": {error}" if isinstance(error, ValueError) else ""
+        reason = f": {error}" if isinstance(error, ValueError) else ""
         kind = tag.removeprefix(_PREFIX)
         raise _invalid(
-            f"{event.value[:40]} is not a valid {kind}{told}", event.start_mark
+            f"{event.value[:40]} is not a valid {kind}{reason}", event.start_mark
         ) from None
 
 

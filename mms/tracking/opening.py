@@ -69,7 +69,7 @@ def sink_address(path: str) -> str:
     try:
         parts = urlsplit(path)
     except ValueError:
-        # What is a secret in it cannot be told.
+        # It is not known which part of it is a secret.
         return f"{path.partition('://')[0]}://..."
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 

@@ -171,7 +171,7 @@ def test_records_of_an_earlier_time_are_a_reference(tmp_path: Path) -> None:
     [
         ("r.json", "{", "r.json is not valid JSON"),
         ("r.yaml", "a: [", "r.yaml is not valid YAML"),
-        ("r.json", "[]", "holds no object"),
+        ("r.json", "[]", "is not a JSON or YAML object"),
         ("r.json", '{"a": {"mean": 1}}', "has no histogram"),
         ("r.json", '{"a": {"hist": [[1, 2], [0, 1]]}}', "hist of a must be"),
         ("r.json", '{"a": {"hist": [[1], [1, 0]]}}', "hist of a must be"),

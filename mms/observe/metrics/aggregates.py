@@ -27,7 +27,7 @@ TIME_BOUNDS_S = (
 )
 SIZE_BOUNDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
-#: Label sets that are told apart. Later ones count together under this name, so that memory stays bounded.
+#: Label sets that are counted apart. Later ones count together under this name, so that memory stays bounded.
 MAX_SERIES = 10_000
 OVERFLOW_MODEL = "_other"
 

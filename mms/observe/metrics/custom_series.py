@@ -23,7 +23,7 @@ logger = logging.getLogger("mms.observe")
 
 _Labels: TypeAlias = tuple[tuple[str, str], ...]
 
-#: Series that are told apart; those of histograms have 53 lines each. Models choose labels, so there must be a limit.
+#: Series that are counted apart; those of histograms have 53 lines each. Models choose labels, so there is a limit.
 MAX_SERIES = 2_000
 #: Names that were complained about once.
 _MAX_COMPLAINTS = 1_000
