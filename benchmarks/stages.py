@@ -16,6 +16,7 @@ import click
 
 from mms.core import ModelConfig, ModelVersion, Pool, Request, Worker, WorkerState
 from mms.http.answers import Answers
+from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneRoute
 from mms.launch.connection import Link, PendingConnections, WorkerConnection
@@ -124,8 +125,7 @@ async def measure(batch_size: int, turns: int, logs: _Unwritten) -> Stages:
         asyncio.Protocol,
         lambda path: LaneRoute(path.decode().split("/")[2]),
         max_body_bytes=1 << 20,
-        max_line_bytes=4096,
-        max_head_bytes=8192,
+        make_connection=LaneProtocol,
         keep_alive_timeout_s=60,
         head_timeout_s=60,
         body_timeout_s=60,

@@ -20,7 +20,7 @@ from pathlib import Path
 from request_mutations import INFERENCE, Mutations, pieces_of
 from stress_server import Sample, ServerFailed, StressServer
 
-_STATUS_LINE = re.compile(rb"HTTP/1\.1 (\d{3})[ \r]")
+_STATUS_LINE = re.compile(rb"HTTP/(?:1\.[01]|0\.9) (\d{3})[ \r]")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 #: A connection that has neither an answer nor an end by then hangs.
 _END_LIMIT_S = 30.0
@@ -160,10 +160,10 @@ async def _send_one(
         writer.write_eof()
         try:
             answer = await reader.read(-1)
-        except ConnectionError:
+        except OSError:
             answer = b""
         _count_answers(outcome, listener, data, answer)
-    except ConnectionError:
+    except OSError:
         outcome.without_answer += 1
     finally:
         # A reset, so that no port waits.

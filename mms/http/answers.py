@@ -150,6 +150,7 @@ class Answers:
 
     def __init__(self, cors_headers: list[tuple[str, str]]) -> None:
         """`cors_headers`: set on every answer whose handler did not set them."""
+        self.cors_headers = tuple(cors_headers)
         common = "".join(f"{name}: {value}\r\n" for name, value in COMMON_HEADERS)
         self._common = b"\r\n" + common.encode("latin-1")
         #: The status lines met so far, up to the request id. Handlers choose phrases, so there must be a limit.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from mms.http.answers import Answers
 from mms.http.apis.asking import ModelAsker
@@ -20,13 +21,19 @@ from mms.http.apis.management_operations import METRICS
 from mms.http.apis.plugin_loading import find_endpoints
 from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing
-from mms.http.exchange import Exchange
 from mms.http.interface_api import InterfaceApi, interface_apis
 from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
 from mms.http.routing import METRICS_ROLE, Route
+from mms.http.web.middlewares import (
+    answer_preflights,
+    key_check,
+    page_check,
+    size_check,
+)
+from mms.http.web.request import RequestState
+from mms.http.web.response import respond
 from mms.interfaces import INTERFACES
-from mms.limits.connections import remote_name
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
 from mms.security import Access, is_loopback
@@ -114,17 +121,24 @@ class HttpApis:
     def __repr__(self) -> str:
         return f"<HttpApis of {self.host!r}>"
 
-    def make_exchange(self, request: web.BaseRequest) -> Exchange:
-        transport = request.transport
-        remote = remote_name(transport) if transport is not None else "0.0.0.0"
-        return Exchange(
-            request,
-            remote,
-            self.answers,
-            self.recorder.requests.append,
-            self.inflater,
-            trusts_request_id=self.settings.trust_request_id,
+    def make_state(self, request: web.Request) -> RequestState:
+        """What the server knows of a request from its begin."""
+        return RequestState(
+            request, self.inflater, trusts_request_id=self.settings.trust_request_id
         )
+
+    def middlewares(self, *, has_pages: bool) -> list[Middleware]:
+        """What requests of a listener pass. `has_pages`: pages of a browser could manage models there."""
+        settings = self.settings
+        passed: list[Middleware] = []
+        has_keys = self.access is not None and self.access.guard is not None
+        if has_keys or settings.cors_allowed_origin is not None:
+            passed.append(answer_preflights)
+        if self.access is not None:
+            passed.append(key_check(self.access))
+        if has_pages:
+            passed.append(page_check(self.page_rule))
+        return [*passed, size_check(settings.max_request_size)]
 
     def routes(self, apis: Apis, owner: InterfaceApi | None = None) -> list[Route]:
         """The rows of a listener, in the order of their precedence. `owner`: the interface whose listener it is."""
@@ -178,10 +192,10 @@ class HttpApis:
             for path in dict.fromkeys((*described, *map(_pattern_of, more)))
         ]
 
-    async def _metrics(self, exchange: Exchange) -> web.StreamResponse:
-        content_type, body = await self._scrape(exchange.request.headers.get("Accept"))
+    async def _metrics(self, request: web.Request) -> web.StreamResponse:
+        content_type, body = await self._scrape(request.headers.get("Accept"))
         line = f"content-type: {content_type}\r\n".encode()
-        return exchange.respond(200, None, line, body)
+        return respond(200, None, line, body)
 
 
 def _pattern_of(path: str) -> str:

@@ -108,6 +108,7 @@ class HttpFront:
             api = self._apis.interfaces[owner.name] if owner is not None else None
             listener = Listener(self._apis, apis, is_full, api)
             self._listeners.append(listener)
+            await listener.start()
             self._servers.append(
                 await listen(
                     address, listener.make_protocol, context, self.limit, has_spare=has_spare
@@ -181,7 +182,7 @@ class HttpFront:
 
     def _leave(self, quiet_since: float) -> None:
         for listener in self._listeners:
-            listener.edge.leave(quiet_since)
+            listener.web.connections.leave(quiet_since)
             if listener.lane is not None:
                 listener.lane.leave(quiet_since)
 
@@ -194,7 +195,7 @@ class HttpFront:
         for listener in self._listeners:
             if listener.lane is not None:
                 listener.lane.close_idle()
-        await asyncio.gather(*(listener.edge.drain(timeout_s) for listener in self._listeners))
+        await asyncio.gather(*(listener.web.drain(timeout_s) for listener in self._listeners))
         waits = [
             asyncio.ensure_future(listener.lane.is_empty.wait())
             for listener in self._listeners
@@ -210,7 +211,7 @@ class HttpFront:
         for listener in self._listeners:
             if listener.lane is not None:
                 listener.lane.close()
-            await listener.edge.close()
+            await listener.web.close()
         await self._apis.management.close()
         self.inflater.close()
 

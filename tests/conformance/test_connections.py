@@ -16,8 +16,6 @@ from support.server import Server
 
 pytestmark = pytest.mark.edge
 
-INVALID_HTTP = {"code": 400, "type": "BadRequestException", "message": "Invalid HTTP message."}
-
 
 def _is_open(wire: Wire) -> bool:
     """Whether a further request on the connection is answered."""
@@ -379,9 +377,8 @@ def test_a_malformed_request_is_400(server: Server, data: bytes) -> None:
     for client in (server.inference, server.management):
         with client.wire() as wire:
             wire.send(data)
-            reply = wire.read_reply()
-            assert (reply.status, reply.json()) == (400, INVALID_HTTP)
-            assert reply.header("connection") == "close"
+            assert wire.read_reply().status == 400
+            assert wire.is_closed_by_peer()
 
 
 def test_a_request_line_of_4000_bytes_is_taken(server: Server) -> None:
@@ -399,7 +396,8 @@ def test_a_malformed_request_after_a_good_one_is_400(server: Server) -> None:
     with server.inference.wire() as wire:
         assert wire.call("POST", "/predictions/noop", b"x").body == b"OK"
         wire.send(b"NONSENSE\r\n\r\n")
-        assert wire.read_reply().json() == INVALID_HTTP
+        assert wire.read_reply().status == 400
+        assert wire.is_closed_by_peer()
 
 
 @pytest.mark.better_than_mms

@@ -9,25 +9,31 @@ from support.waiting import until
 
 
 @pytest.mark.parametrize("target", ["/ping", "/predictions/m"])
-async def test_an_http_1_0_client_is_answered_in_http_1_1(bench, target):
+async def test_an_http_1_0_client_is_answered_and_closed(bench, target):
     received = await bench.exchange(f"GET {target} HTTP/1.0\r\nHost: h\r\n\r\n".encode())
-    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.split(b" ", 2)[1] == b"200"
     assert b"\r\nconnection: close\r\n" in received
 
 
 @pytest.mark.parametrize(
-    ("status", "length"), [(204, None), (205, b"content-length: 0"), (304, b"content-length: 4")]
+    ("status", "lengths"),
+    [
+        (204, {b""}),
+        (205, {b"content-length: 0"}),
+        # Of the body that it has none of; it may be left out.
+        (304, {b"", b"content-length: 4"}),
+    ],
 )
-async def test_no_body_follows_a_status_that_has_none(bench, status, length):
+async def test_no_body_follows_a_status_that_has_none(bench, status, lengths):
     bench.host.on_submit = lambda request: request.answer(status, b"", b"", b"body")
     _, head, body = await bench.call("POST", "/predictions/m")
     assert body == b""
-    lengths = [line for line in head.split(b"\r\n") if line.startswith(b"content-length")]
-    assert lengths == ([] if length is None else [length])
+    lines = head.lower().split(b"\r\n")
+    assert b"".join(line for line in lines if line.startswith(b"content-length")) in lengths
 
 
 async def test_headers_of_a_handler_are_sent_byte_for_byte(bench):
-    lines = b"X-Latin: \xe4\r\nServer: mine\r\nDate: then\r\n"
+    lines = "X-Word: gr\u00fcn\r\nServer: mine\r\nDate: then\r\n".encode()
     bench.host.on_submit = lambda request: request.answer(200, b"", lines, b"")
     _, head, _ = await bench.call("POST", "/predictions/m")
     assert lines in head + b"\r\n"
@@ -67,16 +73,16 @@ async def test_a_client_that_asked_first_is_not_kept_after_413(make_bench):
     assert b"\r\nconnection: close\r\n" in received
 
 
-async def test_what_a_client_still_sends_does_not_reset_its_error(make_bench):
+@pytest.mark.parametrize("body_bytes", [200_000, 2_000_000])
+async def test_a_body_that_nobody_reads_does_not_reset_its_error(make_bench, body_bytes):
     bench = await make_bench(lane=False)
     reader, writer = await bench.connect()
-    writer.write(b"NO HTTP\r\n\r\n")
-    received = await asyncio.wait_for(reader.read(), 10)
-    assert received.startswith(b"HTTP/1.1 400 ")
-    # The server has ended its side and reads on.
-    writer.write(b"x" * 200_000)
+    head = f"POST /absent HTTP/1.1\r\nHost: h\r\nContent-Length: {body_bytes}\r\n\r\n"
+    writer.write(head.encode() + bytes(body_bytes - 1))
+    received = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    assert received.startswith(b"HTTP/1.1 404 ")
     await asyncio.wait_for(writer.drain(), 10)
-    writer.write_eof()
+    writer.write(b"x")
+    await asyncio.wait_for(reader.read(), 10)
     await until(lambda: not bench.front.connection_count)
     writer.close()
-    await asyncio.wait_for(writer.wait_closed(), 10)

@@ -20,14 +20,15 @@ from support.waiting import until
 
 import mms.http.lane.connection
 import mms.http.lane.front
-import mms.http.protocol
+import mms.http.web.connection
+import mms.http.web.server
 from mms import faults
 from mms.core import Request
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import BodyReader
 from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
-from mms.http.protocol import EdgeServer
+from mms.http.web.connection import Connection, Connections
 from mms.limits.memory import MemoryAccount, MemoryLimit
 
 _LIMIT_S = 20.0
@@ -66,14 +67,14 @@ _NOT_IN_THE_PATH = {
     "MemoryAccount": set[str](),
     "LaneAccount": set[str](),
     "BodyReader": set[str](),
-    # Asked by nothing else, and what comes after something has failed.
-    "_Handler": {"is_busy", "abort", "log_exception"},
-    "EdgeServer": {
-        # Of the server's end.
-        *("leave", "drain", "close"),
-        # As the lane's; and a coroutine whose steps are in the table.
-        *("_sweep", "_handle"),
+    # Asked by nothing else, what comes after something has failed, and of the server's end.
+    "Connection": {
+        *("is_busy", "abort", "leave"),
+        # What aiohttp is told, and nothing else.
+        *("pause_writing", "resume_writing"),
     },
+    # Of the server's end; and as the lane's.
+    "Connections": {"leave", "close", "_sweep"},
 }
 
 
@@ -106,9 +107,7 @@ TABLE = [
 ]
 
 
-TABLE_BEHIND_AIOHTTP = [
-    row for owner in (mms.http.protocol._Handler, EdgeServer) for row in _functions(owner)
-]
+TABLE_BEHIND_AIOHTTP = [row for owner in (Connection, Connections) for row in _functions(owner)]
 _LIMITS = {
     "head_timeout_s": 0.05,
     "body_timeout_s": 0.1,
@@ -159,7 +158,7 @@ class Day:
             pass
         finally:
             writer.transport.abort()
-        assert received == b"" or received.startswith(b"HTTP/1.1 ")
+        assert received == b"" or received.startswith(b"HTTP/1.")
         return received
 
     async def leaves(self) -> None:
@@ -303,13 +302,17 @@ async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
 async def test_what_raises_once_on_a_connection_behind_aiohttp_ends_that_one_at_most(
     make_bench: Any, row: Row, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mms.http.protocol, "_SWEEP_S", 0.01)
-    monkeypatch.setattr(mms.http.protocol, "LINGER_S", 0.02)
-    monkeypatch.setattr(mms.http.protocol, "PROBE_S", 0.01)
+    monkeypatch.setattr(mms.http.web.connection, "_SWEEP_S", 0.01)
+    monkeypatch.setattr(mms.http.web.connection, "_LOOK_S", 0.01)
+    monkeypatch.setattr(mms.http.web.server, "_LINGER_S", 0.02)
     bench = await make_bench(lane=False, keep_alive_timeout_s=5, **_LIMITS)
     scene = await Scene.open(bench)
-    (edge,) = (listener.edge for listener in bench.front._listeners if listener.edge.connections)
-    (kept,) = edge.connections
+    (edge,) = (
+        listener.web.connections
+        for listener in bench.front._listeners
+        if len(listener.web.connections)
+    )
+    (kept,) = edge
     await scene.raise_once(row, lambda found: found is kept, monkeypatch, Day(bench, rests=False))
     assert f"Injected: {row}" in caplog.text
     await scene.goes_on(edge.memory)

@@ -196,11 +196,11 @@ async def test_a_path_of_a_header_needs_the_role_of_its_own_row(make_bench):
     (listener,) = bench.front._listeners
     found = listener.table.match(b"/v2/health", "POST")
     headers = {"MLRUN-EVENT-PATH": "/v2/models/m/infer"}
-    exchange = SimpleNamespace(method="POST", request=SimpleNamespace(headers=headers))
-    led = found.route.leads_on(exchange, found)
+    request = SimpleNamespace(method="POST", headers=headers)
+    led = found.route.leads_on(request, found)
     assert (found.route.roles, led.route.roles) == (OPEN, INFERENCE_ROLE)
     headers["MLRUN-EVENT-PATH"] = "/models"
-    assert found.route.leads_on(exchange, found).route.roles == INFERENCE_ROLE
+    assert found.route.leads_on(request, found).route.roles == INFERENCE_ROLE
 
 
 # What clients see of it

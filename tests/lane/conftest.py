@@ -12,6 +12,7 @@ from support.played_host import PlayedHost
 from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import ErrorForm
+from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneRoute
 from mms.limits.memory import MemoryLimit
@@ -94,12 +95,11 @@ class Bench:
             lambda: Foreign(self.foreign),
             route,
             max_body_bytes=1_000_000,
-            max_line_bytes=4096,
-            max_head_bytes=8192,
             keep_alive_timeout_s=60,
             head_timeout_s=60,
             body_timeout_s=60,
             memory=MemoryLimit(32 << 20, 512 << 20, 6_553_500),
+            make_connection=LaneProtocol,
         )
         self.port = 0
 

@@ -49,9 +49,10 @@ async def test_a_request_is_answered(bench):
     assert await bench.exchange(post(b"hello")) == answer(b"hello")
 
 
-async def test_a_request_without_a_host_is_served_as_mms_serves_it(bench):
-    received = await bench.exchange(b"GET /predictions/m HTTP/1.1\r\n\r\n")
-    assert received == answer(b"")
+async def test_a_request_of_http_1_1_without_a_host_is_left_to_aiohttp(bench):
+    asked = b"GET /predictions/m HTTP/1.1\r\n\r\n"
+    assert b"299 Foreign" in await bench.exchange(asked)
+    assert bench.foreign == [asked]
 
 
 async def test_the_request_is_handed_on_as_the_client_wrote_it(bench):

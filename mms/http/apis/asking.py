@@ -9,56 +9,81 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from mms.core import Request
+from mms.core.request import Buffer
 from mms.core.request_options import read_request_options
-from mms.errors import MethodNotAllowed
-from mms.http.exchange import Exchange, FutureReply
+from mms.errors import MethodNotAllowed, ServerError
 from mms.http.lane.head import LaneRoute
 from mms.http.routing.paths import check_query
+from mms.http.web.request import content_type_of, header_block, read_body, state_of
+from mms.http.web.response import error_response, respond
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
 
 
+class FutureReply:
+    """The reply of a request whose route waits for it."""
+
+    def __init__(self, asked_by: web.Request) -> None:
+        self._asked_by = asked_by
+        self.done: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        if not self.done.done():
+            self.done.set_result(respond(status, phrase, headers, body))
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        if not self.done.done():
+            self.done.set_result(error_response(self._asked_by, error))
+
+    def give_up(self) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
+
+
 class ModelAsker:
-    """Has models answer exchanges, as the lane does for the same routes."""
+    """Has models answer requests, as the lane does for the same routes."""
 
     def __init__(self, host: ModelHost, *, max_body_bytes: int, body_timeout_s: float) -> None:
         self._host = host
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
 
-    async def read_body(self, exchange: Exchange) -> bytes | bytearray:
-        """Raises as `Exchange.read_body`."""
-        return await exchange.read_body(self._max_body_bytes, self._body_timeout_s)
+    async def read_body(self, request: web.Request) -> bytes | bytearray:
+        """Raises as `mms.http.web.request.read_body`."""
+        return await read_body(request, self._max_body_bytes, self._body_timeout_s)
 
     async def ask(
-        self, exchange: Exchange, route: LaneRoute, body: bytes | bytearray | None = None
+        self, request: web.Request, route: LaneRoute, body: bytes | bytearray | None = None
     ) -> web.StreamResponse:
         """The model's response. Raises the errors of the front.
 
         `body`: where it was read already.
         """
+        state = state_of(request)
         self._host.check_model(route.model, route.version)
-        exchange.model = route.model
-        exchange.version = route.version or ""
-        if exchange.method == "CONNECT":
+        state.model = route.model
+        state.version = route.version or ""
+        if request.method == "CONNECT":
             raise MethodNotAllowed
-        options = read_request_options(exchange.request.raw_headers)
+        options = read_request_options(request.raw_headers)
         if route.passes_query:
-            check_query(exchange.query)
+            check_query(state.query)
         if body is None:
             check = partial(self._host.check_room, route.model, route.version)
-            body = await exchange.read_body(self._max_body_bytes, self._body_timeout_s, check)
-        received_at = exchange.received_at
-        reply = FutureReply(exchange)
-        request = Request(
-            id=exchange.id,
+            body = await read_body(request, self._max_body_bytes, self._body_timeout_s, check)
+        received_at = state.received_at
+        reply = FutureReply(request)
+        asked = Request(
+            id=state.id,
             name=route.model,
             version=route.version,
             passes_query=route.passes_query,
-            content_type=exchange.content_type(),
-            query=exchange.query,
-            headers=exchange.header_block(),
+            content_type=content_type_of(request),
+            query=state.query,
+            headers=header_block(request),
             body=body,
             reply=reply,
             received_at=received_at,
@@ -66,10 +91,10 @@ class ModelAsker:
             priority=options.priority,
             operation=route.operation,
         )
-        self._host.submit(request)
+        self._host.submit(asked)
         try:
             return await reply.done
         except asyncio.CancelledError:
             # The client is gone.
-            self._host.cancel(request)
+            self._host.cancel(asked)
             raise

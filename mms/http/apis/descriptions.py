@@ -11,10 +11,10 @@ from urllib.parse import quote
 from aiohttp import web
 
 from mms.http.answers import JSON_LINE, render_json
-from mms.http.exchange import Exchange
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, Route, not_found
 from mms.http.routing.document import document_of, in_mms_form
 from mms.http.routing.operation import OBJECT, TEXT, Operation, answer, errors, object_of
+from mms.http.web.response import respond
 from mms.interfaces import INTERFACES, part
 
 _INFO: Final = {
@@ -79,11 +79,11 @@ class DescriptionApi:
     def _bytes_in_mms_form(self) -> bytes:
         return render_json(in_mms_form(self._document))
 
-    async def _describe_in_mms_form(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.respond(200, None, JSON_LINE, self._bytes_in_mms_form)
+    async def _describe_in_mms_form(self, request: web.Request) -> web.StreamResponse:
+        return respond(200, None, JSON_LINE, self._bytes_in_mms_form)
 
-    async def _describe(self, exchange: Exchange) -> web.StreamResponse:
-        return exchange.respond(200, None, JSON_LINE, self._bytes)
+    async def _describe(self, request: web.Request) -> web.StreamResponse:
+        return respond(200, None, JSON_LINE, self._bytes)
 
 
 def _operation(method: str, id_: str, text: str, *, is_deprecated: bool = False) -> Operation:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from mms.http.exchange import Exchange
 from mms.http.routing import ANY_ROLE, OPEN, Route
 from mms.http.routing.operation import (
     TEXT,
@@ -16,6 +15,8 @@ from mms.http.routing.operation import (
     errors,
     object_of,
 )
+from mms.http.web.request import state_of
+from mms.http.web.response import json_response
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -61,27 +62,27 @@ class HealthApi:
             for pattern, handler, roles, operation in rows
         ]
 
-    async def _live(self, exchange: Exchange) -> web.StreamResponse:
+    async def _live(self, request: web.Request) -> web.StreamResponse:
         # That this is answered is the answer.
-        return exchange.json({"status": "Live"})
+        return json_response({"status": "Live"})
 
-    async def _started(self, exchange: Exchange) -> web.StreamResponse:
-        return _tell(exchange, "Started", self._host.startup_problems())
+    async def _started(self, request: web.Request) -> web.StreamResponse:
+        return _tell(request, "Started", self._host.startup_problems())
 
-    async def _ready(self, exchange: Exchange) -> web.StreamResponse:
-        return _tell(exchange, "Ready", self._host.problems())
+    async def _ready(self, request: web.Request) -> web.StreamResponse:
+        return _tell(request, "Ready", self._host.problems())
 
-    async def _model_ready(self, exchange: Exchange) -> web.StreamResponse:
+    async def _model_ready(self, request: web.Request) -> web.StreamResponse:
         """Raises ModelNotFound."""
-        values = exchange.match.values
+        values = request.match_info
         problems = self._host.problems_of(values["model_name"], values.get("model_version"))
-        return _tell(exchange, "Ready", problems)
+        return _tell(request, "Ready", problems)
 
 
-def _tell(exchange: Exchange, good: str, problems: list[str]) -> web.StreamResponse:
+def _tell(request: web.Request, good: str, problems: list[str]) -> web.StreamResponse:
     if not problems:
-        return exchange.json({"status": good})
+        return json_response({"status": good})
     document: dict[str, Any] = {"status": f"Not{good}"}
-    if exchange.is_trusted:
+    if state_of(request).is_trusted:
         document["reasons"] = problems
-    return exchange.json(document, status=503)
+    return json_response(document, status=503)

@@ -8,7 +8,6 @@ from aiohttp import web
 
 from mms.errors import BadRequest
 from mms.http.apis.asking import ModelAsker
-from mms.http.exchange import Exchange
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, OPEN, Match, Route, first_values
 from mms.http.routing.document import document_of_model
@@ -22,6 +21,8 @@ from mms.http.routing.operation import (
     errors,
     object_of,
 )
+from mms.http.web.request import state_of
+from mms.http.web.response import json_response
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -86,9 +87,9 @@ class InferenceApi:
     ) -> list[Route]:
         """A prediction by any method, and the description of the model by OPTIONS."""
 
-        async def predict(exchange: Exchange) -> web.StreamResponse:
-            route = self._route(exchange.match, exchange.query, passes_query)
-            return await self._asker.ask(exchange, route)
+        async def predict(request: web.Request) -> web.StreamResponse:
+            route = self._route(state_of(request).match, state_of(request).query, passes_query)
+            return await self._asker.ask(request, route)
 
         def fast_path(match: Match) -> LaneRoute:
             return self._route(match, b"", passes_query)
@@ -133,16 +134,16 @@ class InferenceApi:
             raise BadRequest("Parameter model_name is required.")
         return named
 
-    async def _describe_model(self, exchange: Exchange) -> web.StreamResponse:
-        match = exchange.match
-        model = self._model_of(match, exchange.query)
+    async def _describe_model(self, request: web.Request) -> web.StreamResponse:
+        match = state_of(request).match
+        model = self._model_of(match, state_of(request).query)
         self._host.check_model(model, match.values.get("model_version"))
-        return exchange.json(document_of_model(model))
+        return json_response(document_of_model(model))
 
-    async def _ping(self, exchange: Exchange) -> web.StreamResponse:
+    async def _ping(self, request: web.Request) -> web.StreamResponse:
         status = self._host.ping()
         is_bad = self._is_strict_ping and status != "Healthy"
-        return exchange.json({"status": status}, status=503 if is_bad else 200)
+        return json_response({"status": status}, status=503 if is_bad else 200)
 
 
 def _predict(id_: str, *, is_deprecated: bool = False) -> Operation:

@@ -30,11 +30,12 @@ from mms.http.apis.registration_parameters import (
     registration_of,
     scaling_of,
 )
-from mms.http.exchange import Exchange
 from mms.http.parameters import ParameterRule, Parameters
 from mms.http.routing import ANY_METHOD, MANAGEMENT_ROLE, Route, not_found
 from mms.http.routing.operation import Operation
 from mms.http.routing.route import Handler
+from mms.http.web.request import content_type_of, read_body, state_of
+from mms.http.web.response import json_response
 from mms.serving import Outcome
 
 if TYPE_CHECKING:
@@ -110,37 +111,37 @@ class ManagementApi:
             for method, (handler, operation) in methods.items()
         ]
 
-    async def _describe(self, exchange: Exchange) -> web.StreamResponse:
-        self._rule.check(exchange, exchange.parameters())
-        return exchange.json(self._host.describe(*_model_of(exchange)))
+    async def _describe(self, request: web.Request) -> web.StreamResponse:
+        self._rule.check(state_of(request), state_of(request).parameters())
+        return json_response(self._host.describe(*_model_of(request)))
 
-    async def _describe_all(self, exchange: Exchange) -> web.StreamResponse:
-        self._rule.check(exchange, exchange.parameters())
-        return exchange.json(self._host.describe_all(_model_of(exchange)[0]))
+    async def _describe_all(self, request: web.Request) -> web.StreamResponse:
+        self._rule.check(state_of(request), state_of(request).parameters())
+        return json_response(self._host.describe_all(_model_of(request)[0]))
 
-    async def _unregister(self, exchange: Exchange) -> web.StreamResponse:
-        self._rule.check(exchange, exchange.parameters())
-        return _told(exchange, await self._whole(self._host.unregister(*_model_of(exchange))))
+    async def _unregister(self, request: web.Request) -> web.StreamResponse:
+        self._rule.check(state_of(request), state_of(request).parameters())
+        return _told(request, await self._whole(self._host.unregister(*_model_of(request))))
 
-    async def _set_default(self, exchange: Exchange) -> web.StreamResponse:
-        self._rule.check(exchange, exchange.parameters())
-        values = exchange.match.values
+    async def _set_default(self, request: web.Request) -> web.StreamResponse:
+        self._rule.check(state_of(request), state_of(request).parameters())
+        values = request.match_info
         setting = self._host.set_default(values["model_name"], values["model_version"])
-        return _told(exchange, await self._whole(setting))
+        return _told(request, await self._whole(setting))
 
-    async def _drift(self, exchange: Exchange) -> web.StreamResponse:
-        parameters = exchange.parameters()
+    async def _drift(self, request: web.Request) -> web.StreamResponse:
+        parameters = state_of(request).parameters()
         last = integer_parameter(parameters, "last") or None
-        self._rule.check(exchange, parameters)
-        return exchange.json(await self._host.drift(*_model_of(exchange), last))
+        self._rule.check(state_of(request), parameters)
+        return json_response(await self._host.drift(*_model_of(request), last))
 
-    async def _list(self, exchange: Exchange) -> web.StreamResponse:
-        parameters = exchange.parameters()
+    async def _list(self, request: web.Request) -> web.StreamResponse:
+        parameters = state_of(request).parameters()
         limit = lenient_integer(parameters.get("limit"), _MAX_LIMIT)
         if not 0 <= limit <= _MAX_LIMIT:
             limit = _MAX_LIMIT
         token = max(lenient_integer(parameters.get("next_page_token"), 0), 0)
-        self._rule.check(exchange, parameters)
+        self._rule.check(state_of(request), parameters)
         models = self._host.list_models()
         end = token + limit
         document: dict[str, Any] = {}
@@ -150,33 +151,35 @@ class ManagementApi:
             {"modelName": name, "modelUrl": url, "graph": self._graph_of(name)}
             for name, url in models[token:end]
         ]
-        return exchange.json(document)
+        return json_response(document)
 
     def _graph_of(self, name: str) -> Any:
         """State and nodes of a graph, None for another model."""
         return self._host.describe(name)["graph"] if self._host.is_graph(name) else None
 
-    async def _register(self, exchange: Exchange) -> web.StreamResponse:
-        media_type = exchange.content_type().partition(b";")[0].strip().lower()
+    async def _register(self, request: web.Request) -> web.StreamResponse:
+        media_type = content_type_of(request).partition(b";")[0].strip().lower()
         is_json = media_type == b"application/json"
         if is_json:
-            body = await exchange.read_body(self._max_body_bytes, self._body_timeout_s)
-            charset = charset_of(exchange.content_type().decode("latin-1"))
+            body = await read_body(request, self._max_body_bytes, self._body_timeout_s)
+            charset = charset_of(content_type_of(request).decode("latin-1"))
             members = (
                 members_of_body(body, charset)
                 if len(body) <= _LOOP_BYTES
                 else await asyncio.to_thread(members_of_body, body, charset)
             )
-            notes = ["the query has no effect beside a JSON body"] if exchange.query else []
+            notes = (
+                ["the query has no effect beside a JSON body"] if state_of(request).query else []
+            )
             parameters = Parameters(members, notes)
         else:
-            has_body = exchange.request.body_exists
+            has_body = request.body_exists
             notes = ["the body has no effect: it is not application/json"] if has_body else []
-            parameters = Parameters.of_query(exchange.query, notes)
+            parameters = Parameters.of_query(state_of(request).query, notes)
         options = registration_of(parameters, is_json=is_json)
         if not is_json:
-            check_url_is_whole(exchange.query, parameters)
-        self._rule.check(exchange, parameters)
+            check_url_is_whole(state_of(request).query, parameters)
+        self._rule.check(state_of(request), parameters)
         if options.mlrun.serving_spec is not None and not self._host.sources.urls.allows(
             "serving_spec"
         ):
@@ -187,14 +190,14 @@ class ManagementApi:
             )
         outcome = await self._whole(self._host.register(options))
         # The log has it already.
-        exchange.warnings += outcome.without_effect
-        return _told(exchange, outcome)
+        state_of(request).warnings += outcome.without_effect
+        return _told(request, outcome)
 
-    async def _scale(self, exchange: Exchange) -> web.StreamResponse:
-        name, version = _model_of(exchange)
-        parameters = exchange.parameters()
+    async def _scale(self, request: web.Request) -> web.StreamResponse:
+        name, version = _model_of(request)
+        parameters = state_of(request).parameters()
         counts, changes = scaling_of(parameters)
-        self._rule.check(exchange, parameters)
+        self._rule.check(state_of(request), parameters)
         version = counts.model_version or version
         min_workers = 1 if counts.min_worker is None else counts.min_worker
         max_workers = min_workers if counts.max_worker is None else counts.max_worker
@@ -206,7 +209,7 @@ class ManagementApi:
         if outcome is None or "min_worker" in parameters or "max_worker" in parameters:
             scaling = self._host.scale(name, version, min_workers, max_workers, is_synchronous)
             outcome = await self._whole(scaling)
-        return _told(exchange, outcome)
+        return _told(request, outcome)
 
     async def _whole(self, operation: Coroutine[Any, Any, Outcome]) -> Outcome:
         """Run an operation to its end, whether or not its client stays: a half would leave workers or files behind."""
@@ -227,9 +230,9 @@ class ManagementApi:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _model_of(exchange: Exchange) -> tuple[str, str | None]:
+def _model_of(request: web.Request) -> tuple[str, str | None]:
     """(name, version) of the path."""
-    values = exchange.match.values
+    values = request.match_info
     return values["model_name"], values.get("model_version")
 
 
@@ -245,5 +248,5 @@ def _tell_without_client(task: asyncio.Task[Outcome]) -> None:
         logger.error("An operation whose client has gone failed", exc_info=error)
 
 
-def _told(exchange: Exchange, outcome: Outcome) -> web.StreamResponse:
-    return exchange.json({"status": outcome.text}, outcome.status, outcome.phrase)
+def _told(request: web.Request, outcome: Outcome) -> web.StreamResponse:
+    return json_response({"status": outcome.text}, outcome.status, outcome.phrase)

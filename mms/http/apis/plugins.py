@@ -28,9 +28,10 @@ from mms.errors import (
     WorkerFailure,
 )
 from mms.http.answers import header_lines, safe_phrase
-from mms.http.exchange import Exchange
 from mms.http.parameters import ParameterRule, Parameters
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, MANAGEMENT_ROLE, OPEN, Route, parse_query
+from mms.http.web.request import content_type_of, read_body, state_of
+from mms.http.web.response import respond
 from mms.text.brief import brief
 from mms.wire.answer_head import MAX_STATUS, MIN_STATUS, is_status
 
@@ -202,9 +203,9 @@ class Plugins:
                 )
         return routes
 
-    async def serve(self, endpoint: Any, exchange: Exchange) -> web.StreamResponse:
+    async def serve(self, endpoint: Any, request: web.Request) -> web.StreamResponse:
         """Run a plugin in a thread. What it raises becomes an error response."""
-        name = _METHODS.get(exchange.method)
+        name = _METHODS.get(request.method)
         if name is None:
             raise InternalServerError("Unknown exception")
         function = getattr(endpoint, name, None)
@@ -216,18 +217,18 @@ class Plugins:
             )
         declared = getattr(endpoint, "parameters", None)
         if declared is not None:
-            parameters = exchange.parameters()
+            parameters = state_of(request).parameters()
             parameters.know([str(parameter) for parameter in declared])
-            self._rule.check(exchange, parameters)
-        request = await _request_of(
-            exchange, self._settings.max_request_size, self._settings.body_timeout_s
+            self._rule.check(state_of(request), parameters)
+        asked = await _request_of(
+            request, self._settings.max_request_size, self._settings.body_timeout_s
         )
         response = EndpointResponse()
         context = self._context()
         limit_s = self._settings.response_timeout_s
         try:
             error = await asyncio.wait_for(
-                self._run(endpoint, lambda: function(request, response, context)),
+                self._run(endpoint, lambda: function(asked, response, context)),
                 None if limit_s == math.inf else limit_s,
             )
         except asyncio.TimeoutError:
@@ -236,9 +237,9 @@ class Plugins:
             ) from None
         if error is None:
             if declared is None:
-                self._rule.check_late(exchange, request.parameters.unread())
+                self._rule.check_late(state_of(request), asked.parameters.unread())
             try:
-                return _finished(exchange, response)
+                return _finished(response)
             except (ValueError, TypeError, AttributeError) as invalid:
                 error = invalid
         raise _told_error(endpoint, error)
@@ -312,23 +313,23 @@ def _key(endpoint: Any) -> tuple[str, str]:
 
 
 async def _request_of(
-    exchange: Exchange, max_body_bytes: int, body_timeout_s: float
+    request: web.Request, max_body_bytes: int, body_timeout_s: float
 ) -> EndpointRequest:
     parameters = ReadParameters()
-    for name, value in parse_query(exchange.query):
+    for name, value in parse_query(state_of(request).query):
         parameters.setdefault(name, []).append(value)
-    headers = dict(exchange.request.headers.items())
+    headers = dict(request.headers.items())
     return EndpointRequest(
-        uri=exchange.uri,
+        uri=state_of(request).uri,
         header_names=list(headers),
         headers=headers,
         parameters=parameters,
-        content_type=exchange.content_type().decode("latin-1") or None,
-        body=io.BytesIO(await exchange.read_body(max_body_bytes, body_timeout_s)),
+        content_type=content_type_of(request).decode("latin-1") or None,
+        body=io.BytesIO(await read_body(request, max_body_bytes, body_timeout_s)),
     )
 
 
-def _finished(exchange: Exchange, response: EndpointResponse) -> web.StreamResponse:
+def _finished(response: EndpointResponse) -> web.StreamResponse:
     """Raises ValueError for a response that HTTP cannot carry."""
     if not isinstance(response.status, int) or not is_status(response.status):
         raise ValueError(
@@ -337,7 +338,7 @@ def _finished(exchange: Exchange, response: EndpointResponse) -> web.StreamRespo
     headers = list(response.headers.items())
     if response.content_type is not None and "content-type" not in response.headers:
         headers.append(("content-type", response.content_type))
-    return exchange.respond(
+    return respond(
         response.status,
         None if response.phrase is None else safe_phrase(response.phrase),
         header_lines(headers),

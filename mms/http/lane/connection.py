@@ -17,12 +17,12 @@ from mms.core import Request
 from mms.core.request import Buffer
 from mms.errors import ModelNotFound, RequestTimeout, ServerError, UnexpectedError
 from mms.http.answers import BODILESS_STATUSES
-from mms.http.framing import is_unfit
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import GROWTH_BYTES, BodyReader
+from mms.http.lane.front import LaneConnection, LaneFront
 from mms.http.lane.head import LaneHead
-from mms.http.lane.owner import LaneOwner
 from mms.http.lane.request import LaneRequest
+from mms.http.request_head import LATE_BODY, is_unfit
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import NoMemory
 
@@ -32,11 +32,9 @@ _MAX_PIPELINED = 32
 _JOIN_BYTES = 64 * 1024
 #: What is missing of a body from here on is read straight to its place, past the loop's own buffers.
 _DIRECT_BYTES = 64 * 1024
-#: What a client is told whose body does not come.
-LATE_BODY = "The rest of the request did not come in time."
 
 
-class LaneProtocol(asyncio.Protocol):
+class LaneProtocol(LaneConnection):
     """One connection. Owned by the event loop; `_pipeline` holds its requests without a sent answer, in order."""
 
     __slots__ = (
@@ -59,7 +57,7 @@ class LaneProtocol(asyncio.Protocol):
         "waiting_since",
     )
 
-    def __init__(self, lane: LaneOwner) -> None:
+    def __init__(self, lane: LaneFront) -> None:
         self._lane = lane
         self._transport: asyncio.Transport = cast(asyncio.Transport, None)
         self._remote = ""

@@ -11,7 +11,7 @@ from mms.limits.connections import remote_name
 from mms.security import client_of
 
 if TYPE_CHECKING:
-    from mms.http.lane.owner import LaneOwner
+    from mms.http.lane.front import LaneFront
     from mms.http.lane.request import LaneRequest
     from mms.security import Access
 
@@ -21,7 +21,7 @@ class CountedLaneProtocol(LaneProtocol):
 
     __slots__ = ("_access", "_client")
 
-    def __init__(self, lane: LaneOwner, access: Access) -> None:
+    def __init__(self, lane: LaneFront, access: Access) -> None:
         super().__init__(lane)
         self._access = access
         self._client = ""

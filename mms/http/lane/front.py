@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from mms import faults
-from mms.http.lane.connection import LaneProtocol
+from mms.core import Request
+from mms.http.answers import Answers
 from mms.http.lane.head import KnownRoute, LaneHead, LaneRoute, read_head
-from mms.http.lane.owner import AnswerForm, LaneConnection, Submitter
 from mms.limits.memory import MemoryLimit
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
@@ -25,36 +25,67 @@ _SWEEP_S = 1.0
 LINGER_S = 2.0
 
 
+class Submitter(Protocol):
+    """Takes requests; the model host."""
+
+    def submit(self, request: Request) -> None: ...
+
+    def dispatch_due(self) -> None:
+        """Nothing can join what was submitted in this turn of the event loop."""
+
+    def cancel(self, request: Request) -> None: ...
+
+
+class LaneConnection(asyncio.Protocol):
+    """A connection as the front sees it."""
+
+    __slots__ = ()
+
+    def check_time(self, now: float) -> None:
+        """Close or refuse it where its client has kept it waiting for too long."""
+        raise NotImplementedError
+
+    def forget_head(self) -> None:
+        """Paths may stand for something else now."""
+        raise NotImplementedError
+
+    def leave(self, quiet_since: float) -> None:
+        """The server stops: the last answer that is owed ends it. Close it where nothing came since then."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Close where nothing is owed; else after the last answer."""
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        raise NotImplementedError
+
+
 class LaneFront:
     """Owner of the lane's connections. Times in seconds, sizes in bytes."""
 
     def __init__(
         self,
         host: Submitter,
-        answers: AnswerForm,
+        answers: Answers,
         record: Callable[[tuple[Any, ...]], None],
         make_handler: Callable[[], asyncio.Protocol],
         find_route: Callable[[bytes], LaneRoute | None],
         *,
         max_body_bytes: int,
-        max_line_bytes: int,
-        max_head_bytes: int,
         keep_alive_timeout_s: float,
         head_timeout_s: float,
         body_timeout_s: float,
         memory: MemoryLimit,
         trusts_request_ids: bool = False,
         admit: Callable[[list[bytes]], str | None] | None = None,
-        make_connection: Callable[[LaneFront], LaneProtocol] = LaneProtocol,
+        make_connection: Callable[[LaneFront], LaneConnection],
     ) -> None:
         self.host = host
         self.answers = answers
         self.record = record
         self.make_handler = make_handler
         self.max_body_bytes = max_body_bytes
-        self.max_line_bytes = max_line_bytes
-        self.max_head_bytes = max_head_bytes
-        self.max_headers_bytes = max_head_bytes - max_line_bytes
         self.keep_alive_timeout_s = keep_alive_timeout_s
         self.head_timeout_s = head_timeout_s
         self.body_timeout_s = body_timeout_s
@@ -75,7 +106,7 @@ class LaneFront:
     def __repr__(self) -> str:
         return f"<LaneFront {len(self.connections)} connections>"
 
-    def make_protocol(self) -> LaneProtocol:
+    def make_protocol(self) -> LaneConnection:
         """The protocol of a new connection."""
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)

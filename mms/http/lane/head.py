@@ -15,7 +15,7 @@ from mms.core.ids import clients_request_id
 from mms.core.request_options import DEFAULT_OPTIONS, OPTION_HEADERS, read_request_options
 from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
-from mms.http.framing import is_kept_alive
+from mms.http.request_head import MAX_HEADERS_BYTES, MAX_LINE_BYTES, is_kept_alive
 from mms.http.routing.paths import check_query
 from mms.wire import ModelOperation
 
@@ -50,8 +50,6 @@ class Routing(Protocol):
 
     routes: dict[bytes, KnownRoute]
     max_body_bytes: int
-    max_line_bytes: int
-    max_headers_bytes: int
     #: The client's id is the request's.
     trusts_request_ids: bool
     #: Says whether a head with these headers may ask, and who is counted for it; takes keys out. None: all may.
@@ -226,9 +224,10 @@ def read_head(raw: bytes, routing: Routing) -> LaneHead | None:
         or not 0x41 <= raw[0] <= 0x5A
         or found.is_foreign
         or found.hosts > 1
+        or (not found.hosts and protocol == "HTTP/1.1")
         or found.content_length > routing.max_body_bytes
-        or line_end > routing.max_line_bytes
-        or len(raw) - line_end > routing.max_headers_bytes
+        or line_end > MAX_LINE_BYTES
+        or len(raw) - line_end > MAX_HEADERS_BYTES
         or method in _FOREIGN_METHODS
         or protocol is None
     ):

@@ -16,13 +16,12 @@ from mms.security import Role
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from mms.http.exchange import Exchange
     from mms.http.lane.head import LaneRoute
 
-#: Answers a request. The values of the pattern's variables are in `exchange.match`.
-Handler: TypeAlias = "Callable[[Exchange], Awaitable[web.StreamResponse]]"
-#: Gives an exchange the form that its protocol has for errors and headers, before anything can be refused.
-AnswerForm: TypeAlias = "Callable[[Exchange], None]"
+#: Answers a request. The values of the pattern's variables are in `request.match_info`.
+Handler: TypeAlias = "Callable[[web.Request], Awaitable[web.StreamResponse]]"
+#: Gives a request the form that its protocol has for errors and headers, before anything can be refused.
+AnswerForm: TypeAlias = "Callable[[web.Request], None]"
 #: The route of a prediction for the fast path; None where the fast path cannot serve it now.
 FastPath: TypeAlias = "Callable[[Match], LaneRoute | None]"
 
@@ -107,7 +106,7 @@ class Route:
     answer_form: AnswerForm | None = None
     fast_path: FastPath | None = None
     applies: Callable[[str], bool] | None = None
-    leads_on: Callable[[Exchange, Found], Found] | None = None
+    leads_on: Callable[[web.Request, Found], Found] | None = None
     answers_preflights: bool = False
     operations: tuple[Operation, ...] = ()
 
@@ -130,7 +129,7 @@ class Found(NamedTuple):
     match: Match
 
 
-async def not_found(exchange: Exchange) -> web.StreamResponse:
+async def not_found(request: web.Request) -> web.StreamResponse:
     """Raises ResourceNotFound."""
     raise ResourceNotFound
 

@@ -12,11 +12,12 @@ from aiohttp import web
 from mms.errors import ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, AnswerLines
 from mms.http.apis.asking import ModelAsker
-from mms.http.exchange import Exchange
 from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, ANY_ROLE, INFERENCE_ROLE, OPEN, Match, Route, not_found
 from mms.http.routing.operation import Operation
+from mms.http.web.request import header_block, state_of
+from mms.http.web.response import respond
 from mms.interfaces.seldon.document import document, page, paths
 from mms.interfaces.seldon.front.answer_form import error_form, make_answer_lines, strict_error
 from mms.interfaces.seldon.front.routes import PROBES, Answerer, Tail, tails
@@ -149,13 +150,13 @@ class SeldonApi(InterfaceApi):
             answers_preflights=True,
         )
 
-    def _mark(self, tail: Tail | None, exchange: Exchange) -> None:
-        """Give all answers of an exchange the form of Seldon's."""
-        exchange.error_form = error_form
+    def _mark(self, tail: Tail | None, request: web.Request) -> None:
+        """Give all answers of a request the form of Seldon's."""
+        state_of(request).error_form = error_form
         if self._is_strict:
-            exchange.translate_error = strict_error
-        make_lines = self._make_lines(tail, exchange.match)
-        exchange.answer_lines = make_lines(exchange.header_block())
+            state_of(request).translate_error = strict_error
+        make_lines = self._make_lines(tail, state_of(request).match)
+        state_of(request).answer_lines = make_lines(header_block(request))
 
     def _lane_route(self, tail: Tail, match: Match) -> LaneRoute | None:
         """The route where the lane can serve it."""
@@ -173,8 +174,8 @@ class SeldonApi(InterfaceApi):
 
     # Answers
 
-    async def _serve(self, tail: Tail, exchange: Exchange) -> web.StreamResponse:
-        match = exchange.match
+    async def _serve(self, tail: Tail, request: web.Request) -> web.StreamResponse:
+        match = state_of(request).match
         if self._is_too_long(tail, match):
             raise ResourceNotFound
         named = match.values.get("model")
@@ -182,20 +183,20 @@ class SeldonApi(InterfaceApi):
         if named is not None:
             self._host.check_model(named)
         if tail.answerer is Answerer.WORKER:
-            return await self._ask(exchange, model, tail, match.values.get("node", ""))
+            return await self._ask(request, model, tail, match.values.get("node", ""))
         if tail.answerer is Answerer.READY:
             if model is None or not self._host.is_ready(model):
                 raise ServiceUnavailable("No worker has loaded the model yet.", retry_after_s=1)
-            return exchange.respond(200, None, _TEXT_LINE, b"")
+            return respond(200, None, _TEXT_LINE, b"")
         if tail.answerer is Answerer.DOCUMENT:
-            return exchange.respond(200, None, JSON_LINE, document(_base(match)))
+            return respond(200, None, JSON_LINE, document(_base(match)))
         if tail.answerer is Answerer.PAGE:
-            return exchange.respond(200, None, _TEXT_LINE, page(_base(match)))
+            return respond(200, None, _TEXT_LINE, page(_base(match)))
         body = b"pong" if tail.answerer is Answerer.PING else b""
-        return exchange.respond(200, None, _TEXT_LINE, body)
+        return respond(200, None, _TEXT_LINE, body)
 
     async def _ask(
-        self, exchange: Exchange, model: str | None, tail: Tail, node: str
+        self, request: web.Request, model: str | None, tail: Tail, node: str
     ) -> web.StreamResponse:
         if model is None:
             raise ModelNotFound(
@@ -213,17 +214,17 @@ class SeldonApi(InterfaceApi):
             if not self._host.is_graph(model):
                 raise ModelNotFound(f"Model {model} has no node {node}.")
             route = route._replace(operation=ModelOperation(tail.operation, node=GraphNode(node)))
-        return await self._asker.ask(exchange, route)
+        return await self._asker.ask(request, route)
 
-    async def _options(self, exchange: Exchange) -> web.StreamResponse:
-        allowed = exchange.match.allowed
+    async def _options(self, request: web.Request) -> web.StreamResponse:
+        allowed = state_of(request).match.allowed
         lines = f"Allow: {allowed}\r\n"
         if self._has_cors:
             lines += f"Access-Control-Allow-Methods: {allowed}\r\n"
-            asked = exchange.request.headers.get("Access-Control-Request-Headers")
+            asked = request.headers.get("Access-Control-Request-Headers")
             if asked:
                 lines += f"Access-Control-Allow-Headers: {asked}\r\n"
-        return exchange.respond(200, None, lines.encode("utf-8", "surrogateescape"), b"")
+        return respond(200, None, lines.encode("utf-8", "surrogateescape"), b"")
 
     def _route(self, model: str, tail: Tail) -> LaneRoute:
         return LaneRoute(

@@ -10,8 +10,9 @@ from mms.bodies.json_text import to_json
 from mms.errors import ServerError
 from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.apis.asking import ModelAsker
-from mms.http.exchange import Exchange
 from mms.http.lane.head import LaneRoute
+from mms.http.web.request import state_of
+from mms.http.web.response import respond
 from mms.interfaces.mlrun.front.router import front_router
 from mms.interfaces.mlrun.front.v2.models import V2Models, key_of
 from mms.interfaces.mlrun.front.v2.operations import document
@@ -80,7 +81,7 @@ class MlrunDialect:
 
     async def serve(
         self,
-        exchange: Exchange,
+        request: web.Request,
         served: ServedModel,
         version: str | None,
         operation: str,
@@ -93,19 +94,19 @@ class MlrunDialect:
 
         `path`: the whole path, for a graph that reads it itself. `body`: where it was read already.
         """
-        if exchange.method == "OPTIONS":
-            return exchange.respond(200, None, JSON_LINE, document(key))
-        method = "GET" if exchange.method == "HEAD" else exchange.method
+        if request.method == "OPTIONS":
+            return respond(200, None, JSON_LINE, document(key))
+        method = "GET" if request.method == "HEAD" else request.method
         is_ready_asked = operation == "ready" and method == "GET" and not path
         if is_ready_asked and not served.reads_paths:
-            exchange.model, exchange.version = served.name, version or ""
-            return self._readiness(exchange, served, key)
+            state_of(request).model, state_of(request).version = served.name, version or ""
+            return self._readiness(request, served, key)
         if served.interface == _UNKNOWN_INTERFACE:
             if served.has_failed_to_load:
                 raise served.not_loaded()
             raise self._not_known_yet(served, key)
         route = self._route(served, version, operation, method, path)
-        return await self._asker.ask(exchange, route, body)
+        return await self._asker.ask(request, route, body)
 
     def _route(
         self, served: ServedModel, version: str | None, operation: str, method: str, path: str
@@ -119,16 +120,16 @@ class MlrunDialect:
             methods=frozenset((method.encode("latin-1", "replace"),)),
         )
 
-    def _readiness(self, exchange: Exchange, served: ServedModel, key: str) -> web.StreamResponse:
+    def _readiness(self, request: web.Request, served: ServedModel, key: str) -> web.StreamResponse:
         if served.is_ready:
-            event_id = exchange.request.headers.get(EVENT_ID) or exchange.id.decode("ascii")
+            event_id = request.headers.get(EVENT_ID) or state_of(request).id.decode("ascii")
             text = f"Model {key.partition(':')[0]} is ready (event_id = {event_id})"
-            return exchange.respond(200, None, TEXT_LINE, text.encode("utf-8", "replace"))
+            return respond(200, None, TEXT_LINE, text.encode("utf-8", "replace"))
         status, lines = 408, TEXT_LINE
         if self._is_strict:
             status, lines = 503, TEXT_LINE + b"retry-after: %d\r\n" % RETRY_AFTER_S
         text = "model not ready" + _failure_of(served)
-        return exchange.respond(status, None, lines, text.encode("utf-8", "replace"))
+        return respond(status, None, lines, text.encode("utf-8", "replace"))
 
     # Of the server
 

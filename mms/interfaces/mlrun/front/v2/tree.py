@@ -14,7 +14,6 @@ from mms.core import Registry
 from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, ErrorForm
 from mms.http.apis.asking import ModelAsker
-from mms.http.exchange import Exchange
 from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import (
@@ -29,6 +28,8 @@ from mms.http.routing import (
     split_path,
 )
 from mms.http.routing.operation import Operation
+from mms.http.web.request import state_of
+from mms.http.web.response import respond
 from mms.interfaces.mlrun.front.router import front_router
 from mms.interfaces.mlrun.front.v2.dialect import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.interfaces.mlrun.front.v2.models import V2Models, first_unready, is_router, key_of
@@ -61,7 +62,7 @@ class Dialect(Protocol):
 
     async def serve(
         self,
-        exchange: Exchange,
+        request: web.Request,
         served: ServedModel,
         version: str | None,
         operation: str,
@@ -169,12 +170,12 @@ class V2Api(InterfaceApi):
         root = self._models.root
         return self._models.is_root_owned and root is not None and root.reads_paths
 
-    def _lead_on(self, exchange: Exchange, found: Found) -> Found:
+    def _lead_on(self, request: web.Request, found: Found) -> Found:
         """Return the row of the path that a header names. Raises BadRequest for one that is none."""
-        path = exchange.request.headers.get(EVENT_PATH)
+        path = request.headers.get(EVENT_PATH)
         if not path:
             return found
-        other = self._own.match(path.encode("utf-8", "surrogateescape"), exchange.method)
+        other = self._own.match(path.encode("utf-8", "surrogateescape"), request.method)
         return self._illegal if other is NO_ROUTE else other
 
     # What a path means
@@ -223,16 +224,16 @@ class V2Api(InterfaceApi):
             return V2Path(V2Kind.MODEL, found.key, inner.operation)
         return inner
 
-    def _mark(self, kind: V2Kind, exchange: Exchange) -> None:
-        """Give the errors of an exchange the form of its dialect's."""
-        known = self._asked(self._meaning(kind, exchange.match.path))
+    def _mark(self, kind: V2Kind, request: web.Request) -> None:
+        """Give the errors of a request the form of its dialect's."""
+        known = self._asked(self._meaning(kind, state_of(request).match.path))
         if known is None:
             if self._models.keys:
-                exchange.error_form = self._mlrun.error_form
+                state_of(request).error_form = self._mlrun.error_form
             return
         dialect = self._dialect_of(known[0])
         if dialect is not None:
-            exchange.error_form = dialect.error_form
+            state_of(request).error_form = dialect.error_form
 
     def _lane_route(self, kind: V2Kind, match: Match) -> LaneRoute | None:
         """Return the route where the lane can serve it: POST to one model."""
@@ -261,40 +262,40 @@ class V2Api(InterfaceApi):
 
     # Answers
 
-    async def _serve(self, kind: V2Kind, exchange: Exchange) -> web.StreamResponse:
+    async def _serve(self, kind: V2Kind, request: web.Request) -> web.StreamResponse:
         """Return the response. Raises the errors of the front."""
-        found = self._meaning(kind, exchange.match.path)
+        found = self._meaning(kind, state_of(request).match.path)
         kind = found.kind
-        is_asking = exchange.method in ("GET", "HEAD")
+        is_asking = request.method in ("GET", "HEAD")
         if kind is V2Kind.ILLEGAL:
-            raise self._mlrun.illegal_path(exchange.path.decode("latin-1"))
+            raise self._mlrun.illegal_path(state_of(request).path.decode("latin-1"))
         known = self._asked(found)
         if known is not None:
-            return await self._serve_model(exchange, found, known)
+            return await self._serve_model(request, found, known)
         if kind is V2Kind.MODEL:
             if not self._models.keys:
                 raise ResourceNotFound
             raise self._mlrun.unknown_model(found.key)
-        if exchange.method == "OPTIONS":
-            return exchange.respond(200, None, JSON_LINE, document(""))
+        if request.method == "OPTIONS":
+            return respond(200, None, JSON_LINE, document(""))
         if kind is V2Kind.HEALTH or (kind is V2Kind.ROOT and is_asking):
-            return exchange.respond(200, None, JSON_LINE, self._mlrun.info())
+            return respond(200, None, JSON_LINE, self._mlrun.info())
         if kind is V2Kind.READY:
-            return self._ready(exchange)
-        return await self._serve_body(exchange, found)
+            return self._ready(request)
+        return await self._serve_body(request, found)
 
     async def _serve_model(
-        self, exchange: Exchange, found: V2Path, known: tuple[ServedModel, str | None]
+        self, request: web.Request, found: V2Path, known: tuple[ServedModel, str | None]
     ) -> web.StreamResponse:
         served, version = known
         text = _graph_path(found)
         return await self._speak(
-            exchange, served, version, "" if text else found.operation, found.key, path=text
+            request, served, version, "" if text else found.operation, found.key, path=text
         )
 
     async def _speak(
         self,
-        exchange: Exchange,
+        request: web.Request,
         served: ServedModel,
         version: str | None,
         operation: str,
@@ -307,28 +308,28 @@ class V2Api(InterfaceApi):
         if dialect is None:
             raise _no_dialect(served)
         return await dialect.serve(
-            exchange, served, version, operation, key=key or key_of(served), path=path, body=body
+            request, served, version, operation, key=key or key_of(served), path=path, body=body
         )
 
-    async def _serve_body(self, exchange: Exchange, found: V2Path) -> web.StreamResponse:
+    async def _serve_body(self, request: web.Request, found: V2Path) -> web.StreamResponse:
         """Return where the body says which model: at the root, and where the path names none."""
         root = self._models.root
         is_at_root = found.kind is V2Kind.ROOT
         in_front = front_router(root)
         takes_all = in_front is not None and in_front.takes_all_bodies
-        is_listing = exchange.method in ("GET", "HEAD")
-        if not is_at_root and (is_listing or not exchange.request.body_exists):
-            return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())
-        body = await self._asker.read_body(exchange)
+        is_listing = request.method in ("GET", "HEAD")
+        if not is_at_root and (is_listing or not request.body_exists):
+            return respond(200, None, JSON_LINE, self._mlrun.listing())
+        body = await self._asker.read_body(request)
         key = await apart(len(body), self._model_beside if takes_all else _model_in, body)
         if key is not None:
             known = self._models.find(key)
             if known is None:
                 raise self._mlrun.unknown_model(key)
-            return await self._speak(exchange, *known, "", key, body=body)
+            return await self._speak(request, *known, "", key, body=body)
         if not is_at_root or root is None:
-            return exchange.respond(200, None, JSON_LINE, self._mlrun.listing())
-        return await self._speak(exchange, root, root.version, "", "", body=body)
+            return respond(200, None, JSON_LINE, self._mlrun.listing())
+        return await self._speak(request, root, root.version, "", "", body=body)
 
     def _model_beside(self, body: bytes | bytearray) -> str | None:
         """Return the model that a body names if it is none of the router's that else takes all bodies."""
@@ -341,12 +342,12 @@ class V2Api(InterfaceApi):
             return None
         return key
 
-    def _ready(self, exchange: Exchange) -> web.StreamResponse:
+    def _ready(self, request: web.Request) -> web.StreamResponse:
         """Return whether all models that have workers to wait for are loaded."""
         waiting = first_unready(self._models.all())
         if waiting is None:
-            return exchange.respond(200, None, JSON_LINE, self._mlrun.info())
-        which = f"model {key_of(waiting)}" if exchange.is_trusted else "a model"
+            return respond(200, None, JSON_LINE, self._mlrun.info())
+        which = f"model {key_of(waiting)}" if state_of(request).is_trusted else "a model"
         raise ServiceUnavailable(f"{which} is not ready yet", retry_after_s=1)
 
 

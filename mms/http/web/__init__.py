@@ -1,0 +1,1 @@
+"""What aiohttp serves: every request that is not for the fast path."""
