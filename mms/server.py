@@ -156,7 +156,7 @@ class Server:
             dropped_lines=lambda: self._logs.dropped_lines,
             collectors=(
                 self._series,
-                self._host.graphs.metrics,
+                *self._host.collectors(),
                 MemoryMetrics(self._memory),
                 TrackingMetrics(self._host.tracking.counts, self._host.tracking.waiting),
             ),

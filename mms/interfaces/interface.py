@@ -77,6 +77,20 @@ class Interface:
     has_service_type = False
     #: The first one is what tells that code is written to this interface, the others come with it.
     packages: tuple[Package, ...] = ()
+    #: What its models read of their place in a deployment: an `mms.serving.served.place.DeploymentPlace`.
+    place = ""
+    #: Whether its clients compare the text of a failed load, so that it does not tell why.
+    has_fixed_load_error = False
+    #: Whether its models never see how many requests a batch has.
+    hides_batches = False
+    #: Whether requests to its models carry what is asked of the model: a `ModelOperation`.
+    takes_operations = False
+    #: Parameters of other interfaces' groups that its models take, too.
+    also_takes: tuple[str, ...] = ()
+    #: Makes its models that ask other models: an `mms.serving.registration.pipeline.CompositeFactory`. The file of an
+    #: archive without a handler that it makes one of.
+    composites = ""
+    document_name = ""
     #: The routes of its protocol: an `mms.http.interface_api.InterfaceApi`. Schemas that their descriptions name.
     http_api = ""
     schemas = ""

@@ -75,6 +75,26 @@ class Options:
             found[home] = kind.of_members(given)
         return cls(**found)
 
+    def value_of(self, name: str) -> Any:
+        """Return the value of a member, one of its own or of a group's; None where it has none of that name."""
+        own = {member.name: member for member in fields(self)}
+        if name in own:
+            return getattr(self, name)
+        home = _group_with(own, name)
+        return None if home is None else getattr(getattr(self, home), name)
+
+    def with_values(self: _Options, **values: Any) -> _Options:
+        """Return the same with other values of members, of its own or of its groups'."""
+        own = {member.name: member for member in fields(self)}
+        changes: dict[str, Any] = {}
+        for name, value in values.items():
+            home = None if name in own else _group_with(own, name)
+            if home is None:
+                changes[name] = value
+            else:
+                changes[home] = replace(changes.get(home, getattr(self, home)), **{name: value})
+        return replace(self, **changes)
+
     def kept_members(self) -> dict[str, Any]:
         """The members for a state file, JSON-able: those that are not as they are by default."""
         found: dict[str, Any] = {}

@@ -1,6 +1,6 @@
-"""The operations on models, tying decisions, workers and archives together; and MLRun's harness for tests of models.
+"""The operations on models, tying decisions, workers and archives together.
 
-The names are imported when they are used: those who test a model need nothing of the server, and it nothing of theirs.
+The names are imported when they are used: commands need the options of a registration, and nothing of the server.
 """
 
 from __future__ import annotations
@@ -8,93 +8,30 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mms.interfaces.mlrun.authoring.function import ServingFunction
-    from mms.interfaces.mlrun.authoring.functions import (
-        code_to_function,
-        deploy_function,
-        function_from_dict,
-        import_function,
-        new_function,
-    )
-    from mms.interfaces.mlrun.authoring.shim import use_mlrun_shim
-    from mms.interfaces.mlrun.errors import GraphError
-    from mms.interfaces.mlrun.graph.graph_server import (
-        GraphServer,
-        create_graph_server,
-        nuclio_init_hook,
-        v2_serving_handler,
-        v2_serving_init,
-    )
-    from mms.interfaces.mlrun.model.context import GraphContext
-    from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger, Response
-    from mms.interfaces.mlrun.model.legacy_model_server import MLModelServer
-    from mms.interfaces.mlrun.model.model_server import V2ModelServer
     from mms.serving.host import ModelHost
     from mms.serving.options import Outcome, RegisterOptions
     from mms.serving.served.served_model import ServedModel
     from mms.serving.workers.runner import WorkerEvents
 
 __all__ = [
-    "GraphContext",
-    "GraphError",
-    "GraphServer",
-    "MLModelServer",
-    "MockEvent",
-    "MockTrigger",
     "ModelHost",
     "Outcome",
     "RegisterOptions",
-    "Response",
     "ServedModel",
-    "ServingFunction",
-    "V2ModelServer",
     "WorkerEvents",
-    "code_to_function",
-    "create_graph_server",
-    "deploy_function",
-    "function_from_dict",
-    "import_function",
-    "new_function",
-    "nuclio_init_hook",
-    "use_mlrun_shim",
-    "v2_serving_handler",
-    "v2_serving_init",
 ]
 
 _MODULES = {
-    "GraphContext": "mms.interfaces.mlrun.model.context",
-    "GraphError": "mms.interfaces.mlrun.errors",
-    "GraphServer": "mms.interfaces.mlrun.graph.graph_server",
-    "MLModelServer": "mms.interfaces.mlrun.model.legacy_model_server",
-    "MockEvent": "mms.interfaces.mlrun.model.event",
-    "MockTrigger": "mms.interfaces.mlrun.model.event",
     "ModelHost": "mms.serving.host",
     "Outcome": "mms.serving.options",
     "RegisterOptions": "mms.serving.options",
-    "Response": "mms.interfaces.mlrun.model.event",
     "ServedModel": "mms.serving.served.served_model",
-    "ServingFunction": "mms.interfaces.mlrun.authoring.function",
-    "V2ModelServer": "mms.interfaces.mlrun.model.model_server",
     "WorkerEvents": "mms.serving.workers.runner",
-    "code_to_function": "mms.interfaces.mlrun.authoring.functions",
-    "create_graph_server": "mms.interfaces.mlrun.graph.graph_server",
-    "deploy_function": "mms.interfaces.mlrun.authoring.functions",
-    "function_from_dict": "mms.interfaces.mlrun.authoring.functions",
-    "import_function": "mms.interfaces.mlrun.authoring.functions",
-    "new_function": "mms.interfaces.mlrun.authoring.functions",
-    "nuclio_init_hook": "mms.interfaces.mlrun.graph.graph_server",
-    "use_mlrun_shim": "mms.interfaces.mlrun.authoring.shim",
-    "v2_serving_handler": "mms.interfaces.mlrun.graph.graph_server",
-    "v2_serving_init": "mms.interfaces.mlrun.graph.graph_server",
 }
 
 
 def __getattr__(name: str) -> Any:
     module = _MODULES.get(name)
-    if module is None:
-        from mms.interfaces.mlrun.graph.lookup import BUILT_IN
-
-        module = BUILT_IN.get(name)
     if module is None:
         raise AttributeError(f"module {__name__} has no attribute {name}")
     from importlib import import_module
@@ -103,9 +40,3 @@ def __getattr__(name: str) -> Any:
     # The next time it is there without asking.
     globals()[name] = found
     return found
-
-
-def __dir__() -> list[str]:
-    from mms.interfaces.mlrun.graph.lookup import BUILT_IN
-
-    return sorted({*globals(), *_MODULES, *BUILT_IN})

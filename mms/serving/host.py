@@ -44,6 +44,7 @@ from mms.serving.workers.requirements import RequirementsInstaller
 from mms.serving.workers.runner import WorkerEvents
 
 if TYPE_CHECKING:
+    from mms.observe.metrics.prometheus import FamilyMaker
     from mms.settings import Settings
 
 logger = logging.getLogger("mms.serving")
@@ -96,7 +97,6 @@ class ModelHost:
             *(self._register, self._discard, self._environ, gpu_count, self.dispatcher),
             *(self._workers.renew, self._installer),
         )
-        self.graphs = self._registrar.graphs
         self._startup = StartupModels(
             settings, repository, self.registry, self._registrar.add, self._start
         )
@@ -108,6 +108,10 @@ class ModelHost:
 
     def __repr__(self) -> str:
         return f"<ModelHost of {len(self.registry)} models>"
+
+    def collectors(self) -> list[FamilyMaker]:
+        """Return what has measured models that ask others, for Prometheus."""
+        return [each for factory in self._registrar.factories for each in factory.collectors]
 
     # Predictions
 
@@ -262,11 +266,14 @@ class ModelHost:
 
     async def _nodes_up(self, served: ServedModel) -> None:
         """Wait for the nodes that a new graph has given parameters to. Raises as `_scaled`; the graph is gone then."""
-        for node in self.graphs.owned_nodes(served):
+        nodes = [
+            node for factory in self._registrar.factories for node in factory.owned_nodes(served)
+        ]
+        for node in nodes:
             try:
                 await self._workers.scaled(node)
             except WorkerStartFailed:
-                if node.node is None or not node.node.parameters:
+                if node.node is None or not node.node.arguments:
                     continue
                 await self._discard(served)
                 raise

@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mms.interfaces.mlrun.registration import ServerParameters
-from mms.interfaces.seldon.registration import ComponentParameters
-from mms.registration import ModelParameters, attribute, group
+from mms.interfaces.parameters import InterfaceParameters
+from mms.registration import attribute
 
 
 @dataclass(frozen=True, slots=True)
-class RegisterOptions(ModelParameters):
+class RegisterOptions(InterfaceParameters):
     """A registration: the parameters of all models, and those of each interface."""
 
-    seldon: ComponentParameters = group(ComponentParameters)
-    mlrun: ServerParameters = group(ServerParameters)
     #: The models that its code may call: key -> [name, version or None].
     calls: dict[str, list[Any]] | None = attribute()
     #: A folder that is served where it is, without an archive; for commands, not for clients.

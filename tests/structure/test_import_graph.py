@@ -16,13 +16,20 @@ PROJECT_PACKAGES = ("archiver", "mms", "model_archiver")
 
 class Room(NamedTuple):
     layer: int
-    files: tuple[
-        str, ...
-    ]  # modules, or packages with all that is in them; "=package" is its own file alone
+    #: Modules, or packages with all that is in them; "=package" is its own file alone.
+    files: tuple[str, ...]
     imports: tuple[str, ...] | None = None  # rooms; None: every room of a lower layer
 
 
 INTERFACE_NAMES = ("legacy", "mlrun", "mms", "seldon")
+
+#: The rooms of the server that an interface's front side may use; none of them is in a worker.
+FRONT = (
+    *("archiver", "bodies", "documents", "errors", "faults", "handler names", "interfaces"),
+    *("interfaces' parameters", "json text", "networks", "registration", "settings"),
+    *("core", "grpc", "http", "machine", "observe", "repository", "security", "serving"),
+    *("tracking", "version", "wire"),
+)
 
 ROOMS: dict[str, Room] = {
     # Text that people write and read; every room may import it.
@@ -34,7 +41,7 @@ ROOMS: dict[str, Room] = {
         -2,
         (
             *("=mms.interfaces", "mms.interfaces.interface"),
-            *(f"=mms.interfaces.{name}" for name in INTERFACE_NAMES),
+            *(f"=mms.interfaces.{name}" for name in INTERFACE_NAMES if name != "mlrun"),
             *(f"mms.interfaces.{name}.interface" for name in INTERFACE_NAMES),
         ),
         (),
@@ -137,6 +144,8 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.seldon.worker",),
         ("handler names", "interfaces", "bodies", "seldon", "version", "wire", "worker"),
     ),
+    # The names for those who write and test models.
+    "mlrun's names": Room(2, ("=mms.interfaces.mlrun",), ("mlrun",)),
     # What models import, where their makers' own packages are not installed.
     "mlrun's packages": Room(
         3, ("mms.interfaces.mlrun.packages",), ("interfaces", "json text", "mlrun")
@@ -144,43 +153,27 @@ ROOMS: dict[str, Room] = {
     "seldon's packages": Room(
         3, ("mms.interfaces.seldon.packages",), ("interfaces", "json text", "seldon")
     ),
+    "interfaces' parameters": Room(
+        2, ("mms.interfaces.parameters",), ("mlrun", "registration", "seldon")
+    ),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),
     # Keys and their roles, limits per client, what may listen where.
     "security": Room(2, ("mms.security",), ("errors", "settings")),
     "launch": Room(3, ("mms.launch",)),
-    "serving": Room(
-        4,
-        (
-            "mms.serving",
-            *(
-                f"mms.interfaces.mlrun.front.{name}"
-                for name in ("calls", "load_part", "router", "routing", "spec", "specs")
-            ),
-            *(
-                f"mms.interfaces.seldon.front.{name}"
-                for name in (
-                    "deployed_unit",
-                    "graph_calls",
-                    "graph_metadata",
-                    "graph_remote",
-                    "graph_service",
-                    "graphs",
-                    "load_part",
-                )
-            ),
-        ),
-    ),
+    "serving": Room(4, ("mms.serving",)),
     "http": Room(5, ("mms.http",)),
     "grpc": Room(5, ("mms.grpc",)),
-    # The protocols of interfaces.
-    "mlrun's protocol": Room(6, ("mms.interfaces.mlrun.front.v2",)),
-    "seldon's protocol": Room(
+    # What interfaces do in the front: their protocols, and the models that ask others.
+    "mlrun in the front": Room(
         6,
-        tuple(
-            f"mms.interfaces.seldon.front.{name}"
-            for name in ("answer_form", "grpc", "rest", "routes")
-        ),
+        ("mms.interfaces.mlrun.front",),
+        (*FRONT, "mlrun", "seldon"),
+    ),
+    "seldon in the front": Room(
+        6,
+        ("mms.interfaces.seldon.front",),
+        (*FRONT, "graph", "seldon"),
     ),
     "server": Room(7, ("mms.server",)),
     "cli": Room(

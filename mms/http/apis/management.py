@@ -180,7 +180,7 @@ class ManagementApi:
         if not is_json:
             check_url_is_whole(state_of(request).query, parameters)
         self._rule.check(state_of(request), parameters)
-        if options.mlrun.serving_spec is not None and not self._host.sources.urls.allows(
+        if options.value_of("serving_spec") is not None and not self._host.sources.urls.allows(
             "serving_spec"
         ):
             # It brings code, as an archive of an address that is not allowed would.

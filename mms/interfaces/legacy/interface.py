@@ -7,6 +7,7 @@ from mms.interfaces.interface import Interface
 
 class LegacyInterface(Interface):
     name = "legacy"
+    has_fixed_load_error = True
     worker = "mms.interfaces.legacy.worker"
     is_choosable = False
     has_old_manifest = True

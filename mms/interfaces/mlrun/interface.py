@@ -13,6 +13,11 @@ class MlrunInterface(Interface):
     worker = "mms.interfaces.mlrun.worker.interface"
     class_rule = "mms.interfaces.mlrun.class_rule:RULE"
     class_finder = "mms.interfaces.mlrun.worker.serving_class"
+    hides_batches = True
+    takes_operations = True
+    also_takes = ("row_batching",)
+    composites = "mms.interfaces.mlrun.front.specs:MlrunSpecs"
+    document_name = "serving_spec.json"
     http_api = "mms.interfaces.mlrun.front.v2.tree:V2Api"
     has_json_arguments = True
     load_part = "mms.interfaces.mlrun.front.load_part:serving_load"

@@ -7,6 +7,7 @@ from mms.interfaces.interface import Interface
 
 class MmsInterface(Interface):
     name = "mms"
+    has_fixed_load_error = True
     worker = "mms.interfaces.mms.worker"
     # It avoids MXNet's slow first call, as MMS does.
     variables = (("MXNET_USE_OPERATOR_TUNING", "0"),)

@@ -13,6 +13,10 @@ class SeldonInterface(Interface):
     worker = "mms.interfaces.seldon.worker.interface"
     class_rule = "mms.interfaces.seldon.class_rule:RULE"
     class_finder = "mms.interfaces.seldon.worker.component_class"
+    place = "mms.interfaces.seldon.front.deployed_unit:DeployedUnit"
+    hides_batches = True
+    composites = "mms.interfaces.seldon.front.graphs:Graphs"
+    document_name = "graph.yaml"
     http_api = "mms.interfaces.seldon.front.rest:SeldonApi"
     schemas = "mms.interfaces.seldon.document:SCHEMAS"
     grpc_services = "mms.interfaces.seldon.front.grpc:SeldonServices"

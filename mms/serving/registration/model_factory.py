@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 #: Room in a frame besides the bodies: heads, lengths, headers.
 _FRAME_SLACK_BYTES = 1 << 20
-#: Interfaces whose models are no components of Seldon's.
-WITHOUT_UNIT = ("mms", "legacy", "mlrun")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Percent-encoded both still fit the 4,096 bytes of a request's first line that MMS reads.
 _MAX_NAME_BYTES = 1000
@@ -141,7 +139,8 @@ def model_config(effective: RegisterOptions) -> ModelConfig:
 
 def _policy_of(model_as: ModelOptions) -> str | None:
     """Interfaces whose models never see how many requests a batch has need not be found out."""
-    return POLICY_ADAPTIVE if model_as.interface in ("seldon", "mlrun") else None
+    hides = any(each.name == model_as.interface and each.hides_batches for each in INTERFACES)
+    return POLICY_ADAPTIVE if hides else None
 
 
 def check_names(served: ServedModel) -> None:
@@ -190,8 +189,8 @@ class WorkerSpecs:
     def __repr__(self) -> str:
         return f"<WorkerSpecs, {len(self._environ)} variables>"
 
-    def _unit_variables(self, served: PooledModel) -> dict[str, str]:
-        """What components read of their place in a deployment, unless the operator hides it from workers."""
+    def _place_variables(self, served: PooledModel) -> dict[str, str]:
+        """What models read of their place in a deployment, unless the operator hides it from workers."""
         parameters = [*served.parameters]
         if served.model_files is not None:
             uri = {"name": "model_uri", "value": str(served.model_files.path), "type": "STRING"}
@@ -199,7 +198,8 @@ class WorkerSpecs:
         hidden = self._hidden
         return {
             name: value
-            for name, value in served.unit.variables(self._environ, parameters).items()
+            for place in served.places.values()
+            for name, value in place.variables(self._environ, parameters).items()
             if hidden is None or not hidden.fullmatch(name)
         }
 
@@ -272,7 +272,7 @@ class WorkerSpecs:
                 allowed=self._allowed,
                 packages=packages,
             )
-            | self._unit_variables(served)
+            | self._place_variables(served)
             | account_variables(settings.worker_user),
             preload=bool(served.effective.preload_model),
             parameters=served.effective.for_new_workers(),

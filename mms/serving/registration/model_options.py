@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 from archiver import Component, InvalidComponent, Manifest, uri_scheme
 from mms.errors import BadRequest, InvalidModel
+from mms.interfaces import AUTO, DEFAULT, OF_PREPACKAGED
 from mms.prepackaged import PREPACKAGED
 from mms.serving.options import RegisterOptions
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class ModelOptions:
     @property
     def is_worker_graph(self) -> bool:
         """Whether it is a flow, or a router of the user's, that runs in workers."""
-        return bool(self.asked.mlrun.graph)
+        return bool(self.asked.value_of("graph"))
 
     @property
     def default_name(self) -> str | None:
@@ -59,29 +56,29 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
     try:
         asked = Component.of_extensions(
             {
-                "interface": options.interface or said.interface or "auto",
-                "service_type": options.seldon.service_type,
+                "interface": options.interface or said.interface or AUTO,
+                "service_type": options.value_of("service_type"),
                 "parameters": options.parameters,
                 "model_uri": options.model_uri,
-                "prepackaged": options.seldon.prepackaged,
+                "prepackaged": options.value_of("prepackaged"),
             }
         )
     except InvalidComponent as error:
         raise BadRequest(f"{error}.") from None
     if asked.prepackaged is not None and options.handler:
         raise BadRequest("Parameters handler and prepackaged cannot be used together.")
-    if options.handler or options.interface == "mms":
+    if options.handler or options.interface == DEFAULT.name:
         # Its own class takes the place of the archive's server.
         said = replace(said, prepackaged=None)
     component = said.overridden(asked)
-    interface = options.interface or said.interface or "auto"
+    interface = options.interface or said.interface or AUTO
     handler = None
     if component.prepackaged is not None:
-        if interface in ("mms", "mlrun"):
+        if interface not in (AUTO, OF_PREPACKAGED.name):
             raise BadRequest(
-                f"A prepackaged server such as {component.prepackaged} has the interface seldon."
+                f"A prepackaged server such as {component.prepackaged} has the interface {OF_PREPACKAGED.name}."
             )
-        interface, handler = "seldon", PREPACKAGED[component.prepackaged]
+        interface, handler = OF_PREPACKAGED.name, PREPACKAGED[component.prepackaged]
     return ModelOptions(
         interface=interface,
         component=component,
@@ -92,8 +89,9 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
 
 def _completed(options: RegisterOptions, component: Component) -> RegisterOptions:
     """A registration with what a model's component is made of, by registration and archive together."""
-    seldon = replace(
-        options.seldon, service_type=component.service_type, prepackaged=component.prepackaged
+    return options.with_values(
+        model_uri=component.model_uri,
+        service_type=component.service_type,
+        prepackaged=component.prepackaged,
+        model_path=options.value_of("model_path") or component.model_path,
     )
-    mlrun = replace(options.mlrun, model_path=options.mlrun.model_path or component.model_path)
-    return replace(options, model_uri=component.model_uri, seldon=seldon, mlrun=mlrun)

@@ -30,8 +30,8 @@ def check_arguments(
     """
     if options.is_from_operator or options.folder is not None:
         return False
-    arguments = options.mlrun.class_args
-    named = [options.mlrun.model_path]
+    arguments = options.value_of("class_args")
+    named = [options.value_of("model_path")]
     if isinstance(arguments, Mapping):
         named.append(arguments.get("model_path"))
     if isinstance(options.parameters, list | tuple):

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from mms.repository import FetchedArchive
 from mms.serving.options import RegisterOptions
 from mms.serving.served import PooledModel, ServedModel
+
+if TYPE_CHECKING:
+    from mms.observe.metrics.prometheus import FamilyMaker
 
 
 @dataclass(slots=True)
@@ -53,9 +56,13 @@ class Step(ABC):
         return
 
 
-class CompositeFactory(Protocol):
+class CompositeFactory(ABC):
     """Makes models of documents that say which other models answer. There is one for each interface that has such."""
 
+    #: What it measures, for Prometheus.
+    collectors: Sequence[FamilyMaker] = ()
+
+    @abstractmethod
     async def make(self, registration: Registration) -> ServedModel | None:
         """Return the model of a registration, its parts registered already; None for one that is not of this kind.
 
@@ -64,9 +71,15 @@ class CompositeFactory(Protocol):
 
     def assign(self) -> list[PooledModel]:
         """Tell models what they are a part of by now. Return those whose workers have to start anew for it."""
+        return []
+
+    def owned_nodes(self, served: ServedModel) -> list[PooledModel]:
+        """Return the models that have become parts of this one."""
+        return []
 
     async def close(self) -> None:
         """Give up connections. Call after all models have drained."""
+        return
 
 
 async def run_steps(steps: Sequence[Step], registration: Registration) -> None:

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 
 from mms.core import Registry
 from mms.errors import ServiceUnavailable
-from mms.interfaces.mlrun.front.specs import MlrunSpecs
-from mms.interfaces.seldon.front.graphs import Graphs, find_document
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
 from mms.serving.options import Outcome, RegisterOptions
+from mms.serving.registration.composites import HostOperations, find_document, make_factories
 from mms.serving.registration.model_factory import make_model
-from mms.serving.registration.pipeline import CompositeFactory, Registration, Step, run_steps
+from mms.serving.registration.pipeline import Registration, Step, run_steps
 from mms.serving.registration.steps import (
     AddToRegistry,
     CheckRequest,
@@ -67,18 +66,23 @@ class Registrar:
         self._renew = renew
         self._registry = registry
         make = partial(make_model, settings, gpu_count, dispatcher)
-        self.graphs = Graphs(
-            settings, registry, client, register, discard, environ, repository.sources
-        )
-        #: The first one that makes a model of a registration has it.
-        self._factories: tuple[CompositeFactory, ...] = (
-            MlrunSpecs(settings, registry, client, make, self.add, discard),
-            self.graphs,
+        self.factories = make_factories(
+            HostOperations(
+                settings,
+                registry,
+                client,
+                environ,
+                repository.sources,
+                make=make,
+                add=self.add,
+                register=register,
+                discard=discard,
+            )
         )
         self._steps: tuple[Step, ...] = (
             CheckRequest(settings, registry),
             FetchArchive(repository),
-            MakeServedModel(settings, repository, self._factories, make, find_document),
+            MakeServedModel(settings, repository, self.factories, make, find_document),
             DetectInterface(),
             ReportWithoutEffect(settings),
             PrepareRequirements(settings, installer),
@@ -108,10 +112,10 @@ class Registrar:
 
     def assign_parts(self) -> None:
         """Have models know what they are a part of, since a model that asks others has come or gone."""
-        for factory in self._factories:
+        for factory in self.factories:
             for model in factory.assign():
                 self._renew(model)
 
     async def close(self) -> None:
-        for factory in self._factories:
+        for factory in self.factories:
             await factory.close()

@@ -19,9 +19,9 @@ def check_is_signed_alone(options: RegisterOptions) -> None:
         refused = "handler"
     elif options.runtime:
         refused = "runtime"
-    elif options.mlrun.serving_spec is not None:
+    elif options.value_of("serving_spec") is not None:
         refused = "serving_spec"
-    elif options.mlrun.model_path:
+    elif options.value_of("model_path"):
         refused = "model_path"
     elif _names_place(options):
         refused = f"with the argument {' or '.join(_PLACES)}"
@@ -35,5 +35,5 @@ def check_is_signed_alone(options: RegisterOptions) -> None:
 def _names_place(options: RegisterOptions) -> bool:
     parameters = options.parameters if isinstance(options.parameters, (list, tuple)) else ()
     names = {p.get("name") for p in parameters if isinstance(p, Mapping)}
-    names |= set(options.mlrun.class_args or {})
+    names |= set(options.value_of("class_args") or {})
     return not names.isdisjoint(_PLACES)

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from typing import Final
 
+from mms.interfaces import AUTO, INTERFACES
 from mms.registration import Options, Parameter
 from mms.registration.parameter import CODE, WORKERS, parameter_of
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 
-_OF_COMPONENTS: Final = frozenset(("service_type", "validate_inputs"))
-_ROWS: Final = "row_batching"
 _PREDICTOR: Final = "predictor"
 _SERVING_SPEC: Final = "serving_spec"
-_MLRUN: Final = "mlrun"
 
 
 def without_effect(asked: RegisterOptions, served: ServedModel) -> list[str]:
@@ -23,7 +21,7 @@ def without_effect(asked: RegisterOptions, served: ServedModel) -> list[str]:
     is_said_by_all = {
         # A start gives all models the same number.
         "initial_workers": asked.is_from_operator or not asked.initial_workers,
-        "interface": asked.interface in ("auto", served.interface),
+        "interface": asked.interface in (AUTO, served.interface),
     }
     return [
         f"{declared.name} has no effect on model {served.name}: {reason}"
@@ -52,25 +50,25 @@ def _reason(group: str, declared: Parameter, served: ServedModel) -> str | None:
         return None
     if name == _PREDICTOR:
         return None if served.kind == "graph" else "it is not a graph with predictors"
+    reason = _reason_of_group(group, name, served.interface)
     if served.kind == "model":
-        return _reason_of_code(group, name, served.interface)
+        return reason
     kind = "graph" if served.kind == "graph" else "function"
-    if declared.scope == CODE or (name in _OF_COMPONENTS and kind == "function"):
+    if declared.scope == CODE:
         return f"it is a {kind}, whose document says what its models are"
-    if group == _MLRUN and kind == "graph":
-        return "only models of MLRun have it"
+    if reason is not None:
+        return reason
     if declared.scope == WORKERS and served.is_composite and not served.has_parts:
         return f"it is a {kind} without workers of its own; set it for the models that it asks"
     return None
 
 
-def _reason_of_code(group: str, option: str, interface: str) -> str | None:
-    if interface == "auto":
+def _reason_of_group(group: str, option: str, interface: str) -> str | None:
+    """Of a parameter that only models of some interfaces have. A group has the name of its interface."""
+    if not group or interface == AUTO:
         return None
-    if option in _OF_COMPONENTS and interface != "seldon":
-        return f"only components of Seldon have it, and the interface is {interface}"
-    if option == _ROWS and interface not in ("seldon", "mlrun"):
-        return f"only models of Seldon and MLRun have it, and the interface is {interface}"
-    if group == _MLRUN and interface != "mlrun":
-        return f"only models of MLRun have it, and the interface is {interface}"
-    return None
+    takers = [each for each in INTERFACES if each.name == group or option in each.also_takes]
+    if any(each.name == interface for each in takers):
+        return None
+    nouns = " and ".join(each.nouns for each in takers)
+    return f"only {nouns} have it, and the interface is {interface}"

@@ -14,8 +14,9 @@ from archiver import Component
 from mms import faults
 from mms.core import Pool, Request, Worker, WorkerState, recovery
 from mms.errors import BadRequest
-from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
+from mms.interfaces import INTERFACES, part
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.served.place import DeploymentPlace
 from mms.serving.served.served_model import ServedModel
 from mms.serving.workers.runner import WorkerRunner
 from mms.wire import UrlRules
@@ -42,7 +43,7 @@ class PooledModel(ServedModel):
     pool: Pool
     dispatcher: Dispatcher
     #: Of a model that a graph has for a node: which one.
-    node: DeployedUnit | None = None
+    node: DeploymentPlace | None = None
     #: By which rules its workers read the files and addresses that its registration names; None: by none.
     path_rules: UrlRules | None = None
     #: What its archive's `model-config.yaml` says, for its handler.
@@ -161,17 +162,23 @@ class PooledModel(ServedModel):
     # What its workers are told
 
     @property
-    def unit(self) -> DeployedUnit:
-        """What it is in a deployment of Seldon's."""
-        return DeployedUnit.alone(self.name) if self.node is None else self.node
+    def places(self) -> dict[str, DeploymentPlace]:
+        """What it is in a deployment, by the interfaces that have such places."""
+        return {
+            interface.name: part(interface.place).alone(self.name)
+            if self.node is None
+            else self.node
+            for interface in INTERFACES
+            if interface.place
+        }
 
     @property
     def parameters(self) -> tuple[dict[str, Any], ...]:
         """The model's own, and over them those of the graph that has it for a node."""
         own = self.options.component
-        if self.node is None or not self.node.parameters:
+        if self.node is None or not self.node.arguments:
             return own.parameters
-        of_node = tuple(dict(parameter) for parameter in self.node.parameters)
+        of_node = tuple(dict(parameter) for parameter in self.node.arguments)
         return own.overridden(Component(parameters=of_node)).parameters
 
 

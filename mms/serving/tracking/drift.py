@@ -12,7 +12,7 @@ from mms.serving.served import ServedModel
 if TYPE_CHECKING:
     from mms.drift.report import DriftReport
 
-#: What MLRun's artifacts call the file that tells of a model.
+#: What artifacts call the file that tells of a model.
 SPEC_NAME = "model_spec.yaml"
 
 
@@ -39,7 +39,7 @@ def _reference_of(served: ServedModel) -> Path:
     folders = [served.archive.folder]
     if served.model_files is not None:
         folders.insert(0, served.model_files.path)
-    model_path = served.options.asked.mlrun.model_path
+    model_path = served.options.asked.value_of("model_path")
     if model_path and "://" not in model_path:
         folders.insert(0, served.archive.folder / model_path)
     named = served.tracking.options.reference if served.tracking is not None else None

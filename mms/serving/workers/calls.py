@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from mms import faults
 from mms.core.ids import new_request_id
 from mms.errors import ModelNotFound, ServerError
+from mms.interfaces import AUTO, find_interface
 from mms.serving.model_client import ModelAnswer, ModelClient, answered_within
 from mms.text.durations import bounded_s
 from mms.wire import ModelOperation
@@ -90,7 +91,8 @@ class WorkerCalls:
         return await answered_within(asking, timeout_s, f"Model {name}")
 
     def _operation_of(self, call: Call, name: str) -> ModelOperation | None:
-        if self._client.models.interface_of(name) not in ("mlrun", "auto"):
+        interface = self._client.models.interface_of(name)
+        if interface != AUTO and not find_interface(interface).takes_operations:
             return None
         return ModelOperation(call.operation, call.method, call.path)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mms.core import Registry, Worker, WorkerState, recovery
 from mms.errors import BadRequest, WorkerStartFailed
+from mms.interfaces import AUTO, find_interface
 from mms.launch import Launcher
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
@@ -31,7 +32,6 @@ _END_S = 5.0
 #: How often it is looked whether workers have what was changed, in seconds.
 _WAIT_S = 0.05
 #: Interfaces whose clients know MMS's own texts.
-_MMS_INTERFACES = ("auto", "mms", "legacy")
 
 
 class ModelWorkers:
@@ -199,7 +199,7 @@ class ModelWorkers:
         if failed:
             code = 507 if any(outcome.code == 507 for outcome in failed) else 500
             message = "Failed to start workers"
-            if served.interface not in _MMS_INTERFACES and failed[0].error:
+            if _tells_why(served.interface) and failed[0].error:
                 # MMS's clients compare the text; those of other models are told why.
                 message = f"{message}: {failed[0].error}"
             raise WorkerStartFailed(message, code, failed[0].error)
@@ -266,3 +266,7 @@ class ModelWorkers:
         served.pool.remove(runner.worker)
         if not served.model.has_active_worker and not served.model.workers:
             recovery.fail_queue(served.model)
+
+
+def _tells_why(interface: str) -> bool:
+    return interface != AUTO and not find_interface(interface).has_fixed_load_error

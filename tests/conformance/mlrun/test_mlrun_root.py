@@ -14,7 +14,7 @@ from .service import ask
 pytestmark = pytest.mark.better_than_mms
 
 CODE = '''
-from mms.serving import V2ModelServer
+from mms.interfaces.mlrun import V2ModelServer
 from mms.interfaces.mlrun.routers.router import ModelRouter
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mms.serving import ServingFunction, V2ModelServer, new_function
+from mms.interfaces.mlrun import ServingFunction, V2ModelServer, new_function
 
 MULTIPLIERS = {"m1": 100, "m2": 200, "m3:v1": 300, "m3:v2": 400}
 #: Set by tests to let Slow load.

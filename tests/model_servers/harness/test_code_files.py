@@ -59,7 +59,7 @@ def test_cells_to_ignore_are_left_out(tmp_path: Path, owner: str) -> None:
 
 
 DEPLOYS = (
-    "import mms.serving as mlrun\nfactor = 2\nproject = mlrun.get_or_create_project('p', './')",
+    "import mms.interfaces.mlrun as mlrun\nfactor = 2\nproject = mlrun.get_or_create_project('p', './')",
     "class Model:\n    factor = factor",
     "fn = mlrun.code_to_function('f', kind='serving'); graph = fn.set_topology('router')\nfn.add_model('m')",
     "# Tests it\nserver = fn.to_mock_server()\nanswer = server.test('/', {})\nprint(answer)",

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from support.processes import free_port
 
+from mms.interfaces.mlrun import ServingFunction, code_to_function, use_mlrun_shim
 from mms.interfaces.mlrun.authoring import deploying
 from mms.interfaces.mlrun.errors import MLRunRuntimeError
-from mms.serving import ServingFunction, code_to_function, use_mlrun_shim
 
 CODE = """
 import mlrun

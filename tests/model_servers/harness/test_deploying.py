@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from harness_classes import routed
 
+from mms.interfaces.mlrun import ServingFunction, deploy_function, new_function
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
 from mms.interfaces.mlrun.spec.serving_spec import read_spec
-from mms.serving import ServingFunction, deploy_function, new_function
 
 
 class Server(ThreadingHTTPServer):

@@ -10,8 +10,8 @@ from typing import Any
 import harness_classes
 import pytest
 
+from mms.interfaces.mlrun import GraphContext, GraphServer, ServingFunction, new_function
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-from mms.serving import GraphContext, GraphServer, ServingFunction, new_function
 
 
 def flow(engine: str = "sync") -> tuple[ServingFunction, Any]:
@@ -142,7 +142,7 @@ def test_a_model_may_be_elsewhere() -> None:
 def test_a_functions_handler_is_made_of_the_spec_in_the_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from mms.serving import MockEvent, nuclio_init_hook
+    from mms.interfaces.mlrun import MockEvent, nuclio_init_hook
 
     function = harness_classes.routed()
     monkeypatch.setenv("SERVING_SPEC_ENV", json.dumps(function.to_serving_spec()))
@@ -161,7 +161,7 @@ def test_a_functions_handler_is_made_of_the_spec_in_the_environment(
 
 
 def test_a_handler_without_a_spec_says_where_it_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mms.serving import nuclio_init_hook
+    from mms.interfaces.mlrun import nuclio_init_hook
 
     monkeypatch.delenv("SERVING_SPEC_ENV", raising=False)
     assert not os.path.exists("/tmp/mlrun/serving-conf/serving_spec.json")

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from harness_classes import MAY_LOAD, Mul, routed
 
+from mms.interfaces.mlrun import GraphServer, ServingFunction, new_function
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.model.options import ServingOptions
-from mms.serving import GraphServer, ServingFunction, new_function
 
 FIVE = {"inputs": [5]}
 

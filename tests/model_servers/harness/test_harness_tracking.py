@@ -9,8 +9,8 @@ from typing import Any
 import harness_classes
 import pytest
 
+from mms.interfaces.mlrun import GraphServer, ServingFunction, new_function
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-from mms.serving import GraphServer, ServingFunction, new_function
 
 ROWS = {"inputs": [[5, 6]]}
 

@@ -168,7 +168,7 @@ def test_an_installed_mlrun_stays_the_one_that_is_imported(tmp_path: Path) -> No
 
 def test_a_script_or_notebook_can_ask_for_the_shim_itself(tmp_path: Path) -> None:
     program = (
-        "from mms.serving import use_mlrun_shim, new_function\n"
+        "from mms.interfaces.mlrun import use_mlrun_shim, new_function\n"
         "print(use_mlrun_shim(), use_mlrun_shim())\n"
         "import mlrun\n"
         "print(mlrun.new_function is new_function, use_mlrun_shim())\n"
@@ -190,7 +190,7 @@ def test_a_folder_of_that_name_is_not_taken_for_mlrun_even_once_imported(tmp_pat
     (tmp_path / "script.py").write_text(
         "import mlrun\n"
         "assert mlrun.__file__ is None\n"
-        "from mms.serving import use_mlrun_shim\n"
+        "from mms.interfaces.mlrun import use_mlrun_shim\n"
         "assert use_mlrun_shim()\n"
         "import mlrun\n"
         "print(mlrun.is_stand_in)\n"

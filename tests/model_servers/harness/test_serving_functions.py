@@ -14,11 +14,7 @@ import pytest
 import yaml
 from harness_classes import Mul
 
-from mms.interfaces.mlrun.authoring.functions import function_from_dict
-from mms.interfaces.mlrun.authoring.project import get_or_create_project
-from mms.interfaces.mlrun.authoring.scripts import mlconf
-from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
-from mms.serving import (
+from mms.interfaces.mlrun import (
     GraphServer,
     ServingFunction,
     VotingEnsemble,
@@ -28,6 +24,10 @@ from mms.serving import (
     import_function,
     new_function,
 )
+from mms.interfaces.mlrun.authoring.functions import function_from_dict
+from mms.interfaces.mlrun.authoring.project import get_or_create_project
+from mms.interfaces.mlrun.authoring.scripts import mlconf
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
 
 CODE = """
 import mlrun_free
@@ -37,7 +37,13 @@ class Tens(mlrun_free.Base):
     def predict(self, request):
         return [x * self.get_param("factor") for x in request["inputs"]]
 """
-BASE = "from mms.serving import V2ModelServer\n\n\nclass Base(V2ModelServer):\n    def load(self):\n        pass\n"
+BASE = """
+from mms.interfaces.mlrun import V2ModelServer
+
+class Base(V2ModelServer):
+    def load(self):
+        pass
+"""
 
 
 @pytest.fixture
@@ -352,7 +358,7 @@ def test_a_function_of_mlruns_hub_is_imported_with_its_code_and_class(tmp_path: 
 
 def test_the_harness_and_the_server_do_not_import_each_other() -> None:
     program = (
-        "import sys; from mms.serving import new_function, V2ModelServer; "
+        "import sys; from mms.interfaces.mlrun import new_function, V2ModelServer; "
         "print([m for m in ('asyncio', 'aiohttp', 'numpy', 'mms.serving.host') if m in sys.modules])"
     )
     found = subprocess.run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from archiver import Component, Manifest
 from archiver.model_config import WorkerBounds
-from mms.core import ModelVersion, Registry
+from mms.core import ModelVersion
 from mms.errors import BadRequest, NameTaken
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.front.calls import RouteCalls
@@ -36,16 +35,16 @@ from mms.interfaces.mlrun.spec.serving_spec import (
     read_text,
 )
 from mms.repository import FetchedArchive
-from mms.serving.model_client import ModelClient
 from mms.serving.options import RegisterOptions
+from mms.serving.registration.composites import HostOperations
 from mms.serving.registration.model_factory import model_config
 from mms.serving.registration.model_options import ModelOptions
-from mms.serving.registration.pipeline import Registration
+from mms.serving.registration.pipeline import CompositeFactory, Registration
 from mms.serving.served import PooledModel, ServedModel
 from mms.text.documents import InvalidDocument, check_depth
 
 if TYPE_CHECKING:
-    from mms.settings import Settings
+    pass
 
 logger = logging.getLogger("mms.serving")
 
@@ -59,32 +58,17 @@ _OWN_HANDLER: Final = "mms.interfaces.mlrun.graph.graph_document:GraphModel"
 #: Of a router that other routes than the models' own lead to; in a worker it sees all paths.
 _OF_WORKERS: Final = frozenset(("input_path", "result_path", "url_prefix", "health_prefix"))
 
-#: Makes a model of a registration and its archive; the host's own operations, as those below.
-Make = Callable[[RegisterOptions, FetchedArchive, "str | None"], ServedModel]
-#: Makes it, too, and registers it.
-Add = Callable[[RegisterOptions, "str | None"], Awaitable[ServedModel]]
-#: Undoes that.
-Discard = Callable[[ServedModel], Awaitable[None]]
 
-
-class MlrunSpecs:
+class MlrunSpecs(CompositeFactory):
     """Makes functions, and knows which model belongs to which. Called on the event loop."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: Registry[ServedModel],
-        client: ModelClient,
-        make: Make,
-        add: Add,
-        discard: Discard,
-    ) -> None:
-        self._settings = settings
-        self._registry = registry
-        self._client = client
-        self._make = make
-        self._add = add
-        self._discard = discard
+    def __init__(self, host: HostOperations) -> None:
+        self._settings = host.settings
+        self._registry = host.registry
+        self._client = host.client
+        self._make = host.make
+        self._add = host.add
+        self._discard = host.discard
 
     def __repr__(self) -> str:
         return f"<MlrunSpecs {', '.join(s.name for s in self._registry.all() if s.parts)}>"

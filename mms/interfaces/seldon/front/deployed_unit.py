@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from mms.serving.served.place import DeploymentPlace
+
 ID: Final = "PREDICTIVE_UNIT_ID"
 IMAGE: Final = "PREDICTIVE_UNIT_IMAGE"
 _PARAMETERS: Final = "PREDICTIVE_UNIT_PARAMETERS"
@@ -18,7 +20,7 @@ _DEFAULT_PREDICTOR: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
-class DeployedUnit:
+class DeployedUnit(DeploymentPlace):
     """The node of a graph that a model is, or the model by itself.
 
     `parameters`: those that the graph's document gives the node; they go over the model's own of the same name.
@@ -35,6 +37,10 @@ class DeployedUnit:
     @classmethod
     def alone(cls, model_name: str) -> DeployedUnit:
         return cls(model_name, model_name)
+
+    @property
+    def arguments(self) -> tuple[Mapping[str, Any], ...]:
+        return self.parameters
 
     def variables(
         self, environ: Mapping[str, str], parameters: Iterable[Mapping[str, Any]]

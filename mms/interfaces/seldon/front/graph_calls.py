@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 from mms.core import Request
 from mms.errors import InternalServerError, ModelNotFound, ServerError
+from mms.interfaces.seldon.front.graph_metrics import ClientLabels, GraphMetrics
 from mms.interfaces.seldon.graph import Graph, Message, Node, NodeFailed, Step
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
 from mms.interfaces.seldon.unit import NO_VERSION
-from mms.observe.metrics.graphs import ClientLabels, GraphMetrics
 from mms.serving.model_client import ModelClient, answered_within
 from mms.wire import GraphNode, ModelOperation
 

@@ -18,6 +18,7 @@ from mms.errors import (
 )
 from mms.interfaces.seldon.front.graph_calls import CallContext, NodeCalls, read_headers
 from mms.interfaces.seldon.front.graph_metadata import GraphMetadata
+from mms.interfaces.seldon.front.graph_metrics import GraphMetrics, ServerLabels
 from mms.interfaces.seldon.graph import (
     Graph,
     Message,
@@ -28,7 +29,6 @@ from mms.interfaces.seldon.graph import (
     run_predict,
 )
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps
-from mms.observe.metrics.graphs import GraphMetrics, ServerLabels
 from mms.serving.served import CompositeModel
 
 if TYPE_CHECKING:

@@ -4,98 +4,60 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Final
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from archiver import Component, InvalidComponent, Manifest, checked_parameters
 from archiver.component import PREPACKAGED
-from mms.core import ModelVersion, Registry
+from mms.core import ModelVersion
 from mms.errors import BadRequest, Conflict, InvalidModel
+from mms.interfaces import AUTO
 from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
 from mms.interfaces.seldon.front.graph_calls import NodeCalls
+from mms.interfaces.seldon.front.graph_metrics import GraphMetrics
 from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoints
 from mms.interfaces.seldon.front.graph_service import GraphService
 from mms.interfaces.seldon.graph import Graph, Node, read_graph
+from mms.interfaces.seldon.interface import SELDON
 from mms.limits.networks import Networks
-from mms.observe.metrics.graphs import GraphMetrics
-from mms.repository import DOCUMENT_NAME, FetchedArchive
-from mms.repository.sources import Sources
-from mms.serving.model_client import ModelClient
-from mms.serving.options import Outcome, RegisterOptions
-from mms.serving.registration.model_factory import WITHOUT_UNIT, model_config
+from mms.serving.options import RegisterOptions
+from mms.serving.registration.composites import HostOperations
+from mms.serving.registration.model_factory import model_config
 from mms.serving.registration.model_options import ModelOptions
-from mms.serving.registration.pipeline import Registration
+from mms.serving.registration.pipeline import CompositeFactory, Registration
 from mms.serving.served import DependencyMissing, PooledModel, ServedModel
 from mms.text.brief import brief
 
 if TYPE_CHECKING:
-    from mms.settings import Settings
+    pass
 
 logger = logging.getLogger("mms.serving")
-
-_DOCUMENTS: Final = (DOCUMENT_NAME, "serving_spec.json")
-_SUFFIXES: Final = (".yaml", ".yml", ".json")
-
-#: Registers a model; the host's own operation, as the next.
-Register = Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
-#: Undoes that.
-Discard = Callable[[ServedModel], Awaitable[None]]
 
 
 class NodeMissing(DependencyMissing):
     """A node of a graph is no model of this server."""
 
 
-def find_document(registration: Registration) -> None:
-    """Find the file of an archive that makes it a graph: named by its handler, or, where it has no handler,
-    `graph.yaml` or MLRun's `serving_spec.json`. Raises InvalidModel where the handler names one that is not there."""
-    registration.document = _document_of(registration.archive, registration.options)
-
-
-def _document_of(archive: FetchedArchive, options: RegisterOptions) -> Path | None:
-    if options.seldon.prepackaged is not None or options.handler or options.folder is not None:
-        return None
-    manifest = archive.manifest if archive.manifest is not None else Manifest({})
-    handler = manifest.handler
-    if handler is not None and not handler.endswith(_SUFFIXES):
-        return None
-    for name in (handler,) if handler is not None else _DOCUMENTS:
-        path = archive.folder / name
-        if path.is_file():
-            return path
-    if handler is not None:
-        raise InvalidModel(f"The archive has no file {handler}, which its handler names.")
-    return None
-
-
-class Graphs:
+class Graphs(CompositeFactory):
     """Owner of what graphs share. Called on the event loop."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        registry: Registry[ServedModel],
-        client: ModelClient,
-        register: Register,
-        discard: Discard,
-        environ: Mapping[str, str],
-        sources: Sources,
-    ) -> None:
+    def __init__(self, host: HostOperations) -> None:
+        settings = host.settings
         self.metrics = GraphMetrics()
+        self.collectors = (self.metrics,)
         self._settings = settings
-        self._registry = registry
-        self._client = client
-        self._register = register
-        self._discard = discard
-        self._sources = sources
+        self._registry = host.registry
+        self._client = host.client
+        self._register = host.register
+        self._discard = host.discard
+        self._sources = host.sources
         #: By what the names of their endpoints may lead to.
         self._remote: dict[Networks, RemoteCalls] = {}
         self._has_routing = not settings.seldon_strict or bool(
-            environ.get("SELDON_ENABLE_ROUTING_INJECTION")
+            host.environ.get("SELDON_ENABLE_ROUTING_INJECTION")
         )
 
     def __repr__(self) -> str:
@@ -161,10 +123,10 @@ class Graphs:
             manifest=manifest,
             handler=document.name,
             runtime=manifest.runtime or "python",
-            options=ModelOptions("seldon", Component(), None, options),
+            options=ModelOptions(SELDON.name, Component(), None, options),
             effective=effective,
             # It speaks Seldon's protocol, so it has all routes of a component.
-            interface="seldon",
+            interface=SELDON.name,
             has_parts=bool(servers),
             graph=graph,
             calls=calls,
@@ -264,7 +226,7 @@ class Graphs:
             checked_parameters([dict(parameter) for parameter in node.parameters])
         except InvalidComponent as error:
             raise InvalidModel(f"Node {brief(node.name)}: {error}.") from None
-        is_without = any(s.interface in WITHOUT_UNIT for s in self._registry.versions(model))
+        is_without = any(not _is_component(s) for s in self._registry.versions(model))
         if node.parameters and is_without:
             raise InvalidModel(
                 f"Node {brief(node.name)} has parameters, but the model {model} takes none: it is not a component."
@@ -308,7 +270,7 @@ class Graphs:
                     )
         changed = []
         for served in self._registry.all():
-            if not isinstance(served, PooledModel) or served.interface in WITHOUT_UNIT:
+            if not isinstance(served, PooledModel) or not _is_component(served):
                 continue
             node_now = nodes.get(served.name)
             if node_now == served.node:
@@ -344,6 +306,10 @@ class Graphs:
     async def close(self) -> None:
         for remote in self._remote.values():
             await remote.close()
+
+
+def _is_component(served: ServedModel) -> bool:
+    return served.interface in (AUTO, SELDON.name)
 
 
 def _has_server(node: Node) -> bool:
