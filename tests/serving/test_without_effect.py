@@ -22,7 +22,7 @@ ROUTER = {
     "code": CODE,
     "filename": "f.py",
 }
-OF_COMPONENTS = "only components of Seldon have it, and the interface is mms"
+OF_COMPONENTS = "only Seldon components have it, and the interface is mms"
 
 
 async def told(bench: Any, url: str, **options: Any) -> list[str]:
@@ -60,7 +60,7 @@ async def test_a_graph_of_models_that_are_there_has_no_use_for_workers(bench: An
             without_workers,
         ),
         "parameters": "it is a graph, whose document says what its models are",
-        "load_mode": "only models of MLRun have it",
+        "load_mode": "only model servers of MLRun have it, and the interface is seldon",
     }
     assert sorted(found) == sorted(
         f"{name} has no effect on model g: {reason}" for name, reason in said.items()
@@ -78,7 +78,7 @@ async def test_parameters_hold_for_the_models_of_a_function(bench: Any) -> None:
     found = await told(
         bench, "", model_name="fn", serving_spec=ROUTER, batch_size=2, validate_inputs=True
     )
-    assert "validate_inputs has no effect on model fn: it is a function, whose document" in found[0]
+    assert "validate_inputs has no effect on model fn: only Seldon components have it" in found[0]
     assert len(found) == 1
 
 
@@ -87,9 +87,12 @@ async def test_parameters_hold_for_the_models_of_a_function(bench: Any) -> None:
     [
         ({"service_type": "MODEL"}, OF_COMPONENTS),
         ({"validate_inputs": True}, OF_COMPONENTS),
-        ({"row_batching": True}, "only models of Seldon and MLRun have it"),
+        ({"row_batching": True}, "only model servers of MLRun and Seldon components have it"),
         ({"predictor": "p"}, "it is not a graph with predictors"),
-        ({"mlrun": {"class_args": {}}}, "only models of MLRun have it, and the interface is mms"),
+        (
+            {"mlrun": {"class_args": {}}},
+            "only model servers of MLRun have it, and the interface is mms",
+        ),
     ],
 )
 async def test_what_belongs_to_another_interface_is_told(
