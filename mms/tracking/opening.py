@@ -53,7 +53,7 @@ def open_sink(path: str, *, connect: Connect | None = None, **options: Any) -> S
 
 
 def with_topic(path: str, project: str) -> str:
-    """Return the path of a stream; one of Kafka's without a topic gets that of the project, as MLRun names it."""
+    """Return the path of a stream; one of Kafka's without a topic gets that of the project."""
     if not path.lower().startswith("kafka://"):
         return path
     parts = urlsplit(path)

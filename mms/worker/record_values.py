@@ -78,7 +78,7 @@ def _of_document(id: Any, document: Any, member: str) -> dict[str, Any]:
     if isinstance(document.get(member), list):
         return {"id": id, **document} if document.get("id") is None else document
     known_id = document.get("id") or id
-    rows = _seldon_rows(document)
+    rows = _rows_of_data(document)
     if rows is None:
         if isinstance(document.get(member), dict):
             return {**document, "id": known_id}
@@ -90,8 +90,8 @@ def _of_document(id: Any, document: Any, member: str) -> dict[str, Any]:
     return told
 
 
-def _seldon_rows(document: dict[str, Any]) -> list[Any] | None:
-    """The rows of a Seldon message; None for another document."""
+def _rows_of_data(document: dict[str, Any]) -> list[Any] | None:
+    """The rows of a message with `data`, `jsonData` or `strData`; None for another document."""
     data = document.get("data")
     if isinstance(data, dict):
         if isinstance(data.get("ndarray"), list):

@@ -1,7 +1,7 @@
 """Metrics that models make themselves, added up over their workers, and their Prometheus families.
 
 Counters belong to the server: they go on when a worker ends and another takes its place. Names, labels and buckets are
-those of Seldon's Python wrapper.
+those that dashboards of components know.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FIRST_S, _LAST_S = 0.001, 30.0
 
 
 def _bounds_s() -> tuple[float, ...]:
-    # Computed in this order, the labels have the very digits of Seldon's wrapper.
+    # Computed in this order, the labels have the very digits that dashboards know.
     low, high = math.log10(_FIRST_S), math.log10(_LAST_S)
     step = (high - low) / (_BINS - 1)
     return (*(10.0 ** (i * step + low) for i in range(_BINS - 1)), 10.0**high)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.serving")
 
-#: What TorchServe's own snapshots have in the setting besides.
+#: What other servers' snapshots have in the setting besides.
 _OF_SNAPSHOTS: Final = ("defaultVersion", "marName", "runtime", "runtimeType")
 
 
