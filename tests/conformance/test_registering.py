@@ -565,7 +565,7 @@ def test_an_archive_that_writes_outside_is_refused(main_server: Server, entry: s
     write_archive(main_server.store / url, files)
     reply = main_server.register(url, model_name=unique_name("slip"))
     assert (reply.status, reply.json()["type"]) == (400, "InvalidModelException")
-    assert not list(main_server.directory.rglob("*evil*"))
+    assert not list(main_server.directory.rglob("*evil"))
     assert not Path("/tmp/conformance-evil").exists()
 
 

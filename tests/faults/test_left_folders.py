@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,18 +36,25 @@ made.remove()
 """
 
 
+@pytest.fixture(name="parent")
+def parent_of_folders() -> Iterator[Path]:
+    """A folder with a short path, as a socket's path has few bytes."""
+    with tempfile.TemporaryDirectory(prefix="mmsf-") as short:
+        yield Path(short)
+
+
 def _folders(parent: Path) -> list[Path]:
     return list(parent.glob(".mms-*"))
 
 
-def test_a_server_that_is_killed_while_it_cleans_up_leaves_nothing_for_ever(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _KILLED_WHILE_IT_CLEANS_UP, str(tmp_path)]
+def test_a_server_that_is_killed_while_it_cleans_up_leaves_nothing_for_ever(parent: Path) -> None:
+    command = [sys.executable, "-c", _KILLED_WHILE_IT_CLEANS_UP, str(parent)]
     steps = 0
     while subprocess.run([*command, str(steps)], check=False).returncode == 9:
-        left = _folders(tmp_path)
+        left = _folders(parent)
         assert len(left) == 1, steps
-        RuntimeDir.create(str(tmp_path)).remove()
-        assert _folders(tmp_path) == [], steps
+        RuntimeDir.create(str(parent)).remove()
+        assert _folders(parent) == [], steps
         steps += 1
     # Files, folders, the socket, the lock, the folder itself.
     assert steps >= 8
@@ -66,10 +74,10 @@ def test_a_folder_without_a_lock_is_removed_unless_somebody_listens_in_it() -> N
         made.remove()
 
 
-def test_a_folder_of_a_running_server_stays(tmp_path: Path) -> None:
-    running = RuntimeDir.create(str(tmp_path))
-    second = RuntimeDir.create(str(tmp_path))
-    assert set(_folders(tmp_path)) == {running.path, second.path}
+def test_a_folder_of_a_running_server_stays(parent: Path) -> None:
+    running = RuntimeDir.create(str(parent))
+    second = RuntimeDir.create(str(parent))
+    assert set(_folders(parent)) == {running.path, second.path}
     second.remove()
     running.remove()
 
