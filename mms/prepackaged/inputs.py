@@ -30,7 +30,7 @@ def as_array(X: Any, dtype: npt.DTypeLike | None = None) -> Array:
 
 
 def as_names(names: Any) -> list[str]:
-    """The column names of a request or of a fitted model: a list, an array, or the container of gRPC. Others name none."""
+    """The column names of a request or a fitted model: a list, an array, or a container of gRPC. Others name none."""
     if isinstance(names, np.ndarray):
         names = names.tolist()
     if names is None or isinstance(names, str) or not isinstance(names, Sequence):

@@ -22,11 +22,17 @@ LONG_FIRST = (
 
 
 class LongestFirst(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Files in the order of their collection, each as a whole as its tests share servers; pages one by one."""
+    """Files in the order of their collection, each as a whole as its tests share servers; pages one by one.
+
+    Pages that start `mms microservice` stay together, as its management has a port that is always the same.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        is_page = nodeid.startswith("tests/pages/")
-        return nodeid if is_page else str(super()._split_scope(nodeid))
+        if not nodeid.startswith("tests/pages/"):
+            return str(super()._split_scope(nodeid))
+        page = _TESTS.parent / nodeid.partition("[")[2].rstrip("]")
+        starts_microservice = page.is_file() and "mms microservice" in page.read_text("utf-8")
+        return "pages with mms microservice" if starts_microservice else nodeid
 
 
 def put_long_first(items: list[pytest.Item]) -> None:
