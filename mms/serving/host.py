@@ -118,7 +118,8 @@ class ModelHost:
     def submit(self, request: Request) -> None:
         """Take a request; exactly one reply follows. Raises ModelNotFound or ServiceUnavailable at once."""
         served = self.registry.get(request.name, request.version)
-        self._registrar.check_open()
+        if self._registrar.is_closed:
+            self._registrar.check_open()
         served.submit(request)
 
     def submit_nested(self, request: Request) -> None:
