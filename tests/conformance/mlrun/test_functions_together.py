@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.client import Reply
-from support.server import Server, ServerPool, manifest, unique_name
+from support.server import Server, ServerPool, unique_name
 
 pytestmark = pytest.mark.better_than_mms
 
@@ -140,21 +140,6 @@ def test_routes_that_are_no_models_run_beside_their_router(server: Server) -> No
     reply = ask(server, "/v2/models/gifts", {"x": 5})
     assert reply.json() == {"x": 5, "a": 5, "b": 5}
     assert server.management.get("/models/a").status == 404
-
-
-def test_an_ensemble_at_the_root_leaves_models_of_others_alone(servers: ServerPool) -> None:
-    server = Server(servers.new_directory()).start()
-    try:
-        register(server, "low")
-        assert outputs(server, "/", model="low3") == [2.0], "its own are not asked by the body"
-        server.write_model("lone", CODE, manifest("lone", "service:Mul"))
-        arguments = json.dumps({"multiplier": 7})
-        reply = server.register("lone", initial_workers=1, class_args=arguments)
-        assert reply.status == 200, reply
-        assert outputs(server, "/", model="lone") == [7]
-        assert outputs(server, "/") == [2.0]
-    finally:
-        server.stop()
 
 
 def test_a_folder_of_the_store_may_have_a_serving_spec_beside_its_code(server: Server) -> None:

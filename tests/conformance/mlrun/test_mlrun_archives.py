@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.client import in_parallel
 from support.processes import archiver_command, run_command
-from support.server import Server, unique_name
+from support.server import Server, manifest, unique_name
 from support.waiting import eventually
 
 from .service import ask, predict
@@ -42,25 +42,32 @@ class ScaledModel(mlrun.serving.V2ModelServer):
 
 
 @pytest.fixture
-def packed(mlrun_server: Server, tmp_path: Path) -> str:
-    """The url of an archive in the store, made by the command."""
+def packed(mlrun_server: Server) -> str:
+    """The url of a folder in the store, of a class with a file and a parameter."""
+    name = unique_name("scaled")
+    parameters = [{"name": "multiplier", "value": "10", "type": "INT"}]
+    model = {"extensions": {"interface": "mlrun", "parameters": parameters}}
+    mlrun_server.write_model(name, SOURCE, manifest(name, "service:ScaledModel", model=model))
+    (mlrun_server.store / name / "rates.json").write_text('{"rate": 2}')
+    return name
+
+
+def test_a_packed_class_answers_with_its_file_and_its_parameters(
+    mlrun_server: Server, tmp_path: Path
+) -> None:
+    """Also on the route of MMS."""
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "scaled.py").write_text(SOURCE)
     (folder / "rates.json").write_text('{"rate": 2}')
-    name = unique_name("scaled")
-    words = [archiver_command(), "--model-name", name, "--model-path", str(folder)]
+    words = [archiver_command(), "--model-name", "scaled", "--model-path", str(folder)]
     words += ["--handler", "scaled:ScaledModel", "--param", "multiplier=10"]
     finished = run_command([*words, "--export-path", str(mlrun_server.store)], tmp_path)
     assert finished.returncode == 0, finished.stderr
-    return f"{name}.mar"
-
-
-def test_a_packed_class_answers_with_its_file_and_its_parameters(
-    mlrun_server: Server, packed: str
-) -> None:
-    with mlrun_server.registered(packed) as name:
+    with mlrun_server.registered("scaled.mar") as name:
         assert predict(mlrun_server.inference, name, [1, 2]) == [20, 40]
+        reply = ask(mlrun_server.inference, f"/predictions/{name}", {"inputs": [3]})
+        assert (reply.status, reply.json()["outputs"]) == (200, [60])
         described = mlrun_server.describe(name)
         assert described["interface"] == "mlrun"
         assert described["handler"] == "scaled:ScaledModel"
@@ -72,14 +79,6 @@ def test_arguments_of_the_registration_go_before_those_of_the_archive(
     parameters = json.dumps([{"name": "multiplier", "value": "100", "type": "INT"}])
     with mlrun_server.registered(packed, parameters=parameters) as name:
         assert predict(mlrun_server.inference, name, [1]) == [200]
-
-
-@pytest.mark.edge
-def test_the_routes_of_mms_reach_the_model_too(mlrun_server: Server, packed: str) -> None:
-    with mlrun_server.registered(packed) as name:
-        reply = ask(mlrun_server.inference, f"/predictions/{name}", {"inputs": [3]})
-        assert reply.status == 200
-        assert reply.json()["outputs"] == [60]
 
 
 def test_metrics_of_the_class_are_gauges_of_the_server(mlrun_server: Server, packed: str) -> None:

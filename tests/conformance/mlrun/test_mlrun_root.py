@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from support.server import Server
+from support.server import Server, ServerPool, by_lane, manifest
 from support.waiting import eventually
 
 from .service import ask
@@ -53,12 +54,17 @@ def routes() -> dict[str, Any]:
     }
 
 
+@pytest.fixture(scope="module")
+def of_lane(servers: ServerPool) -> Iterator[Callable[[str], Server]]:
+    yield from by_lane(servers, lambda folder, lane: Server(folder, {"lane": lane}))
+
+
 @pytest.fixture
-def start_function(start_server: Callable[..., Server], lane: str) -> StartFunction:
-    """A server with one function, of a graph."""
+def start_function(of_lane: Callable[[str], Server], lane: str) -> Iterator[StartFunction]:
+    """A server with one function, of a graph, until the test ends."""
+    server = of_lane(lane)
 
     def start(graph: dict[str, Any]) -> Server:
-        server = start_server({"lane": lane.removeprefix("lane=")})
         document = {"graph": graph, "filename": "code.py", "code": CODE, "version": "v2"}
         reply = server.management.post_json(
             "/models",
@@ -69,7 +75,8 @@ def start_function(start_server: Callable[..., Server], lane: str) -> StartFunct
         eventually("all is ready", lambda: server.inference.get("/v2/health/ready").status == 200)
         return server
 
-    return start
+    yield start
+    server.unregister("function")
 
 
 @pytest.mark.edge
@@ -117,3 +124,21 @@ def test_a_router_that_asks_all_has_its_operations_and_the_root(
     for path in ("/v2/models/infer", "/"):
         merged = ask(server.inference, path, {"inputs": [5], "model": "m1"}).json()
         assert merged["outputs"] in (500, 1000)
+
+
+def test_an_ensemble_at_the_root_leaves_models_of_others_alone(
+    start_function: StartFunction,
+) -> None:
+    args = {"vote_type": "regression"}
+    ensemble = {"kind": "router", "class_name": "VotingEnsemble", "class_args": args}
+    server = start_function({**ensemble, "routes": routes()})
+
+    def asked(**body: Any) -> Any:
+        return ask(server.inference, "/", {"inputs": [5], **body}).json()["outputs"]
+
+    assert asked(model="m2") == 750.0, "its own are not asked by the body"
+    url = server.write_model("lone", CODE, manifest("lone", "code:Mul"))
+    arguments = json.dumps({"multiplier": 7})
+    with server.registered(url, model_name="lone", handler="service:Mul", class_args=arguments):
+        assert asked(model="lone") == 35
+        assert asked() == 750.0

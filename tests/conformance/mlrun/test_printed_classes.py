@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
-from support.processes import archiver_command, run_command
-from support.server import Server, ServerPool
+from support.server import Server, ServerPool, manifest
 from support.waiting import eventually
 
 from .service import ask, predict
@@ -65,85 +64,59 @@ class FullModel(ClassifierModel):
 
 
 @pytest.fixture(scope="module")
-def flowers() -> Any:
-    pytest.importorskip("sklearn", reason="scikit-learn is not installed")
-    from sklearn.datasets import load_iris
-
-    return load_iris()
-
-
-@pytest.fixture(scope="module")
-def weights(flowers: Any) -> bytes:
-    cloudpickle = pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
-    from sklearn.tree import DecisionTreeClassifier
-
-    tree = DecisionTreeClassifier(random_state=0).fit(flowers["data"], flowers["target"])
-    written: bytes = cloudpickle.dumps(tree)
-    return written
-
-
-@pytest.fixture(scope="module")
 def server(servers: ServerPool) -> Iterator[Server]:
     started = Server(servers.new_directory(), {"default_workers_per_model": "1"}).start()
     yield started
     started.stop()
 
 
-@pytest.fixture
-def packed(server: Server, tmp_path: Path, weights: bytes) -> Any:
-    """Packs a class of a source with the weights; the archive's url."""
+#: Stands for the classifier that scikit-learn fits, whose import takes seconds: a class that is pickled with its code.
+FITTED = """
+import cloudpickle, numpy, sys
 
-    def pack(source: str, class_name: str) -> str:
-        folder = tmp_path / class_name
-        folder.mkdir()
-        (folder / "classifier.py").write_text(source)
-        (folder / "model.pkl").write_bytes(weights)
-        words = [archiver_command(), "--model-name", class_name, "--model-path", str(folder)]
-        words += ["--handler", f"classifier:{class_name}", "--export-path", str(server.store)]
-        finished = run_command([*words, "--force"], tmp_path)
-        assert finished.returncode == 0, finished.stderr
-        return f"{class_name}.mar"
+class Tree:
+    classes_ = numpy.arange(3)
+    feature_importances_ = numpy.array([0.25, 0.75])
 
-    return pack
+    def predict(self, features):
+        return features[:, 0].astype(int)
+
+sys.stdout.buffer.write(cloudpickle.dumps(Tree()))
+"""
 
 
-def test_the_printed_class_predicts_from_its_pickle(
-    server: Server, packed: Any, flowers: Any
-) -> None:
-    with server.registered(packed(CLASSIFIER, "ClassifierModel")) as name:
-        outputs = predict(server.inference, name, flowers["data"].tolist())
-        assert outputs == flowers["target"].tolist()
+@pytest.fixture(scope="module")
+def url(server: Server) -> str:
+    """A folder of the store with the classes and their file."""
+    pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
+    written = subprocess.run([sys.executable, "-c", FITTED], check=True, capture_output=True)
+    url = server.write_model("printed", FULL, manifest("printed", "service:ClassifierModel"))
+    (server.store / url / "model.pkl").write_bytes(written.stdout)
+    return url
+
+
+def test_the_printed_class_predicts_from_its_pickle(server: Server, url: str) -> None:
+    with server.registered(url) as name:
+        assert predict(server.inference, name, [[2, 0, 0, 0], [1, 0, 0, 0]]) == [2, 1]
         assert server.describe(name)["interface"] == "mlrun"
         reply = server.inference.get(f"/v2/models/{name}/ready")
         assert (reply.status, reply.text.partition(" (")[0]) == (200, f"Model {name} is ready")
 
 
-def test_its_hooks_explanation_and_operation_are_asked(
-    server: Server, packed: Any, flowers: Any
-) -> None:
-    with server.registered(packed(FULL, "FullModel")) as name:
+def test_its_hooks_explanation_and_operation_are_asked(server: Server, url: str) -> None:
+    with server.registered(url, handler="service:FullModel") as name:
         path = f"/v2/models/{name}"
-        body = {"inputs": flowers["data"][:2].tolist()}
+        body = {"inputs": [[0, 1, 2, 3]] * 2}
         answer = ask(server.inference, f"{path}/infer", body).json()
         assert (answer["outputs"], answer["operations"]) == ([0, 0], ["infer"])
         reply = ask(server.inference, f"{path}/infer", {"inputs": [[1, 2]]})
         assert (reply.status, reply.text) == (400, "ValueError: a flower has four numbers")
         explained = ask(server.inference, f"{path}/explain", body).json()
-        assert sum(explained["outputs"]["importance"]) == pytest.approx(1)
+        assert explained["outputs"]["importance"] == [0.25, 0.75]
         assert explained["operations"] == ["explain"]
         for method in ("GET", "POST", "PUT"):
             reply = server.inference.request(method, f"{path}/classes")
             assert (reply.json(), reply.header("X-Method")) == ([0, 1, 2], method)
-
-
-def test_it_loads_beside_requests_where_that_is_asked_for(
-    server: Server, packed: Any, flowers: Any
-) -> None:
-    url = packed(CLASSIFIER, "ClassifierModel")
-    with server.registered(url, load_mode="async") as name:
-        path = f"/v2/models/{name}/ready"
-        eventually("it is ready", lambda: server.inference.get(path).status == 200, 30.0)
-        assert predict(server.inference, name, flowers["data"][:1].tolist()) == [0]
 
 
 # Functions that are there from the start
@@ -173,18 +146,10 @@ class Mul(V2ModelServer):
 }
 
 
-@pytest.mark.parametrize("is_argument", [False, True], ids=["load_models", "--models"])
-def test_a_serving_spec_of_the_store_is_loaded_at_start(
-    servers: ServerPool, is_argument: bool
-) -> None:
-    named = "tripler=tripler.json"
-    settings = {"default_workers_per_model": "1"}
-    if not is_argument:
-        settings["load_models"] = named
+def test_a_serving_spec_of_the_store_is_loaded_at_start(servers: ServerPool) -> None:
     folder = servers.new_directory()
-    store = str(folder / "store")
-    arguments = ["--model-store", store, "--models", named] if is_argument else []
-    server = Server(folder, settings, arguments=arguments)
+    arguments = ["--model-store", str(folder / "store"), "--models", "tripler=tripler.json"]
+    server = Server(folder, {"default_workers_per_model": "1"}, arguments=arguments)
     (server.store / "tripler.json").write_text(json.dumps(SPEC))
     server.start()
     try:

@@ -109,11 +109,7 @@ def times_two(body):
 
 
 def refuse(body):
-    raise getattr(mlrun.errors, body)("not like this")
-
-
-def refuse_plainly(body):
-    raise RuntimeError("not like this")
+    raise getattr(mlrun.errors, body, RuntimeError)("not like this")
 '''
 
 ENGINES = pytest.mark.parametrize("engine", ["sync", "async"])
@@ -187,9 +183,8 @@ def test_handlers_are_expressions_and_functions_by_name(server: Server, engine: 
 
 
 def test_a_handler_that_names_the_context_gets_it(server: Server) -> None:
-    steps = {f"s{number}": {"handler": "double_with"} for number in range(3)}
-    with function(server, row(**steps), parameters={"factor": 2}) as client:
-        assert ask(client, "/", 5).json() == 40
+    with function(server, row(s1={"handler": "double_with"}), parameters={"factor": 2}) as client:
+        assert ask(client, "/", 5).json() == 10
 
 
 def test_a_step_of_a_class_passes_on_or_wraps(server: Server) -> None:
@@ -218,10 +213,9 @@ def test_a_function_says_how_bodies_without_a_content_type_are_read(server: Serv
         assert client.post("/", b"[1,2]", content_type=None).text == "bytes b'[1,2]'"
 
 
-@ENGINES
-def test_a_step_reads_and_writes_parts_of_the_body(server: Server, engine: str) -> None:
+def test_a_step_reads_and_writes_parts_of_the_body(server: Server) -> None:
     paths = {"input_path": "x", "result_path": "y.z"}
-    with function(server, row(engine, s1={"handler": "double", **paths})) as client:
+    with function(server, row("async", s1={"handler": "double", **paths})) as client:
         assert ask(client, "/", {"x": 5}).json() == {"x": 5, "y": {"z": 10}}
 
 
@@ -234,10 +228,9 @@ def test_secrets_reach_the_steps(server: Server) -> None:
 # Errors
 
 
-@ENGINES
-def test_a_steps_error_handler_answers_in_its_place(server: Server, engine: str) -> None:
+def test_a_steps_error_handler_answers_in_its_place(server: Server) -> None:
     graph = row(
-        engine, s1={"class_name": "Echo"}, s2={"class_name": "Fails"}, s3={"class_name": "Echo"}
+        "sync", s1={"class_name": "Echo"}, s2={"class_name": "Fails"}, s3={"class_name": "Echo"}
     )
     graph["steps"]["s2"]["on_error"] = "catch"
     graph["steps"]["catch"] = {"kind": "error_step", "class_name": "Catch", "full_event": True}
@@ -262,9 +255,10 @@ def test_an_error_that_nobody_waits_for_reaches_nobody_and_the_stream_has_it(
     assert "this step never works" in record["message"]
 
 
-def test_an_error_of_mlrun_has_its_own_status(server: Server) -> None:
+def test_an_error_of_mlrun_has_its_own_status_and_any_other_is_the_clients(server: Server) -> None:
     with function(server, row(s1={"handler": "refuse"})) as client:
         for name, status in (
+            ("RuntimeError", 400),
             ("MLRunNotFoundError", 404),
             ("MLRunAccessDeniedError", 403),
             ("MLRunConflictError", 409),
@@ -273,12 +267,6 @@ def test_an_error_of_mlrun_has_its_own_status(server: Server) -> None:
         ):
             reply = client.post_json("/", name)
             assert (reply.status, reply.text) == (status, f"{name}: not like this")
-
-
-def test_any_other_error_is_the_clients(server: Server) -> None:
-    with function(server, row(s1={"handler": "refuse_plainly"})) as client:
-        reply = ask(client, "/", 5)
-        assert (reply.status, reply.text) == (400, "RuntimeError: not like this")
 
 
 # Branches
@@ -357,15 +345,14 @@ def test_an_ensemble_is_a_step_of_a_flow(server: Server) -> None:
     assert (answer["x"], answer["y"]["outputs"]) == ({"inputs": [[5]]}, [75])
 
 
-@pytest.mark.parametrize("executor", ["array", "thread", "process"])
-def test_routes_that_run_in_parallel_extend_the_request(server: Server, executor: str) -> None:
+def test_routes_that_run_in_parallel_extend_the_request(server: Server) -> None:
     graph = router(
         "mlrun.serving.ParallelRun",
         r1={"class_name": "Answers", "class_args": {"answer": {"a": 1, "b": 2}}},
         r2={"class_name": "Answers", "class_args": {"answer": {"c": 7}}},
         r3={"handler": "times_two"},
     )
-    graph["class_args"] = {"extend_event": True, "executor_type": executor}
+    graph["class_args"] = {"extend_event": True, "executor_type": "process"}
     with function(server, graph) as client:
         for x in (8, 9):
             assert ask(client, "/", {"x": x}).json() == {
@@ -419,12 +406,11 @@ def elsewhere() -> Iterator[Elsewhere]:
     started.close()
 
 
-@ENGINES
 def test_a_remote_step_sends_body_and_id_but_not_the_clients_headers(
-    server: Server, elsewhere: Elsewhere, engine: str
+    server: Server, elsewhere: Elsewhere
 ) -> None:
     step = {"class_name": "$remote", "class_args": {"url": elsewhere.url, "subpath": "ok/200"}}
-    with function(server, row(engine, far=step)) as client:
+    with function(server, row("async", far=step)) as client:
         headers = {"MLRUN-EVENT-ID": "E1", "X-Of-Client": "secret"}
         assert ask(client, "/", {"req": 5}, headers=headers).json() == {"post": {"req": 5}}
     (sent,) = elsewhere.seen
@@ -434,17 +420,16 @@ def test_a_remote_step_sends_body_and_id_but_not_the_clients_headers(
     assert "x-of-client" not in names
 
 
-@pytest.mark.parametrize(("status", "retries", "asked"), [(500, 0, 1), (500, 1, 2), (400, 6, 1)])
 def test_a_remote_step_that_fails_is_an_error_after_its_attempts(
-    server: Server, elsewhere: Elsewhere, status: int, retries: int, asked: int
+    server: Server, elsewhere: Elsewhere
 ) -> None:
-    arguments = {"url": f"{elsewhere.url}/{status}", "retries": retries, "backoff_factor": 0}
+    arguments = {"url": f"{elsewhere.url}/500", "retries": 1, "backoff_factor": 0}
     step = {"class_name": "$remote", "class_args": arguments}
     with function(server, row(far=step)) as client:
         reply: Reply = ask(client, "/", {"req": 5})
     assert reply.status == 400
-    assert str(status) in reply.text
-    assert len(elsewhere.seen) == asked
+    assert "500" in reply.text
+    assert len(elsewhere.seen) == 2
 
 
 def test_a_model_may_be_elsewhere(server: Server, elsewhere: Elsewhere) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,16 +16,41 @@ SHIM = ROOT / "mms" / "interfaces" / "mlrun" / "packages" / "mlrun"
 ORACLE = os.environ.get("MLRUN_ORACLE_PYTHON", "")
 
 
-def run(script: str, folder: Path | None = None) -> str:
+#: Runs each script of a JSON array as if it were the first to import mlrun; prints [printed, error] of each.
+_EACH = """
+import contextlib, io, json, sys, traceback
+told = []
+for script in json.load(sys.stdin):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mlrun"]:
+        del sys.modules[name]
+    error = ""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        try:
+            exec(script, {"__name__": "__main__"})
+        except BaseException:
+            error = traceback.format_exc()
+    told.append([printed.getvalue().rstrip(), error])
+print(json.dumps(told))
+"""
+
+
+def run(script: str, text: str = "") -> str:
     finished = subprocess.run(
         [sys.executable, "-c", script],
         env=os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(SHIM)))},
-        cwd=folder,
+        input=text,
         capture_output=True,
         text=True,
     )
     assert finished.returncode == 0, finished.stderr
     return finished.stdout.rstrip("\n")
+
+
+def run_each(scripts: Sequence[str]) -> list[str]:
+    """What each of them prints, all in one process."""
+    told = json.loads(run(_EACH, json.dumps(scripts)).splitlines()[-1])
+    assert [(s, error) for s, (_, error) in zip(scripts, told, strict=True) if error] == []
+    return [printed for printed, _ in told]
 
 
 def test_the_base_class_loads_nothing_that_takes_time() -> None:
@@ -38,60 +65,60 @@ def test_the_base_class_loads_nothing_that_takes_time() -> None:
     assert len(loaded) < 30, loaded
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "from mlrun.serving.v2_serving import V2ModelServer",
-        "from mlrun.serving import V2ModelServer, GraphContext, VotingEnsemble, ModelRouter, RouterStep",
-        "import mlrun; mlrun.serving.V2ModelServer; mlrun.serving.v2_serving.V2ModelServer; mlrun.MLClientCtx",
-        "from mlrun.runtimes import nuclio_init_hook",
-        "from mlrun.artifacts import get_model, ModelArtifact; from mlrun.artifacts.model import ModelArtifact",
-        "from mlrun.serving.server import MockEvent, Response, GraphServer, create_graph_server, MockTrigger",
-        "from mlrun.serving.states import TaskStep, RootFlowStep, GraphError, QueueStep, FlowStep",
-        "from mlrun.serving.routers import ParallelRun, EnrichmentModelRouter, EnrichmentVotingEnsemble",
-        "from mlrun.serving.utils import StepToDict; from mlrun.serving.remote import RemoteStep",
-        "from mlrun import new_function, code_to_function, get_dataitem, get_object, mlconf, DataItem",
-        "from mlrun.config import config; assert config.default_project == 'default'",
-        "from mlrun.datastore import DataItem; from mlrun.features import Feature; Feature(name='x')",
-        "from mlrun.utils import logger, create_logger; logger.info('text', key=1)",
-        "import mlrun.errors; raise_ = mlrun.errors.MLRunInvalidArgumentError('x')",
-        "from mlrun.frameworks.sklearn import SKLearnModelServer, PickleModelServer",
-        "from mlrun.frameworks.xgboost import XGBoostModelServer; import mlrun.frameworks.lgbm, mlrun.common",
-        "from mlrun.serving.v1_serving import MLModelServer; from mlrun.secrets import SecretsStore",
-        "from mlrun.serving.routers import ParallelRunnerModes as M; assert M.all() == ['array', 'thread', 'process']",
-        "from mlrun.runtimes.nuclio.serving import serving_subkind; assert serving_subkind == 'serving_v2'",
-        "from mlrun.serving.states import MAX_ALLOWED_STEPS; assert MAX_ALLOWED_STEPS == 4500",
-        "import mlrun.common.schemas as s; assert s.ModelMonitoringMode.enabled == 'enabled'",
-        "from mlrun.runtimes import MLModelServer; from mlrun.frameworks.sklearn import SklearnModelServer",
-        "from mlrun.frameworks.huggingface import HuggingFaceModelServer",
-        "from mlrun.frameworks._ml_common.pkl_model_server import PickleModelServer",
-        "from mlrun.serving.utils import event_id_key; assert event_id_key == 'MLRUN-EVENT-ID'",
-        "from mlrun.serving.utils import event_path_key; assert event_path_key == 'MLRUN-EVENT-PATH'",
-        "from mlrun.errors import err_to_str as e; assert (e('text'), e(None)) == ('text', '')",
-        "from mlrun.errors import err_for_status_code as e; assert e(404, 'x').error_status_code == 404",
-        "from mlrun.utils.logger import create_logger; from mlrun.utils import logger; logger.info('x')",
-        "from mlrun.projects import get_or_create_project; get_or_create_project('p')",
-        "from mlrun.utils.helpers import create_class; create_class('collections.Counter')()",
-        "from mlrun.utils import get_in, update_in; d = {}; update_in(d, 'a.b', 1); assert get_in(d, 'a.b') == 1",
-        "import mlrun\n@mlrun.handler(outputs=['x'])\ndef job(): return 1\nassert job() == 1",
-    ],
-)
-def test_what_serving_classes_import_is_there(statement: str) -> None:
-    run(statement)
+#: As classes and scripts import it.
+IMPORTS = [
+    "from mlrun.serving.v2_serving import V2ModelServer",
+    "from mlrun.serving import V2ModelServer, GraphContext, VotingEnsemble, ModelRouter, RouterStep",
+    "import mlrun; mlrun.serving.V2ModelServer; mlrun.serving.v2_serving.V2ModelServer; mlrun.MLClientCtx",
+    "from mlrun.runtimes import nuclio_init_hook",
+    "from mlrun.artifacts import get_model, ModelArtifact; from mlrun.artifacts.model import ModelArtifact",
+    "from mlrun.serving.server import MockEvent, Response, GraphServer, create_graph_server, MockTrigger",
+    "from mlrun.serving.states import TaskStep, RootFlowStep, GraphError, QueueStep, FlowStep",
+    "from mlrun.serving.routers import ParallelRun, EnrichmentModelRouter, EnrichmentVotingEnsemble",
+    "from mlrun.serving.utils import StepToDict; from mlrun.serving.remote import RemoteStep",
+    "from mlrun import new_function, code_to_function, get_dataitem, get_object, mlconf, DataItem",
+    "from mlrun.config import config; assert config.default_project == 'default'",
+    "from mlrun.datastore import DataItem; from mlrun.features import Feature; Feature(name='x')",
+    "from mlrun.utils import logger, create_logger; logger.info('text', key=1)",
+    "import mlrun.errors; raise_ = mlrun.errors.MLRunInvalidArgumentError('x')",
+    "from mlrun.frameworks.sklearn import SKLearnModelServer, PickleModelServer",
+    "from mlrun.frameworks.xgboost import XGBoostModelServer; import mlrun.frameworks.lgbm, mlrun.common",
+    "from mlrun.serving.v1_serving import MLModelServer; from mlrun.secrets import SecretsStore",
+    "from mlrun.serving.routers import ParallelRunnerModes as M; assert M.all() == ['array', 'thread', 'process']",
+    "from mlrun.runtimes.nuclio.serving import serving_subkind; assert serving_subkind == 'serving_v2'",
+    "from mlrun.serving.states import MAX_ALLOWED_STEPS; assert MAX_ALLOWED_STEPS == 4500",
+    "import mlrun.common.schemas as s; assert s.ModelMonitoringMode.enabled == 'enabled'",
+    "from mlrun.runtimes import MLModelServer; from mlrun.frameworks.sklearn import SklearnModelServer",
+    "from mlrun.frameworks.huggingface import HuggingFaceModelServer",
+    "from mlrun.frameworks._ml_common.pkl_model_server import PickleModelServer",
+    "from mlrun.serving.utils import event_id_key; assert event_id_key == 'MLRUN-EVENT-ID'",
+    "from mlrun.serving.utils import event_path_key; assert event_path_key == 'MLRUN-EVENT-PATH'",
+    "from mlrun.errors import err_to_str as e; assert (e('text'), e(None)) == ('text', '')",
+    "from mlrun.errors import err_for_status_code as e; assert e(404, 'x').error_status_code == 404",
+    "from mlrun.utils.logger import create_logger; from mlrun.utils import logger; logger.info('x')",
+    "from mlrun.projects import get_or_create_project; get_or_create_project('p')",
+    "from mlrun.utils.helpers import create_class; create_class('collections.Counter')()",
+    "from mlrun.utils import get_in, update_in; d = {}; update_in(d, 'a.b', 1); assert get_in(d, 'a.b') == 1",
+    "import mlrun\n@mlrun.handler(outputs=['x'])\ndef job(): return 1\nassert job() == 1",
+]
 
 
-@pytest.mark.parametrize(
-    ("statement", "name"),
-    [
-        ("from mlrun.nothing import x", "mlrun.nothing"),
-        ("import mlrun.feature_stor", "mlrun.feature_stor"),
-        ("from mlrun.errors import Nothing", "mlrun.errors.Nothing"),
-        ("from mlrun.serving.v2_serving import Nothing", "mlrun.serving.v2_serving.Nothing"),
-    ],
-)
-def test_what_mlrun_has_not_cannot_be_imported(statement: str, name: str) -> None:
-    script = f"try:\n    {statement}\nexcept ImportError as error:\n    print(error)"
-    assert run(script).startswith(f"{name} is not part of the stand-in for mlrun")
+def test_what_serving_classes_import_is_there() -> None:
+    run_each(IMPORTS)
+
+
+def test_what_mlrun_has_not_cannot_be_imported() -> None:
+    absent = {
+        "mlrun.nothing": "from mlrun.nothing import x",
+        "mlrun.feature_stor": "import mlrun.feature_stor",
+        "mlrun.errors.Nothing": "from mlrun.errors import Nothing",
+        "mlrun.serving.v2_serving.Nothing": "from mlrun.serving.v2_serving import Nothing",
+    }
+    told = run_each(
+        [f"try: {s}\nexcept ImportError as error: print(error)" for s in absent.values()]
+    )
+    for name, text in zip(absent, told, strict=True):
+        assert text.startswith(f"{name} is not part of the stand-in for mlrun")
 
 
 #: As public functions import it, of old and new versions.
@@ -125,27 +152,28 @@ def job(context: MLClientCtx, features: fstore.FeatureVector, kind=mm_constants.
 """
 
 
-@pytest.mark.parametrize(
-    ("use", "name"),
-    [
-        ("get_or_create_ctx('x')", "mlrun.get_or_create_ctx"),
-        ("fstore.FeatureSet('x')", "mlrun.feature_store.FeatureSet"),
-        ("Application()", "mlrun.model_monitoring.applications.ModelMonitoringApplicationBase"),
-        ("LLModel(name='x')", "mlrun.serving.LLModel"),
-        ("mlrun.db.get_run_db()", "mlrun.db.get_run_db"),
-        ("mlrun.artifacts.PlotArtifact", ""),
-        ("bool(get_sample_path)", "mlrun.get_sample_path"),
-        ("list(mlrun.feature_store.api.ingest)", "mlrun.feature_store.api.ingest"),
-    ],
-)
-def test_a_name_that_is_rarely_used_is_imported_and_says_why_it_cannot_be_used(
-    use: str, name: str
-) -> None:
-    script = (
-        f"{RARELY_USED}\ntry:\n    {use}\nexcept NotImplementedError as error:\n    print(error)"
+def test_a_name_that_is_rarely_used_is_imported_and_says_why_it_cannot_be_used() -> None:
+    uses = {
+        "get_or_create_ctx('x')": "mlrun.get_or_create_ctx",
+        "fstore.FeatureSet('x')": "mlrun.feature_store.FeatureSet",
+        "Application()": "mlrun.model_monitoring.applications.ModelMonitoringApplicationBase",
+        "LLModel(name='x')": "mlrun.serving.LLModel",
+        "mlrun.db.get_run_db()": "mlrun.db.get_run_db",
+        "mlrun.artifacts.PlotArtifact": None,
+        "bool(get_sample_path)": "mlrun.get_sample_path",
+        "list(mlrun.feature_store.api.ingest)": "mlrun.feature_store.api.ingest",
+    }
+    told = run_each(
+        [
+            f"{RARELY_USED}\ntry: {use}\nexcept NotImplementedError as error: print(error)"
+            for use in uses
+        ]
     )
-    told = run(script)
-    assert f"{name} is not part of the stand-in for mlrun" in told if name else told == ""
+    for (use, name), text in zip(uses.items(), told, strict=True):
+        if name is None:
+            assert text == "", use
+        else:
+            assert f"{name} is not part of the stand-in for mlrun" in text, use
 
 
 def test_a_router_with_features_says_what_to_use_in_its_place() -> None:
@@ -208,52 +236,6 @@ def test_it_is_in_the_package_and_is_no_package_at_the_top() -> None:
     packages = setuptools.find_packages(str(ROOT), include=["mms*"])
     assert "mms.interfaces.mlrun.packages.mlrun.mlrun" in packages
     assert "mlrun" not in packages
-
-
-CLASSES = '''
-from cloudpickle import load
-import numpy as np
-import mlrun
-
-class ClassifierModel(mlrun.serving.V2ModelServer):
-    def load(self):
-        """load and initialize the model and/or other elements"""
-        model_file, extra_data = self.get_model('.pkl')
-        self.model = load(open(model_file, 'rb'))
-
-    def predict(self, body: dict) -> list:
-        """Generate model predictions from sample"""
-        feats = np.asarray(body['inputs'])
-        result: np.ndarray = self.model.predict(feats)
-        return result.tolist()
-'''
-SCRIPT = """
-import mlrun
-from sklearn.datasets import load_iris
-
-fn = mlrun.new_function('my_server', kind='serving')
-graph = fn.set_topology("router")
-fn.add_model("model1", class_name="CLASS", model_path="one")
-fn.add_model("model2", class_name="CLASS", model_path="two/model.pkl")
-server = fn.to_mock_server()
-x = load_iris()['data'].tolist()
-result = server.test("/v2/models/model1/infer", {"inputs": x})
-print(result["model_name"], result["outputs"] == server.test("/v2/models/model2/infer", {"inputs": x})["outputs"])
-"""
-
-
-@pytest.mark.parametrize("name", ["ClassifierModel", "mlrun.frameworks.sklearn.SKLearnModelServer"])
-def test_a_classifier_that_cloudpickle_wrote_is_loaded_and_asked(tmp_path: Path, name: str) -> None:
-    cloudpickle = pytest.importorskip("cloudpickle", reason="cloudpickle is not installed")
-    sklearn_tree = pytest.importorskip("sklearn.tree", reason="scikit-learn is not installed")
-    from sklearn.datasets import load_iris
-
-    data = load_iris()
-    model = sklearn_tree.DecisionTreeClassifier(random_state=0).fit(data["data"], data["target"])
-    for folder in ("one", "two"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / "model.pkl").write_bytes(cloudpickle.dumps(model))
-    assert run(CLASSES + SCRIPT.replace("CLASS", name), tmp_path).splitlines()[-1] == "model1 True"
 
 
 def test_a_pickled_object_of_a_name_of_mlrun_is_read() -> None:
