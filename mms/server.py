@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from archiver import Limits
 from mms import faults
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
+from mms.interfaces import INTERFACES
 from mms.launch import (
     ProcessLauncher,
     hide_process,
@@ -97,7 +98,13 @@ class Server:
         self._logging = logging_setup
         self._logs = logging_setup.logs
         self._recorder = Recorder(self._logs)
-        self._series = CustomSeries(has_worker_id=settings.seldon_strict)
+        self._series = CustomSeries(
+            has_worker_id=any(
+                settings.get(interface.worker_id_setting)
+                for interface in INTERFACES
+                if interface.worker_id_setting
+            )
+        )
         self._stop = asyncio.Event()
         self._stop_at_once = asyncio.Event()
         self._runtime_dir = RuntimeDir.create(settings.temp_dir)

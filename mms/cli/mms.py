@@ -16,6 +16,7 @@ from mms.cli.connecting import as_json, of_version, on_inference, on_management,
 from mms.cli.drift import drift_command
 from mms.cli.keys import keys
 from mms.cli.models import models
+from mms.interfaces import INTERFACES, Command, part
 from mms.text.brief import brief
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def settings(config: str | None, changed: bool, is_json: bool) -> None:
     import logging
 
     from mms.cli.printing import print_json, print_table
-    from mms.settings import OPTIONS
+    from mms.settings import all_options
 
     if config not in (None, "sagemaker") and not Path(str(config)).is_file():
         raise click.BadParameter(f"{config} is not a file", param_hint="--config")
@@ -144,11 +145,11 @@ def settings(config: str | None, changed: bool, is_json: bool) -> None:
     rows = [
         {
             "name": name,
-            "value": "(hidden)" if name in _SECRETS else _plain(getattr(loaded, name)),
+            "value": "(hidden)" if name in _SECRETS else _plain(loaded.get(name)),
             "unit": option.unit,
             "source": loaded.sources.get(name, "default"),
         }
-        for name, option in OPTIONS.items()
+        for name, option in all_options().items()
         if name in loaded.sources or not changed
     ]
     for level, text in loaded.notices:
@@ -161,33 +162,24 @@ def settings(config: str | None, changed: bool, is_json: bool) -> None:
         print("All settings have their defaults.")
 
 
-@main.command(
-    "microservice",
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    short_help="Serve a Seldon component's class from its folder.",
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def microservice_command(arguments: tuple[str, ...]) -> None:
-    """Serve a class from its folder, as seldon-core-microservice does."""
-    # Most calls of this tool need none of it.
-    from mms.interfaces.seldon.cli.microservice import microservice
+def _command_of(declared: Command) -> click.Command:
+    """Return a command that an interface brings along; its module is imported when it is called."""
 
-    microservice.main(list(arguments), prog_name="mms microservice")
+    @click.command(
+        declared.name,
+        context_settings={"ignore_unknown_options": True, "help_option_names": []},
+        short_help=declared.help,
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def run(arguments: tuple[str, ...]) -> None:
+        part(declared.command).main(list(arguments), prog_name=f"mms {declared.name}")
 
-
-@main.command(
-    "mlrun",
-    context_settings={"ignore_unknown_options": True, "help_option_names": []},
-    short_help="Serve functions made for MLRun, and run scripts that test them.",
-)
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def mlrun_command(arguments: tuple[str, ...]) -> None:
-    """Serve a serving spec of MLRun's, or run a script."""
-    from mms.interfaces.mlrun.cli.commands import mlrun
-
-    mlrun.main(list(arguments), prog_name="mms mlrun")
+    return run
 
 
+for _interface in INTERFACES:
+    for _declared in _interface.commands:
+        main.add_command(_command_of(_declared))
 main.add_command(drift_command)
 main.add_command(keys)
 main.add_command(models)

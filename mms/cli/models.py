@@ -137,9 +137,14 @@ def register(client: ServerClient, archive: str | None, is_json: bool, **values:
 
 
 def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str, Any]] | None:
-    from archiver.component import InvalidComponent, argument_of_text, parameter_of_text
+    from archiver.component import (
+        InvalidComponent,
+        argument_of_text,
+        has_json_arguments,
+        parameter_of_text,
+    )
 
-    read = argument_of_text if interface == "mlrun" else parameter_of_text
+    read = argument_of_text if has_json_arguments(interface) else parameter_of_text
     try:
         return [read(text) for text in texts] or None
     except InvalidComponent as error:

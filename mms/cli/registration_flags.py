@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mms.interfaces import INTERFACES
 from mms.text.brief import brief
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def _flag(parameter: Parameter, default: Any, *, is_json: bool) -> click.Option:
     more: dict[str, Any] = {}
     if kind is kinds.ARGUMENTS:
         more = {"multiple": True, "metavar": "NAME=VALUE:TYPE"}
-        help += " May be given several times; with --interface mlrun as NAME=VALUE, too."
+        names = " or ".join(each.name for each in INTERFACES if each.has_json_arguments)
+        help += f" May be given several times; with --interface {names} as NAME=VALUE, too."
     elif kind is kinds.OBJECT:
         more = {"type": _json_object, "metavar": "JSON"}
     elif kind is kinds.DOCUMENT:

@@ -176,7 +176,7 @@ class HttpApis:
 
     def _metrics_routes(self) -> list[Route]:
         more = [
-            getattr(self.settings, interface.metrics_path_setting)
+            self.settings.get(interface.metrics_path_setting)
             for interface in INTERFACES
             if interface.metrics_path_setting
         ]

@@ -139,7 +139,7 @@ class HttpFront:
                 (interface.address_setting, Apis.INTERFACE, interface),
                 (interface.metrics_address_setting, Apis.METRICS, None),
             ):
-                address = getattr(settings, setting) if setting else None
+                address = settings.get(setting) if setting else None
                 if address is not None:
                     wanted.append(_Place(address, apis, owner))
         places: dict[tuple[str, int, str], _Place] = {}

@@ -5,7 +5,7 @@ To add one: its package with an `interface.py`, and its entry here.
 
 from __future__ import annotations
 
-from mms.interfaces.interface import AUTO, Interface, Package, part
+from mms.interfaces.interface import AUTO, Command, Interface, Package, part
 from mms.interfaces.legacy.interface import LEGACY
 from mms.interfaces.mlrun.interface import MLRUN
 from mms.interfaces.mms.interface import MMS
@@ -18,6 +18,7 @@ __all__ = [
     "INTERFACES",
     "OF_CLASSES",
     "OF_PREPACKAGED",
+    "Command",
     "Interface",
     "Package",
     "find_interface",

@@ -51,6 +51,19 @@ class Package:
         return spec is not None and spec.origin is not None
 
 
+class Command:
+    """A subcommand of `mms` that runs a click command with what is behind its name."""
+
+    def __init__(self, name: str, help: str, command: str) -> None:
+        """`help`: one sentence for the list of commands. `command`: the `module:attribute` of the click command."""
+        self.name = name
+        self.help = help
+        self.command = command
+
+    def __repr__(self) -> str:
+        return f"<Command {self.name}>"
+
+
 class Interface:
     """An entry of the table of interfaces. One without a part has nothing of that kind."""
 
@@ -85,6 +98,10 @@ class Interface:
     hides_batches = False
     #: Whether requests to its models carry what is asked of the model: a `ModelOperation`.
     takes_operations = False
+    #: Its own settings: a dataclass of `mms.settings.option.option` fields.
+    settings = ""
+    #: Parameters of a registration that only its models have: an `mms.registration.Options`.
+    parameters = ""
     #: Parameters of other interfaces' groups that its models take, too.
     also_takes: tuple[str, ...] = ()
     #: Makes its models that ask other models: an `mms.serving.registration.pipeline.CompositeFactory`. The file of an
@@ -101,6 +118,14 @@ class Interface:
     address_setting = ""
     metrics_address_setting = ""
     metrics_path_setting = ""
+    #: The setting that has each worker's process report series of its own, labelled `worker_id`.
+    worker_id_setting = ""
+    #: What the names of its own metrics begin with, so that no model takes them.
+    metric_prefixes: tuple[str, ...] = ()
+    #: Its subcommands of `mms`.
+    commands: tuple[Command, ...] = ()
+    #: What qlog records call the program: a variable, and the value where it is not set.
+    qlog_program = ("", "")
     #: Variables that workers have unless the operator sets them: (name, value).
     variables: tuple[tuple[str, str], ...] = ()
 

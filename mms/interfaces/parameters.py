@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import make_dataclass
+from typing import TYPE_CHECKING
 
-from mms.interfaces.mlrun.registration import ServerParameters
-from mms.interfaces.seldon.registration import ComponentParameters
+from mms.interfaces import INTERFACES, part
 from mms.registration import ModelParameters, group
 
-
-@dataclass(frozen=True, slots=True)
-class InterfaceParameters(ModelParameters):
-    """How a model of any interface is registered. A group has the name of its interface."""
-
-    seldon: ComponentParameters = group(ComponentParameters)
-    mlrun: ServerParameters = group(ServerParameters)
+if TYPE_CHECKING:
+    InterfaceParameters = ModelParameters
+else:
+    _GROUPS = [(each.name, part(each.parameters)) for each in INTERFACES if each.parameters]
+    #: How a model of any interface is registered. A group has the name of its interface.
+    InterfaceParameters = make_dataclass(
+        "InterfaceParameters",
+        [(name, kind, group(kind)) for name, kind in _GROUPS],
+        bases=(ModelParameters,),
+        frozen=True,
+        slots=True,
+        namespace={"__module__": __name__},
+    )

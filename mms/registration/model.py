@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from mms.interfaces import CHOICES
 from mms.registration.kind import (
@@ -43,6 +43,8 @@ class ModelParameters(Options):
 
     An empty `url` is a registration without an archive: of what other parameters name, or of a folder.
     """
+
+    title: ClassVar[str] = "Of every model"
 
     url: str = parameter(
         "url",
@@ -321,6 +323,8 @@ class ModelParameters(Options):
 @dataclass(frozen=True, slots=True)
 class ScaleParameters(Options):
     """How many workers a model is to have."""
+
+    title: ClassVar[str] = "Of PUT alone"
 
     min_worker: int | None = parameter(
         "min_worker",

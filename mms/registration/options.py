@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from mms.registration.kind import InvalidCall, InvalidValue
 from mms.registration.parameter import Parameter, group_of, parameter_of
 
 _Options = TypeVar("_Options", bound="Options")
+_Group = TypeVar("_Group", bound="Options")
 
 
 class Call(Protocol):
@@ -21,12 +22,21 @@ class Call(Protocol):
         """Remember what of the call has no effect, or another one than it seems."""
 
 
+class Defaults(Protocol):
+    """The settings of the server, which give defaults."""
+
+    def get(self, name: str, /) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """Values of parameters. Each member is one of `parameter`, `attribute` and `group`, and None where nobody says it.
 
     Options are never changed: others are made of them.
     """
+
+    #: The heading of its parameters in the docs.
+    title: ClassVar[str] = ""
 
     @classmethod
     def read(cls: type[_Options], call: Call, route: str, *, is_json: bool) -> dict[str, Any]:
@@ -74,6 +84,16 @@ class Options:
             assert kind is not None and issubclass(kind, Options)
             found[home] = kind.of_members(given)
         return cls(**found)
+
+    def of(self, kind: type[_Group]) -> _Group:
+        """Return the group of an interface's parameters by its class."""
+        found = next(v for m in fields(self) if isinstance(v := getattr(self, m.name), kind))
+        return found
+
+    def with_group(self: _Options, group: Options) -> _Options:
+        """Return the same with another group in place of the one of its class."""
+        (name,) = (m.name for m in fields(self) if group_of(m) is type(group))
+        return replace(self, **{name: group})
 
     def value_of(self, name: str) -> Any:
         """Return the value of a member, one of its own or of a group's; None where it has none of that name."""
@@ -137,14 +157,14 @@ class Options:
             if (declared := parameter_of(member)) is not None
         ]
 
-    def with_defaults(self: _Options, settings: object) -> _Options:
+    def with_defaults(self: _Options, settings: Defaults) -> _Options:
         """The same with the defaults of its own parameters where it says nothing: the server's, else those of all."""
         found: dict[str, Any] = {}
         for member in fields(self):
             declared = parameter_of(member)
             if declared is None or getattr(self, member.name) is not None:
                 continue
-            value = getattr(settings, declared.setting) if declared.setting else None
+            value = settings.get(declared.setting) if declared.setting else None
             if value is None and declared.default:
                 value = declared.kind.convert(declared.default, declared.unit)
             found[member.name] = value

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 
-from mms.registration.parameter import REGISTER, SCALE, Parameter, parameters_of
+from mms.registration.options import Options
+from mms.registration.parameter import SCALE, Parameter, group_of
 
 _INTRODUCTION = """\
 # Parameters of a registration
@@ -36,18 +38,22 @@ _PLACES = """\
 |---|---|---|---|---|"""
 
 
-def registration_page(sections: Sequence[tuple[str, type]], scaling: type) -> str:
-    """The page, Markdown. `sections`: headings and classes of options; `scaling`: what `PUT` takes besides."""
-    parts = [_INTRODUCTION]
-    parts += [_section(heading, parameters_of(kind, REGISTER)) for heading, kind in sections]
-    everything = [p for _, kind in sections for p in parameters_of(kind, REGISTER)]
-    parts.append("\n".join(["## Where else", "", _PLACES, *map(_places_row, everything), ""]))
-    parts.append(_section("Of PUT alone", parameters_of(scaling, SCALE)))
+def registration_page(options: type[Options], scaling: type[Options]) -> str:
+    """Return the page, Markdown. `options`: what a registration takes; `scaling`: what `PUT` takes besides."""
+    kinds = [kind for member in fields(options) if (kind := group_of(member)) is not None]
+    sections = [
+        (options.title, options.own_parameters()),
+        *((k.title, k.own_parameters()) for k in kinds),
+    ]
+    parts = [_INTRODUCTION, *(_section(title, own) for title, own in sections)]
+    rows = [_places_row(declared) for _, own in sections for _, declared in own]
+    parts.append("\n".join(["## Where else", "", _PLACES, *rows, ""]))
+    parts.append(_section(scaling.title, scaling.own_parameters()))
     return "\n".join(parts)
 
 
-def _section(heading: str, parameters: Sequence[Parameter]) -> str:
-    return "\n".join([f"## {heading}", "", _HEADING, *map(_row, parameters), ""])
+def _section(title: str, parameters: Sequence[tuple[str, Parameter]]) -> str:
+    return "\n".join([f"## {title}", "", _HEADING, *(_row(p) for _, p in parameters), ""])
 
 
 def _row(declared: Parameter) -> str:

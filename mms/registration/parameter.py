@@ -133,8 +133,9 @@ def parameter_of(member: Field[Any]) -> Parameter | None:
     return found
 
 
-def group_of(member: Field[Any]) -> type | None:
-    found: type | None = member.metadata.get("group")
+def group_of(member: Field[Any]) -> Any:
+    """Return the class of options of a field that is a group, else None."""
+    found: Any = member.metadata.get("group")
     return found
 
 

@@ -4,6 +4,6 @@ from mms.settings.address import Address
 from mms.settings.load import load_settings, packaged_config
 from mms.settings.option import Option
 from mms.settings.settings import Settings
-from mms.settings.values import OPTIONS
+from mms.settings.values import all_options
 
-__all__ = ["OPTIONS", "Address", "Option", "Settings", "load_settings", "packaged_config"]
+__all__ = ["Address", "Option", "Settings", "all_options", "load_settings", "packaged_config"]

@@ -13,7 +13,7 @@ from mms.errors import ConfigurationError
 from mms.processes.launch_options import LaunchOptions
 from mms.settings.option import BOOLEAN
 from mms.settings.settings import Settings
-from mms.settings.values import OPTIONS
+from mms.settings.values import all_options
 from mms.text import properties
 from mms.text.nearest import did_you_mean, nearest
 
@@ -61,7 +61,7 @@ def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Sett
 def _read_variables(settings: Settings, environ: Mapping[str, str]) -> None:
     """Set what MMS_<SETTING> variables say where a file allows them; those that have no effect are one notice."""
     idle = []
-    for name, option in OPTIONS.items():
+    for name, option in all_options().items():
         variable = f"MMS_{name.upper()}"
         if variable not in environ:
             continue
@@ -87,7 +87,7 @@ def _tell_of_unknown_variables(settings: Settings, environ: Mapping[str, str]) -
         f"{variable}{_nearest_variable(variable)}"
         for variable in sorted(environ)
         if variable.startswith(_VARIABLES)
-        and variable[len(_VARIABLES) :].lower() not in OPTIONS
+        and variable[len(_VARIABLES) :].lower() not in all_options()
         and variable not in _OTHER_VARIABLES
         and not _OF_KUBERNETES.fullmatch(variable)
     ]
@@ -104,7 +104,7 @@ def _tell_of_unknown_variables(settings: Settings, environ: Mapping[str, str]) -
 
 
 def _nearest_variable(variable: str) -> str:
-    found = nearest(variable.removeprefix(_VARIABLES), OPTIONS)
+    found = nearest(variable.removeprefix(_VARIABLES), all_options())
     return "" if found is None else f" (did you mean {_VARIABLES}{found.upper()}?)"
 
 
@@ -153,9 +153,9 @@ def _substituted(entry: properties.Property, source: str, environ: Mapping[str, 
 
 def _set(settings: Settings, key: str, value: str, source: str) -> None:
     settings.raw[key] = value
-    option = OPTIONS.get(key)
+    option = all_options().get(key)
     if option is None:
-        hint = did_you_mean(key, OPTIONS)
+        hint = did_you_mean(key, all_options())
         settings.notices.append(
             (logging.WARNING, f"{source}: unknown setting {key} has no effect{hint}")
         )
@@ -177,7 +177,7 @@ def _set(settings: Settings, key: str, value: str, source: str) -> None:
         )
     if option.kind.name == "text" and not value and option.default == "":
         converted = None
-    setattr(settings, key, converted)
+    settings.put(key, converted)
     settings.sources[key] = source
 
 
@@ -197,7 +197,7 @@ def _finish(
         settings.management_address.scheme,
     ):
         raise ConfigurationError(f"{_PREFIX}unix domain socket requires use_native_io set to true.")
-    without_effect = [key for key in settings.sources if not OPTIONS[key].has_effect]
+    without_effect = [key for key in settings.sources if not all_options()[key].has_effect]
     if without_effect:
         verb = "is a setting" if len(without_effect) == 1 else "are settings"
         settings.notices.append(

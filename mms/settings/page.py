@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mms.settings.option import Option
-from mms.settings.values import OPTIONS
+from mms.settings.values import all_options
 
 _INTRODUCTION = """\
 # Settings
@@ -85,7 +85,7 @@ _HEADING = "| key | default | type, unit | variable | |\n|---|---|---|---|---|"
 def settings_page() -> str:
     """Return the page without the commands' flags, Markdown."""
     sections: dict[str, list[str]] = {}
-    for key, option in OPTIONS.items():
+    for key, option in all_options().items():
         sections.setdefault(option.section, []).append(_row(key, option))
     tables = [
         f"## {section}\n\n{_HEADING}\n" + "\n".join(rows) + "\n"

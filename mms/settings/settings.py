@@ -5,14 +5,22 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from mms.settings.address import Address
-from mms.settings.values import OPTIONS, OptionValues
+from mms.settings.values import OptionValues, all_options, interface_settings
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class Settings(OptionValues):
     """The values of all options, and what does not come from one."""
+
+    #: The values of the options that interfaces have, by their classes.
+    of_interfaces: dict[type, Any] = field(
+        default_factory=lambda: {kind: kind() for kind in interface_settings()}
+    )
 
     #: All entries of the file as text, unknown ones included, with what overrides them; plugins see these.
     raw: dict[str, str] = field(default_factory=dict)
@@ -29,6 +37,24 @@ class Settings(OptionValues):
     temp_dir: str = "/tmp"
     log_dir: str = "logs"
     metrics_dir: str = "logs"
+
+    def of(self, kind: type[_T]) -> _T:
+        """Return the settings of an interface by their class."""
+        found = self.of_interfaces[kind]
+        assert isinstance(found, kind)
+        return found
+
+    def get(self, name: str) -> Any:
+        """Return the value of a setting by its name, be it the server's or an interface's."""
+        return getattr(self._owner_of(name), name)
+
+    def put(self, name: str, value: Any) -> None:
+        """Set the value of a setting by its name."""
+        setattr(self._owner_of(name), name, value)
+
+    def _owner_of(self, name: str) -> object:
+        owners = (own for own in self.of_interfaces.values() if hasattr(own, name))
+        return next(owners, self)
 
     @property
     def response_timeout_s(self) -> float:
@@ -64,14 +90,14 @@ class Settings(OptionValues):
         """All addresses that are listened on."""
         return [
             address
-            for name, option in OPTIONS.items()
-            if option.kind.name == "address" and (address := getattr(self, name)) is not None
+            for name, option in all_options().items()
+            if option.kind.name == "address" and (address := self.get(name)) is not None
         ]
 
     def quoted(self, name: str) -> str:
         """Return `<where it stands>: <name>=<value>` for a message about a setting."""
         source = self.sources.get(name)
-        text = self.raw[name] if source else getattr(self, name)
+        text = self.raw[name] if source else self.get(name)
         return f"{source}: {name}={text}" if source else f"{name}={text}"
 
     @property

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
+from mms.interfaces import INTERFACES, part
 from mms.limits.networks import Networks
 from mms.settings.address import Address
 from mms.settings.confinement import WorkerUser
@@ -40,8 +43,6 @@ _TLS = "TLS"
 _SECURITY = "Who may do what"
 _CORS = "CORS"
 _LOGS = "Logs and metrics"
-_SELDON = "Seldon"
-_MLRUN = "MLRun"
 _SERVER = "Server"
 _JVM = "Accepted without effect"
 
@@ -135,13 +136,20 @@ class OptionValues:
     models: dict[str, dict[str, dict[str, Any]]] | None = option(
         MODELS,
         _MODELS,
-        'How single models run, as TorchServe has it: `{"name": {"version": {"minWorkers": 1, "maxWorkers": 4, '
+        'How single models run: `{"name": {"version": {"minWorkers": 1, "maxWorkers": 4, '
         '"batchSize": 8, "maxBatchDelay": 50, "responseTimeout": 120}}}`. Weaker than a `model-config.yaml` in the '
         "archive and than a registration's parameters.",
         is_own=True,
     )
     default_service_handler: str | None = option(
         TEXT, _MODELS, "The handler where neither the registration nor the manifest names one."
+    )
+    default_model: str | None = option(
+        TEXT,
+        _MODELS,
+        "The model that is served at the root, of those whose interface has routes there. Without it: the only one of "
+        "its interface, if there is just one.",
+        is_own=True,
     )
     preload_model: bool = option(
         BOOLEAN, _MODELS, "Load each model once and fork its workers.", "false"
@@ -330,7 +338,7 @@ class OptionValues:
     install_py_dep_per_model: bool = option(
         BOOLEAN,
         _WORKERS,
-        "TorchServe's name of `install_requirements=folder`.",
+        "The same as `install_requirements=folder`.",
         "false",
         is_own=True,
     )
@@ -553,103 +561,6 @@ class OptionValues:
         'a JSON object `{"path", "sample", ...}`. `{model}` in a path is the model\'s name.',
         is_own=True,
     )
-    default_model: str | None = option(
-        TEXT,
-        _SELDON,
-        "The Seldon or MLRun model that is served at the root. Without it: the only one of its kind, "
-        "if there is just one.",
-        is_own=True,
-    )
-    seldon_shim: str = option(
-        choice("auto", "shim", "real"),
-        _SELDON,
-        "What a component imports as `seldon_core`: shim, what this server brings along; real, the installed package; "
-        "auto, the installed one where there is one, else the shim.",
-        "auto",
-        is_own=True,
-    )
-    seldon_strict: bool = option(
-        BOOLEAN,
-        _SELDON,
-        "Answer as Seldon's own wrapper does, also where this server does better, such as 500 for an unknown route.",
-        "false",
-        is_own=True,
-    )
-    validate_inputs: bool = option(
-        BOOLEAN,
-        _SELDON,
-        "Check requests to components against the inputs that their metadata declare; what does not fit gets "
-        "400. The parameter of the same name sets it for one model.",
-        "false",
-        is_own=True,
-    )
-    seldon_address: Address | None = option(
-        INFERENCE_ADDRESS,
-        _SELDON,
-        "One more listener, with Seldon's routes alone; port 9000 in Seldon's images. They are on the inference "
-        "listener, too.",
-        is_own=True,
-    )
-    seldon_metrics_address: Address | None = option(
-        INFERENCE_ADDRESS,
-        _SELDON,
-        "One more listener for metrics alone, on `/metrics` and `/prometheus`; port 6000 in Seldon's images.",
-        is_own=True,
-    )
-    seldon_metrics_path: str = option(
-        TEXT,
-        _SELDON,
-        "One more path for metrics on the listener for metrics.",
-        "/metrics",
-        is_own=True,
-    )
-    mlrun_shim: str = option(
-        choice("auto", "shim", "real"),
-        _MLRUN,
-        "What a serving class imports as `mlrun`: shim, what this server brings along; real, the installed package; "
-        "auto, the installed one where there is one, else the shim.",
-        "auto",
-        is_own=True,
-    )
-    strict_status: bool = option(
-        BOOLEAN,
-        _MLRUN,
-        "Statuses that say what is wrong, where MLRun has 400 and 408: 404 for unknown models and operations, 422 for "
-        "input that does not fit, 503 for models that are not ready, 500 for exceptions of a model.",
-        "false",
-        is_own=True,
-    )
-    nan_policy: str = option(
-        choice("null", "keep", "error"),
-        _MLRUN,
-        "NaN and infinities in results: written as null, kept as NaN and Infinity (which is not JSON), or an error.",
-        "null",
-        is_own=True,
-    )
-    mlrun_data_url: bool = option(
-        BOOLEAN,
-        _MLRUN,
-        "A request's `data_url` is fetched by the worker: public http(s) addresses, those of `allowed_urls` alone "
-        "where it is set, which may name files (`file:///path`), and `allowed_private_addresses`.",
-        "false",
-        is_own=True,
-    )
-    mlrun_body_operation: bool = option(
-        BOOLEAN,
-        _MLRUN,
-        "A body's `operation` replaces the path's, so rules by path no longer protect. Without this setting the "
-        "body's counts only if the path has none.",
-        "false",
-        is_own=True,
-    )
-    mlrun_event_headers: bool = option(
-        BOOLEAN,
-        _MLRUN,
-        "A header `MLRUN-EVENT-PATH` replaces the path, so rules by path no longer protect. Requests to "
-        "MLRun's models leave the fast path then.",
-        "false",
-        is_own=True,
-    )
     strict_parameters: bool = option(
         BOOLEAN,
         _SERVER,
@@ -732,6 +643,22 @@ class OptionValues:
     )
 
 
-OPTIONS: dict[str, Option] = {
-    f.name: f.metadata["option"] for f in fields(OptionValues) if "option" in f.metadata
-}
+@cache
+def interface_settings() -> tuple[type, ...]:
+    """Return the classes of the settings that interfaces have."""
+    return tuple(part(interface.settings) for interface in INTERFACES if interface.settings)
+
+
+@cache
+def all_options() -> Mapping[str, Option]:
+    """Return every option by its name in a properties file: the server's, the interfaces', then those without effect.
+
+    It is a function because the interfaces' modules import this package.
+    """
+    found = {
+        member.name: member.metadata["option"]
+        for kind in (OptionValues, *interface_settings())
+        for member in fields(kind)
+    }
+    idle = {name: option for name, option in found.items() if not option.has_effect}
+    return {name: option for name, option in found.items() if option.has_effect} | idle

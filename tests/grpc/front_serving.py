@@ -75,7 +75,7 @@ async def serve(
     settings = settings or Settings()
     settings.grpc_address = Address(scheme, "127.0.0.1" if scheme != "unix" else "", 0, path)
     for name, value in values.items():
-        setattr(settings, name, value)
+        settings.put(name, value)
     servers: list[asyncio.AbstractServer] = []
 
     async def listen_and_keep(*arguments: Any) -> asyncio.AbstractServer:

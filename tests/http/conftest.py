@@ -26,7 +26,7 @@ class Bench:
         self.settings.inference_address = self.settings.management_address = address
         self.settings.management_hosts = ("h",)
         for name, value in changes.items():
-            setattr(self.settings, name, value)
+            self.settings.put(name, value)
         self.port = port
 
     async def start(self) -> None:

@@ -36,8 +36,8 @@ def test_a_query_gives_parameters_as_json_text() -> None:
     assert options.seldon.service_type == "ROUTER"
     assert options.parameters == [PARAMETER]
     assert options.model_uri == "s3://b/k"
-    assert options.seldon.row_batching is True
-    assert options.seldon.validate_inputs is True
+    assert options.value_of("row_batching") is True
+    assert options.value_of("validate_inputs") is True
 
 
 def test_a_json_body_may_give_parameters_as_a_list() -> None:

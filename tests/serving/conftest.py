@@ -8,18 +8,17 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.replies import AwaitedReply, make_request
+from support.settings import settings_of
 
 from mms.core import Request
 from mms.launch import ProcessLauncher
 from mms.repository import Repository
 from mms.repository.sources import Sources
 from mms.serving import ModelHost, Outcome, RegisterOptions
-from mms.settings import OPTIONS, Settings
 
 
 class Events:
@@ -49,10 +48,9 @@ class Bench:
         self.folder = folder
         self._gpu_count = gpu_count
         self.events = Events()
-        self.settings = SimpleNamespace(
+        self.settings = settings_of(
             **{
-                **{name: getattr(Settings(), name) for name in OPTIONS},
-                "response_timeout_s": 60.0,
+                "default_response_timeout_seconds": 60,
                 "initialize_errors": "fail",
                 "worker_start_timeout_s": 30.0,
                 "unregister_model_timeout": 30,
@@ -74,7 +72,7 @@ class Bench:
             sources=Sources.of(self.settings.allowed_urls, self.settings.allowed_private_addresses),
         )
         self.host = ModelHost(
-            self.settings,  # type: ignore[arg-type]
+            self.settings,
             self.repository,
             self.launcher,
             self.events,

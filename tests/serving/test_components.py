@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.settings import settings_of
 
 from archiver import Manifest
 from mms.errors import BadRequest, Conflict, InvalidModel, ModelNotFound, WorkerStartFailed
@@ -14,7 +15,6 @@ from mms.interfaces.seldon.load import ComponentLoad
 from mms.prepackaged import PREPACKAGED
 from mms.serving import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions, model_options
-from mms.settings import Settings
 
 FIVE = {"name": "n", "value": "5", "type": "INT"}
 SIX = {"name": "n", "value": "6", "type": "INT"}
@@ -33,7 +33,7 @@ def found(registration: dict[str, Any], **extensions: Any) -> ModelOptions:
 
 def loaded(registration: dict[str, Any], environ: Any = None, **settings: Any) -> ComponentLoad:
     served: Any = SimpleNamespace(options=found(registration))
-    return component_load(served, Settings(**settings), environ or {})
+    return component_load(served, settings_of(**settings), environ or {})
 
 
 def test_what_nobody_names_is_left_to_the_worker() -> None:
@@ -62,7 +62,7 @@ def test_the_registration_replaces_what_the_archive_says_and_parameters_by_name(
     assert options.asked.seldon.service_type == "MODEL"
     assert options.component.parameters == (OTHER, SIX)
     assert options.component.model_uri == "s3://b/k"
-    assert options.asked.seldon.row_batching
+    assert options.asked.value_of("row_batching")
 
 
 def test_a_handler_of_mms_is_no_component() -> None:

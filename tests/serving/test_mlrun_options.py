@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from support.settings import settings_of
 
 from archiver import Manifest
 from mms.errors import BadRequest
@@ -16,7 +17,6 @@ from mms.interfaces.mlrun.registration import ServerParameters
 from mms.limits.networks import Networks
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions, model_options
-from mms.settings import Settings
 from mms.wire import UrlRules
 
 
@@ -27,7 +27,7 @@ def options_of(extensions: dict[str, Any] | None = None, **asked: Any) -> ModelO
 
 def loaded(options: ModelOptions, **settings: Any) -> ServingLoad:
     served: Any = SimpleNamespace(options=options)
-    return serving_load(served, Settings(**settings), {})
+    return serving_load(served, settings_of(**settings), {})
 
 
 def test_what_nobody_says_is_as_a_model_server_has_it() -> None:

@@ -83,7 +83,7 @@ async def test_models_of_a_function_run_as_its_registration_says(bench, spec, pa
     found = {served.name: served for served in bench.host.registry.all()}
     for name in parts:
         check_runs_as_asked(found[name])
-        assert found[name].options.asked.mlrun.nan_policy == "keep"
+        assert found[name].options.asked.value_of("nan_policy") == "keep"
         assert found[name].options.asked.mlrun.function_parameters == {"p": 1, "q": 2}
         assert found[name].options.asked.mlrun.class_args["more"] == 2
     if "a" in found:

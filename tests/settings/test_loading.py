@@ -10,7 +10,7 @@ import pytest
 
 from mms.errors import ConfigurationError
 from mms.processes.launch_options import LaunchOptions
-from mms.settings import OPTIONS, Settings, load_settings
+from mms.settings import Settings, all_options, load_settings
 
 Load = Callable[..., Settings]
 
@@ -82,7 +82,9 @@ def test_without_leave_of_the_file_variables_do_not_count(load: Load) -> None:
     assert settings.notices == [(logging.WARNING, text)]
 
 
-@pytest.mark.parametrize("name", [n for n, option in OPTIONS.items() if not option.has_variable])
+@pytest.mark.parametrize(
+    "name", [n for n, option in all_options().items() if not option.has_variable]
+)
 def test_some_settings_have_no_variable(load: Load, name: str) -> None:
     settings = load("enable_envvars_config=true", {f"MMS_{name.upper()}": "false"})
     assert set(settings.sources) == {"enable_envvars_config"}

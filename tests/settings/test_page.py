@@ -8,7 +8,7 @@ import pytest
 
 from mms.arg_parser import ArgParser
 from mms.cli.pages.settings import document
-from mms.settings import OPTIONS
+from mms.settings import all_options
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
@@ -19,9 +19,9 @@ def test_the_page_in_the_documents_is_current() -> None:
     )
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", all_options())
 def test_the_page_tells_each_option_with_default_unit_and_variable(name: str) -> None:
-    option = OPTIONS[name]
+    option = all_options()[name]
     (row,) = [line for line in document().splitlines() if line.startswith(f"| `{name}` |")]
     assert option.help in row
     assert option.default in row

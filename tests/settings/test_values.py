@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mms.machine.gpus import gpu_count
-from mms.settings import OPTIONS, Settings
+from mms.settings import Settings, all_options
 
 Load = Callable[..., Settings]
 
@@ -130,9 +130,9 @@ def test_the_configuration_dump_has_mms_s_labels(load: Load) -> None:
     assert shown["Preload model"] == "false"
 
 
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", all_options())
 def test_each_option_has_a_help_and_a_default_that_converts(name: str) -> None:
-    option = OPTIONS[name]
+    option = all_options()[name]
     assert option.help.endswith((".", "`"))
     if option.default:
         option.kind.convert(option.default)

@@ -26,7 +26,14 @@ INTERFACE_NAMES = ("legacy", "mlrun", "mms", "seldon")
 #: The rooms of the server that an interface's front side may use; none of them is in a worker.
 FRONT = (
     *("archiver", "bodies", "documents", "errors", "faults", "handler names", "interfaces"),
-    *("interfaces' parameters", "json text", "networks", "registration", "settings"),
+    *(
+        "interfaces' parameters",
+        "interfaces' settings",
+        "json text",
+        "networks",
+        "registration",
+        "settings",
+    ),
     *("core", "grpc", "http", "machine", "observe", "repository", "security", "serving"),
     *("tracking", "version", "wire"),
 )
@@ -84,7 +91,7 @@ ROOMS: dict[str, Room] = {
     "settings": Room(
         1,
         ("mms.settings",),
-        ("errors", "networks", "processes", "version"),
+        ("errors", "interfaces", "networks", "processes", "version"),
     ),
     # What the machine has and gives: connections, memory, GPUs, files to open, packages, a folder of the server's own.
     "machine": Room(
@@ -153,8 +160,11 @@ ROOMS: dict[str, Room] = {
     "seldon's packages": Room(
         3, ("mms.interfaces.seldon.packages",), ("interfaces", "json text", "seldon")
     ),
+    "interfaces' settings": Room(
+        2, tuple(f"mms.interfaces.{name}.settings" for name in INTERFACE_NAMES), ("settings",)
+    ),
     "interfaces' parameters": Room(
-        2, ("mms.interfaces.parameters",), ("mlrun", "registration", "seldon")
+        2, ("mms.interfaces.parameters",), ("interfaces", "registration")
     ),
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),

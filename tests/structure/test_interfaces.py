@@ -12,33 +12,51 @@ from mms.interfaces import INTERFACES, Interface, part
 ROOT = Path(__file__).resolve().parents[2]
 KERNEL = (
     *("wire", "core", "settings", "registration", "launch", "repository", "worker", "serving"),
-    *("http", "grpc", "observe", "security", "tracking"),
+    *(
+        "http",
+        "grpc",
+        "observe",
+        "security",
+        "tracking",
+        "limits",
+        "processes",
+        "bodies",
+        "text",
+    ),
 )
 ECOSYSTEMS = re.compile("seldon|mlrun|torchserve|mxnet", re.IGNORECASE)
-#: File -> why it names one.
-ALLOWED = {
-    "mms/settings/values.py": "the settings of interfaces are declared beside all others",
-    "mms/observe/log_files/setup.py": "MXNETMODELSERVER_PROGRAM is a variable of MMS itself",
-    "mms/observe/metrics/custom_series.py": "models may not take the names of the server's own series",
-}
-PARTS = ("class_rule", "class_finder", "worker", "http_api", "schemas", "grpc_services")
+#: Loose files of the kernel.
+FILES = (
+    "server.py",
+    "errors.py",
+    "faults.py",
+    "cli/mms.py",
+    "cli/models.py",
+    "cli/registration_flags.py",
+)
+PARTS = (
+    *("class_rule", "class_finder", "worker", "http_api", "schemas", "grpc_services"),
+    *("load_part", "place", "composites", "settings", "parameters"),
+)
 
 
-def test_only_files_with_a_reason_name_an_ecosystem() -> None:
-    naming = {
+def test_the_kernel_names_no_ecosystem() -> None:
+    rooms = [file for room in KERNEL for file in sorted((ROOT / "mms" / room).rglob("*.py"))]
+    naming = [
         str(file.relative_to(ROOT))
-        for room in KERNEL
-        for file in sorted((ROOT / "mms" / room).rglob("*.py"))
+        for file in (*rooms, *(ROOT / "mms" / name for name in FILES))
         if ECOSYSTEMS.search(file.read_text(encoding="utf-8"))
-    }
-    assert naming == set(ALLOWED)
+    ]
+    assert naming == []
 
 
 @pytest.mark.parametrize("interface", INTERFACES, ids=lambda interface: interface.name)
 def test_every_part_of_an_interface_is_there(interface: Interface) -> None:
-    for name in (*PARTS, "load_part", "place", "composites"):
+    for name in PARTS:
         reference = getattr(interface, name)
         assert not reference or part(reference) is not None
+    for command in interface.commands:
+        assert part(command.command).main is not None
 
 
 @pytest.mark.parametrize("interface", INTERFACES, ids=lambda interface: interface.name)

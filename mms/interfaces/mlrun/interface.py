@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mms.interfaces.interface import Interface, Package
+from mms.interfaces.interface import Command, Interface, Package
 
 
 class MlrunInterface(Interface):
@@ -20,12 +20,21 @@ class MlrunInterface(Interface):
     document_name = "serving_spec.json"
     http_api = "mms.interfaces.mlrun.front.v2.tree:V2Api"
     has_json_arguments = True
+    settings = "mms.interfaces.mlrun.settings:MlrunSettings"
+    parameters = "mms.interfaces.mlrun.registration:ServerParameters"
     load_part = "mms.interfaces.mlrun.front.load_part:serving_load"
     packages = (
         Package("mlrun", __file__, "mlrun_shim"),
         # What is imported beside it: the steps of flows, and in notebooks what once deployed them.
         Package("storey", __file__),
         Package("nuclio", __file__),
+    )
+    commands = (
+        Command(
+            "mlrun",
+            "Serve functions made for MLRun, and run scripts that test them.",
+            "mms.interfaces.mlrun.cli.commands:mlrun",
+        ),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from mms.interfaces.mlrun.model.options import NAN_POLICIES
 from mms.registration.kind import DOCUMENT, OBJECT, TEXT, TRUTH, choice
@@ -14,6 +14,8 @@ from mms.registration.parameter import Shown, attribute, parameter
 @dataclass(frozen=True, slots=True)
 class ServerParameters(Options):
     """What a registration, or the function that a model comes with, says of a model server."""
+
+    title: ClassVar[str] = "Of MLRun's model servers and functions"
 
     class_args: dict[str, Any] | None = parameter(
         "class_args",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mms.interfaces.interface import Interface, Package
+from mms.interfaces.interface import Command, Interface, Package
 
 
 class SeldonInterface(Interface):
@@ -20,12 +20,23 @@ class SeldonInterface(Interface):
     http_api = "mms.interfaces.seldon.front.rest:SeldonApi"
     schemas = "mms.interfaces.seldon.document:SCHEMAS"
     grpc_services = "mms.interfaces.seldon.front.grpc:SeldonServices"
+    settings = "mms.interfaces.seldon.settings:SeldonSettings"
+    parameters = "mms.interfaces.seldon.registration:ComponentParameters"
+    worker_id_setting = "seldon_strict"
+    metric_prefixes = ("seldon_api_executor_",)
     address_setting = "seldon_address"
     metrics_address_setting = "seldon_metrics_address"
     metrics_path_setting = "seldon_metrics_path"
     has_service_type = True
     load_part = "mms.interfaces.seldon.front.load_part:component_load"
     packages = (Package("seldon_core", __file__, "seldon_shim"),)
+    commands = (
+        Command(
+            "microservice",
+            "Serve a Seldon component's class from its folder.",
+            "mms.interfaces.seldon.cli.microservice:microservice",
+        ),
+    )
 
 
 SELDON = SeldonInterface()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mms.registration.kind import TEXT, TRUTH
 from mms.registration.options import Options
@@ -12,6 +13,8 @@ from mms.registration.parameter import CODE, WORKERS, Shown, attribute, paramete
 @dataclass(frozen=True, slots=True)
 class ComponentParameters(Options):
     """What a registration says of a component, a server for saved models, or a graph."""
+
+    title: ClassVar[str] = "Of Seldon components, servers for saved models and graphs"
 
     service_type: str | None = parameter(
         "service_type",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 from mms.errors import ConfigurationError
+from mms.interfaces import DEFAULT
 from mms.observe import logger_names
 from mms.observe.log_files.dates import LineDates
 from mms.observe.log_files.line_writer import LineWriter, Sink, StreamSink
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 LAYOUT_PLAIN = "plain"
 LAYOUT_QLOG = "qlog"
-_PROGRAM = "MXNetModelServer"
+_PROGRAM_VARIABLE, _PROGRAM = DEFAULT.qlog_program
 
 #: Log text in memory while files, or the reader of standard output, do not keep up.
 _FILES_LIMIT_BYTES = 64 * 1024 * 1024
@@ -96,8 +97,8 @@ class LogOptions:
 
     @classmethod
     def of(cls, settings: LogSettings, environ: Mapping[str, str]) -> LogOptions:
-        """Read the settings and MMS's LOG_LOCATION, METRICS_LOCATION, REALM, DOMAIN, MXNETMODELSERVER_PROGRAM."""
-        program = environ.get("MXNETMODELSERVER_PROGRAM") or _PROGRAM
+        """Read the settings and MMS's LOG_LOCATION, METRICS_LOCATION, REALM, DOMAIN, and the one of the program."""
+        program = environ.get(_PROGRAM_VARIABLE) or _PROGRAM
         realm = environ.get("REALM")
         domain = environ.get("DOMAIN") or "Unknown"
         return cls(

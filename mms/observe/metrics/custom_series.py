@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from mms.interfaces import INTERFACES
 from mms.observe.metrics.aggregates import Histogram
 from mms.text.brief import brief
 
@@ -45,7 +46,10 @@ BOUNDS_S = _bounds_s()
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")
 #: The server's own families have these names.
-_OWN = ("mms_", "process_", "seldon_api_executor_")
+_OWN = (
+    *("mms_", "process_"),
+    *(prefix for interface in INTERFACES for prefix in interface.metric_prefixes),
+)
 #: What Prometheus appends to the names of a family's lines.
 _SUFFIXES = {
     "counter": ("", "_total", "_created"),

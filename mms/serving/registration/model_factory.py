@@ -168,7 +168,7 @@ def check_names(served: ServedModel) -> None:
 
 def _package_choices(settings: Settings) -> dict[str, Any]:
     return {
-        package.setting: getattr(settings, package.setting)
+        package.setting: settings.get(package.setting)
         for interface in INTERFACES
         for package in interface.packages
         if package.setting

@@ -37,7 +37,7 @@ def banner(settings: Settings, models: Sequence[str], *, is_foreground: bool) ->
         rows.append(("gRPC", str(settings.grpc_address)))
     for interface in INTERFACES:
         name = interface.address_setting
-        address = getattr(settings, name) if name else None
+        address = settings.get(name) if name else None
         if address is not None:
             rows.append((interface.title, str(address)))
     rows += [

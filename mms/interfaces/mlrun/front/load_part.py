@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from mms.interfaces.mlrun.load import ServingLoad
+from mms.interfaces.mlrun.registration import ServerParameters
+from mms.interfaces.mlrun.settings import MlrunSettings
 from mms.wire import UrlRules
 
 if TYPE_CHECKING:
@@ -18,20 +20,19 @@ def serving_load(
 ) -> ServingLoad:
     """Return what the registration, or the function that it registers, says goes before the server's settings."""
     asked = served.options.asked
+    own = settings.of(MlrunSettings)
     members: dict[str, Any] = {
-        "strict_status": settings.strict_status,
-        "nan_policy": settings.nan_policy,
-        "data_url": _data_url_rules(settings),
-        "body_operation": settings.mlrun_body_operation,
-        "row_wise": True if asked.seldon.row_batching else None,
+        "strict_status": own.strict_status,
+        "nan_policy": own.nan_policy,
+        "data_url": _data_url_rules(settings) if own.mlrun_data_url else None,
+        "body_operation": own.mlrun_body_operation,
+        "row_wise": True if asked.value_of("row_batching") else None,
     }
-    return ServingLoad(**members | asked.mlrun.said())
+    return ServingLoad(**members | asked.of(ServerParameters).said())
 
 
-def _data_url_rules(settings: Settings) -> UrlRules | None:
-    """By which rules the `data_url` of requests is read; None where it is not."""
-    if not settings.mlrun_data_url:
-        return None
+def _data_url_rules(settings: Settings) -> UrlRules:
+    """Return the rules by which the `data_url` of requests is read."""
     patterns, networks = settings.allowed_urls, settings.allowed_private_addresses
     return UrlRules(
         allowed_urls=list(patterns) if patterns else None,

@@ -24,6 +24,7 @@ from mms.interfaces.mlrun.graph.router_step import NAME_WITHOUT_EFFECT, RouterSt
 from mms.interfaces.mlrun.graph.steps import BaseStep
 from mms.interfaces.mlrun.graph.storey_steps import own_class
 from mms.interfaces.mlrun.registration import ServerParameters
+from mms.interfaces.mlrun.settings import MlrunSettings
 from mms.interfaces.mlrun.spec.code_file import without_own_deployment
 from mms.interfaces.mlrun.spec.function_code import FunctionCode
 from mms.interfaces.mlrun.spec.serving_spec import (
@@ -64,6 +65,7 @@ class MlrunSpecs(CompositeFactory):
 
     def __init__(self, host: HostOperations) -> None:
         self._settings = host.settings
+        self._own = host.settings.of(MlrunSettings)
         self._registry = host.registry
         self._client = host.client
         self._make = host.make
@@ -75,18 +77,19 @@ class MlrunSpecs(CompositeFactory):
 
     async def _document_of(self, path: Path | None, options: RegisterOptions) -> Any:
         """Return the document of a registration if it is a function's, else None. Raises InvalidModel, BadRequest."""
-        if options.mlrun.serving_spec is not None:
-            if not is_serving_document(options.mlrun.serving_spec):
-                check_has_graph(options.mlrun.serving_spec, "serving_spec")
+        given = options.of(ServerParameters).serving_spec
+        if given is not None:
+            if not is_serving_document(given):
+                check_has_graph(given, "serving_spec")
                 raise BadRequest(
                     'serving_spec is not a serving spec: it has no "graph" with routes or steps, and '
                     "is not an exported function."
                 )
             try:
-                check_depth(options.mlrun.serving_spec)
+                check_depth(given)
             except InvalidDocument as error:
                 raise BadRequest(f"serving_spec cannot be read: {error}.") from None
-            return options.mlrun.serving_spec
+            return given
         if path is None:
             return None
         text = await asyncio.to_thread(path.read_bytes)
@@ -132,7 +135,7 @@ class MlrunSpecs(CompositeFactory):
         targets = {child.key: split_key(child.key) for child in function.children}
         calls = RouteCalls(self._client, targets)
         # Before any model is registered: it may be refused.
-        nan_policy = options.mlrun.nan_policy or self._settings.nan_policy
+        nan_policy = options.of(ServerParameters).nan_policy or self._own.nan_policy
         routing = function.routing(calls, nan_policy)
         # Whoever starts the workers and opens the streams reads it from the model.
         options = options.or_else(load_timeout_s=spec.readiness_timeout, tracking=spec.tracking())
@@ -176,9 +179,9 @@ class MlrunSpecs(CompositeFactory):
             interface=_INTERFACE,
             routing=routing,
             is_strict=(
-                self._settings.strict_status
-                if options.mlrun.strict_status is None
-                else options.mlrun.strict_status
+                self._own.strict_status
+                if (asked := options.of(ServerParameters).strict_status) is None
+                else asked
             ),
         )
 
@@ -190,15 +193,15 @@ class MlrunSpecs(CompositeFactory):
         options: RegisterOptions,
     ) -> RegisterOptions:
         spec = function.spec
-        mlrun = replace(options.mlrun.over(function.shared_parameters()), graph=spec.graph)
-        return options.of_part(
+        own = options.of(ServerParameters).over(function.shared_parameters())
+        part = options.of_part(
             url=options.url,
             model_name=name,
             handler=function.code.main_module or _OWN_HANDLER,
             interface=_INTERFACE,
-            mlrun=mlrun,
             calls={key: list(target) for key, target in targets.items()},
         )
+        return part.with_group(replace(own, graph=spec.graph))
 
     def assign(self) -> list[PooledModel]:
         """Return a model of a function knows from the start what it is."""
@@ -222,9 +225,9 @@ class MlrunSpecs(CompositeFactory):
                 handler=function.handler_of(child),
                 folder=function.code.folder,
                 interface=_INTERFACE,
-                mlrun=options.mlrun.over(function.server_parameters(child)),
             )
-            served = await self._add(made, None)
+            own = options.of(ServerParameters).over(function.server_parameters(child))
+            served = await self._add(made.with_group(own), None)
             # At once, so that nobody removes it before the function itself is there.
             served.owner = owner
             undo.push_async_callback(self._discard, served)

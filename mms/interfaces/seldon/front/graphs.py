@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,6 +21,7 @@ from mms.interfaces.seldon.front.graph_remote import RemoteCalls, check_endpoint
 from mms.interfaces.seldon.front.graph_service import GraphService
 from mms.interfaces.seldon.graph import Graph, Node, read_graph
 from mms.interfaces.seldon.interface import SELDON
+from mms.interfaces.seldon.settings import SeldonSettings
 from mms.limits.networks import Networks
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.composites import HostOperations
@@ -56,7 +56,7 @@ class Graphs(CompositeFactory):
         self._sources = host.sources
         #: By what the names of their endpoints may lead to.
         self._remote: dict[Networks, RemoteCalls] = {}
-        self._has_routing = not settings.seldon_strict or bool(
+        self._has_routing = not settings.of(SeldonSettings).seldon_strict or bool(
             host.environ.get("SELDON_ENABLE_ROUTING_INJECTION")
         )
 
@@ -83,7 +83,7 @@ class Graphs(CompositeFactory):
         if options.tracking:
             raise BadRequest("A graph has no records of its own: track the models of its nodes.")
         text = await asyncio.to_thread(document.read_bytes)
-        graph = await asyncio.to_thread(read_graph, text, options.seldon.predictor)
+        graph = await asyncio.to_thread(read_graph, text, options.value_of("predictor"))
         found = archive.manifest if archive.manifest is not None else Manifest({})
         stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
         name = (
@@ -131,7 +131,7 @@ class Graphs(CompositeFactory):
             graph=graph,
             calls=calls,
             metrics=self.metrics,
-            is_strict=self._settings.seldon_strict,
+            is_strict=self._settings.of(SeldonSettings).seldon_strict,
             has_routing=self._has_routing,
             check_nodes=partial(self._check_nodes, name, graph.nodes()),
         )
@@ -180,10 +180,9 @@ class Graphs(CompositeFactory):
         part = options.of_part()
         for node in nodes:
             served, _ = await self._register(
-                replace(
-                    part,
+                part.with_values(
+                    prepackaged=_prepackaged(node),
                     model_name=f"{name}.{node.name}",
-                    seldon=replace(part.seldon, prepackaged=_prepackaged(node)),
                     model_uri=node.model_uri,
                     parameters=node.parameters,
                     initial_workers=part.initial_workers if node.workers is None else node.workers,

@@ -15,6 +15,7 @@ from mms.grpc.head import literal
 from mms.grpc.services import InterfaceServices
 from mms.grpc.status import UNKNOWN, Status, code_of_http
 from mms.interfaces.seldon.codec import messages
+from mms.interfaces.seldon.settings import SeldonSettings
 from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
@@ -46,7 +47,11 @@ class SeldonServices(InterfaceServices):
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost) -> SeldonServices:
-        return cls(host, default_model=settings.default_model, is_strict=settings.seldon_strict)
+        return cls(
+            host,
+            default_model=settings.default_model,
+            is_strict=settings.of(SeldonSettings).seldon_strict,
+        )
 
     def __repr__(self) -> str:
         return f"<SeldonServices, default model {self._default()}>"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from mms.interfaces.seldon.front.deployed_unit import ID, IMAGE
 from mms.interfaces.seldon.load import ComponentLoad
+from mms.interfaces.seldon.registration import ComponentParameters
+from mms.interfaces.seldon.settings import SeldonSettings
 
 if TYPE_CHECKING:
     from mms.serving.served.pooled_model import PooledModel
@@ -17,12 +19,13 @@ def component_load(
     served: PooledModel, settings: Settings, environ: Mapping[str, str]
 ) -> ComponentLoad:
     """`environ`: the server's, which may name components that stand alone; a graph names its nodes with each call."""
-    asked = served.options.asked.seldon
+    asked = served.options.asked.of(ComponentParameters)
+    own = settings.of(SeldonSettings)
     return ComponentLoad(
-        is_strict=settings.seldon_strict,
+        is_strict=own.seldon_strict,
         joins_rows=bool(asked.row_batching),
         validates_inputs=(
-            settings.validate_inputs if asked.validate_inputs is None else asked.validate_inputs
+            own.validate_inputs if asked.validate_inputs is None else asked.validate_inputs
         ),
         unit_id=environ.get(ID),
         unit_image=environ.get(IMAGE),

@@ -21,6 +21,7 @@ from mms.http.web.response import respond
 from mms.interfaces.seldon.document import document, page, paths
 from mms.interfaces.seldon.front.answer_form import error_form, make_answer_lines, strict_error
 from mms.interfaces.seldon.front.routes import PROBES, Answerer, Tail, tails
+from mms.interfaces.seldon.settings import SeldonSettings
 from mms.security import Role
 from mms.wire import GraphNode, ModelOperation
 
@@ -62,7 +63,7 @@ class SeldonApi(InterfaceApi):
             host,
             asker,
             default_model=settings.default_model,
-            is_strict=settings.seldon_strict,
+            is_strict=settings.of(SeldonSettings).seldon_strict,
             has_cors=settings.cors_allowed_origin is None,
         )
 

@@ -36,6 +36,7 @@ from mms.interfaces.mlrun.front.v2.models import V2Models, first_unready, is_rou
 from mms.interfaces.mlrun.front.v2.operations import OPERATIONS, document
 from mms.interfaces.mlrun.front.v2.routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.interfaces.mlrun.routers.model_path import key_in
+from mms.interfaces.mlrun.settings import MlrunSettings
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -105,8 +106,8 @@ class V2Api(InterfaceApi):
             asker,
             host.users_of,
             default_model=settings.default_model,
-            is_strict=settings.strict_status,
-            has_event_path=settings.mlrun_event_headers,
+            is_strict=settings.of(MlrunSettings).strict_status,
+            has_event_path=settings.of(MlrunSettings).mlrun_event_headers,
         )
 
     def __repr__(self) -> str:
