@@ -206,7 +206,7 @@ def _main_processes(commands: Commands) -> list[int]:
 
 
 def test_a_server_in_the_background_lives_on_and_is_stopped(commands: Commands) -> None:
-    commands.write_config()
+    commands.write_config(default_workers_per_model="1")
     done = commands.run(
         "--start",
         "--model-store",
@@ -230,25 +230,17 @@ def test_a_server_in_the_background_lives_on_and_is_stopped(commands: Commands) 
 
 
 @pytest.mark.better_than_mms
-def test_a_start_in_the_background_returns_when_the_server_is_ready(commands: Commands) -> None:
+def test_a_start_is_the_default_and_returns_when_the_server_is_ready(commands: Commands) -> None:
     commands.write_config(
         model_store=str(MODELS), load_models="noop", default_workers_per_model="1"
     )
-    assert commands.run("--start").returncode == 0
+    assert commands.run().returncode == 0
     assert commands.inference.get("/ping").status == 200
     assert commands.inference.get("/predictions/noop").body == b"OK"
     stopped = commands.run("--stop")
     assert (stopped.returncode, stopped.stdout) == (0, "Model server stopped.\n")
     eventually("no process is left", lambda: not commands.processes(), timeout_s=15)
     assert commands.run("--stop").stdout == "Model server is not currently running.\n"
-
-
-@pytest.mark.better_than_mms
-def test_starting_is_the_default(commands: Commands) -> None:
-    commands.write_config()
-    assert commands.run().returncode == 0
-    assert commands.inference.get("/ping").status == 200
-    assert commands.run("--stop").stdout == "Model server stopped.\n"
 
 
 @pytest.mark.better_than_mms
@@ -326,34 +318,19 @@ def test_a_server_in_the_foreground_ends_with_stop(start_server: Callable[..., S
 
 @pytest.mark.better_than_mms
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_server_in_good_order(
+def test_a_signal_to_the_main_process_ends_all_in_good_order_and_leaves_no_files(
     start_server: Callable[..., Server], number: signal.Signals
 ) -> None:
     server = start_server({"load_models": "noop", "default_workers_per_model": "2"})
     pid_file = server.temporary / ".model_server.pid"
     assert pid_file.exists()
-    server.signal_main(number)
+    (main,) = (p.pid for p in tagged_processes(server.tag) if MAIN_WORD in command_line(p))
+    os.kill(main, number)
     assert server.wait() == 0
     eventually("no process is left", lambda: not server.processes(), timeout_s=15)
-    assert not pid_file.exists()
+    assert [p for p in server.temporary.rglob("*") if p.is_file() or p.is_socket()] == []
     assert "Traceback" not in server.output()
     assert "Model server stopped." in server.output()
-
-
-@pytest.mark.better_than_mms
-def test_a_signal_to_the_main_process_alone_ends_everything(
-    start_server: Callable[..., Server],
-) -> None:
-    server = start_server({"load_models": "noop", "default_workers_per_model": "1"})
-    main = [
-        process.pid
-        for process in tagged_processes(server.tag)
-        if MAIN_WORD in command_line(process)
-    ]
-    assert len(main) == 1
-    os.kill(main[0], signal.SIGTERM)
-    assert server.wait() == 0
-    eventually("no process is left", lambda: not server.processes(), timeout_s=15)
 
 
 @pytest.mark.better_than_mms
@@ -373,56 +350,33 @@ def test_two_servers_share_a_temp_folder_without_harm(
         assert first.inference.get(f"/predictions/{name}").body == b"OK"
 
 
-@pytest.mark.better_than_mms
-def test_a_stopped_server_leaves_no_files_in_its_temp_folder(
-    start_server: Callable[..., Server],
-) -> None:
-    server = start_server({})
-    with server.registered("noop"):
-        pass
-    server.register("noop", model_name="kept", initial_workers=1)
-    server.signal_main(signal.SIGTERM)
-    server.wait()
-    eventually(
-        "no file is left",
-        lambda: not [p for p in server.temporary.rglob("*") if p.is_file() or p.is_socket()],
-    )
-
-
-@pytest.mark.parametrize("name", ["log4j2.xml", "log4j2.properties"])
 def test_a_log_configuration_for_java_is_accepted(
-    start_server: Callable[..., Server], scratch: Path, name: str
+    start_server: Callable[..., Server], scratch: Path
 ) -> None:
-    text = {
-        "log4j2.xml": (
-            '<?xml version="1.0" encoding="UTF-8"?>\n<Configuration><Appenders>'
-            '<Console name="C" target="SYSTEM_OUT"><PatternLayout pattern="%m%n"/></Console>'
-            '</Appenders><Loggers><Root level="info"><AppenderRef ref="C"/></Root>'
-            "</Loggers></Configuration>\n"
-        ),
-        "log4j2.properties": "rootLogger.level = info\n",
-    }
-    file = scratch / name
-    file.write_text(text[name])
+    file = scratch / "log4j2.xml"
+    file.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<Configuration><Appenders>'
+        '<Console name="C" target="SYSTEM_OUT"><PatternLayout pattern="%m%n"/></Console>'
+        '</Appenders><Loggers><Root level="info"><AppenderRef ref="C"/></Root>'
+        "</Loggers></Configuration>\n"
+    )
     server = start_server({}, arguments=["--log-config", str(file)])
     assert server.inference.get("/ping").status == 200
 
 
 @pytest.mark.better_than_mms
-@pytest.mark.parametrize("name", ["logging.yaml", "logging.json"])
 def test_a_log_configuration_for_python_is_followed(
-    start_server: Callable[..., Server], scratch: Path, name: str
+    start_server: Callable[..., Server], scratch: Path
 ) -> None:
     target = scratch / "own.log"
-    text = (
+    file = scratch / "logging.json"
+    file.write_text(
         '{"version": 1, "disable_existing_loggers": false,\n'
         ' "formatters": {"own": {"format": "OWN %(message)s"}},\n'
         ' "handlers": {"own": {"class": "logging.FileHandler", "formatter": "own",\n'
         f'  "filename": "{target}"}}}},\n'
         ' "root": {"level": "INFO", "handlers": ["own"]}}\n'
     )
-    file = scratch / name
-    file.write_text(text)
-    server = start_server({"load_models": "noop"}, arguments=["--log-config", str(file)])
-    assert server.inference.get("/predictions/noop").status == 200
+    server = start_server({}, arguments=["--log-config", str(file)])
+    assert server.inference.get("/ping").status == 200
     eventually("the own file is written", lambda: target.exists() and "OWN " in target.read_text())

@@ -5,6 +5,7 @@ After each test the workers are the ones that were there before it.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import time
 from collections.abc import Iterator
@@ -98,22 +99,17 @@ def test_what_has_no_end_is_refused_before_it_fills_memory(
 
 
 @pytest.mark.edge
-@pytest.mark.parametrize("first", [b"", b"\r\n\r\n", PING, PING + b"\r\n\r\n", b"\r\n" * 50_000])
-def test_a_silent_connection_is_closed_after_its_time(hasty: Server, first: bytes) -> None:
-    def is_closed() -> bool:
-        try:
-            with hasty.inference.wire(8.0) as wire:
-                wire.send(first)
-                try:
-                    while wire.socket.recv(4096):
-                        continue
-                except ConnectionResetError:
-                    pass
-        except TimeoutError:
-            return False
-        return True
-
-    assert is_closed()
+def test_a_silent_connection_is_closed_after_its_time(hasty: Server) -> None:
+    with contextlib.ExitStack() as stack:
+        wires = []
+        for first in (b"", b"\r\n\r\n", PING, PING + b"\r\n\r\n", b"\r\n" * 50_000):
+            wires.append(stack.enter_context(hasty.inference.wire(8.0)))
+            with contextlib.suppress(ConnectionError):
+                wires[-1].send(first)
+        for wire in wires:
+            with contextlib.suppress(ConnectionResetError):
+                while wire.socket.recv(4096):
+                    continue
 
 
 # Paths
@@ -143,22 +139,20 @@ PATHS = [
 
 
 @pytest.mark.edge
-@pytest.mark.parametrize("path", PATHS, ids=lambda path: repr(path[:40]))
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS"])
-def test_a_path_that_leads_out_of_the_tree_leads_nowhere(
-    server: Server, method: str, path: bytes
-) -> None:
+def test_a_path_that_leads_out_of_the_tree_leads_nowhere(server: Server, method: str) -> None:
     for client in (server.inference, server.management):
-        with client.wire() as wire:
-            wire.send(
-                method.encode()
-                + b" "
-                + path
-                + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            )
-            reply = wire.read_reply()
-            assert 200 <= reply.status < 500
-            assert b"root:" not in reply.body
+        for path in PATHS:
+            with client.wire() as wire:
+                wire.send(
+                    method.encode()
+                    + b" "
+                    + path
+                    + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                )
+                reply = wire.read_reply()
+                assert 200 <= reply.status < 500, path
+                assert b"root:" not in reply.body, path
 
 
 # Bodies
@@ -319,8 +313,8 @@ def test_hostile_requests_leave_no_memory_behind(server: Server) -> None:
 
     attack(20)
     before = _memory_bytes(server)
-    attack(150)
-    assert _memory_bytes(server) - before < 24 * MIB
+    attack(60)
+    assert _memory_bytes(server) - before < 10 * MIB
 
 
 @pytest.mark.edge
@@ -384,39 +378,39 @@ def _is_deep(body: bytes) -> bool:
     return b"[" * 1000 in body
 
 
-@pytest.mark.parametrize("body", HOSTILE_JSON, ids=lambda body: repr(body[:40]))
 def test_hostile_json_for_a_model_of_mlruns_is_refused_or_served(
-    servers: ServerPool, lane: str, body: bytes
+    servers: ServerPool, lane: str
 ) -> None:
     server = servers.get("mlrun", lane.removeprefix("lane="))
     key = add_model(server, "m1", "Mul", {"multiplier": 100})
     before = _workers(server, key)
-    reply = server.inference.post(
-        f"/v2/models/{key}/infer", body, content_type="application/json", timeout_s=10.0
-    )
-    # MLRun answers a failing event with 500 or less, as the event's own failure.
-    assert reply.status in ((400,) if _is_deep(body) else (200, 400, 500)), reply
-    assert _workers(server, key) == before
+    for body in HOSTILE_JSON:
+        reply = server.inference.post(
+            f"/v2/models/{key}/infer", body, content_type="application/json", timeout_s=10.0
+        )
+        # MLRun answers a failing event with 500 or less, as the event's own failure.
+        expected = (400,) if _is_deep(body) else (200, 400, 500)
+        assert reply.status in expected, (body[:40], reply)
+        assert _workers(server, key) == before, body[:40]
 
 
-@pytest.mark.parametrize("body", HOSTILE_JSON, ids=lambda body: repr(body[:40]))
-def test_hostile_json_for_a_component_is_refused_or_served(
-    servers: ServerPool, lane: str, body: bytes
-) -> None:
+def test_hostile_json_for_a_component_is_refused_or_served(servers: ServerPool, lane: str) -> None:
     server = servers.get("seldon", lane.removeprefix("lane="))
     name = server.shared("seldon", handler="components:Plain")
     before = _workers(server, name)
-    for path in ("predict", "api/v1.0/predictions", "send-feedback"):
-        reply = server.inference.post(
-            f"/seldon/{name}/{path}", body, content_type="application/json", timeout_s=10.0
-        )
-        # Seldon's wrapper answers 500 to values that its classes cannot be given.
-        assert reply.status in ((400,) if _is_deep(body) else (200, 400, 500)), (path, reply)
-    assert _workers(server, name) == before
+    for body in HOSTILE_JSON:
+        for path in ("predict", "api/v1.0/predictions", "send-feedback"):
+            reply = server.inference.post(
+                f"/seldon/{name}/{path}", body, content_type="application/json", timeout_s=10.0
+            )
+            # Seldon's wrapper answers 500 to values that its classes cannot be given.
+            expected = (400,) if _is_deep(body) else (200, 400, 500)
+            assert reply.status in expected, (path, body[:40], reply)
+        assert _workers(server, name) == before, body[:40]
 
 
 def test_a_large_registration_in_lax_json_holds_nobody_up(server: Server) -> None:
-    body = "{url: nowhere.mar, serving_spec: {rows: [" + "{a: 'b', c: 1.5}," * 60_000 + "0]}}"
+    body = "{url: nowhere.mar, serving_spec: {rows: [" + "{a: 'b', c: 1.5}," * 30_000 + "0]}}"
     slowest_s = 0.0
     with ThreadPoolExecutor(1) as pool:
         started = time.monotonic()

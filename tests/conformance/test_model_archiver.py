@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.processes import archiver_command, run_command
+from support.processes import run_archiver
 from support.server import MODELS, Server, unique_name
 
 Completed = subprocess.CompletedProcess[str]
@@ -30,9 +30,8 @@ def model(tmp_path: Path) -> Path:
 
 def _archive(model: Path, *arguments: str, name: str = "packed") -> Completed:
     """Run in a folder beside the model, where the archive goes by default."""
-    return run_command(
+    return run_archiver(
         [
-            archiver_command(),
             "--model-name",
             name,
             "--model-path",
@@ -184,9 +183,8 @@ def test_a_good_name_is_accepted(model: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", REJECTED)
 def test_a_bad_name_is_rejected(model: Path, name: str) -> None:
-    done = run_command(
+    done = run_archiver(
         [
-            archiver_command(),
             f"--model-name={name}",
             f"--model-path={model}",
             "--handler=service:handle",
@@ -239,13 +237,13 @@ def test_the_checks_have_their_order(model: Path) -> None:
     ],
 )
 def test_a_misuse_of_flags_is_exit_2(tmp_path: Path, arguments: list[str]) -> None:
-    done = run_command([archiver_command(), *arguments], tmp_path)
+    done = run_archiver([*arguments], tmp_path)
     assert done.returncode == 2
     assert "usage:" in done.stderr
 
 
 def test_help_is_given(tmp_path: Path) -> None:
-    done = run_command([archiver_command(), "--help"], tmp_path)
+    done = run_archiver(["--help"], tmp_path)
     assert done.returncode == 0
     for flag in (
         "--model-name",
@@ -296,9 +294,8 @@ def test_a_folder_without_archive_in_place_gets_its_manifest_only(tmp_path: Path
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "service.py").write_text("")
-    done = run_command(
+    done = run_archiver(
         [
-            archiver_command(),
             "--model-name=model",
             f"--model-path={folder}",
             "--handler=service:handle",
@@ -344,15 +341,15 @@ def test_conversion_says_what_to_do_instead(model: Path) -> None:
 
 def test_a_packed_model_is_served(main_server: Server, tmp_path: Path) -> None:
     name = unique_name("packed")
-    done = run_command(
+    done = run_archiver(
         [
-            archiver_command(),
             f"--model-name={name}",
             f"--model-path={MODELS / 'noop-no-manifest'}",
             "--handler=service:handle",
             f"--export-path={main_server.store}",
         ],
         tmp_path,
+        in_process=False,
     )
     assert done.returncode == 0
     reply = main_server.register(f"{name}.mar", initial_workers=1)
@@ -363,9 +360,8 @@ def test_a_packed_model_is_served(main_server: Server, tmp_path: Path) -> None:
 
 def test_a_packed_folder_is_served(main_server: Server, tmp_path: Path) -> None:
     name = unique_name("folder")
-    done = run_command(
+    done = run_archiver(
         [
-            archiver_command(),
             f"--model-name={name}",
             f"--model-path={MODELS / 'noop-no-manifest'}",
             "--handler=service:handle",
@@ -457,7 +453,7 @@ def test_the_version_and_the_author_go_into_the_manifest(model: Path) -> None:
 def test_inspect_shows_the_manifest_and_the_files(model: Path) -> None:
     _archive(model)
     file = model.parent / "run" / "packed.mar"
-    done = run_command([archiver_command(), "inspect", str(file)], model.parent / "inspect")
+    done = run_archiver(["inspect", str(file)], model.parent / "inspect")
     assert done.returncode == 0
     assert "service:handle" in done.stdout
     assert "dir/1.py" in done.stdout
@@ -467,7 +463,7 @@ def test_inspect_shows_the_manifest_and_the_files(model: Path) -> None:
 
 def _verify(model: Path) -> Completed:
     file = model.parent / "run" / "packed.mar"
-    return run_command([archiver_command(), "verify", str(file)], model.parent / "verify")
+    return run_archiver(["verify", str(file)], model.parent / "verify")
 
 
 @pytest.mark.better_than_mms

@@ -42,35 +42,30 @@ def write_model(
     return url
 
 
-@pytest.mark.parametrize("way", ["folder", "venv"])
+@pytest.mark.parametrize(("way", "file"), [("folder", "needs.txt"), ("venv", "requirements.txt")])
 def test_packages_are_installed_from_wheels_of_the_archive_and_shared(
-    server: Server, way: str
+    server: Server, way: str, file: str
 ) -> None:
-    url = write_model(server, word=way)
+    """The manifest may name another file."""
+    url = write_model(server, word=way, **({"requirementsFile": file} if way == "folder" else {}))
     name = unique_name("m")
     reply = server.register(
         url, model_name=name, initial_workers=2, synchronous="true", install_requirements=way
     )
     assert reply.status == 200, reply.text
-    word, prefix, file = server.inference.get(f"/predictions/{name}").text.split(" ")
+    word, prefix, module = server.inference.get(f"/predictions/{name}").text.split(" ")
     assert word == way
-    assert (file.startswith(prefix)) is (way == "venv")
+    assert (module.startswith(prefix)) is (way == "venv")
     described = server.describe(name)["requirements"]
-    assert described == {"file": "requirements.txt", "install": way, "state": "installed"}
+    assert described == {"file": file, "install": way, "state": "installed"}
     # The same once more finds what is there.
     with server.registered(url, install_requirements=way) as again:
         answer = server.inference.get(f"/predictions/{again}").text
-    assert answer.split(" ")[2] == file
+    assert answer.split(" ")[2] == module
     log = server.log("mms_log.log")
-    assert f"requirements.txt of model {name}: Successfully installed tinypackage-1.0" in log
-    assert f"requirements.txt of model {again}: Successfully installed" not in log
+    assert f"{file} of model {name}: Successfully installed tinypackage-1.0" in log
+    assert f"{file} of model {again}: Successfully installed" not in log
     server.unregister(name)
-
-
-def test_the_file_that_the_manifest_names_is_the_one(server: Server) -> None:
-    url = write_model(server, word="named", requirementsFile="needs.txt")
-    with server.registered(url, install_requirements="folder") as name:
-        assert server.inference.get(f"/predictions/{name}").text.startswith("named ")
 
 
 def test_what_pip_says_last_is_the_error_of_the_load(server: Server) -> None:
@@ -116,60 +111,41 @@ def test_where_packages_are_not_allowed_a_model_that_has_them_installed_is_refus
     assert server.register(url, model_name="m").status == 200
 
 
-def test_what_was_installed_serves_the_next_server_of_the_same_cache(
-    start_server: Callable[..., Server], scratch: Path
-) -> None:
-    # TorchServe's name of the switch.
-    settings = {"install_py_dep_per_model": "true", "model_cache": str(scratch / "cache")}
-    answers = []
-    for _ in range(2):
-        server = start_server(settings, environment={"PIP_NO_INDEX": "1"})
-        url = write_model(server)
-        with server.registered(url) as name:
-            answers.append(server.inference.get(f"/predictions/{name}").text)
-        is_new = "Successfully installed" in server.log("mms_log.log")
-        assert is_new is (len(answers) == 1)
-        server.stop()
-    assert answers[0] == answers[1]
-    assert str(scratch / "cache") in answers[0]
-
-
-def test_two_servers_of_one_cache_install_the_same_once_one_after_the_other(
+def test_servers_of_one_cache_install_the_same_once_and_anew_where_that_was_cut_off(
     start_server: Callable[..., Server], scratch: Path
 ) -> None:
     cache = scratch / "cache"
-    settings = {"install_requirements": "folder", "model_cache": str(cache)}
-    servers = [start_server(settings, environment={"PIP_NO_INDEX": "1"}) for _ in range(2)]
-    with servers[0].registered(write_model(servers[0])) as name:
-        first = servers[0].inference.get(f"/predictions/{name}").text
+    # One of them by TorchServe's name of the switch.
+    switches = ({"install_requirements": "folder"}, {"install_py_dep_per_model": "true"})
+    servers = [
+        start_server({**switch, "model_cache": str(cache)}, environment={"PIP_NO_INDEX": "1"})
+        for switch in switches
+    ]
+    urls = [write_model(server) for server in servers]
+
+    def log() -> str:
+        return "".join(server.log("mms_log.log") for server in servers)
+
+    answers = []
+    for server, url in zip(servers, urls, strict=True):
+        with server.registered(url) as name:
+            answers.append(server.inference.get(f"/predictions/{name}").text)
+    assert log().count(": Successfully installed") == 1
+    assert answers[0] == answers[1]
+    assert str(cache) in answers[0]
+
     (lock,) = cache.rglob("*.lock")
-    shutil.rmtree(lock.with_suffix(""))
+    lock.with_suffix(".complete").unlink()
+    shutil.rmtree(lock.with_suffix("") / "tinypackage")
     # The test is a third one, which is installing the same.
     with lock.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        for server in servers:
-            url = write_model(server)
+        for server, url in zip(servers, urls, strict=True):
             options = {"model_name": "m", "initial_workers": 1, "synchronous": "false"}
             assert server.register(url, **options).status == 202
         for server in servers:
             server.wait_for_log("mms_log.log", "waiting for another server that is installing")
     for server in servers:
         eventually("it is up", lambda s=server: s.inference.get("/predictions/m").status == 200)
-        assert server.inference.get("/predictions/m").text == first
-    logs = "".join(server.log("mms_log.log") for server in servers)
-    assert logs.count("requirements.txt of model m: Successfully installed") == 1
-
-
-def test_an_installation_that_was_cut_off_is_begun_anew(
-    start_server: Callable[..., Server], scratch: Path
-) -> None:
-    cache = scratch / "cache"
-    settings = {"install_requirements": "folder", "model_cache": str(cache)}
-    server = start_server(settings, environment={"PIP_NO_INDEX": "1"})
-    url = write_model(server)
-    with server.registered(url):
-        (lock,) = cache.rglob("*.lock")
-    lock.with_suffix(".complete").unlink()
-    shutil.rmtree(lock.with_suffix("") / "tinypackage")
-    with server.registered(url) as name:
-        assert server.inference.get(f"/predictions/{name}").text.startswith("tiny ")
+        assert server.inference.get("/predictions/m").text == answers[0]
+    assert log().count("requirements.txt of model m: Successfully installed") == 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import itertools
 import os
 import random
@@ -16,6 +18,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import psutil
+
+from archiver.cli import main as archiver_main
 
 ORIGINAL_SERVER_VARIABLE = "CONFORMANCE_SERVER"
 ORIGINAL_ARCHIVER_VARIABLE = "CONFORMANCE_ARCHIVER"
@@ -109,6 +113,26 @@ def run_command(
     for file in (out, err):
         file.unlink()
     return subprocess.CompletedProcess(finished.args, finished.returncode, *texts)
+
+
+def run_archiver(
+    arguments: Sequence[str], directory: Path, *, in_process: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run `model-archiver` in a folder. In this process that takes a hundredth of the time."""
+    if is_original() or not in_process:
+        return run_command([archiver_command(), *arguments], directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    before = Path.cwd()
+    out, err = io.StringIO(), io.StringIO()
+    os.chdir(directory)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = archiver_main(list(arguments))
+    except SystemExit as error:
+        code = int(error.code or 0)
+    finally:
+        os.chdir(before)
+    return subprocess.CompletedProcess(list(arguments), code, out.getvalue(), err.getvalue())
 
 
 def _new_file(directory: Path) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.client import in_parallel
-from support.processes import archiver_command, run_command
+from support.processes import run_archiver
 from support.server import Server, manifest, unique_name
 from support.waiting import eventually
 
@@ -60,9 +60,9 @@ def test_a_packed_class_answers_with_its_file_and_its_parameters(
     folder.mkdir()
     (folder / "scaled.py").write_text(SOURCE)
     (folder / "rates.json").write_text('{"rate": 2}')
-    words = [archiver_command(), "--model-name", "scaled", "--model-path", str(folder)]
+    words = ["--model-name", "scaled", "--model-path", str(folder)]
     words += ["--handler", "scaled:ScaledModel", "--param", "multiplier=10"]
-    finished = run_command([*words, "--export-path", str(mlrun_server.store)], tmp_path)
+    finished = run_archiver([*words, "--export-path", str(mlrun_server.store)], tmp_path)
     assert finished.returncode == 0, finished.stderr
     with mlrun_server.registered("scaled.mar") as name:
         assert predict(mlrun_server.inference, name, [1, 2]) == [20, 40]
