@@ -5,16 +5,23 @@ from typing import Any
 
 import numpy as np
 import pytest
-from saved_models import library, table, write_mlmodel
+from saved_models import needs, table, write_mlmodel
 
 from mms.prepackaged.errors import ModelNotLoaded, UnfitInput
 from mms.prepackaged.xgboost_server import XgboostServer
 
-xgboost = library("xgboost", "xgboost")
+needs("xgboost", "xgboost")
 
 
 @pytest.fixture(scope="module")
-def booster() -> Any:
+def xgboost() -> Any:
+    import xgboost
+
+    return xgboost
+
+
+@pytest.fixture(scope="module")
+def booster(xgboost: Any) -> Any:
     rows, classes = table()
     settings = {"objective": "multi:softprob", "num_class": 3, "max_depth": 2}
     return xgboost.train(settings, xgboost.DMatrix(rows, classes), num_boost_round=3)
@@ -37,7 +44,7 @@ def loaded(uri: object) -> XgboostServer:
     ],
 )
 def test_a_saved_booster_predicts_probabilities(
-    tmp_path: Path, booster: Any, saved_as: str, name: str
+    tmp_path: Path, xgboost: Any, booster: Any, saved_as: str, name: str
 ) -> None:
     booster.save_model(tmp_path / saved_as)
     (tmp_path / saved_as).rename(tmp_path / name)
@@ -56,7 +63,9 @@ def test_the_folder_of_mlflow_is_read(tmp_path: Path, booster: Any) -> None:
     assert loaded(tmp_path).predict(table()[0]).shape == (120, 3)
 
 
-def test_a_booster_that_knows_names_takes_columns_by_name_or_in_order(tmp_path: Path) -> None:
+def test_a_booster_that_knows_names_takes_columns_by_name_or_in_order(
+    tmp_path: Path, xgboost: Any
+) -> None:
     rows, classes = table()
     names = ["a", "b", "c", "d"]
     matrix = xgboost.DMatrix(rows, classes, feature_names=names)
