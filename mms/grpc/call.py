@@ -456,8 +456,8 @@ class Call:
         more = b"" if seconds is None else literal(b"retry-after", b"%d" % seconds)
         self.finish(status_of(error), more)
 
-    def give_up(self) -> None:
-        """The client cannot be told how the call ends."""
+    def abort(self) -> None:
+        """End the connection: the client cannot be told how the call ends."""
         self.connection.abort()
 
     # Its end
@@ -495,6 +495,7 @@ class Call:
             if on_cancel is not None:
                 on_cancel()
 
+    @faults.ends_connection
     def _expire(self) -> None:
         self._timer = None
         if not self.is_ended:

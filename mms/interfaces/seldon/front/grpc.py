@@ -180,7 +180,7 @@ class _Answer:
         self._call.fail(error)
 
     def give_up(self) -> None:
-        self._call.give_up()
+        self._call.abort()
 
 
 def _message_of(body: Buffer) -> str:
