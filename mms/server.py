@@ -226,6 +226,7 @@ class Server:
             self._stop_at_once.set()
         self._stop.set()
 
+    @faults.contained("reload")
     def _reload(self) -> None:
         """What SIGHUP asks of a server in the background: log files opened anew, keys and certificates read anew."""
         self._logging.reopen()

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Protocol
 
+from mms import faults
+
 #: What others wait for in a turn: 64 heads with their resets take two milliseconds.
 FRAMES_IN_A_TURN = 128
 #: What a connection reads at least when its turn comes.
@@ -58,7 +60,9 @@ class FrameTurns:
         for _ in range(len(self._waiting)):
             if self.left <= 0:
                 break
-            self._waiting.popleft().read_on()
+            reader = self._waiting.popleft()
+            with faults.contained("connection"):
+                reader.read_on()
         if self._waiting and not self._is_counting:
             self._is_counting = True
             asyncio.get_running_loop().call_soon(self._begin_turn)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from mms import faults
 from mms.http.listener import Listener
 from mms.http.listener_apis import Apis, HttpApis
 from mms.http.sockets.listeners import OpenListener, listen, remove_sockets
@@ -182,9 +183,10 @@ class HttpFront:
 
     def _leave(self, quiet_since: float) -> None:
         for listener in self._listeners:
-            listener.web.connections.leave(quiet_since)
-            if listener.lane is not None:
-                listener.lane.leave(quiet_since)
+            with faults.contained("shutdown"):
+                listener.web.connections.leave(quiet_since)
+                if listener.lane is not None:
+                    listener.lane.leave(quiet_since)
 
     async def drain(self, timeout_s: float) -> None:
         """Close connections without a request, and wait for the answers of the others to be sent."""

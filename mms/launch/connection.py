@@ -449,6 +449,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._fault = _CONNECTION_LOST
 
+    @faults.ends_connection
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=1 << 30)
@@ -482,13 +483,19 @@ class WorkerConnection(asyncio.BufferedProtocol):
             faults.note("frame", error, *(self._link.model if self._link else ()))
             self._break_off(f"unexpected error: {error}")
 
+    @faults.ends_connection
     def pause_writing(self) -> None:
         if self._link is not None:
             self._link.on_behind(True)
 
+    @faults.ends_connection
     def resume_writing(self) -> None:
         if self._link is not None:
             self._link.on_behind(False)
+
+    def abort(self) -> None:
+        """End the connection, and so its worker."""
+        self._break_off("unexpected error")
 
     def _break_off(self, fault: str) -> None:
         self._fault = fault

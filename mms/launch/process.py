@@ -305,15 +305,15 @@ class ProcessLauncher:
 
         def on_ended() -> None:
             # Its last words may still come.
-            link.on_exit("its process ended")
             loop.call_later(_LEAVE_S, link.kill, "its process ended")
+            link.on_exit("its process ended")
 
         number = supervisor.keep(link.pid, parent.process, on_ended)
-        kill = link.end_process = partial(supervisor.kill, number)
+        link.end_process = partial(supervisor.kill, number)
 
         def on_closed(_: object) -> None:
             # It may still be on its way out.
-            loop.call_later(_LEAVE_S, kill)
+            loop.call_later(_LEAVE_S, supervisor.kill, number)
 
         link.closed.add_done_callback(on_closed)
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Any
 
+from mms import faults
 from mms.launch.line_turns import Lines, LineTurns
 
 logger = logging.getLogger("mms.launch")
@@ -109,7 +110,8 @@ class SupervisedProcess:
 
     def _end(self) -> None:
         for pipe in list(self._pipes):
-            pipe.finish()
+            with faults.contained("output"):
+                pipe.finish()
         if not self.ended.done():
             self.ended.set_result(self._exit)
 
@@ -149,6 +151,7 @@ class _OutputPipe:
         os.set_blocking(source, False)
         return cls(source, name, on_output, on_closed, turns), sink
 
+    @faults.contained("output")
     def _read(self) -> None:
         try:
             data = os.read(self._source, _READ_BYTES)
@@ -287,6 +290,15 @@ class Supervisor:
         if len(self._outgoing) == 1:
             self._write()
 
+    def _write(self) -> None:
+        try:
+            self._write_on()
+        except Exception as error:
+            # What it has got is not known, and the loop would call again and again.
+            faults.note("supervisor", error)
+            with faults.contained("supervisor"):
+                self._on_lost()
+
     def _ensure_running(self) -> None:
         if self._socket is not None:
             return
@@ -311,7 +323,7 @@ class Supervisor:
         self._received = b""
         asyncio.get_running_loop().add_reader(own_end, self._read)
 
-    def _write(self) -> None:
+    def _write_on(self) -> None:
         loop = asyncio.get_running_loop()
         connection = self._socket
         while self._outgoing and connection is not None:
@@ -336,6 +348,7 @@ class Supervisor:
         if connection is not None:
             loop.remove_writer(connection)
 
+    @faults.contained("supervisor")
     def _read(self) -> None:
         assert self._socket is not None
         try:
@@ -353,9 +366,9 @@ class Supervisor:
             end = _LENGTH.size + length
             if len(self._received) < end:
                 break
-            message = json.loads(self._received[_LENGTH.size : end])
-            self._received = self._received[end:]
-            self._take(message)
+            payload, self._received = self._received[_LENGTH.size : end], self._received[end:]
+            with faults.contained("supervisor"):
+                self._take(json.loads(payload))
 
     def _take(self, message: dict[str, Any]) -> None:
         if "started" in message:
@@ -370,6 +383,7 @@ class Supervisor:
     def _on_lost(self) -> None:
         """It has ended, which it does not by itself; somebody killed it."""
         program, self._program = self._program, None
+        self._disconnect("its supervisor ended")
         if program is not None:
             program.kill()
             program.wait()
@@ -377,7 +391,6 @@ class Supervisor:
                 "The supervisor of workers, process %d, has ended (%s): all workers are replaced.",
                 *(program.pid, describe_exit(program.returncode)),
             )
-        self._disconnect("its supervisor ended")
 
     def _disconnect(self, exit_words: str) -> None:
         connection, self._socket = self._socket, None
@@ -392,9 +405,11 @@ class Supervisor:
         processes, self._processes = self._processes, {}
         kept, self._kept = self._kept, {}
         for process in processes.values():
-            process.on_ended(exit_words)
+            with faults.contained("supervisor"):
+                process.on_ended(exit_words)
         for on_ended in kept.values():
-            on_ended()
+            with faults.contained("supervisor"):
+                on_ended()
 
 
 def describe_exit(code: int | None) -> str:

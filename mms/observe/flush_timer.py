@@ -51,7 +51,8 @@ class FlushTimer:
         self._recorder.flush()
 
     def _fire(self) -> None:
-        self._delay_s = next_delay_s(self._recorder.pending, self._delay_s)
+        with faults.contained("recorder"):
+            self._delay_s = next_delay_s(self._recorder.pending, self._delay_s)
         self.start()
         with faults.contained("recorder"):
             self._flush()

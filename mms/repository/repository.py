@@ -16,6 +16,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from archiver import DEFAULT_LIMITS, Archive, ArchiveError, InvalidManifest, Limits, Manifest
+from mms import faults
 from mms.errors import BadRequest, InternalServerError, InvalidModel, ServiceUnavailable
 from mms.repository.download import (
     Cancellation,
@@ -365,6 +366,7 @@ class Repository:
         self._cache_dir.mkdir(parents=True, exist_ok=True)
         return self._cache_dir / f"{stem}-{secrets.token_hex(8)}"
 
+    @faults.contained("archive")
     def _discard(self, future: Future[FetchedArchive]) -> None:
         if not future.cancelled() and future.exception() is None:
             fetched = future.result()

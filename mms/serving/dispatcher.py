@@ -147,11 +147,13 @@ class Dispatcher:
 
         Raises nothing.
         """
-        faults.note(
-            where, error, model.name, model.version, request_ids=recovery.unfinished_ids(model)
-        )
+        ids: list[bytes] = []
+        with faults.contained(where, model.name, model.version):
+            ids = recovery.unfinished_ids(model)
+        faults.note(where, error, model.name, model.version, request_ids=ids)
         busy = [worker for worker in model.workers if worker.in_flight]
-        recovery.abandon_all(model)
+        with faults.contained(where, model.name, model.version):
+            recovery.abandon_all(model)
         for worker in busy:
             self._kill(model, worker, f"unexpected error in {where}: {error}")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
 from archiver.model_config import WorkerBounds
+from mms import faults
 from mms.core import Registry, Request, WorkerState, recovery
 from mms.errors import (
     BadRequest,
@@ -472,7 +473,8 @@ class ModelHost:
     def fail_what_runs(self) -> None:
         """Tell the clients of all requests that the server does not wait for their answers."""
         for served in self.registry.all():
-            recovery.fail_all(served.model, ServiceUnavailable("The server is shutting down."))
+            with faults.contained("shutdown", served.name, served.version):
+                recovery.fail_all(served.model, ServiceUnavailable("The server is shutting down."))
 
     async def _drain(self, timeout_s: float, started: float) -> bool:
         is_clean = True

@@ -106,7 +106,7 @@ _NOT_IN_THE_PATH = {
         *("on_behind", "_pause_reading", "_read_on", "_take_late_frame"),
     },
     "WorkerConnection": {
-        *("connection_made", "get_buffer", "_break_off", "connection_lost"),
+        *("connection_made", "abort", "_break_off", "connection_lost"),
         # The same.
         *("pause_writing", "resume_writing"),
     },

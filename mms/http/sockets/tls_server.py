@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Callable, Sequence
 
+from mms import faults
 from mms.limits.connections import ConnectionLimit
 
 logger = logging.getLogger("mms.http")
@@ -63,6 +64,7 @@ class TlsServer:
         for task in self._shaking:
             task.cancel()
 
+    @faults.contained("connection")
     def _accept(self, listening: socket.socket) -> None:
         for _ in range(_ACCEPTS):
             try:
@@ -74,17 +76,22 @@ class TlsServer:
                 self._loop.remove_reader(listening.fileno())
                 self._retries[listening] = self._loop.call_later(_RETRY_S, self._resume, listening)
                 return
-            if self._limit.is_full(has_spare=self._has_spare):
-                connection.close()
-                continue
-            connection.setblocking(False)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = self._loop.create_task(self._shake(connection, self._make_protocol()))
-            self._shaking.add(task)
-            self._limit.handshakes.add(task)
-            task.add_done_callback(self._shaking.discard)
-            task.add_done_callback(self._limit.handshakes.discard)
+            with faults.contained("connection"):
+                self._begin(connection)
 
+    def _begin(self, connection: socket.socket) -> None:
+        if self._limit.is_full(has_spare=self._has_spare):
+            connection.close()
+            return
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._shake(connection, self._make_protocol()))
+        self._shaking.add(task)
+        self._limit.handshakes.add(task)
+        task.add_done_callback(self._shaking.discard)
+        task.add_done_callback(self._limit.handshakes.discard)
+
+    @faults.contained("connection")
     def _resume(self, listening: socket.socket) -> None:
         del self._retries[listening]
         self._loop.add_reader(listening.fileno(), self._accept, listening)

@@ -208,6 +208,7 @@ class Connection(asyncio.Protocol):
         elif 0.0 < self.head_since < now - self._owner.head_timeout_s and not self.is_busy:
             transport.close()
 
+    @faults.ends_connection
     def leave(self, quiet_since: float) -> None:
         """The server stops: close where no request is under way, and nothing came since then."""
         is_idle = not self.is_busy and not self.head_since

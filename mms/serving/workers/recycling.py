@@ -147,11 +147,12 @@ class Recycling:
 
     def _look(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
-        for served in self._served_models():
-            for runner in list(served.runners.values()):
-                if isinstance(runner, RecycledRunner):
-                    with faults.contained("recycling", served.name, served.version):
-                        runner.check_memory()
+        with faults.contained("recycling"):
+            for served in self._served_models():
+                for runner in list(served.runners.values()):
+                    if isinstance(runner, RecycledRunner):
+                        with faults.contained("recycling", served.name, served.version):
+                            runner.check_memory()
 
     async def _replace_all(self, served: PooledModel, due: _Due) -> None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mms import faults
 from mms.errors import BadRequest
 from mms.launch import LaunchFailed, interpreter
 from mms.repository import FetchedArchive
@@ -133,7 +134,8 @@ class RequirementsInstaller:
 
         def tell(line: str) -> None:
             for listener in listeners:
-                listener(line)
+                with faults.contained("requirements"):
+                    listener(line)
 
         installation = Installation(
             wanted,
