@@ -462,9 +462,8 @@ class ModelHost:
         self._workers.close_recycling()
         started = time.monotonic()
         # Just before the workers are ended, whose requests would fail as those of a crash.
-        last_call = asyncio.get_running_loop().call_later(
-            max(timeout_s - _LAST_CALL_S, 0), self.fail_what_runs
-        )
+        delay_s = max(timeout_s - _LAST_CALL_S, 0)
+        last_call = asyncio.get_running_loop().call_later(delay_s, self.fail_what_runs)
         try:
             return await self._drain(timeout_s, started)
         finally:
