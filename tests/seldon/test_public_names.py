@@ -280,7 +280,7 @@ def test_what_cannot_be_there_fails_on_use_with_the_reason(load: Any) -> None:
         with pytest.raises(NotImplementedError, match="without a JSON schema"):
             use()
     with pytest.raises(NotImplementedError, match="runs no gunicorn"):
-        types.new_class("Own", (load("gunicorn_utils").StandaloneApplication,))
+        types.new_class("Own", (load("gunicorn_utils").StandaloneApplication,))()
 
 
 def test_a_name_that_seldons_package_has_not_either_is_no_attribute(load: Any) -> None:

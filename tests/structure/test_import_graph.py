@@ -47,7 +47,7 @@ ROOMS: dict[str, Room] = {
     "interfaces": Room(
         -2,
         (
-            *("=mms.interfaces", "mms.interfaces.interface"),
+            *("=mms.interfaces", "mms.interfaces.interface", "mms.interfaces.absent_name"),
             *(f"=mms.interfaces.{name}" for name in INTERFACE_NAMES if name != "mlrun"),
             *(f"mms.interfaces.{name}.interface" for name in INTERFACE_NAMES),
         ),

@@ -200,7 +200,7 @@ def test_every_name_that_it_offers_can_be_had() -> None:
         "                walk(found, seen)\n"
         "walk(mlrun, [])\n"
         "print(mlrun.is_stand_in, mlrun.__version__, hasattr(mlrun, 'nothing'))\n"
-        "print('not had:', *set(stand_in._PLACE_OF) - had)"
+        "print('not had:', *set(stand_in.PLACE_OF) - had)"
     )
     assert run(script).splitlines() == ["True 1.7.2+mms False", "not had:"]
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import sys
 
+from mms.interfaces.absent_name import AbsentName
+
 #: typing takes longer to import than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ _PLACES = {
     ),
     "mms.interfaces.mlrun.errors": "GraphError ModelRunnerError err_to_str err_for_status_code",
 }
-_PLACE_OF = {
+PLACE_OF = {
     name: place if ":" in place else f"{place}:{name}"
     for place, names in _PLACES.items()
     for name in names.split()
@@ -122,49 +124,8 @@ def absence_text(name: str) -> str:
     )
 
 
-class AbsentName:
-    """A name of mlrun that is not here. It can be imported, named in annotations and derived from, but not used."""
-
-    def __init__(self, name: str, absence: str | None = None) -> None:
-        """`absence`: why it is not here, in place of the usual text."""
-        self._name = name
-        self.absence = absence or absence_text(name)
-
-    def __repr__(self) -> str:
-        return f"<{self._name}, which is not part of the stand-in for mlrun>"
-
-    def __getattr__(self, name: str) -> AbsentName:
-        if name.startswith("_"):
-            raise AttributeError(f"{self._name} has no {name}: {self.absence}")
-        return AbsentName(f"{self._name}.{name}", self.absence)
-
-    def __call__(self, *_: Any, **__: Any) -> Any:
-        raise NotImplementedError(self.absence)
-
-    def _refuse(self, *_: Any) -> Any:
-        self()
-
-    __bool__ = __len__ = __iter__ = __getitem__ = __enter__ = __int__ = __float__ = _refuse
-
-    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type]:
-        """Return a class that derives from it can be made, and has no objects."""
-        text = self.absence
-
-        def refuse(cls: type, *_: Any, **__: Any) -> Any:
-            raise NotImplementedError(f"{cls.__name__} cannot be used: {text}")
-
-        return (type(self._name.rpartition(".")[2], (), {"__new__": refuse}),)
-
-    def __instancecheck__(self, instance: Any) -> bool:
-        return False
-
-    def __subclasscheck__(self, subclass: Any) -> bool:
-        return False
-
-    def __or__(self, other: Any) -> AbsentName:
-        return self
-
-    __ror__ = __or__
+def absent(name: str) -> AbsentName:
+    return AbsentName(name, absence_text(name))
 
 
 def set_up(module: ModuleType) -> None:
@@ -229,18 +190,18 @@ def _is_error(module: str, name: str) -> bool:
 
 
 def _found(module: str, name: str) -> Any:
-    place = _PLACE_OF.get(name)
+    place = PLACE_OF.get(name)
     if name.startswith("MLRun") and place is None:
         place = f"mms.interfaces.mlrun.errors:{name}"
     if place is None or (module.startswith(_OF_THEIR_OWN) and name != "ModelMonitoringMode"):
-        return AbsentName(f"{module}.{name}")
+        return absent(f"{module}.{name}")
     from importlib import import_module
 
     source, _, its_name = place.partition(":")
     try:
         return getattr(import_module(source), its_name)
     except AttributeError:
-        return AbsentName(f"{module}.{name}")
+        return absent(f"{module}.{name}")
 
 
 class StandInModules:

@@ -9,7 +9,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mms.interfaces.mlrun.authoring.stand_in import FEATURE_ROUTERS, AbsentName
+from mms.interfaces.absent_name import AbsentName
+from mms.interfaces.mlrun.authoring.stand_in import FEATURE_ROUTERS, PLACE_OF, absent
 from mms.interfaces.mlrun.errors import GraphError
 from mms.text.brief import brief
 
@@ -17,25 +18,13 @@ from mms.text.brief import brief
 DEFAULT_ROUTER = "mlrun.serving.ModelRouter"
 REMOTE = "$remote"
 
-_ROUTERS = "mms.interfaces.mlrun.routers.router"
-_VOTING = "mms.interfaces.mlrun.routers.voting"
-_TRAFFIC = "mms.interfaces.mlrun.routers.traffic"
 _REMOTE = "mms.interfaces.mlrun.graph.remote_steps"
-#: Name under `mlrun.serving` (and its modules) -> where this project has it.
-BUILT_IN = {
-    "BaseModelRouter": _ROUTERS,
-    "ModelRouter": _ROUTERS,
-    "ParallelRun": _ROUTERS,
-    "VotingEnsemble": _VOTING,
-    "CanaryRouter": _TRAFFIC,
-    "BanditRouter": _TRAFFIC,
-    "V2ModelServer": "mms.interfaces.mlrun.model.model_server",
-    "MLModelServer": "mms.interfaces.mlrun.model.legacy_model_server",
-    "RemoteStep": _REMOTE,
-    "BatchHttpRequests": _REMOTE,
-    "Merge": "mms.interfaces.mlrun.graph.merge",
-    "ModelRunner": "mms.interfaces.mlrun.graph.model_runner",
-}
+#: Names under `mlrun.serving` (and its modules) that graphs may have.
+BUILT_IN = (
+    *("BaseModelRouter", "ModelRouter", "ParallelRun", "VotingEnsemble", "CanaryRouter"),
+    *("BanditRouter", "V2ModelServer", "MLModelServer", "RemoteStep", "BatchHttpRequests"),
+    *("Merge", "ModelRunner"),
+)
 #: Routers that MLRun has not, and that keep the name they are given as a whole graph.
 NAMED_ROUTERS = ("CanaryRouter", "BanditRouter")
 _PACKAGE_OF_MLRUN = "mlrun.serving."
@@ -198,11 +187,10 @@ def _built_in(name: str) -> Any:
         # MLRun's own routers and steps expect its own server around them: ours stand for them, wherever they are.
         name = name.rpartition(".")[2]
     if name in FEATURE_ROUTERS:
-        return AbsentName(name)
-    module = BUILT_IN.get(name)
-    if module is None:
+        return absent(name)
+    if name not in BUILT_IN:
         return None
-    return getattr(_module(module), name)
+    return getattr(_module(PLACE_OF[name].partition(":")[0]), name)
 
 
 def _imported(name: str) -> Any:

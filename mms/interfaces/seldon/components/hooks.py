@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mms.interfaces.seldon.components.signatures import Hook
+from mms.interfaces.seldon.errors import SeldonNotImplementedError
 
 _log = logging.getLogger("mms.seldon")
 
@@ -84,6 +85,18 @@ class OwnHooks:
             return None
         found: Hook = hook
         return found
+
+    def need(self, name: str) -> Hook:
+        """As `find`. Raises SeldonNotImplementedError where it is absent."""
+        hook = self.find(name)
+        if hook is None:
+            told = (
+                f"{name} is not implemented"
+                if self.has_base
+                else f"{name.capitalize()} not defined"
+            )
+            raise SeldonNotImplementedError(told)
+        return hook
 
     def find_raw(self, name: str, kind: Kind) -> RawHook | None:
         """The legacy hook for messages of this kind, else the raw one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.interfaces.mlrun.authoring.stand_in import AbsentName
+from mms.interfaces.absent_name import AbsentName
 
 
 def __getattr__(name: str) -> Any:

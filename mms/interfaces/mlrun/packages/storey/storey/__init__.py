@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.interfaces.mlrun.authoring.stand_in import AbsentName
+from mms.interfaces.absent_name import AbsentName
 from mms.interfaces.mlrun.graph.model_runner import ParallelExecutionMechanisms
 from mms.interfaces.mlrun.graph.storey_steps import STEPS, Flow, unsupported
 

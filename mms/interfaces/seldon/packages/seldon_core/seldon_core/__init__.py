@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._elsewhere import make_modules
 from .storage import Storage
 
 #: By this the stand-in is told from Seldon's package.
@@ -11,3 +12,5 @@ mms_seldon_shim = True
 __version__ = "1.17.1"
 
 __all__ = ["Storage"]
+
+make_modules("metadata", "microservice", "utils")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.interfaces.seldon.errors import SeldonMicroserviceException as SeldonMicroserviceException
 
 ANNOTATIONS_FILE = "/etc/podinfo/annotations"
 ANNOTATION_GRPC_MAX_MSG_SIZE = "seldon.io/grpc-max-message-size"
@@ -38,15 +38,3 @@ def jsonify(response: Any, skip_encoding: bool = False) -> Any:
 
     body = response if skip_encoding else dump_json(response)
     return current_app.response_class(body, mimetype="application/json")
-
-
-__all__ = [
-    "ANNOTATIONS_FILE",
-    "ANNOTATION_GRPC_MAX_MSG_SIZE",
-    "ANNOTATION_REST_TIMEOUT",
-    "DEFAULT_ANNOTATION_REST_TIMEOUT",
-    "SeldonMicroserviceException",
-    "get_multi_form_data_request",
-    "get_request",
-    "jsonify",
-]

@@ -9,8 +9,6 @@ from typing import Any
 
 from mms.interfaces.seldon.series import (
     COUNTER,
-    FEEDBACK_KEY,
-    FEEDBACK_REWARD_KEY,
     GAUGE,
     METHODS,
     TIMER,
@@ -20,11 +18,13 @@ from mms.interfaces.seldon.series import (
     series_of,
     split_image,
 )
+from mms.interfaces.seldon.series import FEEDBACK_KEY as FEEDBACK_KEY
+from mms.interfaces.seldon.series import FEEDBACK_REWARD_KEY as FEEDBACK_REWARD_KEY
 from mms.interfaces.seldon.series import predictor_version as _predictor_version
 
 from ._elsewhere import names_elsewhere
 
-__getattr__ = names_elsewhere(__name__, "")
+__getattr__ = names_elsewhere(__name__)
 
 DEFAULT_LABELS = default_labels()
 #: Bounds of the buckets of timers, in seconds.
@@ -45,28 +45,6 @@ ROUTER_METRIC_METHOD_TAG = METHODS["route"]
 AGGREGATE_METRIC_METHOD_TAG = METHODS["aggregate"]
 FEEDBACK_METRIC_METHOD_TAG = METHODS["send-feedback"]
 HEALTH_METRIC_METHOD_TAG = METHODS["health-status"]
-
-__all__ = [
-    "AGGREGATE_METRIC_METHOD_TAG",
-    "COUNTER",
-    "DEFAULT_LABELS",
-    "FEEDBACK_KEY",
-    "FEEDBACK_METRIC_METHOD_TAG",
-    "FEEDBACK_REWARD_KEY",
-    "GAUGE",
-    "HEALTH_METRIC_METHOD_TAG",
-    "INPUT_TRANSFORM_METRIC_METHOD_TAG",
-    "OUTPUT_TRANSFORM_METRIC_METHOD_TAG",
-    "PREDICT_METRIC_METHOD_TAG",
-    "ROUTER_METRIC_METHOD_TAG",
-    "TIMER",
-    "SeldonMetrics",
-    "create_counter",
-    "create_gauge",
-    "create_timer",
-    "split_image_tag",
-    "validate_metrics",
-]
 
 
 def create_counter(key: str, value: float) -> dict[str, Any]:

@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from mms.interfaces.seldon.components.parameters import ENVIRONMENT_NAME as PARAMETERS_ENV_NAME
-from mms.interfaces.seldon.components.parameters import parse_parameters
+from mms.interfaces.seldon.components.parameters import ENVIRONMENT_NAME
+from mms.interfaces.seldon.components.parameters import parse_parameters as parse_parameters
 
 from ._elsewhere import names_elsewhere
-from .flask_utils import ANNOTATIONS_FILE, SeldonMicroserviceException
+from .flask_utils import ANNOTATIONS_FILE
+from .flask_utils import SeldonMicroserviceException as SeldonMicroserviceException
 
-__getattr__ = names_elsewhere(
-    __name__,
-    "this server serves components itself; mms microservice takes the place of seldon-core-microservice",
-    *(
-        "MetricsEndpointFilter",
-        "StandaloneApplication",
-        "UserModelApplication",
-        "accesslog",
-        "main",
-    ),
-    *(
-        "parse_args",
-        "post_worker_init",
-        "setup_logger",
-        "setup_tracing",
-        "start_servers",
-        "threads",
-    ),
-    "worker_exit",
-)
+__getattr__ = names_elsewhere(__name__)
 
+PARAMETERS_ENV_NAME = ENVIRONMENT_NAME
 ANNOTATION_REST_TIMEOUT = "seldon.io/rest-timeout"
 #: Seconds.
 DEFAULT_ANNOTATION_REST_TIMEOUT = 5000
@@ -49,21 +32,6 @@ DEFAULT_GRPC_PORT = 5000
 DEFAULT_METRICS_PORT = 6000
 
 logger = logging.getLogger(__name__)
-
-__all__ = [
-    "DEBUG_ENV",
-    "DEFAULT_GRPC_PORT",
-    "DEFAULT_HTTP_PORT",
-    "DEFAULT_METRICS_PORT",
-    "GRPC_SERVICE_PORT_ENV_NAME",
-    "HTTP_SERVICE_PORT_ENV_NAME",
-    "LOG_LEVEL_ENV",
-    "METRICS_SERVICE_PORT_ENV_NAME",
-    "PARAMETERS_ENV_NAME",
-    "SeldonMicroserviceException",
-    "load_annotations",
-    "parse_parameters",
-]
 
 
 def load_annotations(path: str = ANNOTATIONS_FILE) -> dict[str, str]:

@@ -25,7 +25,7 @@ from mms.interfaces.seldon.components.feedback import (
 from ._elsewhere import names_elsewhere
 from .utils import array_to_grpc_datadef
 
-__getattr__ = names_elsewhere(__name__, "")
+__getattr__ = names_elsewhere(__name__)
 
 _METHODS = ("predict", "route", "transform-input", "transform-output", "aggregate", "send-feedback")
 _GRPC_METHODS = {

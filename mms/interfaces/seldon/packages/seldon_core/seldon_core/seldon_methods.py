@@ -13,7 +13,7 @@ from mms.interfaces.seldon.unit import UnitNames, Units
 
 from ._elsewhere import names_elsewhere
 
-__getattr__ = names_elsewhere(__name__, "")
+__getattr__ = names_elsewhere(__name__)
 
 
 def component_of(user_model: Any, names: UnitNames | None = None) -> Component:

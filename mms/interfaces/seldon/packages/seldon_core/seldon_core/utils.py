@@ -30,7 +30,7 @@ from mms.interfaces.seldon.meta import UNKNOWN_IMAGE, UNKNOWN_UNIT, own_request_
 
 from ._elsewhere import names_elsewhere
 
-__getattr__ = names_elsewhere(__name__, "tracing is not part of this server", "setup_tracing")
+__getattr__ = names_elsewhere(__name__)
 
 ENV_MODEL_NAME = "PREDICTIVE_UNIT_ID"
 ENV_MODEL_IMAGE = "PREDICTIVE_UNIT_IMAGE"
@@ -251,28 +251,3 @@ def getenv_as_bool(*env_vars: str, default: Any = False) -> Any:
     """Whether the first of these variables that is set is 1, t or true, in any case."""
     text = getenv(*env_vars)
     return default if text is None else text.lower() in ("1", "true", "t")
-
-
-__all__ = [
-    "array_to_grpc_datadef",
-    "array_to_list_value",
-    "array_to_rest_datadef",
-    "construct_response",
-    "construct_response_json",
-    "extract_feedback_request_parts",
-    "extract_request_parts",
-    "extract_request_parts_json",
-    "feedback_to_json",
-    "get_data_from_proto",
-    "get_meta_from_proto",
-    "get_request_path",
-    "getenv",
-    "getenv_as_bool",
-    "grpc_datadef_to_array",
-    "json_to_feedback",
-    "json_to_seldon_message",
-    "json_to_seldon_messages",
-    "json_to_seldon_model_metadata",
-    "seldon_message_to_json",
-    "seldon_messages_to_json",
-]

@@ -19,7 +19,7 @@ from ._elsewhere import names_elsewhere
 if TYPE_CHECKING:
     from flask import Flask
 
-__getattr__ = names_elsewhere(__name__, "")
+__getattr__ = names_elsewhere(__name__)
 
 ANNOTATION_GRPC_MAX_MSG_SIZE = "seldon.io/grpc-max-message-size"
 PRED_UNIT_ID = os.environ.get("PREDICTIVE_UNIT_ID", "0")
@@ -29,13 +29,6 @@ PAYLOAD_PASSTHROUGH = os.environ.get("PAYLOAD_PASSTHROUGH", "").lower() in ("1",
 _VERSIONS = ("v0.1", "v1.0")
 _OPERATIONS = ("predict", "transform-input", "transform-output", "route", "aggregate")
 _BOTH = ("GET", "POST")
-
-__all__ = [
-    "SeldonModelGRPC",
-    "get_grpc_server",
-    "get_metrics_microservice",
-    "get_rest_microservice",
-]
 
 
 def get_rest_microservice(user_model: Any, seldon_metrics: Any = None) -> Flask:

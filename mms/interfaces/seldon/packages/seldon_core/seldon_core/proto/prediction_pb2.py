@@ -2,38 +2,7 @@
 
 from __future__ import annotations
 
-from mms.interfaces.seldon.codec.messages import (
-    FILE_DESCRIPTOR,
-    DefaultData,
-    Feedback,
-    Meta,
-    Metric,
-    RequestResponse,
-    SeldonGraphMetadata,
-    SeldonMessage,
-    SeldonMessageList,
-    SeldonMessageMetadata,
-    SeldonModelMetadata,
-    SeldonModelMetadataRequest,
-    Status,
-    Tensor,
-)
+from mms.interfaces.seldon.codec.messages import CLASSES, FILE_DESCRIPTOR
 
 DESCRIPTOR = FILE_DESCRIPTOR
-
-__all__ = [
-    "DESCRIPTOR",
-    "DefaultData",
-    "Feedback",
-    "Meta",
-    "Metric",
-    "RequestResponse",
-    "SeldonGraphMetadata",
-    "SeldonMessage",
-    "SeldonMessageList",
-    "SeldonMessageMetadata",
-    "SeldonModelMetadata",
-    "SeldonModelMetadataRequest",
-    "Status",
-    "Tensor",
-]
+globals().update(CLASSES)

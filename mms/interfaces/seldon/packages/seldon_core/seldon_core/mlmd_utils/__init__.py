@@ -1,1 +1,0 @@
-"""Nothing, as in Seldon's package."""
