@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mms.errors import InternalServerError
+from mms.errors import BadRequest, InternalServerError
 from mms.interfaces.seldon.graph import (
     Graph,
     Message,
@@ -184,6 +184,39 @@ async def test_an_ab_test_draws_by_its_ratio(drawn: float, name: str) -> None:
     }
     reply = await predicted(tree, Nodes(), draw=lambda: drawn)
     assert reply["strData"] == f"{name}(x)"
+
+
+def chosen_among(implementation: str, **parameters: Any) -> dict[str, Any]:
+    return {
+        "name": "r",
+        "implementation": implementation,
+        "parameters": [{"name": name, "value": value} for name, value in parameters.items()],
+        "children": [node("a", "MODEL"), node("b", "MODEL"), node("c", "MODEL")],
+    }
+
+
+@pytest.mark.parametrize("weights", [{"a": 6, "c": 4}, '{"a": 6, "c": 4}'])
+async def test_a_weighted_router_draws_by_its_weights(weights: Any) -> None:
+    tree = chosen_among("WEIGHTED_ROUTER", weights=weights)
+    for drawn, name in ((0.59, "a"), (0.6, "c")):
+        assert (await predicted(tree, Nodes(), draw=lambda at=drawn: at))["strData"] == f"{name}(x)"
+
+
+async def test_a_bandit_router_learns_from_the_rewards_of_feedback() -> None:
+    tree = graph(chosen_among("BANDIT_ROUTER", epsilon=0))
+    for branch, reward in ((0, 0.2), (2, 0.9)):
+        told = {"response": {"meta": {"routing": {"r": branch}}}, "reward": reward}
+        await run_feedback(tree, message(told), Nodes())
+    for _ in range(20):
+        reply = json.loads(bytes((await run_predict(tree, X, Nodes())).body))
+        assert reply["meta"]["routing"] == {"c": -1, "r": 2}
+
+
+async def test_a_reward_that_a_bandit_router_cannot_take_is_told_with_its_name() -> None:
+    tree = graph(chosen_among("BANDIT_ROUTER", strategy="thompson"))
+    told = {"response": {"meta": {"routing": {"r": 1}}}, "reward": 7}
+    with pytest.raises(BadRequest, match="Node r: reward is 7, must be from 0 to 1"):
+        await run_feedback(tree, message(told), Nodes())
 
 
 async def test_a_simple_model_answers_its_constant_with_the_meta_of_the_request() -> None:

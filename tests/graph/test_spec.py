@@ -228,6 +228,22 @@ def test_a_circle_is_refused_with_its_way() -> None:
             },
             "ratioA '1.5'",
         ),
+        (
+            {
+                "implementation": "WEIGHTED_ROUTER",
+                "parameters": [{"name": "weights", "value": {"z": 1}}],
+                "children": [{"name": "a"}],
+            },
+            "does not have: z; it has a",
+        ),
+        (
+            {
+                "implementation": "BANDIT_ROUTER",
+                "parameters": [{"name": "strategy", "value": "ucb"}],
+                "children": [{"name": "a"}],
+            },
+            "strategy is 'ucb'",
+        ),
         ({"endpoint": {"service_host": "h", "type": "UDP"}}, "endpoint type 'UDP'"),
         ({"endpoint": {"service_host": "h/x"}}, "'h/x'"),
         ({"endpoint": {"service_host": "h", "service_port": 0}}, "port 0"),

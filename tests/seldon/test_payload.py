@@ -13,12 +13,27 @@ import pytest
 from google.protobuf import any_pb2, json_format
 from google.protobuf.struct_pb2 import ListValue
 
-from mms.interfaces.seldon.codec import payload
 from mms.interfaces.seldon.codec.body import read_json_body, read_undecoded_body
-from mms.interfaces.seldon.codec.messages import SERVICES, DefaultData, SeldonMessage
-from mms.interfaces.seldon.codec.payload import Form
-from mms.interfaces.seldon.codec.proto_payload import decode, decode_bytes
+from mms.interfaces.seldon.codec.forms import Form
+from mms.interfaces.seldon.codec.json_decoding import decode_json
+from mms.interfaces.seldon.codec.json_encoding import encode_json
+from mms.interfaces.seldon.codec.json_text import dump_json
+from mms.interfaces.seldon.codec.messages import (
+    SERVICES,
+    DefaultData,
+    Feedback,
+    SeldonMessage,
+    parse_message,
+)
+from mms.interfaces.seldon.codec.proto_payload import (
+    decode_aggregate_proto_bytes,
+    decode_proto,
+    decode_proto_bytes,
+    encode_proto,
+    encode_proto_bytes,
+)
 from mms.interfaces.seldon.codec.wire_numbers import list_of_numbers, read_list_of_numbers
+from mms.interfaces.seldon.components.formats import JsonFormat
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 
 
@@ -27,7 +42,7 @@ def no_names() -> None:
 
 
 def dumped(result: Any, form: Form, strict: bool = False) -> str:
-    return payload.dump_json(payload.encode_json(result, form, no_names, {}), strict).decode()
+    return dump_json(encode_json(result, form, no_names, {}), strict).decode()
 
 
 # JSON
@@ -72,7 +87,7 @@ def test_a_bare_list_is_no_message() -> None:
     for message in ([[1, 2]], [], [{"a": 1}], [None], "a", 5):
         for strict in (False, True):
             with pytest.raises(SeldonMicroserviceException) as raised:
-                payload.decode_json(message, strict)
+                decode_json(message, strict)
             assert raised.value.message == f"Invalid request data type: {message}"
 
 
@@ -80,8 +95,8 @@ def test_names_are_asked_for_arrays_of_two_axes_alone() -> None:
     def refuse() -> None:
         raise AssertionError
 
-    payload.encode_json(np.array([1]), Form.NDARRAY, refuse, {})
-    data = payload.encode_json(np.zeros((1, 2)), Form.NDARRAY, lambda: ["a", "b"], {})["data"]
+    encode_json(np.array([1]), Form.NDARRAY, refuse, {})
+    data = encode_json(np.zeros((1, 2)), Form.NDARRAY, lambda: ["a", "b"], {})["data"]
     assert data["names"] == ["a", "b"]
 
 
@@ -92,12 +107,12 @@ def test_a_file_of_a_form_is_not_decoded_from_base64_again() -> None:
     form = b'--B\r\nContent-Disposition: form-data; name="binData"; filename="f"\r\n\r\n\x00\xff\r\n--B--'
     message = read_json_body(b"multipart/form-data; boundary=B", b"", form)
     assert base64.b64decode(message["binData"]) == b"\x00\xff"
-    assert payload.decode_json(message).value is message["binData"].content
+    assert decode_json(message).value is message["binData"].content
 
 
 def test_a_binary_body_is_bindata_unless_strict() -> None:
     message = read_json_body(b"image/png", b"", b"\x89PNG")
-    assert payload.decode_json(message).value == b"\x89PNG"
+    assert decode_json(message).value == b"\x89PNG"
     for body, strict in ((b"\x89PNG", True), (b"", False)):
         with pytest.raises(SeldonMicroserviceException) as raised:
             read_json_body(b"image/png", b"", body, strict=strict)
@@ -205,7 +220,7 @@ def large_messages() -> list[Any]:
     messages = []
     for form in (Form.TENSOR, Form.NDARRAY, Form.TFTENSOR):
         meta = {"puid": "p", "tags": {"a": [1]}}
-        messages.append(payload.encode_proto(array, form, lambda: names, meta))
+        messages.append(encode_proto(array, form, lambda: names, meta))
     messages.append(SeldonMessage(binData=bytes(10_000)))
     messages.append(SeldonMessage(strData="é" * 10_000))
     texts = DefaultData(ndarray=json_format.ParseDict([["text"] * 2000], ListValue()))
@@ -217,8 +232,8 @@ def large_messages() -> list[Any]:
 @pytest.mark.parametrize("index", range(7))
 def test_large_messages_are_read_from_their_bytes_as_from_their_class(index: int) -> None:
     message = large_messages()[index]
-    from_class = decode(message)
-    from_bytes = decode_bytes(message.SerializeToString())
+    from_class = decode_proto(message)
+    from_bytes = decode_proto_bytes(message.SerializeToString())
     np.testing.assert_array_equal(from_class.value, from_bytes.value)
     assert list(from_class.names) == list(from_bytes.names)
     assert from_class[2:] == from_bytes[2:]
@@ -227,8 +242,8 @@ def test_large_messages_are_read_from_their_bytes_as_from_their_class(index: int
 def test_a_merged_message_is_read_as_protobuf_merges_it() -> None:
     first, second = large_messages()[:2]
     merged = first.SerializeToString() + second.SerializeToString()
-    expected = decode(SeldonMessage.FromString(merged))
-    found = decode_bytes(merged)
+    expected = decode_proto(SeldonMessage.FromString(merged))
+    found = decode_proto_bytes(merged)
     np.testing.assert_array_equal(found.value, expected.value)
     assert list(found.names) == list(expected.names)
 
@@ -236,9 +251,9 @@ def test_a_merged_message_is_read_as_protobuf_merges_it() -> None:
 def test_an_any_is_custom_data() -> None:
     custom = any_pb2.Any()
     custom.Pack(SeldonMessage(strData="a"))
-    message = payload.encode_proto(custom, Form.NONE, no_names, {})
+    message = encode_proto(custom, Form.NONE, no_names, {})
     assert message.customData == custom
-    assert payload.decode_proto(message).value == custom
+    assert decode_proto(message).value == custom
 
 
 def test_a_tensor_that_does_not_fit_is_the_clients_error_unless_strict() -> None:
@@ -248,27 +263,27 @@ def test_a_tensor_that_does_not_fit_is_the_clients_error_unless_strict() -> None
     with pytest.raises(
         SeldonMicroserviceException, match=r"data.tensor.shape \[2\] needs 2 values"
     ):
-        payload.decode_proto_bytes(message.SerializeToString())
-    assert payload.decode_proto(message, strict=True).value.tolist() == [2, 3]
+        decode_proto_bytes(message.SerializeToString())
+    assert decode_proto(message, strict=True).value.tolist() == [2, 3]
 
 
 def test_one_size_of_a_tensors_shape_may_be_left_to_its_values_over_grpc_too() -> None:
     message = SeldonMessage()
     message.data.tensor.shape.extend([-1, 2])
     message.data.tensor.values.extend([1, 2, 3, 4])
-    assert payload.decode_proto(message).value.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert decode_proto(message).value.tolist() == [[1.0, 2.0], [3.0, 4.0]]
     message.data.tensor.shape[1] = -1
     with pytest.raises(
         SeldonMicroserviceException, match=r"one of them -1 at most, not \[-1, -1\]"
     ):
-        payload.decode_proto(message)
+        decode_proto(message)
 
 
 def test_bytes_that_are_no_message_are_the_clients_error() -> None:
     for decode_it in (
-        payload.decode_proto_bytes,
-        payload.decode_aggregate_proto_bytes,
-        payload.decode_feedback_proto_bytes,
+        decode_proto_bytes,
+        decode_aggregate_proto_bytes,
+        lambda body: parse_message(Feedback, body),
     ):
         with pytest.raises(SeldonMicroserviceException, match="The body is not ") as raised:
             decode_it(b"\xff\xff\xff")
@@ -278,8 +293,8 @@ def test_bytes_that_are_no_message_are_the_clients_error() -> None:
 def test_arrays_of_a_request_may_be_written_to() -> None:
     for form in (Form.TENSOR, Form.NDARRAY, Form.TFTENSOR):
         for rows in (1, 1000):
-            body = payload.encode_proto_bytes(np.zeros((rows, 4)), form, no_names, {})
-            value = payload.decode_proto_bytes(body).value
+            body = encode_proto_bytes(np.zeros((rows, 4)), form, no_names, {})
+            value = decode_proto_bytes(body).value
             value += 1
 
 
@@ -349,12 +364,11 @@ for file in files:
 
 
 def test_a_json_document_survives_feedbacks_detour_through_protobuf() -> None:
-    from mms.interfaces.seldon.components.feedback import encode_feedback_json
-
-    content = encode_feedback_json([], Form.NDARRAY, no_names, {})
-    assert json.loads(payload.dump_json(content)) == {"data": {"ndarray": []}, "meta": {}}
-    content = encode_feedback_json([], Form.NONE, no_names, {})
-    assert payload.dump_json(content) == b'{"data":{"tensor":{"shape":[0]}},"meta":{}}\n'
+    messages = JsonFormat(False)
+    content = messages.encode_message(encode_proto([], Form.NDARRAY, no_names, {}))
+    assert json.loads(content) == {"data": {"ndarray": []}, "meta": {}}
+    content = messages.encode_message(encode_proto([], Form.NONE, no_names, {}))
+    assert content == b'{"data":{"tensor":{"shape":[0]}},"meta":{}}\n'
 
 
 MASKED = np.ma.masked_equal(np.array([[1.0, -999.0]]), -999.0)
@@ -375,7 +389,7 @@ MASKED = np.ma.masked_equal(np.array([[1.0, -999.0]]), -999.0)
 def test_what_is_masked_is_told_in_no_form(masked: Any, form: Form) -> None:
     text = dumped(masked, form)
     assert "999" not in text
-    message = payload.encode_proto(masked, form, no_names, {})
+    message = encode_proto(masked, form, no_names, {})
     assert "999" not in str(message)
     assert struct.pack("<d", -999.0) not in message.data.tftensor.tensor_content
 
@@ -386,24 +400,21 @@ def test_an_array_s_masked_values_are_null_and_as_doubles_nan() -> None:
     assert found["data"] == names | {"ndarray": [[1.0, None]]}
     found = json.loads(dumped(MASKED, Form.TENSOR))
     assert found["data"] == names | {"tensor": {"shape": [1, 2], "values": [1.0, None]}}
-    message = payload.encode_proto(MASKED, Form.NDARRAY, no_names, {})
+    message = encode_proto(MASKED, Form.NDARRAY, no_names, {})
     assert json_format.MessageToDict(message.data.ndarray) == [[1.0, None]]
-    message = payload.encode_proto(MASKED, Form.TENSOR, no_names, {})
+    message = encode_proto(MASKED, Form.TENSOR, no_names, {})
     assert message.data.tensor.values[0] == 1.0
     assert math.isnan(message.data.tensor.values[1])
 
 
 def test_numbers_longer_than_pythons_are_written() -> None:
     long = np.array([[1.5]], np.longdouble)
-    assert payload.dump_json(long) == b"[[1.5]]\n"
-    assert (
-        payload.dump_json({"a": long[0, 0], "b": 2**70})
-        == b'{"a":1.5,"b":1180591620717411303424}\n'
-    )
+    assert dump_json(long) == b"[[1.5]]\n"
+    assert dump_json({"a": long[0, 0], "b": 2**70}) == b'{"a":1.5,"b":1180591620717411303424}\n'
 
 
 def test_numpys_values_in_a_dict_pass_over_grpc_as_over_rest() -> None:
     result = {"a": np.float32(0.5), "b": np.arange(2), "c": (1, 2)}
-    message = payload.encode_proto(result, Form.NONE, no_names, {})
+    message = encode_proto(result, Form.NONE, no_names, {})
     found = json_format.MessageToDict(message.jsonData)
     assert found == {"a": 0.5, "b": [0.0, 1.0], "c": [1.0, 2.0]}

@@ -17,9 +17,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mms.interfaces.seldon.codec import messages, payload
+from mms.interfaces.seldon.codec import messages
 from mms.interfaces.seldon.codec.body import read_json_body
-from mms.interfaces.seldon.codec.payload import Form
+from mms.interfaces.seldon.codec.forms import Form
+from mms.interfaces.seldon.codec.json_decoding import decode_json
+from mms.interfaces.seldon.codec.json_encoding import encode_json
+from mms.interfaces.seldon.codec.json_text import dump_json
+from mms.interfaces.seldon.codec.proto_payload import decode_proto, encode_proto
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIM = ROOT / "mms" / "interfaces" / "seldon" / "packages" / "seldon_core"
@@ -173,10 +177,8 @@ class EchoHandler(BaseHTTPRequestHandler):
             content = content["seldonMessages"][0]
         if "request" in content:
             content = content["request"]
-        incoming = payload.decode_json(content)
-        reply = payload.dump_json(
-            payload.encode_json(incoming.value, incoming.form, lambda: None, meta)
-        )
+        incoming = decode_json(content)
+        reply = dump_json(encode_json(incoming.value, incoming.form, lambda: None, meta))
         self.send_response(404 if "none" in self.path else 200)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
@@ -206,7 +208,7 @@ def test_the_client_calls_a_component(endpoint: str, form: str) -> None:
     found = client.microservice(data=ARRAY, names=["a", "b"], method="transform-input")
     assert found.success, found
     assert found.response.meta.puid == "/transform-input"
-    np.testing.assert_array_equal(payload.decode_proto(found.response).value, ARRAY)
+    np.testing.assert_array_equal(decode_proto(found.response).value, ARRAY)
     combined = client.microservice(method="aggregate", datas=[ARRAY, ARRAY])
     assert combined.success and len(combined.request.seldonMessages) == 2
     feedback = client.microservice_feedback(found.request, found.response, reward=1.0)
@@ -260,8 +262,8 @@ def test_client_and_servicer_meet_over_grpc() -> None:
 
     class Servicer(stubs.ModelServicer):  # type: ignore[misc,name-defined]
         def Predict(self, request: Any, context: Any) -> Any:
-            incoming = payload.decode_proto(request)
-            return payload.encode_proto(incoming.value * 2, Form.NDARRAY, lambda: None, {})
+            incoming = decode_proto(request)
+            return encode_proto(incoming.value * 2, Form.NDARRAY, lambda: None, {})
 
     server = grpc.server(futures.ThreadPoolExecutor(1))
     stubs.add_ModelServicer_to_server(Servicer(), server)
@@ -273,7 +275,7 @@ def test_client_and_servicer_meet_over_grpc() -> None:
         )
         found = client.microservice(data=ARRAY)
         assert found.success, found
-        assert payload.decode_proto(found.response).value.tolist() == [[2.0, 4.0]]
+        assert decode_proto(found.response).value.tolist() == [[2.0, 4.0]]
         refused = client.microservice_feedback(found.request, found.response)
         assert (refused.success, refused.response) == (False, None)
         assert "UNIMPLEMENTED" in refused.msg

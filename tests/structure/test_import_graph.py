@@ -79,6 +79,8 @@ ROOMS: dict[str, Room] = {
     # Where records of requests go.
     "tracking": Room(0, ("mms.tracking",), ()),
     "drift": Room(1, ("mms.drift",), ("documents",)),
+    # Which of several models gets a request.
+    "traffic": Room(0, ("mms.traffic",), ()),
     # The names that handlers import.
     "handler names": Room(
         1,
@@ -110,7 +112,10 @@ ROOMS: dict[str, Room] = {
     "seldon": Room(
         1,
         ("mms.interfaces.seldon",),
-        ("bodies", "documents", "errors", "interfaces", "protobuf", "registration", "wire"),
+        (
+            *("bodies", "documents", "errors", "interfaces", "protobuf", "registration"),
+            *("traffic", "wire"),
+        ),
     ),
     # MLRun's serving contract, in process.
     "mlrun": Room(
@@ -118,7 +123,7 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.mlrun",),
         (
             *("bodies", "documents", "errors", "json text", "networks"),
-            *("interfaces", "registration", "tracking", "wire"),
+            *("interfaces", "registration", "tracking", "traffic", "wire"),
         ),
     ),
     "worker": Room(
@@ -211,6 +216,7 @@ STANDARD_LIBRARY_ONLY = (
     "seldon in workers",
     "interfaces",
     "core",
+    "traffic",
     "errors",
     "version",
 )

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from mms.interfaces.seldon.codec.array_answers import array_answer
-from mms.interfaces.seldon.codec.payload import Form, dump_json, encode_json
+from mms.interfaces.seldon.codec.forms import Form
+from mms.interfaces.seldon.codec.json_encoding import encode_json
+from mms.interfaces.seldon.codec.json_text import dump_json
 
 TAKEN = {
     "integers": np.arange(6).reshape(2, 3),

@@ -60,79 +60,15 @@ class MLRunBadRequestError(MLRunHTTPStatusError):
     error_status_code = 400
 
 
-class MLRunMissingProjectError(MLRunBadRequestError):
-    """No project was named."""
-
-
-class MLRunModelLimitExceededError(MLRunHTTPStatusError, ValueError):
-    error_status_code = 400
-
-
 class MLRunInvalidArgumentError(MLRunHTTPStatusError, ValueError):
     error_status_code = 400
-
-
-class MLRunInvalidArgumentTypeError(MLRunHTTPStatusError, TypeError):
-    error_status_code = 400
-
-
-class MLRunUnauthorizedError(MLRunHTTPStatusError):
-    error_status_code = 401
-
-
-class MLRunAccessDeniedError(MLRunHTTPStatusError):
-    error_status_code = 403
 
 
 class MLRunNotFoundError(MLRunHTTPStatusError):
     error_status_code = 404
 
 
-class MLRunPaginationEndOfResultsError(MLRunNotFoundError):
-    """There are no more pages."""
-
-
-class MLRunMethodNotAllowedError(MLRunHTTPStatusError):
-    error_status_code = 405
-
-
-class MLRunConflictError(MLRunHTTPStatusError):
-    error_status_code = 409
-
-
-class MLRunPreconditionFailedError(MLRunHTTPStatusError):
-    error_status_code = 412
-
-
-class MLRunIncompatibleVersionError(MLRunHTTPStatusError):
-    error_status_code = 400
-
-
-class MLRunUnprocessableEntityError(MLRunHTTPStatusError):
-    error_status_code = 422
-
-
-class MLRunTooManyRequestsError(MLRunHTTPStatusError):
-    error_status_code = 429
-
-
 class MLRunInternalServerError(MLRunHTTPStatusError):
-    error_status_code = 500
-
-
-class MLRunNotImplementedServerError(MLRunHTTPStatusError):
-    error_status_code = 501
-
-
-class MLRunServiceUnavailableError(MLRunHTTPStatusError):
-    error_status_code = 503
-
-
-class MLRunGatewayTimeoutError(MLRunHTTPStatusError):
-    error_status_code = 504
-
-
-class MLRunRuntimeError(MLRunHTTPStatusError, RuntimeError):
     error_status_code = 500
 
 
@@ -140,20 +76,12 @@ class MLRunMissingDependencyError(MLRunInternalServerError):
     """A package is not installed."""
 
 
-class MLRunTimeoutError(MLRunHTTPStatusError, TimeoutError):
-    error_status_code = 504
+class MLRunRuntimeError(MLRunHTTPStatusError, RuntimeError):
+    error_status_code = 500
 
 
-class MLRunInvalidMMStoreTypeError(MLRunHTTPStatusError, ValueError):
-    error_status_code = 400
-
-
-class MLRunStreamConnectionFailureError(MLRunHTTPStatusError, ValueError):
-    error_status_code = 400
-
-
-class MLRunTSDBConnectionFailureError(MLRunHTTPStatusError, ValueError):
-    error_status_code = 400
+class MLRunValueError(ValueError):
+    """A value that cannot be."""
 
 
 class MLRunFatalFailureError(Exception):
@@ -164,20 +92,34 @@ class MLRunFatalFailureError(Exception):
         self.original_exception = original_exception
 
 
-class MLRunRetryExhaustedError(Exception):
-    """All retries failed."""
-
-
-class MLRunTaskCancelledError(Exception):
-    """What was asked for was given up."""
-
-
-class MLRunValueError(ValueError):
-    """A value that cannot be."""
-
-
-class MLRunEmptySampleDFError(MLRunValueError):
-    """A sample without rows."""
+#: What only classes of users raise and catch: name, status (None for the base's, or for none), bases.
+_OTHERS: tuple[tuple[str, int | None, tuple[type[Exception], ...]], ...] = (
+    ("MLRunModelLimitExceededError", 400, (MLRunHTTPStatusError, ValueError)),
+    ("MLRunInvalidArgumentTypeError", 400, (MLRunHTTPStatusError, TypeError)),
+    ("MLRunIncompatibleVersionError", 400, (MLRunHTTPStatusError,)),
+    ("MLRunInvalidMMStoreTypeError", 400, (MLRunHTTPStatusError, ValueError)),
+    ("MLRunStreamConnectionFailureError", 400, (MLRunHTTPStatusError, ValueError)),
+    ("MLRunTSDBConnectionFailureError", 400, (MLRunHTTPStatusError, ValueError)),
+    ("MLRunMissingProjectError", None, (MLRunBadRequestError,)),
+    ("MLRunUnauthorizedError", 401, (MLRunHTTPStatusError,)),
+    ("MLRunAccessDeniedError", 403, (MLRunHTTPStatusError,)),
+    ("MLRunPaginationEndOfResultsError", None, (MLRunNotFoundError,)),
+    ("MLRunMethodNotAllowedError", 405, (MLRunHTTPStatusError,)),
+    ("MLRunConflictError", 409, (MLRunHTTPStatusError,)),
+    ("MLRunPreconditionFailedError", 412, (MLRunHTTPStatusError,)),
+    ("MLRunUnprocessableEntityError", 422, (MLRunHTTPStatusError,)),
+    ("MLRunTooManyRequestsError", 429, (MLRunHTTPStatusError,)),
+    ("MLRunNotImplementedServerError", 501, (MLRunHTTPStatusError,)),
+    ("MLRunServiceUnavailableError", 503, (MLRunHTTPStatusError,)),
+    ("MLRunGatewayTimeoutError", 504, (MLRunHTTPStatusError,)),
+    ("MLRunTimeoutError", 504, (MLRunHTTPStatusError, TimeoutError)),
+    ("MLRunRetryExhaustedError", None, (Exception,)),
+    ("MLRunTaskCancelledError", None, (Exception,)),
+    ("MLRunEmptySampleDFError", None, (MLRunValueError,)),
+)
+for _name, _status, _bases in _OTHERS:
+    _members = {"__module__": __name__, **({"error_status_code": _status} if _status else {})}
+    globals()[_name] = type(_name, _bases, _members)
 
 
 class GraphError(Exception):

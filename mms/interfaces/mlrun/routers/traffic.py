@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from mms.interfaces.mlrun.errors import with_strict_status
 from mms.interfaces.mlrun.paths import get_path
-from mms.interfaces.mlrun.routers.bandit import EPSILON_GREEDY, Bandit
 from mms.interfaces.mlrun.routers.router import NamedRouter
 from mms.interfaces.mlrun.routers.routing import Call, Final, Forward, ReadBody, Steps
-from mms.interfaces.mlrun.routers.votes import check_weights
+from mms.traffic.bandit import EPSILON_GREEDY, Bandit, NothingToReward
+from mms.traffic.weights import check_shares, choose_weighted, point_of
 
 REWARD = "reward"
 
@@ -145,42 +144,10 @@ class BanditRouter(_TrafficRouter):
 
     def _operate(self, call: Call) -> Steps:
         if call.operation == REWARD and call.method != "GET":
-            return Final(self.bandit.reward_request((yield ReadBody())))
+            body = yield ReadBody()
+            try:
+                return Final(self.bandit.reward_request(body))
+            except ValueError as error:
+                status = 404 if isinstance(error, NothingToReward) else 422
+                raise with_strict_status(ValueError(str(error)), status) from None
         return (yield from super()._operate(call))
-
-
-def choose_weighted(weights: Mapping[str, float], point: float) -> str:
-    """Return the model in whose share `point`, 0 <= point < 1, lies."""
-    total = math.fsum(weights.values())
-    rest = point * total
-    chosen = ""
-    for model, weight in weights.items():
-        if weight <= 0:
-            continue
-        chosen = model
-        if rest < weight:
-            break
-        rest -= weight
-    return chosen
-
-
-def point_of(key: Any) -> float:
-    """Return a number, 0 <= point < 1, that is the same for the same key, in every process."""
-    digest = hashlib.blake2b(str(key).encode("utf-8", "replace"), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") >> 11) / (1 << 53)
-
-
-def check_shares(weights: Any, models: Sequence[str]) -> dict[str, float]:
-    """Return the shares of the models; equal ones where none are given. Raises ValueError."""
-    found = check_weights(weights)
-    if found is None:
-        return dict.fromkeys(models, 1.0)
-    unknown = [model for model in found if model not in models]
-    if unknown:
-        raise ValueError(
-            f"weights name models that the router does not have: {', '.join(unknown)}; "
-            f"it has {', '.join(models)}"
-        )
-    if math.fsum(found.values()) <= 0:
-        raise ValueError("weights are all 0: no model would get a request")
-    return found

@@ -13,19 +13,6 @@ REGRESSION = "regression"
 VOTE_KINDS = (CLASSIFICATION, REGRESSION)
 
 
-def check_weights(weights: Mapping[str, Any] | None) -> dict[str, float] | None:
-    """Return the weights as numbers. Raises ValueError for what is no weight."""
-    if weights is None:
-        return None
-    if not isinstance(weights, Mapping):
-        raise ValueError(f"weights must be a dict of models and numbers, not {brief(weights)}")
-    for model, weight in weights.items():
-        is_number = isinstance(weight, int | float) and not isinstance(weight, bool)
-        if not is_number or not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"the weight of model {model} is {brief(weight)}, must be 0 or more")
-    return dict(weights)
-
-
 def weights_of(
     models: Sequence[str], weights: Mapping[str, float] | None, is_normalized: bool = True
 ) -> list[float]:

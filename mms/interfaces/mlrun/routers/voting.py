@@ -22,12 +22,12 @@ from mms.interfaces.mlrun.routers.routing import (
 from mms.interfaces.mlrun.routers.votes import (
     REGRESSION,
     VOTE_KINDS,
-    check_weights,
     kind_of,
     vote,
     weights_of,
 )
 from mms.text.brief import brief
+from mms.traffic.weights import check_weights
 
 DEFAULT_NAME = "VotingEnsemble"
 DEFAULT_VERSION = "v1"

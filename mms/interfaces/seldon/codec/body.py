@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl
 
 from mms.bodies.invalid_input import InvalidInput
 from mms.bodies.multipart import Part, find_boundary, find_parts
+from mms.interfaces.seldon.codec.json_decoding import Base64Bytes
 from mms.interfaces.seldon.codec.json_text import load_json
-from mms.interfaces.seldon.codec.payload import Base64Bytes
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 
 _NO_JSON = "Can't find JSON in data"

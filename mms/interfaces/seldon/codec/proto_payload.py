@@ -30,7 +30,12 @@ from mms.interfaces.seldon.codec.forms import (
 )
 from mms.interfaces.seldon.codec.json_decoding import RAGGED
 from mms.interfaces.seldon.codec.json_text import dump_json, load_json
-from mms.interfaces.seldon.codec.messages import Meta, SeldonMessage, parse_message
+from mms.interfaces.seldon.codec.messages import (
+    Meta,
+    SeldonMessage,
+    SeldonMessageList,
+    parse_message,
+)
 from mms.interfaces.seldon.codec.tensor_proto import array_of, tensor_of
 from mms.interfaces.seldon.codec.wire_numbers import (
     field,
@@ -55,25 +60,28 @@ _VALUES_TAG = 0x12
 #: Below it the message's class is faster than looking at the bytes.
 _FEW_BYTES = 4096
 
-_FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
+FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
 
 
-def decode_bytes(body: bytes | bytearray | memoryview, strict: bool = False) -> Incoming:
-    """See `payload.decode_proto_bytes`."""
+def decode_proto_bytes(body: bytes | bytearray | memoryview, strict: bool = False) -> Incoming:
+    """As `decode_proto` of the parsed bytes; lists of numbers are read without a Python object for each."""
     body = bytes(body)
     if len(body) < _FEW_BYTES:
-        return decode(parse_message(SeldonMessage, body), strict)
-    return _read_numbers(body, strict) or decode(parse_message(SeldonMessage, body), strict)
+        return decode_proto(parse_message(SeldonMessage, body), strict)
+    return _read_numbers(body, strict) or decode_proto(parse_message(SeldonMessage, body), strict)
 
 
-def decode(message: Any, strict: bool = False) -> Incoming:
-    """See `payload.decode_proto`."""
+def decode_proto(message: Any, strict: bool = False) -> Incoming:
+    """What a SeldonMessage brings; `strict`: a tensor with too many values loses the first, as with Seldon's.
+
+    Raises SeldonMicroserviceException for a message without payload or an array that does not fit.
+    """
     kind = message.WhichOneof("data_oneof")
     form = Form.NONE
     names: Any = message.data.names if kind == "data" else []
     value: Any
     if kind == "data":
-        form = _FORMS.get(message.data.WhichOneof("data_oneof"), Form.NDARRAY)
+        form = FORMS.get(message.data.WhichOneof("data_oneof"), Form.NDARRAY)
         value = array_of_data(message.data, strict)
     elif kind == "jsonData":
         value = json_format.MessageToDict(message.jsonData)
@@ -82,6 +90,23 @@ def decode(message: Any, strict: bool = False) -> Incoming:
     else:
         value = getattr(message, kind)
     return Incoming(value, names, meta_of(message.meta), form, message.meta.puid or None)
+
+
+def decode_aggregate_proto_bytes(
+    body: bytes | bytearray | memoryview, strict: bool = False
+) -> list[Incoming]:
+    """The messages of a serialized SeldonMessageList. Raises as `decode_aggregate_json`."""
+    messages = parse_message(SeldonMessageList, body).seldonMessages
+    if not messages:
+        if strict:
+            raise IndexError("list index out of range")
+        raise SeldonMicroserviceException("The request has no messages to aggregate")
+    return [decode_proto(part, strict) for part in messages]
+
+
+def encode_proto(result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]) -> Any:
+    """The message of `encode_proto_bytes`."""
+    return SeldonMessage.FromString(encode_proto_bytes(result, form, class_names, meta))
 
 
 def array_of_data(data: Any, strict: bool = False) -> Array:
@@ -220,8 +245,13 @@ def _read_tensor(body: bytes, start: int, end: int, strict: bool) -> Array | Non
     return _shaped(values, shape, strict)
 
 
-def encode_bytes(result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]) -> bytes:
-    """See `payload.encode_proto_bytes`. Raises TypeError or json_format.ParseError for what protobuf cannot hold."""
+def encode_proto_bytes(
+    result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]
+) -> bytes:
+    """The serialized SeldonMessage of a result; see `encode_json`. `google.protobuf.Any` becomes customData.
+
+    Raises TypeError or json_format.ParseError for what protobuf cannot hold.
+    """
     head = field(_META_TAG, _meta_bytes(meta))
     if isinstance(result, np.ndarray | list):
         parts = _data_parts(forms.array_of(result), form, class_names)

@@ -6,15 +6,11 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from mms.interfaces.seldon.components.hooks import OwnHooks
+from mms.interfaces.seldon.components.hooks import NOT_IMPLEMENTED, OwnHooks, ask
 from mms.interfaces.seldon.components.request_headers import RequestHeaders
 from mms.interfaces.seldon.components.results import Result
 from mms.interfaces.seldon.components.signatures import ExtraHook, extra_call, with_headers
-from mms.interfaces.seldon.errors import (
-    INTERNAL_ERROR,
-    SeldonMicroserviceException,
-    is_not_implemented,
-)
+from mms.interfaces.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException
 from mms.interfaces.seldon.meta import response_meta
 from mms.interfaces.seldon.series import METHODS, reward_series, series_of, validate
 from mms.interfaces.seldon.unit import Unit
@@ -48,16 +44,8 @@ class Additions:
 
     def __init__(self, hooks: OwnHooks, headers: RequestHeaders, is_strict: bool) -> None:
         self._is_strict = is_strict
-        tags = hooks.find("tags")
-        metrics = hooks.find("metrics")
-        if tags is not None:
-            tags = with_headers(tags, headers.read)
-        if metrics is not None:
-            metrics = with_headers(metrics, headers.read)
-        self._tags: ExtraHook | None = None if tags is None else extra_call(tags, "tags")
-        self._metrics: ExtraHook | None = (
-            None if metrics is None else extra_call(metrics, "metrics")
-        )
+        self._tags = _extra_hook(hooks, headers, "tags")
+        self._metrics = _extra_hook(hooks, headers, "metrics")
         self._includes_metrics = os.environ.get(_INCLUDE, "true").lower() == "true"
         self._series: list[dict[str, Any]] = []
 
@@ -132,12 +120,9 @@ class Additions:
             self._add(runtime_metrics, operation, unit)
         own: Any = []
         if self._metrics is not None:
-            try:
-                own = self._metrics(value)
-            except Exception as error:
-                if not is_not_implemented(error):
-                    raise
-            else:
+            returned = ask(self._metrics, value)
+            if returned is not NOT_IMPLEMENTED:
+                own = returned
                 validate(own, self._is_strict)
                 self._add(own, operation, unit)
         if not self._includes_metrics:
@@ -145,14 +130,9 @@ class Additions:
         return [*own, *runtime_metrics] if runtime_metrics else own
 
     def _own_tags(self, value: Any) -> Any:
-        if self._tags is None:
+        tags = NOT_IMPLEMENTED if self._tags is None else ask(self._tags, value)
+        if tags is NOT_IMPLEMENTED:
             return None
-        try:
-            tags = self._tags(value)
-        except Exception as error:
-            if is_not_implemented(error):
-                return None
-            raise
         try:
             # Pairs are as good as a dict.
             return dict(tags or ())
@@ -166,3 +146,8 @@ class Additions:
     def _add(self, metrics: Any, operation: str, unit: Unit) -> None:
         if metrics:
             self._series += series_of(metrics, METHODS[operation], unit.labels)
+
+
+def _extra_hook(hooks: OwnHooks, headers: RequestHeaders, name: str) -> ExtraHook | None:
+    hook = hooks.find(name)
+    return None if hook is None else extra_call(with_headers(hook, headers.read), name)

@@ -15,12 +15,19 @@ from mms.interfaces.seldon.components.additions import Additions
 from mms.interfaces.seldon.components.calls import (
     AggregateCall,
     Call,
+    CallParts,
     DataCall,
     RouteCall,
-    Surroundings,
 )
 from mms.interfaces.seldon.components.description_calls import HealthCall, MetadataCall
 from mms.interfaces.seldon.components.flask_app import FlaskApp
+from mms.interfaces.seldon.components.formats import (
+    JSON_HEADERS,
+    PROTO_TYPE,
+    JsonFormat,
+    MessageFormat,
+    ProtoFormat,
+)
 from mms.interfaces.seldon.components.hooks import OwnHooks
 from mms.interfaces.seldon.components.input_checks import InputChecks
 from mms.interfaces.seldon.components.request_headers import RequestHeaders
@@ -28,21 +35,16 @@ from mms.interfaces.seldon.components.results import class_names_of
 from mms.interfaces.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, error_answer
 from mms.interfaces.seldon.unit import Unit, Units
 
-JSON_TYPE = "application/json"
-PROTO_TYPE = "application/x-protobuf"
-
 _PASSTHROUGH = "PAYLOAD_PASSTHROUGH"
 _PREDICT = "predict"
 _FEEDBACK = "send-feedback"
-_HEALTH = "health-status"
-_METADATA = "metadata"
-_DATA_CALLS: dict[str, Callable[[str, Surroundings], Call]] = {
+_DATA_CALLS: dict[str, Callable[[str, CallParts], Call]] = {
     "transform-input": DataCall,
     "transform-output": DataCall,
     "route": RouteCall,
     "aggregate": AggregateCall,
 }
-_OPERATIONS = (_PREDICT, *_DATA_CALLS, _FEEDBACK, _HEALTH, _METADATA)
+_OPERATIONS = (_PREDICT, *_DATA_CALLS, _FEEDBACK, "health-status", "metadata")
 #: Bodies of these types without a query need no look at the rules for forms.
 _JSON_TYPES = frozenset((b"application/json", b"application/json; charset=utf-8"))
 _PROTO_TYPE = PROTO_TYPE.encode()
@@ -75,10 +77,6 @@ class Answer(NamedTuple):
     error: Exception | None = None
 
 
-JSON_HEADERS = {"Content-Type": JSON_TYPE}
-PROTO_HEADERS = {"Content-Type": PROTO_TYPE}
-
-
 class Component:
     """Answers requests. Owned by the thread that runs them."""
 
@@ -99,7 +97,7 @@ class Component:
         hooks = OwnHooks(instance)
         self._headers = RequestHeaders()
         self._additions = Additions(hooks, self._headers, is_strict)
-        self._surroundings = Surroundings(
+        parts = self._parts = CallParts(
             hooks,
             self._additions,
             class_names_of(instance, hooks),
@@ -110,14 +108,12 @@ class Component:
         self._instance = instance
         self._is_strict = is_strict
         self._flask_app = flask_app
-        self._health = HealthCall(self._surroundings)
-        self._metadata = metadata
-        self._predict = DataCall(_PREDICT, self._surroundings)
-        self._calls: dict[str, Call] = {
-            operation: make(operation, self._surroundings)
-            for operation, make in _DATA_CALLS.items()
-        }
-        self._calls[_PREDICT] = self._predict
+        self._json, self._proto = JsonFormat(is_strict), ProtoFormat(is_strict)
+        self._predict = DataCall(_PREDICT, parts)
+        calls = (self._predict, HealthCall(parts), metadata)
+        self._calls: dict[str, Call] = {call.operation: call for call in calls}
+        for operation, make in _DATA_CALLS.items():
+            self._calls[operation] = make(operation, parts)
         # Bodies of predictions go to the hook as they are, and its results to the client.
         self._passes_through = os.environ.get(_PASSTHROUGH, "").lower() in ("1", "t", "true")
         self.units = units
@@ -149,35 +145,38 @@ class Component:
 
     def _answer(self, request: Request) -> Answer:
         operation, content_type, query, body, unit, _ = request
+        messages = self.format_of(request)
         try:
-            if content_type == _PROTO_TYPE:
-                return Answer(200, PROTO_HEADERS, self._answer_proto(operation, body, unit))
-            call = self._calls.get(operation)
-            if call is None or (self._passes_through and operation == _PREDICT):
-                status, found = self._answer_otherwise(request)
+            if self._passes_through and operation == _PREDICT and not messages.is_proto:
+                undecoded = read_undecoded_body(content_type, query, body)
+                status, found = self._predict.answer_undecoded(messages, undecoded, unit)
             else:
-                status, found = call.answer_json(self.read_json(content_type, query, body), unit)
-            return Answer(status, JSON_HEADERS, found)
+                call = self._calls.get(operation) or self._feedback_call(operation)
+                content = self.content_of(request) if call.takes_message else None
+                status, found = call.answer(messages, content, unit)
+            return Answer(status, messages.headers, found)
         except MemoryError:
             raise
         except Exception as error:
             return self.failure(request, error)
 
-    def ask_json(self, operation: str, content: Any) -> bytes:
-        """The JSON that answers decoded JSON. Raises whatever hooks raise, and SeldonMicroserviceException."""
-        if operation == _HEALTH:
-            return self._health.answer_json(self.units.own)[1]
-        if operation == _METADATA:
-            return self._metadata.answer_json(self.units.own)[1]
+    def ask(self, operation: str, content: Any, *, is_proto: bool) -> bytes:
+        """The answer to decoded JSON, or to a serialized message.
+
+        Raises whatever hooks raise, and SeldonMicroserviceException.
+        """
         call = self._calls.get(operation) or self._feedback_call(operation)
-        return call.answer_json(content, self.units.own)[1]
+        messages = self._proto if is_proto else self._json
+        return call.answer(messages, content, self.units.own)[1]
 
-    def ask_proto(self, operation: str, body: bytes) -> bytes:
-        """As `ask_json`, of serialized messages."""
-        return self._answer_proto(operation, body, self.units.own)
+    def format_of(self, request: Request) -> MessageFormat:
+        return self._proto if request.content_type == _PROTO_TYPE else self._json
 
-    def read_json(self, content_type: bytes, query: bytes, body: bytes | bytearray) -> Any:
-        """The JSON that a request carries. Raises SeldonMicroserviceException."""
+    def content_of(self, request: Request) -> Any:
+        """The body in protobuf, or the JSON that a request carries. Raises SeldonMicroserviceException."""
+        _, content_type, query, body, _, _ = request
+        if content_type == _PROTO_TYPE:
+            return body
         if not query and content_type in _JSON_TYPES:
             try:
                 content = load_json(body)
@@ -186,9 +185,6 @@ class Component:
             if content is not None:
                 return content
         return read_json_body(content_type, query, body, strict=self._is_strict)
-
-    def success(self, body: bytes, is_proto: bool) -> Answer:
-        return Answer(200, PROTO_HEADERS if is_proto else JSON_HEADERS, body)
 
     def failure(self, request: Request, error: Exception) -> Answer:
         """The answer for an exception: the component's own handler's, or Seldon's."""
@@ -213,27 +209,6 @@ class Component:
         status = found.status if 200 <= found.status <= 599 else 500
         return Answer(status, JSON_HEADERS, found.body(), error)
 
-    def _answer_otherwise(self, request: Request) -> tuple[int, bytes]:
-        """What is no ordinary call: no message, feedback, or a body that is not to be decoded."""
-        operation, content_type, query, body, unit, _ = request
-        if operation == _HEALTH:
-            return self._health.answer_json(unit)
-        if operation == _METADATA:
-            return self._metadata.answer_json(unit)
-        if operation == _PREDICT:
-            undecoded = read_undecoded_body(content_type, query, body)
-            return self._predict.answer_undecoded(undecoded, unit)
-        call = self._feedback_call(operation)
-        return call.answer_json(self.read_json(content_type, query, body), unit)
-
-    def _answer_proto(self, operation: str, body: bytes | bytearray, unit: Unit) -> bytes:
-        if operation == _HEALTH:
-            return self._health.answer_proto(unit)
-        if operation == _METADATA:
-            return self._metadata.answer_proto(unit)
-        call = self._calls.get(operation) or self._feedback_call(operation)
-        return call.answer_proto(body, unit)
-
     def _feedback_call(self, operation: str) -> Call:
         """Made when it is first asked: it needs protobuf, which takes time and memory."""
         if operation != _FEEDBACK:
@@ -242,5 +217,5 @@ class Component:
             )
         from mms.interfaces.seldon.components.feedback_call import FeedbackCall
 
-        call = self._calls[operation] = FeedbackCall(operation, self._surroundings)
+        call = self._calls[operation] = FeedbackCall(operation, self._parts)
         return call

@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format
 
-from mms.interfaces.seldon.codec.forms import Array, ClassNames, Form
+from mms.interfaces.seldon.codec.forms import Array, Form
 from mms.interfaces.seldon.codec.messages import CLASSES, Feedback, SeldonMessage
-from mms.interfaces.seldon.codec.proto_payload import array_of_data, encode_bytes
+from mms.interfaces.seldon.codec.proto_payload import FORMS, array_of_data
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 from mms.text.brief import brief
-
-_FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENSOR}
 
 
 class FeedbackParts(NamedTuple):
@@ -66,7 +64,7 @@ def feedback_parts(feedback: Any, unit_id: str, strict: bool = False) -> Feedbac
     request = feedback.request
     form = Form.NONE
     if request.WhichOneof("data_oneof") == "data":
-        form = _FORMS.get(request.data.WhichOneof("data_oneof"), Form.NDARRAY)
+        form = FORMS.get(request.data.WhichOneof("data_oneof"), Form.NDARRAY)
     return FeedbackParts(
         array_of_data(request.data, strict),
         request.data.names,
@@ -82,10 +80,3 @@ def json_of_message(message: Any) -> dict[str, Any]:
     """A protobuf message in protobuf's JSON: numbers as floats, empty lists left out."""
     content: dict[str, Any] = json_format.MessageToDict(message)
     return content
-
-
-def encode_feedback_json(
-    result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]
-) -> dict[str, Any]:
-    """The answer to feedback that came as JSON, for `dump_json`; `result` as for `payload.encode_json`."""
-    return json_of_message(SeldonMessage.FromString(encode_bytes(result, form, class_names, meta)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import enum
 import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from mms.interfaces.seldon.components.signatures import Hook
-from mms.interfaces.seldon.errors import SeldonNotImplementedError
+from mms.interfaces.seldon.errors import SeldonNotImplementedError, is_not_implemented
 
 _log = logging.getLogger("mms.seldon")
 
@@ -27,11 +26,18 @@ _BASE_NAME = "SeldonComponent"
 _BASE_MODULES = ("mms.interfaces.seldon.components.user_model", "seldon_core.user_model")
 
 
-class Kind(enum.Enum):
-    """Of what a raw hook or a legacy one is given."""
+#: Comes from a hook that says that it is not implemented.
+NOT_IMPLEMENTED: Any = object()
 
-    JSON = "json"
-    PROTO = "proto"
+
+def ask(hook: Hook, *arguments: Any) -> Any:
+    """Return what a hook returns, or NOT_IMPLEMENTED."""
+    try:
+        return hook(*arguments)
+    except Exception as error:
+        if is_not_implemented(error):
+            return NOT_IMPLEMENTED
+        raise
 
 
 class RawHook(NamedTuple):
@@ -44,6 +50,10 @@ class RawHook(NamedTuple):
     name: str
     is_legacy: bool
     message_class: str | None = None
+
+    def ask(self, argument: Any) -> Any:
+        """Return what the hook returns, or NOT_IMPLEMENTED, which a legacy one cannot say."""
+        return self.call(argument) if self.is_legacy else ask(self.call, argument)
 
 
 class OwnHooks:
@@ -86,24 +96,24 @@ class OwnHooks:
         found: Hook = hook
         return found
 
+    def absent(self, name: str) -> SeldonNotImplementedError:
+        """Return the error of an operation whose hook is absent."""
+        text = "is not implemented" if self.has_base else "not defined"
+        return SeldonNotImplementedError(f"{name if self.has_base else name.capitalize()} {text}")
+
     def need(self, name: str) -> Hook:
         """As `find`. Raises SeldonNotImplementedError where it is absent."""
         hook = self.find(name)
         if hook is None:
-            told = (
-                f"{name} is not implemented"
-                if self.has_base
-                else f"{name.capitalize()} not defined"
-            )
-            raise SeldonNotImplementedError(told)
+            raise self.absent(name)
         return hook
 
-    def find_raw(self, name: str, kind: Kind) -> RawHook | None:
-        """The legacy hook for messages of this kind, else the raw one."""
-        # For predict by kind; for all others Seldon takes the first one that there is.
+    def find_raw(self, name: str, is_proto: bool) -> RawHook | None:
+        """The legacy hook for messages of a format, else the raw one."""
+        # For predict by the format; for all others Seldon takes the first one that there is.
         suffixes = ["_rest", "_grpc"]
         if name == "predict":
-            del suffixes[kind is Kind.JSON]
+            del suffixes[not is_proto]
         for suffix in suffixes:
             hook = self.find(name + suffix)
             if hook is not None:

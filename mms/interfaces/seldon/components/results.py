@@ -9,12 +9,8 @@ import numpy as np
 
 from mms.interfaces.seldon.codec.forms import ClassNames
 from mms.interfaces.seldon.codec.json_text import is_of_pandas
-from mms.interfaces.seldon.components.hooks import OwnHooks
-from mms.interfaces.seldon.errors import (
-    INTERNAL_ERROR,
-    SeldonMicroserviceException,
-    is_not_implemented,
-)
+from mms.interfaces.seldon.components.hooks import NOT_IMPLEMENTED, OwnHooks, ask
+from mms.interfaces.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException
 from mms.text.brief import brief
 
 #: Types of results that need no second look.
@@ -101,12 +97,9 @@ def class_names_of(component: Any, hooks: OwnHooks) -> Callable[[], Any]:
         if callable(found):
             if bases and getattr(found, "__func__", None) in bases:
                 return None
-            try:
-                found = found()
-            except Exception as error:
-                if is_not_implemented(error):
-                    return None
-                raise
+            found = ask(found)
+            if found is NOT_IMPLEMENTED:
+                return None
         elif hasattr(found, "__next__"):
             # It gives its names once alone.
             found = component.class_names = list(found)

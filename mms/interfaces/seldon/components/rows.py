@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mms.interfaces.seldon.codec.forms import Form, Incoming, is_numeric
-from mms.interfaces.seldon.components.component import PROTO_TYPE, Answer, Component, Request
+from mms.interfaces.seldon.components.component import Answer, Component, Request
+from mms.interfaces.seldon.components.formats import MessageFormat
 from mms.interfaces.seldon.components.results import Result
 
 _log = logging.getLogger("mms.seldon")
 
 _PREDICT = "predict"
-_PROTO = PROTO_TYPE.encode()
 
 
 class _Member(NamedTuple):
@@ -23,11 +23,11 @@ class _Member(NamedTuple):
 
     place: int
     request: Request
+    messages: MessageFormat
     incoming: Incoming
 
-    @property
-    def is_proto(self) -> bool:
-        return self.request.content_type == _PROTO
+    def success(self, body: bytes) -> Answer:
+        return Answer(200, self.messages.headers, body)
 
 
 class RowJoiner:
@@ -61,13 +61,15 @@ class RowJoiner:
             if request.operation != _PREDICT:
                 answers[index] = component.answer(request)
                 continue
+            messages = component.format_of(request)
             try:
-                member = _Member(index, request, self._decode(request))
+                incoming = self._call.decode(messages, component.content_of(request))
             except MemoryError:
                 raise
             except Exception as error:
                 answers[index] = component.failure(request, error)
                 continue
+            member = _Member(index, request, messages, incoming)
             key = self._key(member)
             groups.setdefault(index if key is None else key, []).append(member)
         for members in groups.values():
@@ -77,13 +79,6 @@ class RowJoiner:
             for member, answer in zip(members, joined, strict=True):
                 answers[member.place] = answer
         return [answers[index] for index in range(len(requests))]
-
-    def _decode(self, request: Request) -> Incoming:
-        assert self._call is not None
-        if request.content_type == _PROTO:
-            return self._call.decode(request.body, True)
-        content = self._component.read_json(request.content_type, request.query, request.body)
-        return self._call.decode(content, False)
 
     def _key(self, member: _Member) -> Hashable:
         """Equal for what can be joined; None for what cannot."""
@@ -103,14 +98,16 @@ class RowJoiner:
             None if names is None else tuple(names),
             repr(meta) if self._call.takes_meta else None,
             id(member.request.unit),
-            member.is_proto,
+            member.messages.is_proto,
         )
 
     def _answer_one(self, member: _Member) -> Answer:
         assert self._call is not None
         try:
-            body = self._call.answer(member.incoming, member.request.unit, member.is_proto)
-            return self._component.success(body, member.is_proto)
+            unit = member.request.unit
+            return member.success(
+                self._call.answer_incoming(member.messages, member.incoming, unit)
+            )
         except MemoryError:
             raise
         except Exception as error:
@@ -166,7 +163,6 @@ class RowJoiner:
         incoming = member.incoming
         try:
             meta = collected.meta(incoming.meta, incoming.puid)
-            body = self._call.encode(rows, incoming.form, meta, member.is_proto)
-            return self._component.success(body, member.is_proto)
+            return member.success(self._call.encode(member.messages, rows, incoming.form, meta))
         except Exception as error:
             return self._component.failure(member.request, error)

@@ -106,6 +106,10 @@ class GraphService(CompositeModel):
             }
             if node.builtin is not None or node.server is not None:
                 described["implementation"] = node.kind
+            if node.weights is not None:
+                described["weights"] = node.weights
+            if node.bandit is not None:
+                described["arms"] = node.bandit.statistics()
             if node.methods:
                 described["methods"] = list(node.methods)
             if node.endpoint is not None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mms.errors import InternalServerError
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, Message, dumps, parse, read_protobuf
+from mms.interfaces.seldon.meta import merged_meta
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mms.interfaces.seldon.codec.payload import Incoming
+    from mms.interfaces.seldon.codec.forms import Incoming
 
 #: What Seldon's former engine answered for SIMPLE_MODEL; tests of graphs know it.
 _CLASSES: Final = ("class0", "class1", "class2")
@@ -44,24 +45,26 @@ def average(node: str, replies: Sequence[Message]) -> Message:
 
     Raises InternalServerError for replies without numbers, or of unequal shape.
     """
-    from mms.interfaces.seldon.codec import payload
     from mms.interfaces.seldon.codec.forms import column_names
 
     if replies[0].is_protobuf:
         from mms.interfaces.seldon.codec.messages import SeldonMessage
+        from mms.interfaces.seldon.codec.proto_payload import decode_proto, encode_proto_bytes
 
-        decoded = [payload.decode_proto(read_protobuf(SeldonMessage, r.body)) for r in replies]
+        decoded = [decode_proto(read_protobuf(SeldonMessage, r.body)) for r in replies]
     else:
-        decoded = [payload.decode_json(parse(reply)) for reply in replies]
+        from mms.interfaces.seldon.codec.json_decoding import decode_json
+        from mms.interfaces.seldon.codec.json_encoding import encode_json
+        from mms.interfaces.seldon.codec.json_text import dump_json
+
+        decoded = [decode_json(parse(reply)) for reply in replies]
     mean = _mean(node, [incoming.value for incoming in decoded])
     first = decoded[0]
     names = None if first.names is None else column_names(first.names)
     meta = _merged_meta(decoded)
     if replies[0].is_protobuf:
-        answer = payload.encode_proto(mean, first.form, lambda: names, meta)
-        return Message(answer.SerializeToString(), PROTOBUF)
-    document = payload.encode_json(mean, first.form, lambda: names, meta)
-    return Message(payload.dump_json(document), JSON)
+        return Message(encode_proto_bytes(mean, first.form, lambda: names, meta), PROTOBUF)
+    return Message(dump_json(encode_json(mean, first.form, lambda: names, meta)), JSON)
 
 
 def _mean(node: str, values: Sequence[Any]) -> NDArray[np.float64]:
@@ -83,15 +86,7 @@ def _mean(node: str, values: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def _merged_meta(decoded: Sequence[Incoming]) -> dict[str, Any]:
-    """Later tags and paths win, metrics are joined, the first puid counts."""
-    merged: dict[str, Any] = {}
-    for incoming in decoded:
-        meta = incoming.meta or {}
-        for member in ("tags", "requestPath"):
-            if meta.get(member):
-                merged.setdefault(member, {}).update(meta[member])
-        if meta.get("metrics"):
-            merged.setdefault("metrics", []).extend(meta["metrics"])
-        if meta.get("puid"):
-            merged.setdefault("puid", meta["puid"])
-    return merged
+    """As a combiner's; the first puid counts, and what is empty is left out."""
+    found = merged_meta(incoming.meta for incoming in decoded)
+    found["puid"] = next((incoming.puid for incoming in decoded if incoming.puid), None)
+    return {member: value for member, value in found.items() if value}

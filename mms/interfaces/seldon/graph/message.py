@@ -172,6 +172,16 @@ def feedback_routing(message: Message) -> dict[str, int]:
     return {str(name): branch for name, branch in found.items() if type(branch) is int}
 
 
+def feedback_reward(message: Message) -> Any:
+    """The reward of a Feedback, 0 where it has none."""
+    if message.is_protobuf:
+        from mms.interfaces.seldon.codec.messages import Feedback
+
+        return read_protobuf(Feedback, message.body).reward
+    found = parse(message)
+    return found.get("reward", 0) if isinstance(found, dict) else 0
+
+
 def with_routing(message: Message, routing: Mapping[str, int]) -> Message:
     """A final reply with `meta.routing` in it. A reply that is no JSON object stays as it is."""
     if not routing:

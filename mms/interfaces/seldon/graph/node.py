@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from mms.traffic.bandit import Bandit
+
 
 class NodeType(Enum):
     """The types of Seldon Core's predictive units."""
@@ -26,6 +28,9 @@ class Builtin(Enum):
     SIMPLE_ROUTER = "SIMPLE_ROUTER"
     RANDOM_ABTEST = "RANDOM_ABTEST"
     AVERAGE_COMBINER = "AVERAGE_COMBINER"
+    #: These two are this server's own.
+    WEIGHTED_ROUTER = "WEIGHTED_ROUTER"
+    BANDIT_ROUTER = "BANDIT_ROUTER"
 
 
 class Step(Enum):
@@ -80,8 +85,10 @@ class Node:
     workers: int | None = None
     #: Members that nothing here obeys.
     not_obeyed: tuple[str, ...] = ()
-    #: Of a RANDOM_ABTEST: the share of requests for the first child.
-    ratio_a: float = 0.5
+    #: Of a RANDOM_ABTEST or WEIGHTED_ROUTER: the shares of requests, by child.
+    weights: dict[str, float] | None = None
+    #: Of a BANDIT_ROUTER: what it has learned of its children since the graph was registered.
+    bandit: Bandit | None = None
     before: Step | None = field(init=False)
     after: Step | None = field(init=False)
     routes: bool = field(init=False)
@@ -118,6 +125,9 @@ class Node:
     def is_local(self) -> bool:
         """Answered by a model of this server."""
         return self.builtin is None and self.endpoint is None
+
+    def branch_of(self, child: str) -> int:
+        return next(index for index, found in enumerate(self.children) if found.name == child)
 
     def walk(self) -> Iterator[Node]:
         """This node and all below, parents first."""

@@ -11,17 +11,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from mms.bodies.large_json import apart
-from mms.errors import InternalServerError
+from mms.errors import BadRequest, InternalServerError
 from mms.interfaces.seldon.graph.builtin import average, simple_model
 from mms.interfaces.seldon.graph.message import (
     PROTOBUF,
     Message,
     chosen_branch,
+    feedback_reward,
     feedback_routing,
     join,
     with_routing,
 )
 from mms.interfaces.seldon.graph.node import Builtin, Graph, Node, Step
+from mms.traffic.weights import choose_weighted
 
 #: Asks a node. Returns its reply, or raises NodeFailed for one that is no success, or an error of `mms.errors`.
 Call: TypeAlias = Callable[[Node, Step, Message], Awaitable[Message]]
@@ -98,8 +100,10 @@ class _Prediction:
         return replies[0]
 
     async def _choose(self, node: Node, message: Message) -> int:
-        if node.builtin is Builtin.RANDOM_ABTEST:
-            return 0 if self._draw() < node.ratio_a else 1
+        if node.weights is not None:
+            return node.branch_of(choose_weighted(node.weights, self._draw()))
+        if node.bandit is not None:
+            return node.branch_of(node.bandit.choose())
         if node.builtin is Builtin.SIMPLE_ROUTER:
             return 0
         if not node.routes:
@@ -146,6 +150,12 @@ async def _feed(
         await _all_of([_feed(child, message, routing, call) for child in node.children])
     elif branch >= 0 and node.children:
         await _feed(node.children[branch], message, routing, call)
+        if node.bandit is not None:
+            reward = await _apart([message], feedback_reward, message)
+            try:
+                node.bandit.reward(node.children[branch].name, reward)
+            except ValueError as error:
+                raise BadRequest(f"Node {node.name}: {error}.") from None
     return await call(node, Step.SEND_FEEDBACK, message) if node.learns else None
 
 

@@ -5,8 +5,10 @@ What cannot be served is refused here, with the name of the node.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from mms.interfaces.seldon.graph.manifest import (
@@ -21,6 +23,8 @@ from mms.interfaces.seldon.graph.manifest import (
 from mms.interfaces.seldon.graph.node import Builtin, Endpoint, Graph, Node, NodeType
 from mms.text.brief import brief
 from mms.text.durations import bounded_s
+from mms.traffic.bandit import EPSILON_GREEDY, Bandit
+from mms.traffic.weights import check_shares
 
 #: Real documents have a few kilobytes.
 _MAX_DOCUMENT_BYTES: Final = 1 << 20
@@ -47,6 +51,8 @@ _BUILTIN_TYPES: Final = {
     Builtin.SIMPLE_ROUTER: NodeType.ROUTER,
     Builtin.RANDOM_ABTEST: NodeType.ROUTER,
     Builtin.AVERAGE_COMBINER: NodeType.COMBINER,
+    Builtin.WEIGHTED_ROUTER: NodeType.ROUTER,
+    Builtin.BANDIT_ROUTER: NodeType.ROUTER,
 }
 _DEFAULT_REST_PORT: Final = 9000
 _DEFAULT_GRPC_PORT: Final = 9500
@@ -234,10 +240,9 @@ class _NodeReader:
             not_obeyed=tuple(ignored),
             image=container.image if container is not None else None,
             workers=container.workers if container is not None else None,
-            ratio_a=_ratio_a(parameters, where) if builtin is Builtin.RANDOM_ABTEST else 0.5,
         )
         _check_children(node, where)
-        return node
+        return _with_routing_policy(node, where)
 
     def _name(self, found: Any, above: tuple[str, ...]) -> str:
         place = f"a child of node {brief(above[-1])}" if above else "the graph"
@@ -317,20 +322,38 @@ def _parameters(found: Mapping[str, Any], where: str) -> tuple[dict[str, Any], .
     return tuple(dict(parameter) for parameter in parameters)
 
 
-def _ratio_a(parameters: tuple[dict[str, Any], ...], where: str) -> float:
-    for parameter in parameters:
-        if parameter["name"] == "ratioA":
-            value = parameter.get("value")
-            try:
-                ratio = float(value)  # type: ignore[arg-type]  # TypeError is an answer, too
-            except (TypeError, ValueError):
-                ratio = -1.0
-            if not 0 <= ratio <= 1:
-                raise GraphError(
-                    f"{where} has the ratioA {brief(value)}, not a number from 0 to 1."
-                )
-            return ratio
-    return 0.5
+def _with_routing_policy(node: Node, where: str) -> Node:
+    """The node with the weights, or the bandit, of a built-in router. Raises GraphError."""
+    given = {parameter["name"]: parameter.get("value") for parameter in node.parameters}
+    children = [child.name for child in node.children]
+    try:
+        if node.builtin is Builtin.RANDOM_ABTEST:
+            ratio = _number(given, "ratioA", 0.5, where)
+            return replace(node, weights={children[0]: ratio, children[1]: 1 - ratio})
+        if node.builtin is Builtin.WEIGHTED_ROUTER:
+            weights = given.get("weights")
+            if isinstance(weights, str):
+                weights = json.loads(weights)
+            return replace(node, weights=check_shares(weights, children))
+        if node.builtin is Builtin.BANDIT_ROUTER:
+            epsilon = _number(given, "epsilon", 0.1, where)
+            bandit = Bandit(children, given.get("strategy") or EPSILON_GREEDY, epsilon)
+            return replace(node, bandit=bandit)
+    except ValueError as error:
+        raise GraphError(f"{where}: {error}.") from None
+    return node
+
+
+def _number(given: Mapping[str, Any], name: str, default: float, where: str) -> float:
+    """A parameter that is a number from 0 to 1."""
+    value = given.get(name, default)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise GraphError(f"{where} has the {name} {brief(value)}, not a number from 0 to 1.")
+    return number
 
 
 def _endpoint(found: Mapping[str, Any], where: str) -> Endpoint | None:

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from mms.interfaces.seldon.components.component import JSON_HEADERS, Answer, Component, Request
+from mms.interfaces.seldon.components.component import Answer, Component, Request
+from mms.interfaces.seldon.components.formats import JSON_HEADERS
 from mms.interfaces.seldon.components.rows import RowJoiner
 from mms.interfaces.seldon.errors import INTERNAL_ERROR, error_body
 from mms.interfaces.seldon.series import Deployment

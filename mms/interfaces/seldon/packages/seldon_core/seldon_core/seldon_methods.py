@@ -95,11 +95,11 @@ def _asked(
     component = component_of(user_model, names)
     try:
         if isinstance(request, Mapping | list):
-            return load_json(component.ask_json(operation, request))
+            return load_json(component.ask(operation, request, is_proto=False))
         from mms.interfaces.seldon.codec.messages import SeldonMessage
 
         body = request.SerializeToString() if hasattr(request, "SerializeToString") else request
-        return SeldonMessage.FromString(component.ask_proto(operation, body))
+        return SeldonMessage.FromString(component.ask(operation, body, is_proto=True))
     finally:
         for update in component.take_series():
             if seldon_metrics is not None:

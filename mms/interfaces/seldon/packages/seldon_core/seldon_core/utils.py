@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from mms.interfaces.seldon.codec.forms import Array, Form, array_of
+from mms.interfaces.seldon.codec.json_decoding import decode_json
+from mms.interfaces.seldon.codec.json_encoding import encode_json
 from mms.interfaces.seldon.codec.messages import (
     DefaultData,
     SeldonMessageList,
@@ -16,8 +18,13 @@ from mms.interfaces.seldon.codec.messages import (
     Tensor,
     struct_pb2,
 )
-from mms.interfaces.seldon.codec.payload import decode_json, decode_proto, encode_json, encode_proto
-from mms.interfaces.seldon.codec.proto_payload import array_of_data, list_content, meta_of
+from mms.interfaces.seldon.codec.proto_payload import (
+    array_of_data,
+    decode_proto,
+    encode_proto,
+    list_content,
+    meta_of,
+)
 from mms.interfaces.seldon.codec.tensor_proto import json_of_array, tensor_of
 from mms.interfaces.seldon.components.feedback import (
     feedback_of_json,

@@ -9,7 +9,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from mms.interfaces.mlrun.errors import with_strict_status
 from mms.text.brief import brief
 
 EPSILON_GREEDY = "epsilon_greedy"
@@ -17,6 +16,10 @@ THOMPSON = "thompson"
 STRATEGIES = (EPSILON_GREEDY, THOMPSON)
 #: Requests whose rewards are waited for.
 MAX_REMEMBERED = 10_000
+
+
+class NothingToReward(ValueError):
+    """A reward names a model or a request that the bandit does not know."""
 
 
 class Bandit:
@@ -70,17 +73,16 @@ class Bandit:
                 self._remembered.popitem(last=False)
 
     def reward(self, model: str, reward: Any) -> None:
-        """Raises ValueError for an unknown model and for what is no reward."""
+        """Raises NothingToReward for an unknown model, ValueError for what is no reward."""
         if model not in self._counts:
-            raise with_strict_status(
-                ValueError(f"model {model} is not one of the router's: {' | '.join(self._counts)}"),
-                404,
+            raise NothingToReward(
+                f"model {model} is not one of the router's: {' | '.join(self._counts)}"
             )
         is_number = isinstance(reward, int | float)  # True and False are rewards of 1 and 0
         if not is_number or not math.isfinite(reward):
-            raise _unfit(f"reward is {brief(reward)}, must be a number")
+            raise ValueError(f"reward is {brief(reward)}, must be a number")
         if self.strategy == THOMPSON and not 0 <= reward <= 1:
-            raise _unfit(f"reward is {brief(reward)}, must be from 0 to 1 for {THOMPSON}")
+            raise ValueError(f"reward is {brief(reward)}, must be from 0 to 1 for {THOMPSON}")
         with self._lock:
             self._counts[model] += 1
             self._totals[model] += reward
@@ -91,24 +93,23 @@ class Bandit:
         Raises ValueError.
         """
         if not isinstance(body, dict) or "reward" not in body:
-            raise _unfit('Expected "reward", and "id" of a request or "model", in request body')
+            raise ValueError('Expected "reward", and "id" of a request or "model", in request body')
         with self._lock:
             if body.get("id") is not None:
                 request_id = str(body["id"])
                 model = self._remembered.get(request_id)
                 if model is None:
-                    text = (
+                    raise NothingToReward(
                         f"no request with id {request_id} waits for a reward: it is unknown, too "
                         "old or was rewarded before"
                     )
-                    raise with_strict_status(ValueError(text), 404)
                 self.reward(model, body["reward"])
                 del self._remembered[request_id]
             elif body.get("model"):
                 model = str(body["model"])
                 self.reward(model, body["reward"])
             else:
-                raise _unfit('Expected "id" of a request or "model" in request body')
+                raise ValueError('Expected "id" of a request or "model" in request body')
             return {"model": model, **self.statistics()[model]}
 
     def statistics(self) -> dict[str, dict[str, Any]]:
@@ -138,7 +139,3 @@ class Bandit:
             for model, count in self._counts.items()
         }
         return max(draws, key=draws.__getitem__)
-
-
-def _unfit(text: str) -> ValueError:
-    return with_strict_status(ValueError(text), 422)
