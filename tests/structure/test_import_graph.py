@@ -70,7 +70,9 @@ ROOMS: dict[str, Room] = {
     # What a process may, and who comes from whom.
     "processes": Room(0, ("mms.processes",), ()),
     # Which addresses may be asked on a client's behalf.
-    "networks": Room(0, ("mms.limits.networks",), ()),
+    "networks": Room(-1, ("mms.limits.networks",), ()),
+    # What models' code reads from other servers.
+    "fetch": Room(0, ("mms.fetch",), ("networks",)),
     "bodies": Room(-1, ("mms.bodies",), ()),
     # By orjson where it is installed.
     "json text": Room(0, ("mms.bodies.json_text",), ("bodies",)),
@@ -122,7 +124,7 @@ ROOMS: dict[str, Room] = {
         1,
         ("mms.interfaces.mlrun",),
         (
-            *("bodies", "documents", "errors", "json text", "networks"),
+            *("bodies", "documents", "errors", "fetch", "json text", "networks"),
             *("interfaces", "registration", "tracking", "traffic", "wire"),
         ),
     ),

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mms.fetch import fetched_files
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunNotFoundError
-from mms.interfaces.mlrun.files import datastore, fetched_files
+from mms.interfaces.mlrun.files import datastore
 from mms.interfaces.mlrun.files.artifacts import get_model
 from mms.interfaces.mlrun.files.datastore import get_dataitem, get_object, set_store_resolver
 from mms.interfaces.mlrun.files.model_spec import ModelArtifact, parse_model_spec

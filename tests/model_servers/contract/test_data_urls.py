@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from mms.interfaces.mlrun.files.artifacts import get_model
-from mms.interfaces.mlrun.files.checked_http import CheckedHttp
 from mms.interfaces.mlrun.files.data_urls import DataUrls
 from mms.interfaces.mlrun.files.datastore import get_dataitem
 from mms.interfaces.mlrun.files.stores import hold_http_to
@@ -124,7 +123,7 @@ def hold() -> Iterator[Callable[..., None]]:
     """Read by the rules for what a client has named."""
 
     def hold_to(**rules: object) -> None:
-        hold_http_to(CheckedHttp.of_rules(UrlRules.from_members({"max_bytes": 100, **rules})))
+        hold_http_to(UrlRules.from_members({"max_bytes": 100, **rules}))
 
     yield hold_to
     hold_http_to(None)
@@ -158,7 +157,7 @@ def test_redirects_of_a_model_that_a_client_has_named_are_held_to_the_rules(
 def test_from_a_public_host_no_redirect_leads_to_loopback_unless_somebody_has_set_so(
     origin: Origin, hold: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mms.interfaces.mlrun.files.checked_http.is_public", lambda address: True)
+    monkeypatch.setattr("mms.fetch.http_client.is_public", lambda address: True)
     url = origin.url("to/" + origin.url("x"))
     hold(allowed_private_addresses="loopback", has_own_networks=False)
     with pytest.raises(OSError, match="a loopback address"):

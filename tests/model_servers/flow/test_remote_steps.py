@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import pytest
 from flow_harness import WAIT_S, Served
 
-import mms.interfaces.mlrun.http_call as of_http_call
+import mms.fetch.http_client as of_http_call
+from mms.fetch.http_client import HttpCallError
 from mms.interfaces.mlrun.errors import GraphError
 from mms.interfaces.mlrun.graph.graph_document import new_graph
 from mms.interfaces.mlrun.graph.remote_steps import BatchHttpRequests, RemoteStep
-from mms.interfaces.mlrun.http_call import HttpCallError
 from mms.interfaces.mlrun.model.context import GraphContext
 
 both_engines = pytest.mark.parametrize("engine", ["sync", "async"])

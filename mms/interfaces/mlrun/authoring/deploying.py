@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import subprocess
 import sys
@@ -11,6 +10,8 @@ import time
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from mms.bodies.json_text import from_json, to_json
+from mms.fetch.http_client import Answer, NoConnection, call_once
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
 
 MANAGEMENT_VARIABLE = "MMS_MANAGEMENT_ADDRESS"
@@ -59,8 +60,6 @@ class Deployment:
         `variables`: of the processes of a server that has to be started. `readiness_timeout_s`: models may take so long
         to load. Raises MLRunRuntimeError with the reason.
         """
-        from mms.bodies.json_text import to_json
-
         try:
             text = to_json(document)
         except TypeError as error:
@@ -77,32 +76,29 @@ class Deployment:
 
     def _is_up(self) -> bool:
         try:
-            _call(self.management_address, "GET", "/models?limit=1", timeout_s=_ASK_TIMEOUT_S)
+            _call(self.management_address, "GET", "/models?limit=1")
         except OSError:
             return False
         return True
 
     def _register(self, name: str, text: bytes, workers: int) -> None:
         path = f"/models/{quote(name, safe='')}"
-        status, _, _ = self._ask("GET", path)
-        if status == 200:
-            status, _, body = self._ask("DELETE", path)
-            if status >= 400:
-                raise MLRunRuntimeError(
-                    f"function {name} could not be replaced: {_said(status, body)}"
-                )
+        if self._ask("GET", path).status == 200:
+            answer = self._ask("DELETE", path)
+            if answer.status >= 400:
+                raise MLRunRuntimeError(f"function {name} could not be replaced: {_said(answer)}")
         request = b'{"model_name":%b,"initial_workers":%d,"synchronous":true,"serving_spec":%b}' % (
-            _json_text(name),
+            to_json(name),
             workers,
             text,
         )
-        status, _, body = self._ask("POST", "/models", request)
-        if status >= 400:
+        answer = self._ask("POST", "/models", request)
+        if answer.status >= 400:
             raise MLRunRuntimeError(
-                f"{self.management_address} refused function {name}: {_said(status, body)}"
+                f"{self.management_address} refused function {name}: {_said(answer)}"
             )
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, str, bytes]:
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> Answer:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         return _call(
             self.management_address, method, path, body, headers, timeout_s=self._timeout_s
@@ -159,10 +155,9 @@ class Deployment:
 
     def _serves(self) -> bool:
         try:
-            status, _, _ = _call(self.inference_address, "GET", "/ping", timeout_s=_ASK_TIMEOUT_S)
+            return _call(self.inference_address, "GET", "/ping").status == 200
         except OSError:
             return False
-        return status == 200
 
 
 #: Servers that this process brought up.
@@ -202,26 +197,20 @@ def ask_function(
         if isinstance(body, str | bytes | bytearray):
             content = body.encode() if isinstance(body, str) else bytes(body)
         else:
-            from mms.bodies.json_text import to_json
-
-            content = to_json(body)
+                content = to_json(body)
             if not any(name.lower() == "content-type" for name in sent):
                 sent["Content-Type"] = "application/json"
     method = method or ("POST" if is_post(method, body) else "GET")
     path = f"/{path.lstrip('/')}"
     try:
-        status, kind, answer = _call(
-            address, method, path, content, sent, timeout_s=timeout or _ASK_TIMEOUT_S
-        )
+        answer = _call(address, method, path, content, sent, timeout_s=timeout or _ASK_TIMEOUT_S)
     except OSError as error:
         raise MLRunRuntimeError(f"function at {address} cannot be reached: {error}") from error
-    if status >= 400:
-        raise MLRunRuntimeError(f"bad function response {_said(status, answer)}")
-    if kind.partition(";")[0].strip() == "application/json":
-        from mms.bodies.json_text import from_json
-
-        return from_json(answer)
-    return answer
+    if answer.status >= 400:
+        raise MLRunRuntimeError(f"bad function response {_said(answer)}")
+    if answer.headers.get("content-type", "").partition(";")[0].strip() == "application/json":
+        return from_json(answer.body)
+    return answer.body
 
 
 def _call(
@@ -231,19 +220,12 @@ def _call(
     body: bytes | None = None,
     headers: dict[str, str] | None = None,
     timeout_s: float = _ASK_TIMEOUT_S,
-) -> tuple[int, str, bytes]:
-    """Return (status, content type, body). Raises OSError where nobody answers as HTTP does."""
-    parts = urlsplit(address)
-    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=timeout_s)
+) -> Answer:
+    """Raises OSError where nobody answers as HTTP does."""
     try:
-        connection.request(method, path, body, headers or {})
-        response = connection.getresponse()
-        return response.status, response.getheader("Content-Type") or "", response.read()
-    except http.client.HTTPException as error:
-        raise OSError(f"{address} does not answer as HTTP does: {error!r}") from error
-    finally:
-        connection.close()
+        return call_once(method, f"{address}{path}", body, headers or {}, timeout_s, uses_proxies=False)
+    except NoConnection as error:
+        raise OSError(f"{address} does not answer as HTTP does: {error}") from error
 
 
 def _address(text: str) -> str:
@@ -256,14 +238,9 @@ def _address(text: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{parts.port}" if parts.port else "")
 
 
-def _json_text(value: Any) -> bytes:
-    import json
-
-    return json.dumps(value).encode()
-
-
-def _said(status: int, body: bytes) -> str:
-    return f"{status}: {body.decode('utf-8', 'replace').strip()[:_LOG_CHARACTERS]}"
+def _said(answer: Answer) -> str:
+    text = answer.body.decode("utf-8", "replace").strip()
+    return f"{answer.status}: {text[:_LOG_CHARACTERS]}"
 
 
 def _tail(log: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import time
+import urllib.error
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mms.fetch.http_client import CheckedHttp
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-from mms.interfaces.mlrun.files.checked_http import CheckedHttp
+from mms.interfaces.mlrun.files.datastore import get_dataitem
+from mms.interfaces.mlrun.files.stores import is_local, not_allowed, path_of, scheme_of
 from mms.limits.networks import Networks
 
 if TYPE_CHECKING:
@@ -30,7 +35,7 @@ class DataUrls:
 
         `networks`: where addresses may lead besides public ones.
         """
-        self._http = CheckedHttp(patterns, networks, named_by="data_url")
+        self._http = CheckedHttp(patterns, networks, lambda url: not_allowed("data_url", url))
         self._max_bytes = max_bytes
 
     @classmethod
@@ -43,18 +48,11 @@ class DataUrls:
 
     def read(self, url: str) -> bytes:
         """The content. Raises MLRunInvalidArgumentError for what is not allowed, OSError for what cannot be read."""
-        from mms.interfaces.mlrun.files.stores import scheme_of
-
         if scheme_of(url) in _HTTP:
             return self._read_http(url)
         return self._read_other(url)
 
     def _read_other(self, url: str) -> bytes:
-        import os
-
-        from mms.interfaces.mlrun.files.datastore import get_dataitem
-        from mms.interfaces.mlrun.files.stores import is_local, path_of
-
         if not self._http.has_patterns or "::" in url:
             raise MLRunInvalidArgumentError(
                 f"data_url {url} is not http(s), so that allowed_urls has to allow it"
@@ -77,9 +75,6 @@ class DataUrls:
             )
 
     def _read_http(self, url: str) -> bytes:
-        import time
-        import urllib.error
-
         ends_at = time.monotonic() + _TIMEOUT_S
         content = bytearray()
         try:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunMissingDependencyError
 
 if TYPE_CHECKING:
-    from mms.interfaces.mlrun.files.checked_http import CheckedHttp
+    from mms.fetch.http_client import CheckedHttp
+    from mms.wire import UrlRules
 
 #: A token that http(s) sources are asked with.
 TOKEN_VARIABLE = "HTTPS_AUTH_TOKEN"
@@ -40,10 +41,26 @@ _TIMEOUT_S = 300.0
 _checked: CheckedHttp | None = None
 
 
-def hold_http_to(checked: CheckedHttp | None) -> None:
+def hold_http_to(rules: UrlRules | None) -> None:
     """Read http(s) by these rules from now on, in all of this process, as another chose what is read. None: by none."""
     global _checked
-    _checked = checked
+    if rules is None:
+        _checked = None
+        return
+    from mms.fetch.http_client import CheckedHttp
+    from mms.limits.networks import Networks
+
+    _checked = CheckedHttp(
+        rules.allowed_urls,
+        Networks.parse(rules.allowed_private_addresses),
+        lambda url: not_allowed("url", url),
+        has_own_networks=rules.has_own_networks,
+        max_bytes=rules.max_bytes,
+    )
+
+
+def not_allowed(what: str, url: str) -> MLRunInvalidArgumentError:
+    return MLRunInvalidArgumentError(f"{what} {url} does not match any allowed URL(s)")
 
 
 def scheme_of(url: str) -> str:
@@ -224,7 +241,7 @@ class HttpStore(Store):
         import json
         from urllib.parse import unquote, urlsplit
 
-        from mms.interfaces.mlrun.files.fetched_files import fetched_files
+        from mms.fetch.fetched_files import fetched_files
 
         def fetch(file: Any, known: str) -> str | None:
             validators = json.loads(known) if known else {}
@@ -248,7 +265,7 @@ class HttpStore(Store):
         import urllib.error
         import urllib.request
 
-        from mms.interfaces.mlrun.http_call import the_opener
+        from mms.fetch.http_client import opener
 
         token = os.environ.get(TOKEN_VARIABLE)
         request = urllib.request.Request(url, headers=headers, method=method)
@@ -256,7 +273,7 @@ class HttpStore(Store):
             # Not to be sent on where the server leads elsewhere.
             request.add_unredirected_header("Authorization", f"token {token}")
         try:
-            return (_checked or the_opener()).open(request, timeout=_TIMEOUT_S)
+            return (_checked or opener()).open(request, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             if error.code == 304:
                 return error
@@ -310,7 +327,7 @@ class FsspecStore(Store):
         return sorted(name for name, is_file in self._listed(url) if is_file)
 
     def fetch(self, url: str) -> str:
-        from mms.interfaces.mlrun.files.fetched_files import fetched_files
+        from mms.fetch.fetched_files import fetched_files
 
         def fetch(file: Any, known: str) -> str | None:
             files, path = self._at(url)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mms.bodies.json_text import from_json, to_json
+from mms.fetch.http_client import Answer, HttpCallError, call
 from mms.interfaces.mlrun.graph.lookup import expression
-from mms.interfaces.mlrun.http_call import Answer, HttpCallError, call
 from mms.interfaces.mlrun.model.step_dict import StepToDict
 from mms.interfaces.mlrun.paths import get_path, put_path
 

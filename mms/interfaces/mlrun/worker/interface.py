@@ -58,10 +58,9 @@ def open_model(load: Load) -> Model:
     offer_packages(MLRUN, load.package_choices)
     if load.url_rules is not None:
         # Here, as most models have no use for it.
-        from mms.interfaces.mlrun.files.checked_http import CheckedHttp
         from mms.interfaces.mlrun.files.stores import hold_http_to
 
-        hold_http_to(CheckedHttp.of_rules(load.url_rules))
+        hold_http_to(load.url_rules)
     items = _open_graph(load, serving) if serving.graph else _open_class(load, serving)
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__

@@ -1,0 +1,1 @@
+"""What models' code reads from other servers: http(s) by rules, and what was fetched, once for all processes."""
