@@ -197,7 +197,7 @@ def ask_function(
         if isinstance(body, str | bytes | bytearray):
             content = body.encode() if isinstance(body, str) else bytes(body)
         else:
-                content = to_json(body)
+            content = to_json(body)
             if not any(name.lower() == "content-type" for name in sent):
                 sent["Content-Type"] = "application/json"
     method = method or ("POST" if is_post(method, body) else "GET")
@@ -223,7 +223,9 @@ def _call(
 ) -> Answer:
     """Raises OSError where nobody answers as HTTP does."""
     try:
-        return call_once(method, f"{address}{path}", body, headers or {}, timeout_s, uses_proxies=False)
+        return call_once(
+            method, f"{address}{path}", body, headers or {}, timeout_s, uses_proxies=False
+        )
     except NoConnection as error:
         raise OSError(f"{address} does not answer as HTTP does: {error}") from error
 
