@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from mms.interfaces import CHOICES, INTERFACES
 from mms.text.brief import brief
+from mms.text.typed_value import typed_value
 
 SERVICE_TYPES: Final = (
     *("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER"),
@@ -24,10 +25,6 @@ JSON_TYPE: Final = "JSON"
 PREPACKAGED: Final = ("sklearn", "xgboost", "onnx", "pytorch", "tensorflow", "mlflow")
 MODEL_URI_SCHEMES: Final = ("file", "http", "https", "s3", "gs", "models")
 
-#: The words for a truth.
-_TRUTHS: Final = frozenset(
-    ("y", "yes", "t", "true", "on", "1", "n", "no", "f", "false", "off", "0")
-)
 _NAME: Final = re.compile(r"[^\W\d]\w*")
 #: More than any constructor takes.
 _MAX_PARAMETERS: Final = 1000
@@ -192,15 +189,9 @@ def _checked_parameter(parameter: Any, has_json: bool = False) -> dict[str, Any]
 def _is_of_type(value: Any, kind: str) -> bool:
     if not isinstance(value, (str, int, float)):
         return False
-    if kind == "BOOL":
-        return str(value).lower() in _TRUTHS
-    if kind == "STRING":
-        return True
-    if kind == JSON_TYPE:
-        return _is_json(str(value))
     try:
-        int(value) if kind == "INT" else float(value)
-    except (ValueError, OverflowError):
+        typed_value(value, kind)
+    except ValueError:
         return False
     return True
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as some
 from mms.interfaces.mlrun.routers.votes import (
     CLASSIFICATION,
     REGRESSION,
-    check_weights,
     kind_of,
     vote,
     weights_of,
 )
+from mms.traffic.weights import check_weights
 
 
 def test_without_weights_all_are_the_same() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 #: The members of a feature's document, in their order.
@@ -61,12 +60,12 @@ class Feature:
         }
 
 
-class Features:
-    """Features in their order: a sequence of them, by name as well as by number."""
+class Features(list[Feature]):
+    """Features in their order: a list of them, by name as well as by number."""
 
     def __init__(self, features: Any = None) -> None:
         """`features`: Feature objects, their documents or names; a dict of them by name. Raises TypeError."""
-        self._features: list[Feature] = []
+        super().__init__()
         if isinstance(features, dict):
             features = [
                 {"name": name, **member} if isinstance(member, dict) else member
@@ -78,27 +77,16 @@ class Features:
     def __repr__(self) -> str:
         return f"<Features {', '.join(self.keys()) or 'none'}>"
 
-    def __len__(self) -> int:
-        return len(self._features)
-
-    def __iter__(self) -> Iterator[Feature]:
-        return iter(self._features)
-
     def __contains__(self, name: object) -> bool:
-        return any(feature is name or feature.name == name for feature in self._features)
+        return any(feature is name or feature.name == name for feature in self)
 
-    def __getitem__(self, key: str | int) -> Feature:
-        if isinstance(key, int):
-            return self._features[key]
-        for feature in self._features:
+    def __getitem__(self, key: Any) -> Any:
+        if not isinstance(key, str):
+            return super().__getitem__(key)
+        for feature in self:
             if feature.name == key:
                 return feature
         raise KeyError(key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Features) and self.to_dict() == other.to_dict()
-
-    __hash__ = None  # type: ignore[assignment]  # it may be added to
 
     def append(self, feature: Any) -> None:
         if isinstance(feature, str):
@@ -109,16 +97,16 @@ class Features:
             raise TypeError(
                 f"a feature is a dict with its name and value_type, not {type(feature).__name__}"
             )
-        self._features.append(feature)
+        super().append(feature)
 
     def keys(self) -> list[str]:
-        return [feature.name for feature in self._features]
+        return [feature.name for feature in self]
 
     def values(self) -> list[Feature]:
-        return list(self._features)
+        return list(self)
 
     def items(self) -> list[tuple[str, Feature]]:
-        return [(feature.name, feature) for feature in self._features]
+        return [(feature.name, feature) for feature in self]
 
     def to_dict(self) -> list[dict[str, Any]]:
-        return [feature.to_dict() for feature in self._features]
+        return [feature.to_dict() for feature in self]

@@ -7,13 +7,8 @@ from typing import Any
 
 from mms.interfaces.mlrun.load import ServingLoad
 from mms.text.brief import brief
+from mms.text.typed_value import TYPES, typed_value
 from mms.wire import Load
-
-_TRUTHS = {
-    **dict.fromkeys(("y", "yes", "t", "true", "on", "1"), True),
-    **dict.fromkeys(("n", "no", "f", "false", "off", "0"), False),
-}
-_TYPES = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL", "JSON")
 
 
 def key_of(load: Load, serving: ServingLoad) -> str:
@@ -44,23 +39,13 @@ def given_args_of(load: Load, serving: ServingLoad) -> dict[str, Any]:
 def value_of(parameter: Mapping[str, Any]) -> Any:
     """Return the value of `{"name", "value", "type"}`. Raises ValueError."""
     name, value, kind = (parameter.get(member) for member in ("name", "value", "type"))
+    if kind not in TYPES:
+        raise ValueError(
+            f"parameter {name} has the type {brief(kind)}, which is not one of {', '.join(TYPES)}"
+        )
     try:
-        if kind == "STRING":
-            return str(value)
-        if kind == "BOOL":
-            return _TRUTHS[str(value).lower()]
-        if kind == "INT":
-            return int(str(value))
-        if kind in ("FLOAT", "DOUBLE"):
-            return float(str(value))
-        if kind == "JSON":
-            import json
-
-            return json.loads(str(value))
-    except (ValueError, KeyError):
+        return typed_value(value, kind)
+    except ValueError:
         raise ValueError(
             f"parameter {name}: the value {brief(value)} is not a valid {kind}"
         ) from None
-    raise ValueError(
-        f"parameter {name} has the type {brief(kind)}, which is not one of {', '.join(_TYPES)}"
-    )

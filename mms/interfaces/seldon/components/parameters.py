@@ -8,12 +8,10 @@ from typing import Any
 
 from mms.interfaces.seldon.errors import BAD_PARAMETER, SeldonMicroserviceException
 from mms.text.brief import brief
+from mms.text.typed_value import TRUTHS, typed_value
 
 ENVIRONMENT_NAME = "PREDICTIVE_UNIT_PARAMETERS"
 
-_TRUE = frozenset(("y", "yes", "t", "true", "on", "1"))
-_FALSE = frozenset(("n", "no", "f", "false", "off", "0"))
-_NUMBERS = {"INT": int, "FLOAT": float, "DOUBLE": float}
 TYPES = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL")
 
 
@@ -43,33 +41,23 @@ def parse_parameters_json(text: str) -> dict[str, Any]:
 
 def _value_of(parameter: Mapping[str, Any]) -> Any:
     name, value, kind = (parameter.get(member) for member in ("name", "value", "type"))
-    if kind == "BOOL":
-        return _truth_of(name, value)
-    if kind == "STRING":
-        return str(value)
-    convert = _NUMBERS.get(str(kind))
-    if convert is None:
+    if kind not in TYPES:
         raise SeldonMicroserviceException(
             f"Bad model parameter type: {kind} valid are {', '.join(TYPES)}", reason=BAD_PARAMETER
         )
     try:
-        return convert(value)
-    except (ValueError, TypeError, OverflowError):
+        return typed_value(value, kind)
+    except ValueError:
+        if kind == "BOOL":
+            words = [
+                [word for word, is_true in TRUTHS.items() if is_true is kept]
+                for kept in (True, False)
+            ]
+            raise ValueError(
+                f"invalid truth value {brief(str(value).lower())} of the parameter {name}: "
+                f"{' or '.join('/'.join(sorted(found)) for found in words)}"
+            ) from None
         raise SeldonMicroserviceException(
             f"Bad model parameter: {name} with value {value} can't be parsed as a {kind}",
             reason=BAD_PARAMETER,
         ) from None
-
-
-def _truth_of(name: Any, value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
-    text = str(value).lower()
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError(
-        f"invalid truth value {brief(text)} of the parameter {name}: "
-        f"{'/'.join(sorted(_TRUE))} or {'/'.join(sorted(_FALSE))}"
-    )
