@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 #: The words for a truth.
@@ -10,7 +11,7 @@ TRUTHS: Final = {
     **dict.fromkeys(("y", "yes", "t", "true", "on", "1"), True),
     **dict.fromkeys(("n", "no", "f", "false", "off", "0"), False),
 }
-_CONVERSIONS: Final = {
+_CONVERSIONS: Final[dict[str, Callable[[Any], Any]]] = {
     "INT": int,
     "FLOAT": float,
     "DOUBLE": float,
