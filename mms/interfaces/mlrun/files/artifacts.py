@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
-from mms.interfaces.mlrun.files.data_item import DataItem, local_or_url
+from mms.interfaces.mlrun.files.data_item import DataItem
 from mms.interfaces.mlrun.files.datastore import (
     get_dataitem,
     get_store_resource,
@@ -14,7 +14,7 @@ from mms.interfaces.mlrun.files.datastore import (
     item_beside,
 )
 from mms.interfaces.mlrun.files.model_spec import FILE_NAME, ModelArtifact, parse_model_spec
-from mms.interfaces.mlrun.files.stores import is_local, join_url, path_of
+from mms.interfaces.mlrun.files.stores import is_local, join_url, local_or_url, path_of
 
 #: What is looked for without a suffix, in this order.
 SUFFIXES = (".pkl", ".pickle", ".bin", ".tar.gz")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mms.interfaces.mlrun.files.stores import Store, is_local
+from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 
 _READERS = {
     ".csv": "read_csv",
@@ -16,22 +16,33 @@ _READERS = {
 }
 
 
-class DataItem:
-    """`str()` of one of this machine is its path, of others their address."""
+class FileStats:
+    """`modified`: seconds since 1970, None where it is not known."""
 
     def __init__(
-        self,
-        key: str,
-        store: Store,
-        subpath: str,
-        url: str = "",
-        artifact_url: str | None = None,
-        meta: Any = None,
+        self, size: int | None, modified: float | None = None, content_type: str | None = None
     ) -> None:
-        """`subpath`: its path or address, unless `url` is given."""
+        self.size = size
+        self.modified = modified
+        self.content_type = content_type
+
+    def __repr__(self) -> str:
+        return f"FileStats(size={self.size}, modified={self.modified}, content_type={self.content_type})"
+
+
+class DataItem:
+    """A file or object; what is not there raises OSError. `str()` of one of this machine is its path, of others their
+    address.
+    """
+
+    #: What holds it: `file`, `http`, `s3`, ...
+    kind = ""
+
+    def __init__(
+        self, key: str, url: str, artifact_url: str | None = None, meta: Any = None
+    ) -> None:
         self.key = key
-        self._store = store
-        self._url = url or subpath
+        self._url = url
         self._artifact_url = artifact_url
         self.meta = meta
 
@@ -46,15 +57,6 @@ class DataItem:
         return self.local()
 
     @property
-    def kind(self) -> str:
-        """What holds it: `file`, `http`, `s3`, ..."""
-        return self._store.kind
-
-    @property
-    def store(self) -> Store:
-        return self._store
-
-    @property
     def suffix(self) -> str:
         """With the dot; empty where it has none."""
         return os.path.splitext(self._url)[1]
@@ -67,6 +69,46 @@ class DataItem:
     def artifact_url(self) -> str:
         return self._artifact_url or self._url
 
+    # What each kind has of its own
+
+    def read(self, size: int | None, offset: int) -> bytes:
+        """Its content, or a part of it."""
+        raise NotImplementedError
+
+    def write(self, data: bytes, is_appended: bool) -> None:
+        raise MLRunInvalidArgumentError(f"{self} cannot be written: {self.kind} is only read")
+
+    def remove(self) -> None:
+        raise MLRunInvalidArgumentError(f"{self} cannot be deleted: {self.kind} is only read")
+
+    def stat(self) -> FileStats:
+        raise NotImplementedError
+
+    def listdir(self) -> list[str]:
+        """Names of what is in the folder, sorted."""
+        raise MLRunInvalidArgumentError(
+            f"{self} cannot be listed: {self.kind} does not show folders"
+        )
+
+    def list_files(self) -> list[str]:
+        """Names of the files in the folder, sorted."""
+        return self.listdir()
+
+    def local(self) -> str:
+        """Return a path of this machine with its content, under the name it has."""
+        raise NotImplementedError
+
+    def open(self, mode: str = "rb") -> Any:
+        """Return a file object."""
+        if "r" not in mode:
+            raise MLRunInvalidArgumentError(f"{self} cannot be opened for writing")
+        import io
+
+        content = io.BytesIO(self.read(None, 0))
+        return content if "b" in mode else io.TextIOWrapper(content, "utf-8")
+
+    # What all have
+
     def get(
         self,
         size: int | None = None,
@@ -74,8 +116,8 @@ class DataItem:
         encoding: str | None = None,
         **_: Any,
     ) -> Any:
-        """Its content: bytes, or text where an encoding is given. Raises OSError."""
-        content = self._store.get(self._url, size, offset or 0)
+        """Its content: bytes, or text where an encoding is given."""
+        content = self.read(size, offset or 0)
         return content.decode(encoding) if encoding else content
 
     def download(self, target_path: str) -> str:
@@ -83,34 +125,30 @@ class DataItem:
         import shutil
 
         os.makedirs(os.path.dirname(target_path) or ".", exist_ok=True)
-        source = self._store.fetch(self._url)
+        source = self.local()
         if os.path.abspath(source) != os.path.abspath(target_path):
             shutil.copyfile(source, target_path)
         return target_path
 
     def put(self, data: Any, append: bool = False, **_: Any) -> None:
-        """Write text or bytes. Raises TypeError for other data, OSError."""
+        """Write text or bytes. Raises TypeError for other data."""
         if isinstance(data, str):
             data = data.encode()
         elif not isinstance(data, bytes | bytearray | memoryview):
             # bytes(5) would be five zeros.
-            raise TypeError(f"{self._url} takes text or bytes, not {type(data).__name__}")
-        self._store.put(self._url, bytes(data), append)
+            raise TypeError(f"{self} takes text or bytes, not {type(data).__name__}")
+        self.write(bytes(data), append)
 
     def delete(self) -> None:
-        """Remove it, if it is there. Raises OSError."""
+        """Remove it, if it is there."""
         try:
-            self._store.delete(self._url)
+            self.remove()
         except FileNotFoundError:
             pass
 
     def upload(self, src_path: str) -> None:
         with open(src_path, "rb") as file:
             self.put(file.read())
-
-    def stat(self) -> Any:
-        """Its `size`, `modified` and `content_type`. Raises OSError."""
-        return self._store.stat(self._url)
 
     def exists(self) -> bool:
         try:
@@ -119,24 +157,8 @@ class DataItem:
             return False
         return True
 
-    def open(self, mode: str = "rb") -> Any:
-        """Return a file object. Raises OSError."""
-        return self._store.open(self._url, mode)
-
     def ls(self) -> list[str]:
         return self.listdir()
-
-    def listdir(self) -> list[str]:
-        """Names of what is in the folder, sorted. Raises OSError."""
-        return self._store.list_names(self._url)
-
-    def list_files(self) -> list[str]:
-        """Names of the files in the folder, sorted. Raises OSError."""
-        return self._store.list_files(self._url)
-
-    def local(self) -> str:
-        """Return a path of this machine with its content, under the name it has. Raises OSError."""
-        return self._store.fetch(self._url)
 
     def remove_local(self) -> None:
         """Nothing: what was fetched is shared, and goes when the last process that uses it ends."""
@@ -167,14 +189,6 @@ class DataItem:
             options["usecols" if reader == "read_csv" else "columns"] = columns
         frame = getattr(frames, reader)(self.local(), **options)
         return frame[columns] if columns else frame
-
-    def get_artifact_type(self) -> Any:
-        return getattr(self.meta, "kind", None)
-
-
-def local_or_url(item: DataItem) -> str:
-    """Return the path that a class opens: of files elsewhere, that of their content here."""
-    return item.url if is_local(item.url) else item.local()
 
 
 def _has_lines(first: bytes) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from mms.interfaces.mlrun.errors import MLRunNotFoundError
 from mms.interfaces.mlrun.files.data_item import DataItem
 from mms.interfaces.mlrun.files.model_spec import ModelArtifact
-from mms.interfaces.mlrun.files.stores import join_url, path_of, store_of
+from mms.interfaces.mlrun.files.stores import FileItem, item_class, join_url, path_of
 
 _resolver: Callable[[str], Any] | None = None
 
@@ -46,9 +46,9 @@ def get_dataitem(url: Any, secrets: Any = None, db: Any = None) -> DataItem:
     if is_store_uri(text):
         found = get_store_resource(text)
         text = getattr(found, "target_path", None) or str(found)
-    store = store_of(text)
+    kind = item_class(text)
     key = text.rstrip("/").rpartition("/")[2]
-    return DataItem(key, store, path_of(text) if store.kind == "file" else text, "", artifact_url)
+    return kind(key, path_of(text) if kind is FileItem else text, artifact_url)
 
 
 def get_object(

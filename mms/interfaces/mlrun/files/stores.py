@@ -1,4 +1,4 @@
-"""What reads and writes by addresses: files of this machine, http(s), and what fsspec and its packages reach."""
+"""Items by their addresses: files of this machine, http(s), and what fsspec and its packages reach."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunMissingDependencyError
+from mms.interfaces.mlrun.files.data_item import DataItem, FileStats
 
 if TYPE_CHECKING:
     from mms.fetch.http_client import CheckedHttp
@@ -93,139 +94,81 @@ def join_url(base: str, name: str) -> str:
     return f"{base.rstrip('/')}/{name}" if base else name
 
 
-def store_of(url: str) -> Store:
-    """Return what reads an address. Raises MLRunInvalidArgumentError."""
+def item_class(url: str) -> type[DataItem]:
+    """Return the class of an address's item. Raises MLRunInvalidArgumentError."""
     scheme = scheme_of(url)
     if _checked is not None and "::" in url:
         raise MLRunInvalidArgumentError(f"{url} cannot be read: nested addresses are not supported")
     if scheme in ("", "file"):
-        return FileStore()
+        return FileItem
     if scheme in ("http", "https"):
-        return HttpStore(scheme)
+        return HttpItem
     if scheme in _OF_MLRUN:
         raise MLRunInvalidArgumentError(
             f"{url} cannot be read: {scheme}:// is {_OF_MLRUN[scheme]}, which this server does not reach"
         )
-    return FsspecStore(scheme)
+    return FsspecItem
 
 
-class Store:
-    """Reads and writes by addresses. Every method raises OSError for what is not there."""
-
-    kind = ""
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.kind}>"
-
-    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
-        raise NotImplementedError
-
-    def put(self, url: str, data: bytes, is_appended: bool = False) -> None:
-        raise MLRunInvalidArgumentError(f"{url} cannot be written: {self.kind} is only read")
-
-    def delete(self, url: str) -> None:
-        raise MLRunInvalidArgumentError(f"{url} cannot be deleted: {self.kind} is only read")
-
-    def stat(self, url: str) -> FileStats:
-        raise NotImplementedError
-
-    def list_names(self, url: str) -> list[str]:
-        """Names of files and folders in a folder, sorted."""
-        raise MLRunInvalidArgumentError(
-            f"{url} cannot be listed: {self.kind} does not show folders"
-        )
-
-    def list_files(self, url: str) -> list[str]:
-        """Return those of files alone."""
-        return self.list_names(url)
-
-    def fetch(self, url: str) -> str:
-        """Return a path of this machine with the content, under the name it has."""
-        raise NotImplementedError
-
-    def open(self, url: str, mode: str) -> Any:
-        if "r" not in mode:
-            raise MLRunInvalidArgumentError(f"{url} cannot be opened for writing")
-        import io
-
-        content = io.BytesIO(self.get(url))
-        return content if "b" in mode else io.TextIOWrapper(content, "utf-8")
-
-
-class FileStats:
-    """`modified`: seconds since 1970, None where it is not known."""
-
-    def __init__(
-        self, size: int | None, modified: float | None = None, content_type: str | None = None
-    ) -> None:
-        self.size = size
-        self.modified = modified
-        self.content_type = content_type
-
-    def __repr__(self) -> str:
-        return f"FileStats(size={self.size}, modified={self.modified}, content_type={self.content_type})"
-
-
-class FileStore(Store):
+class FileItem(DataItem):
     """Of this machine."""
 
     kind = "file"
 
-    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
-        with open(path_of(url), "rb") as file:
+    def read(self, size: int | None, offset: int) -> bytes:
+        with open(self._url, "rb") as file:
             file.seek(offset)
             return file.read(-1 if size is None else size)
 
-    def put(self, url: str, data: bytes, is_appended: bool = False) -> None:
-        path = path_of(url)
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        with open(path, "ab" if is_appended else "wb") as file:
+    def write(self, data: bytes, is_appended: bool) -> None:
+        os.makedirs(os.path.dirname(self._url) or ".", exist_ok=True)
+        with open(self._url, "ab" if is_appended else "wb") as file:
             file.write(data)
 
-    def delete(self, url: str) -> None:
-        os.unlink(path_of(url))
+    def remove(self) -> None:
+        os.unlink(self._url)
 
-    def stat(self, url: str) -> FileStats:
-        found = os.stat(path_of(url))
+    def stat(self) -> FileStats:
+        found = os.stat(self._url)
         return FileStats(found.st_size, found.st_mtime)
 
-    def list_names(self, url: str) -> list[str]:
-        return sorted(os.listdir(path_of(url)))
+    def listdir(self) -> list[str]:
+        return sorted(os.listdir(self._url))
 
-    def list_files(self, url: str) -> list[str]:
-        folder = path_of(url)
-        return [name for name in self.list_names(url) if os.path.isfile(os.path.join(folder, name))]
+    def list_files(self) -> list[str]:
+        return [name for name in self.listdir() if os.path.isfile(os.path.join(self._url, name))]
 
-    def fetch(self, url: str) -> str:
-        return path_of(url)
+    def local(self) -> str:
+        return self._url
 
-    def open(self, url: str, mode: str) -> Any:
-        return open(path_of(url), mode, encoding=None if "b" in mode else "utf-8")
+    def open(self, mode: str = "rb") -> Any:
+        return open(self._url, mode, encoding=None if "b" in mode else "utf-8")
 
 
-class HttpStore(Store):
+class HttpItem(DataItem):
     """Reads http(s), with the token of HTTPS_AUTH_TOKEN where it is set. Certificates are verified."""
 
-    def __init__(self, scheme: str) -> None:
-        self.kind = scheme
+    @property
+    def kind(self) -> str:  # type: ignore[override]  # of the address
+        return scheme_of(self._url)
 
-    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
+    def read(self, size: int | None, offset: int) -> bytes:
         headers = {}
         if offset or size is not None:
             end = "" if size is None else str(offset + size - 1)
             headers["Range"] = f"bytes={offset}-{end}"
-        with self._open(url, headers) as response:
+        with self._open(headers) as response:
             limit = _checked.max_bytes if _checked is not None else None
             content: bytes = response.read() if limit is None else response.read(limit + 1)
-            _check_size(url, len(content))
+            _check_size(self._url, len(content))
             is_part = response.status == 206
         if is_part or not headers:
             return content
         # A server that does not know parts.
         return content[offset:] if size is None else content[offset : offset + size]
 
-    def stat(self, url: str) -> FileStats:
-        with self._open(url, {}, "HEAD") as response:
+    def stat(self) -> FileStats:
+        with self._open({}, "HEAD") as response:
             length = response.headers.get("Content-Length")
             modified = response.headers.get("Last-Modified")
             content_type = response.headers.get("Content-Type")
@@ -237,7 +180,7 @@ class HttpStore(Store):
             content_type,
         )
 
-    def fetch(self, url: str) -> str:
+    def local(self) -> str:
         import json
         from urllib.parse import unquote, urlsplit
 
@@ -245,28 +188,29 @@ class HttpStore(Store):
 
         def fetch(file: Any, known: str) -> str | None:
             validators = json.loads(known) if known else {}
-            with self._open(url, validators) as response:
+            with self._open(validators) as response:
                 if response.status == 304:
                     return None
                 size_bytes = 0
                 while chunk := response.read(_CHUNK_BYTES):
                     size_bytes += len(chunk)
-                    _check_size(url, size_bytes)
+                    _check_size(self._url, size_bytes)
                     file.write(chunk)
                 pairs = (("ETag", "If-None-Match"), ("Last-Modified", "If-Modified-Since"))
                 headers = response.headers
                 return json.dumps({asked: headers[h] for h, asked in pairs if h in headers})
 
-        name = unquote(urlsplit(url).path).rstrip("/").rpartition("/")[2]
-        return fetched_files().fetch(url, name, fetch)
+        name = unquote(urlsplit(self._url).path).rstrip("/").rpartition("/")[2]
+        return fetched_files().fetch(self._url, name, fetch)
 
-    def _open(self, url: str, headers: dict[str, str], method: str = "GET") -> Any:
+    def _open(self, headers: dict[str, str], method: str = "GET") -> Any:
         """Return an open response of status 200, 206 or 304. Raises OSError."""
         import urllib.error
         import urllib.request
 
         from mms.fetch.http_client import opener
 
+        url = self._url
         token = os.environ.get(TOKEN_VARIABLE)
         request = urllib.request.Request(url, headers=headers, method=method)
         if token:
@@ -291,46 +235,47 @@ def _check_size(url: str, size_bytes: int) -> None:
         raise OSError(f"{url} has more than {limit} bytes, max_download_size")
 
 
-class FsspecStore(Store):
+class FsspecItem(DataItem):
     """What fsspec reads, with the credentials that its packages find in the environment."""
 
-    def __init__(self, scheme: str) -> None:
-        self.kind = scheme
+    @property
+    def kind(self) -> str:  # type: ignore[override]  # of the address
+        return scheme_of(self._url)
 
-    def get(self, url: str, size: int | None = None, offset: int = 0) -> bytes:
-        files, path = self._at(url)
+    def read(self, size: int | None, offset: int) -> bytes:
+        files, path = self._at()
         end = None if size is None else offset + size
         content: bytes = files.cat_file(path, start=offset or None, end=end)
         return content
 
-    def put(self, url: str, data: bytes, is_appended: bool = False) -> None:
-        files, path = self._at(url)
+    def write(self, data: bytes, is_appended: bool) -> None:
+        files, path = self._at()
         if is_appended and files.exists(path):
             data = files.cat_file(path) + data
         files.pipe_file(path, data)
 
-    def delete(self, url: str) -> None:
-        files, path = self._at(url)
+    def remove(self) -> None:
+        files, path = self._at()
         files.rm_file(path)
 
-    def stat(self, url: str) -> FileStats:
-        files, path = self._at(url)
+    def stat(self) -> FileStats:
+        files, path = self._at()
         found = files.info(path)
         modified = found.get("LastModified") or found.get("updated") or found.get("created")
         timestamp = modified.timestamp() if hasattr(modified, "timestamp") else None
         return FileStats(found.get("size"), timestamp, found.get("ContentType"))
 
-    def list_names(self, url: str) -> list[str]:
-        return sorted(name for name, _ in self._listed(url))
+    def listdir(self) -> list[str]:
+        return sorted(name for name, _ in self._listed())
 
-    def list_files(self, url: str) -> list[str]:
-        return sorted(name for name, is_file in self._listed(url) if is_file)
+    def list_files(self) -> list[str]:
+        return sorted(name for name, is_file in self._listed() if is_file)
 
-    def fetch(self, url: str) -> str:
+    def local(self) -> str:
         from mms.fetch.fetched_files import fetched_files
 
         def fetch(file: Any, known: str) -> str | None:
-            files, path = self._at(url)
+            files, path = self._at()
             version = str(files.ukey(path))
             if version == known:
                 return None
@@ -339,14 +284,14 @@ class FsspecStore(Store):
                     file.write(chunk)
             return version
 
-        return fetched_files().fetch(url, url.rstrip("/").rpartition("/")[2], fetch)
+        return fetched_files().fetch(self._url, self._url.rstrip("/").rpartition("/")[2], fetch)
 
-    def open(self, url: str, mode: str) -> Any:
-        files, path = self._at(url)
+    def open(self, mode: str = "rb") -> Any:
+        files, path = self._at()
         return files.open(path, mode)
 
-    def _listed(self, url: str) -> list[tuple[str, bool]]:
-        files, path = self._at(url)
+    def _listed(self) -> list[tuple[str, bool]]:
+        files, path = self._at()
         root = path.rstrip("/")
         return [
             (entry["name"].rstrip("/").rpartition("/")[2], entry["type"] == "file")
@@ -355,8 +300,9 @@ class FsspecStore(Store):
             if entry["name"].rstrip("/") != root
         ]
 
-    def _at(self, url: str) -> tuple[Any, str]:
+    def _at(self) -> tuple[Any, str]:
         """Return the file system and the path on it. Raises MLRunMissingDependencyError, MLRunInvalidArgumentError."""
+        url = self._url
         packages = _PACKAGES.get(self.kind, "fsspec")
         known = _SCHEMES_OF_FSSPEC.get(self.kind, self.kind)
         try:
@@ -385,3 +331,8 @@ def _public_where_no_credentials(files: Any, path: str) -> tuple[Any, str]:
             raise
         return type(files)(anon=True), path
     return files, path
+
+
+def local_or_url(item: DataItem) -> str:
+    """Return the path that a class opens: of files elsewhere, that of their content here."""
+    return item.url if is_local(item.url) else item.local()
