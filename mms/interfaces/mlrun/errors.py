@@ -126,14 +126,6 @@ class GraphError(Exception):
     """A graph that cannot be: its steps do not fit together."""
 
 
-def err_for_status_code(status_code: int, message: str | None = None) -> MLRunHTTPError:
-    """Return the error of an HTTP status, with its message; MLRunHTTPError where none has it."""
-    for kind in MLRunHTTPStatusError.__subclasses__():
-        if kind.error_status_code == int(status_code):
-            return kind(message)
-    return MLRunHTTPError(message)
-
-
 def err_to_str(error: BaseException | str | None) -> str:
     """Return an error's messages, with those of its causes; a text as it is."""
     if isinstance(error, BaseException):

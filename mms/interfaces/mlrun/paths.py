@@ -56,27 +56,6 @@ def put_path(body: Any, path: str | None, value: Any) -> Any:
     return body
 
 
-def get_in(body: Any, keys: Any, default: Any = None) -> Any:
-    """Return what is at a path, or at a list of names; `default` where nothing is. MLRun has it for steps."""
-    found = body
-    for name in split_path(keys) if isinstance(keys, str) else keys:
-        found = found.get(name) if hasattr(found, "get") else None
-    return default if found is None else found
-
-
-def update_in(body: Any, key: Any, value: Any, append: bool = False, replace: bool = True) -> None:
-    """Set what is at a path, or at a list of names. MLRun has it for steps.
-
-    `append`: add to the list there. Without `replace` what is there stays.
-    """
-    names = split_path(key) if isinstance(key, str) else list(key)
-    present = get_in(body, names)
-    if append:
-        value = [*(present or ()), value]
-    if append or replace or present is None:
-        _set(body, names, value)
-
-
 def _set(body: Any, names: list[str], value: Any) -> None:
     *way, last = names
     place = body

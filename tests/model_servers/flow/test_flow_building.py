@@ -401,19 +401,10 @@ class Keeping:
         return x
 
 
-def test_functions_of_steps_are_listed_once() -> None:
-    graph = flow("async")
-    queue = graph.to("Echo", "s1").to(">>", "q", path="")
-    queue.to("Echo", "s2", function="f2").to("Echo", "s3", function="f3")
-    queue.to("Echo", "s4", function="f2")
-    assert graph.list_child_functions() == ["f2", "f3"]
-
-
 def test_a_flow_holds_its_steps_by_name() -> None:
     graph = RootFlowStep(steps={"a": {"class_name": "Echo"}})
     assert "a" in graph
     assert [step.name for step in graph.get_children()] == ["a"]
     del graph["a"]
-    assert graph.is_empty()
     with pytest.raises(KeyError, match="the flow has no step a, only none"):
         graph["a"]

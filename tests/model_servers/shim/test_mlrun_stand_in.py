@@ -94,11 +94,8 @@ IMPORTS = [
     "from mlrun.serving.utils import event_id_key; assert event_id_key == 'MLRUN-EVENT-ID'",
     "from mlrun.serving.utils import event_path_key; assert event_path_key == 'MLRUN-EVENT-PATH'",
     "from mlrun.errors import err_to_str as e; assert (e('text'), e(None)) == ('text', '')",
-    "from mlrun.errors import err_for_status_code as e; assert e(404, 'x').error_status_code == 404",
     "from mlrun.utils.logger import create_logger; from mlrun.utils import logger; logger.info('x')",
     "from mlrun.projects import get_or_create_project; get_or_create_project('p')",
-    "from mlrun.utils.helpers import create_class; create_class('collections.Counter')()",
-    "from mlrun.utils import get_in, update_in; d = {}; update_in(d, 'a.b', 1); assert get_in(d, 'a.b') == 1",
     "import mlrun\n@mlrun.handler(outputs=['x'])\ndef job(): return 1\nassert job() == 1",
 ]
 

@@ -114,11 +114,6 @@ class ServingFunction:
             key, class_name=class_name, handler=handler, function=child_function, **class_args
         )
 
-    def remove_states(self, keys: list[str]) -> None:
-        """Remove routes of the router, or steps of the flow, by their names."""
-        if self.spec.graph is not None:
-            self.spec.graph.clear_children(keys)
-
     def plot(self, *_: Any, **__: Any) -> None:
         """See `BaseStep.plot`."""
         if self.spec.graph is not None:
@@ -210,9 +205,9 @@ class ServingFunction:
     ) -> ServingFunction:
         """Variables: of a dict, and of a file with lines name=value."""
         if file_path:
-            from mms.interfaces.mlrun.files.secrets import _of_file
+            from mms.interfaces.mlrun.files.secrets import read_env_file
 
-            for name, value in _of_file(file_path).items():
+            for name, value in read_env_file(file_path).items():
                 self.set_env(name, value)
         for name, value in (env_vars or {}).items():
             self.set_env(name, value)

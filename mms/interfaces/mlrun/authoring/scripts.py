@@ -98,35 +98,8 @@ def set_environment(
 
 def set_env_from_file(env_file: str, return_dict: bool = False) -> dict[str, str] | None:
     """Set variables of a file with lines name=value. Raises OSError."""
-    found: dict[str, str] = {}
-    with open(os.path.expanduser(env_file), encoding="utf-8") as file:
-        for line in file:
-            name, sign, value = line.strip().removeprefix("export ").partition("=")
-            if sign and not name.startswith("#"):
-                found[name.strip()] = value.strip().strip("\"'")
+    from mms.interfaces.mlrun.files.secrets import read_env_file
+
+    found = read_env_file(os.path.expanduser(env_file))
     os.environ.update(found)
     return found if return_dict else None
-
-
-def get_secret_or_env(
-    key: str, secret_provider: Any = None, default: str | None = None, prefix: str | None = None
-) -> Any:
-    """Return a secret of a function or dict, else a variable of the environment, else `default`."""
-    name = f"{prefix}_{key}" if prefix else key
-    found = None
-    if isinstance(secret_provider, dict):
-        found = secret_provider.get(name)
-    elif callable(secret_provider):
-        found = secret_provider(name)
-    if found is not None:
-        return found
-    from mms.interfaces.mlrun.files.secrets import Secrets
-
-    return Secrets().get(name, os.environ.get(name, default))
-
-
-def get_version() -> str:
-    """Of the package `mlrun` that this server stands in for."""
-    import sys
-
-    return getattr(sys.modules.get("mlrun"), "__version__", "")

@@ -67,18 +67,15 @@ _PLACES = {
     "mms.interfaces.mlrun.model.logger": "Logger",
     "mms.interfaces.mlrun.files.secrets:Secrets": "SecretsStore",
     "mms.interfaces.mlrun.authoring.scripts": (
-        "MLClientCtx mlconf set_environment set_env_from_file get_version get_secret_or_env logger create_logger "
+        "MLClientCtx mlconf set_environment set_env_from_file logger create_logger "
         "handler ModelMonitoringMode"
     ),
     "mms.interfaces.mlrun.authoring.scripts:mlconf": "config",
-    "mms.interfaces.mlrun.graph.lookup": "create_class",
-    "mms.interfaces.mlrun.graph.lookup:create_class": "create_function",
-    "mms.interfaces.mlrun.paths": "get_in update_in",
     "mms.interfaces.mlrun.authoring.mounts": (
         "auto_mount mount_configmap mount_hostpath mount_pvc mount_s3 mount_secret mount_v3io mount_v3io_extended "
         "mount_v3io_legacy set_env_variables v3io_cred"
     ),
-    "mms.interfaces.mlrun.errors": "GraphError ModelRunnerError err_to_str err_for_status_code",
+    "mms.interfaces.mlrun.errors": "GraphError ModelRunnerError err_to_str",
 }
 PLACE_OF = {
     name: place if ":" in place else f"{place}:{name}"

@@ -146,22 +146,12 @@ class DataItem:
         except FileNotFoundError:
             pass
 
-    def upload(self, src_path: str) -> None:
-        with open(src_path, "rb") as file:
-            self.put(file.read())
-
     def exists(self) -> bool:
         try:
             self.stat()
         except FileNotFoundError:
             return False
         return True
-
-    def ls(self) -> list[str]:
-        return self.listdir()
-
-    def remove_local(self) -> None:
-        """Nothing: what was fetched is shared, and goes when the last process that uses it ends."""
 
     def as_df(
         self,

@@ -43,7 +43,7 @@ class Secrets:
         if kind == "inline":
             values = _inline(source)
         elif kind == "file":
-            values = _of_file(source)
+            values = read_env_file(source)
         elif kind == "env":
             values = _of_environment(source)
         elif kind in _KINDS_OF_THE_PLATFORM:
@@ -72,11 +72,12 @@ def _inline(source: Any) -> dict[str, Any]:
     return source
 
 
-def _of_file(source: Any) -> dict[str, str]:
+def read_env_file(source: Any) -> dict[str, str]:
+    """Return the values of a file with lines name=value, by name. Raises OSError."""
     found = {}
     with open(source, encoding="utf-8") as lines:
         for line in lines:
-            name, sign, value = line.strip().partition("=")
+            name, sign, value = line.strip().removeprefix("export ").partition("=")
             if sign and not name.startswith("#"):
                 found[name.strip()] = value.strip().strip("\"'")
     return found

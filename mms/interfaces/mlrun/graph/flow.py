@@ -69,9 +69,6 @@ class FlowStep(BaseStep):
     def get_children(self) -> list[BaseStep]:
         return list(self._steps.values())
 
-    def is_empty(self) -> bool:
-        return not self._steps
-
     def __getitem__(self, name: str) -> BaseStep:
         if name in self._steps:
             return self._steps[name]
@@ -109,14 +106,6 @@ class FlowStep(BaseStep):
                 raise GraphError(f"the flow has no step {name}, only {', '.join(self._steps)}")
             del self._steps[name]
         self._last_added = None
-
-    def list_child_functions(self) -> list[str]:
-        """Return the functions that steps are to run in, besides that of the graph."""
-        found = []
-        for step in self._steps.values():
-            if step.function and step.function not in found:
-                found.append(step.function)
-        return found
 
     # Building
 

@@ -84,22 +84,7 @@ class GraphServer:
         cls, document: dict[str, Any], options: ServingOptions = DEFAULT_OPTIONS
     ) -> GraphServer:
         """Return the server of a serving spec. Raises InvalidSpec, GraphError for a graph that cannot be."""
-        spec = read_spec(document)
-        return cls(
-            spec.graph,
-            spec.parameters,
-            spec.load_mode,
-            spec.function_uri,
-            spec.verbose,
-            spec.version,
-            spec.functions,
-            graph_initializer=spec.graph_initializer,
-            error_stream=spec.error_stream,
-            track_models=spec.track_models,
-            secret_sources=spec.secret_sources,
-            default_content_type=spec.default_content_type,
-            options=options,
-        )
+        return cls(options=options, **read_spec(document).to_document())
 
     def to_dict(self) -> dict[str, Any]:
         """Return the serving spec."""
@@ -141,10 +126,6 @@ class GraphServer:
         self._current_function = function
         if self.context is not None:
             self.context.current_function = function
-
-    def set_error_stream(self, error_stream: str | None) -> None:
-        """Before `init_states`."""
-        self.error_stream = error_stream
 
     def init_states(
         self,

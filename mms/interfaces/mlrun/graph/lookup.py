@@ -109,17 +109,6 @@ def find_object(name: str, namespace: Namespace) -> Any:
     return _imported(name)
 
 
-def create_class(pkg_class: str) -> Any:
-    """Return the class, or whatever else it is, of a name such as `package.module.Class`. MLRun has it for steps.
-
-    Raises ValueError for a name that stands for nothing.
-    """
-    found = find_object(pkg_class, [])
-    if found is None:
-        raise ValueError(f"{pkg_class} was not found: an importable package.module.Class is right")
-    return found
-
-
 def is_expression(text: str) -> bool:
     return text.startswith("(") and text.endswith(")")
 

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import DEFAULT_ROUTER, NAMED_ROUTERS, is_remote
 from mms.interfaces.mlrun.graph.steps import MAX_STEPS, BaseStep, StepKinds, text_name
-from mms.interfaces.mlrun.graph.task_step import TaskStep
-
-#: Asks the model that runs elsewhere as `key`: (key, operation, event) -> its answer.
-CallModel = Callable[[str, str, Any], Any]
-
+from mms.interfaces.mlrun.graph.task_step import CallModel, TaskStep
 
 #: Of a router that is a whole graph. Arguments: its name, its class.
 NAME_WITHOUT_EFFECT = (
     "name=%s of the function's router has no effect, as in MLRun: it is asked as %s; "
     "routers in flows have names"
 )
-
-
-class RouteStep(TaskStep):
-    """A route: a model of the router's, made in this process or asked where it runs."""
-
-    _called: CallModel | None = None
-    _key = ""
-
-    def run(self, event: Any, *args: Any, **kwargs: Any) -> Any:
-        call = self._called
-        if call is None:
-            return super().run(event)
-        event.body = call(self._key, (event.path or "").strip("/"), event)
-        return event
-
-    def ask(self, call: CallModel, key: str) -> None:
-        """Have it run elsewhere."""
-        self._called = call
-        self._key = key
 
 
 class RouterStep(TaskStep):
@@ -60,7 +38,7 @@ class RouterStep(TaskStep):
         **kwargs: Any,
     ) -> None:
         """`routes`: by their keys, steps or documents of steps."""
-        self._routes: dict[str, RouteStep] = {}
+        self._routes: dict[str, TaskStep] = {}
         self._is_root = not name
         super().__init__(
             class_name,
@@ -80,7 +58,7 @@ class RouterStep(TaskStep):
             self.routes = routes
 
     @property
-    def routes(self) -> dict[str, RouteStep]:
+    def routes(self) -> dict[str, TaskStep]:
         return self._routes
 
     @routes.setter
@@ -97,7 +75,7 @@ class RouterStep(TaskStep):
         handler: Any = None,
         function: str | None = None,
         **class_args: Any,
-    ) -> RouteStep:
+    ) -> TaskStep:
         """Add what answers for `key`: a step or its document, or a class or handler to make one of."""
         if key not in self._routes and len(self._routes) >= MAX_STEPS:
             raise MLRunInvalidArgumentError(f"a router cannot have more than {MAX_STEPS} routes")
@@ -108,7 +86,7 @@ class RouterStep(TaskStep):
                 f"route {key} needs a route object, a class name or a handler"
             )
         if route is None:
-            step = RouteStep(class_name, class_args, handler, name=key, function=function)
+            step = TaskStep(class_name, class_args, handler, name=key, function=function)
         else:
             step = _as_route(key, route)
         step.name = key
@@ -126,7 +104,7 @@ class RouterStep(TaskStep):
     def get_children(self) -> list[BaseStep]:
         return list(self._routes.values())
 
-    def __getitem__(self, key: str) -> RouteStep:
+    def __getitem__(self, key: str) -> TaskStep:
         if key not in self._routes:
             raise KeyError(f"router {self.fullname or 'root'} has no route {key}: {self._keys()}")
         return self._routes[key]
@@ -168,7 +146,7 @@ class RouterStep(TaskStep):
             route.context = context
             called = _caller_of(route, context)
             if called is not None:
-                route.ask(called, keys.get(route.fullname, key))
+                route.ask_elsewhere(called, keys.get(route.fullname, key))
             else:
                 route.init_object(context, namespace, "skip", reset)
         if mode != "skip":
@@ -202,28 +180,23 @@ class RouterStep(TaskStep):
         return super()._document_of(field, value)
 
 
-def _as_route(key: str, route: Any) -> RouteStep:
-    if isinstance(route, RouteStep):
-        return route
-    step = RouteStep(name=key)
-    if isinstance(route, TaskStep):
-        if route.kind != StepKinds.task:
-            raise GraphError(f"route {key} is a {route.kind}, but must be a task")
-        for field in TaskStep._FIELDS:
-            setattr(step, field, getattr(route, field))
-        step._object = route._object
-        step._is_given = route._is_given
-        return step
+def _as_route(key: str, route: Any) -> TaskStep:
+    """A route of the router's own: of a step, of the document of one, or of what a step is made of."""
     if isinstance(route, dict):
         kind = route.get("kind") or StepKinds.task
         if kind != StepKinds.task:
             raise GraphError(f"route {key} is of kind {kind}, which routes cannot be")
+        step = TaskStep(name=key)
         step._take(route)
         return step
-    return RouteStep(route, name=key)
+    if not isinstance(route, TaskStep):
+        return TaskStep(route, name=key)
+    if route.kind != StepKinds.task:
+        raise GraphError(f"route {key} is a {route.kind}, but must be a task")
+    return copy(route)
 
 
-def _caller_of(route: RouteStep, context: Any) -> CallModel | None:
+def _caller_of(route: TaskStep, context: Any) -> CallModel | None:
     """Return how to ask the route's model where it runs in another process; None where it is to be made here."""
     call: CallModel | None = getattr(context, "call_model", None)
     if call is None or route.handler or not route.class_name or is_remote(route.class_name):

@@ -19,11 +19,15 @@ _HANDLERS = ("do_event", "do")
 _CHOOSES = "select_outlets"
 
 
+#: Asks the model that runs elsewhere as `key`: (key, operation, event) -> its answer.
+CallModel = Callable[[str, str, Any], Any]
+
+
 class TaskStep(BaseStep):
     """A class whose object lives as long as the graph, or a function. Also a route of a router."""
 
     kind = StepKinds.task
-    _MADE = ("context", "_object", "_handler")
+    _MADE = ("context", "_object", "_handler", "_called")
     _FIELDS: tuple[str, ...] = (
         *("class_name", "class_args", "handler", "skip_context", "after", "function", "comment"),
         *("shape", "full_event", "on_error", "responder", "input_path", "result_path"),
@@ -60,6 +64,7 @@ class TaskStep(BaseStep):
         self._is_given = False
         self._handler: Callable[[Any], Any] | None = None
         self._gets_event = False
+        self._called: tuple[CallModel, str] | None = None
         self.class_name = self._class_of(class_name)
         if not self.name:
             self.name = text_name(self.class_name, self.handler)
@@ -125,7 +130,15 @@ class TaskStep(BaseStep):
         # A bound method's first name is that of the object itself.
         resolved(post_init(mode) if takes_any or len(names) > 1 else post_init())
 
+    def ask_elsewhere(self, call: CallModel, key: str) -> None:
+        """Have it run as the model of a key, in another process."""
+        self._called = call, key
+
     def run(self, event: Any, *args: Any, **kwargs: Any) -> Any:
+        if self._called is not None:
+            call, key = self._called
+            event.body = call(key, (event.path or "").strip("/"), event)
+            return event
         handler = self._handler
         if handler is None:
             raise GraphError(f"step {self.fullname} was not initialized: call init_object() first")

@@ -33,7 +33,6 @@ class StreamContext:
         self.stream_uri = stream_uri
         self.function_uri = function_uri
         self.hostname = host_name()
-        self.failure_count = 0
         self._logger = logger
 
     def __repr__(self) -> str:
@@ -46,7 +45,6 @@ class StreamContext:
         try:
             self.output_stream.push(records if isinstance(records, list) else [records])
         except Exception as error:
-            self.failure_count += 1
             if self._logger is not None:
                 self._logger.error("failed to write to the tracking stream: %s", error)
 

@@ -31,24 +31,16 @@ class MemoryStream:
         return True
 
 
-class MockStream:
+class MockStream(MemoryStream):
     """Keeps what a stream of v3io would have been sent, in `_mock_queue`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._mock_queue: list[dict[str, str]] = []
-
-    def __repr__(self) -> str:
-        return f"<MockStream of {len(self._mock_queue)} records>"
 
     def push(self, data: Any, **_: Any) -> None:
         """One event, or a list of them."""
         self._mock_queue += [{"data": to_record_text(record)} for record in _listed(data)]
-
-    def flush(self, timeout_s: float = END_S) -> bool:
-        return True
-
-    def close(self, timeout_s: float = END_S) -> bool:
-        return True
 
 
 class QueuedStream:
