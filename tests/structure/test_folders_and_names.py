@@ -17,7 +17,6 @@ MAX_LINES = 500
 #: Folder -> how many files it has, and why no fewer.
 LARGE_FOLDERS = {
     # Modules that components import by these names.
-    "mms/interfaces/seldon/packages/seldon_core/seldon_core": 19,
     # What a worker loads of it comes to rooms with the frames it reads and writes.
     "mms/worker": 32,
     "mms/interfaces/mlrun/graph": 18,

@@ -169,7 +169,6 @@ def test_a_stream_that_fails_fails_no_request(capsys: pytest.CaptureFixture[str]
     model, _ = tracked()
     model.context.stream.output_stream = Broken()
     assert ask(model, 5)["outputs"] == [10]
-    assert model.context.stream.failure_count == 1
     assert "failed to write to the tracking stream: no broker" in capsys.readouterr().out
 
 
