@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from google.protobuf import any_pb2, json_format
 
+from mms.bodies.protobuf_wire import field, read_varint, varint
 from mms.interfaces.seldon.codec import forms
 from mms.interfaces.seldon.codec.forms import (
     Array,
@@ -37,13 +38,7 @@ from mms.interfaces.seldon.codec.messages import (
     parse_message,
 )
 from mms.interfaces.seldon.codec.tensor_proto import array_of, tensor_of
-from mms.interfaces.seldon.codec.wire_numbers import (
-    field,
-    list_of_numbers,
-    read_list_of_numbers,
-    read_varint,
-    varint,
-)
+from mms.interfaces.seldon.codec.wire_numbers import list_of_numbers, read_list_of_numbers
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 
 # Field number and wire type, as they are written in one byte.

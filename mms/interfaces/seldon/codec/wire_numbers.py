@@ -12,37 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from mms.bodies.protobuf_wire import read_varint, varint
+
 _NUMBER_HEAD = b"\x0a\x09\x11"
 _ENTRY_BYTES = len(_NUMBER_HEAD) + 8
 _VALUES_TAG = 0x0A
 _LIST_TAG = 0x32
-
-
-def varint(number: int) -> bytes:
-    """Base 128, the lowest seven bits first."""
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
-
-
-def read_varint(buffer: Any, at: int) -> tuple[int, int]:
-    """(number, where it ends). Raises IndexError past the end."""
-    number = shift = 0
-    while True:
-        byte = int(buffer[at])
-        at += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, at
-        shift += 7
-
-
-def field(tag: int, *parts: bytes) -> bytes:
-    """A length-delimited field: the tag byte, the length, the parts."""
-    return b"".join((bytes((tag,)), varint(sum(map(len, parts))), *parts))
 
 
 def list_of_numbers(array: np.ndarray[Any, Any]) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Final, Protocol
+from typing import Final
 
 from mms.core import Request
 from mms.errors import InternalServerError, ModelNotFound, ServerError
 from mms.interfaces.seldon.front.graph_metrics import ClientLabels, GraphMetrics
+from mms.interfaces.seldon.front.graph_remote import RemoteCalls
 from mms.interfaces.seldon.graph import Graph, Message, Node, NodeFailed, Step
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
 from mms.interfaces.seldon.unit import NO_VERSION
@@ -22,20 +23,6 @@ _NOT_PASSED_ON: Final = frozenset(
     )
 )
 _PUID: Final = b"seldon-puid"
-
-
-class RemoteNodes(Protocol):
-    """Asks nodes that are no models of this server."""
-
-    async def call(
-        self,
-        node: Node,
-        operation: str,
-        message: Message,
-        headers: list[tuple[bytes, bytes]],
-        timeout_s: float | None,
-    ) -> Message:
-        """Raises InternalServerError where the node cannot be reached, RequestTimeout where it is too slow."""
 
 
 class CallContext:
@@ -88,7 +75,7 @@ class NodeCalls:
         graph_name: str,
         graph: Graph,
         client: ModelClient,
-        remote: RemoteNodes | None,
+        remote: RemoteCalls | None,
         metrics: GraphMetrics,
     ) -> None:
         self._client = client

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from mms.bodies.large_json import read_in_pieces
+from mms.bodies.protobuf_wire import field, varint
 from mms.core.request import Buffer
 from mms.errors import BadRequest, InternalServerError, WorkerFailure
 from mms.text.brief import brief
@@ -98,7 +99,7 @@ def _dumps_document(document: Any) -> bytes:
 def join(messages: Sequence[Message]) -> Message:
     """The SeldonMessageList of these messages, for an aggregate call."""
     if messages[0].is_protobuf:
-        return Message(b"".join(_fields(_LIST_ITEM, (m.body for m in messages))), PROTOBUF)
+        return Message(b"".join(field(_LIST_ITEM, m.body) for m in messages), PROTOBUF)
     # What a client sent may be a form, or no JSON at all; what a node replied is JSON.
     bodies = [_dumps_document(parse(m)) if m.is_raw else m.body for m in messages]
     return Message(b"".join((b'{"seldonMessages":[', b",".join(bodies), b"]}")), JSON)
@@ -251,26 +252,11 @@ def _merged(body: bytes, routing: Mapping[str, int]) -> bytes:
 
 def _routing_field(routing: Mapping[str, int]) -> bytes:
     """A SeldonMessage of nothing but this routing: behind another one it is merged into it."""
-    entries = []
-    for name, branch in routing.items():
-        key = b"".join(_fields(_ENTRY_KEY, (name.encode(),)))
+    entries = [
         # Negative numbers are 64 bits wide on the wire.
-        entries.append(key + bytes((_ENTRY_VALUE,)) + _varint(branch & 0xFFFFFFFFFFFFFFFF))
-    meta = b"".join(_fields(_ROUTING, entries))
-    return b"".join(_fields(_META, (meta,)))
-
-
-def _fields(tag: int, values: Iterable[Buffer]) -> list[Buffer]:
-    parts: list[Buffer] = []
-    for value in values:
-        parts += (bytes((tag,)) + _varint(len(value)), value)
-    return parts
-
-
-def _varint(number: int) -> bytes:
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+        field(_ENTRY_KEY, name.encode())
+        + bytes((_ENTRY_VALUE,))
+        + varint(branch & 0xFFFFFFFFFFFFFFFF)
+        for name, branch in routing.items()
+    ]
+    return field(_META, *(field(_ROUTING, entry) for entry in entries))
