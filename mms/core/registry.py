@@ -28,9 +28,13 @@ class Registry(Generic[_Entry]):
     `generation` changes and `on_change` is called, so that look-ups by path can be cached.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, asks_others: Callable[[_Entry], bool] = lambda _: False) -> None:
+        """`asks_others`: whether an entry asks other ones. It is asked when the entry is added."""
+        self._asks_others = asks_others
         self._names: dict[str, dict[str | None, _Entry]] = {}
         self._defaults: dict[str, str | None] = {}
+        #: Those that ask others, which are few: in the order of registration.
+        self._askers: dict[_Entry, None] = {}
         self.generation = 0
         self.on_change: Callable[[], None] = lambda: None
 
@@ -59,6 +63,8 @@ class Registry(Generic[_Entry]):
         if entry.version in versions:
             raise NameTaken(entry.name)
         versions[entry.version] = entry
+        if self._asks_others(entry):
+            self._askers[entry] = None
         if len(versions) == 1:
             self._defaults[entry.name] = entry.version
         self.changed()
@@ -73,6 +79,7 @@ class Registry(Generic[_Entry]):
             return False
         versions = self._names[entry.name]
         del versions[entry.version]
+        self._askers.pop(entry, None)
         if not versions:
             del self._names[entry.name]
             del self._defaults[entry.name]
@@ -113,6 +120,10 @@ class Registry(Generic[_Entry]):
     def defaults(self) -> list[_Entry]:
         """The default version of each name, by name."""
         return [self.get(name) for name in sorted(self._names)]
+
+    def askers(self) -> list[_Entry]:
+        """Those that ask others."""
+        return list(self._askers)
 
     def all(self) -> list[_Entry]:
         return [entry for versions in self._names.values() for entry in versions.values()]

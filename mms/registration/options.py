@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from mms.registration.kind import InvalidCall, InvalidValue
 from mms.registration.parameter import Parameter, group_of, parameter_of
 
 _Options = TypeVar("_Options", bound="Options")
 _Group = TypeVar("_Group", bound="Options")
+
+#: Of each kind of options, what `_homes` has found: fields do not change, and are asked for with each registration.
+_HOMES: Final[dict[type[Any], dict[str, str | None]]] = {}
 
 
 class Call(Protocol):
@@ -66,7 +69,7 @@ class Options:
         unknown = []
         for name, value in members.items():
             if name not in own:
-                home = _group_with(own, name)
+                home = _homes(cls).get(name)
                 if home is None:
                     unknown.append(name)
                 else:
@@ -97,18 +100,18 @@ class Options:
 
     def value_of(self, name: str) -> Any:
         """Return the value of a member, one of its own or of a group's; None where it has none of that name."""
-        own = {member.name: member for member in fields(self)}
-        if name in own:
-            return getattr(self, name)
-        home = _group_with(own, name)
-        return None if home is None else getattr(getattr(self, home), name)
+        homes = _homes(type(self))
+        if name not in homes:
+            return None
+        home = homes[name]
+        return getattr(self if home is None else getattr(self, home), name)
 
     def with_values(self: _Options, **values: Any) -> _Options:
         """Return the same with other values of members, of its own or of its groups'."""
-        own = {member.name: member for member in fields(self)}
+        homes = _homes(type(self))
         changes: dict[str, Any] = {}
         for name, value in values.items():
-            home = None if name in own else _group_with(own, name)
+            home = homes.get(name)
             if home is None:
                 changes[name] = value
             else:
@@ -226,10 +229,17 @@ def _default(member: Field[Any]) -> Any:
     return member.default if member.default_factory is MISSING else member.default_factory()
 
 
-def _group_with(own: Mapping[str, Field[Any]], name: str) -> str | None:
-    """The group that has a member of a name."""
-    for member in own.values():
+def _homes(options: type[Options]) -> dict[str, str | None]:
+    """Return the group that has each member, by the member's name; None for those that are in no group."""
+    homes = _HOMES.get(options)
+    if homes is not None:
+        return homes
+    homes = {}
+    for member in fields(options):
         kind = group_of(member)
-        if kind is not None and any(inner.name == name for inner in fields(kind)):
-            return member.name
-    return None
+        if kind is not None:
+            for inner in fields(kind):
+                homes.setdefault(inner.name, member.name)
+    homes |= {member.name: None for member in fields(options)}
+    _HOMES[options] = homes
+    return homes

@@ -41,4 +41,4 @@ class Dependencies:
             )
 
     def _composites_with(self, name: str) -> list[str]:
-        return sorted({served.name for served in self._registry.all() if served.uses(name)})
+        return sorted({served.name for served in self._registry.askers() if served.uses(name)})

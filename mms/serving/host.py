@@ -74,7 +74,7 @@ class ModelHost:
     ) -> None:
         self.settings = settings
         self.dispatcher = Dispatcher()
-        self.registry: Registry[ServedModel] = Registry()
+        self.registry: Registry[ServedModel] = Registry(lambda served: served.asks_models)
         self._dependencies = Dependencies(self.registry)
         self.tracking = Tracking()
         #: What clients may name outside the model store.

@@ -92,4 +92,6 @@ class ModelRemoval:
 
     async def _release(self, served: ServedModel) -> None:
         await self._workers.forget(served)
-        await served.resources.aclose()
+        resources, served.resources = served.resources, None
+        if resources is not None:
+            await resources.release()

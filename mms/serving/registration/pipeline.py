@@ -31,11 +31,22 @@ class Registration:
     #: The file of the archive that makes it a model of other models, if one does.
     document: Path | None = field(init=False)
     served: ServedModel = field(init=False)
-    #: Removes the models that were registered for this one.
-    parts: AsyncExitStack = field(default_factory=AsyncExitStack)
+    #: Removes the models that were registered for this one. Most have none, and there may be many models.
+    _parts: AsyncExitStack | None = None
 
     def __post_init__(self) -> None:
         self.options = self.requested
+
+    @property
+    def parts(self) -> AsyncExitStack:
+        """What removes the models that were registered for this one."""
+        if self._parts is None:
+            self._parts = AsyncExitStack()
+        return self._parts
+
+    async def undo_parts(self) -> None:
+        if self._parts is not None:
+            await self._parts.aclose()
 
 
 class Step(ABC):
@@ -82,15 +93,26 @@ class CompositeFactory(ABC):
         return
 
 
+@dataclass(frozen=True, slots=True)
+class HeldResources:
+    """What a model holds as long as it is registered: what some steps of its registration did."""
+
+    registration: Registration
+    steps: Sequence[Step]
+
+    async def release(self) -> None:
+        async with AsyncExitStack() as undo:
+            for step in self.steps:
+                undo.push_async_callback(step.undo, self.registration)
+
+
 async def run_steps(steps: Sequence[Step], registration: Registration) -> None:
     """Take all steps. Where one fails, those before it are undone, the last one first, and its error is raised."""
-    lasting = AsyncExitStack()
     async with AsyncExitStack() as undo:
         for step in steps:
             await step.run(registration)
             undo.push_async_callback(step.undo, registration)
-            if step.is_lasting:
-                lasting.push_async_callback(step.undo, registration)
         # Nothing waits after the last step: the model is there, with what it holds.
-        registration.served.resources = lasting
+        lasting = tuple(step for step in steps if step.is_lasting)
+        registration.served.resources = HeldResources(registration, lasting)
         undo.pop_all()

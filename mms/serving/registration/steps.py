@@ -123,7 +123,7 @@ class MakeServedModel(Step):
         return served
 
     async def undo(self, registration: Registration) -> None:
-        await registration.parts.aclose()
+        await registration.undo_parts()
 
 
 class DetectInterface(Step):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.requirements import ModelRequirements
 
 if TYPE_CHECKING:
+    from mms.serving.registration.pipeline import HeldResources
     from mms.serving.workers.runner import LoadOutcome
 
 #: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
@@ -77,7 +77,7 @@ class ServedModel(ABC):
     #: The last failed attempt to load, until one succeeds.
     load_failure: LoadOutcome | None = None
     #: What is given back when it goes: its archive, files and streams.
-    resources: AsyncExitStack = field(default_factory=AsyncExitStack)
+    resources: HeldResources | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.full_name}>"
@@ -150,6 +150,11 @@ class ServedModel(ABC):
     def check_dependencies(self) -> None:
         """Raises DependencyMissing where a model that it asks is gone by now."""
         return
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether other models are a part of it, or answer for it."""
+        return self.is_composite or bool(self.parts)
 
     @property
     def workers(self) -> Sequence[Worker]:

@@ -108,7 +108,7 @@ class ModelWorkers:
             min_workers = self._most_workers
         gpus = [
             worker.gpu_id
-            for other in self._registry.all()
+            for other in (self._registry.all() if served.gpus else ())
             if other is not served
             for worker in other.workers
             if worker.gpu_id is not None

@@ -56,6 +56,8 @@ class Graphs(CompositeFactory):
         self._sources = host.sources
         #: By what the names of their endpoints may lead to.
         self._remote: dict[Networks, RemoteCalls] = {}
+        #: Of models that a graph has for nodes, what they are there.
+        self._nodes: dict[str, DeployedUnit] = {}
         self._has_routing = not settings.of(SeldonSettings).seldon_strict or bool(
             host.environ.get("SELDON_ENABLE_ROUTING_INJECTION")
         )
@@ -64,7 +66,7 @@ class Graphs(CompositeFactory):
         return f"<Graphs {[service.name for service in self._services()]}>"
 
     def _services(self) -> list[GraphService]:
-        return [served for served in self._registry.all() if isinstance(served, GraphService)]
+        return [served for served in self._registry.askers() if isinstance(served, GraphService)]
 
     # Registration
 
@@ -268,7 +270,9 @@ class Graphs(CompositeFactory):
                         ),
                     )
         changed = []
-        for served in self._registry.all():
+        models, self._nodes = {**nodes, **self._nodes}, nodes
+        there = [name for name in models if self._registry.has_name(name)]
+        for served in [each for name in there for each in self._registry.versions(name)]:
             if not isinstance(served, PooledModel) or not _is_component(served):
                 continue
             node_now = nodes.get(served.name)
