@@ -92,6 +92,6 @@ class ModelRemoval:
 
     async def _release(self, served: ServedModel) -> None:
         await self._workers.forget(served)
-        resources, served.resources = served.resources, None
-        if resources is not None:
-            await resources.release()
+        release, served.release = served.release, None
+        if release is not None:
+            await release()

@@ -57,8 +57,8 @@ async def test_what_lasts_is_undone_when_the_model_goes_and_nothing_else_is() ->
     await run_steps(steps, registration)
     assert happened == ["archive", "parts", "files"]
     served: Any = registration.served
-    assert served.resources is not None
-    await served.resources.release()
+    assert served.release is not None
+    await served.release()
     assert happened[3:] == ["files undone", "archive undone"]
 
 

@@ -114,5 +114,5 @@ async def run_steps(steps: Sequence[Step], registration: Registration) -> None:
             undo.push_async_callback(step.undo, registration)
         # Nothing waits after the last step: the model is there, with what it holds.
         lasting = tuple(step for step in steps if step.is_lasting)
-        registration.served.resources = HeldResources(registration, lasting)
+        registration.served.release = HeldResources(registration, lasting).release
         undo.pop_all()

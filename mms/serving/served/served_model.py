@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.requirements import ModelRequirements
 
 if TYPE_CHECKING:
-    from mms.serving.registration.pipeline import HeldResources
     from mms.serving.workers.runner import LoadOutcome
 
 #: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
@@ -77,7 +76,7 @@ class ServedModel(ABC):
     #: The last failed attempt to load, until one succeeds.
     load_failure: LoadOutcome | None = None
     #: What is given back when it goes: its archive, files and streams.
-    resources: HeldResources | None = None
+    release: Callable[[], Awaitable[None]] | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.full_name}>"
