@@ -302,7 +302,7 @@ async def test_a_graph_named_before_its_nodes_is_loaded_at_start(
     make_bench: Callable[..., Awaitable[Any]],
 ) -> None:
     bench = await make_bench(
-        startup_models=((None, "g.yaml"), (None, "a"), (None, "lost.yaml")),
+        load_models="g.yaml,a,lost.yaml",
         worker_count_at_startup=lambda gpus, cpus: 1,
     )
     bench.write("a", APPEND)

@@ -38,7 +38,7 @@ def restarted(make_bench, tmp_path):
         for bench in previous:
             await bench.stop()
             previous.remove(bench)
-        usual = {"startup_models": [], "worker_count_at_startup": lambda *_: 1}
+        usual = {"load_models": "", "worker_count_at_startup": lambda *_: 1}
         bench = await make_bench(state_file=str(state), **{**usual, **settings})
         (tmp_path / "store").mkdir(exist_ok=True)
         bench.store.rmdir()
@@ -243,9 +243,9 @@ async def test_an_entry_with_values_of_wrong_types_is_skipped(restarted, caplog)
 async def test_a_model_of_load_models_comes_back_as_it_was_scaled(restarted):
     bench = await restarted()
     bench.write("m", OK)
-    bench = await restarted(startup_models=[(None, "m")])
+    bench = await restarted(load_models="m")
     await bench.host.scale("m", None, 0, 0, True)
-    bench = await restarted(startup_models=[(None, "m")])
+    bench = await restarted(load_models="m")
     assert bench.described("m")["minWorkers"] == 0
     assert bench.host.default_model_name() == "m"
 
@@ -253,7 +253,7 @@ async def test_a_model_of_load_models_comes_back_as_it_was_scaled(restarted):
 async def test_a_model_that_load_models_names_no_more_is_forgotten(restarted, caplog):
     bench = await restarted()
     bench.write("m", OK)
-    await restarted(startup_models=[(None, "m")])
+    await restarted(load_models="m")
     with caplog.at_level(logging.INFO, "mms.serving"):
         bench = await restarted()
     assert bench.host.list_models() == []
