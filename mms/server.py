@@ -57,7 +57,6 @@ from mms.observe import (
 from mms.processes.launch_options import STARTED, LaunchOptions
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
-from mms.repository.location import store_problem
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
@@ -65,7 +64,8 @@ from mms.serving import ModelHost, RegisterOptions
 from mms.serving.observed_models import ObservedModels
 from mms.serving.state.start_report import StartFailed, banner, problem_rows
 from mms.serving.state.startup_models import StartupProblem
-from mms.settings import Settings, load_settings
+from mms.serving.tracking.tracking_options import check_tracking
+from mms.settings import Settings, check_settings, load_settings
 from mms.version import __version__
 
 if TYPE_CHECKING:
@@ -262,6 +262,7 @@ class Server:
                 " and ".join(others),
             )
         check_exposure(settings)
+        check_tracking(settings)
         self._access = make_access(settings)
         if self._repository.sources.urls.reason:
             logger.info(
@@ -276,9 +277,6 @@ class Server:
         if settings.has_secrets:
             hide_process()
         await self._launcher.start()
-        store = self._repository.model_store
-        if store is not None:
-            self._warn(await asyncio.to_thread(store_problem, store))
         try:
             await self._unless_stopped(self._host.load_startup_models())
         except Conflict as error:
@@ -500,6 +498,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = LaunchOptions.from_argv(sys.argv[1:] if argv is None else argv)
     try:
         settings = load_settings(options, environ=os.environ)
+        check_settings(settings)
         setup = configure_logging(LogOptions.of(settings, os.environ))
     except ConfigurationError as error:
         options.report_failed(str(error))

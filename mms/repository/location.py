@@ -13,6 +13,7 @@ from mms.repository.sources import Sources, file_url
 
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _FILE: Final = re.compile(r"file://", re.IGNORECASE)
+_SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _OBJECT: Final = re.compile(r"(s3|gs)://", re.IGNORECASE)
 # Programs do not agree on what a backslash is, and so on what the host is.
 _UNFIT_CHARACTER: Final = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -72,7 +73,7 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
         raise ModelNotFound(f"Relative path is not allowed in url: {url}")
     if model_store is None:
         raise ModelNotFound("Model store has not been configured.")
-    absent = ModelNotFound(f"Model not found in model store: {url}")
+    absent = ModelNotFound(f"Model not found in model store: {url}{_other_scheme(url)}")
     relative = url
     if _FILE.match(url):
         sources.urls.check(url)
@@ -104,6 +105,14 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
     return Path(os.path.abspath(path))
 
 
+def _other_scheme(url: str) -> str:
+    """Return what is to be said of a url that no download serves."""
+    match = _SCHEME.match(url)
+    if match is None or match[1].lower() == "file":
+        return ""
+    return f" ({match[1]}:// is not supported; urls begin with http://, https://, s3://, gs:// or file://)"
+
+
 def is_below(path: Path, folder: Path) -> bool:
     """Return whether a path is a folder or lies in it, once all links of both are followed."""
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
@@ -122,22 +131,6 @@ def _below(model_store: Path, file_url: str) -> str | None:
         if path.startswith(os.path.join(store, "")):
             return os.path.relpath(path, store)
     return None
-
-
-def store_problem(model_store: Path) -> str | None:
-    """Return what is wrong with the model store, for a warning; None where nothing is. Blocks."""
-    if model_store.is_dir():
-        if not (model_store / "MAR-INF").is_dir():
-            return None
-        return (
-            f'The model store "{model_store}" is itself a model: it has a folder MAR-INF. Name the folder that it '
-            "lies in."
-        )
-    text = f'The model store "{model_store}" is not an existing folder.'
-    trimmed = Path(str(model_store).strip())
-    if trimmed != model_store and trimmed.is_dir():
-        text += f" Its name begins or ends with a blank; {trimmed} exists."
-    return text
 
 
 def list_store(model_store: Path | None) -> list[str]:

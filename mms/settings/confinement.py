@@ -11,6 +11,8 @@ from mms.text.brief import brief
 #: Names of the resource limits that make sense for a worker: those of `getrlimit(2)` without RLIMIT_, in small letters.
 RLIMITS = ("as", "core", "cpu", "data", "fsize", "memlock", "nofile", "nproc", "stack")
 _ENTRY = re.compile(r"([a-z]+) *= *([0-9]+) *(|[kmg]|[kmg]i?b)", re.IGNORECASE)
+#: The one above it stands for none.
+_LARGEST_ID = 2**32 - 2
 _FACTORS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 
 
@@ -55,7 +57,7 @@ def parse_user(text: str) -> WorkerUser | None:
         return None
     try:
         account = pwd.getpwuid(int(user_text)) if user_text.isdecimal() else pwd.getpwnam(user_text)
-    except KeyError:
+    except (KeyError, OverflowError):
         if not user_text.isdecimal():
             raise ValueError(f"not a user of this machine: {brief(user_text)}") from None
         account = None
@@ -66,6 +68,8 @@ def parse_user(text: str) -> WorkerUser | None:
             gid = int(group_text) if group_text.isdecimal() else grp.getgrnam(group_text).gr_gid
         except KeyError:
             raise ValueError(f"not a group of this machine: {brief(group_text)}") from None
+    if max(uid, gid) > _LARGEST_ID:
+        raise ValueError(f"not the number of a user or group: {brief(max(uid, gid))}")
     if os.geteuid() not in (0, uid):
         raise ValueError("not a server that root started, and only root can run workers as others")
     if account is None:

@@ -15,6 +15,7 @@ from mms.settings.option import BOOLEAN
 from mms.settings.settings import Settings
 from mms.settings.values import all_options
 from mms.text import properties
+from mms.text.brief import one_line
 from mms.text.nearest import did_you_mean, nearest
 
 _VARIABLE = re.compile(r"\$\$([^$]{2,}?)\$\$")
@@ -167,13 +168,17 @@ def _set(settings: Settings, key: str, value: str, source: str) -> None:
     except ValueError as error:
         text = str(error)
         # An address brings MMS's own text along, which tools search for.
-        reason = f"{text}; " if text.startswith(("Invalid ", "not a ")) else ""
+        reason = f"{one_line(text)}; " if text.startswith(("Invalid ", "not a ")) else ""
+        unit = f", in {option.unit}" if option.unit else ""
         raise ConfigurationError(
-            f"{_PREFIX}{reason}{source}: {key}={value} should be {option.kind.wanted}"
+            f"{_PREFIX}{reason}{source}: {key}={one_line(value)} should be {option.kind.wanted}{unit}"
         ) from None
     if option.kind is BOOLEAN and value.strip().lower() not in ("true", "false"):
         settings.notices.append(
-            (logging.WARNING, f"{source}: {key}={value} counts as false; only true is true")
+            (
+                logging.WARNING,
+                f"{source}: {key}={one_line(value)} counts as false; only true is true",
+            )
         )
     if option.kind.name == "text" and not value and option.default == "":
         converted = None
@@ -219,6 +224,6 @@ def _finish(
     if (settings.private_key_file is None) != (settings.certificate_file is None):
         alone = "certificate_file" if settings.private_key_file is None else "private_key_file"
         raise ConfigurationError(
-            f"{_PREFIX}{settings.sources[alone]}: {alone}={settings.raw[alone]}: private_key_file and "
+            f"{_PREFIX}{settings.quoted(alone)}: private_key_file and "
             "certificate_file belong together; set both or none"
         )

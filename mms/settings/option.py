@@ -11,20 +11,38 @@ from typing import Any
 from mms.limits.networks import WORDS, Networks
 from mms.settings.address import Address
 from mms.settings.confinement import parse_rlimits, parse_user
+from mms.settings.paths import (
+    file_unusable,
+    folder_unusable,
+    handler_missing,
+    odd_text,
+    plugins_problem,
+    store_problem,
+)
 from mms.text.durations import LONGEST_S
 
 #: in seconds
 _UNITS_OF_TIME = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0}
 _DIGITS = re.compile(r"[+-]?[0-9]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^\s/,:?#@]+)(:\d+)?", re.I)
+_HEADER_WORD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_PATH = re.compile(r"/[^\s?#]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A type of option. `convert` raises ValueError; `wanted` says what would be right."""
+    """A type of option. `convert` raises ValueError; `wanted` says what would be right.
+
+    `refuse` and `warn` look at a value with what is on this machine, once a server starts with it. They return what
+    follows the value in a sentence, or None.
+    """
 
     name: str
     wanted: str
     convert: Callable[[str], Any]
+    refuse: Callable[[Any], str | None] | None = None
+    warn: Callable[[Any], str | None] | None = None
 
 
 def _integer(minimum: int | None) -> Callable[[str], int]:
@@ -45,6 +63,46 @@ def _number(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise ValueError
     return value
+
+
+def _positive_number(text: str) -> float:
+    value = _number(text)
+    if value == 0:
+        raise ValueError
+    return value
+
+
+def _header_value(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError(
+            "not a value of a header: it has a line break or another control character"
+        )
+    return text.strip()
+
+
+def _odd_origin(text: str) -> str | None:
+    if _ORIGIN.fullmatch(text):
+        return None
+    return "is no origin, so no browser accepts it; right are *, null, or one scheme://host[:port]"
+
+
+def _odd_words(text: str) -> str | None:
+    if all(_HEADER_WORD.fullmatch(word.strip()) for word in text.split(",")):
+        return None
+    return "is no list of words with commas between them, so no browser accepts it"
+
+
+def _handler(text: str) -> str:
+    if not text.partition(":")[0].strip():
+        raise ValueError
+    return text
+
+
+def _path(text: str) -> str:
+    path = text.strip()
+    if not _PATH.fullmatch(path):
+        raise ValueError
+    return path
 
 
 def _regex(text: str) -> str:
@@ -92,7 +150,19 @@ MODELS = Kind(
     _models,
 )
 NAMES = Kind("names", "names with commas between them", _names)
-TEXT = Kind("text", "any text", lambda text: text)
+TEXT = Kind("text", "any text", lambda text: text, warn=odd_text)
+HANDLER = Kind(
+    "handler", "module:function, or /path/to/file.py:function", _handler, warn=handler_missing
+)
+#: Folders that are read; what is in them may come later.
+MODEL_STORE = replace(TEXT, warn=store_problem)
+PLUGIN_FOLDER = replace(TEXT, warn=plugins_problem)
+#: A folder and a file that the server writes, and makes where they are missing.
+WRITTEN_FOLDER = replace(TEXT, refuse=folder_unusable, warn=odd_text)
+WRITTEN_FILE = replace(TEXT, refuse=file_unusable, warn=odd_text)
+ORIGIN = Kind("origin", "*, null, or scheme://host[:port]", _header_value, warn=_odd_origin)
+HEADER_WORDS = Kind("words", "words with commas between them", _header_value, warn=_odd_words)
+PATH = Kind("path", "a path such as /metrics", _path)
 #: Java's rule: whatever is not `true` is false.
 BOOLEAN = Kind("true or false", "true or false", lambda text: text.strip().lower() == "true")
 SWITCH = Kind("on or off", "on or off", _switch)
@@ -100,6 +170,7 @@ ANY_INTEGER = Kind("integer", "a whole number", _integer(None))
 COUNT = Kind("integer", "a whole number from 0 on", _integer(0))
 POSITIVE = Kind("integer", "a whole number from 1 on", _integer(1))
 NUMBER = Kind("number", "a number from 0 on", _number)
+POSITIVE_NUMBER = Kind("number", "a number above 0", _positive_number)
 NETWORKS = Kind(
     "networks",
     f"networks such as 10.1.0.0/16, or the words {', '.join(WORDS)}, with commas between them",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from mms.settings.address import Address
 from mms.settings.values import OptionValues, all_options, interface_settings
+from mms.text.brief import one_line
 
 _T = TypeVar("_T")
 
@@ -97,7 +98,7 @@ class Settings(OptionValues):
     def quoted(self, name: str) -> str:
         """Return `<where it stands>: <name>=<value>` for a message about a setting."""
         source = self.sources.get(name)
-        text = self.raw[name] if source else self.get(name)
+        text = one_line(self.raw[name]) if source else self.get(name)
         return f"{source}: {name}={text}" if source else f"{name}={text}"
 
     @property

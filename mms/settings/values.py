@@ -16,19 +16,27 @@ from mms.settings.option import (
     BOOLEAN,
     COUNT,
     GRPC_ADDRESS,
+    HANDLER,
+    HEADER_WORDS,
     INFERENCE_ADDRESS,
     MANAGEMENT_ADDRESS,
+    MODEL_STORE,
     MODELS,
     NAMES,
     NETWORKS,
     NUMBER,
+    ORIGIN,
+    PLUGIN_FOLDER,
     POSITIVE,
+    POSITIVE_NUMBER,
     REGEX,
     REGEXES,
     RLIMITS,
     SWITCH,
     TEXT,
     USER,
+    WRITTEN_FILE,
+    WRITTEN_FOLDER,
     Option,
     choice,
     choices,
@@ -76,13 +84,13 @@ class OptionValues:
     keep_alive_timeout_s: float = option(
         NUMBER,
         _LISTENERS,
-        "A connection without a request is closed after this time.",
+        "A connection without a request is closed after this time; 0: after each answer.",
         "75",
         unit="seconds",
         is_own=True,
     )
     head_timeout_s: float = option(
-        NUMBER,
+        POSITIVE_NUMBER,
         _LISTENERS,
         "Time for a request's line and headers, from their first byte.",
         "30",
@@ -90,7 +98,7 @@ class OptionValues:
         is_own=True,
     )
     body_timeout_s: float = option(
-        NUMBER,
+        POSITIVE_NUMBER,
         _LISTENERS,
         "Time for a request's body, besides a second for each 16 KiB that have come.",
         "60",
@@ -123,7 +131,7 @@ class OptionValues:
         is_own=True,
     )
     model_store: str | None = option(
-        TEXT,
+        MODEL_STORE,
         _MODELS,
         "The folder of archives. Without it only urls (http, https, s3, gs) can be registered.",
     )
@@ -142,7 +150,7 @@ class OptionValues:
         is_own=True,
     )
     default_service_handler: str | None = option(
-        TEXT, _MODELS, "The handler where neither the registration nor the manifest names one."
+        HANDLER, _MODELS, "The handler where neither the registration nor the manifest names one."
     )
     default_model: str | None = option(
         TEXT,
@@ -224,17 +232,17 @@ class OptionValues:
         is_own=True,
     )
     model_cache: str | None = option(
-        TEXT,
+        WRITTEN_FOLDER,
         _MODELS,
         "A folder that keeps what each `model_uri` was fetched to over restarts. Without it the files go with the "
         "last model that uses them.",
         is_own=True,
     )
     state_file: str | None = option(
-        TEXT,
+        WRITTEN_FILE,
         _MODELS,
-        "A file that keeps what is registered, with its workers and parameters, for the next start. Without it a "
-        "restart loads only `load_models`.",
+        "A file that keeps what is registered, with its workers and parameters, for the next start; its folder is made "
+        "where it is missing. Without it a restart loads only `load_models`.",
         is_own=True,
     )
     default_workers_per_model: int = option(
@@ -280,7 +288,7 @@ class OptionValues:
         unit="seconds",
     )
     worker_start_timeout_s: float = option(
-        NUMBER,
+        POSITIVE_NUMBER,
         _WORKERS,
         "Time for a worker's process to come up, before it loads its model.",
         "60",
@@ -350,7 +358,7 @@ class OptionValues:
         is_own=True,
     )
     requirements_timeout_s: float = option(
-        NUMBER,
+        POSITIVE_NUMBER,
         _WORKERS,
         "Time to install the packages of a model.",
         "900",
@@ -437,7 +445,7 @@ class OptionValues:
         COUNT, _LIMITS, "Size of a request's body.", "6553500", unit="bytes"
     )
     grpc_max_request_size: int = option(
-        COUNT,
+        POSITIVE,
         _LIMITS,
         "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB by default.",
         str(4 * 2**20),
@@ -453,7 +461,7 @@ class OptionValues:
         is_own=True,
     )
     max_response_size: int = option(
-        COUNT, _LIMITS, "Size of one answer of a handler.", "6553500", unit="bytes"
+        POSITIVE, _LIMITS, "Size of one answer of a handler.", "6553500", unit="bytes"
     )
     keystore: str | None = option(TEXT, _TLS, "A PKCS12 file with key and certificate.")
     keystore_pass: str = option(TEXT, _TLS, "Its password.", "changeit")
@@ -530,13 +538,13 @@ class OptionValues:
         is_own=True,
     )
     cors_allowed_origin: str | None = option(
-        TEXT, _CORS, "`access-control-allow-origin` of every response."
+        ORIGIN, _CORS, "`access-control-allow-origin` of every response."
     )
     cors_allowed_methods: str | None = option(
-        TEXT, _CORS, "`access-control-allow-methods` of every response."
+        HEADER_WORDS, _CORS, "`access-control-allow-methods` of every response."
     )
     cors_allowed_headers: str | None = option(
-        TEXT, _CORS, "`access-control-allow-headers` of every response."
+        HEADER_WORDS, _CORS, "`access-control-allow-headers` of every response."
     )
     metric_time_interval: int = option(
         POSITIVE,
@@ -602,7 +610,10 @@ class OptionValues:
         is_own=True,
     )
     plugins_path: str | None = option(
-        TEXT, _SERVER, "A folder of endpoint plugins written in Python.", has_variable=False
+        PLUGIN_FOLDER,
+        _SERVER,
+        "A folder of endpoint plugins written in Python.",
+        has_variable=False,
     )
     enable_envvars_config: bool = option(
         BOOLEAN,

@@ -54,3 +54,8 @@ def brief(value: object) -> str:
         return text
     half = (_MOST_CHARS - 3) // 2
     return f"{text[:half]}...{text[-half:]}"
+
+
+def one_line(text: str) -> str:
+    """Return a text as it is where it is printable, with escapes for what is not."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

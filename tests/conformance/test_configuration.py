@@ -100,13 +100,24 @@ def test_a_model_that_is_named_twice_ends_the_start(start_server: StartServer) -
 
 
 @pytest.mark.better_than_mms
-def test_a_bad_setting_is_one_line_that_says_where_it_is(start_server: StartServer) -> None:
-    failure = _fails(start_server, {"job_queue_size": "many"})
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("job_queue_size", "many"),
+        ("default_response_timeout_seconds", "0"),
+        ("model_cache", "/dev/null"),
+        ("tracking", '{"pth": "x"}'),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_says_where_it_is(
+    start_server: StartServer, key: str, value: str
+) -> None:
+    failure = _fails(start_server, {key: value})
     assert failure.exit_code == 1
     line = next(
         line for line in failure.output.splitlines() if line.startswith("Invalid configuration: ")
     )
-    assert "job_queue_size=many" in line
+    assert f"{key}={value}" in line
     assert "config.properties" in line
     assert "Traceback" not in failure.output
 

@@ -258,7 +258,13 @@ def test_a_warning_of_the_start_reaches_standard_error_wherever_output_goes(
     commands: Commands, scratch: Path, goes_to: str
 ) -> None:
     write_store(commands)
-    commands.write_config(model_store="/nowhere", jobs_queue_size="7", number_of_gpu="4096")
+    commands.write_config(
+        model_store="/nowhere",
+        jobs_queue_size="7",
+        number_of_gpu="4096",
+        plugins_path="/nothing",
+        cors_allowed_origin="a b",
+    )
     with (scratch / "out").open("w+") as out, (scratch / "err").open("w+") as err:
         stdout = {"pipe": subprocess.PIPE, "file": out, "same file": err}[goes_to]
         done = subprocess.run(
@@ -271,7 +277,10 @@ def test_a_warning_of_the_start_reaches_standard_error_wherever_output_goes(
         )
         told = (scratch / "err").read_text()
     assert done.returncode == 0
-    assert told.count('Warning: The model store "/nowhere" is not an existing folder.') == 1
+    warnings = [line for line in told.splitlines() if line.startswith("Warning: ")]
+    assert sum("model_store=/nowhere is not an existing folder" in line for line in warnings) == 1
+    assert "plugins_path=/nothing is not an existing folder" in told
+    assert "cors_allowed_origin=a b is no origin" in told
     assert "number_of_gpu=4096: this machine shows " in told
     assert told.count("unknown setting jobs_queue_size has no effect; did you mean") >= 1
 
@@ -289,7 +298,7 @@ def test_a_model_that_is_named_twice_and_a_store_that_is_a_model_are_told(
     code, output = start(commands, "noop", "noop")
     assert (code, "load_models names noop twice." in output) == (1, True)
     shutil.copytree(store / "noop" / "MAR-INF", store / "MAR-INF")
-    assert 'store" is itself a model: it has a folder MAR-INF.' in start(commands, "absent")[1]
+    assert "store is itself a model: it has a folder MAR-INF." in start(commands, "absent")[1]
 
 
 def test_a_name_in_the_setting_models_that_nothing_registers_is_told(commands: Commands) -> None:
@@ -322,8 +331,8 @@ def test_a_model_store_that_is_not_there_is_told_at_the_start(
         timeout=LIMIT_S,
     )
     assert done.returncode == 0
-    assert f'The model store "{store} " is not an existing folder' in done.stderr
-    assert f"ends with a blank; {store} exists." in done.stderr
+    assert f"model_store={store} is not an existing folder" in done.stderr
+    assert f"ends with a blank; {store} exists" in done.stderr
     assert ("ALL" in done.stdout) is bool(models)
     assert ping(commands) == ("Unhealthy" if models else "Healthy")
 

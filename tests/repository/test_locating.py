@@ -137,15 +137,24 @@ async def test_two_dots_anywhere_are_refused_as_mms_refuses_them(
     assert caught.value.message == "Relative path is not allowed in url: m..v2"
 
 
-@pytest.mark.parametrize(
-    "url", ["InvalidUrl", "", "/", ".", "m.mar/x", "nul\0", "x" * 5000, "ftp://host/m.mar"]
-)
+@pytest.mark.parametrize("url", ["InvalidUrl", "", "/", ".", "m.mar/x", "nul\0", "x" * 5000])
 async def test_what_is_not_in_the_store_is_not_found(repository: Repository, url: str) -> None:
     with pytest.raises(ModelNotFound) as caught:
         await repository.fetch(url)
     assert caught.value.message == f"Model not found in model store: {url}"
     assert caught.value.http_status == 404
     assert caught.value.type_name == "ModelNotFoundException"
+
+
+async def test_a_url_of_a_scheme_that_is_not_supported_is_told_which_are(
+    repository: Repository,
+) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        await repository.fetch("FTP://host/m.mar")
+    assert caught.value.message == (
+        "Model not found in model store: FTP://host/m.mar (FTP:// is not supported; urls begin with http://, "
+        "https://, s3://, gs:// or file://)"
+    )
 
 
 async def test_without_a_store_local_models_are_refused(cache: Path) -> None:

@@ -75,7 +75,6 @@ def test_models_at_start_have_workers_by_setting_then_gpus_then_cpus(
         ("", 7200),
         ("default_response_timeout=130", 7800),
         ("default_response_timeout=130\ndefault_response_timeout_seconds=130", 130),
-        ("default_response_timeout_seconds=0", 0),
         ("default_response_timeout=1\ndefault_response_timeout_seconds=-1", 60),
         ("debug=true", float("inf")),
     ],

@@ -34,17 +34,6 @@ def find_endpoints(plugins_path: str | None) -> list[Any]:
 def _local_endpoints(plugins_path: str) -> list[Any]:
     # MMS's launcher takes a Java class path, which may end in an asterisk.
     folder = Path(plugins_path.split("*")[0])
-    if not folder.is_dir():
-        logger.warning(
-            "plugins_path=%s is not a folder; no plugins are loaded from it.", plugins_path
-        )
-        return []
-    if any(folder.glob("*.jar")):
-        logger.warning(
-            "plugins_path=%s has JAR files, which have no effect: this server runs no Java. Plugins are Python files "
-            "with an `endpoints` list.",
-            plugins_path,
-        )
     endpoints: list[Any] = []
     for path in sorted(folder.glob("*.py")):
         endpoints += _endpoints_of(path)

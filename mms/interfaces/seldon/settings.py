@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mms.settings.address import Address
-from mms.settings.option import BOOLEAN, INFERENCE_ADDRESS, TEXT, choice, option
+from mms.settings.option import BOOLEAN, INFERENCE_ADDRESS, PATH, choice, option
 
 _SECTION = "Seldon"
 
@@ -51,7 +51,7 @@ class SeldonSettings:
         is_own=True,
     )
     seldon_metrics_path: str = option(
-        TEXT,
+        PATH,
         _SECTION,
         "One more path for metrics on the listener for metrics.",
         "/metrics",

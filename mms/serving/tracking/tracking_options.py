@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from mms.errors import ConfigurationError
 from mms.text.brief import brief
 from mms.wire import RecordOptions
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
 
 #: Words for no tracking, where an archive or the settings ask for some.
 OFF = ("off", "none", "false")
@@ -145,3 +149,13 @@ def _object(value: Mapping[str, Any], name: str) -> dict[str, Any]:
     if not isinstance(found, Mapping):
         raise InvalidTracking(f"tracking: {name} must be an object, not {brief(found)}")
     return dict(found)
+
+
+def check_tracking(settings: Settings) -> None:
+    """Raise ConfigurationError for a setting `tracking` that no model could use."""
+    try:
+        TrackingOptions.of(settings.tracking or "")
+    except InvalidTracking as error:
+        raise ConfigurationError(
+            f"Invalid configuration: {settings.quoted('tracking')}: {error}"
+        ) from None
