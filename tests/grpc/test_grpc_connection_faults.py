@@ -23,6 +23,7 @@ from test_http2_connections import PREDICT, RawClient, connected, message
 
 import mms.grpc.connection
 import mms.grpc.front
+import mms.interfaces.seldon.front.grpc
 from mms import faults
 from mms.core import Request
 from mms.grpc import frames
@@ -398,3 +399,21 @@ async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     await until(lambda: front.connections == {kept})
     assert front.memory.held_bytes == 0
     assert not front.memory.waiting and front.memory.first is None
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_call_whose_reply_takes_neither_answer_nor_failure_ends_its_connection(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*arguments: Any) -> None:
+        raise Injected
+
+    await scene.ask()
+    with monkeypatch.context() as patch:
+        for name in ("answer", "fail"):
+            patch.setattr(mms.interfaces.seldon.front.grpc._Answer, name, lose)
+        async with connected(scene.served) as raw:
+            raw.begin()
+            raw.call(1, b"x")
+            await asyncio.wait_for(raw.end(), _LIMIT_S)
+    await scene.ask()

@@ -24,6 +24,7 @@ import mms.http.web.connection
 import mms.http.web.server
 from mms import faults
 from mms.core import Request
+from mms.http.apis.asking import FutureReply
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import BodyReader
 from mms.http.lane.connection import LaneProtocol
@@ -296,6 +297,28 @@ async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     await scene.raise_once(row, lambda found: found in owners, monkeypatch, Day(bench))
     assert f"Injected: {row}" in caplog.text
     await scene.goes_on(lane.memory)
+
+
+@pytest.mark.parametrize("owner", [LaneProtocol, FutureReply])
+async def test_a_request_whose_reply_takes_neither_answer_nor_failure_ends_its_connection_at_most(
+    make_bench: Any, owner: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await make_bench(lane=owner is LaneProtocol)
+    bench.host.on_submit = _answer_later
+    kept_reader, kept_writer = await bench.connect()
+    assert (await _ask(kept_writer, kept_reader)).startswith(b"HTTP/1.1 200 ")
+
+    def lose(*arguments: Any) -> None:
+        raise Injected
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, "answer", lose)
+        patch.setattr(owner, "fail", lose)
+        received = await asyncio.wait_for(Day(bench).talk(_ASK), _LIMIT_S)
+    # On the lane nothing can be said any more.
+    assert received == b"" if owner is LaneProtocol else received.startswith(b"HTTP/1.1 500 ")
+    assert (await _ask(kept_writer, kept_reader)).startswith(b"HTTP/1.1 200 ")
+    kept_writer.transport.abort()
 
 
 @pytest.mark.parametrize("row", TABLE_BEHIND_AIOHTTP, ids=str)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mms import faults
 from mms.core.ids import new_request_id
-from mms.errors import ModelNotFound, ServerError
+from mms.errors import ModelNotFound, ServerError, UnexpectedError
 from mms.interfaces import AUTO, find_interface
 from mms.serving.model_client import ModelAnswer, ModelClient, answered_within
 from mms.text.durations import bounded_s
@@ -60,7 +60,11 @@ class WorkerCalls:
         try:
             try:
                 answer = await self._answer(call, body)
-            except ServerError as error:
+            except Exception as fault:
+                error = fault
+                if not isinstance(error, ServerError):
+                    faults.note("call", error, call.key)
+                    error = UnexpectedError(_id_of(call))
                 refusal = Called(error.http_status, _TEXT_LINE, type(error).__name__)
                 link.answer_call(encode_called(sequence, refusal, str(error).encode()))
             else:
