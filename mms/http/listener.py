@@ -45,6 +45,7 @@ class Listener:
             shared.middlewares(has_pages=Apis.MANAGEMENT in apis),
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
             head_timeout_s=settings.head_timeout_s,
+            body_timeout_s=settings.body_timeout_s,
             memory=shared.memory,
         )
         self.lane: LaneFront | None = None

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from support.client import Address, Client
+from support.client import Address, Reply
 from support.processes import (
-    base_environment,
     command_line,
     free_port,
     is_original,
-    kill_tagged,
     run_command,
-    server_command,
     tagged_processes,
 )
-from support.server import MODELS, Server, ServerPool, query
-from support.waiting import eventually
+from support.server import Server, ServerPool, query
 
 MAIN_WORD = "com.amazonaws.ml.mms.ModelServer"
 
@@ -50,12 +42,15 @@ class Host(Server):
             arguments=["--mms-config", "sagemaker"],
         )
         self.config_file.unlink()
+        #: Before any model is registered.
+        self.first_ping: Reply | None = None
 
 
 @pytest.fixture(scope="module")
 def host(servers: ServerPool) -> Iterator[Host]:
     host = Host(servers.new_directory())
     host.start()
+    host.first_ping = host.inference.get("/ping")
     yield host
     host.stop()
 
@@ -78,13 +73,6 @@ def test_the_multi_model_calls_work(host: Host) -> None:
     assert host.inference.delete("/models/m").status == 200
     assert host.inference.get("/models/m").status == 404
     assert host.inference.post("/models/m/invoke", b"x").status == 404
-
-
-@pytest.mark.better_than_mms
-def test_a_model_without_memory_can_be_registered_again(host: Host) -> None:
-    for _ in range(2):
-        order = {"model_name": "memory", "url": "loading-memory-error"}
-        assert host.inference.post_json("/models", order).status == 507
 
 
 def test_input_is_handed_over_undecoded(host: Host) -> None:
@@ -118,8 +106,8 @@ def test_exactly_one_process_shows_the_word_that_tools_look_for(host: Host) -> N
         assert others
 
 
-@pytest.mark.parametrize("missing", ["SAGEMAKER_BIND_TO_PORT", "SAGEMAKER_HANDLER"])
-def test_the_variables_are_mandatory(scratch: Path, missing: str) -> None:
+def test_the_variables_are_mandatory(scratch: Path) -> None:
+    missing = "SAGEMAKER_HANDLER"
     host = Host(scratch)
     del host.environment[missing]
     done = run_command(host.arguments, scratch, host.environment)
@@ -132,95 +120,29 @@ def test_the_variables_are_mandatory(scratch: Path, missing: str) -> None:
 
 # The original needs the jar of its ping plugin for this, which its wheel does not carry.
 @pytest.mark.better_than_mms
-def test_before_a_model_is_loaded_ping_is_503(scratch: Path) -> None:
-    host = Host(scratch).start()
-    try:
-        reply = host.inference.get("/ping")
-        assert (reply.status, reply.reason) == (503, "Model loading...")
-        assert reply.text.strip() == "Models are not loaded"
-        with host.registered("noop"):
-            assert host.inference.get("/ping").status == 200
-    finally:
-        host.stop()
+def test_before_a_model_is_loaded_ping_is_503(host: Host) -> None:
+    reply = host.first_ping
+    assert reply is not None
+    assert (reply.status, reply.reason) == (503, "Model loading...")
+    assert reply.text.strip() == "Models are not loaded"
 
 
 # The original needs the jar of its ping plugin for this, which its wheel does not carry.
 @pytest.mark.better_than_mms
-@pytest.mark.parametrize("handler", ["service:handle", "absent:handle"])
-def test_in_multi_model_mode_ping_looks_for_the_handlers_file(scratch: Path, handler: str) -> None:
-    folder = scratch / "handlers"
-    folder.mkdir()
-    (folder / "service.py").write_text("def handle(data, context): ...\n")
+def test_in_multi_model_mode_ping_looks_for_the_handlers_file(scratch: Path) -> None:
+    file = scratch / "service.py"
+    file.write_text("def handle(data, context): ...\n")
     host = Host(
-        scratch, SAGEMAKER_MULTI_MODE="true", SAGEMAKER_HANDLER=f"{folder}/{handler}"
+        scratch, SAGEMAKER_MULTI_MODE="true", SAGEMAKER_HANDLER=f"{scratch}/service:handle"
     ).start()
     try:
+        assert host.inference.get("/ping").status == 200
+        file.unlink()
         reply = host.inference.get("/ping")
     finally:
         host.stop()
-    if handler.startswith("service"):
-        assert reply.status == 200
-    else:
-        assert (reply.status, reply.reason) == (503, "Service file unavailable")
-        assert reply.text.strip() == "Service file unavailable"
-
-
-def test_a_toolkit_starts_finds_and_stops_the_server(scratch: Path) -> None:
-    """As sagemaker-inference-toolkit does: start by command, look in the process list, SIGTERM."""
-    tag = uuid.uuid4().hex
-    port = free_port()
-    environment = base_environment(scratch, tag)
-    config = scratch / "sagemaker-mms.properties"
-    config.write_text(
-        "enable_envvars_config=true\n"
-        "decode_input_request=false\n"
-        f"inference_address=http://0.0.0.0:{port}\n"
-        f"management_address=http://0.0.0.0:{port}\n"
-        "default_workers_per_model=1\n"
-        f"default_service_handler=toolkit_service:handle\n"
-    )
-    logging = scratch / "log4j2.xml"
-    logging.write_text("<Configuration/>\n")
-    model = scratch / "model"
-    model.mkdir()
-    source = (MODELS / "class-handler" / "service.py").read_text()
-    (model / "toolkit_service.py").write_text(source)
-    command = [
-        server_command(),
-        "--start",
-        "--model-store",
-        str(scratch),
-        "--mms-config",
-        str(config),
-        "--log-config",
-        str(logging),
-        "--models",
-        "model=/model",
-    ]
-    try:
-        done = run_command(command, scratch, environment)
-        assert done.returncode == 0
-
-        def find() -> list[psutil.Process]:
-            return [p for p in tagged_processes(tag) if MAIN_WORD in command_line(p)]
-
-        (main,) = eventually("the server is in the process list", find)
-        client = Client(Address(port=port))
-
-        def answers() -> bool:
-            try:
-                return client.post("/invocations", b"x").status == 200
-            except OSError:
-                return False
-
-        eventually("it answers", answers, timeout_s=40)
-        assert client.get("/models/model").json()["loadedAtStartup"] is True
-        os.kill(main.pid, signal.SIGTERM)
-        eventually("the server has ended", lambda: not main.is_running(), timeout_s=30)
-        if not is_original():
-            eventually("nothing is left", lambda: not tagged_processes(tag), timeout_s=15)
-    finally:
-        kill_tagged(tag)
+    assert (reply.status, reply.reason) == (503, "Service file unavailable")
+    assert reply.text.strip() == "Service file unavailable"
 
 
 def test_query_registration_works_too(host: Host) -> None:

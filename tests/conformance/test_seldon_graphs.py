@@ -46,12 +46,21 @@ class Graph:
         self.name = name
         self.base = f"/seldon/{name}"
 
-    def post(self, message: object, path: str = "/api/v1.0/predictions", **options: Any) -> Reply:
+    def post(
+        self,
+        message: object = None,
+        path: str = "/api/v1.0/predictions",
+        tags: dict[str, int] | None = None,
+        **options: Any,
+    ) -> Reply:
+        """`tags` tell the nodes which branch to choose and whether to fail."""
+        if message is None:
+            message = {**X, "meta": {"tags": tags or {}}}
         options.setdefault("content_type", "application/json")
         body = message if isinstance(message, bytes) else json.dumps(message)
         return self.server.inference.post(self.base + path, body, **options)
 
-    def result(self, message: object = X, **options: Any) -> Any:
+    def result(self, message: object = None, **options: Any) -> Any:
         reply = self.post(message, **options)
         assert reply.status == 200, reply
         return reply.json()
@@ -62,11 +71,12 @@ class Graph:
     def get(self, path: str) -> Reply:
         return self.server.inference.get(self.base + path)
 
-    def feedback_of(self, node: str) -> Any:
-        """[reward, routing] of each feedback that a node of this graph alone has got."""
-        reply = self.server.inference.get(f"/seldon/{self.name}.{node}/health/status")
+    def routings_of(self, node: str, reward: float) -> list[int]:
+        """The routing of each feedback of this reward that a node has got."""
+        reply = self.server.inference.get(f"/seldon/{node}/health/status")
         assert reply.status == 200, reply
-        return reply.json()["jsonData"]["feedback"]
+        feedback = reply.json()["jsonData"]["feedback"]
+        return [routing for found, routing in feedback if found == reward]
 
 
 MakeGraph = Callable[..., Graph]
@@ -125,7 +135,7 @@ def _register_node(server: Server, model: str, parameters: dict[str, Any]) -> No
     reply = server.register(
         "seldon_graph",
         model_name=model,
-        handler="nodes:Chooser" if "branch" in parameters else "nodes:Step",
+        handler="nodes:Chooser" if parameters["text"] == "r" else "nodes:Step",
         parameters=json.dumps(typed),
         initial_workers=1,
         synchronous="true",
@@ -174,13 +184,13 @@ def test_a_built_in_combiner_averages(make_graph: MakeGraph) -> None:
 
 @pytest.mark.parametrize(("branch", "expected"), [(0, "xa"), (1, "xb"), (-2, "x"), (-1, "xa")])
 def test_a_router_chooses(make_graph: MakeGraph, branch: int, expected: str) -> None:
-    reply = make_graph(node("r", "ROUTER", A, B), r={"branch": branch}).result()
+    reply = make_graph(node("r", "ROUTER", A, B)).result(tags={"branch": branch})
     assert reply["strData"] == expected
     assert reply["meta"]["routing"]["r"] == branch
 
 
 def test_a_branch_that_is_not_there_is_a_clear_500(make_graph: MakeGraph) -> None:
-    reply = make_graph(node("r", "ROUTER", A, B), r={"branch": 5}).post(X)
+    reply = make_graph(node("r", "ROUTER", A, B)).post(tags={"branch": 5})
     assert reply.status == 500
     assert "Node r chose branch 5, but it has 2 children" in reply.json()["status"]["info"]
 
@@ -218,17 +228,17 @@ def test_tags_metrics_paths_and_the_puid_pass_through_the_chain(make_graph: Make
 def test_a_branch_does_not_see_the_tags_of_another(make_graph: MakeGraph) -> None:
     document = {
         "name": "main",
-        "graph": node("c", "COMBINER", A, node("b", "MODEL", node("d", "MODEL"))),
+        "graph": node("c", "COMBINER", A, node("b", "MODEL", node("m", "MODEL"))),
         "componentSpecs": [{"spec": {"containers": [{"name": "a", "image": "repo/a:0.1"}]}}],
     }
     meta = make_graph(document, c={"tags": 0}).result()["meta"]
-    assert meta["tags"] == {"a": 1, "b": 1, "d": 1, "last": "d"}
+    assert meta["tags"] == {"a": 1, "b": 1, "m": 1, "last": "m"}
     assert meta["requestPath"]["a"] == "repo/a:0.1"
-    assert set(meta["requestPath"]) == {"a", "b", "c", "d"}
+    assert set(meta["requestPath"]) == {"a", "b", "c", "m"}
 
 
 def test_what_a_router_adds_goes_no_further(make_graph: MakeGraph) -> None:
-    meta = make_graph(node("r", "ROUTER", A), r={"branch": 0}).result()["meta"]
+    meta = make_graph(node("r", "ROUTER", A)).result()["meta"]
     assert meta["tags"] == {"a": 1, "last": "a"}
     assert set(meta["requestPath"]) == {"a"}
 
@@ -261,25 +271,24 @@ def test_predictions_of_mms_have_the_graph_too(make_graph: MakeGraph) -> None:
 
 @pytest.mark.parametrize("status", [409, 500])
 def test_a_nodes_error_keeps_its_status_and_body(make_graph: MakeGraph, status: int) -> None:
-    graph = make_graph(node("t", "TRANSFORMER", A), a={"fails": status})
-    reply = graph.post(X)
+    reply = make_graph(node("t", "TRANSFORMER", A)).post(tags={"fails a": status})
     assert reply.status == status
     assert reply.json()["status"]["info"] == "a fails"
     assert reply.header("Content-Type") == "application/json"
 
 
 def test_the_error_of_a_router_keeps_its_body(make_graph: MakeGraph) -> None:
-    reply = make_graph(node("r", "ROUTER", A), r={"branch": 0, "fails": 409}).post(X)
-    assert (reply.status, reply.json()["status"]["info"]) == (409, "no way")
+    reply = make_graph(node("r", "ROUTER", A)).post(tags={"fails r": 409})
+    assert (reply.status, reply.json()["status"]["info"]) == (409, "r fails")
 
 
 def test_the_error_of_the_first_child_in_order_counts(make_graph: MakeGraph) -> None:
-    graph = make_graph(node("c", "COMBINER", A, B), a={"fails": 409}, b={"fails": 400})
-    assert graph.post(X).status == 409
+    graph = make_graph(node("c", "COMBINER", A, B))
+    assert graph.post(tags={"fails a": 409, "fails b": 400}).status == 409
 
 
 def test_a_body_that_is_no_json_is_400(make_graph: MakeGraph) -> None:
-    reply = make_graph(node("r", "ROUTER", A), r={"branch": 0}).post(b"no json")
+    reply = make_graph(node("r", "ROUTER", A)).post(b"no json")
     assert (reply.status, reply.json()["status"]["reason"]) == (400, "MICROSERVICE_BAD_DATA")
 
 
@@ -304,25 +313,23 @@ def test_a_cloud_event_is_answered_as_one(make_graph: MakeGraph) -> None:
 
 
 def test_feedback_reaches_the_router_and_the_child_it_chose(make_graph: MakeGraph) -> None:
-    graph = make_graph(node("r", "ROUTER", A, B), r={"branch": 1}, a=OWN, b=OWN)
-    answered = graph.result()
+    graph = make_graph(node("r", "ROUTER", A, B))
+    answered = graph.result(tags={"branch": 1})
     reply = graph.feed({"request": X, "response": answered, "reward": 0.5})
     assert reply["data"]["tensor"]["values"] == [0.5]
-    assert graph.feedback_of("r") == [[0.5, 1]]
-    assert graph.feedback_of("b") == [[0.5, -1]]
-    assert graph.feedback_of("a") == []
+    assert [graph.routings_of(name, 0.5) for name in ("r", "b", "a")] == [[1], [-1], []]
 
 
 def test_feedback_without_routing_reaches_all(make_graph: MakeGraph) -> None:
-    graph = make_graph(node("r", "ROUTER", A, B), r={"branch": 1}, a=OWN, b=OWN)
-    graph.feed({"reward": 1.0})
-    assert [len(graph.feedback_of(name)) for name in ("r", "a", "b")] == [1, 1, 1]
+    graph = make_graph(node("r", "ROUTER", A, B))
+    graph.feed({"reward": 0.25})
+    assert [len(graph.routings_of(name, 0.25)) for name in ("r", "a", "b")] == [1, 1, 1]
 
 
 def test_feedback_to_a_graph_whose_root_takes_none_is_echoed(make_graph: MakeGraph) -> None:
-    graph = make_graph(node("t", "TRANSFORMER", A), a=OWN)
-    assert graph.feed({"reward": 1.0}) == {"reward": 1.0}
-    assert len(graph.feedback_of("a")) == 1
+    graph = make_graph(node("t", "TRANSFORMER", A))
+    assert graph.feed({"reward": 0.125}) == {"reward": 0.125}
+    assert len(graph.routings_of("a", 0.125)) == 1
 
 
 # What it shows
@@ -355,7 +362,7 @@ def test_a_graph_is_ready_while_its_nodes_have_workers(make_graph: MakeGraph) ->
 
 
 def test_the_metadata_of_a_graph_is_that_of_its_nodes(make_graph: MakeGraph) -> None:
-    graph = make_graph({"name": "main", "graph": node("t", "TRANSFORMER", A)}, a=OWN)
+    graph = make_graph({"name": "main", "graph": node("t", "TRANSFORMER", A)})
     found = graph.get("/api/v1.0/metadata").json()
     assert found["name"] == "main"
     assert found["models"]["a"]["platform"] == "test"
@@ -363,7 +370,7 @@ def test_the_metadata_of_a_graph_is_that_of_its_nodes(make_graph: MakeGraph) -> 
     assert found["graphoutputs"][0]["schema"]["names"] == ["a out"]
     assert graph.get("/api/v1.0/metadata/a").json() == found["models"]["a"]
     assert graph.get("/api/v1.0/metadata/nobody").status == 404
-    assert graph.get("/api/v1.0/status/a").json()["jsonData"] == {"feedback": []}
+    assert list(graph.get("/api/v1.0/status/a").json()["jsonData"]) == ["feedback"]
 
 
 def test_a_model_that_a_graph_uses_stays(make_graph: MakeGraph) -> None:
@@ -374,8 +381,8 @@ def test_a_model_that_a_graph_uses_stays(make_graph: MakeGraph) -> None:
 
 
 def test_latencies_have_the_executors_names_and_labels(make_graph: MakeGraph) -> None:
-    graph = make_graph({"name": "main", "graph": node("t", "TRANSFORMER", A)}, a={"fails": 409})
-    graph.post(X)
+    graph = make_graph({"name": "main", "graph": node("t", "TRANSFORMER", A)})
+    graph.post(tags={"fails a": 409})
 
     def counts() -> dict[str, dict[str, str]]:
         text = graph.server.management.get("/metrics").text
@@ -395,7 +402,7 @@ def test_latencies_have_the_executors_names_and_labels(make_graph: MakeGraph) ->
     assert (first["code"], first["model_name"]) == ("200", "t")
     second = found["seldon_api_executor_client_requests_seconds_count /predict"]
     assert (second["code"], second["model_name"]) == ("409", "a")
-    assert second["model_image"] == f"{graph.name}.a"
+    assert second["model_image"] == "a"
 
 
 def test_a_missing_node_is_refused_with_its_name(server: Server) -> None:
@@ -410,10 +417,10 @@ def test_the_aiohttp_side_serves_graphs_as_the_lane_does(
     start_server: Callable[..., Server], server: Server
 ) -> None:
     replies = []
-    for each in (server, start_server({"lane": "off"})):
-        graph = _register(each, node("r", "ROUTER", A, B), {"r": {"branch": 0}})
+    for each in (server, start_server({"lane": "off", "default_workers_per_model": "1"})):
+        graph = _register(each, A, {})
         replies.append(graph.result())
-        assert _register(each, A, {"a": {"fails": 409}}).post(X).status == 409
+        assert graph.post(tags={"fails a": 409}).status == 409
     assert replies[0] == replies[1]
 
 
@@ -421,10 +428,9 @@ def test_strict_mode_has_routing_when_asked_and_only_the_status_of_a_failed_rout
     start_server: Callable[..., Server],
 ) -> None:
     settings = {"seldon_strict": "true"}
-    strict = start_server(settings)
-    assert "routing" not in _register(strict, A, {}).result()["meta"]
-    refusing = _register(strict, node("r", "ROUTER", A), {"r": {"branch": 0, "fails": 409}})
-    reply = refusing.post(X)
+    graph = _register(start_server(settings), node("r", "ROUTER", A), {})
+    assert "routing" not in graph.result()["meta"]
+    reply = graph.post(tags={"fails r": 409})
     assert reply.status == 409
     assert reply.json()["status"]["status"] == "FAILURE"
     variables = {"SELDON_ENABLE_ROUTING_INJECTION": "1"}
@@ -459,26 +465,28 @@ def test_a_graph_answers_and_learns_over_grpc(
     make_graph: MakeGraph, call: Callable[..., Any]
 ) -> None:
     tree = node(
-        "r", "ROUTER", A, node("t", "TRANSFORMER", node("c", "COMBINER", A | {"name": "d"}, B))
+        "r", "ROUTER", A, node("t", "TRANSFORMER", node("c", "COMBINER", A | {"name": "m"}, B))
     )
-    graph = make_graph(tree, r={"branch": 1})
+    graph = make_graph(tree)
     asked = SeldonMessage(strData="x")
     asked.meta.puid = "p"
+    asked.meta.tags["branch"].number_value = 1
     reply = call(graph, "Predict", asked, SeldonMessage)
-    assert reply.strData == "xtd+xtbc"
-    assert dict(reply.meta.routing) == {"r": 1, "t": -1, "c": -1, "b": -1, "d": -1}
+    assert reply.strData == "xtm+xtbc"
+    assert dict(reply.meta.routing) == {"r": 1, "t": -1, "c": -1, "b": -1, "m": -1}
     assert reply.meta.puid == "p"
-    assert set(reply.meta.requestPath) == {"t", "c", "b", "d"}
-    call(graph, "SendFeedback", Feedback(response=reply, reward=1.0), SeldonMessage)
-    assert graph.feedback_of("r") == [[1.0, 1]]
+    assert set(reply.meta.requestPath) == {"t", "c", "b", "m"}
+    call(graph, "SendFeedback", Feedback(response=reply, reward=0.75), SeldonMessage)
+    assert graph.routings_of("r", 0.75) == [1]
 
 
 def test_a_nodes_error_reaches_a_grpc_client(
     make_graph: MakeGraph, call: Callable[..., Any]
 ) -> None:
-    graph = make_graph(A, a={"fails": 400})
+    asked = SeldonMessage(strData="x")
+    asked.meta.tags["fails a"].number_value = 400
     with pytest.raises(grpc.RpcError) as caught:
-        call(graph, "Predict", SeldonMessage(strData="x"), SeldonMessage)
+        call(make_graph(A), "Predict", asked, SeldonMessage)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert caught.value.details() == "a fails"
 

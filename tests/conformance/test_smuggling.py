@@ -152,17 +152,16 @@ def test_a_body_that_is_not_in_chunks_is_refused(server: Server, chunks: bytes) 
     assert _is_refused(server, CHUNKED + b"1\r\nx\r\n" + chunks + b"0\r\n\r\n" + NEXT)
 
 
-@pytest.mark.parametrize("chunks", [BAD_CHUNKS[0], BAD_CHUNKS[-1]])
-def test_a_body_that_breaks_while_it_is_read_is_refused_after_its_time(
-    hasty: Server, chunks: bytes
-) -> None:
+def test_a_body_that_breaks_while_it_is_read_is_refused_after_its_time(hasty: Server) -> None:
     """aiohttp does not tell who reads a body that nothing more can come of it."""
-    with hasty.inference.wire(8.0) as wire:
-        wire.send(CHUNKED.replace(b"x\r\n", b"x\r\nExpect: 100-continue\r\n"))
-        assert wire.read_reply(skip_interim=False).status == 100
-        wire.send(b"1\r\nx\r\n" + chunks + b"0\r\n\r\n" + NEXT)
-        assert wire.read_reply().status in (400, 408)
-        assert wire.is_closed_by_peer()
+    with hasty.inference.wire(8.0) as first, hasty.inference.wire(8.0) as second:
+        for wire, chunks in ((first, BAD_CHUNKS[0]), (second, BAD_CHUNKS[-1])):
+            wire.send(CHUNKED.replace(b"x\r\n", b"x\r\nExpect: 100-continue\r\n"))
+            assert wire.read_reply(skip_interim=False).status == 100
+            wire.send(b"1\r\nx\r\n" + chunks + b"0\r\n\r\n" + NEXT)
+        for wire in (first, second):
+            assert wire.read_reply().status in (400, 408)
+            assert wire.is_closed_by_peer()
 
 
 @pytest.mark.parametrize("path", ["/ping", "/absent", "/models"])
@@ -173,8 +172,8 @@ def test_a_broken_body_that_nobody_reads_ends_the_connection_too(server: Server,
         assert wire.is_closed_by_peer()
 
 
-def test_a_body_that_breaks_after_its_answer_ends_the_connection(server: Server) -> None:
-    with server.inference.wire() as wire:
+def test_a_body_that_breaks_after_its_answer_ends_the_connection(hasty: Server) -> None:
+    with hasty.inference.wire() as wire:
         wire.send(request_bytes("GET", "/ping", None, "Transfer-Encoding: chunked"))
         assert wire.read_reply().status == 200
         wire.send(b"zz\r\n" + NEXT)

@@ -30,7 +30,7 @@ logger = logging.getLogger("mms.http")
 Record: TypeAlias = Callable[[tuple[Any, ...]], None]
 MakeState: TypeAlias = Callable[[web.Request], RequestState]
 
-#: For the body of a request that was refused before it came, in seconds.
+#: For the body of a request that was refused before it came, in seconds; less where any body has less.
 _LINGER_S = 5.0
 
 
@@ -140,6 +140,7 @@ class WebServer:
         *,
         keep_alive_timeout_s: float,
         head_timeout_s: float,
+        body_timeout_s: float,
         memory: MemoryLimit,
     ) -> None:
         """`middlewares`: those that stand before the routes, from the outside in."""
@@ -161,7 +162,7 @@ class WebServer:
             auto_decompress=False,
             handler_cancellation=True,
             keepalive_timeout=keep_alive_timeout_s,
-            lingering_time=_LINGER_S,
+            lingering_time=min(_LINGER_S, body_timeout_s),
             logger=_aiohttp_logger(),
             # These are of one line; `check_head` has the last word. All lines together are limited by the connection.
             max_line_size=2 * MAX_LINE_BYTES,

@@ -5,17 +5,23 @@ from seldon_core.flask_utils import SeldonMicroserviceException
 
 
 class Step:
-    """Appends a text to a text; adds a number to an array. Its health tells what feedback it got."""
+    """Appends a text to a text; adds a number to an array. Its health tells what feedback it got.
 
-    def __init__(self, text="", fails=0, tags=True):
+    It fails with the status of the request's tag `fails NAME`, NAME being its text.
+    """
+
+    def __init__(self, text="", tags=True):
         self.text = text
-        self.fails = fails
         self.has_tags = tags
         self.feedback = []
 
+    def fail(self, meta):
+        status = (meta or {}).get("tags", {}).get(f"fails {self.text}")
+        if status:
+            raise SeldonMicroserviceException(f"{self.text} fails", status_code=int(status))
+
     def predict(self, X, names, meta=None):
-        if self.fails:
-            raise SeldonMicroserviceException(f"{self.text} fails", status_code=self.fails)
+        self.fail(meta)
         if isinstance(X, str):
             return X + self.text
         return X + 1
@@ -52,13 +58,8 @@ class Step:
 
 
 class Chooser(Step):
-    """Routes to a branch that is fixed."""
-
-    def __init__(self, branch=0, text="", fails=0):
-        super().__init__(text, fails)
-        self.branch = branch
+    """Routes to the branch of the request's tag `branch`, else to the first."""
 
     def route(self, X, names, meta=None):
-        if self.fails:
-            raise SeldonMicroserviceException("no way", status_code=self.fails)
-        return self.branch
+        self.fail(meta)
+        return int((meta or {}).get("tags", {}).get("branch", 0))
