@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from support.processes import run_archiver
 from support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,9 +177,8 @@ def run(*command: str) -> str:
     return finished.stdout
 
 
-def pack(name: str, model_dir: Path, handler: str, store: Path) -> None:
+def pack(name: str, model_dir: Path, store: Path, *more: str) -> None:
     store.mkdir(exist_ok=True)
-    run(
-        *("model-archiver", "--model-name", name, "--model-path", str(model_dir)),
-        *("--handler", handler, "--export-path", str(store)),
-    )
+    words = ("--model-name", name, "--model-path", str(model_dir), "--export-path", str(store))
+    done = run_archiver([*words, *more], ROOT)
+    assert done.returncode == 0, done.stderr

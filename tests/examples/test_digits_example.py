@@ -16,7 +16,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *("python", "examples/digits/train.py", "--model-dir", str(folder / "model")),
         *("--images-dir", str(folder / "images")),
     )
-    pack("digits", folder / "model", "digits_handler", folder / "store")
+    pack("digits", folder / "model", folder / "store", "--handler", "digits_handler")
     return folder / "images"
 
 

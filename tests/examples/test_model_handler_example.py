@@ -9,7 +9,13 @@ from example_server import ROOT, ExampleServer, pack, serving
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
     store = tmp_path_factory.mktemp("sentiment") / "store"
-    pack("sentiment", ROOT / "examples/model_handler", "sentiment_handler:handle", store)
+    pack(
+        "sentiment",
+        ROOT / "examples/model_handler",
+        store,
+        "--handler",
+        "sentiment_handler:handle",
+    )
     with serving(store) as started:
         yield started
 

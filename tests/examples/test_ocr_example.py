@@ -16,7 +16,7 @@ BATCH_SIZE = 3
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
     run("python", "examples/ocr/lay_out_model.py", "--model-dir", str(MODEL_DIR))
     store = tmp_path_factory.mktemp("ocr") / "store"
-    pack("ocr", MODEL_DIR, "ocr_handler", store)
+    pack("ocr", MODEL_DIR, store, "--handler", "ocr_handler")
     with serving(store) as started:
         reply = started.register("url=ocr.mar&initial_workers=1&batch_size=8&synchronous=true")
         assert reply.status == 200, reply

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_server import ROOT, ExampleServer, run, serving
+from example_server import ROOT, ExampleServer, pack, run, serving
 
 SCORER = ROOT / "examples" / "seldon_component"
 GREETER = ROOT / "examples" / "primehub_custom"
@@ -39,8 +39,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         ("greeter", GREETER, ["--handler", "Model", "--model-uri", str(GREETER / "model")]),
         ("scorer", SCORER, ["--handler", "Scorer", "--param", "threshold=3:FLOAT"]),
     ):
-        names = ["--model-name", name, "--model-path", str(path), "--export-path", str(store)]
-        run("model-archiver", *names, *more)
+        pack(name, path, store, *more)
     with serving(store, "--models", "iris.mar", "greeter.mar", "scorer.mar") as server:
         yield Served(server, iris)
 
@@ -101,17 +100,11 @@ def test_irises_need_no_code(served: Served) -> None:
     assert metadata["platform"] == "sklearn"
 
 
-def test_irises_need_no_archive(served: Served) -> None:
-    query = f"model_name=folder&prepackaged=sklearn&model_uri={served.iris}&initial_workers=1"
-    reply = served.server.register(query)
-    assert reply.status == 200, reply
-    answer = served.predict("folder", IRIS / "request.json")
-    assert answer == served.predict("iris", IRIS / "request.json")
-
-
-def test_a_method_is_a_parameter_of_the_registration(served: Served) -> None:
-    parameters = '[{"name":"method","value":"predict","type":"STRING"}]'
+def test_irises_need_no_archive_and_a_method_is_a_parameter(served: Served, is_full: bool) -> None:
+    if not is_full:
+        pytest.skip("loads scikit-learn once more; runs with --full")
     query = f"model_name=classes&prepackaged=sklearn&model_uri={served.iris}&initial_workers=1"
+    parameters = '[{"name":"method","value":"predict","type":"STRING"}]'
     reply = served.server.register(f"{query}&parameters={parameters}")
     assert reply.status == 200, reply
     answer = served.predict("classes", IRIS / "request.json")
@@ -123,12 +116,3 @@ def test_a_row_that_does_not_fit_is_the_clients_fault(served: Served) -> None:
     reply = served.server.post(route, b'{"data": {"ndarray": [[1, 2]]}}')
     assert reply.status == 400
     assert reply.json()["status"]["info"] == "a row has 2 values; the model takes 4"
-
-
-def test_a_folder_without_a_model_fails_the_registration_with_what_was_expected(
-    served: Served, tmp_path: Path
-) -> None:
-    query = f"model_name=empty&prepackaged=sklearn&model_uri={tmp_path}&initial_workers=1"
-    reply = served.server.register(query)
-    assert reply.status == 500
-    assert f"{tmp_path} has no model: expected one of model.joblib" in served.server.output()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_server import ROOT, ExampleServer, run, serving
+from example_server import ROOT, ExampleServer, pack, serving
 from support.waiting import eventually
 
 EXAMPLE = ROOT / "examples" / "seldon_graph"
@@ -73,7 +73,12 @@ def test_feedback_counts_the_rows_that_were_right(routers: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[ExampleServer]:
+    """The commands of its README, which `tests/pages` runs too, and one router more."""
+    if not request.config.getoption("--full"):
+        pytest.skip("tests/pages serves this example, and with --full this does too")
     store: Path = tmp_path_factory.mktemp("graphs") / "store"
     store.mkdir()
     for file in EXAMPLE.glob("*.yaml"):
@@ -83,16 +88,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
     for name, folder, handler, more in (
         ("router", "routers", "EpsilonGreedy", (*two, "epsilon=0.2:FLOAT")),
         ("thompson", "routers", "ThompsonSampling", two),
-        ("combiner", "combiner", "MeanCombiner", ()),
         ("strict", "model", "SumAbove", ("threshold=3.0:FLOAT",)),
         ("fair", "model", "SumAbove", ("threshold=0.0:FLOAT",)),
     ):
-        run(
-            *("model-archiver", "--model-name", name, "--interface", "seldon"),
-            *("--handler", handler, "--model-path", str(EXAMPLE / folder)),
-            *("--export-path", str(store)),
-            *(part for parameter in more for part in ("--param", parameter)),
-        )
+        parameters = (part for parameter in more for part in ("--param", parameter))
+        named = ("--interface", "seldon", "--handler", handler, *parameters)
+        pack(name, EXAMPLE / folder, store, *named)
     # The same graph, with the other router.
     other = (
         (store / "bandit.yaml")
@@ -100,24 +101,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExampleServer]:
         .replace("name: router", "name: thompson")
     )
     (store / "thompson.yaml").write_text(other, encoding="utf-8")
-    graphs = ("bandit=bandit.yaml", "ensemble=ensemble.yaml", "thompson_bandit=thompson.yaml")
-    archives = ("router.mar", "thompson.mar", "combiner.mar", "strict.mar", "fair.mar")
+    graphs = ("bandit=bandit.yaml", "thompson_bandit=thompson.yaml")
+    archives = ("router.mar", "thompson.mar", "strict.mar", "fair.mar")
     with serving(store, "--models", *archives, *graphs) as started:
-        for graph in ("bandit", "ensemble", "thompson_bandit"):
+        for graph in ("bandit", "thompson_bandit"):
             wait_until_ready(started, graph)
         yield started
 
 
 def wait_until_ready(server: ExampleServer, graph: str) -> None:
     eventually(f"{graph} is ready", lambda: server.describe(graph)["graph"]["state"] == "READY")
-
-
-def test_the_ensemble_averages_its_children(server: ExampleServer) -> None:
-    asked = {"data": {"ndarray": [[0.5, 1.0]]}}
-    reply = server.post_json("/seldon/ensemble/api/v1.0/predictions", asked)
-    assert reply["data"]["ndarray"] == [[0.5]]
-    assert reply["meta"]["routing"] == {"combiner": -1, "fair": -1, "strict": -1}
-    assert set(reply["meta"]["requestPath"]) == {"combiner", "fair", "strict"}
 
 
 @pytest.mark.parametrize(
