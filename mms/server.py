@@ -78,6 +78,8 @@ logger = logging.getLogger(logger_names.MODEL_SERVER)
 _GC_THRESHOLDS = (20_000, 20, 100)
 
 
+#: Which of these packages a model imports is said for each: the library's, or an interface's in its place.
+_STAND_INS = [package.name for interface in INTERFACES for package in interface.packages]
 #: What threads get to end by themselves once all else has, in seconds.
 _THREADS_S = 1.0
 #: What standard output gets to take the last lines, in seconds.
@@ -120,6 +122,10 @@ class Server:
             heartbeat_timeout_s=0 if settings.debug else settings.worker_heartbeat_timeout_s,
             worker_gid=None if settings.worker_user is None else settings.worker_user.gid,
             restore_folder=self._runtime_dir.restore,
+            has_fork_servers=settings.fork_server,
+            preload_modules=settings.preload_modules or (),
+            never_preloaded=_STAND_INS,
+            start_timeout_s=settings.worker_start_timeout_s,
         )
         self._repository = Repository(
             Path(settings.model_store) if settings.model_store else None,

@@ -1,6 +1,6 @@
 """How workers are started and reached."""
 
-from mms.launch.environment import interpreter, worker_environment
+from mms.launch.environment import MODEL_PATH_VARIABLE, interpreter, worker_environment
 from mms.launch.interface import (
     Launcher,
     LaunchFailed,
@@ -14,6 +14,7 @@ from mms.launch.process import ProcessLauncher
 from mms.launch.secrecy import hide_process, keep_inherited_files, refuse_new_rights
 
 __all__ = [
+    "MODEL_PATH_VARIABLE",
     "LaunchFailed",
     "Launcher",
     "LinkListener",

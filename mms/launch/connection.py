@@ -21,7 +21,6 @@ from mms.wire import (
     CALL,
     CANCEL,
     DRAIN,
-    FORK,
     HEARTBEAT,
     HELLO,
     LOAD,
@@ -37,7 +36,6 @@ from mms.wire import (
     ROLE_WORK,
     Buffer,
     Cancel,
-    Fork,
     Frame,
     FrameDecoder,
     Hello,
@@ -117,8 +115,6 @@ class Link:
         self.end_process: Callable[[], None] = lambda: None
         #: Whether a process may be this worker's; set by the launcher.
         self.is_own_process: Callable[[int], bool] = lambda pid: True
-        #: Called once `pid` is known; set by the launcher.
-        self.on_process_known: Callable[[], None] = lambda: None
         self._open_roles = set(roles)
         self._load = load
         self._is_preloaded = is_preloaded
@@ -228,10 +224,6 @@ class Link:
         if self._work is not None:
             self._work.write(encode_frame(DRAIN, 0))
 
-    def fork(self, message: Fork) -> None:
-        if self._work is not None:
-            self._work.write(encode_frame(FORK, 0, message.to_payload()))
-
     def kill(self, reason: str) -> None:
         if self._reason is None:
             self._reason = reason
@@ -260,7 +252,6 @@ class Link:
             if self.pid or not self.is_own_process(pid):
                 return False
             self.pid = pid
-            self.on_process_known()
         self._open_roles.remove(role)
         if role == ROLE_CONTROL:
             self._control = transport

@@ -21,6 +21,9 @@ _START = (
     "from mms.worker.__main__ import main; sys.exit(main(sys.argv[2:]))"
 )
 
+#: What the name of a fork server is filled up to.
+_COMMAND_CHARACTERS = 240
+
 #: For the front alone.
 _OWN_VARIABLES = (SECRET_VARIABLE, MODEL_PATH_VARIABLE, "MMS_KEYSTORE_PASS", "MMS_API_KEY")
 #: What programs need to run, whatever is allowed.
@@ -100,8 +103,16 @@ def worker_command(runtime: str, address: str, name: str, *, is_parent: bool) ->
     The package is found by any interpreter, behind all that this has: in a folder of installed packages, too, nothing
     takes the place of Python's own modules.
     """
-    command = [interpreter(runtime), "-c", _START, str(server_home()), "mms.worker"]
-    command += ["--connect", address, "--name", name]
+    command = [*_command(runtime), "--connect", address, "--name", name]
     if is_parent:
         command.append("--parent")
     return command
+
+
+def fork_server_command(runtime: str, name: str) -> list[str]:
+    """The command line of a fork server, with room for those of workers, which take its place in their processes."""
+    return [*_command(runtime), "--fork-server", "--name", name.ljust(_COMMAND_CHARACTERS)]
+
+
+def _command(runtime: str) -> list[str]:
+    return [interpreter(runtime), "-c", _START, str(server_home()), "mms.worker"]

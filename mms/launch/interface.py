@@ -25,6 +25,10 @@ class WorkerSpec:
     runtime: str
     load: Load
     environment: dict[str, str] = field(default_factory=dict)
+    #: Names of those variables that only this model's workers have. All others are there before anything is imported.
+    own_variables: frozenset[str] = frozenset()
+    #: Whether its runtime or its folder of packages were made for this model's requirements.
+    has_own_packages: bool = False
     preload: bool = False
     #: The parameters of its model that no running process takes over, by their names.
     parameters: Mapping[str, Any] = field(default_factory=dict)

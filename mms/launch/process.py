@@ -6,9 +6,8 @@ import asyncio
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ from mms.launch.connection import (
     WorkerConnection,
 )
 from mms.launch.environment import SECRET_VARIABLE, worker_command
+from mms.launch.fork_servers import ForkServers
+from mms.launch.forks import Forks
 from mms.launch.heartbeat import Heartbeats
 from mms.launch.interface import (
     LaunchFailed,
@@ -30,7 +31,7 @@ from mms.launch.interface import (
 )
 from mms.launch.supervisor import SupervisedProcess, Supervisor
 from mms.processes.tree import is_below
-from mms.wire import Fork, Loaded, ProtocolError, Readiness
+from mms.wire import Loaded, ProtocolError, Readiness
 
 logger = logging.getLogger("mms.launch")
 
@@ -38,6 +39,8 @@ logger = logging.getLogger("mms.launch")
 _LEAVE_S = 1.0
 #: Where workers start. They go to their model's folder themselves.
 _FOLDER = Path("/")
+#: How often a worker is forked whose fork server ends meanwhile. Then it is started by itself.
+_MOST_FORKS = 2
 
 
 class _ParentListener:
@@ -77,14 +80,14 @@ class _Parent:
     """A process that workers are forked from, and how its load went."""
 
     link: Link
-    process: SupervisedProcess
+    forks: Forks
     loaded: Loaded
 
 
 class ProcessLauncher:
-    """Starts each worker as a child of the front, which dials in to a Unix socket of the front.
+    """Starts each worker as a process that dials in to a Unix socket of the front.
 
-    Owns the socket, the processes, and one loaded parent for each key whose workers are forked.
+    Owns the socket, the processes, the fork servers, and one loaded parent for each key with `preload`.
     """
 
     def __init__(
@@ -94,12 +97,20 @@ class ProcessLauncher:
         heartbeat_timeout_s: float = 0.0,
         worker_gid: int | None = None,
         restore_folder: Callable[[], None] | None = None,
+        *,
+        has_fork_servers: bool = False,
+        preload_modules: Sequence[str] = (),
+        never_preloaded: Collection[str] = (),
+        start_timeout_s: float = 60.0,
     ) -> None:
         """`hello_timeout_s`: for a connection to say whose it is, which workers do at once.
 
         `worker_gid`: the group of workers that do not run as this process's user.
 
         `restore_folder`: makes `runtime_dir` again where something has removed it.
+
+        `preload_modules`: what fork servers import. `never_preloaded`: packages that they do not. `start_timeout_s`:
+        for one to be up.
         """
         self._path = runtime_dir / "front.sock"
         self._pending = PendingConnections(hello_timeout_s)
@@ -108,6 +119,13 @@ class ProcessLauncher:
         self._parents: dict[str, asyncio.Task[_Parent]] = {}
         self._reapers: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor()
+        self._fork_servers = ForkServers(
+            self._supervisor,
+            preload_modules,
+            never_preloaded,
+            is_on=has_fork_servers,
+            timeout_s=start_timeout_s,
+        )
         self._worker_gid = worker_gid
         self._heartbeats = Heartbeats(heartbeat_timeout_s)
         self._restore_folder = restore_folder
@@ -139,9 +157,9 @@ class ProcessLauncher:
         """Start a worker and return when it has dialled in. Raises LaunchFailed."""
         await self._ensure_listening()
         if spec.preload:
-            link = await self._fork(spec, listener, timeout_s)
+            link = await self._start_preloaded(spec, listener, timeout_s)
         else:
-            link, _ = await self._spawn(spec, listener, timeout_s, is_parent=False)
+            link = await self._start_worker(spec, listener, timeout_s)
         # Loads have a time limit of their own.
         link.loaded.add_done_callback(lambda _: self._heartbeats.watch(link))
         return link
@@ -176,6 +194,7 @@ class ProcessLauncher:
     async def close(self) -> None:
         for key in list(self._parents):
             await self.forget(key)
+        await self._fork_servers.close()
         self._heartbeats.close()
         if self._server is not None:
             self._server.close()
@@ -184,17 +203,65 @@ class ProcessLauncher:
             await asyncio.wait(self._reapers, timeout=5)
         self._path.unlink(missing_ok=True)
 
-    async def _spawn(
-        self, spec: WorkerSpec, listener: LinkListener, timeout_s: float, *, is_parent: bool
-    ) -> tuple[Link, SupervisedProcess]:
+    async def _start_worker(
+        self,
+        spec: WorkerSpec,
+        listener: LinkListener,
+        timeout_s: float,
+        parent_forks: Forks | None = None,
+    ) -> Link:
+        """Start a process that is to load the model: from a fork server, or where there is none by itself.
+
+        `parent_forks`: the process is to be a parent of workers, with the other end of these.
+        """
+        spec.load.reports_imports = self._fork_servers.is_on
+        link: Link | None = None
+        for _ in range(_MOST_FORKS):
+            server = await self._fork_servers.find(spec)
+            if server is None:
+                break
+            try:
+                link = await self._start(spec, listener, timeout_s, server.forks, parent_forks)
+                break
+            except LaunchFailed:
+                if not server.has_ended:
+                    raise
+                logger.info("Worker %s is started again: its fork server has ended.", spec.name)
+        if link is None:
+            link = await self._start(spec, listener, timeout_s, None, parent_forks)
+        started = link
+        link.loaded.add_done_callback(lambda _: self._note_load(spec, started))
+        return link
+
+    def _note_load(self, spec: WorkerSpec, link: Link) -> None:
+        if not link.loaded.cancelled():
+            self._fork_servers.learn(spec, link.loaded.result())
+
+    async def _start(
+        self,
+        spec: WorkerSpec,
+        listener: LinkListener,
+        timeout_s: float,
+        forks: Forks | None,
+        parent_forks: Forks | None = None,
+        *,
+        is_preloaded: bool = False,
+    ) -> Link:
+        """Have a process forked or, with `forks` None, started, and wait until it has dialled in.
+
+        `is_preloaded`: it is forked from one that has loaded the model.
+        """
+        is_parent = parent_forks is not None
         command = worker_command(spec.runtime, self.address, spec.name, is_parent=is_parent)
         secret = secrets.token_hex(16)
+        environment = {**spec.environment, SECRET_VARIABLE: secret}
         link = Link(
             spec.name,
             spec.load,
             listener,
             spec.max_frame_bytes,
             PARENT_ROLES if is_parent else WORKER_ROLES,
+            is_preloaded=is_preloaded,
             turns=self._supervisor.turns,
         )
 
@@ -207,22 +274,36 @@ class ProcessLauncher:
             self._reapers.add(reaper)
             reaper.add_done_callback(self._reapers.discard)
 
+        input_end = None if parent_forks is None else parent_forks.its_end
         try:
-            process = await self._supervisor.start(
-                command,
-                {**spec.environment, SECRET_VARIABLE: secret},
-                _FOLDER,
-                listener.on_output,
-                is_parent=is_parent,
-                on_numbered=on_numbered,
-            )
+            if forks is None:
+                process = await self._supervisor.start(
+                    command,
+                    environment,
+                    _FOLDER,
+                    listener.on_output,
+                    is_parent=is_parent,
+                    on_numbered=on_numbered,
+                    input_end=input_end,
+                )
+            else:
+                message: dict[str, Any] = {"command": command}
+                if is_preloaded:
+                    message |= {"secret": secret, "gpu_id": spec.load.gpu_id}
+                else:
+                    message |= {"environment": environment, "folders": _folders(spec)}
+                process = await forks.fork(
+                    message, listener.on_output, on_numbered, input_end=input_end
+                )
         except OSError as error:
             raise LaunchFailed(f"cannot start {command[0]}: {error}") from None
         except asyncio.CancelledError:
             link.kill("start given up")
             raise
+        if parent_forks is not None:
+            parent_forks.attach(process)
         await self._connected(link, timeout_s)
-        return link, process
+        return link
 
     async def _connected(self, link: Link, timeout_s: float) -> None:
         try:
@@ -259,7 +340,10 @@ class ProcessLauncher:
         finally:
             self._links.pop(secret, None)
 
-    async def _fork(self, spec: WorkerSpec, listener: LinkListener, timeout_s: float) -> Link:
+    async def _start_preloaded(
+        self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
+    ) -> Link:
+        """Fork a worker from the process that has loaded its model."""
         task = self._parents.get(spec.key)
         if task is None or _has_failed(task):
             task = asyncio.get_running_loop().create_task(
@@ -267,62 +351,28 @@ class ProcessLauncher:
             )
             self._parents[spec.key] = task
         parent = await asyncio.shield(task)
-        link = Link(
-            spec.name,
-            spec.load,
-            listener,
-            spec.max_frame_bytes,
-            is_preloaded=True,
-            turns=self._supervisor.turns,
-        )
         if parent.loaded.code != 200:
+            link = Link(spec.name, spec.load, listener, spec.max_frame_bytes, is_preloaded=True)
             link.loaded.set_result(parent.loaded)
             return link
-        secret = secrets.token_hex(16)
-        self._links[secret] = link
-        link.is_own_process = lambda pid: is_below(pid, parent.process.pid)
-        link.on_process_known = lambda: self._keep_fork(link, parent)
-        link.closed.add_done_callback(lambda _: self._links.pop(secret, None))
-
-        def on_parent_closed(_: object) -> None:
-            if not link.connected.done():
-                link.close("its parent ended")
-
-        parent.link.closed.add_done_callback(on_parent_closed)
-        parent.link.fork(Fork(secret, spec.name, spec.load.gpu_id))
+        if parent.loaded.fork_problem:
+            return await self._start_worker(spec, listener, timeout_s)
         try:
-            await self._connected(link, timeout_s)
+            return await self._start(spec, listener, timeout_s, parent.forks, is_preloaded=True)
         except LaunchFailed:
             # It would not fork the next one either. Its other workers stay.
             parent.link.kill("forks no more")
             raise
-        return link
-
-    def _keep_fork(self, link: Link, parent: _Parent) -> None:
-        """The process of a forked worker is known now: it is the supervisor's to end."""
-        supervisor = self._supervisor
-        loop = asyncio.get_running_loop()
-
-        def on_ended() -> None:
-            # Its last words may still come.
-            loop.call_later(_LEAVE_S, link.kill, "its process ended")
-            link.on_exit("its process ended")
-
-        number = supervisor.keep(link.pid, parent.process, on_ended)
-        link.end_process = partial(supervisor.kill, number)
-
-        def on_closed(_: object) -> None:
-            # It may still be on its way out.
-            loop.call_later(_LEAVE_S, supervisor.kill, number)
-
-        link.closed.add_done_callback(on_closed)
 
     async def _start_parent(
         self, spec: WorkerSpec, listener: LinkListener, timeout_s: float
     ) -> _Parent:
-        link, process = await self._spawn(
-            spec, _ParentListener(listener), timeout_s, is_parent=True
-        )
+        forks = Forks(self._supervisor)
+        try:
+            link = await self._start_worker(spec, _ParentListener(listener), timeout_s, forks)
+        except BaseException:
+            forks.close()
+            raise
         try:
             loaded = await link.load(spec.load_timeout_s)
         except BaseException:
@@ -331,7 +381,14 @@ class ProcessLauncher:
             raise
         if loaded.code != 200:
             link.kill("model did not load")
-        return _Parent(link, process, loaded)
+        elif loaded.fork_problem:
+            logger.warning(
+                "Model %s: preload_model has no effect, each worker loads the model by itself. Once it has loaded, a "
+                "process cannot be forked: %s.",
+                *(spec.load.model_name, loaded.fork_problem),
+            )
+            link.kill("cannot be forked")
+        return _Parent(link, forks, loaded)
 
 
 def _has_failed(task: asyncio.Task[_Parent]) -> bool:
@@ -341,4 +398,12 @@ def _has_failed(task: asyncio.Task[_Parent]) -> bool:
     if task.cancelled() or task.exception() is not None:
         return True
     parent = task.result()
+    if parent.loaded.fork_problem:
+        return False
     return parent.link.closed.done() or parent.loaded.code != 200
+
+
+def _folders(spec: WorkerSpec) -> list[str]:
+    """Where a worker finds modules of its model, and of what was installed for it alone."""
+    folders = spec.load.code_folders
+    return folders if spec.load.packages is None else [*folders, spec.load.packages]

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from struct import Struct
 from typing import Any
 
 from mms import faults
 from mms.launch.line_turns import Lines, LineTurns
+from mms.launch.message_channel import MessageChannel, close_all
 
 logger = logging.getLogger("mms.launch")
 
-_LENGTH = Struct("!I")
 _READ_BYTES = 64 * 1024
 #: How long the supervisor may take to end what runs, in seconds; it gives up a little earlier itself.
 _END_S = 12.0
@@ -35,6 +32,9 @@ _STREAMS = ("stdout", "stderr")
 #: What an interpreter may need to start; the rest of the environment is nothing for this process.
 _NEEDED_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LANG", "LC_ALL")
 
+#: How long the code of a forked one that has ended is waited for, in seconds.
+_EXIT_CODE_S = 0.25
+
 OnOutput = Callable[[str, str], None]
 """Called with `stdout` or `stderr`, and a line."""
 
@@ -45,9 +45,18 @@ class SupervisedProcess:
     `ended` is done with the exit in words once the process is gone and its output has come.
     """
 
-    def __init__(self, supervisor: Supervisor, number: int, on_output: OnOutput) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        number: int,
+        on_output: OnOutput,
+        *,
+        is_forked: bool = False,
+    ) -> None:
         self._supervisor = supervisor
         self.number = number
+        #: By another one of these, not by the supervisor.
+        self.is_forked = is_forked
         #: Of its keeper, which ends with it; 0 until it is started.
         self.pid = 0
         loop = asyncio.get_running_loop()
@@ -78,7 +87,7 @@ class SupervisedProcess:
         except OSError:
             for pipe in list(self._pipes):
                 pipe.close()
-            _close_all(ends)
+            close_all(ends)
             raise
         return ends
 
@@ -209,13 +218,8 @@ class Supervisor:
         self._processes: dict[int, SupervisedProcess] = {}
         #: For the output of all processes.
         self.turns = LineTurns()
-        #: Called when a kept process has ended.
-        self._kept: dict[int, Callable[[], None]] = {}
         self._program: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
-        self._received = b""
-        #: What waits for room in the socket, with the descriptors that go with its first byte.
-        self._outgoing: deque[tuple[bytes, list[int]]] = deque()
+        self._channel: MessageChannel | None = None
 
     def __repr__(self) -> str:
         return f"<Supervisor of {len(self._processes)} processes>"
@@ -233,40 +237,43 @@ class Supervisor:
         *,
         is_parent: bool,
         on_numbered: Callable[[SupervisedProcess], None],
+        input_end: socket.socket | None = None,
     ) -> SupervisedProcess:
         """Start a process in a session of its own. Raises OSError.
 
         `is_parent`: it forks others that may outlive it, if they are kept. `on_numbered`: called before it runs.
+        `input_end` becomes its standard input.
         """
         self._ensure_running()
-        number = next(self._numbers)
-        process = SupervisedProcess(self, number, on_output)
-        sinks = process.open_pipes()
-        self._processes[number] = process
+        process = SupervisedProcess(self, next(self._numbers), on_output)
+        descriptors = process.open_pipes()
+        if input_end is not None:
+            descriptors.append(os.dup(input_end.fileno()))
+        self._processes[process.number] = process
         on_numbered(process)
         message = {
-            "start": number,
+            "start": process.number,
             "command": list(command),
             "environment": dict(environment),
             "folder": str(folder),
             "is_parent": is_parent,
+            "descriptors": len(descriptors),
         }
-        self.send(message, sinks)
+        self.send(message, descriptors)
         await process.started
         return process
 
-    def keep(self, pid: int, forked_by: SupervisedProcess, on_ended: Callable[[], None]) -> int:
-        """Take on a process that one of the others forked. Returns its number, for `kill`.
+    def add_forked(self, on_output: OnOutput) -> tuple[SupervisedProcess, list[int]]:
+        """Return a process that another one is to fork, and the ends of its output. Raises OSError."""
+        process = SupervisedProcess(self, next(self._numbers), on_output, is_forked=True)
+        sinks = process.open_pipes()
+        self._processes[process.number] = process
+        return process, sinks
 
-        `on_ended` is called when it is gone, or where it is none of theirs.
-        """
-        number = next(self._numbers)
-        self._kept[number] = on_ended
-        self.send({"keep": number, "pid": pid, "below": forked_by.number})
-        return number
-
-    def kill(self, number: int) -> None:
-        self.send({"kill": number})
+    def keep(self, process: SupervisedProcess, pid: int, forked_by: SupervisedProcess) -> None:
+        """Take on a process that one of the others has forked. `pid`: of its keeper."""
+        self.send({"keep": process.number, "pid": pid, "below": forked_by.number})
+        process.on_started(pid)
 
     async def close(self) -> None:
         """End all processes and the supervisor."""
@@ -282,25 +289,13 @@ class Supervisor:
 
     def send(self, message: Mapping[str, Any], descriptors: Sequence[int] = ()) -> None:
         """Descriptors are closed here once they are sent."""
-        if self._socket is None:
-            _close_all(descriptors)
-            return
-        payload = json.dumps(message).encode()
-        self._outgoing.append((_LENGTH.pack(len(payload)) + payload, list(descriptors)))
-        if len(self._outgoing) == 1:
-            self._write()
-
-    def _write(self) -> None:
-        try:
-            self._write_on()
-        except Exception as error:
-            # What it has got is not known, and the loop would call again and again.
-            faults.note("supervisor", error)
-            with faults.contained("supervisor"):
-                self._on_lost()
+        if self._channel is None:
+            close_all(descriptors)
+        else:
+            self._channel.send(message, descriptors)
 
     def _ensure_running(self) -> None:
-        if self._socket is not None:
+        if self._channel is not None:
             return
         own_end, its_end = socket.socketpair()
         file = Path(__file__).with_name("supervisor_process.py")
@@ -318,67 +313,30 @@ class Supervisor:
         except OSError:
             own_end.close()
             raise
-        own_end.setblocking(False)
-        self._socket = own_end
-        self._received = b""
-        asyncio.get_running_loop().add_reader(own_end, self._read)
-
-    def _write_on(self) -> None:
-        loop = asyncio.get_running_loop()
-        connection = self._socket
-        while self._outgoing and connection is not None:
-            content, descriptors = self._outgoing[0]
-            try:
-                sent = (
-                    socket.send_fds(connection, [content], descriptors)
-                    if descriptors
-                    else connection.send(content)
-                )
-            except BlockingIOError:
-                loop.add_writer(connection, self._write)
-                return
-            except OSError:
-                self._on_lost()
-                return
-            _close_all(descriptors)
-            if sent < len(content):
-                self._outgoing[0] = (content[sent:], [])
-            else:
-                self._outgoing.popleft()
-        if connection is not None:
-            loop.remove_writer(connection)
-
-    @faults.contained("supervisor")
-    def _read(self) -> None:
-        assert self._socket is not None
-        try:
-            content = self._socket.recv(_READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            content = b""
-        if not content:
-            self._on_lost()
-            return
-        self._received += content
-        while len(self._received) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._received)
-            end = _LENGTH.size + length
-            if len(self._received) < end:
-                break
-            payload, self._received = self._received[_LENGTH.size : end], self._received[end:]
-            with faults.contained("supervisor"):
-                self._take(json.loads(payload))
+        self._channel = MessageChannel(own_end, self._take, self._on_lost)
 
     def _take(self, message: dict[str, Any]) -> None:
         if "started" in message:
             self._processes[message["started"]].on_started(message["pid"])
         elif "failed" in message:
-            self._processes.pop(message["failed"]).on_failed(message["error"])
-        elif (process := self._processes.pop(message["ended"], None)) is not None:
-            process.on_ended(describe_exit(message["code"]))
-        elif (on_ended := self._kept.pop(message["ended"], None)) is not None:
-            on_ended()
+            self.on_failed(self._processes[message["failed"]], message["error"])
+        elif (process := self._processes.get(message["ended"])) is not None:
+            code = message["code"]
+            if code is None and process.is_forked:
+                # What it was forked from is its keeper's parent, and says how it ended.
+                asyncio.get_running_loop().call_later(_EXIT_CODE_S, self.on_ended, *(process, None))
+            else:
+                self.on_ended(process, code)
+
+    def on_failed(self, process: SupervisedProcess, error: str) -> None:
+        """A process could not be started."""
+        if self._processes.pop(process.number, None) is not None:
+            process.on_failed(error)
+
+    def on_ended(self, process: SupervisedProcess, code: int | None) -> None:
+        """A process is gone. The first word of it counts."""
+        if self._processes.pop(process.number, None) is not None:
+            process.on_ended(describe_exit(code))
 
     def _on_lost(self) -> None:
         """It has ended, which it does not by itself; somebody killed it."""
@@ -393,23 +351,13 @@ class Supervisor:
             )
 
     def _disconnect(self, exit_words: str) -> None:
-        connection, self._socket = self._socket, None
-        if connection is not None:
-            loop = asyncio.get_running_loop()
-            loop.remove_reader(connection)
-            loop.remove_writer(connection)
-            connection.close()
-        for _, descriptors in self._outgoing:
-            _close_all(descriptors)
-        self._outgoing.clear()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.close()
         processes, self._processes = self._processes, {}
-        kept, self._kept = self._kept, {}
         for process in processes.values():
             with faults.contained("supervisor"):
                 process.on_ended(exit_words)
-        for on_ended in kept.values():
-            with faults.contained("supervisor"):
-                on_ended()
 
 
 def describe_exit(code: int | None) -> str:
@@ -422,8 +370,3 @@ def describe_exit(code: int | None) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:
         return f"killed by signal {-code}"
-
-
-def _close_all(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)

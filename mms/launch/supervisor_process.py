@@ -4,23 +4,22 @@ Each worker has a keeper between it and this process (`mms/processes/keeper.py`)
 the worker leaves behind and ends it with the worker. Where a keeper is killed this process adopts: a child that nobody
 asked for is killed with all below it. When the front ends, everything does.
 
-Messages on the socket that is its standard input, each a length (u32, big-endian) and JSON. From the front:
-`{"start": id, "command", "environment", "folder", "is_parent"}` with two descriptors, the standard output and error;
-`{"keep": id, "pid", "below": id}`, a process that one of the started ones forked; `{"kill": id}`. To the front:
+Messages on the socket that is its standard input (`mms/processes/messages.py`). From the front:
+`{"start": id, "command", "environment", "folder", "is_parent", "descriptors": 2}`, which are standard output and error,
+or 3, with standard input; `{"keep": id, "pid", "below": id}`, the keeper of a process that one of the others forked;
+`{"kill": id}`. To the front:
 `{"started": id, "pid"}`, `{"failed": id, "error"}`, `{"ended": id, "code"}`, negative codes are signals.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import socket
 import subprocess
 import sys
-from struct import Struct
 from typing import Any, NoReturn
 
 # This file is run by its path, isolated from the environment: the server's folder comes last, behind the library.
@@ -28,9 +27,9 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 
 from mms.processes import prctl
 from mms.processes.keeper import adopt_no_more, become_subreaper, end_children, end_like, keep
-from mms.processes.tree import is_below, kill_children, kill_trees, parent_of
+from mms.processes.messages import MessageReader, encode_message
+from mms.processes.tree import is_below, kill_children, kill_trees
 
-_LENGTH = Struct("!I")
 _READ_BYTES = 64 * 1024
 
 
@@ -39,12 +38,11 @@ class Supervisor:
 
     def __init__(self, front: socket.socket) -> None:
         self._front = front
-        self._received = b""
-        self._descriptors: list[int] = []
+        self._reader = MessageReader(front)
         #: By the front's id: processes that this one started, and those that one of them forked.
         self._started: dict[int, int] = {}
         self._kept: dict[int, int] = {}
-        #: Of kept ones, which end without a word to this process: a descriptor that tells, and its id.
+        #: Of kept ones, which end without a word to this process: a descriptor that tells -> its id.
         self._pidfds: dict[int, int] = {}
         self._poller = select.poll()
         self._poller.register(front, select.POLLIN)
@@ -78,6 +76,8 @@ class Supervisor:
             elif descriptor == self._wakeup.fileno():
                 self._drain_wakeups()
             else:
+                # One that this process has adopted since has an exit code.
+                self._reap()
                 number = self._pidfds.get(descriptor)
                 if number is not None:
                     self._end_kept(number)
@@ -90,22 +90,10 @@ class Supervisor:
                 continue
 
     def _receive(self) -> bool:
-        content, descriptors, _, _ = socket.recv_fds(
-            self._front, _READ_BYTES, 16, getattr(socket, "MSG_CMSG_CLOEXEC", 0)
-        )
-        if not content:
-            return False
-        self._received += content
-        self._descriptors += descriptors
-        while len(self._received) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._received)
-            end = _LENGTH.size + length
-            if len(self._received) < end:
-                break
-            message = json.loads(self._received[_LENGTH.size : end])
-            self._received = self._received[end:]
+        messages = self._reader.receive()
+        for message in messages or ():
             self._take(message)
-        return True
+        return messages is not None
 
     def _take(self, message: dict[str, Any]) -> None:
         if "start" in message:
@@ -117,7 +105,7 @@ class Supervisor:
 
     def _start(self, message: dict[str, Any]) -> None:
         number = message["start"]
-        outputs, self._descriptors = self._descriptors[:2], self._descriptors[2:]
+        streams = self._reader.take_descriptors(message["descriptors"])
         source, sink = os.pipe()
         try:
             pid = os.fork()
@@ -126,7 +114,7 @@ class Supervisor:
             reason = error.strerror or str(error)
         else:
             if pid == 0:
-                keep_process(message, outputs, sink)
+                keep_process(message, streams, sink)
             os.close(sink)
             with open(source, "rb", closefd=False) as reader:
                 # Ends as soon as the program runs.
@@ -135,21 +123,21 @@ class Supervisor:
                 self._started[number] = pid
                 self._send({"started": number, "pid": pid})
         finally:
-            for descriptor in (*outputs, source):
+            for descriptor in (*streams, source):
                 os.close(descriptor)
         if reason:
             self._send({"failed": number, "error": reason})
 
     def _keep(self, number: int, pid: int, below: int) -> None:
-        """Take on a process that comes from a started one, by the keeper that it has for a parent."""
-        ancestor = self._started.get(below)
-        keeper = parent_of(pid)
-        if ancestor is None or keeper is None or not is_below(keeper, ancestor):
+        """Take on the keeper of a process that comes from another one of the front's."""
+        ancestor = self._started.get(below) or self._kept.get(below)
+        if ancestor is None or not is_below(pid, ancestor):
             self._send({"ended": number, "code": None})
             return
-        pid = self._kept[number] = keeper
+        self._kept[number] = pid
         # It has loaded: what comes from its workers is nothing for its own keeper.
-        os.kill(ancestor, signal.SIGUSR1)
+        with contextlib.suppress(OSError):
+            os.kill(ancestor, signal.SIGUSR1)
         try:
             descriptor = os.pidfd_open(pid)
         except (AttributeError, OSError):
@@ -157,26 +145,33 @@ class Supervisor:
         self._pidfds[descriptor] = number
         self._poller.register(descriptor, select.POLLIN)
 
-    def _end_kept(self, number: int) -> None:
+    def _end_kept(self, number: int, code: int | None = None) -> None:
         if self._kept.pop(number, None) is None:
             return
-        for descriptor, its_number in list(self._pidfds.items()):
-            if its_number == number:
-                self._poller.unregister(descriptor)
-                os.close(descriptor)
-                del self._pidfds[descriptor]
+        descriptor = self._pidfd_of(number)
+        if descriptor is not None:
+            self._poller.unregister(descriptor)
+            os.close(descriptor)
+            del self._pidfds[descriptor]
         self._kill_strangers()
-        self._send({"ended": number, "code": None})
+        self._send({"ended": number, "code": code})
+
+    def _pidfd_of(self, number: int) -> int | None:
+        return next((fd for fd, its_number in self._pidfds.items() if its_number == number), None)
 
     def _kill(self, number: int) -> None:
+        """What is below it is adopted then, and killed as a stranger."""
         pid = self._started.get(number)
         if pid is not None:
-            # What is below it is adopted then, and killed as a stranger.
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
             return
         pid = self._kept.get(number)
-        if pid is not None:
+        descriptor = self._pidfd_of(number)
+        if descriptor is not None:
+            with contextlib.suppress(OSError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        elif pid is not None:
             # Once it has ended its number may be anybody's.
             if is_below(pid, os.getpid()):
                 kill_trees([pid])
@@ -189,9 +184,9 @@ class Supervisor:
             self._kill_strangers()
             for number, code in numbers:
                 self._send({"ended": number, "code": code})
-            for pid, _ in ended:
+            for pid, status in ended:
                 for number in [n for n, its_pid in self._kept.items() if its_pid == pid]:
-                    self._end_kept(number)
+                    self._end_kept(number, os.waitstatus_to_exitcode(status))
 
     def _forget(self, ended: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return (number, exit code) of the started ones: their processes' numbers may be others' from now on."""
@@ -208,8 +203,7 @@ class Supervisor:
         kill_children(spared=known)
 
     def _send(self, message: dict[str, Any]) -> None:
-        payload = json.dumps(message).encode()
-        self._front.sendall(_LENGTH.pack(len(payload)) + payload)
+        self._front.sendall(encode_message(message))
 
     def _end_all(self) -> None:
         for pid in self._started.values():
@@ -218,11 +212,11 @@ class Supervisor:
         end_children()
 
 
-def keep_process(message: dict[str, Any], outputs: list[int], failure: int) -> NoReturn:
+def keep_process(message: dict[str, Any], streams: list[int], failure: int) -> NoReturn:
     """Be the keeper of one process: its parent, which adopts and reaps what it leaves, and kills that when it ends.
 
     A parent of workers leaves its workers, too, of which the supervisor knows which ones may stay. Ends as the
-    process did. `failure`: where to write why it cannot be started.
+    process did. `streams`: for its standard output, error and input. `failure`: where to write why it cannot start.
     """
     code = 1
     try:
@@ -230,7 +224,7 @@ def keep_process(message: dict[str, Any], outputs: list[int], failure: int) -> N
         # The front's socket is the supervisor's alone.
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
-        kept_open = {0, 1, 2, failure, *outputs}
+        kept_open = {0, 1, 2, failure, *streams}
         for name in os.listdir("/dev/fd"):
             if int(name) not in kept_open:
                 with contextlib.suppress(OSError):
@@ -240,9 +234,9 @@ def keep_process(message: dict[str, Any], outputs: list[int], failure: int) -> N
         try:
             process = subprocess.Popen(
                 message["command"],
-                stdin=subprocess.DEVNULL,
-                stdout=outputs[0],
-                stderr=outputs[1],
+                stdin=streams[2] if len(streams) > 2 else subprocess.DEVNULL,
+                stdout=streams[0],
+                stderr=streams[1],
                 cwd=message["folder"],
                 env=message["environment"],
                 start_new_session=True,
@@ -251,7 +245,7 @@ def keep_process(message: dict[str, Any], outputs: list[int], failure: int) -> N
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             os.write(failure, reason.encode("utf-8", "replace"))
         else:
-            os.closerange(1, max(failure, *outputs) + 1)
+            os.closerange(1, max(failure, *streams) + 1)
             code = keep(process.pid, kills_rest=not message["is_parent"])
     finally:
         end_like(code)

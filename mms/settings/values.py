@@ -259,6 +259,21 @@ class OptionValues:
         "1000",
         is_own=True,
     )
+    fork_server: bool = option(
+        SWITCH,
+        _WORKERS,
+        "Workers are forked from a process that has imported what they need, in milliseconds and with shared memory. "
+        "Off, and on other systems than Linux, each one is started by itself.",
+        "on",
+        is_own=True,
+    )
+    preload_modules: tuple[str, ...] | None = option(
+        NAMES,
+        _WORKERS,
+        "Modules that fork servers import for all workers, for example numpy,sklearn.linear_model. What two models of "
+        "a kind import is learned besides.",
+        is_own=True,
+    )
     default_response_timeout: int = option(
         COUNT,
         _WORKERS,

@@ -30,7 +30,6 @@ METRIC = 10
 DRAIN = 11
 BYE = 12
 BODY = 13
-FORK = 14
 CALL = 15
 CALLED = 16
 READINESS = 17
@@ -49,7 +48,6 @@ KIND_NAMES = {
     DRAIN: "drain",
     BYE: "bye",
     BODY: "body",
-    FORK: "fork",
     CALL: "call",
     CALLED: "called",
     READINESS: "readiness",

@@ -1,4 +1,7 @@
-"""`python -m mms.worker --connect <address> --name <name> [--parent]`: started by the front, never by people."""
+"""`python -m mms.worker --connect <address> --name <name> [--parent]`: started by the front, never by people.
+
+`--fork-server` takes the place of the address: the process waits on its standard input for workers to fork.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,31 @@ from mms.worker.surroundings import set_up
 
 #: What the front knows this worker by; it is for nobody else.
 _SECRET_VARIABLE = "MMS_WORKER_SECRET"
-_USAGE = "usage: python -m mms.worker --connect unix:PATH|tcp:HOST:PORT --name NAME [--parent]\n"
+_USAGE = (
+    "usage: python -m mms.worker --connect unix:PATH|tcp:HOST:PORT --name NAME [--parent]\n"
+    "       python -m mms.worker --fork-server --name NAME\n"
+)
 
 
 def main(arguments: list[str]) -> int:
+    if "--fork-server" not in arguments:
+        return _run(arguments, is_set_up=False)
+    set_up()
+    from mms.worker.forking.fork_server import run_fork_server
+    from mms.worker.forking.identity import is_shadowed, take_identity
+
+    asked = run_fork_server()
+    if asked is None:
+        return 0
+    command, environment = asked["command"], asked["environment"]
+    if is_shadowed(asked["folders"]):
+        os.execve(command[0], command, environment)
+    take_identity(environment, command)
+    return _run(sys.argv[2:], is_set_up=True)
+
+
+def _run(arguments: list[str], *, is_set_up: bool) -> int:
+    """Be a worker, or a parent that has loaded its model and forks them."""
     address = name = ""
     is_parent = False
     remaining = list(arguments)
@@ -31,7 +55,8 @@ def main(arguments: list[str]) -> int:
     if not address or not secret:
         sys.stderr.write(f"{_USAGE}The variable {_SECRET_VARIABLE} holds the front's secret.\n")
         return 2
-    set_up()
+    if not is_set_up:
+        set_up()
     try:
         if is_parent:
             from mms.worker.parent import run_parent

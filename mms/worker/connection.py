@@ -15,13 +15,11 @@ from mms.wire import (
     CANCEL,
     HEARTBEAT,
     HELLO,
-    LOG,
     ROLE_CONTROL,
     Cancel,
     Frame,
     FrameDecoder,
     Hello,
-    Log,
     ProtocolError,
     encode_frame,
 )
@@ -85,9 +83,6 @@ class Control:
 
     def start(self) -> None:
         self._thread.start()
-
-    def send_log(self, stream: str, lines: list[str]) -> None:
-        self.send(encode_frame(LOG, 0, Log(stream, lines).to_payload()))
 
     def send(self, frame: bytes) -> None:
         """Any thread may. Raises OSError where the front is gone."""

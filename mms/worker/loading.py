@@ -9,6 +9,7 @@ from mms.interfaces import AUTO, DEFAULT, INTERFACES, find_interface, part
 from mms.wire import Load, Loaded
 from mms.worker.confinement import confine
 from mms.worker.full_batches import find_full_batches
+from mms.worker.import_recorder import ImportRecorder
 from mms.worker.model import Model
 from mms.worker.packages import offer_packages, withdraw_packages
 from mms.worker.surroundings import enter_model
@@ -21,10 +22,14 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
     """Never raises for what a model's code does; that is in the answer."""
     started_s = time.perf_counter()
     interface = load.interface
+    recorder: ImportRecorder | None = None
     load.model_dir = os.path.abspath(load.model_dir)
     try:
         confine(load.confinement)
-        enter_model(load.model_dir, load.handler, load.packages)
+        enter_model(load.code_folders, load.packages)
+        if load.reports_imports:
+            recorder = ImportRecorder(load.code_folders)
+            recorder.start()
         if interface == AUTO:
             interface = DEFAULT.name
             interface = _interface_of_code(load)
@@ -42,7 +47,11 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
             load_s=time.perf_counter() - started_s,
             interface=interface,
         )
-    return model, success(model, time.perf_counter() - started_s)
+    finally:
+        imports = recorder.stop() if recorder is not None else {}
+    loaded = success(model, time.perf_counter() - started_s)
+    loaded.imports = imports
+    return model, loaded
 
 
 def success(model: Model, load_s: float) -> Loaded:

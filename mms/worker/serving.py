@@ -18,6 +18,7 @@ from mms.wire import (
     READINESS,
     ROLE_WORK,
     Load,
+    Loaded,
     ProtocolError,
     Readiness,
     encode_frame,
@@ -45,7 +46,6 @@ def run_worker(address: str, secret: str) -> int:
     model = answer_load(work, load)
     if model is None:
         return 1
-    settle_memory()
     return serve(work, control, model, load)
 
 
@@ -68,22 +68,27 @@ def connect_calls(control: Control, load: Load) -> None:
         control.on_called = caller.connect(control.send)
 
 
-def answer_load(connection: socket.socket, load: Load) -> Model | None:
-    """Load, and tell the front how it went; None where it went wrong."""
+def answer_load(
+    connection: socket.socket,
+    load: Load,
+    complete: Callable[[Loaded], None] | None = None,
+) -> Model | None:
+    """Load, and tell the front how it went; None where it went wrong. `complete` adds to what is told of a success."""
     model, loaded = load_model(load)
     frames = []
-    if model is not None and (metrics := model.context._taken_metrics()):
-        frames += encode_metrics(metrics, load.model_version)
+    if model is not None:
+        if metrics := model.context._taken_metrics():
+            frames += encode_metrics(metrics, load.model_version)
+        if complete is not None:
+            complete(loaded)
+        # What is loaded now stays: collections need not look at it, and a fork's copies of it stay shared. First, as
+        # requests come with the answer.
+        gc.collect()
+        gc.freeze()
     frames.append(encode_frame(LOADED, 0, loaded.to_payload()))
     sys.stdout.flush()
     connection.sendall(b"".join(frames))
     return model
-
-
-def settle_memory() -> None:
-    """What is loaded now stays: collections need not look at it, and a fork's copies of it stay shared."""
-    gc.collect()
-    gc.freeze()
 
 
 def serve(work: socket.socket, control: Control, model: Model, load: Load) -> int:

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from types import FrameType
 
 from mms.interfaces import INTERFACES
@@ -37,10 +38,7 @@ _connections: set[socket.socket] = set()
 
 def set_up() -> None:
     """Prepare the process, before any code of a model runs."""
-    global _model_path
-    _model_path = os.environ.pop(_MODEL_PATH_VARIABLE, "")
-    for name, value in _DEFAULT_VARIABLES:
-        os.environ.setdefault(name, value)
+    set_variables()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
@@ -52,6 +50,14 @@ def set_up() -> None:
         before=_block_signals, after_in_parent=_unblock_signals, after_in_child=_leave_to_child
     )
     _put_home_last()
+
+
+def set_variables() -> None:
+    """Take from the variables what is for the worker alone, and give those their values that have a default."""
+    global _model_path
+    _model_path = os.environ.pop(_MODEL_PATH_VARIABLE, "")
+    for name, value in _DEFAULT_VARIABLES:
+        os.environ.setdefault(name, value)
 
 
 def ignore_signals() -> None:
@@ -67,20 +73,17 @@ def keep_connection(connection: socket.socket) -> None:
     _connections.add(connection)
 
 
-def enter_model(model_dir: str, handler: str, packages: str | None = None) -> None:
-    """Make the model's folder the current one, and its modules importable.
+def enter_model(folders: Sequence[str], packages: str | None = None) -> None:
+    """Make the model's folder, which is the last one, the current one, and its modules importable.
 
-    `packages`: a folder of what was installed for the model. It comes before other installed packages, and behind
-    Python's own modules.
+    `folders`: `Load.code_folders`. `packages`: a folder of what was installed for the model. It comes before other
+    installed packages, and behind Python's own modules.
 
     The handler's own folder comes before what PYTHONPATH gave, the model's folder after it, as in MMS. Until now
     nothing of the model could be imported: what the worker needs is Python's, whatever files a model has.
     """
-    module_part = handler.partition(":")[0]
+    model_dir = folders[-1]
     os.chdir(model_dir)
-    folders = [model_dir]
-    if "/" in module_part:
-        folders.insert(0, os.path.join(model_dir, os.path.dirname(module_part)))
     separate(folders)
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     places = [i for i, entry in enumerate(sys.path) if entry in given and entry != _HOME]
@@ -89,11 +92,17 @@ def enter_model(model_dir: str, handler: str, packages: str | None = None) -> No
     if len(folders) > 1:
         sys.path.insert(0, folders[0])
     if packages is not None:
-        installed = [i for i, entry in enumerate(sys.path) if entry.endswith("-packages")]
-        sys.path.insert(min(installed, default=len(sys.path)), packages)
+        add_packages(packages)
     if _model_path:
         # For what the model's code starts.
         os.environ["PYTHONPATH"] = _model_path
+
+
+def add_packages(folder: str) -> None:
+    """Have a folder of packages before all other installed ones."""
+    if folder not in sys.path:
+        installed = [i for i, entry in enumerate(sys.path) if entry.endswith("-packages")]
+        sys.path.insert(min(installed, default=len(sys.path)), folder)
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

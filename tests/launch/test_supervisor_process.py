@@ -39,6 +39,7 @@ class Front:
     def start(self, number: int, command: list[str]) -> int:
         """Returns the process of its keeper."""
         message = {"start": number, "command": command, "folder": "/", "is_parent": False}
+        message["descriptors"] = 2
         content = json.dumps({**message, "environment": dict(os.environ)}).encode()
         sink = os.open(os.devnull, os.O_WRONLY)
         socket.send_fds(self.socket, [_LENGTH.pack(len(content)) + content], [sink, sink])

@@ -13,20 +13,19 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from mms.processes.messages import encode_message
 from mms.wire import (
     BYE,
     CANCEL,
     DRAIN,
     FAILED,
-    FORK,
     HEARTBEAT,
     HELLO,
     LAST,
     LOAD,
     LOADED,
-    LOG,
     METRIC,
     RESULT,
     ROLE_CONTROL,
@@ -35,13 +34,11 @@ from mms.wire import (
     UNFILLED,
     Buffer,
     Cancel,
-    Fork,
     Frame,
     FrameDecoder,
     Hello,
     Load,
     Loaded,
-    Log,
     Metric,
     ModelOperation,
     decode_result,
@@ -133,6 +130,9 @@ class Worker:
         self.loaded: Loaded | None = None
         self.load_metrics: list[str] = []
         self.lifeline: Connection | None = None
+        #: Of a parent: where it is asked for forks. Of a fork: what it writes to standard output and error.
+        self.channel: socket.socket | None = None
+        self.outputs: tuple[BinaryIO, BinaryIO] | None = None
         self._sequence = 0
 
     @property
@@ -220,19 +220,13 @@ class Worker:
         self.work.send(encode_frame(DRAIN, 0))
         self.work.expect(BYE)
 
-    def read_log(self, *, until: str = "", count: int = 1) -> list[tuple[str, str]]:
-        """(stream, line) of LOG frames: at least `count`, up to a line that contains `until`."""
-        assert self.control is not None
-        lines: list[tuple[str, str]] = []
-        while len(lines) < count or not any(until in line for _, line in lines):
-            log = Log.from_payload(self.control.expect(LOG)[2])
-            lines += [(log.stream, line) for line in log.lines]
-        return lines
-
     def close(self) -> None:
         for connection in (self.work, self.control, self.lifeline):
             if connection is not None:
                 connection.socket.close()
+        for open_end in (self.channel, *(self.outputs or ())):
+            if open_end is not None:
+                open_end.close()
 
 
 class Front:
@@ -251,7 +245,11 @@ class Front:
         self._listener.settimeout(DEADLINE_S)
 
     def spawn(
-        self, *options: str, secret: str = "secret", **variables: str
+        self,
+        *options: str,
+        secret: str = "secret",
+        stdin: int | socket.socket = subprocess.DEVNULL,
+        **variables: str,
     ) -> subprocess.Popen[bytes]:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         environment |= {"MMS_WORKER_SECRET": secret, "PYTHONPATH": str(ROOT), **variables}
@@ -260,7 +258,7 @@ class Front:
             [*command, "--name", "W-test", *options],
             cwd=ROOT,
             env=environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -302,17 +300,26 @@ class Front:
         return self.accept_worker()
 
     def start_parent(self) -> Worker:
-        self.spawn("--parent")
+        channel, its_end = socket.socketpair()
+        with its_end:
+            self.spawn("--parent", stdin=its_end)
         connection, hello = self.accept()
         parent = Worker(connection, None, hello)
+        parent.channel = channel
         parent.lifeline = self._lifelines.pop(hello.secret, None)
         self.workers.append(parent)
         return parent
 
     def fork(self, parent: Worker, secret: str, gpu_id: int | None = None) -> Worker:
-        message = Fork(secret, f"W-{secret}", gpu_id)
-        parent.work.send(encode_frame(FORK, 0, message.to_payload()))
+        assert parent.channel is not None
+        pipes = [os.pipe() for _ in range(2)]
+        asked = {"fork": 1, "descriptors": 2, "is_parent": False, "secret": secret}
+        asked |= {"gpu_id": gpu_id, "command": [sys.executable, "-c", "", "", "mms.worker"]}
+        socket.send_fds(parent.channel, [encode_message(asked)], [sink for _, sink in pipes])
+        for _, sink in pipes:
+            os.close(sink)
         worker = self.accept_worker()
+        worker.outputs = os.fdopen(pipes[0][0], "rb"), os.fdopen(pipes[1][0], "rb")
         assert worker.hello.secret == secret
         worker.wait_loaded()
         return worker

@@ -68,28 +68,15 @@ def test_a_fork_leads_a_group_of_its_own(front: Front, write_model: ModelWriter)
     assert os.getpgid(worker.pid) == worker.pid
 
 
-def test_output_of_a_fork_comes_by_its_control_connection(
-    front: Front, write_model: ModelWriter
-) -> None:
+def test_each_fork_writes_to_outputs_of_its_own(front: Front, write_model: ModelWriter) -> None:
     parent = start_parent(front, write_model(SOURCE))
     one, two = front.fork(parent, "one"), front.fork(parent, "two")
     for worker, word in ((one, "one"), (two, "two")):
-        order = f"print('out of {word}'); sys.stderr.write('error of {word}\\n')\nprint('end')"
+        order = f"print('out of {word}'); sys.stderr.write('error of {word}\\n')"
         worker.predict(order.encode())
-        assert sorted(worker.read_log(count=3)) == [
-            ("stderr", f"error of {word}"),
-            ("stdout", "end"),
-            ("stdout", f"out of {word}"),
-        ]
-
-
-def test_long_output_of_a_fork_does_not_stop_it(front: Front, write_model: ModelWriter) -> None:
-    worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
-    (sequence,) = worker.send_batches([Request(b"print('x' * 1_000_000)\nprint('end')")])
-    lines = worker.read_log(until="end")
-    assert worker.read_outcome(sequence, 1).is_succeeded
-    assert sum(len(line) for _, line in lines) == 1_000_003
-    assert max(len(line) for _, line in lines) <= 128 * 1024
+        assert worker.outputs is not None
+        lines = [output.readline().decode() for output in worker.outputs]
+        assert lines == [f"out of {word}\n", f"error of {word}\n"]
 
 
 def test_a_fork_drains_and_the_last_of_its_output_is_not_lost(
@@ -98,8 +85,26 @@ def test_a_fork_drains_and_the_last_of_its_output_is_not_lost(
     worker = front.fork(start_parent(front, write_model(SOURCE)), "one")
     worker.predict(b"sys.stdout.write('without an end of line')")
     worker.drain()
-    assert worker.read_log(until="without") == [("stdout", "without an end of line")]
+    assert worker.outputs is not None
+    assert worker.outputs[0].read() == b"without an end of line"
     assert worker.work.receive() is None
+
+
+def test_a_parent_with_threads_of_native_code_says_that_it_cannot_be_forked(
+    front: Front, write_model: ModelWriter
+) -> None:
+    """They are not in its forks, whose code would wait for them for ever."""
+    source = """
+        import ctypes, time
+        library = ctypes.CDLL(None)
+        thread = ctypes.c_ulong()
+        library.pthread_create(ctypes.byref(thread), None, library.pause, None)
+        def handle(data, context):
+            return ["OK"] * len(data or ())
+    """
+    parent = start_parent(front, write_model(source))
+    assert parent.loaded is not None
+    assert parent.loaded.fork_problem == "it has 1 thread besides its main one"
 
 
 @pytest.mark.parametrize("order", ["sys.exit(3)", "os._exit(3)", "os.kill(os.getpid(), 9)"])

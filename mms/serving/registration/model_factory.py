@@ -13,7 +13,7 @@ from archiver.manifest import MANIFEST_NAME
 from mms.core import POLICY_ADAPTIVE, ModelConfig, ModelVersion, Pool, Worker
 from mms.errors import BadRequest, InvalidModel
 from mms.interfaces import AUTO, INTERFACES, find_interface, part
-from mms.launch import WorkerSpec, worker_environment
+from mms.launch import MODEL_PATH_VARIABLE, WorkerSpec, worker_environment
 from mms.observe import events
 from mms.repository import FetchedArchive
 from mms.serving.dispatcher import Dispatcher
@@ -258,6 +258,7 @@ class WorkerSpecs:
             packages=packages,
             model_config=served.model_config,
         )
+        place = self._place_variables(served)
         return WorkerSpec(
             name=worker.name,
             key=served.key,
@@ -272,8 +273,10 @@ class WorkerSpecs:
                 allowed=self._allowed,
                 packages=packages,
             )
-            | self._place_variables(served)
+            | place
             | account_variables(settings.worker_user),
+            own_variables=frozenset({MODEL_PATH_VARIABLE, *place}),
+            has_own_packages=requirements is not None,
             preload=bool(served.effective.preload_model),
             parameters=served.effective.for_new_workers(),
             load_timeout_s=served.load_timeout_s,

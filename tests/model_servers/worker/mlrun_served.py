@@ -88,7 +88,7 @@ def open_source(
             **members,
         }
     )
-    enter_model(load.model_dir, load.handler)
+    enter_model(load.code_folders)
     model = open_model(load)
     assert isinstance(model.items, MlrunItems)
     return ServedModel(model.items)

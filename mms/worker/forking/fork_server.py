@@ -1,0 +1,114 @@
+"""The process that has imported what workers need, and nothing of any model, and is forked for each of them."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import site
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from types import ModuleType
+from typing import Any
+
+from mms.interfaces import DEFAULT, part
+from mms.worker.confinement import confine
+from mms.worker.forking.forker import Forker, take_channel
+from mms.worker.forking.safety import fork_problem
+from mms.worker.surroundings import add_packages
+from mms.worker.tracebacks import last_line
+
+_BYTES_PER_KIB = 1024
+
+
+def run_fork_server() -> dict[str, Any] | None:
+    """Prepare as the front says, then fork. Returns in a worker what the front asked for, and None at the end.
+
+    The first message: `{"environment", "user", "packages", "modules", "learned", "most_bytes"}`. The answer: `{"ready":
+    {…}}`, or `{"unsafe": module, "reason"}`, after which this process ends.
+    """
+    forker = Forker(take_channel())
+    messages = forker.receive()
+    if not messages:
+        return None
+    forker.send(_prepare(messages[0]))
+    # What is imported stays: a collection in a fork would copy it.
+    gc.collect()
+    gc.freeze()
+    return forker.serve()
+
+
+def _prepare(message: Mapping[str, Any]) -> dict[str, Any]:
+    os.environ.update(message["environment"])
+    if message["user"]:
+        confine({"user": message["user"]})
+        _add_user_packages()
+    if message["packages"]:
+        add_packages(message["packages"])
+    _import_own()
+    failed: dict[str, str] = {}
+    imported: dict[str, float] = {}
+    for name in (*message["modules"], *message["learned"]):
+        if name in message["learned"] and _resident_bytes() > message["most_bytes"]:
+            break
+        began_at = time.perf_counter()
+        try:
+            importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            failed[name] = last_line(error)
+        else:
+            imported[name] = time.perf_counter() - began_at
+        if problem := fork_problem(allows_python_threads=False):
+            return {"unsafe": name, "reason": problem}
+    return {
+        "ready": {
+            "imported": imported,
+            "failed": failed,
+            "resident_bytes": _resident_bytes(),
+            "stamps": stamps(sys.modules.values(), sys.path),
+        }
+    }
+
+
+def _import_own() -> None:
+    """What every worker imports."""
+    importlib.import_module("mms.worker.serving")
+    importlib.import_module("mms.worker.parent")
+    part(DEFAULT.worker)
+
+
+def _add_user_packages() -> None:
+    """The interpreter has started as somebody else, whose own packages it has on its path."""
+    folder = site.getusersitepackages()
+    if site.ENABLE_USER_SITE and os.path.isdir(folder):
+        site.addsitedir(folder)
+
+
+def stamps(modules: Iterable[ModuleType], path: Iterable[str]) -> dict[str, int]:
+    """When what was imported changed last, and the folders of installed packages: path -> nanoseconds."""
+    standard_library = os.path.dirname(os.__file__) + os.sep
+    paths = {entry for entry in path if entry.endswith("-packages")}
+    for module in list(modules):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str):
+            continue
+        if file.startswith(standard_library) and f"-packages{os.sep}" not in file:
+            continue
+        paths.add(file)
+    found: dict[str, int] = {}
+    for each in paths:
+        try:
+            found[each] = os.stat(each).st_mtime_ns
+        except OSError:
+            # Of a module that was never in a file of its own, as of those in archives.
+            continue
+    return found
+
+
+def _resident_bytes() -> int:
+    with open("/proc/self/status", "rb") as file:
+        for line in file:
+            if line.startswith(b"VmRSS:"):
+                return int(line.split()[1]) * _BYTES_PER_KIB
+    return 0

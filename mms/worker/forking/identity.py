@@ -1,0 +1,74 @@
+"""What a forked worker takes on, so that its process is as one that was started for it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mms.worker.import_recorder import names_in
+from mms.worker.surroundings import set_variables
+
+#: How many arguments the interpreter takes of a worker's command line: itself, `-c`, the code, the server's folder.
+_INTERPRETER_ARGUMENTS = 4
+#: What each worker has imported before it loads a model, however it was started.
+_OWN_PACKAGES = ("__main__", "archiver", "mms")
+
+
+def take_identity(environment: Mapping[str, str], command: Sequence[str]) -> None:
+    """Have the variables, the command line and random numbers of a process of its own."""
+    _set_environment(environment)
+    sys.argv[:] = ["-c", *command[_INTERPRETER_ARGUMENTS:]]
+    sys.orig_argv[:] = command
+    show_command(command)
+    _renew_random_numbers()
+
+
+def _set_environment(environment: Mapping[str, str]) -> None:
+    for name in [name for name in os.environ if name not in environment]:
+        del os.environ[name]
+    for name, value in environment.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
+    set_variables()
+
+
+def is_shadowed(folders: Sequence[str]) -> bool:
+    """Whether files in a model's folders have names of packages that this process has imported from elsewhere.
+
+    A process that starts anew would import the model's.
+    """
+    return any(
+        name in sys.modules and name not in sys.stdlib_module_names and name not in _OWN_PACKAGES
+        for name in names_in(folders)
+    )
+
+
+def show_command(command: Sequence[str]) -> None:
+    """Have tools show a command line as this process's, as far as there is room for it. Linux alone."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            # Behind the name, which may hold anything, the third member comes first.
+            members = file.read().rpartition(b")")[2].split()
+        start, end = int(members[45]), int(members[46])
+    except (OSError, IndexError, ValueError):
+        return
+    room = end - start
+    if start <= 0 or room <= 0:
+        return
+    text = b"".join(os.fsencode(argument) + b"\0" for argument in command)[: room - 1]
+    ctypes.memmove(start, text.ljust(room, b"\0"), room)
+
+
+def _renew_random_numbers() -> None:
+    """Generators seeded before the fork would give all workers the same numbers. Python's own sees to that."""
+    modules: Mapping[str, Any] = sys.modules
+    if numpy_random := modules.get("numpy.random"):
+        numpy_random.seed()
+    if (torch := modules.get("torch")) and hasattr(torch, "default_generator"):
+        torch.default_generator.seed()
+    if processes := modules.get("multiprocessing.process"):
+        # What processes of one program prove to each other who they are with.
+        processes.current_process().authkey = os.urandom(32)
