@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from archiver import Limits
 from mms import faults
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
-from mms.interfaces import INTERFACES
+from mms.interfaces import PACKAGE_NAMES
 from mms.launch import (
     ProcessLauncher,
     hide_process,
@@ -78,8 +78,6 @@ logger = logging.getLogger(logger_names.MODEL_SERVER)
 _GC_THRESHOLDS = (20_000, 20, 100)
 
 
-#: Which of these packages a model imports is said for each: the library's, or an interface's in its place.
-_STAND_INS = [package.name for interface in INTERFACES for package in interface.packages]
 #: What threads get to end by themselves once all else has, in seconds.
 _THREADS_S = 1.0
 #: What standard output gets to take the last lines, in seconds.
@@ -124,7 +122,7 @@ class Server:
             restore_folder=self._runtime_dir.restore,
             has_fork_servers=settings.fork_server,
             preload_modules=settings.preload_modules or (),
-            never_preloaded=_STAND_INS,
+            never_preloaded=PACKAGE_NAMES,
             start_timeout_s=settings.worker_start_timeout_s,
         )
         self._repository = Repository(

@@ -18,6 +18,7 @@ __all__ = [
     "INTERFACES",
     "OF_CLASSES",
     "OF_PREPACKAGED",
+    "PACKAGE_NAMES",
     "Command",
     "Interface",
     "Package",
@@ -36,6 +37,8 @@ OF_PREPACKAGED: Interface = SELDON
 OF_CLASSES = tuple(interface for interface in INTERFACES if interface.has_classes)
 #: What a registration may name.
 CHOICES = (AUTO, *(interface.name for interface in INTERFACES if interface.is_choosable))
+#: Which one of these a model imports is said for each: the library, or an interface's stand-in.
+PACKAGE_NAMES = tuple(package.name for interface in INTERFACES for package in interface.packages)
 
 _BY_NAME = {interface.name: interface for interface in INTERFACES}
 

@@ -9,7 +9,7 @@ from typing import Any
 #: They start threads or open devices when they are imported, or replace what others have imported.
 UNSAFE_MODULES = frozenset(
     {
-        *("cudf", "cuml", "cupy", "jax", "jaxlib", "mxnet", "numba.cuda", "paddle", "polars"),
+        *("cudf", "cuml", "cupy", "jax", "jaxlib", "numba.cuda", "paddle", "polars"),
         *("pycuda", "pyspark", "ray", "tensorflow", "tensorrt", "torch_xla", "triton"),
         *("ddtrace", "debugpy", "eventlet", "gevent", "grpc", "newrelic", "pydevd", "uvloop"),
         *("antigravity", "idlelib", "this", "tkinter", "turtle"),

@@ -1,7 +1,8 @@
 """Options, markers and servers of the conformance suite.
 
 `--lane edge|on|off|both` chooses the HTTP path that tests of inference routes run over: by default both for the tests
-that are marked `edge`, whose rules each path keeps by code of its own, and the lane alone for the rest. With
+that are marked `edge`, whose rules each path keeps by code of its own, and the lane alone for the rest.
+`--fork-server off` has the workers of all servers started one by one, which no handler can tell. With
 CONFORMANCE_SERVER (and CONFORMANCE_ARCHIVER) set to the commands of AWS Multi Model Server, the
 suite checks itself against the original, without the tests marked `better_than_mms`.
 """
@@ -18,7 +19,7 @@ import pytest
 from support.background import Gate
 from support.commands import Commands
 from support.processes import is_original, kill_tagged
-from support.server import Server, ServerPool
+from support.server import SETTINGS_OF_RUN, Server, ServerPool
 
 #: By the option: the settings `lane` of the servers that tests run against, of those marked `edge` and of the rest.
 _LANES = {
@@ -36,6 +37,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="edge",
         help="conformance suite: the setting `lane` of the servers that predictions are sent to; "
         "edge (the default): both for tests marked `edge`, on for the rest",
+    )
+    parser.addoption(
+        "--fork-server",
+        choices=("on", "off"),
+        default="on",
+        help="conformance suite: the setting `fork_server` of all servers",
     )
 
 
@@ -83,8 +90,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session")
-def servers() -> Iterator[ServerPool]:
+def servers(request: pytest.FixtureRequest) -> Iterator[ServerPool]:
     directory = Path(tempfile.mkdtemp(prefix="mmsc-"))
+    if request.config.getoption("--fork-server", default="on") == "off":
+        SETTINGS_OF_RUN["fork_server"] = "off"
     pool = ServerPool(directory)
     # A run that is ended from outside must not leave servers behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -77,14 +77,12 @@ def test_workers_between_minimum_and_maximum_stay(main_server: Server, model: st
 
 
 def test_a_scale_down_ends_processes(main_server: Server, model: str) -> None:
-    others = set(main_server.processes())
+    others = main_server.workers()
     _scale(main_server, model, "min_worker=3&synchronous=true")
-    own = set(main_server.processes()) - others
+    own = main_server.workers() - others
     reply = _scale(main_server, model, "min_worker=1&synchronous=true")
     assert (reply.status, reply.status_text) == (200, SCALED)
-    eventually(
-        "two processes less", lambda: len(own & set(main_server.processes())) == len(own) - 2
-    )
+    eventually("two processes less", lambda: len(own & main_server.workers()) == len(own) - 2)
 
 
 def test_the_newest_workers_go_first(main_server: Server, model: str) -> None:

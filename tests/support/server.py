@@ -34,6 +34,10 @@ MODELS = Path(__file__).parents[1] / "conformance" / "models"
 STARTED = "Model server started."
 START_LIMIT_S = 40.0
 STOP_LIMIT_S = 20.0
+#: What all servers of a run have by its options; their own settings are stronger.
+SETTINGS_OF_RUN: dict[str, str] = {}
+#: Words of the command lines of processes that are no workers.
+_NO_WORKERS = {"mms.processes.keeper", "--fork-server"}
 _names = itertools.count(1)
 
 
@@ -81,6 +85,7 @@ class Server:
             "inference_address": inference.setting(),
             "management_address": management.setting(),
             "model_store": str(self.store),
+            **SETTINGS_OF_RUN,
             **(settings or {}),
         }
         self.config_file = directory / "config.properties"
@@ -150,6 +155,15 @@ class Server:
 
     def processes(self) -> list[int]:
         return [process.pid for process in tagged_processes(self.tag)]
+
+    def workers(self) -> set[int]:
+        """Its processes but those that only start, fork and keep others."""
+        processes = tagged_processes(self.tag)
+        return {
+            process.pid
+            for process in processes
+            if not _NO_WORKERS.intersection(command_line(process))
+        }
 
     def stop(self) -> None:
         """SIGTERM to the process that was started; nothing of it may remain."""

@@ -15,6 +15,7 @@ from typing import Any
 from mms.interfaces import DEFAULT, part
 from mms.worker.confinement import confine
 from mms.worker.forking.forker import Forker, take_channel
+from mms.worker.forking.identity import show_command
 from mms.worker.forking.safety import fork_problem
 from mms.worker.surroundings import add_packages
 from mms.worker.tracebacks import last_line
@@ -29,6 +30,8 @@ def run_fork_server() -> dict[str, Any] | None:
     {…}}`, or `{"unsafe": module, "reason"}`, after which this process ends.
     """
     forker = Forker(take_channel())
+    # Without what it is filled up with to make room.
+    show_command([argument.strip() for argument in sys.orig_argv])
     messages = forker.receive()
     if not messages:
         return None

@@ -11,9 +11,12 @@ from typing import Any, NoReturn
 
 from mms.processes.keeper import adopt_no_more, become_subreaper, end_like, keep
 from mms.processes.messages import MessageReader, encode_message
+from mms.worker.forking.identity import show_command
 from mms.worker.surroundings import ignore_signals, keep_connection
 
 _READ_BYTES = 4096
+#: Where the options begin in a worker's command line.
+_OPTIONS_FROM = 5
 
 
 def take_channel() -> socket.socket:
@@ -107,7 +110,7 @@ class Forker:
             if pid == 0:
                 for connection in own:
                     connection.close()
-                be_kept(is_parent=message["is_parent"])
+                be_kept(message["command"], is_parent=message["is_parent"])
                 _take_streams(streams)
                 return True
             self._keepers[pid] = number
@@ -117,10 +120,11 @@ class Forker:
         return False
 
 
-def be_kept(*, is_parent: bool) -> None:
+def be_kept(command: list[str], *, is_parent: bool) -> None:
     """Fork once more, and return in the worker alone, in a session of its own. Its parent is its keeper.
 
-    `is_parent`: what the worker leaves is not the keeper's to end once that gets SIGUSR1, as it forks others itself.
+    `command`: of the worker. `is_parent`: it forks others itself, so that what it leaves is not its keeper's to end
+    once that gets SIGUSR1.
     """
     # Out of the group of what forked it, whose end is not the worker's.
     _begin_session()
@@ -129,6 +133,7 @@ def be_kept(*, is_parent: bool) -> None:
         signal.signal(signal.SIGUSR1, lambda *_: adopt_no_more())
     pid = os.fork()
     if pid:
+        show_command(["mms.processes.keeper", *command[_OPTIONS_FROM:]])
         _keep(pid, kills_rest=not is_parent)
     _begin_session()
     if is_parent:
