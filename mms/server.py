@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from archiver import Limits
 from mms import faults
 from mms.errors import ConfigurationError, Conflict, ServerError, WorkerStartFailed
-from mms.interfaces import PACKAGE_NAMES
+from mms.interfaces import INTERFACES, PACKAGE_NAMES
 from mms.launch import (
     ProcessLauncher,
     hide_process,

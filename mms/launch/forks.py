@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from mms import faults
 from mms.launch.message_channel import MessageChannel
 from mms.launch.supervisor import OnOutput, SupervisedProcess, Supervisor
 
@@ -91,6 +92,7 @@ class Forks:
         else:
             self.on_message(message)
 
+    @faults.contained("forks")
     def _lose(self) -> None:
         """It has ended. The workers stay, and are the supervisor's from now on."""
         self._channel.close()

@@ -233,6 +233,7 @@ class ProcessLauncher:
         link.loaded.add_done_callback(lambda _: self._note_load(spec, started))
         return link
 
+    @faults.contained("fork servers")
     def _note_load(self, spec: WorkerSpec, link: Link) -> None:
         if not link.loaded.cancelled():
             self._fork_servers.learn(spec, link.loaded.result())

@@ -333,6 +333,7 @@ class Supervisor:
         if self._processes.pop(process.number, None) is not None:
             process.on_failed(error)
 
+    @faults.contained("supervisor")
     def on_ended(self, process: SupervisedProcess, code: int | None) -> None:
         """A process is gone. The first word of it counts."""
         if self._processes.pop(process.number, None) is not None:

@@ -79,7 +79,6 @@ _EXCEPTIONS = {
     "link.kill": "Link's, which guards the only step that is not a transport's",
     "request.fail": "Request's, which lets nothing out; tests of replies hold it to that",
     "self.registry.all": "copies a list",
-    "supervisor.kill": "writes a message, and `Supervisor._write` is guarded",
     "tell": "`tell` of RequirementsInstaller, which guards each listener",
 }
 
