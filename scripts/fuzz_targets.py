@@ -236,7 +236,6 @@ def _decode_payload(kind: int, sequence: int, payload: Any, attachments: Any) ->
         wire.LOG: lambda: wire.Log.from_payload(payload),
         wire.METRIC: lambda: wire.Metric.from_payload(payload),
         wire.CANCEL: lambda: wire.Cancel.from_payload(payload),
-        wire.FORK: lambda: wire.Fork.from_payload(payload),
         wire.READINESS: lambda: wire.Readiness.from_payload(payload),
         wire.CALL: lambda: decode_call(payload),
         wire.CALLED: lambda: decode_called(payload),
