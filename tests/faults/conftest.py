@@ -26,14 +26,26 @@ def _shared_servers() -> Iterator[dict[str, Server]]:
 
 @pytest.fixture
 def shared_server(_shared_servers: dict[str, Server]) -> Callable[..., Server]:
-    """A server that other tests use, too: `shared_server(settings)`. Models go under names of the test's own."""
+    """A server that other tests use, too: `shared_server(settings)`. Models go under names of the test's own.
 
-    def get(settings: dict[str, str] | None = None) -> Server:
-        key = repr(settings)
+    `before(server)` is called before it starts, `environment` are variables of its own.
+    """
+
+    def get(
+        settings: dict[str, str] | None = None,
+        *,
+        before: Callable[[Server], None] = lambda _: None,
+        environment: dict[str, str] | None = None,
+    ) -> Server:
+        key = repr((settings, environment))
         server = _shared_servers.get(key)
         if server is None or not server.is_running():
             directory = Path(tempfile.mkdtemp(prefix="mmsf-"))
-            server = _shared_servers[key] = Server(directory / "0", settings).start()
+            server = _shared_servers[key] = Server(
+                directory / "0", settings, environment=environment
+            )
+            before(server)
+            server.start()
         return server
 
     return get

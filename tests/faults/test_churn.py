@@ -17,7 +17,7 @@ from .load import Load, Target
 from .models import write_archive, write_echo
 
 #: One after the other; the first ones only warm up what grows once.
-_QUICK, _FULL, _WARM_UP = 12, 1000, 8
+_QUICK, _FULL, _WARM_UP = 8, 1000, 6
 _AT_ONCE = 4
 #: Pools of threads fill up, to so many in all, as they are used.
 _POOL_THREADS = 12
@@ -105,7 +105,7 @@ def churn(server: Server, url: str, numbers: range) -> None:
         raise failures[0]
 
 
-@pytest.mark.timeout(900)  # of --full; twelve cycles take some seconds
+@pytest.mark.timeout(900)  # of --full; eight cycles take some seconds
 def test_models_that_come_and_go_leave_nothing_behind(
     start_server: Callable[..., Server], is_full: bool
 ) -> None:
@@ -147,7 +147,7 @@ def test_failed_registrations_leave_nothing_behind(
     (server.store / "torn.tar.gz").write_bytes((server.store / broken).read_bytes()[:-40])
     server.write_model("fails", "raise ImportError('no such library')\n")
     before: Holdings | None = None
-    for number in range(100 if is_full else 8):
+    for number in range(100 if is_full else 5):
         for url, status in (("torn.tar.gz", 400), ("nowhere.mar", 404), ("fails", 500)):
             reply = server.register(
                 url,

@@ -17,7 +17,7 @@ from support.wheels import write_wheel
 
 from .load import Load, Target
 from .models import write_echo
-from .users import is_open_to_all, nobody, open_folders, python_for_all
+from .users import WORKERS_OF_NOBODY, is_open_to_all, nobody, open_folders, python_for_all
 
 __all__ = ["nobody"]
 
@@ -81,14 +81,16 @@ def test_a_request_beyond_the_memory_limit_fails_alone(
     assert server.describe(name)["workers"][0]["pid"] == _evaluate(server, name, "os.getpid()")
 
 
+def loose(shared_server: Callable[..., Server]) -> Server:
+    secrets = {"MMS_KEYSTORE_PASS": "secret", "MMS_DEFAULT": "kept"}
+    return shared_server({"no_new_privs": "false"}, environment=secrets)
+
+
 @pytest.mark.parametrize(("setting", "flag"), [(None, "1"), ("false", "0")])
 def test_programs_of_a_worker_gain_no_rights_unless_allowed(
-    shared_server: Callable[..., Server],
-    start_server: Callable[..., Server],
-    setting: str | None,
-    flag: str,
+    shared_server: Callable[..., Server], setting: str | None, flag: str
 ) -> None:
-    server = shared_server() if setting is None else start_server({"no_new_privs": setting})
+    server = shared_server() if setting is None else loose(shared_server)
     name = _register(server)
     assert _evaluate(server, name, _STATUS)["NoNewPrivs"].strip() == flag
 
@@ -107,8 +109,8 @@ def test_with_an_allow_list_a_worker_sees_what_it_names_and_what_programs_need(
     assert not {"MODEL_SECRET", "TOKEN"} & set(seen)
 
 
-def test_the_servers_own_password_is_never_handed_on(start_server: Callable[..., Server]) -> None:
-    server = start_server(environment={"MMS_KEYSTORE_PASS": "secret", "MMS_DEFAULT": "kept"})
+def test_the_servers_own_password_is_never_handed_on(shared_server: Callable[..., Server]) -> None:
+    server = loose(shared_server)
     name = _register(server)
     seen = _evaluate(server, name, "dict(os.environ)")
     assert "MMS_KEYSTORE_PASS" not in seen
@@ -127,9 +129,9 @@ def test_a_worker_holds_no_file_of_the_server(shared_server: Callable[..., Serve
 
 @pytest.mark.parametrize("preload", ["false", "true"])
 def test_workers_run_as_their_user_and_serve(
-    start_server: Callable[..., Server], nobody: pwd.struct_passwd, preload: str
+    shared_server: Callable[..., Server], nobody: pwd.struct_passwd, preload: str
 ) -> None:
-    server = start_server({"worker_user": "nobody"}, before=open_folders)
+    server = shared_server(WORKERS_OF_NOBODY, before=open_folders)
     name = _register(server, preload_model=preload, runtime=python_for_all())
     ids = "[os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.environ['USER']]"
     groups = os.getgrouplist("nobody", nobody.pw_gid)
@@ -143,9 +145,9 @@ def test_workers_run_as_their_user_and_serve(
 
 
 def test_workers_of_another_user_unpack_and_read_archives(
-    start_server: Callable[..., Server], nobody: pwd.struct_passwd
+    shared_server: Callable[..., Server], nobody: pwd.struct_passwd
 ) -> None:
-    server = start_server({"worker_user": "nobody"}, before=open_folders)
+    server = shared_server(WORKERS_OF_NOBODY, before=open_folders)
     folder = write_echo(server, "packed", _OBEDIENT)
     shutil.make_archive(str(server.store / "packed"), "zip", server.store / folder)
     (server.store / "packed.zip").rename(server.store / "packed.mar")
@@ -181,11 +183,11 @@ def test_packages_of_a_model_are_installed_as_the_user_that_its_workers_run_as(
 
 
 def test_an_interpreter_that_the_user_cannot_read_is_named(
-    start_server: Callable[..., Server], nobody: pwd.struct_passwd
+    shared_server: Callable[..., Server], nobody: pwd.struct_passwd
 ) -> None:
     if is_open_to_all(os.__file__):
         pytest.skip("the interpreter of these tests can be read by everybody")
-    server = start_server({"worker_user": "nobody"}, before=open_folders)
+    server = shared_server(WORKERS_OF_NOBODY, before=open_folders)
     name = write_echo(server)
     assert server.register(name, initial_workers=1, synchronous="true").status == 500
     server.wait_for_log("mms_log.log", f"cannot read the interpreter's library: {os.__file__}")

@@ -80,7 +80,7 @@ def test_a_crowd_of_idle_and_slow_connections_is_not_noticed_by_others(
 ) -> None:
     idle_count, slow_count, seconds = (10_000, 1_000, 15.0) if is_full else (400, 60, 1.0)
     assert many_descriptors > idle_count + slow_count + 200, "ulimit -n is too low for this test"
-    settings = {"lane": lane, "load_models": "noop,echo"}
+    settings = {"lane": lane, "load_models": "noop", "default_workers_per_model": "1"}
     server, quiet_server = start_server(settings), start_server(settings)
     front = psutil.Process(server.pid)
     target = Target("/predictions/noop", is_right=lambda status, body, token: body == b"OK")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -136,9 +136,9 @@ BATCH_FAULTS = {
     "allocate": (507, "Out of resources"),
     "interrupt": (503, "Prediction failed"),
     "hostile-error": (503, "Prediction failed"),
-    "leave": (500, "Worker died."),
-    "close-all": (500, "Worker died."),
 }
+#: Orders that end the worker.
+FATAL = ("leave", "close-all")
 #: order -> the same; the others of its batch succeed.
 ITEM_FAULTS = {
     "header-number": (503, "Invalid model response"),
@@ -204,18 +204,31 @@ def pids(server: Server) -> set[int]:
     return {worker["pid"] for worker in server.describe("m")["workers"]}
 
 
-@pytest.mark.parametrize("order", BATCH_FAULTS)
-def test_a_fault_fails_its_own_request_alone(server: Server, order: str) -> None:
-    register(server)
+def check_that_others_succeed(server: Server, targets: Sequence[Target]) -> None:
+    """While requests of `targets` get, one at a time and each twice, what they are to get."""
     port = server.inference.address.port
     with (
         Load(port, [sound()], connections=4) as load,
-        Load(port, [faulty(order, *BATCH_FAULTS[order])], connections=1, pause_s=0.05) as trouble,
+        Load(port, targets, connections=1, pause_s=0.05) as trouble,
     ):
-        trouble.wait_for_right(3)
+        trouble.wait_for_right(2 * len(targets))
         load.wait_for_right(50)
     load.count.check(failures=0)
     trouble.count.check(failures=0)
+
+
+def test_a_fault_fails_its_own_request_alone_and_costs_no_worker(server: Server) -> None:
+    register(server)
+    before = pids(server)
+    check_that_others_succeed(
+        server, [faulty(order, *BATCH_FAULTS[order]) for order in BATCH_FAULTS]
+    )
+    assert pids(server) == before
+
+
+def test_an_end_of_the_worker_fails_its_own_request_alone(server: Server) -> None:
+    register(server)
+    check_that_others_succeed(server, [faulty(order, 500, "Worker died.") for order in FATAL])
 
 
 def test_faults_of_items_fail_their_own_requests_in_shared_batches(server: Server) -> None:
@@ -229,31 +242,10 @@ def test_faults_of_items_fail_their_own_requests_in_shared_batches(server: Serve
     assert pids(server) == before
 
 
-@pytest.mark.parametrize("order", HARMLESS)
-def test_what_a_handler_does_besides_harms_no_request(server: Server, order: str) -> None:
+def test_what_a_handler_does_besides_harms_no_request(server: Server) -> None:
     register(server)
     before = pids(server)
-    port = server.inference.address.port
-    with (
-        Load(port, [sound()], connections=4) as load,
-        Load(port, [faulty(order)], connections=1, pause_s=0.05) as trouble,
-    ):
-        trouble.wait_for_right(3)
-        load.wait_for_right(50)
-    load.count.check(failures=0)
-    trouble.count.check(failures=0)
-    assert pids(server) == before
-
-
-def test_errors_after_its_output_was_closed_do_not_cost_the_worker(server: Server) -> None:
-    register(server, initial_workers=1)
-    before = pids(server)
-    for order in ("close-output", "close-python-output", "take-output-away"):
-        for _ in range(3):
-            reply = server.inference.post(
-                "/predictions/m", order.encode(), content_type="text/plain"
-            )
-            assert reply.status == 503, reply
+    check_that_others_succeed(server, [faulty(order) for order in HARMLESS])
     assert pids(server) == before
 
 
@@ -277,12 +269,8 @@ def test_a_flood_of_output_holds_up_no_other_model(server: Server) -> None:
         assert statistics.median(load.count.times_s) < max(0.1, flooding_s / 4), flooding_s
 
 
-@pytest.mark.parametrize("end", ["unregister", "kill", "stop"])
-def test_processes_that_a_handler_started_end_with_its_worker(
-    start_server: Callable[..., Server], server: Server, end: str
-) -> None:
-    if end == "stop":
-        server = write(start_server(SETTINGS))
+@pytest.mark.parametrize("end", ["unregister", "kill"])
+def test_processes_that_a_handler_started_end_with_its_worker(server: Server, end: str) -> None:
     register(server, initial_workers=1)
     for order in ("breed", "fork"):
         reply = server.inference.post("/predictions/m", order.encode(), content_type="text/plain")
@@ -292,10 +280,8 @@ def test_processes_that_a_handler_started_end_with_its_worker(
     assert len(children) >= 45
     if end == "unregister":
         assert server.unregister("m").status == 200
-    elif end == "kill":
-        psutil.Process(worker).kill()
     else:
-        server.stop()
+        psutil.Process(worker).kill()
 
     def left() -> list[psutil.Process]:
         _, alive = psutil.wait_procs(children, timeout=0)

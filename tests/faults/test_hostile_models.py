@@ -20,7 +20,7 @@ from support.server import Server, unique_name
 from support.waiting import eventually
 
 from .models import write_echo
-from .users import nobody, open_folders, python_for_all
+from .users import WORKERS_OF_NOBODY, nobody, open_folders, python_for_all
 
 __all__ = ["nobody"]
 
@@ -94,8 +94,18 @@ def _end(server: Server, name: str, how: str) -> None:
         assert reply.status == 500
 
 
-@pytest.mark.parametrize("preload", ["false", "true"])
-@pytest.mark.parametrize("how", ["unregister", "scale down", "exit", "kill", "response timeout"])
+@pytest.mark.parametrize(
+    ("how", "preload"),
+    [
+        ("unregister", "false"),
+        ("unregister", "true"),
+        ("scale down", "false"),
+        ("exit", "true"),
+        ("kill", "false"),
+        ("kill", "true"),
+        ("response timeout", "false"),
+    ],
+)
 def test_nothing_that_a_model_started_outlives_its_worker(
     shared_server: Callable[..., Server], tmp_path: Path, how: str, preload: str
 ) -> None:
@@ -222,9 +232,12 @@ while time.time() < end:
 
 @pytest.mark.parametrize("how", ["kill", "unregister", "keeper", "SIGTERM", "SIGKILL"])
 def test_a_process_that_starts_the_next_one_and_ends_over_and_over_is_ended(
-    start_server: Callable[..., Server], tmp_path: Path, how: str
+    shared_server: Callable[..., Server],
+    start_server: Callable[..., Server],
+    tmp_path: Path,
+    how: str,
 ) -> None:
-    server = start_server()
+    server = start_server() if how.startswith("SIG") else shared_server()
     name = _register(server)
     file = tmp_path / "held"
     file.touch()
@@ -282,12 +295,12 @@ def victim() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_front_does_not_go_by_what_a_worker_says_its_process_is(
-    start_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
     nobody: pwd.struct_passwd,
     victim: subprocess.Popen[bytes],
 ) -> None:
     """Root's front may kill anybody, its workers' user may not."""
-    server = start_server({"worker_user": "nobody"}, before=open_folders)
+    server = shared_server(WORKERS_OF_NOBODY, before=open_folders)
     source = f"{_OBEDIENT}\nreal_pid = os.getpid\nos.getpid = lambda: {victim.pid}\n"
     options = {"preload_model": "true", "response_timeout": 3, "load_timeout": 60}
     name = _register(server, source, runtime=python_for_all(), **options)

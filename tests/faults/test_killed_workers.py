@@ -43,7 +43,7 @@ def _kill_one(server: Server, name: str) -> int:
 
 @pytest.mark.parametrize(
     ("workers", "batch_size", "preload"),
-    [(1, 1, "false"), (2, 1, "false"), (2, 4, "false"), (2, 4, "true")],
+    [(1, 1, "false"), (2, 4, "true")],
 )
 def test_every_request_has_its_own_answer_however_often_workers_are_killed(
     shared_server: Callable[..., Server],

@@ -127,7 +127,7 @@ def test_no_order_of_registering_scaling_and_unregistering_loses_a_model_or_leav
     server.write_model("fails", _FAILS, manifest("fails"))
     for seed in range(20 if is_full else 1):
         tally = Tally(server, seed)
-        in_parallel([partial(tally.run, number, 6) for number in range(_CLIENTS)])
+        in_parallel([partial(tally.run, number, 6 if is_full else 4) for number in range(_CLIENTS)])
         kept = {name for name, count in tally.left.items() if count}
         assert set(tally.left.values()) <= {0, 1}, (seed, tally.left)
         brought = {_CHILD} if kept & set(_FUNCTIONS) else set()

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import pytest
 from support.processes import is_alive
-from support.server import Server
+from support.server import Server, unique_name
 from support.waiting import eventually
 
 from .load import Load, Target
 from .models import write_echo
 
 _MEGABYTE = 2**20
+_MEMORY_LIMIT = {"worker_memory_limit": str(96 * _MEGABYTE)}
 #: Every request leaves a mebibyte behind.
 _LEAKY = """
 import os
@@ -38,12 +39,12 @@ def _workers(server: Server, name: str) -> list[dict[str, object]]:
     return workers
 
 
-@pytest.mark.parametrize(("preload", "batch_size"), [("false", 1), ("false", 4), ("true", 1)])
+@pytest.mark.parametrize(("preload", "batch_size"), [("false", 4), ("true", 1)])
 def test_workers_are_replaced_after_a_number_of_requests_and_none_fails(
-    start_server: Callable[..., Server], preload: str, batch_size: int
+    shared_server: Callable[..., Server], preload: str, batch_size: int
 ) -> None:
-    server = start_server({"max_requests_per_worker": "50"})
-    name = write_echo(server)
+    server = shared_server({"max_requests_per_worker": "50"})
+    name = write_echo(server, unique_name("echo"))
     _register(server, name, preload_model=preload, batch_size=batch_size, max_batch_delay=2)
     first = {int(str(worker["pid"])) for worker in _workers(server, name)}
     with Load(server.inference.address.port, [Target(f"/predictions/{name}")]) as load:
@@ -60,10 +61,10 @@ def test_workers_are_replaced_after_a_number_of_requests_and_none_fails(
 
 
 def test_a_worker_whose_memory_grows_is_replaced_and_no_request_fails(
-    start_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
 ) -> None:
-    server = start_server({"worker_memory_limit": str(96 * _MEGABYTE)})
-    name = write_echo(server, source=_LEAKY.replace("{at_load}", "1"))
+    server = shared_server(_MEMORY_LIMIT)
+    name = write_echo(server, unique_name("leaky"), _LEAKY.replace("{at_load}", "1"))
     _register(server, name, initial_workers=1)
     (first,) = [int(str(worker["pid"])) for worker in _workers(server, name)]
     target = Target(f"/predictions/{name}")
@@ -76,10 +77,11 @@ def test_a_worker_whose_memory_grows_is_replaced_and_no_request_fails(
 
 
 def test_a_model_that_is_larger_than_the_limit_is_served_and_told_of(
-    start_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
 ) -> None:
-    server = start_server({"worker_memory_limit": str(64 * _MEGABYTE)})
-    name = write_echo(server, source=_LEAKY.replace("{at_load}", str(80 * _MEGABYTE)))
+    server = shared_server(_MEMORY_LIMIT)
+    source = _LEAKY.replace("{at_load}", str(100 * _MEGABYTE))
+    name = write_echo(server, unique_name("large"), source)
     _register(server, name, initial_workers=1)
     (first,) = [worker["pid"] for worker in _workers(server, name)]
     server.wait_for_log(

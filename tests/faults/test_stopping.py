@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -48,8 +47,9 @@ def check_clean_end(server: Server, *, is_quiet: bool = True) -> None:
         assert "Traceback" not in server.output()
 
 
-@pytest.mark.parametrize("lane", ["on", "off"])
-@pytest.mark.parametrize("way", ["SIGTERM", "SIGHUP", "--stop"])
+@pytest.mark.parametrize(
+    ("way", "lane"), [("SIGTERM", "on"), ("SIGTERM", "off"), ("SIGHUP", "on"), ("--stop", "on")]
+)
 def test_requests_that_were_accepted_are_answered_and_none_is_lost(
     start_server: Callable[..., Server], way: str, lane: str
 ) -> None:
@@ -146,9 +146,8 @@ def test_what_does_not_end_in_time_is_told_so(
     assert waiting.result().status == 503, waiting.result()
 
 
-@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_the_server_at_once(
-    start_server: Callable[..., Server], tmp_path: Path, second: signal.Signals
+    start_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start_server({"load_models": "obey", "default_workers_per_model": "1"})
     gate = Gate(tmp_path)
@@ -159,7 +158,7 @@ def test_a_second_signal_ends_the_server_at_once(
         # The first one is being followed.
         assert idle.socket.recv(1) == b""
     begun = time.monotonic()
-    server.signal_main(second)
+    server.signal_main(signal.SIGINT)
     check_clean_end(server)
     assert time.monotonic() - begun < 15
     assert running.result().status == 503, running.result()
@@ -167,13 +166,11 @@ def test_a_second_signal_ends_the_server_at_once(
 
 def test_a_signal_while_models_load_ends_the_start(start_server: Callable[..., Server]) -> None:
     """A start that fetches its models for long must be stoppable, too."""
-    server = start_server()
-    server.stop()
     slow = "import time\ntime.sleep(60)\ndef handle(data, context):\n    return ['OK']\n"
-    server.write_model("slow", slow, manifest("slow"))
-    config = server.config_file.read_text() + "load_models=slow\ndefault_workers_per_model=2\n"
-    server.config_file.write_text(config)
-    server.start()
+    server = start_server(
+        {"load_models": "slow", "default_workers_per_model": "2"},
+        before=lambda new: new.write_model("slow", slow, manifest("slow")),
+    )
     begun = time.monotonic()
     server.signal_main(signal.SIGTERM)
     check_clean_end(server)
@@ -204,19 +201,3 @@ def test_workers_that_load_and_wait_to_be_started_again_end_with_the_server(
     server.signal_main(signal.SIGTERM)
     check_clean_end(server, is_quiet=False)
     assert time.monotonic() - begun < 15
-
-
-def test_a_server_that_was_killed_leaves_nothing_that_the_next_start_does_not_remove(
-    start_server: Callable[..., Server],
-) -> None:
-    server = start_with_model(start_server)
-    folders = list(server.temporary.glob(".mms-*"))
-    assert folders
-    os.kill(server.pid, signal.SIGKILL)
-    server.wait()
-    eventually("its workers have ended", lambda: not server.processes(), 15)
-    assert any(folder.exists() for folder in folders)
-    server.start()
-    assert not any(folder.exists() for folder in folders)
-    server.signal_main(signal.SIGTERM)
-    check_clean_end(server)

@@ -147,22 +147,10 @@ def test_logs_on_a_full_disk_are_told_of_and_serving_goes_on(
         assert server.output().count(told) == 1
 
 
-def test_a_state_file_on_a_full_disk_is_told_of_and_serving_goes_on(
+def test_logs_without_a_place_are_told_of_and_serving_goes_on(
     make_server: Callable[..., Server],
 ) -> None:
-    server = make_server({"state_file": "state"})
-    server.start()
-    (server.directory / "state.new").symlink_to("/dev/full")
-    register(server)
-    server.wait_for_log("mms_log.log", r"state file .* cannot be written: No space left on device")
-    assert predict(server) == "hello"
-    server.wait_for_log("mms_log.log", r"state file .* is written again")
-
-
-@pytest.mark.parametrize("location", ["/proc/nowhere", "/dev/null/logs"])
-def test_logs_without_a_place_are_told_of_and_serving_goes_on(
-    make_server: Callable[..., Server], location: str
-) -> None:
+    location = "/dev/null/logs"
     variables = {"LOG_LOCATION": location, "METRICS_LOCATION": location}
     server = make_server(environment=variables).start()
     register(server)
@@ -242,9 +230,9 @@ def test_a_model_store_that_goes_away_costs_registrations_alone(
 
 
 def test_what_is_no_archive_is_named_and_never_waited_for(
-    make_server: Callable[..., Server],
+    shared_server: Callable[..., Server],
 ) -> None:
-    server = make_server().start()
+    server = shared_server()
     (server.store / "loop.mar").symlink_to("loop.mar")
     (server.store / "device.mar").symlink_to("/dev/zero")
     os.mkfifo(server.store / "pipe.mar")
@@ -307,22 +295,20 @@ def serves(server: Server) -> bool:
 
 
 def test_a_port_that_is_taken_ends_the_start_and_harms_nobody(
-    make_server: Callable[..., Server],
+    make_server: Callable[..., Server], shared_server: Callable[..., Server]
 ) -> None:
-    first = make_server().start()
-    register(first)
+    first = shared_server()
     second = make_server(inference=first.inference.address)
     output = start_failure(second)
     assert f"Failed to bind to address: http://127.0.0.1:{first.inference.address.port}" in output
-    assert predict(first) == "hello"
+    assert first.inference.get("/ping").status == 200
 
 
 # Clocks
 
 
-@pytest.mark.parametrize("jump_s", [86400 * 3, -86400 * 3])
 def test_a_clock_that_jumps_harms_no_request(
-    make_server: Callable[..., Server], jump_s: int, tmp_path: Path
+    make_server: Callable[..., Server], tmp_path: Path
 ) -> None:
     (tmp_path / "sitecustomize.py").write_text(_CLOCK)
     offset = tmp_path / "offset"
@@ -335,10 +321,9 @@ def test_a_clock_that_jumps_harms_no_request(
     before = {worker["pid"] for worker in server.describe("m")["workers"]}
     with Load(server.inference.address.port, [_ECHO], connections=4) as load:
         load.wait_for_right(50)
-        offset.write_text(str(jump_s))
-        load.wait_for_right(300)
-        offset.write_text("0")
-        load.wait_for_right(300)
+        for jump_s in (86400 * 3, -86400 * 3):
+            offset.write_text(str(jump_s))
+            load.wait_for_right(200)
     load.count.check(failures=0)
     assert load.count.longest_gap_s < 10, "the timeouts of the settings are 20 s"
     assert {worker["pid"] for worker in server.describe("m")["workers"]} == before

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from support.server import Server
 
+#: Settings of the server that tests share.
+WORKERS_OF_NOBODY = {"worker_user": "nobody"}
+
 
 @pytest.fixture
 def nobody() -> pwd.struct_passwd:

@@ -123,14 +123,15 @@ async def test_a_file_that_cannot_be_written_is_told_of_once_and_serving_goes_on
 ):
     monkeypatch.setattr("mms.serving.state.registration_store._RETRY_S", 0.05)
     bench = await restarted()
-    folder = restarted.state.parent / "state.new"
-    folder.mkdir()  # where the new file is to be
+    full = restarted.state.parent / "state.new"  # where the new file is to be
+    full.symlink_to("/dev/full")
     with caplog.at_level(logging.INFO, "mms.serving"):
         await bench.register("m", OK, initial_workers=0)
         await bench.register("n", OK)
         assert await bench.predict("n") == (200, b"OK")
-        assert sum("cannot be written" in line for line in caplog.messages) == 1
-        folder.rmdir()
+        told = "cannot be written: No space left on device"
+        assert sum(told in line for line in caplog.messages) == 1
+        full.unlink()
         await until(lambda: any("is written again" in line for line in caplog.messages))
     assert set(by_name(restarted.state)) == {"m", "n"}
 
