@@ -96,6 +96,7 @@ def test_an_undefined_variable_ends_the_start(start_server: StartServer) -> None
 def test_a_model_that_is_named_twice_ends_the_start(start_server: StartServer) -> None:
     failure = _fails(start_server, {"load_models": "noop,noop"})
     assert "Invalid configuration: Model noop is already registered." in failure.output
+    assert is_original() or "load_models names noop twice." in failure.output
     assert failure.exit_code is not None
 
 

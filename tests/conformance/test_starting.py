@@ -8,13 +8,13 @@ import pty
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.commands import Commands
 from support.processes import server_command
-from support.server import STARTED, Server, manifest
+from support.server import STARTED, Server, ServerPool, manifest
 from support.waiting import eventually
 
 pytestmark = pytest.mark.better_than_mms
@@ -72,34 +72,57 @@ def ping(commands: Commands) -> str:
     return status
 
 
-def test_a_start_whose_output_is_read_to_its_end_returns(commands: Commands) -> None:
+def test_a_start_whose_output_is_read_to_its_end_returns_and_a_hangup_opens_its_logs_anew(
+    commands: Commands,
+) -> None:
+    """That SIGHUP drains a server in the foreground is tested with the other ways to stop."""
     write_store(commands)
     assert start(commands, "noop") == (0, f"{STARTED}\n")
     assert ping(commands) == "Healthy"
+    pid = int(commands.pid_file.read_text())
+    logs = commands.directory / "logs"
+    for file in logs.glob("*.log"):
+        file.rename(file.with_suffix(".old"))
+    os.kill(pid, signal.SIGHUP)
+    eventually("a line in the new file", lambda: "SIGHUP" in log_text(logs / "mms_log.log"))
+    eventually(
+        "all are there", lambda: len(list(logs.glob("*.log"))) == len(list(logs.glob("*.old")))
+    )
     assert commands.inference.get("/predictions/noop").body == b"OK"
-    assert commands.run("--stop").returncode == 0
+    assert commands.run("--stop").stdout == "Model server stopped.\n"
+
+
+def log_text(file: Path) -> str:
+    return file.read_text() if file.exists() else ""
 
 
 def test_a_start_ends_with_a_line_for_each_model_that_is_not_up(commands: Commands) -> None:
+    """One that is there and cannot be read is not called missing; another spelling is told the nearest name."""
     store = write_store(commands, broken=BROKEN)
-    code, output = start(commands, "noop", "broken", "gone=absent.mar")
+    (store / "bad.mar").write_bytes(b"PK\3\4 and no more")
+    code, output = start(commands, "noop", "broken", "gone=absent.mar", "bad.mar", "NOOP.mar")
     first, heading, *rows = output.splitlines()
     assert (code, first, heading.split()) == (0, STARTED, ["MODEL", "STATE", "WHY"])
-    assert [row.split(None, 2) for row in rows] == [
-        ["gone", "missing", "Model not found in model store: absent.mar"],
-        ["broken", "failed", "SyntaxError: invalid syntax (service.py, line 1)"],
-    ]
+    told = {name: (state, why) for name, state, why in (row.split(None, 2) for row in rows)}
+    assert told["gone"] == ("missing", "Model not found in model store: absent.mar")
+    assert told["broken"] == ("failed", "SyntaxError: invalid syntax (service.py, line 1)")
+    assert told["bad"][0] == "refused"
+    spelling = "Model not found in model store: NOOP.mar; did you mean noop?"
+    assert told["NOOP"] == ("missing", spelling)
+    assert len(rows) == 4
     assert ping(commands) == "Partial Healthy"
     for path in ("/startupz", "/readyz"):
         reply = commands.inference.get(path)
         assert reply.status == 503
         assert "gone is missing: Model not found" in reply.text
+        assert "Model bad could not be registered: " in reply.text
     # What was wrong can be put right without another start.
     assert commands.management.delete("/models/broken").status == 200
     assert ping(commands) == "Partial Healthy"
     shutil.copytree(store / "noop", store / "late")
-    url = "/models?url=late&model_name=gone&initial_workers=1&synchronous=true"
-    assert commands.management.post(url).status == 200
+    for name in ("gone", "bad", "NOOP"):
+        url = f"/models?url=late&model_name={name}&initial_workers=1&synchronous=true"
+        assert commands.management.post(url).status == 200
     assert ping(commands) == "Healthy"
     assert commands.inference.get("/startupz").status == 200
 
@@ -132,26 +155,22 @@ def test_a_start_waits_for_a_model_that_takes_its_time_no_longer_than_startup_ti
     assert commands.run("--stop").returncode == 0
 
 
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_file_that_output_goes_to_stays_that_of_the_server(
-    commands: Commands, stream: str
-) -> None:
+def test_the_files_that_output_goes_to_stay_those_of_the_server(commands: Commands) -> None:
     write_store(commands)
-    log = commands.directory / "all.txt"
-    with open(log, "wb") as file:
+    files = [commands.directory / "out.txt", commands.directory / "err.txt"]
+    with open(files[0], "wb") as out, open(files[1], "wb") as err:
         subprocess.run(
             [server_command(), "--start", "--models", "noop", "--model-store", "store"],
             cwd=commands.directory,
             env=commands.environment,
             timeout=LIMIT_S,
             check=True,
-            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: file},
+            stdout=out,
+            stderr=err,
         )
     pid = int(commands.pid_file.read_text())
-    target = os.readlink(f"/proc/{pid}/fd/{1 if stream == 'stdout' else 2}")
-    assert target == str(log)
-    if stream == "stdout":
-        assert log.read_text().count(STARTED) == 1
+    assert [os.readlink(f"/proc/{pid}/fd/{number}") for number in (1, 2)] == list(map(str, files))
+    assert files[0].read_text().count(STARTED) == 1
     assert commands.run("--stop").returncode == 0
 
 
@@ -205,26 +224,28 @@ def test_a_terminal_is_shown_what_a_person_needs_and_the_file_the_configuration(
         assert label not in log
 
 
-def test_a_registration_that_fails_logs_neither_a_load_nor_a_retry(
-    start_server: Callable[..., Server],
-) -> None:
-    server = start_server({})
-    url = server.write_model("broken", "raise ValueError('not today')\n", manifest("broken"))
-    assert server.register(url, initial_workers=2, synchronous="true").status == 500
-    with server.registered("noop", model_name="last"):
-        log = server.log("mms_log.log")
-        server.wait_for_log("mms_log.log", r"Model last loaded\.")
+@pytest.fixture(scope="module")
+def foreground(servers: ServerPool) -> Iterator[Server]:
+    settings = {"load_models": "noop,absent.mar", "default_workers_per_model": "1"}
+    server = Server(servers.new_directory(), settings).start()
+    yield server
+    server.stop()
+
+
+def test_a_registration_that_fails_logs_neither_a_load_nor_a_retry(foreground: Server) -> None:
+    url = foreground.write_model("broken", "raise ValueError('not today')\n", manifest("broken"))
+    assert foreground.register(url, initial_workers=2, synchronous="true").status == 500
+    with foreground.registered("noop", model_name="last"):
+        log = foreground.log("mms_log.log")
+        foreground.wait_for_log("mms_log.log", r"Model last loaded\.")
     assert "Model broken loaded." not in log
     assert "Retry worker" not in log
 
 
-def test_a_start_in_the_foreground_tells_what_is_not_up_and_goes_on(
-    start_server: Callable[..., Server],
-) -> None:
-    server = start_server({"load_models": "noop,absent.mar"})
-    eventually("the table", lambda: "\nabsent  missing  Model not found" in server.output())
-    assert server.inference.get("/ping").json()["status"] == "Partial Healthy"
-    assert server.inference.get("/predictions/noop").status == 200
+def test_a_start_in_the_foreground_tells_what_is_not_up_and_goes_on(foreground: Server) -> None:
+    eventually("the table", lambda: "\nabsent  missing  Model not found" in foreground.output())
+    assert foreground.inference.get("/ping").json()["status"] == "Partial Healthy"
+    assert foreground.inference.get("/predictions/noop").status == 200
 
 
 def test_of_two_archives_of_one_model_under_all_one_is_loaded_and_both_are_named(
@@ -242,71 +263,53 @@ def test_of_two_archives_of_one_model_under_all_one_is_loaded_and_both_are_named
     assert [model["modelUrl"] for model in listed] == ["echo", "noop"]
 
 
-def test_an_archive_that_is_there_and_cannot_be_read_is_not_called_missing(
-    commands: Commands,
-) -> None:
-    store = write_store(commands)
-    (store / "bad.mar").write_bytes(b"PK\3\4 and no more")
-    code, output = start(commands, "noop", "bad.mar")
-    (row,) = output.splitlines()[2:]
-    assert (code, row.split(None, 2)[:2]) == (0, ["bad", "refused"])
-    assert "Model bad could not be registered: " in commands.inference.get("/readyz").text
-
-
-@pytest.mark.parametrize("goes_to", ["pipe", "file", "same file"])
+@pytest.mark.parametrize("goes_to", ["pipe", "same file"])
 def test_a_warning_of_the_start_reaches_standard_error_wherever_output_goes(
     commands: Commands, scratch: Path, goes_to: str
 ) -> None:
-    write_store(commands)
+    """Among them that a model store is not there."""
+    store = write_store(commands)
     commands.write_config(
-        model_store="/nowhere",
+        model_store=f"{store} ",
+        load_models="ALL" if goes_to == "pipe" else "",
         jobs_queue_size="7",
         number_of_gpu="4096",
         plugins_path="/nothing",
         cors_allowed_origin="a b",
     )
-    with (scratch / "out").open("w+") as out, (scratch / "err").open("w+") as err:
-        stdout = {"pipe": subprocess.PIPE, "file": out, "same file": err}[goes_to]
+    with (scratch / "err").open("w+") as err:
         done = subprocess.run(
             [server_command(), "--start"],
             cwd=commands.directory,
             env=commands.environment,
-            stdout=stdout,
+            stdout=subprocess.PIPE if goes_to == "pipe" else err,
             stderr=err,
+            text=True,
             timeout=LIMIT_S,
         )
         told = (scratch / "err").read_text()
     assert done.returncode == 0
     warnings = [line for line in told.splitlines() if line.startswith("Warning: ")]
-    assert sum("model_store=/nowhere is not an existing folder" in line for line in warnings) == 1
+    assert sum(f"model_store={store} is not an existing folder" in line for line in warnings) == 1
+    assert f"ends with a blank; {store} exists" in told
     assert "plugins_path=/nothing is not an existing folder" in told
     assert "cors_allowed_origin=a b is no origin" in told
     assert "number_of_gpu=4096: this machine shows " in told
     assert told.count("unknown setting jobs_queue_size has no effect; did you mean") >= 1
-
-
-def test_an_archive_of_another_spelling_is_told_the_nearest_one(commands: Commands) -> None:
-    write_store(commands)
-    _, output = start(commands, "NOOP.mar")
-    assert output.splitlines()[-1].endswith("in model store: NOOP.mar; did you mean noop?")
-
-
-def test_a_model_that_is_named_twice_and_a_store_that_is_a_model_are_told(
-    commands: Commands,
-) -> None:
-    store = write_store(commands)
-    code, output = start(commands, "noop", "noop")
-    assert (code, "load_models names noop twice." in output) == (1, True)
-    shutil.copytree(store / "noop" / "MAR-INF", store / "MAR-INF")
-    assert "store is itself a model: it has a folder MAR-INF." in start(commands, "absent")[1]
+    if goes_to == "pipe":
+        assert "ALL" in done.stdout
+    assert ping(commands) == ("Unhealthy" if goes_to == "pipe" else "Healthy")
 
 
 def test_a_name_in_the_setting_models_that_nothing_registers_is_told(commands: Commands) -> None:
-    write_store(commands)
+    """And that a store is a model."""
+    store = write_store(commands)
+    shutil.copytree(store / "noop" / "MAR-INF", store / "MAR-INF")
     said = {name: {"1.0": {"batchSize": 2}} for name in ("noop", "nop", "later", "gone")}
     set_option(commands, models=json.dumps(said))
-    code, _ = start(commands, "noop", "gone=absent.mar")
+    code, output = start(commands, "noop", "gone=absent.mar")
     assert code == 0
+    assert "store is itself a model: it has a folder MAR-INF." in output
     log = (commands.directory / "logs" / "mms_log.log").read_text()
     told = [line for line in log.splitlines() if "The setting models names" in line]
     assert ["'nop', and no model of that name is registered; did you mean noop?" in told[0]] == [
@@ -314,50 +317,6 @@ def test_a_name_in_the_setting_models_that_nothing_registers_is_told(commands: C
     ]
     assert "'later', and no model of that name is registered; it holds when one is." in told[1]
     assert len(told) == 2
-
-
-@pytest.mark.parametrize("models", [(), ("ALL",)])
-def test_a_model_store_that_is_not_there_is_told_at_the_start(
-    commands: Commands, models: tuple[str, ...]
-) -> None:
-    store = write_store(commands)
-    commands.write_config(model_store=f"{store} ", load_models=",".join(models))
-    done = subprocess.run(
-        [server_command(), "--start"],
-        cwd=commands.directory,
-        env=commands.environment,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT_S,
-    )
-    assert done.returncode == 0
-    assert f"model_store={store} is not an existing folder" in done.stderr
-    assert f"ends with a blank; {store} exists" in done.stderr
-    assert ("ALL" in done.stdout) is bool(models)
-    assert ping(commands) == ("Unhealthy" if models else "Healthy")
-
-
-# SIGHUP; that it drains a server in the foreground is tested with the other ways to stop.
-
-
-def test_a_hangup_opens_the_logs_of_a_server_in_the_background_anew(commands: Commands) -> None:
-    write_store(commands)
-    assert start(commands, "noop")[0] == 0
-    pid = int(commands.pid_file.read_text())
-    logs = commands.directory / "logs"
-    for file in logs.glob("*.log"):
-        file.rename(file.with_suffix(".old"))
-    os.kill(pid, signal.SIGHUP)
-    eventually("a line in the new file", lambda: "SIGHUP" in log_text(logs / "mms_log.log"))
-    eventually(
-        "all are there", lambda: len(list(logs.glob("*.log"))) == len(list(logs.glob("*.old")))
-    )
-    assert commands.inference.get("/predictions/noop").body == b"OK"
-    assert commands.run("--stop").stdout == "Model server stopped.\n"
-
-
-def log_text(file: Path) -> str:
-    return file.read_text() if file.exists() else ""
 
 
 def test_a_hangup_that_is_ignored_as_nohup_has_it_ends_nothing(commands: Commands) -> None:
