@@ -15,11 +15,6 @@ _thread: threading.Thread | None = None
 _pid = 0
 
 
-def resolved(value: Any) -> Any:
-    """A value, or what an awaitable comes to. From any thread, one with a running loop (a notebook's) included."""
-    return wait_for(value) if hasattr(type(value), "__await__") else value
-
-
 def wait_for(awaitable: Any) -> Any:
     """Return what an awaitable comes to. Tasks that it leaves behind go on."""
     import asyncio

@@ -10,8 +10,8 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from mms.interfaces.mlrun.graph.flow_plan import FlowPlan
-from mms.interfaces.mlrun.graph.step_failure import mark_failed, report_failure
 from mms.interfaces.mlrun.graph.steps import NO_EVENT, BaseStep, Passing
+from mms.interfaces.mlrun.model.context import report_failure
 from mms.interfaces.mlrun.model.event import HTTP_TRIGGERS
 
 #: Threads of one flow: no more than can wait beside each other for other servers.
@@ -263,7 +263,8 @@ class AsyncFlow:
             handler = self._plan.handler_of(step)
             if handler is None:
                 raise
-            mark_failed(event, step, error)
+            # As storey, MLRun's engine of this name, tells its handlers.
+            event.error, event.origin_state = error, step.name
             self._report(event, step, error)
             may_reply = may_reply and self._leads_to_reply(step)
             return event, False, [_Item(handler, event, asked, may_reply)]
@@ -289,7 +290,7 @@ class AsyncFlow:
 
     def _report(self, event: Any, step: BaseStep, error: BaseException) -> None:
         try:
-            report_failure(event, step, error, self._context)
+            report_failure(self._context, event, step.fullname, error)
         except Exception:
             # An exception without a text, or a logger that fails: events must end all the same.
             import traceback

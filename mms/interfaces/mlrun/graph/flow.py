@@ -8,8 +8,15 @@ from typing import Any
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.flow_plan import plan_flow
 from mms.interfaces.mlrun.graph.queue_step import QueueStep, unwrapped
-from mms.interfaces.mlrun.graph.step_factory import make_step, step_from_dict
-from mms.interfaces.mlrun.graph.steps import MAX_STEPS, PREVIOUS, BaseStep, StepKinds, names_in
+from mms.interfaces.mlrun.graph.step_factory import make_error_step, make_step, step_from_dict
+from mms.interfaces.mlrun.graph.steps import (
+    MAX_STEPS,
+    PREVIOUS,
+    BaseStep,
+    StepKinds,
+    StepOptions,
+    names_in,
+)
 from mms.interfaces.mlrun.graph.task_step import ErrorStep
 
 ENGINES = ("async", "sync")
@@ -128,14 +135,7 @@ class FlowStep(BaseStep):
         `after`: the step, or steps, it comes after (`$prev`: that which was added last). `before`: the step that
         comes after it now, in the place of those that `after` names, or of all.
         """
-        options = {
-            "handler": handler,
-            "graph_shape": graph_shape,
-            "function": function,
-            "full_event": full_event,
-            "input_path": input_path,
-            "result_path": result_path,
-        }
+        options = StepOptions(handler, graph_shape, function, full_event, input_path, result_path)
         step = make_step(class_name, name, options, class_args)
         return self.insert_step(step.name, step, after, before)
 
@@ -185,9 +185,9 @@ class FlowStep(BaseStep):
             self.on_error = name
             return self
         names = ("function", "full_event", "input_path", "result_path")
-        options = {option: kwargs.pop(option, None) for option in names}
-        options.update(zip(names, args, strict=False))
-        options["handler"] = handler
+        given = {option: kwargs.pop(option) for option in names if option in kwargs}
+        given.update(zip(names, args, strict=False))
+        options = StepOptions(handler, **given)
         self.on_error = self._add_error_step(class_name, name, None, options, kwargs).name
         return self
 
@@ -263,7 +263,7 @@ class FlowStep(BaseStep):
         previous: BaseStep | None,
         class_name: Any,
         name: str | None,
-        options: dict[str, Any],
+        options: StepOptions,
         class_args: dict[str, Any],
     ) -> BaseStep:
         step = make_step(class_name, name, options, class_args)
@@ -282,16 +282,10 @@ class FlowStep(BaseStep):
         class_name: Any,
         name: str | None,
         before: Any,
-        options: dict[str, Any],
+        options: StepOptions,
         class_args: dict[str, Any],
     ) -> ErrorStep:
-        made = make_step(class_name, name, options, class_args)
-        step = ErrorStep(name=made.name)
-        for field in ("class_name", "class_args", "handler", "function", "full_event"):
-            setattr(step, field, getattr(made, field, None))
-        step.input_path, step.result_path = made.input_path, made.result_path
-        step._object = getattr(made, "_object", None)
-        step._is_given = getattr(made, "_is_given", False)
+        step = make_error_step(class_name, name, options, class_args)
         step.before = names_in(before)
         last = self._last_added
         self._put(step)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.model_runner import ModelRunnerStep
 from mms.interfaces.mlrun.graph.queue_step import QueueStep
 from mms.interfaces.mlrun.graph.router_step import RouterStep
-from mms.interfaces.mlrun.graph.steps import BaseStep, StepKinds, text_name
+from mms.interfaces.mlrun.graph.steps import BaseStep, StepKinds, StepOptions, text_name
 from mms.interfaces.mlrun.graph.task_step import ErrorStep, TaskStep
+
+_Task = TypeVar("_Task", bound=TaskStep)
 
 QUEUE_SIGNS = (">>", "$queue")
 _ROUTER_SIGN = "*"
@@ -25,7 +27,7 @@ _KINDS: dict[str, type[BaseStep]] = {
 
 
 def make_step(
-    class_name: Any, name: str | None, options: dict[str, Any], class_args: dict[str, Any]
+    class_name: Any, name: str | None, options: StepOptions, class_args: dict[str, Any]
 ) -> BaseStep:
     """Return a step: of a class (`*Name` a router, `>>` or `$queue` a queue), an object, a handler, or a step itself.
 
@@ -47,16 +49,38 @@ def make_step(
         own = None if isinstance(class_name, type) else getattr(class_name, "name", None)
         own_name = name or own or text_name(class_name, None)
         step = RouterStep(class_name, class_args, name=own_name)
-    elif class_name not in (None, "") or options.get("handler") is not None:
-        handler = options.get("handler")
-        step = TaskStep(class_name, class_args, handler, name=name)
-        if not step.name:
-            step.name = text_name(class_name, handler)
     else:
+        step = _task(TaskStep, class_name, name, options, class_args)
+    return _with_options(step, name, options)
+
+
+def make_error_step(
+    class_name: Any, name: str | None, options: StepOptions, class_args: dict[str, Any]
+) -> ErrorStep:
+    """As `make_step`, of a step that gets the events on which others fail."""
+    if isinstance(class_name, TaskStep):
+        step = ErrorStep()
+        vars(step).update(vars(class_name))
+    else:
+        step = _task(ErrorStep, class_name, name, options, class_args)
+    _with_options(step, name, options)
+    return step
+
+
+def _task(
+    kind: type[_Task],
+    class_name: Any,
+    name: str | None,
+    options: StepOptions,
+    class_args: dict[str, Any],
+) -> _Task:
+    if class_name in (None, "") and options.handler is None:
         raise MLRunInvalidArgumentError(
             f"step {name or '(without a name)'}: class_name or handler must be provided"
         )
-    return _with_options(step, name, options)
+    step = kind(class_name, class_args, options.handler, name=name)
+    step.name = step.name or text_name(class_name, options.handler)
+    return step
 
 
 def step_from_dict(name: str, document: Any) -> BaseStep:
@@ -79,14 +103,13 @@ def step_from_dict(name: str, document: Any) -> BaseStep:
     return step
 
 
-def _with_options(step: BaseStep, name: str | None, options: dict[str, Any]) -> BaseStep:
+def _with_options(step: BaseStep, name: str | None, options: StepOptions) -> BaseStep:
     if name:
         step.name = name
-    shape = options.get("graph_shape")
-    if shape:
-        step.shape = shape
+    if options.graph_shape:
+        step.shape = options.graph_shape
     for option in ("handler", "function", "full_event", "input_path", "result_path"):
-        value = options.get(option)
+        value = getattr(options, option)
         if value is not None:
             setattr(step, option, value)
     return step

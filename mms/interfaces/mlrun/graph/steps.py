@@ -36,6 +36,17 @@ class StepKinds:
     model_runner = "model_runner"
 
 
+class StepOptions(NamedTuple):
+    """What any step may be given besides its class and the arguments of that."""
+
+    handler: Any = None
+    graph_shape: str | None = None
+    function: str | None = None
+    full_event: bool | None = None
+    input_path: str | None = None
+    result_path: str | None = None
+
+
 class BaseStep:
     """A step of a graph. Runs one event at a time, unless `max_in_flight` says otherwise."""
 
@@ -104,14 +115,7 @@ class BaseStep:
         **class_args: Any,
     ) -> Any:
         """Add a step after this one, or to a flow one that it starts with, and return it."""
-        options = {
-            "handler": handler,
-            "graph_shape": graph_shape,
-            "function": function,
-            "full_event": full_event,
-            "input_path": input_path,
-            "result_path": result_path,
-        }
+        options = StepOptions(handler, graph_shape, function, full_event, input_path, result_path)
         flow = self._flow()
         previous = None if flow is self else self
         return flow._add_after(previous, class_name, name, options, class_args)
@@ -157,13 +161,7 @@ class BaseStep:
                 )
             self.on_error = name
             return self
-        options = {
-            "handler": handler,
-            "function": function,
-            "full_event": full_event,
-            "input_path": input_path,
-            "result_path": result_path,
-        }
+        options = StepOptions(handler, None, function, full_event, input_path, result_path)
         step = flow._add_error_step(class_name, name, before, options, class_args)
         step.base_step = self.name
         self.on_error = step.name

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mms.interfaces.mlrun.awaiting import resolved
 from mms.interfaces.mlrun.errors import GraphError
 from mms.interfaces.mlrun.graph.steps import NO_EVENT, Passing
+from mms.interfaces.mlrun.model.model_server import resolved
 from mms.interfaces.mlrun.paths import get_path, put_path
 
 PACKAGE = "storey"

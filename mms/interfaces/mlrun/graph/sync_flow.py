@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from mms.bodies.error_message import error_message
 from mms.interfaces.mlrun.graph.flow_plan import FlowPlan
-from mms.interfaces.mlrun.graph.step_failure import mark_failed_by_name, report_failure
 from mms.interfaces.mlrun.graph.steps import NO_EVENT, BaseStep
+from mms.interfaces.mlrun.model.context import report_failure
 
 
 class SyncFlow:
@@ -30,8 +31,12 @@ class SyncFlow:
                 handler = plan.handler_of(step)
                 if handler is None:
                     raise
-                mark_failed_by_name(event, step, error)
-                report_failure(event, step, error, self._context)
+                # As MLRun's own engine tells its handlers.
+                earlier = getattr(event, "error", None)
+                errors = earlier if isinstance(earlier, dict) else {}
+                event.error = {**errors, step.name: error_message(error)}
+                event.origin_state = step.fullname
+                report_failure(self._context, event, step.fullname, error)
                 step = handler
                 continue
             if returned is NO_EVENT:

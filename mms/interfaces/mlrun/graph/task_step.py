@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mms.interfaces.mlrun.awaiting import resolved
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import as_namespace, class_name_of, find_class, find_handler
 from mms.interfaces.mlrun.graph.steps import NO_EVENT, BaseStep, Passing, StepKinds, text_name
 from mms.interfaces.mlrun.model.construction import make_object
+from mms.interfaces.mlrun.model.model_server import resolved
 from mms.interfaces.mlrun.model.step_dict import argument_names
 from mms.interfaces.mlrun.paths import get_path, put_path
 

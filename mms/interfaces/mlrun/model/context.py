@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from mms.bodies.error_message import error_message
 from mms.interfaces.mlrun.errors import MLRunNotFoundError
 from mms.interfaces.mlrun.files.secrets import Secrets
 from mms.interfaces.mlrun.model.event import Response
@@ -179,6 +180,18 @@ class GraphContext:
             stream.push(error_record(self, event, message, source, args))
         except Exception as error:
             self.logger.error("failed to write to the error stream: %s", error)
+
+
+def report_failure(context: Any, event: Any, step: str, error: BaseException) -> None:
+    """Log what no client is told of a step, and send it to the error stream. Fails nobody."""
+    if context is None:
+        return
+    import traceback
+
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip()
+    message = error_message(error)
+    context.logger.error("step %s failed: %s\n%s", step, message, trace)
+    context.push_error(event, f"{message}\n{trace}", source=step)
 
 
 def error_record(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from mms.interfaces.mlrun.errors import MLRunNotFoundError
@@ -66,7 +65,7 @@ class MLModelServer(V2ModelServer):
             operation = "" if event.method == "GET" else "predict"
         if operation in ("infer", *OPERATIONS):
             name = "explain" if operation == "explain" else "predict"
-            event.body = self._answer(event, name)
+            event.body = self._answer_by_hook(event, event.body, name, event.id)
             return event
         if operation in ("", "ready") and event.method == "GET":
             return super().do_event(event, *args, **kwargs)
@@ -74,24 +73,16 @@ class MLModelServer(V2ModelServer):
             f"model {self.name} has no operation {operation}, it has {', '.join(OPERATIONS)}"
         )
 
-    def _answer(self, event: Any, operation: str) -> Any:
-        if not self.ready:
-            self._wait_or_refuse(event)
-        started_ns, began_ns = time.time_ns(), time.perf_counter_ns()
-        request = self._resolved(self._preprocessed(event.body, operation))
+    def _accepted(self, body: Any, operation: str) -> Any:
+        request = self._resolved(self._preprocessed(body, operation))
         check_list(request, "instances")
-        try:
-            returned = self._resolved(getattr(self, operation)(request))
-        except Exception as error:
-            self._note_failure(started_ns, request, error, operation, event.id)
-            raise
-        returned = self._resolved(self.postprocess(returned))
-        if self._model_logger is not None:
-            answer = returned if isinstance(returned, dict) else {"outputs": returned}
-            self._model_logger.push_result(
-                started_ns, began_ns, request, {"id": event.id, **answer}, operation
-            )
-        return returned
+        return request
+
+    def _enveloped(self, outputs: Any, operation: str, event_id: Any, started_ns: int) -> Any:
+        return outputs
+
+    def _recorded(self, answer: Any, event_id: Any) -> Any:
+        return {"id": event_id, **(answer if isinstance(answer, dict) else {"outputs": answer})}
 
     def _preprocessed(self, body: Any, operation: str) -> Any:
         """Classes of the first protocol take the request alone."""

@@ -188,21 +188,12 @@ class V2ModelServer(StepToDict):
         body = original_body
         if self._input_path:
             body = get_path(body, self._input_path)
-        operation = (event.path or "").strip("/")
-        event_id = event.id
-        if isinstance(body, dict):
-            if not operation:
-                operation = str(body.get("operation") or "").strip("/")
-            own_id = body.get("id")
-            if own_id is not None:
-                event_id = own_id
+        operation, event_id = asked_for(event, body)
         method = event.method
         if not operation and method != "GET":
             operation = "infer"
-        if operation in _PREDICTIONS:
-            answer = self._predict(event, body, operation, event_id)
-        elif operation == "explain":
-            answer = self._explain(event, body, event_id)
+        if operation in _PREDICTIONS or operation == "explain":
+            answer = self._answer_by_hook(event, body, operation, event_id)
         elif operation == "ready" and method == "GET":
             event.terminated = True
             event.body = self._readiness(event_id)
@@ -241,64 +232,48 @@ class V2ModelServer(StepToDict):
             found["model_endpoint_uid"] = self.model_endpoint_uid
         return found
 
-    def _predict(self, event: Any, body: Any, operation: str, event_id: Any) -> Any:
+    def _answer_by_hook(self, event: Any, body: Any, operation: str, event_id: Any) -> Any:
+        """Return the whole answer of `predict` or `explain`."""
         started_ns = time.time_ns()
         log = self._model_logger
         began_ns = time.perf_counter_ns() if log is not None else 0
-        request = self._accept(event, body, operation)
+        if not self.ready:
+            self._wait_or_refuse(event)
+        request = self._accepted(body, operation)
+        hook = self.explain if operation == "explain" else self.predict
         try:
-            outputs = self.predict(request)
+            outputs = hook(request)
             if hasattr(type(outputs), "__await__"):
                 outputs = self._resolved(outputs)
         except Exception as error:
-            self._note_failure(started_ns, request, error, operation, event_id)
+            if isinstance(request, dict):
+                request["id"] = event_id
+            if log is not None:
+                log.push_failure(started_ns, request, error, operation)
             raise
-        answer = {
-            "id": event_id,
-            "model_name": self.name,
-            "outputs": outputs,
-            "timestamp": time_text(started_ns),
-        }
-        if self.version:
-            answer["model_version"] = self.version
-        if self.model_endpoint_uid:
-            answer["model_endpoint_uid"] = self.model_endpoint_uid
+        answer = self._enveloped(outputs, operation, event_id, started_ns)
         answer = self._resolved(self.postprocess(answer))
         if log is not None:
-            log.push_result(started_ns, began_ns, request, answer, operation)
+            told = self._recorded(answer, event_id)
+            log.push_result(started_ns, began_ns, request, told, operation)
         return answer
 
-    def _explain(self, event: Any, body: Any, event_id: Any) -> Any:
-        started_ns = time.time_ns()
-        log = self._model_logger
-        began_ns = time.perf_counter_ns() if log is not None else 0
-        request = self._accept(event, body, "explain")
-        try:
-            outputs = self._resolved(self.explain(request))
-        except Exception as error:
-            self._note_failure(started_ns, request, error, "explain", event_id)
-            raise
-        answer = {"id": event_id, "model_name": self.name, "outputs": outputs}
-        if self.version:
-            answer["model_version"] = self.version
-        answer = self._resolved(self.postprocess(answer))
-        if log is not None:
-            log.push_result(started_ns, began_ns, request, answer, "explain")
-        return answer
-
-    def _accept(self, event: Any, body: Any, operation: str) -> Any:
+    def _accepted(self, body: Any, operation: str) -> Any:
         """Return the request that `predict` gets."""
-        if not self.ready:
-            self._wait_or_refuse(event)
         if operation in _DICT_OPERATIONS:
             body = self._with_ordered_inputs(body)
-        request = self._resolved(self.preprocess(body, operation))
-        try:
-            return self._resolved(self.validate(request, operation))
-        except Exception as error:
-            if not hasattr(error, "strict_status"):
-                with_strict_status(error, 422)
-            raise
+        return validated(self, self._resolved(self.preprocess(body, operation)), operation)
+
+    def _enveloped(self, outputs: Any, operation: str, event_id: Any, started_ns: int) -> Any:
+        """Return what `postprocess` gets."""
+        if operation != "explain":
+            return answer_of(self, outputs, event_id, started_ns)
+        answer = {"id": event_id, "model_name": self.name, "outputs": outputs}
+        return {**answer, "model_version": self.version} if self.version else answer
+
+    def _recorded(self, answer: Any, event_id: Any) -> Any:
+        """Return what a record tells of the answer."""
+        return answer
 
     def _wait_or_refuse(self, event: Any) -> None:
         trigger = getattr(event, "trigger", None)
@@ -364,14 +339,6 @@ class V2ModelServer(StepToDict):
             )
         return body
 
-    def _note_failure(
-        self, started_ns: int, request: Any, error: Exception, operation: str, event_id: Any
-    ) -> None:
-        if isinstance(request, dict):
-            request["id"] = event_id
-        if self._model_logger is not None:
-            self._model_logger.push_failure(started_ns, request, error, operation)
-
     def _log(self, level: str, text: str) -> None:
         logger = getattr(self.context, "logger", None)
         if logger is not None:
@@ -379,11 +346,55 @@ class V2ModelServer(StepToDict):
 
     @staticmethod
     def _resolved(value: Any) -> Any:
-        if not hasattr(type(value), "__await__"):
-            return value
-        from mms.interfaces.mlrun.awaiting import wait_for
+        return resolved(value) if hasattr(type(value), "__await__") else value
 
-        return wait_for(value)
+
+def resolved(value: Any) -> Any:
+    """Return a value, or what an awaitable comes to."""
+    if not hasattr(type(value), "__await__"):
+        return value
+    from mms.interfaces.mlrun.awaiting import wait_for
+
+    return wait_for(value)
+
+
+def asked_for(event: Any, body: Any) -> tuple[str, Any]:
+    """Return (the operation that an event names, empty for none; the id that its answer has)."""
+    operation = (event.path or "").strip("/")
+    event_id = event.id
+    if isinstance(body, dict):
+        if not operation:
+            operation = str(body.get("operation") or "").strip("/")
+        own_id = body.get("id")
+        if own_id is not None:
+            event_id = own_id
+    return operation, event_id
+
+
+def validated(server: Any, request: Any, operation: str) -> Any:
+    """Return what a server's `validate` makes of a request. What it raises is the client's fault."""
+    try:
+        return resolved(server.validate(request, operation))
+    except Exception as error:
+        if not hasattr(error, "strict_status"):
+            with_strict_status(error, 422)
+        raise
+
+
+def answer_of(server: Any, outputs: Any, event_id: Any, started_ns: int) -> dict[str, Any]:
+    """Return the answer to a prediction."""
+    answer = {
+        "id": event_id,
+        # Of newer packages of MLRun the name of a server has its version in it.
+        "model_name": str(server.name).partition(":")[0],
+        "outputs": outputs,
+        "timestamp": time_text(started_ns),
+    }
+    if getattr(server, "version", None):
+        answer["model_version"] = server.version
+    if getattr(server, "model_endpoint_uid", None):
+        answer["model_endpoint_uid"] = server.model_endpoint_uid
+    return answer
 
 
 def check_inputs(request: Any, input_path: str | None = None) -> None:

@@ -314,22 +314,10 @@ class ParallelRun(BaseModelRouter):
         health_prefix: str | None = None,
         extend_event: bool | None = None,
         executor_type: str = "thread",
-        input_path: str | None = None,
-        result_path: str | None = None,
         **kwargs: Any,
     ) -> None:
         """`extend_event`: the answer begins with the request's body."""
-        super().__init__(
-            context,
-            name,
-            routes,
-            protocol,
-            url_prefix,
-            health_prefix,
-            input_path,
-            result_path,
-            **kwargs,
-        )
+        super().__init__(context, name, routes, protocol, url_prefix, health_prefix, **kwargs)
         executor_type = str(getattr(executor_type, "value", executor_type) or "thread")
         if executor_type not in EXECUTORS:
             raise ValueError(

@@ -57,8 +57,6 @@ class VotingEnsemble(NamedRouter, ParallelRun):
         format_response_with_col_name_flag: bool = False,
         prediction_col_name: str = "prediction",
         normalize_weights: bool = True,
-        input_path: str | None = None,
-        result_path: str | None = None,
         **kwargs: Any,
     ) -> None:
         """`vote_type`: classification, regression, or None for what the outputs look like.
@@ -67,18 +65,8 @@ class VotingEnsemble(NamedRouter, ParallelRun):
         sum unless not `normalize_weights`.
         `format_response_with_col_name_flag`: outputs are {`prediction_col_name`: votes}.
         """
-        super().__init__(
-            context,
-            name,
-            routes,
-            protocol,
-            url_prefix,
-            health_prefix,
-            executor_type=executor_type,
-            input_path=input_path,
-            result_path=result_path,
-            **kwargs,
-        )
+        kwargs["executor_type"] = executor_type
+        super().__init__(context, name, routes, protocol, url_prefix, health_prefix, **kwargs)
         if vote_type not in (None, *VOTE_KINDS):
             raise ValueError(
                 f"vote_type is {brief(vote_type)}, must be one of {', '.join(VOTE_KINDS)}"

@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from mms.bodies.time_text import time_text
-from mms.interfaces.mlrun.awaiting import resolved
-from mms.interfaces.mlrun.errors import with_strict_status
 from mms.interfaces.mlrun.model.context import GraphContext
+from mms.interfaces.mlrun.model.model_server import answer_of, asked_for, resolved, validated
 from mms.interfaces.mlrun.model.running import prepare, run_event
 
 _ATTRIBUTE = "row_wise"
@@ -123,21 +121,12 @@ class RowJoiner:
             return refusal
         try:
             body = self._routed(event).body
-            operation = event.path.strip("/")
-            if isinstance(body, dict):
-                operation = operation or (body.get("operation") or "").strip("/")
-                if body.get("id") is not None:
-                    asked.id = body["id"]
+            operation, asked.id = asked_for(event, body)
             asked.operation = operation or "infer"
             if asked.operation not in _OPERATIONS:
                 return self._run_alone(event)
             request = resolved(server.preprocess(body, asked.operation))
-            try:
-                asked.request = resolved(server.validate(request, asked.operation))
-            except Exception as error:
-                if not hasattr(error, "strict_status"):
-                    with_strict_status(error, 422)
-                raise
+            asked.request = validated(server, request, asked.operation)
         except Exception as error:
             asked.error = error
         return None
@@ -180,17 +169,7 @@ class RowJoiner:
         if asked.error is not None:
             raise asked.error
         server = self._server
-        answer = {
-            "id": asked.id,
-            # Of newer packages of MLRun the name of a server has its version in it.
-            "model_name": str(server.name).partition(":")[0],
-            "outputs": asked.outputs,
-            "timestamp": time_text(asked.started_ns),
-        }
-        if getattr(server, "version", None):
-            answer["model_version"] = server.version
-        if getattr(server, "model_endpoint_uid", None):
-            answer["model_endpoint_uid"] = server.model_endpoint_uid
+        answer = answer_of(server, asked.outputs, asked.id, asked.started_ns)
         answer = resolved(server.postprocess(answer))
         log = getattr(server, "_model_logger", None)
         if log is not None:
