@@ -65,6 +65,22 @@ def classes_of(module: ModuleType) -> list[type[Any]]:
     return [own[name] for name in sorted(own)]
 
 
+def class_in(module: ModuleType, name: str, handler: str) -> Any:
+    """What a handler names in its module: a class, or anything that can be called. Raises ValueError."""
+    found = getattr(module, name, None)
+    if found is None:
+        raise ValueError(
+            f"handler {handler}: module {module.__name__} has no class {name}; classes there: {class_names(module)}"
+        )
+    if not callable(found):
+        raise ValueError(f"handler {handler}: {name} is not a class, but {type(found).__name__}")
+    return found
+
+
+def class_names(module: ModuleType) -> str:
+    return ", ".join(found.__name__ for found in classes_of(module)) or "none"
+
+
 def _refuse_taken_name(module_name: str) -> None:
     """Say so where Python would hand out a module of the worker's own in place of the first one on the path."""
     top = module_name.partition(".")[0]

@@ -518,11 +518,9 @@ def copy_of_graph(graph: Any) -> Any:
 def caller_globals() -> dict[str, Any]:
     """Return the names of the code that called into this package."""
     frame: Any = sys._getframe(1)
-    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__") or ""):
+    while frame.f_back is not None and (frame.f_globals.get("__name__") or "").startswith(
+        "mms.interfaces.mlrun."
+    ):
         frame = frame.f_back
     found: dict[str, Any] = frame.f_globals
     return found
-
-
-def _is_ours(module: str) -> bool:
-    return module.startswith("mms.interfaces.mlrun.")

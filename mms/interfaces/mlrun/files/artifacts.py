@@ -40,7 +40,7 @@ def get_model(model_dir: Any, suffix: str = "") -> tuple[str, ModelArtifact | No
         address = path_of(address)
     if address.lower().endswith(".yaml"):
         return _of_spec(address, suffix)
-    if address.endswith(_wanted(suffix)) and not _is_folder(address):
+    if address.endswith(_wanted(suffix)) and not (is_local(address) and os.path.isdir(address)):
         return local_or_url(get_dataitem(address)), None, {}
     return _of_folder(address, suffix)
 
@@ -94,10 +94,6 @@ def _extra_data(spec: Any, base: str) -> dict[str, DataItem]:
 
 def _wanted(suffix: str) -> tuple[str, ...]:
     return (suffix,) if suffix else SUFFIXES
-
-
-def _is_folder(address: str) -> bool:
-    return is_local(address) and os.path.isdir(address)
 
 
 def _unresolved(folder: str, suffix: str) -> ValueError:

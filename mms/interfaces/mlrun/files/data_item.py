@@ -174,12 +174,8 @@ class DataItem:
             frames = import_module("pandas")
         if reader == "read_json":
             options.setdefault("orient", "records")
-            options.setdefault("lines", _has_lines(self.get(1)))
+            options.setdefault("lines", self.get(1) != b"[")
         elif columns:
             options["usecols" if reader == "read_csv" else "columns"] = columns
         frame = getattr(frames, reader)(self.local(), **options)
         return frame[columns] if columns else frame
-
-
-def _has_lines(first: bytes) -> bool:
-    return first != b"["

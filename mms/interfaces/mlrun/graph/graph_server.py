@@ -245,7 +245,10 @@ class GraphServer:
         answer = self.run(event, get_body=get_body)
         status = getattr(answer, "status_code", None)
         if isinstance(status, int) and status >= 300 and not silent:
-            failed = RuntimeError(f"failed ({status}): {_text_of(answer.body)}")
+            body = answer.body
+            is_bytes = isinstance(body, bytes | bytearray)
+            text = body.decode("utf-8", "replace") if is_bytes else str(body)
+            failed = RuntimeError(f"failed ({status}): {text}")
             raise failed from getattr(answer, "error", None)
         return answer
 
@@ -347,10 +350,6 @@ def _is_given(body: Any) -> bool:
         return bool(body)
     except ValueError:
         return True
-
-
-def _text_of(body: Any) -> str:
-    return body.decode("utf-8", "replace") if isinstance(body, bytes | bytearray) else str(body)
 
 
 __all__ = [

@@ -131,7 +131,7 @@ class RouterStep(TaskStep):
     ) -> None:
         """Make the router, then its routes; load these, in their order, and tell the router that it is complete."""
         if self.class_name in (None, ""):
-            self._set_default_class()
+            self.class_name = DEFAULT_ROUTER
         own_name = self.class_args.get("name")
         if (
             self._is_root
@@ -159,9 +159,6 @@ class RouterStep(TaskStep):
 
     def wait_for_completion(self, timeout_s: float | None = None) -> None:
         """Nothing of a router goes on after its answers."""
-
-    def _set_default_class(self) -> None:
-        self.class_name = DEFAULT_ROUTER
 
     def _class_of_router(self) -> str:
         return text_name(self.class_name, None).rpartition(".")[2]

@@ -217,10 +217,11 @@ def make_context(load: Load, serving: ServingLoad) -> GraphContext:
     records = load.records
     server = HostedServer(serving, is_tracked=records is not None and records.path is not None)
     sources = serving.secret_sources
+    number = load.worker_name.rpartition("-")[2]
     return GraphContext(
         server=server,
         secrets=Secrets.from_sources(sources) if sources else None,
-        worker_id=_number_of(load.worker_name),
+        worker_id=int(number) if number.isdecimal() else 0,
         options=ServingOptions(
             strict_status=serving.strict_status,
             nan_policy=serving.nan_policy,
@@ -236,8 +237,3 @@ def _data_urls(rules: UrlRules | None) -> Any:
     from mms.interfaces.mlrun.files.data_urls import DataUrls
 
     return DataUrls.of_rules(rules)
-
-
-def _number_of(worker_name: str) -> int:
-    digits = worker_name.rpartition("-")[2]
-    return int(digits) if digits.isdecimal() else 0

@@ -5,7 +5,14 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from mms.worker.handler_module import classes_of, import_handler_module, is_within, module_name_of
+from mms.worker.handler_module import (
+    class_in,
+    class_names,
+    classes_of,
+    import_handler_module,
+    is_within,
+    module_name_of,
+)
 
 #: The methods that make a class a model server, whatever its base.
 _SHAPE = ("load", "predict", "do_event")
@@ -59,14 +66,7 @@ def find_class(handler: str, model_dir: str) -> Any:
         module, name = import_handler_module(package), last
     if not name:
         return _only_class(handler, module)
-    found = getattr(module, name, None)
-    if found is None:
-        raise ValueError(
-            f"handler {handler}: module {module.__name__} has no class {name}; classes there: {_names(module)}"
-        )
-    if not callable(found):
-        raise ValueError(f"handler {handler}: {name} is not a class, but {type(found).__name__}")
-    return found
+    return class_in(module, name, handler)
 
 
 def names_model(handler: str) -> bool:
@@ -105,10 +105,6 @@ def _only_class(handler: str, module: ModuleType) -> type[Any]:
     if len(classes) != 1:
         raise ValueError(
             f"handler {handler} does not say which class it is, and module {module.__name__} has {len(classes)} with "
-            f"the methods {', '.join(_SHAPE)}; name one as in module:Class, classes there: {_names(module)}"
+            f"the methods {', '.join(_SHAPE)}; name one as in module:Class, classes there: {class_names(module)}"
         )
     return classes[0]
-
-
-def _names(module: ModuleType) -> str:
-    return ", ".join(found.__name__ for found in classes_of(module)) or "none"

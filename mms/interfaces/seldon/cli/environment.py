@@ -89,12 +89,15 @@ def plan(
         raise WrongEnvironment(f"--workers must be 1 or more, not {workers}")
     has_grpc = _has_grpc(given, environ, is_grpc_installed, notices)
     http_port, grpc_port, metrics_port = _ports(given, environ)
+    has_access_log = given.access_log or (
+        environ.get("GUNICORN_ACCESS_LOG", "").lower() in ("1", "t", "true")
+    )
     settings = {
         "inference_address": f"http://0.0.0.0:{http_port}",
         "management_address": f"http://127.0.0.1:{given.management_port}",
         "seldon_metrics_address": f"http://0.0.0.0:{metrics_port}",
         "default_model": name,
-        "access_log": str(_has_access_log(given, environ)).lower(),
+        "access_log": str(has_access_log).lower(),
         "metrics": "false",
         "max_request_size": str(_MAX_BODY_BYTES),
         "max_response_size": str(_MAX_BODY_BYTES),
@@ -179,10 +182,6 @@ def _has_grpc(
         )
     notices.append("gRPC is not served: pip install 'marserve[grpc]' adds it")
     return False
-
-
-def _has_access_log(given: Given, environ: Mapping[str, str]) -> bool:
-    return given.access_log or environ.get("GUNICORN_ACCESS_LOG", "").lower() in ("1", "t", "true")
 
 
 def _parameters(given: Given, environ: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -140,7 +140,8 @@ class GraphService(CompositeModel):
             context = CallContext(request, headers, self.name, self.graph)
             reply = await self._reply(operation, unit, message, context)
             status = reply.status
-            request.answer(status, reply.phrase, _header_lines(reply), reply.body)
+            lines = reply.headers or b"Content-Type: %b\r\n" % (reply.content_type or JSON)
+            request.answer(status, reply.phrase, lines, reply.body)
         except asyncio.CancelledError:
             # Whoever cancelled it has answered the client, or knows that it has gone.
             request.is_done = True
@@ -203,10 +204,6 @@ class GraphService(CompositeModel):
             # SeldonMessage.strData is field 5.
             return Message(b"\x2a\x07healthy", PROTOBUF)
         return Message(b'{"meta":{},"strData":"healthy"}\n', JSON)
-
-
-def _header_lines(reply: Message) -> bytes:
-    return reply.headers or b"Content-Type: %b\r\n" % (reply.content_type or JSON)
 
 
 def _generic_error(failed: NodeFailed) -> Message:

@@ -9,7 +9,7 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from mms.worker.handler_module import classes_of, import_handler_module, is_within, module_name_of
+from mms.worker.handler_module import class_in, import_handler_module, is_within, module_name_of
 
 #: The methods by which a class serves as a component. One of them suffices.
 _HOOKS = tuple(
@@ -61,15 +61,7 @@ def find_class(handler: str, model_dir: str) -> Any:
                 "or shim the server's own is used"
             ) from error
         raise
-    found = getattr(module, name, None)
-    if found is None:
-        names = ", ".join(its.__name__ for its in classes_of(module)) or "none"
-        raise ValueError(
-            f"handler {handler}: module {module.__name__} has no class {name}; classes there: {names}"
-        )
-    if not callable(found):
-        raise ValueError(f"handler {handler}: {name} is not a class, but {type(found).__name__}")
-    return found
+    return class_in(module, name, handler)
 
 
 def names_model(handler: str) -> bool:

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -378,15 +379,8 @@ def _channel(grpc: Any, files: Any, endpoint: str, options: list[tuple[str, int]
     if files is None:
         return grpc.insecure_channel(endpoint, options=options)
     names = (files.root_certificates_file, files.private_key_file, files.certificate_chain_file)
-    contents = [_content(name) for name in names]
+    contents = [None if name is None else Path(name).read_bytes() for name in names]
     return grpc.secure_channel(endpoint, grpc.ssl_channel_credentials(*contents), options=options)
-
-
-def _content(name: str | None) -> bytes | None:
-    if name is None:
-        return None
-    with open(name, "rb") as file:
-        return file.read()
 
 
 def _returned(

@@ -48,16 +48,14 @@ def get_rest_microservice(user_model: Any, seldon_metrics: Any = None) -> Flask:
     )
     app = Flask(__name__)
 
-    def _document() -> Response:
-        return Response(document(""), 200, {"Content-Type": "application/json"})
-
     def serve(operation: str) -> Response:
         answer = component.answer(
             Request(
                 operation,
                 (request.content_type or "").encode(),
                 request.query_string,
-                _body(request),
+                # Asked for first, since reading the form would leave nothing of it.
+                request.get_data(cache=True, parse_form_data=False),
                 units.own,
             )
         )
@@ -79,15 +77,10 @@ def get_rest_microservice(user_model: Any, seldon_metrics: Any = None) -> Flask:
     for prefix in ("", "/api/v1.0"):
         add(f"{prefix}/health/status", "health-status", ("GET",))
         add(f"{prefix}/metadata", "metadata", ("GET",))
-    app.add_url_rule("/seldon.json", "/seldon.json", _document)
+    json_type = {"Content-Type": "application/json"}
+    app.add_url_rule("/seldon.json", "/seldon.json", lambda: Response(document(""), 200, json_type))
     app.add_url_rule("/health/ping", "/health/ping", lambda: "pong")
     return app
-
-
-def _body(request: Any) -> bytes:
-    """The body as it came. Asked for first, since reading the form would leave nothing of it."""
-    body: bytes = request.get_data(cache=True, parse_form_data=False)
-    return body
 
 
 def get_metrics_microservice(seldon_metrics: Any) -> Flask:
