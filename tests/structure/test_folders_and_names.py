@@ -19,7 +19,6 @@ LARGE_FOLDERS = {
     # Modules that components import by these names.
     # What a worker loads of it comes to rooms with the frames it reads and writes.
     "mms/worker": 32,
-    "mms/interfaces/mlrun/graph": 17,
 }
 #: File -> how many lines it may have: each is one subject that would be read in two places otherwise.
 LONG_FILES = {
@@ -42,7 +41,6 @@ FIXED_NAMES = ("archiver/compat", "mms/utils", "mms/interfaces/seldon/packages")
 #: Files that are to get a better name.
 UNCLEAR_YET = {
     "mms/http/apis/asking.py",
-    "mms/interfaces/mlrun/graph/step_making.py",
     "mms/interfaces/seldon/components/additions.py",
     "mms/worker/surroundings.py",
 }
