@@ -1,10 +1,10 @@
-"""The tree `/v2`: models of several protocols side by side, each served in the dialect of its interface."""
+"""The tree `/v2`: MLRun's models, those of several functions side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -12,7 +12,7 @@ from mms.bodies.json_text import from_json
 from mms.bodies.large_json import LOOP_BYTES, apart, members_of
 from mms.core import Registry
 from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
-from mms.http.answers import JSON_LINE, ErrorForm
+from mms.http.answers import JSON_LINE
 from mms.http.apis.asking import ModelAsker
 from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
@@ -31,9 +31,14 @@ from mms.http.routing.operation import Operation
 from mms.http.web.request import state_of
 from mms.http.web.response import respond
 from mms.interfaces.mlrun.front.router import front_router
-from mms.interfaces.mlrun.front.v2.dialect import EVENT_PATH, INTERFACE, MlrunDialect
 from mms.interfaces.mlrun.front.v2.models import V2Models, first_unready, is_router, key_of
 from mms.interfaces.mlrun.front.v2.operations import OPERATIONS, document
+from mms.interfaces.mlrun.front.v2.responses import (
+    EVENT_PATH,
+    INTERFACE,
+    MlrunResponses,
+    error_form,
+)
 from mms.interfaces.mlrun.front.v2.routes import PATTERNS, TREE, V2Kind, V2Path, find_v2, whole_path
 from mms.interfaces.mlrun.routers.model_path import key_in
 from mms.interfaces.mlrun.settings import MlrunSettings
@@ -47,32 +52,6 @@ _UNKNOWN_INTERFACE = "auto"
 #: Operations that a path may name in a model's place: those of the router at the root.
 _ROUTER_OPERATIONS = frozenset(("infer", "predict", "explain"))
 _TREE_PREFIX = f"{TREE}/"
-
-
-class Dialect(Protocol):
-    """How the models of one interface are spoken to."""
-
-    @property
-    def error_form(self) -> ErrorForm:
-        """How the front's errors look."""
-
-    def lane_route(
-        self, served: ServedModel, version: str | None, operation: str, path: str
-    ) -> LaneRoute | None:
-        """Return the route of POST where the lane can serve it."""
-
-    async def serve(
-        self,
-        request: web.Request,
-        served: ServedModel,
-        version: str | None,
-        operation: str,
-        *,
-        key: str,
-        path: str = "",
-        body: bytes | bytearray | None = None,
-    ) -> web.StreamResponse:
-        """Return the response of one model. Raises the errors of the front."""
 
 
 class V2Api(InterfaceApi):
@@ -93,8 +72,7 @@ class V2Api(InterfaceApi):
         self._asker = asker
         self._models = V2Models(registry, users_of, default_model)
         self._has_event_path = has_event_path
-        self._mlrun = MlrunDialect(self._models, asker, is_strict=is_strict)
-        self._dialects: dict[str, Dialect] = {INTERFACE: self._mlrun}
+        self._responses = MlrunResponses(self._models, asker, is_strict=is_strict)
         #: What a header may lead to.
         self._own = RouteTable([*self.routes(), *self.routes_beside_others()])
         self._illegal = Found(self._row(V2Kind.ILLEGAL, "/{tail:.*}"), Match())
@@ -226,15 +204,10 @@ class V2Api(InterfaceApi):
         return inner
 
     def _mark(self, kind: V2Kind, request: web.Request) -> None:
-        """Give the errors of a request the form of its dialect's."""
+        """Give the errors of a request MLRun's form where they concern its models."""
         known = self._asked(self._meaning(kind, state_of(request).match.path))
-        if known is None:
-            if self._models.keys:
-                state_of(request).error_form = self._mlrun.error_form
-            return
-        dialect = self._dialect_of(known[0])
-        if dialect is not None:
-            state_of(request).error_form = dialect.error_form
+        if bool(self._models.keys) if known is None else self._speaks(known[0]):
+            state_of(request).error_form = error_form
 
     def _lane_route(self, kind: V2Kind, match: Match) -> LaneRoute | None:
         """Return the route where the lane can serve it: POST to one model."""
@@ -242,11 +215,10 @@ class V2Api(InterfaceApi):
         known = self._asked(found)
         if known is None:
             return None
-        dialect = self._dialects.get(known[0].interface)
-        if dialect is None:
+        if known[0].interface != INTERFACE:
             return None
         text = _graph_path(found)
-        return dialect.lane_route(*known, "" if text else found.operation, text)
+        return self._responses.route(*known, "" if text else found.operation, "POST", text)
 
     def _asked(self, found: V2Path) -> tuple[ServedModel, str | None] | None:
         """Return the model that a path alone names."""
@@ -256,10 +228,11 @@ class V2Api(InterfaceApi):
             return self._models.root, self._models.root.version
         return None
 
-    def _dialect_of(self, served: ServedModel) -> Dialect | None:
+    def _speaks(self, served: ServedModel) -> bool:
+        """Return whether a model is MLRun's, or may turn out to be."""
         if served.interface == _UNKNOWN_INTERFACE:
-            return self._mlrun if self._models.keys else None
-        return self._dialects.get(served.interface)
+            return bool(self._models.keys)
+        return served.interface == INTERFACE
 
     # Answers
 
@@ -269,18 +242,18 @@ class V2Api(InterfaceApi):
         kind = found.kind
         is_asking = request.method in ("GET", "HEAD")
         if kind is V2Kind.ILLEGAL:
-            raise self._mlrun.illegal_path(state_of(request).path.decode("latin-1"))
+            raise self._responses.illegal_path(state_of(request).path.decode("latin-1"))
         known = self._asked(found)
         if known is not None:
             return await self._serve_model(request, found, known)
         if kind is V2Kind.MODEL:
             if not self._models.keys:
                 raise ResourceNotFound
-            raise self._mlrun.unknown_model(found.key)
+            raise self._responses.unknown_model(found.key)
         if request.method == "OPTIONS":
             return respond(200, None, JSON_LINE, document(""))
         if kind is V2Kind.HEALTH or (kind is V2Kind.ROOT and is_asking):
-            return respond(200, None, JSON_LINE, self._mlrun.info())
+            return respond(200, None, JSON_LINE, self._responses.info())
         if kind is V2Kind.READY:
             return self._ready(request)
         return await self._serve_body(request, found)
@@ -305,10 +278,9 @@ class V2Api(InterfaceApi):
         path: str = "",
         body: bytes | bytearray | None = None,
     ) -> web.StreamResponse:
-        dialect = self._dialect_of(served)
-        if dialect is None:
-            raise _no_dialect(served)
-        return await dialect.serve(
+        if not self._speaks(served):
+            raise _of_another_protocol(served)
+        return await self._responses.serve(
             request, served, version, operation, key=key or key_of(served), path=path, body=body
         )
 
@@ -320,16 +292,16 @@ class V2Api(InterfaceApi):
         takes_all = in_front is not None and in_front.takes_all_bodies
         is_listing = request.method in ("GET", "HEAD")
         if not is_at_root and (is_listing or not request.body_exists):
-            return respond(200, None, JSON_LINE, self._mlrun.listing())
+            return respond(200, None, JSON_LINE, self._responses.listing())
         body = await self._asker.read_body(request)
         key = await apart(len(body), self._model_beside if takes_all else _model_in, body)
         if key is not None:
             known = self._models.find(key)
             if known is None:
-                raise self._mlrun.unknown_model(key)
+                raise self._responses.unknown_model(key)
             return await self._speak(request, *known, "", key, body=body)
         if not is_at_root or root is None:
-            return respond(200, None, JSON_LINE, self._mlrun.listing())
+            return respond(200, None, JSON_LINE, self._responses.listing())
         return await self._speak(request, root, root.version, "", "", body=body)
 
     def _model_beside(self, body: bytes | bytearray) -> str | None:
@@ -347,7 +319,7 @@ class V2Api(InterfaceApi):
         """Return whether all models that have workers to wait for are loaded."""
         waiting = first_unready(self._models.all())
         if waiting is None:
-            return respond(200, None, JSON_LINE, self._mlrun.info())
+            return respond(200, None, JSON_LINE, self._responses.info())
         which = f"model {key_of(waiting)}" if state_of(request).is_trusted else "a model"
         raise ServiceUnavailable(f"{which} is not ready yet", retry_after_s=1)
 
@@ -374,7 +346,7 @@ def _model_in(body: bytes | bytearray) -> str | None:
         raise BadRequest(f"{error}.") from None
 
 
-def _no_dialect(served: ServedModel) -> Exception:
+def _of_another_protocol(served: ServedModel) -> Exception:
     if served.interface == _UNKNOWN_INTERFACE:
         return served.not_loaded()
     return ModelNotFound(

@@ -1,4 +1,4 @@
-"""The dialect of MLRun's models below `/v2`: text for errors, the front's word on readiness, all else a worker's."""
+"""What MLRun's models answer below `/v2`: errors as text, readiness by the front, all else by workers."""
 
 from __future__ import annotations
 
@@ -58,10 +58,8 @@ def error_form(error: ServerError) -> tuple[bytes, bytes]:
     return lines, f"{name}: {error.message or name}".encode("utf-8", "replace")
 
 
-class MlrunDialect:
+class MlrunResponses:
     """Answers for MLRun's models. `is_strict`: by statuses that say what is wrong, where MLRun has 400 and 408."""
-
-    error_form = staticmethod(error_form)
 
     def __init__(self, models: V2Models, asker: ModelAsker, *, is_strict: bool) -> None:
         self._models = models
@@ -69,15 +67,7 @@ class MlrunDialect:
         self._is_strict = is_strict
 
     def __repr__(self) -> str:
-        return f"<MlrunDialect{', strict' if self._is_strict else ''}>"
-
-    def lane_route(
-        self, served: ServedModel, version: str | None, operation: str, path: str
-    ) -> LaneRoute | None:
-        """Return the route of POST where the lane can serve it."""
-        if served.interface != INTERFACE:
-            return None
-        return self._route(served, version, operation, "POST", path)
+        return f"<MlrunResponses{', strict' if self._is_strict else ''}>"
 
     async def serve(
         self,
@@ -105,12 +95,13 @@ class MlrunDialect:
             if served.has_failed_to_load:
                 raise served.not_loaded()
             raise self._not_known_yet(served, key)
-        route = self._route(served, version, operation, method, path)
+        route = self.route(served, version, operation, method, path)
         return await self._asker.ask(request, route, body)
 
-    def _route(
+    def route(
         self, served: ServedModel, version: str | None, operation: str, method: str, path: str
     ) -> LaneRoute:
+        """Return how a worker is asked, by the fast path too."""
         return LaneRoute(
             served.name,
             version,
