@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from archiver.errors import ArchiveError
+from mms.interfaces import INTERFACES, part
 from mms.registration import InvalidValue, Kind, ModelParameters
 from mms.registration.kind import count_exactly
 from mms.text.brief import brief
@@ -43,7 +44,11 @@ class ConfigKeys:
 #: The members of a registration, their kinds and the units of the file, by key.
 _KEYS: Final[Mapping[str, tuple[str, Kind, str]]] = {
     key.name: (member, declared.kind, key.unit)
-    for member, declared in ModelParameters.own_parameters()
+    for options in (
+        ModelParameters,
+        *(part(each.parameters) for each in INTERFACES if each.parameters),
+    )
+    for member, declared in options.own_parameters()
     for key in declared.keys
 }
 _WORKERS: Final = ("minWorkers", "maxWorkers")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
-from mms.interfaces import CHOICES
+from mms.interfaces import AUTO, CHOICES
 from mms.registration.kind import (
     ANY,
     ARGUMENTS,
@@ -56,6 +56,7 @@ class ModelParameters(Options):
         value="",
         is_shared=False,
         otherwise="required, but for `prepackaged` with `model_uri`, and for `serving_spec`",
+        names_model=True,
         flag=None,
         shown=Shown("modelUrl", is_of_model=True),
     )
@@ -226,6 +227,7 @@ class ModelParameters(Options):
         setting="default_workers_per_model",
         otherwise="the archive's, then the setting `default_workers_per_model`: 0",
         flag="--workers",
+        idle=0,
         is_kept=False,
         shown=Shown("minWorkers", is_of_model=True),
         scope=WORKERS,
@@ -275,6 +277,7 @@ class ModelParameters(Options):
         "The contract that the code is written to.",
         "`auto`: what the handler's source shows, else what a worker finds when it has imported it.",
         otherwise="the manifest's, then `auto`",
+        idle=AUTO,
         is_shared=False,
         is_new=True,
         shown=Shown("interface", is_of_model=True),

@@ -42,22 +42,14 @@ class Options:
     title: ClassVar[str] = ""
 
     @classmethod
-    def read(cls: type[_Options], call: Call, route: str, *, is_json: bool) -> dict[str, Any]:
-        """The members that a call gives, for `cls` or `replace`. Raises InvalidCall."""
+    def read(cls, call: Call, route: str, *, is_json: bool) -> dict[str, Any]:
+        """Return the members that a call gives, groups' among its own, for `with_values`. Raises InvalidCall."""
         found: dict[str, Any] = {}
-        for member in fields(cls):
-            kind = group_of(member)
-            if kind is not None:
-                assert issubclass(kind, Options)
-                if inner := kind.read(call, route, is_json=is_json):
-                    found[member.name] = kind(**inner)
-                continue
-            declared = parameter_of(member)
-            if declared is None or route not in declared.routes:
-                continue
-            value = read_parameter(declared, call, is_json=is_json)
-            if value is not None:
-                found[member.name] = value
+        for name, declared in cls.all_parameters():
+            if route in declared.routes:
+                value = read_parameter(declared, call, is_json=is_json)
+                if value is not None:
+                    found[name] = value
         return found
 
     @classmethod
@@ -143,22 +135,28 @@ class Options:
         return replace(self, **{**itself, **changes})
 
     def or_else(self: _Options, **others: Any) -> _Options:
-        """The same with these members where it says nothing."""
+        """Return the same with these members, its own or its groups', where it says nothing."""
         missing = {
             name: value
             for name, value in others.items()
-            if value is not None and getattr(self, name) is None
+            if value is not None and self.value_of(name) is None
         }
-        return replace(self, **missing) if missing else self
+        return self.with_values(**missing) if missing else self
 
     @classmethod
     def own_parameters(cls) -> list[tuple[str, Parameter]]:
-        """Its parameters by the names of its members, without those of groups."""
+        """Return its parameters by the names of its members, without those of groups."""
         return [
             (member.name, declared)
             for member in fields(cls)
             if (declared := parameter_of(member)) is not None
         ]
+
+    @classmethod
+    def all_parameters(cls) -> list[tuple[str, Parameter]]:
+        """Return its parameters by the names of their members, those of groups behind its own."""
+        groups = [kind for member in fields(cls) if (kind := group_of(member)) is not None]
+        return [*cls.own_parameters(), *(each for kind in groups for each in kind.own_parameters())]
 
     def with_defaults(self: _Options, settings: Defaults) -> _Options:
         """The same with the defaults of its own parameters where it says nothing: the server's, else those of all."""
@@ -174,10 +172,10 @@ class Options:
         return replace(self, **found)
 
     def for_new_workers(self) -> dict[str, Any]:
-        """Its parameters, by their names, that workers have from their start on: a change replaces them."""
+        """Return its parameters, by their names, that workers have from their start on: a change replaces them."""
         return {
-            declared.name: getattr(self, member)
-            for member, declared in self.own_parameters()
+            declared.name: self.value_of(member)
+            for member, declared in self.all_parameters()
             if declared.needs_workers
         }
 

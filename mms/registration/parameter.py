@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field
 from typing import Any, Final
 
 from mms.registration.kind import Kind
@@ -14,6 +14,8 @@ SCALE: Final = "scale"
 WORKERS: Final = "workers"
 #: What the code in an archive is; a document that says what a model is made of says it itself.
 CODE: Final = "code"
+#: The document of a graph.
+GRAPH: Final = "graph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,12 @@ class Parameter:
     is_in_query: bool = True
     #: MMS has no such parameter.
     is_new: bool = False
-    #: What it says something of, `WORKERS` or `CODE`: nothing of a model that has none. Empty: of any model.
+    #: What it says something of, `WORKERS`, `CODE` or `GRAPH`: nothing of a model without. Empty: of any model.
     scope: str = ""
+    #: Whether it says what is registered. The name of another parameter: together with that one.
+    names_model: bool | str = False
+    #: A value that asks for nothing.
+    idle: Any = None
     #: Whether a change has a running model's workers replaced.
     needs_workers: bool = False
     shown: Shown | None = None
@@ -139,16 +145,10 @@ def group_of(member: Field[Any]) -> Any:
     return found
 
 
-def parameters_of(options: type, route: str | None = None) -> list[Parameter]:
-    """All parameters of a class of options, those of its groups behind its own. `route`: that take them."""
-    found: list[Parameter] = []
-    groups: list[Parameter] = []
-    for member in fields(options):
-        kind = group_of(member)
-        if kind is not None:
-            groups += parameters_of(kind, route)
-            continue
-        declared = parameter_of(member)
-        if declared is not None and (route is None or route in declared.routes):
-            found.append(declared)
-    return found + groups
+def parameters_of(options: Any, route: str | None = None) -> list[Parameter]:
+    """Return all parameters of a class of options, those of its groups behind its own. `route`: that take them."""
+    return [
+        declared
+        for _, declared in options.all_parameters()
+        if route is None or route in declared.routes
+    ]

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
+from mms.interfaces import INTERFACES
+
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT_PACKAGES = ("archiver", "mms", "model_archiver")
 
@@ -21,7 +23,7 @@ class Room(NamedTuple):
     imports: tuple[str, ...] | None = None  # rooms; None: every room of a lower layer
 
 
-INTERFACE_NAMES = ("legacy", "mlrun", "mms", "seldon")
+INTERFACE_NAMES = tuple(interface.name for interface in INTERFACES)
 
 #: The rooms of the server that an interface's front side may use; none of them is in a worker.
 FRONT = (
@@ -185,7 +187,7 @@ ROOMS: dict[str, Room] = {
     "mlrun in the front": Room(
         6,
         ("mms.interfaces.mlrun.front",),
-        (*FRONT, "mlrun", "seldon"),
+        (*FRONT, "mlrun"),
     ),
     "seldon in the front": Room(
         6,

@@ -25,8 +25,6 @@ from mms.registration.options import read_parameter
 from mms.serving import RegisterOptions
 from mms.text.brief import brief
 
-#: What says which model is meant.
-_SOURCES = ("url", "prepackaged", "model_uri", "serving_spec")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -66,7 +64,8 @@ def registration_of(parameters: Parameters, *, is_json: bool) -> RegisterOptions
     """Raises BadRequest for a value that cannot be, and where nothing says what is to be registered."""
     try:
         _check_names_model(parameters, is_json=is_json)
-        return RegisterOptions(**RegisterOptions.read(parameters, REGISTER, is_json=is_json))
+        members = RegisterOptions.read(parameters, REGISTER, is_json=is_json)
+        return RegisterOptions().with_values(**members)
     except InvalidCall as error:
         raise BadRequest(str(error)) from None
 
@@ -81,16 +80,22 @@ def scaling_of(parameters: Parameters) -> tuple[ScaleParameters, dict[str, Any]]
 
 
 def _check_names_model(parameters: Parameters, *, is_json: bool) -> None:
-    said = {
-        declared.name
-        for declared in parameters_of(RegisterOptions, REGISTER)
-        if declared.name in _SOURCES
-        and read_parameter(declared, parameters, is_json=is_json) is not None
-    }
-    if "url" in said or "serving_spec" in said or {"prepackaged", "model_uri"} <= said:
+    """Raise InvalidCall where no parameter says what is to be registered."""
+    declared = {each.name: each for each in parameters_of(RegisterOptions, REGISTER)}
+
+    def is_given(name: str) -> bool:
+        return read_parameter(declared[name], parameters, is_json=is_json) is not None
+
+    naming = [name for name, each in declared.items() if each.names_model and is_given(name)]
+    missing = [
+        (other, name)
+        for name in naming
+        if isinstance(other := declared[name].names_model, str) and not is_given(other)
+    ]
+    if len(missing) < len(naming):
         return
-    if "prepackaged" in said:
-        raise InvalidCall("Parameter model_uri is required where prepackaged comes without url.")
+    for other, name in missing:
+        raise InvalidCall(f"Parameter {other} is required where {name} comes without url.")
     raise InvalidCall("Parameter url is required.")
 
 

@@ -96,6 +96,7 @@ class ServerParameters(Options):
         "[serving specs](mlrun.md#serving-specs).",
         is_shared=False,
         is_in_query=False,
+        names_model=True,
         is_new=True,
     )
     #: Of the function that the model comes with; members of `ServingLoad` by the same names, as most of the others.

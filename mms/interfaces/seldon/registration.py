@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from mms.registration.kind import TEXT, TRUTH
 from mms.registration.options import Options
-from mms.registration.parameter import CODE, WORKERS, Shown, attribute, parameter
+from mms.registration.parameter import CODE, GRAPH, WORKERS, Shown, attribute, parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class ComponentParameters(Options):
         is_shared=False,
         is_new=True,
         shown=Shown("prepackaged"),
+        names_model="model_uri",
     )
     predictor: str | None = parameter(
         "predictor",
@@ -45,6 +46,7 @@ class ComponentParameters(Options):
         "Which predictor of a graph's document is served.",
         "See [graphs](graphs.md).",
         otherwise="the only one, or the first with traffic",
+        scope=GRAPH,
         is_shared=False,
         is_new=True,
     )

@@ -93,9 +93,9 @@ def make_model(
 
 def change_model(settings: Settings, served: PooledModel, changes: Mapping[str, Any]) -> None:
     """Have a model be as if it had been registered with these options in place of its own. Its workers go on."""
-    served.options = replace(served.options, asked=replace(served.options.asked, **changes))
+    served.options = replace(served.options, asked=served.options.asked.with_values(**changes))
     if served.registration is not None:
-        served.registration = replace(served.registration, **changes)
+        served.registration = served.registration.with_values(**changes)
     served.effective = _effective(settings, served.options)
     served.model.reconfigure(model_config(served.effective))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import PurePosixPath
 
 from archiver import Component, InvalidComponent, Manifest, uri_scheme
@@ -11,6 +11,9 @@ from mms.errors import BadRequest, InvalidModel
 from mms.interfaces import AUTO, DEFAULT, OF_PREPACKAGED
 from mms.prepackaged import PREPACKAGED
 from mms.serving.options import RegisterOptions
+
+#: What archive and registration say together; the parameters of a registration have the same names.
+_OF_COMPONENT = tuple(member.name for member in fields(Component) if member.name != "interface")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,8 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
         raise InvalidModel(f"The manifest's extensions are wrong: {error}.") from None
     try:
         asked = Component.of_extensions(
-            {
-                "interface": options.interface or said.interface or AUTO,
-                "service_type": options.value_of("service_type"),
-                "parameters": options.parameters,
-                "model_uri": options.model_uri,
-                "prepackaged": options.value_of("prepackaged"),
-            }
+            {name: options.value_of(name) for name in _OF_COMPONENT}
+            | {"interface": options.interface or said.interface or AUTO}
         )
     except InvalidComponent as error:
         raise BadRequest(f"{error}.") from None
@@ -79,19 +77,5 @@ def model_options(options: RegisterOptions, manifest: Manifest) -> ModelOptions:
                 f"A prepackaged server such as {component.prepackaged} has the interface {OF_PREPACKAGED.name}."
             )
         interface, handler = OF_PREPACKAGED.name, PREPACKAGED[component.prepackaged]
-    return ModelOptions(
-        interface=interface,
-        component=component,
-        handler=handler,
-        asked=_completed(options, component),
-    )
-
-
-def _completed(options: RegisterOptions, component: Component) -> RegisterOptions:
-    """A registration with what a model's component is made of, by registration and archive together."""
-    return options.with_values(
-        model_uri=component.model_uri,
-        service_type=component.service_type,
-        prepackaged=component.prepackaged,
-        model_path=options.value_of("model_path") or component.model_path,
-    )
+    words = {name: getattr(component, name) for name in _OF_COMPONENT if name != "parameters"}
+    return ModelOptions(interface, component, handler, options.with_values(**words))

@@ -4,35 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
-from typing import Final
 
 from mms.interfaces import AUTO, INTERFACES
 from mms.registration import Options, Parameter
-from mms.registration.parameter import CODE, WORKERS, parameter_of
+from mms.registration.parameter import CODE, GRAPH, WORKERS, parameter_of
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
-
-_PREDICTOR: Final = "predictor"
-_SERVING_SPEC: Final = "serving_spec"
 
 
 def without_effect(asked: RegisterOptions, served: ServedModel) -> list[str]:
     """Return a sentence for each parameter that has no effect on this model; none where only a worker will know."""
-    is_said_by_all = {
-        # A start gives all models the same number.
-        "initial_workers": asked.is_from_operator or not asked.initial_workers,
-        "interface": asked.interface in (AUTO, served.interface),
-    }
     return [
         f"{declared.name} has no effect on model {served.name}: {reason}"
-        for group, declared in _given(asked)
-        if not is_said_by_all.get(declared.name)
-        and (reason := _reason(group, declared, served)) is not None
+        for group, declared, value in _given(asked)
+        # A start gives all models what the settings say.
+        if not (asked.is_from_operator and declared.setting)
+        and (reason := _reason(group, declared, value, served)) is not None
     ]
 
 
-def _given(options: Options, group: str = "") -> Iterator[tuple[str, Parameter]]:
-    """Each parameter that asks for something, with the group that it is of."""
+def _given(options: Options, group: str = "") -> Iterator[tuple[str, Parameter, object]]:
+    """Return each parameter that asks for something, with the group that it is of and its value."""
     for member in fields(options):
         value = getattr(options, member.name)
         if isinstance(value, Options):
@@ -40,21 +32,24 @@ def _given(options: Options, group: str = "") -> Iterator[tuple[str, Parameter]]
             continue
         declared = parameter_of(member)
         default = None if member.default is MISSING else member.default
-        if declared is not None and value != default:
-            yield group, declared
+        if declared is not None and value not in (default, declared.idle):
+            yield group, declared, value
 
 
-def _reason(group: str, declared: Parameter, served: ServedModel) -> str | None:
-    name = declared.name
-    if name == _SERVING_SPEC:
+def _reason(group: str, declared: Parameter, value: object, served: ServedModel) -> str | None:
+    if declared.names_model is True:
         return None
-    if name == _PREDICTOR:
-        return None if served.kind == "graph" else "it is not a graph with predictors"
-    reason = _reason_of_group(group, name, served.interface)
+    is_graph = served.kind == GRAPH
+    if declared.scope == GRAPH:
+        return None if is_graph else "it is not a graph with predictors"
+    reason = _reason_of_group(group, declared.name, served.interface)
     if served.kind == "model":
         return reason
-    kind = "graph" if served.kind == "graph" else "function"
+    kind = "graph" if is_graph else "function"
     if declared.scope == CODE:
+        # Of its interface a model tells; that one may be named.
+        if value == getattr(served, declared.name, None):
+            return None
         return f"it is a {kind}, whose document says what its models are"
     if reason is not None:
         return reason

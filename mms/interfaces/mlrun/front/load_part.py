@@ -22,13 +22,11 @@ def serving_load(
     asked = served.options.asked
     own = settings.of(MlrunSettings)
     members: dict[str, Any] = {
-        "strict_status": own.strict_status,
-        "nan_policy": own.nan_policy,
         "data_url": _data_url_rules(settings) if own.mlrun_data_url else None,
         "body_operation": own.mlrun_body_operation,
         "row_wise": True if asked.value_of("row_batching") else None,
     }
-    return ServingLoad(**members | asked.of(ServerParameters).said())
+    return ServingLoad(**members | asked.of(ServerParameters).with_defaults(settings).said())
 
 
 def _data_url_rules(settings: Settings) -> UrlRules:

@@ -24,7 +24,6 @@ from mms.interfaces.mlrun.graph.router_step import NAME_WITHOUT_EFFECT, RouterSt
 from mms.interfaces.mlrun.graph.steps import BaseStep
 from mms.interfaces.mlrun.graph.storey_steps import own_class
 from mms.interfaces.mlrun.registration import ServerParameters
-from mms.interfaces.mlrun.settings import MlrunSettings
 from mms.interfaces.mlrun.spec.code_file import without_own_deployment
 from mms.interfaces.mlrun.spec.function_code import FunctionCode
 from mms.interfaces.mlrun.spec.serving_spec import (
@@ -65,7 +64,6 @@ class MlrunSpecs(CompositeFactory):
 
     def __init__(self, host: HostOperations) -> None:
         self._settings = host.settings
-        self._own = host.settings.of(MlrunSettings)
         self._registry = host.registry
         self._client = host.client
         self._make = host.make
@@ -135,7 +133,7 @@ class MlrunSpecs(CompositeFactory):
         targets = {child.key: split_key(child.key) for child in function.children}
         calls = RouteCalls(self._client, targets)
         # Before any model is registered: it may be refused.
-        nan_policy = options.of(ServerParameters).nan_policy or self._own.nan_policy
+        nan_policy = options.of(ServerParameters).with_defaults(self._settings).nan_policy or ""
         routing = function.routing(calls, nan_policy)
         # Whoever starts the workers and opens the streams reads it from the model.
         options = options.or_else(load_timeout_s=spec.readiness_timeout, tracking=spec.tracking())
@@ -178,10 +176,8 @@ class MlrunSpecs(CompositeFactory):
             effective=effective,
             interface=_INTERFACE,
             routing=routing,
-            is_strict=(
-                self._own.strict_status
-                if (asked := options.of(ServerParameters).strict_status) is None
-                else asked
+            is_strict=bool(
+                options.of(ServerParameters).with_defaults(self._settings).strict_status
             ),
         )
 

@@ -19,14 +19,11 @@ def component_load(
     served: PooledModel, settings: Settings, environ: Mapping[str, str]
 ) -> ComponentLoad:
     """`environ`: the server's, which may name components that stand alone; a graph names its nodes with each call."""
-    asked = served.options.asked.of(ComponentParameters)
-    own = settings.of(SeldonSettings)
+    asked = served.options.asked.of(ComponentParameters).with_defaults(settings)
     return ComponentLoad(
-        is_strict=own.seldon_strict,
+        is_strict=settings.of(SeldonSettings).seldon_strict,
         joins_rows=bool(asked.row_batching),
-        validates_inputs=(
-            own.validate_inputs if asked.validate_inputs is None else asked.validate_inputs
-        ),
+        validates_inputs=bool(asked.validate_inputs),
         unit_id=environ.get(ID),
         unit_image=environ.get(IMAGE),
         persistence_file=asked.persistence_file,
