@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mms.core import Request
-from mms.errors import ModelNotFound, RequestTimeout, ServerError
+from mms.errors import ModelNotFound, ServerError
 from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
     from mms.core.request import Buffer
-
-
-_Answer = TypeVar("_Answer")
 
 
 class HostedModels(Protocol):
@@ -131,15 +127,3 @@ class ModelClient:
         except asyncio.CancelledError:
             self.models.cancel(request)
             raise
-
-
-async def answered_within(
-    answer: Awaitable[_Answer], timeout_s: float | None, name: str
-) -> _Answer:
-    """Return an answer that comes in time. Raises RequestTimeout, which tells by `name` who was asked."""
-    if timeout_s is None:
-        return await answer
-    try:
-        return await asyncio.wait_for(answer, timeout_s)
-    except asyncio.TimeoutError:
-        raise RequestTimeout(f"{name} did not answer within {timeout_s:g} seconds.") from None

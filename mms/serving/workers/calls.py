@@ -11,7 +11,7 @@ from mms import faults
 from mms.core.ids import new_request_id
 from mms.errors import ModelNotFound, ServerError, UnexpectedError
 from mms.interfaces import AUTO, find_interface
-from mms.serving.model_client import ModelAnswer, ModelClient, answered_within
+from mms.serving.model_client import ModelAnswer, ModelClient
 from mms.text.durations import bounded_s
 from mms.wire import ModelOperation
 from mms.wire.calls import Call, Called, decode_call, encode_called
@@ -82,7 +82,8 @@ class WorkerCalls:
             raise ModelNotFound(f"model {call.key} is none that may be called here: {known}")
         name, version = target
         timeout_s = None if call.timeout_s is None else bounded_s(call.timeout_s)
-        asking = self._client.ask(
+        # Its deadline is the model's to keep.
+        return await self._client.ask(
             name,
             version,
             id=_id_of(call),
@@ -92,7 +93,6 @@ class WorkerCalls:
             deadline=0.0 if timeout_s is None else time.monotonic() + timeout_s,
             operation=self._operation_of(call, name),
         )
-        return await answered_within(asking, timeout_s, f"Model {name}")
 
     def _operation_of(self, call: Call, name: str) -> ModelOperation | None:
         interface = self._client.models.interface_of(name)

@@ -7,11 +7,9 @@ import logging
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from archiver import Component, Manifest
 from archiver.model_config import WorkerBounds
-from mms.core import ModelVersion
 from mms.errors import BadRequest, NameTaken
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.front.calls import RouteCalls
@@ -36,15 +34,10 @@ from mms.interfaces.mlrun.spec.serving_spec import (
 )
 from mms.repository import FetchedArchive
 from mms.serving.options import RegisterOptions
-from mms.serving.registration.composites import HostOperations
-from mms.serving.registration.model_factory import model_config
-from mms.serving.registration.model_options import ModelOptions
+from mms.serving.registration.composites import HostOperations, composite_members, name_of_composite
 from mms.serving.registration.pipeline import CompositeFactory, Registration
-from mms.serving.served import PooledModel, ServedModel
+from mms.serving.served import ServedModel
 from mms.text.documents import InvalidDocument, check_depth
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger("mms.serving")
 
@@ -112,16 +105,7 @@ class MlrunSpecs(CompositeFactory):
         code = await asyncio.to_thread(_place_code, spec, archive)
         # Looks at each of its steps, of which there may be many.
         function = await asyncio.to_thread(_Function, spec, code)
-        found = archive.manifest if archive.manifest is not None else Manifest({})
-        stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
-        name = (
-            options.model_name
-            or found.model_name
-            or spec.function_name
-            or registration.default_name
-            or stem
-            or _DEFAULT_NAME
-        )
+        name = name_of_composite(registration, spec.function_name) or _DEFAULT_NAME
         if self._registry.has_name(name):
             raise NameTaken(name)
         for child in function.children:
@@ -145,7 +129,7 @@ class MlrunSpecs(CompositeFactory):
             )
         parts = await self._register_parts(name, function, options, registration.parts)
         if routing is not None:
-            served = self._front_router(name, routing, options, archive, found)
+            served = self._front_router(name, routing, options, archive)
         else:
             graph_options = self._worker_graph(name, function, targets, options)
             served = self._make(graph_options, archive, None)
@@ -160,21 +144,14 @@ class MlrunSpecs(CompositeFactory):
         routing: FrontRouting,
         options: RegisterOptions,
         archive: FetchedArchive,
-        found: Manifest,
     ) -> ServedModel:
-        effective = options.with_defaults(self._settings)
-        model = ModelVersion(name, found.model_version, model_config(effective))
-        manifest = found.with_overrides(model_name=name, handler=routing.router_class)
         return MlrunRouter(
-            model=model,
-            url=options.url or str(archive.folder),
-            archive=archive,
-            manifest=manifest,
-            handler=routing.router_class,
-            runtime=manifest.runtime or "python",
-            options=ModelOptions(_INTERFACE, Component(), None, options),
-            effective=effective,
-            interface=_INTERFACE,
+            **composite_members(
+                *(self._settings, archive, options),
+                interface=_INTERFACE,
+                name=name,
+                handler=routing.router_class,
+            ),
             routing=routing,
             is_strict=bool(
                 options.of(ServerParameters).with_defaults(self._settings).strict_status
@@ -198,13 +175,6 @@ class MlrunSpecs(CompositeFactory):
             calls={key: list(target) for key, target in targets.items()},
         )
         return part.with_group(replace(own, graph=spec.graph))
-
-    def assign(self) -> list[PooledModel]:
-        """Return a model of a function knows from the start what it is."""
-        return []
-
-    async def close(self) -> None:
-        """It has no connections."""
 
     # Its models
 

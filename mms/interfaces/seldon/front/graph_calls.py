@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final
 
 from mms.core import Request
-from mms.errors import InternalServerError, ModelNotFound, ServerError
+from mms.errors import InternalServerError, ModelNotFound, RequestTimeout, ServerError
 from mms.interfaces.seldon.front.graph_metrics import ClientLabels, GraphMetrics
 from mms.interfaces.seldon.front.graph_remote import RemoteCalls
 from mms.interfaces.seldon.graph import Graph, Message, Node, NodeFailed, Step
 from mms.interfaces.seldon.graph.message import JSON, PROTOBUF
 from mms.interfaces.seldon.unit import NO_VERSION
-from mms.serving.model_client import ModelClient, answered_within
+from mms.serving.model_client import ModelClient
 from mms.wire import GraphNode, ModelOperation
 
 #: Describe the body that the client sent, or its connection; a node gets another body.
@@ -132,7 +133,14 @@ class NodeCalls:
                 )
             return await self._remote.call(node, operation, message, context.headers, timeout_s)
         asking = self._ask_model(context, node, operation, message)
-        return await answered_within(asking, timeout_s, f"Node {node.name}")
+        if timeout_s is None:
+            return await asking
+        try:
+            return await asyncio.wait_for(asking, timeout_s)
+        except asyncio.TimeoutError:
+            raise RequestTimeout(
+                f"Node {node.name} did not answer within {timeout_s:g} seconds."
+            ) from None
 
     async def _ask_model(
         self, context: CallContext, node: Node, operation: str, message: Message

@@ -6,12 +6,9 @@ import asyncio
 import logging
 from contextlib import AsyncExitStack
 from functools import partial
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-from archiver import Component, InvalidComponent, Manifest, checked_parameters
+from archiver import InvalidComponent, checked_parameters
 from archiver.component import PREPACKAGED
-from mms.core import ModelVersion
 from mms.errors import BadRequest, Conflict, InvalidModel
 from mms.interfaces import AUTO
 from mms.interfaces.seldon.front.deployed_unit import DeployedUnit
@@ -24,15 +21,10 @@ from mms.interfaces.seldon.interface import SELDON
 from mms.interfaces.seldon.settings import SeldonSettings
 from mms.limits.networks import Networks
 from mms.serving.options import RegisterOptions
-from mms.serving.registration.composites import HostOperations
-from mms.serving.registration.model_factory import model_config
-from mms.serving.registration.model_options import ModelOptions
+from mms.serving.registration.composites import HostOperations, composite_members, name_of_composite
 from mms.serving.registration.pipeline import CompositeFactory, Registration
 from mms.serving.served import DependencyMissing, PooledModel, ServedModel
 from mms.text.brief import brief
-
-if TYPE_CHECKING:
-    pass
 
 logger = logging.getLogger("mms.serving")
 
@@ -86,16 +78,7 @@ class Graphs(CompositeFactory):
             raise BadRequest("A graph has no records of its own: track the models of its nodes.")
         text = await asyncio.to_thread(document.read_bytes)
         graph = await asyncio.to_thread(read_graph, text, options.value_of("predictor"))
-        found = archive.manifest if archive.manifest is not None else Manifest({})
-        stem = PurePosixPath(options.url.partition("?")[0].rstrip("/")).stem
-        name = (
-            options.model_name
-            or found.model_name
-            or graph.deployment
-            or graph.predictor
-            or registration.default_name
-            or stem
-        )
+        name = name_of_composite(registration, graph.deployment, graph.predictor)
         sources = self._sources.of_operator if options.is_from_operator else self._sources
         check_endpoints(graph, sources)
         self.check_name(name)
@@ -108,9 +91,6 @@ class Graphs(CompositeFactory):
                 "Graph %s: this server does not use these parts of its document: %s.",
                 *(name, ", ".join(graph.not_obeyed)),
             )
-        effective = options.with_defaults(self._settings)
-        model = ModelVersion(name, found.model_version, model_config(effective))
-        manifest = found.with_overrides(model_name=name, handler=document.name)
         calls = NodeCalls(
             name,
             graph,
@@ -119,16 +99,13 @@ class Graphs(CompositeFactory):
             self.metrics,
         )
         return GraphService(
-            model=model,
-            url=options.url,
-            archive=archive,
-            manifest=manifest,
-            handler=document.name,
-            runtime=manifest.runtime or "python",
-            options=ModelOptions(SELDON.name, Component(), None, options),
-            effective=effective,
-            # It speaks Seldon's protocol, so it has all routes of a component.
-            interface=SELDON.name,
+            **composite_members(
+                *(self._settings, archive, options),
+                # It speaks Seldon's protocol, so it has all routes of a component.
+                interface=SELDON.name,
+                name=name,
+                handler=document.name,
+            ),
             has_parts=bool(servers),
             graph=graph,
             calls=calls,
