@@ -303,7 +303,7 @@ async def test_a_graph_named_before_its_nodes_is_loaded_at_start(
 ) -> None:
     bench = await make_bench(
         load_models="g.yaml,a,lost.yaml",
-        worker_count_at_startup=lambda gpus, cpus: 1,
+        default_workers_per_model=1,
     )
     bench.write("a", APPEND)
     write_graph(bench, predictor(chain("a")))

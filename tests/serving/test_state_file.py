@@ -38,7 +38,7 @@ def restarted(make_bench, tmp_path):
         for bench in previous:
             await bench.stop()
             previous.remove(bench)
-        usual = {"load_models": "", "worker_count_at_startup": lambda *_: 1}
+        usual = {"load_models": "", "default_workers_per_model": 1}
         bench = await make_bench(state_file=str(state), **{**usual, **settings})
         (tmp_path / "store").mkdir(exist_ok=True)
         bench.store.rmdir()

@@ -16,7 +16,7 @@ import pytest
 from support.server import Server
 from support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 #: The files of an interface whose models greet; its package is all that is added.
 PACKAGE = {
