@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import gzip
 import json
 import random
@@ -35,8 +36,10 @@ CODINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("size", [2, 3000, 3 * MIB])
+@pytest.mark.parametrize(
+    ("coding", "size"),
+    [*((coding, size) for coding in CODINGS for size in (2, 3000)), ("gzip", 3 * MIB)],
+)
 def test_a_compressed_body_reaches_the_handler_as_it_was_before(
     server: Server, coding: str, size: int
 ) -> None:
@@ -89,16 +92,23 @@ def test_an_empty_body_is_empty_in_any_coding(server: Server) -> None:
     assert reply.text == "{'body': bytearray(b'')}"
 
 
+@functools.cache
+def _unfolding() -> list[tuple[bytes, str]]:
+    """Compressed bodies, and the limit that each is over."""
+    # Of hexadecimal digits gzip leaves half.
+    noise = b'"%b"' % random.Random(1).randbytes(6 * MIB).hex().encode()
+    return [
+        (gzip.compress(b"0" * 9 * MIB, 1), "max_request_ratio"),
+        (gzip.compress(noise, 1), "max_request_size"),
+    ]
+
+
 @pytest.mark.parametrize("path", ["/predictions/{}", "/models"])
 def test_a_body_that_unfolds_over_the_limits_is_413(server: Server, path: str) -> None:
     client = server.management if path == "/models" else server.inference
     path = path.format(server.shared("echo"))
-    # Of hexadecimal digits gzip leaves half.
-    noise = b'"%b"' % random.Random(1).randbytes(6 * MIB).hex().encode()
-    for body, limit in ((b"0" * 9 * MIB, "max_request_ratio"), (noise, "max_request_size")):
-        reply = client.post(
-            path, gzip.compress(body, 1), content_type=JSON, headers={"Content-Encoding": "gzip"}
-        )
+    for body, limit in _unfolding():
+        reply = client.post(path, body, content_type=JSON, headers={"Content-Encoding": "gzip"})
         assert (reply.status, limit in reply.json()["message"]) == (413, True)
 
 

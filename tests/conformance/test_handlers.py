@@ -38,7 +38,6 @@ def _load(server: Server, url: str) -> Reply:
 @pytest.mark.parametrize(
     ("handler", "expected"),
     [
-        ("service:handle", "handle"),
         ("service", "handle"),
         ("service.py", "handle"),
         ("service.py:handle", "handle"),
@@ -265,40 +264,40 @@ def test_a_legacy_model_without_its_signature_does_not_load(main_server: Server)
     assert _load(main_server, url).status == 500
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        "from mms.context import Context, RequestProcessor",
-        "from mms.service import PredictionException, Service, emit_metrics",
-        "from mms.metrics.dimension import Dimension",
-        "from mms.metrics.metric import Metric, MetricUnit",
-        "from mms.metrics.metrics_store import MetricsStore",
-        "from mms.metrics.metric_encoder import MetricEncoder",
-        "from mms.metrics.unit import Units",
-        "from mms.metrics import system_metrics",
-        "from mms.model_service.model_service import ModelService, SingleNodeService",
-        "from mms.utils.timeit_decorator import timeit",
-        "import mms; mms.__version__",
-    ],
-)
-def test_the_names_that_handlers_import_are_there(main_server: Server, names: str) -> None:
-    assert _answer(main_server, _write(main_server, f"{names}\n{_OK}")).text == "handle"
+NAMES = [
+    "from mms.context import Context, RequestProcessor",
+    "from mms.service import PredictionException, Service, emit_metrics",
+    "from mms.metrics.dimension import Dimension",
+    "from mms.metrics.metric import Metric, MetricUnit",
+    "from mms.metrics.metrics_store import MetricsStore",
+    "from mms.metrics.metric_encoder import MetricEncoder",
+    "from mms.metrics.unit import Units",
+    "from mms.metrics import system_metrics",
+    "from mms.model_service.model_service import ModelService, SingleNodeService",
+    "from mms.utils.timeit_decorator import timeit",
+    "import mms; mms.__version__",
+]
+
+
+def test_the_names_that_handlers_import_are_there(main_server: Server) -> None:
+    source = "\n".join([*NAMES, _OK])
+    assert _answer(main_server, _write(main_server, source)).text == "handle"
+
+
+NAMES_BOUND_TO_MXNET = [
+    "from mms.model_service.mxnet_model_service import MXNetBaseService, SingleNodeService",
+    "from mms.model_service.mxnet_model_service import GluonImperativeBaseService",
+    "from mms.model_service.mxnet_model_service import check_input_shape",
+    "from mms.model_service.mxnet_vision_service import MXNetVisionService",
+    "from mms.model_service.gluon_vision_service import GluonVisionService",
+    "from mms.utils.mxnet import image, ndarray, nlp",
+]
 
 
 @pytest.mark.better_than_mms
-@pytest.mark.parametrize(
-    "names",
-    [
-        "from mms.model_service.mxnet_model_service import MXNetBaseService, SingleNodeService",
-        "from mms.model_service.mxnet_model_service import GluonImperativeBaseService",
-        "from mms.model_service.mxnet_model_service import check_input_shape",
-        "from mms.model_service.mxnet_vision_service import MXNetVisionService",
-        "from mms.model_service.gluon_vision_service import GluonVisionService",
-        "from mms.utils.mxnet import image, ndarray, nlp",
-    ],
-)
-def test_the_names_bound_to_mxnet_import_without_it(main_server: Server, names: str) -> None:
-    assert _answer(main_server, _write(main_server, f"{names}\n{_OK}")).text == "handle"
+def test_the_names_bound_to_mxnet_import_without_it(main_server: Server) -> None:
+    source = "\n".join([*NAMES_BOUND_TO_MXNET, _OK])
+    assert _answer(main_server, _write(main_server, source)).text == "handle"
 
 
 @pytest.mark.parametrize("handler", ["sub/service.py:handle", "{outside}/service.py:handle"])

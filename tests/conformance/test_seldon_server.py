@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from support.client import Address, Client
@@ -16,8 +16,6 @@ from support.waiting import eventually
 from .seldon_service import Service
 
 pytestmark = pytest.mark.better_than_mms
-
-StartServer = Callable[..., Server]
 
 MESSAGE = {"data": {"ndarray": [[1, 2]]}}
 BYTES = b'{"data":{"names":["t:0","t:1"],"ndarray":[[2,4]]},"meta":{}}\n'
@@ -267,8 +265,10 @@ def test_strict_mode_answers_an_unknown_route_as_the_wrapper_does(
         assert reply.json()["status"]["reason"] == "MICROSERVICE_INTERNAL_ERROR"
 
 
-def test_strict_mode_answers_none_as_the_wrapper_does(start_server: StartServer) -> None:
-    server = start_server({"seldon_strict": "true"})
+def test_strict_mode_answers_none_as_the_wrapper_does(
+    alone: tuple[Server, Service],
+) -> None:
+    server, service = alone
     source = "class Model:\n    def predict(self, X, names):\n        return None\n"
     manifest = {
         "runtime": "python",
@@ -282,4 +282,4 @@ def test_strict_mode_answers_none_as_the_wrapper_does(start_server: StartServer)
         "specificationVersion": "1.0",
     }
     with server.registered(server.write_model("none", source, manifest), model_name="none"):
-        assert server.inference.post_json("/predict", MESSAGE).status == 400
+        assert service.client.post_json("/seldon/none/predict", MESSAGE).status == 400

@@ -32,7 +32,11 @@ def make_run() -> Iterator[Callable[[Path], PageRun]]:
         for process in tagged_processes(tag):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
-        eventually("all that the page started has ended", lambda: not tagged_processes(tag))
+        eventually(
+            "all that the page started has ended",
+            lambda: not tagged_processes(tag),
+            interval_s=0.02,
+        )
     finally:
         kill_tagged(tag)
         shutil.rmtree(folder, ignore_errors=True)
