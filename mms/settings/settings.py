@@ -14,7 +14,7 @@ from mms.text.brief import one_line
 _T = TypeVar("_T")
 
 
-@dataclass(slots=True)
+@dataclass
 class Settings(OptionValues):
     """The values of all options, and what does not come from one."""
 

@@ -29,7 +29,6 @@ LONG_FILES = {
     "mms/interfaces/mlrun/authoring/function.py": 540,  # one class of MLRun with all of its methods
     "mms/launch/connection.py": 550,
     "mms/server.py": 540,  # the life of the server, read top to bottom
-    "mms/settings/values.py": 760,  # the table of the settings
 }
 #: Words that say neither what a thing is nor what it does.
 UNCLEAR = {

@@ -1,0 +1,54 @@
+"""What requests and answers may take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mms.settings.option import COUNT, NUMBER, POSITIVE, option
+
+_LIMITS = "Limits"
+
+
+@dataclass
+class LimitOptions:
+    """What requests and answers may take."""
+
+    job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that may wait for each model.", "100")
+    request_timeout_s: float = option(
+        NUMBER,
+        _LIMITS,
+        "Time for a request in queue and worker where its model's registration names none; 0: no limit.",
+        "0",
+        unit="seconds",
+        is_own=True,
+    )
+    max_queue_time_ms: int = option(
+        COUNT,
+        _LIMITS,
+        "Requests that would wait longer than this for a worker, or have done so, get 503 at once. 0: no limit.",
+        "0",
+        unit="milliseconds",
+        is_own=True,
+    )
+    max_request_size: int = option(
+        COUNT, _LIMITS, "Size of a request's body.", "6553500", unit="bytes"
+    )
+    grpc_max_request_size: int = option(
+        POSITIVE,
+        _LIMITS,
+        "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB by default.",
+        str(4 * 2**20),
+        unit="bytes",
+        is_own=True,
+    )
+    max_request_ratio: float = option(
+        NUMBER,
+        _LIMITS,
+        "How many bytes a compressed body may have after decompression for each byte that was sent, if it has more "
+        "than 1 MiB then; 0: no limit. max_request_size holds as well.",
+        "100",
+        is_own=True,
+    )
+    max_response_size: int = option(
+        POSITIVE, _LIMITS, "Size of one answer of a handler.", "6553500", unit="bytes"
+    )

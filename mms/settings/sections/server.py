@@ -1,0 +1,102 @@
+"""Logs, metrics, and the start of the server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mms.settings.option import BOOLEAN, NUMBER, PLUGIN_FOLDER, POSITIVE, TEXT, choice, option
+
+_LOGS = "Logs and metrics"
+_SERVER = "Server"
+
+
+@dataclass
+class ServerOptions:
+    """Logs, metrics, and the start of the server."""
+
+    metric_time_interval: int = option(
+        POSITIVE,
+        _LOGS,
+        "Time between two measurements of host and workers.",
+        "60",
+        unit="seconds",
+        has_variable=False,
+    )
+    log_to_stdout: bool = option(
+        BOOLEAN, _LOGS, "All log lines go to standard output, too.", "true", is_own=True
+    )
+    access_log: bool = option(BOOLEAN, _LOGS, "A line for each response.", "true", is_own=True)
+    metrics: bool = option(BOOLEAN, _LOGS, "Lines in the two metrics files.", "true", is_own=True)
+    log_layout: str = option(
+        choice("plain", "qlog"), _LOGS, "The form of the two metrics files.", "plain", is_own=True
+    )
+    tracking: str | None = option(
+        TEXT,
+        _LOGS,
+        "Where records of requests go, for all models that do not say otherwise: a file, `http(s)://`, `kafka://`, or "
+        'a JSON object `{"path", "sample", ...}`. `{model}` in a path is the model\'s name.',
+        is_own=True,
+    )
+    trust_request_id: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "A client's `x-request-id` is the request's id, in its answer, in logs and for the handler, where it has 1 "
+        "to 36 letters, digits and `-._~:@/+=`; else, and without this, the server makes one. For servers behind a "
+        "gateway that sets another one for each request.",
+        "false",
+        is_own=True,
+    )
+    strict_parameters: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "A management call with an unknown parameter is answered with 400. Without this setting the answer has a "
+        "`Warning` header, and the log a line, with the nearest known name.",
+        "false",
+        is_own=True,
+    )
+    strict_ping: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "`/ping` answers 503 unless healthy, and counts only workers that have loaded.",
+        "false",
+        is_own=True,
+    )
+    start_timeout_s: float = option(
+        NUMBER,
+        _SERVER,
+        "Time for a server in the background to come up, downloads of its models included; after it the command "
+        "stops the server and fails. 0: no limit.",
+        "0",
+        unit="seconds",
+        is_own=True,
+    )
+    startup_timeout: float = option(
+        NUMBER,
+        _SERVER,
+        "How long a start waits for the models that it named: `--start` returns when each of them "
+        "has loaded or failed, or when this time is over. 0: no limit.",
+        "300",
+        unit="seconds",
+        is_own=True,
+    )
+    strict_start: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "A start fails with exit code 1 unless every model that it named has loaded within `startup_timeout`.",
+        "false",
+        is_own=True,
+    )
+    plugins_path: str | None = option(
+        PLUGIN_FOLDER,
+        _SERVER,
+        "A folder of endpoint plugins written in Python.",
+        has_variable=False,
+    )
+    enable_envvars_config: bool = option(
+        BOOLEAN,
+        _SERVER,
+        "Let MMS_<NAME> variables override this file.",
+        "false",
+        has_variable=False,
+    )
+    debug: bool = option(BOOLEAN, _SERVER, "One worker, and no response timeout.", "false")
