@@ -34,14 +34,15 @@ def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
                 *(["mypy", folder] for folder in TYPED_EXAMPLES),
             ],
         ),
-        # Three processes for two cores, as tests wait for much; those of one file share what it starts.
+        # Five processes for two cores, as tests wait for more than half of their time; those of one file share what
+        # it starts.
         (
             "tests: pytest",
             [
                 [
                     "pytest",
                     "-n",
-                    "3",
+                    "5",
                     "--dist",
                     "loadfile",
                     "--no-loadscope-reorder",

@@ -117,9 +117,10 @@ def test_every_command_leads_to_a_function(commands: dict[str, str]) -> None:
         assert callable(getattr(importlib.import_module(module), function)), command
 
 
-@pytest.fixture
-def served(installed: Path, tmp_path: Path) -> Iterator[Path]:
+@pytest.fixture(scope="module")
+def served(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The inference socket of a server that runs from the wheel, with the model `hello` in it."""
+    tmp_path = tmp_path_factory.mktemp("served")
     model = tmp_path / "store" / "hello"
     (model / "MAR-INF").mkdir(parents=True)
     model.joinpath("service.py").write_text(
@@ -230,9 +231,9 @@ def test_a_typed_handler_passes_mypys_strict_rules_beside_the_wheel(
 
 
 def test_a_package_of_aws_in_the_same_environment_is_warned_about(
-    served: Path, tmp_path: Path
+    served: Path,
 ) -> None:
-    output = (tmp_path / "output.txt").read_text(encoding="utf-8")
+    output = (served.parent / "output.txt").read_text(encoding="utf-8")
     (line,) = [line for line in output.splitlines() if "multi-model-server==1.1.11" in line]
     assert "WARN" in line
     assert "pip install --force-reinstall --no-deps marserve" in line

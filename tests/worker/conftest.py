@@ -15,7 +15,7 @@ import pytest
 
 from mms.worker import awaiting
 
-from .front import Front, Worker
+from .front import ForkServer, Front, Worker
 
 ModelWriter = Callable[..., str]
 WorkerStarter = Callable[..., Worker]
@@ -31,11 +31,26 @@ def close_the_workers_loop() -> Iterator[None]:
         asyncio.set_event_loop(None)
 
 
+@pytest.fixture(scope="session")
+def fork_server() -> Iterator[Callable[[], ForkServer]]:
+    """Started when it is first asked for."""
+    started: list[ForkServer] = []
+
+    def get() -> ForkServer:
+        if not started:
+            started.append(ForkServer())
+        return started[0]
+
+    yield get
+    for server in started:
+        server.close()
+
+
 @pytest.fixture
-def front() -> Iterator[Front]:
+def front(fork_server: Callable[[], ForkServer]) -> Iterator[Front]:
     # Short, because the path of a Unix socket is limited to about 100 bytes.
     folder = Path(tempfile.mkdtemp(prefix="mmsw-"))
-    stub = Front(folder)
+    stub = Front(folder, fork_server)
     try:
         yield stub
     finally:

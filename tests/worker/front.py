@@ -10,12 +10,12 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mms.processes.messages import encode_message
+from mms.processes.messages import MessageReader, encode_message
 from mms.wire import (
     BYE,
     CANCEL,
@@ -229,13 +229,55 @@ class Worker:
                 open_end.close()
 
 
+class ForkServer:
+    """Forks workers as a front's do by default: most of a worker's start is to import what is imported here once."""
+
+    def __init__(self) -> None:
+        self._channel, its_end = socket.socketpair()
+        self._channel.settimeout(DEADLINE_S)
+        command = [sys.executable, "-m", "mms.worker", "--fork-server", "--name", "W-forks"]
+        with its_end:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=_environment(), stdin=its_end, start_new_session=True
+            )
+        modules = [
+            "numpy",
+            "mms.interfaces.seldon.worker.interface",
+            "mms.interfaces.legacy.worker",
+        ]
+        first = {"environment": {}, "user": None, "packages": None, "learned": [], "most_bytes": 0}
+        self._channel.sendall(encode_message({**first, "modules": modules}))
+        messages = MessageReader(self._channel).receive()
+        assert messages is not None
+        assert not messages[0]["ready"]["failed"], messages
+
+    def fork(self, address: str, secret: str, variables: dict[str, str]) -> None:
+        command = [sys.executable, "-c", "", str(ROOT), "mms.worker", "--connect", address]
+        asked = {"fork": 1, "descriptors": 2, "is_parent": False, "folders": []}
+        asked |= {"command": [*command, "--name", "W-test"]}
+        asked |= {"environment": {**_environment(), "MMS_WORKER_SECRET": secret, **variables}}
+        with open(os.devnull, "wb") as nowhere:
+            socket.send_fds(self._channel, [encode_message(asked)], [nowhere.fileno()] * 2)
+
+    def close(self) -> None:
+        self._channel.close()
+        self._process.wait(DEADLINE_S)
+
+
+def _environment() -> dict[str, str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return environment | {"PYTHONPATH": str(ROOT)}
+
+
 class Front:
     """Starts workers and listens to them. `output` of a process is complete once it has ended."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fork_server: Callable[[], ForkServer]) -> None:
+        self._fork_server = fork_server
         self.address = f"unix:{folder / 'front.sock'}"
         self.processes: list[subprocess.Popen[bytes]] = []
         self.workers: list[Worker] = []
+        self._forked: list[int] = []
         self._lifelines: dict[str, Connection] = {}
         self._output: dict[int, bytearray] = {}
         self._readers: list[threading.Thread] = []
@@ -251,8 +293,7 @@ class Front:
         stdin: int | socket.socket = subprocess.DEVNULL,
         **variables: str,
     ) -> subprocess.Popen[bytes]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-        environment |= {"MMS_WORKER_SECRET": secret, "PYTHONPATH": str(ROOT), **variables}
+        environment = {**_environment(), "MMS_WORKER_SECRET": secret, **variables}
         command = [sys.executable, "-m", "mms.worker", "--connect", self.address]
         process = subprocess.Popen(
             [*command, "--name", "W-test", *options],
@@ -296,8 +337,16 @@ class Front:
         return worker
 
     def start(self, **variables: str) -> Worker:
+        """A process of its own, whose output and exit code are kept."""
         self.spawn(**variables)
         return self.accept_worker()
+
+    def start_forked(self, **variables: str) -> Worker:
+        """What most workers are: quicker to start."""
+        self._fork_server().fork(self.address, "secret", variables)
+        worker = self.accept_worker()
+        self._forked.append(worker.pid)
+        return worker
 
     def start_parent(self) -> Worker:
         channel, its_end = socket.socketpair()
@@ -338,6 +387,9 @@ class Front:
         for worker in self.workers:
             worker.close()
         self._listener.close()
+        for pid in self._forked:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         for process in self.processes:
             # Also what a handler started and left behind.
             with contextlib.suppress(ProcessLookupError):

@@ -33,9 +33,9 @@ class Model:
 
 @pytest.fixture
 def start(front: Front, tmp_path: Path) -> Start:
-    def start(source: str = SOURCE, **members: Any) -> Worker:
+    def start(source: str = SOURCE, is_forked: bool = True, **members: Any) -> Worker:
         (tmp_path / "Model.py").write_text(source)
-        worker = front.start()
+        worker = front.start_forked() if is_forked else front.start()
         defaults: dict[str, Any] = {"model_name": "m", "model_version": None, "handler": "Model"}
         loaded = worker.load(**{**defaults, "model_dir": str(tmp_path), **members})
         assert loaded.code == 200, loaded
@@ -115,7 +115,7 @@ def test_an_interrupt_fails_the_batch_and_the_worker_goes_on(start: Start) -> No
 
 
 def test_a_model_that_exits_ends_its_worker_after_what_was_done(start: Start, front: Front) -> None:
-    worker = start()
+    worker = start(is_forked=False)
     first, _ = worker.send_batches([asking("a")], [asking("exit")])
     assert worker.read_outcome(first, 1).is_succeeded
     assert worker.work.receive() is None
@@ -160,7 +160,7 @@ class Model:
 
 
 def test_drain_lets_the_last_batch_be_answered(start: Start, front: Front) -> None:
-    worker = start()
+    worker = start(is_forked=False)
     (sequence,) = worker.send_batches([asking("a")])
     assert worker.read_outcome(sequence, 1).is_succeeded
     worker.drain()

@@ -60,7 +60,7 @@ def load(
     (folder / "echo_service.py").write_text(NO_MXNET + source)
     if signature is not None:
         (folder / "signature.json").write_text(json.dumps(signature))
-    worker = front.start()
+    worker = front.start_forked()
     loaded = worker.load(
         model_name="echo",
         model_version=None,

@@ -29,8 +29,10 @@ CLASS = """
 """
 
 
-def load(front: Front, folder: str, **members: Any) -> tuple[Worker, Loaded]:
-    worker = front.start()
+def load(
+    front: Front, folder: str, is_forked: bool = True, **members: Any
+) -> tuple[Worker, Loaded]:
+    worker = front.start_forked() if is_forked else front.start()
     defaults = {
         "model_name": "m",
         "model_version": None,
@@ -199,7 +201,7 @@ def test_a_class_is_initialized_without_metrics(front: Front, write_model: Model
 def test_a_model_that_does_not_load_says_why(
     front: Front, write_model: ModelWriter, source: str, error: str
 ) -> None:
-    worker, loaded = load(front, write_model(source))
+    worker, loaded = load(front, write_model(source), is_forked=False)
     assert loaded.code == 500
     assert loaded.error.startswith(error)
     assert "mms/worker" not in loaded.traceback

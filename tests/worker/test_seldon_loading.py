@@ -28,14 +28,18 @@ Load = Callable[..., tuple[Worker, Loaded]]
 @pytest.fixture
 def load(front: Front, tmp_path: Path) -> Load:
     def load(
-        files: dict[str, str] | str, handler: str = "Model", variables: Any = None, **members: Any
+        files: dict[str, str] | str,
+        handler: str = "Model",
+        variables: Any = None,
+        is_forked: bool = True,
+        **members: Any,
     ) -> tuple[Worker, Loaded]:
         if isinstance(files, str):
             files = {"Model.py": files}
         for name, content in files.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(content)
-        worker = front.start(**(variables or {}))
+        worker = (front.start_forked if is_forked else front.start)(**(variables or {}))
         defaults: dict[str, Any] = {"model_name": "m", "model_version": None, "handler": handler}
         return worker, worker.load(**{**defaults, "model_dir": str(tmp_path), **members})
 
@@ -365,5 +369,5 @@ def test_an_mms_handler_s_worker_loads_no_numbers_for_the_sake_of_seldon(load: L
         "import sys\ndef handle(data, context):\n"
         "    return [str([m for m in ('numpy', 'orjson', 'mms.seldon') if m in sys.modules])]\n"
     )
-    worker, _ = load({"service.py": source}, "service:handle")
+    worker, _ = load({"service.py": source}, "service:handle", is_forked=False)
     assert worker.predict(b"x").body == b"[]"

@@ -45,13 +45,17 @@ def serve(front: Front, tmp_path: Path) -> Start:
     """Starts a worker with `source` as `<handler>.py`; `files` lie beside it."""
 
     def start(
-        source: str, handler: str, files: dict[str, str] | None = None, **members: Any
+        source: str,
+        handler: str,
+        files: dict[str, str] | None = None,
+        is_forked: bool = True,
+        **members: Any,
     ) -> Served:
         module = handler.partition(":")[0]
         for name, content in {f"{module}.py": source, **(files or {})}.items():
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name).write_text(content)
-        worker = front.start()
+        worker = front.start_forked() if is_forked else front.start()
         loaded = worker.load(
             model_name="m",
             model_version=None,
@@ -91,7 +95,7 @@ class MyModel(object):
         print("Predict called - will run identity function")
         return X
 '''  # noqa: E501
-    model = serve(source, "MyModel")
+    model = serve(source, "MyModel", is_forked=False)
     assert model.result() == {"data": {"names": ["t:0", "t:1"], "ndarray": [[1, 2]]}, "meta": {}}
     model.worker.drain()
     assert front.output().splitlines() == [
@@ -294,7 +298,7 @@ def test_a_model_loads_its_session_once_before_the_first_prediction(
     serve: Start, front: Front
 ) -> None:
     files = {"tensorflow.py": STAND_IN, "model/deep_mnist_model.meta": ""}
-    model = serve(DEEP_MNIST, "DeepMnist", files)
+    model = serve(DEEP_MNIST, "DeepMnist", files, is_forked=False)
     for _ in range(2):
         answer = model.result({"data": {"tensor": {"shape": [2, 784], "values": [0] * 1568}}})
     assert answer["data"]["names"] == [f"class:{i}" for i in range(10)]
