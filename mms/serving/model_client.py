@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from mms.core import Request
-from mms.errors import ModelNotFound, ServerError
+from mms.errors import ModelNotFound, ServerError, UnexpectedError
 from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
@@ -51,9 +51,10 @@ class ModelAnswer(NamedTuple):
 class _PendingAnswer:
     """Takes the answer of a request."""
 
-    __slots__ = ("done",)
+    __slots__ = ("_id", "done")
 
-    def __init__(self) -> None:
+    def __init__(self, id: bytes) -> None:
+        self._id = id
         self.done: asyncio.Future[ModelAnswer] = asyncio.get_running_loop().create_future()
 
     def answer(
@@ -68,7 +69,7 @@ class _PendingAnswer:
 
     def give_up(self) -> None:
         if not self.done.done():
-            self.done.set_exception(RuntimeError("the failure of the request could not be told"))
+            self.done.set_exception(UnexpectedError(self._id))
 
 
 class ModelClient:
@@ -106,7 +107,7 @@ class ModelClient:
         The arguments are those of `Request`. Raises ModelNotFound where there is no such model, and the error by which
         the server answers in the model's place.
         """
-        pending = _PendingAnswer()
+        pending = _PendingAnswer(id)
         request = Request(
             id=id,
             name=name,
