@@ -17,7 +17,7 @@ from mms.grpc.head import CallHead
 from mms.grpc.reflection import Reflection
 from mms.grpc.services import interface_services
 from mms.grpc.turns import FrameTurns
-from mms.limits.connections import ConnectionLimit, Refusal
+from mms.limits.connections import ConnectionLimit, Refusal, catch_up
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
 from mms.observe import events
@@ -37,6 +37,9 @@ _ALPN = "h2"
 
 
 class OpenListener(Protocol):
+    async def take_backlog(self) -> None:
+        """Take the connections that clients have opened by now. To be called before `close`."""
+
     def close(self) -> None:
         """Take no more connections."""
 
@@ -163,6 +166,8 @@ class GrpcFront:
     async def stop_listening(self) -> None:
         """Refuse new connections, and new calls on those that stand."""
         if self._server is not None:
+            await self._server.take_backlog()
+            await catch_up()
             self._server.close()
             self._server = None
             if self._address.scheme == "unix":

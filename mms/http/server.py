@@ -15,7 +15,7 @@ from mms.http.listener_apis import Apis, HttpApis
 from mms.http.sockets.listeners import OpenListener, listen, remove_sockets
 from mms.http.sockets.tls import Certificates
 from mms.interfaces import INTERFACES, Interface
-from mms.limits.connections import ConnectionLimit
+from mms.limits.connections import CATCHING_UP_TURNS, ConnectionLimit, catch_up
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
 from mms.observe import events
@@ -30,9 +30,6 @@ logger = logging.getLogger("mms.http")
 
 #: At the end of the server, a connection without a request for so long is closed at once, in seconds.
 _QUIET_S = 0.25
-#: Turns of the loop after which it has taken and read all that had come before them. A process that was itself held up
-#: finds its timers due, and its connections quiet, before it has looked at its sockets.
-_CATCHING_UP_TURNS = 4
 
 
 class _Place(NamedTuple):
@@ -161,9 +158,11 @@ class HttpFront:
     async def stop_listening(self) -> None:
         """Refuse new connections, and end those without a request, so that their clients go elsewhere.
 
-        A request may be on its way on a connection that was used just now: it gets a moment to come, and its answer.
+        A request may be on its way on a connection that was opened or used just now: it gets a moment to come, and its
+        answer.
         """
-        await _catch_up()
+        await asyncio.gather(*(server.take_backlog() for server in self._servers))
+        await catch_up()
         for server in self._servers:
             server.close()
         if self._servers:
@@ -175,7 +174,7 @@ class HttpFront:
             self._leaves_at = now + _QUIET_S
             asyncio.get_running_loop().call_later(_QUIET_S, self._leave_caught_up)
 
-    def _leave_caught_up(self, turns: int = _CATCHING_UP_TURNS) -> None:
+    def _leave_caught_up(self, turns: int = CATCHING_UP_TURNS) -> None:
         if turns:
             asyncio.get_running_loop().call_soon(self._leave_caught_up, turns - 1)
         else:
@@ -193,7 +192,7 @@ class HttpFront:
         moment_s = min(self._leaves_at - time.monotonic(), timeout_s)
         if moment_s > 0:
             await asyncio.sleep(moment_s)
-        await _catch_up()
+        await catch_up()
         for listener in self._listeners:
             if listener.lane is not None:
                 listener.lane.close_idle()
@@ -216,9 +215,3 @@ class HttpFront:
             await listener.web.close()
         await self._apis.management.close()
         self.inflater.close()
-
-
-async def _catch_up() -> None:
-    """Until the loop has read what had come before this call."""
-    for _ in range(_CATCHING_UP_TURNS):
-        await asyncio.sleep(0)

@@ -18,6 +18,9 @@ _MOST_SPARE = 32
 #: it, and where nobody is, the first write brings a reset and the next one fails.
 MAX_PROBES = 3
 PROBE_S = 0.2
+#: Turns of the loop after which it has taken and read all that had come before them. A process that was itself held up
+#: finds its timers due, and its connections quiet, before it has looked at its sockets.
+CATCHING_UP_TURNS = 4
 
 
 class ConnectionLimit:
@@ -57,6 +60,12 @@ class ConnectionLimit:
                 count,
             )
         return True
+
+
+async def catch_up() -> None:
+    """Until the loop has read what had come before this call."""
+    for _ in range(CATCHING_UP_TURNS):
+        await asyncio.sleep(0)
 
 
 class Refusal(asyncio.Protocol):

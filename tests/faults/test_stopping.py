@@ -71,6 +71,28 @@ def test_requests_that_were_accepted_are_answered_and_none_is_lost(
     print(load.count)
 
 
+@pytest.mark.parametrize("lane", ["on", "off"])
+def test_requests_on_connections_that_nobody_has_taken_yet_are_answered(
+    start_server: Callable[..., Server], lane: str
+) -> None:
+    server = start_server({"lane": lane})
+    # The kernel opens connections, and takes what is sent on them.
+    server.signal_main(signal.SIGSTOP)
+    asked = [
+        (client.address.connect(), f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for client, path in [(server.inference, "/ping"), (server.management, "/models")]
+        for _ in range(40)
+    ]
+    for connection, request in asked:
+        connection.sendall(request.encode())
+    server.signal_main(signal.SIGTERM)
+    server.signal_main(signal.SIGCONT)
+    for connection, _ in asked:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+        connection.close()
+    check_clean_end(server)
+
+
 def test_a_request_that_takes_long_is_answered_and_its_connection_closed(
     start_server: Callable[..., Server], tmp_path: Path
 ) -> None:

@@ -7,10 +7,11 @@ import os
 import socket
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mms import faults
+from mms.http.sockets.backlog import take_backlog
 from mms.http.sockets.tls_server import TlsServer
 from mms.limits.connections import ConnectionLimit, Refusal
 from mms.settings import Address
@@ -19,8 +20,32 @@ _BACKLOG = 4096
 
 
 class OpenListener(Protocol):
+    @property
+    def sockets(self) -> Sequence[Any]:
+        """Return what it listens on, to be looked at."""
+
+    async def take_backlog(self) -> None:
+        """Take the connections that clients have opened by now. To be called before `close`."""
+
     def close(self) -> None:
         """Take no more connections."""
+
+
+class PlainServer:
+    """A listener without TLS: the event loop's."""
+
+    def __init__(self, server: asyncio.Server) -> None:
+        self.sockets: Sequence[Any] = server.sockets
+        self._server = server
+
+    def __repr__(self) -> str:
+        return f"<PlainServer of {len(self.sockets)} sockets>"
+
+    async def take_backlog(self) -> None:
+        await take_backlog(self.sockets)
+
+    def close(self) -> None:
+        self._server.close()
 
 
 class BindFailed(OSError):
@@ -44,7 +69,9 @@ async def listen(
     try:
         if address.scheme == "unix":
             _make_way(address.path)
-            return await loop.create_unix_server(make_protocol, address.path, backlog=_BACKLOG)
+            return PlainServer(
+                await loop.create_unix_server(make_protocol, address.path, backlog=_BACKLOG)
+            )
         server = await loop.create_server(
             make_protocol,
             address.host,
@@ -54,7 +81,7 @@ async def listen(
             start_serving=not address.is_tls,
         )
         if not address.is_tls or context is None:
-            return server
+            return PlainServer(server)
         bound = [_copy_of(listening) for listening in server.sockets]
         server.close()
         return TlsServer(

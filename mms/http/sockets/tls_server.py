@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Callable, Sequence
 
 from mms import faults
+from mms.http.sockets.backlog import take_backlog
 from mms.limits.connections import ConnectionLimit
 
 logger = logging.getLogger("mms.http")
@@ -51,6 +52,10 @@ class TlsServer:
 
     def __repr__(self) -> str:
         return f"<TlsServer of {len(self.sockets)} sockets, {len(self._shaking)} handshakes>"
+
+    async def take_backlog(self) -> None:
+        """Take the connections that clients have opened by now, and let their handshakes come to their end."""
+        await take_backlog(self.sockets, lambda: bool(self._shaking))
 
     def close(self) -> None:
         """Take no more connections, and end handshakes."""
