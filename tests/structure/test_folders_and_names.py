@@ -40,7 +40,6 @@ FIXED_NAMES = ("archiver/compat", "mms/utils", "mms/interfaces/seldon/packages")
 #: Files that are to get a better name.
 UNCLEAR_YET = {
     "mms/http/apis/asking.py",
-    "mms/interfaces/seldon/components/additions.py",
     "mms/worker/surroundings.py",
 }
 

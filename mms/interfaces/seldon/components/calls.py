@@ -11,7 +11,6 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 
 from mms.interfaces.seldon.codec.forms import ClassNames, Form, Incoming
-from mms.interfaces.seldon.components.additions import Additions, Collected
 from mms.interfaces.seldon.components.formats import MessageFormat
 from mms.interfaces.seldon.components.hooks import (
     HOOK_NAMES,
@@ -31,6 +30,7 @@ from mms.interfaces.seldon.components.signatures import (
     takes_meta,
     with_headers,
 )
+from mms.interfaces.seldon.components.tags_and_metrics import Collected, TagsAndMetrics
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 from mms.interfaces.seldon.meta import merged_meta
 from mms.interfaces.seldon.unit import Unit
@@ -40,7 +40,7 @@ class CallParts(NamedTuple):
     """What all calls of a component share."""
 
     hooks: OwnHooks
-    additions: Additions
+    extras: TagsAndMetrics
     class_names: ClassNames
     is_strict: bool
     headers: RequestHeaders
@@ -78,7 +78,7 @@ class HookCall(Call):
     def __init__(self, operation: str, parts: CallParts) -> None:
         super().__init__(operation)
         self.hook_name = HOOK_NAMES[operation]
-        self._hooks, self._additions, self._class_names, self._is_strict, headers, inputs = parts
+        self._hooks, self._extras, self._class_names, self._is_strict, headers, inputs = parts
         self._inputs = inputs if operation in _CHECKED else None
         #: By whether messages are protobuf's.
         self._raw = [self._hooks.find_raw(self.hook_name, is_proto) for is_proto in (False, True)]
@@ -110,7 +110,7 @@ class MessageCall(HookCall):
     def _raw_answer(
         self, messages: MessageFormat, raw: RawHook, returned: Any, unit: Unit
     ) -> tuple[int, bytes]:
-        noted = None if raw.is_legacy else self._additions
+        noted = None if raw.is_legacy else self._extras
         return messages.raw_answer(returned, raw.name, self.operation, noted, unit)
 
     def decode(self, messages: MessageFormat, content: Any) -> Incoming:
@@ -142,7 +142,7 @@ class DataCall(MessageCall):
 
     def collect(self, value: Any, result: Result, unit: Unit) -> Collected:
         """What goes with a result besides its data."""
-        return self._additions.collect(self.operation, unit, value, result)
+        return self._extras.collect(self.operation, unit, value, result)
 
     def run(self, value: Any, names: Any, meta: Any) -> Result:
         returned = NOT_IMPLEMENTED
@@ -161,8 +161,8 @@ class DataCall(MessageCall):
     def answer_incoming(self, messages: MessageFormat, incoming: Incoming, unit: Unit) -> bytes:
         value, names, meta, form, puid = incoming
         result = self.run(value, names, meta)
-        additions = self._additions.meta(self.operation, unit, value, result, meta, puid)
-        return self.encode(messages, result, form, additions)
+        extras = self._extras.meta(self.operation, unit, value, result, meta, puid)
+        return self.encode(messages, result, form, extras)
 
     def answer_undecoded(self, messages: MessageFormat, body: Any, unit: Unit) -> tuple[int, bytes]:
         """As `answer`, for a body that nobody has decoded; a raw hook's bytes and text are sent as they are."""
@@ -198,7 +198,7 @@ class RouteCall(MessageCall):
             branch = branch.item() if branch.ndim == 0 else branch
         if not isinstance(branch, int):
             raise SeldonMicroserviceException(f"Routing response must be int but got {branch}")
-        meta = self._additions.meta(self.operation, unit, value, result, None, puid)
+        meta = self._extras.meta(self.operation, unit, value, result, None, puid)
         return self._encode(messages, result._replace(data=np.array([[branch]])), form, meta)
 
 
@@ -222,7 +222,7 @@ class AggregateCall(MessageCall):
         result = result_of(self._hook(values, [part.names for part in parts], metas))
         refuse_none(result.data, self.hook_name, self._is_strict)
         first = parts[0]
-        meta = self._additions.meta(
+        meta = self._extras.meta(
             self.operation, unit, values, result, merged_meta(metas), first.puid
         )
         return self._encode(messages, result, first.form, meta)

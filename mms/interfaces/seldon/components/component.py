@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from mms.interfaces.seldon.codec.body import read_json_body, read_undecoded_body
 from mms.interfaces.seldon.codec.json_text import load_json
-from mms.interfaces.seldon.components.additions import Additions
 from mms.interfaces.seldon.components.calls import (
     AggregateCall,
     Call,
@@ -32,6 +31,7 @@ from mms.interfaces.seldon.components.hooks import OwnHooks
 from mms.interfaces.seldon.components.input_checks import InputChecks
 from mms.interfaces.seldon.components.request_headers import RequestHeaders
 from mms.interfaces.seldon.components.results import class_names_of
+from mms.interfaces.seldon.components.tags_and_metrics import TagsAndMetrics
 from mms.interfaces.seldon.errors import INTERNAL_ERROR, SeldonMicroserviceException, error_answer
 from mms.interfaces.seldon.unit import Unit, Units
 
@@ -96,10 +96,10 @@ class Component:
         """
         hooks = OwnHooks(instance)
         self._headers = RequestHeaders()
-        self._additions = Additions(hooks, self._headers, is_strict)
+        self._extras = TagsAndMetrics(hooks, self._headers, is_strict)
         parts = self._parts = CallParts(
             hooks,
-            self._additions,
+            self._extras,
             class_names_of(instance, hooks),
             is_strict,
             self._headers,
@@ -131,7 +131,7 @@ class Component:
 
     def take_series(self) -> list[dict[str, Any]]:
         """Updates of Prometheus series since the last time."""
-        return self._additions.take_series()
+        return self._extras.take_series()
 
     def answer(self, request: Request) -> Answer:
         """Never raises an Exception but MemoryError."""

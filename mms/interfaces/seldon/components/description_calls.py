@@ -38,7 +38,7 @@ class HealthCall(Call):
         data = self._status()
         refuse_none(data, "health_status", parts.is_strict)
         result = Result(data, None, [], True)
-        meta = parts.additions.meta(self.operation, unit, None, result, None, None)
+        meta = parts.extras.meta(self.operation, unit, None, result, None, None)
         return 200, messages.encode(data, Form.NONE, parts.class_names, meta)
 
     def _status(self) -> Any:

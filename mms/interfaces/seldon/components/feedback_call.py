@@ -34,7 +34,7 @@ class FeedbackCall(HookCall):
 
     def _whole(self, feedback: Any, unit: Unit) -> Any:
         """The message that a legacy hook or a raw one answers with; None where there is none."""
-        self._additions.note_reward(feedback.reward, unit)
+        self._extras.note_reward(feedback.reward, unit)
         # Of either format: what it came as does not matter.
         raw = self._raw[False]
         if raw is None:
@@ -50,7 +50,7 @@ class FeedbackCall(HookCall):
         if not self._is_strict and (returned is None or isinstance(returned, dict)):
             returned = message_of_json(returned)
         refuse_no_message(returned, raw.name)
-        self._additions.note_raw_proto(returned, self.operation, unit)
+        self._extras.note_raw_proto(returned, self.operation, unit)
         return returned
 
     def _typed(self, feedback: Any, unit: Unit) -> bytes:
@@ -62,6 +62,6 @@ class FeedbackCall(HookCall):
             )
         is_absent = returned is NOT_IMPLEMENTED
         result = Result(None, None, [], True) if is_absent else result_of(returned)
-        meta = self._additions.meta(self.operation, unit, parts.features, result, None, parts.puid)
+        meta = self._extras.meta(self.operation, unit, parts.features, result, None, parts.puid)
         data = [] if result.data is None else result.data
         return encode_proto_bytes(data, parts.form, result.class_names(self._class_names), meta)

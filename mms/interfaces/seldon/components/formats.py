@@ -21,7 +21,7 @@ from mms.interfaces.seldon.codec.json_text import dump_json
 from mms.interfaces.seldon.components.hooks import RawHook
 
 if TYPE_CHECKING:
-    from mms.interfaces.seldon.components.additions import Additions
+    from mms.interfaces.seldon.components.tags_and_metrics import TagsAndMetrics
     from mms.interfaces.seldon.unit import Unit
 
 JSON_TYPE = "application/json"
@@ -68,9 +68,9 @@ class MessageFormat(ABC):
 
     @abstractmethod
     def raw_answer(
-        self, returned: Any, hook: str, operation: str, additions: Additions | None, unit: Unit
+        self, returned: Any, hook: str, operation: str, extras: TagsAndMetrics | None, unit: Unit
     ) -> tuple[int, bytes]:
-        """Return (HTTP status, message) for what such a hook returned. `additions`: where its metrics are noted."""
+        """Return (HTTP status, message) for what such a hook returned. `extras`: where its metrics are noted."""
 
     @abstractmethod
     def feedback(self, content: Any) -> Any:
@@ -118,17 +118,17 @@ class JsonFormat(MessageFormat):
         return message_of_class(content, raw.message_class)
 
     def raw_answer(
-        self, returned: Any, hook: str, operation: str, additions: Additions | None, unit: Unit
+        self, returned: Any, hook: str, operation: str, extras: TagsAndMetrics | None, unit: Unit
     ) -> tuple[int, bytes]:
         """The code in `status` of a prediction is the HTTP status. A protobuf message is taken too, unless strict."""
         if not self._is_strict and is_message(returned):
             from mms.interfaces.seldon.components.feedback import json_of_message
 
-            if additions is not None and hasattr(returned, "meta"):
-                additions.note_raw_proto(returned, operation, unit)
+            if extras is not None and hasattr(returned, "meta"):
+                extras.note_raw_proto(returned, operation, unit)
             returned = json_of_message(returned)
-        elif additions is not None:
-            additions.note_raw(returned, operation, unit)
+        elif extras is not None:
+            extras.note_raw(returned, operation, unit)
         status = status_of(returned) if operation == "predict" else 200
         return status, dump_json(returned, self._is_strict)
 
@@ -172,7 +172,7 @@ class ProtoFormat(MessageFormat):
         return CLASSES[message_class].FromString(bytes(content))
 
     def raw_answer(
-        self, returned: Any, hook: str, operation: str, additions: Additions | None, unit: Unit
+        self, returned: Any, hook: str, operation: str, extras: TagsAndMetrics | None, unit: Unit
     ) -> tuple[int, bytes]:
         """A dict is taken too, unless strict."""
         if not self._is_strict and isinstance(returned, dict):
@@ -180,8 +180,8 @@ class ProtoFormat(MessageFormat):
 
             returned = message_of_json(returned)
         refuse_no_message(returned, hook)
-        if additions is not None and hasattr(returned, "meta"):
-            additions.note_raw_proto(returned, operation, unit)
+        if extras is not None and hasattr(returned, "meta"):
+            extras.note_raw_proto(returned, operation, unit)
         return 200, bytes(returned.SerializeToString())
 
     def feedback(self, content: Any) -> Any:

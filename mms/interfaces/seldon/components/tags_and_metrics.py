@@ -39,7 +39,7 @@ class Collected(NamedTuple):
 _INCLUDE = "INCLUDE_METRICS_IN_CLIENT_RESPONSE"
 
 
-class Additions:
+class TagsAndMetrics:
     """Calls `tags` and `metrics`, builds the meta of answers, and collects updates of Prometheus series."""
 
     def __init__(self, hooks: OwnHooks, headers: RequestHeaders, is_strict: bool) -> None:
@@ -50,7 +50,7 @@ class Additions:
         self._series: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
-        return f"<Additions, {len(self._series)} series to send>"
+        return f"<TagsAndMetrics, {len(self._series)} series to send>"
 
     def take_series(self) -> list[dict[str, Any]]:
         """The updates since the last time."""
