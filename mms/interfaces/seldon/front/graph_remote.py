@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mms.bodies.large_json import apart
 from mms.errors import BadRequest, InternalServerError, InvalidModel, RequestTimeout, WorkerFailure
@@ -80,6 +80,25 @@ def _check_address(node: Node, endpoint: Endpoint, networks: Networks) -> None:
         ) from None
 
 
+class _Call(NamedTuple):
+    node: Node
+    endpoint: Endpoint
+    operation: str
+    message: Message
+    headers: list[tuple[bytes, bytes]]
+    timeout_s: float
+
+    def too_slow(self) -> RequestTimeout:
+        return RequestTimeout(
+            f"Node {self.node.name} at {self.endpoint.url} did not answer within {self.timeout_s:g} seconds."
+        )
+
+    def unreachable(self, reason: str) -> InternalServerError:
+        return InternalServerError(
+            f"Node {self.node.name} at {self.endpoint.url} cannot be reached: {reason}"
+        )
+
+
 class RemoteCalls:
     """Owner of the connections to remote nodes, which are kept between calls."""
 
@@ -103,28 +122,19 @@ class RemoteCalls:
         timeout_s: float | None,
     ) -> Message:
         """Raises InternalServerError where the node cannot be reached, RequestTimeout where it is too slow."""
-        if node.endpoint is None:
+        endpoint = node.endpoint
+        if endpoint is None:
             raise ValueError(f"node {node.name} is not remote")
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        if node.endpoint.is_grpc:
-            return await self._call_grpc(
-                node, node.endpoint, operation, message, headers, timeout_s
-            )
-        return await self._call_rest(node, node.endpoint, operation, message, headers, timeout_s)
+        call = _Call(node, endpoint, operation, message, headers, timeout_s)
+        return await (self._call_grpc(call) if endpoint.is_grpc else self._call_rest(call))
 
-    async def _call_rest(
-        self,
-        node: Node,
-        endpoint: Endpoint,
-        operation: str,
-        message: Message,
-        headers: list[tuple[bytes, bytes]],
-        timeout_s: float,
-    ) -> Message:
+    async def _call_rest(self, call: _Call) -> Message:
         from aiohttp import ClientError, ClientTimeout
         from yarl import URL
 
-        url = f"http://{endpoint.address}{_READS.get(operation, '/' + operation)}"
+        operation, message = call.operation, call.message
+        url = f"http://{call.endpoint.address}{_READS.get(operation, '/' + operation)}"
         sent = message
         if message.is_protobuf and operation not in _READS:
             sent = await apart(len(message.body), to_json, message, Step(operation))
@@ -132,7 +142,7 @@ class RemoteCalls:
             url += "?" + sent.query.decode("latin-1")
         lines = [
             (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in headers
+            for name, value in call.headers
             if name.lower() != b"accept-encoding"  # what the client can decode, not we
         ]
         if sent.content_type:
@@ -144,14 +154,14 @@ class RemoteCalls:
                 data=None if operation in _READS else bytes(sent.body),
                 headers=lines,
                 allow_redirects=False,
-                timeout=ClientTimeout(total=timeout_s, sock_connect=_CONNECT_S),
+                timeout=ClientTimeout(total=call.timeout_s, sock_connect=_CONNECT_S),
             ) as response:
                 body = bytearray()
                 async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                     body += chunk
                     if len(body) > self._max_reply_bytes:
                         raise InternalServerError(
-                            f"The reply of node {node.name} is larger than max_response_size, "
+                            f"The reply of node {call.node.name} is larger than max_response_size, "
                             f"{self._max_reply_bytes} bytes."
                         )
                 content_type = response.headers.get("Content-Type", "application/json")
@@ -163,9 +173,9 @@ class RemoteCalls:
                     headers=f"Content-Type: {content_type}\r\n".encode("latin-1", "replace"),
                 )
         except asyncio.TimeoutError:
-            raise _too_slow(node, endpoint, timeout_s) from None
+            raise call.too_slow() from None
         except (ClientError, OSError, ValueError) as error:
-            raise _unreachable(node, endpoint, str(error) or type(error).__name__) from None
+            raise call.unreachable(str(error) or type(error).__name__) from None
         if reply.status != 200 or operation in _READS or not message.is_protobuf:
             return reply
         found = await apart(len(reply.body), reply_in_form_of, message, reply)
@@ -186,43 +196,37 @@ class RemoteCalls:
             self._session = ClientSession(connector=connector, cookie_jar=DummyCookieJar())
         return self._session
 
-    async def _call_grpc(
-        self,
-        node: Node,
-        endpoint: Endpoint,
-        operation: str,
-        message: Message,
-        headers: list[tuple[bytes, bytes]],
-        timeout_s: float,
-    ) -> Message:
+    async def _call_grpc(self, call: _Call) -> Message:
         import grpc
 
+        operation, message, endpoint = call.operation, call.message, call.endpoint
         method = _METHODS.get(operation)
         if method is None:
-            raise InternalServerError(f"Node {node.name} is reached by gRPC, without {operation}.")
+            raise InternalServerError(
+                f"Node {call.node.name} is reached by gRPC, without {operation}."
+            )
         is_metadata = operation == "metadata"
         sent = Message(b"", PROTOBUF)
         if not is_metadata:
             sent = await apart(len(message.body), to_protobuf, message, Step(operation))
-        puid = next((value for name, value in headers if name.lower() == b"seldon-puid"), b"")
+        puid = next((value for name, value in call.headers if name.lower() == b"seldon-puid"), b"")
         try:
             channel = await self._channel(endpoint)
         except OSError as error:
-            raise _unreachable(node, endpoint, str(error)) from None
-        call = channel.unary_unary(method)
+            raise call.unreachable(str(error)) from None
         try:
-            body = await call(
+            body = await channel.unary_unary(method)(
                 bytes(sent.body),
-                timeout=timeout_s,
+                timeout=call.timeout_s,
                 metadata=(("seldon-puid", puid.decode("latin-1")),),
             )
         except grpc.aio.AioRpcError as error:
             code, details = error.code().name, error.details() or ""
             if code == "DEADLINE_EXCEEDED":
-                raise _too_slow(node, endpoint, timeout_s) from None
+                raise call.too_slow() from None
             if code == "UNAVAILABLE":
                 await self._drop(endpoint, channel)
-                raise _unreachable(node, endpoint, details) from None
+                raise call.unreachable(details) from None
             raise WorkerFailure(details, _STATUSES.get(code, 500), code) from None
         if is_metadata:
             return Message(await apart(len(body), _metadata_json, body), JSON)
@@ -274,16 +278,6 @@ class RemoteCalls:
         channels, self._channels = self._channels, {}
         for channel in channels.values():
             await channel.close()
-
-
-def _too_slow(node: Node, endpoint: Endpoint, timeout_s: float) -> RequestTimeout:
-    return RequestTimeout(
-        f"Node {node.name} at {endpoint.url} did not answer within {timeout_s:g} seconds."
-    )
-
-
-def _unreachable(node: Node, endpoint: Endpoint, reason: str) -> InternalServerError:
-    return InternalServerError(f"Node {node.name} at {endpoint.url} cannot be reached: {reason}")
 
 
 def _metadata_json(body: bytes) -> bytes:
