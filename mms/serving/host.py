@@ -213,7 +213,8 @@ class ModelHost:
         )
         await self._startup.load(count, entries, restored)
         self._startup.tell_of_idle_settings()
-        await self._store.save()
+        new = self._startup.models.difference(restored.models)
+        await self._store.save(*(served.name for served in new))
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it.
@@ -304,7 +305,7 @@ class ModelHost:
     ) -> None:
         if is_kept:
             served.registration = options
-            await self._store.save()
+            await self._store.save(served.name)
 
     # Scaling
 
@@ -322,7 +323,7 @@ class ModelHost:
         self._workers.check_count("min_worker", min_workers)
         served = with_workers(self.registry.get(name, version), "scale")
         self._workers.scale(served, min_workers, max_workers)
-        await self._store.save()
+        await self._store.save(name)
         if not synchronous:
             return PROCESSING
         return await self._scaled(served)
@@ -336,7 +337,7 @@ class ModelHost:
         """
         served = with_workers(self.registry.get(name, version), "change")
         await self._workers.change(served, changes)
-        await self._store.save()
+        await self._store.save(name)
         if synchronous:
             await self._workers.changed(served)
         elif self._workers.is_changing(served):
@@ -370,7 +371,7 @@ class ModelHost:
 
     async def set_default(self, name: str, version: str) -> Outcome:
         self.registry.set_default(name, version)
-        await self._store.save()
+        await self._store.save(name)
         return Outcome(
             200, None, f'Default version successfully updated for model "{name}" to "{version}"'
         )

@@ -53,7 +53,7 @@ class ModelRemoval:
             await self._end(served, timeout_s)
         else:
             await self._restore(served)
-        await self._store.save()
+        await self._store.save(served.name)
         return is_clean
 
     async def discard(self, served: ServedModel, timeout_s: float = 0) -> None:
@@ -64,7 +64,7 @@ class ModelRemoval:
         await served.drain(timeout_s)
         await self._end(served, timeout_s)
         if served.registration is not None:
-            await self._store.save()
+            await self._store.save(served.name)
 
     async def close(self) -> None:
         """Give back what all models hold. Call after they have drained."""

@@ -13,6 +13,8 @@ import pytest
 from support.server import Server
 from support.waiting import eventually
 
+from mms.serving.state.state_file import StateFile
+
 from .load import Load, Target
 from .models import write_archive, write_echo
 
@@ -134,7 +136,8 @@ def test_models_that_come_and_go_leave_nothing_behind(
     assert growth < _GROWTH_BYTES + count * _GROWTH_PER_CYCLE_BYTES
     names = [line["modelName"] for line in server.management.get("/models").json()["models"]]
     assert names == ["m"]
-    assert server.directory.joinpath("state").read_text().count("\n") == 2
+    kept = StateFile(server.directory / "state").read().entries
+    assert [entry["model"] for _, entry in kept] == ["m"]
 
 
 def test_failed_registrations_leave_nothing_behind(

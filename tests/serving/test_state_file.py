@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,8 @@ BROKEN = "def handle(data, context):\n    raise RuntimeError('no such weights')\
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    """What the file holds, without its first line."""
-    return [json.loads(line) for line in path.read_text().splitlines()[1:]]
+    """What the file holds."""
+    return [entry for _, entry in StateFile(path).read().entries]
 
 
 def by_name(path: Path) -> dict[str, dict[str, Any]]:
@@ -123,7 +125,8 @@ async def test_a_file_that_cannot_be_written_is_told_of_once_and_serving_goes_on
 ):
     monkeypatch.setattr("mms.serving.state.registration_store._RETRY_S", 0.05)
     bench = await restarted()
-    full = restarted.state.parent / "state.new"  # where the new file is to be
+    full = restarted.state
+    full.unlink()
     full.symlink_to("/dev/full")
     with caplog.at_level(logging.INFO, "mms.serving"):
         await bench.register("m", OK, initial_workers=0)
@@ -329,13 +332,49 @@ def test_a_folder_in_the_files_place_is_refused(tmp_path: Path) -> None:
         StateFile(tmp_path / "state").read()
 
 
-def test_a_write_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_a_write_that_fails_leaves_the_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = StateFile(tmp_path / "state")
-    file.write([{"model": "m"}])
-    (tmp_path / "state.new").mkdir()
-    with pytest.raises(OSError, match="Is a directory"):
-        file.write([{"model": "n"}])
+    file.change({"m": [{"model": "m"}]})
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        file.change({"n": [{"model": "n"}]})
     assert [entry for _, entry in file.read().entries] == [{"model": "m"}]
+
+
+def test_a_change_replaces_all_that_was_kept_of_a_name_and_nothing_else(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state")
+    file.change({"m": [{"model": "m", "version": "1"}, {"model": "m"}], "n": [{"model": "n"}]})
+    file.change({"m": [{"model": "m", "version": "2"}]})
+    file.change({"o": []})
+    kept = [entry for _, entry in StateFile(tmp_path / "state").read().entries]
+    assert kept == [{"model": "n"}, {"model": "m", "version": "2"}]
+
+
+def test_a_change_costs_the_lines_of_one_name(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    file = StateFile(path)
+    file.change({f"m{number}": [{"model": f"m{number}"}] for number in range(1000)})
+    before = path.stat().st_size
+    file.change({"m7": [{"model": "m7"}]})
+    assert path.stat().st_size - before == len('{"forget":"m7"}\n{"model":"m7"}\n')
+
+
+def test_what_is_not_needed_any_more_leaves_the_file_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mms.serving.state.state_file._SPARE_BYTES", 1000)
+    path = tmp_path / "state"
+    file = StateFile(path)
+    for number in range(200):
+        file.change({"m": [{"model": "m", "number": number}]})
+        assert path.stat().st_size < 1500
+    assert [entry for _, entry in file.read().entries] == [{"model": "m", "number": 199}]
 
 
 async def test_no_more_workers_come_back_than_a_model_may_have(restarted, caplog):
@@ -352,3 +391,11 @@ async def test_no_more_workers_come_back_than_a_model_may_have(restarted, caplog
         f"Model m has 1 workers instead of {10**20}, because max_workers_per_model is the limit."
         in caplog.text
     )
+
+
+async def test_a_file_that_somebody_removes_has_all_models_again_with_the_next_change(restarted):
+    bench = await restarted()
+    await bench.register("m", OK, initial_workers=0)
+    restarted.state.unlink()
+    await bench.register("n", OK, initial_workers=0)
+    assert sorted(by_name(restarted.state)) == ["m", "n"]

@@ -13,7 +13,7 @@ from mms import faults
 from mms.core import Registry
 from mms.errors import ModelNotFound, ServerError
 from mms.serving.options import RegisterOptions
-from mms.serving.served import PooledModel, ServedModel, pooled_models
+from mms.serving.served import DependencyMissing, PooledModel, ServedModel, pooled_models
 from mms.serving.state.state_file import StateFile
 
 logger = logging.getLogger("mms.serving")
@@ -50,6 +50,8 @@ class RegistrationStore:
         self._file = file
         self._registry = registry
         self._waiting: list[dict[str, Any]] = []
+        #: The names of models that have changed since the last write began.
+        self._changed: set[str] = set()
         self._changes = 0
         self._written = 0
         self._writing: asyncio.Task[None] | None = None
@@ -62,10 +64,14 @@ class RegistrationStore:
 
     # Writing
 
-    async def save(self) -> None:
-        """Return when the file has what the registry has now. A failure to write is told of, and tried again."""
+    async def save(self, *names: str) -> None:
+        """Return when the file has what the registry has now of the models of these names, and of their owners.
+
+        A failure to write is told of, and tried again.
+        """
         if self._is_closed:
             return
+        self._note(*names)
         self._changes += 1
         change = self._changes
         # Whoever comes while a write is under way shares the next one.
@@ -78,14 +84,18 @@ class RegistrationStore:
         file = self._file
         assert file is not None
         changes = self._changes
+        names, self._changed = self._changed, set()
         try:
-            entries = self._entries()
-            await asyncio.to_thread(file.write, entries)
+            if not await asyncio.to_thread(file.exists):
+                names |= {served.name for served in self._registry.all()}
+                names |= {entry["model"] for entry in self._waiting}
+            entries = self._entries(names)
+            await asyncio.to_thread(file.change, entries)
         except OSError as error:
-            self._fail(file, error.strerror or str(error))
+            self._fail(file, names, error.strerror or str(error))
         except Exception as error:
             faults.note("state file", error)
-            self._fail(file, f"{type(error).__name__}: {error}")
+            self._fail(file, names, f"{type(error).__name__}: {error}")
         else:
             if self._is_failing:
                 self._is_failing = False
@@ -94,7 +104,15 @@ class RegistrationStore:
             self._written = changes
             self._writing = None
 
-    def _fail(self, file: StateFile, reason: str) -> None:
+    def _note(self, *names: str) -> None:
+        """These models have changed; the entry of a model that others belong to tells of them, too."""
+        for name in names:
+            self._changed.add(name)
+            if self._registry.has_name(name):
+                self._changed |= {s.owner for s in self._registry.versions(name) if s.owner}
+
+    def _fail(self, file: StateFile, names: set[str], reason: str) -> None:
+        self._changed |= names
         if not self._is_failing:
             self._is_failing = True
             logger.error(
@@ -110,11 +128,19 @@ class RegistrationStore:
         if not self._is_closed and self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
-    def _entries(self) -> list[dict[str, Any]]:
-        kept = [s for s in self._registry.all() if s.registration is not None]
-        there = {(served.name, served.version) for served in kept}
-        self._waiting = [e for e in self._waiting if (e["model"], e.get("version")) not in there]
-        return [self._entry(served) for served in kept] + self._waiting
+    def _entries(self, names: set[str]) -> dict[str, list[dict[str, Any]]]:
+        """What is to be kept of the models of these names, in the order in which they were registered."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for name in names:
+            versions = self._registry.versions(name) if self._registry.has_name(name) else []
+            kept = [served for served in versions if served.registration is not None]
+            there = {(served.name, served.version) for served in kept}
+            self._waiting = [
+                e for e in self._waiting if (e["model"], e.get("version")) not in there
+            ]
+            waiting = [entry for entry in self._waiting if entry["model"] == name]
+            found[name] = [self._entry(served) for served in kept] + waiting
+        return found
 
     def _entry(self, served: ServedModel) -> dict[str, Any]:
         entry = self._scale_of(served)
@@ -146,7 +172,7 @@ class RegistrationStore:
         if len(left) == len(self._waiting):
             return False
         self._waiting = left
-        await self.save()
+        await self.save(name)
         return True
 
     async def close(self) -> None:
@@ -183,6 +209,7 @@ class RegistrationStore:
             except BrokenEntry as error:
                 logger.error("%s, line %d, is skipped: %s.", file.path, number, error)
                 self._set_aside(file, [(number, _text(entry))])
+                self._note(entry["model"])
                 continue
             source = _source(entry)
             if source is not None and source not in listed:
@@ -190,46 +217,65 @@ class RegistrationStore:
                     "Model %s is not restored: load_models does not name it any more.",
                     _shown(entry),
                 )
+                self._note(entry["model"])
                 continue
             entries.append((entry, options))
         if not entries:
             return Restored()
         logger.info("Restoring %d models of %s.", len(entries), file.path)
         started = time.monotonic()
-        models: list[ServedModel] = []
-        sources: set[tuple[str | None, str]] = set()
-        for number, (entry, options) in enumerate(entries, 1):
-            try:
-                served = await self._restore(entry, options, add, scale)
-            except ServerError as error:
-                self._skip(entry, number, len(entries), error.message or type(error).__name__)
-                continue
-            except Exception as error:
-                # The file may hold anything; no entry of it may keep the server from coming up.
-                self._skip(entry, number, len(entries), f"{type(error).__name__}: {error}")
-                continue
-            source = _source(entry)
-            if source is not None:
-                served.startup_source = source
-                sources.add(source)
-            models.append(served)
-            logger.info(
-                "Restored model %s with %d to %d workers (%d of %d).",
-                *(_shown(entry), served.min_workers, served.max_workers),
-                *(number, len(entries)),
-            )
-        self._set_defaults(entry for entry, _ in entries)
+        models = await self._restore_all(entries, add, scale)
         logger.info(
             "Restored %d of %d models in %.1f seconds.",
             *(len(models), len(entries), time.monotonic() - started),
         )
+        sources = {s.startup_source for s in models if s.startup_source is not None}
         return Restored(tuple(models), frozenset(sources))
+
+    async def _restore_all(
+        self, entries: list[tuple[dict[str, Any], RegisterOptions]], add: Add, scale: Scale
+    ) -> list[ServedModel]:
+        restored: list[tuple[dict[str, Any], ServedModel]] = []
+        count = len(entries)
+        remaining, is_last_round = entries, False
+        while remaining:
+            put_off = []
+            for number, (entry, options) in enumerate(remaining, len(restored) + 1):
+                try:
+                    served = await self._restore(entry, options, add, scale)
+                except DependencyMissing as error:
+                    if is_last_round:
+                        self._skip(entry, number, count, error.message or type(error).__name__)
+                    else:
+                        put_off.append((entry, options))
+                    continue
+                except ServerError as error:
+                    self._skip(entry, number, count, error.message or type(error).__name__)
+                    continue
+                except Exception as error:
+                    # The file may hold anything; no entry of it may keep the server from coming up.
+                    self._skip(entry, number, count, f"{type(error).__name__}: {error}")
+                    continue
+                restored.append((entry, served))
+                logger.info(
+                    "Restored model %s with %d to %d workers (%d of %d).",
+                    *(_shown(entry), served.min_workers, served.max_workers, len(restored), count),
+                )
+            # What was registered before it may stand behind it since.
+            is_last_round = len(put_off) == len(remaining)
+            remaining = put_off
+        self._set_defaults(entry for entry, _ in restored)
+        for entry, served in restored:
+            if self._entry(served) != entry:
+                self._note(entry["model"], served.name)
+        return [served for _, served in restored]
 
     async def _restore(
         self, entry: dict[str, Any], options: RegisterOptions, add: Add, scale: Scale
     ) -> ServedModel:
         served = await add(options, entry["model"])
         served.registration = options
+        served.startup_source = _source(entry)
         if (served.name, served.version) != (entry["model"], entry.get("version")):
             logger.warning(
                 "Model %s is now %s %s: the archive at %s has changed meanwhile.",
