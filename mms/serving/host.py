@@ -213,8 +213,7 @@ class ModelHost:
         )
         await self._startup.load(count, entries, restored)
         self._startup.tell_of_idle_settings()
-        new = self._startup.models.difference(restored.models)
-        await self._store.save(*(served.name for served in new))
+        await self._store.save(*(s.name for s in self._startup.models.difference(restored.models)))
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it.
