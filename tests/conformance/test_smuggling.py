@@ -173,7 +173,7 @@ def test_a_broken_body_that_nobody_reads_ends_the_connection_too(server: Server,
 
 
 def test_a_body_that_breaks_after_its_answer_ends_the_connection(hasty: Server) -> None:
-    with hasty.inference.wire() as wire:
+    with hasty.inference.wire(8.0) as wire:
         wire.send(request_bytes("GET", "/ping", None, "Transfer-Encoding: chunked"))
         assert wire.read_reply().status == 200
         wire.send(b"zz\r\n" + NEXT)
