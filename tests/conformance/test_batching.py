@@ -204,11 +204,12 @@ def test_a_result_that_cannot_be_written_does_not_fail_its_batch(server: Server)
 
 
 @pytest.mark.edge
-def test_a_full_queue_is_503(tight: Server, gate: Gate) -> None:
-    with tight.registered("obey") as name:
+@pytest.mark.better_than_mms
+def test_a_full_queue_is_503(server: Server, gate: Gate) -> None:
+    with server.registered("obey", job_queue_size=2) as name:
 
         def predict() -> Reply:
-            return tight.inference.post_json(f"/predictions/{name}", gate.order)
+            return server.inference.post_json(f"/predictions/{name}", gate.order)
 
         calls = [Background(predict)]
         gate.wait_until_reached()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.processes import free_port
-from support.server import Server, ServerPool, manifest, unique_name
+from support.server import Server, ServerPool, manifest
 
 from mms.interfaces.seldon.codec.messages import SeldonMessage
 
@@ -16,10 +16,10 @@ pytestmark = pytest.mark.better_than_mms
 
 _HANDLER = """
 def helper(value):
-    return {{}}[value]
+    return {}[value]
 
 def handle(data, context):
-    return data and {}
+    return data and eval(data[0]["body"])
 """
 #: What the handler returns -> MMS's text, and what comes behind it.
 CASES = {
@@ -43,11 +43,18 @@ def open_server(servers: ServerPool) -> Iterator[Server]:
     running.stop()
 
 
+def _model(server: Server, source: str, handler: str, interface: str | None = None) -> str:
+    """A model that is written and registered once for a server."""
+    url = f"debug-{handler.partition(':')[2]}"
+    if not (server.store / url).exists():
+        server.write_model(url, source, manifest(url) if interface is None else None)
+    options = {} if interface is None else {"handler": handler, "interface": interface}
+    return server.shared(url, **options)
+
+
 def _told(server: Server, returned: str) -> tuple[int, str]:
-    name = unique_name("fails")
-    server.write_model(name, _HANDLER.format(returned), manifest(name))
-    with server.registered(name) as model:
-        reply = server.inference.post(f"/predictions/{model}", b"x")
+    model = _model(server, _HANDLER, "service:handle")
+    reply = server.inference.post(f"/predictions/{model}", returned, content_type="text/plain")
     return reply.status, reply.json()["message"]
 
 
@@ -103,20 +110,14 @@ _DATA = {"data": {"ndarray": [[1]]}}
 
 
 def _seldon_info(server: Server, class_name: str) -> tuple[int, str]:
-    name = unique_name("component")
-    server.write_model(name, _COMPONENT)
-    options = {"handler": f"service:{class_name}", "interface": "seldon"}
-    with server.registered(name, **options) as model:
-        reply = server.inference.post_json(f"/seldon/{model}/api/v1.0/predictions", _DATA)
+    model = _model(server, _COMPONENT, f"service:{class_name}", "seldon")
+    reply = server.inference.post_json(f"/seldon/{model}/api/v1.0/predictions", _DATA)
     return reply.status, reply.json()["status"]["info"]
 
 
 def _mlrun_text(server: Server, body: object) -> tuple[int, str]:
-    name = unique_name("mlrun")
-    server.write_model(name, _MLRUN)
-    options = {"handler": "service:Model", "interface": "mlrun"}
-    with server.registered(name, **options) as model:
-        reply = server.inference.post_json(f"/v2/models/{model}/infer", body)
+    model = _model(server, _MLRUN, "service:Model", "mlrun")
+    reply = server.inference.post_json(f"/v2/models/{model}/infer", body)
     return reply.status, reply.text
 
 
@@ -135,14 +136,9 @@ def test_what_a_component_chose_to_answer_stays_as_it_is(open_server: Server) ->
 
 
 def test_grpc_details_carry_exception_file_and_line(open_server: Server) -> None:
-    name = unique_name("component")
-    open_server.write_model(name, _COMPONENT)
+    model = _model(open_server, _COMPONENT, "service:Component", "seldon")
     port = int(open_server.settings["grpc_address"].rpartition(":")[2])
-    options = {"handler": "service:Component", "interface": "seldon"}
-    with (
-        open_server.registered(name, **options) as model,
-        connected(port, [("seldon", model)]) as service,
-    ):
+    with connected(port, [("seldon", model)]) as service:
         error = service.fail("Seldon/Predict", SeldonMessage(strData="x"))
     assert error.details() == "KeyError: 'weights' (service.py, line 4)"
 

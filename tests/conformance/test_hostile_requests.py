@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 from support.client import Client, Reply, Wire, request_bytes
-from support.server import Server, ServerPool
+from support.server import Server
 from support.waiting import eventually
 
-from .mlrun.service import add_model
+from .mlrun.service import write_model
 
 pytestmark = pytest.mark.better_than_mms
 
@@ -378,24 +378,21 @@ def _is_deep(body: bytes) -> bool:
     return b"[" * 1000 in body
 
 
-def test_hostile_json_for_a_model_of_mlruns_is_refused_or_served(
-    servers: ServerPool, lane: str
-) -> None:
-    server = servers.get("mlrun", lane.removeprefix("lane="))
-    key = add_model(server, "m1", "Mul", {"multiplier": 100})
-    before = _workers(server, key)
-    for body in HOSTILE_JSON:
-        reply = server.inference.post(
-            f"/v2/models/{key}/infer", body, content_type="application/json", timeout_s=10.0
-        )
-        # MLRun answers a failing event with 500 or less, as the event's own failure.
-        expected = (400,) if _is_deep(body) else (200, 400, 500)
-        assert reply.status in expected, (body[:40], reply)
-        assert _workers(server, key) == before, body[:40]
+def test_hostile_json_for_a_model_of_mlruns_is_refused_or_served(server: Server) -> None:
+    url = write_model(server, "hostile", "Mul", {"multiplier": 100})
+    with server.registered(url) as key:
+        before = _workers(server, key)
+        for body in HOSTILE_JSON:
+            reply = server.inference.post(
+                f"/v2/models/{key}/infer", body, content_type="application/json", timeout_s=10.0
+            )
+            # MLRun answers a failing event with 500 or less, as the event's own failure.
+            expected = (400,) if _is_deep(body) else (200, 400, 500)
+            assert reply.status in expected, (body[:40], reply)
+            assert _workers(server, key) == before, body[:40]
 
 
-def test_hostile_json_for_a_component_is_refused_or_served(servers: ServerPool, lane: str) -> None:
-    server = servers.get("seldon", lane.removeprefix("lane="))
+def test_hostile_json_for_a_component_is_refused_or_served(server: Server) -> None:
     name = server.shared("seldon", handler="components:Plain")
     before = _workers(server, name)
     for body in HOSTILE_JSON:

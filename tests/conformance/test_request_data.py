@@ -321,3 +321,9 @@ def _size(server: Server) -> str:
     )
     server.write_model("obey-size", source)
     return server.shared("obey-size", handler="service:handle")
+
+
+def test_a_worker_is_told_whether_to_decode(server: Server, combined: Server) -> None:
+    for asked, word in ((server, "true"), (combined, "false")):
+        shown = asked.inference.post(f"/predictions/{asked.shared('inspect')}", b"x").json()
+        assert shown["environment"]["MMS_DECODE_INPUT_REQUEST"] == word

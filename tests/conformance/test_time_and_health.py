@@ -202,17 +202,17 @@ def test_what_has_waited_for_too_long_is_refused(server: Server, gate: Gate) -> 
 
 
 @pytest.mark.edge
-def test_what_a_full_queue_has_no_room_for_is_counted(tight: Server, gate: Gate) -> None:
-    with tight.registered("obey") as name:
+def test_what_a_full_queue_has_no_room_for_is_counted(server: Server, gate: Gate) -> None:
+    with server.registered("obey", job_queue_size=2) as name:
         path = f"/predictions/{name}"
-        first = Background(lambda: tight.inference.post_json(path, gate.order))
+        first = Background(lambda: server.inference.post_json(path, gate.order))
         gate.wait_until_reached()
-        queued = [Background(lambda: ask(tight, name, {})) for _ in range(2)]
-        tight.wait_until_queued(name, 2)
-        assert [ask(tight, name, {}).status for _ in range(3)] == [503] * 3
+        queued = [Background(lambda: ask(server, name, {})) for _ in range(2)]
+        server.wait_until_queued(name, 2)
+        assert [ask(server, name, {}).status for _ in range(3)] == [503] * 3
         gate.open()
         assert [call.result().status for call in (first, *queued)] == [200] * 3
-        assert lost(tight, name, "refused", "queue") == 3
+        assert lost(server, name, "refused", "queue") == 3
 
 
 @pytest.mark.edge

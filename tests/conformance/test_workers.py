@@ -52,11 +52,6 @@ def test_a_worker_runs_in_the_folder_of_its_model(server: Server) -> None:
     assert shown["folder"] in shown["path"]
 
 
-def test_a_worker_is_told_whether_to_decode(server: Server, combined: Server) -> None:
-    assert _inspect(server)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "true"
-    assert _inspect(combined)["environment"]["MMS_DECODE_INPUT_REQUEST"] == "false"
-
-
 def test_a_worker_computes_with_one_thread_unless_told_otherwise(server: Server) -> None:
     environment = _inspect(server)["environment"]
     assert environment["OMP_NUM_THREADS"] == "1"
