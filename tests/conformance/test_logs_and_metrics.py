@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from support.server import Server, manifest, unique_name
+from support.server import Server, ServerPool, manifest, unique_name
 from support.waiting import eventually
 
 DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3}"
@@ -356,25 +356,6 @@ def test_the_load_of_a_worker_is_a_metric(server: Server) -> None:
     )
 
 
-def test_the_interval_of_metrics_can_be_set_and_shows_the_memory_of_workers(
-    start_server: Callable[..., Server],
-) -> None:
-    server = start_server(
-        {
-            "metric_time_interval": "1",
-            "load_models": "noop",
-            "default_workers_per_model": "1",
-        },
-    )
-    eventually(
-        "three passes",
-        lambda: server.log("mms_metrics.log").count("CPUUtilization.Percent") >= 3,
-        timeout_s=40,  # of the 120 s that it takes by default
-    )
-    worker = server.describe("noop")["workers"][0]
-    assert worker["memoryUsage"] > 1_000_000
-
-
 @pytest.mark.edge
 @pytest.mark.better_than_mms
 def test_a_line_of_the_log_is_there_once(server: Server) -> None:
@@ -441,21 +422,39 @@ def test_the_inference_listener_gives_no_metrics(server: Server) -> None:
     assert server.inference.get("/metrics").status == 404
 
 
-def test_the_log_folders_default_to_logs_in_the_current_directory(
-    start_server: Callable[..., Server],
-) -> None:
-    # An empty value is no folder, so take the variables away for this server alone.
-    server = start_server({}, without_variables=("LOG_LOCATION", "METRICS_LOCATION"))
-    server.inference.get("/ping")
-    server.wait_for_log("access_log.log", "GET /ping")
-    eventually("metrics are there", (server.directory / "logs" / "mms_metrics.log").exists)
+@pytest.fixture(scope="module")
+def each_second(servers: ServerPool) -> Iterator[Server]:
+    """Measures itself each second, into a folder of its own; its other logs are where they are by default."""
+    server = Server(
+        servers.new_directory(),
+        {"metric_time_interval": "1", "load_models": "noop", "default_workers_per_model": "1"},
+        environment={"METRICS_LOCATION": "elsewhere"},
+        # An empty value is no folder, so take the variable away for this server alone.
+        without_variables=("LOG_LOCATION",),
+    ).start()
+    yield server
+    server.stop()
 
 
-def test_metrics_may_have_a_folder_of_their_own(start_server: Callable[..., Server]) -> None:
-    server = start_server({}, environment={"METRICS_LOCATION": "elsewhere"})
-    server.inference.get("/ping")
-    elsewhere = server.directory / "elsewhere"
+def test_the_log_folder_is_logs_in_the_current_directory_by_default(each_second: Server) -> None:
+    each_second.inference.get("/ping")
+    each_second.wait_for_log("access_log.log", "GET /ping")
+
+
+def test_metrics_may_have_a_folder_of_their_own(each_second: Server) -> None:
     for name in ("mms_metrics.log", "model_metrics.log"):
-        eventually(f"{name} is there", (elsewhere / name).exists)
-        assert not (server.logs / name).exists()
-    server.wait_for_log("access_log.log", "GET /ping")
+        eventually(f"{name} is there", (each_second.directory / "elsewhere" / name).exists)
+        assert not (each_second.logs / name).exists()
+
+
+def test_the_interval_of_metrics_can_be_set_and_shows_the_memory_of_workers(
+    each_second: Server,
+) -> None:
+    file = each_second.directory / "elsewhere" / "mms_metrics.log"
+    eventually(
+        "three passes",
+        lambda: file.read_text().count("CPUUtilization.Percent") >= 3,
+        timeout_s=40,  # of the 120 s that it takes by default
+    )
+    worker = each_second.describe("noop")["workers"][0]
+    assert worker["memoryUsage"] > 1_000_000

@@ -68,13 +68,21 @@ def plugged(servers: ServerPool) -> Iterator[Server]:
     folder = servers.new_directory()
     folder.mkdir()
     (folder / "own.py").write_text(SOURCE)
+    (folder / "endpoint.jar").write_bytes(b"PK")
+    packages = folder / "packages"
+    metadata = packages / "own_plugin-1.0.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[mms.endpoints]\necho = own_plugin:Echo\n")
+    (packages / "own_plugin.py").write_text(SOURCE.replace("own-echo", "installed-echo"))
     settings = {
         "plugins_path": str(folder),
         "own_setting": "visible",
         "load_models": "noop",
         "default_workers_per_model": "1",
     }
-    server = Server(servers.new_directory(), settings).start()
+    environment = {"PYTHONPATH": str(packages)}
+    server = Server(servers.new_directory(), settings, environment=environment).start()
     yield server
     server.stop()
 
@@ -139,15 +147,12 @@ def test_a_failing_plugin_is_told(
         assert reply.json()["type"] == kind
 
 
-def test_an_installed_plugin_is_found(start_server: Callable[..., Server], scratch: Path) -> None:
-    package = scratch / "packages"
-    metadata = package / "own_plugin-1.0.dist-info"
-    metadata.mkdir(parents=True)
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: own-plugin\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[mms.endpoints]\necho = own_plugin:Echo\n")
-    (package / "own_plugin.py").write_text(SOURCE)
-    server = start_server({}, environment={"PYTHONPATH": str(package)})
-    assert server.inference.get("/own-echo").status == 200
+def test_an_installed_plugin_is_found(plugged: Server) -> None:
+    assert plugged.inference.get("/installed-echo").status == 200
+
+
+def test_jars_do_not_stop_the_start_and_are_warned_about(plugged: Server) -> None:
+    assert any("[WARN ]" in line and "JAR" in line for line in plugged.output().splitlines())
 
 
 def test_two_plugins_for_one_pattern_end_the_start(
@@ -161,14 +166,3 @@ def test_two_plugins_for_one_pattern_end_the_start(
         start_server({"plugins_path": str(folder)})
     assert 'Multiple plugins found for endpoint "own-echo"' in caught.value.output
     assert caught.value.exit_code == 1
-
-
-def test_jars_do_not_stop_the_start_and_are_warned_about(
-    start_server: Callable[..., Server], scratch: Path
-) -> None:
-    folder = scratch / "plugins"
-    folder.mkdir()
-    (folder / "endpoint.jar").write_bytes(b"PK")
-    server = start_server({"plugins_path": str(folder)})
-    assert server.inference.get("/ping").status == 200
-    assert any("[WARN ]" in line and "JAR" in line for line in server.output().splitlines())
