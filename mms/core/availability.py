@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+from mms.core.scaling.load_backoff import LoadBackoff
 from mms.core.worker import Worker, WorkerState
 from mms.errors import ServiceUnavailable
 
@@ -28,15 +29,18 @@ def failed_worker(workers: Iterable[Worker]) -> Worker | None:
 
 
 def unavailable(
-    name: str, version: str | None, workers: Sequence[Worker], retry_after_s: int
+    name: str,
+    version: str | None,
+    workers: Sequence[Worker],
+    backoff: LoadBackoff,
+    retry_after_s: int,
 ) -> ServiceUnavailable:
     """The error for a request that a model cannot queue; the beginning is MMS's text, which clients compare."""
     failed = failed_worker(workers)
     if failed is not None:
-        return ServiceUnavailable(
-            f"Model {name} could not be loaded: {failed.load_error[:_MAX_CHARS]}",
-            retry_after_s=max(failed.backoff_s, 1),
-        )
+        return _not_loaded(name, failed.load_error, failed.backoff_s)
+    if backoff.reason and all(worker.state in _ON_THE_WAY_OUT for worker in workers):
+        return _not_loaded(name, backoff.reason, backoff.wait_s)
     text = (
         f"No worker is available to serve request for model: {name}. "
         "Consider increasing job queue size."
@@ -47,3 +51,9 @@ def unavailable(
             order += f"&model_version={quote(version, safe='')}"
         text += f" It has 0 workers; {order} on the management address starts one."
     return ServiceUnavailable(text, retry_after_s=retry_after_s)
+
+
+def _not_loaded(name: str, reason: str, wait_s: int) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"Model {name} could not be loaded: {reason[:_MAX_CHARS]}", retry_after_s=max(wait_s, 1)
+    )

@@ -7,7 +7,7 @@ called from the event loop.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 
 from mms.core.availability import failed_worker, unavailable
@@ -16,6 +16,7 @@ from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
 from mms.core.policy import BatchPolicy
 from mms.core.priority_queue import NORMAL, PriorityQueue
 from mms.core.request import EXPIRED_QUEUED, Request
+from mms.core.scaling.load_backoff import LoadBackoff
 from mms.core.unanswered import UnansweredCounts
 from mms.core.worker import Batch, Worker, WorkerState
 from mms.errors import (
@@ -56,6 +57,9 @@ class ModelVersion:
         #: The earliest deadline of what is queued or in flight, of `time.monotonic()`; 0: none.
         self.deadline_at = 0.0
         self.unanswered = UnansweredCounts()
+        #: Called for a request that finds no worker: where the model is loaded on demand, one is on its way then.
+        self.on_demand: Callable[[], None] = lambda: None
+        self.load_backoff = LoadBackoff()
 
     def __repr__(self) -> str:
         version = f" {self.version}" if self.version else ""
@@ -137,7 +141,9 @@ class ModelVersion:
 
     def unavailable(self) -> ServiceUnavailable:
         """The error for a request that cannot be queued."""
-        return unavailable(self.name, self.version, self.workers, self.retry_after_s())
+        return unavailable(
+            self.name, self.version, self.workers, self.load_backoff, self.retry_after_s()
+        )
 
     def retry_after_s(self) -> int:
         """Whole seconds in which what is queued now should be done, at least 1."""
@@ -190,6 +196,7 @@ class ModelVersion:
 
     def check_room(self) -> None:
         """Raises ServiceUnavailable where a request would be refused now, before work is put into reading it."""
+        self.demand_worker()
         if (
             self.is_closed
             or not self.has_coming_worker
@@ -200,12 +207,18 @@ class ModelVersion:
 
     def enqueue(self, request: Request) -> None:
         """Take a request. Raises ServiceUnavailable where there is no worker or no room."""
+        self.demand_worker()
         if not self.try_enqueue(request):
             if self.config.max_queue_s and not self.is_full and self.has_coming_worker:
                 self.unanswered.shed += 1
             else:
                 self.unanswered.refused += 1
             raise self.unavailable()
+
+    def demand_worker(self) -> None:
+        """Have a worker started where there is none, if the model is loaded on demand."""
+        if not self.is_closed and not self.has_active_worker:
+            self.on_demand()
 
     def has(self, request: Request) -> bool:
         """Whether a request is queued here, or with one of the workers."""
@@ -301,7 +314,8 @@ class ModelVersion:
                         continue
                     best, best_load = worker, load
             elif worker.state is WorkerState.DRAINING:
-                if not worker.in_flight and worker.link is not None:
+                # One that was still loading ends at once, with whatever it was sent.
+                if not worker.in_flight and worker.link is not None and worker.ready_at:
                     draining = worker
             elif worker.state is not WorkerState.STOPPED:
                 has_active = True

@@ -18,6 +18,8 @@ class Pool:
         self.gpus = gpus
         self.min_workers = 0
         self.max_workers = 0
+        #: How many workers a request starts that finds none.
+        self.first_workers = 1
         self._next_index = 0
 
     def __repr__(self) -> str:
@@ -28,6 +30,11 @@ class Pool:
         """The workers that are not on their way out."""
         gone = (WorkerState.DRAINING, WorkerState.STOPPED)
         return [worker for worker in self.model.workers if worker.state not in gone]
+
+    @property
+    def is_on_demand(self) -> bool:
+        """Whether it may have no workers until a request needs one."""
+        return self.min_workers == 0 < self.max_workers
 
     def scale(
         self, min_workers: int, max_workers: int, gpu_load: Iterable[int] = ()
@@ -57,6 +64,11 @@ class Pool:
                 worker.state = WorkerState.DRAINING
                 worker.reason = "scaled down"
         return starts, stops
+
+    def grow(self, count: int, gpu_load: Iterable[int] = ()) -> list[Worker]:
+        """Return so many more workers to start, as far as the maximum lets it have them. `gpu_load`: as in `scale`."""
+        others = Counter(gpu_load)
+        return [self._add(others) for _ in range(min(count, self.max_workers - len(self.active)))]
 
     def replace(self, worker: Worker) -> Worker:
         """A worker to start, for the place of one that is to leave once the new one serves."""

@@ -39,6 +39,11 @@ _BACKOFF_S = (1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 159
 _SETTLED_S = 60.0
 
 
+def backoff_s(failures: int) -> int:
+    """Return how long to wait for the next start, in seconds, after so many failures before the last one."""
+    return _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+
+
 class Batch:
     """Requests that one entry-point call receives. `sequence` numbers the batches of one worker."""
 
@@ -196,4 +201,4 @@ class Worker:
             if not failures:
                 return 0
             failures -= 1
-        return _BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)]
+        return backoff_s(failures)

@@ -29,6 +29,17 @@ def model_loaded(model: str) -> None:
     _manager.info("Model %s loaded.", model)
 
 
+def model_on_demand(model: str) -> None:
+    """It has no workers until its first request."""
+    _manager.info("Model %s is loaded when its first request comes.", model)
+
+
+def model_demanded(model: str, workers: int) -> None:
+    """A request has found no worker, and has some started."""
+    started = "1 worker starts" if workers == 1 else f"{workers} workers start"
+    _manager.info("Model %s is loaded for a request: %s.", model, started)
+
+
 def model_not_loaded(location: str, reason: str) -> None:
     """A model of the start-up list was left out."""
     _manager.warning("Failed to load model: %s (%s)", location, reason)

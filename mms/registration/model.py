@@ -251,6 +251,17 @@ class ModelParameters(Options):
         flag="--preload/--no-preload",
         scope=WORKERS,
     )
+    lazy_load: bool | None = parameter(
+        "lazy_load",
+        TRUTH,
+        "Start no workers before the first request, which waits until they have loaded.",
+        "See [load on demand](many-models.md#load-on-demand).",
+        setting="lazy_load",
+        keys=(Key("lazyLoad"),),
+        is_new=True,
+        shown=Shown("lazyLoad", unless=False),
+        scope=WORKERS,
+    )
     install_requirements: str | None = parameter(
         "install_requirements",
         choice("off", "folder", "venv"),

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mms.serving")
 
-#: Remote nodes of graphs become ready without a word, in seconds.
-_LOOK_S = 1.0
 #: Before a drain is given up, requests that still run are told so, in seconds.
 _LAST_CALL_S = 0.05
 
@@ -105,7 +103,6 @@ class ModelHost:
             StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
         )
         self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
-        self._has_started = False
 
     def __repr__(self) -> str:
         return f"<ModelHost of {len(self.registry)} models>"
@@ -167,9 +164,20 @@ class ModelHost:
         """
         return self.registry.get(name).interface
 
+    async def learn_interface(self, name: str) -> str:
+        """The same once a model that is loaded on demand has been loaded to find it. Raises ModelNotFound."""
+        served = self.registry.get(name)
+        await served.learn_interface()
+        return served.interface
+
     def not_loaded(self, name: str) -> ServiceUnavailable:
-        """The error where what a request needs is known only once a worker has loaded. Raises ModelNotFound."""
-        return self.registry.get(name).not_loaded()
+        """The error where what a request needs is known only once a worker has loaded. Raises ModelNotFound.
+
+        Where the model is loaded on demand, it is when the client comes back.
+        """
+        served = self.registry.get(name)
+        served.model.demand_worker()
+        return served.not_loaded()
 
     def version_of(self, name: str) -> str | None:
         """The default version of a model, None for a model without versions. Raises ModelNotFound."""
@@ -233,17 +241,17 @@ class ModelHost:
         self._workers.check_count("initial_workers", options.initial_workers or 0)
         served = await self._registrar.add(options, None)
         bounds = self._bounds(served, self.settings.default_workers_per_model)
-        count = bounds.least
-        if not pooled_models(served):
+        models = pooled_models(served)
+        if models:
+            self._workers.start(served, bounds.least, bounds.most)
+        else:
             self._start(served, bounds.least, bounds.most)
             await self._nodes_up(served)
-            count = 0
-        if count <= 0:
+        if not any(model.runners for model in models):
             await self._keep_model(served, options, is_kept)
             return served, Outcome(200, None, f'Model "{served.name}" registered')
-        for model in pooled_models(served):
+        for model in models:
             model.is_awaited = options.synchronous
-        self._workers.start(served, count, bounds.most)
         if not options.synchronous:
             await self._keep_model(served, options, is_kept)
             return served, PROCESSING
@@ -254,7 +262,7 @@ class ModelHost:
             error.is_model_gone = True
             raise
         finally:
-            for model in pooled_models(served):
+            for model in models:
                 model.is_awaited = False
         await self._keep_model(served, options, is_kept)
         return served, outcome
@@ -264,7 +272,7 @@ class ModelHost:
         self._workers.start(served, least, most)
         for name, workers in served.worker_counts().items():
             for node in self.registry.versions(name):
-                self._workers.scale(with_workers(node, "scale"), workers, workers)
+                self._workers.start(with_workers(node, "scale"), workers)
 
     async def _nodes_up(self, served: ServedModel) -> None:
         """Wait for the nodes that a new graph has given parameters to. Raises as `_scaled`; the graph is gone then."""
@@ -431,28 +439,19 @@ class ModelHost:
 
     def startup_problems(self) -> list[str]:
         """What is missing of the models that the server was started with; nothing for good once they have loaded."""
-        if not self._has_started:
-            problems = [str(problem) for problem in self._startup.problems()]
-            self._has_started = not problems
-            return problems
-        return []
+        return self._startup.remaining_problems()
 
     async def startup_models_settled(self, timeout_s: float) -> list[StartupProblem]:
         """Wait until what was named at the start has loaded or failed, or for so long; return what is not up then."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            problems = self._startup.problems()
-            left_s = deadline - time.monotonic()
-            if left_s <= 0 or not any(problem.state == LOADING for problem in problems):
-                return problems
-            try:
-                await asyncio.wait_for(self._workers.load_ended(), min(left_s, _LOOK_S))
-            except asyncio.TimeoutError:
-                continue
+        return await self._startup.settled(timeout_s, self._workers.load_ended)
 
     def is_anything_loaded(self) -> bool:
-        """Whether some worker of some model has ever loaded."""
-        return self._workers.has_loaded
+        """Whether some worker of some model has ever loaded, or a model has none until its first request."""
+        return self._workers.has_loaded or any(
+            model.pool.is_on_demand
+            for served in self.registry.all()
+            for model in pooled_models(served)
+        )
 
     # The end
 

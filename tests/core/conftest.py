@@ -47,6 +47,7 @@ class Bench:
     def make_ready(self, worker: Worker) -> None:
         worker.state = WorkerState.READY
         worker.link = object()
+        worker.ready_at = 1.0
 
     def request(self, now: float = 0.0, deadline: float = 0.0) -> Request:
         self.made += 1

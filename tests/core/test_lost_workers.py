@@ -119,6 +119,14 @@ def test_a_draining_worker_takes_nothing_while_another_is_active(bench):
     assert b.dispatch() == [(1, 1)]
 
 
+def test_a_worker_that_leaves_before_it_has_loaded_is_sent_nothing(bench):
+    b = bench(workers=1)
+    b.enqueue(1)
+    b.workers[0].ready_at = 0.0
+    b.workers[0].state = WorkerState.DRAINING
+    assert b.dispatch() == []
+
+
 def test_the_last_draining_worker_still_serves_what_was_accepted(bench):
     b = bench(workers=1)
     b.enqueue(1)

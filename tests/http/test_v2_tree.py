@@ -15,6 +15,10 @@ from mms.wire import ModelOperation
 R4 = ("m1", "m2", "m3:v1", "m3:v2")
 
 
+async def learn_nothing() -> None:
+    """The model is not loaded on demand."""
+
+
 def served(key: str, interface: str = "mlrun", **more: Any) -> Any:
     name, _, version = key.partition(":")
     return SimpleNamespace(
@@ -27,6 +31,7 @@ def served(key: str, interface: str = "mlrun", **more: Any) -> Any:
         is_wanted=True,
         has_failed_to_load=False,
         load_failure=None,
+        learn_interface=learn_nothing,
         **more,
     )
 

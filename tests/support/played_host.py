@@ -72,6 +72,9 @@ class PlayedHost:
     def has_model(self, name: str, version: str | None = None) -> bool:
         return name in self.interfaces
 
+    async def learn_interface(self, name: str) -> str:
+        return self.interface_of(name)
+
     def interface_of(self, name: str) -> str:
         self.check_model(name)
         return self.interfaces[name]

@@ -14,7 +14,7 @@ from archiver import Component
 from mms import faults
 from mms.core import Pool, Request, Worker, WorkerState, recovery
 from mms.errors import BadRequest
-from mms.interfaces import INTERFACES, part
+from mms.interfaces import AUTO, INTERFACES, part
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.served.place import DeploymentPlace
 from mms.serving.served.served_model import ServedModel
@@ -66,6 +66,16 @@ class PooledModel(ServedModel):
     def check_room(self) -> None:
         self.model.check_room()
 
+    async def learn_interface(self) -> None:
+        if self.interface != AUTO or not self.pool.is_on_demand:
+            return
+        self.model.demand_worker()
+        attempts = [
+            asyncio.ensure_future(runner.wait_attempt()) for runner in self.runners.values()
+        ]
+        if attempts:
+            await asyncio.wait(attempts, return_when=asyncio.FIRST_COMPLETED)
+
     def cancel(self, request: Request) -> None:
         # Whoever cancels has other requests to cancel, too.
         with faults.contained("cancel", self.name, self.version):
@@ -103,8 +113,23 @@ class PooledModel(ServedModel):
 
     @property
     def is_ready(self) -> bool:
+        """Some worker has loaded; or it is loaded on demand, and nothing says that it cannot be."""
+        return self.is_loaded or self._is_loaded_on_demand
+
+    @property
+    def is_loaded(self) -> bool:
+        """Some worker has loaded, and takes requests."""
         return any(
             worker.state is WorkerState.READY and worker.is_model_ready for worker in self.workers
+        )
+
+    @property
+    def _is_loaded_on_demand(self) -> bool:
+        model = self.model
+        if not self.pool.is_on_demand or model.is_closed:
+            return False
+        return model.has_coming_worker or (
+            not model.has_active_worker and model.load_backoff.may_load(time.monotonic())
         )
 
     @property
@@ -126,6 +151,11 @@ class PooledModel(ServedModel):
                 problems.append(
                     f"{name}: worker {worker.name} {_WORKER_STATES[worker.state]}{reason}."
                 )
+        backoff = self.model.load_backoff
+        if not problems and backoff.reason:
+            problems.append(
+                f"{name} could not be loaded ({backoff.reason}); next try in {backoff.wait_s} seconds."
+            )
         return problems or [f"{name} has no workers."]
 
     @property

@@ -204,6 +204,13 @@ class ServedModel(ABC):
             retry_after_s=1,
         )
 
+    async def learn_interface(self) -> None:
+        """Have a model loaded whose interface only a worker can find, where a request is what it is loaded for.
+
+        Returns once a load has ended, either way; at once where nothing is to be waited for.
+        """
+        return
+
     # Description
 
     def describe(self, is_default: bool) -> dict[str, Any]:

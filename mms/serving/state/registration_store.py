@@ -23,8 +23,8 @@ _RETRY_S: Final = 5.0
 
 #: Makes a model of a registration; its name where nothing else gives one.
 Add = Callable[[RegisterOptions, "str | None"], Awaitable[ServedModel]]
-#: Sets the least and the most workers of a model.
-Scale = Callable[[PooledModel, int, int], None]
+#: Sets the least and the most workers of a model, and how many a request starts that finds none.
+Scale = Callable[[PooledModel, int, int, int], None]
 
 
 class BrokenEntry(ValueError):
@@ -155,12 +155,15 @@ class RegistrationStore:
 
     @staticmethod
     def _scale_of(served: ServedModel) -> dict[str, Any]:
-        return {
+        kept: dict[str, Any] = {
             "model": served.name,
             "version": served.version,
             "min_workers": served.min_workers,
             "max_workers": served.max_workers,
         }
+        if isinstance(served, PooledModel) and served.pool.first_workers != 1:
+            kept["first_workers"] = served.pool.first_workers
+        return kept
 
     async def drop(self, name: str, version: str | None) -> bool:
         """Forget entries that could not be restored; whether there were any. Without a version: all of the name."""
@@ -281,14 +284,11 @@ class RegistrationStore:
                 "Model %s is now %s %s: the archive at %s has changed meanwhile.",
                 *(_shown(entry), served.name, served.version or "without a version", served.url),
             )
-        bounds = {
-            (kept["model"], kept.get("version")): (kept["min_workers"], kept["max_workers"])
-            for kept in entry.get("brought", ())
-        }
-        usual = (entry["min_workers"], entry["max_workers"])
+        of_parts = {(kept["model"], kept.get("version")): kept for kept in entry.get("brought", ())}
         for model in pooled_models(served):
-            least, most = bounds.get((model.name, model.version), usual)
-            scale(model, least, most)
+            kept = of_parts.get((model.name, model.version), entry)
+            first = kept.get("first_workers", 1)
+            scale(model, kept["min_workers"], kept["max_workers"], first)
         return served
 
     def _skip(self, entry: dict[str, Any], number: int, count: int, reason: str) -> None:
@@ -370,3 +370,6 @@ def _check_scale(entry: dict[str, Any]) -> None:
     bounds = (entry.get("min_workers"), entry.get("max_workers"))
     if not all(isinstance(count, int) and count >= 0 for count in bounds):
         raise BrokenEntry("its min_workers and max_workers are not whole numbers, 0 or more")
+    first = entry.get("first_workers", 1)
+    if not isinstance(first, int) or first < 1:
+        raise BrokenEntry("its first_workers is not a whole number, 1 or more")

@@ -6,10 +6,11 @@ import asyncio
 import itertools
 import logging
 import re
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from archiver.model_config import WorkerBounds
 from mms.core import Registry
@@ -40,6 +41,8 @@ NOT_REGISTERED = (MISSING, DUPLICATE, REFUSED)
 #: Its workers could not load it.
 FAILED = "failed"
 LOADING = "loading"
+#: Remote nodes of graphs become ready without a word, in seconds.
+_LOOK_S: Final = 1.0
 #: Starts workers of a model, at least and at most so many, which load in the background.
 Start = Callable[[ServedModel, int, int], None]
 
@@ -94,6 +97,7 @@ class StartupModels:
         self._registry = registry
         self._add = add
         self._start = start
+        self._were_up = False
 
     def __repr__(self) -> str:
         return f"<StartupModels {', '.join(sorted({served.name for served in self.models}))}>"
@@ -216,6 +220,29 @@ class StartupModels:
                 reason = served.problems()[0].partition(": ")[2] or "it has no workers"
                 problems.append(StartupProblem(served.name, LOADING, reason))
         return problems
+
+    def remaining_problems(self) -> list[str]:
+        """The same in sentences; nothing for good once all were up."""
+        if self._were_up:
+            return []
+        problems = [str(problem) for problem in self.problems()]
+        self._were_up = not problems
+        return problems
+
+    async def settled(
+        self, timeout_s: float, load_ended: Callable[[], Awaitable[None]]
+    ) -> list[StartupProblem]:
+        """Wait until all has loaded or failed, or for so long. Return what is not up then."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            problems = self.problems()
+            left_s = deadline - time.monotonic()
+            if left_s <= 0 or not any(problem.state == LOADING for problem in problems):
+                return problems
+            try:
+                await asyncio.wait_for(load_ended(), min(left_s, _LOOK_S))
+            except asyncio.TimeoutError:
+                continue
 
     async def _hint(self, url: str) -> str:
         """Which archive of the store may be meant by one that is not there."""

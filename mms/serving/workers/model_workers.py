@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,7 @@ from mms.core import Registry, Worker, WorkerState, recovery
 from mms.errors import BadRequest, WorkerStartFailed
 from mms.interfaces import AUTO, find_interface
 from mms.launch import Launcher
+from mms.machine.cpus import available_cpus
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
@@ -19,6 +22,7 @@ from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.registration.model_factory import WorkerSpecs, change_model
 from mms.serving.served import PooledModel, ServedModel, pooled_models
 from mms.serving.served.pooled_model import new_key
+from mms.serving.workers.load_turns import LoadTurns
 from mms.serving.workers.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.workers.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
 
@@ -31,7 +35,8 @@ logger = logging.getLogger("mms.serving")
 _END_S = 5.0
 #: How often it is looked whether workers have what was changed, in seconds.
 _WAIT_S = 0.05
-#: Interfaces whose clients know MMS's own texts.
+#: Loads at once for requests, where no setting says it and there are fewer CPUs.
+_LEAST_CONCURRENT_LOADS = 2
 
 
 class ModelWorkers:
@@ -62,6 +67,9 @@ class ModelWorkers:
             self._pooled,
             self._run,
         )
+        self._load_turns = LoadTurns(
+            settings.max_concurrent_loads or max(available_cpus(), _LEAST_CONCURRENT_LOADS)
+        )
         self._stops: set[asyncio.Future[bool]] = set()
         #: Some worker of some model has loaded.
         self.has_loaded = False
@@ -72,16 +80,26 @@ class ModelWorkers:
         return f"<ModelWorkers of {len(self._registry)} models>"
 
     def start(self, served: ServedModel, least: int, most: int | None = None) -> None:
-        """Start the workers of a model and of its parts. `most`: that each may have; None: no more."""
+        """Start the workers of a model and of its parts. `most`: that each may have; None: no more.
+
+        One with `lazy_load` has none before its first request, which starts as many.
+        """
         for model in pooled_models(served):
-            self.scale(model, least, least if most is None else most)
+            highest = least if most is None else most
+            if model.effective.lazy_load:
+                first = min(max(least, 1), self._most_workers)
+                self.scale(model, 0, max(highest, first), first)
+                events.model_on_demand(model.name)
+            else:
+                self.scale(model, least, highest)
 
     def _pooled(self) -> list[PooledModel]:
         return [served for served in self._registry.all() if isinstance(served, PooledModel)]
 
     def renew(self, served: PooledModel) -> None:
         """Have all workers of a model start anew, as it is loaded by now. What it has accepted is answered."""
-        least, most = served.pool.min_workers, served.pool.max_workers
+        pool = served.pool
+        least, most, first = pool.min_workers, pool.max_workers, pool.first_workers
         if not served.pool.active:
             return
         # A parent that workers are forked from has loaded the model as it was.
@@ -89,7 +107,7 @@ class ModelWorkers:
         forgetting = asyncio.ensure_future(self._launcher.forget(former))
         served.stopping.append(forgetting)
         self.scale(served, 0, 0)
-        self.scale(served, least, most)
+        self.scale(served, least, most, first)
 
     def check_count(self, parameter: str, count: int) -> None:
         """Raises BadRequest where a client asks for more workers than a model may have."""
@@ -98,22 +116,23 @@ class ModelWorkers:
                 f"Parameter {parameter} must be at most {self._most_workers} (max_workers_per_model), not {count}."
             )
 
-    def scale(self, served: PooledModel, min_workers: int, max_workers: int) -> None:
-        """Start workers, or let some go after what they run, until a model has as many."""
+    def scale(
+        self, served: PooledModel, min_workers: int, max_workers: int, first_workers: int = 1
+    ) -> None:
+        """Start workers, or let some go after what they run, until a model has as many.
+
+        With a minimum of 0 and another maximum a request that finds no worker starts `first_workers`.
+        """
         if min_workers > self._most_workers:
             logger.warning(
                 "Model %s has %d workers instead of %d, because max_workers_per_model is the limit.",
                 *(served.name, self._most_workers, min_workers),
             )
             min_workers = self._most_workers
-        gpus = [
-            worker.gpu_id
-            for other in (self._registry.all() if served.gpus else ())
-            if other is not served
-            for worker in other.workers
-            if worker.gpu_id is not None
-        ]
-        starts, stops = served.pool.scale(min_workers, max_workers, gpus)
+        served.pool.first_workers = first_workers
+        served.model.load_backoff.clear()
+        served.model.on_demand = partial(self._load_on_demand, served)
+        starts, stops = served.pool.scale(min_workers, max_workers, self._gpus_beside(served))
         served.stopping = [task for task in served.stopping if not task.done()]
         for worker in starts:
             self._run(served, worker)
@@ -123,6 +142,37 @@ class ModelWorkers:
             self._stops.add(stop)
             stop.add_done_callback(self._stops.discard)
             served.stopping.append(stop)
+
+    def _load_on_demand(self, served: PooledModel) -> None:
+        """Start workers for a request that finds none, unless they could not load just now."""
+        pool = served.pool
+        if pool.is_on_demand and served.model.load_backoff.may_load(time.monotonic()):
+            events.model_demanded(served.name, self.grow(served, pool.first_workers))
+
+    def grow(self, served: PooledModel, count: int) -> int:
+        """Start more workers, at most as many as the model may have. Return how many."""
+        started = served.pool.grow(count, self._gpus_beside(served))
+        for index, worker in enumerate(started):
+            try:
+                self._run(served, worker, has_to_wait=True)
+            except Exception:
+                # Nothing would ever start them.
+                for left in started[index:]:
+                    served.pool.remove(left)
+                raise
+        return len(started)
+
+    def _gpus_beside(self, served: PooledModel) -> list[int]:
+        """The GPU of each worker of the other models, for a model whose workers have GPUs."""
+        if not served.pool.gpus:
+            return []
+        return [
+            worker.gpu_id
+            for other in self._registry.all()
+            if other is not served
+            for worker in other.workers
+            if worker.gpu_id is not None
+        ]
 
     async def change(self, served: PooledModel, changes: Mapping[str, Any]) -> None:
         """Change options of a running model. Workers that have to know are replaced, one after the other.
@@ -221,7 +271,8 @@ class ModelWorkers:
         if self._stops:
             await asyncio.wait(self._stops, timeout=_END_S)
 
-    def _run(self, served: PooledModel, worker: Worker) -> None:
+    def _run(self, served: PooledModel, worker: Worker, *, has_to_wait: bool = False) -> None:
+        """Start a worker. `has_to_wait`: until others have loaded that nobody has asked for by number, either."""
         recycling = self._recycling
         make: Callable[..., WorkerRunner] = WorkerRunner
         if recycling.limits:
@@ -241,7 +292,10 @@ class ModelWorkers:
             start_timeout_s=self._settings.worker_start_timeout_s,
             tracking=served.tracking,
             prepare=served.requirements.install if served.requirements is not None else None,
-            may_retry=lambda: not served.is_awaited,
+            turn=partial(self._load_turns.turn, worker, served.load_timeout_s)
+            if has_to_wait
+            else nullcontext,
+            may_retry=lambda: not served.is_awaited and _is_retried(served, worker),
             on_outcome=lambda outcome: self._on_load(served, worker, outcome),
             on_end=lambda runner: self._on_worker_end(served, runner),
         )
@@ -249,6 +303,7 @@ class ModelWorkers:
     def _on_load(self, served: PooledModel, worker: Worker, outcome: LoadOutcome) -> None:
         if outcome.is_success:
             self.has_loaded = True
+            served.model.load_backoff.clear()
             self._replace_if_stale(served, worker)
             if outcome.interface and outcome.interface != served.interface:
                 served.interface = outcome.interface
@@ -264,8 +319,18 @@ class ModelWorkers:
     def _on_worker_end(self, served: PooledModel, runner: WorkerRunner) -> None:
         served.runners.pop(runner.worker, None)
         served.pool.remove(runner.worker)
-        if not served.model.has_active_worker and not served.model.workers:
-            recovery.fail_queue(served.model)
+        model, attempt = served.model, runner.last_attempt
+        if not model.has_active_worker:
+            if attempt is not None and not attempt.is_success and attempt is not STOPPED:
+                # None of several that were started together.
+                model.load_backoff.note_failure(attempt.error, time.monotonic())
+            if not model.workers:
+                recovery.fail_queue(model)
+
+
+def _is_retried(served: PooledModel, worker: Worker) -> bool:
+    """Whether a worker that cannot load is started again without a request: somebody has asked for it by number."""
+    return not served.pool.is_on_demand or worker.replaces is not None
 
 
 def _tells_why(interface: str) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -88,6 +88,7 @@ class WorkerRunner:
         start_timeout_s: float,
         tracking: ModelTracking | None = None,
         prepare: Callable[[], Awaitable[None]] | None = None,
+        turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
         may_retry: Callable[[], bool] = lambda: True,
         on_outcome: Callable[[LoadOutcome], None],
         on_end: Callable[[WorkerRunner], None],
@@ -106,6 +107,8 @@ class WorkerRunner:
         self._start_timeout_s = start_timeout_s
         #: What has to be done before each start; raises RequirementsFailed.
         self._prepare = prepare
+        #: What a load waits for before it begins, and holds until it ends.
+        self._turn = turn
         self._may_retry = may_retry
         self._on_outcome = on_outcome
         self._on_end = on_end
@@ -125,6 +128,11 @@ class WorkerRunner:
     def respecify(self, spec: WorkerSpec) -> None:
         """What the next process of this worker is to be."""
         self._spec = spec
+
+    @property
+    def last_attempt(self) -> LoadOutcome | None:
+        """How the last attempt to load ended; None while it goes on."""
+        return self._attempt.result() if self._attempt.done() else None
 
     async def wait_attempt(self) -> LoadOutcome:
         """How the current attempt to load ends."""
@@ -199,15 +207,16 @@ class WorkerRunner:
             self._attempt = asyncio.get_running_loop().create_future()
         link: WorkerLink | None = None
         try:
-            if self._prepare is not None:
-                worker.reason = "its packages are being installed"
-                await self._prepare()
-                worker.reason = ""
-            link = await self._launcher.launch(self._spec, self, self._start_timeout_s)
-            worker.link = link
-            worker.pid = link.pid
-            worker.state = WorkerState.LOADING
-            loaded = await link.load(self._spec.load_timeout_s)
+            async with self._turn():
+                if self._prepare is not None:
+                    worker.reason = "its packages are being installed"
+                    await self._prepare()
+                    worker.reason = ""
+                link = await self._launcher.launch(self._spec, self, self._start_timeout_s)
+                worker.link = link
+                worker.pid = link.pid
+                worker.state = WorkerState.LOADING
+                loaded = await link.load(self._spec.load_timeout_s)
         except RequirementsFailed as error:
             self._log_load(Loaded(500, error=str(error), traceback=error.output))
             self._note(LoadOutcome(500, str(error), error.output))

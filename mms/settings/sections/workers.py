@@ -35,6 +35,21 @@ class WorkerOptions:
         "the server may use (affinity, cgroup quota); other models get none.",
         "0",
     )
+    lazy_load: bool = option(
+        BOOLEAN,
+        _WORKERS,
+        "Start no workers before a model's first request, which waits until they have loaded. A registration may say "
+        "otherwise.",
+        "false",
+        is_own=True,
+    )
+    max_concurrent_loads: int | None = option(
+        POSITIVE,
+        _WORKERS,
+        "Loads at once that requests and the server's own scaling begin; more wait for their turn. Loads that a client "
+        "or the start asks for never wait. Without it: as many as there are CPUs, and at least 2.",
+        is_own=True,
+    )
     max_workers_per_model: int = option(
         POSITIVE,
         _WORKERS,

@@ -203,7 +203,7 @@ class SeldonApi(InterfaceApi):
             raise ModelNotFound(
                 "No model is at the root: set default_model, or register just one Seldon component."
             )
-        interface = self._host.interface_of(model)
+        interface = await self._host.learn_interface(model)
         if interface == _UNKNOWN_INTERFACE:
             raise self._host.not_loaded(model)
         if interface != _INTERFACE:

@@ -278,6 +278,8 @@ class V2Api(InterfaceApi):
         path: str = "",
         body: bytes | bytearray | None = None,
     ) -> web.StreamResponse:
+        if served.interface == _UNKNOWN_INTERFACE and operation != "ready":
+            await served.learn_interface()
         if not self._speaks(served):
             raise _of_another_protocol(served)
         return await self._responses.serve(

@@ -1,0 +1,1 @@
+"""When a model has workers, and how many: loads for requests, and scaling by load. Synchronous; time is passed in."""

@@ -1,0 +1,2 @@
+greeting greeting.mar 1.0
+serve
