@@ -292,7 +292,9 @@ class ProcessLauncher:
                 if is_preloaded:
                     message |= {"secret": secret, "gpu_id": spec.load.gpu_id}
                 else:
-                    message |= {"environment": environment, "folders": _folders(spec)}
+                    own = {k: v for k, v in environment.items() if k in spec.own_variables}
+                    own[SECRET_VARIABLE] = secret
+                    message |= {"variables": own, "folders": _folders(spec)}
                 process = await forks.fork(
                     message, listener.on_output, on_numbered, input_end=input_end
                 )

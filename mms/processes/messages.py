@@ -14,11 +14,24 @@ from typing import Any
 _LENGTH = Struct("!I")
 _READ_BYTES = 64 * 1024
 _MAX_DESCRIPTORS = 16
+_CLOSE_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 def encode_message(message: Mapping[str, Any]) -> bytes:
     payload = json.dumps(message).encode()
     return _LENGTH.pack(len(payload)) + payload
+
+
+def receive_message(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """Wait for one message and its descriptors, and read no more than it; None at the end. Raises OSError."""
+    head, descriptors, _, _ = socket.recv_fds(
+        connection, _LENGTH.size, _MAX_DESCRIPTORS, _CLOSE_ON_EXEC | socket.MSG_WAITALL
+    )
+    if len(head) < _LENGTH.size:
+        return None, descriptors
+    (length,) = _LENGTH.unpack(head)
+    payload = connection.recv(length, socket.MSG_WAITALL)
+    return (json.loads(payload) if len(payload) == length else None), descriptors
 
 
 class MessageReader:
@@ -38,7 +51,7 @@ class MessageReader:
             self._connection,
             _READ_BYTES,
             _MAX_DESCRIPTORS,
-            getattr(socket, "MSG_CMSG_CLOEXEC", 0),
+            _CLOSE_ON_EXEC,
         )
         if not content:
             return None

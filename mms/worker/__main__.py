@@ -28,10 +28,10 @@ def main(arguments: list[str]) -> int:
     asked = run_fork_server()
     if asked is None:
         return 0
-    command, environment = asked["command"], asked["environment"]
+    command, variables = asked["command"], asked["variables"]
     if is_shadowed(asked["folders"]):
-        os.execve(command[0], command, environment)
-    take_identity(environment, command)
+        os.execve(command[0], command, {**os.environ, **variables})
+    take_identity(variables, command)
     return _run(sys.argv[2:], is_set_up=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import signal
 import site
 import sys
 import time
@@ -13,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from mms.interfaces import DEFAULT, part
+from mms.processes.keeper import adopt_no_more
 from mms.worker.confinement import confine
 from mms.worker.forking.forker import Forker, take_channel
 from mms.worker.forking.identity import show_command
@@ -32,14 +34,22 @@ def run_fork_server() -> dict[str, Any] | None:
     forker = Forker(take_channel())
     # Without what it is filled up with to make room.
     show_command([argument.strip() for argument in sys.orig_argv])
-    messages = forker.receive()
-    if not messages:
+    message = forker.receive()
+    if message is None:
         return None
-    forker.send(_prepare(messages[0]))
+    forker.send(_prepare(message))
     # What is imported stays: a collection in a fork would copy it.
     gc.collect()
     gc.freeze()
-    return forker.serve()
+    # For keepers: the supervisor has them leave alone what a parent of workers leaves.
+    signal.signal(signal.SIGUSR1, _adopt_no_more)
+    asked = forker.serve()
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    return asked
+
+
+def _adopt_no_more(*_: object) -> None:
+    adopt_no_more()
 
 
 def _prepare(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,22 +1,31 @@
-"""The process that forks workers as the front asks, each below a keeper of its own."""
+"""The process that forks workers as the front asks, each below a keeper of its own.
+
+What this process writes to its memory after a fork, and what a keeper does before the fork of its worker, are copies of
+pages that one more worker costs. So it forks first: the keeper reads what is asked for.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import signal
 import socket
 import sys
-from typing import Any, NoReturn
+from typing import Any
 
-from mms.processes.keeper import adopt_no_more, become_subreaper, end_like, keep
-from mms.processes.messages import MessageReader, encode_message
+from mms.processes import prctl
+from mms.processes.keeper import end_like, keep
+from mms.processes.messages import encode_message, receive_message
 from mms.worker.forking.identity import show_command
 from mms.worker.surroundings import ignore_signals, keep_connection
 
 _READ_BYTES = 4096
-#: Where the options begin in a worker's command line.
-_OPTIONS_FROM = 5
+_KEEPER = ("mms.processes.keeper",)
+#: Descriptors of a keeper are below this; Linux closes a range of them with one call.
+_MOST_DESCRIPTORS = 1 << 16
+
+_library = ctypes.PyDLL(None, use_errno=True)
 
 
 def take_channel() -> socket.socket:
@@ -24,7 +33,9 @@ def take_channel() -> socket.socket:
     channel = socket.socket(fileno=os.dup(0))
     # Programs of a handler do not have it, and processes that are forked close it.
     keep_connection(channel)
-    _read_nothing()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     return channel
 
 
@@ -38,19 +49,19 @@ class Forker:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._reader = MessageReader(channel)
         #: Keeper -> the front's id of its worker.
         self._keepers: dict[int, int] = {}
 
     def __repr__(self) -> str:
         return f"<Forker of {len(self._keepers)} workers>"
 
-    def receive(self) -> list[dict[str, Any]] | None:
-        """Wait for messages; None where the front is gone."""
+    def receive(self) -> dict[str, Any] | None:
+        """Wait for a message without descriptors; None where the front is gone."""
         try:
-            return self._reader.receive()
+            message, _ = receive_message(self._channel)
         except ConnectionError:
             return None
+        return message
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises OSError where the front is gone."""
@@ -61,12 +72,12 @@ class Forker:
         wakeup, wakeup_end = socket.socketpair()
         for end in (wakeup, wakeup_end):
             end.setblocking(False)
+            keep_connection(end)
         signal.set_wakeup_fd(wakeup_end.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _wake)
         poller = select.poll()
         for connection in (self._channel, wakeup):
             poller.register(connection, select.POLLIN)
-        own = (wakeup, wakeup_end)
         try:
             while True:
                 ready = {descriptor for descriptor, _ in poller.poll()}
@@ -74,12 +85,11 @@ class Forker:
                     _drain(wakeup)
                     self._reap()
                 if self._channel.fileno() in ready:
-                    messages = self.receive()
-                    if messages is None:
+                    if not self._channel.recv(1, socket.MSG_PEEK):
                         return None
-                    for message in messages:
-                        if self._fork(message, own):
-                            return message
+                    asked = self._fork()
+                    if asked is not None:
+                        return asked
         except ConnectionError:
             return None
 
@@ -96,83 +106,82 @@ class Forker:
         except ChildProcessError:
             return
 
-    def _fork(self, message: dict[str, Any], own: tuple[socket.socket, ...]) -> bool:
-        """Returns True in the worker."""
-        number = message["fork"]
-        streams = self._reader.take_descriptors(message["descriptors"])
+    def _fork(self) -> dict[str, Any] | None:
+        """Fork what the next message asks for. Returns the message in the worker, None in this process."""
         sys.stdout.flush()
         sys.stderr.flush()
-        try:
-            pid = os.fork()
-        except OSError as error:
-            self.send({"failed": number, "error": f"cannot be forked: {error.strerror}"})
+        source, sink = os.pipe()
+        pid = _fork_plainly()
+        if pid == 0 and _fork_below_keeper():
+            return self._be_worker(sink)
+        os.close(sink)
+        number = os.read(source, _READ_BYTES) if pid > 0 else b""
+        os.close(source)
+        if number:
+            # The worker has read the message.
+            self._keepers[pid] = int(number)
         else:
-            if pid == 0:
-                for connection in own:
-                    connection.close()
-                be_kept(message["command"], is_parent=message["is_parent"])
-                _take_streams(streams)
-                return True
-            self._keepers[pid] = number
-            self.send({"forked": number, "pid": pid})
-        for descriptor in streams:
+            self._refuse("no process could be made")
+        return None
+
+    def _be_worker(self, sink: int) -> dict[str, Any]:
+        message, streams = receive_message(self._channel)
+        if message is None:
+            os._exit(0)
+        # By this process, as each page that the keeper writes to is one of its own.
+        self.send({"forked": message["fork"], "pid": os.getppid()})
+        os.write(sink, b"%d" % message["fork"])
+        os.close(sink)
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ignore_signals()
+        for place, descriptor in zip((1, 2, 0), streams, strict=False):
+            os.dup2(descriptor, place)
             os.close(descriptor)
-        return False
+        return message
+
+    def _refuse(self, reason: str) -> None:
+        message, descriptors = receive_message(self._channel)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if message is not None:
+            self.send({"failed": message["fork"], "error": f"cannot be forked: {reason}"})
 
 
-def be_kept(command: list[str], *, is_parent: bool) -> None:
-    """Fork once more, and return in the worker alone, in a session of its own. Its parent is its keeper.
-
-    `command`: of the worker. `is_parent`: it forks others itself, so that what it leaves is not its keeper's to end
-    once that gets SIGUSR1.
-    """
-    # Out of the group of what forked it, whose end is not the worker's.
-    _begin_session()
-    become_subreaper()
-    if is_parent:
-        signal.signal(signal.SIGUSR1, lambda *_: adopt_no_more())
-    pid = os.fork()
-    if pid:
-        show_command(["mms.processes.keeper", *command[_OPTIONS_FROM:]])
-        _keep(pid, kills_rest=not is_parent)
-    _begin_session()
-    if is_parent:
-        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+def _fork_plainly() -> int:
+    """Fork without what Python does around a fork, which concerns threads: the process has none, and a keeper never."""
+    pid: int = _library.fork()
+    return pid
 
 
-def _begin_session() -> None:
-    os.setsid()
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    ignore_signals()
-
-
-def _keep(pid: int, *, kills_rest: bool) -> NoReturn:
+def _fork_below_keeper() -> bool:
+    """Fork the worker, and return True there. This process is its keeper, and ends here."""
     code = 1
     try:
-        os.closerange(3, max(int(name) for name in os.listdir("/dev/fd")) + 1)
-        _redirect(os.open(os.devnull, os.O_RDWR), 0, 1, 2)
-        code = keep(pid, kills_rest=kills_rest)
-    finally:
+        # Out of the group of what forked it, whose end is not the worker's.
+        os.setsid()
+        _library.prctl(prctl.CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.pythonapi.PyOS_BeforeFork()
+        pid = _fork_plainly()
+        if pid == 0:
+            return True
+        if pid > 0:
+            signal.set_wakeup_fd(-1)
+            os.closerange(3, _MOST_DESCRIPTORS)
+            # Nothing is read there, and nothing is written.
+            os.dup2(0, 1)
+            os.dup2(0, 2)
+            show_command(_KEEPER)
+            code = keep(pid)
+    except BaseException:
         end_like(code)
+    end_like(code)
 
 
-def _take_streams(streams: list[int]) -> None:
-    _redirect(streams[0], 1)
-    _redirect(streams[1], 2)
-    if len(streams) > 2:
-        _redirect(streams[2], 0)
-
-
-def _read_nothing() -> None:
-    _redirect(os.open(os.devnull, os.O_RDONLY), 0)
-
-
-def _redirect(descriptor: int, *places: int) -> None:
-    for place in places:
-        os.dup2(descriptor, place)
-    if descriptor not in places:
-        os.close(descriptor)
+def _wake(*_: object) -> None:
+    return
 
 
 def _drain(wakeup: socket.socket) -> None:

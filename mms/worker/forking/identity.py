@@ -17,22 +17,14 @@ _INTERPRETER_ARGUMENTS = 4
 _OWN_PACKAGES = ("__main__", "archiver", "mms")
 
 
-def take_identity(environment: Mapping[str, str], command: Sequence[str]) -> None:
-    """Have the variables, the command line and random numbers of a process of its own."""
-    _set_environment(environment)
+def take_identity(variables: Mapping[str, str], command: Sequence[str]) -> None:
+    """Have the variables, besides those of all workers, the command line and random numbers of a process of its own."""
+    os.environ.update(variables)
+    set_variables()
     sys.argv[:] = ["-c", *command[_INTERPRETER_ARGUMENTS:]]
     sys.orig_argv[:] = command
     show_command(command)
     _renew_random_numbers()
-
-
-def _set_environment(environment: Mapping[str, str]) -> None:
-    for name in [name for name in os.environ if name not in environment]:
-        del os.environ[name]
-    for name, value in environment.items():
-        if os.environ.get(name) != value:
-            os.environ[name] = value
-    set_variables()
 
 
 def is_shadowed(folders: Sequence[str]) -> bool:
@@ -48,18 +40,25 @@ def is_shadowed(folders: Sequence[str]) -> bool:
 
 def show_command(command: Sequence[str]) -> None:
     """Have tools show a command line as this process's, as far as there is room for it. Linux alone."""
+    start, size = _room
+    if size > 0:
+        text = b"".join([os.fsencode(argument) + b"\0" for argument in command])[: size - 1]
+        ctypes.memmove(start, text.ljust(size, b"\0"), size)
+
+
+def _find_room() -> tuple[int, int]:
+    """Where the command line of this process is in memory, and its length in bytes; the same in all forks of it."""
     try:
         with open("/proc/self/stat", "rb") as file:
             # Behind the name, which may hold anything, the third member comes first.
             members = file.read().rpartition(b")")[2].split()
         start, end = int(members[45]), int(members[46])
     except (OSError, IndexError, ValueError):
-        return
-    room = end - start
-    if start <= 0 or room <= 0:
-        return
-    text = b"".join(os.fsencode(argument) + b"\0" for argument in command)[: room - 1]
-    ctypes.memmove(start, text.ljust(room, b"\0"), room)
+        return 0, 0
+    return (start, end - start) if 0 < start < end else (0, 0)
+
+
+_room = _find_room()
 
 
 def _renew_random_numbers() -> None:
