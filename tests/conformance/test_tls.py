@@ -66,6 +66,25 @@ def test_the_configured_certificate_is_shown(secure: Server, servers: ServerPool
         assert secured.recv(4096).startswith(b"HTTP/1.1 200 ")
 
 
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("path", ["/ping", "/predictions/noop", "/models"])
+def test_the_end_of_a_tls_connection_is_no_matter_for_the_log(secure: Server, path: str) -> None:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    port = secure.inference.address.port
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secured,
+    ):
+        secured.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        while b"\r\n\r\n" not in secured.recv(65536):
+            pass
+        secured.unwrap().close()
+    secure.inference.get("/ping")
+    assert "eof_received" not in secure.output()
+
+
 def test_plain_http_to_a_tls_listener_does_not_harm(secure: Server) -> None:
     port = secure.inference.address.port
     with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:

@@ -1,4 +1,4 @@
-"""Stands for `pip install` in pages: fails where they name an extra, a file or a package that is not this project's."""
+"""Stands for `pip` in pages. `install` fails where they name an extra, a file or a package that is not this project's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from pathlib import Path
 def main(arguments: list[str]) -> str | None:
     """What is wrong, None for nothing."""
     command, *requirements = arguments
+    if command == "uninstall":
+        return None
     if command != "install":
         return f"pip {command}"
     project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")

@@ -40,3 +40,10 @@ serve() {
     mkdir -p store
     multi-model-server --start --model-store store ${1:+--models "$@"}
 }
+
+# sklearn_model FOLDER: a classifier of iris' four measurements as scikit-learn's users save it
+sklearn_model() {
+    mkdir -p "$1"
+    python -c 'import joblib, sys; from sklearn.dummy import DummyClassifier as Model
+joblib.dump(Model().fit([[5.1, 3.5, 1.4, 0.2], [6.2, 3.4, 5.4, 2.3]], [0, 2]), sys.argv[1])' "$1/model.joblib"
+}

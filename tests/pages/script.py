@@ -17,11 +17,11 @@ from .page import ROOT, SHELL, Block
 HERE = Path(__file__).parent
 RUN_LIMIT_S = 90.0
 #: The ports and folders that pages show; each run has others.
-_SHOWN_PORTS = ("8080", "8081", "9000", "5000", "6000")
-_SHOWN_FOLDERS = ("/etc/mms", "/var/log/models")
-#: What serves until it is stopped: a reader goes on in another shell.
+_SHOWN_PORTS = ("8080", "8081", "8443", "9000", "5000", "6000")
+_SHOWN_FOLDERS = ("/etc/mms", "/var/log/models", "/srv/iris", "/run/mms.sock")
+#: What serves until it is stopped: a reader goes on in another shell. The next one in a block is another way to do it.
 _IN_FOREGROUND = re.compile(
-    r"^((?:\w+='[^']*' +|\w+=\S+ +)*mms (?:microservice|mlrun (?!run\b)).*?)(?: +#.*)?$",
+    r"^((?:\w+='[^']*' +|\w+=\"[^\"]*\" +|\w+=\S+ +)*mms (?:microservice|mlrun (?!run\b)).*?)(?: +#.*)?$",
     re.MULTILINE,
 )
 _PREAMBLE = """
@@ -35,6 +35,9 @@ wait_until_served() {
     done
     cat "$1"
     return 1
+}
+stop_other_way() {
+    [ -z "$SERVED" ] || { kill "$SERVED"; wait "$SERVED" || true; }
 }
 . "$PAGES/models.sh"
 """
@@ -112,10 +115,11 @@ class PageRun:
     def _commands(self, block: Block, prelude: Path) -> str:
         text = self._with_own(block.text)
         if block.language in SHELL:
-            return _IN_FOREGROUND.sub(
-                r'\1 > "$TMPDIR/served" 2>&1 &\nSERVED=$!; wait_until_served "$TMPDIR/served" $SERVED',
+            started = _IN_FOREGROUND.sub(
+                r'stop_other_way\n\1 > "$TMPDIR/served" 2>&1 &\nSERVED=$!; wait_until_served "$TMPDIR/served" $SERVED',
                 text,
             )
+            return f"SERVED=\n{started}"
         kept = self._folder / f"line{block.line}"
         kept.write_text(text, encoding="utf-8")
         if block.file is not None:

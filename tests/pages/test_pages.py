@@ -18,7 +18,7 @@ from .page import PAGES, Block, blocks_of, name_of
 from .script import PageRun
 
 #: Blocks that no run tries. More of them need a better reason than that they fail.
-MAX_NOT_RUN = 20
+MAX_NOT_RUN = 10
 
 
 @pytest.fixture

@@ -108,7 +108,10 @@ class LaneProtocol(LaneConnection):
 
     @faults.ends_connection
     def eof_received(self) -> bool:
-        """A client may have closed its sending side alone and still wait for what it asked for."""
+        """A client may have closed its sending side alone and still wait for what it asked for.
+
+        Not over TLS, where the end of one side is that of both.
+        """
         self.is_half_closed = True
         if self._body is not None:
             # What comes of a request that breaks off is dropped; those before it were accepted.
@@ -117,6 +120,8 @@ class LaneProtocol(LaneConnection):
             self._pipeline.pop()
             self._note_held()
         if not self._pipeline:
+            return False
+        if self._transport.get_extra_info("sslcontext") is not None:
             return False
         self._probe(0)
         return True

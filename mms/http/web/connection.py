@@ -112,8 +112,13 @@ class Connection(asyncio.Protocol):
 
     @faults.ends_connection
     def eof_received(self) -> bool:
-        """A client may have closed its sending side alone and still wait for its answers."""
+        """A client may have closed its sending side alone and still wait for its answers.
+
+        Not over TLS, where the end of one side is that of both.
+        """
         self.is_half_closed = True
+        if self._transport.get_extra_info("sslcontext") is not None:
+            return False
         if self._request is None and not self.head_since:
             quiet_s = time.monotonic() - self.quiet_since
             if quiet_s > _LOOK_S and not self._transport.get_write_buffer_size():
