@@ -1,8 +1,9 @@
 """Print the modules and names of unpacked packages of mlrun, for `mms/interfaces/mlrun/authoring/names_of_mlrun.txt`.
 
-    python scripts/list_mlrun_names.py mlrun-0.5.5/mlrun mlrun-1.7.2/mlrun ... > names_of_mlrun.txt
+    python scripts/list_mlrun_names.py names_of_mlrun.txt mlrun-1.12.1/mlrun ... > more_names.txt
 
-The packages are read, not imported. Of each module there is a line: its name, then its public names.
+The packages are read, not imported. An argument that is a file is such a list, whose names are kept. Of each module
+there is a line: its name, then its public names.
 """
 
 from __future__ import annotations
@@ -37,6 +38,12 @@ def names_in(package: Path) -> dict[str, set[str]]:
     return found
 
 
+def listed_in(file: Path) -> dict[str, set[str]]:
+    """Return the names of each module that an earlier list has. Raises OSError."""
+    lines = (line.split() for line in file.read_text(encoding="utf-8").splitlines())
+    return {module: set(names) for module, *names in lines}
+
+
 def _bound(node: ast.stmt) -> set[str]:
     names: set[str] = set()
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
@@ -54,10 +61,13 @@ def _bound(node: ast.stmt) -> set[str]:
 def main() -> None:
     found: dict[str, set[str]] = {}
     for argument in sys.argv[1:]:
-        for module, names in names_in(Path(argument)).items():
+        path = Path(argument)
+        for module, names in (listed_in(path) if path.is_file() else names_in(path)).items():
             found.setdefault(module, set()).update(names)
     for module in sorted(found):
-        submodules = {name.rpartition(".")[2] for name in found if name.startswith(f"{module}.")}
+        submodules = {
+            name.rpartition(".")[2] for name in found if name.rpartition(".")[0] == module
+        }
         print(*(module, *sorted(found[module] - submodules)))
 
 

@@ -1,4 +1,4 @@
-"""Stands for `pip` in pages. `install` fails where they name an extra, a file or a package that is not this project's."""
+"""Stands for `pip` in pages. `install` fails for an extra, a file or a package that is not of this project."""
 
 from __future__ import annotations
 

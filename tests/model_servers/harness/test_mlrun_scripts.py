@@ -149,12 +149,14 @@ class Twice(mlrun.serving.V2ModelServer):
         pass
 
     def predict(self, body):
+        display(body)
         return [2 * x for x in body["inputs"]]
 # Next
 # mlrun: end-code
 # Next
+display(get_ipython(), "shown", raw=True)
 fn = mlrun.code_to_function("twice", kind="serving")
-fn.apply(mlrun.auto_mount()).apply(mlrun.platforms.mount_pvc("a", "b", "/c"))
+fn.apply(mlrun.auto_mount()).apply(mlrun.mounts.mount_pvc("a", "b", "/c"))
 fn.apply(mlrun.platforms.set_env_variables({"A": "x"}))
 fn.add_model("m", class_name="Twice", model_path=".")
 server = fn.to_mock_server(namespace={"nothing": 1})
@@ -172,6 +174,8 @@ def test_a_notebook_runs_to_its_end_and_its_function_has_the_cells_that_are_mark
     ran = run("run", "notes.ipynb", folder=tmp_path)
     told = ["[8] x", "import mlrun"]
     assert ran.stdout.splitlines()[-2:] == told, ran.stderr
+    assert ran.stdout.splitlines()[:2] == ["None", "'shown'"]
+    assert "{'inputs': [4]" in ran.stdout
 
 
 def test_an_installed_mlrun_stays_the_one_that_is_imported(tmp_path: Path) -> None:

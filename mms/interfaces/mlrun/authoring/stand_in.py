@@ -75,6 +75,8 @@ _PLACES = {
         "auto_mount mount_configmap mount_hostpath mount_pvc mount_s3 mount_secret mount_v3io mount_v3io_extended "
         "mount_v3io_legacy set_env_variables v3io_cred"
     ),
+    # A module under another name.
+    "mlrun.runtimes.mounts:": "mounts",
     "mms.interfaces.mlrun.errors": "GraphError ModelRunnerError err_to_str",
 }
 PLACE_OF = {
@@ -195,7 +197,7 @@ def _found(module: str, name: str) -> Any:
 
     source, _, its_name = place.partition(":")
     try:
-        return getattr(import_module(source), its_name)
+        return getattr(import_module(source), its_name) if its_name else import_module(source)
     except AttributeError:
         return absent(f"{module}.{name}")
 

@@ -75,10 +75,11 @@ def run_script(script: str, arguments: list[str]) -> dict[str, Any]:
         return runpy.run_path(script, run_name="__main__")
     from types import ModuleType
 
-    from mms.interfaces.mlrun.spec.code_file import code_to_run
+    from mms.interfaces.mlrun.spec.code_file import NOTEBOOK_NAMES, code_to_run
 
     main = ModuleType("__main__")
     main.__file__ = script
+    vars(main).update(NOTEBOOK_NAMES)
     sys.modules["__main__"] = main
     exec(compile(code_to_run(script), script, "exec"), main.__dict__)
     return main.__dict__

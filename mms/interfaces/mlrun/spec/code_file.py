@@ -31,6 +31,16 @@ _DEFINITIONS = (
 _CELL_MAGICS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%prun")
 
 
+def _display(*values: Any, **_: Any) -> None:
+    """Print values, as a notebook shows them without a browser."""
+    for value in values:
+        sys.stdout.write(repr(value) + "\n")
+
+
+#: What cells find in a notebook without importing it.
+NOTEBOOK_NAMES = {"display": _display, "get_ipython": lambda: None}
+
+
 def code_of(path: str) -> str:
     """The Python code of a .py file, or that of a function in a notebook. Raises OSError, MLRunInvalidArgumentError."""
     with open(path, encoding="utf-8") as source:
@@ -187,6 +197,7 @@ def load_module(path: str | None, code: str | None = None, name: str | None = No
     module.__file__ = file
     if path is None or path.endswith(".ipynb"):
         _show_in_tracebacks(file, code)
+        vars(module).update(NOTEBOOK_NAMES)
     if path:
         folder = os.path.dirname(file)
         if folder not in sys.path:
