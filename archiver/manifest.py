@@ -241,16 +241,6 @@ class Manifest:
     def specification_version(self) -> str | None:
         return _text(self._document.get("specificationVersion"))
 
-    @property
-    def archiver_version(self) -> str | None:
-        """The version of torch-model-archiver that wrote the manifest."""
-        return _text(self._document.get("archiverVersion"))
-
-    @property
-    def created_on(self) -> str | None:
-        """When torch-model-archiver wrote the manifest, in its own `dd/mm/YYYY HH:MM:SS`."""
-        return _text(self._document.get("createdOn"))
-
     def _object(self, key: str) -> dict[str, Any]:
         value = self._document.get(key)
         return value if isinstance(value, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -13,21 +14,21 @@ if TYPE_CHECKING:
     from mms.settings import Settings
 
 
-class InterfaceServices:
+class InterfaceServices(ABC):
     """The services of one interface."""
 
     @classmethod
+    @abstractmethod
     def of(cls, settings: Settings, host: ModelHost) -> InterfaceServices:
         """Return the services of a server."""
-        raise NotImplementedError
 
+    @abstractmethod
     def files(self) -> list[tuple[Any, list[str]]]:
         """Return (descriptor pool, names of services) for reflection."""
-        raise NotImplementedError
 
+    @abstractmethod
     def methods(self) -> Iterable[Method]:
         """Return what clients may call."""
-        raise NotImplementedError
 
 
 def interface_services(settings: Settings, host: ModelHost) -> list[InterfaceServices]:

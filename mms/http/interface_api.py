@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from mms.http.answers import ErrorForm
-from mms.http.apis.asking import ModelAsker
+from mms.http.apis.model_asker import ModelAsker
 from mms.http.routing import Route
 from mms.interfaces import INTERFACES, part
 
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
     from mms.settings import Settings
 
 
-class InterfaceApi:
+class InterfaceApi(ABC):
     """The routes of one interface. There are two places for them among the server's own."""
 
     #: How the front's errors look on a listener of its own; None: as MMS's.
     error_form: ErrorForm | None = None
 
     @classmethod
+    @abstractmethod
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> InterfaceApi:
         """Return the API of a server."""
-        raise NotImplementedError
 
     def routes(self) -> list[Route]:
         """Return the rows that come before the server's own."""

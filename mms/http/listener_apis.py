@@ -12,12 +12,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from mms.http.answers import Answers
-from mms.http.apis.asking import ModelAsker
 from mms.http.apis.descriptions import DescriptionApi, reserve
 from mms.http.apis.health import HealthApi
 from mms.http.apis.inference import InferenceApi
 from mms.http.apis.management import ManagementApi
 from mms.http.apis.management_operations import METRICS
+from mms.http.apis.model_asker import ModelAsker
 from mms.http.apis.plugin_loading import find_endpoints
 from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing

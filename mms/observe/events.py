@@ -54,14 +54,6 @@ def batch_policy_changed(model: str, policy: BatchPolicy) -> None:
     _manager.info("Model %s: batch_policy=%s from now on: %s.", model, policy.name, policy.reason)
 
 
-def worker_state_changed(worker: str, before: str, after: str, reason: str = "") -> None:
-    """The states are words of the worker's life; `reason` is for people."""
-    why = f" ({reason})" if reason else ""
-    _worker.debug(
-        "%s State change %s -> %s%s", worker, before, after, why, extra={"thread_name": worker}
-    )
-
-
 def worker_disconnected(worker: str, state: str, reason: str = "") -> None:
     """The connection to a worker has ended, whoever ended it."""
     why = f" ({reason})" if reason else ""

@@ -140,11 +140,6 @@ class FrameDecoder:
         large = "" if self._large is None else f", large {self._filled}/{len(self._large)}"
         return f"<FrameDecoder buffered {self._end}{large}>"
 
-    @property
-    def has_partial_frame(self) -> bool:
-        """Whether the stream stands in the middle of a frame: an end of the connection now is a loss."""
-        return self._end > 0 or self._large is not None or self._waiting is not None
-
     def get_buffer(self) -> memoryview:
         """Where the next bytes belong. Never empty."""
         if self._large is not None:

@@ -12,7 +12,8 @@ from archive_building import HANDLER, manifest_json, tree, write_folder, write_z
 
 import mms
 from archiver import Archive, __version__
-from archiver.cli import main, pack_parser
+from archiver.cli import main
+from archiver.pack_parser import pack_parser
 
 ROOT = Path(__file__).parents[2]
 

@@ -24,7 +24,7 @@ import mms.http.web.connection
 import mms.http.web.server
 from mms import faults
 from mms.core import Request
-from mms.http.apis.asking import FutureReply
+from mms.http.apis.model_asker import FutureReply
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import BodyReader
 from mms.http.lane.connection import LaneProtocol

@@ -31,10 +31,6 @@ _WLM = "com.amazonaws.ml.mms.wlm"
             f"[INFO ] W-m-0 {_WLM}.WorkerThread - W-m-0 Worker disconnected. READY (exit code 1)",
         ),
         (
-            lambda: events.worker_state_changed("W-m-0", "STARTING", "READY"),
-            f"[DEBUG] W-m-0 {_WLM}.WorkerThread - W-m-0 State change STARTING -> READY",
-        ),
-        (
             lambda: events.listener_bound("Inference", "http://127.0.0.1:8080"),
             "[INFO ] main com.amazonaws.ml.mms.ModelServer - Inference API bind to: http://127.0.0.1:8080",
         ),

@@ -105,7 +105,6 @@ def test_a_batch_arrives_as_it_was_sent_however_the_stream_is_cut(requests, cut)
         (r.id, r.passes_query, r.content_type, r.query, r.headers, r.body, r.operation)
         for r in requests
     ]
-    assert not decoder.has_partial_frame
 
 
 results = st.tuples(
@@ -167,11 +166,6 @@ def test_frames_of_one_read_come_together():
     stream = encode_frame(HEARTBEAT, 1) + encode_frame(HEARTBEAT, 2, b"x")
     frames, _ = read(stream, 65536)
     assert [(f[1], f[2]) for f in frames] == [(1, b""), (2, b"x")]
-
-
-def test_an_unfinished_frame_is_known():
-    _, decoder = read(encode_frame(HEARTBEAT, 1, b"abc")[:-1], 65536)
-    assert decoder.has_partial_frame
 
 
 def test_another_version_is_refused():

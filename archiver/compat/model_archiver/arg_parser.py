@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from archiver.cli import pack_parser
+from archiver.pack_parser import pack_parser
 
 
 class ArgParser:

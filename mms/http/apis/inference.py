@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from mms.errors import BadRequest
-from mms.http.apis.asking import ModelAsker
+from mms.http.apis.model_asker import ModelAsker
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, OPEN, Match, Route, first_values
 from mms.http.routing.document import document_of_model

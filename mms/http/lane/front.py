@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -36,29 +37,30 @@ class Submitter(Protocol):
     def cancel(self, request: Request) -> None: ...
 
 
-class LaneConnection(asyncio.Protocol):
+class LaneConnection(asyncio.Protocol, ABC):
     """A connection as the front sees it."""
 
     __slots__ = ()
 
+    @abstractmethod
     def check_time(self, now: float) -> None:
         """Close or refuse it where its client has kept it waiting for too long."""
-        raise NotImplementedError
 
+    @abstractmethod
     def forget_head(self) -> None:
         """Paths may stand for something else now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def leave(self, quiet_since: float) -> None:
         """The server stops: the last answer that is owed ends it. Close it where nothing came since then."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def abort(self) -> None:
-        raise NotImplementedError
+        """Close at once, whatever is owed."""
 
 
 class LaneFront:

@@ -230,11 +230,6 @@ class Tracking:
                 del self._shared[key]
                 await asyncio.to_thread(shared.queue.close, _CLOSE_S)
 
-    async def close_all(self) -> None:
-        """Write what waits, close all sinks."""
-        for tracking in list(self._models):
-            await self.close(tracking)
-
     def counts(self) -> Iterator[StreamCounts]:
         """Of each model and stream, for metrics."""
         for tracking in list(self._models):

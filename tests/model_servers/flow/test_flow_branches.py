@@ -14,7 +14,7 @@ from mms.interfaces.mlrun.errors import GraphError
 from mms.interfaces.mlrun.graph.flow_plan import plan_flow
 from mms.interfaces.mlrun.graph.graph_document import new_graph
 from mms.interfaces.mlrun.graph.merge import Merge
-from mms.interfaces.mlrun.graph.steps import NO_EVENT
+from mms.interfaces.mlrun.graph.steps.base import NO_EVENT
 from mms.interfaces.mlrun.model.event import MockEvent
 
 

@@ -14,9 +14,9 @@ from mms.interfaces.mlrun.graph.flow import RootFlowStep
 from mms.interfaces.mlrun.graph.graph_document import child_models, graph_from_dict, new_graph
 from mms.interfaces.mlrun.graph.lookup import expression
 from mms.interfaces.mlrun.graph.merge import Merge
-from mms.interfaces.mlrun.graph.router_step import RouterStep
-from mms.interfaces.mlrun.graph.steps import MAX_STEPS
-from mms.interfaces.mlrun.graph.task_step import TaskStep
+from mms.interfaces.mlrun.graph.steps.base import MAX_STEPS
+from mms.interfaces.mlrun.graph.steps.router import RouterStep
+from mms.interfaces.mlrun.graph.steps.task import TaskStep
 from mms.interfaces.mlrun.routers.voting import VotingEnsemble
 
 OF_FUNCTION = "must specify a function, because it follows a queue step"

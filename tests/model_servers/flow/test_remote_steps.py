@@ -16,7 +16,7 @@ import mms.fetch.http_client as of_http_call
 from mms.fetch.http_client import HttpCallError
 from mms.interfaces.mlrun.errors import GraphError
 from mms.interfaces.mlrun.graph.graph_document import new_graph
-from mms.interfaces.mlrun.graph.remote_steps import BatchHttpRequests, RemoteStep
+from mms.interfaces.mlrun.graph.steps.remote import BatchHttpRequests, RemoteStep
 from mms.interfaces.mlrun.model.context import GraphContext
 
 both_engines = pytest.mark.parametrize("engine", ["sync", "async"])

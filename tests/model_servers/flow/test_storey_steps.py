@@ -13,7 +13,7 @@ from flow_harness import Served
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.graph_document import graph_from_dict, new_graph
-from mms.interfaces.mlrun.graph.storey_steps import Choice, MapClass
+from mms.interfaces.mlrun.graph.steps.storey import Choice, MapClass
 from mms.interfaces.mlrun.model.context import GraphContext
 
 both_engines = pytest.mark.parametrize("engine", ["sync", "async"])

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Any
 
+from mms.interfaces.mlrun.authoring.callers import caller_globals
 from mms.interfaces.mlrun.authoring.function_parts import (
     OF_KUBERNETES,
     FunctionStatus,
@@ -248,6 +249,8 @@ class ServingFunction:
         run as a module, where this is called, and among what can be imported. The function itself is not changed.
         """
         self._check_load_mode()
+        from mms.interfaces.mlrun.authoring.function_document import copy_of_graph
+
         caller = caller_globals()
         names = self._namespace(namespace, workdir)
         names.append(caller)
@@ -311,7 +314,7 @@ class ServingFunction:
                 f"function {self.uri} is not deployed: deploy() comes first, or mock=True asks it here"
             )
         if self.status.management_address and "://" not in path:
-            from mms.interfaces.mlrun.graph.steps import StepKinds
+            from mms.interfaces.mlrun.graph.steps.base import StepKinds
 
             if not path.strip("/") and not is_post(method, body):
                 graph = self.spec.graph
@@ -453,7 +456,7 @@ class ServingFunction:
             )
 
     def _router(self, router_step: str | None) -> Any:
-        from mms.interfaces.mlrun.graph.steps import StepKinds
+        from mms.interfaces.mlrun.graph.steps.base import StepKinds
 
         graph = self.spec.graph
         if graph.kind == StepKinds.router:
@@ -493,34 +496,3 @@ class ServingFunction:
 
     def _without_effect(self, *args: Any, **kwargs: Any) -> ServingFunction:
         return self
-
-
-def copy_of_graph(graph: Any) -> Any:
-    """Return a graph of the same steps. What they are made of (classes, arguments, objects) is shared."""
-    import copy
-
-    shared: dict[int, Any] = {}
-    steps = [graph]
-    while steps:
-        step = steps.pop()
-        steps.extend(step.get_children())
-        for part in (
-            *getattr(step, "class_args", {}).values(),
-            getattr(step, "_object", None),
-            step.context,
-        ):
-            shared[id(part)] = part
-        runner = getattr(step, "_runner", None)
-        shared[id(runner)] = runner
-    return copy.deepcopy(graph, shared)
-
-
-def caller_globals() -> dict[str, Any]:
-    """Return the names of the code that called into this package."""
-    frame: Any = sys._getframe(1)
-    while frame.f_back is not None and (frame.f_globals.get("__name__") or "").startswith(
-        "mms.interfaces.mlrun."
-    ):
-        frame = frame.f_back
-    found: dict[str, Any] = frame.f_globals
-    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -174,3 +175,21 @@ def _name_of(function: Any) -> Any:
     from mms.interfaces.mlrun.graph.lookup import class_name_of
 
     return class_name_of(function)
+
+
+def copy_of_graph(graph: Any) -> Any:
+    """Return a graph of the same steps. What they are made of (classes, arguments, objects) is shared."""
+    shared: dict[int, Any] = {}
+    steps = [graph]
+    while steps:
+        step = steps.pop()
+        steps.extend(step.get_children())
+        for part in (
+            *getattr(step, "class_args", {}).values(),
+            getattr(step, "_object", None),
+            step.context,
+        ):
+            shared[id(part)] = part
+        runner = getattr(step, "_runner", None)
+        shared[id(runner)] = runner
+    return copy.deepcopy(graph, shared)

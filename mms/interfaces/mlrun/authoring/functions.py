@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from mms.interfaces.mlrun.authoring.function import ServingFunction, caller_globals
+from mms.interfaces.mlrun.authoring.callers import caller_globals
+from mms.interfaces.mlrun.authoring.function import ServingFunction
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
 from mms.interfaces.mlrun.spec.serving_spec import FUNCTION_KINDS
 

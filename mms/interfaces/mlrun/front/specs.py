@@ -18,9 +18,9 @@ from mms.interfaces.mlrun.front.routing import FRONT_ROUTERS, FrontRouting
 from mms.interfaces.mlrun.graph.flow_plan import plan_flow
 from mms.interfaces.mlrun.graph.graph_document import ChildModel, child_models, graph_from_dict
 from mms.interfaces.mlrun.graph.lookup import BUILT_IN, NAMED_ROUTERS, is_remote
-from mms.interfaces.mlrun.graph.router_step import NAME_WITHOUT_EFFECT, RouterStep
-from mms.interfaces.mlrun.graph.steps import BaseStep
-from mms.interfaces.mlrun.graph.storey_steps import own_class
+from mms.interfaces.mlrun.graph.steps.base import BaseStep
+from mms.interfaces.mlrun.graph.steps.router import NAME_WITHOUT_EFFECT, RouterStep
+from mms.interfaces.mlrun.graph.steps.storey import own_class
 from mms.interfaces.mlrun.registration import ServerParameters
 from mms.interfaces.mlrun.spec.code_file import without_own_deployment
 from mms.interfaces.mlrun.spec.function_code import FunctionCode

@@ -10,7 +10,7 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from mms.interfaces.mlrun.graph.flow_plan import FlowPlan
-from mms.interfaces.mlrun.graph.steps import NO_EVENT, BaseStep, Passing
+from mms.interfaces.mlrun.graph.steps.base import NO_EVENT, BaseStep, Passing
 from mms.interfaces.mlrun.model.context import report_failure
 from mms.interfaces.mlrun.model.event import HTTP_TRIGGERS
 

@@ -7,9 +7,7 @@ from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.flow_plan import plan_flow
-from mms.interfaces.mlrun.graph.queue_step import QueueStep, unwrapped
-from mms.interfaces.mlrun.graph.step_factory import make_error_step, make_step, step_from_dict
-from mms.interfaces.mlrun.graph.steps import (
+from mms.interfaces.mlrun.graph.steps.base import (
     MAX_STEPS,
     PREVIOUS,
     BaseStep,
@@ -17,7 +15,9 @@ from mms.interfaces.mlrun.graph.steps import (
     StepOptions,
     names_in,
 )
-from mms.interfaces.mlrun.graph.task_step import ErrorStep
+from mms.interfaces.mlrun.graph.steps.factory import make_error_step, make_step, step_from_dict
+from mms.interfaces.mlrun.graph.steps.queue import QueueStep, unwrapped
+from mms.interfaces.mlrun.graph.steps.task import ErrorStep
 
 ENGINES = ("async", "sync")
 

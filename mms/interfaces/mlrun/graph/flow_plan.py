@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mms.interfaces.mlrun.errors import GraphError
-from mms.interfaces.mlrun.graph.steps import BaseStep, StepKinds
+from mms.interfaces.mlrun.graph.steps.base import BaseStep, StepKinds
 
 #: As `current_function`: the steps of all functions run in this process.
 ALL_FUNCTIONS = "*"

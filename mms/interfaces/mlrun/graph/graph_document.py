@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.flow import RootFlowStep
 from mms.interfaces.mlrun.graph.lookup import is_remote
-from mms.interfaces.mlrun.graph.router_step import RouterStep
-from mms.interfaces.mlrun.graph.steps import StepKinds
+from mms.interfaces.mlrun.graph.steps.base import StepKinds
+from mms.interfaces.mlrun.graph.steps.router import RouterStep
 
 #: What is under way when a process ends is waited for so long.
 END_S = 5.0

@@ -18,7 +18,7 @@ from mms.text.brief import brief
 DEFAULT_ROUTER = "mlrun.serving.ModelRouter"
 REMOTE = "$remote"
 
-_REMOTE = "mms.interfaces.mlrun.graph.remote_steps"
+_REMOTE = "mms.interfaces.mlrun.graph.steps.remote"
 #: Names under `mlrun.serving` (and its modules) that graphs may have.
 BUILT_IN = (
     *("BaseModelRouter", "ModelRouter", "ParallelRun", "VotingEnsemble", "CanaryRouter"),
@@ -44,7 +44,7 @@ def as_namespace(namespace: Any) -> list[Any]:
 
 def find_class(name: Any, namespace: Namespace, step: str) -> Any:
     """Return the class that a step names; a class itself is returned. Raises GraphError with the step's name."""
-    from mms.interfaces.mlrun.graph.storey_steps import own_class
+    from mms.interfaces.mlrun.graph.steps.storey import own_class
 
     own = own_class(name, step)
     if own is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mms.interfaces.mlrun.graph.lookup import expression
-from mms.interfaces.mlrun.graph.steps import NO_EVENT
+from mms.interfaces.mlrun.graph.steps.base import NO_EVENT
 from mms.interfaces.mlrun.model.step_dict import StepToDict
 
 _MAX_BEHIND = 64

@@ -10,9 +10,9 @@ from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError, ModelRunnerError
 from mms.interfaces.mlrun.graph.lookup import as_namespace, class_name_of, find_class
-from mms.interfaces.mlrun.graph.steps import NO_EVENT, StepKinds
-from mms.interfaces.mlrun.graph.storey_steps import Choosing
-from mms.interfaces.mlrun.graph.task_step import TaskStep
+from mms.interfaces.mlrun.graph.steps.base import NO_EVENT, StepKinds
+from mms.interfaces.mlrun.graph.steps.storey import Choosing
+from mms.interfaces.mlrun.graph.steps.task import TaskStep
 from mms.interfaces.mlrun.model.model_server import resolved
 from mms.interfaces.mlrun.model.step_dict import argument_names
 

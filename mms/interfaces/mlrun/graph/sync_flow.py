@@ -6,7 +6,7 @@ from typing import Any
 
 from mms.bodies.error_message import error_message
 from mms.interfaces.mlrun.graph.flow_plan import FlowPlan
-from mms.interfaces.mlrun.graph.steps import NO_EVENT, BaseStep
+from mms.interfaces.mlrun.graph.steps.base import NO_EVENT, BaseStep
 from mms.interfaces.mlrun.model.context import report_failure
 
 

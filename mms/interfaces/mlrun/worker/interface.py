@@ -160,7 +160,7 @@ def _open_class(load: Load, serving: ServingLoad) -> MlrunItems:
 def _open_step(load: Load, serving: ServingLoad, found: Any, context: GraphContext) -> MlrunItems:
     """Return a route of a router that is no model: a class with `do` or `do_event`, as flows have them."""
     # Here, as models have no use for it.
-    from mms.interfaces.mlrun.graph.task_step import TaskStep
+    from mms.interfaces.mlrun.graph.steps.task import TaskStep
     from mms.interfaces.mlrun.worker.arguments import given_args_of
     from mms.interfaces.mlrun.worker.initializer import namespace_of
 

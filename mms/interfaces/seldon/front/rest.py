@@ -11,7 +11,7 @@ from aiohttp import web
 
 from mms.errors import ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, AnswerLines
-from mms.http.apis.asking import ModelAsker
+from mms.http.apis.model_asker import ModelAsker
 from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import ANY_METHOD, ANY_ROLE, INFERENCE_ROLE, OPEN, Match, Route, not_found

@@ -9,7 +9,7 @@ from aiohttp import web
 from mms.bodies.json_text import to_json
 from mms.errors import ServerError
 from mms.http.answers import JSON_LINE, matter_lines
-from mms.http.apis.asking import ModelAsker
+from mms.http.apis.model_asker import ModelAsker
 from mms.http.lane.head import LaneRoute
 from mms.http.web.request import state_of
 from mms.http.web.response import respond

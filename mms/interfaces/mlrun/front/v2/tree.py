@@ -13,7 +13,7 @@ from mms.bodies.large_json import LOOP_BYTES, apart, members_of
 from mms.core import Registry
 from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE
-from mms.http.apis.asking import ModelAsker
+from mms.http.apis.model_asker import ModelAsker
 from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
 from mms.http.routing import (

@@ -6,7 +6,7 @@ from typing import Any
 
 from mms.interfaces.absent_name import AbsentName
 from mms.interfaces.mlrun.graph.model_runner import ParallelExecutionMechanisms
-from mms.interfaces.mlrun.graph.storey_steps import STEPS, Flow, unsupported
+from mms.interfaces.mlrun.graph.steps.storey import STEPS, Flow, unsupported
 
 __all__ = [
     "Choice",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError
-from mms.interfaces.mlrun.graph.steps import NO_EVENT, Passing
+from mms.interfaces.mlrun.graph.steps.base import NO_EVENT, Passing
 from mms.interfaces.mlrun.model.model_server import resolved
 from mms.interfaces.mlrun.paths import get_path, put_path
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import as_namespace, class_name_of, find_class, find_handler
-from mms.interfaces.mlrun.graph.steps import NO_EVENT, BaseStep, Passing, StepKinds, text_name
+from mms.interfaces.mlrun.graph.steps.base import NO_EVENT, BaseStep, Passing, StepKinds, text_name
 from mms.interfaces.mlrun.model.construction import make_object
 from mms.interfaces.mlrun.model.model_server import resolved
 from mms.interfaces.mlrun.model.step_dict import argument_names
@@ -205,7 +205,7 @@ class TaskStep(BaseStep):
             if found is not None:
                 return found  # type: ignore[no-any-return]
         if hasattr(target, _CHOOSES):
-            from mms.interfaces.mlrun.graph.storey_steps import Choosing
+            from mms.interfaces.mlrun.graph.steps.storey import Choosing
 
             return Choosing(target, self.name, self._outlets())
         raise GraphError(

@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.model_runner import ModelRunnerStep
-from mms.interfaces.mlrun.graph.queue_step import QueueStep
-from mms.interfaces.mlrun.graph.router_step import RouterStep
-from mms.interfaces.mlrun.graph.steps import BaseStep, StepKinds, StepOptions, text_name
-from mms.interfaces.mlrun.graph.task_step import ErrorStep, TaskStep
+from mms.interfaces.mlrun.graph.steps.base import BaseStep, StepKinds, StepOptions, text_name
+from mms.interfaces.mlrun.graph.steps.queue import QueueStep
+from mms.interfaces.mlrun.graph.steps.router import RouterStep
+from mms.interfaces.mlrun.graph.steps.task import ErrorStep, TaskStep
 
 _Task = TypeVar("_Task", bound=TaskStep)
 

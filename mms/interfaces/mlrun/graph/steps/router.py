@@ -8,8 +8,8 @@ from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import DEFAULT_ROUTER, NAMED_ROUTERS, is_remote
-from mms.interfaces.mlrun.graph.steps import MAX_STEPS, BaseStep, StepKinds, text_name
-from mms.interfaces.mlrun.graph.task_step import CallModel, TaskStep
+from mms.interfaces.mlrun.graph.steps.base import MAX_STEPS, BaseStep, StepKinds, text_name
+from mms.interfaces.mlrun.graph.steps.task import CallModel, TaskStep
 
 #: Of a router that is a whole graph. Arguments: its name, its class.
 NAME_WITHOUT_EFFECT = (

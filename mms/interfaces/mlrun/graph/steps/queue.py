@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.interfaces.mlrun.graph.steps import BaseStep, StepKinds
+from mms.interfaces.mlrun.graph.steps.base import BaseStep, StepKinds
 
 #: Marks a body that was pushed with what the event carried beside it.
 WRAPPER = "full_event_wrapper"
