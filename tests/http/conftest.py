@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import functools
+import importlib.metadata
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +15,16 @@ from support.processes import free_port
 
 from mms.http import HttpFront
 from mms.settings import Settings
+
+#: Each front looks for plugins among all installed packages, which are many here.
+_entry_points = functools.cache(importlib.metadata.entry_points)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def entry_points_are_read_once() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(importlib.metadata, "entry_points", _entry_points)
+        yield
 
 
 class Bench:

@@ -326,12 +326,6 @@ def test_two_plugins_of_one_path_are_refused():
         Plugins([One(), One()], Settings(), None, ParameterRule(is_strict=False), worker_count=1)  # type: ignore[arg-type]
 
 
-async def test_jars_are_told_to_have_no_effect(make_bench, tmp_path, caplog):
-    (tmp_path / "old.jar").write_bytes(b"")
-    await make_bench(plugins_path=str(tmp_path))
-    assert "this server runs no Java" in caplog.text
-
-
 async def test_sagemakers_ping_waits_for_the_first_loaded_worker(make_bench):
     bench = await make_bench(has_sagemaker_config=True)
     status, head, body = await bench.call("GET", "/ping")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from mms.settings import Address
 from mms.wire import GraphNode, ModelOperation
 
 CALLS = ("predict", "transform-input", "transform-output", "route", "aggregate", "send-feedback")
+BASES = ("", "/seldon/c", "/seldon/space/c")
 GATEWAY = {"predictions": "predict", "feedback": "send-feedback"}
 HEADER = "Content-Type: application/json"
 
@@ -46,46 +48,39 @@ def component(bench):
     return bench
 
 
-@pytest.mark.parametrize("base", ["", "/seldon/c", "/seldon/space/c"])
-@pytest.mark.parametrize("method", ["GET", "POST"])
-@pytest.mark.parametrize("call", CALLS)
-async def test_an_internal_route_asks_the_component_for_its_operation(
-    component, base, method, call
-):
-    status, _, body = await component.call(method, f"{base}/{call}?json=%7B%7D", b"{}", HEADER)
-    assert (status, body) == (200, b"{}")
-    (request,) = component.host.requests
-    assert request.name == "c"
-    assert operation_of(request) == call
-    assert (request.query, request.passes_query) == (b"json=%7B%7D", True)
-    assert request.content_type == b"application/json"
+async def test_an_internal_route_asks_the_component_for_its_operation(component):
+    for base, method, call in itertools.product(BASES, ("GET", "POST"), CALLS):
+        path = f"{base}/{call}"
+        status, _, body = await component.call(method, f"{path}?json=%7B%7D", b"{}", HEADER)
+        assert (status, body) == (200, b"{}"), path
+        request = component.host.requests.pop()
+        assert not component.host.requests, path
+        assert (request.name, operation_of(request)) == ("c", call), path
+        assert (request.query, request.passes_query) == (b"json=%7B%7D", True), path
+        assert request.content_type == b"application/json", path
 
 
-@pytest.mark.parametrize("base", ["", "/seldon/c", "/seldon/space/c"])
-@pytest.mark.parametrize("version", ["v0.1", "v1.0"])
-@pytest.mark.parametrize("word", [*GATEWAY, *CALLS])
-async def test_an_api_route_asks_the_component_for_its_operation(component, base, version, word):
-    status, _, _ = await component.call("POST", f"{base}/api/{version}/{word}", b"{}", HEADER)
-    assert status == 200
-    assert operation_of(component.host.requests[0]) == GATEWAY.get(word, word)
+async def test_an_api_route_asks_the_component_for_its_operation(component):
+    for base, version, word in itertools.product(BASES, ("v0.1", "v1.0"), (*GATEWAY, *CALLS)):
+        path = f"{base}/api/{version}/{word}"
+        status, _, _ = await component.call("POST", path, b"{}", HEADER)
+        assert status == 200, path
+        assert operation_of(component.host.requests.pop()) == GATEWAY.get(word, word), path
 
 
-@pytest.mark.parametrize(
-    ("path", "operation"),
-    [
-        ("/health/status", "health-status"),
-        ("/api/v1.0/health/status", "health-status"),
-        ("/metadata", "metadata"),
-        ("/api/v1.0/metadata", "metadata"),
-        ("/api/v0.1/metadata/c", "metadata"),
-        ("/api/v1.0/status/c", "health-status"),
-    ],
-)
-@pytest.mark.parametrize("base", ["", "/seldon/c"])
-async def test_health_and_metadata_are_asked_of_the_component(component, base, path, operation):
-    assert (await component.call("GET", base + path))[0] == 200
-    assert operation_of(component.host.requests[0]) == operation
-    assert (await component.call("POST", base + path))[0] == 405
+async def test_health_and_metadata_are_asked_of_the_component(component):
+    operations = {
+        "/health/status": "health-status",
+        "/api/v1.0/health/status": "health-status",
+        "/metadata": "metadata",
+        "/api/v1.0/metadata": "metadata",
+        "/api/v0.1/metadata/c": "metadata",
+        "/api/v1.0/status/c": "health-status",
+    }
+    for base, (path, operation) in itertools.product(BASES, operations.items()):
+        assert (await component.call("GET", base + path))[0] == 200, path
+        assert operation_of(component.host.requests.pop()) == operation, path
+        assert (await component.call("POST", base + path))[0] == 405, path
 
 
 async def test_a_node_that_is_not_there_is_404_with_its_name(component):
@@ -209,7 +204,7 @@ async def test_mms_s_routes_keep_their_meaning_beside_a_component(component):
 # What the server answers itself
 
 
-@pytest.mark.parametrize("base", ["", "/seldon/c", "/seldon/space/c"])
+@pytest.mark.parametrize("base", BASES)
 async def test_probes_are_answered_without_the_component(component, base):
     status, head, body = await component.call("GET", f"{base}/health/ping")
     assert (status, body) == (200, b"pong")
