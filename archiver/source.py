@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import ast
-import threading
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from mms.text.python_source import tree_of
+
 #: The content of a file of the model by its name with "/" between the parts, None where there is none.
 ReadSource = Callable[[str], "bytes | None"]
-
-
-#: The filters of warnings belong to the whole process, and so does the depth that parsers before Python 3.12 count:
-#: with two at once a file that is right may end in SystemError.
-_one_at_a_time = threading.Lock()
 
 
 class ClassRule(NamedTuple):
@@ -57,13 +52,6 @@ def source_names(module: str) -> Iterator[str]:
     for place in dict.fromkeys((f"{folder}{slash}", "")):
         yield f"{place}{path}/__init__.py"
         yield f"{place}{path}.py"
-
-
-def parsed(source: bytes | str, file_name: str) -> ast.Module:
-    """Raises SyntaxError, and ValueError, RecursionError or MemoryError for what no parser takes."""
-    with _one_at_a_time, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # invalid escapes and the like are the author's matter
-        return ast.parse(source, filename=file_name)
 
 
 def module_level(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
@@ -133,10 +121,6 @@ def handler_tree(module: str, read: ReadSource) -> ast.Module | None:
     """The parsed source of a handler's module, None where there is none or it cannot be parsed."""
     for name in source_names(module):
         source = read(name)
-        if source is None:
-            continue
-        try:
-            return parsed(source, name)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
+        if source is not None:
+            return tree_of(source, name)
     return None

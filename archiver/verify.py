@@ -29,10 +29,10 @@ from archiver.source import (
     bound_names,
     defines,
     module_level,
-    parsed,
     source_names,
 )
 from mms.interfaces import OF_CLASSES, Interface
+from mms.text.python_source import parsed
 
 # The handlers that TorchServe brings along; an archive names them without holding them.
 _TORCHSERVE_HANDLERS: Final = frozenset(

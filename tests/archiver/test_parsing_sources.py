@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from archiver.source import parsed
+from mms.text.python_source import parsed
 
 
 def test_sources_are_parsed_one_at_a_time_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,7 @@ from pathlib import Path, PurePosixPath
 from archiver.detection import Detected, detect
 from mms.interfaces import AUTO
 from mms.serving.served import ServedModel
-
-#: A longer handler is left to its worker: its parser would hold up the front.
-_MAX_SOURCE_BYTES = 100_000
+from mms.text.python_source import MAX_SOURCE_BYTES
 
 
 async def detect_interface(served: ServedModel) -> None:
@@ -36,7 +34,7 @@ def _detect(handler: str, folder: Path, has_old_manifest: bool) -> Detected:
         try:
             if not file.is_file():
                 return None
-            if file.stat().st_size > _MAX_SOURCE_BYTES:
+            if file.stat().st_size > MAX_SOURCE_BYTES:
                 return b"\0"  # which no parser takes: it is not settled
             return file.read_bytes()
         except OSError:

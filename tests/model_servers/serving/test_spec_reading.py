@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mms.interfaces.mlrun.spec.code_file import without_own_deployment
 from mms.interfaces.mlrun.spec.function_code import FunctionCode
 from mms.interfaces.mlrun.spec.serving_spec import (
     InvalidSpec,
@@ -281,3 +283,21 @@ def test_an_initializer_is_found_in_any_module(code: FunctionCode) -> None:
     assert code.initializer("package.start") == "package.start"
     with pytest.raises(InvalidSpec, match="graph_initializer stop was not found in the code: main"):
         code.initializer("stop")
+
+
+@pytest.mark.parametrize(
+    "source", ["a = 1\n" * 50_000, "a = " + "-" * 50_000 + "1\n", "a = '\0'\n"]
+)
+def test_code_that_no_server_has_time_to_parse_is_left_to_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    parse = ast.parse
+
+    def parse_small(text: str | bytes, *arguments: Any, **options: Any) -> ast.AST:
+        assert len(text) <= 100_000
+        return parse(text, *arguments, **options)
+
+    monkeypatch.setattr(ast, "parse", parse_small)
+    (tmp_path / "main.py").write_text(source)
+    assert FunctionCode(tmp_path, "main.py").handler_of("Anything", "m1") == "main:Anything"
+    assert without_own_deployment(source) == source

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
+from mms.text.python_source import MAX_SOURCE_BYTES, tree_of
 
 _MARKS = ("nuclio", "mlrun")
 _STARTS = ("start-code", "code-start", "start")
@@ -103,11 +104,11 @@ def without_deployment(cells: list[str]) -> list[str]:
 def without_own_deployment(code: str) -> str:
     """Return the code of a file, without what makes, deploys and asks functions outside `if __name__ == "__main__":`.
 
-    It is the same code where nothing of that kind is in it. Lines keep their numbers.
+    It is the same code where nothing of that kind is in it, and where there is more of it than a server looks at. Lines
+    keep their numbers.
     """
-    try:
-        tree = ast.parse(code)
-    except SyntaxError:
+    tree = tree_of(code, "code") if len(code) <= MAX_SOURCE_BYTES else None
+    if tree is None:
         return code
     own = {part.name for part in tree.body if isinstance(part, ast.FunctionDef)}
     is_deployed = any(
@@ -119,9 +120,8 @@ def without_own_deployment(code: str) -> str:
 
 
 def _cell_without_deployment(code: str, made: set[str]) -> str:
-    try:
-        tree = ast.parse(code)
-    except SyntaxError:
+    tree = tree_of(code, "code")
+    if tree is None:
         return code
     lines = code.splitlines()
     is_whole = True
@@ -238,9 +238,7 @@ def _without_commands(lines: list[str]) -> str:
             return ""
         lines = lines[lines.index(next(line for line in lines if line.strip())) + 1 :]
     code = "\n".join(lines)
-    try:
-        ast.parse(code)
-    except SyntaxError:
+    if tree_of(code, "code") is None:
         # Not where the code is valid: `% 3` may go on with the line above it.
         kept = [_without_command(line) for line in lines]
         return "\n".join(line for line in kept if line is not None)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from mms.interfaces.mlrun.authoring.stand_in import FEATURE_ROUTERS, absence_text
 from mms.interfaces.mlrun.graph.lookup import BUILT_IN
 from mms.interfaces.mlrun.spec.serving_spec import InvalidSpec
+from mms.text.python_source import MAX_SOURCE_BYTES, tree_of
 
 _PACKAGE: Final = "mlrun."
 _BUILT_IN_PACKAGE: Final = "mlrun.serving."
@@ -94,11 +95,10 @@ class FunctionCode:
 
 
 def _parsed(file: Path) -> ast.Module | None:
-    """None for what is no Python: the worker that imports it has the better message."""
-    try:
-        return ast.parse(file.read_bytes(), str(file))
-    except (SyntaxError, ValueError):
+    """None for what is no Python, as the worker that imports it has the better message, and for too much of it."""
+    if file.stat().st_size > MAX_SOURCE_BYTES:
         return None
+    return tree_of(file.read_bytes(), str(file))
 
 
 def _steps_in(file: Path) -> frozenset[str]:
