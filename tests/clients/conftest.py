@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .drivers import Driver, needs_seldon
+from .drivers import ORACLE, Driver, needs_seldon
 from .serving import Place, microservice, registered
 
 _Serve = Callable[[Path, str], AbstractContextManager[Place]]
@@ -43,10 +43,20 @@ def places(short_folder: Path) -> Iterator[Callable[[str], Place]]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each way of serving and each lane once; with `--full` each way with each lane."""
+    """Each way of serving and each lane once; with `--full` each way with each lane.
+
+    Gateways: those of Ambassador and Istio are called alike. Seldon's own package is there where it is named.
+    """
+    is_full = metafunc.config.getoption("--full")
+    if "driver" in metafunc.fixturenames:
+        real = [pytest.param("seldon-core", marks=needs_seldon)] if is_full or ORACLE else []
+        metafunc.parametrize("driver", [*real, "ours"], indirect=True, scope="session")
+        if "gateway" in metafunc.fixturenames:
+            names = ["istio", "seldon", *(["ambassador"] if is_full else [])]
+            metafunc.parametrize("gateway", names, indirect=True)
     if "place" in metafunc.fixturenames:
         names = ["microservice-on", "registered-off"]
-        if metafunc.config.getoption("--full"):
+        if is_full:
             names += ["microservice-off", "registered-on"]
         metafunc.parametrize("place", names, indirect=True)
 
@@ -62,7 +72,7 @@ def program_place(request: pytest.FixtureRequest, places: Callable[[str], Place]
     return places(request.param)
 
 
-@pytest.fixture(scope="session", params=[pytest.param("seldon-core", marks=needs_seldon), "ours"])
+@pytest.fixture(scope="session")
 def driver(request: pytest.FixtureRequest, short_folder: Path) -> Iterator[Driver]:
     """The client of the real package, and that of ours."""
     started = Driver(request.param == "seldon-core", short_folder / f"driver-{request.param}.txt")

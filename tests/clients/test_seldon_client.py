@@ -18,7 +18,7 @@ COLUMNS = {"columns": ["a", "b"]}
 Client = dict[str, Any]
 
 
-@pytest.fixture(params=["ambassador", "istio", "seldon"])
+@pytest.fixture
 def gateway(request: pytest.FixtureRequest, place: Place, transport: str) -> Client:
     """What a SeldonClient is made with to call through that gateway."""
     return {

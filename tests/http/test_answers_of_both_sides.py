@@ -63,7 +63,9 @@ async def test_many_short_headers_are_taken(bench):
     assert (await bench.call("GET", "/ping", b"", *headers))[0] == 200
 
 
-async def test_a_client_that_asked_first_is_not_kept_after_413(make_bench):
+async def test_a_client_that_asked_first_is_not_kept_after_413(make_bench, monkeypatch):
+    monkeypatch.setattr("mms.http.lane.front.LINGER_S", 0.1)
+    monkeypatch.setattr("mms.http.web.server._LINGER_S", 0.1)
     bench = await make_bench(max_request_size=10)
     received = await bench.exchange(
         b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\n"

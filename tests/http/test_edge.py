@@ -22,7 +22,8 @@ async def test_a_client_too_slow_with_its_head_is_ended(make_bench):
     assert await bench.exchange(b"GET /pi") == b""
 
 
-async def test_a_client_too_slow_with_its_body_is_told_so(make_bench):
+async def test_a_client_too_slow_with_its_body_is_told_so(make_bench, monkeypatch):
+    monkeypatch.setattr("mms.http.web.server._LINGER_S", 0.1)
     bench = await make_bench(lane=False, body_timeout_s=0.1)
     received = await bench.exchange(
         b"POST /predictions/m HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nx"
@@ -54,14 +55,14 @@ async def test_a_client_that_reads_nothing_of_its_answer_is_ended(make_bench):
 
 
 async def test_a_client_that_reads_slowly_gets_all_of_its_answer(make_bench):
-    bench = await make_bench(lane=False, keep_alive_timeout_s=3.0)
+    bench = await make_bench(lane=False, keep_alive_timeout_s=1.0)
     bench.host.on_submit = lambda request: request.answer(200, b"", b"", bytes(20_000_000))
     reader, writer = await bench.connect()
     writer.write(b"GET /predictions/m HTTP/1.1\r\nHost: h\r\n\r\n")
     await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
     for _ in range(8):
         # Longer than the time in all; the pace of the client is what is tested.
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.2)
         await asyncio.wait_for(reader.readexactly(2_500_000), 10)
     writer.close()
 

@@ -105,7 +105,7 @@ async def test_servers_that_a_graph_registers_run_as_its_registration_says(bench
 
 
 async def test_a_graph_s_own_request_timeout_is_its_requests_deadline(bench):
-    bench.write("slow", "import time\ndef handle(d, c):\n    return d and time.sleep(30)\n")
+    bench.write("slow", "import time\ndef handle(d, c):\n    return d and time.sleep(1.5)\n")
     await bench.host.register(RegisterOptions("slow", initial_workers=1))
     (bench.store / "g.yaml").write_text("name: g\ngraph: {name: slow}\n")
     await bench.host.register(RegisterOptions("g.yaml", request_timeout_s=0.2))
