@@ -57,16 +57,19 @@ class Registry(Generic[_Entry]):
         """Whether any version of a name is registered."""
         return name in self._names
 
-    def add(self, entry: _Entry) -> None:
-        """Raises Conflict for a name and version that are taken."""
+    def add(self, entry: _Entry, replaced: _Entry | None = None) -> None:
+        """Raises Conflict for a name and version that are taken; not by the entry that it replaces, if any."""
         versions = self._names.setdefault(entry.name, {})
-        if entry.version in versions:
+        if entry.version in versions and versions[entry.version] is not replaced:
             raise NameTaken(entry.name)
         versions[entry.version] = entry
         if self._asks_others(entry):
             self._askers[entry] = None
         if len(versions) == 1:
             self._defaults[entry.name] = entry.version
+        if replaced is not None:
+            # It may have had another name or version.
+            self.remove(replaced)
         self.changed()
 
     def holds(self, entry: _Entry) -> bool:

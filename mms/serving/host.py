@@ -100,7 +100,9 @@ class ModelHost:
             settings, repository, self.registry, self._registrar.add, self._start
         )
         self._store = RegistrationStore(
-            StateFile(Path(settings.state_file)) if settings.state_file else None, self.registry
+            StateFile(Path(settings.state_file)) if settings.state_file else None,
+            self.registry,
+            settings,
         )
         self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
 
@@ -328,7 +330,7 @@ class ModelHost:
         if max_workers < min_workers:
             raise BadRequest("max_worker cannot be less than min_worker.")
         self._workers.check_count("min_worker", min_workers)
-        served = with_workers(self.registry.get(name, version), "scale")
+        served = with_workers(await self.registry.get(name, version).woken(), "scale")
         self._workers.scale(served, min_workers, max_workers)
         await self._store.save(name)
         if not synchronous:
@@ -342,7 +344,7 @@ class ModelHost:
 
         With `synchronous` its workers have them when this returns.
         """
-        served = with_workers(self.registry.get(name, version), "change")
+        served = with_workers(await self.registry.get(name, version).woken(), "change")
         await self._workers.change(served, changes)
         await self._store.save(name)
         if synchronous:
@@ -385,19 +387,17 @@ class ModelHost:
 
     # What there is
 
-    def describe(self, name: str, version: str | None = None) -> dict[str, Any]:
-        served = self.registry.get(name, version)
+    async def describe(self, name: str, version: str | None = None) -> dict[str, Any]:
+        served = await self.registry.get(name, version).woken()
         return served.describe(self.registry.is_default(served))
 
-    def describe_all(self, name: str) -> list[dict[str, Any]]:
-        return [
-            served.describe(self.registry.is_default(served))
-            for served in self.registry.versions(name)
-        ]
+    async def describe_all(self, name: str) -> list[dict[str, Any]]:
+        every = [await served.woken() for served in self.registry.versions(name)]
+        return [served.describe(self.registry.is_default(served)) for served in every]
 
     async def drift(self, name: str, version: str | None, last: int | None) -> dict[str, Any]:
         """How far its newest requests lie from what it was trained on. Raises BadRequest, ModelNotFound."""
-        return await model_drift(self.registry.get(name, version), last)
+        return await model_drift(await self.registry.get(name, version).woken(), last)
 
     def list_models(self) -> list[tuple[str, str]]:
         """(name, url) of the default versions, by name."""

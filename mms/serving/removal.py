@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from mms.core import Registry, Request
 from mms.errors import Conflict
 from mms.serving.registration.registrar import Registrar
@@ -68,9 +70,10 @@ class ModelRemoval:
 
     async def close(self) -> None:
         """Give back what all models hold. Call after they have drained."""
-        for served in self._registry.all():
+        every = self._registry.all()
+        for served in every:
             self._registry.remove(served)
-            await self._release(served)
+        await asyncio.gather(*(self._release(served) for served in every))
 
     async def _restore(self, served: ServedModel) -> None:
         served.reopen()

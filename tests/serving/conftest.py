@@ -115,7 +115,8 @@ class Bench:
         return await asyncio.wait_for(reply.done, 30)
 
     def described(self, name: str, version: str | None = None) -> dict[str, Any]:
-        return self.host.describe(name, version)
+        served = self.host.registry.get(name, version)
+        return served.describe(self.host.registry.is_default(served))
 
     def pids(self, name: str) -> list[int]:
         return [worker["pid"] for worker in self.described(name)["workers"]]

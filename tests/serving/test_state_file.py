@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
 import os
+import shutil
 import stat
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ from typing import Any
 import pytest
 from support.waiting import until
 
-from mms.errors import ConfigurationError, ModelNotFound, WorkerStartFailed
+from mms.errors import ConfigurationError, ModelNotFound, ServiceUnavailable, WorkerStartFailed
 from mms.serving import RegisterOptions
+from mms.serving.served import PooledModel
 from mms.serving.state.state_file import StateFile
 
 OK = "def handle(data, context):\n    return data and ['OK'] * len(data)\n"
@@ -156,14 +159,14 @@ async def test_models_come_back_with_their_workers_and_parameters(restarted, cap
     await bench.register("n", OK, initial_workers=0, max_batch_delay_ms=5)
     with caplog.at_level(logging.INFO, "mms.serving"):
         bench = await restarted()
-    assert any("Restored model m with 2 to 2 workers (1 of 2)" in m for m in caplog.messages)
+    assert any("Restored model m with 2 to 2 workers (2 of 2)" in m for m in caplog.messages)
     await until(lambda: bench.host.is_ready("m"))
     assert await bench.predict("m") == (200, b"OK")
     described = bench.described("m")
     assert (described["minWorkers"], described["batchSize"]) == (2, 3)
     assert described["responseTimeout"] == 7.0
-    assert bench.described("n")["maxBatchDelay"] == 5
-    assert bench.described("n")["workers"] == []
+    idle = await bench.host.describe("n")
+    assert (idle["maxBatchDelay"], idle["workers"]) == (5, [])
 
 
 async def test_versions_come_back_with_their_default(restarted):
@@ -180,13 +183,13 @@ async def test_a_model_that_is_gone_is_reported_and_kept_and_the_others_come_bac
     restarted, caplog
 ):
     bench = await restarted()
-    await bench.register("m", OK, initial_workers=0)
+    await bench.register("m", OK)
     await bench.register("n", OK, initial_workers=0)
     lost = bench.store / "m"
     lost.rename(lost.with_name("away"))
     bench = await restarted()
     assert any(
-        "Model m is not restored (1 of 2): Model not found in model store: m" in m
+        "Model m is not restored (2 of 2): Model not found in model store: m" in m
         for m in caplog.messages
     )
     assert [name for name, _ in bench.host.list_models()] == ["n"]
@@ -235,13 +238,13 @@ async def test_a_broken_line_is_reported_set_aside_and_the_others_come_back(
 
 async def test_an_entry_with_values_of_wrong_types_is_skipped(restarted, caplog):
     bench = await restarted()
-    await bench.register("m", OK, initial_workers=0)
+    await bench.register("m", OK)
     await bench.register("n", OK, initial_workers=0)
-    text = restarted.state.read_text().replace('{"url":"m"}', '{"url":"m","batch_size":"many"}')
+    text = restarted.state.read_text().replace('{"url":"m"', '{"batch_size":"many","url":"m"')
     restarted.state.write_text(text)
     bench = await restarted()
     assert [name for name, _ in bench.host.list_models()] == ["n"]
-    assert any("Model m is not restored (1 of 2): TypeError" in m for m in caplog.messages)
+    assert any("Model m is not restored (2 of 2): TypeError" in m for m in caplog.messages)
 
 
 async def test_a_model_of_load_models_comes_back_as_it_was_scaled(restarted):
@@ -304,6 +307,73 @@ async def test_a_function_comes_back_with_its_models_as_they_were_scaled(restart
     assert bench.described("m2", "v1")["minWorkers"] == 0
     await bench.host.unregister("f")
     assert entries(restarted.state) == []
+
+
+# Models without workers
+
+
+@pytest.fixture
+async def idle(restarted):
+    """A host that has found a model without workers, which may have one, in the state file."""
+    bench = await restarted()
+    await bench.register("m", OK, initial_workers=0)
+    await bench.host.scale("m", None, 0, 1, False)
+    bench = await restarted()
+    return bench
+
+
+def is_made(bench: Any) -> bool:
+    return isinstance(bench.host.registry.get("m"), PooledModel)
+
+
+async def test_the_archive_of_a_model_without_workers_is_read_when_the_model_is_described(idle):
+    assert idle.host.list_models() == [("m", "m")]
+    assert not is_made(idle)
+    described = await idle.host.describe("m")
+    assert is_made(idle)
+    assert (described["handler"], described["maxWorkers"]) == ("service:handle", 1)
+
+
+async def test_a_model_that_nobody_has_asked_for_is_kept_for_the_next_start(idle, restarted):
+    kept = entries(restarted.state)
+    await idle.host.set_default("m", None)
+    assert entries(restarted.state) == kept
+
+
+async def test_a_model_that_nobody_has_asked_for_can_be_scaled(idle):
+    outcome = await idle.host.scale("m", None, 1, 1, True)
+    assert outcome.status == 200
+    assert await idle.predict("m") == (200, b"OK")
+
+
+async def test_a_model_that_nobody_has_asked_for_can_be_unregistered(idle, restarted):
+    await idle.host.unregister("m")
+    assert entries(restarted.state) == []
+    assert idle.host.list_models() == []
+
+
+async def test_many_who_ask_for_a_model_at_once_have_it_made_once(idle):
+    found = await asyncio.gather(*(idle.host.describe("m") for _ in range(20)))
+    assert len({each["modelName"] for each in found}) == 1
+    assert idle.repository.statistics()["fetched"] == 1
+
+
+async def test_a_model_whose_archive_is_gone_says_so_when_it_is_asked_for(idle):
+    shutil.rmtree(idle.store / "m")
+    with pytest.raises(ModelNotFound, match="m"):
+        await idle.host.describe("m")
+    with pytest.raises(ServiceUnavailable, match="could not be made ready"):
+        await idle.predict("m")
+    assert idle.host.list_models() == [("m", "m")]
+
+
+async def test_a_model_that_no_request_may_load_is_refused_without_its_archive(restarted):
+    bench = await restarted()
+    await bench.register("m", OK, initial_workers=0)
+    bench = await restarted()
+    with pytest.raises(ServiceUnavailable, match="It has 0 workers"):
+        await bench.predict("m")
+    assert not is_made(bench)
 
 
 # The file itself

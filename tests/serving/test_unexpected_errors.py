@@ -262,7 +262,7 @@ class Scene:
         deadline = time.monotonic() + _LIMIT_S
         while True:
             status, _ = await asyncio.wait_for(self.ask(model, b"echo").done, _LIMIT_S)
-            workers = self.host.describe(model)["workers"]
+            workers = self.host.registry.get(model).describe(True)["workers"]
             if status == 200 and [w["state"] for w in workers] == ["READY", "READY"]:
                 return
             assert time.monotonic() < deadline, f"{model} serves no more: {status} {workers}"

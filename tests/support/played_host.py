@@ -112,7 +112,7 @@ class PlayedHost:
     def model_infos(self) -> list[Any]:
         return [("m", "m.mar", "service:handle", [(True, 5)])]
 
-    def describe(self, name: str, version: str | None = None) -> dict[str, Any]:
+    async def describe(self, name: str, version: str | None = None) -> dict[str, Any]:
         self.check_model(name)
         return {"modelName": name, "modelVersion": version}
 

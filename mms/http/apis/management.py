@@ -113,11 +113,11 @@ class ManagementApi:
 
     async def _describe(self, request: web.Request) -> web.StreamResponse:
         self._rule.check(state_of(request), state_of(request).parameters())
-        return json_response(self._host.describe(*_model_of(request)))
+        return json_response(await self._host.describe(*_model_of(request)))
 
     async def _describe_all(self, request: web.Request) -> web.StreamResponse:
         self._rule.check(state_of(request), state_of(request).parameters())
-        return json_response(self._host.describe_all(_model_of(request)[0]))
+        return json_response(await self._host.describe_all(_model_of(request)[0]))
 
     async def _unregister(self, request: web.Request) -> web.StreamResponse:
         self._rule.check(state_of(request), state_of(request).parameters())
@@ -148,14 +148,16 @@ class ManagementApi:
         if end < len(models):
             document["nextPageToken"] = str(end)
         document["models"] = [
-            {"modelName": name, "modelUrl": url, "graph": self._graph_of(name)}
+            {"modelName": name, "modelUrl": url, "graph": await self._graph_of(name)}
             for name, url in models[token:end]
         ]
         return json_response(document)
 
-    def _graph_of(self, name: str) -> Any:
-        """State and nodes of a graph, None for another model."""
-        return self._host.describe(name)["graph"] if self._host.is_graph(name) else None
+    async def _graph_of(self, name: str) -> Any:
+        """Return state and nodes of a graph, None for another model."""
+        if not self._host.is_graph(name):
+            return None
+        return (await self._host.describe(name))["graph"]
 
     async def _register(self, request: web.Request) -> web.StreamResponse:
         media_type = content_type_of(request).partition(b";")[0].strip().lower()

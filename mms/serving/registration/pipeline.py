@@ -25,6 +25,8 @@ class Registration:
     requested: RegisterOptions
     #: Of a model that nothing else gives a name.
     default_name: str | None
+    #: The registered model that it becomes, if it does.
+    replaced: ServedModel | None = None
     #: With what the archive's file and the settings say where the registration says nothing.
     options: RegisterOptions = field(init=False)
     archive: FetchedArchive = field(init=False)

@@ -99,12 +99,17 @@ class Registrar:
         if self.is_closed:
             raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
 
-    async def add(self, options: RegisterOptions, default_name: str | None) -> ServedModel:
-        """Register a model. Where that fails, nothing of it is left.
+    async def add(
+        self,
+        options: RegisterOptions,
+        default_name: str | None,
+        replaced: ServedModel | None = None,
+    ) -> ServedModel:
+        """Register a model, in the place of `replaced` if there is one. Where that fails, nothing of it is left.
 
         Raises what is wrong with the registration or its archive, as an error of `mms.errors`.
         """
-        registration = Registration(options, default_name)
+        registration = Registration(options, default_name, replaced)
         await run_steps(self._steps, registration)
         self.assign_parts()
         events.model_registered(registration.served.name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mms.core import Registry
-from mms.errors import BadRequest, NameTaken
+from mms.errors import BadRequest, ModelNotFound, NameTaken
 from mms.repository import FetchedArchive, Repository
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.interface_detection import detect_interface
@@ -40,9 +40,10 @@ class CheckRequest(Step):
 
     async def run(self, registration: Registration) -> None:
         options = registration.requested
-        if options.model_name and self._registry.has(options.model_name, None):
+        name = options.model_name
+        if name and registration.replaced is None and self._registry.has(name, None):
             # By a model without a version, beside which no other can stand.
-            raise NameTaken(options.model_name)
+            raise NameTaken(name)
         # A folder is what a model has that was checked with its parts; clients cannot name one.
         is_from_client = options.folder is None and not options.is_from_operator
         if self._settings.require_signature and is_from_client:
@@ -183,7 +184,7 @@ class FetchModelFiles(Step):
         uri = served.options.component.model_uri
         if uri is None:
             return
-        if self._registry.has(served.name, served.version):
+        if self._registry.has(served.name, served.version) and registration.replaced is None:
             # Before the files are fetched; another registration may still be faster.
             raise NameTaken(served.name)
         served.model_files = await self._repository.model_uris.fetch(
@@ -237,4 +238,7 @@ class AddToRegistry(Step):
         check_names(served)
         self._check_open()
         served.check_dependencies()
-        self._registry.add(served)
+        replaced = registration.replaced
+        if replaced is not None and not self._registry.holds(replaced):
+            raise ModelNotFound(f"Model not found: {replaced.name}")
+        self._registry.add(served, replaced)

@@ -81,6 +81,10 @@ class ServedModel(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.full_name}>"
 
+    async def woken(self) -> ServedModel:
+        """Return the model itself, made first where it is only known so far. Raises what is wrong with it then."""
+        return self
+
     # Requests
 
     @abstractmethod

@@ -7,22 +7,34 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mms import faults
 from mms.core import Registry
 from mms.errors import ModelNotFound, ServerError
 from mms.serving.options import RegisterOptions
-from mms.serving.served import DependencyMissing, PooledModel, ServedModel, pooled_models
+from mms.serving.served import (
+    DependencyMissing,
+    DormantModel,
+    PooledModel,
+    ServedModel,
+    pooled_models,
+)
+from mms.serving.state.idle_models import IdleModels, idle_part
 from mms.serving.state.state_file import StateFile
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
 
 logger = logging.getLogger("mms.serving")
 
 #: Between two tries to write a file that cannot be written, in seconds.
 _RETRY_S: Final = 5.0
+#: Models that are made known at once, before others have their turn.
+_AT_ONCE: Final = 200
 
 #: Makes a model of a registration; its name where nothing else gives one.
-Add = Callable[[RegisterOptions, "str | None"], Awaitable[ServedModel]]
+Add = Callable[[RegisterOptions, "str | None", "ServedModel | None"], Awaitable[ServedModel]]
 #: Sets the least and the most workers of a model, and how many a request starts that finds none.
 Scale = Callable[[PooledModel, int, int, int], None]
 
@@ -46,9 +58,12 @@ class RegistrationStore:
     them again, until a model of that name and version is registered or unregistered.
     """
 
-    def __init__(self, file: StateFile | None, registry: Registry[ServedModel]) -> None:
+    def __init__(
+        self, file: StateFile | None, registry: Registry[ServedModel], settings: Settings
+    ) -> None:
         self._file = file
         self._registry = registry
+        self._idle = IdleModels(settings)
         self._waiting: list[dict[str, Any]] = []
         #: The names of models that have changed since the last write began.
         self._changed: set[str] = set()
@@ -149,6 +164,9 @@ class RegistrationStore:
             entry["startup_source"] = list(served.startup_source)
         assert served.registration is not None
         entry["options"] = served.registration.kept_members()
+        idle = idle_part(served)
+        if idle is not None:
+            entry["idle"] = idle
         if served.parts:
             entry["brought"] = [self._scale_of(model) for model in served.parts]
         return entry
@@ -161,8 +179,13 @@ class RegistrationStore:
             "min_workers": served.min_workers,
             "max_workers": served.max_workers,
         }
-        if isinstance(served, PooledModel) and served.pool.first_workers != 1:
-            kept["first_workers"] = served.pool.first_workers
+        first = 1
+        if isinstance(served, PooledModel):
+            first = served.pool.first_workers
+        elif isinstance(served, DormantModel):
+            first = served.first_workers
+        if first != 1:
+            kept["first_workers"] = first
         return kept
 
     async def drop(self, name: str, version: str | None) -> bool:
@@ -238,9 +261,8 @@ class RegistrationStore:
     async def _restore_all(
         self, entries: list[tuple[dict[str, Any], RegisterOptions]], add: Add, scale: Scale
     ) -> list[ServedModel]:
-        restored: list[tuple[dict[str, Any], ServedModel]] = []
-        count = len(entries)
-        remaining, is_last_round = entries, False
+        restored, remaining = await self._restore_idle(entries, add, scale)
+        count, is_last_round = len(entries), False
         while remaining:
             put_off = []
             for number, (entry, options) in enumerate(remaining, len(restored) + 1):
@@ -273,10 +295,49 @@ class RegistrationStore:
                 self._note(entry["model"], served.name)
         return [served for _, served in restored]
 
+    async def _restore_idle(
+        self, entries: list[tuple[dict[str, Any], RegisterOptions]], add: Add, scale: Scale
+    ) -> tuple[
+        list[tuple[dict[str, Any], ServedModel]], list[tuple[dict[str, Any], RegisterOptions]]
+    ]:
+        """Have the models that have no workers wait for somebody who asks for them. Returns them, and the others."""
+
+        async def make(model: DormantModel) -> ServedModel:
+            entry = self._entry(model)
+            assert model.registration is not None
+            return await self._restore(entry, model.registration, add, scale, model)
+
+        restored: list[tuple[dict[str, Any], ServedModel]] = []
+        others = []
+        for entry, options in entries:
+            served = self._idle.of_entry(entry, options, make)
+            if served is None:
+                others.append((entry, options))
+                continue
+            try:
+                self._registry.add(served)
+            except ServerError:
+                others.append((entry, options))
+                continue
+            restored.append((entry, served))
+            if not len(restored) % _AT_ONCE:
+                await asyncio.sleep(0)
+        if restored:
+            logger.info(
+                "%d models without workers are known; their archives are read when they are needed.",
+                len(restored),
+            )
+        return restored, others
+
     async def _restore(
-        self, entry: dict[str, Any], options: RegisterOptions, add: Add, scale: Scale
+        self,
+        entry: dict[str, Any],
+        options: RegisterOptions,
+        add: Add,
+        scale: Scale,
+        replaced: ServedModel | None = None,
     ) -> ServedModel:
-        served = await add(options, entry["model"])
+        served = await add(options, entry["model"], replaced)
         served.registration = options
         served.startup_source = _source(entry)
         if (served.name, served.version) != (entry["model"], entry.get("version")):

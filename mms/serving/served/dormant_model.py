@@ -1,0 +1,155 @@
+"""A model that a state file has and that nobody has asked for yet."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from mms import faults
+from mms.core import Request
+from mms.errors import ServerError, ServiceUnavailable, UnexpectedError
+from mms.serving.served.served_model import ServedModel
+
+#: After an attempt that failed the next request gets its error, for so long, in seconds.
+_RETRY_S: Final = 5.0
+
+
+@dataclass(slots=True, eq=False, kw_only=True, repr=False)
+class DormantModel(ServedModel):
+    """A registration without an archive so far: what clients see in lists, and no more.
+
+    The first request, or the first question that only its archive answers, has it made into what it was registered as.
+    """
+
+    #: Makes the model, and puts it in the place of this one. Raises what is wrong with it.
+    make: Callable[[DormantModel], Awaitable[ServedModel]]
+    most_workers: int
+    #: How many a request starts that finds none.
+    first_workers: int
+    _waiting: dict[Request, None] = field(default_factory=dict)
+    _task: asyncio.Task[ServedModel] | None = None
+    _failure: ServerError | None = None
+    _failed_at: float = 0.0
+
+    async def woken(self) -> ServedModel:
+        if self._task is None:
+            if self._failure is not None and time.monotonic() < self._failed_at + _RETRY_S:
+                raise self._failure
+            self._task = asyncio.get_running_loop().create_task(self._wake())
+        return await asyncio.shield(self._task)
+
+    async def _wake(self) -> ServedModel:
+        try:
+            served = await self.make(self)
+        except Exception as error:
+            failure = error if isinstance(error, ServerError) else None
+            if failure is None:
+                faults.note("restore", error, self.name, self.version)
+                failure = UnexpectedError(b"")
+            self._failure, self._failed_at = failure, time.monotonic()
+            self._task = None
+            self._fail_waiting(
+                ServiceUnavailable(
+                    f"Model {self.name} could not be made ready: {failure.message}",
+                    retry_after_s=int(_RETRY_S),
+                )
+            )
+            raise failure from error
+        for request in self._taken():
+            try:
+                served.submit(request)
+            except ServerError as error:
+                request.fail(error)
+            except Exception as error:
+                faults.note("submit", error, self.name, self.version, request_ids=(request.id,))
+                request.fail(UnexpectedError(request.id))
+        return served
+
+    def _taken(self) -> list[Request]:
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
+
+    def _fail_waiting(self, error: ServerError) -> None:
+        for request in self._taken():
+            request.fail(error)
+
+    # Requests
+
+    def submit(self, request: Request) -> None:
+        self.check_room()
+        self._waiting[request] = None
+        waking = asyncio.ensure_future(self.woken())
+        # Its requests are told.
+        waking.add_done_callback(_seen)
+
+    def check_room(self) -> None:
+        if not self.most_workers:
+            raise self.model.unavailable()
+        if self._failure is not None and time.monotonic() < self._failed_at + _RETRY_S:
+            raise ServiceUnavailable(
+                f"Model {self.name} could not be made ready: {self._failure.message}",
+                retry_after_s=int(_RETRY_S),
+            )
+        if len(self._waiting) >= self.model.config.queue_capacity:
+            raise self.model.unavailable()
+
+    def cancel(self, request: Request) -> None:
+        self._waiting.pop(request, None)
+        request.is_done = True
+
+    def has(self, request: Request) -> bool:
+        return request in self._waiting
+
+    async def drain(self, timeout_s: float) -> bool:
+        if self._task is not None:
+            self._task.cancel()
+        self._fail_waiting(ServiceUnavailable("The server is shutting down.", retry_after_s=1))
+        return True
+
+    def reopen(self) -> None:
+        return
+
+    # What it is
+
+    @property
+    def kind(self) -> str:
+        return "model"
+
+    @property
+    def is_ready(self) -> bool:
+        return self.most_workers > 0 and self._failure is None
+
+    @property
+    def is_wanted(self) -> bool:
+        return False
+
+    def problems(self) -> list[str]:
+        if self.is_ready:
+            return []
+        if self._failure is not None:
+            return [f"Model {self.full_name} could not be made ready: {self._failure.message}"]
+        return [f"Model {self.full_name} has no workers."]
+
+    @property
+    def max_workers(self) -> int:
+        return self.most_workers
+
+    @property
+    def is_composite(self) -> bool:
+        return False
+
+    @property
+    def reads_paths(self) -> bool:
+        return False
+
+    def uses(self, name: str) -> bool:
+        return False
+
+
+def _seen(task: asyncio.Future[ServedModel]) -> None:
+    if not task.cancelled():
+        task.exception()

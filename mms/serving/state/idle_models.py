@@ -1,0 +1,89 @@
+"""Models of a state file that no worker is needed for: their archives are read when somebody asks for them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from archiver import Component, Manifest
+from mms.core import ModelVersion
+from mms.interfaces import AUTO, INTERFACES, find_interface
+from mms.repository import FetchedArchive
+from mms.serving.options import RegisterOptions
+from mms.serving.registration.model_factory import model_config
+from mms.serving.registration.model_options import ModelOptions
+from mms.serving.served import DormantModel, PooledModel, ServedModel
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+#: They have no archive yet. One for all, as there may be many thousands.
+_NO_ARCHIVE: Final = FetchedArchive(Path(), None, True, None)
+_NO_MANIFEST: Final = Manifest({})
+_NO_COMPONENT: Final = Component()
+_MEMBERS: Final = ("interface", "handler", "runtime")
+
+
+def idle_part(served: ServedModel) -> dict[str, Any] | None:
+    """Return what is to be known of a model at the next start, where it needs no more; None where it needs its archive.
+
+    It does where it has workers, or something beside its own code: parts, a protocol of its interface, records.
+    """
+    if isinstance(served, PooledModel):
+        if served.parts or served.owner or served.node or served.tracking:
+            return None
+        if served.interface == AUTO:
+            return None
+        interface = find_interface(served.interface)
+        if interface.http_api or interface.grpc_services or interface.composites:
+            return None
+    elif not isinstance(served, DormantModel):
+        return None
+    if served.min_workers or served.startup_source is not None:
+        return None
+    return {member: getattr(served, member) for member in _MEMBERS}
+
+
+class IdleModels:
+    """Makes such models of the entries of a state file."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._effective = RegisterOptions().with_defaults(settings)
+        self._config = model_config(self._effective)
+
+    def __repr__(self) -> str:
+        return f"<IdleModels {self._config}>"
+
+    def of_entry(
+        self,
+        entry: dict[str, Any],
+        options: RegisterOptions,
+        make: Callable[[DormantModel], Awaitable[ServedModel]],
+    ) -> DormantModel | None:
+        """Return the model of an entry; None where that has to be made at once.
+
+        `make`: makes it when somebody asks for it.
+        """
+        known = entry.get("idle")
+        if not isinstance(known, dict) or entry["min_workers"] or entry.get("brought"):
+            return None
+        if not all(isinstance(known.get(member), str) for member in _MEMBERS):
+            return None
+        if not any(each.name == known["interface"] for each in INTERFACES):
+            return None
+        return DormantModel(
+            model=ModelVersion(entry["model"], entry.get("version"), self._config),
+            url=options.url,
+            archive=_NO_ARCHIVE,
+            manifest=_NO_MANIFEST,
+            handler=known["handler"],
+            runtime=known["runtime"],
+            options=ModelOptions(known["interface"], _NO_COMPONENT, None, options),
+            effective=self._effective,
+            interface=known["interface"],
+            registration=options,
+            most_workers=entry["max_workers"],
+            first_workers=entry.get("first_workers", 1),
+            make=make,
+        )
