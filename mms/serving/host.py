@@ -448,9 +448,7 @@ class ModelHost:
     def is_anything_loaded(self) -> bool:
         """Whether some worker of some model has ever loaded, or a model has none until its first request."""
         return self._workers.has_loaded or any(
-            model.pool.is_on_demand
-            for served in self.registry.all()
-            for model in pooled_models(served)
+            served.max_workers and not served.min_workers for served in self.registry.all()
         )
 
     # The end
