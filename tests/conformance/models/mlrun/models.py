@@ -60,31 +60,6 @@ class Slow(V2ModelServer):
         return request["inputs"][0]
 
 
-class Hooks(V2ModelServer):
-    """Says in which order it was called, and with what operation."""
-
-    def load(self):
-        pass
-
-    def preprocess(self, request, operation):
-        request["inputs"] = request["inputs"] + [f"preprocess {operation}"]
-        return request
-
-    def validate(self, request, operation):
-        request["inputs"].append(f"validate {operation}")
-        return super().validate(request, operation)
-
-    def predict(self, request):
-        return request["inputs"] + ["predict"]
-
-    def explain(self, request):
-        return request["inputs"] + ["explain"]
-
-    def postprocess(self, response):
-        response["outputs"].append("postprocess")
-        return response
-
-
 class Whole(V2ModelServer):
     """Returns the request as it got it."""
 
@@ -134,36 +109,6 @@ class Iris(V2ModelServer):
     def predict(self, request):
         inputs = request["inputs"]
         return [value * self.model for value in inputs]
-
-
-class Later(V2ModelServer):
-    """Predicts in a coroutine."""
-
-    def load(self):
-        pass
-
-    async def predict(self, request):
-        return request["inputs"]
-
-
-class Kept(V2ModelServer):
-    """Was told its arguments."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.model = kwargs
-
-    def load(self):
-        pass
-
-    def predict(self, request):
-        return {
-            "name": self.name,
-            "version": self.version,
-            "protocol": self.protocol,
-            "count": self.get_param("count", None),
-            "ready": self.ready,
-        }
 
 
 class Arr(V2ModelServer):
