@@ -72,7 +72,7 @@ class Component:
         )
 
     def to_extensions(self) -> dict[str, Any]:
-        """The members of `model.extensions` that say the same."""
+        """Return the members of `model.extensions` that say the same."""
         members = {
             "interface": self.interface,
             "service_type": self.service_type,
@@ -103,7 +103,7 @@ def has_json_arguments(interface: str | None) -> bool:
 
 
 def parameter_of_text(text: str) -> dict[str, Any]:
-    """The parameter that `name=value:TYPE` says. A value may have "=" and ":" in it. Raises InvalidComponent."""
+    """Return the parameter that `name=value:TYPE` says. A value may have "=" and ":" in it. Raises InvalidComponent."""
     name, equals, rest = text.partition("=")
     value, colon, kind = rest.rpartition(":")
     if not equals or not colon:
@@ -136,7 +136,7 @@ def argument_of_text(text: str) -> dict[str, Any]:
 
 
 def checked_parameters(parameters: Any, *, has_json: bool = False) -> tuple[dict[str, Any], ...]:
-    """A copy of the list `[{"name", "value", "type"}]`. Raises InvalidComponent for what a worker would refuse.
+    """Return a copy of the list `[{"name", "value", "type"}]`. Raises InvalidComponent for what a worker would refuse.
 
     `has_json`: the type JSON is one, too.
     """

@@ -35,7 +35,7 @@ class Described(NamedTuple):
 
 
 def prepackaged_handler(name: str) -> str:
-    """What a manifest names as its handler where a server of this project's own serves the model."""
+    """Return what a manifest names as its handler where a server of this project's own serves the model."""
     return f"mms.prepackaged:{name}"
 
 
@@ -51,7 +51,7 @@ def describe_component(
     extensions: Mapping[str, Any] | None = None,
     warn: Warn | None = None,
 ) -> Described:
-    """The handler and extensions for these options; `extensions` are the ones given as they are.
+    """Return the handler and extensions for these options; `extensions` are the ones given as they are.
 
     Without an option, and with code of MMS's interface, the extensions stay as they are. Raises PackError.
     """

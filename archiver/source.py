@@ -80,7 +80,7 @@ def bound_names(node: ast.stmt) -> Iterator[str]:
 
 
 def defines(tree: ast.Module, name: str) -> bool:
-    """Whether a module may have an attribute of that name; one that imports with * may have any."""
+    """Return whether a module may have an attribute of that name; one that imports with * may have any."""
     bound = {bound for node in module_level(tree.body) for bound in bound_names(node)}
     return name in bound or "*" in bound
 
@@ -118,7 +118,7 @@ def first_name(node: ast.expr) -> str:
 
 
 def handler_tree(module: str, read: ReadSource) -> ast.Module | None:
-    """The parsed source of a handler's module, None where there is none or it cannot be parsed."""
+    """Return the parsed source of a handler's module, None where there is none or it cannot be parsed."""
     for name in source_names(module):
         source = read(name)
         if source is not None:

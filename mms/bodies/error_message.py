@@ -7,7 +7,7 @@ MAX_TEXT_CHARACTERS = 32_000
 
 
 def error_message(error: BaseException) -> str:
-    """The messages of an error and its causes; the form for developers where one is empty."""
+    """Return the messages of an error and its causes; the form for developers where one is empty."""
     messages: list[str] = []
     seen: set[int] = set()
     cause: BaseException | None = error

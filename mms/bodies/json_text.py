@@ -26,7 +26,7 @@ def _load_orjson() -> Any:
 
 
 def from_json(text: bytes | bytearray | memoryview | str) -> Any:
-    """The value of a JSON text, NaN, infinities and integers of any length included.
+    """Return the value of a JSON text, NaN, infinities and integers of any length included.
 
     Raises ValueError with what is wrong and where.
     """
@@ -49,7 +49,7 @@ def from_json(text: bytes | bytearray | memoryview | str) -> Any:
 
 
 def to_json(value: Any, nan: str = "null") -> bytes:
-    """The JSON text of a value, which may hold what numpy, pandas and datetime have.
+    """Return the JSON text of a value, which may hold what numpy, pandas and datetime have.
 
     `nan`: NaN and infinities become null (`null`), stay NaN and Infinity (`keep`, which is no JSON) or are an error
     (`error`). Arrays and Series become lists, DataFrames lists of rows by column name, times ISO 8601,
@@ -81,7 +81,7 @@ def _dump_in_python(value: Any, nan: str) -> bytes:
 
 
 def _plain(value: Any, nan: str) -> Any:
-    """The same of Python's own types alone."""
+    """Return the same of Python's own types alone."""
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return value
@@ -177,7 +177,7 @@ def _of_pandas(value: Any) -> Any:
 
 
 def to_record_text(value: Any) -> str:
-    """The JSON text of a record for a log or stream: what has no JSON form is written as text."""
+    """Return the JSON text of a record for a log or stream: what has no JSON form is written as text."""
     import json
 
     def lenient(member: Any) -> Any:
@@ -193,7 +193,7 @@ def to_record_text(value: Any) -> str:
 
 
 def yaml_of_json(text: str) -> str:
-    """The same document as YAML. What has become JSON has no classes that YAML would describe."""
+    """Return the same document as YAML. What has become JSON has no classes that YAML would describe."""
     import json
 
     import yaml

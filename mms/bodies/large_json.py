@@ -91,7 +91,7 @@ def _after_blanks(body: bytes | bytearray, at: int) -> int:
 
 
 def _end_of_value(body: bytes | bytearray, at: int, before: int | None = None) -> int:
-    """Where a value ends that begins here; -1 where it does not, or not `before` so much of the body."""
+    """Return where a value ends that begins here; -1 where it does not, or not `before` so much of the body."""
     if at >= len(body):
         return -1
     if body[at] not in b"[{":
@@ -120,7 +120,7 @@ def _end_of_value(body: bytes | bytearray, at: int, before: int | None = None) -
 
 
 def _end_of_text(body: bytes | bytearray, at: int) -> int:
-    """Where a text ends that begins here; -1 where it does not."""
+    """Return where a text ends that begins here; -1 where it does not."""
     if body[at : at + 1] != b'"':
         return -1
     at += 1
@@ -191,7 +191,7 @@ def read_in_pieces(body: bytes | bytearray | memoryview, loads: Callable[[bytes]
 def _container(
     body: bytes | bytearray, at: int, loads: Callable[[bytes], Any], depth: int
 ) -> tuple[Any, int]:
-    """The value of an array or object that begins here, and where it ends. Raises ValueError."""
+    """Return the value of an array or object that begins here, and where it ends. Raises ValueError."""
     if depth == _MAX_DEPTH:
         raise ValueError("nested too deep")
     is_array = body[at] == ord("[")

@@ -42,7 +42,7 @@ def find_boundary(content_type: str) -> bytes | None:
 
 
 def find_parts(body: bytes | bytearray, boundary: bytes) -> list[Part]:
-    """The parts of a body, in order; none where the boundary never occurs. Raises InvalidInput."""
+    """Return the parts of a body, in order; none where the boundary never occurs. Raises InvalidInput."""
     delimiter = b"--" + boundary
     parts: list[Part] = []
     at = 0 if _is_delimiter(body, 0, delimiter) else _find_delimiter(body, 0, delimiter)
@@ -75,7 +75,7 @@ def find_parts(body: bytes | bytearray, boundary: bytes) -> list[Part]:
 
 
 def _is_delimiter(body: bytes | bytearray, at: int, delimiter: bytes) -> bool:
-    """Whether a line of a delimiter begins here; the boundary may also be the beginning of other text."""
+    """Return whether a line of a delimiter begins here; the boundary may also be the beginning of other text."""
     if not body.startswith(delimiter, at):
         return False
     after = at + len(delimiter)
@@ -86,7 +86,7 @@ def _is_delimiter(body: bytes | bytearray, at: int, delimiter: bytes) -> bool:
 
 
 def _find_delimiter(body: bytes | bytearray, start: int, delimiter: bytes) -> int:
-    """Where the next delimiter begins that follows a line break at `start` or later; -1 if there is none."""
+    """Return where the next delimiter begins that follows a line break at `start` or later; -1 if there is none."""
     after_break = b"\n" + delimiter
     found = body.find(after_break, start)
     while found >= 0:

@@ -28,5 +28,5 @@ def read_varint(buffer: Any, at: int) -> tuple[int, int]:
 
 
 def field(tag: int, *parts: bytes | bytearray | memoryview) -> bytes:
-    """A length-delimited field: the tag byte, the length, the parts."""
+    """Return a length-delimited field: the tag byte, the length, the parts."""
     return b"".join((bytes((tag,)), varint(sum(map(len, parts))), *parts))

@@ -176,5 +176,5 @@ class AnswerWriter:
 
 
 def _is_taken(call: Call) -> bool:
-    """Whether a stream has nothing to send just now."""
+    """Return whether a stream has nothing to send just now."""
     return not call.outgoing and call.outgoing_trailers is None

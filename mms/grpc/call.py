@@ -360,7 +360,7 @@ class Call:
     # Compressed messages
 
     def _open_inflation(self, message: Buffer) -> Inflation | None:
-        """A message's unfolding; None where its coding is unknown and the call finished."""
+        """Return a message's unfolding; None where its coding is unknown and the call finished."""
         if self.head.encoding in CODINGS:
             owner = self._owner
             return owner.inflater.open(self.head.encoding, message, owner.max_message_bytes)
@@ -522,7 +522,7 @@ _HTTP_CANCELLED = 499
 
 
 def too_large(size: int, limit: int) -> Status:
-    """The status for a message over the limit; the beginning is that of gRPC's own servers."""
+    """Return the status for a message over the limit; the beginning is that of gRPC's own servers."""
     return Status(
         RESOURCE_EXHAUSTED,
         f"Received message larger than max ({size} vs. {limit}); grpc_max_request_size is the limit.",
@@ -536,7 +536,7 @@ def _good_trailers(request_id: bytes) -> bytes:
 
 
 def _status_of_coding(error: BrokenCoding | InflatesTooFar) -> Status:
-    """The status for a compressed message that cannot be taken."""
+    """Return the status for a compressed message that cannot be taken."""
     if isinstance(error, BrokenCoding):
         return Status(INTERNAL, f"A compressed message {error}.", 400)
     limit = "max_request_ratio" if error.is_ratio else "grpc_max_request_size"

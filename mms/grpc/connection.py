@@ -68,7 +68,7 @@ class ConnectionOwner(CallOwner, Protocol):
     def find(self, path: bytes) -> Method | None: ...
 
     def enter(self, head: CallHead, remote: str) -> CallHead:
-        """The head as services see it. Raises ServerError for a call that is refused."""
+        """Return the head as services see it. Raises ServerError for a call that is refused."""
 
     def dispatch_due(self) -> None:
         """Nothing can join what was begun in this turn of the event loop."""

@@ -60,7 +60,7 @@ STREAM_MASK = 0x7FFFFFFF
 
 
 def frame_header(size: int, kind: int, flags: int, stream_id: int) -> bytes:
-    """The nine bytes before a payload of `size` bytes."""
+    """Return the nine bytes before a payload of `size` bytes."""
     return _pack_header(size >> 8, size & 0xFF, kind, flags, stream_id)
 
 

@@ -104,7 +104,7 @@ class GrpcFront:
         return self._methods.get(path)
 
     def enter(self, head: CallHead, remote: str) -> CallHead:
-        """The head without its key. Raises Unauthorized, Forbidden and TooManyRequests."""
+        """Return the head without its key. Raises Unauthorized, Forbidden and TooManyRequests."""
         if self._access is None:
             return head
         headers = head.metadata.split(b"\n") if head.metadata else []

@@ -68,7 +68,7 @@ class CallHead(NamedTuple):
     problem: BadRequest | None = None
 
     def without(self, headers: list[bytes]) -> CallHead:
-        """The same with these headers alone, as `metadata` has them."""
+        """Return the same with these headers alone, as `metadata` has them."""
         return self._replace(metadata=b"\n".join(headers), first=_first_values(headers))
 
 
@@ -197,7 +197,7 @@ def _timeout_s(text: bytes) -> float:
 
 
 def literal(name: bytes, value: bytes) -> bytes:
-    """A header that leaves no trace in the other side's table."""
+    """Return a header that leaves no trace in the other side's table."""
     return b"".join((_LITERAL, _length(name), name, _length(value), value))
 
 
@@ -215,5 +215,5 @@ def _length(text: bytes) -> bytes:
 
 
 def answer_status(status: int) -> bytes:
-    """The whole head of an answer that is none of gRPC."""
+    """Return the whole head of an answer that is none of gRPC."""
     return _LITERAL + b"\x07:status" + _length(b"%d" % status) + b"%d" % status

@@ -108,7 +108,7 @@ class Inflow:
         return self._account.is_waiting
 
     def spare_s(self, usual_s: float) -> float:
-        """How long the client may fall behind its rate."""
+        """Return how long the client may fall behind its rate."""
         return self._account.spare_s(usual_s)
 
     def _try_open(self, call: Call, missing: int) -> bool:

@@ -44,7 +44,7 @@ class Status(NamedTuple):
 
 
 def code_of_http(status: int) -> int:
-    """The code of an HTTP status: one of its own for the usual ones, else its family's."""
+    """Return the code of an HTTP status: one of its own for the usual ones, else its family's."""
     code = _OF_HTTP.get(status)
     if code is not None:
         return code
@@ -54,7 +54,7 @@ def code_of_http(status: int) -> int:
 
 
 def status_of(error: ServerError) -> Status:
-    """The status of an error of this server. One without a code of its own has that of its HTTP status."""
+    """Return the status of an error of this server. One without a code of its own has that of its HTTP status."""
     code = error.grpc_code
     if code == errors.INTERNAL:
         code = code_of_http(error.http_status)

@@ -86,12 +86,12 @@ def error_body(error: ServerError) -> bytes:
 
 
 def error_headers(error: ServerError) -> bytes:
-    """The lines of an error's answer besides those of every answer."""
+    """Return the lines of an error's answer besides those of every answer."""
     return JSON_LINE + matter_lines(error)
 
 
 def matter_lines(error: ServerError) -> bytes:
-    """What an error's answer has to say in headers, whatever its form.
+    """Return what an error's answer has to say in headers, whatever its form.
 
     When to try again, how to show a key, how to send a body, which methods there are.
     """
@@ -133,12 +133,12 @@ def header_lines(headers: Iterable[tuple[str, str]]) -> bytes:
 
 
 def safe_phrase(phrase: str) -> bytes:
-    """A reason phrase that code beside this server has set, without what would break the answer apart."""
+    """Return a reason phrase that code beside this server has set, without what would break the answer apart."""
     return _CONTROL.sub(" ", phrase).encode("utf-8", "replace")
 
 
 def phrase_of(status: int) -> str:
-    """The reason phrase of a status; codes that HTTP does not know get their family's."""
+    """Return the reason phrase of a status; codes that HTTP does not know get their family's."""
     phrase = _PHRASES.get(status)
     if phrase is None:
         phrase = f"{_FAMILIES.get(status // 100, 'Unknown Status')} ({status})"

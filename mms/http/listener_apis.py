@@ -122,13 +122,13 @@ class HttpApis:
         return f"<HttpApis of {self.host!r}>"
 
     def make_state(self, request: web.Request) -> RequestState:
-        """What the server knows of a request from its begin."""
+        """Return what the server knows of a request from its begin."""
         return RequestState(
             request, self.inflater, trusts_request_id=self.settings.trust_request_id
         )
 
     def middlewares(self, *, has_pages: bool) -> list[Middleware]:
-        """What requests of a listener pass. `has_pages`: pages of a browser could manage models there."""
+        """Return what requests of a listener pass. `has_pages`: pages of a browser could manage models there."""
         settings = self.settings
         passed: list[Middleware] = []
         has_keys = self.access is not None and self.access.guard is not None

@@ -54,7 +54,7 @@ class Parameters(Mapping[str, Any]):
         return len(self._given)
 
     def is_unheard_of(self, name: str) -> bool:
-        """Whether nobody has asked for a name, nor for one that is like it."""
+        """Return whether nobody has asked for a name, nor for one that is like it."""
         return name not in self._known and nearest(name, self._known) is None
 
     def know(self, names: Sequence[str]) -> None:
@@ -137,6 +137,6 @@ def warning_lines(sentences: Sequence[str]) -> bytes:
 
 
 def _shown(name: str) -> str:
-    """A name as a header and a line of the log may have it."""
+    """Return a name as a header and a line of the log may have it."""
     text = name if name.isprintable() and name else repr(name)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -35,7 +35,7 @@ def check_size(line_bytes: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
 
 
 def is_unfit(begun: bytes) -> bool:
-    """Whether the begin of a head can become none."""
+    """Return whether the begin of a head can become none."""
     if not begun or begun == b"\r":
         return False
     line_end = begun.find(b"\r\n")

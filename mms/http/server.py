@@ -126,7 +126,7 @@ class HttpFront:
             self._access.guard.on_change.append(self._forget_routes)
 
     def _addresses(self) -> list[_Place]:
-        """Where to listen for what. One address is one listener."""
+        """Return where to listen for what. One address is one listener."""
         settings = self._settings
         wanted = [
             _Place(settings.inference_address, Apis.INFERENCE),

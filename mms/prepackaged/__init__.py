@@ -28,7 +28,7 @@ PREPACKAGED: dict[str, str] = {name: f"{__name__}:{name}" for name in _CLASSES} 
 
 
 def __getattr__(name: str) -> Any:
-    """The class of a server, such as `mms.prepackaged.sklearn`."""
+    """Return the class of a server, such as `mms.prepackaged.sklearn`."""
     place = _CLASSES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__} has no attribute {name}")

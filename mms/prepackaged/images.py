@@ -15,7 +15,7 @@ _MODES: Mapping[int, str] = {1: "L", 3: "RGB", 4: "RGBA"}
 
 
 def decode_image(content: bytes, channels: int | None, extra: str) -> Array:
-    """The picture as a batch of one: float32 of 0 to 1, shape (1, height, width, channels).
+    """Return the picture as a batch of one: float32 of 0 to 1, shape (1, height, width, channels).
 
     `channels` None leaves the picture as it is saved; a grey one has the shape (1, height, width) then. Raises
     UnfitInput for what is no picture.

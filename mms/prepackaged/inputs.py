@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 def as_array(X: Any, dtype: npt.DTypeLike | None = None) -> Array:
-    """The request's numbers or texts as an array, of `dtype` if given. Raises UnfitInput."""
+    """Return the request's numbers or texts as an array, of `dtype` if given. Raises UnfitInput."""
     if not isinstance(X, np.ndarray | list):
         raise UnfitInput(
             f"the model takes an array (data.ndarray, data.tensor or a list in jsonData); "

@@ -17,7 +17,7 @@ class MissingLibrary(ImportError):
 
 
 def import_library(name: str, extra: str) -> ModuleType:
-    """The module `name`, which the extra `extra` of this project installs. Raises MissingLibrary."""
+    """Return the module `name`, which the extra `extra` of this project installs. Raises MissingLibrary."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -27,7 +27,7 @@ def has_mlflow_layout(folder: ModelFolder) -> bool:
 
 
 def find_flavor(folder: ModelFolder, *names: str) -> Flavor:
-    """The first of these flavors that the model has; raises ModelNotLoaded where it has none of them.
+    """Return the first of these flavors that the model has; raises ModelNotLoaded where it has none of them.
 
     Code that was saved with the model becomes importable.
     """

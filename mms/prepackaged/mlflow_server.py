@@ -54,7 +54,7 @@ class MlflowServer(SavedModelServer):
         return result
 
     def class_names(self) -> list[str] | None:
-        """The columns of the table that was the last result; None where it was none."""
+        """Return the columns of the table that was the last result; None where it was none."""
         return self._columns
 
     def _as_table(self, X: Any, names: Any) -> Any:

@@ -44,14 +44,14 @@ class ModelFolder:
         return [path for pattern in patterns for path in sorted(self.path.glob(pattern))]
 
     def one(self, expected: str, *patterns: str) -> Path:
-        """The only file of such a name; raises ModelNotLoaded with `expected` where there is none or several."""
+        """Return the only file of such a name; raises ModelNotLoaded with `expected` where there is none or several."""
         found = self.find(*patterns)
         if len(found) != 1:
             raise self.unexpected(expected, found)
         return found[0]
 
     def inside(self, name: str, named_by: Path) -> Path:
-        """A path below the folder that one of its files names; it has to exist."""
+        """Return a path below the folder that one of its files names; it has to exist."""
         path = (self.path / name).resolve()
         if not path.is_relative_to(self.path.resolve()):
             raise ModelNotLoaded(f"{named_by} names {brief(name)}, which is outside of {self.path}")
@@ -69,7 +69,7 @@ class ModelFolder:
         return ModelNotLoaded(f"{self.path} has no model: expected {expected}; it holds {names}")
 
     def read_metadata(self) -> dict[str, Any]:
-        """What metadata.yaml beside the model says for Seldon's `init_metadata`; {} without that file."""
+        """Return what metadata.yaml beside the model says for Seldon's `init_metadata`; {} without that file."""
         file = self.path / METADATA_FILE
         if not file.is_file():
             return {}

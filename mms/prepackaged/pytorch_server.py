@@ -81,7 +81,7 @@ class PytorchServer(SavedModelServer):
         return []
 
     def _open_file(self, file: Path, code: ModelFolder | None) -> Any:
-        """The module, ready to be called. `code` has its class; None: the file has, by MLflow."""
+        """Return the module, ready to be called. `code` has its class; None: the file has, by MLflow."""
         torch = self._torch
         if file.suffix == EXPORTED:
             with reading(file, "a program saved by torch.export.save"):

@@ -143,7 +143,7 @@ class TensorflowServer(SavedModelServer):
         return self._tensorflow.constant(array.tolist() if is_text else array, dtype=dtype)
 
     def _read_image(self, content: bytes) -> Array:
-        """A batch of one, in floats from 0 to 1, with the channels that the model takes."""
+        """Return a batch of one, in floats from 0 to 1, with the channels that the model takes."""
         first = self._inputs[self._model_input or next(iter(self._inputs))]
         shape = self._tensorflow.TensorShape(first.shape)
         return decode_image(content, shape[3] if shape.rank == 4 else None, EXTRA)

@@ -46,7 +46,7 @@ class MessageReader:
         return f"<MessageReader {len(self._received)} bytes, {len(self._descriptors)} descriptors>"
 
     def receive(self) -> list[dict[str, Any]] | None:
-        """The messages that one read completes; None at the end. Raises OSError."""
+        """Return the messages that one read completes; None at the end. Raises OSError."""
         content, descriptors, _, _ = socket.recv_fds(
             self._connection,
             _READ_BYTES,
@@ -68,6 +68,6 @@ class MessageReader:
         return messages
 
     def take_descriptors(self, count: int) -> list[int]:
-        """The next ones that came. The caller closes them."""
+        """Return the next ones that came. The caller closes them."""
         taken, self._descriptors = self._descriptors[:count], self._descriptors[count:]
         return taken

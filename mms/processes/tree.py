@@ -48,7 +48,7 @@ class Processes:
 
 
 def own_children() -> list[int]:
-    """The children of this process, which has one thread. Also those that have ended and are not reaped."""
+    """Return the children of this process, which has one thread. Also those that have ended and are not reaped."""
     try:
         # A look at all processes takes milliseconds, in which one may have started another and be gone.
         with open("/proc/thread-self/children", "rb") as file:

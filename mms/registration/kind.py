@@ -65,7 +65,7 @@ class Kind:
 
 
 def text_of(value: Any) -> str:
-    """A text, as JSON may have it as a number or truth, too. Raises InvalidValue."""
+    """Return a text, as JSON may have it as a number or truth, too. Raises InvalidValue."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < _HUGE):
@@ -74,7 +74,7 @@ def text_of(value: Any) -> str:
 
 
 def integer_of(value: Any) -> int:
-    """A whole number. Raises InvalidValue."""
+    """Return a whole number. Raises InvalidValue."""
     try:
         if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
             raise ValueError
@@ -87,7 +87,7 @@ def integer_of(value: Any) -> int:
 
 
 def count_of(value: Any) -> int:
-    """A whole number from 0 on. Raises InvalidValue."""
+    """Return a whole number from 0 on. Raises InvalidValue."""
     number = integer_of(value)
     if number < 0:
         raise InvalidValue(f"must be 0 or more, not {brief(value)}.")
@@ -143,7 +143,7 @@ def _whole_exactly(least: int) -> Callable[[Any, str], int]:
 
 
 def count_exactly(value: Any) -> int:
-    """A whole number from 0 on in a file. Raises InvalidValue with what would be right."""
+    """Return a whole number from 0 on in a file. Raises InvalidValue with what would be right."""
     return _whole_exactly(0)(value, "")
 
 
@@ -185,7 +185,7 @@ def _digest_of(value: Any, unit: str) -> str:
 
 
 def is_runtime(value: str | None) -> bool:
-    """Whether `value` names a runtime: one of MMS's three words or the absolute path of an interpreter."""
+    """Return whether `value` names a runtime: one of MMS's three words or the absolute path of an interpreter."""
     return value is not None and (value in RUNTIMES or os.path.isabs(value))
 
 
@@ -248,7 +248,7 @@ def whole(
 
 
 def choice(*words: str) -> Kind:
-    """One of some words."""
+    """Return one of some words."""
 
     def convert(value: Any, unit: str) -> str:
         word = text_of(value)

@@ -111,7 +111,7 @@ class Options:
         return replace(self, **changes)
 
     def kept_members(self) -> dict[str, Any]:
-        """The members for a state file, JSON-able: those that are not as they are by default."""
+        """Return the members for a state file, JSON-able: those that are not as they are by default."""
         found: dict[str, Any] = {}
         for member in fields(self):
             value = getattr(self, member.name)
@@ -124,7 +124,7 @@ class Options:
         return found
 
     def of_part(self: _Options, **changes: Any) -> _Options:
-        """The options of a model that comes with this one: it runs as this one is to, and is itself another."""
+        """Return the options of a model that comes with this one: it runs as this one is to, and is itself another."""
         itself: dict[str, Any] = {}
         for member in fields(self):
             value = getattr(self, member.name)
@@ -180,7 +180,7 @@ class Options:
         }
 
     def given(self) -> dict[str, Any]:
-        """Its own members that somebody has said something of."""
+        """Return its own members that somebody has said something of."""
         return {
             member.name: value
             for member in fields(self)
@@ -188,7 +188,7 @@ class Options:
         }
 
     def describe(self) -> dict[str, Any]:
-        """The members of a model's description that tell of parameters, JSON-able, as they are declared."""
+        """Return the members of a model's description that tell of parameters, JSON-able, as they are declared."""
         found: dict[str, Any] = {}
         for member in fields(self):
             value = getattr(self, member.name)

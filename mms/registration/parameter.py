@@ -88,12 +88,12 @@ class Parameter:
         return flag
 
     def text(self, *, is_json: bool) -> str:
-        """What it is, with its unit in a JSON body or in a query."""
+        """Return what it is, with its unit in a JSON body or in a query."""
         unit = self.unit_of(is_json=is_json)
         return f"{self.help} In {unit}." if unit else self.help
 
     def default_of(self, route: str) -> Any:
-        """What leaving it out stands for; None where that depends, and on a route that then changes nothing."""
+        """Return what leaving it out stands for; None where that depends, and on a route that then changes nothing."""
         if not self.default or route != self.routes[0]:
             return None
         return self.kind.convert(self.default, self.unit)
@@ -113,7 +113,7 @@ def parameter(
     is_kept: bool = True,
     **more: Any,
 ) -> Any:
-    """A dataclass field for a parameter; `more`: other members of Parameter. `value`: where nobody gives one.
+    """Return a dataclass field for a parameter; `more`: other members of Parameter. `value`: where nobody gives one.
 
     `is_shared`: it holds for the models that a registration brings along, too. `is_kept`: it is in the state file.
     """
@@ -125,12 +125,12 @@ def parameter(
 
 
 def attribute(value: Any = None, *, is_shared: bool = False, is_kept: bool = True) -> Any:
-    """A dataclass field that goes with a registration and is no parameter: clients cannot give it."""
+    """Return a dataclass field that goes with a registration and is no parameter: clients cannot give it."""
     return field(default=value, metadata={"is_shared": is_shared, "is_kept": is_kept})
 
 
 def group(kind: type) -> Any:
-    """A dataclass field for the parameters of an interface, a dataclass of their own."""
+    """Return a dataclass field for the parameters of an interface, a dataclass of their own."""
     return field(default_factory=kind, metadata={"group": kind})
 
 

@@ -102,7 +102,7 @@ class Sources:
         return PUBLIC_ONLY if was_public and not self.has_own_networks else self.networks
 
     def for_workers(self, max_bytes: int) -> UrlRules:
-        """The same for a worker that reads what a client has named. `max_bytes`: of one file."""
+        """Return the same for a worker that reads what a client has named. `max_bytes`: of one file."""
         patterns = self.urls.patterns
         return UrlRules(
             allowed_urls=None if patterns is None else [found.pattern for found in patterns],

@@ -26,7 +26,7 @@ _DOCUMENT: Final = object_of(["openapi", "info", "paths"], openapi=TEXT, info=OB
 
 
 def describe_routes(routes: Iterable[Route]) -> dict[str, Any]:
-    """The OpenAPI document of the routes of a listener."""
+    """Return the OpenAPI document of the routes of a listener."""
     schemas = [part(interface.schemas) for interface in INTERFACES if interface.schemas]
     merged = {name: schema for found in schemas for name, schema in found.items()}
     return document_of(routes, _INFO, components=merged)

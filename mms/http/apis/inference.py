@@ -85,7 +85,7 @@ class InferenceApi:
     def _predictions(
         self, pattern: str, *operations: Operation, passes_query: bool = True
     ) -> list[Route]:
-        """A prediction by any method, and the description of the model by OPTIONS."""
+        """Return a prediction by any method, and the description of the model by OPTIONS."""
 
         async def predict(request: web.Request) -> web.StreamResponse:
             route = self._route(state_of(request).match, state_of(request).query, passes_query)
@@ -121,7 +121,7 @@ class InferenceApi:
         )
 
     def _model_of(self, match: Match, query: bytes) -> str:
-        """The model that a path names, or its query, or the only one that there was at the start."""
+        """Return the model that a path names, or its query, or the only one that there was at the start."""
         if "model_name" in match.values:
             return match.values["model_name"]
         named = first_values(query).get("model_name")

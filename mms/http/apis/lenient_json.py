@@ -26,7 +26,7 @@ class LenientJsonError(ValueError):
 
 
 def loads(text: str) -> Any:
-    """The value of a text. Raises LenientJsonError."""
+    """Return the value of a text. Raises LenientJsonError."""
     try:
         return read_patiently(text)
     except (ValueError, RecursionError):

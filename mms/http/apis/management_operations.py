@@ -23,7 +23,7 @@ from mms.serving.options import RegisterOptions
 
 
 def _in_query(options: type[Options], route: str) -> tuple[Parameter, ...]:
-    """The parameters that a route takes in its query."""
+    """Return the parameters that a route takes in its query."""
     found = []
     for declared in parameters_of(options, route):
         if not declared.is_in_query:
@@ -45,7 +45,7 @@ def _in_query(options: type[Options], route: str) -> tuple[Parameter, ...]:
 
 
 def _in_body(options: type[Options], route: str) -> dict[str, Any]:
-    """The same parameters, and more, as members of a JSON object, which counts in place of the query."""
+    """Return the same parameters, and more, as members of a JSON object, which counts in place of the query."""
     members = {}
     for declared in parameters_of(options, route):
         kind = declared.kind
@@ -182,5 +182,5 @@ METRICS: Final = Operation(
 
 
 def of_version(operation: Operation) -> Operation:
-    """The same of one version."""
+    """Return the same of one version."""
     return replace(operation, id=f"{operation.id}OfVersion")

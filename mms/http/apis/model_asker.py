@@ -58,7 +58,7 @@ class ModelAsker:
     async def ask(
         self, request: web.Request, route: LaneRoute, body: bytes | bytearray | None = None
     ) -> web.StreamResponse:
-        """The model's response. Raises the errors of the front.
+        """Return the model's response. Raises the errors of the front.
 
         `body`: where it was read already.
         """

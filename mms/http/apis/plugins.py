@@ -288,7 +288,7 @@ class Plugins:
 
 
 def _told_error(endpoint: Any, error: BaseException) -> ServerError:
-    """What a client is told of an error of a plugin, in MMS's words."""
+    """Return what a client is told of an error of a plugin, in MMS's words."""
     logger.error("Plugin %s failed.", endpoint.url_pattern, exc_info=error)
     if isinstance(error, MemoryError):
         return WorkerFailure("Out of memory", 507)

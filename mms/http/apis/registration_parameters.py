@@ -29,7 +29,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def members_of_body(body: bytes | bytearray, charset: str) -> dict[str, Any]:
-    """The object of a JSON body. Raises BadRequest."""
+    """Return the object of a JSON body. Raises BadRequest."""
     if not body.strip():
         raise BadRequest("The JSON body is empty; an object with the member url is required.")
     try:
@@ -71,7 +71,7 @@ def registration_of(parameters: Parameters, *, is_json: bool) -> RegisterOptions
 
 
 def scaling_of(parameters: Parameters) -> tuple[ScaleParameters, dict[str, Any]]:
-    """How many workers a model is to have, and what of its registration is to change. Raises BadRequest."""
+    """Return how many workers a model is to have, and what of its registration is to change. Raises BadRequest."""
     try:
         scaling = ScaleParameters(**ScaleParameters.read(parameters, SCALE, is_json=False))
         return scaling, RegisterOptions.read(parameters, SCALE, is_json=False)
@@ -100,7 +100,7 @@ def _check_names_model(parameters: Parameters, *, is_json: bool) -> None:
 
 
 def integer_parameter(parameters: Parameters, name: str) -> int | None:
-    """A whole number from 0 on; None where it is not given. Raises BadRequest."""
+    """Return a whole number from 0 on; None where it is not given. Raises BadRequest."""
     value = parameters.get(name)
     if value is None or value == "":
         return None

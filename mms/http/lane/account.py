@@ -36,7 +36,7 @@ class LaneAccount(MemoryAccount):
         self.note(held)
 
     def has_room_beside(self, pipeline: Collection[LaneRequest]) -> bool:
-        """Whether one more request may be read beside these: their answers will need room."""
+        """Return whether one more request may be read beside these: their answers will need room."""
         limit = self.limit
         if len(pipeline) < limit.free_requests and not self.held_bytes:
             return True
@@ -51,7 +51,7 @@ class LaneAccount(MemoryAccount):
     def is_client_too_slow(
         self, now: float, written_bytes: int, unsent_bytes: int, spare_s: float
     ) -> bool:
-        """Whether the client takes its answers too slowly. To be asked at intervals."""
+        """Return whether the client takes its answers too slowly. To be asked at intervals."""
         if not unsent_bytes:
             self._pace = None
             return False
@@ -62,7 +62,7 @@ class LaneAccount(MemoryAccount):
     def is_body_too_slow(
         self, now: float, request: LaneRequest, filled_bytes: int, timeout_s: float
     ) -> bool:
-        """Whether the client sends the body of a request too slowly. To be asked at intervals."""
+        """Return whether the client sends the body of a request too slowly. To be asked at intervals."""
         if self._body_pace is None or self._body_pace[0] is not request:
             self._body_pace = (request, Pace())
         return self._body_pace[1].is_too_slow(now, filled_bytes, self.spare_s(timeout_s))

@@ -18,7 +18,7 @@ class BodyTaker(Protocol):
         """The body is complete, read straight to its place."""
 
     def room_for_body(self, missing_bytes: int) -> int:
-        """How much more of the body may come, in bytes. 0: no more is read until `make_room` is called."""
+        """Return how much more of the body may come, in bytes. 0: no more is read until `make_room` is called."""
 
     def eof_received(self) -> bool | None: ...
 

@@ -160,7 +160,7 @@ class LaneProtocol(LaneConnection):
             self._account.count(self._transport, body_bytes, self._pipeline)
 
     def room_for_body(self, missing_bytes: int) -> int:
-        """How much more of a large body may come. 0: nothing is read until all connections hold less."""
+        """Return how much more of a large body may come. 0: nothing is read until all connections hold less."""
         account = self._account
         more = min(missing_bytes, max(self.body_filled, GROWTH_BYTES))
         if not account.limit.has_room(account.held_bytes, more):
@@ -493,7 +493,7 @@ class LaneProtocol(LaneConnection):
     # Called by the front
 
     def statistics(self) -> dict[str, int]:
-        """What the connection holds."""
+        """Return what the connection holds."""
         return {
             "owed_answers": len(self._pipeline),
             "buffered_bytes": len(self._buffered),

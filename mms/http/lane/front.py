@@ -109,13 +109,13 @@ class LaneFront:
         return f"<LaneFront {len(self.connections)} connections>"
 
     def make_protocol(self) -> LaneConnection:
-        """The protocol of a new connection."""
+        """Return the protocol of a new connection."""
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
         return self._make_connection(self)
 
     def resolve(self, path: bytes) -> KnownRoute:
-        """The route of a path that was not asked for lately."""
+        """Return the route of a path that was not asked for lately."""
         found = self._find_route(path)
         route: KnownRoute = (found, path.decode("latin-1")) if found else None
         if len(self.routes) >= _MAX_ROUTES:
@@ -124,7 +124,7 @@ class LaneFront:
         return route
 
     def learn(self, raw: bytes) -> LaneHead | None:
-        """What a head says that was not seen lately; None for one that the lane does not serve."""
+        """Return what a head says that was not seen lately; None for one that the lane does not serve."""
         head = read_head(raw, self)
         if head is not None and len(raw) <= _MAX_HEAD_BYTES:
             if len(self.heads) >= _MAX_HEADS:

@@ -56,7 +56,7 @@ class Routing(Protocol):
     admit: Callable[[list[bytes]], str | None] | None
 
     def resolve(self, path: bytes) -> KnownRoute:
-        """The route of a path that was not asked for lately."""
+        """Return the route of a path that was not asked for lately."""
 
 
 class LaneHead:
@@ -208,7 +208,7 @@ class _Found:
 
 
 def read_head(raw: bytes, routing: Routing) -> LaneHead | None:
-    """What a whole head says; None for one that the lane does not serve, or that is no HTTP."""
+    """Return what a whole head says; None for one that the lane does not serve, or that is no HTTP."""
     found = _Found()
     parser = httptools.HttpRequestParser(found)
     try:

@@ -18,7 +18,7 @@ def document_of(
     *,
     components: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The document. `components`: schemas that operations may refer to."""
+    """Return the document. `components`: schemas that operations may refer to."""
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for operation in route.operations:
@@ -32,7 +32,7 @@ def document_of(
 
 
 def _referred(value: Any, components: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the components that a part of a document refers to, and that these refer to in turn."""
+    """Return those of the components that a part of a document refers to, and that these refer to in turn."""
     found: dict[str, Any] = {}
     waiting = [value]
     while waiting:
@@ -92,7 +92,7 @@ _OF_VERSION: Final = "OfVersion"
 
 
 def in_mms_form(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document of MMS's routes as MMS writes it, which clients compare with; it is no valid OpenAPI.
+    """Return the document of MMS's routes as MMS writes it, which clients compare with; it is no valid OpenAPI.
 
     Defaults are texts, also of numbers. Two operations share an id, and some parameters are named or are there that the
     routes do not read so.

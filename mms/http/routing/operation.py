@@ -66,7 +66,7 @@ class Operation:
     tag: str = ""
 
     def document(self, variables: Sequence[str]) -> dict[str, Any]:
-        """The OpenAPI operation. `variables`: those of the path's pattern."""
+        """Return the OpenAPI operation. `variables`: those of the path's pattern."""
         in_path = [Parameter(name, PATH_VARIABLES[name], is_required=True) for name in variables]
         operation: dict[str, Any] = {"description": self.text, "operationId": self.id}
         if self.tag:

@@ -74,7 +74,7 @@ class Pattern:
         return self.text if self.tail is None else self.text.rpartition("/")[0] or "/"
 
     def values(self, segments: list[str]) -> dict[str, str]:
-        """The variables' values for the segments of a path that has this pattern."""
+        """Return the variables' values for the segments of a path that has this pattern."""
         values = {
             name: segment
             for (name, _), segment in zip(self.segments, segments, strict=False)
@@ -118,7 +118,7 @@ class Route:
         return method in self.methods or self.methods == ANY_METHOD
 
     def is_for(self, method: str) -> bool:
-        """Whether the row counts for a method now."""
+        """Return whether the row counts for a method now."""
         return self.applies is None or self.applies(method)
 
 

@@ -27,7 +27,7 @@ class _Resource:
         self.routes: list[Route] = []
 
     def routes_for(self, method: str) -> list[Route]:
-        """Those that count for a method now."""
+        """Return those that count for a method now."""
         return [route for route in self.routes if route.is_for(method)]
 
 
@@ -84,11 +84,11 @@ class RouteTable:
         (node.ends if resource.pattern.tail is None else node.tails).append(resource)
 
     def match(self, path: bytes, method: str) -> Found:
-        """The row of a raw path, NO_ROUTE where there is none. Raises BadRequest for a bad percent-escape."""
+        """Return the row of a raw path, NO_ROUTE where there is none. Raises BadRequest for a bad percent-escape."""
         return self.match_segments(split_path(path), method, path)
 
     def match_segments(self, segments: list[str], method: str, path: bytes = b"") -> Found:
-        """The same for a path that is cut and decoded."""
+        """Return the same for a path that is cut and decoded."""
         found: list[_Resource] = []
         self._root.collect(segments, 0, found)
         if len(found) > 1:
@@ -106,7 +106,7 @@ class RouteTable:
         return NO_ROUTE
 
     def fast_path(self, path: bytes) -> LaneRoute | None:
-        """The route of a raw path where the fast path may serve it, with the methods that it may serve."""
+        """Return the route of a raw path where the fast path may serve it, with the methods that it may serve."""
         if not path.startswith(b"/"):
             return None
         try:

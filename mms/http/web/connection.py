@@ -248,7 +248,7 @@ class Connections:
         return iter(self._by_transport.values())
 
     def of(self, request: web.BaseRequest) -> Connection | None:
-        """The one that a request came in on; None where it has ended."""
+        """Return the one that a request came in on; None where it has ended."""
         transport = request.transport
         return None if transport is None else self._by_transport.get(transport)
 

@@ -106,7 +106,7 @@ def state_of(request: web.BaseRequest) -> RequestState:
 
 
 def find_state(request: web.BaseRequest) -> RequestState | None:
-    """The state of a request; None for what is none that a route could have."""
+    """Return the state of a request; None for what is none that a route could have."""
     return request.get(_STATE)
 
 
@@ -116,7 +116,7 @@ def _clients_id(request: web.Request) -> bytes:
 
 
 def content_type_of(request: web.Request) -> bytes:
-    """The header as sent, or nothing."""
+    """Return the header as sent, or nothing."""
     for name, value in request.raw_headers:
         if name.lower() == b"content-type":
             return value
@@ -124,7 +124,7 @@ def content_type_of(request: web.Request) -> bytes:
 
 
 def header_block(request: web.Request) -> bytes:
-    """All headers in the client's spelling, as a request carries them to a handler."""
+    """Return all headers in the client's spelling, as a request carries them to a handler."""
     state = state_of(request)
     pairs = request.raw_headers
     if state.credentials:
@@ -163,7 +163,7 @@ def check_head(request: web.Request, max_body_bytes: int) -> None:
 
 
 def _coding_of(request: web.Request) -> bytes:
-    """What the body is compressed with: one of CODINGS, nothing, or what the client says beside that."""
+    """Return what the body is compressed with: one of CODINGS, nothing, or what the client says beside that."""
     named = request.headers.getall("Content-Encoding", [])
     words = [word.strip().lower() for value in named for word in value.split(",")]
     coding = ", ".join(word for word in words if word not in ("", "identity"))
@@ -176,7 +176,7 @@ async def read_body(
     timeout_s: float,
     check: Callable[[], None] = lambda: None,
 ) -> bytes | bytearray:
-    """The whole body, unfolded where it is compressed. `timeout_s` is besides what a slow line may take.
+    """Return the whole body, unfolded where it is compressed. `timeout_s` is besides what a slow line may take.
 
     `check` raises where a body is not wanted any more, and is asked before one is unfolded.
     Raises PayloadTooLarge, RequestTimeout, and BadRequest for a body that breaks off, and what `check` raises.
@@ -260,7 +260,7 @@ async def _read_whole(
 
 
 def can_go_on_after(request: web.Request, error: ServerError) -> bool:
-    """Whether the body of a refused request is certain to come, with a known end, so that it can be skipped."""
+    """Return whether the body of a refused request is certain to come, with a known end, so that it can be skipped."""
     has_end = request.content_length is not None or not request.body_exists
     if isinstance(error, PayloadTooLarge):
         # Who asked before sending it may as well go on with the next request.

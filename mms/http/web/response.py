@@ -50,7 +50,7 @@ def _text_of(value: bytes) -> str:
 
 
 def respond(status: int, phrase: bytes | None, headers: bytes, body: Buffer) -> web.Response:
-    """A finished answer. `phrase` None: the usual one. `headers`: finished lines."""
+    """Return a finished answer. `phrase` None: the usual one. `headers`: finished lines."""
     pairs = header_pairs(headers)
     # aiohttp would take a view for a stream of unknown content.
     whole = bytes(body) if isinstance(body, memoryview) else body
@@ -72,7 +72,7 @@ def json_response(value: Any, status: int = 200, phrase: str | None = None) -> w
 
 
 def error_response(request: web.Request, error: ServerError) -> web.Response:
-    """An error in the form of the request's protocol."""
+    """Return an error in the form of the request's protocol."""
     state = state_of(request)
     if state.translate_error is not None:
         error = state.translate_error(error)

@@ -188,7 +188,7 @@ class WebServer:
         await self._runner.setup()
 
     def make_protocol(self) -> asyncio.Protocol:
-        """The protocol of a connection."""
+        """Return the protocol of a connection."""
         return Connection(self._server(), self.connections)
 
     async def drain(self, timeout_s: float) -> None:

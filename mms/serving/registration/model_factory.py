@@ -101,7 +101,7 @@ def change_model(settings: Settings, served: PooledModel, changes: Mapping[str, 
 
 
 def _effective(settings: Settings, model_as: ModelOptions) -> RegisterOptions:
-    """What a model runs as: its registration with the defaults of the server and of its interface."""
+    """Return what a model runs as: its registration with the defaults of the server and of its interface."""
     effective = model_as.asked.with_defaults(settings)
     if settings.debug:
         # Nothing that stands in a debugger runs out of time.
@@ -110,7 +110,7 @@ def _effective(settings: Settings, model_as: ModelOptions) -> RegisterOptions:
 
 
 def _gpus(options: RegisterOptions, count: int) -> Sequence[int]:
-    """The GPUs of a model's workers. Raises BadRequest for one that is not there."""
+    """Return the GPUs of a model's workers. Raises BadRequest for one that is not there."""
     if options.gpu_ids is None:
         return range(count)
     absent = [gpu for gpu in options.gpu_ids if not 0 <= gpu < count]
@@ -123,7 +123,7 @@ def _gpus(options: RegisterOptions, count: int) -> Sequence[int]:
 
 
 def model_config(effective: RegisterOptions) -> ModelConfig:
-    """How a model's requests are queued and batched, by its registration with all defaults."""
+    """Return how a model's requests are queued and batched, by its registration with all defaults."""
     e = effective
     return ModelConfig(
         batch_size=max(e.batch_size or 1, 1),
@@ -190,7 +190,7 @@ class WorkerSpecs:
         return f"<WorkerSpecs, {len(self._environ)} variables>"
 
     def _place_variables(self, served: PooledModel) -> dict[str, str]:
-        """What models read of their place in a deployment, unless the operator hides it from workers."""
+        """Return what models read of their place in a deployment, unless the operator hides it from workers."""
         parameters = [*served.parameters]
         if served.model_files is not None:
             uri = {"name": "model_uri", "value": str(served.model_files.path), "type": "STRING"}
@@ -204,7 +204,7 @@ class WorkerSpecs:
         }
 
     def installer_environment(self) -> dict[str, str]:
-        """The variables of a program that works for a model, before it has one."""
+        """Return the variables of a program that works for a model, before it has one."""
         settings = self._settings
         return worker_environment(
             self._environ,
@@ -216,7 +216,7 @@ class WorkerSpecs:
         ) | account_variables(settings.worker_user)
 
     def _parts(self, served: PooledModel) -> dict[str, Any]:
-        """What only the models of its interface have; of all interfaces where only a worker can find it."""
+        """Return what only the models of its interface have; of all interfaces where only a worker can find it."""
         name = served.options.interface
         interfaces = INTERFACES if name == AUTO else (find_interface(name),)
         return {

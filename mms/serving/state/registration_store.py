@@ -144,7 +144,7 @@ class RegistrationStore:
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
     def _entries(self, names: set[str]) -> dict[str, list[dict[str, Any]]]:
-        """What is to be kept of the models of these names, in the order in which they were registered."""
+        """Return what is to be kept of the models of these names, in the order in which they were registered."""
         found: dict[str, list[dict[str, Any]]] = {}
         for name in names:
             versions = self._registry.versions(name) if self._registry.has_name(name) else []
@@ -400,7 +400,7 @@ def _text(entry: dict[str, Any]) -> str:
 
 
 def _read(entry: dict[str, Any]) -> RegisterOptions:
-    """The registration of an entry. Raises BrokenEntry."""
+    """Return the registration of an entry. Raises BrokenEntry."""
     _check_scale(entry)
     brought = entry.get("brought", [])
     if not isinstance(brought, list) or not all(isinstance(kept, dict) for kept in brought):

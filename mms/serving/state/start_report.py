@@ -27,7 +27,7 @@ class StartFailed(Exception):
 
 
 def banner(settings: Settings, models: Sequence[str], *, is_foreground: bool) -> list[str]:
-    """The lines for a terminal. `models`: the names of those that are registered."""
+    """Return the lines for a terminal. `models`: the names of those that are registered."""
     rows = [("Inference", str(settings.inference_address))]
     if settings.is_single_listener:
         rows = [("Inference and management", str(settings.inference_address))]
@@ -62,7 +62,7 @@ def _model_names(models: Sequence[str]) -> str:
 
 
 def problem_rows(problems: Sequence[StartupProblem]) -> list[str]:
-    """A table with a line for each model that is not up; nothing where all are."""
+    """Return a table with a line for each model that is not up; nothing where all are."""
     if not problems:
         return []
     table = [_HEADINGS, *problems]

@@ -222,7 +222,7 @@ class StartupModels:
         return problems
 
     def remaining_problems(self) -> list[str]:
-        """The same in sentences; nothing for good once all were up."""
+        """Return the same in sentences; nothing for good once all were up."""
         if self._were_up:
             return []
         problems = [str(problem) for problem in self.problems()]
@@ -245,7 +245,7 @@ class StartupModels:
                 continue
 
     async def _hint(self, url: str) -> str:
-        """Which archive of the store may be meant by one that is not there."""
+        """Return which archive of the store may be meant by one that is not there."""
         try:
             return did_you_mean(url, await asyncio.to_thread(self._repository.list_store))
         except (ServerError, OSError):
@@ -266,7 +266,7 @@ class StartupModels:
 
 
 def name_from_url(url: str) -> str:
-    """The name of a model whose manifest has none, as MMS derives it at start-up."""
+    """Return the name of a model whose manifest has none, as MMS derives it at start-up."""
     name = PurePosixPath(url.rstrip("/")).name
     if ".model" in name or ".mar" in name:
         name = name.rpartition(".")[0]

@@ -75,7 +75,7 @@ class StateFile:
             os.close(fd)
 
     def read(self) -> StateLines:
-        """What was kept; nothing where there is no file yet.
+        """Return what was kept; nothing where there is no file yet.
 
         Raises ConfigurationError for a file that cannot be read or that a later version wrote: it would be overwritten.
         """

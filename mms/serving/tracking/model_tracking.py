@@ -78,7 +78,7 @@ class ModelTracking:
             self._remember(records)
 
     def recent(self) -> list[bytes]:
-        """The newest records, the oldest first."""
+        """Return the newest records, the oldest first."""
         return list(self._recent)
 
     def push(
@@ -162,7 +162,7 @@ class Tracking:
         settings: Settings,
         sources: Sources | None = None,
     ) -> ModelTracking | None:
-        """The streams that a registration asks for, else the archive, else the settings; None for none.
+        """Return the streams that a registration asks for, else the archive, else the settings; None for none.
 
         `sources`: what of the first two is allowed; None: all.
         Raises BadRequest, InvalidModel.
@@ -194,7 +194,7 @@ class Tracking:
         options: TrackingOptions,
         sources: Sources | None = None,
     ) -> ModelTracking:
-        """The streams of a model. Raises TrackingFailed, BadRequest for what `sources` does not allow."""
+        """Return the streams of a model. Raises TrackingFailed, BadRequest for what `sources` does not allow."""
         if sources is not None and options.reference is not None:
             check_reference(options.reference, sources)
         tracking = ModelTracking(model, version, options)
@@ -275,5 +275,5 @@ class Tracking:
 
 
 def _file_name(text: str) -> str:
-    """A name without what would lead to another folder."""
+    """Return a name without what would lead to another folder."""
     return text.replace("/", "_").replace("..", "_")

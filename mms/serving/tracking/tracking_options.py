@@ -94,7 +94,7 @@ class TrackingOptions:
         )
 
     def for_workers(self) -> RecordOptions:
-        """What the model's workers are told of it."""
+        """Return what the model's workers are told of it."""
         return RecordOptions(
             path=self.path,
             sample=self.sample,
