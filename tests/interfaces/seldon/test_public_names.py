@@ -17,7 +17,7 @@ import pytest
 
 ORACLE = os.environ.get("SELDON_ORACLE_PYTHON", "")
 SHIM = (
-    Path(__file__).resolve().parents[2]
+    Path(__file__).resolve().parents[3]
     / "mms"
     / "interfaces"
     / "seldon"

@@ -18,7 +18,7 @@ from oracle_requests import requests
 
 ORACLE = os.environ.get("MLRUN_ORACLE_PYTHON", "")
 FOLDER = Path(__file__).parent
-ROOT = FOLDER.parents[2]
+ROOT = FOLDER.parents[3]
 SCRIPT = "answer_requests.py"
 
 needs_oracle = pytest.mark.skipif(

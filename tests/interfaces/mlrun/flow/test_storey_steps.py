@@ -300,7 +300,7 @@ def test_classes_that_derive_from_storey_run_without_it(tmp_path: Path) -> None:
     finished = subprocess.run(
         [sys.executable, "-c", program, "script.py"],
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[4])},
         capture_output=True,
         text=True,
     )

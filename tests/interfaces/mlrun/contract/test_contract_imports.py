@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 #: Each takes a millisecond or more of every worker's start.
 EXPENSIVE = {
     *("asyncio", "dataclasses", "datetime", "enum", "inspect", "json", "logging", "numpy"),

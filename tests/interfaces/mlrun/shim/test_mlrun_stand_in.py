@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 SHIM = ROOT / "mms" / "interfaces" / "mlrun" / "packages" / "mlrun"
 ORACLE = os.environ.get("MLRUN_ORACLE_PYTHON", "")
 

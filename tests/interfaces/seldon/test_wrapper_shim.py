@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 SHIM = (
-    Path(__file__).resolve().parents[2]
+    Path(__file__).resolve().parents[3]
     / "mms"
     / "interfaces"
     / "seldon"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 EXAMPLE = ROOT / "examples/mlrun_iris"
 
 #: The example of MLRun's documentation, with two paths and a line at the end that tells the result.

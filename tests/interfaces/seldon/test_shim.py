@@ -25,7 +25,7 @@ from mms.interfaces.seldon.codec.json_encoding import encode_json
 from mms.interfaces.seldon.codec.json_text import dump_json
 from mms.interfaces.seldon.codec.proto_payload import decode_proto, encode_proto
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SHIM = ROOT / "mms" / "interfaces" / "seldon" / "packages" / "seldon_core"
 
 
