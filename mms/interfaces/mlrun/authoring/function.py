@@ -192,19 +192,19 @@ class ServingFunction:
         return modify(self)
 
     def with_http(self, workers: int | None = None, *_: Any, **__: Any) -> ServingFunction:
-        """Return how many requests each replica takes at a time: so many workers have its models."""
+        """Set how many requests each replica takes at a time: so many workers have its models."""
         self.spec.http_workers = workers
         return self
 
     def set_env(self, name: str, value: Any = None, value_from: Any = None) -> ServingFunction:
-        """Return a variable of the deployed function's processes."""
+        """Set a variable of the deployed function's processes."""
         self.spec.env[name] = "" if value is None else str(value)
         return self
 
     def set_envs(
         self, env_vars: dict[str, Any] | None = None, file_path: str | None = None
     ) -> ServingFunction:
-        """Variables: of a dict, and of a file with lines name=value."""
+        """Set variables: of a dict, and of a file with lines name=value."""
         if file_path:
             from mms.interfaces.mlrun.files.secrets import read_env_file
 
@@ -225,7 +225,7 @@ class ServingFunction:
         requirements: Any = None,
         kind: str | None = None,
     ) -> ServingFunction:
-        """Return a function that steps of the graph name (`function=`). In the mock server all of them run here."""
+        """Add a function that steps of the graph name (`function=`). In the mock server all of them run here."""
         child = ServingFunction(name, self.metadata.project)
         child._parent = self
         child.spec.command = url or ""
