@@ -51,14 +51,9 @@ FAILING = {
     "interrupted": ("raise KeyboardInterrupt\n" + _HANDLE, "KeyboardInterrupt|worker ended"),
     "out of memory": ("raise MemoryError\n" + _HANDLE, "MemoryError|ran out of memory|memory"),
     "no entry point": ("def other():\n    pass\n", "only one class in module service"),
-    "hang": (_HANG + _HANDLE, "model did not load within 1 seconds"),
     "busy": ("while True:\n    pass\n" + _HANDLE, "model did not load within 1 seconds"),
     "hang with a child": (_CHILD + _HANG + _HANDLE, "model did not load within 1 seconds"),
     "exit with a child": (_CHILD + "import os\nos._exit(3)\n", "worker ended while it loaded"),
-    "hang in initialize": (
-        _INITIALIZE.format("import threading; threading.Event().wait()"),
-        "model did not load within 1 seconds",
-    ),
     "exit in initialize": (_INITIALIZE.format("raise SystemExit(1)"), "SystemExit|worker ended|1"),
 }
 
@@ -77,8 +72,14 @@ def _is_running(pid: int) -> bool:
     return state != "Z"
 
 
-@pytest.mark.parametrize("is_preloaded", [False, True], ids=["", "preloaded"])
-@pytest.mark.parametrize("case", FAILING)
+#: One of each way to fail, where a parent loads the model from which workers are forked.
+FAILING_PRELOADED = ("exception", "killed", "hang with a child", "exit with a child")
+
+
+@pytest.mark.parametrize(
+    ("case", "is_preloaded"),
+    [*((case, False) for case in FAILING), *((case, True) for case in FAILING_PRELOADED)],
+)
 async def test_a_handler_that_cannot_be_loaded_is_refused_with_its_reason_and_leaves_nothing(
     bench: Bench, case: str, is_preloaded: bool
 ) -> None:
