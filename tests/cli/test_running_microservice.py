@@ -209,12 +209,6 @@ def test_a_module_that_is_not_there_ends_the_command_with_its_name(start: Start)
     assert "Absent" in output.splitlines()[-1].partition("loaded:")[2]
 
 
-def test_a_class_that_is_not_there_ends_the_command_with_its_name(start: Start) -> None:
-    last = start("Model", source="class Other:\n    pass\n").failed().splitlines()[-1]
-    assert "Model could not be loaded" in last
-    assert "class" in last
-
-
 def test_a_module_that_cannot_be_imported_ends_the_command_with_its_traceback(
     start: Start,
 ) -> None:
@@ -222,8 +216,3 @@ def test_a_module_that_cannot_be_imported_ends_the_command_with_its_traceback(
     assert "Model.py" in output
     assert "import no_such_library" in output
     assert "No module named 'no_such_library'" in output.splitlines()[-1]
-
-
-def test_a_constructor_that_fails_ends_the_command(start: Start) -> None:
-    source = "class Model:\n    def __init__(self):\n        raise RuntimeError('no weights')\n"
-    assert "no weights" in start("Model", source=source).failed().splitlines()[-1]
