@@ -21,6 +21,8 @@ from .models import write_archive, write_echo
 #: One after the other; the first ones only warm up what grows once.
 _QUICK, _FULL, _WARM_UP = 8, 1000, 6
 _AT_ONCE = 4
+#: The processes of a server with one worker: that one and what it is forked from, their keepers, and the supervisor.
+_STEADY = 5
 #: Pools of threads fill up, to so many in all, as they are used.
 _POOL_THREADS = 12
 #: What the front may grow by in all, besides so much for each cycle: its caches are not full yet after the warm-up.
@@ -50,14 +52,14 @@ def holdings(server: Server) -> Holdings:
 
 
 def settled(server: Server, most: int | None = None) -> Holdings:
-    """What the front has once the steady model's worker is left alone, with its keeper and the supervisor.
+    """What the front has once the steady model's worker is left alone, the fork server, their keepers and the supervisor.
 
     Not more descriptors than `most`: connections that their clients have closed are closed here a moment later.
     """
 
     def find() -> Holdings | None:
         found = holdings(server)
-        is_quiet = found.processes == 3 and not found.folders
+        is_quiet = found.processes == _STEADY and not found.folders
         return found if is_quiet and (most is None or found.descriptors <= most) else None
 
     found = eventually("the server is quiet", find)
