@@ -52,7 +52,7 @@ def holdings(server: Server) -> Holdings:
 
 
 def settled(server: Server, most: int | None = None) -> Holdings:
-    """What the front has once the steady model's worker is left alone, the fork server, their keepers and the supervisor.
+    """What the front has once the steady model's worker is left alone, with what it is forked from and their keepers.
 
     Not more descriptors than `most`: connections that their clients have closed are closed here a moment later.
     """
