@@ -42,12 +42,16 @@ def read_patiently(text: str) -> Any:
     return _PatientDecoder().decode(text)
 
 
-_BLANKS: Final = re.compile(rb"[ \t\r\n]*")
-#: A piece of a text: other threads have to wait while it is matched.
-_TEXT_PIECE: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*){0,2000}', re.DOTALL)
+#: What is matched at once, in bytes: other threads have to wait meanwhile.
+_MATCH_BYTES: Final = 64 * 1024
+_BLANKS: Final = re.compile(rb"[ \t\r\n]{0,65536}")
+#: A piece of a text that has many escapes.
+_ESCAPED: Final = re.compile(rb'(?:\\.[^"\\]{0,32}){1,2000}', re.DOTALL)
 #: Up to the next bracket or text of a value that is passed over.
-_FILLING: Final = re.compile(rb'[^"\[\]{}]*')
-_PLAIN: Final = re.compile(rb"[^ \t\r\n,}\]]+")
+_FILLING: Final = re.compile(rb'[^"\[\]{}]{0,65536}')
+_PLAIN: Final = re.compile(rb"[^ \t\r\n,}\]]{0,65536}")
+#: Parsers refuse what is nested more deeply.
+_MOST_NESTED: Final = 1024
 
 
 def members_of(body: bytes | bytearray, names: Collection[str]) -> dict[str, Any]:
@@ -56,16 +60,22 @@ def members_of(body: bytes | bytearray, names: Collection[str]) -> dict[str, Any
     Nothing else is read. What comes before something that is no JSON counts; a body that is no object has no members.
     """
     found: dict[str, Any] = {}
+    wanted = {name.encode(): name for name in names}
     at = _after_blanks(body, len(codecs.BOM_UTF8) if body.startswith(codecs.BOM_UTF8) else 0)
     if body[at : at + 1] != b"{":
         return found
     at += 1
     while True:
+        at = _behind_others(body, at, wanted)
         at = _after_blanks(body, at)
         name_at, at = at, _end_of_text(body, at)
         if at < 0:
             return found
-        key = _value(body[name_at:at])
+        key: Any = body[name_at + 1 : at - 1]
+        if b"\\" in key:
+            key = _value(body[name_at:at])
+        else:
+            key = wanted.get(bytes(key))
         at = _after_blanks(body, at)
         if body[at : at + 1] != b":":
             return found
@@ -85,9 +95,28 @@ def members_of(body: bytes | bytearray, names: Collection[str]) -> dict[str, Any
         at += 1
 
 
+def _behind_others(body: bytes | bytearray, at: int, names: Collection[bytes]) -> int:
+    """Where short members end that begin here, and in which none of the names is."""
+    while (short := _SHORT.match(body, at)) is not None:
+        members = short.group()
+        if b"\\" in members or any(name in members for name in names):
+            break
+        at = short.end()
+    return at
+
+
 def _after_blanks(body: bytes | bytearray, at: int) -> int:
-    blanks = _BLANKS.match(body, at)
-    return at if blanks is None else blanks.end()
+    return _behind(_BLANKS, body, at)
+
+
+def _behind(pattern: re.Pattern[bytes], body: bytes | bytearray, at: int) -> int:
+    """Where the bytes end that are of a pattern, which is for no more than `_MATCH_BYTES` of them."""
+    while True:
+        begin = at
+        found = pattern.match(body, at)
+        at = at if found is None else found.end()
+        if at - begin < _MATCH_BYTES:
+            return at
 
 
 def _end_of_value(body: bytes | bytearray, at: int, before: int | None = None) -> int:
@@ -97,17 +126,18 @@ def _end_of_value(body: bytes | bytearray, at: int, before: int | None = None) -
     if body[at] not in b"[{":
         if body[at : at + 1] == b'"':
             return _end_of_text(body, at)
-        plain = _PLAIN.match(body, at)
-        return -1 if plain is None else plain.end()
+        end = _behind(_PLAIN, body, at)
+        return end if end > at else -1
     depth = 0
     while True:
-        filling = _FILLING.match(body, at)
-        at = at if filling is None else filling.end()
+        at = _behind(_FILLING, body, at)
         if at >= (len(body) if before is None else min(before, len(body))):
             return -1
         if body[at] in b"[{":
             depth += 1
             at += 1
+            if depth > _MOST_NESTED:
+                return -1
         elif body[at] in b"]}":
             depth -= 1
             at += 1
@@ -124,13 +154,19 @@ def _end_of_text(body: bytes | bytearray, at: int) -> int:
     if body[at : at + 1] != b'"':
         return -1
     at += 1
+    quote = -1
     while True:
-        piece = _TEXT_PIECE.match(body, at)
-        at = at if piece is None else piece.end()
-        if body[at : at + 1] == b'"':
-            return at + 1
-        if body[at : at + 1] != b"\\" or at + 1 >= len(body):
+        if quote < at:
+            quote = body.find(b'"', at)
+            if quote < 0:
+                return -1
+        at = body.find(b"\\", at, quote)
+        if at < 0:
+            return quote + 1
+        escaped = _ESCAPED.match(body, at)
+        if escaped is None:
             return -1
+        at = escaped.end()
 
 
 def _value(text: bytes | bytearray) -> Any:

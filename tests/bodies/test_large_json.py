@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -96,6 +97,39 @@ def test_a_body_that_breaks_off_has_the_members_before() -> None:
         assert found.get("id", "a") == "a"
         assert found.get("model", "m") == "m"
     assert members_of(whole, ("id", "model")) == {"id": "a", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            '"' + "x" * 200_000 + '"',
+            '"' + '\\"' * 200_000 + '"',
+            '"' + ("x" * 40 + "\\n") * 9000 + '"',
+        ),
+        *(" " * 200_000 + "1", "1" * 200_000, "[" + "1," * 200_000 + "1]"),
+        *("[" * 1000 + "]" * 1000, '{"model": "inner"}', '"\\u006dodel"', '"model"'),
+    ],
+    ids=lambda value: value[:5],
+)
+def test_members_are_found_behind_whatever_is_long(value: str) -> None:
+    short = '"b": 1, "c": [{"model": 2}], ' * 100
+    assert _members("{" + short + '"a": ' + value + ", " + short + '"model": "m"}') == {
+        "model": "m"
+    }
+
+
+def test_what_is_nested_more_deeply_than_parsers_go_is_not_looked_through() -> None:
+    assert _members('{"a": ' + "[" * 2000 + "]" * 2000 + ', "model": "m"}') == {}
+
+
+@pytest.mark.parametrize("filling", [b" ", b"1", b"x", b"\\n", b"[", b'"'])
+def test_nothing_is_matched_for_longer_than_others_can_wait(filling: bytes) -> None:
+    patterns = [found for found in vars(large_json).values() if isinstance(found, re.Pattern)]
+    assert len(patterns) > 5
+    for pattern in patterns:
+        match = pattern.match(filling * 500_000)
+        assert match is None or match.end() <= 2 * LOOP_BYTES
 
 
 def test_the_last_of_a_name_counts() -> None:
