@@ -166,8 +166,8 @@ def _refuse_component_options(asked: Component, handler: str) -> None:
     ):
         if value:
             raise PackError(
-                f"{option} is for {' and '.join(each.nouns for each in takers)}, and the handler {handler} is none: it "
-                "names no class with a method such as predict. "
+                f"{option} is for {' and '.join(each.nouns for each in takers)}, and the handler {handler} is not one: "
+                "it names no class with a method such as predict. "
                 f"--interface {' or '.join(each.name for each in takers)} says that it is one."
             )
 

@@ -187,7 +187,7 @@ class Server:
         descriptors = raise_descriptor_limit()
         possible = connections_for(descriptors)
         if possible < self._settings.max_connections:
-            # Who has not set it is notice when connections are refused.
+            # Who has not set it is told when connections are refused.
             if "max_connections" in self._settings.raw:
                 logger.warning(
                     "At most %d connections are accepted instead of max_connections=%d: this process may have %d files "
@@ -498,7 +498,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a server until it is notice to stop. Returns the exit code."""
+    """Run a server until it is told to stop. Returns the exit code."""
     options = LaunchOptions.from_argv(sys.argv[1:] if argv is None else argv)
     try:
         settings = load_settings(options, environ=os.environ)

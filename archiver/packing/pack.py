@@ -145,8 +145,10 @@ def check_inputs(
             f"Given export-path {export_path} is not a directory. Point to a valid export-path directory."
         )
     if not os.path.isdir(model_path):
+        folder = os.path.dirname(os.path.abspath(model_path))
+        is_file = f" It is a file; its folder is {folder}." if os.path.isfile(model_path) else ""
         raise PackError(
-            f"Given model-path {model_path} is not a valid directory. Point to a valid model-path directory."
+            f"Given model-path {model_path} is not a valid directory. Point to a valid model-path directory.{is_file}"
         )
 
 

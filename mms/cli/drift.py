@@ -29,10 +29,18 @@ _LEVELS = ("possible", "detected")
 @click.option("--model", help="Only the records of this model.")
 @click.option("--last", type=click.IntRange(min=1), help="Only so many of the newest records.")
 @click.option(
-    "--possible-from", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Drift."
+    "--possible-from",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Drift is possible from here on.",
 )
 @click.option(
-    "--detected-from", type=click.FloatRange(0, 1), default=0.7, show_default=True, help="Drift."
+    "--detected-from",
+    type=click.FloatRange(0, 1),
+    default=0.7,
+    show_default=True,
+    help="Drift is detected from here on.",
 )
 @click.option("--fail-on", type=click.Choice(_LEVELS), help="Exit with 1 from this status on.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole report as JSON.")

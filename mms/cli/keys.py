@@ -109,9 +109,9 @@ def keys() -> None:
 def create_key(
     file: KeyFile, name: str, roles: tuple[str, ...], expires_at: float | None, is_json: bool
 ) -> None:
-    """Make a key for NAME and print it: once, for the file keeps but its hash.
+    """Make a key for NAME and print it. It is shown only now: the file keeps its hash.
 
-    Management means: may run any code on the server.
+    A key with the role management can run any code on the server.
     """
     from mms.security import Role, new_key
     from mms.security.key_file import is_name

@@ -43,7 +43,7 @@ class FetchedFiles:
             os.makedirs(path, mode=0o700, exist_ok=True)
             found = os.lstat(path)
             if found.st_uid != os.getuid() or not os.path.isdir(path) or os.path.islink(path):
-                raise PermissionError(f"{path} is not a folder of this user's")
+                raise PermissionError(f"{path} is not a folder of this user")
             try:
                 lock_fd = os.open(
                     os.path.join(path, _LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600

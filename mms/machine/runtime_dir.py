@@ -169,4 +169,4 @@ def _end_left_workers(path: Path) -> None:
         except OSError:
             # Gone by now, or another user's.
             continue
-        logger.warning("Killed process %d, which a server had left that was killed.", pid)
+        logger.warning("Killed process %d, which was left behind by a server that was killed.", pid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mms.prepackaged.errors import UnfitInput
+from mms.text.column_names import column_names
 
 Array = npt.NDArray[Any]
 
@@ -27,15 +28,6 @@ def as_array(X: Any, dtype: npt.DTypeLike | None = None) -> Array:
         wanted = f" of {np.dtype(dtype)}" if dtype is not None else " with rows of equal length"
         raise UnfitInput(f"the input is not an array{wanted}: {error}") from error
     return array
-
-
-def as_names(names: Any) -> list[str]:
-    """The column names of a request or a fitted model: a list, an array, or a container of gRPC. Others name none."""
-    if isinstance(names, np.ndarray):
-        names = names.tolist()
-    if names is None or isinstance(names, str) or not isinstance(names, Sequence):
-        return []
-    return [str(name) for name in names]
 
 
 def in_order(array: Array, names: list[str], wanted: list[str]) -> Array:
@@ -73,7 +65,7 @@ def by_name(X: Any, names: Any, wanted: list[str]) -> Mapping[str, Any]:
             raise UnfitInput(f"jsonData {problem}; the model's inputs are {', '.join(wanted)}")
         return X
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == len(wanted):
-        table = in_order(X, as_names(names), wanted)
+        table = in_order(X, column_names(names), wanted)
         return {name: table[:, [column]] for column, name in enumerate(wanted)}
     raise UnfitInput(
         f"the model has {len(wanted)} inputs ({', '.join(wanted)}): send an object with these members in jsonData, "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.prepackaged.inputs import Array, as_array, as_names, checked_by_the_model
+from mms.prepackaged.inputs import Array, as_array, checked_by_the_model
 from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import DESCRIPTION_FILE, find_flavor, has_mlflow_layout
 from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
 from mms.text.brief import brief
+from mms.text.column_names import column_names
 
 EXTRA = "mlflow"
 INPUT_TYPES = ("ndarray", "DataFrame")
@@ -59,5 +60,5 @@ class MlflowServer(SavedModelServer):
 
     def _as_table(self, X: Any, names: Any) -> Any:
         array: Array = as_array(X)
-        columns = as_names(names)
+        columns = column_names(names)
         return self._pandas.DataFrame(array, columns=columns or None)

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from mms.prepackaged.errors import ModelNotLoaded
-from mms.prepackaged.inputs import as_array, as_names, check_columns, checked_by_the_model, in_order
+from mms.prepackaged.inputs import as_array, check_columns, checked_by_the_model, in_order
 from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import find_flavor, has_mlflow_layout
 from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
 from mms.text.brief import brief
+from mms.text.column_names import column_names
 
 _log = logging.getLogger("mms.prepackaged")
 
@@ -54,7 +55,7 @@ class SklearnServer(SavedModelServer):
         self._call = getattr(estimator, self._choose_method(estimator, file))
         # A text pipeline has none of these; what it takes is not numbers in columns.
         self._columns = getattr(estimator, "n_features_in_", None)
-        self._names = as_names(getattr(estimator, "feature_names_in_", None))
+        self._names = column_names(getattr(estimator, "feature_names_in_", None))
         if importlib.util.find_spec("pandas") is not None:
             self._pandas = import_library("pandas", EXTRA)
         elif self._names:
@@ -64,7 +65,7 @@ class SklearnServer(SavedModelServer):
             )
 
     def answer(self, X: Any, names: Any) -> Any:
-        columns = as_names(names)
+        columns = column_names(names)
         array = in_order(as_array(X), columns, self._names)
         check_columns(array, self._columns)
         try:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from mms.prepackaged.inputs import as_array, as_names, check_columns, checked_by_the_model, in_order
+from mms.prepackaged.inputs import as_array, check_columns, checked_by_the_model, in_order
 from mms.prepackaged.library import import_library, reading
 from mms.prepackaged.mlflow_layout import find_flavor, has_mlflow_layout
 from mms.prepackaged.model_folder import ModelFolder
 from mms.prepackaged.server import SavedModelServer
+from mms.text.column_names import column_names
 
 EXTRA = "xgboost"
 #: The first is Seldon's name for it; the others are the formats that `save_model` writes now.
@@ -44,7 +45,7 @@ class XgboostServer(SavedModelServer):
         self._names = self._booster.feature_names or []
 
     def answer(self, X: Any, names: Any) -> Any:
-        array = in_order(as_array(X, np.float32), as_names(names), self._names)
+        array = in_order(as_array(X, np.float32), column_names(names), self._names)
         check_columns(array, self._booster.num_features())
         with checked_by_the_model():
             # A booster that knows names refuses rows without them.

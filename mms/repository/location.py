@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from mms.errors import BadRequest, ModelNotFound
 from mms.repository.sources import Sources, file_url
+from mms.text.nearest import did_you_mean
 
 _HTTP: Final = re.compile(r"https?://", re.IGNORECASE)
 _FILE: Final = re.compile(r"file://", re.IGNORECASE)
@@ -90,7 +91,7 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
     except (OSError, ValueError):  # a name that no file can have
         is_there = False
     if not is_there:
-        raise absent
+        raise ModelNotFound(f"{absent.message}{_nearest_archive(url, model_store)}")
     if not path.is_file() and not path.is_dir():
         # Reading a pipe would wait for a writer for ever.
         raise ModelNotFound(
@@ -103,6 +104,14 @@ def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
             f"would have to allow as {file_url(target)})"
         )
     return Path(os.path.abspath(path))
+
+
+def _nearest_archive(url: str, model_store: Path) -> str:
+    """Return which archive of the store may be meant by one that is not there."""
+    try:
+        return did_you_mean(url, list_store(model_store))
+    except (ModelNotFound, OSError):
+        return ""
 
 
 def _other_scheme(url: str) -> str:

@@ -29,6 +29,8 @@ class FlagParser(argparse.ArgumentParser):
     def _hint_for(self, word: str) -> str:
         flag = word.partition("=")[0]
         known = [name for name in self._option_string_actions if name.startswith("--")]
+        if f"--{word}" in known:
+            return f"did you mean --{word}?"
         if not flag.startswith("--") or any(name.startswith(flag) for name in known):
             return ""
         near = nearest(flag, known)

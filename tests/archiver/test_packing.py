@@ -486,7 +486,7 @@ def test_paths_that_are_no_folders_are_named(model: Path, export: Path) -> None:
         pack(model / "service.py", model_name="m", handler="s", export_path=export)
     assert str(caught.value) == (
         f"Given model-path {model / 'service.py'} is not a valid directory. "
-        "Point to a valid model-path directory."
+        f"Point to a valid model-path directory. It is a file; its folder is {model}."
     )
     with pytest.raises(PackError) as caught:
         pack(model, model_name="m", handler="s", export_path=export / "none")

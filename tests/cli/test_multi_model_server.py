@@ -123,6 +123,9 @@ def test_an_unknown_flag_is_told_the_nearest_one(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         main(["--start", "--modelstore", "x"])
     assert "there is no --modelstore, did you mean --model-store?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["start"])
+    assert "unrecognized arguments: start; did you mean --start?" in capsys.readouterr().err
 
 
 def test_the_former_name_warns_and_does_the_same(capsys: pytest.CaptureFixture[str]) -> None:

@@ -137,13 +137,23 @@ async def test_two_dots_anywhere_are_refused_as_mms_refuses_them(
     assert caught.value.message == "Relative path is not allowed in url: m..v2"
 
 
-@pytest.mark.parametrize("url", ["InvalidUrl", "", "/", ".", "m.mar/x", "nul\0", "x" * 5000])
+@pytest.mark.parametrize(
+    "url", ["InvalidUrl", "", "/", ".", "m.mar/service.py", "nul\0", "x" * 5000]
+)
 async def test_what_is_not_in_the_store_is_not_found(repository: Repository, url: str) -> None:
     with pytest.raises(ModelNotFound) as caught:
         await repository.fetch(url)
     assert caught.value.message == f"Model not found in model store: {url}"
     assert caught.value.http_status == 404
     assert caught.value.type_name == "ModelNotFoundException"
+
+
+async def test_an_archive_of_the_store_with_nearly_that_name_is_told(
+    repository: Repository,
+) -> None:
+    with pytest.raises(ModelNotFound) as caught:
+        await repository.fetch("m.marr")
+    assert caught.value.message == "Model not found in model store: m.marr; did you mean m.mar?"
 
 
 async def test_a_url_of_a_scheme_that_is_not_supported_is_told_which_are(

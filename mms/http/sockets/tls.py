@@ -154,7 +154,7 @@ def _load_keystore(context: ssl.SSLContext, settings: Settings) -> None:
     path = settings.keystore or ""
     if settings.keystore_type.upper() != "PKCS12":
         raise ConfigurationError(
-            f"Invalid configuration: keystore_type={settings.keystore_type} is not supported, PKCS12 is; "
+            f"Invalid configuration: keystore_type={settings.keystore_type} is not supported; only PKCS12 is. "
             "keytool -importkeystore -deststoretype PKCS12 converts"
         )
     try:

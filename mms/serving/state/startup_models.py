@@ -172,7 +172,7 @@ class StartupModels:
                 reason = error.message or type(error).__name__
                 state = REFUSED
                 if isinstance(error, ModelNotFound):
-                    state, reason = MISSING, reason + await self._hint(url)
+                    state = MISSING
                 self._note(name or default_name, url, state, reason)
                 continue
             except Exception as error:
@@ -243,13 +243,6 @@ class StartupModels:
                 await asyncio.wait_for(load_ended(), min(left_s, _LOOK_S))
             except asyncio.TimeoutError:
                 continue
-
-    async def _hint(self, url: str) -> str:
-        """Return which archive of the store may be meant by one that is not there."""
-        try:
-            return did_you_mean(url, await asyncio.to_thread(self._repository.list_store))
-        except (ServerError, OSError):
-            return ""
 
     def _reason_of(self, error: NameTaken, url: str) -> str:
         """Why an archive is left out whose name is taken, with the one that has it."""

@@ -47,7 +47,9 @@ def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
 )
 @_optional("--persistence", "1", type=int, default=0, help="Keep the component over restarts.")
 @click.option(
-    "--parameters", metavar="JSON", help='Of its constructor: [{"name", "value", "type"}].'
+    "--parameters",
+    metavar="JSON",
+    help='Arguments of its constructor: [{"name", "value", "type"}].',
 )
 @click.option(
     "--model-path",
@@ -62,7 +64,7 @@ def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
 @click.option(
     "--management-port",
     type=int,
-    help="Of the management API on 127.0.0.1; 8081 without it, or where that is taken a free one.",
+    help="The port of the management API on 127.0.0.1; default: 8081, or a free one if 8081 is taken.",
 )
 @click.option(
     "--grpc-workers", type=int, help="0 turns gRPC off; any other number has the same effect."

@@ -39,13 +39,6 @@ class Incoming(NamedTuple):
     puid: Any
 
 
-def column_names(names: Any) -> list[str]:
-    """The names that a message brings: none where it has something other than a list there."""
-    if names is None or isinstance(names, str) or not isinstance(names, Sequence):
-        return []
-    return [str(name) for name in names]
-
-
 def shaped_tensor(values: Array, shape: list[int]) -> Array:
     """The values of a tensor in its shape, one of whose sizes may be -1: as large as the values make it.
 

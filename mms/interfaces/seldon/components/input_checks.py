@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from mms.interfaces.seldon.codec.forms import Array, Incoming, column_names
+from mms.interfaces.seldon.codec.forms import Array, Incoming
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
 from mms.text.brief import brief
+from mms.text.column_names import column_names
 
 _log = logging.getLogger("mms.seldon")
 

@@ -45,7 +45,7 @@ def average(node: str, replies: Sequence[Message]) -> Message:
 
     Raises InternalServerError for replies without numbers, or of unequal shape.
     """
-    from mms.interfaces.seldon.codec.forms import column_names
+    from mms.text.column_names import column_names
 
     if replies[0].is_protobuf:
         from mms.interfaces.seldon.codec.messages import SeldonMessage
