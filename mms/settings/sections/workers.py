@@ -82,7 +82,7 @@ class WorkerOptions:
     default_response_timeout_seconds: int = option(
         ANY_INTEGER,
         _WORKERS,
-        "The same in seconds. If it is 0 or more, it replaces the other.",
+        "The same in seconds. From 1 on it replaces the other.",
         "-1",
         unit="seconds",
     )
