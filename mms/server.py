@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib
-import json
 import logging
 import math
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
@@ -55,13 +53,15 @@ from mms.observe import (
     logger_names,
 )
 from mms.processes.launch_options import STARTED, LaunchOptions
+from mms.processes.stuck_threads import end_stuck_threads
 from mms.repository import Repository
 from mms.repository.download import DownloadLimits
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
 from mms.security import Access, check_exposure, check_often, is_loopback, make_access
-from mms.serving import ModelHost, RegisterOptions
+from mms.serving import ModelHost
 from mms.serving.observed_models import ObservedModels
+from mms.serving.state.launched_model import registration_of
 from mms.serving.state.start_report import StartFailed, banner, problem_rows
 from mms.serving.state.startup_models import StartupProblem
 from mms.serving.tracking.tracking_options import check_tracking
@@ -78,8 +78,6 @@ logger = logging.getLogger(logger_names.MODEL_SERVER)
 _GC_THRESHOLDS = (20_000, 20, 100)
 
 
-#: What threads get to end by themselves once all else has, in seconds.
-_THREADS_S = 1.0
 #: What standard output gets to take the last lines, in seconds.
 _LAST_LINES_S = 1.0
 #: What clients get to read answers that were given at the last moment, in seconds.
@@ -355,13 +353,7 @@ class Server:
         """The class that the command line names. The listeners open once it has loaded, which probes rely on."""
         if self._options.component is None:
             return
-        members = json.loads(self._options.component)
-        if "folder" in members:
-            members["folder"] = Path(members["folder"])
-        spec_file = members.pop("spec_file", None)
-        if spec_file is not None:
-            members["serving_spec"] = _take_document(Path(spec_file))
-        options = RegisterOptions.of_members({**members, "is_from_operator": True})
+        options = registration_of(self._options.component)
         what = options.handler or options.model_name
         try:
             await self._unless_stopped(self._host.register(options, is_kept=False))
@@ -481,13 +473,6 @@ async def _serve(settings: Settings, options: LaunchOptions, setup: LoggingSetup
     return await Server(settings, options, setup).run()
 
 
-def _take_document(file: Path) -> Any:
-    """Return the JSON of a file that was written for this start alone."""
-    text = file.read_bytes()
-    file.unlink()
-    return json.loads(text)
-
-
 def _new_loop() -> asyncio.AbstractEventLoop:
     """uvloop's where it exists."""
     try:
@@ -521,18 +506,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         setup.close()
         asyncio.set_event_loop(None)
         loop.close()
-    _leave_stuck_threads(code)
+    end_stuck_threads(code)
     return code
-
-
-def _leave_stuck_threads(code: int) -> None:
-    """End the process where a thread does not: a read from a network file system may never return."""
-    stuck = [t for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
-    deadline = time.monotonic() + _THREADS_S
-    for thread in stuck:
-        thread.join(max(deadline - time.monotonic(), 0))
-    if any(thread.is_alive() for thread in stuck):
-        os._exit(code)
 
 
 if __name__ == "__main__":
