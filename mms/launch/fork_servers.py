@@ -27,8 +27,9 @@ logger = logging.getLogger("mms.launch")
 
 #: Fork servers at once. Where one more is needed the least recently used one is ended.
 _MOST_SERVERS = 8
-#: A kind whose fork server does not come up has its workers started one by one for so long, in seconds.
-_RETRY_S = 60.0
+#: A kind whose fork server does not come up has its workers started one by one: for the first time at first, twice as
+#: long each time, and for the second at most, in seconds.
+_RETRY_S = (1.0, 60.0)
 #: Kinds with packages of their own have a fork server from this worker on.
 _WORTH_IT = 2
 
@@ -44,7 +45,16 @@ class _Kind:
     starting: asyncio.Task[None] | None = None
     workers: int = 0
     used_at: float = 0.0
+    #: Fork servers in a row that did not come up.
+    failures: int = 0
     not_before: float = 0.0
+
+    def put_off(self) -> float:
+        """Start none for a while. Returns how long, in seconds."""
+        delay_s = min(_RETRY_S[0] * 2.0**self.failures, _RETRY_S[1])
+        self.failures += 1
+        self.not_before = time.monotonic() + delay_s
+        return delay_s
 
 
 class ForkServers:
@@ -155,22 +165,24 @@ class ForkServers:
                     name, reason = unsafe.args
                     kind.preloading.exclude(name)
                     logger.warning(
-                        "Module %s is not preloaded: with it a process %s.", name, reason
+                        "Module %s is not preloaded. With it a process cannot be forked: %s.",
+                        name,
+                        reason,
                     )
                     continue
+                kind.failures = 0
                 former, kind.server = kind.server, server
                 if former is not None:
                     former.close()
                 if wanted == (*kind.preloading.modules, *kind.preloading.learned):
                     return
         except LaunchFailed as error:
-            kind.not_before = time.monotonic() + _RETRY_S
             logger.warning(
                 "There is no fork server for %g seconds, workers are started one by one: %s",
-                *(_RETRY_S, error),
+                *(kind.put_off(), error),
             )
         except Exception as error:
-            kind.not_before = time.monotonic() + _RETRY_S
+            kind.put_off()
             faults.note("fork server", error)
         finally:
             kind.starting = None

@@ -113,6 +113,7 @@ class Forker:
         source, sink = os.pipe()
         pid = _fork_plainly()
         if pid == 0 and _fork_below_keeper():
+            os.close(source)
             return self._be_worker(sink)
         os.close(sink)
         number = os.read(source, _READ_BYTES) if pid > 0 else b""
