@@ -50,7 +50,7 @@ A wrong value ends the start with one line that names file, line, key, value and
 Invalid configuration: /srv/config.properties:4: job_queue_size=many should be a whole number from 1 on
 ```
 
-An unknown key is a warning in the log, with the nearest known key, and so is a variable `MMS_...` that is no setting.
+An unknown key is a warning in the log, with the nearest known key. So is a variable `MMS_...` that is not a setting.
 Plugins see unknown keys, too.
 
 ## Addresses
