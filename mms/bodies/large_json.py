@@ -54,10 +54,15 @@ _PLAIN: Final = re.compile(rb"[^ \t\r\n,}\]]{0,65536}")
 _MOST_NESTED: Final = 1024
 
 
+class NestedTooDeep(ValueError):
+    """No parser would read it."""
+
+
 def members_of(body: bytes | bytearray, names: Collection[str]) -> dict[str, Any]:
     """Return those members of the object in a body, at its top, that are texts, numbers or truths, by these names.
 
     Nothing else is read. What comes before something that is no JSON counts; a body that is no object has no members.
+    Raises NestedTooDeep.
     """
     found: dict[str, Any] = {}
     wanted = {name.encode(): name for name in names}
@@ -137,7 +142,7 @@ def _end_of_value(body: bytes | bytearray, at: int, before: int | None = None) -
             depth += 1
             at += 1
             if depth > _MOST_NESTED:
-                return -1
+                raise NestedTooDeep("the JSON is nested too deep")
         elif body[at] in b"]}":
             depth -= 1
             at += 1

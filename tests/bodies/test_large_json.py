@@ -15,7 +15,14 @@ import pytest
 
 from mms.bodies import large_json
 from mms.bodies.json_text import from_json
-from mms.bodies.large_json import LOOP_BYTES, apart, members_of, read_in_pieces, read_patiently
+from mms.bodies.large_json import (
+    LOOP_BYTES,
+    NestedTooDeep,
+    apart,
+    members_of,
+    read_in_pieces,
+    read_patiently,
+)
 from mms.http.apis.lenient_json import loads
 
 
@@ -120,7 +127,8 @@ def test_members_are_found_behind_whatever_is_long(value: str) -> None:
 
 
 def test_what_is_nested_more_deeply_than_parsers_go_is_not_looked_through() -> None:
-    assert _members('{"a": ' + "[" * 2000 + "]" * 2000 + ', "model": "m"}') == {}
+    with pytest.raises(NestedTooDeep):
+        _members('{"a": ' + "[" * 2000 + "]" * 2000 + ', "model": "m"}')
 
 
 @pytest.mark.parametrize("filling", [b" ", b"1", b"x", b"\\n", b"[", b'"'])

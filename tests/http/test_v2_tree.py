@@ -245,6 +245,14 @@ async def test_the_path_s_model_beats_the_body_s(bench: Any) -> None:
     assert asked(bench)[0] == "m1"
 
 
+async def test_a_body_that_is_nested_too_deep_to_find_its_model_is_refused(bench: Any) -> None:
+    add(bench, "m1")
+    body = b'{"inputs":' + b"[" * 50_000 + b"]" * 50_000 + b',"model":"m1"}'
+    status, _, text = await bench.call("POST", "/v2/models", body)
+    assert status == 400
+    assert b"nested too deep" in text
+
+
 async def test_an_unknown_model_in_the_body_is_told(bench: Any) -> None:
     add(bench, "m1")
     status, _, body = await bench.call("POST", "/", b'{"model":"m9"}')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from mms.bodies.json_text import from_json
-from mms.bodies.large_json import LOOP_BYTES, apart, members_of
+from mms.bodies.large_json import LOOP_BYTES, NestedTooDeep, apart, members_of
 from mms.core import Registry
 from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE
@@ -339,6 +339,8 @@ def _model_in(body: bytes | bytearray) -> str | None:
         value = (
             members_of(body, ("model", "version")) if len(body) > LOOP_BYTES else from_json(body)
         )
+    except NestedTooDeep as error:
+        raise BadRequest(f"The body cannot be read: {error}.") from None
     except ValueError:
         # What it is instead is the model's to say.
         return None
