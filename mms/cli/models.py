@@ -185,6 +185,37 @@ def scale(
 @of_version
 @as_json
 @on_management
+def scaling(client: ServerClient, name: str, version: str | None, is_json: bool) -> None:
+    """Show how many workers a model needs by its load, and what was decided of late."""
+    from mms.cli.printing import print_json, print_table
+
+    found = client.ask("GET", _model_path(name, version, "scaling")).json()
+    if is_json:
+        print_json(found)
+        return
+    decisions = found.pop("decisions")
+    print_table(("PROPERTY", "VALUE"), list(found.items()))
+    if decisions:
+        print()
+        print_table(
+            ("TIME", "WORKERS", "WANTED", "WHY"),
+            [
+                (
+                    decision["time"],
+                    f"{decision['before']} -> {decision['after']}",
+                    decision["wanted"],
+                    decision["reason"],
+                )
+                for decision in decisions
+            ],
+        )
+
+
+@models.command()
+@click.argument("name")
+@of_version
+@as_json
+@on_management
 def unregister(client: ServerClient, name: str, version: str | None, is_json: bool) -> None:
     """Unregister a model; what it has accepted is answered first."""
     _tell(client.ask("DELETE", _model_path(name, version)).json(), is_json)

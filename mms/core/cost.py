@@ -51,16 +51,19 @@ class BatchCost:
 class ArrivalGap:
     """A moving mean of the seconds between arrivals."""
 
-    __slots__ = ("_last", "mean_s")
+    __slots__ = ("_last", "mean_s", "total")
 
     def __init__(self) -> None:
         self._last = 0.0
         self.mean_s = float("inf")
+        #: Arrivals so far.
+        self.total = 0
 
     def observe(self, count: int, now: float) -> None:
         """`count` requests came since the last call."""
         if count < 1:
             return
+        self.total += count
         gap_s = min((now - self._last) / count, _MAX_GAP_S)
         self._last = now
         if self.mean_s > _MAX_GAP_S:

@@ -46,24 +46,32 @@ class Pool:
         """
         self.min_workers = min_workers
         self.max_workers = max_workers
-        active = self.active
-        # A worker and the one that will take its place count once.
-        successors = {w.replaces: w for w in active if w.replaces in active}
-        places = [w for w in active if w not in successors.values()]
-        starts: list[Worker] = []
-        stops: list[Worker] = []
+        places, _ = self._places()
         if len(places) < min_workers:
             others = Counter(gpu_load)
-            starts.extend(self._add(others) for _ in range(min_workers - len(places)))
-        elif len(places) > max_workers:
-            for worker in reversed(places[max_workers:]):
-                stops.append(worker)
-                if worker in successors:
-                    stops.append(successors[worker])
-            for worker in stops:
-                worker.state = WorkerState.DRAINING
-                worker.reason = "scaled down"
-        return starts, stops
+            return [self._add(others) for _ in range(min_workers - len(places))], []
+        return [], self.shrink(max_workers)
+
+    def shrink(self, count: int) -> list[Worker]:
+        """Return the workers to stop, the newest first, so that so many are left."""
+        places, successors = self._places()
+        stops: list[Worker] = []
+        for worker in reversed(places[count:]):
+            stops.append(worker)
+            if worker in successors:
+                stops.append(successors[worker])
+        for worker in stops:
+            worker.state = WorkerState.DRAINING
+            worker.reason = "scaled down"
+        return stops
+
+    def _places(self) -> tuple[list[Worker], dict[Worker, Worker]]:
+        """The active workers, and those that are to take the place of one: both together count once."""
+        active = self.active
+        successors = {
+            w.replaces: w for w in active if w.replaces is not None and w.replaces in active
+        }
+        return [w for w in active if w not in successors.values()], successors
 
     def grow(self, count: int, gpu_load: Iterable[int] = ()) -> list[Worker]:
         """Return so many more workers to start, as far as the maximum lets it have them. `gpu_load`: as in `scale`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from mms.core import BatchPolicy
+from mms.core.scaling.policy import ScalingDecision
 from mms.observe import logger_names
 
 _server = logging.getLogger(logger_names.MODEL_SERVER)
@@ -38,6 +39,11 @@ def model_demanded(model: str, workers: int) -> None:
     """A request has found no worker, and has some started."""
     started = "1 worker starts" if workers == 1 else f"{workers} workers start"
     _manager.info("Model %s is loaded for a request: %s.", model, started)
+
+
+def model_scaled(model: str, decision: ScalingDecision) -> None:
+    """Its workers have become more or fewer by its load, or may not become more."""
+    _manager.info("Model %s: %s.", model, decision.line)
 
 
 def model_not_loaded(location: str, reason: str) -> None:

@@ -262,6 +262,34 @@ class ModelParameters(Options):
         shown=Shown("lazyLoad", unless=False),
         scope=WORKERS,
     )
+    scale_target_ms: int | None = parameter(
+        "scale_target_ms",
+        whole(None, count_of),
+        "Between its minimum and maximum the model has as many workers as it takes for requests to wait no longer in "
+        "the queue. 0: their number changes by calls alone.",
+        "See [scaling by load](many-models.md#scaling-by-load).",
+        setting="scale_target_ms",
+        unit="milliseconds",
+        routes=_BOTH,
+        keys=(Key("scaleTarget", "milliseconds"),),
+        is_new=True,
+        shown=Shown("scaleTarget", unless=0),
+        scope=WORKERS,
+    )
+    idle_ttl_s: float | None = parameter(
+        "idle_ttl_s",
+        DURATION,
+        "Without a request for so long the model has no more than its minimum of workers, which may be none. 0: they "
+        "stay.",
+        "See [scaling by load](many-models.md#scaling-by-load).",
+        setting="idle_ttl_s",
+        unit="seconds",
+        routes=_BOTH,
+        keys=(Key("idleTtl", "seconds"),),
+        is_new=True,
+        shown=Shown("idleTtl", unless=0),
+        scope=WORKERS,
+    )
     install_requirements: str | None = parameter(
         "install_requirements",
         choice("off", "folder", "venv"),

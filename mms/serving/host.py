@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archiver import is_runtime
-from archiver.model_config import WorkerBounds
 from mms import faults
 from mms.core import Registry, Request, WorkerState, recovery
 from mms.errors import (
@@ -43,6 +42,7 @@ from mms.serving.tracking.model_tracking import Tracking
 from mms.serving.workers.model_workers import ModelWorkers
 from mms.serving.workers.requirements import RequirementsInstaller
 from mms.serving.workers.runner import WorkerEvents
+from mms.serving.workers.scaler import describe_scaling
 
 if TYPE_CHECKING:
     from mms.observe.metrics.prometheus import FamilyMaker
@@ -242,7 +242,7 @@ class ModelHost:
             raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
         self._workers.check_count("initial_workers", options.initial_workers or 0)
         served = await self._registrar.add(options, None)
-        bounds = self._bounds(served, self.settings.default_workers_per_model)
+        bounds = served.first_bounds(self.settings.default_workers_per_model)
         models = pooled_models(served)
         if models:
             self._workers.start(served, bounds.least, bounds.most)
@@ -289,14 +289,6 @@ class ModelHost:
                     continue
                 await self._discard(served)
                 raise
-
-    @staticmethod
-    def _bounds(served: ServedModel, default: int) -> WorkerBounds:
-        """How many workers a model is to have at first: as its registration says, else its archive, else `default`."""
-        count = served.options.asked.initial_workers
-        if count is not None:
-            return WorkerBounds(count, count)
-        return served.worker_bounds or WorkerBounds(default, default)
 
     async def _scaled(self, served: ServedModel) -> Outcome:
         """Wait for a model's workers. Raises WorkerStartFailed, and Conflict where the model goes meanwhile."""
@@ -394,6 +386,10 @@ class ModelHost:
     async def describe_all(self, name: str) -> list[dict[str, Any]]:
         every = [await served.woken() for served in self.registry.versions(name)]
         return [served.describe(self.registry.is_default(served)) for served in every]
+
+    def scaling(self, name: str, version: str | None = None) -> dict[str, Any]:
+        """What was decided of a model's workers by its load. Raises BadRequest, ModelNotFound."""
+        return describe_scaling(self.registry.get(name, version))
 
     async def drift(self, name: str, version: str | None, last: int | None) -> dict[str, Any]:
         """How far its newest requests lie from what it was trained on. Raises BadRequest, ModelNotFound."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from mms.core import Registry
 from mms.observe import CustomSeries, ModelSnapshot, WorkerSnapshot
 from mms.serving import ServedModel
+from mms.serving.served import PooledModel
+from mms.serving.workers.scaler import target_of
 
 
 class ObservedModels:
@@ -34,6 +36,8 @@ class ObservedModels:
 
 def _snapshot(served: ServedModel) -> ModelSnapshot:
     statistics = served.model.statistics()
+    pooled = served if isinstance(served, PooledModel) else None
+    is_scaled = pooled is not None and target_of(pooled).is_active
     return ModelSnapshot(
         name=served.name,
         version=served.version or "",
@@ -46,4 +50,6 @@ def _snapshot(served: ServedModel) -> ModelSnapshot:
             WorkerSnapshot(w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts)
             for w in served.workers
         ],
+        wanted_workers=pooled.scaling.wanted if pooled is not None and is_scaled else None,
+        scaling_decisions=pooled.scaling.counts if pooled is not None else {},
     )

@@ -80,6 +80,25 @@ def test_models_are_listed_with_all_their_versions(server: FakeServer) -> None:
     ]
 
 
+def test_the_decisions_of_a_models_scaling_are_shown_with_their_reasons(server: FakeServer) -> None:
+    decision = {"time": "now", "decision": "up", "before": 1, "after": 2, "wanted": 3}
+    document = {
+        "modelName": "m",
+        "isScaledByLoad": True,
+        "decisions": [{**decision, "reason": "requests wait 80 ms"}],
+    }
+    server.answers = {
+        "GET /models/m/scaling": (200, document),
+        "GET /models/m/2/scaling": (200, {**document, "decisions": []}),
+    }
+    output = run("models", "scaling", "m").output
+    assert output.splitlines()[-1].split() == [
+        *("now", "1", "->", "2", "3", "requests", "wait", "80", "ms")
+    ]
+    assert json.loads(run("models", "scaling", "m", "--json").output) == document
+    assert "WHY" not in run("models", "scaling", "m", "--version", "2").output
+
+
 def test_a_list_of_several_pages_is_followed_to_its_end(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from mms.http.apis.management_operations import (
     LIST,
     REGISTER,
     SCALE,
+    SCALING,
     SET_DEFAULT,
     UNREGISTER,
     of_version,
@@ -75,6 +76,7 @@ class ManagementApi:
             # Its own route on the inference listener; a version may not hide that here it is none.
             Route(ANY_METHOD, "/models/{model_name}/invoke", not_found, MANAGEMENT_ROLE),
             *self._rows("/models/{model_name}/drift", GET=(self._drift, DRIFT)),
+            *self._rows("/models/{model_name}/scaling", GET=(self._scaling, SCALING)),
             *self._rows(
                 "/models/{model_name}",
                 GET=(self._describe, DESCRIBE),
@@ -98,6 +100,10 @@ class ManagementApi:
             ),
             *self._rows(
                 "/models/{model_name}/{model_version}/drift", GET=(self._drift, of_version(DRIFT))
+            ),
+            *self._rows(
+                "/models/{model_name}/{model_version}/scaling",
+                GET=(self._scaling, of_version(SCALING)),
             ),
             *self._rows(
                 "/models/{model_name}/{model_version}/set-default",
@@ -134,6 +140,10 @@ class ManagementApi:
         last = integer_parameter(parameters, "last") or None
         self._rule.check(state_of(request), parameters)
         return json_response(await self._host.drift(*_model_of(request), last))
+
+    async def _scaling(self, request: web.Request) -> web.StreamResponse:
+        self._rule.check(state_of(request), state_of(request).parameters())
+        return json_response(self._host.scaling(*_model_of(request)))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         parameters = state_of(request).parameters()

@@ -173,6 +173,57 @@ DRIFT: Final = Operation(
     },
     (Parameter("last", "How many of the newest requests count.", "integer"),),
 )
+_DECISION: Final = object_of(
+    ["time", "decision", "before", "after", "wanted", "reason"],
+    time=described("string", "When, UTC."),
+    decision={
+        "type": "string",
+        "description": "What: more workers, fewer, or as many as the machine lets it have.",
+        "enum": ["up", "down", "limited"],
+    },
+    before=described("integer", "Workers before."),
+    after=described("integer", "Workers after."),
+    wanted=described("integer", "Workers that would be enough."),
+    reason=described("string", "Why, in words."),
+    queueDelay=described("number", "How long a request had waited, in ms."),
+    waitingRequests=described("integer", "Requests that waited."),
+    requestsPerSecond=described("number", "Requests that came in a second."),
+    workerTimePerRequest=described("number", "What a request cost a worker, in ms."),
+)
+SCALING: Final = Operation(
+    "get",
+    "scaling",
+    "How many workers a model needs by its load, and what was decided of late.",
+    {
+        "200": answer(
+            "OK",
+            object_of(
+                ["modelName", "isScaledByLoad", "decisions"],
+                modelName=described("string", "Name of the model."),
+                modelVersion=described("string", "Version of the model."),
+                isScaledByLoad=described("boolean", "Whether workers come and go by load."),
+                reason=described("string", "Why they do not."),
+                minWorkers=described("integer", "Fewest workers."),
+                maxWorkers=described("integer", "Most workers."),
+                scaleTarget=described("number", "Longest wait in the queue, in ms; 0: none."),
+                idleTtl=described("number", "Seconds without a request until it rests."),
+                workers=described("integer", "Workers that it has."),
+                comingWorkers=described("integer", "Those that have not loaded yet."),
+                wantedWorkers=described("integer", "Workers that would be enough now."),
+                queueDelay=described("number", "How long a request has waited, in ms."),
+                waitingRequests=described("integer", "Requests that wait."),
+                requestsPerSecond=described("number", "Requests that come in a second."),
+                workerTimePerRequest=described("number", "What a request costs a worker, in ms."),
+                decisions={
+                    "type": "array",
+                    "description": "The last ones, the newest first.",
+                    "items": _DECISION,
+                },
+            ),
+        ),
+        **errors("400", "404"),
+    },
+)
 METRICS: Final = Operation(
     "get",
     "metrics",

@@ -227,8 +227,23 @@ class PrometheusText:
             "Processes that replaced one that ended unexpectedly.",
             labels=(*_MODEL, "worker"),
         )
+        wanted = GaugeMetricFamily(
+            "mms_workers_wanted",
+            "Workers that would be enough, of models that are scaled by load.",
+            labels=_MODEL,
+        )
+        decisions = CounterMetricFamily(
+            "mms_scaling_decisions",
+            "Decisions to have more workers (up) or fewer (down) by load, and those that the machine limited.",
+            labels=(*_MODEL, "decision"),
+        )
         for model in self._models:
             values = (model.name, model.version)
+            if model.wanted_workers is not None:
+                wanted.add_metric(values, model.wanted_workers)
+            if model.wanted_workers is not None or any(model.scaling_decisions.values()):
+                for kind, count in model.scaling_decisions.items():
+                    decisions.add_metric((*values, kind), count)
             counts = Counter(worker.state for worker in model.workers)
             for state in WorkerState:
                 # Zeros too, so that a rule can ask for a model without a ready worker.
@@ -237,7 +252,7 @@ class PrometheusText:
                 if worker.memory_bytes:
                     memory.add_metric((*values, worker.name), worker.memory_bytes)
                 restarts.add_metric((*values, worker.name), worker.restarts)
-        yield from (states, memory, restarts)
+        yield from (states, memory, restarts, wanted, decisions)
 
     def _host_gauges(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily

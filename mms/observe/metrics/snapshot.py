@@ -31,3 +31,7 @@ class ModelSnapshot:
     #: (what became of them, where they were) -> requests without an answer of the model
     unanswered: Mapping[tuple[str, str], int] = field(default_factory=dict)
     workers: Sequence[WorkerSnapshot] = field(default=())
+    #: How many workers would be enough by its load; None: it is not scaled by load.
+    wanted_workers: int | None = None
+    #: Decisions of its scaling, by their kind.
+    scaling_decisions: Mapping[str, int] = field(default_factory=dict)

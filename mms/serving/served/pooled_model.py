@@ -13,6 +13,7 @@ from typing import Any
 from archiver import Component
 from mms import faults
 from mms.core import Pool, Request, Worker, WorkerState, recovery
+from mms.core.scaling.policy import ScalingPolicy
 from mms.errors import BadRequest
 from mms.interfaces import AUTO, INTERFACES, part
 from mms.serving.dispatcher import Dispatcher
@@ -50,6 +51,8 @@ class PooledModel(ServedModel):
     model_config: dict[str, Any] = field(default_factory=dict)
     #: Of this registration, and of its workers' environment, alone.
     key: str = field(default_factory=new_key)
+    #: Decides how many workers it has by its load, where it may have more or fewer.
+    scaling: ScalingPolicy = field(default_factory=ScalingPolicy)
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)

@@ -150,6 +150,13 @@ class ServedModel(ABC):
         """Return how many workers its document gives models that it asks, by their names."""
         return {}
 
+    def first_bounds(self, default: int) -> WorkerBounds:
+        """Return how many workers it is to have at first: by its registration, else its archive, else `default`."""
+        count = self.options.asked.initial_workers
+        if count is not None:
+            return WorkerBounds(count, count)
+        return self.worker_bounds or WorkerBounds(default, default)
+
     def check_dependencies(self) -> None:
         """Raises DependencyMissing where a model that it asks is gone by now."""
         return

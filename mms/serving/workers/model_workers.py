@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from mms.serving.served.pooled_model import new_key
 from mms.serving.workers.load_turns import LoadTurns
 from mms.serving.workers.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.workers.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
+from mms.serving.workers.scaler import Scaler
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -70,6 +71,7 @@ class ModelWorkers:
         self._load_turns = LoadTurns(
             settings.max_concurrent_loads or max(available_cpus(), _LEAST_CONCURRENT_LOADS)
         )
+        self._scaler = Scaler(self.grow, self.shrink)
         self._stops: set[asyncio.Future[bool]] = set()
         #: Some worker of some model has loaded.
         self.has_loaded = False
@@ -133,11 +135,21 @@ class ModelWorkers:
         served.model.load_backoff.clear()
         served.model.on_demand = partial(self._load_on_demand, served)
         starts, stops = served.pool.scale(min_workers, max_workers, self._gpus_beside(served))
+        served.scaling.restart()
         served.stopping = [task for task in served.stopping if not task.done()]
         for worker in starts:
             self._run(served, worker)
+        self._stop(served, stops)
+        if served.pool.active:
+            self._scaler.follow(served)
+
+    def shrink(self, served: PooledModel, count: int) -> None:
+        """Let workers go after what they run, the newest first, so that so many stay."""
+        self._stop(served, served.pool.shrink(count))
+
+    def _stop(self, served: PooledModel, workers: Iterable[Worker]) -> None:
         timeout_s = self._settings.unregister_model_timeout + _END_S
-        for worker in stops:
+        for worker in workers:
             stop = asyncio.ensure_future(served.runners[worker].stop(timeout_s))
             self._stops.add(stop)
             stop.add_done_callback(self._stops.discard)
@@ -160,6 +172,7 @@ class ModelWorkers:
                 for left in started[index:]:
                     served.pool.remove(left)
                 raise
+        self._scaler.follow(served)
         return len(started)
 
     def _gpus_beside(self, served: PooledModel) -> list[int]:
@@ -188,6 +201,7 @@ class ModelWorkers:
             runner.respecify(self.specs.of(served, worker))
             self._replace_if_stale(served, worker)
         self._dispatcher.schedule(served.model)
+        self._scaler.follow(served)
 
     def is_changing(self, served: PooledModel) -> bool:
         """Whether some workers do not have what was changed."""
@@ -263,8 +277,9 @@ class ModelWorkers:
             await self._launcher.forget(served.key)
 
     def close_recycling(self) -> None:
-        """Replace no worker any more."""
+        """Replace no worker any more, and start or stop none by load."""
         self._recycling.close()
+        self._scaler.close()
 
     async def close(self) -> None:
         """Wait for those on their way out. Call after all models have drained."""
@@ -319,13 +334,12 @@ class ModelWorkers:
     def _on_worker_end(self, served: PooledModel, runner: WorkerRunner) -> None:
         served.runners.pop(runner.worker, None)
         served.pool.remove(runner.worker)
-        model, attempt = served.model, runner.last_attempt
-        if not model.has_active_worker:
-            if attempt is not None and not attempt.is_success and attempt is not STOPPED:
-                # None of several that were started together.
-                model.load_backoff.note_failure(attempt.error, time.monotonic())
-            if not model.workers:
-                recovery.fail_queue(model)
+        model, failure, now = served.model, runner.failure, time.monotonic()
+        # Of several that were started together the first one counts.
+        if failure is not None and model.load_backoff.may_load(now):
+            model.load_backoff.note_failure(failure.error, now)
+        if not model.workers:
+            recovery.fail_queue(model)
 
 
 def _is_retried(served: PooledModel, worker: Worker) -> bool:

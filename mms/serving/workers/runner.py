@@ -130,9 +130,11 @@ class WorkerRunner:
         self._spec = spec
 
     @property
-    def last_attempt(self) -> LoadOutcome | None:
-        """How the last attempt to load ended; None while it goes on."""
-        return self._attempt.result() if self._attempt.done() else None
+    def failure(self) -> LoadOutcome | None:
+        """The failed load that has ended it for good; None where it was stopped, or goes on."""
+        if self._is_stopping or not self._attempt.done() or self._attempt.result().is_success:
+            return None
+        return self._attempt.result()
 
     async def wait_attempt(self) -> LoadOutcome:
         """How the current attempt to load ends."""

@@ -50,6 +50,24 @@ class WorkerOptions:
         "or the start asks for never wait. Without it: as many as there are CPUs, and at least 2.",
         is_own=True,
     )
+    scale_target_ms: int = option(
+        COUNT,
+        _WORKERS,
+        "Between its minimum and maximum a model has as many workers as it takes for requests to wait no longer in the "
+        "queue. 0: their number changes by calls alone. A registration may say otherwise.",
+        "0",
+        unit="milliseconds",
+        is_own=True,
+    )
+    idle_ttl_s: float = option(
+        NUMBER,
+        _WORKERS,
+        "Without a request for so long a model has no more than its minimum of workers, which may be none. 0: they "
+        "stay. A registration may say otherwise.",
+        "0",
+        unit="seconds",
+        is_own=True,
+    )
     max_workers_per_model: int = option(
         POSITIVE,
         _WORKERS,
