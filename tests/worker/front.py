@@ -255,9 +255,9 @@ class ForkServer:
         command = [sys.executable, "-c", "", str(ROOT), "mms.worker", "--connect", address]
         asked = {"fork": 1, "descriptors": 2, "is_parent": False, "folders": []}
         asked |= {"command": [*command, "--name", "W-test"]}
-        asked |= {"environment": {**_environment(), "MMS_WORKER_SECRET": secret, **variables}}
+        asked |= {"variables": {"MMS_WORKER_SECRET": secret, **variables}}
         with open(os.devnull, "wb") as nowhere:
-            socket.send_fds(self._channel, [encode_message(asked)], [nowhere.fileno()] * 2)
+            socket.send_fds(self._channel, [encode_message(asked)], [nowhere.fileno(), 2])
 
     def close(self) -> None:
         self._channel.close()
