@@ -67,11 +67,17 @@ def check_http_url(url: str) -> None:
 def path_in_store(url: str, model_store: Path | None, sources: Sources) -> Path:
     """Return the existing file or folder of the model store that `url` names. Raises ModelNotFound, BadRequest.
 
-    An absolute-looking path is taken below the store. A `file://` url may name what lies in the store. A link must
-    not lead out of it, unless whoever starts the server names it, or a pattern of theirs what it leads to.
+    An absolute-looking path is taken below the store. A `file://` url may name what lies in the store, and for whoever
+    starts the server any file or folder.
+    A link must not lead out of it, unless whoever starts the server names it, or a pattern of theirs what it leads to.
     """
     if ".." in url:
         raise ModelNotFound(f"Relative path is not allowed in url: {url}")
+    if sources.is_operator and _FILE.match(url):
+        path = Path(unquote(urlsplit(url).path))
+        if not path.is_file() and not path.is_dir():
+            raise ModelNotFound(f"Model not found: {url}")
+        return path
     if model_store is None:
         raise ModelNotFound("Model store has not been configured.")
     absent = ModelNotFound(f"Model not found in model store: {url}{_other_scheme(url)}")

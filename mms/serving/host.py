@@ -39,6 +39,7 @@ from mms.serving.state.startup_models import LOADING, NOT_REGISTERED, StartupMod
 from mms.serving.state.state_file import StateFile
 from mms.serving.tracking.drift import model_drift
 from mms.serving.tracking.model_tracking import Tracking
+from mms.serving.watched import watched_models
 from mms.serving.workers.model_workers import ModelWorkers
 from mms.serving.workers.requirements import RequirementsInstaller
 from mms.serving.workers.runner import WorkerEvents
@@ -77,7 +78,7 @@ class ModelHost:
         self.tracking = Tracking()
         #: What clients may name outside the model store.
         self.sources = repository.sources
-        self._gpu_count = gpu_count
+        self._start_count = settings.worker_count_at_startup(gpu_count, available_cpus())
         self._environ = os.environ if environ is None else environ
         client = ModelClient(self)
         self._workers = ModelWorkers(
@@ -105,6 +106,10 @@ class ModelHost:
             settings,
         )
         self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
+        self._watched = watched_models(
+            *(settings, self.registry, self._registrar, self._workers, self._removal, self._start),
+            count=self._start_count,
+        )
 
     def __repr__(self) -> str:
         return f"<ModelHost of {len(self.registry)} models>"
@@ -216,14 +221,14 @@ class ModelHost:
 
         Raises Conflict for a name that comes twice, ConfigurationError for a state file that cannot be used.
         """
-        count = self.settings.worker_count_at_startup(self._gpu_count, available_cpus())
         entries = await self._startup.entries()
         restored = await self._store.restore(
             self._registrar.add, self._workers.scale, frozenset(entries)
         )
-        await self._startup.load(count, entries, restored)
+        await self._startup.load(self._start_count, entries, restored)
         self._startup.tell_of_idle_settings()
         await self._store.save(*(s.name for s in self._startup.models.difference(restored.models)))
+        await self._watched.start()
 
     async def register(self, options: RegisterOptions, *, is_kept: bool = True) -> Outcome:
         """Fetch an archive and make it a model. A call that waits leaves none behind whose workers cannot load it.
@@ -355,8 +360,7 @@ class ModelHost:
         if not self.has_model(name, version) and await self._store.drop(name, version):
             return Outcome(200, None, f'Model "{name}" unregistered')
         served = self.registry.get(name, version)
-        self.registry.check_removable(served)
-        self._dependencies.check_removable(served)
+        self._removal.check(served)
         if not await self._removal.remove(served, self.settings.unregister_model_timeout):
             if not self.registry.holds(served):
                 self._startup.models.discard(served)
@@ -443,15 +447,14 @@ class ModelHost:
 
     def is_anything_loaded(self) -> bool:
         """Whether some worker of some model has ever loaded, or a model has none until its first request."""
-        return self._workers.has_loaded or any(
-            served.max_workers and not served.min_workers for served in self.registry.all()
-        )
+        return self._workers.has_loaded or any(s.is_on_demand for s in self.registry.all())
 
     # The end
 
     async def drain(self, timeout_s: float) -> bool:
         """Take no more requests; answer what was accepted, end the workers. Returns whether the time was enough."""
         self._registrar.is_closed = True
+        self._watched.close()
         self._workers.close_recycling()
         started = time.monotonic()
         # Just before the workers are ended, whose requests would fail as those of a crash.

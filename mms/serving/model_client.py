@@ -48,7 +48,7 @@ class ModelAnswer(NamedTuple):
         return bytes(self.body).decode("utf-8", "replace")
 
 
-class _PendingAnswer:
+class PendingAnswer:
     """Takes the answer of a request."""
 
     __slots__ = ("_id", "done")
@@ -107,7 +107,7 @@ class ModelClient:
         The arguments are those of `Request`. Raises ModelNotFound where there is no such model, and the error by which
         the server answers in the model's place.
         """
-        pending = _PendingAnswer(id)
+        pending = PendingAnswer(id)
         request = Request(
             id=id,
             name=name,

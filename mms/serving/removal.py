@@ -6,6 +6,7 @@ import asyncio
 
 from mms.core import Registry, Request
 from mms.errors import Conflict
+from mms.serving.dependencies import Dependencies
 from mms.serving.registration.registrar import Registrar
 from mms.serving.served import ServedModel
 from mms.serving.state.registration_store import RegistrationStore
@@ -25,6 +26,7 @@ class ModelRemoval:
         workers: ModelWorkers,
         store: RegistrationStore,
     ) -> None:
+        self._dependencies = Dependencies(registry)
         self._registry = registry
         self._registrar = registrar
         self._workers = workers
@@ -46,17 +48,30 @@ class ModelRemoval:
         """
         self._registry.remove(served)
         self._assign_parts(served)
-        self._leaving.append(served)
-        try:
-            is_clean = await served.drain(timeout_s)
-        finally:
-            self._leaving.remove(served)
+        is_clean = await self._finish(served, timeout_s)
         if is_clean:
             await self._end(served, timeout_s)
         else:
             await self._restore(served)
         await self._store.save(served.name)
         return is_clean
+
+    async def retire(self, served: ServedModel, timeout_s: float) -> None:
+        """End a model that is not in the registry, after what it has accepted is answered, if that takes no longer."""
+        await self._finish(served, timeout_s)
+        await self._end(served, timeout_s)
+
+    def check(self, served: ServedModel) -> None:
+        """Raises Conflict and InvalidVersion for a model that others depend on."""
+        self._registry.check_removable(served)
+        self._dependencies.check_removable(served)
+
+    async def _finish(self, served: ServedModel, timeout_s: float) -> bool:
+        self._leaving.append(served)
+        try:
+            return await served.drain(timeout_s)
+        finally:
+            self._leaving.remove(served)
 
     async def discard(self, served: ServedModel, timeout_s: float = 0) -> None:
         """Remove a model whatever depends on it: its workers could not load, or the model that it is a part of goes."""

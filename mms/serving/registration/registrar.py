@@ -88,8 +88,8 @@ class Registrar:
             PrepareRequirements(settings, installer),
             FetchModelFiles(repository, registry),
             OpenTracking(settings, repository, tracking),
-            AddToRegistry(registry, self.check_open),
         )
+        self._last_step = AddToRegistry(registry, self.check_open)
 
     def __repr__(self) -> str:
         return f"<Registrar for {self._registry!r}>"
@@ -109,11 +109,29 @@ class Registrar:
 
         Raises what is wrong with the registration or its archive, as an error of `mms.errors`.
         """
+        registration = await self.prepare(options, default_name, replaced)
+        try:
+            await self.publish(registration)
+        except BaseException:
+            if registration.served.release is not None:
+                await registration.served.release()
+            await registration.undo_parts()
+            raise
+        return registration.served
+
+    async def prepare(
+        self, options: RegisterOptions, default_name: str | None, replaced: ServedModel | None
+    ) -> Registration:
+        """Do all of a registration but the last step: nobody finds the model. Raises as `add`."""
         registration = Registration(options, default_name, replaced)
         await run_steps(self._steps, registration)
+        return registration
+
+    async def publish(self, registration: Registration) -> None:
+        """Put a prepared model where requests find it. Raises as `add`; the model is still there then."""
+        await self._last_step.run(registration)
         self.assign_parts()
         events.model_registered(registration.served.name)
-        return registration.served
 
     def assign_parts(self) -> None:
         """Have models know what they are a part of, since a model that asks others has come or gone."""

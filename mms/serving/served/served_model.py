@@ -162,6 +162,11 @@ class ServedModel(ABC):
         return
 
     @property
+    def is_on_demand(self) -> bool:
+        """Whether it may have workers, and has none until a request needs one."""
+        return self.max_workers > self.min_workers == 0
+
+    @property
     def asks_models(self) -> bool:
         """Whether other models are a part of it, or answer for it."""
         return self.is_composite or bool(self.parts)

@@ -14,6 +14,7 @@ from mms.settings.option import (
     NETWORKS,
     NUMBER,
     POSITIVE,
+    POSITIVE_NUMBER,
     REGEXES,
     TEXT,
     WRITTEN_FILE,
@@ -33,6 +34,21 @@ class ModelOptions:
         MODEL_STORE,
         _MODELS,
         "The folder of archives. Without it only urls (http, https, s3, gs) can be registered.",
+    )
+    models_dir: str | None = option(
+        MODEL_STORE,
+        _MODELS,
+        "A folder that is followed: an archive that appears in it is loaded, one that changes takes the place of its "
+        "former model once it has loaded, and the model of one that goes is unregistered.",
+        is_own=True,
+    )
+    models_dir_interval_s: float = option(
+        POSITIVE_NUMBER,
+        _MODELS,
+        "How often it is looked at.",
+        "2",
+        unit="seconds",
+        is_own=True,
     )
     load_models: str | None = option(
         TEXT,

@@ -1,0 +1,5 @@
+"""A folder whose archives are the models that are served: what appears in it, changes or goes."""
+
+from mms.serving.watched.watched_models import watched_models
+
+__all__ = ["watched_models"]

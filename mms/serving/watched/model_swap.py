@@ -1,0 +1,142 @@
+"""Models that are added and put in the place of others without a moment in which nobody answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import mimetypes
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from archiver.model_config import WorkerBounds
+from mms.core import Registry, Request, new_request_id
+from mms.errors import InvalidModel, ServerError
+from mms.serving.model_client import PendingAnswer
+from mms.serving.options import RegisterOptions
+from mms.serving.registration.registrar import Registrar
+from mms.serving.removal import ModelRemoval
+from mms.serving.served import PooledModel, ServedModel, pooled_models
+from mms.serving.workers.model_workers import ModelWorkers
+
+logger = logging.getLogger("mms.serving")
+
+#: In an archive: a request that its model must answer before it takes the place of another one.
+SAMPLE: Final = "sample_request.*"
+_SHOWN: Final = 300
+
+#: Starts workers of a model, at least and at most so many, which load in the background.
+Start = Callable[[ServedModel, int, int], None]
+
+
+class ModelSwap:
+    """Adds, replaces and removes models for the operator. Called on the event loop."""
+
+    def __init__(
+        self,
+        registry: Registry[ServedModel],
+        registrar: Registrar,
+        workers: ModelWorkers,
+        removal: ModelRemoval,
+        start: Start,
+        *,
+        timeout_s: float,
+    ) -> None:
+        """`timeout_s`: what a model that goes has for the requests that it has accepted."""
+        self._registry = registry
+        self._registrar = registrar
+        self._workers = workers
+        self._removal = removal
+        self._start = start
+        self._timeout_s = timeout_s
+
+    def __repr__(self) -> str:
+        return f"<ModelSwap in {self._registry!r}>"
+
+    def holds(self, served: ServedModel) -> bool:
+        return self._registry.holds(served)
+
+    async def add(self, options: RegisterOptions, default_name: str, count: int) -> ServedModel:
+        """Register a model, whose workers load in the background. Raises as a registration does."""
+        served = await self._registrar.add(options, default_name)
+        bounds = served.worker_bounds or WorkerBounds(count, count)
+        self._start(served, bounds.least, bounds.most)
+        return served
+
+    async def replace(
+        self, old: ServedModel, options: RegisterOptions, default_name: str, count: int
+    ) -> ServedModel:
+        """Load a model, try it, have it take the place of another one, and let that one finish.
+
+        Where it cannot be loaded, or does not answer its archive's sample request, the old one stays, and the reason is
+        raised as an error of `mms.errors`.
+        """
+        if old.asks_models:
+            # Its parts have the names that the new one's are to have.
+            await self.remove(old)
+            return await self.add(options, default_name, count)
+        registration = await self._registrar.prepare(options, default_name, old)
+        new = registration.served
+        try:
+            bounds = new.worker_bounds or WorkerBounds(count, count)
+            if isinstance(old, PooledModel) and old.max_workers:
+                bounds = WorkerBounds(old.min_workers, old.max_workers)
+            models = pooled_models(new)
+            for model in models:
+                model.is_awaited = True
+            self._start(new, bounds.least, bounds.most)
+            if any(model.runners for model in models):
+                await self._workers.all_scaled(new)
+                await self._check_sample(new)
+            for model in models:
+                model.is_awaited = False
+            await self._registrar.publish(registration)
+        except BaseException:
+            await self._removal.retire(new, 0)
+            raise
+        logger.info("Model %s is the new one; the former one finishes.", new.full_name)
+        await self._removal.retire(old, self._timeout_s)
+        return new
+
+    async def remove(self, served: ServedModel) -> None:
+        """Remove a model after what it has accepted is answered. Raises Conflict where others depend on it."""
+        if self._registry.holds(served):
+            self._removal.check(served)
+            await self._removal.remove(served, self._timeout_s)
+
+    async def _check_sample(self, served: ServedModel) -> None:
+        folder = served.archive.folder
+        found = await asyncio.to_thread(lambda: sorted(folder.glob(SAMPLE)))
+        if not found:
+            return
+        status, body = await self._ask(served, found[0])
+        if status >= 400:
+            raise InvalidModel(f"{found[0].name} is answered by {status}: {body[:_SHOWN]}")
+
+    async def _ask(self, served: ServedModel, sample: Path) -> tuple[int, str]:
+        body = await asyncio.to_thread(sample.read_bytes)
+        content_type = mimetypes.guess_type(sample.name)[0] or "application/octet-stream"
+        id = new_request_id()
+        pending = PendingAnswer(id)
+        request = Request(
+            id=id,
+            name=served.name,
+            version=served.version,
+            passes_query=False,
+            content_type=content_type.encode(),
+            query=b"",
+            headers=b"content-type\n" + content_type.encode(),
+            body=body,
+            reply=pending,
+            received_at=time.monotonic(),
+        )
+        served.submit(request)
+        try:
+            answer = await pending.done
+        except ServerError as error:
+            return error.http_status, error.message or type(error).__name__
+        except asyncio.CancelledError:
+            served.cancel(request)
+            raise
+        return answer.status, answer.text

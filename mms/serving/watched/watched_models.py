@@ -1,0 +1,198 @@
+"""Has what is served follow what lies in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from mms import faults
+from mms.core import Registry
+from mms.errors import ServerError
+from mms.machine.cpus import available_cpus
+from mms.serving.options import RegisterOptions
+from mms.serving.registration.registrar import Registrar
+from mms.serving.removal import ModelRemoval
+from mms.serving.served import ServedModel
+from mms.serving.state.startup_models import name_from_url
+from mms.serving.watched.folder import Stamp, scan
+from mms.serving.watched.model_swap import ModelSwap, Start
+from mms.serving.workers.model_workers import ModelWorkers
+
+if TYPE_CHECKING:
+    from mms.settings import Settings
+
+logger = logging.getLogger("mms.serving")
+
+
+@dataclass(slots=True)
+class _Followed:
+    """An archive as it was last acted upon, and its model, if it has made one."""
+
+    stamp: Stamp
+    served: ServedModel | None = None
+
+
+class WatchedModels:
+    """Looks at a folder at intervals, and registers, replaces and unregisters models. Called on the event loop.
+
+    A file that is still being written is left alone: a change is acted upon once two looks have found the same, or at
+    once where it is older than the interval.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        swap: ModelSwap,
+        *,
+        interval_s: float,
+        count: int,
+        at_once: int,
+    ) -> None:
+        """`folder`: None where there is nothing to look at.
+
+        `count`: the workers of a model whose archive does not say it. `at_once`: archives read at one time.
+        """
+        self._folder = Path() if folder is None else folder.absolute()
+        self._has_folder = folder is not None
+        self._swap = swap
+        self._interval_s = interval_s
+        self._count = count
+        self._turns = asyncio.Semaphore(at_once)
+        self._followed: dict[str, _Followed] = {}
+        self._seen: dict[str, Stamp] = {}
+        self._is_unreadable = False
+        self._task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<WatchedModels of {self._folder}, {len(self._followed)} archives>"
+
+    async def start(self) -> None:
+        """Register what is there now, and look again at intervals until closed."""
+        if not self._has_folder:
+            return
+        await self.look()
+        for followed in self._followed.values():
+            if followed.served is not None:
+                followed.served.is_loaded_at_startup = True
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(self._interval_s)
+            await self.look()
+
+    async def look(self) -> None:
+        """Find out what has changed, and act upon it. Nothing is raised: what fails concerns one archive."""
+        try:
+            stamps = await asyncio.to_thread(scan, self._folder)
+        except (ServerError, OSError) as error:
+            if not self._is_unreadable:
+                self._is_unreadable = True
+                logger.error(
+                    "models_dir=%s cannot be read: %s. Its models stay.", self._folder, error
+                )
+            return
+        if self._is_unreadable:
+            self._is_unreadable = False
+            logger.info("models_dir=%s can be read again.", self._folder)
+        settled_at = time.time() - self._interval_s
+        changed = [
+            (name, stamp)
+            for name, stamp in stamps.items()
+            if self._is_new(name, stamp)
+            and (self._seen.get(name) == stamp or stamp.is_older_than(settled_at))
+        ]
+        gone = [n for n in self._followed if n not in stamps and n not in self._seen]
+        self._seen = stamps
+        await self._all(self._remove(name) for name in gone)
+        await self._all(self._update(name, stamp) for name, stamp in changed)
+
+    def _is_new(self, name: str, stamp: Stamp) -> bool:
+        followed = self._followed.get(name)
+        return followed is None or followed.stamp != stamp
+
+    async def _all(self, actions: Iterable[Awaitable[None]]) -> None:
+        await asyncio.gather(*(self._in_turn(action) for action in actions))
+
+    async def _in_turn(self, action: Awaitable[None]) -> None:
+        async with self._turns:
+            await action
+
+    async def _update(self, name: str, stamp: Stamp) -> None:
+        followed = self._followed.setdefault(name, _Followed(stamp))
+        followed.stamp = stamp
+        options = RegisterOptions(
+            f"file://{quote(str(self._folder / name))}", is_from_operator=True, synchronous=False
+        )
+        old = followed.served
+        if old is not None and not self._swap.holds(old):
+            # Somebody has unregistered it.
+            old = None
+        try:
+            if old is None:
+                followed.served = await self._swap.add(options, name_from_url(name), self._count)
+                logger.info("models_dir: %s is served as %s.", name, followed.served.full_name)
+            else:
+                followed.served = await self._swap.replace(
+                    old, options, name_from_url(name), self._count
+                )
+        except ServerError as error:
+            rest = "" if old is None else f" Model {old.full_name} stays as it was."
+            reason = getattr(error, "reason", "") or error.message or type(error).__name__
+            logger.error("models_dir: %s is not served: %s%s", name, _sentence(reason), rest)
+        except Exception as error:
+            faults.note("models_dir", error, name)
+
+    async def _remove(self, name: str) -> None:
+        followed = self._followed.pop(name)
+        if followed.served is None or not self._swap.holds(followed.served):
+            return
+        try:
+            await self._swap.remove(followed.served)
+        except ServerError as error:
+            logger.error(
+                "models_dir: %s is gone, and model %s stays: %s",
+                *(name, followed.served.full_name, error.message),
+            )
+        except Exception as error:
+            faults.note("models_dir", error, name)
+        else:
+            logger.info(
+                "models_dir: %s is gone, and so is model %s.", name, followed.served.full_name
+            )
+
+
+def watched_models(
+    settings: Settings,
+    registry: Registry[ServedModel],
+    registrar: Registrar,
+    workers: ModelWorkers,
+    removal: ModelRemoval,
+    start: Start,
+    *,
+    count: int,
+) -> WatchedModels:
+    """Return what follows the setting `models_dir`. `count`: workers of a model at its start."""
+    timeout_s = settings.unregister_model_timeout
+    return WatchedModels(
+        None if settings.models_dir is None else Path(settings.models_dir),
+        ModelSwap(registry, registrar, workers, removal, start, timeout_s=timeout_s),
+        interval_s=settings.models_dir_interval_s,
+        count=count,
+        at_once=available_cpus(),
+    )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else text + "."

@@ -1,0 +1,201 @@
+"""What lies in the folder that `models_dir` names is what is served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.waiting import until
+
+SAYS = "def handle(data, context):\n    return data and ['{}'] * len(data)\n"
+BROKEN = "raise RuntimeError('no such weights')\n"
+FAILING = "def handle(data, context):\n    if data:\n        raise KeyError('x')\n"
+SLOW = """
+import time
+def handle(data, context):
+    if data:
+        time.sleep(0.3)
+        return ['slow'] * len(data)
+"""
+
+
+def put(folder: Path, code: str, name: str = "m", **files: str) -> None:
+    """Put a model into the folder in one go, older than any interval."""
+    made = folder.with_name("made")
+    (made / "MAR-INF").mkdir(parents=True)
+    (made / "service.py").write_text(code)
+    manifest = {"runtime": "python", "model": {"modelName": name, "handler": "service:handle"}}
+    (made / "MAR-INF" / "MANIFEST.json").write_text(json.dumps(manifest))
+    for file, text in files.items():
+        (made / file.replace("__", ".")).write_text(text)
+    for place in (made, *made.rglob("*")):
+        os.utime(place, (1, len(code) + len(files)))
+    shutil.rmtree(folder / name, ignore_errors=True)
+    made.rename(folder / name)
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "followed"
+    found.mkdir()
+    return found
+
+
+@pytest.fixture
+async def watched(
+    make_bench: Callable[..., Awaitable[Any]], folder: Path
+) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+    async def start() -> Any:
+        bench = await make_bench(
+            models_dir=str(folder), models_dir_interval_s=0.05, default_workers_per_model=1
+        )
+        await bench.host.load_startup_models()
+        return bench
+
+    yield start
+
+
+async def says(bench: Any, text: str) -> None:
+    """Wait for an answer of a model that is loaded."""
+    await until(lambda: bench.host.has_model("m") and bench.host.is_ready("m"))
+    for _ in range(200):
+        status, body = await bench.predict("m")
+        if (status, body) == (200, text.encode()):
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"the answer is {body!r}, not {text!r}")
+
+
+async def test_what_lies_there_at_the_start_is_loaded_at_the_start(watched, folder):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    assert [name for name, _ in bench.host.list_models()] == ["m"]
+    assert bench.described("m")["loadedAtStartup"] is True
+    await says(bench, "one")
+
+
+async def test_what_appears_is_loaded(watched, folder):
+    bench = await watched()
+    assert bench.host.list_models() == []
+    put(folder, SAYS.format("one"))
+    await until(lambda: bench.host.has_model("m"))
+    await says(bench, "one")
+
+
+async def test_what_goes_is_unregistered(watched, folder):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await says(bench, "one")
+    shutil.rmtree(folder / "m")
+    await until(lambda: not bench.host.has_model("m"))
+
+
+async def test_what_changes_takes_the_place_of_its_model_and_no_request_fails(watched, folder):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await says(bench, "one")
+    found: list[tuple[int, bytes]] = []
+    is_over = False
+
+    async def ask() -> None:
+        while not is_over:
+            found.append(await bench.predict("m"))
+
+    asking = asyncio.ensure_future(ask())
+    put(folder, SAYS.format("other"))
+    await until(lambda: bool(found) and found[-1] == (200, b"other"))
+    is_over = True
+    await asking
+    assert {status for status, _ in found} == {200}
+
+
+async def test_a_request_that_runs_is_answered_by_the_model_that_it_was_sent_to(watched, folder):
+    put(folder, SLOW)
+    bench = await watched()
+    await until(lambda: bench.host.is_ready("m"))
+    former = bench.host.registry.get("m")
+    put(folder, SAYS.format("other"))
+    running = None
+    while bench.host.registry.get("m") is former:
+        running = asyncio.ensure_future(bench.predict("m"))
+        await asyncio.sleep(0.02)
+    assert running is not None
+    assert await running in ((200, b"slow"), (200, b"other"))
+    await says(bench, "other")
+
+
+@pytest.mark.parametrize(
+    ("code", "files", "reason"),
+    [
+        (BROKEN, {}, "no such weights"),
+        (FAILING, {"sample_request__json": "{}"}, "sample_request.json is answered by 503"),
+    ],
+    ids=["it does not load", "it does not answer its sample"],
+)
+async def test_a_change_that_does_not_work_leaves_the_model_as_it_was(
+    watched, folder, caplog, code, files, reason
+):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await says(bench, "one")
+    with caplog.at_level(logging.INFO, "mms.serving"):
+        put(folder, code, **files)
+        await until(lambda: any("is not served" in line for line in caplog.messages))
+    assert any(reason in line and "stays as it was" in line for line in caplog.messages)
+    assert await bench.predict("m") == (200, b"one")
+
+
+async def test_a_model_that_answers_its_sample_takes_the_place(watched, folder):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await says(bench, "one")
+    put(folder, SAYS.format("other"), sample_request__json="{}")
+    await says(bench, "other")
+
+
+async def test_what_is_still_being_written_is_left_alone(watched, folder):
+    bench = await watched()
+    put(folder, SAYS.format("one"))
+    is_over = False
+
+    async def write() -> None:
+        number = 0
+        while not is_over:
+            number += 1
+            (folder / "m" / "weights").write_text("x" * number)
+            await asyncio.sleep(0.01)
+
+    writing = asyncio.ensure_future(write())
+    await asyncio.sleep(0.3)
+    assert bench.host.list_models() == []
+    is_over = True
+    await writing
+    await says(bench, "one")
+
+
+async def test_a_model_that_somebody_has_unregistered_comes_back_with_the_next_change(
+    watched, folder
+):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await bench.host.unregister("m")
+    put(folder, SAYS.format("other"))
+    await until(lambda: bench.host.has_model("m"))
+    await says(bench, "other")
+
+
+async def test_a_folder_that_cannot_be_read_leaves_its_models(watched, folder, caplog):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    folder.rename(folder.with_name("away"))
+    await until(lambda: any("cannot be read" in line for line in caplog.messages))
+    assert bench.host.has_model("m")
+    folder.with_name("away").rename(folder)
+    await until(lambda: bench.host.is_ready("m"))
