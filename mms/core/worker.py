@@ -80,6 +80,7 @@ class Worker:
         "is_model_ready",
         "link",
         "load_error",
+        "load_times",
         "memory_bytes",
         "name",
         "next_sequence",
@@ -117,6 +118,8 @@ class Worker:
         self.batch_size = 1
         #: Why its last try to load failed, in one line; empty where it did not.
         self.load_error = ""
+        #: What its load has taken so far, in seconds by what was done: `turn`, `packages`, `process`, `load`.
+        self.load_times: dict[str, float] = {}
         #: How long it waits for its next start, in seconds.
         self.backoff_s = 0
         #: Failed loads, and ends before anything was answered, without a process in between that did its work.
@@ -177,6 +180,7 @@ class Worker:
         """A new process fills this place: nothing is known of its speed."""
         self.credits = 1
         self._is_measured = False
+        self.load_times = {}
         self.ready_at = 0.0
         self.is_model_ready = True
         self.has_model_failed = False

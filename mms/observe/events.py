@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from mms.core import BatchPolicy
 from mms.core.scaling.policy import ScalingDecision
@@ -58,6 +59,16 @@ def model_unregistered(model: str) -> None:
 def batch_policy_changed(model: str, policy: BatchPolicy) -> None:
     """How a model's batches form is different from now on."""
     _manager.info("Model %s: batch_policy=%s from now on: %s.", model, policy.name, policy.reason)
+
+
+def worker_loaded(worker: str, model: str, times: Mapping[str, float]) -> None:
+    """A worker has loaded its model. `times`: seconds by what was done."""
+    parts = ", ".join(f"{done} {took_s:.3f}" for done, took_s in times.items())
+    _worker.info(
+        "%s has loaded model %s in %.3f seconds: %s",
+        *(worker, model, sum(times.values()), parts),
+        extra={"thread_name": worker},
+    )
 
 
 def worker_disconnected(worker: str, state: str, reason: str = "") -> None:

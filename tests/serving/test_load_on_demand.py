@@ -70,6 +70,17 @@ async def test_a_lazy_model_has_no_workers_before_its_first_request(bench: Any) 
     assert len(bench.described("m")["workers"]) == 2
 
 
+async def test_a_load_tells_what_it_has_spent_its_time_on(bench: Any, caplog: Any) -> None:
+    caplog.set_level("INFO")
+    code = "import time\ntime.sleep(0.05)\n" + OK
+    await bench.register("m", code, lazy_load=True)
+    assert await bench.predict("m") == (200, b"OK")
+    times = bench.described("m")["workers"][0]["loadTimes"]
+    assert times["load"] >= 0.05
+    assert set(times) <= {"turn", "process", "load"}
+    assert "W-m-0 has loaded model m in" in caplog.text
+
+
 async def test_many_requests_at_once_share_one_load(bench: Any, tmp_path: Path) -> None:
     await bench.register("m", counted(tmp_path), lazy_load=True)
     answers = await asyncio.gather(*(bench.predict("m") for _ in range(50)))

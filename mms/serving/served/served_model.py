@@ -292,6 +292,8 @@ def _describe_worker(worker: Worker) -> dict[str, Any]:
         described["modelReady"] = False
     if worker.gpu_id is not None:
         described["gpuId"] = worker.gpu_id
+    if worker.load_times:
+        described["loadTimes"] = {done: round(s, 3) for done, s in worker.load_times.items()}
     if worker.reason:
         described["reason"] = worker.reason
     return described

@@ -39,6 +39,10 @@ logger = logging.getLogger("mms.serving")
 _KILL_S = 5.0
 
 
+#: What took less of a load is not told, in seconds.
+_LEAST_TOLD_S = 0.001
+
+
 class WorkerEvents(Protocol):
     """Where what workers say and do is written down."""
 
@@ -210,15 +214,19 @@ class WorkerRunner:
         link: WorkerLink | None = None
         try:
             async with self._turn():
+                self._note_time("turn", started)
                 if self._prepare is not None:
                     worker.reason = "its packages are being installed"
                     await self._prepare()
                     worker.reason = ""
+                    self._note_time("packages", started)
                 link = await self._launcher.launch(self._spec, self, self._start_timeout_s)
                 worker.link = link
                 worker.pid = link.pid
                 worker.state = WorkerState.LOADING
+                self._note_time("process", started)
                 loaded = await link.load(self._spec.load_timeout_s)
+                self._note_time("load", started)
         except RequirementsFailed as error:
             self._log_load(Loaded(500, error=str(error), traceback=error.output))
             self._note(LoadOutcome(500, str(error), error.output))
@@ -246,6 +254,7 @@ class WorkerRunner:
         worker.state = WorkerState.READY
         worker.is_model_ready = loaded.is_ready
         worker.ready_at = time.monotonic()
+        events.worker_loaded(worker.name, self._model.name, worker.load_times)
         with self._observed():
             self._record.worker_loaded(self._model.name, worker.name, time.monotonic() - started)
         self._note(LoadOutcome(200, loaded.error, loaded.traceback, loaded.interface))
@@ -266,6 +275,13 @@ class WorkerRunner:
             reason = await link.end_reason()
             events.worker_disconnected(worker.name, "BACKOFF", reason)
         return reason
+
+    def _note_time(self, done: str, started: float) -> None:
+        """Something of a load that began at `started` is done. What took no time worth a word is left out."""
+        times = self.worker.load_times
+        took_s = time.monotonic() - started - sum(times.values())
+        if took_s >= _LEAST_TOLD_S or done == "load":
+            times[done] = took_s
 
     def _break_off(self, error: Exception) -> str:
         """End a process that something unexpected has happened to, whatever state it is in. Returns why."""
