@@ -309,7 +309,12 @@ class Server:
         """
         settings = self._settings
         names = [served.name for served in self._host.registry.all()]
-        lines = banner(settings, names, is_foreground=self._is_foreground)
+        lines = banner(
+            settings,
+            names,
+            is_foreground=self._is_foreground,
+            pid_file=self._options.pid_file,
+        )
         started = [*lines, STARTED] if self._is_foreground and os.isatty(1) else [STARTED]
         if not settings.strict_start:
             self._logs.announce("\n".join(started))

@@ -744,6 +744,24 @@ def test_a_parameter_that_nobody_knows_is_told_with_the_nearest_name(main_server
     main_server.unregister(name)
 
 
+@pytest.mark.better_than_mms
+def test_a_body_beside_a_call_that_reads_its_query_alone_is_told(main_server: Server) -> None:
+    said = ['299 marserve "the body has no effect: the parameters of this call are in its query"']
+    management, body = main_server.management, b'{"min_worker": 3}'
+    with main_server.registered("noop", initial_workers=1) as name:
+        reply = management.put(
+            f"/models/{name}?min_worker=1", body=body, content_type="application/json"
+        )
+        assert (reply.status, _warnings(reply)) == (202, said)
+        assert len(main_server.describe(name)["workers"]) == 1
+        assert _warnings(management.put(f"/models/{name}?min_worker=1")) == []
+        for reply in (
+            management.request("GET", f"/models/{name}", body),
+            management.request("GET", "/models", body),
+        ):
+            assert (reply.status, _warnings(reply)) == (200, said)
+
+
 @pytest.fixture(scope="module")
 def strict(servers: ServerPool) -> Iterator[Server]:
     """A server that refuses unknown parameters, and finds no interpreter."""

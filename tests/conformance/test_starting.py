@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shlex
 import shutil
 import signal
 import subprocess
@@ -222,6 +223,18 @@ def test_a_terminal_is_shown_what_a_person_needs_and_the_file_the_configuration(
     assert "Number of CPUs: " in log
     for label in ("heap", "Netty", "direct buffer"):
         assert label not in log
+
+
+def test_the_command_that_a_terminal_is_shown_stops_a_server_with_a_pid_file_of_its_own(
+    commands: Commands,
+) -> None:
+    code, output = on_terminal(commands, "--start", "--pid-file", "own file.pid")
+    assert code == 0
+    shown = next(line for line in output.splitlines() if line.strip().startswith("Stop"))
+    program, *arguments = shlex.split(shown)[1:]
+    assert program == "multi-model-server"
+    assert commands.run(*arguments).returncode == 0
+    assert not (commands.directory / "own file.pid").exists()
 
 
 @pytest.fixture(scope="module")

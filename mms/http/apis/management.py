@@ -118,25 +118,25 @@ class ManagementApi:
         ]
 
     async def _describe(self, request: web.Request) -> web.StreamResponse:
-        self._rule.check(state_of(request), state_of(request).parameters())
+        self._rule.check(state_of(request), _query_of(request))
         return json_response(await self._host.describe(*_model_of(request)))
 
     async def _describe_all(self, request: web.Request) -> web.StreamResponse:
-        self._rule.check(state_of(request), state_of(request).parameters())
+        self._rule.check(state_of(request), _query_of(request))
         return json_response(await self._host.describe_all(_model_of(request)[0]))
 
     async def _unregister(self, request: web.Request) -> web.StreamResponse:
-        self._rule.check(state_of(request), state_of(request).parameters())
+        self._rule.check(state_of(request), _query_of(request))
         return _told(request, await self._whole(self._host.unregister(*_model_of(request))))
 
     async def _set_default(self, request: web.Request) -> web.StreamResponse:
-        self._rule.check(state_of(request), state_of(request).parameters())
+        self._rule.check(state_of(request), _query_of(request))
         values = request.match_info
         setting = self._host.set_default(values["model_name"], values["model_version"])
         return _told(request, await self._whole(setting))
 
     async def _drift(self, request: web.Request) -> web.StreamResponse:
-        parameters = state_of(request).parameters()
+        parameters = _query_of(request)
         last = integer_parameter(parameters, "last") or None
         self._rule.check(state_of(request), parameters)
         return json_response(await self._host.drift(*_model_of(request), last))
@@ -146,7 +146,7 @@ class ManagementApi:
         return json_response(self._host.scaling(*_model_of(request)))
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
-        parameters = state_of(request).parameters()
+        parameters = _query_of(request)
         limit = lenient_integer(parameters.get("limit"), _MAX_LIMIT)
         if not 0 <= limit <= _MAX_LIMIT:
             limit = _MAX_LIMIT
@@ -185,9 +185,7 @@ class ManagementApi:
             )
             parameters = Parameters(members, notes)
         else:
-            has_body = request.body_exists
-            notes = ["the body has no effect: it is not application/json"] if has_body else []
-            parameters = Parameters.of_query(state_of(request).query, notes)
+            parameters = _query_of(request, "it is not application/json")
         options = registration_of(parameters, is_json=is_json)
         if not is_json:
             check_url_is_whole(state_of(request).query, parameters)
@@ -207,7 +205,7 @@ class ManagementApi:
 
     async def _scale(self, request: web.Request) -> web.StreamResponse:
         name, version = _model_of(request)
-        parameters = state_of(request).parameters()
+        parameters = _query_of(request)
         counts, changes = scaling_of(parameters)
         self._rule.check(state_of(request), parameters)
         version = counts.model_version or version
@@ -246,6 +244,15 @@ def _model_of(request: web.Request) -> tuple[str, str | None]:
     """(name, version) of the path."""
     values = request.match_info
     return values["model_name"], values.get("model_version")
+
+
+def _query_of(
+    request: web.Request, why_not_the_body: str = "the parameters of this call are in its query"
+) -> Parameters:
+    """Return the parameters of a call that reads its query alone; a body beside it is told. Raises BadRequest."""
+    has_body = request.body_exists
+    notes = [f"the body has no effect: {why_not_the_body}"] if has_body else []
+    return Parameters.of_query(state_of(request).query, notes)
 
 
 def _tell_without_client(task: asyncio.Task[Outcome]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mms.interfaces import INTERFACES
+from mms.processes.launch_options import default_pid_file
 from mms.serving.state.startup_models import StartupProblem
 from mms.version import __version__
 
@@ -26,8 +28,13 @@ class StartFailed(Exception):
         self.rows = rows
 
 
-def banner(settings: Settings, models: Sequence[str], *, is_foreground: bool) -> list[str]:
-    """Return the lines for a terminal. `models`: the names of those that are registered."""
+def banner(
+    settings: Settings, models: Sequence[str], *, is_foreground: bool, pid_file: str | None = None
+) -> list[str]:
+    """Return the lines for a terminal.
+
+    `models`: the names of those that are registered; `pid_file`: where the server's process id is.
+    """
     rows = [("Inference", str(settings.inference_address))]
     if settings.is_single_listener:
         rows = [("Inference and management", str(settings.inference_address))]
@@ -43,13 +50,21 @@ def banner(settings: Settings, models: Sequence[str], *, is_foreground: bool) ->
     rows += [
         ("Models", _model_names(models)),
         ("Logs", os.path.abspath(settings.log_dir)),
-        ("Stop", "Ctrl+C" if is_foreground else "multi-model-server --stop"),
+        ("Stop", "Ctrl+C" if is_foreground else _stop_command(pid_file)),
     ]
     width = max(len(label) for label, _ in rows)
     return [
         f"Multi Model Server {__version__}",
         *(f"  {label:<{width}}  {value}" for label, value in rows),
     ]
+
+
+def _stop_command(pid_file: str | None) -> str:
+    """Return what stops a server in the background; one that has a PID file of its own is found by it."""
+    command = "multi-model-server --stop"
+    if pid_file is None or pid_file == str(default_pid_file().absolute()):
+        return command
+    return f"{command} --pid-file {shlex.quote(pid_file)}"
 
 
 def _model_names(models: Sequence[str]) -> str:

@@ -133,7 +133,8 @@ class RequirementsInstaller:
         listeners: list[Any] = []
 
         def tell(line: str) -> None:
-            for listener in listeners:
+            # Each worker of a model waits for it; the model is told once.
+            for listener in dict.fromkeys(listeners):
                 with faults.contained("requirements"):
                     listener(line)
 
