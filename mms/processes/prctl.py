@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 #: Whether /proc/<pid> and ptrace are open to the process's own user.
 DUMPABLE = 4
@@ -12,10 +13,21 @@ CHILD_SUBREAPER = 36
 NO_NEW_PRIVS = 38
 
 
+_library: Any = None
+
+
+def load() -> None:
+    """Have at hand what a call needs: it takes time and memory that a process without these options should not."""
+    global _library
+    if _library is None:
+        import ctypes
+
+        _library = ctypes.CDLL(None)
+
+
 def set_option(option: int, value: int) -> bool:
     """Set an option of this process. Returns whether the system has it and let it be set."""
     if sys.platform != "linux":
         return False
-    import ctypes  # takes time that a process without these options should not
-
-    return bool(ctypes.CDLL(None).prctl(option, value, 0, 0, 0) == 0)
+    load()
+    return bool(_library.prctl(option, value, 0, 0, 0) == 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -375,7 +376,9 @@ def test_a_model_survives_the_end_of_all_its_processes(main_server: Server, prel
         own = set(main_server.processes()) - others
         assert own
         for pid in own:
-            os.kill(pid, signal.SIGKILL)
+            # With the first ones others end.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         eventually("they are gone", lambda: not own & set(main_server.processes()))
 
         def answers() -> bool:

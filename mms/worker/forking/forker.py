@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from mms.processes import prctl
-from mms.processes.keeper import end_like, keep
+from mms.processes.keeper import become_subreaper, end_like, keep
 from mms.processes.messages import encode_message, receive_message
 from mms.worker.forking.identity import show_command
 from mms.worker.surroundings import ignore_signals, keep_connection
@@ -75,6 +75,8 @@ class Forker:
             keep_connection(end)
         signal.set_wakeup_fd(wakeup_end.fileno(), warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, _wake)
+        # For the keepers.
+        prctl.load()
         poller = select.poll()
         for connection in (self._channel, wakeup):
             poller.register(connection, select.POLLIN)
@@ -163,7 +165,7 @@ def _fork_below_keeper() -> bool:
     try:
         # Out of the group of what forked it, whose end is not the worker's.
         os.setsid()
-        _library.prctl(prctl.CHILD_SUBREAPER, 1, 0, 0, 0)
+        become_subreaper()
         ctypes.pythonapi.PyOS_BeforeFork()
         pid = _fork_plainly()
         if pid == 0:

@@ -4,6 +4,7 @@ as if they did, and hangs."""
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 
@@ -15,6 +16,9 @@ def fork_problem(*, allows_python_threads: bool) -> str:
 
     `allows_python_threads`: those of `threading` are no reason. Their code is the model's own.
     """
+    if sys.platform != "linux":
+        # Nothing is known of the threads of native code there.
+        return ""
     device = next((path for path in _open_files() if path.startswith(_DEVICES)), None)
     if device is not None:
         return f"it has opened the device {device}"
