@@ -273,7 +273,6 @@ class Supervisor:
     def keep(self, process: SupervisedProcess, pid: int, forked_by: SupervisedProcess) -> None:
         """Take on a process that one of the others has forked. `pid`: of its keeper."""
         self.send({"keep": process.number, "pid": pid, "below": forked_by.number})
-        process.on_started(pid)
 
     async def close(self) -> None:
         """End all processes and the supervisor."""
@@ -317,9 +316,16 @@ class Supervisor:
 
     def _take(self, message: dict[str, Any]) -> None:
         if "started" in message:
-            self._processes[message["started"]].on_started(message["pid"])
+            process = self._processes.get(message["started"])
+            if process is not None:
+                process.on_started(message["pid"])
+            else:
+                # It was given up meanwhile, as what it was forked from has ended.
+                self.send({"kill": message["started"]})
         elif "failed" in message:
-            self.on_failed(self._processes[message["failed"]], message["error"])
+            process = self._processes.get(message["failed"])
+            if process is not None:
+                self.on_failed(process, message["error"])
         elif (process := self._processes.get(message["ended"])) is not None:
             code = message["code"]
             if code is None and process.is_forked:

@@ -28,7 +28,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 from mms.processes import prctl
 from mms.processes.keeper import adopt_no_more, become_subreaper, end_children, end_like, keep
 from mms.processes.messages import MessageReader, encode_message
-from mms.processes.tree import is_below, kill_children, kill_trees
+from mms.processes.tree import is_below, kill_children, kill_trees, parent_of
 
 _READ_BYTES = 64 * 1024
 
@@ -131,19 +131,21 @@ class Supervisor:
     def _keep(self, number: int, pid: int, below: int) -> None:
         """Take on the keeper of a process that comes from another one of the front's."""
         ancestor = self._started.get(below) or self._kept.get(below)
-        if ancestor is None or not is_below(pid, ancestor):
-            self._send({"ended": number, "code": None})
+        known = {*self._started.values(), *self._kept.values()}
+        if ancestor is not None and is_below(pid, ancestor):
+            # It has loaded: what comes from its workers is nothing for its own keeper.
+            with contextlib.suppress(OSError):
+                os.kill(ancestor, signal.SIGUSR1)
+        elif pid in known or parent_of(pid) != os.getpid():
+            # What forked it has not been gone for long, else this process has adopted it.
+            self._send({"failed": number, "error": "what it is forked from has ended"})
             return
         self._kept[number] = pid
-        # It has loaded: what comes from its workers is nothing for its own keeper.
-        with contextlib.suppress(OSError):
-            os.kill(ancestor, signal.SIGUSR1)
-        try:
+        with contextlib.suppress(AttributeError, OSError):
             descriptor = os.pidfd_open(pid)
-        except (AttributeError, OSError):
-            return
-        self._pidfds[descriptor] = number
-        self._poller.register(descriptor, select.POLLIN)
+            self._pidfds[descriptor] = number
+            self._poller.register(descriptor, select.POLLIN)
+        self._send({"started": number, "pid": pid})
 
     def _end_kept(self, number: int, code: int | None = None) -> None:
         if self._kept.pop(number, None) is None:
