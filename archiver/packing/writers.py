@@ -59,6 +59,12 @@ def write_archive(
             warn(f"--exclude {pattern} matches no file")
         if selection.hidden:
             warn(_hidden_text(selection.hidden))
+    folder_of_manifest = MANIFEST_NAME.partition("/")[0]
+    if any(file.name == folder_of_manifest for file in selection.files):
+        raise PackError(
+            f"{folder_of_manifest} is a file, but the folder of the manifest has that name. Rename it, or leave it out "
+            "with --exclude."
+        )
     report = _Report(selection, progress)
     if archive_format == "no-archive":
         _write_folder(folder, Path(target), selection, manifest_bytes, report)

@@ -215,6 +215,15 @@ def test_a_name_that_no_server_would_unpack_is_refused(model: Path, export: Path
         pack(model, model_name="m", handler="s", export_path=export)
 
 
+@pytest.mark.parametrize("archive_format", ["default", "tgz", "no-archive"])
+def test_a_file_in_place_of_the_manifests_folder_is_not_packed(
+    model: Path, export: Path, archive_format: ArchiveFormat
+) -> None:
+    (model / "MAR-INF").write_text("x")
+    with pytest.raises(PackError, match="MAR-INF is a file, but the folder of the manifest"):
+        pack(model, model_name="m", handler="s", export_path=export, archive_format=archive_format)
+
+
 @pytest.mark.parametrize("archive_format", ["default", "tgz"])
 def test_names_that_differ_in_case_alone_are_not_packed(
     model: Path, export: Path, archive_format: ArchiveFormat

@@ -443,7 +443,7 @@ def test_archives_of_the_other_archivers_open(
 file_names = st.lists(
     st.text(st.characters(categories=["L", "N"], include_characters="_-. "), min_size=1, max_size=8)
     .filter(lambda part: not part.startswith(".") and part.strip(" ."))
-    .filter(lambda part: not part.endswith((".pyc", ".mar", ".DS_Store"))),
+    .filter(lambda part: not part.endswith((".pyc", ".mar", ".DS_Store")) and part != "MAR-INF"),
     min_size=1,
     max_size=3,
 ).map("/".join)
