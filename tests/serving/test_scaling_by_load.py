@@ -39,8 +39,16 @@ def workers(bench: Any, name: str) -> int:
     return len(bench.described(name)["workers"])
 
 
+def loads_of(folder: Path) -> list[Path]:
+    return list(folder.glob("load-*"))
+
+
 def loads(folder: Path) -> int:
-    return len(list(folder.glob("load-*")))
+    return len(loads_of(folder))
+
+
+def is_there(pid: str) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def kinds(bench: Any, name: str) -> list[str]:
@@ -77,6 +85,21 @@ async def test_a_model_without_requests_rests_at_its_minimum_and_is_woken_again(
     assert bench.host.scaling("m")["decisions"][0]["reason"] == "no request for 0.4 seconds"
     assert bench.host.is_ready("m")
     assert await bench.predict("m") == (200, b"OK")
+
+
+async def test_a_model_that_rests_leaves_no_process_to_fork_workers_from(
+    bench: Any, tmp_path: Path
+) -> None:
+    code = (
+        f"import os, pathlib\n(pathlib.Path({str(tmp_path)!r}) / f'load-{{os.getpid()}}').touch()\n"
+        + OK
+    )
+    await bench.register("m", code, lazy_load=True, preload_model=True, idle_ttl_s=0.4)
+    assert await bench.predict("m") == (200, b"OK")
+    [parent] = [path.name.removeprefix("load-") for path in loads_of(tmp_path)]
+    await until(lambda: not is_there(parent), "the process that had loaded it has ended", 10)
+    assert await bench.predict("m") == (200, b"OK")
+    assert loads(tmp_path) == 2
 
 
 async def test_requests_that_run_keep_a_model_awake(bench: Any, tmp_path: Path) -> None:

@@ -105,11 +105,14 @@ class ModelWorkers:
         if not served.pool.active:
             return
         # A parent that workers are forked from has loaded the model as it was.
-        former, served.key = served.key, new_key()
-        forgetting = asyncio.ensure_future(self._launcher.forget(former))
-        served.stopping.append(forgetting)
+        self._forget_parent(served)
         self.scale(served, 0, 0)
         self.scale(served, least, most, first)
+
+    def _forget_parent(self, served: PooledModel) -> None:
+        """End the process that workers are forked from; those that there are stay, the next ones get a new one."""
+        former, served.key = served.key, new_key()
+        served.stopping.append(asyncio.ensure_future(self._launcher.forget(former)))
 
     def check_count(self, parameter: str, count: int) -> None:
         """Raises BadRequest where a client asks for more workers than a model may have."""
@@ -146,6 +149,9 @@ class ModelWorkers:
     def shrink(self, served: PooledModel, count: int) -> None:
         """Let workers go after what they run, the newest first, so that so many stay."""
         self._stop(served, served.pool.shrink(count))
+        if not count and served.effective.preload_model:
+            # What is kept to fork workers from holds the whole model.
+            self._forget_parent(served)
 
     def _stop(self, served: PooledModel, workers: Iterable[Worker]) -> None:
         timeout_s = self._settings.unregister_model_timeout + _END_S
