@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.client import Reply, in_parallel
+from support.processes import command_line
 from support.server import Server, manifest
 from support.waiting import eventually
 
@@ -113,9 +114,15 @@ def is_settled(server: Server) -> bool:
 
 
 def processes_of(server: Server) -> list[psutil.Process]:
-    """Workers, and what they are forked from: all below the supervisor, the front's only child."""
+    """Workers and what guards them, all below the supervisor, the only child of the front. The fork server stays."""
     (supervisor,) = psutil.Process(server.pid).children()
-    return supervisor.children(recursive=True)
+    processes = supervisor.children(recursive=True)
+    staying: set[int] = set()
+    for process in processes:
+        if "--fork-server" in command_line(process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                staying |= {process.pid, process.ppid()}
+    return [process for process in processes if process.pid not in staying]
 
 
 @pytest.mark.timeout(300)
