@@ -22,6 +22,8 @@ FRONT_OWNED_HEADERS = frozenset(
         "x-request-id",
     }
 )
+#: Of the finished header lines of one answer; clients and proxies take less.
+MAX_HEADERS_BYTES = 64 * 1024
 #: RFC 9110, section 5.6.2.
 TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 #: Ends a line or is not for a head at all; a tab is.
@@ -48,6 +50,8 @@ def check_head(status: int, phrase: bytes, headers: bytes) -> None:
     head = (phrase, headers)
     if head in _remembered:
         return
+    if len(headers) > MAX_HEADERS_BYTES:
+        raise ProtocolError(f"an answer with {len(headers)} bytes of headers")
     if _CONTROL.search(phrase):
         raise ProtocolError("an answer whose reason phrase has a control character")
     if not _LINES.fullmatch(headers):

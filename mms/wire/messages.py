@@ -178,6 +178,8 @@ class Load(Message):
     model_files: str | None = None
     #: The models that its code may call: key -> [name, version or None].
     calls: dict[str, Any] = field(default_factory=dict)
+    #: Of the body of such a call.
+    max_call_bytes: int = 6553500
     records: RecordOptions | None = None
     #: For the places that a client has named for it; None: it names none.
     url_rules: UrlRules | None = None

@@ -10,6 +10,7 @@ from mms.text.brief import brief
 from mms.wire.answer_head import (
     CONTROL,
     FRONT_OWNED_HEADERS,
+    MAX_HEADERS_BYTES,
     MAX_STATUS,
     MIN_STATUS,
     TOKEN,
@@ -100,7 +101,12 @@ def _encode_headers(headers: dict[Any, Any]) -> tuple[bytes, bool]:
         lowered = name.lower()
         if lowered not in FRONT_OWNED_HEADERS:
             lines[lowered] = b"%b: %b\r\n" % (name.encode("ascii"), _encode(value.strip()))
-    return b"".join(lines.values()), "content-type" in lines
+    joined = b"".join(lines.values())
+    if len(joined) > MAX_HEADERS_BYTES - len(_JSON_TYPE):
+        raise InvalidHead(
+            f"the response headers have {len(joined)} bytes, the limit is {MAX_HEADERS_BYTES}"
+        )
+    return joined, "content-type" in lines
 
 
 def _encode(text: str) -> bytes:

@@ -26,7 +26,7 @@ from mms.worker.log_lines import log_left_out, write_log
 from mms.worker.model import Model
 from mms.worker.outbox import Outbox
 from mms.worker.request_decoder import RequestDecoder
-from mms.worker.result_encoder import ResultEncoder
+from mms.worker.result_encoder import ResultEncoder, failure_text
 from mms.worker.tracebacks import model_traceback, shown_error
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class BatchRunner:
             results = _same_failure(failure, batch.indices)
             if failure.size_problem:
                 flags |= UNFILLED
-                results.append((len(results), 0, 0, b"", b"", _encoded(failure.size_problem)))
+                results.append((len(results), 0, 0, b"", b"", failure_text(failure.size_problem)))
         metrics = context._taken_metrics()
         if metrics:
             outbox.add(encode_metrics(metrics, self._model_version), _now_ns())
@@ -207,9 +207,5 @@ def encode_metrics(metrics: Sequence[MeasuredMetric], model_version: str | None)
 
 
 def _same_failure(failure: _Failed, indices: Sequence[int]) -> list[ResultItem]:
-    message = _encoded(failure.message)
+    message = failure_text(failure.message)
     return [(index, FAILED, failure.status, b"", b"", message) for index in indices]
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "replace")

@@ -10,6 +10,10 @@ from mms.wire import Buffer
 from mms.wire.calls import Call, Called, decode_called, encode_call
 
 
+#: The front's name of it.
+_TOO_LARGE = "PayloadTooLarge"
+
+
 class CallAnswer(NamedTuple):
     """`headers`: names in lower case. `error`: the front's name of what went wrong, empty where the model answered."""
 
@@ -41,14 +45,21 @@ class Caller:
         self._send: Callable[[bytes], None] | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._next = 0
+        self._max_bytes = 0
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<Caller {len(self._waiting)} under way>"
 
-    def connect(self, send: Callable[[bytes], None]) -> Callable[[int, Buffer], None]:
-        """`send` writes a frame to the front. Returns what takes the frames that answer."""
+    def connect(
+        self, send: Callable[[bytes], None], max_bytes: int
+    ) -> Callable[[int, Buffer], None]:
+        """`send` writes a frame to the front, which takes bodies of up to `max_bytes`.
+
+        Returns what takes the frames that answer.
+        """
         self._send = send
+        self._max_bytes = max_bytes
         return self._on_called
 
     def call(
@@ -70,6 +81,14 @@ class Caller:
         """
         if self._send is None:
             raise CallFailed("this process is not connected to the server: models cannot be called")
+        if (size := memoryview(body).nbytes) > self._max_bytes:
+            # As the front answers a client, but here: it would end this worker for a frame that it does not believe.
+            return CallAnswer(
+                413,
+                {"content-type": "text/plain"},
+                _too_large(key, size, self._max_bytes),
+                _TOO_LARGE,
+            )
         waiting = _Waiting()
         with self._lock:
             self._next = sequence = (self._next + 1) & 0xFFFFFFFF
@@ -102,6 +121,10 @@ class Caller:
         if waiting is not None:
             waiting.answer = decode_called(payload)
             waiting.is_answered.set()
+
+
+def _too_large(key: str, size: int, limit: int) -> bytes:
+    return f"The body for model {key} has {size} bytes, max_request_size is {limit} bytes.".encode()
 
 
 def _parse(lines: str) -> dict[str, str]:

@@ -96,7 +96,15 @@ class Control:
                     if kind == HEARTBEAT:
                         if self.on_heartbeat is not None:
                             self.on_heartbeat()
-                        self.send(encode_frame(HEARTBEAT, sequence, payload))
+                        beat = encode_frame(HEARTBEAT, sequence, payload)
+                        if self.on_called is None:
+                            self.send(beat)
+                        else:
+                            # Another thread may be sending a large body, which the front does not read while answers
+                            # of other models wait here to be read.
+                            threading.Thread(
+                                target=self._send_beat, args=(beat,), daemon=True
+                            ).start()
                     elif kind == CALLED and self.on_called is not None:
                         self.on_called(sequence, payload)
                     elif kind == CANCEL:
@@ -108,6 +116,13 @@ class Control:
         if os.getpgid(0) == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(0)
+
+    def _send_beat(self, beat: bytes) -> None:
+        try:
+            self.send(beat)
+        except OSError:
+            # The front is gone, which the reading thread sees.
+            return
 
     def _cancel(self, request_ids: list[str]) -> None:
         cancelled = self.cancelled_ids

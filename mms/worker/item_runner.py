@@ -15,6 +15,7 @@ from mms.wire import (
     decode_batch,
     encode_result,
 )
+from mms.wire.answer_head import MAX_HEADERS_BYTES
 from mms.wire.messages import encode_metrics
 from mms.worker.log_lines import log_left_out, write_log
 from mms.worker.model import ItemServer
@@ -103,9 +104,17 @@ class ItemRunner:
             self._outbox.take_back()
         max_bytes = self._max_bytes
         for place, (index, _, _, _, headers, body) in enumerate(results):
-            size = max(len(body), len(headers))
-            if size > max_bytes:
-                results[place] = self._too_large(index, size)
+            if len(body) > max_bytes:
+                results[place] = self._refused(
+                    index,
+                    f"Response of {len(body)} bytes is larger than max_response_size ({max_bytes} bytes)",
+                )
+            elif len(headers) > MAX_HEADERS_BYTES:
+                # The front would end this worker for them.
+                results[place] = self._refused(
+                    index,
+                    f"Response headers of {len(headers)} bytes, the limit is {MAX_HEADERS_BYTES} bytes",
+                )
         return results
 
     def _failed(
@@ -118,10 +127,6 @@ class ItemRunner:
         body = message.encode("utf-8", "replace")
         return [(index, FAILED, status, b"", b"", body) for index in range(len(items))]
 
-    def _too_large(self, index: int, size_bytes: int) -> ResultItem:
-        message = (
-            f"Response of {size_bytes} bytes is larger than max_response_size "
-            f"({self._max_bytes} bytes)"
-        )
+    def _refused(self, index: int, message: str) -> ResultItem:
         write_log(f"Model {self._model_name}: {message}\n")
         return index, FAILED, 500, b"", b"", message.encode()

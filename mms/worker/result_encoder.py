@@ -16,6 +16,8 @@ from mms.worker.answer_head import (
 from mms.worker.indented_json import indented
 from mms.worker.log_lines import write_log
 
+#: Of the text of a failure that a handler has made: an exception's message may be of any length.
+_MAX_MESSAGE_BYTES = 64 * 1024
 _UNSUPPORTED = "Unsupported model output data type."
 
 
@@ -104,7 +106,7 @@ class ResultEncoder:
         why = f"{type(error).__name__}: {error}"
         _log(context, f"a result cannot be written: {why}")
         told = f"{_UNSUPPORTED} It cannot be written: {why}" if self._tells_why else _UNSUPPORTED
-        return index, FAILED, 503, b"", b"", told.encode("utf-8", "replace")
+        return index, FAILED, 503, b"", b"", failure_text(told)
 
     def _too_large(self, size_bytes: int, context: Context, index: int) -> ResultItem:
         return self._fail(
@@ -116,7 +118,16 @@ class ResultEncoder:
 
     def _fail(self, status: int, message: str, context: Context, index: int) -> ResultItem:
         _log(context, message)
-        return index, FAILED, status, b"", b"", message.encode("utf-8", "replace")
+        return index, FAILED, status, b"", b"", failure_text(message)
+
+
+def failure_text(message: str) -> bytes:
+    """Its beginning where it is too long for the front, which believes no frame of any length."""
+    text = message.encode("utf-8", "replace")
+    if len(text) <= _MAX_MESSAGE_BYTES:
+        return text
+    kept = text[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore").encode()
+    return kept + f"... ({len(text)} bytes)".encode()
 
 
 def _body(value: Any) -> Buffer:

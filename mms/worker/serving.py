@@ -30,6 +30,9 @@ from mms.worker.loading import load_model
 from mms.worker.model import ItemServer, Model
 from mms.worker.outbox import Outbox
 
+#: The front takes no message of any length.
+_MAX_REASON_CHARS = 2000
+
 _Bytes: TypeAlias = "bytes | bytearray"
 _Run: TypeAlias = "Callable[[int, _Bytes, Sequence[_Bytes]], None]"
 
@@ -65,7 +68,7 @@ def connect_calls(control: Control, load: Load) -> None:
         # Here, as other models have no use for it.
         from mms.worker.calls import caller
 
-        control.on_called = caller.connect(control.send)
+        control.on_called = caller.connect(control.send, load.max_call_bytes)
 
 
 def answer_load(
@@ -133,7 +136,9 @@ def _serve_items(
     from mms.worker.item_runner import ItemRunner
 
     def tell(is_ready: bool, error: str) -> None:
-        control.send(encode_frame(READINESS, 0, Readiness(is_ready, error).to_payload()))
+        control.send(
+            encode_frame(READINESS, 0, Readiness(is_ready, error[:_MAX_REASON_CHARS]).to_payload())
+        )
 
     items.start(tell)
     try:

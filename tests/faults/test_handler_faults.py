@@ -19,6 +19,7 @@ from .load import Load, Target
 #: What a handler does when a text contains the word; else it echoes.
 SOURCE = """
 import os, subprocess, sys, time
+from mms.service import PredictionException
 
 def handle(data, context):
     if data is None:
@@ -80,6 +81,9 @@ def starve(*_):
 def allocate(*_):
     bytearray(1 << 60)
 
+def refuse_at_length(*_):
+    raise PredictionException("refused, " + "x" * 20_000_000, 422)
+
 def leave(*_):
     sys.exit(3)
 
@@ -94,6 +98,9 @@ def header_number(index, context):
 
 def header_line(index, context):
     context.set_response_header(index, "x-count", "a\\r\\nb: c")
+
+def header_huge(index, context):
+    context.set_response_header(index, "x-much", "x" * 8_000_000)
 
 def status_word(index, context):
     context.set_response_status(code="fine", phrase="OK", idx=index)
@@ -135,6 +142,7 @@ BATCH_FAULTS = {
     "starve": (507, "Out of resources"),
     "allocate": (507, "Out of resources"),
     "interrupt": (503, "Prediction failed"),
+    "refuse-at-length": (422, "refused, xxx"),
     "hostile-error": (503, "Prediction failed"),
 }
 #: Orders that end the worker.
@@ -143,6 +151,7 @@ FATAL = ("leave", "close-all")
 ITEM_FAULTS = {
     "header-number": (503, "Invalid model response"),
     "header-line": (503, "Invalid model response"),
+    "header-huge": (503, "Invalid model response"),
     "status-word": (503, "Invalid model response"),
     "status-huge": (503, "Invalid model response"),
     "unserialisable": (503, "Unsupported model output data type."),

@@ -63,6 +63,62 @@ async def test_a_called_body_of_megabytes_comes_whole(bench: Any) -> None:
     assert answer[:3] == [200, "", 3_000_000]
 
 
+async def test_a_body_above_the_limit_of_requests_is_refused_and_costs_no_worker(
+    bench: Any,
+) -> None:
+    await bench.register("echo", ECHO)
+    await bench.register("caller", CALLER, calls=CALLS)
+    before = bench.pids("caller")
+    status, error, _, text = await ask(bench, key="e", body="0123456789", times=2_000_000)
+    assert (status, error) == (413, "PayloadTooLarge")
+    assert text == "The body for model e has 20000000 bytes, max_request_size is 6553500 bytes."
+    limit = bench.settings.max_request_size
+    assert (await ask(bench, key="e", body="x", times=limit))[:3] == [200, "", limit]
+    assert bench.pids("caller") == before
+
+
+async def test_bodies_and_answers_of_calls_are_as_large_as_the_limits_say(make_bench: Any) -> None:
+    limit = 24_000_000
+    bench = await make_bench(max_request_size=limit, max_response_size=limit)
+    await bench.register("echo", ECHO)
+    await bench.register("caller", CALLER, calls=CALLS)
+    before = bench.pids("caller")
+    for _ in range(2):
+        assert (await ask(bench, key="e", body="x", times=limit))[:3] == [200, "", limit]
+    assert bench.pids("caller") == before
+
+
+#: Asks as often as its body says, at the same time.
+AT_ONCE = """
+import json, threading
+from mms.worker.calls import caller
+def handle(data, context):
+    if data is None:
+        return None
+    statuses = []
+    def ask():
+        statuses.append(caller.call("e", bytes(8_000_000), content_type="text/plain").status)
+    threads = [threading.Thread(target=ask) for _ in range(int(data[0]["body"]))]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return [json.dumps(statuses)]
+"""
+
+
+async def test_signs_of_life_wait_for_no_large_bodies_of_calls(make_bench: Any) -> None:
+    limit = 8_000_000
+    bench = await make_bench(max_request_size=limit, max_response_size=limit)
+    await bench.register("echo", ECHO)
+    await bench.register("caller", AT_ONCE, calls=CALLS)
+    [worker] = bench.host.registry.get("caller", None).model.workers
+    _, reply = bench.submit("caller", b"12")
+    while not reply.done.done():
+        worker.link.ask_for_answers()
+        await asyncio.wait((reply.done,), timeout=0.005)
+    status, body = await bench.predict("caller", b"1")
+    assert (status, json.loads(body)) == (200, [200])
+
+
 async def test_a_key_that_was_not_given_cannot_be_called(bench: Any) -> None:
     await bench.register("caller", CALLER, calls=CALLS)
     answer = await ask(bench, key="caller")

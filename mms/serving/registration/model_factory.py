@@ -24,12 +24,14 @@ from mms.serving.workers.confinement import account_variables, confinement
 from mms.text.brief import brief
 from mms.text.durations import bounded_s
 from mms.wire import Load
+from mms.wire.answer_head import MAX_HEADERS_BYTES
 
 if TYPE_CHECKING:
     from mms.settings import Settings
 
-#: Room in a frame besides the bodies: heads, lengths, headers.
+#: Room in a frame besides the bodies: for the frame, and for each answer of a batch, which may be a failure's text.
 _FRAME_SLACK_BYTES = 1 << 20
+_ANSWER_SLACK_BYTES = MAX_HEADERS_BYTES + 4096
 _SURROGATE = re.compile("[\ud800-\udfff]")
 #: Percent-encoded both still fit the 4,096 bytes of a request's first line that MMS reads.
 _MAX_NAME_BYTES = 1000
@@ -250,6 +252,7 @@ class WorkerSpecs:
             parameters=list(served.parameters),
             model_files=None if files is None else str(files.path),
             calls=served.options.asked.calls or {},
+            max_call_bytes=settings.max_request_size,
             records=None if tracking is None else tracking.options.for_workers(),
             url_rules=served.path_rules,
             package_choices=_package_choices(settings),
@@ -280,5 +283,11 @@ class WorkerSpecs:
             preload=bool(served.effective.preload_model),
             parameters=served.effective.for_new_workers(),
             load_timeout_s=served.load_timeout_s,
-            max_frame_bytes=settings.max_response_size * config.batch_size + _FRAME_SLACK_BYTES,
+            max_frame_bytes=_max_frame_bytes(settings, config.batch_size),
         )
+
+
+def _max_frame_bytes(settings: Settings, batch_size: int) -> int:
+    """What a worker may send at once: the answers of a batch, or the body of a request to another model."""
+    answers = (settings.max_response_size + _ANSWER_SLACK_BYTES) * batch_size
+    return max(answers, settings.max_request_size) + _FRAME_SLACK_BYTES
