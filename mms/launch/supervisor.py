@@ -141,7 +141,9 @@ class _OutputPipe:
         turns: LineTurns,
     ) -> None:
         self._source = source
-        self._lines = Lines(turns, partial(on_output, name), self._read_on)
+        #: As they came: a read of blank lines has tens of thousands, which would take long to decode at once.
+        self._lines: Lines[bytes] = Lines(turns, self._take, self._read_on)
+        self._pass = partial(on_output, name)
         self._on_closed = on_closed
         self._rest = b""
         self._loop = asyncio.get_running_loop()
@@ -177,12 +179,12 @@ class _OutputPipe:
             lines.append(rest[:_LINE_BYTES])
             rest = rest[_LINE_BYTES:]
         self._rest = rest
-        if not self._pass_on(lines):
+        if not self._lines.pass_on(lines):
             # Until then the process waits once the pipe is full.
             self._loop.remove_reader(self._source)
 
-    def _pass_on(self, lines: list[bytes]) -> bool:
-        return self._lines.pass_on(line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+    def _take(self, line: bytes) -> None:
+        self._pass(line.decode("utf-8", "replace").rstrip("\r"))
 
     def _read_on(self) -> None:
         if self._source >= 0:
@@ -203,7 +205,7 @@ class _OutputPipe:
         self._source = -1
         rest, self._rest = self._rest, b""
         if rest:
-            self._pass_on([rest])
+            self._lines.pass_on([rest])
         self._on_closed(self)
 
 

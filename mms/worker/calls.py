@@ -9,7 +9,6 @@ from typing import NamedTuple
 from mms.wire import Buffer
 from mms.wire.calls import Call, Called, decode_called, encode_call
 
-
 #: The front's name of it.
 _TOO_LARGE = "PayloadTooLarge"
 
