@@ -28,7 +28,7 @@ def _load_orjson() -> Any:
 def from_json(text: bytes | bytearray | memoryview | str) -> Any:
     """Return the value of a JSON text, NaN, infinities and integers of any length included.
 
-    Raises ValueError with what is wrong and where.
+    Raises ValueError with what is wrong and where, TypeError for what is not text at all.
     """
     fast = _orjson or _load_orjson()
     if fast:
@@ -43,7 +43,8 @@ def from_json(text: bytes | bytearray | memoryview | str) -> Any:
     import json
 
     try:
-        return json.loads(text if isinstance(text, str) else bytes(text))
+        # Only a view needs a copy: bytes(5) would be five zeros, and of a large number all the memory there is.
+        return json.loads(bytes(text) if isinstance(text, memoryview) else text)
     except RecursionError:
         raise ValueError("the JSON is nested too deep") from None
 

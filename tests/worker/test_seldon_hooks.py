@@ -473,3 +473,23 @@ def test_json_that_is_no_such_message_is_the_clients_mistake() -> None:
     reply = Served(annotated(SeldonMessage)).predict({"unknown": 1})
     assert (reply.status, reply.error["reason"]) == (400, "MICROSERVICE_BAD_DATA")
     assert reply.error["info"].startswith("Invalid JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("annotation", "operation", "message", "place"),
+    [
+        ("prediction_pb2.SeldonMessage", "predict", {"binData": "!!"}, "binData"),
+        (
+            "prediction_pb2.SeldonMessageList",
+            "aggregate",
+            {"seldonMessages": [{"strData": "a"}, {"binData": "YQ==!"}]},
+            "seldonMessages[1].binData",
+        ),
+    ],
+)
+def test_base64_that_is_none_is_refused_before_a_raw_hook_gets_less_of_it(
+    annotation: str, operation: str, message: dict[str, Any], place: str
+) -> None:
+    reply = Served(annotated(annotation)).ask(operation, message)
+    assert (reply.status, reply.error["reason"]) == (400, "MICROSERVICE_BAD_DATA")
+    assert reply.error["info"].startswith(f"{place} is not base64: ")

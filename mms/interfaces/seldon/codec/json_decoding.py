@@ -110,16 +110,20 @@ def decode_aggregate_json(message: Any, strict: bool = False) -> list[Incoming]:
 def check_feedback(feedback: Any) -> None:
     """Raise SeldonMicroserviceException for base64 that protobuf's parser would read as something else."""
     for member in ("request", "response", "truth"):
-        part = feedback.get(member) if isinstance(feedback, dict) else None
-        text = part.get("binData") if isinstance(part, dict) else None
-        if isinstance(text, str):
-            try:
-                # It reads the alphabet for URLs, too, and needs no padding.
-                padding = "=" * (-len(text) % 4)
-                _bytes_of(text.replace("-", "+").replace("_", "/") + padding, False)
-            except SeldonMicroserviceException as error:
-                error.message = f"{member}.{error.message}"
-                raise
+        check_base64(feedback.get(member) if isinstance(feedback, dict) else None, f"{member}.")
+
+
+def check_base64(message: Any, place: str = "") -> None:
+    """The same for one message. `place`: where it stands, before the name of its member."""
+    text = message.get("binData") if isinstance(message, dict) else None
+    if isinstance(text, str):
+        try:
+            # It reads the alphabet for URLs, too, and needs no padding.
+            padding = "=" * (-len(text) % 4)
+            _bytes_of(text.replace("-", "+").replace("_", "/") + padding, False)
+        except SeldonMicroserviceException as error:
+            error.message = f"{place}{error.message}"
+            raise
 
 
 def _data_of(data: Any, strict: bool) -> tuple[Array, Any, Form]:

@@ -44,7 +44,7 @@ def load_json(body: bytes | bytearray | memoryview | str) -> Any:
         if not has_long_integer(body):
             return found
     try:
-        return json.loads(body if isinstance(body, str) else bytes(body))
+        return json.loads(bytes(body) if isinstance(body, memoryview) else body)
     except RecursionError:
         raise ValueError("JSON is nested too deeply") from None
 

@@ -10,6 +10,7 @@ import numpy as np
 from mms.interfaces.seldon.codec.array_answers import array_answer
 from mms.interfaces.seldon.codec.forms import ClassNames, Form, Incoming
 from mms.interfaces.seldon.codec.json_decoding import (
+    check_base64,
     check_feedback,
     check_json,
     decode_aggregate_json,
@@ -115,6 +116,7 @@ class JsonFormat(MessageFormat):
 
         if isinstance(content, list) and raw.message_class == "SeldonMessageList":
             content = {"seldonMessages": content}
+        _check_base64_of(content, raw.message_class)
         return message_of_class(content, raw.message_class)
 
     def raw_answer(
@@ -191,6 +193,18 @@ class ProtoFormat(MessageFormat):
 
     def encode_message(self, message: Any) -> bytes:
         return bytes(message.SerializeToString())
+
+
+def _check_base64_of(content: Any, message_class: str) -> None:
+    """Raise SeldonMicroserviceException for base64 anywhere in a message that protobuf's parser would take for less."""
+    if message_class == "Feedback":
+        check_feedback(content)
+    elif message_class == "SeldonMessageList":
+        messages = content.get("seldonMessages") if isinstance(content, dict) else None
+        for number, message in enumerate(messages if isinstance(messages, list) else ()):
+            check_base64(message, f"seldonMessages[{number}].")
+    else:
+        check_base64(content)
 
 
 def status_of(message: Any) -> int:
