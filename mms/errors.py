@@ -252,6 +252,14 @@ class ServiceUnavailable(ServerError):
         return self._retry_after_s
 
 
+class InsufficientMemory(ServiceUnavailable):
+    """A model that could not be loaded for want of memory: beside others, or of the machine."""
+
+    status = 507
+    type_name = "InternalServerException"
+    grpc_code = RESOURCE_EXHAUSTED
+
+
 class WorkerFailure(ServerError):
     """What a worker reported, or what its end means, for one request.
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from mms.core.scaling.load_backoff import LoadBackoff
 from mms.core.worker import Worker, WorkerState
-from mms.errors import ServiceUnavailable
+from mms.errors import InsufficientMemory, ServiceUnavailable
 
 #: What clients are told of the reason: exceptions may say anything at any length.
 _MAX_CHARS = 1000
@@ -38,9 +38,9 @@ def unavailable(
     """The error for a request that a model cannot queue; the beginning is MMS's text, which clients compare."""
     failed = failed_worker(workers)
     if failed is not None:
-        return _not_loaded(name, failed.load_error, failed.backoff_s)
+        return _not_loaded(name, failed.load_error, failed.backoff_s, failed.load_code)
     if backoff.reason and all(worker.state in _ON_THE_WAY_OUT for worker in workers):
-        return _not_loaded(name, backoff.reason, backoff.wait_s)
+        return _not_loaded(name, backoff.reason, backoff.wait_s, backoff.code)
     text = (
         f"No worker is available to serve request for model: {name}. "
         "Consider increasing job queue size."
@@ -53,7 +53,8 @@ def unavailable(
     return ServiceUnavailable(text, retry_after_s=retry_after_s)
 
 
-def _not_loaded(name: str, reason: str, wait_s: int) -> ServiceUnavailable:
-    return ServiceUnavailable(
+def _not_loaded(name: str, reason: str, wait_s: int, code: int) -> ServiceUnavailable:
+    kind = InsufficientMemory if code == InsufficientMemory.status else ServiceUnavailable
+    return kind(
         f"Model {name} could not be loaded: {reason[:_MAX_CHARS]}", retry_after_s=max(wait_s, 1)
     )

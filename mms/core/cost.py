@@ -70,6 +70,11 @@ class ArrivalGap:
             self.mean_s = gap_s
         self.mean_s += (gap_s - self.mean_s) * _GAP_WEIGHT
 
+    @property
+    def last_at(self) -> float:
+        """When the last one came, of `time.monotonic()`; 0: none has."""
+        return self._last
+
 
 def is_waiting_worthwhile(size: int, cost: BatchCost, gap_s: float) -> bool:
     """Whether the last idle worker should wait for one more request before it starts on `size` of them.

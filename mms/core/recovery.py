@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 _POISON_DEATHS = 2
 
 
-def lose_worker(model: ModelVersion, worker: Worker, now: float) -> list[Request]:
+def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = "") -> list[Request]:
     """The worker's process or connection is gone. Every request that it had goes back or fails.
 
-    Returns those that failed since a worker ended with them for the second time.
+    Returns those that failed since a worker ended with them for the second time. `cause`: that memory was used up, in
+    words for their clients; empty where it was not, or nobody knows.
 
     Frames are in order, so the batch at the head was running, or an answer of it was on its way; those behind it
     may have been begun, if the worker held back answers for one write. After a crash all of them run singly, so
@@ -47,12 +48,12 @@ def lose_worker(model: ModelVersion, worker: Worker, now: float) -> list[Request
                 continue
             if position == 0:
                 if not is_crash:
-                    request.fail(WorkerFailure("Worker died."))
+                    request.fail(_died(cause))
                     continue
                 if not (is_refuted and request.deaths):
                     request.deaths += 1
                 if request.deaths >= _POISON_DEATHS:
-                    request.fail(WorkerFailure("Worker died."))
+                    request.fail(_died(cause))
                     poison.append(request)
                     continue
             if not worker.was_timed_out and not is_unfilled:
@@ -65,6 +66,11 @@ def lose_worker(model: ModelVersion, worker: Worker, now: float) -> list[Request
     worker.in_flight.clear()
     model.recount()
     return poison
+
+
+def _died(cause: str) -> WorkerFailure:
+    # MMS's clients compare the plain text.
+    return WorkerFailure(f"Worker died: {cause}.", 507) if cause else WorkerFailure("Worker died.")
 
 
 def withdraw(model: ModelVersion, worker: Worker, batches: Sequence[Batch]) -> None:

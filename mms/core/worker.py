@@ -79,11 +79,13 @@ class Worker:
         "index",
         "is_model_ready",
         "link",
+        "load_code",
         "load_error",
         "load_times",
         "memory_bytes",
         "name",
         "next_sequence",
+        "oom_kills",
         "pid",
         "ready_at",
         "reason",
@@ -120,6 +122,10 @@ class Worker:
         self.load_error = ""
         #: What its load has taken so far, in seconds by what was done: `turn`, `packages`, `process`, `load`.
         self.load_times: dict[str, float] = {}
+        #: The status that stands for it: 507 where memory was short.
+        self.load_code = 200
+        #: How many of its processes the kernel has killed because memory was used up.
+        self.oom_kills = 0
         #: How long it waits for its next start, in seconds.
         self.backoff_s = 0
         #: Failed loads, and ends before anything was answered, without a process in between that did its work.

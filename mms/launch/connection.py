@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from mms import faults
 from mms.core import Batch
-from mms.launch.interface import LaunchFailed, LinkListener, Unsendable
+from mms.launch.interface import OUT_OF_MEMORY, LaunchFailed, LinkListener, Unsendable
 from mms.launch.line_turns import Lines, LineTurns
 from mms.observe.metrics.lines import one_line
 from mms.wire import (
@@ -115,6 +115,8 @@ class Link:
         self.end_process: Callable[[], None] = lambda: None
         #: Whether a process may be this worker's; set by the launcher.
         self.is_own_process: Callable[[int], bool] = lambda pid: True
+        #: Whether the kernel has just killed a process for want of memory; set by the launcher.
+        self.has_oom_kill: Callable[[], bool] = lambda: False
         self._open_roles = set(roles)
         self._load = load
         self._is_preloaded = is_preloaded
@@ -170,7 +172,8 @@ class Link:
             return self.loaded.result()
         if self.closed.done():
             reason = await self.end_reason()
-            raise LaunchFailed(f"worker ended while it loaded the model: {reason}")
+            code = 507 if self.is_oom_killed else 500
+            raise LaunchFailed(f"worker ended while it loaded the model: {reason}", code)
         raise LaunchFailed(f"model did not load within {timeout_s:g} seconds")
 
     async def end_reason(self) -> str:
@@ -179,8 +182,15 @@ class Link:
         if reason == _CONNECTION_LOST:
             await asyncio.wait((self._exited,), timeout=_EXIT_S)
             if self._exited.done():
-                return self._exited.result()
+                exited = self._exited.result()
+                return f"{exited}, {OUT_OF_MEMORY}" if self.is_oom_killed else exited
         return reason
+
+    @property
+    def is_oom_killed(self) -> bool:
+        """Whether it can no longer be reached, unwanted, just when the kernel has killed a process for memory."""
+        closed = self.closed
+        return closed.done() and closed.result() == _CONNECTION_LOST and self.has_oom_kill()
 
     def send(self, batches: Sequence[Batch], now: float) -> None:
         """One write for all of them: a system call costs as much as some batches."""

@@ -9,10 +9,15 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from mms.core import Batch
 from mms.wire import Load, Loaded, Readiness
+
+#: How a process has ended that the kernel has killed for want of memory.
+OUT_OF_MEMORY: Final = (
+    "out of memory: the OOM killer has ended it, as the memory of the server's cgroup is used up"
+)
 
 
 @dataclass(slots=True)
@@ -77,6 +82,10 @@ class WorkerLink(Protocol):
     #: Done with the reason when the worker can no longer be reached.
     closed: asyncio.Future[str]
 
+    @property
+    def is_oom_killed(self) -> bool:
+        """Whether the kernel has killed it for want of memory."""
+
     async def load(self, timeout_s: float) -> Loaded:
         """Have the model loaded. Raises LaunchFailed where the worker ends or the time does."""
 
@@ -121,7 +130,14 @@ class Unsendable(Exception):
 
 
 class LaunchFailed(Exception):
-    """A worker could not be started or did not come up. The message is one line for people."""
+    """A worker could not be started or did not come up. The message is one line for people.
+
+    `code`: 507 where memory was short, else 500.
+    """
+
+    def __init__(self, message: str, code: int = 500) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def server_home() -> Path:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from mms.launch.interface import (
     WorkerSpec,
 )
 from mms.launch.supervisor import SupervisedProcess, Supervisor
+from mms.machine.memory import OomKills
 from mms.processes.tree import is_below
 from mms.wire import Loaded, ProtocolError, Readiness
 
@@ -119,6 +121,7 @@ class ProcessLauncher:
         self._parents: dict[str, asyncio.Task[_Parent]] = {}
         self._reapers: set[asyncio.Task[None]] = set()
         self._supervisor = Supervisor()
+        self._oom_kills = OomKills()
         self._fork_servers = ForkServers(
             self._supervisor,
             preload_modules,
@@ -265,6 +268,8 @@ class ProcessLauncher:
             is_preloaded=is_preloaded,
             turns=self._supervisor.turns,
         )
+
+        link.has_oom_kill = lambda: self._oom_kills.has_killed(time.monotonic())
 
         def on_numbered(process: SupervisedProcess) -> None:
             link.end_process = process.kill

@@ -47,6 +47,20 @@ def model_scaled(model: str, decision: ScalingDecision) -> None:
     _manager.info("Model %s: %s.", model, decision.line)
 
 
+def model_evicted(model: str, line: str) -> None:
+    """It gives way, as the memory of all models is limited."""
+    _manager.info("Model %s is unloaded (memory_limit): %s.", model, line)
+
+
+def models_alternate(model: str, other: str, limit_bytes: int) -> None:
+    """Two models make each other give way."""
+    _manager.warning(
+        "Models %s and %s do not fit into memory_limit (%.1f MB) together: they take turns, and each request "
+        "for the other one waits for a load.",
+        *(model, other, limit_bytes / 1e6),
+    )
+
+
 def model_not_loaded(location: str, reason: str) -> None:
     """A model of the start-up list was left out."""
     _manager.warning("Failed to load model: %s (%s)", location, reason)

@@ -290,6 +290,18 @@ class ModelParameters(Options):
         shown=Shown("idleTtl", unless=0),
         scope=WORKERS,
     )
+    pinned: bool | None = parameter(
+        "pinned",
+        TRUTH,
+        "Whether the model stays loaded when others need its memory.",
+        "See [a limit for the memory](many-models.md#a-limit-for-the-memory).",
+        default="false",
+        routes=_BOTH,
+        keys=(Key("pinned"),),
+        is_new=True,
+        shown=Shown("pinned", unless=False),
+        scope=WORKERS,
+    )
     install_requirements: str | None = parameter(
         "install_requirements",
         choice("off", "folder", "venv"),

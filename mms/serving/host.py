@@ -115,8 +115,9 @@ class ModelHost:
         return f"<ModelHost of {len(self.registry)} models>"
 
     def collectors(self) -> list[FamilyMaker]:
-        """Return what has measured models that ask others, for Prometheus."""
-        return [each for factory in self._registrar.factories for each in factory.collectors]
+        """Return what has measured models that ask others, and the memory of all, for Prometheus."""
+        found = [each for factory in self._registrar.factories for each in factory.collectors]
+        return [*found, self._workers.residency] if self._workers.residency else found
 
     # Predictions
 

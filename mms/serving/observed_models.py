@@ -37,6 +37,7 @@ class ObservedModels:
 def _snapshot(served: ServedModel) -> ModelSnapshot:
     statistics = served.model.statistics()
     pooled = served if isinstance(served, PooledModel) else None
+    memory = pooled.memory if pooled is not None else None
     is_scaled = pooled is not None and target_of(pooled).is_active
     return ModelSnapshot(
         name=served.name,
@@ -50,6 +51,8 @@ def _snapshot(served: ServedModel) -> ModelSnapshot:
             WorkerSnapshot(w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts)
             for w in served.workers
         ],
+        resident_bytes=memory.resident_bytes if memory is not None else None,
+        evictions=dict(memory.evictions) if memory is not None else {},
         wanted_workers=pooled.scaling.wanted if pooled is not None and is_scaled else None,
         scaling_decisions=pooled.scaling.counts if pooled is not None else {},
     )

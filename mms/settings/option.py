@@ -11,6 +11,7 @@ from typing import Any
 from mms.limits.networks import WORDS, Networks
 from mms.settings.address import Address
 from mms.settings.confinement import parse_rlimits, parse_user
+from mms.settings.memory_size import parse_memory_size
 from mms.settings.paths import (
     file_unusable,
     folder_unusable,
@@ -179,6 +180,11 @@ NETWORKS = Kind(
 REGEX = Kind("regular expression", "a regular expression", _regex)
 REGEXES = Kind("regular expressions", "regular expressions with commas between them", _regexes)
 RLIMITS = Kind("limits", "limits such as as=4G,nofile=1024", parse_rlimits)
+MEMORY = Kind(
+    "size",
+    "a size above 0 such as 1500M or 2G, or a share of the memory such as 80%",
+    parse_memory_size,
+)
 USER = Kind("user", "the name or number of a user, or user:group", parse_user)
 INFERENCE_ADDRESS = Kind(
     "address", "http://host:port, https://host:port or unix:/path", _address(False)

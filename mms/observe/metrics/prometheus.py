@@ -109,6 +109,7 @@ class PrometheusText:
         yield from self._batches()
         yield from self._queues()
         yield from self._workers()
+        yield from self._residency()
         yield from self._host_gauges()
         for collector in self._collectors:
             yield from collector.collect()
@@ -253,6 +254,27 @@ class PrometheusText:
                     memory.add_metric((*values, worker.name), worker.memory_bytes)
                 restarts.add_metric((*values, worker.name), worker.restarts)
         yield from (states, memory, restarts, wanted, decisions)
+
+    def _residency(self) -> Iterator[Metric]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        resident = GaugeMetricFamily(
+            "mms_resident_bytes",
+            "What a model's workers hold (PSS), where memory_limit limits it; while they load, what is expected.",
+            labels=_MODEL,
+        )
+        evictions = CounterMetricFamily(
+            "mms_evictions",
+            "How often a model gave way: to a load, to what has grown, or busy to one whose turn it was.",
+            labels=(*_MODEL, "reason"),
+        )
+        for model in self._models:
+            values = (model.name, model.version)
+            if model.resident_bytes is not None:
+                resident.add_metric(values, model.resident_bytes)
+            for reason, count in model.evictions.items():
+                evictions.add_metric((*values, reason), count)
+        yield from (resident, evictions)
 
     def _host_gauges(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily

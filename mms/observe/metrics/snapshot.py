@@ -31,6 +31,10 @@ class ModelSnapshot:
     #: (what became of them, where they were) -> requests without an answer of the model
     unanswered: Mapping[tuple[str, str], int] = field(default_factory=dict)
     workers: Sequence[WorkerSnapshot] = field(default=())
+    #: What its workers hold, where memory is limited; None: it is not.
+    resident_bytes: int | None = None
+    #: How often it gave way to others, by the reason.
+    evictions: Mapping[str, int] = field(default_factory=dict)
     #: How many workers would be enough by its load; None: it is not scaled by load.
     wanted_workers: int | None = None
     #: Decisions of its scaling, by their kind.

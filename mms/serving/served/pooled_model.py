@@ -8,11 +8,13 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 from archiver import Component
 from mms import faults
 from mms.core import Pool, Request, Worker, WorkerState, recovery
+from mms.core.residency.footprint import ModelMemory
 from mms.core.scaling.policy import ScalingPolicy
 from mms.errors import BadRequest
 from mms.interfaces import AUTO, INTERFACES, part
@@ -53,6 +55,8 @@ class PooledModel(ServedModel):
     key: str = field(default_factory=new_key)
     #: Decides how many workers it has by its load, where it may have more or fewer.
     scaling: ScalingPolicy = field(default_factory=ScalingPolicy)
+    #: Its part of the memory, where that is limited.
+    memory: ModelMemory | None = None
     runners: dict[Worker, WorkerRunner] = field(default_factory=dict)
     #: The workers on their way out, until a call has waited for them.
     stopping: list[asyncio.Future[Any]] = field(default_factory=list)
@@ -191,6 +195,27 @@ class PooledModel(ServedModel):
         if timeout_s is None:
             return self.model.config.response_timeout_s
         return timeout_s or math.inf
+
+    def describe_memory(self) -> dict[str, Any]:
+        memory = self.memory
+        if memory is None:
+            return {}
+        arrivals = self.model.arrivals
+        memory.use.observe(arrivals.total, arrivals.last_at)
+        described: dict[str, Any] = {
+            "residentBytes": memory.resident_bytes,
+            "loadedBytes": memory.footprint.loaded_bytes,
+            "peakBytes": memory.footprint.peak_bytes,
+            "loadSeconds": round(memory.footprint.load_s, 3),
+            "evictions": memory.evictions.total(),
+            "pinned": bool(self.effective.pinned),
+        }
+        if memory.use.used_at:
+            used_at = time.time() - (time.monotonic() - memory.use.used_at)
+            described["lastUsed"] = datetime.fromtimestamp(used_at, timezone.utc).isoformat(
+                timespec="milliseconds"
+            )
+        return {"memory": described}
 
     # What its workers are told
 

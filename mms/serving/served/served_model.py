@@ -265,6 +265,7 @@ class ServedModel(ABC):
         if self.tracking is not None:
             description["tracking"] = self.tracking.describe()
         description |= self.describe_composition()
+        description |= self.describe_memory()
         if self.load_failure is not None:
             description["loadError"] = self.load_failure.error
             description["loadTraceback"] = self.load_failure.traceback
@@ -272,6 +273,10 @@ class ServedModel(ABC):
 
     def describe_composition(self) -> dict[str, Any]:
         """Return the members of its description that tell which models it asks: JSON-able."""
+        return {}
+
+    def describe_memory(self) -> dict[str, Any]:
+        """Return the member of its description that tells of its memory, where that is limited: JSON-able."""
         return {}
 
 
@@ -290,6 +295,8 @@ def _describe_worker(worker: Worker) -> dict[str, Any]:
     }
     if not worker.is_model_ready:
         described["modelReady"] = False
+    if worker.oom_kills:
+        described["oomKills"] = worker.oom_kills
     if worker.gpu_id is not None:
         described["gpuId"] = worker.gpu_id
     if worker.load_times:

@@ -11,7 +11,7 @@ from mms.core import Worker, WorkerState
 from mms.core.scaling.policy import Allowance
 from mms.machine.cpus import available_cpus
 from mms.machine.free_memory import free_memory
-from mms.serving.workers.recycling import resident_bytes
+from mms.machine.memory import resident_bytes
 
 if TYPE_CHECKING:
     from mms.serving.served import PooledModel

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ from mms.errors import BadRequest, WorkerStartFailed
 from mms.interfaces import AUTO, find_interface
 from mms.launch import Launcher
 from mms.machine.cpus import available_cpus
+from mms.machine.memory import total_memory
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
@@ -24,6 +25,7 @@ from mms.serving.served import PooledModel, ServedModel, pooled_models
 from mms.serving.served.pooled_model import new_key
 from mms.serving.workers.load_turns import LoadTurns
 from mms.serving.workers.recycling import RecycledRunner, Recycling, WorkerLimits
+from mms.serving.workers.residency import Residency
 from mms.serving.workers.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
 from mms.serving.workers.scaler import Scaler
 
@@ -72,6 +74,15 @@ class ModelWorkers:
             settings.max_concurrent_loads or max(available_cpus(), _LEAST_CONCURRENT_LOADS)
         )
         self._scaler = Scaler(self.grow, self.shrink)
+        limit = settings.memory_limit
+        #: Admits loads and has models give way, where memory is limited.
+        self.residency = (
+            Residency(
+                limit.of(total_memory()), settings.min_residence_s, partial(self.shrink, count=0)
+            )
+            if limit is not None
+            else None
+        )
         self._stops: set[asyncio.Future[bool]] = set()
         #: Some worker of some model has loaded.
         self.has_loaded = False
@@ -134,6 +145,8 @@ class ModelWorkers:
                 *(served.name, self._most_workers, min_workers),
             )
             min_workers = self._most_workers
+        if self.residency is not None:
+            self.residency.know(served)
         served.pool.first_workers = first_workers
         served.model.load_backoff.clear()
         served.model.on_demand = partial(self._load_on_demand, served)
@@ -155,6 +168,7 @@ class ModelWorkers:
 
     def _stop(self, served: PooledModel, workers: Iterable[Worker]) -> None:
         timeout_s = self._settings.unregister_model_timeout + _END_S
+        served.stopping = [task for task in served.stopping if not task.done()]
         for worker in workers:
             stop = asyncio.ensure_future(served.runners[worker].stop(timeout_s))
             self._stops.add(stop)
@@ -283,9 +297,11 @@ class ModelWorkers:
             await self._launcher.forget(served.key)
 
     def close_recycling(self) -> None:
-        """Replace no worker any more, and start or stop none by load."""
+        """Replace no worker any more, and start or stop none by load or for memory."""
         self._recycling.close()
         self._scaler.close()
+        if self.residency is not None:
+            self.residency.close()
 
     async def close(self) -> None:
         """Wait for those on their way out. Call after all models have drained."""
@@ -313,13 +329,25 @@ class ModelWorkers:
             start_timeout_s=self._settings.worker_start_timeout_s,
             tracking=served.tracking,
             prepare=served.requirements.install if served.requirements is not None else None,
-            turn=partial(self._load_turns.turn, worker, served.load_timeout_s)
-            if has_to_wait
-            else nullcontext,
+            turn=partial(self._turn, served, worker, has_to_wait=has_to_wait),
+            confirm=partial(self.residency.confirm, served, worker) if self.residency else None,
             may_retry=lambda: not served.is_awaited and _is_retried(served, worker),
             on_outcome=lambda outcome: self._on_load(served, worker, outcome),
             on_end=lambda runner: self._on_worker_end(served, runner),
         )
+
+    @asynccontextmanager
+    async def _turn(
+        self, served: PooledModel, worker: Worker, *, has_to_wait: bool
+    ) -> AsyncIterator[None]:
+        """What a load waits for: memory where that is limited, and that few others go on. Raises LaunchFailed."""
+        residency = self.residency
+        async with residency.room(served, worker) if residency else nullcontext():
+            turns, timeout_s = self._load_turns, served.load_timeout_s
+            async with turns.turn(worker, timeout_s) if has_to_wait else nullcontext():
+                if residency:
+                    residency.begin(served, worker)
+                yield
 
     def _on_load(self, served: PooledModel, worker: Worker, outcome: LoadOutcome) -> None:
         if outcome.is_success:
@@ -332,6 +360,8 @@ class ModelWorkers:
             if served.is_ready and not served.has_loaded:
                 served.has_loaded = True
                 events.model_loaded(served.name)
+        elif self.residency is not None:
+            self.residency.forget(served, worker)
         # An `initialize` that failed and was ignored has a traceback to show, too.
         served.load_failure = outcome if outcome.traceback or not outcome.is_success else None
         if self._next_load is not None and not self._next_load.done():
@@ -340,10 +370,12 @@ class ModelWorkers:
     def _on_worker_end(self, served: PooledModel, runner: WorkerRunner) -> None:
         served.runners.pop(runner.worker, None)
         served.pool.remove(runner.worker)
+        if self.residency is not None:
+            self.residency.forget(served, runner.worker)
         model, failure, now = served.model, runner.failure, time.monotonic()
         # Of several that were started together the first one counts.
         if failure is not None and model.load_backoff.may_load(now):
-            model.load_backoff.note_failure(failure.error, now)
+            model.load_backoff.note_failure(failure.error, now, failure.code)
         if not model.workers:
             recovery.fail_queue(model)
 

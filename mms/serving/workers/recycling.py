@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mms import faults
 from mms.core import Worker, WorkerState
+from mms.machine.memory import resident_bytes
 from mms.serving.workers.runner import LoadOutcome, WorkerRunner
 
 if TYPE_CHECKING:
@@ -201,21 +201,3 @@ class Recycling:
 
 def _is_leaving(served: PooledModel, worker: Worker) -> bool:
     return worker not in served.runners or worker.state is WorkerState.DRAINING
-
-
-def resident_bytes(pid: int) -> int:
-    """0 for a process that is gone."""
-    try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
-    except FileNotFoundError:
-        if os.path.exists("/proc/self/statm"):
-            return 0
-    except (OSError, IndexError):
-        return 0
-    import psutil  # takes time that a start of the server should not
-
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0

@@ -93,6 +93,7 @@ class WorkerRunner:
         tracking: ModelTracking | None = None,
         prepare: Callable[[], Awaitable[None]] | None = None,
         turn: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        confirm: Callable[[], Awaitable[None]] | None = None,
         may_retry: Callable[[], bool] = lambda: True,
         on_outcome: Callable[[LoadOutcome], None],
         on_end: Callable[[WorkerRunner], None],
@@ -113,6 +114,8 @@ class WorkerRunner:
         self._prepare = prepare
         #: What a load waits for before it begins, and holds until it ends.
         self._turn = turn
+        #: What a process is checked by that has loaded the model; raises LaunchFailed where it may not stay.
+        self._confirm = confirm
         self._may_retry = may_retry
         self._on_outcome = on_outcome
         self._on_end = on_end
@@ -227,6 +230,8 @@ class WorkerRunner:
                 self._note_time("process", started)
                 loaded = await link.load(self._spec.load_timeout_s)
                 self._note_time("load", started)
+                if self._confirm is not None and loaded.code == 200:
+                    await self._confirm()
         except RequirementsFailed as error:
             self._log_load(Loaded(500, error=str(error), traceback=error.output))
             self._note(LoadOutcome(500, str(error), error.output))
@@ -236,7 +241,7 @@ class WorkerRunner:
                 link.kill(str(error))
                 worker.link = None
             logger.error("Worker %s of model %s: %s", worker.name, self._model.name, error)
-            self._note(LoadOutcome(500, str(error)))
+            self._note(LoadOutcome(error.code, str(error)))
             return str(error)
         except asyncio.CancelledError:
             if link is not None:
@@ -306,6 +311,7 @@ class WorkerRunner:
         return link is not None and not link.closed.done() and self._attempt.done()
 
     def _note(self, outcome: LoadOutcome) -> None:
+        self.worker.load_code = outcome.code
         self.worker.load_error = "" if outcome.is_success else outcome.error or "no reason given"
         self._on_outcome(outcome)
         if not self._attempt.done():
@@ -325,6 +331,10 @@ class WorkerRunner:
 
     def _lost(self) -> None:
         worker = self.worker
+        cause = ""
+        if worker.link is not None and worker.link.is_oom_killed:
+            worker.oom_kills += 1
+            cause = "out of memory"
         worker.link = None
         worker.pid = 0
         self._calls.drop()
@@ -333,7 +343,7 @@ class WorkerRunner:
         elif worker.in_flight:
             # It was given its time; what it did not finish is no crash.
             worker.was_timed_out = True
-        for request in recovery.lose_worker(self._model, worker, time.monotonic()):
+        for request in recovery.lose_worker(self._model, worker, time.monotonic(), cause):
             events.request_ended_workers(worker.name, request.id.decode("ascii", "replace"))
         self._dispatcher.schedule(self._model)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mms.settings.confinement import WorkerUser
+from mms.settings.memory_size import MemorySize
 from mms.settings.option import (
     ANY_INTEGER,
     BOOLEAN,
     COUNT,
+    MEMORY,
     NAMES,
     NUMBER,
     POSITIVE,
@@ -65,6 +67,22 @@ class WorkerOptions:
         "Without a request for so long a model has no more than its minimum of workers, which may be none. 0: they "
         "stay. A registration may say otherwise.",
         "0",
+        unit="seconds",
+        is_own=True,
+    )
+    memory_limit: MemorySize | None = option(
+        MEMORY,
+        _WORKERS,
+        "What the workers of all models may hold together, as `2G`, `1500M` or a number of bytes, or as `80%` of the "
+        "memory that the server may use (of its cgroup, or of the machine). Before a load that does not fit, idle "
+        "models give way whose minimum of workers is 0; one that cannot fit is refused with 507. Without it: no limit.",
+        is_own=True,
+    )
+    min_residence_s: float = option(
+        NUMBER,
+        _WORKERS,
+        "With `memory_limit`: how long a model stays after its load, as long as other models can give way.",
+        "5",
         unit="seconds",
         is_own=True,
     )

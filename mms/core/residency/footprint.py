@@ -1,0 +1,105 @@
+"""What a model takes of memory, how long its load takes and how often it is asked: by which models give way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from math import exp, log
+from typing import Final
+
+from mms.core.worker import Worker
+
+#: The weight of a request is half after so long, in seconds: long enough to tell models that are asked every few
+#: minutes from others, short enough to follow a day's changes.
+_HALF_LIFE_S: Final = 300.0
+_FADING: Final = log(2) / _HALF_LIFE_S
+#: Weight of a new load in the moving estimate of the time for it.
+_LOAD_WEIGHT: Final = 0.3
+
+
+class Footprint:
+    """What a worker of a model holds, by the loads so far of the same archive. Sizes in bytes; 0: not known."""
+
+    __slots__ = ("load_s", "loaded_bytes", "peak_bytes")
+
+    def __init__(self) -> None:
+        #: Just after the last load.
+        self.loaded_bytes = 0
+        #: The most since that load.
+        self.peak_bytes = 0
+        #: How long a load takes, in seconds.
+        self.load_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Footprint {self.loaded_bytes} to {self.peak_bytes} bytes, loads in {self.load_s:.3f} s>"
+
+    def note_load(self, size_bytes: int, load_s: float) -> None:
+        """A worker has loaded the model in `load_s` seconds, and holds so much."""
+        self.loaded_bytes = self.peak_bytes = size_bytes
+        weight = _LOAD_WEIGHT if self.load_s else 1.0
+        self.load_s += (load_s - self.load_s) * weight
+
+    def note_size(self, size_bytes: int) -> None:
+        """A worker that has loaded the model holds so much now."""
+        self.peak_bytes = max(self.peak_bytes, size_bytes)
+
+
+class UseRate:
+    """How often a model is asked: requests whose weight fades with time. Times are of `time.monotonic()`."""
+
+    __slots__ = ("_counted", "_total", "_weight", "used_at")
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._weight = 0.0
+        #: When `_weight` was right.
+        self._counted = 0.0
+        #: When the last request came; 0: none has.
+        self.used_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<UseRate of {self._total} requests>"
+
+    def observe(self, total: int, used_at: float) -> None:
+        """There have been so many requests altogether, the last one at `used_at`."""
+        if total <= self._total:
+            return
+        self._weight = self._faded(used_at) + total - self._total
+        self._counted = self.used_at = used_at
+        self._total = total
+
+    def rate(self, now: float) -> float:
+        """Return the requests in a second of late."""
+        return self._faded(now) * _FADING
+
+    def _faded(self, now: float) -> float:
+        return self._weight * exp(-_FADING * max(now - self._counted, 0.0))
+
+
+@dataclass(slots=True)
+class HeldMemory:
+    """What a worker holds, or is expected to while it loads."""
+
+    size_bytes: int
+    is_loading: bool = True
+    #: When its load began, and when it was measured last, of `time.monotonic()`.
+    began_at: float = 0.0
+    measured_at: float = 0.0
+
+
+@dataclass(slots=True)
+class ModelMemory:
+    """A model version's part of the limited memory."""
+
+    footprint: Footprint
+    use: UseRate = field(default_factory=UseRate)
+    held: dict[Worker, HeldMemory] = field(default_factory=dict)
+    #: When its last load ended, of `time.monotonic()`; 0: none has.
+    loaded_at: float = 0.0
+    #: How often it gave way, by the reason.
+    evictions: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def resident_bytes(self) -> int:
+        """What its workers hold, and those that load are expected to."""
+        return sum(held.size_bytes for held in self.held.values())

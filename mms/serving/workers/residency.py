@@ -1,0 +1,307 @@
+"""Has the workers of all models stay within the limit of memory: measures them, and has idle models make room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from mms import faults
+from mms.core import Worker, WorkerState
+from mms.core.residency.footprint import Footprint, HeldMemory, ModelMemory
+from mms.core.residency.policy import Eviction, ResidencyPolicy, Resident
+from mms.launch import LaunchFailed
+from mms.machine.memory import worker_bytes
+from mms.observe import events
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+    from mms.serving.served import PooledModel
+
+logger = logging.getLogger("mms.serving")
+
+#: How often workers are measured, in seconds, and how many of them at the most: the kernel walks their page tables.
+_MEASURE_S: Final = 1.0
+_MEASURED_AT_ONCE: Final = 16
+#: How often a load that waits looks whether a model has become idle, in seconds.
+_LOOK_S: Final = 0.02
+#: Archives whose footprint is remembered.
+_MOST_FOOTPRINTS: Final = 20_000
+#: What a worker is taken for before any has loaded, and the weight of each that has.
+_FIRST_GUESS_BYTES: Final = 32e6
+_GUESS_WEIGHT: Final = 0.2
+_LEAVING: Final = (WorkerState.DRAINING, WorkerState.STOPPED)
+#: Above a worker there is its keeper, and above that the parent that has loaded the model, with `preload_model`.
+_KEEPER: Final = 1
+_KEEPER_AND_PARENT: Final = 2
+
+
+class Residency:
+    """Admits loads, one after the other where they have to wait. Called on the event loop."""
+
+    def __init__(
+        self,
+        limit_bytes: int,
+        min_residence_s: float,
+        evict: Callable[[PooledModel], None],
+    ) -> None:
+        """`evict` lets all workers of a model go after what they run."""
+        self._policy = ResidencyPolicy(limit_bytes, min_residence_s)
+        self._evict = evict
+        #: The models with workers that hold memory.
+        self._models: dict[PooledModel, ModelMemory] = {}
+        #: What is known of an archive, also while no model is made of it.
+        self._footprints: dict[tuple[str, str | None, str], Footprint] = {}
+        #: What a worker holds on the average, by the last loads: the guess for models that have not been loaded.
+        self._typical_bytes = 0.0
+        self._waiting = asyncio.Lock()
+        #: Done when the next worker has ended.
+        self._next_end: asyncio.Future[None] | None = None
+        self._measuring = asyncio.get_running_loop().create_task(self._keep_measuring())
+
+    def __repr__(self) -> str:
+        return f"<Residency of {len(self._models)} models, {self._policy!r}>"
+
+    def know(self, served: PooledModel) -> None:
+        """A model may have workers from now on."""
+        if served.memory is not None:
+            return
+        archive = served.archive
+        key = (served.name, served.version, archive.sha256 or str(archive.folder))
+        footprint = self._footprints.pop(key, None) or Footprint()
+        # The newest is the last.
+        self._footprints[key] = footprint
+        while len(self._footprints) > _MOST_FOOTPRINTS:
+            del self._footprints[next(iter(self._footprints))]
+        served.memory = ModelMemory(footprint)
+
+    # Loads
+
+    @asynccontextmanager
+    async def room(self, served: PooledModel, worker: Worker) -> AsyncIterator[None]:
+        """Wait until there is room for a worker, and keep it while the worker loads.
+
+        Raises LaunchFailed with 507 where the model cannot fit, or where there is no room within the time for a load.
+        """
+        self.forget(served, worker)
+        memory, timeout_s = _memory_of(served), served.load_timeout_s
+        try:
+            try:
+                await asyncio.wait_for(
+                    self._wait(served, worker), None if math.isinf(timeout_s) else timeout_s
+                )
+            except asyncio.TimeoutError:
+                text = f"no memory within {timeout_s:g} seconds: it {worker.reason}"
+                raise LaunchFailed(text, 507) from None
+            worker.reason = ""
+            yield
+        except BaseException:
+            self.forget(served, worker)
+            raise
+        held = memory.held.get(worker)
+        if held is not None:
+            held.is_loading = False
+            memory.loaded_at = time.monotonic()
+
+    async def _wait(self, served: PooledModel, worker: Worker) -> None:
+        """Return once a worker may load; what it is expected to hold counts from now on."""
+        began = time.monotonic()
+        memory = _memory_of(served)
+        if self._waiting.locked():
+            worker.reason = "waits for memory behind the load of another model"
+        async with self._waiting:
+            while True:
+                now = time.monotonic()
+                needed, is_guess = self._expected(memory)
+                admission = self._policy.admit(
+                    served.full_name,
+                    needed,
+                    self._residents(now),
+                    now,
+                    is_guess=is_guess,
+                    waiting_s=now - began,
+                )
+                if admission.refusal:
+                    raise LaunchFailed(admission.refusal, 507)
+                if admission.is_admitted:
+                    break
+                worker.reason = admission.waits_for
+                await self._worker_end(_LOOK_S)
+            memory.held[worker] = HeldMemory(needed)
+            self._models[served] = memory
+            if admission.alternates_with:
+                events.models_alternate(
+                    served.full_name, admission.alternates_with, self._policy.limit_bytes
+                )
+            self._carry_out(admission.evicted)
+        while self._leaving_bytes() and self._held_bytes() > self._policy.limit_bytes:
+            worker.reason = "waits for memory until other models' workers have ended"
+            await self._worker_end(None)
+
+    def begin(self, served: PooledModel, worker: Worker) -> None:
+        """A worker that has room begins its load."""
+        held = _memory_of(served).held.get(worker)
+        if held is not None:
+            held.began_at = time.monotonic()
+
+    async def confirm(self, served: PooledModel, worker: Worker) -> None:
+        """Measure a worker that has loaded. Raises LaunchFailed with 507 where it cannot stay beside what has to."""
+        memory, pid = _memory_of(served), worker.pid
+        load_s = time.monotonic() - memory.held[worker].began_at
+        size = await asyncio.to_thread(worker_bytes, pid, _parents(served))
+        held = memory.held.get(worker)
+        if held is None or not size:
+            return
+        now = time.monotonic()
+        held.size_bytes, held.measured_at = size, now
+        memory.footprint.note_load(size, load_s)
+        weight = _GUESS_WEIGHT if self._typical_bytes else 1.0
+        self._typical_bytes += (size - self._typical_bytes) * weight
+        residents = self._residents(now)
+        fixed = sum(
+            each.size_bytes if each.name != served.full_name else each.size_bytes - size
+            for each in residents
+            if not each.may_leave or each.name == served.full_name
+        )
+        problem = self._policy.misfit(size, fixed)
+        if problem:
+            raise LaunchFailed(problem, 507)
+        self._carry_out(self._policy.shrink(residents, now, keep=served.full_name))
+
+    def forget(self, served: PooledModel, worker: Worker) -> None:
+        """A worker holds nothing any more: its process has ended, or is about to be replaced."""
+        memory = served.memory
+        if memory is None or memory.held.pop(worker, None) is None:
+            return
+        if not memory.held:
+            self._models.pop(served, None)
+        if self._next_end is not None and not self._next_end.done():
+            self._next_end.set_result(None)
+
+    async def _worker_end(self, timeout_s: float | None) -> None:
+        """Return when a worker has ended, or after so long."""
+        if self._next_end is None or self._next_end.done():
+            self._next_end = asyncio.get_running_loop().create_future()
+        await asyncio.wait((self._next_end,), timeout=timeout_s)
+
+    def _expected(self, memory: ModelMemory) -> tuple[int, bool]:
+        """Return (what a worker will hold, whether that is a guess)."""
+        footprint = memory.footprint
+        if not footprint.loaded_bytes:
+            return int(self._typical_bytes or _FIRST_GUESS_BYTES), True
+        if footprint.peak_bytes > self._policy.limit_bytes:
+            # It has grown beyond all measure since its load, which is no reason not to load it.
+            return footprint.loaded_bytes, False
+        return footprint.peak_bytes, False
+
+    # What there is
+
+    def _residents(self, now: float) -> list[Resident]:
+        """Return the models that hold memory but for those on their way out."""
+        found = []
+        for served, memory in self._models.items():
+            held = [each for worker, each in memory.held.items() if worker.state not in _LEAVING]
+            if not held:
+                continue
+            model = served.model
+            memory.use.observe(model.arrivals.total, model.arrivals.last_at)
+            is_loading = any(each.is_loading for each in held)
+            found.append(
+                Resident(
+                    name=served.full_name,
+                    size_bytes=sum(each.size_bytes for each in held),
+                    used_at=memory.use.used_at,
+                    loaded_at=memory.loaded_at,
+                    load_s=memory.footprint.load_s,
+                    rate=memory.use.rate(now),
+                    is_idle=model.is_idle and not is_loading,
+                    is_loading=is_loading,
+                    may_leave=served.pool.is_on_demand and not served.effective.pinned,
+                )
+            )
+        return found
+
+    def _held_bytes(self) -> int:
+        return sum(memory.resident_bytes for memory in self._models.values())
+
+    def _leaving_bytes(self) -> int:
+        return sum(
+            held.size_bytes
+            for memory in self._models.values()
+            for worker, held in memory.held.items()
+            if worker.state in _LEAVING
+        )
+
+    def _carry_out(self, evictions: Sequence[Eviction]) -> None:
+        if not evictions:
+            return
+        named = {served.full_name: served for served in self._models}
+        for eviction in evictions:
+            served = named[eviction.resident.name]
+            _memory_of(served).evictions[eviction.reason] += 1
+            events.model_evicted(served.full_name, eviction.line)
+            with faults.contained("residency", served.name, served.version):
+                self._evict(served)
+
+    # Measuring
+
+    async def _keep_measuring(self) -> None:
+        while True:
+            await asyncio.sleep(_MEASURE_S)
+            with faults.contained("residency"):
+                await self._measure_some()
+
+    async def _measure_some(self) -> None:
+        """Measure those workers that have not been for longest."""
+        due = [
+            (held, worker, served)
+            for served, memory in self._models.items()
+            for worker, held in memory.held.items()
+            if not held.is_loading and worker.pid and worker.state not in _LEAVING
+        ]
+        due.sort(key=lambda each: each[0].measured_at)
+        due = due[:_MEASURED_AT_ONCE]
+        sizes = await asyncio.to_thread(
+            _measure_all, [(worker.pid, _parents(served)) for _, worker, served in due]
+        )
+        now = time.monotonic()
+        for (held, _, served), size in zip(due, sizes, strict=True):
+            held.measured_at = now
+            if size:
+                held.size_bytes = size
+                _memory_of(served).footprint.note_size(size)
+        self._carry_out(self._policy.shrink(self._residents(now), now))
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what there is beside the models' own numbers, for Prometheus. Called in a thread."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        yield GaugeMetricFamily(
+            "mms_memory_limit_bytes",
+            "What the workers of all models may hold together (memory_limit).",
+            self._policy.limit_bytes,
+        )
+
+    def close(self) -> None:
+        """Measure no more."""
+        self._measuring.cancel()
+
+
+def _memory_of(served: PooledModel) -> ModelMemory:
+    memory = served.memory
+    if memory is None:
+        raise RuntimeError(f"{served!r} has workers that nobody has announced")
+    return memory
+
+
+def _measure_all(processes: Iterable[tuple[int, int]]) -> list[int]:
+    return [worker_bytes(pid, parents) for pid, parents in processes]
+
+
+def _parents(served: PooledModel) -> int:
+    return _KEEPER_AND_PARENT if served.effective.preload_model else _KEEPER

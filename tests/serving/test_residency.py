@@ -1,0 +1,251 @@
+"""Models that give way to others as memory is limited. What their workers hold is played."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.replies import AwaitedReply, make_request
+from support.waiting import until
+
+from mms.errors import InsufficientMemory, ServiceUnavailable, WorkerStartFailed
+from mms.settings.memory_size import MemorySize
+
+MB = 10**6
+OK = "def handle(data, context):\n    return data and ['OK'] * len(data)\n"
+#: Answers once the folder has the file `go`.
+HELD = """
+import pathlib, time
+def handle(data, context):
+    folder = pathlib.Path({folder!r})
+    while data and not (folder / "go").exists():
+        time.sleep(0.005)
+    return data and ['OK'] * len(data)
+"""
+
+Limited = Callable[..., Any]
+
+
+@pytest.fixture
+def sizes() -> dict[str, int]:
+    """What a worker of each model holds, in MB; 30 where it says nothing."""
+    return {}
+
+
+@pytest.fixture
+async def limited(
+    make_bench: Any, monkeypatch: pytest.MonkeyPatch, sizes: dict[str, int]
+) -> Limited:
+    """A host whose workers may hold 70 MB together."""
+
+    async def make(**settings: Any) -> Any:
+        bench = await make_bench(
+            **{"memory_limit": MemorySize(size_bytes=70 * MB), "min_residence_s": 0.0, **settings}
+        )
+
+        def played(pid: int, parents: int) -> int:
+            for served in bench.host.registry.all():
+                if any(worker.pid == pid for worker in served.workers):
+                    return sizes.get(served.name, 30) * MB
+            return 0
+
+        monkeypatch.setattr("mms.serving.workers.residency.worker_bytes", played)
+        return bench
+
+    return make
+
+
+def loaded(bench: Any) -> list[str]:
+    """The models with a worker that stays."""
+    return [
+        name
+        for name, _ in bench.host.list_models()
+        if any(w["state"] not in ("DRAINING", "STOPPED") for w in bench.described(name)["workers"])
+    ]
+
+
+async def refusal(bench: Any, name: str) -> ServiceUnavailable:
+    reply = AwaitedReply(raises=True)
+    with pytest.raises(ServiceUnavailable) as error:
+        bench.host.submit(make_request(name, reply))
+        await asyncio.wait_for(reply.done, 20)
+    return error.value
+
+
+async def test_the_model_that_was_used_longest_ago_gives_way(
+    limited: Limited, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = await limited()
+    for name in "abc":
+        await bench.register(name, OK, lazy_load=True)
+    assert await bench.predict("a") == (200, b"OK")
+    assert await bench.predict("b") == (200, b"OK")
+    assert await bench.predict("a") == (200, b"OK")
+    with caplog.at_level(logging.INFO):
+        assert await bench.predict("c") == (200, b"OK")
+    assert loaded(bench) == ["a", "c"]
+    [line] = [
+        m for m in caplog.messages if m.startswith("Model b is unloaded (memory_limit): 30.0 MB")
+    ]
+    assert "gives way to c, which takes 30.0 MB: 60.0 MB of 70.0 MB are held" in line
+    memory = bench.described("b")["memory"]
+    assert (memory["residentBytes"], memory["loadedBytes"], memory["evictions"]) == (0, 30 * MB, 1)
+    # It is asked again, and comes back.
+    assert await bench.predict("b") == (200, b"OK")
+
+
+async def test_without_a_limit_nothing_gives_way_and_nothing_is_said(bench: Any) -> None:
+    await bench.register("m", OK, lazy_load=True)
+    assert await bench.predict("m") == (200, b"OK")
+    assert "memory" not in bench.described("m")
+
+
+async def test_pinned_models_and_models_by_number_stay(limited: Limited) -> None:
+    bench = await limited()
+    await bench.register("pinned", OK, lazy_load=True, pinned=True)
+    await bench.predict("pinned")
+    await bench.register("number", OK)
+    await bench.register("m", OK, lazy_load=True)
+    error = await refusal(bench, "m")
+    assert error.http_status == 507
+    assert (
+        "it takes 30.0 MB of memory, memory_limit is 70.0 MB, and 60.0 MB are held by models that have to stay"
+        in str(error.message)
+    )
+    assert loaded(bench) == ["number", "pinned"]
+    assert "60.0 MB are held" in bench.described("m")["loadError"]
+    # Whoever is unpinned makes room.
+    await bench.host.change("pinned", None, {"pinned": False}, True)
+    await bench.host.scale("m", None, 1, 1, True)
+    assert loaded(bench) == ["m", "number"]
+
+
+async def test_a_load_by_number_has_idle_models_give_way_and_is_refused_where_none_can(
+    limited: Limited,
+) -> None:
+    bench = await limited()
+    await bench.register("lazy", OK, lazy_load=True)
+    await bench.predict("lazy")
+    await bench.register("first", OK)
+    await bench.register("second", OK)
+    assert loaded(bench) == ["first", "second"]
+    with pytest.raises(WorkerStartFailed) as error:
+        await bench.register("third", OK)
+    assert error.value.http_status == 507
+    assert "60.0 MB are held by models that have to stay" in error.value.reason
+    assert not bench.host.has_model("third")
+    # The host has unloaded one, as SageMaker does.
+    await bench.host.unregister("first")
+    await bench.host.unregister("second")
+    assert await bench.predict("lazy") == (200, b"OK")
+
+
+async def test_a_model_that_cannot_fit_is_refused_once_it_is_measured_and_then_without_a_load(
+    limited: Limited, sizes: dict[str, int]
+) -> None:
+    bench = await limited()
+    sizes["large"] = 90
+    await bench.register("large", OK, lazy_load=True)
+    await bench.register("small", OK, lazy_load=True)
+    await bench.predict("small")
+    error = await refusal(bench, "large")
+    assert isinstance(error, InsufficientMemory)
+    assert "it takes 90.0 MB of memory, memory_limit is 70.0 MB" in str(error.message)
+    assert (error.retry_after_s or 0) >= 1
+    await until(lambda: bench.host.is_ready("large"), "the wait is over", 5)
+    assert (await refusal(bench, "large")).http_status == 507
+    # It is known: nobody had to make room for it again.
+    assert bench.described("small")["memory"]["evictions"] <= 1
+
+
+async def test_a_model_that_was_registered_before_is_known(
+    limited: Limited, sizes: dict[str, int]
+) -> None:
+    bench = await limited()
+    await bench.register("m", OK, lazy_load=True)
+    await bench.predict("m")
+    await bench.host.unregister("m")
+    from mms.serving import RegisterOptions
+
+    await bench.host.register(RegisterOptions("m", lazy_load=True))
+    assert bench.described("m")["memory"]["loadedBytes"] == 30 * MB
+
+
+async def test_a_load_waits_for_busy_models_and_nothing_is_lost(
+    limited: Limited, tmp_path: Path
+) -> None:
+    bench = await limited()
+    for name in ("a", "b"):
+        await bench.register(name, HELD.format(folder=str(tmp_path)), lazy_load=True)
+    await bench.register("c", OK, lazy_load=True)
+    running = [bench.submit(name)[1].done for name in ("a", "b")]
+    await until(lambda: all(bench.described(n)["workers"][0]["state"] == "BUSY" for n in "ab"))
+    _, waiting = bench.submit("c")
+    await until(lambda: "memory" in bench.described("c")["workers"][0].get("reason", ""))
+    assert bench.described("c")["workers"][0]["reason"].startswith(
+        "waits for memory: 60.0 MB of 70.0 MB (memory_limit) are held, it takes 30.0 MB"
+    )
+    assert not waiting.done.done()
+    (tmp_path / "go").touch()
+    assert await asyncio.wait_for(waiting.done, 20) == (200, b"OK")
+    assert [await each for each in running] == [(200, b"OK")] * 2
+
+
+async def test_two_models_that_do_not_fit_together_take_turns_and_the_log_says_so_once(
+    limited: Limited, sizes: dict[str, int], caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = await limited()
+    sizes.update(a=60, b=60)
+    for name in "ab":
+        await bench.register(name, OK, lazy_load=True)
+    with caplog.at_level(logging.INFO):
+        for name in "abababab":
+            assert await bench.predict(name) == (200, b"OK")
+        # Both at once, from many clients.
+        answers = await asyncio.gather(*(bench.predict(name) for name in "ab" * 20))
+    assert set(answers) == {(200, b"OK")}
+    told = [m for m in caplog.messages if "do not fit into memory_limit (70.0 MB) together" in m]
+    assert len(told) == 1, told
+
+
+async def test_many_models_at_once_stay_within_the_limit(limited: Limited) -> None:
+    bench = await limited()
+    names = [f"m{number}" for number in range(6)]
+    for name in names:
+        await bench.register(name, OK, lazy_load=True)
+    answers = await asyncio.gather(*(bench.predict(name) for name in names * 3))
+    assert set(answers) == {(200, b"OK")}
+    assert len(loaded(bench)) == 2
+
+
+async def test_a_model_that_grows_has_others_give_way(
+    limited: Limited, sizes: dict[str, int]
+) -> None:
+    bench = await limited()
+    for name in "ab":
+        await bench.register(name, OK, lazy_load=True, pinned=name == "a")
+        await bench.predict(name)
+    sizes["a"] = 50
+    await until(lambda: loaded(bench) == ["a"], "b has given way", 5)
+    assert bench.described("a")["memory"]["peakBytes"] == 50 * MB
+
+
+async def test_a_preloaded_model_that_gives_way_leaves_no_parent(limited: Limited) -> None:
+    bench = await limited()
+    await bench.register("a", OK, lazy_load=True, preload_model=True)
+    await bench.predict("a")
+    [pid] = bench.pids("a")
+    from mms.processes.tree import parent_of
+
+    parent = parent_of(parent_of(pid) or 0)
+    for name in "bc":
+        await bench.register(name, OK, lazy_load=True, pinned=True)
+        await bench.predict(name)
+    assert loaded(bench) == ["b", "c"]
+    await until(lambda: not Path(f"/proc/{parent}").exists(), "the parent is gone")
+    await bench.host.unregister("c")
+    assert await bench.predict("a") == (200, b"OK")
