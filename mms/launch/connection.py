@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -15,6 +16,7 @@ from mms import faults
 from mms.core import Batch
 from mms.launch.interface import OUT_OF_MEMORY, LaunchFailed, LinkListener, Unsendable
 from mms.launch.line_turns import Lines, LineTurns
+from mms.launch.supervisor import describe_exit
 from mms.observe.metrics.lines import one_line
 from mms.wire import (
     BYE,
@@ -60,6 +62,7 @@ _HELLO_BYTES = 64 * 1024
 _MAX_PENDING = 256
 #: A worker's connections end with its process; how that ended is known shortly after.
 _CONNECTION_LOST = "connection lost"
+_SIGKILLED = describe_exit(-signal.SIGKILL)
 _EXIT_S = 0.5
 _STREAMS = ("stdout", "stderr")
 _METRICS = "metrics"
@@ -172,7 +175,7 @@ class Link:
             return self.loaded.result()
         if self.closed.done():
             reason = await self.end_reason()
-            code = 507 if self.is_oom_killed else 500
+            code = 507 if reason.endswith(OUT_OF_MEMORY) else 500
             raise LaunchFailed(f"worker ended while it loaded the model: {reason}", code)
         raise LaunchFailed(f"model did not load within {timeout_s:g} seconds")
 
@@ -183,7 +186,8 @@ class Link:
             await asyncio.wait((self._exited,), timeout=_EXIT_S)
             if self._exited.done():
                 exited = self._exited.result()
-                return f"{exited}, {OUT_OF_MEMORY}" if self.is_oom_killed else exited
+                is_oom = exited == _SIGKILLED and self.is_oom_killed
+                return f"{exited}, {OUT_OF_MEMORY}" if is_oom else exited
         return reason
 
     @property

@@ -249,3 +249,41 @@ async def test_a_preloaded_model_that_gives_way_leaves_no_parent(limited: Limite
     await until(lambda: not Path(f"/proc/{parent}").exists(), "the parent is gone")
     await bench.host.unregister("c")
     assert await bench.predict("a") == (200, b"OK")
+
+
+# Those that the kernel kills
+
+DIES = "import os, signal\n" + OK.replace(
+    "return", "data and os.kill(os.getpid(), signal.SIGKILL)\n    return"
+)
+DIES_AT_LOAD = "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n" + OK
+
+
+@pytest.fixture
+def oom_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel has counted a kill of its own just now."""
+    monkeypatch.setattr("mms.machine.memory.OomKills.has_killed", lambda *_: True)
+
+
+@pytest.mark.usefixtures("oom_killed")
+async def test_a_worker_that_the_kernel_kills_for_memory_is_named_in_answer_log_and_description(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.register("m", DIES, retry=False)
+    with caplog.at_level(logging.INFO):
+        assert await bench.predict("m") == (507, b"Worker died: out of memory.")
+        await until(lambda: bench.described("m")["workers"][0].get("oomKills") == 1)
+    assert any("killed by SIGKILL, out of memory: the OOM killer" in m for m in caplog.messages)
+
+
+@pytest.mark.usefixtures("oom_killed")
+async def test_a_load_that_the_kernel_ends_for_memory_is_507(bench: Any) -> None:
+    await bench.register("m", DIES_AT_LOAD, lazy_load=True)
+    error = await refusal(bench, "m")
+    assert error.http_status == 507
+    assert "killed by SIGKILL, out of memory: the OOM killer" in str(error.message)
+
+
+async def test_a_worker_that_somebody_else_kills_is_not_taken_for_one(bench: Any) -> None:
+    await bench.register("m", DIES, retry=False)
+    assert await bench.predict("m") == (500, b"Worker died.")

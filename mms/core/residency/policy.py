@@ -25,6 +25,8 @@ REASONS: Final = (FOR_LOAD, FOR_GROWTH, FOR_TURN)
 class Resident:
     """A model that holds memory, as it is now. Times are of `time.monotonic()`."""
 
+    #: Of its registration alone; its name may be that of its successor, too.
+    key: str
     name: str
     size_bytes: int
     #: When its last request came.
@@ -88,6 +90,7 @@ class ResidencyPolicy:
 
     def admit(
         self,
+        key: str,
         name: str,
         needed_bytes: int,
         residents: Sequence[Resident],
@@ -96,14 +99,12 @@ class ResidencyPolicy:
         is_guess: bool = False,
         waiting_s: float = 0.0,
     ) -> Admission:
-        """Decide on a load that takes so much. `waiting_s`: how long it has waited.
+        """Decide on a load of a model that takes so much. `waiting_s`: how long it has waited.
 
         `is_guess`: the model has not been loaded before. A guess makes others give way; it is no reason for a refusal
         where there is any room.
         """
-        fixed = sum(
-            each.size_bytes for each in residents if not each.may_leave or each.name == name
-        )
+        fixed = sum(each.size_bytes for each in residents if not each.may_leave or each.key == key)
         if fixed + needed_bytes > self.limit_bytes:
             if not is_guess or fixed >= self.limit_bytes:
                 return Admission(refusal=self.misfit(needed_bytes, fixed))
@@ -112,7 +113,7 @@ class ResidencyPolicy:
         over = total + needed_bytes - self.limit_bytes
         if over <= 0:
             return Admission(is_admitted=True)
-        others = [each for each in residents if each.may_leave and each.name != name]
+        others = [each for each in residents if each.may_leave and each.key != key]
         chosen = self._choose([each for each in others if each.is_idle], over, now)
         reason = FOR_LOAD
         if chosen is None and waiting_s >= PATIENCE_S:
@@ -140,12 +141,12 @@ class ResidencyPolicy:
     def shrink(
         self, residents: Sequence[Resident], now: float, keep: str = ""
     ) -> Sequence[Eviction]:
-        """Return which idle models give way where all hold more than the limit. `keep`: one that has just loaded."""
+        """Return which idle models give way where all hold more than the limit. `keep`: of one that has just loaded."""
         total = sum(each.size_bytes for each in residents)
         over = total - self.limit_bytes
         if over <= 0:
             return ()
-        idle = [each for each in residents if each.may_leave and each.is_idle and each.name != keep]
+        idle = [each for each in residents if each.may_leave and each.is_idle and each.key != keep]
         chosen = self._choose(idle, over, now)
         if chosen is None:
             # All of them are not enough, but the less is held the better.

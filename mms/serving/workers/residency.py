@@ -119,6 +119,7 @@ class Residency:
                 now = time.monotonic()
                 needed, is_guess = self._expected(memory)
                 admission = self._policy.admit(
+                    served.key,
                     served.full_name,
                     needed,
                     self._residents(now),
@@ -164,14 +165,14 @@ class Residency:
         self._typical_bytes += (size - self._typical_bytes) * weight
         residents = self._residents(now)
         fixed = sum(
-            each.size_bytes if each.name != served.full_name else each.size_bytes - size
+            each.size_bytes if each.key != served.key else each.size_bytes - size
             for each in residents
-            if not each.may_leave or each.name == served.full_name
+            if not each.may_leave or each.key == served.key
         )
         problem = self._policy.misfit(size, fixed)
         if problem:
             raise LaunchFailed(problem, 507)
-        self._carry_out(self._policy.shrink(residents, now, keep=served.full_name))
+        self._carry_out(self._policy.shrink(residents, now, keep=served.key))
 
     def forget(self, served: PooledModel, worker: Worker) -> None:
         """A worker holds nothing any more: its process has ended, or is about to be replaced."""
@@ -213,6 +214,7 @@ class Residency:
             is_loading = any(each.is_loading for each in held)
             found.append(
                 Resident(
+                    key=served.key,
                     name=served.full_name,
                     size_bytes=sum(each.size_bytes for each in held),
                     used_at=memory.use.used_at,
@@ -240,9 +242,9 @@ class Residency:
     def _carry_out(self, evictions: Sequence[Eviction]) -> None:
         if not evictions:
             return
-        named = {served.full_name: served for served in self._models}
+        by_key = {served.key: served for served in self._models}
         for eviction in evictions:
-            served = named[eviction.resident.name]
+            served = by_key[eviction.resident.key]
             _memory_of(served).evictions[eviction.reason] += 1
             events.model_evicted(served.full_name, eviction.line)
             with faults.contained("residency", served.name, served.version):

@@ -14,6 +14,7 @@ from mms import faults
 from mms.core import ModelVersion, Worker, WorkerState, batch_record, recovery
 from mms.errors import UnexpectedError, WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
+from mms.launch.interface import OUT_OF_MEMORY
 from mms.observe import events
 from mms.repository import RequirementsFailed
 from mms.serving.dispatcher import Dispatcher
@@ -278,6 +279,7 @@ class WorkerRunner:
         self._lost()
         if not self._is_stopping:
             reason = await link.end_reason()
+            worker.oom_kills += reason.endswith(OUT_OF_MEMORY)
             events.worker_disconnected(worker.name, "BACKOFF", reason)
         return reason
 
@@ -332,8 +334,7 @@ class WorkerRunner:
     def _lost(self) -> None:
         worker = self.worker
         cause = ""
-        if worker.link is not None and worker.link.is_oom_killed:
-            worker.oom_kills += 1
+        if not self._is_stopping and worker.link is not None and worker.link.is_oom_killed:
             cause = "out of memory"
         worker.link = None
         worker.pid = 0

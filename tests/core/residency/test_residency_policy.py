@@ -27,7 +27,7 @@ def resident(name: str, size_mb: float = 30, **changes: Any) -> Resident:
         "may_leave": True,
         **changes,
     }
-    return Resident(name=name, size_bytes=int(size_mb * MB), **values)
+    return Resident(key=name, name=name, size_bytes=int(size_mb * MB), **values)
 
 
 def busy(name: str, size_mb: float = 30, **changes: Any) -> Resident:
@@ -48,14 +48,14 @@ def evicted(admission: Any) -> list[str]:
 
 
 def test_a_load_that_fits_has_nobody_give_way(policy: ResidencyPolicy) -> None:
-    admission = policy.admit("new", 40 * MB, [resident("a"), busy("b")], 100.0)
+    admission = policy.admit("new", "new", 40 * MB, [resident("a"), busy("b")], 100.0)
     assert admission.is_admitted
     assert evicted(admission) == []
 
 
 def test_the_least_recently_used_idle_model_gives_way(policy: ResidencyPolicy) -> None:
     others = [resident("a", used_at=60.0), resident("b", used_at=40.0), busy("c", used_at=10.0)]
-    admission = policy.admit("new", 30 * MB, others, 100.0)
+    admission = policy.admit("new", "new", 30 * MB, others, 100.0)
     assert admission.is_admitted
     assert evicted(admission) == ["b"]
     [eviction] = admission.evicted
@@ -68,25 +68,27 @@ def test_a_model_that_is_asked_often_and_loads_slowly_stays(policy: ResidencyPol
     dear = resident("dear", used_at=10.0, rate=1.0, load_s=8.0)
     cheap = resident("cheap", used_at=90.0, rate=1.0, load_s=0.03)
     other = resident("other", used_at=90.0, rate=1.0, load_s=1.0)
-    assert evicted(policy.admit("new", 30 * MB, [dear, cheap, other], 100.0)) == ["cheap"]
+    assert evicted(policy.admit("new", "new", 30 * MB, [dear, cheap, other], 100.0)) == ["cheap"]
 
 
 def test_no_more_models_give_way_than_have_to(policy: ResidencyPolicy) -> None:
     others = [resident("small", 5, used_at=1.0), resident("large", 80, used_at=2.0)]
-    assert evicted(policy.admit("new", 50 * MB, others, 100.0)) == ["large"]
+    assert evicted(policy.admit("new", "new", 50 * MB, others, 100.0)) == ["large"]
 
 
 def test_a_model_stays_for_its_minimum_where_another_can_give_way(policy: ResidencyPolicy) -> None:
     new = resident("new", used_at=10.0, loaded_at=98.0)
     others = [new, resident("old", used_at=99.0), busy("c")]
-    assert evicted(policy.admit("x", 30 * MB, others, 100.0)) == ["old"]
-    assert evicted(policy.admit("x", 30 * MB, [new, busy("b"), busy("c")], 100.0)) == ["new"]
+    assert evicted(policy.admit("x", "x", 30 * MB, others, 100.0)) == ["old"]
+    assert evicted(policy.admit("x", "x", 30 * MB, [new, busy("b"), busy("c")], 100.0)) == ["new"]
 
 
 def test_pinned_models_and_those_with_a_minimum_of_workers_never_give_way(
     policy: ResidencyPolicy,
 ) -> None:
-    admission = policy.admit("new", 50 * MB, [pinned("a"), pinned("b")], 100.0, waiting_s=1000.0)
+    admission = policy.admit(
+        "new", "new", 50 * MB, [pinned("a"), pinned("b")], 100.0, waiting_s=1000.0
+    )
     assert not admission.is_admitted
     assert admission.refusal == (
         "it takes 50.0 MB of memory, memory_limit is 100.0 MB, and 60.0 MB are held by models that have to stay"
@@ -96,27 +98,27 @@ def test_pinned_models_and_those_with_a_minimum_of_workers_never_give_way(
 def test_a_load_that_is_larger_than_the_limit_is_refused_with_the_numbers(
     policy: ResidencyPolicy,
 ) -> None:
-    admission = policy.admit("new", 120 * MB, [resident("a")], 100.0)
+    admission = policy.admit("new", "new", 120 * MB, [resident("a")], 100.0)
     assert admission.refusal == "it takes 120.0 MB of memory, memory_limit is 100.0 MB"
     assert evicted(admission) == []
 
 
 def test_a_guess_refuses_nothing_as_long_as_there_is_any_room(policy: ResidencyPolicy) -> None:
-    assert policy.admit("new", 120 * MB, [resident("a")], 100.0, is_guess=True).is_admitted
-    assert policy.admit("new", MB, [pinned("a", 100)], 100.0, is_guess=True).refusal
+    assert policy.admit("new", "new", 120 * MB, [resident("a")], 100.0, is_guess=True).is_admitted
+    assert policy.admit("new", "new", MB, [pinned("a", 100)], 100.0, is_guess=True).refusal
 
 
 def test_a_load_waits_for_busy_models_and_gets_its_turn_in_the_end(policy: ResidencyPolicy) -> None:
     others = [busy("a"), busy("b"), busy("c", is_loading=True)]
-    admission = policy.admit("new", 30 * MB, others, 100.0, waiting_s=1.0)
+    admission = policy.admit("new", "new", 30 * MB, others, 100.0, waiting_s=1.0)
     assert not admission.is_admitted
     assert not admission.refusal
     assert "the models that may give way are busy" in admission.waits_for
-    admission = policy.admit("new", 30 * MB, others, 105.0, waiting_s=6.0)
+    admission = policy.admit("new", "new", 30 * MB, others, 105.0, waiting_s=6.0)
     assert [(each.resident.name, each.reason) for each in admission.evicted] == [("a", FOR_TURN)]
     # One that loads is never broken off.
     loading = [busy("a", is_loading=True), busy("b", is_loading=True), busy("c", is_loading=True)]
-    assert not policy.admit("new", 30 * MB, loading, 105.0, waiting_s=60.0).is_admitted
+    assert not policy.admit("new", "new", 30 * MB, loading, 105.0, waiting_s=60.0).is_admitted
 
 
 def test_two_models_that_do_not_fit_together_take_turns_and_that_is_told_once(
@@ -126,7 +128,7 @@ def test_two_models_that_do_not_fit_together_take_turns_and_that_is_told_once(
     names = ["a", "b"]
     for turn in range(100):
         held, new = names[turn % 2], names[(turn + 1) % 2]
-        admission = policy.admit(new, 60 * MB, [resident(held, 60)], float(turn))
+        admission = policy.admit(new, new, 60 * MB, [resident(held, 60)], float(turn))
         assert evicted(admission) == [held]
         if admission.alternates_with:
             told.append((new, admission.alternates_with))
@@ -218,7 +220,7 @@ class Simulation:
                 )
                 for each, loaded_at in held.items()
             ]
-            admission = policy.admit(str(name), self.sizes[name], residents, now)
+            admission = policy.admit(str(name), str(name), self.sizes[name], residents, now)
             assert admission.is_admitted
             for eviction in admission.evicted:
                 del held[int(eviction.resident.name)]
@@ -243,5 +245,7 @@ def test_models_that_fit_together_stay_whatever_comes_once() -> None:
     hot = [resident(name, 40, used_at=99.0, rate=1.0, loaded_at=0.0) for name in ("hot-1", "hot-2")]
     for number in range(50):
         last = resident(f"scan-{number}", 20, used_at=99.9, rate=0.002, loaded_at=99.9)
-        admission = policy.admit(f"scan-{number + 1}", 20 * MB, [*hot, last], 100.0)
+        admission = policy.admit(
+            f"scan-{number + 1}", f"scan-{number + 1}", 20 * MB, [*hot, last], 100.0
+        )
         assert evicted(admission) == [f"scan-{number}"]
