@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -37,3 +38,11 @@ def parse_memory_size(text: str) -> MemorySize:
     if not (size.size_bytes or 0 < size.share <= 1):
         raise ValueError
     return size
+
+
+def larger_than_machine(size: MemorySize | None) -> str | None:
+    """Return a warning for a size that this machine does not have; None for any other."""
+    machine_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
+    if size is None or size.of(machine_bytes) <= machine_bytes:
+        return None
+    return f"is more than the {machine_bytes} bytes of memory that this machine has, so it limits nothing"

@@ -11,7 +11,7 @@ from typing import Any
 from mms.limits.networks import WORDS, Networks
 from mms.settings.address import Address
 from mms.settings.confinement import parse_rlimits, parse_user
-from mms.settings.memory_size import parse_memory_size
+from mms.settings.memory_size import larger_than_machine, parse_memory_size
 from mms.settings.paths import (
     file_unusable,
     folder_unusable,
@@ -184,6 +184,7 @@ MEMORY = Kind(
     "size",
     "a size above 0 such as 1500M or 2G, or a share of the memory such as 80%",
     parse_memory_size,
+    warn=larger_than_machine,
 )
 USER = Kind("user", "the name or number of a user, or user:group", parse_user)
 INFERENCE_ADDRESS = Kind(

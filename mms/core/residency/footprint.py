@@ -82,8 +82,7 @@ class HeldMemory:
 
     size_bytes: int
     is_loading: bool = True
-    #: When its load began, and when it was measured last, of `time.monotonic()`.
-    began_at: float = 0.0
+    #: When it was measured last, of `time.monotonic()`.
     measured_at: float = 0.0
 
 

@@ -345,8 +345,6 @@ class ModelWorkers:
         async with residency.room(served, worker) if residency else nullcontext():
             turns, timeout_s = self._load_turns, served.load_timeout_s
             async with turns.turn(worker, timeout_s) if has_to_wait else nullcontext():
-                if residency:
-                    residency.begin(served, worker)
                 yield
 
     def _on_load(self, served: PooledModel, worker: Worker, outcome: LoadOutcome) -> None:

@@ -144,16 +144,10 @@ class Residency:
             worker.reason = "waits for memory until other models' workers have ended"
             await self._worker_end(None)
 
-    def begin(self, served: PooledModel, worker: Worker) -> None:
-        """A worker that has room begins its load."""
-        held = _memory_of(served).held.get(worker)
-        if held is not None:
-            held.began_at = time.monotonic()
-
     async def confirm(self, served: PooledModel, worker: Worker) -> None:
         """Measure a worker that has loaded. Raises LaunchFailed with 507 where it cannot stay beside what has to."""
         memory, pid = _memory_of(served), worker.pid
-        load_s = time.monotonic() - memory.held[worker].began_at
+        load_s = sum(worker.load_times.get(part, 0.0) for part in ("process", "load"))
         size = await asyncio.to_thread(worker_bytes, pid, _parents(served))
         held = memory.held.get(worker)
         if held is None or not size:
@@ -297,7 +291,7 @@ class Residency:
 def _memory_of(served: PooledModel) -> ModelMemory:
     memory = served.memory
     if memory is None:
-        raise RuntimeError(f"{served!r} has workers that nobody has announced")
+        raise RuntimeError("a model has workers that nobody has announced")
     return memory
 
 
