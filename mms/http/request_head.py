@@ -27,11 +27,16 @@ def is_kept_alive(is_http_1_1: bool, connection: bytes) -> bool:
 def check_size(line_bytes: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """Raises TargetTooLong and HeadersTooLarge."""
     if line_bytes > MAX_LINE_BYTES:
-        raise TargetTooLong(f"The request line is longer than {MAX_LINE_BYTES} bytes.")
+        raise too_long(in_line=True)
     if sum(len(name) + len(value) + 2 for name, value in headers) > MAX_HEADERS_BYTES:
-        raise HeadersTooLarge(
-            f"The headers of the request are larger than {MAX_HEADERS_BYTES} bytes."
-        )
+        raise too_long(in_line=False)
+
+
+def too_long(*, in_line: bool) -> TargetTooLong | HeadersTooLarge:
+    """Return the refusal of a head whose request line, or all of whose headers, are too long."""
+    if in_line:
+        return TargetTooLong(f"The request line is longer than {MAX_LINE_BYTES} bytes.")
+    return HeadersTooLarge(f"The headers of the request are larger than {MAX_HEADERS_BYTES} bytes.")
 
 
 def is_unfit(begun: bytes) -> bool:

@@ -7,6 +7,7 @@ answers; and it gives up a request when its client closes its sending side alone
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Iterator
 from typing import cast
@@ -14,9 +15,14 @@ from typing import cast
 from aiohttp import StreamReader, web
 
 from mms import faults
-from mms.http.request_head import MAX_HEAD_BYTES
-from mms.limits.connections import MAX_PROBES, PROBE_S
+from mms.core import new_request_id
+from mms.errors import ServerError
+from mms.http.answers import Answers
+from mms.http.request_head import MAX_HEAD_BYTES, too_long
+from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import MemoryLimit, Pace, WaitingAccount
+
+logger = logging.getLogger("mms.http")
 
 #: How often connections are checked against their timeouts, in seconds.
 _SWEEP_S = 1.0
@@ -37,6 +43,7 @@ class Connection(asyncio.Protocol):
         "_content",
         "_head_bytes",
         "_inner",
+        "_is_in_line",
         "_is_judging",
         "_owner",
         "_pace",
@@ -62,6 +69,8 @@ class Connection(asyncio.Protocol):
         #: When the first byte came that no request has taken yet; of `time.monotonic()`, 0 for none.
         self.head_since = 0.0
         self._head_bytes = 0
+        #: Of the head that is coming, not all of the request line is there.
+        self._is_in_line = False
         self._is_judging = False
         #: When the last answer was made, or the connection; of `time.monotonic()`.
         self.quiet_since = time.monotonic()
@@ -104,6 +113,8 @@ class Connection(asyncio.Protocol):
             self._content = None
             if not self.head_since:
                 self.head_since = time.monotonic()
+                self._is_in_line = True
+            self._is_in_line = self._is_in_line and b"\n" not in data
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self._is_judging:
                 self._is_judging = True
@@ -162,7 +173,7 @@ class Connection(asyncio.Protocol):
         elif turns:
             asyncio.get_running_loop().call_soon(self._judge_head, turns - 1)
         elif self._head_bytes > MAX_HEAD_BYTES:
-            self._transport.close()
+            self._owner.refuse(self._transport, too_long(in_line=self._is_in_line))
 
     @faults.ends_connection
     def _look_at_half_closed(self, looks: int, quiet_looks: int) -> None:
@@ -228,9 +239,15 @@ class Connections:
     """All connections of a listener that aiohttp serves. Times in seconds."""
 
     def __init__(
-        self, memory: MemoryLimit, *, head_timeout_s: float, reader_timeout_s: float
+        self,
+        memory: MemoryLimit,
+        answers: Answers,
+        *,
+        head_timeout_s: float,
+        reader_timeout_s: float,
     ) -> None:
         self.memory = memory
+        self._answers = answers
         self.head_timeout_s = head_timeout_s
         self.reader_timeout_s = reader_timeout_s
         #: The server stops: answers end their connections.
@@ -260,6 +277,13 @@ class Connections:
 
     def discard(self, transport: asyncio.BaseTransport) -> None:
         self._by_transport.pop(transport, None)
+
+    def refuse(self, transport: asyncio.Transport, error: ServerError) -> None:
+        """Answer what is no request yet, and end its connection."""
+        logger.warning("Refused a request of %s: %s", remote_name(transport), error)
+        head, body = self._answers.error(new_request_id(), error, is_kept_alive=False)
+        transport.write(head + body)
+        transport.close()
 
     def _sweep(self) -> None:
         self._sweeper = None

@@ -15,7 +15,7 @@ from aiohttp.typedefs import Middleware
 
 from mms.errors import MethodNotAllowed
 from mms.http.answers import Answers
-from mms.http.request_head import MAX_HEADERS_BYTES, MAX_LINE_BYTES
+from mms.http.request_head import MAX_HEADERS_BYTES
 from mms.http.routing import Found, RouteTable
 from mms.http.web.connection import Connection, Connections
 from mms.http.web.middlewares import answer_errors, connection_user
@@ -32,6 +32,8 @@ MakeState: TypeAlias = Callable[[web.Request], RequestState]
 
 #: For the body of a request that was refused before it came, in seconds; less where any body has less.
 _LINGER_S = 5.0
+#: More than a connection takes of a head.
+_NO_LIMIT_BYTES: Final = 2**30
 
 
 class TableResource(web.PlainResource):
@@ -145,7 +147,10 @@ class WebServer:
     ) -> None:
         """`middlewares`: those that stand before the routes, from the outside in."""
         self.connections = Connections(
-            memory, head_timeout_s=head_timeout_s, reader_timeout_s=keep_alive_timeout_s
+            memory,
+            answers,
+            head_timeout_s=head_timeout_s,
+            reader_timeout_s=keep_alive_timeout_s,
         )
         application = web.Application(
             middlewares=[answer_errors, connection_user(self.connections), *middlewares],
@@ -164,9 +169,10 @@ class WebServer:
             keepalive_timeout=keep_alive_timeout_s,
             lingering_time=min(_LINGER_S, body_timeout_s),
             logger=_aiohttp_logger(),
-            # These are of one line; `check_head` has the last word. All lines together are limited by the connection.
-            max_line_size=2 * MAX_LINE_BYTES,
-            max_field_size=2 * MAX_HEADERS_BYTES,
+            # aiohttp's own refusals name no limit of this server: `check_head` judges a head that is whole, and the
+            # connection ends one that grows.
+            max_line_size=_NO_LIMIT_BYTES,
+            max_field_size=_NO_LIMIT_BYTES,
             max_headers=MAX_HEADERS_BYTES,
             # What is read of a body ahead of its route, which counts it.
             read_bufsize=READ_AHEAD_BYTES,
