@@ -158,9 +158,14 @@ def list_store(model_store: Path | None) -> list[str]:
     if not model_store.is_dir():
         raise ModelNotFound(f"Model store path is not found: {model_store}")
     with os.scandir(model_store) as found:
-        return sorted(
-            item.name
-            for item in found
-            if not item.name.startswith(".")
-            and (item.is_dir() or (item.is_file() and item.name.endswith(_ARCHIVE_SUFFIXES)))
-        )
+        return sorted(item.name for item in found if _may_be_archive(item))
+
+
+def _may_be_archive(item: os.DirEntry[str]) -> bool:
+    if item.name.startswith("."):
+        return False
+    try:
+        return item.is_dir() or (item.is_file() and item.name.endswith(_ARCHIVE_SUFFIXES))
+    except OSError:
+        # A link to itself, for one, which must not hide all others.
+        return False

@@ -389,6 +389,7 @@ def test_all_is_every_folder_and_archive_that_is_not_hidden(store: Path, cache: 
     (store / ".hidden").mkdir()
     (store / ".hidden.mar").write_text("")
     (store / "another").mkdir()
+    (store / "loop.mar").symlink_to("loop.mar")
     assert Repository(store, cache).list_store() == ["another", "m", "m.mar", "old.model"]
 
 

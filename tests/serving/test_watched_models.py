@@ -199,3 +199,28 @@ async def test_a_folder_that_cannot_be_read_leaves_its_models(watched, folder, c
     assert bench.host.has_model("m")
     folder.with_name("away").rename(folder)
     await until(lambda: bench.host.is_ready("m"))
+
+
+async def test_what_is_no_archive_keeps_no_other_one_from_being_served(watched, folder, caplog):
+    put(folder, SAYS.format("one"))
+    os.symlink("loop.mar", folder / "loop.mar")
+    os.symlink("nowhere", folder / "m" / "dangling")
+    os.mkfifo(folder / "pipe.mar")
+    (folder / os.fsdecode(b"bad\xff.mar")).touch()
+    bench = await watched()
+    await says(bench, "one")
+    await until(lambda: "is not printable UTF-8" in caplog.text)
+
+
+async def test_an_archive_whose_name_was_taken_is_served_once_the_other_one_is_gone(
+    watched, folder
+):
+    put(folder, SAYS.format("first"))
+    (folder / "m").rename(folder / "a")
+    put(folder, SAYS.format("second"))
+    bench = await watched()
+    taken, left = (
+        ("a", "second") if bench.described("m")["modelUrl"].endswith("/a") else ("m", "first")
+    )
+    shutil.rmtree(folder / taken)
+    await says(bench, left)

@@ -47,7 +47,11 @@ def _stamp(path: Path) -> Stamp:
         size = 0
         for place, folders, names in os.walk(path):
             for name in (*folders, *names):
-                inner = os.stat(os.path.join(place, name))
+                try:
+                    inner = os.stat(os.path.join(place, name))
+                except OSError:
+                    # A link to nothing is no reason to leave the model out.
+                    continue
                 newest = max(newest, inner.st_mtime_ns)
                 size += inner.st_size
                 files += 1

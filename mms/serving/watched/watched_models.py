@@ -90,7 +90,8 @@ class WatchedModels:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            await self.look()
+            with faults.contained("models_dir"):
+                await self.look()
 
     async def look(self) -> None:
         """Find out what has changed, and act upon it. Nothing is raised: what fails concerns one archive."""
@@ -107,13 +108,14 @@ class WatchedModels:
             self._is_unreadable = False
             logger.info("models_dir=%s can be read again.", self._folder)
         settled_at = time.time() - self._interval_s
+        gone = [n for n in self._followed if n not in stamps and n not in self._seen]
         changed = [
             (name, stamp)
             for name, stamp in stamps.items()
-            if self._is_new(name, stamp)
+            # What has no model may have had a name that is free now.
+            if (self._is_new(name, stamp) or (gone and self._followed[name].served is None))
             and (self._seen.get(name) == stamp or stamp.is_older_than(settled_at))
         ]
-        gone = [n for n in self._followed if n not in stamps and n not in self._seen]
         self._seen = stamps
         await self._all(self._remove(name) for name in gone)
         await self._all(self._update(name, stamp) for name, stamp in changed)
@@ -132,6 +134,10 @@ class WatchedModels:
     async def _update(self, name: str, stamp: Stamp) -> None:
         followed = self._followed.setdefault(name, _Followed(stamp))
         followed.stamp = stamp
+        if not name.isprintable():
+            # Neither a url nor a model's name could have it; bytes that are no UTF-8 are such characters, too.
+            logger.error("models_dir: %a is not served: its name is not printable UTF-8.", name)
+            return
         options = RegisterOptions(
             f"file://{quote(str(self._folder / name))}", is_from_operator=True, synchronous=False
         )
