@@ -82,6 +82,8 @@ class HeldMemory:
 
     size_bytes: int
     is_loading: bool = True
+    #: It has room, and waits for those that give it to be gone.
+    is_waiting: bool = True
     #: When it was measured last, of `time.monotonic()`.
     measured_at: float = 0.0
 
@@ -101,4 +103,4 @@ class ModelMemory:
     @property
     def resident_bytes(self) -> int:
         """What its workers hold, and those that load are expected to."""
-        return sum(held.size_bytes for held in self.held.values())
+        return sum(held.size_bytes for held in self.held.values() if not held.is_waiting)

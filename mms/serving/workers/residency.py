@@ -133,7 +133,7 @@ class Residency:
                     break
                 worker.reason = admission.waits_for
                 await self._worker_end(_LOOK_S)
-            memory.held[worker] = HeldMemory(needed)
+            held = memory.held[worker] = HeldMemory(needed)
             self._models[served] = memory
             if admission.alternates_with:
                 events.models_alternate(
@@ -143,6 +143,7 @@ class Residency:
         while self._leaving_bytes() and self._held_bytes() > self._policy.limit_bytes:
             worker.reason = "waits for memory until other models' workers have ended"
             await self._worker_end(None)
+        held.is_waiting = False
 
     async def confirm(self, served: PooledModel, worker: Worker) -> None:
         """Measure a worker that has loaded. Raises LaunchFailed with 507 where it cannot stay beside what has to."""
@@ -223,7 +224,10 @@ class Residency:
         return found
 
     def _held_bytes(self) -> int:
-        return sum(memory.resident_bytes for memory in self._models.values())
+        """Return what there is, and what is promised to loads."""
+        return sum(
+            held.size_bytes for memory in self._models.values() for held in memory.held.values()
+        )
 
     def _leaving_bytes(self) -> int:
         return sum(
