@@ -195,6 +195,52 @@ async def test_a_load_waits_for_busy_models_and_nothing_is_lost(
     assert [await each for each in running] == [(200, b"OK")] * 2
 
 
+async def test_a_load_begins_when_those_that_gave_way_are_gone(
+    limited: Limited, sizes: dict[str, int], tmp_path: Path
+) -> None:
+    gone, early = tmp_path / "gone", tmp_path / "early"
+    leaves = f"""
+import atexit, pathlib, time
+atexit.register(lambda: (time.sleep(0.3), pathlib.Path({str(gone)!r}).touch()))
+"""
+    looks = f"""
+import pathlib
+pathlib.Path({str(gone)!r}).exists() or pathlib.Path({str(early)!r}).touch()
+"""
+    bench = await limited()
+    sizes.update(a=60, b=60)
+    await bench.register("a", leaves + OK, lazy_load=True)
+    await bench.register("b", looks + OK, lazy_load=True)
+    await bench.predict("a")
+    assert await bench.predict("b") == (200, b"OK")
+    assert (gone.exists(), early.exists()) == (True, False)
+
+
+async def test_steady_traffic_of_one_model_does_not_keep_another_out(
+    limited: Limited, sizes: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mms.core.residency.policy.PATIENCE_S", 0.2)
+    bench = await limited()
+    sizes.update(a=60, b=60)
+    slow = "import time\n" + OK.replace("return", "data and time.sleep(0.01)\n    return")
+    for name in "ab":
+        await bench.register(name, slow, lazy_load=True)
+    await bench.predict("a")
+    is_over = False
+    answers: list[tuple[int, bytes]] = []
+
+    async def ask_again_and_again() -> None:
+        while not is_over:
+            answers.append(await bench.predict("a"))
+
+    clients = [asyncio.create_task(ask_again_and_again()) for _ in range(4)]
+    assert await bench.predict("b") == (200, b"OK")
+    is_over = True
+    await asyncio.gather(*clients)
+    assert set(answers) == {(200, b"OK")}
+    assert bench.described("a")["memory"]["evictions"] == 1
+
+
 async def test_two_models_that_do_not_fit_together_take_turns_and_the_log_says_so_once(
     limited: Limited, sizes: dict[str, int], caplog: pytest.LogCaptureFixture
 ) -> None:
