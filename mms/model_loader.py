@@ -12,8 +12,8 @@ from mms.interfaces.legacy.worker import find_service
 from mms.interfaces.mms.worker import find_handler
 from mms.metrics.metrics_store import MetricsStore
 from mms.service import Service
-from mms.worker.handler_module import classes_of
-from mms.worker.manifest_file import LEGACY_MANIFEST, MANIFEST, read_manifest
+from mms.worker.loading.handler_module import classes_of
+from mms.worker.loading.manifest_file import LEGACY_MANIFEST, MANIFEST, read_manifest
 
 
 class ModelLoader:

@@ -30,8 +30,8 @@ from mms.text import properties
 from mms.wire import FrameDecoder, ProtocolError
 from mms.wire.calls import decode_call, decode_called
 from mms.wire.records import decode_records
-from mms.worker.form_fields import parse_form
-from mms.worker.request_decoder import RequestDecoder
+from mms.worker.requests.form_fields import parse_form
+from mms.worker.requests.request_decoder import RequestDecoder
 
 _LIMIT_BYTES = 1_000_000
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from mms.worker.surroundings import set_up
+from mms.worker.process.setup import set_up
 
 #: What the front knows this worker by; it is for nobody else.
 _SECRET_VARIABLE = "MMS_WORKER_SECRET"
@@ -59,7 +59,7 @@ def _run(arguments: list[str], *, is_set_up: bool) -> int:
         set_up()
     try:
         if is_parent:
-            from mms.worker.parent import run_parent
+            from mms.worker.process.parent import run_parent
 
             return run_parent(address, secret)
         from mms.worker.serving import run_worker

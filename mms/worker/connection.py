@@ -23,7 +23,7 @@ from mms.wire import (
     ProtocolError,
     encode_frame,
 )
-from mms.worker.surroundings import keep_connection
+from mms.worker.process.setup import keep_connection
 
 #: The front is trusted; what it may send it bounds itself.
 _MAX_FRAME_BYTES = 1 << 62

@@ -23,12 +23,12 @@ from mms.wire import (
     Readiness,
     encode_frame,
 )
-from mms.worker.batch_runner import BatchRunner, encode_metrics
 from mms.worker.connection import Control, connect, connect_control, read_frames
-from mms.worker.lifeline import hold_lifeline
-from mms.worker.loading import load_model
-from mms.worker.model import ItemServer, Model
+from mms.worker.loading.load import load_model
+from mms.worker.loading.model import ItemServer, Model
 from mms.worker.outbox import Outbox
+from mms.worker.process.lifeline import hold_lifeline
+from mms.worker.running.batch_runner import BatchRunner, encode_metrics
 
 #: The front takes no message of any length.
 _MAX_REASON_CHARS = 2000
@@ -101,7 +101,7 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
     flush_records: Callable[[], None] | None = None
     if load.records is not None:
         # Here, as other models have no use for it.
-        from mms.worker.tracking import open_outbox
+        from mms.worker.records.tracking import open_outbox
 
         outbox, records = open_outbox(work, load, control.send)
         if records is not None:
@@ -133,7 +133,7 @@ def _serve_items(
     watch: Callable[[_Run], _Run],
 ) -> bool:
     # Here, as other models have no use for it.
-    from mms.worker.item_runner import ItemRunner
+    from mms.worker.running.item_runner import ItemRunner
 
     def tell(is_ready: bool, error: str) -> None:
         control.send(

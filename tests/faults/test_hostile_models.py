@@ -383,7 +383,7 @@ def test_an_answer_that_a_worker_forged_reaches_no_client(
     name = _register(server)
     reply = server.inference.post(
         f"/predictions/{name}",
-        f"import mms.worker.result_encoder as encoder; encoder.{forgery}\nanswer = 1\n"
+        f"import mms.worker.requests.result_encoder as encoder; encoder.{forgery}\nanswer = 1\n"
         # An answer is not made of plain results alone.
         "import sys; context = sys._getframe(1).f_locals['context']\n"
         "context.set_response_status(code=201)",

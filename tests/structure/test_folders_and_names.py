@@ -14,12 +14,6 @@ FILES = [
 #: Of Python files in a folder, besides its `__init__.py`.
 MAX_FILES = 16
 MAX_LINES = 500
-#: Folder -> how many files it has, and why no fewer.
-LARGE_FOLDERS = {
-    # Modules that components import by these names.
-    # What a worker loads of it comes to rooms with the frames it reads and writes.
-    "mms/worker": 32,
-}
 #: File -> how many lines it may have: each is one subject that would be read in two places otherwise.
 LONG_FILES = {
     "mms/grpc/call.py": 560,
@@ -35,19 +29,11 @@ UNCLEAR = {
 }
 #: Imported by these names: by handlers and tools of MMS, and by components of Seldon.
 FIXED_NAMES = ("archiver/compat", "mms/utils", "mms/interfaces/seldon/packages")
-#: Files that are to get a better name.
-UNCLEAR_YET = {
-    "mms/worker/surroundings.py",
-}
 
 
 def test_a_folder_has_no_more_files_than_a_reader_keeps_in_mind() -> None:
     counts = Counter(str(file.parent) for file in FILES if file.name != "__init__.py")
-    large = {
-        folder: count
-        for folder, count in counts.items()
-        if count > LARGE_FOLDERS.get(folder, MAX_FILES)
-    }
+    large = {folder: count for folder, count in counts.items() if count > MAX_FILES}
     assert large == {}, "make folders of the subjects in it"
 
 
@@ -57,10 +43,7 @@ def test_a_file_is_not_longer_than_one_subject_needs() -> None:
     assert long == {}, "split by subject, or say here why it is one"
 
 
-def test_every_exception_for_a_folder_or_a_file_is_still_needed() -> None:
-    counts = Counter(str(file.parent) for file in FILES if file.name != "__init__.py")
-    small = [folder for folder in LARGE_FOLDERS if counts[folder] <= MAX_FILES]
-    assert small == [], "take them out of LARGE_FOLDERS"
+def test_every_exception_for_a_file_is_still_needed() -> None:
     lengths = {
         name: len((ROOT / name).read_text("utf-8").splitlines()) if (ROOT / name).exists() else 0
         for name in LONG_FILES
@@ -76,4 +59,4 @@ def test_modules_have_names_that_say_what_is_in_them() -> None:
         if UNCLEAR & {*file.with_suffix("").parts, *file.stem.split("_")}
         and not str(file).startswith(FIXED_NAMES)
     }
-    assert unclear <= UNCLEAR_YET, "name the thing itself"
+    assert unclear == set(), "name the thing itself"

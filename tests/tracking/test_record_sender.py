@@ -10,7 +10,7 @@ import pytest
 
 from mms.wire import FrameDecoder
 from mms.wire.records import ERRORS, MAX_RECORD_BYTES, TRACKING, decode_records, encode_records
-from mms.worker.record_sender import RecordSender
+from mms.worker.records.record_sender import RecordSender
 
 
 def records_of(frames: list[bytes]) -> list[tuple[int, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from mms.wire import GraphNode, Item, ModelOperation
-from mms.worker.record_values import operation_of, request_of, response_of
+from mms.worker.records.record_values import operation_of, request_of, response_of
 
 ID = "0" * 36
 

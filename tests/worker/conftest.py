@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mms.worker import awaiting
+from mms.worker.running import awaiting
 
 from .front import ForkServer, Front, Worker
 

@@ -11,7 +11,7 @@ from mms.interfaces.seldon.worker.interface import open_component
 from mms.interfaces.seldon.worker.items import SeldonItems
 from mms.wire import GraphNode, ModelOperation
 from mms.wire.operation import NO_NODE
-from mms.worker.answer_head import reason_phrase
+from mms.worker.requests.answer_head import reason_phrase
 
 JSON = b"application/json"
 PROTO = b"application/x-protobuf"

@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mms.worker import answer_head
-from mms.worker.answer_head import InvalidHead, encode_headers, encode_phrase, encode_status
+from mms.worker.requests import answer_head
+from mms.worker.requests.answer_head import (
+    InvalidHead,
+    encode_headers,
+    encode_phrase,
+    encode_status,
+)
 
 
 class Convertible:

@@ -15,8 +15,8 @@ from mms.context import Context
 from mms.metrics.dimension import Dimension
 from mms.service import PredictionException
 from mms.wire import LAST, SUCCEEDED, Load, encode_batch
-from mms.worker.batch_runner import BatchRunner
-from mms.worker.model import Model
+from mms.worker.loading.model import Model
+from mms.worker.running.batch_runner import BatchRunner
 
 from .front import Answer, BatchOutcome, Request, Worker
 

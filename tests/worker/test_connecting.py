@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from mms.wire import HELLO, ROLE_WORK, Hello
-from mms.worker import surroundings
 from mms.worker.connection import connect
+from mms.worker.process import setup
 
 from .front import Connection
 
@@ -21,7 +21,7 @@ def test_a_front_on_another_machine_is_dialled_by_tcp() -> None:
             with accepted:
                 hello = Hello.from_payload(Connection(accepted).expect(HELLO)[2])
             assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            surroundings._connections.discard(ours)
+            setup._connections.discard(ours)
     assert (hello.secret, hello.role) == ("secret", ROLE_WORK)
 
 

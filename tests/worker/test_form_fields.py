@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mms.bodies.invalid_input import InvalidInput
-from mms.worker.form_fields import (
+from mms.worker.requests.form_fields import (
     MAX_FORM_FIELDS,
     MAX_QUERY_PARAMETERS,
     parse_form,

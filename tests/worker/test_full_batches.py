@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mms.worker.full_batches import find_in_source
+from mms.worker.running.full_batches import find_in_source
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mms.worker.import_recorder import ImportRecorder
+from mms.worker.loading.import_recorder import ImportRecorder
 
 _SLOW = "import time\ntime.sleep(0.01)\n"
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mms.worker.indented_json import indented
+from mms.worker.requests.indented_json import indented
 
 
 class Number(enum.IntEnum):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mms.worker.tracebacks import last_line
+from mms.worker.log_records.tracebacks import last_line
 
 
 def test_a_message_of_several_lines_is_told_whole() -> None:

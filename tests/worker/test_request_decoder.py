@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mms.wire import FAILED, PASSES_QUERY, Item
-from mms.worker.request_decoder import RequestDecoder
+from mms.worker.requests.request_decoder import RequestDecoder
 
 FORM = b"application/x-www-form-urlencoded"
 MULTIPART = b"multipart/form-data; boundary=B"

@@ -9,8 +9,8 @@ import pytest
 from mms.metrics.dimension import Dimension
 from mms.metrics.metrics_store import MetricsStore
 from mms.wire import METRIC, FrameDecoder, Metric
-from mms.worker.batch_runner import encode_metrics
-from mms.worker.series import label_name, series_name
+from mms.worker.records.series import label_name, series_name
+from mms.worker.running.batch_runner import encode_metrics
 
 
 def _sent(store: MetricsStore, version: str | None = None) -> list[Metric]:

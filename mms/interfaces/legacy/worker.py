@@ -11,9 +11,9 @@ from mms.context import Context
 from mms.model_service.model_service import SingleNodeService
 from mms.version import __version__
 from mms.wire import Load
-from mms.worker.handler_module import classes_of
-from mms.worker.manifest_file import LEGACY_MANIFEST, read_manifest
-from mms.worker.model import Model
+from mms.worker.loading.handler_module import classes_of
+from mms.worker.loading.manifest_file import LEGACY_MANIFEST, read_manifest
+from mms.worker.loading.model import Model
 
 
 def open_model(load: Load) -> Model:

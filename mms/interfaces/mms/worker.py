@@ -10,10 +10,10 @@ from mms.context import Context
 from mms.metrics.metrics_store import MetricsStore
 from mms.version import __version__
 from mms.wire import Load
-from mms.worker.awaiting import is_awaitable, wait_for
-from mms.worker.handler_module import classes_of, import_handler_module
-from mms.worker.manifest_file import MANIFEST, read_manifest
-from mms.worker.model import EntryPoint, Model
+from mms.worker.loading.handler_module import classes_of, import_handler_module
+from mms.worker.loading.manifest_file import MANIFEST, read_manifest
+from mms.worker.loading.model import EntryPoint, Model
+from mms.worker.running.awaiting import is_awaitable, wait_for
 
 
 class Handler(NamedTuple):

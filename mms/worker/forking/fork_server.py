@@ -15,12 +15,12 @@ from typing import Any
 
 from mms.interfaces import DEFAULT, part
 from mms.processes.keeper import adopt_no_more
-from mms.worker.confinement import confine
 from mms.worker.forking.forker import Forker, take_channel
 from mms.worker.forking.identity import show_command
 from mms.worker.forking.safety import fork_problem
-from mms.worker.surroundings import add_packages
-from mms.worker.tracebacks import last_line
+from mms.worker.log_records.tracebacks import last_line
+from mms.worker.process.confinement import confine
+from mms.worker.process.setup import add_packages
 
 _BYTES_PER_KIB = 1024
 
@@ -87,7 +87,7 @@ def _prepare(message: Mapping[str, Any]) -> dict[str, Any]:
 def _import_own() -> None:
     """What every worker imports."""
     importlib.import_module("mms.worker.serving")
-    importlib.import_module("mms.worker.parent")
+    importlib.import_module("mms.worker.process.parent")
     part(DEFAULT.worker)
 
 

@@ -18,7 +18,7 @@ from mms.processes import prctl
 from mms.processes.keeper import become_subreaper, end_like, keep
 from mms.processes.messages import encode_message, receive_message
 from mms.worker.forking.identity import show_command
-from mms.worker.surroundings import ignore_signals, keep_connection
+from mms.worker.process.setup import ignore_signals, keep_connection
 
 _READ_BYTES = 4096
 _KEEPER = ("mms.processes.keeper",)

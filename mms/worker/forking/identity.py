@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mms.worker.import_recorder import names_in
-from mms.worker.surroundings import set_variables
+from mms.worker.loading.import_recorder import names_in
+from mms.worker.process.setup import set_variables
 
 #: How many arguments the interpreter takes of a worker's command line: itself, `-c`, the code, the server's folder.
 _INTERPRETER_ARGUMENTS = 4

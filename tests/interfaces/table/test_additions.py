@@ -117,8 +117,8 @@ class ToyApi(InterfaceApi):
 from mms.context import Context
 from mms.interfaces.toy.load import ToyLoad
 from mms.version import __version__
-from mms.worker.handler_module import import_handler_module
-from mms.worker.model import Model
+from mms.worker.loading.handler_module import import_handler_module
+from mms.worker.loading.model import Model
 
 def open_model(load):
     module, _, name = load.handler.partition(":")

@@ -8,7 +8,7 @@ from mms.interfaces.mlrun.graph.lookup import find_handler
 from mms.interfaces.mlrun.load import ServingLoad
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.wire import Load
-from mms.worker.handler_module import import_handler_module
+from mms.worker.loading.handler_module import import_handler_module
 
 #: Handlers of this server's own and of the package, which hold nothing of the function's.
 _NOT_THE_USERS = ("mms.", "mlrun.")

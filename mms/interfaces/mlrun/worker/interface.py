@@ -27,8 +27,8 @@ from mms.interfaces.mlrun.worker.serving_class import (
 )
 from mms.version import __version__
 from mms.wire import Load, UrlRules
-from mms.worker.model import Model
-from mms.worker.packages import offer_packages
+from mms.worker.loading.model import Model
+from mms.worker.loading.packages import offer_packages
 
 
 class HostedServer:

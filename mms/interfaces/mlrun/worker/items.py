@@ -12,8 +12,13 @@ from mms.interfaces.mlrun.worker.events import EventReader
 from mms.interfaces.mlrun.worker.load import ModelLoad
 from mms.interfaces.mlrun.worker.metrics import MetricSeries
 from mms.wire import Item, ResultItem
-from mms.worker.answer_head import InvalidHead, encode_headers, encode_status, reason_phrase
-from mms.worker.tracebacks import error_place
+from mms.worker.log_records.tracebacks import error_place
+from mms.worker.requests.answer_head import (
+    InvalidHead,
+    encode_headers,
+    encode_status,
+    reason_phrase,
+)
 
 _JSON_TYPE = "application/json"
 _JSON_LINES = encode_headers({"content-type": _JSON_TYPE})

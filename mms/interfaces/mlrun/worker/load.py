@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from mms.worker.tracebacks import last_line, model_traceback
+from mms.worker.log_records.tracebacks import last_line, model_traceback
 
 _POLL_S = 0.05
 

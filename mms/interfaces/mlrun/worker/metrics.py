@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mms.worker.series import number_of, series_name
+from mms.worker.records.series import number_of, series_name
 
 
 class MetricSeries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from mms.worker.handler_module import (
+from mms.worker.loading.handler_module import (
     class_in,
     class_names,
     classes_of,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mms.interfaces.mlrun.model.context import GraphContext
 from mms.interfaces.mlrun.records.model_log import StreamContext
 from mms.wire import RecordOptions
-from mms.worker.record_sender import sender
+from mms.worker.records.record_sender import sender
 
 
 def attach_streams(context: GraphContext, options: RecordOptions) -> None:

@@ -9,7 +9,12 @@ import sys
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from mms.worker.handler_module import class_in, import_handler_module, is_within, module_name_of
+from mms.worker.loading.handler_module import (
+    class_in,
+    import_handler_module,
+    is_within,
+    module_name_of,
+)
 
 #: The methods by which a class serves as a component. One of them suffices.
 _HOOKS = tuple(

@@ -27,8 +27,8 @@ from mms.interfaces.seldon.worker.items import SeldonItems
 from mms.interfaces.seldon.worker.persistence import open_persistence
 from mms.version import __version__
 from mms.wire import Load
-from mms.worker.model import Model
-from mms.worker.packages import offer_packages
+from mms.worker.loading.model import Model
+from mms.worker.loading.packages import offer_packages
 
 _log = logging.getLogger("mms.seldon")
 

@@ -14,10 +14,10 @@ from mms.interfaces.seldon.series import Deployment
 from mms.interfaces.seldon.unit import UnitNames
 from mms.wire import PASSES_QUERY, GraphNode, Item, ModelOperation, ResultItem
 from mms.wire.operation import NO_NODE
-from mms.worker.answer_head import encode_headers, reason_phrase
-from mms.worker.log_lines import write_log
-from mms.worker.model import Tell
-from mms.worker.tracebacks import model_traceback, shown_error
+from mms.worker.loading.model import Tell
+from mms.worker.log_records.log_lines import write_log
+from mms.worker.log_records.tracebacks import model_traceback, shown_error
+from mms.worker.requests.answer_head import encode_headers, reason_phrase
 
 _PREDICT = ModelOperation("predict")
 _JSON_LINES = encode_headers(JSON_HEADERS)

@@ -12,7 +12,7 @@ from typing import Any
 from mms.interfaces.mlrun.worker.interface import open_model
 from mms.interfaces.mlrun.worker.items import MlrunItems
 from mms.wire import Load, ModelOperation
-from mms.worker.surroundings import enter_model
+from mms.worker.process.setup import enter_model
 
 ID = b"0123456789abcdef0123456789abcdef0123"
 JSON = b"application/json"

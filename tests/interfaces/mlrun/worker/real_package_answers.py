@@ -18,7 +18,7 @@ sys.path[:0] = [str(HERE), str(HERE.parents[3])]
 from mlrun_served import ServedModel, item  # noqa: E402  # found by the path above
 
 from mms.wire import Load  # noqa: E402
-from mms.worker.loading import load_model  # noqa: E402
+from mms.worker.loading.load import load_model  # noqa: E402
 
 
 def main(folder: str, serving: str) -> None:

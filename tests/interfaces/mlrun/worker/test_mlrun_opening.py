@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from mlrun_served import ServedModel
 
-from mms.worker.tracebacks import last_line
+from mms.worker.log_records.tracebacks import last_line
 
 OpenModel = Callable[..., ServedModel]
 LIMIT_S = 20

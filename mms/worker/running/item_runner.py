@@ -17,10 +17,10 @@ from mms.wire import (
 )
 from mms.wire.answer_head import MAX_HEADERS_BYTES
 from mms.wire.messages import encode_metrics
-from mms.worker.log_lines import log_left_out, write_log
-from mms.worker.model import ItemServer
+from mms.worker.loading.model import ItemServer
+from mms.worker.log_records.log_lines import log_left_out, write_log
+from mms.worker.log_records.tracebacks import model_traceback, shown_error
 from mms.worker.outbox import Outbox
-from mms.worker.tracebacks import model_traceback, shown_error
 
 _now_ns = time.perf_counter_ns
 

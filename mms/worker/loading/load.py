@@ -7,13 +7,13 @@ import time
 
 from mms.interfaces import AUTO, DEFAULT, INTERFACES, find_interface, part
 from mms.wire import Load, Loaded
-from mms.worker.confinement import confine
-from mms.worker.full_batches import find_full_batches
-from mms.worker.import_recorder import ImportRecorder
-from mms.worker.model import Model
-from mms.worker.packages import offer_packages, withdraw_packages
-from mms.worker.surroundings import enter_model
-from mms.worker.tracebacks import last_line, model_traceback
+from mms.worker.loading.import_recorder import ImportRecorder
+from mms.worker.loading.model import Model
+from mms.worker.loading.packages import offer_packages, withdraw_packages
+from mms.worker.log_records.tracebacks import last_line, model_traceback
+from mms.worker.process.confinement import confine
+from mms.worker.process.setup import enter_model
+from mms.worker.running.full_batches import find_full_batches
 
 _MAX_TRACEBACK_CHARS = 32_000
 

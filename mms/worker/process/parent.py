@@ -9,9 +9,9 @@ from mms.worker.connection import connect, connect_control
 from mms.worker.forking.forker import Forker, take_channel
 from mms.worker.forking.identity import show_command
 from mms.worker.forking.safety import fork_problem
-from mms.worker.lifeline import hold_lifeline
-from mms.worker.loading import success
-from mms.worker.model import Model
+from mms.worker.loading.load import success
+from mms.worker.loading.model import Model
+from mms.worker.process.lifeline import hold_lifeline
 from mms.worker.serving import answer_load, connect_calls, receive_load, serve
 
 

@@ -20,14 +20,14 @@ from mms.wire import (
     encode_result,
 )
 from mms.wire.messages import encode_metrics as encode_metric_frames
-from mms.worker.answer_head import InvalidHead, encode_status
-from mms.worker.awaiting import is_awaitable, wait_for
-from mms.worker.log_lines import log_left_out, write_log
-from mms.worker.model import Model
+from mms.worker.loading.model import Model
+from mms.worker.log_records.log_lines import log_left_out, write_log
+from mms.worker.log_records.tracebacks import model_traceback, shown_error
 from mms.worker.outbox import Outbox
-from mms.worker.request_decoder import RequestDecoder
-from mms.worker.result_encoder import ResultEncoder, failure_text
-from mms.worker.tracebacks import model_traceback, shown_error
+from mms.worker.requests.answer_head import InvalidHead, encode_status
+from mms.worker.requests.request_decoder import RequestDecoder
+from mms.worker.requests.result_encoder import ResultEncoder, failure_text
+from mms.worker.running.awaiting import is_awaitable, wait_for
 
 if TYPE_CHECKING:
     from mms.metrics.metric import Metric as MeasuredMetric
@@ -189,7 +189,7 @@ class BatchRunner:
 def encode_metrics(metrics: Sequence[MeasuredMetric], model_version: str | None) -> list[Buffer]:
     """METRIC frames, as lines for the log and as series for Prometheus."""
     # Here, as most models have no use for it.
-    from mms.worker.series import series_of_metric
+    from mms.worker.records.series import series_of_metric
 
     frames: list[Buffer] = []
     for start in range(0, len(metrics), _METRICS_A_FRAME):

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from mms.text.brief import brief
-from mms.worker.shadowing import own_name
+from mms.worker.loading.shadowing import own_name
 
 #: The names of the handlers' modules that this process has imported.
 _imported: set[str] = set()

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from types import FrameType
 
 from mms.interfaces import INTERFACES
-from mms.worker.logging_setup import set_up_logging
-from mms.worker.shadowing import separate
+from mms.worker.loading.shadowing import separate
+from mms.worker.log_records.logging_setup import set_up_logging
 
 #: For the handler's libraries, unless the operator chose: workers are what runs in parallel, not their threads.
 _DEFAULT_VARIABLES = (
@@ -30,7 +30,7 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _blocked = threading.local()
 
 #: The folder that holds the package `mms`.
-_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 #: Connections to the front. A process that the handler forks must not keep them open.
 _connections: set[socket.socket] = set()

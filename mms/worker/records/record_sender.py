@@ -9,7 +9,7 @@ from typing import Any
 
 from mms.bodies.json_text import to_record_text
 from mms.wire.records import ERRORS, MAX_RECORD_BYTES, TRACKING, encode_records
-from mms.worker.log_lines import write_log
+from mms.worker.log_records.log_lines import write_log
 
 #: Of records that are too large, these members are left out, the largest first.
 _VALUES = ("resp", "request", "values", "event", "args")

@@ -7,14 +7,14 @@ from typing import Any
 
 from mms.context import Context
 from mms.wire import FAILED, Buffer, ResultItem
-from mms.worker.answer_head import (
+from mms.worker.log_records.log_lines import write_log
+from mms.worker.requests.answer_head import (
     InvalidHead,
     encode_headers,
     encode_phrase,
     encode_status,
 )
-from mms.worker.indented_json import indented
-from mms.worker.log_lines import write_log
+from mms.worker.requests.indented_json import indented
 
 #: Of the text of a failure that a handler has made: an exception's message may be of any length.
 _MAX_MESSAGE_BYTES = 64 * 1024

@@ -25,8 +25,8 @@ from mms.wire import (
 )
 from mms.wire.frames import HEADER_BYTES
 from mms.worker.outbox import Outbox
-from mms.worker.record_sender import RecordSender, sender
-from mms.worker.record_values import error_of, operation_of, request_of, response_of
+from mms.worker.records.record_sender import RecordSender, sender
+from mms.worker.records.record_values import error_of, operation_of, request_of, response_of
 
 _Bytes = bytes | bytearray
 Run = Callable[[int, "bytes | bytearray", "Sequence[bytes | bytearray]"], None]

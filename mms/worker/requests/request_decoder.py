@@ -10,7 +10,7 @@ from mms.bodies.charset import UTF_8, charset_of, decode
 from mms.bodies.invalid_input import InvalidInput
 from mms.text.brief import brief
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
-from mms.worker.log_lines import write_log
+from mms.worker.log_records.log_lines import write_log
 
 _BINARY = 0
 _JSON = 1
@@ -127,11 +127,11 @@ class RequestDecoder:
         """(parameters, their content types) of one request. Raises InvalidInput."""
         parameters: dict[str, object] = {}
         if query:
-            from mms.worker.form_fields import parse_query
+            from mms.worker.requests.form_fields import parse_query
 
             parameters.update(parse_query(query))
         if kind == _FORM:
-            from mms.worker.form_fields import parse_form
+            from mms.worker.requests.form_fields import parse_form
 
             parameters.update(parse_form(body))
             return parameters, dict.fromkeys(parameters, "")

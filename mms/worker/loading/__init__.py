@@ -1,0 +1,1 @@
+"""Loading a model: its manifest, its module, the packages that it imports."""

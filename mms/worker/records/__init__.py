@@ -1,0 +1,1 @@
+"""What a worker tells besides answers: records of requests, metrics."""

@@ -1,0 +1,1 @@
+"""Requests as a worker reads them, and answers as it writes them."""

@@ -1,0 +1,1 @@
+"""Running the entry point on batches and on single items."""
