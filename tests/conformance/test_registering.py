@@ -180,8 +180,8 @@ def test_a_runtime_is_used_and_shown(main_server: Server, runtime: str) -> None:
 
 
 def test_a_url_that_is_not_in_the_store_is_404(main_server: Server) -> None:
-    assert _error(main_server.register("InvalidUrl")) == _refusal(
-        404, "ModelNotFoundException", "Model not found in model store: InvalidUrl"
+    assert _error(main_server.register("nothing-like-it.mar")) == _refusal(
+        404, "ModelNotFoundException", "Model not found in model store: nothing-like-it.mar"
     )
 
 

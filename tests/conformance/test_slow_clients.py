@@ -204,6 +204,10 @@ def test_large_answers_that_are_not_read_fill_no_memory_without_end(server: Serv
     large = request_bytes(
         "POST", path, b'{"element": "rather large"}', "Content-Type: application/json"
     )
+    with server.inference.wire() as wire:
+        # From now on answers of this model are expected to be as large.
+        wire.send(large)
+        assert len(wire.read_reply().body) == 6_000_000
     front = _front(server)
     before = front.memory_info().rss
     with server.inference.wire() as wire:

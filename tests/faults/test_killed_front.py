@@ -94,8 +94,9 @@ def test_the_next_start_under_load_serves_again_and_removes_the_folder_that_was_
         server.wait()
         server.start()
         load.wait_for_right(20)
-    # What the killed process had is lost: a connection has one request at a time.
-    assert load.count.lost <= 8, load.count
+    # What the killed process had is lost: a connection has one request at a time, and may have come back once while the
+    # killed process still listened.
+    assert load.count.lost <= 16, load.count
     assert not load.count.wrong, load.count
     assert not set(left) & set(_folders(server))
     assert len(_folders(server)) == 1

@@ -13,7 +13,7 @@ from test_worker_calls import CALLER, CALLS, ECHO, ask
 
 from mms.errors import UnexpectedError
 from mms.serving import RegisterOptions
-from mms.serving.model_client import _PendingAnswer
+from mms.serving.model_client import PendingAnswer
 
 
 class Injected(Exception):
@@ -24,7 +24,7 @@ def lose_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the next request of the server itself raise where it is answered, and where it fails."""
     for name in ("answer", "fail"):
         raised: list[str] = []
-        function = getattr(_PendingAnswer, name)
+        function = getattr(PendingAnswer, name)
 
         def raise_once(
             *arguments: Any, raised: list[str] = raised, function: Any = function
@@ -34,7 +34,7 @@ def lose_one(monkeypatch: pytest.MonkeyPatch) -> None:
                 raise Injected
             function(*arguments)
 
-        monkeypatch.setattr(_PendingAnswer, name, raise_once)
+        monkeypatch.setattr(PendingAnswer, name, raise_once)
 
 
 async def test_a_graph_answers_500_for_a_node_s_reply_that_is_lost(

@@ -10,7 +10,8 @@ _MAX_CHARACTERS = 2000
 _HERE = os.path.dirname(os.path.abspath(__file__))
 #: What stands between the front and a model's code.
 _OWN_FOLDERS = tuple(
-    os.path.join(os.path.dirname(os.path.dirname(_HERE)), name) + os.sep for name in ("worker", "interfaces")
+    os.path.join(os.path.dirname(os.path.dirname(_HERE)), name) + os.sep
+    for name in ("worker", "interfaces")
 )
 _PYTHON_FOLDER = os.path.dirname(os.__file__) + os.sep
 

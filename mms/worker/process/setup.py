@@ -30,7 +30,9 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _blocked = threading.local()
 
 #: The folder that holds the package `mms`.
-_HOME = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+_HOME = os.path.dirname(
+    os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+)
 
 #: Connections to the front. A process that the handler forks must not keep them open.
 _connections: set[socket.socket] = set()

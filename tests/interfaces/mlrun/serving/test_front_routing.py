@@ -22,7 +22,7 @@ from mms.interfaces.mlrun.front.calls import RouteCalls, RoutedRequest
 from mms.interfaces.mlrun.front.router import MlrunRouter
 from mms.interfaces.mlrun.front.routing import FrontRouting
 from mms.repository import FetchedArchive
-from mms.serving.model_client import ModelClient, _PendingAnswer
+from mms.serving.model_client import ModelClient, PendingAnswer
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions
 from mms.wire import ModelOperation
@@ -157,7 +157,7 @@ def test_a_reply_of_a_model_that_is_lost_is_an_error_of_the_server(
         raise OSError("lost")
 
     for name in ("answer", "fail"):
-        monkeypatch.setattr(_PendingAnswer, name, lose)
+        monkeypatch.setattr(PendingAnswer, name, lose)
     client = ask(routing_of("ModelRouter", Models({"m1": outputs(1)})), {"inputs": []}, "")
     assert client.status == 500
 
