@@ -126,6 +126,7 @@ ROOMS: dict[str, Room] = {
         1,
         ("mms.interfaces.mlrun",),
         (
+            "processes",
             *("bodies", "documents", "errors", "fetch", "json text", "networks"),
             *("interfaces", "registration", "tracking", "traffic", "wire"),
         ),

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from mms.bodies.json_text import from_json, to_json
 from mms.fetch.http_client import Answer, NoConnection, call_once
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
+from mms.processes.launch_options import default_pid_file
 
 MANAGEMENT_VARIABLE = "MMS_MANAGEMENT_ADDRESS"
 INFERENCE_VARIABLE = "MMS_INFERENCE_ADDRESS"
@@ -123,6 +125,8 @@ class Deployment:
             spec,
             "--workers",
             str(workers),
+            "--pid-file",
+            str(_pid_file(folder)),
         ]
         for setting, value in settings.items():
             command += ["--set", f"{setting}={value}"]
@@ -158,6 +162,19 @@ class Deployment:
             return _call(self.inference_address, "GET", "/ping").status == 200
         except OSError:
             return False
+
+
+def _pid_file(folder: str) -> Path:
+    """Return where `multi-model-server --stop` looks for a server; where another one is there, a file in the folder."""
+    path = default_pid_file().absolute()
+    try:
+        os.kill(int(path.read_text()), 0)
+    except (FileNotFoundError, ProcessLookupError, ValueError, OverflowError):
+        return path
+    except OSError:
+        # Another user's.
+        pass
+    return Path(folder) / "server.pid"
 
 
 #: Servers that this process brought up.

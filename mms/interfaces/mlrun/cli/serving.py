@@ -56,6 +56,11 @@ _DEFAULT_NAME: Final = "function"
     multiple=True,
     help="A setting of the server; may be given several times.",
 )
+@click.option(
+    "--pid-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where the process id is kept, for `multi-model-server --stop --pid-file FILE`; none by default.",
+)
 def serve(
     spec: Path | None,
     source: Path | None,
@@ -65,6 +70,7 @@ def serve(
     port: int | None,
     management_port: int | None,
     pairs: tuple[str, ...],
+    pid_file: Path | None,
 ) -> None:
     """Serve the function of SPEC: a serving spec in JSON, or a function as it is exported, in YAML or JSON.
 
@@ -87,10 +93,22 @@ def serve(
         if not equals:
             raise click.ClickException(f"--set {pair} should be NAME=VALUE")
         settings[setting.strip()] = value
+    from mms.cli.pid_file import PidFile, PidFileError, is_server
     from mms.cli.starting import become
     from mms.processes.launch_options import LaunchOptions
 
-    become(LaunchOptions(settings=settings, component=json.dumps(component)))
+    kept = PidFile(pid_file.absolute()) if pid_file is not None else None
+    options = LaunchOptions(
+        settings=settings,
+        component=json.dumps(component),
+        pid_file=str(kept.path) if kept is not None else None,
+    )
+    try:
+        if kept is not None and is_server(kept.read() or 0):
+            raise click.ClickException(f"the server of {kept.path} is running already")
+        become(options, kept)
+    except PidFileError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def _document(spec: Path | None, source: Path | None) -> tuple[dict[str, Any], Path | None]:

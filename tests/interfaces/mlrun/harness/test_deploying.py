@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 from harness_classes import routed
+from support.processes import free_port, server_command
 
 from mms.interfaces.mlrun import ServingFunction, deploy_function, new_function
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError, MLRunRuntimeError
@@ -210,3 +213,31 @@ def test_models_are_found_from_the_servers_folder(
         "gone": "there",
     }
     assert function.spec.graph["near"].class_args["model_path"] == "here"
+
+
+MODEL = """
+from mlrun.serving import V2ModelServer
+
+class Mul(V2ModelServer):
+    def load(self):
+        pass
+
+    def predict(self, body):
+        return body["inputs"]
+"""
+
+
+def test_a_server_that_deploying_has_started_is_stopped_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    function = routed().with_code(body=MODEL)
+    function.deploy(
+        management_address=f"http://127.0.0.1:{free_port()}",
+        inference_address=f"http://127.0.0.1:{free_port()}",
+    )
+    stopped = subprocess.run(
+        [server_command(), "--stop"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (stopped.returncode, stopped.stdout) == (0, "Model server stopped.\n")
