@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mms import faults
 from mms.launch.message_channel import MessageChannel
 from mms.launch.supervisor import OnOutput, SupervisedProcess, Supervisor
+
+logger = logging.getLogger("mms.launch")
 
 
 class Forks:
@@ -26,6 +30,7 @@ class Forks:
         self._process: SupervisedProcess | None = None
         #: By the number that the supervisor knows them by: those that have not ended.
         self._forked: dict[int, SupervisedProcess] = {}
+        self._heard_at = 0.0
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: The messages that are about no worker.
         self.on_message: Callable[[dict[str, Any]], None] = lambda message: None
@@ -49,12 +54,15 @@ class Forks:
         on_output: OnOutput,
         on_numbered: Callable[[SupervisedProcess], None],
         *,
+        timeout_s: float,
         input_end: socket.socket | None = None,
     ) -> SupervisedProcess:
         """Have a process forked in a session of its own. Raises OSError.
 
+        What forks is killed once it has said nothing for `timeout_s`: it is stopped, or hangs, and nobody gets a fork.
         `on_numbered` and `input_end` as in `Supervisor.start`; one that has an input forks others.
         """
+        began_at = time.monotonic()
         process, descriptors = self._supervisor.add_forked(on_output)
         self._forked[process.number] = process
         on_numbered(process)
@@ -68,6 +76,17 @@ class Forks:
         self._channel.send({**message, **own}, descriptors)
         if self.ended.done():
             self._fail([process], "what it is forked from has ended")
+        self._heard_at = max(self._heard_at, began_at)
+        while not process.started.done() and not self.ended.done():
+            left_s = self._heard_at + timeout_s - time.monotonic()
+            if left_s > 0:
+                # Others that were asked for before come first.
+                await asyncio.wait((process.started,), timeout=left_s)
+                continue
+            logger.error("%r has said nothing for %g seconds: it is killed.", self, timeout_s)
+            if self._process is not None:
+                self._process.kill()
+            self._lose()
         await process.started
         return process
 
@@ -77,6 +96,7 @@ class Forks:
         self._lose()
 
     def _take(self, message: dict[str, Any]) -> None:
+        self._heard_at = time.monotonic()
         if "forked" in message:
             process = self._forked.get(message["forked"])
             if process is not None and self._process is not None:

@@ -43,6 +43,8 @@ _LEAVE_S = 1.0
 _FOLDER = Path("/")
 #: How often a worker is forked whose fork server ends meanwhile. Then it is started by itself.
 _MOST_FORKS = 2
+#: How long a fork server may say nothing while a fork is asked for, in seconds; a fork takes milliseconds.
+_FORK_S = 8.0
 
 
 class _ParentListener:
@@ -301,7 +303,12 @@ class ProcessLauncher:
                     own[SECRET_VARIABLE] = secret
                     message |= {"variables": own, "folders": _folders(spec)}
                 process = await forks.fork(
-                    message, listener.on_output, on_numbered, input_end=input_end
+                    message,
+                    listener.on_output,
+                    on_numbered,
+                    # A parent of workers may have a large model, whose page tables are copied.
+                    timeout_s=timeout_s if is_preloaded else min(timeout_s, _FORK_S),
+                    input_end=input_end,
                 )
         except OSError as error:
             raise LaunchFailed(f"cannot start {command[0]}: {error}") from None

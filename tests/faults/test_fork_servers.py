@@ -321,3 +321,18 @@ def handle(data, context):
     server.wait_for_log(
         "mms_log.log", f"Model {name}: preload_model has no effect.* it has [0-9]+ threads? besides"
     )
+
+
+def test_a_fork_server_that_is_stopped_is_killed_and_the_next_model_starts(
+    server: ForkingServer,
+) -> None:
+    """A model may stop it, as its processes belong to the same user."""
+    first = server.add_model()
+    stopped = server.fork_servers()
+    pid = server.run(first, "found = os.getpid()")
+    for each in stopped:
+        server.run(first, f"os.kill({each}, {int(signal.SIGSTOP)})")
+    second = server.add_model()
+    assert server.run(second, "found = 7") == 7
+    assert server.run(first, "found = os.getpid()") == pid
+    eventually("it is gone", lambda: not stopped & server.fork_servers())
