@@ -10,7 +10,8 @@ from typing import Final
 
 from mms import faults
 from mms.core import Request
-from mms.errors import ServerError, ServiceUnavailable, UnexpectedError
+from mms.core.request import EXPIRED_QUEUED
+from mms.errors import RequestTimeout, ServerError, ServiceUnavailable, UnexpectedError
 from mms.serving.served.served_model import ServedModel
 
 #: After an attempt that failed the next request gets its error, for so long, in seconds.
@@ -82,6 +83,10 @@ class DormantModel(ServedModel):
     def submit(self, request: Request) -> None:
         self.check_room()
         self._waiting[request] = None
+        if request.deadline:
+            # The timer of queues does not know of it before there is a model.
+            left_s = request.deadline - time.monotonic()
+            asyncio.get_running_loop().call_later(max(left_s, 0.0), self._expire, request)
         waking = asyncio.ensure_future(self.woken())
         # Its requests are told.
         waking.add_done_callback(_seen)
@@ -96,6 +101,12 @@ class DormantModel(ServedModel):
             )
         if len(self._waiting) >= self.model.config.queue_capacity:
             raise self.model.unavailable()
+
+    @faults.contained("deadline")
+    def _expire(self, request: Request) -> None:
+        if request in self._waiting:
+            del self._waiting[request]
+            request.fail(RequestTimeout(EXPIRED_QUEUED))
 
     def cancel(self, request: Request) -> None:
         self._waiting.pop(request, None)
