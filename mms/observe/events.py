@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from mms.core import BatchPolicy
 from mms.core.scaling.policy import ScalingDecision
 from mms.observe import logger_names
+from mms.observe.metrics.lines import one_line
 
 _server = logging.getLogger(logger_names.MODEL_SERVER)
 _manager = logging.getLogger(logger_names.MODEL_MANAGER)
@@ -62,8 +63,8 @@ def models_alternate(model: str, other: str, limit_bytes: int) -> None:
 
 
 def model_not_loaded(location: str, reason: str) -> None:
-    """A model of the start-up list was left out."""
-    _manager.warning("Failed to load model: %s (%s)", location, reason)
+    """A model of the start-up list was left out. Names of files may have line ends."""
+    _manager.warning("Failed to load model: %s (%s)", one_line(location), one_line(reason))
 
 
 def model_unregistered(model: str) -> None:

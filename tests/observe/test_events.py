@@ -63,3 +63,12 @@ def test_a_model_left_out_at_the_start_is_a_warning_with_the_reason(written: Wri
     line = written.read(LogFile.MMS)
     assert "[WARN ]" in line
     assert line.endswith("Failed to load model: a.mar (no manifest)\n")
+
+
+def test_a_line_end_in_a_file_s_name_makes_no_line_of_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    events.model_not_loaded("a\nModel server started.mar", "a\nb is empty.")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Failed to load model: a\\nModel server started.mar (a\\nb is empty.)"
+    ]
