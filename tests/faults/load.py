@@ -196,7 +196,12 @@ class Load:
         if isinstance(self._where, str):
             return await asyncio.open_unix_connection(self._where)
         reader, writer = await asyncio.open_connection("127.0.0.1", self._where)
-        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError:
+            # The server is gone again.
+            writer.transport.abort()
+            raise
         return reader, writer
 
     async def _ask(

@@ -200,6 +200,8 @@ class Day:
             talk(self.talk, _UNKNOWN),
             talk(self.talk, _OF_AIOHTTP),
             talk(self.talk, b"nonsense\r\n\r\n"),
+            # A request line without an end.
+            talk(self.talk, b"GET /" + b"a" * 40_000),
             talk(self.talk, _CHUNKED, b"no size\r\n"),
             # A head, a request, bodies and nothing at all that do not come.
             talk(self.talk, b"GET /pi"),
