@@ -81,7 +81,13 @@ class ForkingServer(Server):
         super().__init__(directory, settings, environment={"PYTHONPATH": str(self.modules)})
 
     def fork_servers(self) -> set[int]:
-        return {pid for pid in self.processes() if "--fork-server" in _arguments(pid)}
+        """Return the fork servers. Their forks look like them at first, and have other parents."""
+        return {
+            pid
+            for pid in self.processes()
+            if "--fork-server" in _arguments(pid)
+            and any("supervisor_process" in each for each in _arguments(_parent(pid)))
+        }
 
     def add_model(self, source: str = _SOURCE, folder: str = "", **files: str) -> str:
         """A model with one worker. `folder`: below the model's, where its handler is. `files`: modules beside it."""
@@ -101,6 +107,13 @@ class ForkingServer(Server):
         reply = self.inference.post(path, code.encode(), content_type="application/octet-stream")
         assert reply.status == 200, reply
         return json.loads(reply.text)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        return 0
 
 
 def _arguments(pid: int) -> list[str]:
