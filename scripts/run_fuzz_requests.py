@@ -21,7 +21,7 @@ from request_mutations import INFERENCE, Mutations, pieces_of
 from stress_server import Sample, ServerFailed, StressServer
 
 #: aiohttp refuses other versions of HTTP in their own name.
-_STATUS_LINE = re.compile(rb"HTTP/(?:1\.[01]|\d\.\d(?= 400 )) (\d{3})[ \r]")
+_STATUS_LINE = re.compile(rb"HTTP/(?:1\.[01]|\d\.\d(?= 4\d\d )) (\d{3})[ \r]")
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 #: A connection that has neither an answer nor an end by then hangs.
 _END_LIMIT_S = 30.0
