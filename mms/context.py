@@ -158,7 +158,7 @@ class Context:
         *,
         model_yaml_config: dict[str, Any] | None = None,
     ) -> None:
-        """`model_yaml_config`: what the archive's `model-config.yaml` says, as in TorchServe; empty without one."""
+        """`model_yaml_config`: what the archive's `model-config.yaml` says; empty without one."""
         self.model_name = model_name
         self.manifest = manifest
         self.model_yaml_config = {} if model_yaml_config is None else model_yaml_config

@@ -68,8 +68,11 @@ class Registry(Generic[_Entry]):
         if len(versions) == 1:
             self._defaults[entry.name] = entry.version
         if replaced is not None:
-            # It may have had another name or version.
+            if replaced.name == entry.name and self.is_default(replaced):
+                self._defaults[entry.name] = entry.version
+            # It may have had another name or version, and is still there then.
             self.remove(replaced)
+            self._askers.pop(replaced, None)
         self.changed()
 
     def holds(self, entry: _Entry) -> bool:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from mms.drift.records import Columns, columns_of_lines
 
-#: Of distributions that are made from values; as MLRun's feature statistics.
+#: Of distributions that are made from values; as many as feature stores count.
 BINS = 20
 
 

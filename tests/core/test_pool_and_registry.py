@@ -211,3 +211,21 @@ def test_every_change_gives_another_generation():
     registry.remove(model)
     seen.add(registry.generation)
     assert len(seen) == 4
+
+
+def test_an_entry_that_replaces_the_default_is_the_default():
+    registry: Registry[ModelVersion] = Registry()
+    first, other, new = (ModelVersion("m", v, ModelConfig()) for v in ("1", "2", "3"))
+    registry.add(first)
+    registry.add(other)
+    registry.add(new, first)
+    assert registry.get("m") is new
+    assert registry.versions("m") == [other, new]
+
+
+def test_an_entry_that_replaces_one_of_its_version_is_alone_there():
+    registry: Registry[ModelVersion] = Registry(lambda entry: True)
+    old, new = (ModelVersion("m", "1", ModelConfig()) for _ in range(2))
+    registry.add(old)
+    registry.add(new, old)
+    assert registry.all() == registry.askers() == [new]

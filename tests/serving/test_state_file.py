@@ -332,6 +332,7 @@ async def test_the_archive_of_a_model_without_workers_is_read_when_the_model_is_
     described = await idle.host.describe("m")
     assert is_made(idle)
     assert (described["handler"], described["maxWorkers"]) == ("service:handle", 1)
+    assert described["loadedAtStartup"] is True
 
 
 async def test_a_model_that_nobody_has_asked_for_is_kept_for_the_next_start(idle, restarted):

@@ -62,6 +62,16 @@ async def watched(
     yield start
 
 
+@pytest.fixture
+async def asked_to_look(make_bench: Callable[..., Awaitable[Any]], folder: Path) -> Any:
+    """A host that looks at the folder when the test says so."""
+    bench = await make_bench(
+        models_dir=str(folder), models_dir_interval_s=1000, default_workers_per_model=1
+    )
+    await bench.host.load_startup_models()
+    return bench
+
+
 async def says(bench: Any, text: str) -> None:
     """Wait for an answer of a model that is loaded."""
     await until(lambda: bench.host.has_model("m") and bench.host.is_ready("m"))
@@ -160,23 +170,14 @@ async def test_a_model_that_answers_its_sample_takes_the_place(watched, folder):
     await says(bench, "other")
 
 
-async def test_what_is_still_being_written_is_left_alone(watched, folder):
-    bench = await watched()
+async def test_what_is_still_being_written_is_left_alone(asked_to_look: Any, folder: Path) -> None:
+    bench = asked_to_look
     put(folder, SAYS.format("one"))
-    is_over = False
-
-    async def write() -> None:
-        number = 0
-        while not is_over:
-            number += 1
-            (folder / "m" / "weights").write_text("x" * number)
-            await asyncio.sleep(0.01)
-
-    writing = asyncio.ensure_future(write())
-    await asyncio.sleep(0.3)
-    assert bench.host.list_models() == []
-    is_over = True
-    await writing
+    for text in ("x", "xx", "xxx"):
+        (folder / "m" / "weights").write_text(text)
+        await bench.host._watched.look()
+        assert bench.host.list_models() == []
+    await bench.host._watched.look()
     await says(bench, "one")
 
 
@@ -224,3 +225,22 @@ async def test_an_archive_whose_name_was_taken_is_served_once_the_other_one_is_g
     )
     shutil.rmtree(folder / taken)
     await says(bench, left)
+
+
+async def test_a_change_of_its_name_leaves_a_model_that_others_ask(
+    asked_to_look: Any, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = asked_to_look
+    put(folder, SAYS.format("one"))
+    await bench.host._watched.look()
+    await bench.host._watched.look()
+    await says(bench, "one")
+    bench.host.registry.get("m").owner = "function"
+    put(folder, SAYS.format("other"))
+    manifest = folder / "m" / "MAR-INF" / "MANIFEST.json"
+    manifest.write_text(manifest.read_text().replace('"modelName": "m"', '"modelName": "renamed"'))
+    await bench.host._watched.look()
+    await bench.host._watched.look()
+    assert any("belongs to the function" in line for line in caplog.messages)
+    assert [name for name, _ in bench.host.list_models()] == ["m"]
+    assert await bench.predict("m") == (200, b"one")

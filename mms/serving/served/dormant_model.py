@@ -118,7 +118,7 @@ class DormantModel(ServedModel):
     async def drain(self, timeout_s: float) -> bool:
         if self._task is not None:
             self._task.cancel()
-        self._fail_waiting(ServiceUnavailable("The server is shutting down.", retry_after_s=1))
+        self._fail_waiting(self.model.unavailable())
         return True
 
     def reopen(self) -> None:

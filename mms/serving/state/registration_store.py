@@ -305,7 +305,9 @@ class RegistrationStore:
         async def make(model: DormantModel) -> ServedModel:
             entry = self._entry(model)
             assert model.registration is not None
-            return await self._restore(entry, model.registration, add, scale, model)
+            served = await self._restore(entry, model.registration, add, scale, model)
+            served.is_loaded_at_startup = model.is_loaded_at_startup
+            return served
 
         restored: list[tuple[dict[str, Any], ServedModel]] = []
         others = []

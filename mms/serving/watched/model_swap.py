@@ -70,7 +70,7 @@ class ModelSwap:
         """Load a model, try it, have it take the place of another one, and let that one finish.
 
         Where it cannot be loaded, or does not answer its archive's sample request, the old one stays, and the reason is
-        raised as an error of `mms.errors`.
+        raised as an error of `mms.errors`. So it does where the new one has another name and others ask the old one.
         """
         if old.asks_models:
             # Its parts have the names that the new one's are to have.
@@ -79,6 +79,8 @@ class ModelSwap:
         registration = await self._registrar.prepare(options, default_name, old)
         new = registration.served
         try:
+            if new.name != old.name:
+                self._removal.check(old)
             bounds = new.worker_bounds or WorkerBounds(count, count)
             if isinstance(old, PooledModel) and old.max_workers:
                 bounds = WorkerBounds(old.min_workers, old.max_workers)
