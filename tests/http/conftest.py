@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from support.played_host import PlayedHost
 from support.processes import free_port
+from support.streams import Streams
 
 from mms.http import HttpFront
 from mms.settings import Settings
@@ -40,6 +41,7 @@ class Bench:
         for name, value in changes.items():
             self.settings.put(name, value)
         self.port = port
+        self._streams = Streams()
 
     async def start(self) -> None:
         recorder = SimpleNamespace(requests=self.records)
@@ -59,9 +61,10 @@ class Bench:
     async def stop(self) -> None:
         await self.front.stop_listening()
         await self.front.close()
+        await self._streams.close()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
+        return await self._streams.open(self.port)
 
     async def exchange(self, data: bytes) -> bytes:
         """Send, and read all until the end of the connection."""

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 from support.played_host import PlayedHost
+from support.streams import Streams
+from support.waiting import until
 
 from mms.core.request import Buffer
 from mms.errors import ServerError
@@ -102,9 +104,16 @@ class Bench:
             make_connection=LaneProtocol,
         )
         self.port = 0
+        self._streams = Streams()
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port)
+        return await self._streams.open(self.port)
+
+    async def close(self) -> None:
+        """Have all connections end, on both sides, before the loop does."""
+        self.lane.close()
+        await self._streams.close()
+        await until(lambda: not self.lane.connections, "the lane has no connections")
 
     async def exchange(self, data: bytes) -> bytes:
         """Send, close the sending side, and read all that comes until the end."""
@@ -129,4 +138,4 @@ async def bench() -> AsyncIterator[Bench]:
     b.port = server.sockets[0].getsockname()[1]
     yield b
     server.close()
-    b.lane.close()
+    await b.close()
