@@ -47,6 +47,10 @@ _MOST_FORKS = 2
 _FORK_S = 8.0
 
 
+class _ForkFailed(LaunchFailed):
+    """No process was forked. Another try may succeed, and a process that starts by itself needs no fork server."""
+
+
 class _ParentListener:
     """What a parent of forked workers says goes to the listener of the worker that it was started for."""
 
@@ -228,6 +232,8 @@ class ProcessLauncher:
             try:
                 link = await self._start(spec, listener, timeout_s, server.forks, parent_forks)
                 break
+            except _ForkFailed as error:
+                logger.warning("Worker %s is started again: %s.", spec.name, error)
             except LaunchFailed:
                 if not server.has_ended:
                     raise
@@ -311,7 +317,8 @@ class ProcessLauncher:
                     input_end=input_end,
                 )
         except OSError as error:
-            raise LaunchFailed(f"cannot start {command[0]}: {error}") from None
+            kind = LaunchFailed if forks is None else _ForkFailed
+            raise kind(f"cannot start {command[0]}: {error}") from None
         except asyncio.CancelledError:
             link.kill("start given up")
             raise

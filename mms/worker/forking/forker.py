@@ -114,6 +114,7 @@ class Forker:
         sys.stderr.flush()
         source, sink = os.pipe()
         pid = _fork_plainly()
+        problem = os.strerror(ctypes.get_errno()) if pid < 0 else "the new process has ended"
         if pid == 0 and _fork_below_keeper():
             os.close(source)
             return self._be_worker(sink)
@@ -124,7 +125,7 @@ class Forker:
             # The worker has read the message.
             self._keepers[pid] = int(number)
         else:
-            self._refuse("no process could be made")
+            self._refuse(problem)
         return None
 
     def _be_worker(self, sink: int) -> dict[str, Any]:
