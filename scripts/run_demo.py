@@ -110,8 +110,8 @@ def run(is_once: bool) -> bool:
 
 
 def _serve_until_interrupted(server: DemoServer) -> None:
-    print("\nServing until Ctrl-C.", flush=True)
     try:
+        print("\nServing until Ctrl-C.", flush=True)
         server.wait_until_it_ends()
     except KeyboardInterrupt:
         print("\nStopping.", flush=True)
