@@ -1,20 +1,18 @@
 """The decisions: registry, queues, batching, dispatch, pools. Synchronous; no sockets, no HTTP; time is passed in."""
 
 from mms.core.batch_record import batch_record
-from mms.core.config import POLICY_ADAPTIVE, POLICY_FIXED, ModelConfig, ModelStatistics
+from mms.core.chosen_policy import ChosenPolicy
+from mms.core.config import ModelConfig, ModelStatistics
 from mms.core.ids import clients_request_id, new_request_id
 from mms.core.model import ModelVersion
-from mms.core.policy import BatchPolicy
 from mms.core.pool import Pool
 from mms.core.registry import Registry
 from mms.core.request import Reply, Request
 from mms.core.worker import Batch, Worker, WorkerState
 
 __all__ = [
-    "POLICY_ADAPTIVE",
-    "POLICY_FIXED",
     "Batch",
-    "BatchPolicy",
+    "ChosenPolicy",
     "ModelConfig",
     "ModelStatistics",
     "ModelVersion",

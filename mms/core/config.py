@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-POLICY_ADAPTIVE = "adaptive"
-POLICY_FIXED = "fixed"
-
 
 @dataclass(slots=True)
 class ModelConfig:
@@ -14,7 +11,7 @@ class ModelConfig:
 
     batch_size: int = 1
     max_batch_delay_s: float = 0.1
-    #: adaptive or fixed; None: adaptive, unless the model's code turns out to need full batches
+    #: A name of the table of policies; None: adaptive, unless the model's code turns out to need full batches
     batch_policy: str | None = None
     #: For a load and for one batch.
     response_timeout_s: float = 7200.0

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 
 from mms.core.availability import failed_worker, unavailable
+from mms.core.batching.cost import ArrivalGap, BatchCost
+from mms.core.chosen_policy import ChosenPolicy
 from mms.core.config import ModelConfig, ModelStatistics
-from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
-from mms.core.policy import BatchPolicy
 from mms.core.priority_queue import NORMAL, PriorityQueue
 from mms.core.request import EXPIRED_QUEUED, Request
 from mms.core.scaling.load_backoff import LoadBackoff
@@ -40,7 +40,7 @@ class ModelVersion:
         self.name = name
         self.version = version
         self.config = config
-        self.policy = BatchPolicy(config)
+        self.policy = ChosenPolicy(config)
         self.queue: deque[Request] | PriorityQueue = deque()
         self.workers: list[Worker] = []
         #: Set by the caller of `dispatch` while it is scheduled to call it.
@@ -53,7 +53,6 @@ class ModelVersion:
         self.arrivals = ArrivalGap()
         self._arrived = 0
         self._ahead = 0
-        self._assembly_since: float | None = None
         #: The earliest deadline of what is queued or in flight, of `time.monotonic()`; 0: none.
         self.deadline_at = 0.0
         self.unanswered = UnansweredCounts()
@@ -95,7 +94,9 @@ class ModelVersion:
             config.batch_size,
         ):
             # What was found out holds no longer.
-            self.policy = BatchPolicy(config, self.policy.on_change)
+            since = self.policy.rule.assembly_since
+            self.policy = ChosenPolicy(config, self.policy.on_change)
+            self.policy.rule.assembly_since = since
 
     # Requests in
 
@@ -107,7 +108,7 @@ class ModelVersion:
     @property
     def is_full(self) -> bool:
         waiting = len(self.queue) + self._ahead
-        if self._assembly_since is not None:
+        if self.policy.rule.assembly_since is not None:
             # What a worker is assembling counts as taken, as in MMS.
             waiting -= min(len(self.queue), self.config.batch_size)
         return waiting >= self.config.queue_capacity
@@ -254,7 +255,7 @@ class ModelVersion:
     def take_all(self) -> deque[Request] | PriorityQueue:
         """Empty the queue, and return what it held."""
         queue, self.queue = self.queue, deque()
-        self._assembly_since = None
+        self.policy.rule.assembly_since = None
         return queue
 
     # Batches out
@@ -267,20 +268,15 @@ class ModelVersion:
             self.arrivals.observe(self._arrived, now)
             self._arrived = 0
         sends: list[tuple[Worker, Batch]] = []
+        rule = self.policy.rule
         if not queue:
-            self._assembly_since = None
+            rule.assembly_since = None
             return sends
-        is_fixed = self.policy.is_fixed
         while queue:
             worker = self._pick()
             if worker is None:
                 break
-            if is_fixed and worker.batch_size > 1:
-                size = self._fixed_size(worker, now)
-                if worker.in_flight:
-                    break
-            else:
-                size = self._adaptive_size(worker, now)
+            size = rule.size(self, worker, now) if worker.batch_size > 1 else 1
             if not size:
                 break
             requests = self._take(size, now, may_be_solo=not worker.in_flight)
@@ -288,7 +284,7 @@ class ModelVersion:
                 if queue and queue[0].is_solo and worker.in_flight:
                     break
                 continue
-            self._assembly_since = None
+            rule.assembly_since = None
             try:
                 sends.append((worker, self._send(worker, requests, now)))
             except Exception:
@@ -324,49 +320,10 @@ class ModelVersion:
             return draining
         return best
 
-    def _adaptive_size(self, worker: Worker, now: float) -> int:
-        """How many to send at once: what is queued, unless the cost of a batch says that waiting pays."""
-        queue = self.queue
-        batch_size = worker.batch_size
-        size = len(queue)
-        if size >= batch_size:
-            return batch_size
-        delay_s = self.config.max_batch_delay_s
-        if batch_size == 1 or delay_s <= 0 or worker.in_flight or queue[0].is_solo:
-            return size
-        waits_until = queue[0].received_at + delay_s
-        if now >= waits_until or self._idle_count() > 1:
-            return size
-        gap_s = self.arrivals.mean_s
-        if not is_waiting_worthwhile(size, self.cost, gap_s):
-            return size
-        # Arrivals that stay away end the wait: after twice the usual gap it was a wrong guess.
-        last_arrival = queue[-1].received_at
-        wake_at = min(waits_until, last_arrival + 2 * gap_s)
-        if now >= wake_at:
-            return size
-        self.wake_at = wake_at
-        return 0
-
-    def _fixed_size(self, worker: Worker, now: float) -> int:
-        """MMS's rule: the first request starts the clock, the batch goes when it is full or the delay is over."""
-        batch_size = worker.batch_size
-        delay_s = self.config.max_batch_delay_s
-        size = len(self.queue)
-        if size >= batch_size and delay_s > 0:
-            return batch_size
-        if delay_s <= 0:
-            return min(size, 2)
-        if self._assembly_since is None:
-            self._assembly_since = now
-        ends_at = self._assembly_since + delay_s
-        if now >= ends_at or self.is_closed:
-            return size
-        self.wake_at = ends_at
-        return 0
-
-    def _idle_count(self) -> int:
-        return sum(1 for w in self.workers if w.state is WorkerState.READY and not w.in_flight)
+    def has_more_idle_workers(self) -> bool:
+        """Return whether more than one worker is ready and runs nothing."""
+        idle = sum(1 for w in self.workers if w.state is WorkerState.READY and not w.in_flight)
+        return idle > 1
 
     def _take(self, size: int, now: float, *, may_be_solo: bool) -> list[Request]:
         """Remove up to `size` live requests from the head of the queue; a solo request comes alone."""
@@ -458,7 +415,7 @@ class ModelVersion:
     def requeue_for_full_batch(self, requests: Iterable[Request]) -> None:
         """As `requeue`. They wait for others from when a worker can take them, however long they have waited before."""
         self.requeue(requests)
-        self._assembly_since = None
+        self.policy.rule.assembly_since = None
 
     def recount(self) -> None:
         """Count anew what was sent ahead, after batches were taken from workers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from mms.core import BatchPolicy
+from mms.core import ChosenPolicy
 from mms.core.scaling.policy import ScalingDecision
 from mms.observe import logger_names
 from mms.observe.metrics.lines import one_line
@@ -71,7 +71,7 @@ def model_unregistered(model: str) -> None:
     _manager.info("Model %s unregistered.", model)
 
 
-def batch_policy_changed(model: str, policy: BatchPolicy) -> None:
+def batch_policy_changed(model: str, policy: ChosenPolicy) -> None:
     """How a model's batches form is different from now on."""
     _manager.info("Model %s: batch_policy=%s from now on: %s.", model, policy.name, policy.reason)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
+from mms.core.batching import POLICIES, POLICIES_HELP
 from mms.interfaces import AUTO, CHOICES
 from mms.registration.kind import (
     ANY,
@@ -155,9 +156,9 @@ class ModelParameters(Options):
     )
     batch_policy: str | None = parameter(
         "batch_policy",
-        choice("adaptive", "fixed"),
-        "How batches form.",
-        "See [batching](batching.md#the-two-policies).",
+        choice(*POLICIES),
+        f"How batches form. {POLICIES_HELP}.",
+        "See [batching](batching.md#the-policies).",
         setting="batch_policy",
         otherwise="the setting `batch_policy`, else `adaptive` unless the code "
         "[needs full batches](batching.md#code-that-needs-full-batches)",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from mms.core import POLICY_FIXED
-from mms.core.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
+from mms.core.batching import FixedPolicy
+from mms.core.batching.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
 
 
 def test_fixed_waits_out_the_delay_though_the_worker_is_idle(bench):
-    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED)
+    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=FixedPolicy.name)
     b.enqueue(1, now=1.0)
     assert b.dispatch(now=1.0) == []
     assert b.model.wake_at == 6.0
@@ -18,7 +18,7 @@ def test_fixed_waits_out_the_delay_though_the_worker_is_idle(bench):
 
 
 def test_fixed_sends_a_full_batch_at_once(bench):
-    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED)
+    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=FixedPolicy.name)
     b.enqueue(3)
     assert b.dispatch() == []
     b.enqueue(1)
@@ -26,7 +26,7 @@ def test_fixed_sends_a_full_batch_at_once(bench):
 
 
 def test_fixed_counts_the_delay_from_the_first_request_that_a_worker_took(bench):
-    b = bench(batch_size=4, max_batch_delay_s=1.0, batch_policy=POLICY_FIXED)
+    b = bench(batch_size=4, max_batch_delay_s=1.0, batch_policy=FixedPolicy.name)
     b.enqueue(4)
     b.dispatch(now=0.0)
     b.enqueue(1)
@@ -38,13 +38,13 @@ def test_fixed_counts_the_delay_from_the_first_request_that_a_worker_took(bench)
 
 
 def test_fixed_without_delay_takes_the_first_and_one_more(bench):
-    b = bench(workers=2, batch_size=4, max_batch_delay_s=0.0, batch_policy=POLICY_FIXED)
+    b = bench(workers=2, batch_size=4, max_batch_delay_s=0.0, batch_policy=FixedPolicy.name)
     b.enqueue(3)
     assert b.dispatch() == [(0, 2), (1, 1)]
 
 
 def test_fixed_requests_in_assembly_do_not_count_as_queued(bench):
-    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED, queue_capacity=1)
+    b = bench(batch_size=4, max_batch_delay_s=5.0, batch_policy=FixedPolicy.name, queue_capacity=1)
     b.enqueue(1)
     b.dispatch()
     b.enqueue(1)
@@ -53,7 +53,7 @@ def test_fixed_requests_in_assembly_do_not_count_as_queued(bench):
 
 
 def test_fixed_with_batches_of_one_never_waits(bench):
-    b = bench(batch_size=1, max_batch_delay_s=5.0, batch_policy=POLICY_FIXED)
+    b = bench(batch_size=1, max_batch_delay_s=5.0, batch_policy=FixedPolicy.name)
     b.enqueue(1)
     assert b.dispatch() == [(0, 1)]
 

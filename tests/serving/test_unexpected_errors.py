@@ -25,8 +25,8 @@ from support.waiting import until
 import mms.launch.connection
 import mms.serving.workers.runner
 from mms import faults
-from mms.core import ModelVersion, Worker, deadlines, recovery
-from mms.core.policy import BatchPolicy
+from mms.core import ChosenPolicy, ModelVersion, Worker, deadlines, recovery
+from mms.core.batching import AdaptivePolicy, FixedPolicy
 from mms.errors import ServerError
 from mms.launch.connection import Link, WorkerConnection
 from mms.launch.heartbeat import Heartbeats
@@ -231,14 +231,14 @@ class Scene:
             clients.append(self.ask(model, b"tell"))
             await clients[-1].done
         # As if no call with few requests had been answered yet.
-        version.policy = BatchPolicy(version.config, version.policy.on_change)
+        version.policy = ChosenPolicy(version.config, version.policy.on_change)
         clients.append(self.ask(model, b"few"))
         await clients[-1].done
         policy = version.policy
-        policy.is_fixed = True
+        policy.rule = FixedPolicy()
         clients.append(self.ask(model, b"echo"))
         await clients[-1].done
-        policy.is_fixed = False
+        policy.rule = AdaptivePolicy()
         await self.host.scale(model, None, 1, 1, False)
         clients.append(self.ask(model, b"echo"))
         await clients[-1].done

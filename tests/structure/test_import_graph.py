@@ -36,7 +36,17 @@ FRONT = (
         "registration",
         "settings",
     ),
-    *("core", "grpc", "http", "machine", "observe", "repository", "security", "serving"),
+    *(
+        "batching",
+        "core",
+        "grpc",
+        "http",
+        "machine",
+        "observe",
+        "repository",
+        "security",
+        "serving",
+    ),
     *("tracking", "version", "wire"),
 )
 
@@ -55,8 +65,10 @@ ROOMS: dict[str, Room] = {
         ),
         (),
     ),
+    # The table of batching policies.
+    "batching": Room(-2, ("mms.core.batching",), ()),
     # Every parameter of a registration once.
-    "registration": Room(-1, ("mms.registration",), ("interfaces",)),
+    "registration": Room(-1, ("mms.registration",), ("batching", "interfaces")),
     "archiver": Room(
         0, ("archiver", "model_archiver"), ("documents", "interfaces", "registration")
     ),
@@ -97,7 +109,7 @@ ROOMS: dict[str, Room] = {
     "settings": Room(
         1,
         ("mms.settings",),
-        ("errors", "interfaces", "networks", "processes", "version"),
+        ("batching", "errors", "interfaces", "networks", "processes", "version"),
     ),
     # What the machine has and gives: connections, memory, GPUs, files to open, packages, a folder of the server's own.
     "machine": Room(
@@ -108,7 +120,7 @@ ROOMS: dict[str, Room] = {
         ),
         ("errors", "processes", "version"),
     ),
-    "core": Room(1, ("mms.core",), ("errors", "faults", "wire")),
+    "core": Room(1, ("mms.core",), ("batching", "errors", "faults", "wire")),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
     # What a graph is and does; its calls to nodes are passed in.
@@ -220,6 +232,7 @@ STANDARD_LIBRARY_ONLY = (
     "mlrun in workers",
     "seldon in workers",
     "interfaces",
+    "batching",
     "core",
     "traffic",
     "errors",
@@ -374,7 +387,7 @@ def test_the_core_decides_without_sockets_processes_or_a_loop() -> None:
     wrong = [
         f"{place(module, imported.line)}: {imported.module}"
         for module in FILES
-        if rooms_of(module) == ["core"]
+        if rooms_of(module) in (["batching"], ["core"])
         for imported in imports_of(module)
         if imported.module.split(".")[0] in NO_INPUT_OR_OUTPUT
     ]

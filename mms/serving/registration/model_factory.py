@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
 from archiver.manifest import MANIFEST_NAME
-from mms.core import POLICY_ADAPTIVE, ModelConfig, ModelVersion, Pool, Worker
+from mms.core import ModelConfig, ModelVersion, Pool, Worker
+from mms.core.batching import AdaptivePolicy
 from mms.errors import BadRequest, InvalidModel
 from mms.interfaces import AUTO, INTERFACES, find_interface, part
 from mms.launch import MODEL_PATH_VARIABLE, WorkerSpec, worker_environment
@@ -142,7 +143,7 @@ def model_config(effective: RegisterOptions) -> ModelConfig:
 def _policy_of(model_as: ModelOptions) -> str | None:
     """Interfaces whose models never see how many requests a batch has need not be found out."""
     hides = any(each.name == model_as.interface and each.hides_batches for each in INTERFACES)
-    return POLICY_ADAPTIVE if hides else None
+    return AdaptivePolicy.name if hides else None
 
 
 def check_names(served: ServedModel) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import MISSING, fields
 
+from mms.core.batching import BATCHING_PARAMETERS, POLICIES
 from mms.interfaces import AUTO, INTERFACES
 from mms.registration import Options, Parameter
 from mms.registration.parameter import CODE, GRAPH, WORKERS, parameter_of
@@ -44,7 +45,7 @@ def _reason(group: str, declared: Parameter, value: object, served: ServedModel)
         return None if is_graph else "it is not a graph with predictors"
     reason = _reason_of_group(group, declared.name, served.interface)
     if served.kind == "model":
-        return reason
+        return reason or _reason_of_policy(declared.name, served)
     kind = "graph" if is_graph else "function"
     if declared.scope == CODE:
         # Of its interface a model tells; that one may be named.
@@ -67,3 +68,11 @@ def _reason_of_group(group: str, option: str, interface: str) -> str | None:
         return None
     nouns = " and ".join(each.nouns for each in takers)
     return f"only {nouns} have it, and the interface is {interface}"
+
+
+def _reason_of_policy(parameter: str, served: ServedModel) -> str | None:
+    """Return why a parameter of batching has none with the policy that was named."""
+    policy = POLICIES.get(served.effective.batch_policy or "")
+    if policy is None or parameter not in BATCHING_PARAMETERS - policy.parameters:
+        return None
+    return f"its batch_policy, {policy.name}, does not go by it"

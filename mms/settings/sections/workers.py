@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mms.core.batching import POLICIES, POLICIES_HELP
 from mms.settings.confinement import WorkerUser
 from mms.settings.memory_size import MemorySize
 from mms.settings.option import (
@@ -178,9 +179,9 @@ class WorkerOptions:
         is_own=True,
     )
     batch_policy: str | None = option(
-        choice("adaptive", "fixed"),
+        choice(*POLICIES),
         _WORKERS,
-        "How batches form where a registration does not say: adaptive, or by MMS's fixed delay. Without it: adaptive, "
+        f"How batches form where a registration does not say. {POLICIES_HELP}. Without it: adaptive, "
         "but fixed for models whose code turns out to need full batches.",
         is_own=True,
     )

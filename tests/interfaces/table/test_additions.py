@@ -1,4 +1,4 @@
-"""An interface is a package and an entry of the table, and a parameter is a declaration: nothing else is touched."""
+"""An interface or a batching policy is files and an entry of a table, a parameter a declaration: no more is touched."""
 
 from __future__ import annotations
 
@@ -150,6 +150,19 @@ NOTE = """
 """
 
 
+#: A batching policy under which each call has one request. Its entry follows the adaptive one's.
+POLICY = """
+from mms.core.batching.policy import BatchingPolicy
+
+class SinglePolicy(BatchingPolicy):
+    name = "single"
+    help = "each call has one request"
+    parameters = frozenset()
+
+    def size(self, model, worker, now):
+        return 1
+"""
+
 #: Prints what commands and pages say, by their words.
 COMMANDS = """
 import json, sys
@@ -205,6 +218,16 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     marker = "\n    #: Where the archive's manifest has none.\n"
     assert marker in text
     parameters.write_text(text.replace(marker, NOTE), encoding="utf-8")
+    (folder / "mms/core/batching/single.py").write_text(POLICY, encoding="utf-8")
+    policies = folder / "mms/core/batching/__init__.py"
+    text = policies.read_text(encoding="utf-8")
+    assert "(AdaptivePolicy, " in text
+    text = text.replace("(AdaptivePolicy, ", "(AdaptivePolicy, SinglePolicy, ")
+    text = text.replace(
+        "from mms.core.batching.policy",
+        "from mms.core.batching.single import SinglePolicy\nfrom mms.core.batching.policy",
+    )
+    policies.write_text(text, encoding="utf-8")
     return House(folder)
 
 
@@ -230,6 +253,13 @@ def server(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def said(house: House) -> dict[str, str]:
+    """What commands and pages say, by their words."""
+    words: dict[str, str] = json.loads(house.run("-c", COMMANDS))
+    return words
+
+
 def described(server: Server, name: str) -> dict[str, Any]:
     found: dict[str, Any] = server.management.get(f"/models/{name}").json()
     return found
@@ -239,8 +269,9 @@ def greeting(server: Server, name: str) -> str:
     return server.inference.post(f"/toys/{name}", b"you").text
 
 
-def test_an_interface_brings_its_command_settings_parameters_and_pages(house: House) -> None:
-    said = json.loads(house.run("-c", COMMANDS))
+def test_an_interface_brings_its_command_settings_parameters_and_pages(
+    said: dict[str, str],
+) -> None:
     assert said["toy bear"] == "toy bear\n"
     assert "Say which toy this is." in said["--help"]
     assert "toy_word" in said["settings"]
@@ -287,3 +318,22 @@ def test_the_description_of_the_api_has_them(server: Server) -> None:
         assert {"word", "note"} <= set(names)
     refused = server.management.post("/models?url=noop.mar&word=hi")
     assert refused.status != 200 or "only toys have it" in str(refused.headers)
+
+
+def test_a_batching_policy_is_shown_in_help_texts_and_pages(said: dict[str, str]) -> None:
+    for words in ("page settings", "page registration", "models register --help"):
+        assert "single: each call has one request" in re.sub(r"\s+", " ", said[words]), words
+    assert "`adaptive`, `single`, `fixed`" in said["page registration"]
+
+
+def test_a_batching_policy_is_accepted_described_and_obeyed(server: Server) -> None:
+    asked = "batch_size=4&max_batch_delay=60000&batch_policy=single"
+    reply = server.management.post(f"/models?url=plain.mar&model_name=single&{asked}")
+    assert reply.status == 200, reply.text
+    assert described(server, "single")["batchPolicy"] == "single"
+    assert "max_batch_delay has no effect on model single" in str(reply.headers)
+    server.management.put("/models/single?min_worker=1&synchronous=true")
+    # By MMS's rule it would wait for a minute.
+    assert greeting(server, "single") == "good day, you"
+    refused = server.management.post("/models?url=plain.mar&batch_policy=double")
+    assert (refused.status, "adaptive or single or fixed" in refused.text) == (400, True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from mms.core.config import POLICY_ADAPTIVE, POLICY_FIXED, ModelConfig
+from mms.core.batching import POLICIES, AdaptivePolicy, BatchingPolicy, FixedPolicy
+from mms.core.config import ModelConfig
 from mms.core.worker import Batch
 from mms.text.brief import brief
 
@@ -19,8 +20,8 @@ ANSWERED: Final = "answered"
 DIED: Final = "died"
 
 
-class BatchPolicy:
-    """The rule in force, and why.
+class ChosenPolicy:
+    """The policy in force, and why.
 
     Where nobody names one it is adaptive, which calls the model's code with what is there. Code that relies on full
     batches is found out by its source, or by its first call with fewer requests, if that fails or ends the worker. Such
@@ -28,30 +29,34 @@ class BatchPolicy:
     settles it for good.
     """
 
-    __slots__ = ("_fixed_since", "cause", "is_fixed", "is_open", "on_change", "reason")
+    __slots__ = ("_fixed_since", "cause", "is_open", "on_change", "reason", "rule")
 
     def __init__(
-        self, config: ModelConfig, on_change: Callable[[BatchPolicy], None] = lambda _: None
+        self, config: ModelConfig, on_change: Callable[[ChosenPolicy], None] = lambda _: None
     ) -> None:
         self.on_change = on_change
-        self.is_fixed = config.batch_policy == POLICY_FIXED
+        self.rule: BatchingPolicy = POLICIES[config.batch_policy or AdaptivePolicy.name]()
         self.cause = DEFAULT if config.batch_policy is None else NAMED
         #: For people; empty where it is what was named, or the default.
         self.reason = ""
         if config.batch_policy is None and not config.has_retry:
             # To find out means to run a request twice.
-            self.is_fixed, self.cause = True, RETRY
+            self.rule, self.cause = FixedPolicy(), RETRY
             self.reason = "retry=false, so that no request is run a second time to find out"
         #: Whether it may still change.
         self.is_open = self.cause == DEFAULT
         self._fixed_since = 0.0
 
     def __repr__(self) -> str:
-        return f"<BatchPolicy {self.name}, {self.cause}>"
+        return f"<ChosenPolicy {self.name}, {self.cause}>"
 
     @property
     def name(self) -> str:
-        return POLICY_FIXED if self.is_fixed else POLICY_ADAPTIVE
+        return self.rule.name
+
+    @property
+    def is_fixed(self) -> bool:
+        return isinstance(self.rule, FixedPolicy)
 
     def require_full_batches(self, place: str, now: float) -> None:
         """The model's source relies on full batches; `place`: where it says so."""
@@ -76,8 +81,8 @@ class BatchPolicy:
         """Whether a full call that ended its worker shows that it was not for few requests that one ended before."""
         if not (self.is_open and self.cause == DIED and len(batch.requests) >= batch_size):
             return False
-        self.is_open = self.is_fixed = False
-        self.cause = DEFAULT
+        self.is_open = False
+        self.rule, self.cause = AdaptivePolicy(), DEFAULT
         self.reason = "calls with fewer and with batch_size requests ended the worker"
         self.on_change(self)
         return True
@@ -97,11 +102,11 @@ class BatchPolicy:
         self.is_open = False
         self.cause = ANSWERED
         if self.is_fixed:
-            self.is_fixed = False
+            self.rule = AdaptivePolicy()
             self.reason = "a call with fewer requests than batch_size was answered"
             self.on_change(self)
 
     def _fix(self, cause: str, reason: str, now: float) -> None:
-        self.is_fixed, self.cause, self.reason = True, cause, reason
+        self.rule, self.cause, self.reason = FixedPolicy(), cause, reason
         self._fixed_since = now
         self.on_change(self)
