@@ -88,6 +88,8 @@ ROOMS: dict[str, Room] = {
     # What models' code reads from other servers.
     "fetch": Room(0, ("mms.fetch",), ("networks",)),
     "bodies": Room(-1, ("mms.bodies",), ()),
+    # Tensors of requests and answers, whatever protocol brings them.
+    "tensors": Room(0, ("mms.tensors",), ()),
     # By orjson where it is installed.
     "json text": Room(0, ("mms.bodies.json_text",), ("bodies",)),
     # Messages from compiled descriptors, where protobuf is installed.

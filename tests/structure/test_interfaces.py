@@ -21,6 +21,7 @@ KERNEL = (
         "limits",
         "processes",
         "bodies",
+        "tensors",
         "text",
     ),
 )

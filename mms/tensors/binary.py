@@ -1,0 +1,149 @@
+"""The binary form of tensors: little-endian, row by row, without gaps; elements of BYTES after their lengths (u32)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from mms.tensors.datatypes import BF16, BOOL, BYTES, DATATYPES, Datatype
+from mms.tensors.errors import InferError
+
+if TYPE_CHECKING:
+    from mms.tensors.tensor import Array
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+#: numpy's own limit was 32 for long.
+MAX_RANK: Final = 32
+_LENGTH: Final = Struct("<I")
+_MAX_ELEMENT_BYTES: Final = 0xFFFFFFFF
+
+
+def check_shape(shape: Any, what: str) -> int:
+    """Return how many elements a shape has. Raises InferError for what is none; `what` names the tensor."""
+    if not isinstance(shape, Sequence) or isinstance(shape, str | bytes):
+        raise InferError(f"{what}: shape should be a list of whole numbers from 0 on")
+    if len(shape) > MAX_RANK:
+        raise InferError(f"{what}: shape has {len(shape)} dimensions, at most {MAX_RANK} are taken")
+    for size in shape:
+        if type(size) is not int or size < 0:
+            raise InferError(f"{what}: shape {list(shape)} should have whole numbers from 0 on")
+    return math.prod(shape)
+
+
+def in_shape(array: Array, shape: Sequence[int], what: str) -> Array:
+    """Return an array of the right size in its shape. Raises InferError for one that no array can have."""
+    try:
+        return array.reshape(tuple(shape))
+    except (ValueError, OverflowError):
+        # Sizes beyond memory with a zero among them.
+        raise InferError(f"{what}: shape {list(shape)} is too large") from None
+
+
+def read_binary(
+    data: Buffer, start: int, size: int, datatype: Datatype, shape: Sequence[int], what: str
+) -> Array:
+    """Return the array of a tensor whose `size` bytes begin at `start` of `data`; it can be written to.
+
+    A part of `data` that can be written to and is aligned becomes the array itself, anything else is copied once.
+    Raises InferError.
+    """
+    count = check_shape(shape, what)
+    if not datatype.item_bytes:
+        return in_shape(_read_bytes(data, start, size, count, what), shape, what)
+    needed = count * datatype.item_bytes
+    if size != needed:
+        raise InferError(
+            f"{what}: {size} bytes of data for shape {list(shape)} of {datatype.name}, which needs {needed}"
+        )
+    if datatype.name == BF16:
+        halves = np.frombuffer(data, "<u2", count, start)
+        wide: Array = np.empty(count, "<u4")
+        np.left_shift(halves, np.uint32(16), out=wide, dtype=np.uint32, casting="unsafe")
+        return in_shape(wide.view("<f4"), shape, what)
+    array: Array = np.frombuffer(data, datatype.numpy, count, start)
+    if datatype.name == BOOL and count and array.view(np.uint8).max() > 1:
+        raise InferError(f"{what}: a byte of BOOL should be 0 or 1")
+    flags = array.flags
+    if not (flags.aligned and flags.writeable):
+        array = array.copy()
+    return in_shape(array, shape, what)
+
+
+def _read_bytes(data: Buffer, start: int, size: int, count: int, what: str) -> Array:
+    if count > size // _LENGTH.size:
+        raise InferError(
+            f"{what}: {size} bytes of data, where {count} elements of BYTES need at least {count * _LENGTH.size}"
+        )
+    array: Array = np.empty(count, object)
+    end = start + size
+    at = start
+    view = memoryview(data)
+    for index in range(count):
+        begin = at + _LENGTH.size
+        if begin > end:
+            raise InferError(f"{what}: its data end before element {index} of {count}")
+        (length,) = _LENGTH.unpack_from(view, at)
+        at = begin + length
+        if at > end:
+            raise InferError(
+                f"{what}: element {index} has {length} bytes, but {end - begin} bytes of data are left"
+            )
+        array[index] = bytes(view[begin:at])
+    if at != end:
+        raise InferError(f"{what}: {end - at} bytes of data are left behind its {count} elements")
+    return array
+
+
+def write_binary(array: Array, datatype: str, what: str) -> Buffer:
+    """Return the binary form of an array that has numpy's type of the datatype already. Raises InferError.
+
+    The memory of an array in row order is returned as it is.
+    """
+    if datatype == BYTES:
+        return _write_bytes(array, what)
+    if datatype == BF16:
+        array = _halves(array)
+    else:
+        array = np.asarray(array, DATATYPES[datatype].numpy)
+    if not array.size:
+        return b""
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _halves(array: Array) -> Array:
+    """The upper halves of 32 bits, rounded to the nearest, ties to even."""
+    bits = np.ascontiguousarray(array, "<f4").reshape(-1).view("<u4")
+    rounded = bits + (0x7FFF + ((bits >> np.uint32(16)) & np.uint32(1)))
+    # Of a NaN whose rounding would make it an infinity or another sign the upper half is taken, as a quiet one.
+    rounded = np.where(np.isnan(bits.view("<f4")), bits | np.uint32(0x00400000), rounded)
+    halves: Array = (rounded >> np.uint32(16)).astype("<u2")
+    return halves
+
+
+def _write_bytes(array: Array, what: str) -> bytes:
+    parts: list[bytes] = []
+    pack = _LENGTH.pack
+    for element in array.ravel().tolist():
+        data = bytes_of(element, what)
+        if len(data) > _MAX_ELEMENT_BYTES:
+            raise InferError(f"{what}: an element of BYTES is larger than 4 GiB", 500)
+        parts += (pack(len(data)), data)
+    return b"".join(parts)
+
+
+def bytes_of(element: Any, what: str) -> bytes:
+    """Return an element of BYTES that a model gave: text is UTF-8. Raises InferError for neither text nor bytes."""
+    if type(element) is bytes:
+        return element
+    if isinstance(element, str):
+        return element.encode("utf-8", "surrogateescape")
+    if isinstance(element, bytes | bytearray | memoryview):
+        return bytes(element)
+    raise InferError(
+        f"{what}: an element of BYTES should be bytes or text, not {type(element).__name__}", 500
+    )

@@ -1,0 +1,18 @@
+"""What answers requests for inference."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from mms.tensors.errors import InferError
+from mms.tensors.tensor import InferRequest, InferResponse
+
+
+class TensorServer(Protocol):
+    """A model that takes tensors and gives tensors."""
+
+    def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
+        """Return an answer for each request, in their order, or why it has none.
+
+        Raises MemoryError and what no `except Exception` catches; what else it raises fails all of them.
+        """
