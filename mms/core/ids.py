@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-#: Ids that share one random prefix. Then fresh random bytes are drawn, so ids of two servers do not meet.
-_IDS_PER_PREFIX = 4096
+#: The ends of ids that share one random prefix. Then fresh random bytes are drawn, so ids of two servers do not meet.
+#: To join two texts takes a third of the time that it takes to write a number in hexadecimal.
+_ENDS = tuple(b"%03x" % number for number in range(4096))
 
 
 def _make_source() -> Callable[[], bytes]:
     prefix = b""
-    node = 0
-    left = 0
+    ends: Iterator[bytes] = iter(())
 
     def new_request_id() -> bytes:
         """36 ASCII characters in the form of a version 4 UUID, unique among all servers.
 
         Ids of one server may be consecutive: they name requests and are no secrets.
         """
-        nonlocal prefix, node, left
-        if not left:
-            text = os.urandom(16).hex()
-            variant = "89ab"[int(text[16], 16) & 3]
-            prefix = f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-".encode()
-            node = int(text[20:], 16) & 0x7FFFFFFFFFFF
-            left = _IDS_PER_PREFIX
-        left -= 1
-        node += 1
-        return b"%b%012x" % (prefix, node)
+        nonlocal prefix, ends
+        for end in ends:
+            return prefix + end
+        text = os.urandom(16).hex()
+        variant = "89ab"[int(text[16], 16) & 3]
+        start = f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{variant}{text[17:20]}-{text[20:29]}"
+        prefix = start.encode()
+        ends = iter(_ENDS)
+        return prefix + next(ends)
 
     return new_request_id
 
