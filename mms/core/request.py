@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 from mms import faults
 from mms.errors import ServerError, UnexpectedError
-from mms.wire import ModelOperation
+from mms.wire import ModelOperation, RequestHead
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -36,25 +36,21 @@ class Reply(Protocol):
 class Request:
     """One client call.
 
-    `headers` is a block of `name LF value LF name LF value`, names in the client's spelling; the worker parses it,
-    if a handler asks. `body` is what the client sent, untouched. Times are of `time.monotonic()`; `deadline` 0 is none.
-    `priority`: 0 high, 1 normal, 2 low. `operation`: None for MMS's prediction.
+    `head`: what its worker is told; names of headers are in the client's spelling, and the worker parses them if a
+    handler asks. `body` is what the client sent, untouched. Times are of `time.monotonic()`; `deadline` 0 is none.
+    `priority`: 0 high, 1 normal, 2 low.
     """
 
     __slots__ = (
         "body",
-        "content_type",
         "deadline",
         "deaths",
-        "headers",
+        "head",
         "id",
         "is_done",
         "is_solo",
         "name",
-        "operation",
-        "passes_query",
         "priority",
-        "query",
         "received_at",
         "reply",
         "version",
@@ -79,16 +75,12 @@ class Request:
         self.id = id
         self.name = name
         self.version = version
-        self.passes_query = passes_query
-        self.content_type = content_type
-        self.query = query
-        self.headers = headers
+        self.head = RequestHead(passes_query, content_type, query, headers, operation)
         self.body = body
         self.reply = reply
         self.received_at = received_at
         self.deadline = deadline
         self.priority = priority
-        self.operation = operation
         #: Answered, failed or given up by its client: nothing more is to be done for it.
         self.is_done = False
         #: Workers that died while they may have run this request.
@@ -99,6 +91,26 @@ class Request:
     def __repr__(self) -> str:
         done = " done" if self.is_done else ""
         return f"<Request {self.id.decode()} of {self.name}, {len(self.body)} bytes{done}>"
+
+    @property
+    def passes_query(self) -> bool:
+        return self.head.passes_query
+
+    @property
+    def content_type(self) -> bytes:
+        return self.head.content_type
+
+    @property
+    def query(self) -> bytes:
+        return self.head.query
+
+    @property
+    def headers(self) -> bytes:
+        return self.head.headers
+
+    @property
+    def operation(self) -> ModelOperation | None:
+        return self.head.operation
 
     def answer(self, status: int, phrase: bytes, headers: bytes, body: Buffer) -> None:
         if not self.is_done:

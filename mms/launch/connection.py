@@ -36,7 +36,6 @@ from mms.wire import (
     ROLE_LIFELINE,
     ROLE_PARENT,
     ROLE_WORK,
-    Buffer,
     Cancel,
     Frame,
     FrameDecoder,
@@ -47,7 +46,7 @@ from mms.wire import (
     Metric,
     ProtocolError,
     Readiness,
-    encode_batch,
+    encode_batches,
     encode_frame,
 )
 from mms.wire.frames import KIND_NAMES
@@ -201,16 +200,12 @@ class Link:
         work = self._work
         if work is None:
             return
-        buffers: list[Buffer] = []
         try:
-            for batch in batches:
-                buffers += encode_batch(batch.sequence, batch.requests, now)
+            buffers = encode_batches(batches, now)
         except Exception as error:
             raise Unsendable(f"{type(error).__name__}: {error}") from error
         if len(buffers) == 1:
             work.write(buffers[0])
-        elif len(buffers) == len(batches):
-            work.write(b"".join(buffers))
         else:
             work.writelines(buffers)
 

@@ -7,11 +7,12 @@ from mms.wire.batches import (
     SUCCEEDED,
     UNFILLED,
     Item,
+    RequestHead,
     ResultItem,
     Sendable,
     decode_batch,
     decode_result,
-    encode_batch,
+    encode_batches,
     encode_result,
 )
 from mms.wire.frames import (
@@ -78,6 +79,7 @@ __all__ = [
     "ROLE_LIFELINE",
     "ROLE_PARENT",
     "ROLE_WORK",
+    "RequestHead",
     "SUCCEEDED",
     "UNFILLED",
     "Buffer",
@@ -100,7 +102,7 @@ __all__ = [
     "UrlRules",
     "decode_batch",
     "decode_result",
-    "encode_batch",
+    "encode_batches",
     "encode_frame",
     "encode_result",
 ]

@@ -16,13 +16,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from struct import Struct
 from struct import error as StructError
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from mms.wire.frames import (
+    ATTACHMENT_BYTES,
     BATCH,
+    HEADER,
     RESULT,
+    VERSION,
     Buffer,
     ProtocolError,
+    encode_attachments,
     encode_parts,
     is_attachment,
 )
@@ -46,6 +50,12 @@ UNFILLED = 4
 FAILED = 1
 
 _ITEM = Struct("!36sBHIIIQ")
+#: The members of an item one by one, as most of them are the same for many requests.
+_ID = Struct("!36s")
+_HEAD = Struct("!BHIII")
+_BUDGET = Struct("!I")
+_BODY_SIZE = Struct("!Q")
+_ID_BYTES = _ID.size
 _RESULT = Struct("!IBQ")
 _RESULT_ITEM = Struct("!IBHHIQ")
 _MAX_BUDGET_MS = 0xFFFFFFFF
@@ -58,53 +68,108 @@ ResultItem: TypeAlias = tuple[int, int, int, bytes, bytes, Buffer]
 """(index in the batch, flags, status, phrase or type name, headers, body or message)"""
 
 
+class RequestHead:
+    """What a worker is told of a request besides its id, its time and its body. Requests may share it.
+
+    `headers` is a block of `name LF value LF name LF value`. `operation`: None for MMS's prediction. Never changed, so
+    that it is encoded once.
+    """
+
+    __slots__ = ("content_type", "encoded", "headers", "operation", "passes_query", "query")
+
+    def __init__(
+        self,
+        passes_query: bool,
+        content_type: bytes,
+        query: bytes,
+        headers: bytes,
+        operation: ModelOperation | None = None,
+    ) -> None:
+        self.passes_query = passes_query
+        self.content_type = content_type
+        self.query = query
+        self.headers = headers
+        self.operation = operation
+        #: What `encode` has returned.
+        self.encoded: tuple[bytes, bytes, int] | None = None
+
+    def encode(self) -> tuple[bytes, bytes, int]:
+        """What stands between an item's id and the length of its body; from there to its body; the item's size without
+        its body, in bytes. Raises struct.error where a part is too long."""
+        flags = PASSES_QUERY if self.passes_query else 0
+        begin = self.content_type
+        if self.operation is not None:
+            flags |= _HAS_OPERATION
+            begin = encode_operation(self.operation) + begin
+        block = b"".join((begin, self.query, self.headers))
+        sizes = _HEAD.pack(flags, len(self.content_type), len(self.query), len(self.headers), 0)
+        self.encoded = encoded = (sizes, block, _ITEM.size + len(block))
+        return encoded
+
+
 class Sendable(Protocol):
     """What a request must have to travel in a batch."""
 
     id: bytes
-    passes_query: bool
-    content_type: bytes
-    query: bytes
-    headers: bytes
+    head: RequestHead
     body: Buffer
     deadline: float
-    operation: ModelOperation | None
 
 
-def encode_batch(sequence: int, requests: Sequence[Sendable], now: float) -> list[Buffer]:
-    """One BATCH frame as buffers for one write. `now` is the clock that the deadlines were taken from, in seconds."""
+class SendableBatch(Protocol):
+    """Requests that travel together."""
+
+    sequence: int
+    requests: list[Any]
+
+
+def encode_batches(batches: Iterable[SendableBatch], now: float) -> list[Buffer]:
+    """A BATCH frame for each, as buffers for one write. `now` is the clock that deadlines were taken from, in seconds.
+
+    Small bodies are copied once, attachments never. The requests of a batch are each a `Sendable`.
+    """
+    buffers: list[Buffer] = []
     parts: list[Buffer] = []
-    attachments: list[Buffer] = []
-    pack = _ITEM.pack
-    for request in requests:
-        body = request.body
-        content_type = request.content_type
-        query = request.query
-        headers = request.headers
-        size = len(body)
-        flags = PASSES_QUERY if request.passes_query else 0
-        budget_ms = 0
-        if request.deadline:
-            budget_ms = int((request.deadline - now) * 1000)
-            # What does not fit is told as the most that does: the front holds the deadline itself.
-            budget_ms = 1 if budget_ms < 1 else min(budget_ms, _MAX_BUDGET_MS)
-        if size and is_attachment(size, len(attachments)):
-            attachments.append(body)
-            flags |= _ATTACHED
-            body = b""
-        begin = content_type
-        operation = request.operation
-        if operation is not None:
-            flags |= _HAS_OPERATION
-            begin = encode_operation(operation) + content_type
-        parts += (
-            pack(request.id, flags, len(content_type), len(query), len(headers), budget_ms, size),
-            begin,
-            query,
-            headers,
-            body,
-        )
-    return encode_parts(BATCH, sequence, parts, attachments)
+    pack_size = _BODY_SIZE.pack
+    for batch in batches:
+        begin_at = len(parts)
+        parts.append(b"")
+        length = 0
+        attachments: list[Buffer] = []
+        for request in batch.requests:
+            head = request.head
+            sizes, block, head_bytes = head.encoded or head.encode()
+            body = request.body
+            size = len(body)
+            request_id = request.id
+            if request.deadline:
+                budget_ms = int((request.deadline - now) * 1000)
+                # What does not fit is told as the most that does: the front holds the deadline itself.
+                budget_ms = 1 if budget_ms < 1 else min(budget_ms, _MAX_BUDGET_MS)
+                sizes = sizes[: -_BUDGET.size] + _BUDGET.pack(budget_ms)
+            if len(request_id) != _ID_BYTES:
+                request_id = _ID.pack(request_id)
+            if size >= ATTACHMENT_BYTES and is_attachment(size, len(attachments)):
+                attachments.append(body)
+                parts += (
+                    request_id,
+                    bytes((sizes[0] | _ATTACHED,)),
+                    sizes[1:],
+                    pack_size(size),
+                    block,
+                )
+                length += head_bytes
+            else:
+                parts += (request_id, sizes, pack_size(size), block, body)
+                length += head_bytes + size
+        parts[begin_at] = HEADER.pack(VERSION, BATCH, len(attachments), batch.sequence, length)
+        if attachments:
+            buffers.append(b"".join(parts))
+            buffers += encode_attachments(batch.sequence, attachments)
+            parts = []
+    if parts:
+        buffers.append(b"".join(parts))
+    return buffers
 
 
 def decode_batch(

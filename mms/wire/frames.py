@@ -8,7 +8,7 @@ from the socket straight to where it stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Any, TypeAlias
 
@@ -88,6 +88,12 @@ def encode_parts(
     buffers: list[Buffer] = [
         HEADER.pack(VERSION, kind, len(attachments), sequence, len(payload)) + payload
     ]
+    return buffers + encode_attachments(sequence, attachments) if attachments else buffers
+
+
+def encode_attachments(sequence: int, attachments: Iterable[Buffer]) -> list[Buffer]:
+    """The BODY frames behind the frame of this sequence."""
+    buffers: list[Buffer] = []
     for body in attachments:
         buffers.append(HEADER.pack(VERSION, BODY, 0, sequence, len(body)))
         buffers.append(body)
@@ -153,28 +159,37 @@ class FrameDecoder:
             ProtocolError: wrong version, a frame over the limit, or attachments out of order.
         """
         frames: list[Frame] = []
-        if self._large is not None:
+        large = self._large
+        if large is not None:
             self._filled += size
-            if self._filled == len(self._large):
-                payload = self._large
+            if self._filled == len(large):
                 self._large = None
-                self._deliver(*self._pending, payload, frames)
+                self._deliver(*self._pending, large, frames)
             return frames
         buffer = self._buffer
         view = self._view
         end = self._end + size
         start = 0
+        data = b""
+        unpack = HEADER.unpack_from
         while end - start >= HEADER_BYTES:
-            version, kind, attachments, sequence, length = HEADER.unpack_from(buffer, start)
+            version, kind, attachments, sequence, length = unpack(buffer, start)
             if version != VERSION:
                 raise ProtocolError(f"frame version {version}, this side speaks {VERSION}")
             stop = start + HEADER_BYTES + length
             if stop <= end:
-                payload_bytes = bytes(view[start + HEADER_BYTES : stop])
-                if attachments or kind == BODY or self._waiting is not None:
-                    self._deliver(kind, attachments, sequence, payload_bytes, frames)
+                if data:
+                    payload = data[start + HEADER_BYTES : stop]
+                elif stop == end:
+                    payload = bytes(view[start + HEADER_BYTES : stop])
                 else:
-                    frames.append((kind, sequence, payload_bytes, _NONE))
+                    # Of many frames it is quicker to copy all and then cut bytes from bytes.
+                    data = bytes(view[:end])
+                    payload = data[start + HEADER_BYTES : stop]
+                if attachments or kind == BODY or self._waiting is not None:
+                    self._deliver(kind, attachments, sequence, payload, frames)
+                else:
+                    frames.append((kind, sequence, payload, _NONE))
                 start = stop
                 continue
             if length + self._total > self.max_length:

@@ -141,7 +141,7 @@ TABLE = [
     # The rest are operations of clients, and assignments.
     Row(ModelWorkers, "_on_load"),
     Row(ModelWorkers, "_replace_if_stale"),
-    Row(mms.launch.connection, "encode_batch"),
+    Row(mms.launch.connection, "encode_batches"),
     Row(mms.launch.connection, "decode_records"),
     Row(mms.serving.workers.runner, "decode_result"),
     Row(mms.serving.workers.runner, "batch_record"),

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import struct
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.batches import WithHead, encode_batch
 
 from mms.interfaces.mlrun.load import ServingLoad
 from mms.wire import (
@@ -34,7 +36,7 @@ from mms.wire import (
     UrlRules,
     decode_batch,
     decode_result,
-    encode_batch,
+    encode_batches,
     encode_frame,
     encode_result,
 )
@@ -45,7 +47,7 @@ LIMIT = 1 << 24
 
 
 @dataclass
-class Sent:
+class Sent(WithHead):
     id: bytes = b"i" * 36
     passes_query: bool = False
     content_type: bytes = b""
@@ -105,6 +107,22 @@ def test_a_batch_arrives_as_it_was_sent_however_the_stream_is_cut(requests, cut)
         (r.id, r.passes_query, r.content_type, r.query, r.headers, r.body, r.operation)
         for r in requests
     ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(sent, min_size=1, max_size=3), min_size=1, max_size=4))
+def test_batches_of_one_write_arrive_as_a_frame_each(batches):
+    numbered = [SimpleNamespace(sequence=n, requests=batch) for n, batch in enumerate(batches)]
+    frames, _ = read(b"".join(encode_batches(numbered, 0.0)), 65536)
+    assert [frame[1] for frame in frames] == list(range(len(batches)))
+    assert [[bytes(item[6]) for item in decode_batch(*frame[2:])] for frame in frames] == [
+        [request.body for request in batch] for batch in batches
+    ]
+
+
+def test_small_batches_of_one_write_are_one_buffer():
+    batches = [SimpleNamespace(sequence=n, requests=[Sent(body=b"x")]) for n in range(3)]
+    assert len(encode_batches(batches, 0.0)) == 1
 
 
 results = st.tuples(

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from support.batches import WithHead, encode_batch
+
 from mms.processes.messages import MessageReader, encode_message
 from mms.wire import (
     BYE,
@@ -42,7 +44,6 @@ from mms.wire import (
     Metric,
     ModelOperation,
     decode_result,
-    encode_batch,
     encode_frame,
 )
 
@@ -52,7 +53,7 @@ DEADLINE_S = 20.0
 
 
 @dataclass
-class Request:
+class Request(WithHead):
     """What a client sent."""
 
     body: Buffer = b""

@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support.batches import encode_batch
 
 from mms.context import Context
 from mms.metrics.dimension import Dimension
 from mms.service import PredictionException
-from mms.wire import LAST, SUCCEEDED, Load, encode_batch
+from mms.wire import LAST, SUCCEEDED, Load
 from mms.worker.loading.model import Model
 from mms.worker.running.batch_runner import BatchRunner
 

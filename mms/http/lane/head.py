@@ -17,7 +17,7 @@ from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
 from mms.http.request_head import MAX_HEADERS_BYTES, MAX_LINE_BYTES, is_kept_alive
 from mms.http.routing.paths import check_query
-from mms.wire import ModelOperation
+from mms.wire import ModelOperation, RequestHead
 
 #: Methods whose answers differ in form, left to aiohttp.
 _FOREIGN_METHODS = frozenset((b"OPTIONS", b"HEAD", b"CONNECT"))
@@ -59,28 +59,22 @@ class Routing(Protocol):
         """Return the route of a path that was not asked for lately."""
 
 
-class LaneHead:
+class LaneHead(RequestHead):
     """What the head of a request to the lane says, and what its path stands for. Shared by equal heads.
 
-    `raw` is the head as sent, `headers` the block that a handler may ask for; `error_form` and `answer_lines` are None
-    for MMS's own form.
+    `raw` is the head as sent; `error_form` and `answer_lines` are None for MMS's own form.
     """
 
     __slots__ = (
         "answer_lines",
         "client",
         "content_length",
-        "content_type",
         "error_form",
-        "headers",
         "is_kept_alive",
         "method",
         "name",
-        "operation",
-        "passes_query",
         "priority",
         "protocol",
-        "query",
         "raw",
         "request_id",
         "size_bytes",
@@ -112,9 +106,9 @@ class LaneHead:
         if query and route.passes_query:
             check_query(query)
         headers = b"\n".join(found.headers)
+        super().__init__(route.passes_query, found.content_type, query, headers, route.operation)
         self.name = route.model
         self.version = route.version
-        self.passes_query = route.passes_query
         self.error_form = route.error_form
         self.answer_lines = route.make_lines(headers) if route.make_lines is not None else None
         #: Whose key it has; nothing for none.
@@ -122,10 +116,6 @@ class LaneHead:
         self.raw = raw
         self.size_bytes = len(raw)
         self.content_length = found.content_length
-        self.content_type = found.content_type
-        self.query = query
-        self.headers = headers
-        self.operation = route.operation
         self.method = str(method, "latin-1")
         self.uri = str(found.target, "latin-1") if query else uri
         self.protocol = protocol

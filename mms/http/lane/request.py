@@ -10,27 +10,24 @@ from mms.http.lane.head import LaneHead
 class LaneRequest(Request):
     """A request with what its answer and its log line need."""
 
-    __slots__ = ("answered", "head", "is_kept_alive", "is_known")
+    __slots__ = ("answered", "is_kept_alive", "is_known")
+
+    head: LaneHead
 
     def __init__(self, head: LaneHead, reply: Reply, now: float) -> None:
         # The base's __init__ is not called: on the hot path it would cost a third of what this does.
         self.id = head.request_id or new_request_id()
         self.name = head.name
         self.version = head.version
-        self.passes_query = head.passes_query
-        self.content_type = head.content_type
-        self.query = head.query
-        self.headers = head.headers
+        self.head = head
         self.body = b""
         self.reply = reply
         self.received_at = now
         self.deadline = now + head.timeout_s if head.timeout_s else 0.0
         self.priority = head.priority
-        self.operation = head.operation
         self.is_done = False
         self.deaths = 0
         self.is_solo = False
-        self.head = head
         self.is_kept_alive = head.is_kept_alive
         #: The model is registered: its name may become a label of metrics.
         self.is_known = True
