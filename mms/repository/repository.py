@@ -110,7 +110,7 @@ class Repository:
             None if model_cache is None else model_cache.absolute() / "requirements"
         )
         self.sources = Sources() if sources is None else sources
-        self._limits = limits
+        self.limits = limits
         self._download_limits = download_limits or DownloadLimits()
         self._trust = trust
         self.model_uris = ModelUris(
@@ -304,7 +304,7 @@ class Repository:
             self._remove(work)
 
     def _in_place(self, path: Path, url: str) -> FetchedArchive:
-        with _io_named(url), Archive.open(path, limits=self._limits) as archive:
+        with _io_named(url), Archive.open(path, limits=self.limits) as archive:
             return FetchedArchive(
                 path / archive.root,
                 archive.manifest,
@@ -320,7 +320,7 @@ class Repository:
             return self._unpack_signed(path, url, sha256, self._trust, cancellation)
         if path.suffix in _DOCUMENT_SUFFIXES:
             return self._copy_document(path, url, sha256)
-        with _io_named(url), Archive.open(path, limits=self._limits) as archive:
+        with _io_named(url), Archive.open(path, limits=self.limits) as archive:
             manifest, misplaced = archive.manifest, archive.misplaced_manifest
             folder = self._new_path(_stem(path.name))
             archive.extract(folder, progress=lambda *_: cancellation.raise_if_set())
@@ -335,7 +335,7 @@ class Repository:
                 "in a signed archive."
             )
         trusted = trust.keys()
-        with _io_named(url), Archive.open(path, limits=self._limits) as archive:
+        with _io_named(url), Archive.open(path, limits=self.limits) as archive:
             _, signed_by = archive.trusted_signature(trusted)
             folder = self._new_path(_stem(path.name))
             archive.extract(
@@ -343,7 +343,7 @@ class Repository:
             )
         try:
             # From what was unpacked, and not from what may have changed since.
-            with _io_named(url), Archive.open(folder, limits=self._limits) as unpacked:
+            with _io_named(url), Archive.open(folder, limits=self.limits) as unpacked:
                 manifest, misplaced = unpacked.manifest, unpacked.misplaced_manifest
         except BaseException:
             self._remove(folder)

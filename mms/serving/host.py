@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from mms.observe import events
 from mms.repository import Repository
 from mms.serving.dependencies import Dependencies
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.draining import drain_models
 from mms.serving.health import ping_status, server_problems
 from mms.serving.model_client import ModelClient
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
@@ -37,9 +37,10 @@ from mms.serving.served import ServedModel, pooled_models, with_workers
 from mms.serving.state.registration_store import RegistrationStore
 from mms.serving.state.startup_models import LOADING, NOT_REGISTERED, StartupModels, StartupProblem
 from mms.serving.state.state_file import StateFile
+from mms.serving.stored import BoundsOf, Catalog, StoredModels
 from mms.serving.tracking.drift import model_drift
 from mms.serving.tracking.model_tracking import Tracking
-from mms.serving.watched import watched_models
+from mms.serving.watched import ModelSwap, watched_models
 from mms.serving.workers.model_workers import ModelWorkers
 from mms.serving.workers.requirements import RequirementsInstaller
 from mms.serving.workers.runner import WorkerEvents
@@ -106,9 +107,21 @@ class ModelHost:
             settings,
         )
         self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
-        self._watched = watched_models(
-            *(settings, self.registry, self._registrar, self._workers, self._removal, self._start),
-            count=self._start_count,
+        swap = ModelSwap(
+            *(self.registry, self._registrar, self._workers, self._removal, self._start),
+            timeout_s=settings.unregister_model_timeout,
+        )
+        self._watched = watched_models(settings, swap, count=self._start_count)
+        self.stored = StoredModels(
+            *(
+                self.registry,
+                Catalog(repository.model_store, repository.limits),
+                swap,
+                self._removal,
+                self._startup,
+            ),
+            *(self._register, self.unregister, self._store.save, self.users_of),
+            count=settings.default_workers_per_model,
         )
 
     def __repr__(self) -> str:
@@ -241,14 +254,15 @@ class ModelHost:
         return replace(outcome, without_effect=served.without_effect)
 
     async def _register(
-        self, options: RegisterOptions, *, is_kept: bool = True
+        self, options: RegisterOptions, bounds_of: BoundsOf | None = None, *, is_kept: bool = True
     ) -> tuple[ServedModel, Outcome]:
         self._registrar.check_open()
         if options.runtime is not None and not is_runtime(options.runtime):
             raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
         self._workers.check_count("initial_workers", options.initial_workers or 0)
         served = await self._registrar.add(options, None)
-        bounds = served.first_bounds(self.settings.default_workers_per_model)
+        first = served.first_bounds(self.settings.default_workers_per_model)
+        bounds = bounds_of(served) if bounds_of is not None else first
         models = pooled_models(served)
         if models:
             self._workers.start(served, bounds.least, bounds.most)
@@ -457,12 +471,11 @@ class ModelHost:
         self._registrar.is_closed = True
         self._watched.close()
         self._workers.close_recycling()
-        started = time.monotonic()
         # Just before the workers are ended, whose requests would fail as those of a crash.
         delay_s = max(timeout_s - _LAST_CALL_S, 0)
         last_call = asyncio.get_running_loop().call_later(delay_s, self.fail_what_runs)
         try:
-            return await self._drain(timeout_s, started)
+            return await drain_models(self.registry.all(), timeout_s)
         finally:
             last_call.cancel()
 
@@ -471,21 +484,6 @@ class ModelHost:
         for served in self.registry.all():
             with faults.contained("shutdown", served.name, served.version):
                 recovery.fail_all(served.model, ServiceUnavailable("The server is shutting down."))
-
-    async def _drain(self, timeout_s: float, started: float) -> bool:
-        is_clean = True
-        left_s = timeout_s
-        every = self.registry.all()
-        # What is accepted may still ask other models: graphs their nodes, workers of a flow its parts.
-        for leaving in (
-            [served for served in every if served.is_composite],
-            [served for served in every if served.parts and not served.is_composite],
-            [served for served in every if not served.parts and not served.is_composite],
-        ):
-            results = await asyncio.gather(*(served.drain(left_s) for served in leaving))
-            is_clean = is_clean and all(results)
-            left_s = max(timeout_s - (time.monotonic() - started), 0.0)
-        return is_clean
 
     async def close(self) -> None:
         """Give everything back. Call after `drain`."""

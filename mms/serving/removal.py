@@ -32,14 +32,14 @@ class ModelRemoval:
         self._workers = workers
         self._store = store
         #: Out of the registry, and still answering what they had accepted.
-        self._leaving: list[ServedModel] = []
+        self.leaving: list[ServedModel] = []
 
     def __repr__(self) -> str:
-        return f"<ModelRemoval, {len(self._leaving)} models leaving>"
+        return f"<ModelRemoval, {len(self.leaving)} models leaving>"
 
     def leaving_with(self, request: Request) -> ServedModel | None:
         """Return the model on its way out that has a request; another one of its name may be registered by now."""
-        return next((model for model in self._leaving if model.has(request)), None)
+        return next((model for model in self.leaving if model.has(request)), None)
 
     async def remove(self, served: ServedModel, timeout_s: float) -> bool:
         """Remove a model and its parts after what it has accepted is answered. Return whether the time was enough.
@@ -67,11 +67,11 @@ class ModelRemoval:
         self._dependencies.check_removable(served)
 
     async def _finish(self, served: ServedModel, timeout_s: float) -> bool:
-        self._leaving.append(served)
+        self.leaving.append(served)
         try:
             return await served.drain(timeout_s)
         finally:
-            self._leaving.remove(served)
+            self.leaving.remove(served)
 
     async def discard(self, served: ServedModel, timeout_s: float = 0) -> None:
         """Remove a model whatever depends on it: its workers could not load, or the model that it is a part of goes."""

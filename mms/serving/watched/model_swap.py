@@ -65,9 +65,16 @@ class ModelSwap:
         return served
 
     async def replace(
-        self, old: ServedModel, options: RegisterOptions, default_name: str, count: int
+        self,
+        old: ServedModel,
+        options: RegisterOptions,
+        default_name: str,
+        count: int,
+        wanted: WorkerBounds | None = None,
     ) -> ServedModel:
         """Load a model, try it, have it take the place of another one, and let that one finish.
+
+        It has as many workers as the old one, unless `wanted` says how many.
 
         Where it cannot be loaded, or does not answer its archive's sample request, the old one stays, and the reason is
         raised as an error of `mms.errors`. So it does where the new one has another name and others ask the old one.
@@ -82,7 +89,9 @@ class ModelSwap:
             if new.name != old.name:
                 self._removal.check(old)
             bounds = new.worker_bounds or WorkerBounds(count, count)
-            if isinstance(old, PooledModel) and old.max_workers:
+            if wanted is not None:
+                bounds = wanted
+            elif isinstance(old, PooledModel) and old.max_workers:
                 bounds = WorkerBounds(old.min_workers, old.max_workers)
             models = pooled_models(new)
             for model in models:

@@ -12,17 +12,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mms import faults
-from mms.core import Registry
 from mms.errors import ServerError
 from mms.machine.cpus import available_cpus
 from mms.serving.options import RegisterOptions
-from mms.serving.registration.registrar import Registrar
-from mms.serving.removal import ModelRemoval
 from mms.serving.served import ServedModel
 from mms.serving.state.startup_models import name_from_url
 from mms.serving.watched.folder import Stamp, scan
-from mms.serving.watched.model_swap import ModelSwap, Start
-from mms.serving.workers.model_workers import ModelWorkers
+from mms.serving.watched.model_swap import ModelSwap
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -179,21 +175,11 @@ class WatchedModels:
             )
 
 
-def watched_models(
-    settings: Settings,
-    registry: Registry[ServedModel],
-    registrar: Registrar,
-    workers: ModelWorkers,
-    removal: ModelRemoval,
-    start: Start,
-    *,
-    count: int,
-) -> WatchedModels:
+def watched_models(settings: Settings, swap: ModelSwap, *, count: int) -> WatchedModels:
     """Return what follows the setting `models_dir`. `count`: workers of a model at its start."""
-    timeout_s = settings.unregister_model_timeout
     return WatchedModels(
         None if settings.models_dir is None else Path(settings.models_dir),
-        ModelSwap(registry, registrar, workers, removal, start, timeout_s=timeout_s),
+        swap,
         interval_s=settings.models_dir_interval_s,
         count=count,
         at_once=available_cpus(),

@@ -1,0 +1,57 @@
+"""What the archives of the model store are, by their manifests."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from archiver import Archive, ArchiveError, Limits, Manifest
+from mms.serving.state.startup_models import name_from_url
+from mms.serving.watched.folder import Stamp, scan
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArchive:
+    """An archive of the store. `url`: its name there. `problem`: why its manifest cannot be read; else empty."""
+
+    url: str
+    name: str
+    version: str | None = None
+    problem: str = ""
+
+
+class Catalog:
+    """Remembers what each archive said, as long as it looks the same from outside."""
+
+    def __init__(self, store: Path | None, limits: Limits) -> None:
+        self._store = store
+        self._limits = limits
+        self._known: dict[str, tuple[Stamp, StoredArchive]] = {}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {self._store}, {len(self._known)} archives known>"
+
+    def read(self) -> list[StoredArchive]:
+        """Return the archives, by their names in the store. Blocks. Raises ModelNotFound where there is no store."""
+        if self._store is None:
+            return []
+        with self._lock:
+            known, self._known = self._known, {}
+            for url, stamp in scan(self._store).items():
+                before = known.get(url)
+                is_same = before is not None and before[0] == stamp
+                found = before[1] if before is not None and is_same else self._look_into(url)
+                self._known[url] = (stamp, found)
+            return [found for _, found in self._known.values()]
+
+    def _look_into(self, url: str) -> StoredArchive:
+        assert self._store is not None
+        name = name_from_url(url)
+        try:
+            with Archive.open(self._store / url, limits=self._limits) as archive:
+                manifest = archive.manifest or Manifest({})
+        except (ArchiveError, OSError, ValueError) as error:
+            return StoredArchive(url, name, problem=f"{url} cannot be read: {error}")
+        return StoredArchive(url, manifest.model_name or name, manifest.model_version)
