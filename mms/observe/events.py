@@ -62,6 +62,11 @@ def models_alternate(model: str, other: str, limit_bytes: int) -> None:
     )
 
 
+def memory_exceeded(line: str) -> None:
+    """More memory is held than may be, and nothing can give way."""
+    _manager.warning("memory_limit is exceeded: %s.", line)
+
+
 def model_not_loaded(location: str, reason: str) -> None:
     """A model of the start-up list was left out. Names of files may have line ends."""
     _manager.warning("Failed to load model: %s (%s)", one_line(location), one_line(reason))

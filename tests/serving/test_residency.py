@@ -162,6 +162,31 @@ async def test_a_model_that_cannot_fit_is_refused_once_it_is_measured_and_then_w
     assert bench.described("small")["memory"]["evictions"] <= 1
 
 
+async def test_workers_of_a_new_model_wait_until_it_is_known_what_one_takes(
+    limited: Limited, sizes: dict[str, int]
+) -> None:
+    bench = await limited()
+    sizes["m"] = 10
+    # A worker is taken for 32 MB before any has loaded.
+    outcome = await bench.register("m", OK, initial_workers=5)
+    assert (outcome.status, len(bench.pids("m"))) == (200, 5)
+    with pytest.raises(WorkerStartFailed, match="Failed to start workers"):
+        await bench.host.scale("m", None, 8, 8, True)
+
+
+async def test_a_model_that_found_no_room_is_loaded_as_soon_as_there_is_some(
+    limited: Limited,
+) -> None:
+    bench = await limited()
+    for name in ("first", "second"):
+        await bench.register(name, OK)
+    await bench.register("m", OK, lazy_load=True)
+    assert (await refusal(bench, "m")).http_status == 507
+    # Others need not wait for the time after which a failed load is tried again.
+    await bench.host.unregister("first")
+    assert await bench.predict("m") == (200, b"OK")
+
+
 async def test_a_model_that_was_registered_before_is_known(
     limited: Limited, sizes: dict[str, int]
 ) -> None:

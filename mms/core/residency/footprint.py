@@ -84,6 +84,8 @@ class HeldMemory:
     is_loading: bool = True
     #: It has room, and waits for those that give it to be gone.
     is_waiting: bool = True
+    #: The model has never been measured: `size_bytes` is what models hold on the average.
+    is_guess: bool = False
     #: When it was measured last, of `time.monotonic()`.
     measured_at: float = 0.0
 
@@ -97,6 +99,8 @@ class ModelMemory:
     held: dict[Worker, HeldMemory] = field(default_factory=dict)
     #: When its last load ended, of `time.monotonic()`; 0: none has.
     loaded_at: float = 0.0
+    #: By which change of the memory it was found last that there is no room for it; None: its last load had room.
+    found_full_at: int | None = None
     #: How often it gave way, by the reason.
     evictions: Counter[str] = field(default_factory=Counter)
 

@@ -43,6 +43,8 @@ class Resident:
     is_loading: bool
     #: It may have no workers, and is not pinned.
     may_leave: bool
+    #: The part of its size that loads were promised of which nobody knows yet what they take.
+    guessed_bytes: int = 0
 
     @property
     def worth(self) -> float:
@@ -64,6 +66,8 @@ class Admission:
     """What becomes of a load: it may begin once `evicted` are gone, it has to wait, or it cannot fit at all."""
 
     is_admitted: bool = False
+    #: What counts as held by it until it is measured.
+    size_bytes: int = 0
     evicted: Sequence[Eviction] = ()
     #: What it waits for, in words.
     waits_for: str = ""
@@ -84,6 +88,9 @@ class ResidencyPolicy:
         self._gave_way: dict[str, str] = {}
         #: (model, model) that take turns -> when that was told last.
         self._told: dict[tuple[str, str], float] = {}
+        #: Since when more is held than may be, and when that was told last.
+        self._over_since: float | None = None
+        self._over_told = -_TELL_S
 
     def __repr__(self) -> str:
         return f"<ResidencyPolicy {self.limit_bytes} bytes>"
@@ -102,17 +109,23 @@ class ResidencyPolicy:
         """Decide on a load of a model that takes so much. `waiting_s`: how long it has waited.
 
         `is_guess`: the model has not been loaded before. A guess makes others give way; it is no reason for a refusal
-        where there is any room.
+        where there is any room, and neither are the guesses of other loads.
         """
         fixed = sum(each.size_bytes for each in residents if not each.may_leave or each.key == key)
+        known = self.known_to_stay(residents, key)
+        if refusal := self.misfit(needed_bytes, known, is_guess=is_guess):
+            return Admission(refusal=refusal)
         if fixed + needed_bytes > self.limit_bytes:
             if not is_guess or fixed >= self.limit_bytes:
-                return Admission(refusal=self.misfit(needed_bytes, fixed))
+                return Admission(
+                    waits_for=f"waits for memory: {_mb(fixed)} of {_mb(self.limit_bytes)} (memory_limit) are held, it "
+                    f"takes {_mb(needed_bytes)}, and what others take that load is not known yet"
+                )
             needed_bytes = self.limit_bytes - fixed
         total = sum(each.size_bytes for each in residents)
         over = total + needed_bytes - self.limit_bytes
         if over <= 0:
-            return Admission(is_admitted=True)
+            return Admission(is_admitted=True, size_bytes=needed_bytes)
         others = [each for each in residents if each.may_leave and each.key != key]
         chosen = self._choose([each for each in others if each.is_idle], over, now)
         reason = FOR_LOAD
@@ -127,12 +140,31 @@ class ResidencyPolicy:
         partner = self._note_turns(name, [each.name for each in chosen], now)
         about = f"{name}, which takes {_mb(needed_bytes)}: {_mb(total)} of {_mb(self.limit_bytes)} are held"
         evicted = [Eviction(each, reason, self._line(each, about, now)) for each in chosen]
-        return Admission(is_admitted=True, evicted=evicted, alternates_with=partner)
+        return Admission(
+            is_admitted=True, size_bytes=needed_bytes, evicted=evicted, alternates_with=partner
+        )
 
-    def misfit(self, needed_bytes: int, fixed_bytes: int) -> str:
+    @staticmethod
+    def known_to_stay(residents: Iterable[Resident], key: str) -> int:
+        """Return what is known to be held beside a new worker of a model: by itself, and by those that have to stay."""
+        return sum(
+            each.size_bytes - each.guessed_bytes
+            for each in residents
+            if not each.may_leave or each.key == key
+        )
+
+    def misfit(self, needed_bytes: int, fixed_bytes: int, *, is_guess: bool = False) -> str:
         """Return why a load that takes so much cannot fit beside what has to stay; empty where it can."""
+        if is_guess:
+            # It may take anything.
+            needed_bytes = 1
         if fixed_bytes + needed_bytes <= self.limit_bytes:
             return ""
+        if is_guess:
+            return (
+                f"there is no memory: {_mb(fixed_bytes)} of {_mb(self.limit_bytes)} (memory_limit) are held by models "
+                "that have to stay"
+            )
         beside = (
             f", and {_mb(fixed_bytes)} are held by models that have to stay" if fixed_bytes else ""
         )
@@ -153,6 +185,23 @@ class ResidencyPolicy:
             chosen = idle
         about = f"what has grown: {_mb(total)} of {_mb(self.limit_bytes)} are held"
         return [Eviction(each, FOR_GROWTH, self._line(each, about, now)) for each in chosen]
+
+    def excess(self, residents: Sequence[Resident], now: float) -> str:
+        """Return what is to be told where more is held for a while than may be, and none of it can give way."""
+        total = sum(each.size_bytes for each in residents)
+        if total <= self.limit_bytes:
+            self._over_since = None
+            return ""
+        if self._over_since is None:
+            self._over_since = now
+        if now - self._over_since < PATIENCE_S or now - self._over_told < _TELL_S:
+            return ""
+        self._over_told = now
+        most = max(residents, key=lambda each: each.size_bytes)
+        return (
+            f"{_mb(total)} of {_mb(self.limit_bytes)} are held by models that are busy or have to stay, the most by "
+            f"{most.name}: {_mb(most.size_bytes)}"
+        )
 
     def _choose(
         self, candidates: Iterable[Resident], over: int, now: float

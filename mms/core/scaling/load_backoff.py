@@ -42,6 +42,10 @@ class LoadBackoff:
         self.reason = reason or "no reason given"
         self.code = code
 
+    def retry(self) -> None:
+        """What the last load failed for is over: the next one need not wait."""
+        self._retry_at = 0.0
+
     def clear(self) -> None:
         """A load has succeeded, or somebody wants the model to be tried again."""
         self._failures = 0

@@ -147,6 +147,7 @@ class ModelWorkers:
             min_workers = self._most_workers
         if self.residency is not None:
             self.residency.know(served)
+            self.residency.note_change()
         served.pool.first_workers = first_workers
         served.model.load_backoff.clear()
         served.model.on_demand = partial(self._load_on_demand, served)
@@ -177,8 +178,12 @@ class ModelWorkers:
 
     def _load_on_demand(self, served: PooledModel) -> None:
         """Start workers for a request that finds none, unless they could not load just now."""
-        pool = served.pool
-        if pool.is_on_demand and served.model.load_backoff.may_load(time.monotonic()):
+        pool, backoff = served.pool, served.model.load_backoff
+        if not pool.is_on_demand:
+            return
+        if self.residency is not None and self.residency.has_room_again(served):
+            backoff.retry()
+        if backoff.may_load(time.monotonic()):
             events.model_demanded(served.name, self.grow(served, pool.first_workers))
 
     def grow(self, served: PooledModel, count: int) -> int:
@@ -214,6 +219,8 @@ class ModelWorkers:
         """
         parameters = served.effective.for_new_workers()
         change_model(self._settings, served, changes)
+        if self.residency is not None:
+            self.residency.note_change()
         if served.effective.for_new_workers() != parameters and served.effective.preload_model:
             # Workers that it has forked stay; it would fork more that have not what was changed.
             await self._launcher.forget(served.key)

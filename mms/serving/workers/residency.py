@@ -59,6 +59,8 @@ class Residency:
         self._footprints: dict[tuple[str, str | None, str], Footprint] = {}
         #: What a worker holds on the average, by the last loads: the guess for models that have not been loaded.
         self._typical_bytes = 0.0
+        #: Counts what may have made room.
+        self._changes = 0
         self._waiting = asyncio.Lock()
         #: Done when the next worker has ended.
         self._next_end: asyncio.Future[None] | None = None
@@ -80,6 +82,21 @@ class Residency:
             del self._footprints[next(iter(self._footprints))]
         served.memory = ModelMemory(footprint)
 
+    def note_change(self) -> None:
+        """Something may give way from now on that had to stay, or is gone."""
+        self._changes += 1
+
+    def has_room_again(self, served: PooledModel) -> bool:
+        """Whether a model whose last load found no room would find some now. Cheap where nothing has changed since."""
+        memory = served.memory
+        if memory is None or memory.found_full_at in (None, self._changes):
+            return False
+        memory.found_full_at = self._changes
+        needed, is_guess = self._expected(memory)
+        residents = self._residents(time.monotonic())
+        known = self._policy.known_to_stay(residents, served.key)
+        return not self._policy.misfit(needed, known, is_guess=is_guess)
+
     # Loads
 
     @asynccontextmanager
@@ -96,6 +113,7 @@ class Residency:
                     self._wait(served, worker), None if math.isinf(timeout_s) else timeout_s
                 )
             except asyncio.TimeoutError:
+                memory.found_full_at = self._changes
                 text = f"no memory within {timeout_s:g} seconds: it {worker.reason}"
                 raise LaunchFailed(text, 507) from None
             worker.reason = ""
@@ -128,13 +146,15 @@ class Residency:
                     waiting_s=now - began,
                 )
                 if admission.refusal:
+                    memory.found_full_at = self._changes
                     raise LaunchFailed(admission.refusal, 507)
                 if admission.is_admitted:
                     break
                 worker.reason = admission.waits_for
                 await self._worker_end(_LOOK_S)
-            held = memory.held[worker] = HeldMemory(needed)
+            held = memory.held[worker] = HeldMemory(admission.size_bytes, is_guess=is_guess)
             self._models[served] = memory
+            memory.found_full_at = None
             if admission.alternates_with:
                 events.models_alternate(
                     served.full_name, admission.alternates_with, self._policy.limit_bytes
@@ -154,18 +174,16 @@ class Residency:
         if held is None or not size:
             return
         now = time.monotonic()
-        held.size_bytes, held.measured_at = size, now
+        held.size_bytes, held.measured_at, held.is_guess = size, now, False
         memory.footprint.note_load(size, load_s)
         weight = _GUESS_WEIGHT if self._typical_bytes else 1.0
         self._typical_bytes += (size - self._typical_bytes) * weight
         residents = self._residents(now)
-        fixed = sum(
-            each.size_bytes if each.key != served.key else each.size_bytes - size
-            for each in residents
-            if not each.may_leave or each.key == served.key
-        )
-        problem = self._policy.misfit(size, fixed)
+        # The one that was measured is a part of it.
+        known = self._policy.known_to_stay(residents, served.key) - size
+        problem = self._policy.misfit(size, known)
         if problem:
+            memory.found_full_at = self._changes
             raise LaunchFailed(problem, 507)
         self._carry_out(self._policy.shrink(residents, now, keep=served.key))
 
@@ -176,6 +194,7 @@ class Residency:
             return
         if not memory.held:
             self._models.pop(served, None)
+        self.note_change()
         if self._next_end is not None and not self._next_end.done():
             self._next_end.set_result(None)
 
@@ -219,6 +238,7 @@ class Residency:
                     is_idle=model.is_idle and not is_loading,
                     is_loading=is_loading,
                     may_leave=served.pool.is_on_demand and not served.effective.pinned,
+                    guessed_bytes=sum(each.size_bytes for each in held if each.is_guess),
                 )
             )
         return found
@@ -275,7 +295,11 @@ class Residency:
             if size:
                 held.size_bytes = size
                 _memory_of(served).footprint.note_size(size)
-        self._carry_out(self._policy.shrink(self._residents(now), now))
+        residents = self._residents(now)
+        evictions = self._policy.shrink(residents, now)
+        self._carry_out(evictions)
+        if not evictions and (excess := self._policy.excess(residents, now)):
+            events.memory_exceeded(excess)
 
     def collect(self) -> Iterator[Metric]:
         """Yield what there is beside the models' own numbers, for Prometheus. Called in a thread."""

@@ -108,6 +108,34 @@ def test_a_guess_refuses_nothing_as_long_as_there_is_any_room(policy: ResidencyP
     assert policy.admit("new", "new", MB, [pinned("a", 100)], 100.0, is_guess=True).refusal
 
 
+def test_a_load_waits_for_what_others_are_only_guessed_to_take(policy: ResidencyPolicy) -> None:
+    loading = busy("m", 90, is_loading=True, may_leave=False, guessed_bytes=90 * MB)
+    # One more worker of the model, of which nobody knows more: what is left is promised to it.
+    admission = policy.admit("m", "m", 90 * MB, [loading], 100.0, is_guess=True)
+    assert (admission.is_admitted, admission.size_bytes) == (True, 10 * MB)
+    others = [loading, busy("n", 10, may_leave=False)]
+    for key, is_guess in (("m", True), ("other", False)):
+        admission = policy.admit(key, key, 20 * MB, others, 100.0, is_guess=is_guess)
+        assert not admission.is_admitted
+        assert not admission.refusal
+        assert "what others take that load is not known yet" in admission.waits_for
+    refused = policy.admit("other", "other", 95 * MB, others, 100.0)
+    assert refused.refusal.endswith("10.0 MB are held by models that have to stay")
+
+
+def test_more_than_the_limit_is_told_of_where_it_lasts_and_nothing_can_give_way(
+    policy: ResidencyPolicy,
+) -> None:
+    held = [pinned("grown", 80), busy("b", 40)]
+    told = {at: line for at in range(700) if (line := policy.excess(held, float(at)))}
+    assert list(told) == [5, 605]
+    assert told[5] == (
+        "120.0 MB of 100.0 MB are held by models that are busy or have to stay, the most by grown: 80.0 MB"
+    )
+    assert policy.excess([pinned("grown", 80)], 2000.0) == ""
+    assert policy.excess(held, 2001.0) == ""
+
+
 def test_a_load_waits_for_busy_models_and_gets_its_turn_in_the_end(policy: ResidencyPolicy) -> None:
     others = [busy("a"), busy("b"), busy("c", is_loading=True)]
     admission = policy.admit("new", "new", 30 * MB, others, 100.0, waiting_s=1.0)
