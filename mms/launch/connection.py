@@ -16,8 +16,8 @@ from mms import faults
 from mms.core import Batch
 from mms.launch.interface import OUT_OF_MEMORY, LaunchFailed, LinkListener, Unsendable
 from mms.launch.line_turns import Lines, LineTurns
-from mms.launch.supervisor import describe_exit
 from mms.observe.metrics.lines import one_line
+from mms.processes.exits import describe_exit
 from mms.wire import (
     BYE,
     CALL,

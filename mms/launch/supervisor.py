@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 from mms import faults
 from mms.launch.line_turns import Lines, LineTurns
 from mms.launch.message_channel import MessageChannel, close_all
+from mms.processes.exits import describe_exit
 
 logger = logging.getLogger("mms.launch")
 
@@ -367,15 +367,3 @@ class Supervisor:
         for process in processes.values():
             with faults.contained("supervisor"):
                 process.on_ended(exit_words)
-
-
-def describe_exit(code: int | None) -> str:
-    """An exit status in words."""
-    if code is None:
-        return "ended"
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"killed by signal {-code}"

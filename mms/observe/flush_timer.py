@@ -1,7 +1,7 @@
 """Calls the recorder's flush from the event loop, more often while there is much to flush.
 
-A busy server digests its records in small portions, for the requests that wait meanwhile. The lines are handed to the
-threads that write them more seldom: each time they take Python's lock from the event loop.
+A busy server digests its records in small portions, for the requests that wait meanwhile. To threads that write them,
+lines are handed more seldom: each time they take Python's lock from the event loop.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ from mms.observe.recorder import Recorder
 #: Lines are in the files at the latest so long after their event.
 MAX_DELAY_S = 0.1
 _MIN_DELAY_S = 0.005
-#: The writing threads are woken no more often than this while there is much to write.
-_HANDOVER_S = 0.025
 #: Records that one flush should find: they hold the loop for a third of a millisecond.
 _WANTED_RECORDS = 200
 
@@ -53,13 +51,15 @@ class FlushTimer:
     def _fire(self) -> None:
         with faults.contained("recorder"):
             self._delay_s = next_delay_s(self._recorder.pending, self._delay_s)
+            if self._recorder.logs.is_behind:
+                self._delay_s = _MIN_DELAY_S
         self.start()
         with faults.contained("recorder"):
             self._flush()
 
     def _flush(self) -> None:
         now = time.monotonic()
-        if now - self._handed_over_at + self._delay_s < _HANDOVER_S:
+        if now - self._handed_over_at + self._delay_s < self._recorder.logs.pause_s:
             self._recorder.digest()
         else:
             self._handed_over_at = now

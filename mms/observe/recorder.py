@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from mms.log_writer.dates import LineDates
 from mms.observe import logger_names
-from mms.observe.log_files.dates import LineDates
 from mms.observe.log_files.setup import LAYOUT_QLOG, LogFile, Logs, level_word
 from mms.observe.metrics.aggregates import Aggregates
 from mms.observe.metrics.lines import METRIC_MARK, file_line, one_line, qlog_record
@@ -58,7 +58,7 @@ class Recorder:
         self.requests: list[RequestRecord] = []
         self.batches: list[BatchRecord] = []
         self.aggregates = Aggregates()
-        self._logs = logs
+        self.logs = logs
         self._hostname = hostname or socket.gethostname()
         self._dates = LineDates()
         #: (seconds since the epoch, thread column, metric in file form)
@@ -156,9 +156,9 @@ class Recorder:
     # Flush
 
     def flush(self) -> None:
-        """Format and count everything recorded, and hand it to the log's writer threads."""
+        """Format and count everything recorded, and hand it to what writes the log."""
         self.digest()
-        self._logs.flush()
+        self.logs.flush()
 
     def digest(self) -> None:
         """Format and count everything recorded. Without records it costs next to nothing."""
@@ -212,9 +212,9 @@ class Recorder:
         for (model, version, status), values in elapsed.items():
             self.aggregates.request_series(model, version, status).observe_all(values)
         if access:
-            self._logs.add_text(LogFile.ACCESS, "".join(access))
+            self.logs.add_text(LogFile.ACCESS, "".join(access))
         if metrics:
-            self._logs.add_text(LogFile.MMS_METRICS, "".join(metrics))
+            self.logs.add_text(LogFile.MMS_METRICS, "".join(metrics))
 
     def _end_request_group(
         self,
@@ -250,7 +250,7 @@ class Recorder:
                     _forward(self._server_metric_logger, [message] * count)
         class_counts[:] = (0, 0, 0)
         if copies:
-            self._logs.add_line(group_ms, "".join(copies))
+            self.logs.add_line(group_ms, "".join(copies))
 
     def _flush_batches(self) -> None:
         records = self.batches[:]
@@ -302,7 +302,7 @@ class Recorder:
             series.sizes.observe_all(one.sizes)
             series.failures += one.failures
         if lines:
-            self._logs.add_text(LogFile.MODEL_METRICS, "".join(lines))
+            self.logs.add_text(LogFile.MODEL_METRICS, "".join(lines))
 
     def _end_batch_group(
         self,
@@ -335,7 +335,7 @@ class Recorder:
         values.clear()
         response_times.clear()
         if copies:
-            self._logs.add_line(group_ms, "".join(copies))
+            self.logs.add_line(group_ms, "".join(copies))
 
     def _flush_model_metrics(self) -> None:
         self._flush_metrics(
@@ -360,10 +360,10 @@ class Recorder:
             date = self._dates.of(ms)
             lines.append(self._metric_text(date, message))
             if self._has_copies:
-                self._logs.add_line(ms, f"{date} [INFO ] {thread_name} {logger_name} - {message}\n")
+                self.logs.add_line(ms, f"{date} [INFO ] {thread_name} {logger_name} - {message}\n")
             if logger is not None:
                 _forward(logger, [message])
-        self._logs.add_text(file, "".join(lines))
+        self.logs.add_text(file, "".join(lines))
 
     def _flush_output(self) -> None:
         taken = self._output[:]
@@ -373,15 +373,15 @@ class Recorder:
             ms = int(wall_s * 1000)
             date = self._dates.of(ms)
             line = f"{date} [{level_word(level)}] {thread_name} {logger_name} - {text}\n"
-            self._logs.add_line(ms, line)
+            self.logs.add_line(ms, line)
             texts.append(line)
         if texts:
-            self._logs.add_text(LogFile.MODEL, "".join(texts))
+            self.logs.add_text(LogFile.MODEL, "".join(texts))
 
     def _metric_text(self, date: str, message: str) -> str:
         """Return a metric as the metrics files have it."""
         if self._is_qlog:
-            options = self._logs.options
+            options = self.logs.options
             return qlog_record(message, options.program, options.marketplace)
         return f"{date} - {message}\n"
 

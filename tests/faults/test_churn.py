@@ -21,8 +21,9 @@ from .models import write_archive, write_echo
 #: One after the other; the first ones only warm up what grows once.
 _QUICK, _FULL, _WARM_UP = 8, 1000, 6
 _AT_ONCE = 4
-#: The processes of a server with one worker: that one and what it is forked from, their keepers, and the supervisor.
-_STEADY = 5
+#: The processes of a server with one worker: that one and what it is forked from, their keepers, the supervisor, and
+#: what writes the log.
+_STEADY = 6
 #: Pools of threads fill up, to so many in all, as they are used.
 _POOL_THREADS = 12
 #: What the front may grow by in all, besides so much for each cycle: its caches are not full yet after the warm-up.

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.client import Reply, in_parallel
-from support.processes import command_line
+from support.processes import command_line, started_by
 from support.server import Server, manifest
 from support.waiting import eventually
 
@@ -114,8 +114,8 @@ def is_settled(server: Server) -> bool:
 
 
 def processes_of(server: Server) -> list[psutil.Process]:
-    """Workers and what guards them, all below the supervisor, the only child of the front. The fork server stays."""
-    (supervisor,) = psutil.Process(server.pid).children()
+    """Workers and what guards them, all below the supervisor. The fork server stays."""
+    supervisor = started_by(server.pid, "supervisor_process.py")
     processes = supervisor.children(recursive=True)
     staying: set[int] = set()
     for process in processes:

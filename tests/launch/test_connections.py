@@ -14,7 +14,7 @@ import pytest
 
 from mms.launch import LaunchFailed, ProcessLauncher, WorkerSpec
 from mms.launch.connection import Link
-from mms.launch.supervisor import describe_exit
+from mms.processes.exits import describe_exit
 from mms.wire import (
     CALL,
     DRAIN,

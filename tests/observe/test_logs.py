@@ -11,12 +11,17 @@ import pytest
 from support.waiting import eventually
 
 from mms.errors import ConfigurationError
-from mms.observe.log_files.setup import LogFile, LogOptions
+from mms.observe.log_files.setup import WRITER_PROCESS, WRITER_THREAD, LogFile, LogOptions
 from mms.processes.launch_options import STARTED
 
 from .conftest import WrittenLogs
 
 _DATE = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3}"
+
+
+@pytest.fixture(params=[WRITER_PROCESS, WRITER_THREAD])
+def log_writer(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 @pytest.fixture
@@ -182,7 +187,12 @@ def test_metrics_may_have_a_folder_of_their_own(written: WrittenLogs) -> None:
 
 
 _SETTINGS = SimpleNamespace(
-    log_to_stdout=False, access_log=True, metrics=True, log_layout="plain", log_config=None
+    log_to_stdout=False,
+    access_log=True,
+    metrics=True,
+    log_layout="plain",
+    log_config=None,
+    log_writer="process",
 )
 
 

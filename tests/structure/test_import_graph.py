@@ -81,6 +81,8 @@ ROOMS: dict[str, Room] = {
     "faults": Room(0, ("mms.faults",), ()),
     "version": Room(0, ("=mms", "mms.version"), ()),
     "wire": Room(0, ("mms.wire",), ()),
+    # Files that rotate, and what writes them.
+    "log writer": Room(1, ("mms.log_writer",), ("processes",)),
     # What a process may, and who comes from whom.
     "processes": Room(0, ("mms.processes",), ()),
     # Which addresses may be asked on a client's behalf.
@@ -238,6 +240,7 @@ STANDARD_LIBRARY_ONLY = (
     "core",
     "traffic",
     "errors",
+    "log writer",
     "version",
 )
 NO_INPUT_OR_OUTPUT = ("asyncio", "socket", "selectors", "subprocess", "http", "aiohttp")

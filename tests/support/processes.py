@@ -161,6 +161,16 @@ def command_line(process: psutil.Process) -> list[str]:
         return []
 
 
+def started_by(front_pid: int, file: str) -> psutil.Process:
+    """The one child of a front that runs this file: the supervisor, or what writes the log."""
+    (found,) = [
+        child
+        for child in psutil.Process(front_pid).children()
+        if any(argument.endswith(f"/{file}") for argument in command_line(child))
+    ]
+    return found
+
+
 def kill_tagged(tag: str) -> None:
     for process in tagged_processes(tag):
         try:

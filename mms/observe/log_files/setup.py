@@ -1,7 +1,7 @@
 """Sets up the five log files, standard output and Python's logging, and takes them down again.
 
 Lines reach the files in two ways: records of Python's logging through a handler that only formats and buffers, and
-the recorder's bulk text. `Logs.flush` brings both to the writer thread in order of time.
+the recorder's bulk text. `Logs.flush` brings both to the writer in order of time.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import atexit
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from operator import itemgetter
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 
 from mms.errors import ConfigurationError
 from mms.interfaces import DEFAULT
+from mms.log_writer.dates import LineDates
+from mms.log_writer.process_writer import ProcessWriter
+from mms.log_writer.sink import report_to_stderr
+from mms.log_writer.writer import STDOUT, LogWriter, ThreadWriter
 from mms.observe import logger_names
-from mms.observe.log_files.dates import LineDates
-from mms.observe.log_files.line_writer import LineWriter, Sink, StreamSink
-from mms.observe.log_files.rotating_file import RotatingFile, report_to_stderr
 
 if TYPE_CHECKING:
     from mms.observe.log_files.log_config import LogConfig
@@ -31,14 +32,11 @@ LAYOUT_PLAIN = "plain"
 LAYOUT_QLOG = "qlog"
 _PROGRAM_VARIABLE, _PROGRAM = DEFAULT.qlog_program
 
-#: Log text in memory while files, or the reader of standard output, do not keep up.
-_FILES_LIMIT_BYTES = 64 * 1024 * 1024
-_STDOUT_LIMIT_BYTES = 16 * 1024 * 1024
-#: How long an end of the server waits for them.
-_FILES_CLOSE_S = 5.0
-_STDOUT_CLOSE_S = 2.0
+WRITER_PROCESS = "process"
+WRITER_THREAD = "thread"
 
 _STDOUT_FD = 1
+_STDERR_FD = 2
 #: log4j's words, as they stand in the lines.
 _LEVEL_WORDS = {
     logging.DEBUG: "DEBUG",
@@ -64,6 +62,10 @@ class LogFile(Enum):
     MODEL_METRICS = "model_metrics.log"
 
 
+#: Each file's bit for what writes.
+_OUTPUTS = {file: 1 << index for index, file in enumerate(LogFile)}
+
+
 class LogSettings(Protocol):
     """The settings that matter here."""
 
@@ -77,6 +79,8 @@ class LogSettings(Protocol):
     def log_layout(self) -> str: ...
     @property
     def log_config(self) -> str | Path | None: ...
+    @property
+    def log_writer(self) -> str: ...
 
 
 @dataclass(slots=True)
@@ -94,6 +98,8 @@ class LogOptions:
     marketplace: str = ""
     program: str = _PROGRAM
     config_path: Path | None = None
+    #: What writes: `process` or `thread`.
+    writer: str = WRITER_THREAD
 
     @classmethod
     def of(cls, settings: LogSettings, environ: Mapping[str, str]) -> LogOptions:
@@ -111,34 +117,26 @@ class LogOptions:
             marketplace=f"{program}:{domain}:{realm}" if realm else "",
             program=program,
             config_path=Path(settings.log_config) if settings.log_config else None,
+            writer=settings.log_writer,
         )
 
 
 class Logs:
     """The files, standard output, and the buffer in front of them.
 
-    Any thread may log; a lock guards what is buffered. Formatting happens in the caller's thread, writing in one thread
-    for the files and one for standard output, so nothing here waits for a disk or for a reader.
+    Any thread may log; a lock guards what is buffered. Formatting happens in the caller's thread, writing in another
+    process or in threads, so nothing here waits for a disk or for a reader.
     """
 
     def __init__(
-        self,
-        options: LogOptions,
-        *,
-        stdout_fd: int = _STDOUT_FD,
-        report: Callable[[str], None] = report_to_stderr,
+        self, options: LogOptions, *, stdout_fd: int = _STDOUT_FD, stderr_fd: int = _STDERR_FD
     ) -> None:
         self.options = options
         #: False where a Python logging configuration has its own place for server log lines.
         self.has_server_log = True
         #: Loggers of bulk lines that a Python logging configuration wants to see too.
         self.forwarded: dict[str, logging.Logger] = {}
-        self._files = LineWriter("log-files", _FILES_LIMIT_BYTES, report=report)
-        self._stdout = LineWriter("log-stdout", _STDOUT_LIMIT_BYTES, report=report)
-        self._stdout_sink: Sink = StreamSink(stdout_fd, report=report)
-        self._sinks: dict[LogFile, RotatingFile] = {
-            file: RotatingFile(self._folder(file) / file.value, report=report) for file in LogFile
-        }
+        self._writer = self._make_writer(stdout_fd, stderr_fd)
         self._lock = threading.RLock()
         self._lines: list[tuple[int, str]] = []
         self._texts: dict[LogFile, list[str]] = {file: [] for file in LogFile}
@@ -146,18 +144,40 @@ class Logs:
     def __repr__(self) -> str:
         return f"<Logs in {self.options.log_dir} and {self.options.metrics_dir}>"
 
+    def _make_writer(self, stdout_fd: int, stderr_fd: int) -> LogWriter:
+        paths = [self._folder(file) / file.value for file in LogFile]
+
+        def report(text: str) -> None:
+            report_to_stderr(text, stderr_fd)
+
+        if self.options.writer == WRITER_PROCESS:
+            try:
+                return ProcessWriter(paths, stdout_fd, stderr_fd)
+            except OSError as error:
+                report(
+                    f"the process that writes the log cannot be started ({error.strerror or error}); threads of the "
+                    "server write it."
+                )
+        return ThreadWriter(paths, stdout_fd, report=report)
+
     @property
     def dropped_lines(self) -> int:
         """Lines that no file and no reader took, since the start."""
-        return (
-            self._files.dropped_lines
-            + self._stdout.dropped_lines
-            + sum(sink.dropped_lines for sink in self._sinks.values())
-        )
+        return self._writer.dropped_lines
+
+    @property
+    def pause_s(self) -> float:
+        """How long text had better be gathered between two flushes of a busy server."""
+        return self._writer.pause_s
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether another flush is to come soon, as the last one could not hand on all."""
+        return self._writer.is_behind
 
     def create_files(self) -> None:
         """Make the five files, empty where nothing is there; one that was moved away is left for a new one."""
-        self._files.put([(sink, b"") for sink in self._sinks.values()])
+        self._writer.put([(sum(_OUTPUTS.values()), b"")])
 
     def add_line(self, milliseconds: int, text: str) -> None:
         """Buffer text for the server log, whole lines; the next `flush` puts all in order of time."""
@@ -170,39 +190,35 @@ class Logs:
             self._texts[file].append(text)
 
     def flush(self) -> None:
-        """Hand everything buffered to the writer threads: one write for a file."""
+        """Hand everything buffered to what writes: one write for a file."""
         with self._lock:
             lines, self._lines = self._lines, []
-            items: list[tuple[Sink, bytes]] = []
+            items: list[tuple[int, bytes]] = []
             if lines:
                 lines.sort(key=itemgetter(0))
-                data = _encode("".join([text for _, text in lines]))
-                items.append((self._sinks[LogFile.MMS], data))
-                if self.options.has_stdout:
-                    self._stdout.put([(self._stdout_sink, data)])
+                outputs = _OUTPUTS[LogFile.MMS] | (STDOUT if self.options.has_stdout else 0)
+                items.append((outputs, _encode("".join([text for _, text in lines]))))
             for file, texts in self._texts.items():
                 if texts:
-                    items.append((self._sinks[file], _encode("".join(texts))))
+                    items.append((_OUTPUTS[file], _encode("".join(texts))))
                     texts.clear()
-            if items:
-                self._files.put(items)
+            if items or self._writer.is_behind:
+                self._writer.put(items)
 
     def announce(self, text: str) -> None:
         """A bare line for whoever waits on standard output, in any setting, after all that was logged before."""
         with self._lock:
             self.flush()
-            self._stdout.put([(self._stdout_sink, _encode(text + "\n"))])
+            self._writer.put([(STDOUT, _encode(text + "\n"))])
 
     def wait_until_written(self, timeout_s: float = 5.0) -> bool:
-        """Wait until the threads have written all that was flushed. For tests and for the end of the process."""
-        files_done = self._files.wait_until_written(timeout_s)
-        return self._stdout.wait_until_written(timeout_s) and files_done
+        """Wait until all that was flushed is written. For tests and for the end of the process."""
+        return self._writer.wait_until_written(timeout_s)
 
     def close(self) -> None:
         """Write everything and close the files. Takes a few seconds at most, even where an output is stuck."""
         self.flush()
-        self._stdout.close(_STDOUT_CLOSE_S)
-        self._files.close(_FILES_CLOSE_S)
+        self._writer.close()
 
     def _folder(self, file: LogFile) -> Path:
         is_metrics = file in (LogFile.MMS_METRICS, LogFile.MODEL_METRICS)
@@ -311,10 +327,7 @@ def _close_stream(handler: logging.FileHandler) -> None:
 
 
 def configure_logging(
-    options: LogOptions,
-    *,
-    stdout_fd: int = _STDOUT_FD,
-    report: Callable[[str], None] = report_to_stderr,
+    options: LogOptions, *, stdout_fd: int = _STDOUT_FD, stderr_fd: int = _STDERR_FD
 ) -> LoggingSetup:
     """Open the files and route Python's logging into them. Raises ConfigurationError for a bad `--log-config`."""
     config: LogConfig | None = None
@@ -324,7 +337,7 @@ def configure_logging(
         )
 
         config = read_log_config(options.config_path)
-    setup = LoggingSetup(Logs(options, stdout_fd=stdout_fd, report=report))
+    setup = LoggingSetup(Logs(options, stdout_fd=stdout_fd, stderr_fd=stderr_fd))
     setup.set_level("", logging.INFO)
     for name in (logger_names.PACKAGE, logger_names.DISPLAY_PREFIX):
         setup.set_level(name, logging.DEBUG)

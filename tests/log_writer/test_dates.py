@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from mms.observe.log_files.dates import LineDates, day_name, end_of_day_s
+from mms.log_writer.dates import LineDates, day_name, end_of_day_s
 
 
 @pytest.fixture(autouse=True)

@@ -3,10 +3,11 @@ from __future__ import annotations
 import os
 import threading
 
-from mms.observe.log_files.line_writer import LineWriter, StreamSink
+from mms.log_writer.line_writer import LineWriter
+from mms.log_writer.sink import Sink, StreamSink
 
 
-class MemorySink:
+class MemorySink(Sink):
     """Takes lines only while `gate` is open."""
 
     def __init__(self) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
 import stat
+import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from mms.observe.log_files.dates import day_name, end_of_day_s
+from mms.log_writer.dates import day_name, end_of_day_s
+from mms.log_writer.sink import Sink, report_to_stderr
 
 #: Where MMS rotates, and how many old files of one kind it keeps.
 MAX_BYTES = 100 * 1024 * 1024
@@ -25,17 +26,11 @@ _STALE_PART_S = 3600.0
 _COPY_BYTES = 1024 * 1024
 #: Log text shrinks to about a twelfth at zlib's fastest level; higher levels cost several times as much time.
 _GZIP_LEVEL = 1
+#: Compressing is what can wait: it gives way to whatever else wants the processor.
+_COMPRESSION_NICENESS = 19
 
 
-def report_to_stderr(text: str) -> None:
-    """Tell people where the log itself cannot. Never raises: there is nobody left to tell."""
-    try:
-        os.write(2, f"multi-model-server: {text}\n".encode("utf-8", "backslashreplace"))
-    except OSError:
-        return
-
-
-class RotatingFile:
+class RotatingFile(Sink):
     """Appends to one file `<base>.log`. All methods are called from one thread; compression has threads of its own.
 
     Before the first write of a new local day, and before a write that would take the file past `max_bytes`, the file
@@ -48,7 +43,7 @@ class RotatingFile:
 
     def __init__(
         self,
-        path: Path,
+        path: str | os.PathLike[str],
         *,
         max_bytes: int = MAX_BYTES,
         keep: int = KEPT_ARCHIVES,
@@ -78,6 +73,10 @@ class RotatingFile:
     def __repr__(self) -> str:
         state = "failing" if self._is_failing else "open" if self._fd is not None else "closed"
         return f"<RotatingFile {self.path} {state}, {self._size_bytes} bytes>"
+
+    @property
+    def held_lines(self) -> int:
+        return self._backlog.count(b"\n")
 
     def write(self, data: bytes) -> None:
         """Append whole lines; b"" only creates the file."""
@@ -121,7 +120,7 @@ class RotatingFile:
             if self._identity is None or self._is_still_there():
                 return
             self._close_fd()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        os.makedirs(self._folder, exist_ok=True)
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         status = os.fstat(fd)
         self._fd = fd
@@ -223,49 +222,64 @@ class RotatingFile:
         thread.start()
         self._open_if_needed(now)
 
-    def _archives(self) -> list[tuple[Path, str, int]]:
+    @property
+    def _folder(self) -> str:
+        return os.path.dirname(self.path) or "."
+
+    @property
+    def _stem(self) -> str:
+        return os.path.splitext(os.path.basename(self.path))[0]
+
+    def _archives(self) -> list[tuple[str, str, int]]:
         """Return the rotated files as (path, day, number in the day), in no order."""
+        import re  # only a rotation needs it, and the process that writes starts sooner
+
         pattern = re.compile(
-            re.escape(self.path.stem) + r"\.(\d\d-[A-Z][a-z]{2})(?:\.(\d+))?\.log(?:\.gz)?"
+            re.escape(self._stem) + r"\.(\d\d-[A-Z][a-z]{2})(?:\.(\d+))?\.log(?:\.gz)?"
         )
         found = []
-        for entry in self.path.parent.iterdir():
-            match = pattern.fullmatch(entry.name)
+        for name in os.listdir(self._folder):
+            match = pattern.fullmatch(name)
             if match:
-                found.append((entry, match[1], int(match[2] or 0)))
+                path = os.path.join(self._folder, name)
+                found.append((path, match[1], int(match[2] or 0)))
         return found
 
-    def _archive_path(self, day: str) -> Path:
+    def _archive_path(self, day: str) -> str:
         """Return a free name, not yet compressed."""
         numbers = [number for _, other_day, number in self._archives() if other_day == day]
         suffix = f".{max(numbers) + 1}" if numbers else ""
-        return self.path.with_name(f"{self.path.stem}.{day}{suffix}.log")
+        return os.path.join(self._folder, f"{self._stem}.{day}{suffix}.log")
 
-    def _compress_in_turn(self, source: Path) -> None:
+    def _compress_in_turn(self, source: str) -> None:
+        if sys.platform == "linux":
+            # There a thread has a priority of its own. A sandbox may refuse, and nothing depends on it.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _COMPRESSION_NICENESS)
         with self._compressing:
             # While it waited for its turn, newer archives may have pushed it out.
-            if source.exists():
+            if os.path.exists(source):
                 self._compress(source)
 
-    def _compress(self, source: Path) -> None:
+    def _compress(self, source: str) -> None:
         import gzip  # only a rotation needs these two
         import shutil
 
-        part = source.with_name(source.name + ".gz.part")
+        part = f"{source}.gz.part"
         try:
-            status = source.stat()
+            status = os.stat(source)
             with (
-                source.open("rb") as plain,
+                open(source, "rb") as plain,
                 gzip.open(part, "wb", compresslevel=_GZIP_LEVEL) as packed,
             ):
                 shutil.copyfileobj(plain, packed, _COPY_BYTES)
             # The age of the lines decides which archives go first.
             os.utime(part, ns=(status.st_atime_ns, status.st_mtime_ns))
-            os.replace(part, source.with_name(source.name + ".gz"))
-            source.unlink()
+            os.replace(part, f"{source}.gz")
+            os.unlink(source)
             self._prune()
         except OSError as error:
-            part.unlink(missing_ok=True)
+            _remove(part)
             self._report(f"cannot compress the log file {source}: {error.strerror or error}.")
 
     def _prune(self) -> None:
@@ -275,14 +289,23 @@ class RotatingFile:
         for path, day, number in archives:
             # One archive may be there twice for a moment, plain and compressed.
             try:
-                age = path.stat().st_mtime
+                age = os.stat(path).st_mtime
             except FileNotFoundError:
                 continue  # another server logs into this folder and was faster
             ages[day, number] = max(age, ages.get((day, number), age))
         kept = sorted(ages, key=lambda key: (ages[key], key[1]))[-self._keep :]
         for path, day, number in archives:
             if (day, number) not in kept:
-                path.unlink(missing_ok=True)
-        for part in self.path.parent.glob(f"{self.path.stem}.*.gz.part"):
-            if time.time() - part.stat().st_mtime > _STALE_PART_S:
-                part.unlink(missing_ok=True)
+                _remove(path)
+        for name in os.listdir(self._folder):
+            part = os.path.join(self._folder, name)
+            is_part = name.startswith(f"{self._stem}.") and name.endswith(".gz.part")
+            if is_part and time.time() - os.stat(part).st_mtime > _STALE_PART_S:
+                _remove(part)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return

@@ -2,53 +2,37 @@
 
 from __future__ import annotations
 
-import os
-import select
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
-from mms.observe.log_files.rotating_file import report_to_stderr
-
-
-class Sink(Protocol):
-    """Where lines end up. Used from one thread."""
-
-    def write(self, data: bytes) -> None:
-        """Append whole lines. Never raises."""
-
-    def close(self) -> None: ...
+from mms.log_writer.sink import Sink, report_to_stderr
 
 
-class StreamSink:
-    """An inherited file descriptor such as standard output. Given up for good once its reader is gone."""
+class DropReport:
+    """Tells people when lines begin to be dropped, and how many were once that is over."""
 
-    def __init__(self, fd: int, *, report: Callable[[str], None] = report_to_stderr) -> None:
-        self._fd = fd
+    def __init__(self, name: str, report: Callable[[str], None]) -> None:
+        self._name = name
         self._report = report
-        self._is_gone = False
+        self._lines = 0
+        #: Those who drop and those who catch up are different threads.
+        self._lock = threading.Lock()
 
-    def __repr__(self) -> str:
-        return f"<StreamSink of fd {self._fd}{', gone' if self._is_gone else ''}>"
+    def dropping(self, lines: int) -> None:
+        with self._lock:
+            is_first = not self._lines
+            self._lines += lines
+        if is_first:
+            self._report(
+                f"{self._name}: the output takes lines more slowly than they come; lines are being dropped."
+            )
 
-    def write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        while rest and not self._is_gone:
-            try:
-                rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:
-                # Whoever shares the descriptor made it non-blocking.
-                select.select((), (self._fd,), (), 1.0)
-            except OSError as error:
-                self._is_gone = True
-                self._report(
-                    f"cannot write the log to standard output: {error.strerror}. "
-                    "It goes to the log files alone from now on."
-                )
-
-    def close(self) -> None:
-        """The descriptor belongs to the process."""
+    def caught_up(self) -> None:
+        with self._lock:
+            lines, self._lines = self._lines, 0
+        if lines:
+            self._report(f"{self._name}: {lines} lines were dropped; lines are written again.")
 
 
 class LineWriter:
@@ -63,16 +47,21 @@ class LineWriter:
         limit_bytes: int,
         *,
         report: Callable[[str], None] = report_to_stderr,
+        on_progress: Callable[[], None] | None = None,
     ) -> None:
         self.name = name
         self.dropped_lines = 0
+        #: Items of `put`, and their lines, that are no longer in the queue: written, held by their sink, or dropped.
+        self.done_items = 0
+        self.done_lines = 0
         self._limit_bytes = limit_bytes
         self._report = report
+        self._on_progress = on_progress
         self._queue: deque[tuple[Sink, bytes]] = deque()
         self._queued_bytes = 0
         self._is_writing = False
         self._is_closed = False
-        self._is_dropping = False
+        self._drops = DropReport(name, report)
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._sinks: set[Sink] = set()
@@ -82,16 +71,14 @@ class LineWriter:
 
     def put(self, items: Iterable[tuple[Sink, bytes]]) -> None:
         """Queue whole lines for their sinks. Over the limit they are dropped and counted."""
-        has_begun_dropping = False
+        dropped = 0
         with self._changed:
             if self._is_closed:
                 return
             for sink, data in items:
                 self._sinks.add(sink)
                 if self._queued_bytes and self._queued_bytes + len(data) > self._limit_bytes:
-                    self.dropped_lines += data.count(b"\n")
-                    has_begun_dropping |= not self._is_dropping
-                    self._is_dropping = True
+                    dropped += self._drop(data)
                     continue
                 self._queue.append((sink, data))
                 self._queued_bytes += len(data)
@@ -99,10 +86,15 @@ class LineWriter:
                 self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
                 self._thread.start()
             self._changed.notify_all()
-        if has_begun_dropping:
-            self._report(
-                f"{self.name}: the output takes lines more slowly than they come; lines are being dropped."
-            )
+        if dropped:
+            self._drops.dropping(dropped)
+
+    def _drop(self, data: bytes) -> int:
+        lines = data.count(b"\n")
+        self.dropped_lines += lines
+        self.done_lines += lines
+        self.done_items += 1
+        return lines
 
     def wait_until_written(self, timeout_s: float) -> bool:
         """Wait for all that was put so far. False where the time was not enough."""
@@ -138,10 +130,15 @@ class LineWriter:
                 sink.write(data)
                 with self._changed:
                     self._queued_bytes -= len(data)
+                    self.done_items += 1
+                    self.done_lines += data.count(b"\n")
             with self._changed:
                 self._is_writing = False
-                if not self._queue:
-                    self._is_dropping = False
+                has_caught_up = not self._queue
                 self._changed.notify_all()
+            if has_caught_up:
+                self._drops.caught_up()
+            if self._on_progress is not None:
+                self._on_progress()
         for sink in self._sinks:
             sink.close()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mms.observe.log_files.dates import day_name
-from mms.observe.log_files.rotating_file import RotatingFile
+from mms.log_writer.dates import day_name
+from mms.log_writer.rotating_file import RotatingFile
 
 _NOON_S = time.mktime((2026, 11, 21, 12, 0, 0, 0, 0, -1))
 _DAY_S = 86400
