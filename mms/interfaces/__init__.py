@@ -22,6 +22,7 @@ __all__ = [
     "Command",
     "Interface",
     "Package",
+    "find_codec",
     "find_interface",
     "part",
 ]
@@ -52,3 +53,14 @@ def find_interface(name: str) -> Interface:
 
         raise ValueError(f"unknown interface {brief(name)}; there are {', '.join(_BY_NAME)}")
     return found
+
+
+def find_codec(protocol: str) -> str:
+    """Return where the codec of a protocol of tensors is made, for `part`. Raises ValueError for another name."""
+    for interface in INTERFACES:
+        for name, codec in interface.codecs:
+            if name == protocol:
+                return codec
+    from mms.text.brief import brief
+
+    raise ValueError(f"unknown protocol {brief(protocol)}")

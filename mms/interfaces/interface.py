@@ -113,6 +113,9 @@ class Interface:
     schemas = ""
     #: The services of its protocol: an `mms.grpc.services.InterfaceServices`.
     grpc_services = ""
+    #: Protocols of tensors that its clients write requests in: by the name that a `ModelOperation` has for one, a
+    #: function of a `Load` that makes its codec, an `mms.worker.tensors.codec.TensorCodec`.
+    codecs: tuple[tuple[str, str], ...] = ()
     #: Settings with the address of a listener with its routes alone, of one with metrics alone, and with one more path
     #: of metrics.
     address_setting = ""

@@ -31,13 +31,15 @@ class ModelOperation(NamedTuple):
     """An operation of a model besides MMS's prediction.
 
     `name`: of the operation; empty for the usual one. `method`: the client's HTTP method. `path`: the client's whole
-    path, for a graph that reads it itself; else empty.
+    path, for a graph that reads it itself; else empty. `protocol`: of tensors, in which the request is written and
+    whose codec reads it in the worker; empty for that of the model's interface.
     """
 
     name: str = ""
     method: str = "POST"
     path: str = ""
     node: GraphNode = NO_NODE
+    protocol: str = ""
 
 
 @lru_cache(_MAX_REMEMBERED)
@@ -59,11 +61,11 @@ def decode_operation(payload: bytes | bytearray, start: int) -> tuple[ModelOpera
 @lru_cache(_MAX_REMEMBERED)
 def _decoded(payload: bytes) -> ModelOperation:
     try:
-        name, method, path, texts = json.loads(payload)
+        name, method, path, texts, protocol = json.loads(payload)
         node = GraphNode(*texts)
-        operation = ModelOperation(name, method, path, node if any(node) else NO_NODE)
+        operation = ModelOperation(name, method, path, node if any(node) else NO_NODE, protocol)
     except (ValueError, TypeError, RecursionError):
         raise ProtocolError("an item of a batch frame whose operation is none") from None
-    if not all(isinstance(text, str) for text in (name, method, path, *node)):
+    if not all(isinstance(text, str) for text in (name, method, path, *node, protocol)):
         raise ProtocolError("an item of a batch frame whose operation has other members than texts")
     return operation

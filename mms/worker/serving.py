@@ -111,7 +111,7 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
         run = watch(BatchRunner(model, load, outbox, control.cancelled_ids).run)
         has_drained = _run_batches(work, outbox, run)
     else:
-        has_drained = _serve_items(work, outbox, control, model.items, load, watch)
+        has_drained = _serve_items(work, outbox, control, model, model.items, load, watch)
     if has_drained:
         if flush_records is not None:
             flush_records()
@@ -128,6 +128,7 @@ def _serve_items(
     work: socket.socket,
     outbox: Outbox,
     control: Control,
+    model: Model,
     items: ItemServer,
     load: Load,
     watch: Callable[[_Run], _Run],
@@ -142,9 +143,8 @@ def _serve_items(
 
     items.start(tell)
     try:
-        return _run_batches(
-            work, outbox, watch(ItemRunner(items, load, outbox, control.cancelled_ids).run)
-        )
+        runner = ItemRunner(items, load, outbox, control.cancelled_ids, model.tensors)
+        return _run_batches(work, outbox, watch(runner.run))
     finally:
         # Before the front is told that this worker is done.
         items.close()

@@ -150,7 +150,10 @@ ROOMS: dict[str, Room] = {
     "worker": Room(
         2,
         ("mms.worker",),
-        ("bodies", "interfaces", "json text", "processes", "wire", "handler names", "version"),
+        (
+            *("bodies", "interfaces", "json text", "processes", "wire", "handler names"),
+            *("tensors", "version"),
+        ),
     ),
     # What opens a model in its worker.
     "mms in workers": Room(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mms.context import Context
 from mms.wire import Item, ResultItem
+
+if TYPE_CHECKING:
+    from mms.tensors.server import TensorServer
 
 EntryPoint = Callable[[Any, Context], Any]
 #: Says, from any thread, whether the model is ready, and why it is not, where that was not known at first.
@@ -36,10 +39,11 @@ class ItemServer(Protocol):
 class Model:
     """An entry point and its context. `problem`: the traceback of an error at load that was let pass.
 
-    `items`: serves in place of the entry point.
+    `items`: serves in place of the entry point. `tensors`: serves what comes by protocols of tensors beside `items`;
+    None: it takes none. An entry point takes them as it takes all else.
     """
 
-    __slots__ = ("context", "entry_point", "interface", "items", "problem")
+    __slots__ = ("context", "entry_point", "interface", "items", "problem", "tensors")
 
     def __init__(
         self,
@@ -48,12 +52,14 @@ class Model:
         context: Context,
         problem: Exception | None = None,
         items: ItemServer | None = None,
+        tensors: TensorServer | None = None,
     ) -> None:
         self.interface = interface
         self.entry_point = entry_point
         self.context = context
         self.problem = problem
         self.items = items
+        self.tensors = tensors
 
     def __repr__(self) -> str:
         return f"<Model {self.context.model_name}, interface {self.interface}>"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from mms.bodies.charset import UTF_8, charset_of, decode
 from mms.bodies.invalid_input import InvalidInput
 from mms.text.brief import brief
 from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
 from mms.worker.log_records.log_lines import write_log
+
+if TYPE_CHECKING:
+    from mms.worker.tensors.items import TensorItem
+    from mms.worker.tensors.plain import PlainTensors
 
 _BINARY = 0
 _JSON = 1
@@ -34,7 +38,8 @@ class DecodedBatch(NamedTuple):
     """What became of a batch. The lists are parallel, one member per request that could be decoded.
 
     `types`: the content type of the one parameter `body`, or those of all parameters by name. `indices`: places in the
-    batch as it came. `failures`: results for the other requests.
+    batch as it came. `failures`: results for the other requests. `tensors`: by their places in `data`, the requests
+    that came by a protocol of tensors; None: none did.
     """
 
     data: list[dict[str, object]]
@@ -43,13 +48,16 @@ class DecodedBatch(NamedTuple):
     blocks: list[bytes | bytearray]
     indices: Sequence[int]
     failures: list[ResultItem]
+    tensors: dict[int, TensorItem] | None = None
 
 
 class RequestDecoder:
     """Decodes by content type; with `decodes` off, every body and part is handed over as bytes."""
 
-    def __init__(self, decodes: bool) -> None:
+    def __init__(self, decodes: bool, tensors: Callable[[], PlainTensors] | None = None) -> None:
+        """`tensors`: returns what reads requests of a protocol of tensors."""
         self._decodes = decodes
+        self._open_tensors = tensors
         self._kinds: dict[bytes, tuple[int, str, str]] = {}
 
     def decode_batch(self, items: list[Item], given_up: Collection[bytes] = ()) -> DecodedBatch:
@@ -60,13 +68,30 @@ class RequestDecoder:
         blocks: list[bytes | bytearray] = []
         indices: Sequence[int] = range(len(items))
         failures: list[ResultItem] = []
+        tensors: dict[int, TensorItem] | None = None
         kinds = self._kinds
-        for index, (request_id, flags, content_type, query, block, _, body, _) in enumerate(items):
+        for index, item in enumerate(items):
+            request_id, flags, content_type, query, block, _, body, operation = item
             if given_up and request_id in given_up:
                 failures.append((index, FAILED, 408, b"", b"", b"Nobody waits for this request."))
                 continue
             if type(content_type) is not bytes:
                 content_type = bytes(content_type)
+            if operation is not None and operation.protocol and self._open_tensors is not None:
+                reader = self._open_tensors()
+                try:
+                    found = reader.items.read(item)
+                except Exception as error:
+                    failures.append(reader.items.failure(index, error))
+                    continue
+                if tensors is None:
+                    tensors = {}
+                tensors[len(data)] = found
+                data.append(reader.data_of(found.request))
+                types.append(str(content_type, "latin-1").partition(";")[0])
+                ids.append(request_id)
+                blocks.append(block)
+                continue
             known = kinds.get(content_type) or self._learn(content_type)
             kind, media_type, charset = known
             if kind == _BINARY and not (query and flags & PASSES_QUERY):
@@ -88,7 +113,7 @@ class RequestDecoder:
         if failures:
             failed = {failure[0] for failure in failures}
             indices = [index for index in indices if index not in failed]
-        return DecodedBatch(data, ids, types, blocks, indices, failures)
+        return DecodedBatch(data, ids, types, blocks, indices, failures, tensors)
 
     def _learn(self, content_type: bytes) -> tuple[int, str, str]:
         """(kind, media type, charset)"""

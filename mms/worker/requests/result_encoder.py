@@ -14,10 +14,9 @@ from mms.worker.requests.answer_head import (
     encode_phrase,
     encode_status,
 )
+from mms.worker.requests.failures import failure_text
 from mms.worker.requests.indented_json import indented
 
-#: Of the text of a failure that a handler has made: an exception's message may be of any length.
-_MAX_MESSAGE_BYTES = 64 * 1024
 _UNSUPPORTED = "Unsupported model output data type."
 
 
@@ -42,7 +41,7 @@ class ResultEncoder:
         if not self._json_content_type and not context._has_processors():
             return self._encode_plain(values, context, indices)
         return [
-            self._encode_one(value, context, place, index)
+            self.encode_one(value, context, place, index)
             for place, (value, index) in enumerate(zip(values, indices, strict=True))
         ]
 
@@ -72,7 +71,8 @@ class ResultEncoder:
                 add((index, 0, 200, b"", b"", body))
         return results
 
-    def _encode_one(self, value: Any, context: Context, place: int, index: int) -> ResultItem:
+    def encode_one(self, value: Any, context: Context, place: int, index: int) -> ResultItem:
+        """Return the result of one value. `place`: of its request in the call, `index`: in the batch."""
         try:
             body = _body(value)
         except Exception as error:
@@ -119,15 +119,6 @@ class ResultEncoder:
     def _fail(self, status: int, message: str, context: Context, index: int) -> ResultItem:
         _log(context, message)
         return index, FAILED, status, b"", b"", failure_text(message)
-
-
-def failure_text(message: str) -> bytes:
-    """Its beginning where it is too long for the front, which believes no frame of any length."""
-    text = message.encode("utf-8", "replace")
-    if len(text) <= _MAX_MESSAGE_BYTES:
-        return text
-    kept = text[:_MAX_MESSAGE_BYTES].decode("utf-8", "ignore").encode()
-    return kept + f"... ({len(text)} bytes)".encode()
 
 
 def _body(value: Any) -> Buffer:

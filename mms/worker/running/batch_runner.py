@@ -25,12 +25,15 @@ from mms.worker.log_records.log_lines import log_left_out, write_log
 from mms.worker.log_records.tracebacks import model_traceback, shown_error
 from mms.worker.outbox import Outbox
 from mms.worker.requests.answer_head import InvalidHead, encode_status
-from mms.worker.requests.request_decoder import RequestDecoder
-from mms.worker.requests.result_encoder import ResultEncoder, failure_text
+from mms.worker.requests.failures import failure_text
+from mms.worker.requests.request_decoder import DecodedBatch, RequestDecoder
+from mms.worker.requests.result_encoder import ResultEncoder
 from mms.worker.running.awaiting import is_awaitable, wait_for
 
 if TYPE_CHECKING:
     from mms.metrics.metric import Metric as MeasuredMetric
+    from mms.worker.tensors.items import TensorItem
+    from mms.worker.tensors.plain import PlainTensors
 
 #: So many are far from the size of a frame that the server believes.
 _METRICS_A_FRAME = 1000
@@ -42,13 +45,17 @@ class _Failed(Exception):
     """The whole batch failed, with this status and message.
 
     `size_problem`: where the number of requests may be what the handler could not take, what went wrong.
+    `tensor_status`: for clients of protocols of tensors, which are not told to try again.
     """
 
-    def __init__(self, status: int, message: str, *, size_problem: str = "") -> None:
+    def __init__(
+        self, status: int, message: str, *, size_problem: str = "", tensor_status: int = 0
+    ) -> None:
         super().__init__(status, message)
         self.status = status
         self.message = message
         self.size_problem = size_problem
+        self.tensor_status = tensor_status or status
 
 
 class BatchRunner:
@@ -60,7 +67,9 @@ class BatchRunner:
         self._entry_point = model.entry_point
         self._context: Context = model.context
         self._context._cancelled_ids = cancelled_ids
-        self._decoder = RequestDecoder(load.decode_input_request)
+        self._load = load
+        self._tensors: PlainTensors | None = None
+        self._decoder = RequestDecoder(load.decode_input_request, self._open_tensors)
         self._encoder = ResultEncoder(
             load.max_response_bytes, load.json_content_type, tells_why=load.debug_errors
         )
@@ -101,11 +110,14 @@ class BatchRunner:
         try:
             values = self._call(batch.data)
             entry_point_ns = _now_ns() - started_ns
-            results = self._encoder.encode(values, context, batch.indices)
+            if batch.tensors is None:
+                results = self._encoder.encode(values, context, batch.indices)
+            else:
+                results = self._encode_mixed(values, batch, batch.tensors)
             flags = LAST | SUCCEEDED
         except _Failed as failure:
             entry_point_ns = _now_ns() - started_ns
-            results = _same_failure(failure, batch.indices)
+            results = _same_failure(failure, batch)
             if failure.size_problem:
                 flags |= UNFILLED
                 results.append((len(results), 0, 0, b"", b"", failure_text(failure.size_problem)))
@@ -115,6 +127,30 @@ class BatchRunner:
         ended_ns = _now_ns()
         outbox.add(encode_result(sequence, flags, entry_point_ns, results, len(results)), ended_ns)
         self._elapsed_ns = ended_ns - begun_ns
+
+    def _open_tensors(self) -> PlainTensors:
+        if self._tensors is None:
+            # Here, as most models have no use for it.
+            from mms.worker.tensors.plain import PlainTensors
+
+            self._tensors = PlainTensors(self._load)
+        return self._tensors
+
+    def _encode_mixed(
+        self, values: list[Any], batch: DecodedBatch, tensors: dict[int, TensorItem]
+    ) -> list[ResultItem]:
+        """As the encoder, where some of the requests came by a protocol of tensors."""
+        context = self._context
+        writer = self._open_tensors()
+        encode_one = self._encoder.encode_one
+        results = []
+        for place, (value, index) in enumerate(zip(values, batch.indices, strict=True)):
+            item = tensors.get(place)
+            if item is None:
+                results.append(encode_one(value, context, place, index))
+            else:
+                results.append(writer.write(item, value, context, place, index))
+        return results
 
     def _call(self, data: list[dict[str, Any]]) -> list[Any]:
         """The entry point's list of results. Raises _Failed."""
@@ -156,7 +192,9 @@ class BatchRunner:
         problem = f"the entry point returned {came}; a list with one result for {each} is right"
         self._log(problem)
         size_problem = problem if is_size else ""
-        return _Failed(503, self._told(message, problem), size_problem=size_problem)
+        return _Failed(
+            503, self._told(message, problem), size_problem=size_problem, tensor_status=500
+        )
 
     def _told(self, message: str, problem: str) -> str:
         """MMS's text, with `debug_errors` also what is behind it."""
@@ -179,7 +217,12 @@ class BatchRunner:
         write_log(f"Model {self._context.model_name} failed for {ids}:\n{model_traceback(error)}")
         shown = shown_error(error) if is_size or self._is_open else ""
         size_problem = shown if is_size else ""
-        return _Failed(status, self._told(message, shown), size_problem=size_problem)
+        return _Failed(
+            status,
+            self._told(message, shown),
+            size_problem=size_problem,
+            tensor_status=500 if status == 503 else status,
+        )
 
     def _log(self, message: str) -> None:
         line = message.replace("\r", "\\r").replace("\n", "\\n")
@@ -206,6 +249,15 @@ def encode_metrics(metrics: Sequence[MeasuredMetric], model_version: str | None)
     return frames
 
 
-def _same_failure(failure: _Failed, indices: Sequence[int]) -> list[ResultItem]:
+def _same_failure(failure: _Failed, batch: DecodedBatch) -> list[ResultItem]:
     message = failure_text(failure.message)
-    return [(index, FAILED, failure.status, b"", b"", message) for index in indices]
+    tensors = batch.tensors or ()
+    return [
+        (
+            index,
+            FAILED,
+            failure.tensor_status if place in tensors else failure.status,
+            *(b"", b"", message),
+        )
+        for place, index in enumerate(batch.indices)
+    ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from mms.wire import (
     FAILED,
@@ -22,6 +23,10 @@ from mms.worker.log_records.log_lines import log_left_out, write_log
 from mms.worker.log_records.tracebacks import model_traceback, shown_error
 from mms.worker.outbox import Outbox
 
+if TYPE_CHECKING:
+    from mms.tensors.server import TensorServer
+    from mms.worker.tensors.served import ServedTensors
+
 _now_ns = time.perf_counter_ns
 
 
@@ -34,9 +39,16 @@ class ItemRunner:
         load: Load,
         outbox: Outbox,
         cancelled_ids: Collection[bytes] = (),
+        tensors: TensorServer | None = None,
     ) -> None:
-        """`cancelled_ids`: of requests that nobody waits for any more; what is not begun of them is left out."""
+        """`cancelled_ids`: of requests that nobody waits for any more; what is not begun of them is left out.
+
+        `tensors`: answers what comes by a protocol of tensors.
+        """
         self._server = server
+        self._tensor_server = tensors
+        self._tensors: ServedTensors | None = None
+        self._load = load
         self._model_name = load.model_name
         self._max_bytes = load.max_response_bytes
         self._outbox = outbox
@@ -87,9 +99,43 @@ class ItemRunner:
         return list(results.values())
 
     def _serve(self, items: list[Item]) -> list[ResultItem]:
+        for item in items:
+            operation = item[7]
+            if operation is not None and operation.protocol:
+                return self._serve_mixed(items)
+        return self._checked(self._run(items, self._server.serve_items))
+
+    def _serve_mixed(self, items: list[Item]) -> list[ResultItem]:
+        """The same where some of the items came by a protocol of tensors."""
+        if self._tensors is None:
+            # Here, as most models have no use for it.
+            from mms.worker.tensors.served import ServedTensors
+
+            self._tensors = ServedTensors(self._load, self._tensor_server)
+        is_tensor = [item[7] is not None and bool(item[7].protocol) for item in items]
+        results: list[ResultItem] = []
+        for serve, is_its in (
+            (self._server.serve_items, False),
+            (self._tensors.serve_items, True),
+        ):
+            places = [place for place, found in enumerate(is_tensor) if found is is_its]
+            if places:
+                chosen = [items[place] for place in places]
+                served = self._run(chosen, serve, status=500 if is_its else 503)
+                results += [(places[result[0]], *result[1:]) for result in served]
+        return self._checked(results)
+
+    def _run(
+        self,
+        items: list[Item],
+        serve: Callable[[list[Item]], list[ResultItem]],
+        *,
+        status: int = 503,
+    ) -> list[ResultItem]:
+        """`status`: of what nothing foresaw."""
         self._outbox.lend()
         try:
-            results = self._server.serve_items(items)
+            return serve(items)
         except SystemExit:
             # Its end is what the model asked for; what is done already must not go with it.
             self._outbox.take_back()
@@ -99,9 +145,12 @@ class ItemRunner:
             return self._failed(items, 507, "Out of resources", error)
         except BaseException as error:
             # Of KeyboardInterrupt, too, which nobody at a keyboard can have caused.
-            return self._failed(items, 503, "Prediction failed", error)
+            return self._failed(items, status, "Prediction failed", error)
         finally:
             self._outbox.take_back()
+
+    def _checked(self, results: list[ResultItem]) -> list[ResultItem]:
+        """Refuse what the front would not take."""
         max_bytes = self._max_bytes
         for place, (index, _, _, _, headers, body) in enumerate(results):
             if len(body) > max_bytes:

@@ -1,0 +1,1 @@
+"""Items of a batch that came by a protocol of tensors."""

@@ -1,0 +1,62 @@
+"""Requests of a protocol of tensors to a model that reads requests of others itself."""
+
+from __future__ import annotations
+
+from mms.service import PredictionException
+from mms.tensors.errors import InferError
+from mms.tensors.server import TensorServer
+from mms.wire import Item, Load, ResultItem
+from mms.worker.requests.answer_head import InvalidHead, encode_status
+from mms.worker.tensors.items import TensorItem, TensorItems
+
+
+class ServedTensors:
+    """Has the model's `TensorServer` answer items."""
+
+    def __init__(self, load: Load, server: TensorServer | None) -> None:
+        """`server`: None where the model takes no tensors, which its clients are told."""
+        self._server = server
+        self._model_name = load.model_name
+        self._items = TensorItems(load)
+
+    def __repr__(self) -> str:
+        return f"<ServedTensors of model {self._model_name}>"
+
+    def serve_items(self, items: list[Item]) -> list[ResultItem]:
+        """Return a result for each item. Raises what the model's code raises."""
+        results: list[ResultItem] = []
+        read: list[tuple[int, TensorItem]] = []
+        for index, item in enumerate(items):
+            try:
+                if self._server is None:
+                    raise InferError(f"model {self._model_name!r} takes no tensors")
+                read.append((index, self._items.read(item)))
+            except Exception as error:
+                results.append(self._items.failure(index, error))
+        if read and self._server is not None:
+            results += self._answers(self._server, read)
+        return results
+
+    def _answers(
+        self, server: TensorServer, read: list[tuple[int, TensorItem]]
+    ) -> list[ResultItem]:
+        try:
+            answers = server.infer([item.request for _, item in read])
+        except PredictionException as error:
+            refusal = refusal_of(error)
+            return [self._items.failure(index, refusal) for index, _ in read]
+        if len(answers) != len(read):
+            raise RuntimeError(f"{len(answers)} answers to {len(read)} requests")
+        return [
+            self._items.write(item, answer, index)
+            for (index, item), answer in zip(read, answers, strict=True)
+        ]
+
+
+def refusal_of(error: PredictionException) -> InferError:
+    """Return the same error with the status that the model's code has chosen; 500 for none that can be sent."""
+    try:
+        status = encode_status(error.error_code)
+    except InvalidHead:
+        status = 500
+    return InferError("" if error.message is None else str(error.message), status)
