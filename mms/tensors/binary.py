@@ -11,6 +11,7 @@ import numpy as np
 
 from mms.tensors.datatypes import BF16, BOOL, BYTES, DATATYPES, Datatype
 from mms.tensors.errors import InferError
+from mms.text.brief import brief
 
 if TYPE_CHECKING:
     from mms.tensors.tensor import Array
@@ -26,12 +27,14 @@ _MAX_ELEMENT_BYTES: Final = 0xFFFFFFFF
 def check_shape(shape: Any, what: str) -> int:
     """Return how many elements a shape has. Raises InferError for what is none; `what` names the tensor."""
     if not isinstance(shape, Sequence) or isinstance(shape, str | bytes):
-        raise InferError(f"{what}: shape should be a list of whole numbers from 0 on")
+        raise InferError(f"{what} has a shape that is no list of whole numbers from 0 on.")
     if len(shape) > MAX_RANK:
-        raise InferError(f"{what}: shape has {len(shape)} dimensions, at most {MAX_RANK} are taken")
+        raise InferError(f"{what} has a shape of {len(shape)} dimensions; {MAX_RANK} are the most.")
     for size in shape:
         if type(size) is not int or size < 0:
-            raise InferError(f"{what}: shape {list(shape)} should have whole numbers from 0 on")
+            raise InferError(
+                f"{what} has the shape {brief(shape)}; whole numbers from 0 on are right."
+            )
     return math.prod(shape)
 
 
@@ -41,7 +44,9 @@ def in_shape(array: Array, shape: Sequence[int], what: str) -> Array:
         return array.reshape(tuple(shape))
     except (ValueError, OverflowError):
         # Sizes beyond memory with a zero among them.
-        raise InferError(f"{what}: shape {list(shape)} is too large") from None
+        raise InferError(
+            f"{what} has the shape {brief(list(shape))}, which is too large."
+        ) from None
 
 
 def read_binary(
@@ -58,7 +63,7 @@ def read_binary(
     needed = count * datatype.item_bytes
     if size != needed:
         raise InferError(
-            f"{what}: {size} bytes of data for shape {list(shape)} of {datatype.name}, which needs {needed}"
+            f"{what} has {size} bytes of data; the shape {brief(list(shape))} of {datatype.name} needs {brief(needed)}."
         )
     if datatype.name == BF16:
         halves = np.frombuffer(data, "<u2", count, start)
@@ -67,7 +72,7 @@ def read_binary(
         return in_shape(wide.view("<f4"), shape, what)
     array: Array = np.frombuffer(data, datatype.numpy, count, start)
     if datatype.name == BOOL and count and array.view(np.uint8).max() > 1:
-        raise InferError(f"{what}: a byte of BOOL should be 0 or 1")
+        raise InferError(f"{what} is BOOL, and has bytes that are neither 0 nor 1.")
     flags = array.flags
     if not (flags.aligned and flags.writeable):
         array = array.copy()
@@ -77,7 +82,8 @@ def read_binary(
 def _read_bytes(data: Buffer, start: int, size: int, count: int, what: str) -> Array:
     if count > size // _LENGTH.size:
         raise InferError(
-            f"{what}: {size} bytes of data, where {count} elements of BYTES need at least {count * _LENGTH.size}"
+            f"{what} has {size} bytes of data; {brief(count)} elements of BYTES need at least "
+            f"{brief(count * _LENGTH.size)}."
         )
     array: Array = np.empty(count, object)
     end = start + size
@@ -86,16 +92,16 @@ def _read_bytes(data: Buffer, start: int, size: int, count: int, what: str) -> A
     for index in range(count):
         begin = at + _LENGTH.size
         if begin > end:
-            raise InferError(f"{what}: its data end before element {index} of {count}")
+            raise InferError(f"{what} has data that end before element {index} of {count}.")
         (length,) = _LENGTH.unpack_from(view, at)
         at = begin + length
         if at > end:
             raise InferError(
-                f"{what}: element {index} has {length} bytes, but {end - begin} bytes of data are left"
+                f"{what} has {length} bytes in element {index}, but {end - begin} bytes of data are left."
             )
         array[index] = bytes(view[begin:at])
     if at != end:
-        raise InferError(f"{what}: {end - at} bytes of data are left behind its {count} elements")
+        raise InferError(f"{what} has {end - at} bytes of data left behind its {count} elements.")
     return array
 
 
@@ -131,7 +137,7 @@ def _write_bytes(array: Array, what: str) -> bytes:
     for element in array.ravel().tolist():
         data = bytes_of(element, what)
         if len(data) > _MAX_ELEMENT_BYTES:
-            raise InferError(f"{what}: an element of BYTES is larger than 4 GiB", 500)
+            raise InferError(f"{what} has an element of BYTES that is larger than 4 GiB.", 500)
         parts += (pack(len(data)), data)
     return b"".join(parts)
 
@@ -145,5 +151,6 @@ def bytes_of(element: Any, what: str) -> bytes:
     if isinstance(element, bytes | bytearray | memoryview):
         return bytes(element)
     raise InferError(
-        f"{what}: an element of BYTES should be bytes or text, not {type(element).__name__}", 500
+        f"{what} has an element of BYTES that is neither bytes nor text, but {type(element).__name__}.",
+        500,
     )

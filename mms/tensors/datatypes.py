@@ -57,11 +57,13 @@ _OF_NUMPY: Final = {
 }
 
 
-def find_datatype(name: Any) -> Datatype:
-    """Return the datatype of a name. Raises InferError for another name."""
+def find_datatype(name: Any, what: str) -> Datatype:
+    """Return the datatype of a name. Raises InferError for another name; `what` names the tensor."""
     found = DATATYPES.get(name) if isinstance(name, str) else None
     if found is None:
-        raise InferError(f"datatype {brief(name)} is none of {', '.join(DATATYPES)}")
+        raise InferError(
+            f"{what} has the datatype {brief(name)}, which is none of {', '.join(DATATYPES)}."
+        )
     return found
 
 

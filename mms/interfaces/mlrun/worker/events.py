@@ -38,7 +38,7 @@ class EventReader:
             if len(self._heads) >= _MAX_REMEMBERED:
                 self._heads.clear()
             self._heads[block] = headers
-        operation, method, path, _ = asked or _USUAL
+        operation, method, path, *_ = asked or _USUAL
         event = MockEvent(
             bytes(body) if body else None,
             str(content_type, "latin-1"),
