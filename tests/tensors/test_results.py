@@ -60,10 +60,16 @@ def test_a_value_that_is_not_declared_has_the_datatype_that_it_is_of(
     [
         ({1: [1]}, "The model's result has the output 1, whose name is no text."),
         ({"x": [[1], [1, 2]]}, "Output 'x' is no array:"),
-        ({"x": None}, "Output 'x' has an element of BYTES that is neither bytes nor text, but NoneType."),
+        (
+            {"x": None},
+            "Output 'x' has an element of BYTES that is neither bytes nor text, but NoneType.",
+        ),
         ({"x": [2**70]}, "Output 'x' has whole numbers that are larger than any datatype holds."),
         ({"x": np.array([1j])}, "Output 'x' is of numpy's type complex128, which no datatype has."),
-        ({"x": ["a", 1]}, "Output 'x' has an element of BYTES that is neither bytes nor text, but int."),
+        (
+            {"x": ["a", 1]},
+            "Output 'x' has an element of BYTES that is neither bytes nor text, but int.",
+        ),
         (
             {"x": np.ma.masked_array([1, 2], [0, 1])},
             "Output 'x' has masked elements, which no datatype has.",
