@@ -19,6 +19,8 @@ DESCRIPTORS = {
         "grpc/reflection/v1/reflection.proto",
         "grpc/reflection/v1alpha/reflection.proto",
     ),
+    "mms/grpc/health.binpb": ("grpc/health/v1/health.proto",),
+    "mms/interfaces/oip/front/open_inference.binpb": ("model_config.proto", "grpc_service.proto"),
     "mms/interfaces/seldon/codec/prediction.binpb": ("proto/prediction.proto",),
     "mms/interfaces/seldon/codec/tensor.binpb": (
         "tensorflow/core/framework/types.proto",

@@ -15,13 +15,19 @@ from mms.core.request import Buffer
 from mms.errors import (
     DEADLINE_EXCEEDED,
     INTERNAL,
-    RESOURCE_EXHAUSTED,
     UNIMPLEMENTED,
     ServerError,
     UnexpectedError,
 )
 from mms.grpc.head import CallHead, literal
-from mms.grpc.status import OK, Status, encode_message, status_of
+from mms.grpc.status import (
+    OK,
+    Status,
+    encode_message,
+    status_of,
+    status_of_coding,
+    too_large,
+)
 from mms.limits.inflating import (
     CODINGS,
     SMALL_BYTES,
@@ -31,6 +37,7 @@ from mms.limits.inflating import (
     Inflation,
 )
 from mms.limits.memory import NoMemory, Pace
+from mms.security import INFERENCE, Role
 
 #: Before each message: whether it is compressed, and its size in bytes.
 PREFIX_BYTES = 5
@@ -50,6 +57,9 @@ class Receiver(Protocol):
     def half_closed(self) -> None:
         """The client sends no more."""
 
+    def leave(self) -> None:
+        """The server stops: the call ends once what has come is answered."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -57,7 +67,7 @@ class Method:
 
     `accept` comes before `begin` and says which model is asked, as `call.model`; `check` refuses a call that the model
     would, and is asked before work is put into unfolding its message. All may raise ServerError, and so may a Receiver;
-    the call ends with its status.
+    the call ends with its status. `roles`: a key needs one of these; none: anybody may call.
     """
 
     path: bytes
@@ -65,6 +75,7 @@ class Method:
     check: Callable[[Call], None] | None = None
     begin: Callable[[Call, Buffer], None] | None = None
     open: Callable[[Call], Receiver] | None = None
+    roles: tuple[Role, ...] = INFERENCE
 
 
 class Sender(Protocol):
@@ -98,6 +109,11 @@ class CallOwner(Protocol):
     def record(self, call: Call, http_status: int) -> None:
         """A call has ended."""
 
+    def record_message(
+        self, call: Call, http_status: int, model: str, version: str, received_at: float
+    ) -> None:
+        """A message of a stream that was a request of its own is answered."""
+
 
 class Call:
     """One call. Exactly one of `reply`, `finish` and the client's cancellation ends it; what comes later is ignored.
@@ -127,6 +143,7 @@ class Call:
         "initial",
         "is_begun",
         "is_ended",
+        "is_full",
         "is_receiving",
         "is_sent",
         "is_whole",
@@ -140,6 +157,7 @@ class Call:
         "receive_window",
         "send_window",
         "stream_id",
+        "taken_bytes",
         "version",
     )
 
@@ -169,6 +187,9 @@ class Call:
         #: Called when the client or the deadline cancels the call.
         self.on_cancel: Callable[[], None] | None = None
         self.is_ended = False
+        #: Of a stream: its service takes no more messages for now, and what it has of them, in bytes.
+        self.is_full = False
+        self.taken_bytes = 0
         # The connection's: what is still to be sent, and the windows of flow control.
         self.has_sent_head = False
         self.is_sent = False
@@ -260,13 +281,16 @@ class Call:
 
     @property
     def is_stalled(self) -> bool:
-        """A stream's next message has to wait: for the one before it, or for the client to take the answers."""
-        return self._inflating is not None or (self._receiver is not None and bool(self.outgoing))
+        """A stream's next message has to wait: for those before it, or for the client to take the answers."""
+        return self._inflating is not None or (
+            self._receiver is not None and (self.is_full or bool(self.outgoing))
+        )
 
     @property
     def buffered_bytes(self) -> int:
-        """What has come, and is not a service's."""
-        return len(self._buffer) + (0 if self._message is None else len(self._message))
+        """What has come: what is not a service's yet, and of a stream what its service has not answered."""
+        held = len(self._buffer) + self.taken_bytes
+        return held if self._message is None else held + len(self._message)
 
     @property
     def missing_bytes(self) -> int:
@@ -277,6 +301,11 @@ class Call:
         if len(buffer) < PREFIX_BYTES:
             return PREFIX_BYTES - len(buffer)
         return max(PREFIX_BYTES + int(read_prefix(buffer)[1]) - len(buffer), 0)
+
+    def leave(self) -> None:
+        """The server stops."""
+        if self._receiver is not None and not self.is_ended:
+            self._receiver.leave()
 
     def restart_clock(self) -> None:
         """The client may send on from now: its message had to wait."""
@@ -376,7 +405,7 @@ class Call:
         try:
             is_done = inflation.advance(SMALL_BYTES)
         except (BrokenCoding, InflatesTooFar) as error:
-            self.finish(_status_of_coding(error))
+            self.finish(status_of_coding(error))
             return
         if is_done:
             self.connection.unfold(self, inflation)
@@ -394,7 +423,7 @@ class Call:
             self.connection.unfold(self, inflation)
             take(message)
         except (BrokenCoding, InflatesTooFar) as error:
-            self.finish(_status_of_coding(error))
+            self.finish(status_of_coding(error))
         except Exception as error:
             self._fail_with(error)
 
@@ -409,6 +438,10 @@ class Call:
         """One message of a stream of answers."""
         if not self.is_ended:
             self.connection.send(self, _prefixed(message), None)
+
+    def record(self, http_status: int, model: str, version: str, received_at: float) -> None:
+        """Count a message of a stream as the request that it was."""
+        self._owner.record_message(self, http_status, model, version, received_at)
 
     def reply(self, message: Buffer, http_status: int = 200) -> None:
         """The one answer, which ends the call."""
@@ -521,27 +554,9 @@ class Call:
 _HTTP_CANCELLED = 499
 
 
-def too_large(size: int, limit: int) -> Status:
-    """Return the status for a message over the limit; the beginning is that of gRPC's own servers."""
-    return Status(
-        RESOURCE_EXHAUSTED,
-        f"Received message larger than max ({size} vs. {limit}); grpc_max_request_size is the limit.",
-        413,
-    )
-
-
 def _good_trailers(request_id: bytes) -> bytes:
     # As `literal` writes it; an id is short.
     return b"%b\x00\x0cx-request-id%c%b" % (_GOOD_STATUS, len(request_id), request_id)
-
-
-def _status_of_coding(error: BrokenCoding | InflatesTooFar) -> Status:
-    """Return the status for a compressed message that cannot be taken."""
-    if isinstance(error, BrokenCoding):
-        return Status(INTERNAL, f"A compressed message {error}.", 400)
-    limit = "max_request_ratio" if error.is_ratio else "grpc_max_request_size"
-    text = f"Received message larger than max ({error} decompressed); {limit} is the limit."
-    return Status(RESOURCE_EXHAUSTED, text, 413)
 
 
 def _prefixed(message: Buffer) -> bytes:

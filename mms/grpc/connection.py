@@ -13,7 +13,7 @@ from mms.core.request import Buffer
 from mms.errors import UNIMPLEMENTED, ServerError
 from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
-from mms.grpc.call import PREFIX_BYTES, Call, CallOwner, Method, read_prefix, too_large
+from mms.grpc.call import PREFIX_BYTES, Call, CallOwner, Method, read_prefix
 from mms.grpc.frames import frame_header, read_header
 from mms.grpc.head import (
     MAX_HEADER_LIST_BYTES,
@@ -32,7 +32,7 @@ from mms.grpc.rules import (
     check,
     without_padding,
 )
-from mms.grpc.status import Status
+from mms.grpc.status import Status, too_large
 from mms.grpc.turns import FrameTurns
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.inflating import Inflation
@@ -625,6 +625,8 @@ class GrpcConnection(asyncio.Protocol):
         self._is_leaving = True
         if self._has_preface:
             self._write(frames.goaway(self._last_id, frames.NO_ERROR, "the server stops"))
+        for call in list(self._calls.values()):
+            call.leave()
         self._end_if_done()
 
     def _end_if_done(self) -> None:

@@ -14,6 +14,7 @@ from mms import faults
 from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
+from mms.grpc.health import Health
 from mms.grpc.reflection import Reflection
 from mms.grpc.services import interface_services
 from mms.grpc.turns import FrameTurns
@@ -86,10 +87,13 @@ class GrpcFront:
         self._sweeper: asyncio.TimerHandle | None = None
         self._is_empty = asyncio.Event()
         services = interface_services(settings, host)
-        self._reflection = Reflection([file for each in services for file in each.files()])
+        files = [file for each in services for file in each.files()]
+        health = Health(host, [name for _, names in files for name in names])
+        self._reflection = Reflection([*files, *health.files()])
         self._methods: dict[bytes, Method] = {}
         for each in services:
             self._add(each.methods())
+        self._add(health.methods())
         self._add(self._reflection.methods())
 
     def __repr__(self) -> str:
@@ -110,7 +114,9 @@ class GrpcFront:
         headers = head.metadata.split(b"\n") if head.metadata else []
         pairs = zip(headers[::2], headers[1::2], strict=True)
         path = head.path.decode("latin-1")
-        found = self._access.enter(pairs, INFERENCE, remote, f"gRPC {path}")
+        method = self._methods.get(head.path)
+        roles = INFERENCE if method is None else method.roles
+        found = self._access.enter(pairs, roles, remote, f"gRPC {path}")
         if not found.credentials:
             return head
         return head.without(without_credentials(headers, found))
@@ -119,6 +125,11 @@ class GrpcFront:
         self._host.dispatch_due()
 
     def record(self, call: Call, http_status: int) -> None:
+        self.record_message(call, http_status, call.model, call.version, call.received_at)
+
+    def record_message(
+        self, call: Call, http_status: int, model: str, version: str, received_at: float
+    ) -> None:
         self._record(
             (
                 time.time(),
@@ -127,9 +138,9 @@ class GrpcFront:
                 call.head.path.decode("latin-1"),
                 "HTTP/2.0",
                 http_status,
-                time.monotonic() - call.received_at,
-                call.model,
-                call.version,
+                time.monotonic() - received_at,
+                model,
+                version,
             )
         )
 

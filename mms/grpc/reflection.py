@@ -129,3 +129,6 @@ class _Conversation:
 
     def half_closed(self) -> None:
         self._call.finish(_NO_ERROR)
+
+    def leave(self) -> None:
+        self._call.finish(_NO_ERROR)

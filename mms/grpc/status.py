@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from mms import errors
 from mms.errors import ServerError
+from mms.limits.inflating import BrokenCoding, InflatesTooFar
 
 OK = 0
 CANCELLED = 1
@@ -69,3 +70,21 @@ def encode_message(message: str) -> bytes:
     return b"".join(
         b"%c" % byte if 0x20 <= byte <= 0x7E and byte != 0x25 else b"%%%02X" % byte for byte in data
     )
+
+
+def too_large(size: int, limit: int) -> Status:
+    """Return the status for a message over the limit; the beginning is that of gRPC's own servers."""
+    return Status(
+        errors.RESOURCE_EXHAUSTED,
+        f"Received message larger than max ({size} vs. {limit}); grpc_max_request_size is the limit.",
+        413,
+    )
+
+
+def status_of_coding(error: BrokenCoding | InflatesTooFar) -> Status:
+    """Return the status for a compressed message that cannot be taken."""
+    if isinstance(error, BrokenCoding):
+        return Status(errors.INTERNAL, f"A compressed message {error}.", 400)
+    limit = "max_request_ratio" if error.is_ratio else "grpc_max_request_size"
+    text = f"Received message larger than max ({error} decompressed); {limit} is the limit."
+    return Status(errors.RESOURCE_EXHAUSTED, text, 413)

@@ -103,6 +103,13 @@ class PlayedHost:
     def ping(self) -> str:
         return self.health
 
+    def problems(self) -> list[str]:
+        return [] if self.health == "Healthy" else ["Something is wrong."]
+
+    def problems_of(self, name: str, version: str | None = None) -> list[str]:
+        self.check_model(name, version)
+        return [] if self.ready else ["No worker has loaded."]
+
     def is_anything_loaded(self) -> bool:
         return self.has_loaded
 
