@@ -31,11 +31,6 @@ class Pool:
         gone = (WorkerState.DRAINING, WorkerState.STOPPED)
         return [worker for worker in self.model.workers if worker.state not in gone]
 
-    @property
-    def is_on_demand(self) -> bool:
-        """Whether it may have no workers until a request needs one."""
-        return self.min_workers == 0 < self.max_workers
-
     def scale(
         self, min_workers: int, max_workers: int, gpu_load: Iterable[int] = ()
     ) -> tuple[list[Worker], list[Worker]]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from mms import faults
 from mms.grpc.call import Call, Method
 from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
@@ -18,6 +17,7 @@ from mms.grpc.health import Health
 from mms.grpc.reflection import Reflection
 from mms.grpc.services import interface_services
 from mms.grpc.turns import FrameTurns
+from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.connections import ConnectionLimit, Refusal, catch_up
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
@@ -33,7 +33,6 @@ Listen = Callable[
     Awaitable["OpenListener"],
 ]
 
-_SWEEP_S = 1.0
 _ALPN = "h2"
 
 
@@ -84,7 +83,7 @@ class GrpcFront:
         self._listen = listen
         self._make_context = make_context
         self._server: OpenListener | None = None
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep = ConnectionSweep(self.connections)
         self._is_empty = asyncio.Event()
         services = interface_services(settings, host)
         files = [file for each in services for file in each.files()]
@@ -157,22 +156,11 @@ class GrpcFront:
         if self._address.is_tls:
             context = self._make_context((_ALPN,))
         self._server = await self._listen(self._address, self._make_connection, context)
-        self._sweep()
         events.listener_bound("gRPC", str(self._address))
 
     def _make_connection(self) -> asyncio.Protocol:
+        self._sweep.start()
         return Refusal() if self._limit.is_full() else GrpcConnection(self)
-
-    def _sweep(self) -> None:
-        self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
-        now = time.monotonic()
-        for connection in list(self.connections):
-            try:
-                connection.check_time(now)
-            except Exception as error:
-                faults.note("connection", error)
-                with faults.contained("connection"):
-                    connection.abort()
 
     async def stop_listening(self) -> None:
         """Refuse new connections, and new calls on those that stand."""
@@ -198,8 +186,6 @@ class GrpcFront:
 
     async def close(self) -> None:
         """End all connections."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        self._sweep.stop()
         for connection in list(self.connections):
             connection.abort()

@@ -16,7 +16,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
-from urllib.parse import urlsplit
 
 from mms.errors import (
     BadRequest,
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     import yarl
 
     from mms.repository.pinned_resolver import PinnedResolver
+from mms.text.urls import without_secrets
 
 logger = logging.getLogger("mms.repository")
 
@@ -236,7 +236,7 @@ async def _pin(resolver: PinnedResolver, place: yarl.URL, networks: Networks, ur
     try:
         infos = await resolver.pin(host, port, networks)
     except AddressRefused as error:
-        logger.warning("Refused to download a model from %s: %s", shown(url), error)
+        logger.warning("Refused to download a model from %s: %s", without_secrets(url), error)
         raise BadRequest(
             f"Given URL {url} leads to an address that is not allowed: {error}."
         ) from None
@@ -307,7 +307,7 @@ class ProgressLog:
     """A log line every few seconds, for downloads that take that long."""
 
     def __init__(self, url: str, total_bytes: int | None, interval_s: float) -> None:
-        self._url = shown(url)
+        self._url = without_secrets(url)
         self._total_bytes = total_bytes
         self._interval_s = interval_s
         self._next_at = time.monotonic() + interval_s
@@ -321,20 +321,9 @@ class ProgressLog:
         logger.info("Downloading %s: %.1f%s MB", self._url, done_bytes / 1e6, total)
 
 
-def shown(url: str) -> str:
-    """Return `url` as logs may show it: without user, password and query, where signed urls carry their secret."""
-    if "://" not in url:
-        return url
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return f"{url.partition('://')[0]}://..."
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
 def _failed(url: str, error: Exception) -> DownloadFailed:
     logger.warning(
-        "Failed to download model from %s: %s", shown(url), error or type(error).__name__
+        "Failed to download model from %s: %s", without_secrets(url), error or type(error).__name__
     )
     return DownloadFailed(f"Failed to download model from: {url}, {_reason(error)}")
 
@@ -357,5 +346,5 @@ def _too_large(url: str, limits: DownloadLimits) -> DownloadFailed:
 
 
 def _not_saved(url: str, error: OSError) -> InternalServerError:
-    logger.error("Failed to save model from %s: %s", shown(url), error)
+    logger.error("Failed to save model from %s: %s", without_secrets(url), error)
     return InternalServerError(f"Failed to save model: {url}")

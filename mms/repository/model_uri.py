@@ -43,13 +43,13 @@ from mms.repository.download import (
     check_digest,
     download,
     file_digest,
-    shown,
 )
 from mms.repository.location import check_http_url, is_below
 from mms.repository.remote import copy_remote
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
 from mms.repository.work_folder import WorkFolder, remove_left, settle
+from mms.text.urls import without_secrets
 
 logger = logging.getLogger("mms.repository")
 
@@ -317,7 +317,7 @@ class ModelUris:
         uri = request.uri
         files = work / "files"
         found = _Known("")
-        logger.info("Fetching %s", shown(uri))
+        logger.info("Fetching %s", without_secrets(uri))
         try:
             if uri_scheme(uri) in ("http", "https"):
                 validators = Validators()
@@ -338,7 +338,7 @@ class ModelUris:
                 )
         except NotModified:
             assert known is not None
-            logger.info("%s has not changed", shown(uri))
+            logger.info("%s has not changed", without_secrets(uri))
             with _disk_named(uri):
                 self._check_signature(self._place(known.content), cancellation)
             return known
@@ -350,7 +350,9 @@ class ModelUris:
             # What is kept already stays; the same name is no proof that it is the same.
             self._check_signature(place if place.is_dir() else files, cancellation)
             self._keep(files, found.content)
-        logger.info("Fetched %s, %d bytes, %s", shown(uri), size_bytes, found.content[:12])
+        logger.info(
+            "Fetched %s, %d bytes, %s", without_secrets(uri), size_bytes, found.content[:12]
+        )
         return found
 
     def _check_signature(self, files: Path, cancellation: Cancellation) -> None:
@@ -483,5 +485,5 @@ def _disk_named(uri: str) -> Iterator[None]:
     except ArchiveError as error:
         raise InvalidModel(f"model_uri {uri}: {error}") from error
     except OSError as error:
-        logger.error("Failed to save %s: %s", shown(uri), error)
+        logger.error("Failed to save %s: %s", without_secrets(uri), error)
         raise InternalServerError(f"Failed to save model: {uri}") from error

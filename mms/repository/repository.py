@@ -25,7 +25,6 @@ from mms.repository.download import (
     check_digest,
     download,
     file_digest,
-    shown,
 )
 from mms.repository.location import (
     check_http_url,
@@ -39,6 +38,7 @@ from mms.repository.model_uri import ModelUris
 from mms.repository.remote import copy_remote
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
+from mms.text.urls import without_secrets
 
 logger = logging.getLogger("mms.repository")
 
@@ -273,7 +273,7 @@ class Repository:
             path = work / _file_name(url)
             sha256 = download(url, path, sources, self._download_limits, cancellation)
             check_digest(url, sha256, wanted)
-            logger.info("Downloaded %s, %d bytes", shown(url), path.stat().st_size)
+            logger.info("Downloaded %s, %d bytes", without_secrets(url), path.stat().st_size)
             return self._unpack(path, url, sha256, cancellation)
         finally:
             self._remove(work)
@@ -287,7 +287,7 @@ class Repository:
             work.mkdir()
         try:
             path = work / _file_name(url)
-            logger.info("Fetching %s", shown(url))
+            logger.info("Fetching %s", without_secrets(url))
             copy_remote(url, path, "", self._download_limits, cancellation)
             with _io_named(url):
                 found = list(path.iterdir())
@@ -348,7 +348,7 @@ class Repository:
         except BaseException:
             self._remove(folder)
             raise
-        logger.info("%s is signed by %s", shown(url), signed_by)
+        logger.info("%s is signed by %s", without_secrets(url), signed_by)
         return FetchedArchive(folder, manifest, False, sha256, signed_by, misplaced)
 
     def _copy_document(self, path: Path, url: str, sha256: str) -> FetchedArchive:

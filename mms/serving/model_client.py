@@ -31,6 +31,14 @@ class HostedModels(Protocol):
     def version_of(self, name: str) -> str | None: ...
 
 
+class RequestTaker(Protocol):
+    """A model that takes requests itself."""
+
+    def submit(self, request: Request) -> None: ...
+
+    def cancel(self, request: Request) -> None: ...
+
+
 class ModelAnswer(NamedTuple):
     """The answer of a model, which may be an error of its code. `headers`: finished lines."""
 
@@ -101,11 +109,12 @@ class ModelClient:
         passes_query: bool = False,
         deadline: float = 0.0,
         operation: ModelOperation | None = None,
+        taker: RequestTaker | None = None,
     ) -> ModelAnswer:
         """Return the answer of a model. A caller that is cancelled has its request cancelled, too.
 
-        The arguments are those of `Request`. Raises ModelNotFound where there is no such model, and the error by which
-        the server answers in the model's place.
+        The arguments are those of `Request`. `taker`: the model, where it is not registered yet.
+        Raises ModelNotFound where there is no such model, and the error by which the server answers in its place.
         """
         pending = PendingAnswer(id)
         request = Request(
@@ -122,9 +131,12 @@ class ModelClient:
             deadline=deadline,
             operation=operation,
         )
-        self.models.submit_nested(request)
+        if taker is None:
+            self.models.submit_nested(request)
+        else:
+            taker.submit(request)
         try:
             return await pending.done
         except asyncio.CancelledError:
-            self.models.cancel(request)
+            (self.models if taker is None else taker).cancel(request)
             raise

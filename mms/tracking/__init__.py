@@ -1,6 +1,6 @@
 """Where records of requests go: sinks, and the bounded queue in front of each."""
 
-from mms.tracking.opening import open_sink, sink_address, with_topic
+from mms.tracking.opening import open_sink, with_topic
 from mms.tracking.record_queue import Counts, RecordQueue
 from mms.tracking.sink import Sink, Undelivered
 
@@ -10,6 +10,5 @@ __all__ = [
     "Sink",
     "Undelivered",
     "open_sink",
-    "sink_address",
     "with_topic",
 ]

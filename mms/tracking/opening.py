@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from mms.text.brief import brief
 from mms.text.durations import bounded_s
+from mms.text.urls import without_secrets
 from mms.tracking.sink import Sink
 
 if TYPE_CHECKING:
@@ -60,18 +61,6 @@ def with_topic(path: str, project: str) -> str:
     if parts.path.strip("/") or "topic" in parse_qs(parts.query):
         return path
     return parts._replace(path=f"/monitoring_stream_{project}").geturl()
-
-
-def sink_address(path: str) -> str:
-    """Return the path as it may be shown: without user, password and query of an address."""
-    if "://" not in path:
-        return path
-    try:
-        parts = urlsplit(path)
-    except ValueError:
-        # It is not known which part of it is a secret.
-        return f"{path.partition('://')[0]}://..."
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _file(path: str, options: Mapping[str, Any]) -> Sink:
@@ -138,7 +127,7 @@ def _check_options(path: str, options: Mapping[str, Any], known: tuple[str, ...]
     unknown = [name for name in options if name not in known]
     if unknown:
         raise ValueError(
-            f"stream {sink_address(path)} has no option {unknown[0]}; it has {', '.join(known)}"
+            f"stream {without_secrets(path)} has no option {unknown[0]}; it has {', '.join(known)}"
         )
 
 
@@ -150,7 +139,7 @@ def _whole_number(path: str, options: Mapping[str, Any], name: str, default: int
         number = -1
     if number < 0:
         raise ValueError(
-            f"option {name} of stream {sink_address(path)} is {brief(value)}, but must be a whole number"
+            f"option {name} of stream {without_secrets(path)} is {brief(value)}, but must be a whole number"
         )
     return number
 
@@ -159,6 +148,6 @@ def _seconds(path: str, options: Mapping[str, Any], default: float) -> float:
     value = options.get("timeout_s", default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise ValueError(
-            f"option timeout_s of stream {sink_address(path)} is {brief(value)}, but must be seconds"
+            f"option timeout_s of stream {without_secrets(path)} is {brief(value)}, but must be seconds"
         )
     return bounded_s(value)

@@ -65,8 +65,6 @@ _NOT_IN_THE_PATH = {
     "GrpcFront": {
         # Of the server's begin and end.
         *("_add", "start", "stop_listening", "drain", "close"),
-        # Lets nothing out, and sets the next time first.
-        "_sweep",
         # Only where the server has keys.
         "enter",
         # Only where a connection is the only one.
@@ -343,7 +341,7 @@ class Scene:
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def scene() -> AsyncIterator[Scene]:
     patch = pytest.MonkeyPatch()
-    patch.setattr(mms.grpc.front, "_SWEEP_S", 0.01)
+    patch.setattr(mms.limits.connection_sweep, "SWEEP_S", 0.01)
     patch.setattr(mms.grpc.connection, "PROBE_S", 0.01)
     asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
     limits = {"max_buffered_memory": 1 << 20, "max_connection_memory": 32 << 20}

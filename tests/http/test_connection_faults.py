@@ -30,6 +30,7 @@ from mms.http.lane.body import BodyReader
 from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
 from mms.http.web.connection import Connection, Connections
+from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.memory import MemoryAccount, MemoryLimit
 
 _LIMIT_S = 20.0
@@ -60,8 +61,8 @@ _NOT_IN_THE_PATH = {
     "LaneFront": {
         # Of the server's end, and of a change of models.
         *("leave", "close_idle", "close", "forget_routes"),
-        # Lets nothing out, and sets the next time in any case.
-        "_sweep",
+        # The sweep has its own test.
+        "_end_lingering",
     },
     # Made of settings, for people, and called by the server's own timer.
     "MemoryLimit": {"of_settings", "waiting", "give_back"},
@@ -74,8 +75,8 @@ _NOT_IN_THE_PATH = {
         # What aiohttp is told, and nothing else.
         *("pause_writing", "resume_writing"),
     },
-    # Of the server's end; and as the lane's.
-    "Connections": {"leave", "close", "_sweep"},
+    # Of the server's end.
+    "Connections": {"leave", "close"},
 }
 
 
@@ -286,7 +287,7 @@ class Scene:
 async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     make_bench: Any, row: Row, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mms.http.lane.front, "_SWEEP_S", 0.01)
+    monkeypatch.setattr(mms.limits.connection_sweep, "SWEEP_S", 0.01)
     monkeypatch.setattr(mms.http.lane.front, "LINGER_S", 0.02)
     monkeypatch.setattr(mms.http.lane.connection, "PROBE_S", 0.01)
     bench = await make_bench(lane=True, keep_alive_timeout_s=0.1, **_LIMITS)
@@ -299,6 +300,38 @@ async def test_what_raises_once_on_a_connection_ends_that_one_at_most(
     await scene.raise_once(row, lambda found: found in owners, monkeypatch, Day(bench))
     assert f"Injected: {row}" in caplog.text
     await scene.goes_on(lane.memory)
+
+
+async def test_a_connection_whose_look_at_the_time_raises_ends_and_the_others_look_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mms.limits.connection_sweep, "SWEEP_S", 0.001)
+    looks = asyncio.Queue[None]()
+    ended = []
+
+    class Played:
+        def __init__(self, is_broken: bool) -> None:
+            self.is_broken = is_broken
+
+        def check_time(self, now: float) -> None:
+            if self.is_broken:
+                raise Injected
+            looks.put_nowait(None)
+
+        def abort(self) -> None:
+            ended.append(self)
+            raise Injected
+
+    def after(now: float) -> None:
+        raise Injected
+
+    connections = [Played(True), Played(False)]
+    sweep = ConnectionSweep(connections, after)
+    sweep.start()
+    for _ in range(2):
+        await asyncio.wait_for(looks.get(), _LIMIT_S)
+    sweep.stop()
+    assert set(ended) == {connections[0]}
 
 
 @pytest.mark.parametrize("owner", [LaneProtocol, FutureReply])
@@ -327,7 +360,7 @@ async def test_a_request_whose_reply_takes_neither_answer_nor_failure_ends_its_c
 async def test_what_raises_once_on_a_connection_behind_aiohttp_ends_that_one_at_most(
     make_bench: Any, row: Row, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(mms.http.web.connection, "_SWEEP_S", 0.01)
+    monkeypatch.setattr(mms.limits.connection_sweep, "SWEEP_S", 0.01)
     monkeypatch.setattr(mms.http.web.connection, "_LOOK_S", 0.01)
     monkeypatch.setattr(mms.http.web.server, "_LINGER_S", 0.02)
     bench = await make_bench(lane=False, keep_alive_timeout_s=5, **_LIMITS)

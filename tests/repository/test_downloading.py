@@ -24,7 +24,7 @@ from mms.errors import (
     ModelNotFound,
 )
 from mms.repository import Repository
-from mms.repository.download import DownloadLimits, shown
+from mms.repository.download import DownloadLimits
 from mms.repository.sources import Sources
 
 DEADLINE_S = 20.0
@@ -374,7 +374,3 @@ async def test_a_long_download_tells_its_progress_without_secrets(
             await repository.fetch(f"{url}?signature=secret")
     assert f"Downloading {url}: " in caplog.text
     assert "secret" not in caplog.text
-
-
-def test_a_url_is_shown_in_logs_without_password_and_query() -> None:
-    assert shown("https://user:pass@host:8/a/m.mar?sig=x#f") == "https://host:8/a/m.mar"

@@ -15,7 +15,7 @@ from support.waiting import until
 
 from mms.core import Request
 from mms.errors import BadRequest, Conflict, InvalidModel, RequestTimeout, ServerError
-from mms.interfaces.seldon.front.graph_calls import split_image
+from mms.interfaces.seldon.front.graph_calls import image_and_tag
 from mms.interfaces.seldon.front.graphs import NodeMissing
 from mms.serving import ModelHost, RegisterOptions
 from mms.wire import ModelOperation
@@ -398,7 +398,7 @@ async def test_a_client_that_leaves_before_anything_was_done_leaves_nothing_behi
     ],
 )
 def test_an_image_is_cut_before_its_tag(image: str, parts: tuple[str, str]) -> None:
-    assert split_image(image) == parts
+    assert image_and_tag(image) == parts
 
 
 async def test_a_request_path_names_the_version_that_answers(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mms.tracking import open_sink, sink_address, with_topic
+from mms.tracking import open_sink, with_topic
 from mms.tracking.file_sink import FileSink
 from mms.tracking.http_sink import HttpSink
 from mms.tracking.kafka_sink import KafkaSink
@@ -100,8 +100,3 @@ def test_a_path_or_option_that_is_none_is_refused_with_what_would_be_right(
 ) -> None:
     with pytest.raises(ValueError, match=words.replace("(", r"\(")):
         open_sink(path, **options)
-
-
-def test_an_address_is_shown_without_secrets() -> None:
-    assert sink_address("https://user:pass@host:1/a?token=x") == "https://host:1/a"
-    assert sink_address("/var/log/r.jsonl") == "/var/log/r.jsonl"

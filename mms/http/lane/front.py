@@ -12,6 +12,7 @@ from mms import faults
 from mms.core import Request
 from mms.http.answers import Answers
 from mms.http.lane.head import KnownRoute, LaneHead, LaneRoute, read_head
+from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.memory import MemoryLimit
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
@@ -19,8 +20,6 @@ _MAX_ROUTES = 4096
 #: Heads that are remembered, and how long one may be: clients choose them, too. Together at most about 4 MiB.
 _MAX_HEADS = 1024
 _MAX_HEAD_BYTES = 2048
-#: How often connections are checked against their timeouts, in seconds.
-_SWEEP_S = 1.0
 #: After an answer that ends a connection, how long what the client still sends is read and thrown away, in seconds:
 #: closing with unread bytes would reset the connection and could take the answer away from the client.
 LINGER_S = 2.0
@@ -103,15 +102,14 @@ class LaneFront:
         self._is_closing = False
         self._find_route = find_route
         self._lingering: dict[LaneConnection, float] = {}
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep = ConnectionSweep(self.connections, self._end_lingering)
 
     def __repr__(self) -> str:
         return f"<LaneFront {len(self.connections)} connections>"
 
     def make_protocol(self) -> LaneConnection:
         """Return the protocol of a new connection."""
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        self._sweep.start()
         return self._make_connection(self)
 
     def resolve(self, path: bytes) -> KnownRoute:
@@ -167,28 +165,11 @@ class LaneFront:
             connection.close()
 
     def close(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        self._sweep.stop()
         for connection in list(self.connections):
             connection.abort()
 
-    def _sweep(self) -> None:
-        self._sweeper = None
-        try:
-            self._check_connections(time.monotonic())
-        finally:
-            if self.connections:
-                self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
-
-    def _check_connections(self, now: float) -> None:
-        for connection in list(self.connections):
-            try:
-                connection.check_time(now)
-            except Exception as error:
-                faults.note("connection", error)
-                with faults.contained("connection"):
-                    connection.abort()
+    def _end_lingering(self, now: float) -> None:
         for connection, until in list(self._lingering.items()):
             if connection not in self.connections:
                 del self._lingering[connection]

@@ -19,13 +19,12 @@ from mms.core import new_request_id
 from mms.errors import ServerError
 from mms.http.answers import Answers
 from mms.http.request_head import MAX_HEAD_BYTES, too_long
+from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import MemoryLimit, Pace, WaitingAccount
 
 logger = logging.getLogger("mms.http")
 
-#: How often connections are checked against their timeouts, in seconds.
-_SWEEP_S = 1.0
 #: Turns of the loop in which aiohttp hands a head that has come whole to its route, with some to spare.
 _TURNS = 8
 #: How often a connection is looked at whose client has stopped sending, in seconds.
@@ -253,7 +252,7 @@ class Connections:
         #: The server stops: answers end their connections.
         self.is_leaving = False
         self._by_transport: dict[asyncio.BaseTransport, Connection] = {}
-        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep = ConnectionSweep(self._by_transport.values())
 
     def __repr__(self) -> str:
         return f"<Connections {len(self)}>"
@@ -272,8 +271,7 @@ class Connections:
     def add(self, connection: Connection, transport: asyncio.BaseTransport) -> None:
         """Watch over a connection."""
         self._by_transport[transport] = connection
-        if self._sweeper is None:
-            self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
+        self._sweep.start()
 
     def discard(self, transport: asyncio.BaseTransport) -> None:
         self._by_transport.pop(transport, None)
@@ -285,24 +283,6 @@ class Connections:
         transport.write(head + body)
         transport.close()
 
-    def _sweep(self) -> None:
-        self._sweeper = None
-        try:
-            self._check_connections(time.monotonic())
-        finally:
-            if self._by_transport:
-                self._sweeper = asyncio.get_running_loop().call_later(_SWEEP_S, self._sweep)
-
-    def _check_connections(self, now: float) -> None:
-        """End the connections whose clients are too slow with a head, or do not read."""
-        for connection in list(self):
-            try:
-                connection.check_time(now)
-            except Exception as error:
-                faults.note("connection", error)
-                with faults.contained("connection"):
-                    connection.abort()
-
     def leave(self, quiet_since: float) -> None:
         """The server stops: answers end their connections from now on. Those that were quiet since then end at once."""
         self.is_leaving = True
@@ -311,6 +291,4 @@ class Connections:
 
     def close(self) -> None:
         """Look at none of them any more."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            self._sweeper = None
+        self._sweep.stop()

@@ -74,7 +74,7 @@ class PooledModel(ServedModel):
         self.model.check_room()
 
     async def learn_interface(self) -> None:
-        if self.interface != AUTO or not self.pool.is_on_demand:
+        if self.interface != AUTO or not self.is_on_demand:
             return
         self.model.demand_worker()
         attempts = [
@@ -133,7 +133,7 @@ class PooledModel(ServedModel):
     @property
     def _is_loaded_on_demand(self) -> bool:
         model = self.model
-        if not self.pool.is_on_demand or model.is_closed:
+        if not self.is_on_demand or model.is_closed:
             return False
         return model.has_coming_worker or (
             not model.has_active_worker and model.load_backoff.may_load(time.monotonic())

@@ -17,7 +17,8 @@ from mms.errors import BadRequest, InvalidModel
 from mms.repository.sources import Sources
 from mms.serving.registration.path_policy import check_reference, check_stream
 from mms.serving.tracking.tracking_options import InvalidTracking, TrackingOptions
-from mms.tracking import Counts, RecordQueue, open_sink, sink_address, with_topic
+from mms.text.urls import without_secrets
+from mms.tracking import Counts, RecordQueue, open_sink, with_topic
 from mms.wire.records import ERRORS, TRACKING
 
 if TYPE_CHECKING:
@@ -251,11 +252,13 @@ class Tracking:
                 connect = sources.networks.connect if sources is not None else None
                 sink = await asyncio.to_thread(open_sink, address, connect=connect, **arguments)
             except (ValueError, OSError, ImportError, TypeError) as error:
-                raise TrackingFailed(f"{sink_address(address)}: {error}") from None
+                raise TrackingFailed(f"{without_secrets(address)}: {error}") from None
             # Another registration may have been faster.
             shared = self._shared.get(address)
             if shared is None:
-                shared = self._shared[address] = _Shared(RecordQueue(sink, sink_address(address)))
+                shared = self._shared[address] = _Shared(
+                    RecordQueue(sink, without_secrets(address))
+                )
             else:
                 sink.close()
         shared.users += 1

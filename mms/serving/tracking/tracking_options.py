@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mms.errors import ConfigurationError
 from mms.text.brief import brief
+from mms.text.urls import without_secrets
 from mms.wire import RecordOptions
 
 if TYPE_CHECKING:
@@ -106,15 +107,13 @@ class TrackingOptions:
 
     def describe(self) -> dict[str, Any]:
         """JSON-able, without secrets that an address may hold."""
-        from mms.tracking import sink_address
-
         described: dict[str, Any] = {
-            "path": sink_address(self.path) if self.path else None,
+            "path": without_secrets(self.path) if self.path else None,
             "sample": self.sample,
             "batch": self.batch,
         }
         if self.error_stream is not None:
-            described["errorStream"] = sink_address(self.error_stream)
+            described["errorStream"] = without_secrets(self.error_stream)
         if self.reference is not None:
             described["reference"] = self.reference
         return described

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import mimetypes
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from archiver.model_config import WorkerBounds
-from mms.core import Registry, Request, new_request_id
+from mms.core import Registry, new_request_id
 from mms.errors import InvalidModel, ServerError
-from mms.serving.model_client import PendingAnswer
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.registrar import Registrar
 from mms.serving.removal import ModelRemoval
@@ -126,28 +124,17 @@ class ModelSwap:
             raise InvalidModel(f"{found[0].name} is answered by {status}: {body[:_SHOWN]}")
 
     async def _ask(self, served: ServedModel, sample: Path) -> tuple[int, str]:
-        body = await asyncio.to_thread(sample.read_bytes)
-        content_type = mimetypes.guess_type(sample.name)[0] or "application/octet-stream"
-        id = new_request_id()
-        pending = PendingAnswer(id)
-        request = Request(
-            id=id,
-            name=served.name,
-            version=served.version,
-            passes_query=False,
-            content_type=content_type.encode(),
-            query=b"",
-            headers=b"content-type\n" + content_type.encode(),
-            body=body,
-            reply=pending,
-            received_at=time.monotonic(),
-        )
-        served.submit(request)
+        content_type = (mimetypes.guess_type(sample.name)[0] or "application/octet-stream").encode()
         try:
-            answer = await pending.done
+            answer = await self._workers.client.ask(
+                served.name,
+                served.version,
+                id=new_request_id(),
+                headers=b"content-type\n" + content_type,
+                content_type=content_type,
+                body=await asyncio.to_thread(sample.read_bytes),
+                taker=served,
+            )
         except ServerError as error:
             return error.http_status, error.message or type(error).__name__
-        except asyncio.CancelledError:
-            served.cancel(request)
-            raise
         return answer.status, answer.text

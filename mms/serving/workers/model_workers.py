@@ -55,12 +55,12 @@ class ModelWorkers:
         record: WorkerEvents,
         environ: Mapping[str, str],
     ) -> None:
-        """`client`: by which the code of workers asks other models."""
         self._settings = settings
         # What the operator starts models with is no mistake of a client's.
         self._most_workers = max(settings.max_workers_per_model, settings.default_workers_per_model)
         self._registry = registry
-        self._client = client
+        #: By which the code of workers asks other models.
+        self.client = client
         self._dispatcher = dispatcher
         self._launcher = launcher
         self._record = record
@@ -179,7 +179,7 @@ class ModelWorkers:
     def _load_on_demand(self, served: PooledModel) -> None:
         """Start workers for a request that finds none, unless they could not load just now."""
         pool, backoff = served.pool, served.model.load_backoff
-        if not pool.is_on_demand:
+        if not served.is_on_demand:
             return
         if self.residency is not None and self.residency.has_room_again(served):
             backoff.retry()
@@ -223,7 +223,7 @@ class ModelWorkers:
             self.residency.note_change()
         if served.effective.for_new_workers() != parameters and served.effective.preload_model:
             # Workers that it has forked stay; it would fork more that have not what was changed.
-            await self._launcher.forget(served.key)
+            self._forget_parent(served)
         for worker, runner in list(served.runners.items()):
             runner.respecify(self.specs.of(served, worker))
             self._replace_if_stale(served, worker)
@@ -332,7 +332,7 @@ class ModelWorkers:
             self._launcher,
             self._dispatcher,
             self._record,
-            self._client,
+            self.client,
             start_timeout_s=self._settings.worker_start_timeout_s,
             tracking=served.tracking,
             prepare=served.requirements.install if served.requirements is not None else None,
@@ -387,7 +387,7 @@ class ModelWorkers:
 
 def _is_retried(served: PooledModel, worker: Worker) -> bool:
     """Whether a worker that cannot load is started again without a request: somebody has asked for it by number."""
-    return not served.pool.is_on_demand or worker.replaces is not None
+    return not served.is_on_demand or worker.replaces is not None
 
 
 def _tells_why(interface: str) -> bool:

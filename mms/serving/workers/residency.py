@@ -237,7 +237,7 @@ class Residency:
                     rate=memory.use.rate(now),
                     is_idle=model.is_idle and not is_loading,
                     is_loading=is_loading,
-                    may_leave=served.pool.is_on_demand and not served.effective.pinned,
+                    may_leave=served.is_on_demand and not served.effective.pinned,
                     guessed_bytes=sum(each.size_bytes for each in held if each.is_guess),
                 )
             )

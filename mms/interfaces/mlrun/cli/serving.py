@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from mms.cli.set_option import SET_OPTION, settings_in
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import MLRunBaseError
 from mms.interfaces.mlrun.spec.code_file import code_of
@@ -49,13 +50,7 @@ _DEFAULT_NAME: Final = "function"
 @click.option(
     "--management-port", type=click.IntRange(0, 65535), help="Of the management API; 8081."
 )
-@click.option(
-    "--set",
-    "pairs",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="A setting of the server; may be given several times.",
-)
+@SET_OPTION
 @click.option(
     "--pid-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -69,7 +64,7 @@ def serve(
     host: str,
     port: int | None,
     management_port: int | None,
-    pairs: tuple[str, ...],
+    more_settings: tuple[str, ...],
     pid_file: Path | None,
 ) -> None:
     """Serve the function of SPEC: a serving spec in JSON, or a function as it is exported, in YAML or JSON.
@@ -88,11 +83,7 @@ def serve(
     for setting, number in (("inference_address", port), ("management_address", management_port)):
         if number is not None:
             settings[setting] = f"http://{host}:{number}"
-    for pair in pairs:
-        setting, equals, value = pair.partition("=")
-        if not equals:
-            raise click.ClickException(f"--set {pair} should be NAME=VALUE")
-        settings[setting.strip()] = value
+    settings |= settings_in(more_settings)
     from mms.cli.pid_file import PidFile, PidFileError, is_server
     from mms.cli.starting import become
     from mms.processes.launch_options import LaunchOptions

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from mms.bodies.json_text import to_record_text
+from mms.text.urls import without_secrets
 
 #: What waits at the end of the process is written within this time.
 END_S = 5.0
@@ -50,10 +51,10 @@ class QueuedStream:
         """Raises ValueError, OSError or ImportError, as `mms.tracking.open_sink`."""
         import weakref
 
-        from mms.tracking import RecordQueue, open_sink, sink_address
+        from mms.tracking import RecordQueue, open_sink
 
         self.path = path
-        self._queue = RecordQueue(open_sink(path, **options), sink_address(path))
+        self._queue = RecordQueue(open_sink(path, **options), without_secrets(path))
         # Also at the end of the process, where nobody closes it.
         self._end = weakref.finalize(self, self._queue.close, END_S)
 

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from archiver.component import SERVICE_TYPES
+from mms.cli.set_option import SET_OPTION, settings_in
 from mms.interfaces.seldon.cli.environment import (
     Given,
     Plan,
@@ -80,13 +81,7 @@ def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
     show_default=True,
     help="The folder where --persistence keeps the component.",
 )
-@click.option(
-    "--set",
-    "more_settings",
-    metavar="NAME=VALUE",
-    multiple=True,
-    help="A setting of the server; may be given several times.",
-)
+@SET_OPTION
 @click.option("--threads", type=int, hidden=True)
 @click.option("--max-requests", type=int, hidden=True)
 @click.option("--max-requests-jitter", type=int, hidden=True)
@@ -125,7 +120,7 @@ def microservice(
     )
     try:
         planned = plan(given, os.environ, is_grpc_installed=_is_grpc_installed())
-        planned.settings |= _settings(more_settings)
+        planned.settings |= settings_in(more_settings)
         for option, what, port in planned.ports:
             check_port(option, what, port)
     except WrongEnvironment as error:
@@ -149,16 +144,6 @@ def _management_port() -> int:
 def _is_grpc_installed() -> bool:
     # The parent first: asking for a module below one that is absent raises.
     return all(importlib.util.find_spec(name) for name in ("hpack", "google", "google.protobuf"))
-
-
-def _settings(pairs: tuple[str, ...]) -> dict[str, str]:
-    settings = {}
-    for pair in pairs:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise WrongEnvironment(f"--set {pair} should be NAME=VALUE")
-        settings[name.strip()] = value
-    return settings
 
 
 def check_port(option: str, what: str, port: int) -> None:

@@ -59,8 +59,11 @@ def read_headers(block: bytes) -> list[tuple[bytes, bytes]]:
     return [(name, value) for name, value in pairs if name.lower() not in _NOT_PASSED_ON]
 
 
-def split_image(image: str) -> tuple[str, str]:
-    """(name, tag) of an image; the colon of a registry's port is none of a tag."""
+def image_and_tag(image: str) -> tuple[str, str]:
+    """Return (name, tag) of an image, as Seldon's executor labels it: the colon of a registry's port is none of a tag.
+
+    `split_image` is the rule of Seldon's components, which ends a name at the last colon in any case.
+    """
     name, colon, tag = image.rpartition(":")
     return (name, tag) if colon and "/" not in tag else (image, "")
 
@@ -197,7 +200,7 @@ class NodeCalls:
             model = self.model_of(node)
             # It may have gone meanwhile.
             image = self._image_of(node, model) if self._models.has_model(model) else image
-        image, version = split_image(image)
+        image, version = image_and_tag(image)
         labels = ClientLabels(
             str(status),
             "unary" if node.endpoint is not None and node.endpoint.is_grpc else "post",

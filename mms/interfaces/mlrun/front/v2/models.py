@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mms.core import Registry
+from mms.interfaces import AUTO
 from mms.interfaces.mlrun.front.router import front_router
 
 if TYPE_CHECKING:
     from mms.serving.served.served_model import ServedModel
 
-_INTERFACE = "mlrun"
+INTERFACE: Final = "mlrun"
 
 
 class _View(NamedTuple):
@@ -73,6 +74,10 @@ class V2Models:
         alias = self._current().aliases.get(key)
         return None if alias is None else (alias, alias.version)
 
+    def speaks(self, served: ServedModel) -> bool:
+        """Return whether a model is MLRun's, or may turn out to be."""
+        return bool(self.keys) if served.interface == AUTO else served.interface == INTERFACE
+
     def is_child(self, served: ServedModel) -> bool:
         """Return whether it was registered as part of the graph at the root, which stands before it."""
         root = self.root
@@ -89,7 +94,7 @@ class V2Models:
 
     def _look(self) -> _View:
         every: list[ServedModel] = self._registry.all()
-        models = [served for served in every if served.interface == _INTERFACE]
+        models = [served for served in every if served.interface == INTERFACE]
         routers = [served for served in models if is_router(served)]
         plain = [served for served in models if not is_router(served)]
         keys = tuple(key_of(served) for served in (*plain, *routers))

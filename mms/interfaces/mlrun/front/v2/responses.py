@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from mms.bodies.json_text import to_json
-from mms.errors import ServerError
+from mms.errors import ModelNotFound, ServerError
 from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.lane.head import LaneRoute
 from mms.http.web.request import state_of
 from mms.http.web.response import respond
+from mms.interfaces import AUTO
 from mms.interfaces.mlrun.front.router import front_router
 from mms.interfaces.mlrun.front.v2.models import V2Models, key_of
 from mms.interfaces.mlrun.front.v2.operations import document
@@ -22,13 +23,11 @@ from mms.wire import ModelOperation
 if TYPE_CHECKING:
     from mms.serving.served.served_model import ServedModel
 
-INTERFACE: Final = "mlrun"
 TEXT_LINE: Final = b"content-type: text/plain\r\n"
 EVENT_ID: Final = "MLRUN-EVENT-ID"
 EVENT_PATH: Final = "MLRUN-EVENT-PATH"
 #: Of a server whose models stand side by side.
 _ROUTER: Final = "ModelRouter"
-_UNKNOWN_INTERFACE: Final = "auto"
 
 
 class MlrunRefusal(ServerError):
@@ -76,14 +75,20 @@ class MlrunResponses:
         version: str | None,
         operation: str,
         *,
-        key: str,
+        key: str = "",
         path: str = "",
         body: bytes | bytearray | None = None,
     ) -> web.StreamResponse:
-        """Return the response of one model. Raises the errors of the front.
+        """Return the response of one model. Raises the errors of the front, also where it is of another protocol.
 
-        `path`: the whole path, for a graph that reads it itself. `body`: where it was read already.
+        `key`: by which the client names it; its own where it names none. `path`: the whole path,
+        for a graph that reads it itself. `body`: where it was read already.
         """
+        if served.interface == AUTO and operation != "ready":
+            await served.learn_interface()
+        if not self._models.speaks(served):
+            raise _of_another_protocol(served)
+        key = key or key_of(served)
         if request.method == "OPTIONS":
             return respond(200, None, JSON_LINE, document(key))
         method = "GET" if request.method == "HEAD" else request.method
@@ -91,7 +96,7 @@ class MlrunResponses:
         if is_ready_asked and not served.reads_paths:
             state_of(request).model, state_of(request).version = served.name, version or ""
             return self._readiness(request, served, key)
-        if served.interface == _UNKNOWN_INTERFACE:
+        if served.interface == AUTO:
             if served.has_failed_to_load:
                 raise served.not_loaded()
             raise self._not_known_yet(served, key)
@@ -169,3 +174,11 @@ def _failure_of(served: ServedModel) -> str:
     """Why a model could not be loaded, to go behind what is told of it; empty where nothing has failed."""
     failure = served.load_failure
     return "" if failure is None else f", its load failed: {failure.error}"
+
+
+def _of_another_protocol(served: ServedModel) -> Exception:
+    if served.interface == AUTO:
+        return served.not_loaded()
+    return ModelNotFound(
+        f"Model {served.name} does not speak the protocol of /v2; it is served on /predictions/{served.name}."
+    )

@@ -11,7 +11,7 @@ from aiohttp import web
 from mms.bodies.json_text import from_json
 from mms.bodies.large_json import LOOP_BYTES, NestedTooDeep, apart, members_of
 from mms.core import Registry
-from mms.errors import BadRequest, ModelNotFound, ResourceNotFound, ServiceUnavailable
+from mms.errors import BadRequest, ResourceNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.interface_api import InterfaceApi
@@ -31,11 +31,16 @@ from mms.http.routing.operation import Operation
 from mms.http.web.request import state_of
 from mms.http.web.response import respond
 from mms.interfaces.mlrun.front.router import front_router
-from mms.interfaces.mlrun.front.v2.models import V2Models, first_unready, is_router, key_of
+from mms.interfaces.mlrun.front.v2.models import (
+    INTERFACE,
+    V2Models,
+    first_unready,
+    is_router,
+    key_of,
+)
 from mms.interfaces.mlrun.front.v2.operations import OPERATIONS, document
 from mms.interfaces.mlrun.front.v2.responses import (
     EVENT_PATH,
-    INTERFACE,
     MlrunResponses,
     error_form,
 )
@@ -48,7 +53,6 @@ if TYPE_CHECKING:
     from mms.serving.served.served_model import ServedModel
     from mms.settings import Settings
 
-_UNKNOWN_INTERFACE = "auto"
 #: Operations that a path may name in a model's place: those of the router at the root.
 _ROUTER_OPERATIONS = frozenset(("infer", "predict", "explain"))
 _TREE_PREFIX = f"{TREE}/"
@@ -206,7 +210,7 @@ class V2Api(InterfaceApi):
     def _mark(self, kind: V2Kind, request: web.Request) -> None:
         """Give the errors of a request MLRun's form where they concern its models."""
         known = self._asked(self._meaning(kind, state_of(request).match.path))
-        if bool(self._models.keys) if known is None else self._speaks(known[0]):
+        if bool(self._models.keys) if known is None else self._models.speaks(known[0]):
             state_of(request).error_form = error_form
 
     def _lane_route(self, kind: V2Kind, match: Match) -> LaneRoute | None:
@@ -227,12 +231,6 @@ class V2Api(InterfaceApi):
         if found.kind is V2Kind.GRAPH and self._models.root is not None:
             return self._models.root, self._models.root.version
         return None
-
-    def _speaks(self, served: ServedModel) -> bool:
-        """Return whether a model is MLRun's, or may turn out to be."""
-        if served.interface == _UNKNOWN_INTERFACE:
-            return bool(self._models.keys)
-        return served.interface == INTERFACE
 
     # Answers
 
@@ -263,27 +261,8 @@ class V2Api(InterfaceApi):
     ) -> web.StreamResponse:
         served, version = known
         text = _graph_path(found)
-        return await self._speak(
-            request, served, version, "" if text else found.operation, found.key, path=text
-        )
-
-    async def _speak(
-        self,
-        request: web.Request,
-        served: ServedModel,
-        version: str | None,
-        operation: str,
-        key: str,
-        *,
-        path: str = "",
-        body: bytes | bytearray | None = None,
-    ) -> web.StreamResponse:
-        if served.interface == _UNKNOWN_INTERFACE and operation != "ready":
-            await served.learn_interface()
-        if not self._speaks(served):
-            raise _of_another_protocol(served)
         return await self._responses.serve(
-            request, served, version, operation, key=key or key_of(served), path=path, body=body
+            request, served, version, "" if text else found.operation, key=found.key, path=text
         )
 
     async def _serve_body(self, request: web.Request, found: V2Path) -> web.StreamResponse:
@@ -301,10 +280,10 @@ class V2Api(InterfaceApi):
             known = self._models.find(key)
             if known is None:
                 raise self._responses.unknown_model(key)
-            return await self._speak(request, *known, "", key, body=body)
+            return await self._responses.serve(request, *known, "", key=key, body=body)
         if not is_at_root or root is None:
             return respond(200, None, JSON_LINE, self._responses.listing())
-        return await self._speak(request, root, root.version, "", "", body=body)
+        return await self._responses.serve(request, root, root.version, "", body=body)
 
     def _model_beside(self, body: bytes | bytearray) -> str | None:
         """Return the model that a body names if it is none of the router's that else takes all bodies."""
@@ -348,11 +327,3 @@ def _model_in(body: bytes | bytearray) -> str | None:
         return key_in(value) or None
     except ValueError as error:
         raise BadRequest(f"{error}.") from None
-
-
-def _of_another_protocol(served: ServedModel) -> Exception:
-    if served.interface == _UNKNOWN_INTERFACE:
-        return served.not_loaded()
-    return ModelNotFound(
-        f"Model {served.name} does not speak the protocol of /v2; it is served on /predictions/{served.name}."
-    )
