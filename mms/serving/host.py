@@ -110,6 +110,7 @@ class ModelHost:
         swap = ModelSwap(
             *(self.registry, self._registrar, self._workers, self._removal, self._start),
             timeout_s=settings.unregister_model_timeout,
+            at_once=available_cpus(),
         )
         self._watched = watched_models(settings, swap, count=self._start_count)
         self.stored = StoredModels(

@@ -72,6 +72,11 @@ async def asked_to_look(make_bench: Callable[..., Awaitable[Any]], folder: Path)
     return bench
 
 
+async def look(bench: Any) -> None:
+    await bench.host._watched.look()
+    await bench.host._watched.settled()
+
+
 async def says(bench: Any, text: str) -> None:
     """Wait for an answer of a model that is loaded."""
     await until(lambda: bench.host.has_model("m") and bench.host.is_ready("m"))
@@ -105,6 +110,19 @@ async def test_what_goes_is_unregistered(watched, folder):
     await says(bench, "one")
     shutil.rmtree(folder / "m")
     await until(lambda: not bench.host.has_model("m"))
+
+
+async def test_a_renamed_archive_keeps_its_model_and_no_request_fails(watched, folder, caplog):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await says(bench, "one")
+    (folder / "m").rename(folder / "renamed")
+    while not bench.described("m")["modelUrl"].endswith("/renamed"):
+        assert await bench.predict("m") == (200, b"one")
+    assert await bench.predict("m") == (200, b"one")
+    assert not any("is not served" in line for line in caplog.messages)
+    (folder / "renamed").rename(folder / "m")
+    await until(lambda: bench.described("m")["modelUrl"].endswith("/m"))
 
 
 async def test_what_changes_takes_the_place_of_its_model_and_no_request_fails(watched, folder):
@@ -170,14 +188,54 @@ async def test_a_model_that_answers_its_sample_takes_the_place(watched, folder):
     await says(bench, "other")
 
 
+HUNG = """
+import pathlib, time
+def handle(data, context):
+    while data and not pathlib.Path({go!r}).exists():
+        time.sleep(0.01)
+    return data and ['hung'] * len(data)
+"""
+
+
+async def test_a_model_that_does_not_answer_its_sample_holds_up_no_other_and_not_its_successor(
+    watched, folder, caplog, tmp_path
+):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await says(bench, "one")
+    with caplog.at_level(logging.INFO, "mms.serving"):
+        put(folder, HUNG.format(go=str(tmp_path / "go")), sample_request__json="{}")
+        await until(lambda: bench.host._watched._followed["m"].task is not None)
+        put(folder, SAYS.format("beside"), name="other")
+        await until(lambda: bench.host.has_model("other"))
+        assert await bench.predict("m") == (200, b"one")
+        put(folder, SAYS.format("third"))
+        await says(bench, "third")
+    assert any("m has changed again before it was loaded and tried" in m for m in caplog.messages)
+    assert {name for name, _ in bench.host.list_models()} == {"m", "other"}
+
+
+async def test_a_folder_that_goes_while_its_new_model_is_tried_takes_the_model_with_it(
+    watched, folder, tmp_path
+):
+    put(folder, SAYS.format("one"))
+    bench = await watched()
+    await says(bench, "one")
+    put(folder, HUNG.format(go=str(tmp_path / "go")), sample_request__json="{}")
+    await until(lambda: bench.host._watched._followed["m"].task is not None)
+    shutil.rmtree(folder / "m")
+    await until(lambda: not bench.host.has_model("m"))
+    await until(lambda: not bench.host._watched._followed)
+
+
 async def test_what_is_still_being_written_is_left_alone(asked_to_look: Any, folder: Path) -> None:
     bench = asked_to_look
     put(folder, SAYS.format("one"))
     for text in ("x", "xx", "xxx"):
         (folder / "m" / "weights").write_text(text)
-        await bench.host._watched.look()
+        await look(bench)
         assert bench.host.list_models() == []
-    await bench.host._watched.look()
+    await look(bench)
     await says(bench, "one")
 
 
@@ -232,15 +290,15 @@ async def test_a_change_of_its_name_leaves_a_model_that_others_ask(
 ) -> None:
     bench = asked_to_look
     put(folder, SAYS.format("one"))
-    await bench.host._watched.look()
-    await bench.host._watched.look()
+    await look(bench)
+    await look(bench)
     await says(bench, "one")
     bench.host.registry.get("m").owner = "function"
     put(folder, SAYS.format("other"))
     manifest = folder / "m" / "MAR-INF" / "MANIFEST.json"
     manifest.write_text(manifest.read_text().replace('"modelName": "m"', '"modelName": "renamed"'))
-    await bench.host._watched.look()
-    await bench.host._watched.look()
+    await look(bench)
+    await look(bench)
     assert any("belongs to the function" in line for line in caplog.messages)
     assert [name for name, _ in bench.host.list_models()] == ["m"]
     assert await bench.predict("m") == (200, b"one")

@@ -28,6 +28,10 @@ _SHOWN: Final = 300
 Start = Callable[[ServedModel, int, int], None]
 
 
+class Superseded(Exception):
+    """What was to take the place of a model has changed again before it was tried."""
+
+
 class ModelSwap:
     """Adds, replaces and removes models for the operator. Called on the event loop."""
 
@@ -40,14 +44,19 @@ class ModelSwap:
         start: Start,
         *,
         timeout_s: float,
+        at_once: int,
     ) -> None:
-        """`timeout_s`: what a model that goes has for the requests that it has accepted."""
+        """`timeout_s`: what a model that goes has for the requests that it has accepted.
+
+        `at_once`: archives that are read at one time.
+        """
         self._registry = registry
         self._registrar = registrar
         self._workers = workers
         self._removal = removal
         self._start = start
         self._timeout_s = timeout_s
+        self._turns = asyncio.Semaphore(at_once)
 
     def __repr__(self) -> str:
         return f"<ModelSwap in {self._registry!r}>"
@@ -57,7 +66,8 @@ class ModelSwap:
 
     async def add(self, options: RegisterOptions, default_name: str, count: int) -> ServedModel:
         """Register a model, whose workers load in the background. Raises as a registration does."""
-        served = await self._registrar.add(options, default_name)
+        async with self._turns:
+            served = await self._registrar.add(options, default_name)
         bounds = served.worker_bounds or WorkerBounds(count, count)
         self._start(served, bounds.least, bounds.most)
         return served
@@ -69,6 +79,7 @@ class ModelSwap:
         default_name: str,
         count: int,
         wanted: WorkerBounds | None = None,
+        superseded: asyncio.Future[None] | None = None,
     ) -> ServedModel:
         """Load a model, try it, have it take the place of another one, and let that one finish.
 
@@ -76,12 +87,14 @@ class ModelSwap:
 
         Where it cannot be loaded, or does not answer its archive's sample request, the old one stays, and the reason is
         raised as an error of `mms.errors`. So it does where the new one has another name and others ask the old one.
+        Once `superseded` is done it is no longer waited for, and Superseded is raised.
         """
         if old.asks_models:
             # Its parts have the names that the new one's are to have.
             await self.remove(old)
             return await self.add(options, default_name, count)
-        registration = await self._registrar.prepare(options, default_name, old)
+        async with self._turns:
+            registration = await self._registrar.prepare(options, default_name, old)
         new = registration.served
         try:
             if new.name != old.name:
@@ -96,8 +109,7 @@ class ModelSwap:
                 model.is_awaited = True
             self._start(new, bounds.least, bounds.most)
             if any(model.runners for model in models):
-                await self._workers.all_scaled(new)
-                await self._check_sample(new)
+                await self._tried(new, superseded)
             for model in models:
                 model.is_awaited = False
             await self._registrar.publish(registration)
@@ -113,6 +125,22 @@ class ModelSwap:
         if self._registry.holds(served):
             self._removal.check(served)
             await self._removal.remove(served, self._timeout_s)
+
+    async def _tried(self, served: ServedModel, superseded: asyncio.Future[None] | None) -> None:
+        """Return once a model has loaded and answered its sample. Raises what is wrong with it, and Superseded."""
+        trying = asyncio.get_running_loop().create_task(self._try(served))
+        try:
+            ends = (trying,) if superseded is None else (trying, superseded)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if not trying.done():
+                raise Superseded
+            await trying
+        finally:
+            trying.cancel()
+
+    async def _try(self, served: ServedModel) -> None:
+        await self._workers.all_scaled(served)
+        await self._check_sample(served)
 
     async def _check_sample(self, served: ServedModel) -> None:
         folder = served.archive.folder

@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from mms import faults
 from mms.errors import ServerError
-from mms.machine.cpus import available_cpus
 from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 from mms.serving.state.startup_models import name_from_url
 from mms.serving.watched.folder import Stamp, scan
-from mms.serving.watched.model_swap import ModelSwap
+from mms.serving.watched.model_swap import ModelSwap, Superseded
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -26,12 +25,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mms.serving")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Followed:
-    """An archive as it was last acted upon, and its model, if it has made one."""
+    """An archive, and its model, if it has made one."""
 
-    stamp: Stamp
+    #: As it was last acted upon, or is to be; None: it is gone.
+    stamp: Stamp | None = None
     served: ServedModel | None = None
+    #: Acts upon what it is, one change after the other. What takes long, or hangs, holds up no other archive.
+    task: asyncio.Task[None] | None = None
+    #: It has changed since the task began to act.
+    is_due: bool = False
+    #: Done once it has changed again, so that what is tried for it need not be waited for.
+    superseded: asyncio.Future[None] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
 
 
 class WatchedModels:
@@ -48,18 +56,16 @@ class WatchedModels:
         *,
         interval_s: float,
         count: int,
-        at_once: int,
     ) -> None:
         """`folder`: None where there is nothing to look at.
 
-        `count`: the workers of a model whose archive does not say it. `at_once`: archives read at one time.
+        `count`: the workers of a model whose archive does not say it.
         """
         self._folder = Path() if folder is None else folder.absolute()
         self._has_folder = folder is not None
         self._swap = swap
         self._interval_s = interval_s
         self._count = count
-        self._turns = asyncio.Semaphore(at_once)
         self._followed: dict[str, _Followed] = {}
         self._seen: dict[str, Stamp] = {}
         self._is_unreadable = False
@@ -73,6 +79,7 @@ class WatchedModels:
         if not self._has_folder:
             return
         await self.look()
+        await self.settled()
         for followed in self._followed.values():
             if followed.served is not None:
                 followed.served.is_loaded_at_startup = True
@@ -82,6 +89,15 @@ class WatchedModels:
         """Look no more."""
         if self._task is not None:
             self._task.cancel()
+        for followed in self._followed.values():
+            if followed.task is not None:
+                followed.task.cancel()
+
+    async def settled(self) -> None:
+        """Return once all that was found by now has been acted upon."""
+        tasks = [each.task for each in self._followed.values() if each.task is not None]
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _run(self) -> None:
         while True:
@@ -90,7 +106,7 @@ class WatchedModels:
                 await self.look()
 
     async def look(self) -> None:
-        """Find out what has changed, and act upon it. Nothing is raised: what fails concerns one archive."""
+        """Find out what has changed, and begin to act upon it. Nothing is raised: what fails concerns one archive."""
         try:
             stamps = await asyncio.to_thread(scan, self._folder)
         except (ServerError, OSError) as error:
@@ -103,8 +119,14 @@ class WatchedModels:
         if self._is_unreadable:
             self._is_unreadable = False
             logger.info("models_dir=%s can be read again.", self._folder)
+        for name, stamp in stamps.items():
+            self._follow_rename(name, stamp, stamps)
         settled_at = time.time() - self._interval_s
-        gone = [n for n in self._followed if n not in stamps and n not in self._seen]
+        gone = [
+            name
+            for name, followed in self._followed.items()
+            if followed.stamp is not None and name not in stamps and name not in self._seen
+        ]
         changed = [
             (name, stamp)
             for name, stamp in stamps.items()
@@ -113,23 +135,57 @@ class WatchedModels:
             and (self._seen.get(name) == stamp or stamp.is_older_than(settled_at))
         ]
         self._seen = stamps
-        await self._all(self._remove(name) for name in gone)
-        await self._all(self._update(name, stamp) for name, stamp in changed)
+        removals = [self._act(name, None) for name in gone]
+        for name, stamp in changed:
+            self._act(name, stamp, removals)
+
+    def _follow_rename(self, name: str, stamp: Stamp, stamps: Mapping[str, Stamp]) -> None:
+        """Have what has another name by now take the place of the model that it was, and not of none."""
+        if name in self._followed:
+            return
+        for former, followed in self._followed.items():
+            if followed.stamp == stamp and former not in stamps and followed.task is None:
+                self._followed[name] = self._followed.pop(former)
+                self._act(name, stamp)
+                return
 
     def _is_new(self, name: str, stamp: Stamp) -> bool:
         followed = self._followed.get(name)
         return followed is None or followed.stamp != stamp
 
-    async def _all(self, actions: Iterable[Awaitable[None]]) -> None:
-        await asyncio.gather(*(self._in_turn(action) for action in actions))
-
-    async def _in_turn(self, action: Awaitable[None]) -> None:
-        async with self._turns:
-            await action
-
-    async def _update(self, name: str, stamp: Stamp) -> None:
-        followed = self._followed.setdefault(name, _Followed(stamp))
+    def _act(
+        self, name: str, stamp: Stamp | None, removals: Collection[asyncio.Task[None]] = ()
+    ) -> asyncio.Task[None]:
+        """Have an archive's change acted upon. `removals` free names that it may have."""
+        followed = self._followed.setdefault(name, _Followed())
         followed.stamp = stamp
+        followed.is_due = True
+        if not followed.superseded.done():
+            followed.superseded.set_result(None)
+        if followed.task is None:
+            acting = self._acting(name, followed, removals)
+            followed.task = asyncio.get_running_loop().create_task(acting)
+        return followed.task
+
+    async def _acting(
+        self, name: str, followed: _Followed, removals: Collection[asyncio.Task[None]]
+    ) -> None:
+        try:
+            if removals and followed.served is None:
+                await asyncio.wait(removals)
+            while followed.is_due:
+                followed.is_due = False
+                followed.superseded = asyncio.get_running_loop().create_future()
+                if followed.stamp is None:
+                    await self._remove(name, followed)
+                else:
+                    await self._update(name, followed)
+        finally:
+            followed.task = None
+            if followed.stamp is None:
+                del self._followed[name]
+
+    async def _update(self, name: str, followed: _Followed) -> None:
         if not name.isprintable():
             # Neither a url nor a model's name could have it; bytes that are no UTF-8 are such characters, too.
             logger.error("models_dir: %a is not served: its name is not printable UTF-8.", name)
@@ -147,8 +203,11 @@ class WatchedModels:
                 logger.info("models_dir: %s is served as %s.", name, followed.served.full_name)
             else:
                 followed.served = await self._swap.replace(
-                    old, options, name_from_url(name), self._count
+                    *(old, options, name_from_url(name), self._count),
+                    superseded=followed.superseded,
                 )
+        except Superseded:
+            logger.info("models_dir: %s has changed again before it was loaded and tried.", name)
         except ServerError as error:
             rest = "" if old is None else f" Model {old.full_name} stays as it was."
             reason = getattr(error, "reason", "") or error.message or type(error).__name__
@@ -156,23 +215,21 @@ class WatchedModels:
         except Exception as error:
             faults.note("models_dir", error, name)
 
-    async def _remove(self, name: str) -> None:
-        followed = self._followed.pop(name)
-        if followed.served is None or not self._swap.holds(followed.served):
+    async def _remove(self, name: str, followed: _Followed) -> None:
+        served, followed.served = followed.served, None
+        if served is None or not self._swap.holds(served):
             return
         try:
-            await self._swap.remove(followed.served)
+            await self._swap.remove(served)
         except ServerError as error:
             logger.error(
                 "models_dir: %s is gone, and model %s stays: %s",
-                *(name, followed.served.full_name, error.message),
+                *(name, served.full_name, error.message),
             )
         except Exception as error:
             faults.note("models_dir", error, name)
         else:
-            logger.info(
-                "models_dir: %s is gone, and so is model %s.", name, followed.served.full_name
-            )
+            logger.info("models_dir: %s is gone, and so is model %s.", name, served.full_name)
 
 
 def watched_models(settings: Settings, swap: ModelSwap, *, count: int) -> WatchedModels:
@@ -182,7 +239,6 @@ def watched_models(settings: Settings, swap: ModelSwap, *, count: int) -> Watche
         swap,
         interval_s=settings.models_dir_interval_s,
         count=count,
-        at_once=available_cpus(),
     )
 
 
