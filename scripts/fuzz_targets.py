@@ -233,7 +233,6 @@ def _decode_payload(kind: int, sequence: int, payload: Any, attachments: Any) ->
         wire.HELLO: lambda: wire.Hello.from_payload(payload),
         wire.LOAD: lambda: wire.Load.from_payload(payload),
         wire.LOADED: lambda: wire.Loaded.from_payload(payload),
-        wire.LOG: lambda: wire.Log.from_payload(payload),
         wire.METRIC: lambda: wire.Metric.from_payload(payload),
         wire.CANCEL: lambda: wire.Cancel.from_payload(payload),
         wire.READINESS: lambda: wire.Readiness.from_payload(payload),

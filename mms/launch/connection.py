@@ -8,7 +8,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Sequence
-from functools import partial
 from struct import Struct
 from typing import Any, cast
 
@@ -27,7 +26,6 @@ from mms.wire import (
     HELLO,
     LOAD,
     LOADED,
-    LOG,
     METRIC,
     READINESS,
     RECORDS,
@@ -42,7 +40,6 @@ from mms.wire import (
     Hello,
     Load,
     Loaded,
-    Log,
     Metric,
     ProtocolError,
     Readiness,
@@ -63,12 +60,11 @@ _MAX_PENDING = 256
 _CONNECTION_LOST = "connection lost"
 _SIGKILLED = describe_exit(-signal.SIGKILL)
 _EXIT_S = 0.5
-_STREAMS = ("stdout", "stderr")
 _METRICS = "metrics"
 _SERIES = "series"
 _FRAMES = "frames"
 #: Frames of a worker with a message that is read at once. Bodies of calls and records have limits of their own.
-_MESSAGES = (METRIC, LOG, LOADED, READINESS)
+_MESSAGES = (METRIC, LOADED, READINESS)
 #: Metrics of one frame that are passed on at once.
 _FEW_LINES = 256
 #: So much of breaks is forgiven to a worker's frames after a silence, in seconds: they take half of it at once.
@@ -129,10 +125,9 @@ class Link:
         turns = turns or LineTurns()
         #: Of those whose output comes in frames, and of metrics; by the stream.
         self._lines: dict[str, Lines[Any]] = {
-            stream: Lines(turns, partial(self._take_line, stream), self._read_on)
-            for stream in (*_STREAMS, _METRICS)
+            _METRICS: Lines(turns, self._take_metric, self._read_on),
+            _SERIES: Lines(turns, self._take_series, self._read_on),
         }
-        self._lines[_SERIES] = Lines(turns, self._take_series, self._read_on)
         #: Frames of one that has sent too many lately.
         self._frames: Lines[tuple[int, int, bytes | bytearray]] = Lines(
             turns, self._take_late_frame, self._read_on, _FRAME_S
@@ -326,12 +321,6 @@ class Link:
             self.listener.on_readiness(readiness)
         elif kind == RECORDS:
             self.listener.on_records(sequence, decode_records(sequence, payload))
-        elif kind == LOG:
-            log = Log.from_payload(payload)
-            if log.stream not in _STREAMS:
-                raise ProtocolError("a line of an unknown stream")
-            if not self._lines[log.stream].pass_on(log.lines):
-                self._pause_reading()
         elif kind != BYE:
             raise ProtocolError(f"a {KIND_NAMES.get(kind, kind)} frame, which no worker sends")
 
@@ -352,11 +341,8 @@ class Link:
     def _take_series(self, series: dict[str, Any]) -> None:
         self.listener.on_series([series])
 
-    def _take_line(self, stream: str, line: str) -> None:
-        if stream == _METRICS:
-            self.listener.on_metrics([line])
-        else:
-            self.listener.on_output(stream, one_line(line))
+    def _take_metric(self, line: str) -> None:
+        self.listener.on_metrics([line])
 
     def on_behind(self, is_behind: bool) -> None:
         """Whether it leaves much unread of what is sent to it. Meanwhile its calls of other models are not read."""

@@ -25,7 +25,6 @@ BATCH = 4
 RESULT = 5
 CANCEL = 7
 HEARTBEAT = 8
-LOG = 9
 METRIC = 10
 DRAIN = 11
 BYE = 12
@@ -43,7 +42,6 @@ KIND_NAMES = {
     RESULT: "result",
     CANCEL: "cancel",
     HEARTBEAT: "heartbeat",
-    LOG: "log",
     METRIC: "metric",
     DRAIN: "drain",
     BYE: "bye",

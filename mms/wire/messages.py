@@ -1,4 +1,4 @@
-"""The rare messages: JSON payloads of HELLO, LOAD, LOADED, READINESS, LOG, METRIC and CANCEL frames. Sans-IO."""
+"""The rare messages: JSON payloads of HELLO, LOAD, LOADED, READINESS, METRIC and CANCEL frames. Sans-IO."""
 
 from __future__ import annotations
 
@@ -239,14 +239,6 @@ class Readiness(Message):
 
     is_ready: bool
     error: str = ""
-
-
-@dataclass(slots=True)
-class Log(Message):
-    """Lines that a worker wrote where no pipe of its own leads to the front."""
-
-    stream: str
-    lines: list[str]
 
 
 @dataclass(slots=True)

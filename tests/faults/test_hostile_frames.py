@@ -16,7 +16,7 @@ from .models import write_echo
 #: Runs the body beside the sockets of its worker: `work`, `control`, and the running batch's number.
 _LIAR = """
 import json, struct, sys, time
-from mms.wire import BATCH, HEARTBEAT, LOG, METRIC, READINESS, RECORDS, RESULT, encode_frame
+from mms.wire import BATCH, HEARTBEAT, METRIC, READINESS, RECORDS, RESULT, encode_frame
 from mms.wire.frames import BODY, HEADER, VERSION
 
 def flood(connection, frames):
@@ -104,8 +104,6 @@ _FLOODS = {
     "series": "flood(work, encode_frame(METRIC, 0, b'{\"lines\": [], \"series\": [' + b'{},' * 20000 + b'{}]}'))",
     "metrics": "flood(work, encode_frame(METRIC, 0, json.dumps({'lines': ['a.Count:1|#|#hostname:h,1'] * 200,"
     " 'series': []}).encode()) * 50)",
-    "lines": 'flood(control, encode_frame(LOG, 0, b\'{"stream": "stdout", "lines": [\''
-    " + b'\"\",' * 20000 + b'\"\"]}'))",
 }
 
 

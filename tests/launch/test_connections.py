@@ -21,7 +21,6 @@ from mms.wire import (
     HEARTBEAT,
     HELLO,
     LOADED,
-    LOG,
     METRIC,
     READINESS,
     RECORDS,
@@ -29,7 +28,6 @@ from mms.wire import (
     Hello,
     Load,
     Loaded,
-    Log,
     Metric,
     ProtocolError,
     Readiness,
@@ -128,24 +126,10 @@ async def test_a_connection_that_says_nothing_is_hung_up_on_in_time():
         await launcher.close()
 
 
-@pytest.mark.parametrize(
-    ("kind", "message", "told"),
-    [
-        (LOG, Log("stdout", ["a\nb", "c\r\nd"]), ["stdout: a\\nb", "stdout: c\\r\\nd"]),
-        (LOADED, Loaded(500, error="a\n2026-01-01 [ERROR] b"), "a\\n2026-01-01 [ERROR] b"),
-    ],
-)
-async def test_what_a_worker_says_begins_no_line_of_its_own(kind, message, told):
-    listener = Listener()
-    link = Link("W", Load("m", None, "/", "h"), listener, 1 << 20)
-    link.on_frame(kind, 0, message.to_payload())
-    assert (link.loaded.result().error if kind == LOADED else listener.output) == told
-
-
-async def test_a_line_of_an_unknown_stream_is_refused():
+async def test_what_a_worker_says_begins_no_line_of_its_own():
     link = Link("W", Load("m", None, "/", "h"), Listener(), 1 << 20)
-    with pytest.raises(ProtocolError, match="stream"):
-        link.on_frame(LOG, 0, Log("x\n2026-01-01 [ERROR] y", ["z"]).to_payload())
+    link.on_frame(LOADED, 0, Loaded(500, error="a\n2026-01-01 [ERROR] b").to_payload())
+    assert link.loaded.result().error == "a\\n2026-01-01 [ERROR] b"
 
 
 async def test_the_socket_is_its_owners_alone(launcher):
@@ -247,7 +231,7 @@ async def test_a_frame_of_thousands_of_metrics_is_passed_on_in_several_turns() -
 
 #: What a worker may say at once, at most, and what it may not say at all.
 _REFUSED = {
-    "a message that is too large": (LOG, Log("stdout", ["x" * MAX_MESSAGE_BYTES]).to_payload()),
+    "a message that is too large": (METRIC, Metric(["x" * MAX_MESSAGE_BYTES]).to_payload()),
     "nested lists": (METRIC, b'{"lines":[],"series":[' + b"[]," * (1 << 20) + b"[]]}"),
     "series of nothing": (METRIC, b'{"lines":[],"series":[' + b"{}," * (1 << 20) + b"{}]}"),
     "a frame that is the front's": (DRAIN, b""),
@@ -275,7 +259,6 @@ async def test_what_no_worker_sends_is_refused_before_it_is_read(what: str) -> N
     ("kind", "payload"),
     [
         (HEARTBEAT, b""),
-        (LOG, Log("stdout", []).to_payload()),
         (METRIC, Metric([], [{}] * 80).to_payload()),
         (READINESS, Readiness(True).to_payload()),
     ],

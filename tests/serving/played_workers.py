@@ -11,6 +11,7 @@ from typing import Any
 from mms.launch import LaunchFailed, LinkListener, WorkerLink, WorkerSpec
 from mms.launch.connection import Link, PendingConnections, WorkerConnection
 from mms.launch.heartbeat import Heartbeats
+from mms.launch.line_turns import Lines, LineTurns
 from mms.wire import (
     BATCH,
     DRAIN,
@@ -20,7 +21,6 @@ from mms.wire import (
     LAST,
     LOAD,
     LOADED,
-    LOG,
     METRIC,
     ROLE_CONTROL,
     ROLE_WORK,
@@ -29,7 +29,6 @@ from mms.wire import (
     FrameDecoder,
     Hello,
     Loaded,
-    Log,
     Metric,
     decode_batch,
     encode_frame,
@@ -116,8 +115,11 @@ class PlayedWorker:
         secret: str,
         calls: str,
         on_exit: Callable[[str], None],
+        on_output: Callable[[str, str], None],
     ) -> None:
+        """`on_output` gets what it prints: with processes that comes through pipes."""
         self._calls = calls
+        self._printed = Lines[str](LineTurns(), partial(on_output, "stdout"), lambda: None)
         self._on_exit = on_exit
         self.is_hung = False
         self._decoders = {role: FrameDecoder(_FRAME_BYTES) for role in (ROLE_WORK, ROLE_CONTROL)}
@@ -159,10 +161,11 @@ class PlayedWorker:
         if self.is_hung:
             return
         if b"tell" in bodies:
-            self._say(LOG, Log("stdout", ["a line"]).to_payload())
-            self._say(METRIC, Metric(["a.Count:1|#|#hostname:h,1"], [{"name": "x"}]).to_payload())
+            self._printed.pass_on(["a line"])
+            metrics = ["a.Count:1|#|#hostname:h,1"]
+            self._say(METRIC, Metric(metrics, [{"name": "x"}]).to_payload())
             # More than are passed on at once.
-            self._say(METRIC, Metric([], [{"name": "x"}] * 300).to_payload())
+            self._say(METRIC, Metric(metrics * 300, [{"name": "x"}] * 300).to_payload())
             self.ends[ROLE_WORK].deliver(b"".join(encode_records(TRACKING, [b"{}"])))
             self.ends[ROLE_WORK].deliver(encode_call(1, Call(self._calls, timeout_s=5.0), b"echo"))
         if bodies == [b"few"]:
@@ -199,7 +202,11 @@ class PlayedLauncher:
         secret = secrets.token_hex(8)
         link = self._links[secret] = Link(spec.name, spec.load, listener, spec.max_frame_bytes)
         worker = PlayedWorker(
-            lambda: WorkerConnection(self._links.get, self._pending), secret, "called", link.on_exit
+            lambda: WorkerConnection(self._links.get, self._pending),
+            secret,
+            "called",
+            link.on_exit,
+            listener.on_output,
         )
         link.end_process = worker.end
         self._workers[link] = worker

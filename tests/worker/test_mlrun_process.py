@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mms.wire import LOG, READINESS, ModelOperation, Readiness
+from mms.wire import READINESS, ModelOperation, Readiness
 
 from .front import Front, Request, Worker
 
@@ -79,14 +79,12 @@ def test_a_worker_with_a_class_of_pure_python_is_small(load: Load) -> None:
 
 
 def readiness(worker: Worker) -> Readiness:
-    """What the worker says when its load has ended; a forked one writes its log on the same connection."""
+    """What the worker says when its load has ended."""
     assert worker.control is not None
-    while True:
-        frame = worker.control.receive()
-        assert frame is not None, "the worker closed its control connection"
-        if frame[0] != LOG:
-            assert frame[0] == READINESS, frame
-            return Readiness.from_payload(frame[2])
+    frame = worker.control.receive()
+    assert frame is not None, "the worker closed its control connection"
+    assert frame[0] == READINESS, frame
+    return Readiness.from_payload(frame[2])
 
 
 def test_a_model_that_loads_beside_requests_tells_the_front_when_it_is_ready(
