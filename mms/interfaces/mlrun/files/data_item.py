@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from typing import Any
 
 from mms.interfaces.mlrun.errors import MLRunInvalidArgumentError
@@ -30,7 +31,7 @@ class FileStats:
         return f"FileStats(size={self.size}, modified={self.modified}, content_type={self.content_type})"
 
 
-class DataItem:
+class DataItem(ABC):
     """A file or object; what is not there raises OSError. `str()` of one of this machine is its path, of others their
     address.
     """
@@ -71,9 +72,9 @@ class DataItem:
 
     # What each kind has of its own
 
+    @abstractmethod
     def read(self, size: int | None, offset: int) -> bytes:
-        """Its content, or a part of it."""
-        raise NotImplementedError
+        """Return its content, or a part of it."""
 
     def write(self, data: bytes, is_appended: bool) -> None:
         raise MLRunInvalidArgumentError(f"{self} cannot be written: {self.kind} is only read")
@@ -81,8 +82,9 @@ class DataItem:
     def remove(self) -> None:
         raise MLRunInvalidArgumentError(f"{self} cannot be deleted: {self.kind} is only read")
 
+    @abstractmethod
     def stat(self) -> FileStats:
-        raise NotImplementedError
+        """Return what is known of it. Raises OSError where it is not there."""
 
     def listdir(self) -> list[str]:
         """Names of what is in the folder, sorted."""
@@ -94,9 +96,9 @@ class DataItem:
         """Names of the files in the folder, sorted."""
         return self.listdir()
 
+    @abstractmethod
     def local(self) -> str:
         """Return a path of this machine with its content, under the name it has."""
-        raise NotImplementedError
 
     def open(self, mode: str = "rb") -> Any:
         """Return a file object."""

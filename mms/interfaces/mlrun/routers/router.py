@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
@@ -115,6 +116,7 @@ class BaseModelRouter(StepToDict):
 
     def steps_of(self, call: Call) -> Steps:
         """See `mms.interfaces.mlrun.routers.routing`."""
+        # Not abstract: routers of MLRun's users may have an event handler of their own instead.
         raise NotImplementedError(f"{type(self).__name__} does not say how it routes")
 
     def list_models(self) -> dict[str, Any]:
@@ -237,7 +239,7 @@ class ModelRouter(BaseModelRouter):
         return Call(model, operation or "", event.method, event.id)
 
 
-class NamedRouter(BaseModelRouter):
+class NamedRouter(BaseModelRouter, ABC):
     """A router that is asked as a model: by its name, by an operation alone or without a path.
 
     Any other request goes to the model that it names.
@@ -262,8 +264,9 @@ class NamedRouter(BaseModelRouter):
             return (yield from self._readiness(call))
         return (yield from self._operate(call))
 
+    @abstractmethod
     def _infer(self, call: Call) -> Steps:
-        raise NotImplementedError
+        """Answer an event of the router's own: of all its models, or of one that it chooses."""
 
     def _metadata(self, call: Call) -> Steps:
         yield from ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 from mms.interfaces.mlrun.errors import GraphError
@@ -47,7 +48,7 @@ class StepOptions(NamedTuple):
     result_path: str | None = None
 
 
-class BaseStep:
+class BaseStep(ABC):
     """A step of a graph. Runs one event at a time, unless `max_in_flight` says otherwise."""
 
     kind = "base"
@@ -190,10 +191,11 @@ class BaseStep:
 
     def post_init(self, mode: str = "sync") -> None:
         """Load what was made by init_object() in the mode `skip`: a process may be forked between the two."""
+        return
 
+    @abstractmethod
     def run(self, event: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the event with this step's answer as its body, or NO_EVENT."""
-        raise NotImplementedError
 
     def get_children(self) -> list[BaseStep]:
         return []
