@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -24,6 +25,8 @@ from archiver.source import (
 from mms.interfaces import AUTO, CHOICES, OF_CLASSES, OF_PREPACKAGED, Interface, find_interface
 from mms.text.brief import brief
 
+#: The function that a module alone stands for.
+_HANDLE: Final = "handle"
 _MAX_SOURCE_BYTES: Final = 16 * 1024 * 1024
 
 
@@ -126,6 +129,8 @@ def _reader(folder: Path) -> ReadSource:
 def _check_class(interface: Interface, handler: str, folder: Path, warn: Warn | None) -> None:
     """The class that a handler names must be there, as far as the source can tell."""
     read = _reader(folder)
+    if interface.takes_handlers and _names_function(handler, read):
+        return
     named = named_class(interface, handler, read)
     if not any(read(name) is not None for name in source_names(named.module)):
         if warn is not None:
@@ -155,6 +160,17 @@ def _check_class(interface: Interface, handler: str, folder: Path, warn: Warn | 
         return
     if not rule.is_model(tree, named.name):
         warn(f"{named.module}: {named.name} {rule.lack}.")
+
+
+def _names_function(handler: str, read: ReadSource) -> bool:
+    """Return whether a handler names a function, or a module alone that has one of the default name."""
+    module, _, name = handler.partition(":")
+    tree = handler_tree(module, read)
+    name = name.strip() or _HANDLE
+    return tree is not None and any(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+        for node in module_level(tree.body)
+    )
 
 
 def _refuse_component_options(asked: Component, handler: str) -> None:

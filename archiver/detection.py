@@ -133,7 +133,7 @@ def _has_known_bases(tree: ast.Module, class_name: str) -> bool:
 
 def _imports_of_others(tree: ast.Module) -> bool:
     """Return whether a module imports a package that tells another interface."""
-    telling = {each.packages[0].name for each in INTERFACES if each.packages}
+    telling = {package.name for each in INTERFACES for package in each.telling_packages}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             packages = [alias.name for alias in node.names]

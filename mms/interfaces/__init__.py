@@ -9,6 +9,7 @@ from mms.interfaces.interface import AUTO, Command, Interface, Package, part
 from mms.interfaces.legacy.interface import LEGACY
 from mms.interfaces.mlrun.interface import MLRUN
 from mms.interfaces.mms.interface import MMS
+from mms.interfaces.oip.interface import OIP
 from mms.interfaces.seldon.interface import SELDON
 
 __all__ = [
@@ -28,8 +29,8 @@ __all__ = [
 ]
 
 #: In the order in which they are asked whether a model is theirs: a model server of MLRun has a `predict`, as a
-#: component of Seldon has.
-INTERFACES: tuple[Interface, ...] = (LEGACY, MLRUN, SELDON, MMS)
+#: component of Seldon has, and one of Open Inference.
+INTERFACES: tuple[Interface, ...] = (LEGACY, MLRUN, OIP, SELDON, MMS)
 #: The interface of a model that is none of the others'.
 DEFAULT: Interface = MMS
 #: The interface of the server's own classes for saved models.

@@ -80,6 +80,14 @@ class Interface:
     class_rule = ""
     #: Tells it of a class that a worker has imported: a module with `names_model(handler)`.
     class_finder = ""
+    #: Whether its models may be handlers of the default interface, too.
+    takes_handlers = False
+    #: Tells what a folder is in the layout of another server: a function of its path that returns an
+    #: `archiver.layouts.Layout`, or None.
+    layout = ""
+    #: Reads what the archive of any model declares of its tensors: a function of (served model) that returns an
+    #: `mms.tensors.declaration.ModelDeclaration`, or None.
+    declaration = ""
     #: Whether an archive with the manifest of MMS 0.x is a model of this interface, whatever its code.
     has_old_manifest = False
     #: Whether arguments of its classes may be lists and objects, and say their types by their look.
@@ -88,7 +96,8 @@ class Interface:
     load_part = ""
     #: Whether its models have a place in a graph, a `service_type`.
     has_service_type = False
-    #: The first one is what tells that code is written to this interface, the others come with it.
+    #: Stand-ins for libraries. The first one tells that code is written to this interface, if `telling_packages` does
+    #: not say more.
     packages: tuple[Package, ...] = ()
     #: What its models read of their place in a deployment: an `mms.serving.served.place.DeploymentPlace`.
     place = ""
@@ -134,6 +143,11 @@ class Interface:
 
     def __repr__(self) -> str:
         return f"<Interface {self.name}>"
+
+    @property
+    def telling_packages(self) -> tuple[Package, ...]:
+        """Return those of its packages whose import tells that code is written to this interface."""
+        return self.packages[:1]
 
     @property
     def has_classes(self) -> bool:

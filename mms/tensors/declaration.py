@@ -11,6 +11,8 @@ from mms.tensors.tensor import InferRequest, Tensor
 from mms.text.brief import brief
 from mms.text.nearest import did_you_mean
 
+#: The name of an output that nothing else names.
+OUTPUT: Final = "output_0"
 #: A dimension of any size.
 ANY: Final = -1
 #: More than any model has, and few enough to be looked through for each request.
@@ -235,10 +237,11 @@ def _tensors(said: Any, what: str) -> Iterator[TensorDeclaration]:
     if len(said) > _MAX_TENSORS:
         raise InvalidDeclaration(f"{what} has {len(said)} tensors; {_MAX_TENSORS} are the most")
     for number, members in enumerate(said):
-        yield _tensor(members, f"{what}[{number}]")
+        yield read_tensor(members, f"{what}[{number}]")
 
 
-def _tensor(members: Any, where: str) -> TensorDeclaration:
+def read_tensor(members: Any, where: str) -> TensorDeclaration:
+    """Return the tensor that a mapping declares; `where` names it in messages. Raises InvalidDeclaration."""
     if not isinstance(members, Mapping):
         raise InvalidDeclaration(
             f'{where} must be a mapping with "name", "datatype" and "shape", not {brief(members)}'

@@ -9,7 +9,7 @@ import numpy as np
 
 from mms.tensors.binary import bytes_of
 from mms.tensors.datatypes import BOOL, BYTES, DATATYPES, datatype_of
-from mms.tensors.declaration import ModelDeclaration, TensorDeclaration
+from mms.tensors.declaration import OUTPUT, ModelDeclaration, TensorDeclaration
 from mms.tensors.errors import InferError
 from mms.tensors.tensor import InferRequest, InferResponse, Tensor
 from mms.text.brief import brief
@@ -17,8 +17,6 @@ from mms.text.brief import brief
 if TYPE_CHECKING:
     from mms.tensors.tensor import Array
 
-#: The name of an output that nothing else names.
-OUTPUT: Final = "output_0"
 _SERVER: Final = 500
 
 

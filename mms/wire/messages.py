@@ -195,6 +195,8 @@ class Load(Message):
     reports_imports: bool = False
     #: What the archive's `model-config.yaml` says, whole: the handler's keys, too.
     model_config: dict[str, Any] = field(default_factory=dict)
+    #: What its archive declares of its tensors, as members of a `ModelDeclaration`; None: nothing.
+    tensors: dict[str, Any] | None = None
 
     @property
     def code_folders(self) -> list[str]:

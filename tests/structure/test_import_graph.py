@@ -137,6 +137,12 @@ ROOMS: dict[str, Room] = {
             *("traffic", "wire"),
         ),
     ),
+    # What archives declare of their models' tensors, in the files of several servers.
+    "declarations": Room(
+        1,
+        ("mms.interfaces.oip.declared",),
+        ("archiver", "bodies", "documents", "tensors"),
+    ),
     # MLRun's serving contract, in process.
     "mlrun": Room(
         1,
@@ -180,6 +186,14 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.seldon.worker",),
         ("handler names", "interfaces", "bodies", "seldon", "version", "wire", "worker"),
     ),
+    "oip in workers": Room(
+        4,
+        ("mms.interfaces.oip.worker",),
+        (
+            *("declarations", "handler names", "interfaces", "bodies", "json text"),
+            *("mms in workers", "tensors", "version", "wire", "worker"),
+        ),
+    ),
     # The names for those who write and test models.
     "mlrun's names": Room(2, ("=mms.interfaces.mlrun",), ("mlrun",)),
     # What models import, where their makers' own packages are not installed.
@@ -213,6 +227,11 @@ ROOMS: dict[str, Room] = {
         6,
         ("mms.interfaces.seldon.front",),
         (*FRONT, "graph", "seldon"),
+    ),
+    "oip in the front": Room(
+        6,
+        ("mms.interfaces.oip.front",),
+        (*FRONT, "declarations", "tensors"),
     ),
     "server": Room(7, ("mms.server",)),
     "cli": Room(

@@ -37,7 +37,7 @@ FILES = (
 )
 PARTS = (
     *("class_rule", "class_finder", "worker", "http_api", "schemas", "grpc_services"),
-    *("load_part", "place", "composites", "settings", "parameters"),
+    *("layout", "declaration", "load_part", "place", "composites", "settings", "parameters"),
 )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from archiver.layouts import Layout
 from archiver.model_config import (
     CONFIG_NAME,
     InvalidModelConfig,
@@ -42,11 +43,16 @@ class CompletedOptions:
 
 
 def with_file_and_setting(
-    options: RegisterOptions, archive: FetchedArchive, settings: Settings, default_name: str | None
+    options: RegisterOptions,
+    archive: FetchedArchive,
+    settings: Settings,
+    default_name: str | None,
+    layout: Layout | None = None,
 ) -> CompletedOptions:
-    """The registration with what the archive's file and the setting `models` say where it says nothing itself.
+    """The registration with what the archive's files and the setting `models` say where it says nothing itself.
 
-    Blocks. `default_name`: of a model that has no other. Raises InvalidModel for a file that cannot be read.
+    Blocks. `default_name`: of a model that has no other. `layout`: what its folder is in another server's. Raises
+    InvalidModel for a file that cannot be read.
     """
     document = _of_file(archive)
     workers: WorkerBounds | None = None
@@ -55,6 +61,7 @@ def with_file_and_setting(
     version = (manifest.model_version if manifest is not None else None) or options.model_version
     for source, said, besides in (
         (_file_name(archive), document, None),
+        *(() if layout is None else ((layout.file, layout.config, None),)),
         (f"the setting models, {name}", _of_setting(settings.models, name, version), _OF_SNAPSHOTS),
     ):
         config = read_config_keys(said, besides=besides)
@@ -62,6 +69,9 @@ def with_file_and_setting(
             logger.warning("%s: %s", source, problem)
         options = options.or_else(**config.values)
         workers = workers or config.workers
+    if layout is not None:
+        for problem in layout.problems:
+            logger.warning("%s: %s", layout.file, problem)
     return CompletedOptions(options, workers, document)
 
 

@@ -236,6 +236,7 @@ class WorkerSpecs:
         packages = requirements.packages if requirements is not None else None
         python = requirements.python if requirements is not None else None
         tracking, files = served.tracking, served.model_files
+        declaration = served.declaration
         load = Load(
             model_name=served.name,
             model_version=served.version,
@@ -261,6 +262,7 @@ class WorkerSpecs:
             confinement=confinement(settings),
             packages=packages,
             model_config=served.model_config,
+            tensors=None if declaration is None else declaration.to_members(),
         )
         place = self._place_variables(served)
         return WorkerSpec(

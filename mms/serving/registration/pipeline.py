@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archiver.layouts import Layout
 from mms.repository import FetchedArchive
 from mms.serving.options import RegisterOptions
 from mms.serving.served import PooledModel, ServedModel
@@ -30,6 +31,8 @@ class Registration:
     #: With what the archive's file and the settings say where the registration says nothing.
     options: RegisterOptions = field(init=False)
     archive: FetchedArchive = field(init=False)
+    #: What its folder is in the layout of another server, if it is one that its handler is of.
+    layout: Layout | None = None
     #: The file of the archive that makes it a model of other models, if one does.
     document: Path | None = field(init=False)
     served: ServedModel = field(init=False)

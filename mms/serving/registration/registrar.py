@@ -25,6 +25,8 @@ from mms.serving.registration.steps import (
     MakeServedModel,
     OpenTracking,
     PrepareRequirements,
+    ReadDeclaration,
+    ReadLayout,
     ReportWithoutEffect,
 )
 from mms.serving.served import PooledModel, ServedModel
@@ -82,11 +84,13 @@ class Registrar:
         self._steps: tuple[Step, ...] = (
             CheckRequest(settings, registry),
             FetchArchive(repository),
+            ReadLayout(),
             MakeServedModel(settings, repository, self.factories, make, find_document),
             DetectInterface(),
             ReportWithoutEffect(settings),
             PrepareRequirements(settings, installer),
             FetchModelFiles(repository, registry),
+            ReadDeclaration(settings),
             OpenTracking(settings, repository, tracking),
         )
         self._last_step = AddToRegistry(registry, self.check_open)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from archiver.layouts import InvalidLayout, find_layout
 from mms.core import Registry
-from mms.errors import BadRequest, ModelNotFound, NameTaken
+from mms.errors import BadRequest, InvalidModel, ModelNotFound, NameTaken
+from mms.interfaces import AUTO, INTERFACES, find_interface, part
 from mms.repository import FetchedArchive, Repository
 from mms.serving.options import RegisterOptions
 from mms.serving.registration.interface_detection import detect_interface
 from mms.serving.registration.model_config_file import with_file_and_setting
-from mms.serving.registration.model_factory import check_names
+from mms.serving.registration.model_factory import change_model, check_names
 from mms.serving.registration.path_policy import check_arguments
 from mms.serving.registration.pipeline import CompositeFactory, Registration, Step
 from mms.serving.registration.signature_rule import check_is_signed_alone
@@ -73,6 +77,24 @@ class FetchArchive(Step):
         await self._repository.release(registration.archive)
 
 
+class ReadLayout(Step):
+    """Take what a folder in another server's layout says of its model for what a manifest would say."""
+
+    async def run(self, registration: Registration) -> None:
+        options, archive = registration.requested, registration.archive
+        try:
+            layout = await asyncio.to_thread(find_layout, archive.folder)
+        except (InvalidLayout, OSError) as error:
+            raise InvalidModel(f"{error}.") from None
+        if layout is None:
+            return
+        place = PurePosixPath(options.url.partition("?")[0].rstrip("/"))
+        manifest = layout.complete(archive.manifest, place.stem)
+        registration.archive = replace(archive, manifest=manifest)
+        if (options.handler or manifest.handler) == layout.handler:
+            registration.layout = layout
+
+
 class MakeServedModel(Step):
     """Make the model of what its archive, its file, the settings and the registration say, and register its parts."""
 
@@ -97,6 +119,7 @@ class MakeServedModel(Step):
             registration.archive,
             self._settings,
             registration.default_name,
+            registration.layout,
         )
         registration.options = said.options
         try:
@@ -197,6 +220,32 @@ class FetchModelFiles(Step):
     async def undo(self, registration: Registration) -> None:
         if registration.served.model_files is not None:
             await self._repository.model_uris.release(registration.served.model_files)
+
+
+class ReadDeclaration(Step):
+    """Read what the archive declares of the model's tensors."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def run(self, registration: Registration) -> None:
+        served = registration.served
+        if not isinstance(served, PooledModel):
+            return
+        for interface in INTERFACES:
+            if interface.declaration:
+                found = await asyncio.to_thread(part(interface.declaration), served)
+                served.declaration = found or served.declaration
+        self._batch_rows(registration, served)
+
+    def _batch_rows(self, registration: Registration, served: PooledModel) -> None:
+        """Have requests to a model that takes several rows at once come in batches, where nobody says how many."""
+        declaration = served.declaration
+        if declaration is None or registration.layout is not None or served.interface == AUTO:
+            return
+        joins = find_interface(served.interface).takes_handlers
+        if joins and declaration.max_batch_size > 1 and served.options.asked.batch_size is None:
+            change_model(self._settings, served, {"batch_size": declaration.max_batch_size})
 
 
 class OpenTracking(Step):

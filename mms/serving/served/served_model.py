@@ -17,6 +17,7 @@ from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_options import ModelOptions
 from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.requirements import ModelRequirements
+from mms.tensors.declaration import ModelDeclaration
 
 if TYPE_CHECKING:
     from mms.serving.workers.runner import LoadOutcome
@@ -52,6 +53,8 @@ class ServedModel(ABC):
     effective: RegisterOptions
     #: The contract that the model's code is written to; `auto` where only a worker can find it, until it has.
     interface: str = "auto"
+    #: What its archive declares of its tensors; None where it declares nothing.
+    declaration: ModelDeclaration | None = None
     #: What its `model_uri` names, once fetched.
     model_files: ModelFiles | None = None
     #: The packages that its archive asks for, where they are installed.
@@ -262,6 +265,8 @@ class ServedModel(ABC):
         }
         if self.requirements is not None:
             description["requirements"] = self.requirements.describe()
+        if self.declaration is not None:
+            description["tensors"] = self.declaration.to_members()
         if self.tracking is not None:
             description["tracking"] = self.tracking.describe()
         description |= self.describe_composition()

@@ -14,6 +14,7 @@ from mms.serving.options import RegisterOptions
 from mms.serving.registration.model_factory import model_config
 from mms.serving.registration.model_options import ModelOptions
 from mms.serving.served import DormantModel, PooledModel, ServedModel
+from mms.tensors.declaration import InvalidDeclaration, ModelDeclaration
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -28,7 +29,8 @@ _MEMBERS: Final = ("interface", "handler", "runtime")
 def idle_part(served: ServedModel) -> dict[str, Any] | None:
     """Return what is to be known of a model at the next start, where it needs no more; None where it needs its archive.
 
-    It does where it has workers, or something beside its own code: parts, a protocol of its interface, records.
+    It does where it has workers, or something beside its own code: parts, an interface that puts models together,
+    records.
     """
     if isinstance(served, PooledModel):
         if served.parts or served.owner or served.node or served.tracking:
@@ -36,13 +38,16 @@ def idle_part(served: ServedModel) -> dict[str, Any] | None:
         if served.interface == AUTO:
             return None
         interface = find_interface(served.interface)
-        if interface.http_api or interface.grpc_services or interface.composites:
+        if interface.composites:
             return None
     elif not isinstance(served, DormantModel):
         return None
     if served.min_workers or served.startup_source is not None:
         return None
-    return {member: getattr(served, member) for member in _MEMBERS}
+    known: dict[str, Any] = {member: getattr(served, member) for member in _MEMBERS}
+    if served.declaration is not None:
+        known["tensors"] = served.declaration.to_members()
+    return known
 
 
 class IdleModels:
@@ -51,6 +56,8 @@ class IdleModels:
     def __init__(self, settings: Settings) -> None:
         self._effective = RegisterOptions().with_defaults(settings)
         self._config = model_config(self._effective)
+        #: Models of one archive, and those that differ in their weights alone, share theirs.
+        self._declarations: dict[ModelDeclaration, ModelDeclaration] = {}
 
     def __repr__(self) -> str:
         return f"<IdleModels {self._config}>"
@@ -72,6 +79,10 @@ class IdleModels:
             return None
         if not any(each.name == known["interface"] for each in INTERFACES):
             return None
+        try:
+            declaration = self._declared(known.get("tensors"))
+        except InvalidDeclaration:
+            return None
         return DormantModel(
             model=ModelVersion(entry["model"], entry.get("version"), self._config),
             url=options.url,
@@ -82,8 +93,15 @@ class IdleModels:
             options=ModelOptions(known["interface"], _NO_COMPONENT, None, options),
             effective=self._effective,
             interface=known["interface"],
+            declaration=declaration,
             registration=options,
             most_workers=entry["max_workers"],
             first_workers=entry.get("first_workers", 1),
             make=make,
         )
+
+    def _declared(self, members: Any) -> ModelDeclaration | None:
+        if members is None:
+            return None
+        found = ModelDeclaration.from_members(members)
+        return self._declarations.setdefault(found, found)

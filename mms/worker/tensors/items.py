@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from mms.interfaces import find_codec, part
+from mms.tensors.declaration import ModelDeclaration
 from mms.tensors.errors import InferError
 from mms.tensors.tensor import InferRequest, InferResponse
 from mms.wire import FAILED, Item, Load, ResultItem
@@ -27,12 +28,17 @@ class TensorItems:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._codecs: dict[str, TensorCodec] = {}
+        #: What the model's archive declares; None: nothing.
+        self.declaration = (
+            None if load.tensors is None else ModelDeclaration.from_members(load.tensors)
+        )
 
     def __repr__(self) -> str:
         return f"<TensorItems of model {self._load.model_name}>"
 
     def read(self, item: Item) -> TensorItem:
-        """Return the request of an item, which has the name of a protocol. Raises InferError."""
+        """Return the request of an item, which has the name of a protocol. Raises InferError, also for a request that
+        is not as the model declares."""
         operation = item[7]
         protocol = "" if operation is None else operation.protocol
         codec = self._codecs.get(protocol)
@@ -44,6 +50,8 @@ class TensorItems:
                 raise InferError(f"the protocol {protocol} cannot be read here", 501) from None
             self._codecs[protocol] = codec
         request, form = codec.decode(item)
+        if self.declaration is not None:
+            self.declaration.check(request)
         return TensorItem(request, form, codec)
 
     def write(self, item: TensorItem, answer: InferResponse | InferError, index: int) -> ResultItem:

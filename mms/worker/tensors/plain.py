@@ -38,7 +38,7 @@ class PlainTensors:
         """Return the result of what the handler returned for a request. `place`: its place in the call."""
         try:
             _check_status(context, place, value)
-            answer = response_of(value, item.request)
+            answer = response_of(value, item.request, self.items.declaration)
         except Exception as error:
             return self.items.failure(index, error)
         return self.items.write(item, answer, index)

@@ -1,0 +1,1 @@
+"""Open Inference in the front."""

@@ -1,0 +1,21 @@
+"""The entry of the Open Inference Protocol in the table of interfaces."""
+
+from __future__ import annotations
+
+from mms.interfaces.interface import Interface
+
+
+class OpenInferenceInterface(Interface):
+    name = "oip"
+    title = "Open Inference"
+    noun = "model of tensors"
+    nouns = "models of tensors"
+    worker = "mms.interfaces.oip.worker.interface"
+    class_rule = "mms.interfaces.oip.class_rule:RULE"
+    class_finder = "mms.interfaces.oip.worker.tensor_class"
+    takes_handlers = True
+    layout = "mms.interfaces.oip.declared.layout:find_layout"
+    declaration = "mms.interfaces.oip.front.declaration:declaration_of"
+
+
+OIP = OpenInferenceInterface()

@@ -1,0 +1,1 @@
+"""Models of tensors in their workers, and the codecs of the protocol."""

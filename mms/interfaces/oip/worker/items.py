@@ -1,0 +1,43 @@
+"""Requests of other protocols to a model that takes tensors alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mms.tensors.server import TensorServer
+from mms.wire import Item, Load, ModelOperation, ResultItem
+from mms.worker.loading.model import Tell
+from mms.worker.tensors.served import ServedTensors
+
+#: The protocol whose requests are JSON: the only one that a client of another may have written its body in.
+_JSON_OPERATION = ModelOperation(protocol="oip-json")
+
+
+class TensorOnlyItems:
+    """Serves a body of JSON as a request of Open Inference, from whatever path it comes."""
+
+    def __init__(self, load: Load, server: TensorServer) -> None:
+        self._model_name = load.model_name
+        self._served = ServedTensors(load, server)
+        self._close: Callable[[], None] | None = getattr(server, "close", None)
+
+    def __repr__(self) -> str:
+        return f"<TensorOnlyItems of model {self._model_name}>"
+
+    @property
+    def is_ready(self) -> bool:
+        return True
+
+    def start(self, tell: Tell) -> None:
+        return
+
+    def close(self) -> None:
+        if self._close is not None:
+            self._close()
+
+    def take_series(self) -> list[dict[str, Any]]:
+        return []
+
+    def serve_items(self, items: list[Item]) -> list[ResultItem]:
+        return self._served.serve_items([(*item[:7], _JSON_OPERATION) for item in items])

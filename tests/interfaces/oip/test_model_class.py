@@ -1,0 +1,186 @@
+"""Classes with `predict(inputs, parameters)`: one call for a request, or for the rows of several."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mms.interfaces.oip.worker.model_class import ClassServer, open_class
+from mms.service import PredictionException
+from mms.tensors.declaration import ModelDeclaration
+from mms.tensors.errors import InferError
+from mms.tensors.tensor import InferRequest, InferResponse, RequestedOutput, Tensor
+from mms.wire import Load
+
+
+def request(*values: float, dtype: str = "FP32", **parameters: Any) -> InferRequest:
+    array = np.array(values, {"FP32": np.float32, "FP64": np.float64}[dtype])
+    return InferRequest("", "", parameters, {"x": Tensor("x", dtype, array.shape, array)})
+
+
+def serve(found: Any, declaration: ModelDeclaration | None = None, **members: Any) -> ClassServer:
+    return open_class(found, Load("m", None, "/", "service:Model", **members), declaration)
+
+
+def shown(answer: InferResponse | InferError) -> Any:
+    if isinstance(answer, InferError):
+        return answer.status, answer.message
+    return {tensor.name: tensor.array.tolist() for tensor in answer.outputs}
+
+
+class Doubles:
+    """Notes how many rows each call has."""
+
+    max_batch_size = 4
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def predict(self, inputs: Any, parameters: Any) -> Any:
+        self.calls.append(len(inputs["x"]))
+        if "fail" in parameters:
+            raise RuntimeError("broken")
+        return {"y": inputs["x"] * 2}
+
+
+def made(found: type[Any]) -> tuple[Any, ClassServer]:
+    instances = []
+
+    class Noted(found):  # type: ignore[misc, valid-type]  # a class of the test's own
+        def __init__(self) -> None:
+            super().__init__()
+            instances.append(self)
+
+    server = serve(Noted)
+    return instances[0], server
+
+
+def test_rows_of_like_requests_are_joined_up_to_the_largest_batch() -> None:
+    model, server = made(Doubles)
+    requests = [request(1, 2), request(3), request(4, 5), request(6, dtype="FP64"), request(7)]
+    answers = server.infer(requests)
+    assert [shown(answer) for answer in answers] == [
+        {"y": [2, 4]},
+        {"y": [6]},
+        {"y": [8, 10]},
+        {"y": [12]},
+        {"y": [14]},
+    ]
+    assert model.calls == [3, 3, 1]
+
+
+def test_requests_with_other_parameters_or_outputs_are_not_joined() -> None:
+    model, server = made(Doubles)
+    other = request(3)._replace(outputs=[RequestedOutput("y")])
+    server.infer([request(1), request(2, mode="x"), other, request(4, timeout=9)])
+    assert sorted(model.calls) == [1, 1, 2]
+
+
+def test_a_class_that_says_no_batch_size_gets_each_request_alone() -> None:
+    class Alone(Doubles):
+        max_batch_size = 0
+
+    model, server = made(Alone)
+    server.infer([request(1), request(2, 3)])
+    assert model.calls == [1, 2]
+
+
+def test_a_wrong_number_of_rows_is_500_that_names_the_output_and_the_numbers() -> None:
+    class Short(Doubles):
+        def predict(self, inputs: Any, parameters: Any) -> Any:
+            return inputs["x"][:1]
+
+    answers = made(Short)[1].infer([request(1), request(2)])
+    message = (
+        "Output 'output_0' has 1 rows for the 2 rows of the inputs; with max_batch_size each output has a row for each "
+        "of them."
+    )
+    assert [shown(answer) for answer in answers] == [(500, message)] * 2
+
+
+def test_where_a_joined_call_fails_each_request_is_tried_alone() -> None:
+    class Refuses(Doubles):
+        def predict(self, inputs: Any, parameters: Any) -> Any:
+            if (inputs["x"] < 0).any():
+                raise PredictionException("no negative numbers", 422)
+            return super().predict(inputs, parameters)
+
+    answers = made(Refuses)[1].infer([request(1), request(-1), request(2)])
+    assert [shown(answer) for answer in answers] == [
+        {"y": [2]},
+        (422, "no negative numbers"),
+        {"y": [4]},
+    ]
+
+
+def test_an_exception_fails_its_request_alone_with_500() -> None:
+    answers = made(Doubles)[1].infer([request(1, fail=True), request(2)])
+    assert [shown(answer) for answer in answers] == [(500, "Prediction failed"), {"y": [4]}]
+
+
+def test_coroutines_of_one_batch_run_side_by_side() -> None:
+    class Meets:
+        """No call ends before two have begun."""
+
+        def __init__(self) -> None:
+            self.waiting: list[asyncio.Event] = []
+
+        async def load(self) -> None:
+            self.is_loaded = True
+
+        async def predict(self, inputs: Any, parameters: Any) -> Any:
+            assert self.is_loaded
+            met = asyncio.Event()
+            self.waiting.append(met)
+            if len(self.waiting) == 2:
+                for each in self.waiting:
+                    each.set()
+            await asyncio.wait_for(met.wait(), 10)
+            return inputs["x"] + 1
+
+    answers = serve(Meets).infer([request(1), request(2)])
+    assert [shown(answer) for answer in answers] == [{"output_0": [2]}, {"output_0": [3]}]
+
+
+def test_results_are_cast_to_what_the_model_declares() -> None:
+    declaration = ModelDeclaration.from_members(
+        {"outputs": [{"name": "sum", "datatype": "INT32", "shape": []}]}
+    )
+
+    class Sums:
+        def predict(self, inputs: Any) -> Any:
+            return inputs["x"].sum()
+
+    (answer,) = serve(Sums, declaration).infer([request(1, 2)])
+    assert isinstance(answer, InferResponse)
+    assert (answer.outputs[0].name, answer.outputs[0].datatype) == ("sum", "INT32")
+
+
+def test_arguments_of_the_registration_go_to_the_constructor() -> None:
+    class Adds:
+        def __init__(self, bias: int) -> None:
+            self.bias = bias
+
+        def predict(self, inputs: Any, parameters: Any) -> Any:
+            return inputs["x"] + self.bias
+
+    arguments = [{"name": "bias", "value": "7", "type": "INT"}]
+    (answer,) = serve(Adds, parameters=arguments).infer([request(1)])
+    assert shown(answer) == {"output_0": [8]}
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"predict": lambda self: 0}, "Odd.predict takes"),
+        ({"predict": lambda self, a, b: 0, "max_batch_size": "8"}, "Odd.max_batch_size is '8'"),
+    ],
+)
+def test_a_class_that_cannot_be_called_so_does_not_load(
+    members: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        serve(type("Odd", (), members))
