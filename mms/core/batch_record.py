@@ -15,7 +15,7 @@ def batch_record(
     batch: Batch,
     entry_point_s: float,
     is_success: bool,
-    wall: float,
+    now: float,
 ) -> tuple[Any, ...]:
     """What the recorder keeps of a finished batch; the order is its own."""
     sent_at = batch.sent_at
@@ -31,7 +31,7 @@ def batch_record(
         queue_s = [sent_at - request.received_at for request in requests]
         ids = [request.id for request in requests]
     return (
-        wall,
+        now,
         model.name,
         model.version or "",
         worker.name,

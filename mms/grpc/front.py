@@ -129,15 +129,16 @@ class GrpcFront:
     def record_message(
         self, call: Call, http_status: int, model: str, version: str, received_at: float
     ) -> None:
+        now = time.monotonic()
         self._record(
             (
-                time.time(),
+                now,
                 call.connection.remote,
                 "POST",
                 call.head.path.decode("latin-1"),
                 "HTTP/2.0",
                 http_status,
-                time.monotonic() - received_at,
+                now - received_at,
                 model,
                 version,
             )

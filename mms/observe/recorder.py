@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from mms.log_writer.dates import LineDates
@@ -20,10 +20,10 @@ from mms.observe.metrics.aggregates import Aggregates
 from mms.observe.metrics.lines import METRIC_MARK, file_line, one_line, qlog_record
 from mms.wire.log_records import decode_record
 
-#: Seconds since the epoch, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is
+#: `time.monotonic()`, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is
 #: "" where the response is no prediction of a registered model, the version "" where there is none.
 RequestRecord: TypeAlias = tuple[float, str, str, str, str, int, float, str, str]
-#: Seconds since the epoch, model, version, worker's name, size, queue seconds of each request, entry point seconds,
+#: `time.monotonic()`, model, version, worker's name, size, queue seconds of each request, entry point seconds,
 #: request ids, whether the entry point returned a good answer.
 BatchRecord: TypeAlias = tuple[
     float, str, str, str, int, Sequence[float], float, Sequence[bytes], bool
@@ -54,13 +54,20 @@ class _Measured:
 class Recorder:
     """Owner of the records and the counts. Used from the event loop's thread."""
 
-    def __init__(self, logs: Logs, hostname: str | None = None) -> None:
+    def __init__(
+        self,
+        logs: Logs,
+        hostname: str | None = None,
+        epoch_s: Callable[[], float] = lambda: time.time() - time.monotonic(),
+    ) -> None:
+        """`epoch_s`: returns when, in seconds since the epoch, `time.monotonic()` was 0. The clock may be set."""
         self.requests: list[RequestRecord] = []
         self.batches: list[BatchRecord] = []
         self.aggregates = Aggregates()
         self.logs = logs
         self._hostname = hostname or socket.gethostname()
         self._dates = LineDates()
+        self._epoch_s = epoch_s
         #: (seconds since the epoch, thread column, metric in file form)
         self._server_metrics: list[tuple[float, str, str]] = []
         self._model_metrics: list[tuple[float, str, str]] = []
@@ -188,13 +195,14 @@ class Recorder:
         messages: list[str] = []
         class_counts = [0, 0, 0]
         elapsed: dict[tuple[str, str, int], list[float]] = {}
-        group_ms = int(records[0][0] * 1000)
+        epoch_s = self._epoch_s()
+        group_ms = int((records[0][0] + epoch_s) * 1000)
         last_status = -1
         last_model = last_version = ""
         times_s: list[float] = []
         class_index = 0
-        for wall_s, remote, method, uri, protocol, status, elapsed_s, model, version in records:
-            ms = int(wall_s * 1000)
+        for at_s, remote, method, uri, protocol, status, elapsed_s, model, version in records:
+            ms = int((at_s + epoch_s) * 1000)
             if ms != group_ms:
                 self._end_request_group(group_ms, messages, class_counts, access, metrics)
                 group_ms = ms
@@ -260,14 +268,15 @@ class Recorder:
         values: dict[str, list[str]] = {}
         response_times: dict[str, list[str]] = {}
         measured: dict[tuple[str, str], _Measured] = {}
-        group_ms = int(records[0][0] * 1000)
+        epoch_s = self._epoch_s()
+        group_ms = int((records[0][0] + epoch_s) * 1000)
         last_worker = last_model = last_version = None
         worker_values: list[str] = []
         worker_times: list[str] = []
         model_measured = _Measured()
         middle = ""
-        for wall_s, model, version, worker, size, queue_s, handler_s, ids, is_success in records:
-            ms = int(wall_s * 1000)
+        for at_s, model, version, worker, size, queue_s, handler_s, ids, is_success in records:
+            ms = int((at_s + epoch_s) * 1000)
             if ms != group_ms:
                 self._end_batch_group(group_ms, values, response_times, lines)
                 group_ms = ms

@@ -29,7 +29,7 @@ _D = _date(_T)
 
 
 def _recorder(written: WrittenLogs, **options: object) -> Recorder:
-    return Recorder(written.configure(**options).logs, hostname="h1")
+    return Recorder(written.configure(**options).logs, hostname="h1", epoch_s=lambda: 0.0)
 
 
 def _request(
@@ -69,6 +69,20 @@ def test_a_response_is_a_line_of_the_access_log(written: WrittenLogs) -> None:
         written.read(LogFile.ACCESS)
         == f'{_D} - /127.0.0.1:64003 "POST /predictions/noop HTTP/1.1" 200 7\n'
     )
+
+
+def test_records_of_the_monotonic_clock_are_dated_by_the_wall_clock(written: WrittenLogs) -> None:
+    """Also after that was set: what is recorded after it has its dates."""
+    began_s = [_T - 7.0]
+    recorder = Recorder(written.configure().logs, hostname="h1", epoch_s=lambda: began_s[0])
+    for _ in range(2):
+        _request(recorder, time_s=7.0)
+        _batch(recorder, time_s=7.0)
+        recorder.flush()
+        began_s[0] += 3600.0
+    for file in (LogFile.ACCESS, LogFile.MODEL_METRICS):
+        dates = [line[:23] for line in written.read(file).splitlines()]
+        assert dates == [_date(_T), _date(_T + 3600.0)]
 
 
 def test_a_response_is_counted_by_its_class_with_a_time(written: WrittenLogs) -> None:
@@ -427,7 +441,7 @@ def test_loggers_that_a_python_configuration_names_see_their_lines_too(
     logs = written.configure().logs
     for name in ("ACCESS_LOG", "MMS_METRICS", "MODEL_METRICS"):
         logs.forwarded[name] = logging.getLogger(name)
-    recorder = Recorder(logs, hostname="h1")
+    recorder = Recorder(logs, hostname="h1", epoch_s=lambda: 0.0)
     _request(recorder)
     _batch(recorder)
     recorder.flush()
@@ -445,7 +459,7 @@ def test_output_and_copies_leave_the_server_log_where_a_python_configuration_has
 ) -> None:
     logs = written.configure().logs
     logs.has_server_log = False
-    recorder = Recorder(logs, hostname="h1")
+    recorder = Recorder(logs, hostname="h1", epoch_s=lambda: 0.0)
     _request(recorder)
     _batch(recorder)
     recorder.log_worker_line("noop", "W-noop-1", "stderr", "text")

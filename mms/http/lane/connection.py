@@ -375,7 +375,7 @@ class LaneProtocol(LaneConnection):
         now = time.monotonic()
         lane.record(
             (
-                time.time(),
+                now,
                 self._remote,
                 head.method,
                 head.uri,
@@ -413,15 +413,16 @@ class LaneProtocol(LaneConnection):
         if status >= 400:
             request.is_kept_alive = False
         is_known = request.is_known
+        now = time.monotonic()
         self._lane.record(
             (
-                time.time(),
+                now,
                 self._remote,
                 request.head.method,
                 request.head.uri,
                 request.head.protocol,
                 status,
-                time.monotonic() - request.received_at,
+                now - request.received_at,
                 request.name if is_known else "",
                 (request.version or "") if is_known else "",
             )

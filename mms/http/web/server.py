@@ -95,7 +95,7 @@ def _line_of(
         remote = remote_name(request.transport)
     version = request.version
     return (
-        time.time(),
+        time.monotonic(),
         remote,
         request.method,
         request.raw_path if isinstance(request, web.Request) else request.path,

@@ -40,6 +40,9 @@ logger = logging.getLogger("mms.serving")
 _KILL_S = 5.0
 
 
+#: Status, reason phrase and headers of an answer that says nothing but its body.
+_PLAIN_HEAD = (200, b"", b"")
+
 #: What took less of a load is not told, in seconds.
 _LEAST_TOLD_S = 0.001
 
@@ -126,6 +129,8 @@ class WorkerRunner:
         #: The batch that is answered in parts, by its number, and how many have come.
         self._in_parts = -1
         self._parts = 0
+        #: The last head of an answer that was found to be good; the next one is the same, mostly.
+        self._checked = _PLAIN_HEAD
         self._task = asyncio.get_running_loop().create_task(self._run(), name=worker.name)
 
     def __repr__(self) -> str:
@@ -357,6 +362,7 @@ class WorkerRunner:
         if not worker.in_flight or worker.in_flight[0].sequence != sequence:
             raise ProtocolError(f"result of batch {sequence}, which is not the running one")
         requests = worker.in_flight[0].requests
+        checked = self._checked
         try:
             flags, entry_point_ns, items = decode_result(payload, attachments, len(requests) + 1)
             if flags & UNFILLED and self._repeat_unfilled(items, entry_point_ns):
@@ -368,8 +374,9 @@ class WorkerRunner:
                     raise ProtocolError(f"result for item {index} of {len(requests)}") from None
                 if request.is_done:
                     continue
-                if status != 200 or headers or phrase:
+                if headers != checked[2] or phrase != checked[1] or status != checked[0]:
                     check_head(status, phrase, headers)
+                    self._checked = checked = (status, phrase, headers)
                 if item_flags & FAILED:
                     request.fail(
                         WorkerFailure(
@@ -398,7 +405,7 @@ class WorkerRunner:
             raise
         try:
             self._dispatcher.record_batch(
-                batch_record(self._model, worker, batch, entry_point_s, is_success, time.time())
+                batch_record(self._model, worker, batch, entry_point_s, is_success, now)
             )
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
