@@ -27,7 +27,6 @@ from mms.wire.frames import (
     Buffer,
     ProtocolError,
     encode_attachments,
-    encode_parts,
     is_attachment,
 )
 from mms.wire.operation import ModelOperation, decode_operation, encode_operation
@@ -223,22 +222,31 @@ def encode_result(
     sequence: int, flags: int, entry_point_ns: int, items: Iterable[ResultItem], count: int
 ) -> list[Buffer]:
     """One RESULT frame as buffers for one write."""
-    parts: list[Buffer] = [_RESULT.pack(count, flags, entry_point_ns)]
+    parts: list[Buffer] = [b"", _RESULT.pack(count, flags, entry_point_ns)]
+    length = _RESULT.size
     attachments: list[Buffer] = []
     pack = _RESULT_ITEM.pack
+    head_bytes = _RESULT_ITEM.size
     for index, item_flags, status, phrase, headers, body in items:
         size = len(body)
-        if size and is_attachment(size, len(attachments)):
+        phrase_bytes = len(phrase)
+        headers_bytes = len(headers)
+        length += head_bytes + phrase_bytes + headers_bytes
+        if size >= ATTACHMENT_BYTES and is_attachment(size, len(attachments)):
             attachments.append(body)
             item_flags |= _ATTACHED
             body = b""
+        else:
+            length += size
         parts += (
-            pack(index, item_flags, status, len(phrase), len(headers), size),
+            pack(index, item_flags, status, phrase_bytes, headers_bytes, size),
             phrase,
             headers,
             body,
         )
-    return encode_parts(RESULT, sequence, parts, attachments)
+    parts[0] = HEADER.pack(VERSION, RESULT, len(attachments), sequence, length)
+    buffers: list[Buffer] = [b"".join(parts)]
+    return buffers + encode_attachments(sequence, attachments) if attachments else buffers
 
 
 def decode_result(

@@ -75,20 +75,6 @@ def encode_frame(kind: int, sequence: int, payload: Buffer = b"") -> bytes:
     return b"".join((HEADER.pack(VERSION, kind, 0, sequence, len(payload)), payload))
 
 
-def encode_parts(
-    kind: int, sequence: int, parts: list[Buffer], attachments: list[Buffer]
-) -> list[Buffer]:
-    """One frame of `parts`, with its `attachments`, as buffers for one scatter-gather write.
-
-    The attachments are not copied.
-    """
-    payload = b"".join(parts)
-    buffers: list[Buffer] = [
-        HEADER.pack(VERSION, kind, len(attachments), sequence, len(payload)) + payload
-    ]
-    return buffers + encode_attachments(sequence, attachments) if attachments else buffers
-
-
 def encode_attachments(sequence: int, attachments: Iterable[Buffer]) -> list[Buffer]:
     """The BODY frames behind the frame of this sequence."""
     buffers: list[Buffer] = []

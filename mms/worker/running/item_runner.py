@@ -80,8 +80,11 @@ class ItemRunner:
             for frame in encode_metrics([], series, log_left_out):
                 outbox.add([frame], _now_ns())
         # The time of a batch in which nothing went well is no measure of the model's cost.
-        is_success = any(not flags & FAILED and status < 500 for _, flags, status, *_ in results)
-        flags = LAST | SUCCEEDED if is_success else LAST
+        flags = LAST
+        for _, item_flags, status, _, _, _ in results:
+            if not item_flags & FAILED and status < 500:
+                flags = LAST | SUCCEEDED
+                break
         ended_ns = _now_ns()
         outbox.add(encode_result(sequence, flags, served_ns, results, len(results)), ended_ns)
         self._elapsed_ns = ended_ns - begun_ns
