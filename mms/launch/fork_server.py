@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from mms.launch.forks import Forks
 from mms.launch.interface import LaunchFailed, WorkerSpec
 from mms.launch.preloading import Preloading
 from mms.launch.supervisor import SupervisedProcess, Supervisor
+from mms.processes.exits import describe_exit
 
 logger = logging.getLogger("mms.launch")
 
@@ -27,6 +29,7 @@ _ACCOUNT_VARIABLES = ("HOME", "USER", "LOGNAME")
 _MOST_BYTES = 1 << 30
 #: How often it is looked whether packages have changed, in seconds.
 _LOOK_S = 1.0
+_KILLED = describe_exit(-signal.SIGKILL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,11 @@ class ForkServerKind:
 
 
 class UnsafeModule(Exception):
-    """A module with which a process cannot be forked. The arguments are its name and the reason."""
+    """A module that no fork server can import. The arguments are its name and the reason, a clause."""
+
+
+class ImportKilled(Exception):
+    """Somebody has killed a fork server while it imported the module that is the argument."""
 
 
 @dataclass(slots=True)
@@ -82,7 +89,7 @@ class ForkServer:
 async def start_fork_server(
     supervisor: Supervisor, spec: WorkerSpec, preloading: Preloading, name: str, timeout_s: float
 ) -> ForkServer:
-    """Start one for workers such as this one. Raises LaunchFailed and UnsafeModule."""
+    """Start one for workers such as this one. Raises LaunchFailed, UnsafeModule and ImportKilled."""
     command = fork_server_command(spec.runtime, name)
     environment = {k: v for k, v in spec.environment.items() if k not in spec.own_variables}
     user = spec.load.confinement.get("user")
@@ -91,9 +98,13 @@ async def start_fork_server(
         later = {k: environment.pop(k) for k in _ACCOUNT_VARIABLES if k in environment}
     forks = Forks(supervisor)
     answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+    importing = ""
 
     def on_message(message: dict[str, Any]) -> None:
-        if not answer.done():
+        nonlocal importing
+        if "importing" in message:
+            importing = message["importing"]
+        elif not answer.done():
             answer.set_result(message)
 
     forks.on_message = on_message
@@ -124,8 +135,16 @@ async def start_fork_server(
         if not answer.done():
             if not forks.ended.done():
                 process.kill()
+                if importing:
+                    reason = f"its import has not ended within {timeout_s:g} seconds"
+                    raise UnsafeModule(importing, reason)
                 raise LaunchFailed(f"it was not up within {timeout_s:g} seconds")
-            raise LaunchFailed(f"it has ended: {await process.ended}")
+            end = await process.ended
+            if importing and end == _KILLED:
+                raise ImportKilled(importing)
+            if importing:
+                raise UnsafeModule(importing, f"its import has ended the process: {end}")
+            raise LaunchFailed(f"it has ended: {end}")
         return _ready(answer.result(), forks, process, name)
     except OSError as error:
         forks.close()

@@ -15,6 +15,7 @@ from mms import faults
 from mms.launch.fork_server import (
     ForkServer,
     ForkServerKind,
+    ImportKilled,
     UnsafeModule,
     start_fork_server,
 )
@@ -48,6 +49,8 @@ class _Kind:
     #: Fork servers in a row that did not come up.
     failures: int = 0
     not_before: float = 0.0
+    #: What the last fork server was importing when somebody killed it.
+    killed_at: str = ""
 
     def put_off(self) -> float:
         """Start none for a while. Returns how long, in seconds."""
@@ -162,13 +165,14 @@ class ForkServers:
                 try:
                     server = await self._started(kind)
                 except UnsafeModule as unsafe:
-                    name, reason = unsafe.args
-                    kind.preloading.exclude(name)
-                    logger.warning(
-                        "Module %s is not preloaded. With it a process cannot be forked: %s.",
-                        name,
-                        reason,
-                    )
+                    self._exclude(kind, *unsafe.args)
+                    continue
+                except ImportKilled as killed:
+                    # Once is chance.
+                    (name,) = killed.args
+                    if kind.killed_at == name:
+                        self._exclude(kind, name, "a fork server was killed twice at its import")
+                    kind.killed_at = name
                     continue
                 kind.failures = 0
                 former, kind.server = kind.server, server
@@ -186,6 +190,11 @@ class ForkServers:
             faults.note("fork server", error)
         finally:
             kind.starting = None
+
+    @staticmethod
+    def _exclude(kind: _Kind, name: str, reason: str) -> None:
+        kind.preloading.exclude(name)
+        logger.warning("Module %s is not preloaded: %s.", name, reason)
 
     async def _started(self, kind: _Kind) -> ForkServer:
         name = f"fork-server-{next(self._numbers)}"

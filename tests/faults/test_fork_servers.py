@@ -37,6 +37,9 @@ import ctypes
 library = ctypes.CDLL(None)
 library.pthread_create(ctypes.byref(ctypes.c_ulong()), None, library.pause, None)
 """
+#: Imported for all, these would change what each worker is.
+_MEDDLING = "import os, sys; os.umask(0o077); sys.stdout = open(os.devnull, 'w')\n"
+_FATAL = "import os; os._exit(7)\n"
 #: What a process shows of itself.
 _LOOK = """
 import resource, signal, stat, threading
@@ -78,6 +81,8 @@ class ForkingServer(Server):
         self.modules.mkdir(parents=True)
         (self.modules / "shared_module.py").write_text("value = 1\n")
         (self.modules / "threaded_module.py").write_text(_THREADED)
+        (self.modules / "meddling_module.py").write_text(_MEDDLING)
+        (self.modules / "fatal_module.py").write_text(_FATAL)
         super().__init__(directory, settings, environment={"PYTHONPATH": str(self.modules)})
 
     def fork_servers(self) -> set[int]:
@@ -138,8 +143,8 @@ def _start(**settings: str) -> Iterator[ForkingServer]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ForkingServer]:
-    names = "shared_module,threaded_module,absent_module,tensorflow"
-    yield from _start(preload_modules=names)
+    names = "shared_module threaded_module absent_module tensorflow meddling_module fatal_module"
+    yield from _start(preload_modules=",".join(names.split()))
 
 
 @pytest.fixture(scope="module")
@@ -245,6 +250,22 @@ def test_a_module_that_starts_threads_is_left_out_and_the_log_says_why(
     )
     server.wait_for_log("mms_log.log", "cannot import absent_module: ModuleNotFoundError")
     server.wait_for_log("mms_log.log", "preload_modules: tensorflow is not preloaded")
+
+
+def test_a_module_that_changes_the_process_or_ends_it_is_left_out_and_named(
+    server: ForkingServer,
+) -> None:
+    model = server.add_model()
+    look = "found = [name in sys.modules for name in ('shared_module', 'meddling_module')]"
+    assert server.run(model, look) == [True, False]
+    server.wait_for_log(
+        "mms_log.log",
+        "Module meddling_module is not preloaded: its import changes the umask, which would be so in all workers",
+    )
+    server.wait_for_log(
+        "mms_log.log",
+        "Module fatal_module is not preloaded: its import has ended the process: exit code 7",
+    )
 
 
 def test_a_model_gets_its_own_file_where_a_preloaded_module_has_its_name(

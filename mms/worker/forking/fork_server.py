@@ -9,7 +9,7 @@ import signal
 import site
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -17,6 +17,7 @@ from mms.interfaces import DEFAULT, part
 from mms.processes.keeper import adopt_no_more
 from mms.worker.forking.forker import Forker, take_channel
 from mms.worker.forking.identity import show_command
+from mms.worker.forking.process_state import ProcessState
 from mms.worker.forking.safety import fork_problem
 from mms.worker.log_records.tracebacks import last_line
 from mms.worker.process.confinement import confine
@@ -30,6 +31,7 @@ def run_fork_server() -> dict[str, Any] | None:
 
     The first message: `{"environment", "user", "packages", "modules", "learned", "most_bytes"}`. The answer: `{"ready":
     {…}}`, or `{"unsafe": module, "reason"}`, after which this process ends.
+    Before each import: `{"importing": module}`.
     """
     forker = Forker(take_channel())
     # Without what it is filled up with to make room.
@@ -37,7 +39,7 @@ def run_fork_server() -> dict[str, Any] | None:
     message = forker.receive()
     if message is None:
         return None
-    forker.send(_prepare(message))
+    forker.send(_prepare(message, lambda name: forker.send({"importing": name})))
     # What is imported stays: a collection in a fork would copy it.
     gc.collect()
     gc.freeze()
@@ -52,7 +54,7 @@ def _adopt_no_more(*_: object) -> None:
     adopt_no_more()
 
 
-def _prepare(message: Mapping[str, Any]) -> dict[str, Any]:
+def _prepare(message: Mapping[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     os.environ.update(message["environment"])
     if message["user"]:
         confine({"user": message["user"]})
@@ -62,9 +64,11 @@ def _prepare(message: Mapping[str, Any]) -> dict[str, Any]:
     _import_own()
     failed: dict[str, str] = {}
     imported: dict[str, float] = {}
+    state = ProcessState()
     for name in (*message["modules"], *message["learned"]):
         if name in message["learned"] and _resident_bytes() > message["most_bytes"]:
             break
+        tell(name)
         began_at = time.perf_counter()
         try:
             importlib.import_module(name)
@@ -73,7 +77,11 @@ def _prepare(message: Mapping[str, Any]) -> dict[str, Any]:
         else:
             imported[name] = time.perf_counter() - began_at
         if problem := fork_problem(allows_python_threads=False):
-            return {"unsafe": name, "reason": problem}
+            reason = f"with it a process cannot be forked: {problem}"
+            return {"unsafe": name, "reason": reason}
+        if change := state.change():
+            reason = f"its import changes {change}, which would be so in all workers"
+            return {"unsafe": name, "reason": reason}
     return {
         "ready": {
             "imported": imported,
