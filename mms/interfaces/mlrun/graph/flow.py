@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
@@ -15,6 +14,7 @@ from mms.interfaces.mlrun.graph.steps.base import (
     StepOptions,
     names_in,
 )
+from mms.interfaces.mlrun.graph.steps.children import ParentStep
 from mms.interfaces.mlrun.graph.steps.factory import make_error_step, make_step, step_from_dict
 from mms.interfaces.mlrun.graph.steps.queue import QueueStep, unwrapped
 from mms.interfaces.mlrun.graph.steps.task import ErrorStep
@@ -22,7 +22,7 @@ from mms.interfaces.mlrun.graph.steps.task import ErrorStep
 ENGINES = ("async", "sync")
 
 
-class FlowStep(BaseStep):
+class FlowStep(ParentStep):
     """A graph of steps.
 
     Engine `sync`: one step after the other, in the thread that asks; the last one's answer is the reply. Engine
@@ -44,7 +44,7 @@ class FlowStep(BaseStep):
         """`steps`: by their names, steps or their documents."""
         super().__init__(name, after)
         self._engine = None if engine is None else _checked_engine(engine)
-        self._steps: dict[str, BaseStep] = {}
+        self._children: dict[str, BaseStep] = {}
         self._last_added: BaseStep | None = None
         self.final_step = final_step
         self._runner: Any = None
@@ -62,40 +62,28 @@ class FlowStep(BaseStep):
 
     @property
     def steps(self) -> dict[str, BaseStep]:
-        return self._steps
+        return self._children
 
     @steps.setter
     def steps(self, steps: dict[str, Any]) -> None:
-        self._steps = {}
+        self._children = {}
         self._last_added = None
         for name, step in steps.items():
             made = step if isinstance(step, BaseStep) else step_from_dict(name, step)
             made.name = made.name or name
             self._put(made)
 
-    def get_children(self) -> list[BaseStep]:
-        return list(self._steps.values())
-
     def __getitem__(self, name: str) -> BaseStep:
-        if name in self._steps:
-            return self._steps[name]
-        if name.partition("/")[0] in self._steps:
+        if name in self._children:
+            return self._children[name]
+        if name.partition("/")[0] in self._children:
             found: BaseStep = self.path_to_step(name)
             return found
-        raise KeyError(f"the flow has no step {name}, only {', '.join(self._steps) or 'none'}")
+        raise KeyError(self._lacks(name))
 
     def __setitem__(self, name: str, step: BaseStep) -> None:
         step.name = name
         self._put(step)
-
-    def __delitem__(self, name: str) -> None:
-        self.clear_children([name])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._steps)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._steps
 
     def path_to_step(self, path: str | None) -> Any:
         """Return the step at `<step>[/<route>]`; the flow itself without a path. Raises GraphError."""
@@ -108,11 +96,14 @@ class FlowStep(BaseStep):
 
     def clear_children(self, steps: list[str] | None = None) -> None:
         """Remove steps: those, or all."""
-        for name in list(self._steps) if steps is None else steps:
-            if name not in self._steps:
-                raise GraphError(f"the flow has no step {name}, only {', '.join(self._steps)}")
-            del self._steps[name]
+        self._remove(steps)
+
+    def _remove(self, names: list[str] | None) -> None:
+        super()._remove(names)
         self._last_added = None
+
+    def _lacks(self, name: str) -> str:
+        return f"the flow has no step {name}, only {', '.join(self._children) or 'none'}"
 
     # Building
 
@@ -145,7 +136,7 @@ class FlowStep(BaseStep):
         previous = self._names_after(after)
         following = [name for name in names_in(before) if name]
         for name in following:
-            if name not in self._steps:
+            if name not in self._children:
                 raise MLRunInvalidArgumentError(
                     f"cannot add step {key} before {name}, there is no such step"
                 )
@@ -158,11 +149,11 @@ class FlowStep(BaseStep):
             step.after_step(*previous, append=False)
         elif following:
             # It takes over the ways to the step that it is put before.
-            step.after_step(*self._steps[following[0]].after, append=False)
+            step.after_step(*self._children[following[0]].after, append=False)
         taken_over = list(step.after)
         self._put(step)
         for name in following:
-            follower = self._steps[name]
+            follower = self._children[name]
             kept = [other for other in follower.after if other not in taken_over]
             follower.after_step(*kept, key, append=False)
         return step
@@ -196,7 +187,7 @@ class FlowStep(BaseStep):
 
         Returns the last one. Raises MLRunInvalidArgumentError where there are steps already, unless `force`.
         """
-        if not force and self._steps:
+        if not force and self._children:
             raise MLRunInvalidArgumentError(
                 "the graph has steps already: use force=True to replace them"
             )
@@ -212,10 +203,10 @@ class FlowStep(BaseStep):
         super().init_object(context, namespace, mode)
         is_sync = self._engine == "sync"
         function = getattr(context, "current_function", None)
-        plan = plan_flow(self._steps, function, self.on_error, is_sync)
+        plan = plan_flow(self._children, function, self.on_error, is_sync)
         for step in plan.steps.values():
             if isinstance(step, QueueStep):
-                has_followers = any(step.name in other.after for other in self._steps.values())
+                has_followers = any(step.name in other.after for other in self._children.values())
                 step.place(has_followers, not plan.followers[step.name])
             step.init_object(context, namespace, "skip", reset)
             if is_sync and getattr(step, "has_branches", False):
@@ -249,7 +240,7 @@ class FlowStep(BaseStep):
         """Return when no event is under way and queues are written. Raises TimeoutError after `timeout_s`."""
         if self._runner is not None:
             self._runner.wait_for_completion(timeout_s)
-        for step in self._steps.values():
+        for step in self._children.values():
             if isinstance(step, QueueStep):
                 step.flush()
 
@@ -294,18 +285,18 @@ class FlowStep(BaseStep):
         return step
 
     def _set_flow_after(self, previous: BaseStep, steps: list[Any], force: bool) -> Any:
-        following = [name for name, step in self._steps.items() if previous.name in step.after]
+        following = [name for name, step in self._children.items() if previous.name in step.after]
         if following and not force:
             raise MLRunInvalidArgumentError(
                 f"step {previous.name} has steps after it already ({', '.join(following)}): use "
                 "force=True to replace them"
             )
         while following:
-            self._steps.pop(following.pop())
+            self._children.pop(following.pop())
             following = [
                 name
-                for name, step in self._steps.items()
-                if step.after and not any(before in self._steps for before in step.after)
+                for name, step in self._children.items()
+                if step.after and not any(before in self._children for before in step.after)
             ]
         return self._append_steps(previous, steps)
 
@@ -318,10 +309,10 @@ class FlowStep(BaseStep):
         return last
 
     def _put(self, step: BaseStep) -> None:
-        if step.name not in self._steps and len(self._steps) >= MAX_STEPS:
+        if step.name not in self._children and len(self._children) >= MAX_STEPS:
             raise MLRunInvalidArgumentError(f"a flow cannot have more than {MAX_STEPS} steps")
         step.set_parent(self)
-        self._steps[step.name] = step
+        self._children[step.name] = step
         self._last_added = step
 
     def _names_after(self, after: Any) -> list[str]:
@@ -331,7 +322,7 @@ class FlowStep(BaseStep):
                 if self._last_added is None:
                     continue
                 name = self._last_added.name
-            if name not in self._steps:
+            if name not in self._children:
                 raise MLRunInvalidArgumentError(
                     f"cannot add a step after {name}, there is no such step"
                 )
@@ -339,7 +330,7 @@ class FlowStep(BaseStep):
         return names
 
     def _check_function(self, step: BaseStep, previous: list[str]) -> None:
-        follows_queue = any(isinstance(self._steps[name], QueueStep) for name in previous)
+        follows_queue = any(isinstance(self._children[name], QueueStep) for name in previous)
         if follows_queue and not step.function and not isinstance(step, QueueStep):
             raise MLRunInvalidArgumentError(
                 f"step '{step.name}' must specify a function, because it follows a queue step"

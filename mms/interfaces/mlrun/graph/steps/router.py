@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
 from mms.interfaces.mlrun.errors import GraphError, MLRunInvalidArgumentError
 from mms.interfaces.mlrun.graph.lookup import DEFAULT_ROUTER, NAMED_ROUTERS, is_remote
 from mms.interfaces.mlrun.graph.steps.base import MAX_STEPS, BaseStep, StepKinds, text_name
+from mms.interfaces.mlrun.graph.steps.children import ParentStep
 from mms.interfaces.mlrun.graph.steps.task import CallModel, TaskStep
 
 #: Of a router that is a whole graph. Arguments: its name, its class.
@@ -18,7 +18,7 @@ NAME_WITHOUT_EFFECT = (
 )
 
 
-class RouterStep(TaskStep):
+class RouterStep(TaskStep, ParentStep):
     """A router and its routes. A graph of its own (topology `router`) or a step of a flow."""
 
     kind = StepKinds.router
@@ -38,7 +38,7 @@ class RouterStep(TaskStep):
         **kwargs: Any,
     ) -> None:
         """`routes`: by their keys, steps or documents of steps."""
-        self._routes: dict[str, TaskStep] = {}
+        self._children: dict[str, TaskStep] = {}
         self._is_root = not name
         super().__init__(
             class_name,
@@ -59,11 +59,11 @@ class RouterStep(TaskStep):
 
     @property
     def routes(self) -> dict[str, TaskStep]:
-        return self._routes
+        return self._children
 
     @routes.setter
     def routes(self, routes: dict[str, Any]) -> None:
-        self._routes = {}
+        self._children = {}
         for key, route in routes.items():
             self.add_route(key, route)
 
@@ -77,7 +77,7 @@ class RouterStep(TaskStep):
         **class_args: Any,
     ) -> TaskStep:
         """Add what answers for `key`: a step or its document, or a class or handler to make one of."""
-        if key not in self._routes and len(self._routes) >= MAX_STEPS:
+        if key not in self._children and len(self._children) >= MAX_STEPS:
             raise MLRunInvalidArgumentError(f"a router cannot have more than {MAX_STEPS} routes")
         if not key:
             raise MLRunInvalidArgumentError("a route needs a key, by which it is asked")
@@ -91,35 +91,20 @@ class RouterStep(TaskStep):
             step = _as_route(key, route)
         step.name = key
         step.set_parent(self)
-        self._routes[key] = step
+        self._children[key] = step
         return step
 
     def clear_children(self, routes: list[str] | None = None) -> None:
         """Remove routes: those, or all."""
-        for key in list(self._routes) if routes is None else routes:
-            if key not in self._routes:
-                raise GraphError(f"router {self.fullname} has no route {key}, only {self._keys()}")
-            del self._routes[key]
-
-    def get_children(self) -> list[BaseStep]:
-        return list(self._routes.values())
+        self._remove(routes)
 
     def __getitem__(self, key: str) -> TaskStep:
-        if key not in self._routes:
-            raise KeyError(f"router {self.fullname or 'root'} has no route {key}: {self._keys()}")
-        return self._routes[key]
+        if key not in self._children:
+            raise KeyError(self._lacks(key))
+        return self._children[key]
 
     def __setitem__(self, key: str, route: Any) -> None:
         self.add_route(key, route)
-
-    def __delitem__(self, key: str) -> None:
-        self.clear_children([key])
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._routes)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._routes
 
     def error_handler(self, *args: Any, **kwargs: Any) -> BaseStep:
         if self._parent is None:
@@ -140,9 +125,9 @@ class RouterStep(TaskStep):
             and context is not None
         ):
             context.logger.warning(NAME_WITHOUT_EFFECT, own_name, self._class_of_router())
-        super().init_object(context, namespace, "skip", reset, routes=self._routes, **extra)
+        super().init_object(context, namespace, "skip", reset, routes=self._children, **extra)
         keys = getattr(context, "route_keys", None) or {}
-        for key, route in self._routes.items():
+        for key, route in self._children.items():
             route.context = context
             called = _caller_of(route, context)
             if called is not None:
@@ -153,7 +138,7 @@ class RouterStep(TaskStep):
             self.post_init(mode)
 
     def post_init(self, mode: str = "sync") -> None:
-        for route in self._routes.values():
+        for route in self._children.values():
             route.post_init(mode)
         super().post_init(mode)
 
@@ -168,8 +153,9 @@ class RouterStep(TaskStep):
             return str(self.class_args.get("name") or "")
         return self.name
 
-    def _keys(self) -> str:
-        return " | ".join(self._routes) or "none"
+    def _lacks(self, name: str) -> str:
+        keys = " | ".join(self._children) or "none"
+        return f"router {self.fullname or 'root'} has no route {name}, only {keys}"
 
     def _document_of(self, field: str, value: Any) -> Any:
         if field == "routes":
