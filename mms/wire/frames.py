@@ -8,6 +8,7 @@ from the socket straight to where it stays.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import Any, TypeAlias
@@ -89,6 +90,11 @@ def is_attachment(size_bytes: int, attached: int) -> bool:
     return size_bytes >= ATTACHMENT_BYTES and attached < _MAX_ATTACHMENTS
 
 
+def _untouched(size: int) -> mmap.mmap:
+    """Memory that takes room only as far as it has been written to: most connections never carry a large frame."""
+    return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
 class FrameDecoder:
     """Cuts a stream of bytes into frames.
 
@@ -116,7 +122,7 @@ class FrameDecoder:
         It is raised before anything is allocated.
         """
         self.max_length = max_length
-        self._buffer = bytearray(_READ_BYTES)
+        self._buffer = _untouched(_READ_BYTES)
         self._view = memoryview(self._buffer)
         self._end = 0
         self._large: bytearray | None = None

@@ -214,6 +214,16 @@ def test_workers_draw_random_numbers_of_their_own(server: ForkingServer) -> None
     assert drawn[0][1] != drawn[1][1]
 
 
+def test_one_more_worker_takes_little_memory_of_its_own(server: ForkingServer) -> None:
+    server.add_model()
+    look = """
+found = sum(
+    int(line.split()[1]) for line in open("/proc/self/smaps_rollup") if line.startswith("Private_Dirty")
+)
+"""
+    assert server.run(server.add_model(), look) < 4500  # kB
+
+
 def test_workers_stay_when_their_fork_server_is_killed_and_the_next_worker_gets_a_new_one(
     server: ForkingServer,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from support.batches import WithHead, encode_batch
 
 from mms.interfaces.mlrun.load import ServingLoad
+from mms.machine.memory import resident_bytes
 from mms.wire import (
     BATCH,
     BODY,
@@ -313,3 +315,10 @@ def test_a_load_whose_parts_are_of_another_type_is_refused(members: dict[str, ob
     usual = {"model_name": "m", "model_version": None, "model_dir": "/m", "handler": "h"}
     with pytest.raises(ProtocolError, match="not a Load message"):
         Load.from_payload(json.dumps(usual | members).encode())
+
+
+def test_a_connection_takes_no_memory_for_large_frames_before_one_comes() -> None:
+    before = resident_bytes(os.getpid())
+    decoders = [FrameDecoder(1 << 30) for _ in range(300)]
+    grown = resident_bytes(os.getpid()) - before
+    assert grown < len(decoders) * len(decoders[0].get_buffer()) // 8

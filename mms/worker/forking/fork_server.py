@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import site
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -14,8 +15,9 @@ from types import ModuleType
 from typing import Any
 
 from mms.interfaces import DEFAULT, part
-from mms.processes.keeper import adopt_no_more
-from mms.worker.forking.forker import Forker, take_channel
+from mms.processes.messages import encode_message, receive_message
+from mms.worker.forking.channel import take_channel
+from mms.worker.forking.compact import fill_gaps, recall
 from mms.worker.forking.identity import show_command
 from mms.worker.forking.process_state import ProcessState
 from mms.worker.forking.safety import fork_problem
@@ -33,35 +35,62 @@ def run_fork_server() -> dict[str, Any] | None:
     {…}}`, or `{"unsafe": module, "reason"}`, after which this process ends.
     Before each import: `{"importing": module}`.
     """
-    forker = Forker(take_channel())
+    channel = take_channel()
     # Without what it is filled up with to make room.
     show_command([argument.strip() for argument in sys.orig_argv])
-    message = forker.receive()
-    if message is None:
+    if not _prepare(channel):
         return None
-    forker.send(_prepare(message, lambda name: forker.send({"importing": name})))
+    # Here, as what is imported last lies together.
+    from mms.processes.keeper import adopt_no_more
+    from mms.worker.forking.forker import Forker
+
+    forker = Forker(channel)
+    fill_gaps()
     # What is imported stays: a collection in a fork would copy it.
-    gc.collect()
     gc.freeze()
     # For keepers: the supervisor has them leave alone what a parent of workers leaves.
-    signal.signal(signal.SIGUSR1, _adopt_no_more)
+    signal.signal(signal.SIGUSR1, lambda *_: adopt_no_more())
     asked = forker.serve()
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
     return asked
 
 
-def _adopt_no_more(*_: object) -> None:
-    adopt_no_more()
+def _prepare(channel: socket.socket) -> bool:
+    """Do as the first message says, and answer it. Returns whether the front is there.
+
+    What is answered is gone with this function: a fork that freed it would write to each of its pages.
+    """
+    try:
+        message, _ = receive_message(channel)
+        if message is None:
+            return False
+        _take_on(message)
+        answer = _import(message, lambda name: _send(channel, {"importing": name}))
+        recall()
+        fill_gaps()
+        _import_own()
+        if "ready" in answer:
+            answer["ready"]["stamps"] = stamps(sys.modules.values(), sys.path)
+        _send(channel, answer)
+    except ConnectionError:
+        return False
+    return True
 
 
-def _prepare(message: Mapping[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
+def _send(channel: socket.socket, message: Mapping[str, Any]) -> None:
+    channel.sendall(encode_message(message))
+
+
+def _take_on(message: Mapping[str, Any]) -> None:
     os.environ.update(message["environment"])
     if message["user"]:
         confine({"user": message["user"]})
         _add_user_packages()
     if message["packages"]:
         add_packages(message["packages"])
-    _import_own()
+
+
+def _import(message: Mapping[str, Any], tell: Callable[[str], None]) -> dict[str, Any]:
     failed: dict[str, str] = {}
     imported: dict[str, float] = {}
     state = ProcessState()
@@ -82,20 +111,16 @@ def _prepare(message: Mapping[str, Any], tell: Callable[[str], None]) -> dict[st
         if change := state.change():
             reason = f"its import changes {change}, which would be so in all workers"
             return {"unsafe": name, "reason": reason}
-    return {
-        "ready": {
-            "imported": imported,
-            "failed": failed,
-            "resident_bytes": _resident_bytes(),
-            "stamps": stamps(sys.modules.values(), sys.path),
-        }
-    }
+    ready = {"imported": imported, "failed": failed, "resident_bytes": _resident_bytes()}
+    return {"ready": ready}
 
 
 def _import_own() -> None:
-    """What every worker imports."""
+    """What every worker imports. After the libraries: see `compact`."""
     importlib.import_module("mms.worker.serving")
     importlib.import_module("mms.worker.process.parent")
+    # For a model's manifest.
+    importlib.import_module("encodings.utf_8_sig")
     part(DEFAULT.worker)
 
 

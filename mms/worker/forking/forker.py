@@ -28,17 +28,6 @@ _MOST_DESCRIPTORS = 1 << 16
 _library = ctypes.PyDLL(None, use_errno=True)
 
 
-def take_channel() -> socket.socket:
-    """The front's socket, which is the standard input at first; nothing is from now on, as in any worker."""
-    channel = socket.socket(fileno=os.dup(0))
-    # Programs of a handler do not have it, and processes that are forked close it.
-    keep_connection(channel)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return channel
-
-
 class Forker:
     """Serves the front's channel. It has one thread.
 
@@ -54,14 +43,6 @@ class Forker:
 
     def __repr__(self) -> str:
         return f"<Forker of {len(self._keepers)} workers>"
-
-    def receive(self) -> dict[str, Any] | None:
-        """Wait for a message without descriptors; None where the front is gone."""
-        try:
-            message, _ = receive_message(self._channel)
-        except ConnectionError:
-            return None
-        return message
 
     def send(self, message: dict[str, Any]) -> None:
         """Raises OSError where the front is gone."""

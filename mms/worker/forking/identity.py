@@ -24,7 +24,7 @@ def take_identity(variables: Mapping[str, str], command: Sequence[str]) -> None:
     sys.argv[:] = ["-c", *command[_INTERPRETER_ARGUMENTS:]]
     sys.orig_argv[:] = command
     show_command(command)
-    _renew_random_numbers()
+    renew_random_numbers()
 
 
 def is_shadowed(folders: Sequence[str]) -> bool:
@@ -59,13 +59,18 @@ def _find_room() -> tuple[int, int]:
 
 
 _room = _find_room()
+#: The whole state of the generator behind NumPy's functions: 624 numbers of 32 bits.
+_STATE_BYTES = 624 * 4
 
 
-def _renew_random_numbers() -> None:
+def renew_random_numbers() -> None:
     """Generators seeded before the fork would give all workers the same numbers. Python's own sees to that."""
     modules: Mapping[str, Any] = sys.modules
-    if numpy_random := modules.get("numpy.random"):
-        numpy_random.seed()
+    np = modules.get("numpy")
+    if np is not None and (numpy_random := modules.get("numpy.random")):
+        # Its own `seed()` uses much more of the library, and writes to as many pages of a fork.
+        state = np.frombuffer(os.urandom(_STATE_BYTES), np.uint32)
+        numpy_random.set_state(("MT19937", state, len(state)))
     if (torch := modules.get("torch")) and hasattr(torch, "default_generator"):
         torch.default_generator.seed()
     if processes := modules.get("multiprocessing.process"):

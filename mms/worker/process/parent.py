@@ -6,7 +6,8 @@ from typing import Any
 
 from mms.wire import LOADED, ROLE_PARENT, ROLE_WORK, Load, Loaded, encode_frame
 from mms.worker.connection import connect, connect_control
-from mms.worker.forking.forker import Forker, take_channel
+from mms.worker.forking.channel import take_channel
+from mms.worker.forking.forker import Forker
 from mms.worker.forking.identity import show_command
 from mms.worker.forking.safety import fork_problem
 from mms.worker.loading.load import success
