@@ -15,8 +15,10 @@ _ON_THE_WAY_OUT = (WorkerState.DRAINING, WorkerState.STOPPED)
 
 
 def failed_worker(workers: Iterable[Worker]) -> Worker | None:
-    """Where no worker can come up for now, since each has failed to load and waits for its next start: the first of
-    them to be started again."""
+    """Return the worker that is started again first, where each has failed to load and waits for its next start.
+
+    None where some worker can come up for now.
+    """
     failed: Worker | None = None
     for worker in workers:
         if worker.state in _ON_THE_WAY_OUT:
@@ -35,7 +37,7 @@ def unavailable(
     backoff: LoadBackoff,
     retry_after_s: int,
 ) -> ServiceUnavailable:
-    """The error for a request that a model cannot queue; the beginning is MMS's text, which clients compare."""
+    """Return the error for a request that a model cannot queue; the beginning is MMS's text, which clients compare."""
     failed = failed_worker(workers)
     if failed is not None:
         return _not_loaded(name, failed.load_error, failed.backoff_s, failed.load_code)

@@ -17,7 +17,7 @@ def batch_record(
     is_success: bool,
     now: float,
 ) -> tuple[Any, ...]:
-    """What the recorder keeps of a finished batch; the order is its own."""
+    """Return what the recorder keeps of a finished batch; the order is its own."""
     sent_at = batch.sent_at
     requests = batch.requests
     size = len(requests)

@@ -64,21 +64,21 @@ class ChosenPolicy:
             self._fix(SOURCE, f"the model's code compares a length with batch_size ({place})", now)
 
     def is_repeated(self, batch: Batch, batch_size: int, problem: str, now: float) -> bool:
-        """Whether a call that failed, maybe for having fewer than `batch_size` requests, is made again.
+        """Return whether a call that failed, maybe for having fewer than `batch_size` requests, is made again.
 
         `problem`: what went wrong, in the worker's words.
         """
         return self._repeat(batch, batch_size, FAILED, f"failed: {brief(problem)}", now)
 
     def is_repeated_after_death(self, batch: Batch, batch_size: int, now: float) -> bool:
-        """Whether a call in which its worker ended, maybe for having few requests, is made again as such a call."""
+        """Return whether a call that ended its worker, maybe for having few requests, is made again as such a call."""
         # One that runs alone is a suspect of an earlier end.
         return not batch.requests[0].is_solo and self._repeat(
             batch, batch_size, DIED, "ended the worker", now
         )
 
     def is_refuted(self, batch: Batch, batch_size: int) -> bool:
-        """Whether a full call that ended its worker shows that it was not for few requests that one ended before."""
+        """Return whether a full call that ended its worker shows that few requests were not why one ended before."""
         if not (self.is_open and self.cause == DIED and len(batch.requests) >= batch_size):
             return False
         self.is_open = False

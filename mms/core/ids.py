@@ -16,7 +16,7 @@ def _make_source() -> Callable[[], bytes]:
     ends: Iterator[bytes] = iter(())
 
     def new_request_id() -> bytes:
-        """36 ASCII characters in the form of a version 4 UUID, unique among all servers.
+        """Return 36 ASCII characters in the form of a version 4 UUID, unique among all servers.
 
         Ids of one server may be consecutive: they name requests and are no secrets.
         """
@@ -40,5 +40,5 @@ _CLIENTS_ID = re.compile(rb"[A-Za-z0-9\-._~:@/+=]{1,36}")
 
 
 def clients_request_id(value: bytes) -> bytes:
-    """The id that a client gives its request, nothing where it is none that can be taken."""
+    """Return the id that a client gives its request, nothing where it is none that can be taken."""
     return value if _CLIENTS_ID.fullmatch(value) else b""

@@ -83,7 +83,7 @@ class ModelVersion:
         )
 
     def reconfigure(self, config: ModelConfig) -> None:
-        """From now on this holds, for what waits as well. `dispatch` is to be called then.
+        """Have other options hold from now on, for what waits as well. `dispatch` is to be called then.
 
         Workers go on with the batch size that they have been told.
         """
@@ -141,7 +141,7 @@ class ModelVersion:
         return False
 
     def unavailable(self) -> ServiceUnavailable:
-        """The error for a request that cannot be queued."""
+        """Return the error for a request that cannot be queued."""
         return unavailable(
             self.name, self.version, self.workers, self.load_backoff, self.retry_after_s()
         )
@@ -154,7 +154,7 @@ class ModelVersion:
         return min(max(ceil(self.expected_wait_s(ready)), 1), _MAX_RETRY_AFTER_S)
 
     def expected_wait_s(self, ready: Sequence[Worker]) -> float:
-        """How long what is queued now will take these workers, by the slowest one's last batches."""
+        """Return how long what is queued now will take these workers, by the slowest one's last batches."""
         batches = self.waiting / self.config.batch_size / len(ready)
         return batches * max(worker.service_s for worker in ready)
 
@@ -196,7 +196,7 @@ class ModelVersion:
         return bool(ready) and self.expected_wait_s(ready) > self.config.max_queue_s
 
     def check_room(self) -> None:
-        """Raises ServiceUnavailable where a request would be refused now, before work is put into reading it."""
+        """Raise ServiceUnavailable where a request would be refused now, before work is put into reading it."""
         self.demand_worker()
         if (
             self.is_closed
@@ -222,13 +222,13 @@ class ModelVersion:
             self.on_demand()
 
     def has(self, request: Request) -> bool:
-        """Whether a request is queued here, or with one of the workers."""
+        """Return whether a request is queued here, or with one of the workers."""
         return request in self.queue or any(
             request in batch.requests for worker in self.workers for batch in worker.in_flight
         )
 
     def cancel(self, request: Request, now: float = 0.0) -> Worker | None:
-        """The client is gone, or waits no longer than it said. Returns the worker that has the request, if one has."""
+        """Drop a request whose client is gone, or waits no longer. Return the worker that has it, if one has."""
         if request.is_done:
             return None
         request.is_done = True
@@ -261,7 +261,7 @@ class ModelVersion:
     # Batches out
 
     def dispatch(self, now: float) -> list[tuple[Worker, Batch]]:
-        """What is to be sent now, and to whom. Sets `wake_at` where it would rather wait for more."""
+        """Return what is to be sent now, and to whom. Sets `wake_at` where it would rather wait for more."""
         queue = self.queue
         self.wake_at = None
         if self._arrived:
@@ -293,7 +293,7 @@ class ModelVersion:
         return sends
 
     def _pick(self) -> Worker | None:
-        """An idle worker, else the one with the least outstanding work that may be sent ahead."""
+        """Return an idle worker, else the one with the least outstanding work that may be sent ahead."""
         best: Worker | None = None
         best_load = 0
         draining: Worker | None = None
@@ -368,7 +368,7 @@ class ModelVersion:
     def finish_head(
         self, worker: Worker, entry_point_s: float, is_success: bool, now: float
     ) -> Batch:
-        """The worker has answered all of the batch at its head. Items that it left out fail."""
+        """Take the batch that a worker has answered from its head, and return it. Items that it left out fail."""
         batch = worker.in_flight.popleft()
         if worker.in_flight:
             worker.head_since = now
@@ -387,7 +387,7 @@ class ModelVersion:
     def repeat_unfilled(
         self, worker: Worker, entry_point_s: float, problem: str, now: float
     ) -> bool:
-        """The batch at a worker's head failed as one whole, in a call with fewer requests than `batch_size`.
+        """Take back a batch that failed as one whole, in a call with fewer requests than `batch_size`.
 
         Returns whether it goes back to the queue's head, to be called again by the fixed rule, whose clock starts anew;
         else it is one that failed.
@@ -413,7 +413,7 @@ class ModelVersion:
         self.queue.extendleft(reversed(list(requests)))
 
     def requeue_for_full_batch(self, requests: Iterable[Request]) -> None:
-        """As `requeue`. They wait for others from when a worker can take them, however long they have waited before."""
+        """Put requests back, to wait for others from when a worker can take them, however old they are."""
         self.requeue(requests)
         self.policy.rule.assembly_since = None
 
@@ -424,7 +424,7 @@ class ModelVersion:
         )
 
     def timed_out_workers(self, now: float) -> list[Worker]:
-        """Workers whose running batch has exceeded the response timeout."""
+        """Return workers whose running batch has exceeded the response timeout."""
         limit = now - self.config.response_timeout_s
         return [w for w in self.workers if w.in_flight and w.head_since <= limit]
 
@@ -436,5 +436,5 @@ class ModelVersion:
     # Workers
 
     def is_releasable(self, worker: Worker) -> bool:
-        """Whether a draining worker may end: it runs nothing, and nothing queued depends on it."""
+        """Return whether a draining worker may end: it runs nothing, and nothing queued depends on it."""
         return not worker.in_flight and (not self.queue or self.has_active_worker)

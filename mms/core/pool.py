@@ -61,7 +61,7 @@ class Pool:
         return stops
 
     def _places(self) -> tuple[list[Worker], dict[Worker, Worker]]:
-        """The active workers, and those that are to take the place of one: both together count once."""
+        """Return the active workers, and those that are to take the place of one: both together count once."""
         active = self.active
         successors = {
             w.replaces: w for w in active if w.replaces is not None and w.replaces in active
@@ -74,7 +74,7 @@ class Pool:
         return [self._add(others) for _ in range(min(count, self.max_workers - len(self.active)))]
 
     def replace(self, worker: Worker) -> Worker:
-        """A worker to start, for the place of one that is to leave once the new one serves."""
+        """Return a worker to start, for the place of one that is to leave once the new one serves."""
         successor = self._new(worker.gpu_id)
         successor.replaces = worker
         return successor
@@ -97,7 +97,7 @@ class Pool:
         return worker
 
     def _least_loaded_gpu(self, others: Counter[int]) -> int | None:
-        """The GPU with the fewest workers of this model; among equals, of all models."""
+        """Return the GPU with the fewest workers of this model; among equals, of all models."""
         if not self.gpus:
             return None
         own = Counter(w.gpu_id for w in self.model.workers if w.gpu_id is not None)

@@ -40,7 +40,7 @@ class PriorityQueue:
         return len(self._back) + len(high) + len(normal) + len(low)
 
     def __iter__(self) -> Iterator[Request]:
-        """By class, not in the order of their turns."""
+        """Yield the requests by class, not in the order of their turns."""
         yield from self._back
         for members in self._classes:
             yield from members
@@ -63,7 +63,7 @@ class PriorityQueue:
         self._back.extendleft(requests)
 
     def popleft(self) -> Request:
-        """Raises IndexError where there is none."""
+        """Remove the request whose turn it is, and return it. Raises IndexError where there is none."""
         if self._back:
             return self._back.popleft()
         members = self._classes[self._next_class()]
@@ -72,7 +72,7 @@ class PriorityQueue:
         return request
 
     def remove(self, request: Request) -> None:
-        """Raises ValueError where it is not queued."""
+        """Remove a request. Raises ValueError where it is not queued."""
         if request in self._back:
             self._back.remove(request)
         else:

@@ -20,7 +20,7 @@ _POISON_DEATHS = 2
 
 
 def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = "") -> list[Request]:
-    """The worker's process or connection is gone. Every request that it had goes back or fails.
+    """Take what a worker had whose process or connection is gone. Each request goes back or fails.
 
     Returns those that failed since a worker ended with them for the second time. `cause`: that memory was used up, in
     words for their clients; empty where it was not, or nobody knows.
@@ -112,7 +112,7 @@ def abandon_all(model: ModelVersion) -> None:
 
 
 def unfinished_ids(model: ModelVersion) -> list[bytes]:
-    """Of what is queued or runs."""
+    """Return the ids of the requests that are queued or run."""
     running = [r for w in model.workers for batch in w.in_flight for r in batch.requests]
     return [request.id for request in (*model.queue, *running) if not request.is_done]
 

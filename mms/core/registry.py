@@ -50,15 +50,15 @@ class Registry(Generic[_Entry]):
         self.on_change()
 
     def has(self, name: str, version: str | None) -> bool:
-        """Whether exactly this version is registered; None is the version of a manifest without one."""
+        """Return whether exactly this version is registered; None is the version of a manifest without one."""
         return version in self._names.get(name, {})
 
     def has_name(self, name: str) -> bool:
-        """Whether any version of a name is registered."""
+        """Return whether any version of a name is registered."""
         return name in self._names
 
     def add(self, entry: _Entry, replaced: _Entry | None = None) -> None:
-        """Raises Conflict for a name and version that are taken; not by the entry that it replaces, if any."""
+        """Raise Conflict for a name and version that are taken; not by the entry that it replaces, if any."""
         versions = self._names.setdefault(entry.name, {})
         if entry.version in versions and versions[entry.version] is not replaced:
             raise NameTaken(entry.name)
@@ -76,7 +76,7 @@ class Registry(Generic[_Entry]):
         self.changed()
 
     def holds(self, entry: _Entry) -> bool:
-        """Whether this very entry is registered, and not another one of its name and version."""
+        """Return whether this very entry is registered, and not another one of its name and version."""
         return self._names.get(entry.name, {}).get(entry.version) is entry
 
     def remove(self, entry: _Entry) -> bool:
@@ -95,7 +95,7 @@ class Registry(Generic[_Entry]):
         return True
 
     def get(self, name: str, version: str | None = None) -> _Entry:
-        """The version asked for, or the default. Raises ModelNotFound or ModelVersionNotFound."""
+        """Return the version asked for, or the default. Raises ModelNotFound or ModelVersionNotFound."""
         versions = self._names.get(name)
         if versions is None:
             raise ModelNotFound(f"Model not found: {name}")
@@ -114,21 +114,21 @@ class Registry(Generic[_Entry]):
         return self._defaults.get(entry.name) == entry.version
 
     def check_removable(self, entry: _Entry) -> None:
-        """Raises InvalidVersion for a default that other versions stand beside."""
+        """Raise InvalidVersion for a default that other versions stand beside."""
         if len(self._names.get(entry.name, {})) > 1 and self.is_default(entry):
             raise InvalidVersion(f"Cannot remove default version for model {entry.name}")
 
     def versions(self, name: str) -> list[_Entry]:
-        """All versions of a name, in the order of registration. Raises ModelNotFound."""
+        """Return all versions of a name, in the order of registration. Raises ModelNotFound."""
         self.get(name)
         return list(self._names[name].values())
 
     def defaults(self) -> list[_Entry]:
-        """The default version of each name, by name."""
+        """Return the default version of each name, by name."""
         return [self.get(name) for name in sorted(self._names)]
 
     def askers(self) -> list[_Entry]:
-        """Those that ask others."""
+        """Return the models that ask others."""
         return list(self._askers)
 
     def all(self) -> list[_Entry]:

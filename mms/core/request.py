@@ -24,7 +24,7 @@ class Reply(Protocol):
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
     ) -> None:
-        """`headers`: finished `name: value` lines, each with CR LF; never the names that the front owns."""
+        """Send an answer. `headers`: finished lines, each with CR LF; never the names that the front owns."""
 
     def fail(self, request: Request, error: ServerError) -> None:
         """The request has no answer of a handler."""
@@ -121,7 +121,7 @@ class Request:
                 self.replace_answer(fault)
 
     def fail(self, error: ServerError) -> None:
-        """Raises nothing: whoever fails many requests must come to the last one."""
+        """Answer with an error. It raises nothing: whoever fails many requests must come to the last one."""
         if not self.is_done:
             self.is_done = True
             try:

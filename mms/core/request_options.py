@@ -33,7 +33,7 @@ DEFAULT_OPTIONS: Final = RequestOptions()
 
 
 def read_request_options(headers: Iterable[tuple[bytes, bytes]]) -> RequestOptions:
-    """The options that headers name; of two timeouts the shorter one counts. Raises BadRequest for what is none.
+    """Return the options that headers name; of two timeouts the shorter one counts. Raises BadRequest for what is none.
 
     A timeout of any size is one; from `LONGEST_S` on it makes no difference.
     """

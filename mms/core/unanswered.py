@@ -19,7 +19,7 @@ class UnansweredCounts:
     shed: int = 0
 
     def by_kind(self) -> dict[tuple[str, str], int]:
-        """(what became of them, where they were) -> their number."""
+        """Return (what became of them, where they were) -> their number."""
         return {
             ("expired", "queue"): self.expired_queued,
             ("expired", "worker"): self.expired_running,

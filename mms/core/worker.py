@@ -196,7 +196,7 @@ class Worker:
         self.memory_bytes = 0
 
     def next_backoff_s(self, now: float) -> int:
-        """How long to wait before the next start. Call once for each end and each failed load.
+        """Return how long to wait before the next start. Call once for each end and each failed load.
 
         A process that did its work is no crash loop, whatever ended it: the next one starts at once. So does the first
         one after a process that served and ended before it had answered anything, as the request that ended it is

@@ -36,7 +36,7 @@ class AbsentName:
     __enter__ = __int__ = __float__ = _refuse
 
     def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type]:
-        """A class that derives from it can be made, and has no objects."""
+        """Return the base of a class that derives from it: that class can be made, and has no objects."""
         text = self.absence
 
         def refuse(cls: type, *_: Any, **__: Any) -> Any:

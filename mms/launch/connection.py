@@ -174,7 +174,7 @@ class Link:
         raise LaunchFailed(f"model did not load within {timeout_s:g} seconds")
 
     async def end_reason(self) -> str:
-        """Why the worker can no longer be reached: where nobody wanted that, how its process ended."""
+        """Return why the worker can no longer be reached: where nobody wanted that, how its process ended."""
         reason = await asyncio.shield(self.closed)
         if reason == _CONNECTION_LOST:
             await asyncio.wait((self._exited,), timeout=_EXIT_S)
@@ -191,7 +191,7 @@ class Link:
         return closed.done() and closed.result() == _CONNECTION_LOST and self.has_oom_kill()
 
     def send(self, batches: Sequence[Batch], now: float) -> None:
-        """One write for all of them: a system call costs as much as some batches."""
+        """Send batches by one write: a system call costs as much as some batches."""
         work = self._work
         if work is None:
             return
@@ -245,7 +245,7 @@ class Link:
     # From the worker
 
     def on_connected(self, role: str, pid: int | None, transport: asyncio.Transport) -> bool:
-        """A connection said hello with this link's secret. Returns whether it is taken.
+        """Take a connection that said hello with this link's secret. Return whether it is taken.
 
         `pid`: of the process at the other end, by the kernel's word; None where it gives none. The secret opens one
         connection of each role, to one process.
@@ -283,7 +283,7 @@ class Link:
             self._frames.put_off((kind, sequence, payload))
 
     def _take_late_frame(self, frame: tuple[int, int, bytes | bytearray]) -> None:
-        """A frame that has waited: there is no read any more that what is wrong with it would end."""
+        """Take a frame that has waited: there is no read any more that what is wrong with it would end."""
         if self.closed.done():
             return
         try:
@@ -345,7 +345,7 @@ class Link:
         self.listener.on_metrics([line])
 
     def on_behind(self, is_behind: bool) -> None:
-        """Whether it leaves much unread of what is sent to it. Meanwhile its calls of other models are not read."""
+        """Note whether the worker leaves much unread. While it does, its calls of other models are not read."""
         self._is_behind = is_behind
         if is_behind:
             self._pause_reading()
@@ -522,7 +522,7 @@ class WorkerConnection(asyncio.BufferedProtocol):
 
 
 def _peer_pid(transport: asyncio.BaseTransport) -> int | None:
-    """The process that opened a connection, by the kernel's word; None where the system does not tell (Linux does)."""
+    """Return the process that opened a connection, by the kernel; None where the system does not tell (Linux does)."""
     connection = transport.get_extra_info("socket")
     if connection is None or not hasattr(socket, "SO_PEERCRED"):
         return None

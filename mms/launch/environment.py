@@ -33,7 +33,7 @@ _NEEDED_VARIABLES = re.compile(
 
 
 def interpreter(runtime: str) -> str:
-    """The path of the interpreter for a manifest's `runtime`: python, python2, python3, or a path.
+    """Return the path of the interpreter for a manifest's `runtime`: python, python2, python3, or a path.
 
     `python` is the interpreter of the server; the other names are looked up in PATH. Raises LaunchFailed.
     """
@@ -57,7 +57,7 @@ def worker_environment(
     allowed: re.Pattern[str] | None = None,
     packages: str | None = None,
 ) -> dict[str, str]:
-    """The variables of a worker.
+    """Return the variables of a worker.
 
     Source: MMS hands on its own environment, sets MMS_DECODE_INPUT_REQUEST, extends PYTHONPATH by the handler's folder,
     the model's folder and its own home, and hides the variables whose whole name matches `hidden`. Here the worker
@@ -98,7 +98,7 @@ def worker_environment(
 
 
 def worker_command(runtime: str, address: str, name: str, *, is_parent: bool) -> list[str]:
-    """The command line of a worker or of a parent that workers are forked from.
+    """Return the command line of a worker or of a parent that workers are forked from.
 
     The package is found by any interpreter, behind all that this has: in a folder of installed packages, too, nothing
     takes the place of Python's own modules.
@@ -110,7 +110,7 @@ def worker_command(runtime: str, address: str, name: str, *, is_parent: bool) ->
 
 
 def fork_server_command(runtime: str, name: str) -> list[str]:
-    """The command line of a fork server, with room for those of workers, which take its place in their processes."""
+    """Return the command line of a fork server, with room for those of workers, which take its place in processes."""
     return [*_command(runtime), "--fork-server", "--name", name.ljust(_COMMAND_CHARACTERS)]
 
 

@@ -74,7 +74,7 @@ class ForkServer:
         return self.forks.ended.done()
 
     async def changed_path(self) -> str | None:
-        """A file or folder that has changed since it was imported; looked for once a second at most."""
+        """Return a file or folder that has changed since it was imported; looked for once a second at most."""
         now = time.monotonic()
         if now - self._looked_at < _LOOK_S:
             return None

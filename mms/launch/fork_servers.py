@@ -92,7 +92,7 @@ class ForkServers:
         return f"<ForkServers {running} of {len(self._kinds)} kinds>"
 
     async def find(self, spec: WorkerSpec) -> ForkServer | None:
-        """The fork server for a worker; None where it is to be started by itself."""
+        """Return the fork server for a worker; None where it is to be started by itself."""
         if not self.is_on:
             return None
         kind = self._kind_of(spec)

@@ -52,7 +52,7 @@ class Heartbeats:
         return f"<Heartbeats of {len(self._links)} workers, {self._timeout_s:g} s>"
 
     def watch(self, link: Link) -> None:
-        """From now until the link is closed. Call when the model has loaded."""
+        """Watch the worker until the link is closed. Call when the model has loaded."""
         if not self._timeout_s or link.closed.done():
             return
         self._links[link] = None
@@ -97,7 +97,7 @@ class Heartbeats:
 
 
 def has_worked(before: Sight, now: Sight, interval_s: float) -> bool:
-    """Whether a process did anything between two heartbeats; `interval_s`: from one heartbeat to the next.
+    """Return whether a process did anything between two heartbeats; `interval_s`: from one heartbeat to the next.
 
     Heartbeats count, not the clock: while the whole machine was held up, nobody could work.
     """

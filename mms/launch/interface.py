@@ -51,28 +51,28 @@ class LinkListener(Protocol):
         payload: bytes | bytearray,
         attachments: Sequence[bytes | bytearray],
     ) -> None:
-        """A RESULT frame. Raises ProtocolError where it cannot be; the connection is closed then."""
+        """Take a RESULT frame. Raises ProtocolError where it cannot be; the connection is closed then."""
 
     def on_read(self) -> None:
         """All frames of one read have been passed on."""
 
     def on_metrics(self, lines: list[str]) -> None:
-        """Metrics of the handler, as lines."""
+        """Take metrics of the handler, as lines."""
 
     def on_series(self, series: list[dict[str, Any]]) -> None:
-        """Updates of Prometheus series, as `Metric.series`."""
+        """Take updates of Prometheus series, as `Metric.series`."""
 
     def on_readiness(self, readiness: Readiness) -> None:
-        """How a load ended that went on after its LOADED frame. It may come before that, on the other connection."""
+        """Learn how a load ended that went on after LOADED. It may come before that, on the other connection."""
 
     def on_call(self, sequence: int, payload: bytes | bytearray) -> None:
-        """A CALL frame: the worker asks another model. Raises ProtocolError where it cannot be."""
+        """Take a CALL frame: the worker asks another model. Raises ProtocolError where it cannot be."""
 
     def on_records(self, stream: int, records: list[bytes]) -> None:
-        """A RECORDS frame: JSON texts for one of the model's streams, as `mms.wire.records` numbers them."""
+        """Take a RECORDS frame: JSON texts for one of the model's streams, as `mms.wire.records` numbers them."""
 
     def on_output(self, stream: str, text: str) -> None:
-        """A line that the worker wrote to `stdout` or `stderr`."""
+        """Take a line that the worker wrote to `stdout` or `stderr`."""
 
 
 class WorkerLink(Protocol):
@@ -90,10 +90,10 @@ class WorkerLink(Protocol):
         """Have the model loaded. Raises LaunchFailed where the worker ends or the time does."""
 
     async def end_reason(self) -> str:
-        """Why it can no longer be reached, in words for people; returns once that is so."""
+        """Return why it can no longer be reached, in words for people; returns once that is so."""
 
     def send(self, batches: Sequence[Batch], now: float) -> None:
-        """Raises Unsendable where a request does not fit into a frame; nothing was sent then."""
+        """Send batches. Raises Unsendable where a request does not fit into a frame; nothing was sent then."""
 
     def cancel(self, request_ids: list[str]) -> None: ...
 
@@ -119,7 +119,7 @@ class Launcher(Protocol):
         """Start a process; return when it can be reached, its model not yet loaded. Raises LaunchFailed."""
 
     async def forget(self, key: str) -> None:
-        """No more workers of this key: end what is kept to fork them from."""
+        """End what is kept to fork workers of this key from: no more of them come."""
 
     async def close(self) -> None:
         """End everything that was started."""
@@ -141,5 +141,5 @@ class LaunchFailed(Exception):
 
 
 def server_home() -> Path:
-    """The folder that contains the `mms` package."""
+    """Return the folder that contains the `mms` package."""
     return Path(__file__).resolve().parents[2]

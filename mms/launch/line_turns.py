@@ -34,7 +34,7 @@ class LineTurns:
         return f"<LineTurns, {len(self._waiting)} wait>"
 
     def may_begin(self) -> bool:
-        """Whether a turn may begin now that nobody waits for."""
+        """Return whether a turn may begin now that nobody waits for."""
         return not self._waiting and self._break_until <= time.monotonic()
 
     def wait(self, lines: Lines[Any]) -> None:
@@ -89,7 +89,7 @@ class Lines(Generic[_Item]):
         return f"<Lines, {len(self._left)} left>"
 
     def pass_on(self, lines: Iterable[_Item]) -> bool:
-        """Returns whether all have been taken; else `on_passed` will be called."""
+        """Pass lines on. Return whether all have been taken; else `on_passed` will be called."""
         self._left.extend(lines)
         if self.is_waiting:
             return False

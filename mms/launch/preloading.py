@@ -24,7 +24,7 @@ _MOST_LEARNED = 64
 
 
 def is_unsafe(name: str, others: Collection[str] = ()) -> bool:
-    """Whether a module, or a package that it is in, is one that is never preloaded. `others`: more of those."""
+    """Return whether a module, or a package that it is in, is one that is never preloaded. `others`: more of those."""
     parts = name.split(".")
     return any(
         ".".join(parts[:count]) in unsafe
@@ -48,7 +48,7 @@ class Preloading:
         return f"<Preloading {len(self.modules)} named, {len(self.learned)} learned>"
 
     def note(self, model: str, imports: Mapping[str, Any]) -> bool:
-        """A model has loaded, and has imported these. Returns whether there are new ones to preload."""
+        """Note what a model has imported that has loaded. Return whether there are new modules to preload."""
         has_new = False
         for name in imports:
             if not self._may_be_learned(name):

@@ -414,7 +414,7 @@ class ProcessLauncher:
 
 
 def _has_failed(task: asyncio.Task[_Parent]) -> bool:
-    """Whether a parent never came up or is gone."""
+    """Return whether a parent never came up or is gone."""
     if not task.done():
         return False
     if task.cancelled() or task.exception() is not None:
@@ -426,6 +426,6 @@ def _has_failed(task: asyncio.Task[_Parent]) -> bool:
 
 
 def _folders(spec: WorkerSpec) -> list[str]:
-    """Where a worker finds modules of its model, and of what was installed for it alone."""
+    """Return where a worker finds modules of its model, and of what was installed for it alone."""
     folders = spec.load.code_folders
     return folders if spec.load.packages is None else [*folders, spec.load.packages]

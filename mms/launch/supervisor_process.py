@@ -68,7 +68,7 @@ class Supervisor:
             self._end_all()
 
     def _serve_once(self) -> bool:
-        """Returns whether the front is still there."""
+        """Serve what has come, and return whether the front is still there."""
         for descriptor, _ in self._poller.poll():
             if descriptor == self._front.fileno():
                 if not self._receive():
@@ -254,7 +254,7 @@ def keep_process(message: dict[str, Any], streams: list[int], failure: int) -> N
 
 
 def _wait_ended() -> list[tuple[int, int]]:
-    """(process, status) of the children that have ended since the last call."""
+    """Return (process, status) of the children that have ended since the last call."""
     ended: list[tuple[int, int]] = []
     with contextlib.suppress(ChildProcessError):
         while True:

@@ -53,7 +53,7 @@ class Caller:
     def connect(
         self, send: Callable[[bytes], None], max_bytes: int
     ) -> Callable[[int, Buffer], None]:
-        """`send` writes a frame to the front, which takes bodies of up to `max_bytes`.
+        """Set what writes a frame to the front, which takes bodies of up to `max_bytes`.
 
         Returns what takes the frames that answer.
         """
@@ -74,7 +74,7 @@ class Caller:
         request_id: str = "",
         timeout_s: float | None = None,
     ) -> CallAnswer:
-        """The answer of the model that this worker knows as `key`, errors of the front included.
+        """Return the answer of the model that this worker knows as `key`, errors of the front included.
 
         Raises CallFailed where there is no way to the front, or no answer came `timeout_s` and a grace later.
         """

@@ -52,7 +52,7 @@ def connect(address: str, secret: str, role: str) -> socket.socket:
 
 
 def read_frames(connection: socket.socket) -> Iterator[list[Frame]]:
-    """The frames of each read, until the other side closes. Raises ProtocolError or OSError."""
+    """Yield the frames of each read, until the other side closes. Raises ProtocolError or OSError."""
     decoder = FrameDecoder(_MAX_FRAME_BYTES)
     receive = connection.recv_into
     while size := receive(decoder.get_buffer()):

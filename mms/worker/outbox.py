@@ -35,7 +35,7 @@ class Outbox:
         return f"<Outbox {len(self._buffers)} buffers>"
 
     def add(self, buffers: Sequence[Buffer], now_ns: int) -> None:
-        """Frames as `encode_frame` or `encode_result` make them. What is not one buffer goes out at once.
+        """Hold frames as `encode_frame` or `encode_result` make them. What is not one buffer goes out at once.
 
         Further buffers are bodies as the handler returned them, which it may change when it is called again.
         """
@@ -72,7 +72,7 @@ class Outbox:
                 self._owning.release()
 
     def flush(self) -> None:
-        """Raises OSError where the front is gone."""
+        """Send what is held. Raises OSError where the front is gone."""
         buffers = self._buffers
         if len(buffers) == 1:
             self._socket.sendall(buffers[0])

@@ -53,7 +53,7 @@ def run_worker(address: str, secret: str) -> int:
 
 
 def receive_load(connection: socket.socket) -> Load | None:
-    """The first message of the front; None where it is gone. Raises ProtocolError for another message."""
+    """Return the first message of the front; None where it is gone. Raises ProtocolError for another message."""
     for frames in read_frames(connection):
         kind, _, payload, _ = frames[0]
         if kind != LOAD or len(frames) > 1:
@@ -151,7 +151,7 @@ def _serve_items(
 
 
 def _run_batches(work: socket.socket, outbox: Outbox, run: _Run) -> bool:
-    """Returns whether the front said to drain."""
+    """Run batches until the front is gone or has this worker end. Return whether it said to drain."""
     for frames in read_frames(work):
         for kind, sequence, payload, attachments in frames:
             if kind == BATCH:

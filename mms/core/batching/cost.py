@@ -34,7 +34,7 @@ class BatchCost:
         self._sxy = self._sxy * _DECAY + size * duration_s
 
     def fit(self) -> tuple[float, float]:
-        """(fixed, per item) in seconds, neither negative. All is taken for per-item cost until sizes have differed."""
+        """Return (fixed, per item) in seconds, neither negative. All counts as per item until sizes have differed."""
         weight = self._weight
         if weight < _MIN_WEIGHT:
             return 0.0, 0.0
@@ -60,7 +60,7 @@ class ArrivalGap:
         self.total = 0
 
     def observe(self, count: int, now: float) -> None:
-        """`count` requests came since the last call."""
+        """Note that `count` requests came since the last call."""
         if count < 1:
             return
         self.total += count
@@ -77,7 +77,7 @@ class ArrivalGap:
 
 
 def is_waiting_worthwhile(size: int, cost: BatchCost, gap_s: float) -> bool:
-    """Whether the last idle worker should wait for one more request before it starts on `size` of them.
+    """Return whether the last idle worker should wait for one more request before it starts on `size` of them.
 
     Waiting makes `size` requests later by the gap and by one item's cost. It saves the next request the fixed cost,
     less the gap: otherwise it would have to wait for this batch and then pay for one of its own.

@@ -34,13 +34,13 @@ class Footprint:
         return f"<Footprint {self.loaded_bytes} to {self.peak_bytes} bytes, loads in {self.load_s:.3f} s>"
 
     def note_load(self, size_bytes: int, load_s: float) -> None:
-        """A worker has loaded the model in `load_s` seconds, and holds so much."""
+        """Note that a worker has loaded the model in `load_s` seconds, and holds so much."""
         self.loaded_bytes = self.peak_bytes = size_bytes
         weight = _LOAD_WEIGHT if self.load_s else 1.0
         self.load_s += (load_s - self.load_s) * weight
 
     def note_size(self, size_bytes: int) -> None:
-        """A worker that has loaded the model holds so much now."""
+        """Note what a worker that has loaded the model holds now."""
         self.peak_bytes = max(self.peak_bytes, size_bytes)
 
 

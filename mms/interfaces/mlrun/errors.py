@@ -157,5 +157,5 @@ def status_of(error: BaseException, is_strict: bool = False) -> int:
 
 
 def error_text(error: BaseException) -> str:
-    """`<class>: <message>[, caused by: <message>]`, one for each error that was named as a cause."""
+    """Return `<class>: <message>[, caused by: <message>]`, one for each error that was named as a cause."""
     return f"{type(error).__name__}: {error_message(error)}"

@@ -87,7 +87,7 @@ def _only_class(module: ModuleType, wanted: str) -> type[Any]:
 
 
 def _content_of(module: ModuleType) -> str:
-    """What a module itself defines that could be meant."""
+    """Return what a module itself defines that could be meant."""
     functions = [
         name
         for name, value in vars(module).items()

@@ -97,7 +97,7 @@ def _operation(id_: str, tag: str, summary: str) -> dict[str, Any]:
 
 @functools.cache
 def paths() -> dict[str, Any]:
-    """The OpenAPI paths of one component, below what stands before them. Nobody changes them."""
+    """Return the OpenAPI paths of one component, below what stands before them. Nobody changes them."""
     found: dict[str, Any] = {}
     for path, schema, summary in _CALLS:
         word = path.strip("/")

@@ -57,7 +57,7 @@ class ErrorAnswer(NamedTuple):
 
 
 def error_answer(error: BaseException) -> ErrorAnswer:
-    """The answer for an exception: that of Seldon's package is known by its members, any other is a 500."""
+    """Return the answer for an exception: that of Seldon's package is known by its members, any other is a 500."""
     status = getattr(error, "status_code", None)
     if callable(getattr(error, "to_dict", None)) and isinstance(status, int):
         message = getattr(error, "message", None)
@@ -71,7 +71,7 @@ def error_answer(error: BaseException) -> ErrorAnswer:
 
 
 def is_not_implemented(error: BaseException) -> bool:
-    """Whether it is SeldonNotImplementedError, ours or that of Seldon's own package."""
+    """Return whether it is SeldonNotImplementedError, ours or that of Seldon's own package."""
     return isinstance(error, SeldonNotImplementedError) or any(
         base.__name__ == "SeldonNotImplementedError" for base in type(error).__mro__
     )
@@ -82,7 +82,7 @@ def error_dict(message: Any, reason: str, code: int = -1) -> dict[str, Any]:
 
 
 def error_body(message: str, reason: str, code: int = -1) -> bytes:
-    """The JSON of an error: compact, ASCII, keys sorted, a line feed at the end."""
+    """Return the JSON of an error: compact, ASCII, keys sorted, a line feed at the end."""
     content = error_dict(message, reason, code)
     text = json.dumps(content, separators=(",", ":"), sort_keys=True, default=str)
     return text.encode("ascii") + b"\n"

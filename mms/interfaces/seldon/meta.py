@@ -10,7 +10,7 @@ UNKNOWN_IMAGE = f"{UNKNOWN_UNIT}:{UNKNOWN_UNIT}"
 
 
 def own_request_path(unit_id: str | None, unit_image: str | None) -> dict[str, str]:
-    """A component's entry in requestPath; none where it has no id."""
+    """Return a component's entry in requestPath; none where it has no id."""
     if unit_id is None or unit_id == UNKNOWN_UNIT:
         return {}
     return {unit_id: UNKNOWN_IMAGE if unit_image is None else unit_image}
@@ -25,7 +25,7 @@ def response_meta(
     request_path: Mapping[str, str] | None = None,
     puid: Any = None,
 ) -> dict[str, Any]:
-    """The meta of an answer; members without content are left out.
+    """Return the meta of an answer; members without content are left out.
 
     Tags: the request's, then `tags`, then `runtime_tags`, later ones win. Metrics: the request's,
     then `metrics`. `request_path`: the component's own entry, over which the request's wins. For
@@ -48,7 +48,7 @@ def response_meta(
 
 
 def merged_meta(metas: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """What an aggregate takes over from its messages: tags and paths (later ones win), all metrics."""
+    """Return what an aggregate takes over from its messages: tags and paths (later ones win), all metrics."""
     tags: dict[str, Any] = {}
     path: dict[str, str] = {}
     metrics: list[Any] = []

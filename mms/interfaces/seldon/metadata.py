@@ -56,7 +56,7 @@ def validate_model_metadata(
 
 
 def model_metadata(user_metadata: Any, image: str | None = None) -> dict[str, Any] | None:
-    """What `/metadata` serves: MODEL_METADATA over `user_metadata` over the defaults; None if it is invalid.
+    """Return what `/metadata` serves: MODEL_METADATA over `user_metadata` over the defaults; None if it is invalid.
 
     `user_metadata` is what `init_metadata()` returned, {} where there is none. What is wrong goes to the log.
     """
@@ -90,7 +90,7 @@ def _environment_metadata() -> dict[str, Any]:
 
 
 def metadata_message(metadata: Mapping[str, Any] | None) -> Any:
-    """The protobuf SeldonModelMetadata; empty for None, which stands for invalid metadata."""
+    """Return the protobuf SeldonModelMetadata; empty for None, which stands for invalid metadata."""
     from google.protobuf import json_format
 
     from mms.interfaces.seldon.codec.messages import SeldonModelMetadata

@@ -38,7 +38,7 @@ def is_valid(metrics: Any) -> bool:
 
 
 def _fault_of(metrics: Any) -> str | None:
-    """Why it is no list of metrics; None where it is one."""
+    """Return why it is no list of metrics; None where it is one."""
     if not isinstance(metrics, list):
         return f"metrics are a list, not {_type_of(metrics)}"
     for index, metric in enumerate(metrics):
@@ -61,7 +61,7 @@ def _fault_of(metrics: Any) -> str | None:
 
 
 def _fault_of_tags(metrics: list[dict[str, Any]]) -> str | None:
-    """What is wrong with the tags of the first metric whose tags are no dict of texts; None where all are."""
+    """Return what is wrong with the tags of the first metric whose tags are no dict of texts; None where all are."""
     for index, metric in enumerate(metrics):
         tags = metric.get("tags", {})
         if not isinstance(tags, dict):
@@ -80,7 +80,7 @@ def _type_of(value: Any) -> str:
 
 
 def validate(metrics: Any, is_strict: bool = False) -> None:
-    """Raises SeldonMicroserviceException (500) with the metrics as JSON and, unless `is_strict`, what is wrong.
+    """Raise SeldonMicroserviceException (500) with the metrics as JSON and, unless `is_strict`, what is wrong.
 
     Where `is_strict`, tags are not looked at, as by Seldon's wrapper.
     """
@@ -96,7 +96,7 @@ def validate(metrics: Any, is_strict: bool = False) -> None:
 
 
 def series_of(metrics: Any, method: str, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """One update for each metric: `{"type", "name", "labels", "value"}`.
+    """Return one update for each metric: `{"type", "name", "labels", "value"}`.
 
     Counters: what to add. Gauges: the new value. Histograms: one observation in seconds (a TIMER
     is in milliseconds). The name is the metric's key (an exposition ends a counter's in `_total`). `labels`
@@ -129,7 +129,7 @@ def series_of(metrics: Any, method: str, labels: Mapping[str, str]) -> list[dict
 
 
 def reward_series(reward: float, labels: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The two counters of feedback; none without reward, or if SELDON_EXECUTOR_ENABLED is false."""
+    """Return the two counters of feedback; none without reward, or if SELDON_EXECUTOR_ENABLED is false."""
     if not reward or os.environ.get("SELDON_EXECUTOR_ENABLED", "true").lower() == "false":
         return []
     rewards = [
@@ -140,7 +140,7 @@ def reward_series(reward: float, labels: Mapping[str, str]) -> list[dict[str, An
 
 
 def split_image(image: str) -> tuple[str, str]:
-    """(name, tag) of an image, at its last colon; ("", image) without one."""
+    """Return (name, tag) of an image, at its last colon; ("", image) without one."""
     name, _, tag = image.rpartition(":")
     return name, tag
 
@@ -162,7 +162,7 @@ def default_labels(
     worker_id: str | None = None,
     deployment: Deployment = ENVIRONMENT,
 ) -> dict[str, str]:
-    """The labels of every series, from Seldon's environment where no argument says otherwise.
+    """Return the labels of every series, from Seldon's environment where no argument says otherwise.
 
     `worker_id` labels each worker's series apart; None leaves it out, and the server adds them up.
     Raises ValueError if PREDICTOR_LABELS is no JSON object.
@@ -189,7 +189,7 @@ def default_labels(
 
 
 def predictor_version(default: str = _UNKNOWN) -> str:
-    """`version` in PREDICTOR_LABELS. Raises ValueError if that is no JSON object."""
+    """Return `version` in PREDICTOR_LABELS. Raises ValueError if that is no JSON object."""
     text = os.environ.get("PREDICTOR_LABELS", "{}")
     try:
         return str(json.loads(text).get("version", default))

@@ -82,7 +82,7 @@ class Units:
         return self._own
 
     def find(self, names: UnitNames) -> Unit:
-        """The unit of a call; what it does not name is the component's own."""
+        """Return the unit of a call; what it does not name is the component's own."""
         own = self.own
         if names == UnitNames():
             return own

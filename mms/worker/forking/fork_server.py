@@ -116,7 +116,7 @@ def _import(message: Mapping[str, Any], tell: Callable[[str], None]) -> dict[str
 
 
 def _import_own() -> None:
-    """What every worker imports. After the libraries: see `compact`."""
+    """Import what every worker imports. Called after the libraries: see `compact`."""
     importlib.import_module("mms.worker.serving")
     importlib.import_module("mms.worker.process.parent")
     # For a model's manifest.
@@ -125,14 +125,14 @@ def _import_own() -> None:
 
 
 def _add_user_packages() -> None:
-    """The interpreter has started as somebody else, whose own packages it has on its path."""
+    """Put the user's own packages on the path: the interpreter has started as somebody else, whose it has there."""
     folder = site.getusersitepackages()
     if site.ENABLE_USER_SITE and os.path.isdir(folder):
         site.addsitedir(folder)
 
 
 def stamps(modules: Iterable[ModuleType], path: Iterable[str]) -> dict[str, int]:
-    """When what was imported changed last, and the folders of installed packages: path -> nanoseconds."""
+    """Return when what was imported changed last, and the folders of installed packages: path -> nanoseconds."""
     standard_library = os.path.dirname(os.__file__) + os.sep
     paths = {entry for entry in path if entry.endswith("-packages")}
     for module in list(modules):

@@ -45,11 +45,11 @@ class Forker:
         return f"<Forker of {len(self._keepers)} workers>"
 
     def send(self, message: dict[str, Any]) -> None:
-        """Raises OSError where the front is gone."""
+        """Send a message to the front. Raises OSError where the front is gone."""
         self._channel.sendall(encode_message(message))
 
     def serve(self) -> dict[str, Any] | None:
-        """Returns in each worker that is forked what was asked for, and in this process None when the front is gone."""
+        """Return in each worker that is forked what was asked for, and in this process None when the front is gone."""
         wakeup, wakeup_end = socket.socketpair()
         for end in (wakeup, wakeup_end):
             end.setblocking(False)

@@ -28,7 +28,7 @@ def take_identity(variables: Mapping[str, str], command: Sequence[str]) -> None:
 
 
 def is_shadowed(folders: Sequence[str]) -> bool:
-    """Whether files in a model's folders have names of packages that this process has imported from elsewhere.
+    """Return whether files in a model's folders have names of packages that this process has imported from elsewhere.
 
     A process that starts anew would import the model's.
     """
@@ -47,7 +47,7 @@ def show_command(command: Sequence[str]) -> None:
 
 
 def _find_room() -> tuple[int, int]:
-    """Where the command line of this process is in memory, and its length in bytes; the same in all forks of it."""
+    """Return where this process has its command line in memory, and its length in bytes; forks have the same."""
     try:
         with open("/proc/self/stat", "rb") as file:
             # Behind the name, which may hold anything, the third member comes first.

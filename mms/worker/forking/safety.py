@@ -12,7 +12,7 @@ _DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri/", "/dev/accel")
 
 
 def fork_problem(*, allows_python_threads: bool) -> str:
-    """Why forks of this process would not work; empty: nothing is known against it.
+    """Return why forks of this process would not work; empty: nothing is known against it.
 
     `allows_python_threads`: those of `threading` are no reason. Their code is the model's own.
     """

@@ -20,17 +20,17 @@ _MAX_FILES = 5
 
 
 def module_name_of(module_part: str) -> str:
-    """`service`, `service.py` and `path/service.py` are the module service; `package.module` is itself."""
+    """Return `service` for `service`, `service.py` and `path/service.py`, and `package.module` for itself."""
     return module_part.removesuffix(".py").rpartition("/")[2]
 
 
 def is_within(part: str | None, module_name: str) -> bool:
-    """Whether `part` is the module, or a package that it is in."""
+    """Return whether `part` is the module, or a package that it is in."""
     return part is not None and (module_name == part or module_name.startswith(f"{part}."))
 
 
 def import_handler_module(module_part: str) -> ModuleType:
-    """The module, imported by the first call. Raises ImportError, and whatever the module raises."""
+    """Return the module, imported by the first call. Raises ImportError, and whatever the module raises."""
     module_name = module_name_of(module_part)
     # What it has imported itself, whatever that has done to the path since.
     if module_name not in _imported:
@@ -47,7 +47,7 @@ def import_handler_module(module_part: str) -> ModuleType:
 
 
 def _python_files() -> str:
-    """What could have been meant: the working folder is the model's."""
+    """Return what could have been meant: the working folder is the model's."""
     found = sorted(glob.glob("*.py") + glob.glob("*/*.py"))
     if not found:
         return "the model's folder has no Python files"
@@ -56,7 +56,7 @@ def _python_files() -> str:
 
 
 def classes_of(module: ModuleType) -> list[type[Any]]:
-    """The classes that are defined in this very module, by name."""
+    """Return the classes that are defined in this very module, by name."""
     own = {
         value.__name__: value
         for value in vars(module).values()
@@ -66,7 +66,7 @@ def classes_of(module: ModuleType) -> list[type[Any]]:
 
 
 def class_in(module: ModuleType, name: str, handler: str) -> Any:
-    """What a handler names in its module: a class, or anything that can be called. Raises ValueError."""
+    """Return what a handler names in its module: a class, or anything that can be called. Raises ValueError."""
     found = getattr(module, name, None)
     if found is None:
         raise ValueError(

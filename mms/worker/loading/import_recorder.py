@@ -68,7 +68,7 @@ class ImportRecorder:
 
 
 def names_in(folders: Iterable[str]) -> set[str]:
-    """The names of modules that files in these folders could have."""
+    """Return the names of modules that files in these folders could have."""
     names: set[str] = set()
     for folder in folders:
         try:

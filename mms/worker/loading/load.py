@@ -55,7 +55,7 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
 
 
 def success(model: Model, load_s: float) -> Loaded:
-    """What a process says that has this model loaded."""
+    """Return what a process says that has this model loaded."""
     problem = model.problem
     return Loaded(
         code=200,
@@ -70,12 +70,12 @@ def success(model: Model, load_s: float) -> Loaded:
 
 
 def _shown_traceback(error: BaseException) -> str:
-    """Its end: an exception's message may be of any length, and the front takes no message of any length."""
+    """Return the end of a traceback: an exception's message may be of any length, and no message to the front may."""
     return model_traceback(error)[-_MAX_TRACEBACK_CHARS:]
 
 
 def _full_batches(model: Model) -> str:
-    """Only of code that gets whole batches. Nothing that it finds there may fail the load."""
+    """Return where the code says that it needs full batches, if it gets whole ones. Nothing there fails the load."""
     properties = model.context.system_properties
     if model.items is not None or properties["batch_size"] < 2:
         return ""
@@ -83,7 +83,7 @@ def _full_batches(model: Model) -> str:
 
 
 def _interface_of_code(load: Load) -> str:
-    """By what the handler names once it is imported. Raises whatever the handler's module raises."""
+    """Return the interface of what the handler names once it is imported. Raises whatever its module raises."""
     asked = [interface for interface in INTERFACES if interface.class_finder]
     for interface in asked:
         offer_packages(interface, load.package_choices)

@@ -20,20 +20,20 @@ class ItemServer(Protocol):
     """A model that reads requests and writes answers itself."""
 
     def serve_items(self, items: list[Item]) -> list[ResultItem]:
-        """An answer for each item. Raises MemoryError and what no `except Exception` catches."""
+        """Return an answer for each item. Raises MemoryError and what no `except Exception` catches."""
 
     def take_series(self) -> list[dict[str, Any]]:
-        """Updates of Prometheus series since the last time, as `Metric.series`."""
+        """Return the updates of Prometheus series since the last time, as `Metric.series`."""
 
     @property
     def is_ready(self) -> bool:
         """False where the model loads on beside its first requests."""
 
     def start(self, tell: Tell) -> None:
-        """In the process that serves, before its first batch: the place for threads."""
+        """Prepare the process that serves, before its first batch: the place for threads."""
 
     def close(self) -> None:
-        """After the last batch."""
+        """End what it has open, after the last batch."""
 
 
 class Model:

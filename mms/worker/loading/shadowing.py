@@ -58,7 +58,7 @@ def separate(folders: Sequence[str]) -> None:
 
 
 def own_name(name: str) -> str:
-    """What `importlib` knows a module of the model by."""
+    """Return what `importlib` knows a module of the model by."""
     return f"{_PACKAGE}.{name}" if name.partition(".")[0] in _names else name
 
 

@@ -23,7 +23,7 @@ class RecordHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def set_up_logging() -> None:
-    """Messages alone, from INFO on."""
+    """Have the log show messages alone, from INFO on."""
     logging.basicConfig(
         handlers=[RecordHandler(sys.stdout)], format="%(message)s", level=logging.INFO
     )

@@ -17,7 +17,7 @@ _PYTHON_FOLDER = os.path.dirname(os.__file__) + os.sep
 
 
 def last_line(error: BaseException) -> str:
-    """The error's type and message in one line, with those of the errors that it was raised from."""
+    """Return the error's type and message in one line, with those of the errors that it was raised from."""
     told: list[str] = []
     seen: set[int] = set()
     cause: BaseException | None = error
@@ -40,7 +40,7 @@ def _line_of(error: BaseException) -> str:
 
 
 def _place_of(error: SyntaxError) -> str:
-    """Where the source is wrong, with the file's path below the model's folder."""
+    """Return where the source is wrong, with the file's path below the model's folder."""
     if not error.filename or error.lineno is None:
         return ""
     path = os.path.relpath(error.filename)
@@ -48,7 +48,7 @@ def _place_of(error: SyntaxError) -> str:
 
 
 def model_traceback(error: BaseException) -> str:
-    """The traceback from where the model's code begins, with its causes."""
+    """Return the traceback from where the model's code begins, with its causes."""
     import traceback
 
     own = _without_worker(error.__traceback__)
@@ -56,13 +56,13 @@ def model_traceback(error: BaseException) -> str:
 
 
 def shown_error(error: BaseException) -> str:
-    """The error in one line with the place in the model's code that it comes from, for people who write that code."""
+    """Return an error in one line with the place in the model's code that it comes from, for those who write it."""
     place = error_place(error)
     return f"{last_line(error)} ({place})" if place else last_line(error)
 
 
 def error_place(error: BaseException) -> str:
-    """`service.py, line 3`: the place in the model's code that an error comes from; "" where none of it has run."""
+    """Return the place in the model's code that an error comes from, as `service.py, line 3`; "" where none has run."""
     frames = _without_worker(error.__traceback__)
     place = ""
     while frames is not None:

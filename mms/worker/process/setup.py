@@ -121,7 +121,7 @@ def _unblock_signals() -> None:
 
 
 def _leave_to_child() -> None:
-    """In a process that was forked from this one: no hold on the front, signals as usual."""
+    """Give up, in a process that was forked from this one, its hold on the front and its way with signals."""
     for connection in _connections:
         connection.close()
     _connections.clear()

@@ -36,7 +36,7 @@ class RecordSender:
         return f"<RecordSender {len(self._held)} held>"
 
     def connect(self, send: Callable[[bytes], None]) -> None:
-        """`send` writes a frame to the front, from any thread. Called by the thread that will run batches."""
+        """Set what writes a frame to the front, from any thread. Called by the thread that will run batches."""
         self._owner = threading.get_ident()
         self._send = send
 
@@ -56,7 +56,7 @@ class RecordSender:
             return
 
     def take_frames(self) -> list[bytes]:
-        """The frames of what was held. For the thread that runs batches, between them."""
+        """Return the frames of what was held. For the thread that runs batches, between them."""
         if not self._held:
             return []
         held, self._held = self._held, []
@@ -91,13 +91,13 @@ class RecordStream:
         return f"<RecordStream {self._number}>"
 
     def push(self, records: Any, **_: Any) -> None:
-        """One record or a list of them. Never raises an Exception."""
+        """Take one record or a list of them. Never raises an Exception."""
         for record in records if isinstance(records, list) else [records]:
             self._sender.push(self._number, record)
 
 
 def _shortened(record: Any, size_bytes: int) -> bytes:
-    """The record without the values that make it large, and with its size as `truncated`, in bytes."""
+    """Return the record without the values that make it large, and with its size as `truncated`, in bytes."""
     if not isinstance(record, dict):
         record = {}
     record["truncated"] = size_bytes

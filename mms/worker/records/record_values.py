@@ -20,7 +20,7 @@ _CONTENT_TYPE = re.compile(rb"(?im)^content-type:[ \t]*([^\r\n]*)")
 
 
 def operation_of(item: Item) -> str | None:
-    """What a request asked for; None where that is no business of records."""
+    """Return what a request asked for; None where that is no business of records."""
     operation = item[7]
     if operation is None:
         return PREDICT
@@ -29,7 +29,7 @@ def operation_of(item: Item) -> str | None:
 
 
 def request_of(item: Item) -> dict[str, Any]:
-    """A request with its `id` and its `inputs`, a list; of what is no JSON and no text, its size."""
+    """Return a request with its `id` and its `inputs`, a list; of what is no JSON and no text, its size."""
     request_id, _, content_type, query, _, _, body, _ = item
     known_id = str(request_id, "ascii", "replace")
     if not body and query:
@@ -38,14 +38,14 @@ def request_of(item: Item) -> dict[str, Any]:
 
 
 def response_of(id: Any, headers: bytes, body: Buffer) -> dict[str, Any]:
-    """An answer with the request's id and its `outputs`, a list; of what is no JSON and no text, its size."""
+    """Return an answer with the request's id and its `outputs`, a list; of what is no JSON and no text, its size."""
     found = _CONTENT_TYPE.search(headers)
     content_type = found[1].decode("latin-1").strip() if found else ""
     return _told(id, content_type, body, "outputs")
 
 
 def error_of(phrase: bytes, body: Buffer) -> str:
-    """What a client was told, in one text."""
+    """Return what a client was told, in one text."""
     text = bytes(body[: _MAX_ERROR_CHARS * 4]).decode("utf-8", "replace")[:_MAX_ERROR_CHARS]
     return text or phrase.decode("latin-1")
 
@@ -91,7 +91,7 @@ def _of_document(id: Any, document: Any, member: str) -> dict[str, Any]:
 
 
 def _rows_of_data(document: dict[str, Any]) -> list[Any] | None:
-    """The rows of a message with `data`, `jsonData` or `strData`; None for another document."""
+    """Return the rows of a message with `data`, `jsonData` or `strData`; None for another document."""
     data = document.get("data")
     if isinstance(data, dict):
         if isinstance(data.get("ndarray"), list):
@@ -109,7 +109,7 @@ def _rows_of_data(document: dict[str, Any]) -> list[Any] | None:
 
 
 def _shaped(values: list[Any], shape: Any) -> list[Any]:
-    """Rows of a flat list by the first of its dimensions; further ones stay flat within a row."""
+    """Return rows of a flat list by the first of its dimensions; further ones stay flat within a row."""
     if not isinstance(shape, list) or len(shape) < 2 or not isinstance(shape[0], int):
         return values
     count = shape[0]

@@ -15,7 +15,7 @@ _UNFIT_IN_LABELS = re.compile(r"[^a-zA-Z0-9_]")
 
 
 def series_of_metric(metric: Metric, model_version: str | None) -> list[dict[str, Any]]:
-    """The update for a metric of `context.metrics`; none where its value is no number.
+    """Return the update for a metric of `context.metrics`; none where its value is no number.
 
     Counters add up, all others are gauges. Dimensions become labels, beside the version of the model where it has one.
     """
@@ -48,14 +48,14 @@ def number_of(value: Any) -> float | None:
 
 @functools.lru_cache(maxsize=1024)
 def series_name(name: str) -> str:
-    """A name as Prometheus has them."""
+    """Return a name as Prometheus has them."""
     fit = _UNFIT_IN_NAMES.sub("_", name)
     return f"_{fit}" if fit[:1].isdigit() else fit
 
 
 @functools.lru_cache(maxsize=1024)
 def label_name(name: str) -> str:
-    """The name of a label; Prometheus keeps those that begin with two underscores for itself."""
+    """Return the name of a label; Prometheus keeps those that begin with two underscores for itself."""
     fit = _UNFIT_IN_LABELS.sub("_", name)
     if fit.startswith("__"):
         fit = fit.lstrip("_")

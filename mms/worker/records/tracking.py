@@ -84,7 +84,7 @@ class BatchRecords:
         return f"<BatchRecords of {len(self._batches)} batches>"
 
     def watched(self, run: Run) -> Run:
-        """`run`, each batch of which is kept."""
+        """Return `run`, each batch of which is kept."""
         batches = self._batches
 
         def run_watched(sequence: int, payload: _Bytes, attachments: Sequence[_Bytes]) -> None:
@@ -94,12 +94,12 @@ class BatchRecords:
         return run_watched
 
     def note_result(self, buffers: list[Buffer]) -> None:
-        """A RESULT frame, as it is sent, of the newest batch."""
+        """Note a RESULT frame, as it is sent, of the newest batch."""
         if self._batches:
             self._batches[-1][3].append(buffers)
 
     def make(self) -> None:
-        """Records of the batches that are answered, into the sender. Never raises an Exception."""
+        """Put records of the batches that are answered into the sender. Never raises an Exception."""
         while self._batches:
             started_ns, payload, attachments, frames = self._batches[0]
             results: list[ResultItem] = []
@@ -120,7 +120,7 @@ class BatchRecords:
                 traceback.print_exc()
 
     def flush(self) -> None:
-        """Records that wait for others to go with them, into the sender."""
+        """Put records that wait for others to go with them into the sender."""
         self.make()
         if self._rows:
             rows, self._rows = self._rows, []
@@ -185,14 +185,14 @@ class BatchRecords:
 def open_outbox(
     connection: socket.socket, load: Load, send: Callable[[bytes], None]
 ) -> tuple[Outbox, BatchRecords | None]:
-    """An outbox for a tracked model, and what is to watch its batches. Call where the process serves."""
+    """Return an outbox for a tracked model, and what is to watch its batches. Call where the process serves."""
     sender.connect(send)
     maker = None if sender.is_fed_by_model else BatchRecords(load, sender)
     return RecordOutbox(connection, sender, maker), maker
 
 
 def base_record(load: Load, options: RecordOptions) -> dict[str, Any]:
-    """What all records of a model say."""
+    """Return what all records of a model say."""
     digits = load.worker_name.rpartition("-")[2]
     record: dict[str, Any] = {
         "class": load.handler.rpartition(":")[2],
@@ -208,6 +208,6 @@ def base_record(load: Load, options: RecordOptions) -> dict[str, Any]:
 
 
 def _decode(buffers: list[Buffer]) -> tuple[int, int, list[ResultItem]]:
-    """A RESULT frame as `encode_result` made it. Its attachments have a header before each of them."""
+    """Decode a RESULT frame as `encode_result` made it. Its attachments have a header before each of them."""
     payload = bytes(buffers[0])[HEADER_BYTES:]
     return decode_result(payload, [bytes(body) for body in buffers[2::2]])

@@ -34,7 +34,7 @@ class InvalidHead(Exception):
 
 
 def encode_status(status: Any) -> int:
-    """Raises InvalidHead for what is no final HTTP status."""
+    """Return a status as a number. Raises InvalidHead for what is no final HTTP status."""
     try:
         code = operator.index(status)
     except TypeError:
@@ -45,7 +45,7 @@ def encode_status(status: Any) -> int:
 
 
 def encode_phrase(phrase: Any) -> bytes:
-    """A reason phrase; b"" for None. Line breaks become blanks, long ones are cut: handlers put tracebacks there."""
+    """Return a phrase as a head has it; b"" for None. Line breaks are blanks, and it is cut: some are tracebacks."""
     if phrase is None or phrase == "":
         return b""
     if not isinstance(phrase, str):
@@ -54,7 +54,7 @@ def encode_phrase(phrase: Any) -> bytes:
 
 
 def reason_phrase(status: int) -> bytes:
-    """The phrase of a status where nobody chose one; b"" for statuses that HTTP does not know."""
+    """Return the phrase of a status where nobody chose one; b"" for statuses that HTTP does not know."""
     if status == 200:
         return b"OK"
     # Here, as most workers have no use for it.
@@ -88,7 +88,7 @@ def encode_headers(headers: dict[Any, Any], *, adds_json_type: bool = False) -> 
 
 
 def _encode_headers(headers: dict[Any, Any]) -> tuple[bytes, bool]:
-    """(lines, whether a content type is among them)."""
+    """Return (lines, whether a content type is among them)."""
     lines: dict[str, bytes] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not _TOKEN.fullmatch(name):
@@ -110,7 +110,7 @@ def _encode_headers(headers: dict[Any, Any]) -> tuple[bytes, bool]:
 
 
 def _encode(text: str) -> bytes:
-    """Heads are latin-1 by tradition; what does not fit goes as UTF-8, as browsers and proxies understand it."""
+    """Return text of a head in latin-1, as is tradition; else in UTF-8, as browsers and proxies understand it."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:

@@ -7,7 +7,7 @@ _MAX_MESSAGE_BYTES = 64 * 1024
 
 
 def failure_text(message: str) -> bytes:
-    """Its beginning where it is too long for the front, which believes no frame of any length."""
+    """Return the text, or its beginning where it is too long for the front, which believes no frame of any length."""
     text = message.encode("utf-8", "replace")
     if len(text) <= _MAX_MESSAGE_BYTES:
         return text

@@ -15,7 +15,7 @@ _MAX_DROPPED_BYTES = 1024
 
 
 def parse_query(query: bytes | bytearray) -> dict[str, bytearray]:
-    """The parameters of a raw query string; of equal names the last one. Raises InvalidInput.
+    """Return the parameters of a raw query string; of equal names the last one. Raises InvalidInput.
 
     `&` and `;` separate, `+` is a blank, `#` ends.
     """
@@ -34,7 +34,7 @@ def parse_query(query: bytes | bytearray) -> dict[str, bytearray]:
 
 
 def parse_form(body: bytes | bytearray) -> dict[str, bytearray]:
-    """The fields of an urlencoded form; of equal names the last one. Raises InvalidInput.
+    """Return the fields of an urlencoded form; of equal names the last one. Raises InvalidInput.
 
     A last field without `=` is dropped, and so is what follows a line break in a value.
     """

@@ -16,7 +16,7 @@ class _Unusual(Exception):
 
 
 def indented(value: Any) -> str:
-    """Raises what `json.dumps` raises. What JSON does not have is written in the form that `_form` gives it."""
+    """Return JSON in MMS's layout; `_form` gives what JSON does not have. Raises what `json.dumps` raises."""
     pieces: list[str] = []
     try:
         _write(value, "\n", pieces.append)
@@ -31,7 +31,7 @@ def indented(value: Any) -> str:
 
 
 def _form(value: Any) -> Any:
-    """Numbers and arrays of numpy, dataclasses, dates and their like; what MMS refuses stays refused."""
+    """Return numbers and arrays of numpy, dataclasses, dates and their like; what MMS refuses stays refused."""
     from mms.bodies.json_text import json_form
 
     if isinstance(value, set | frozenset | BaseException):
@@ -40,7 +40,7 @@ def _form(value: Any) -> Any:
 
 
 def _keyed(value: Any) -> Any:
-    """The same with keys that JSON can hold, where they are numbers of numpy, dates and their like."""
+    """Return the same with keys that JSON can hold, where they are numbers of numpy, dates and their like."""
     if isinstance(value, dict):
         return {_key(key): _keyed(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
@@ -56,7 +56,7 @@ def _key(key: Any) -> Any:
 
 
 def _write(value: Any, line: str, write: Any) -> None:
-    """`line`: a line break and the indentation of what `value` stands in."""
+    """Write a value. `line`: a line break and the indentation of what `value` stands in."""
     kind = type(value)
     if kind is str:
         write(_quoted(value))

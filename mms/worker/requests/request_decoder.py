@@ -61,7 +61,7 @@ class RequestDecoder:
         self._kinds: dict[bytes, tuple[int, str, str]] = {}
 
     def decode_batch(self, items: list[Item], given_up: Collection[bytes] = ()) -> DecodedBatch:
-        """`given_up`: ids of requests that nobody waits for any more; they fail."""
+        """Decode a batch. `given_up`: ids of requests that nobody waits for any more; they fail."""
         data: list[dict[str, object]] = []
         ids: list[bytes] = []
         types: list[str | dict[str, str]] = []
@@ -116,7 +116,7 @@ class RequestDecoder:
         return DecodedBatch(data, ids, types, blocks, indices, failures, tensors)
 
     def _learn(self, content_type: bytes) -> tuple[int, str, str]:
-        """(kind, media type, charset)"""
+        """Return (kind, media type, charset)"""
         text = str(content_type, "latin-1")
         media_type = text.partition(";")[0]
         if media_type.strip().lower() == "multipart/form-data":
@@ -133,7 +133,7 @@ class RequestDecoder:
         return kind, media_type, charset
 
     def _kind(self, media_type: str) -> int:
-        """Of a body or a part with a file name. Letter case matters, as it does in MMS."""
+        """Return the kind of a body or a part with a file name. Letter case matters, as it does in MMS."""
         if not self._decodes:
             return _BINARY
         if media_type == "application/json":
@@ -149,7 +149,7 @@ class RequestDecoder:
         query: bytes | bytearray,
         body: bytes | bytearray,
     ) -> tuple[dict[str, object], str | dict[str, str]]:
-        """(parameters, their content types) of one request. Raises InvalidInput."""
+        """Return (parameters, their content types) of one request. Raises InvalidInput."""
         parameters: dict[str, object] = {}
         if query:
             from mms.worker.requests.form_fields import parse_query

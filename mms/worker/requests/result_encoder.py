@@ -37,7 +37,7 @@ class ResultEncoder:
     def encode(
         self, values: list[Any], context: Context, indices: Sequence[int]
     ) -> list[ResultItem]:
-        """One result for each of `indices`, the places in the batch that `values` belong to."""
+        """Return one result for each of `indices`, the places in the batch that `values` belong to."""
         if not self._json_content_type and not context._has_processors():
             return self._encode_plain(values, context, indices)
         return [
@@ -48,7 +48,7 @@ class ResultEncoder:
     def _encode_plain(
         self, values: list[Any], context: Context, indices: Sequence[int]
     ) -> list[ResultItem]:
-        """Where the handler set nothing of any head."""
+        """Return the results where the handler set nothing of any head."""
         results: list[ResultItem] = []
         add = results.append
         max_bytes = self._max_bytes
@@ -122,7 +122,7 @@ class ResultEncoder:
 
 
 def _body(value: Any) -> Buffer:
-    """Raises TypeError or ValueError for what JSON cannot hold."""
+    """Return the body of a result. Raises TypeError or ValueError for what JSON cannot hold."""
     if isinstance(value, str):
         return value.encode()
     if isinstance(value, (bytes, bytearray)):

@@ -17,7 +17,7 @@ def is_awaitable(value: Any) -> bool:
 
 
 def wait_for(awaitable: Any) -> Any:
-    """The result of an awaitable. Tasks that it leaves behind go on while the next one is awaited."""
+    """Return the result of an awaitable. Tasks that it leaves behind go on while the next one is awaited."""
     global _loop, _loop_pid
     import asyncio
 

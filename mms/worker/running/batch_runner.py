@@ -87,7 +87,7 @@ class BatchRunner:
     def run(
         self, sequence: int, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
     ) -> None:
-        """Raises ProtocolError for a malformed frame, SystemExit where the handler does, OSError without a front."""
+        """Run a batch. Raises ProtocolError for a bad frame, SystemExit as the code does, OSError without a front."""
         begun_ns = _now_ns()
         outbox = self._outbox
         outbox.flush_due(begun_ns, self._elapsed_ns)
@@ -139,7 +139,7 @@ class BatchRunner:
     def _encode_mixed(
         self, values: list[Any], batch: DecodedBatch, tensors: dict[int, TensorItem]
     ) -> list[ResultItem]:
-        """As the encoder, where some of the requests came by a protocol of tensors."""
+        """Return the results where some of the requests came by a protocol of tensors."""
         context = self._context
         writer = self._open_tensors()
         encode_one = self._encoder.encode_one
@@ -153,7 +153,7 @@ class BatchRunner:
         return results
 
     def _call(self, data: list[dict[str, Any]]) -> list[Any]:
-        """The entry point's list of results. Raises _Failed."""
+        """Return the entry point's list of results. Raises _Failed."""
         count = len(data)
         outbox = self._outbox
         outbox.lend()

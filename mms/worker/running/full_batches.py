@@ -13,7 +13,7 @@ _MAX_BYTES = 1 << 20
 
 
 def find_full_batches(model_dir: str) -> str:
-    """Where a module of the model that is imported says so, as `service.py, line 47`; empty: nowhere."""
+    """Return where a module of the model that is imported says so, as `service.py, line 47`; empty: nowhere."""
     root = os.path.join(os.path.realpath(model_dir), "")
     for module in list(sys.modules.values()):
         path = getattr(module, "__file__", None)
@@ -36,7 +36,7 @@ def _read(path: str) -> str:
 
 
 def find_in_source(source: str) -> int:
-    """The line of a comparison of a length with the batch size; 0: none.
+    """Return the line of a comparison of a length with the batch size; 0: none.
 
     One by `==` or `!=`, or any that an `assert` makes or that leads to a `raise`. Others fill a batch up, or cut it.
     """
@@ -53,7 +53,7 @@ def find_in_source(source: str) -> int:
 
 
 def _strict_part(node: ast.AST) -> ast.AST | None:
-    """What has to hold there for the code to go on, or decides between two ways."""
+    """Return what has to hold there for the code to go on, or decides between two ways."""
     if isinstance(node, ast.Assert):
         return node.test
     if isinstance(node, ast.If) and any(isinstance(step, ast.Raise) for step in node.body):
@@ -76,7 +76,7 @@ def _is_length(side: ast.expr) -> bool:
 
 
 def _is_batch_size(side: ast.expr) -> bool:
-    """`batch_size`, `self._batch_size`, `properties["batch_size"]`, `properties.get("batch_size")`."""
+    """Return whether it names the batch size: as a variable, an attribute, a key, or an argument of `get`."""
     for node in ast.walk(side):
         name = ""
         if isinstance(node, ast.Name):

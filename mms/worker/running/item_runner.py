@@ -63,7 +63,7 @@ class ItemRunner:
     def run(
         self, sequence: int, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
     ) -> None:
-        """Raises ProtocolError for a malformed frame, SystemExit where the model does, OSError without a front."""
+        """Run a batch. Raises ProtocolError for a bad frame, SystemExit as the code does, OSError without a front."""
         begun_ns = _now_ns()
         outbox = self._outbox
         outbox.flush_due(begun_ns, self._elapsed_ns)
@@ -109,7 +109,7 @@ class ItemRunner:
         return self._checked(self._run(items, self._server.serve_items))
 
     def _serve_mixed(self, items: list[Item]) -> list[ResultItem]:
-        """The same where some of the items came by a protocol of tensors."""
+        """Return the results where some of the items came by a protocol of tensors."""
         if self._tensors is None:
             # Here, as most models have no use for it.
             from mms.worker.tensors.served import ServedTensors

@@ -45,7 +45,7 @@ class PlainTensors:
 
 
 def _check_status(context: Context, place: int, value: Any) -> None:
-    """Raises InferError where the handler has set another status than 200 for the request."""
+    """Raise InferError where the handler has set another status than 200 for the request."""
     processors = context.request_processor if context._has_processors() else None
     if not processors:
         return

@@ -74,7 +74,7 @@ def module_name_of(function: Any) -> str:
 
 
 def check_can_leave(spec: ServingSpec, function: Any) -> None:
-    """Raises MLRunInvalidArgumentError for a spec whose classes only this process has, or that lacks a function."""
+    """Raise MLRunInvalidArgumentError for a spec whose classes only this process has, or that lacks a function."""
     for step in _steps_of(spec.graph):
         child = step.get("function")
         if child and child not in spec.functions:

@@ -11,7 +11,7 @@ class PickleModelServer(V2ModelServer):
     """An estimator that cloudpickle, or pickle, wrote: of scikit-learn, XGBoost or LightGBM."""
 
     def load(self) -> None:
-        """Raises ValueError where there is no such file, and what unpickling raises."""
+        """Load the model's file. Raises ValueError where there is none, and what unpickling raises."""
         from importlib import import_module
 
         try:
@@ -64,7 +64,7 @@ class ONNXModelServer(V2ModelServer):
         self._session: Any = None
 
     def load(self) -> None:
-        """Raises ValueError where there is no such file, and what ONNX Runtime raises."""
+        """Load the model's file. Raises ValueError where there is none, and what ONNX Runtime raises."""
         import onnxruntime
 
         if self._given is not None:

@@ -30,7 +30,7 @@ class MLModelServer(V2ModelServer):
 
     @classmethod
     def of_graph(cls, **arguments: Any) -> MLModelServer:
-        """One with the arguments that a graph gives.
+        """Return a model server with the arguments that a graph gives.
 
         Constructors of this protocol are (name, model_dir[, model]): what else there is, `get_param` has afterwards.
         Raises TypeError, and whatever the constructor raises.

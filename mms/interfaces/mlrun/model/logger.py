@@ -32,7 +32,7 @@ class Logger:
         return self._level
 
     def set_logger_level(self, level: str) -> None:
-        """Raises ValueError for a level that is none."""
+        """Set the level. Raises ValueError for one that is none."""
         name = str(level).lower()
         if name not in LEVELS:
             raise ValueError(f"the log level {brief(level)} is not one of {', '.join(LEVELS)}")

@@ -30,7 +30,7 @@ BY_BODY = ModelPath("", None)
 
 
 def parse_model_path(path: str | None, url_prefix: str = "/v2/models") -> ModelPath:
-    """`<prefix>/<model>[/versions/<version>][/<operation>]`; the key of a version is `<model>:<version>`.
+    """Read `<prefix>/<model>[/versions/<version>][/<operation>]`; the key of a version is `<model>:<version>`.
 
     Raises ValueError for a path that is not below the prefix.
     """

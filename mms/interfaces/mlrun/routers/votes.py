@@ -30,7 +30,7 @@ def weights_of(
 
 
 def kind_of(rows: Any) -> str:
-    """`classification` where all values are whole numbers, text or truth values, else `regression`."""
+    """Return `classification` where all values are whole numbers, text or truth values, else `regression`."""
     if isinstance(rows, list | tuple):
         for row in rows:
             if kind_of(row) == REGRESSION:
@@ -42,7 +42,7 @@ def kind_of(rows: Any) -> str:
 
 
 def vote(rows: Sequence[Any], weights: Sequence[float], kind: str) -> Any:
-    """One output of the outputs of all models: by most weight, or the weighted sum, for each of their elements.
+    """Return one output of the outputs of all models: by most weight, or the weighted sum, for each of their elements.
 
     rows: [models], each a value or nested lists of one shape. weights: [models].
     Ties go to the smallest class. Raises ValueError for shapes that differ and values that are no numbers.

@@ -117,7 +117,7 @@ class VotingEnsemble(NamedRouter, ParallelRun):
         return response
 
     def logic(self, predictions: Any, weights: Any) -> Any:
-        """One prediction a sample. predictions: an array [samples, models]; weights: an array [models]."""
+        """Return one prediction a sample. predictions: an array [samples, models]; weights: an array [models]."""
         samples = _as_list(predictions)
         kind = self.vote_type or self._kind_of(samples)
         own_weights = _as_list(weights)

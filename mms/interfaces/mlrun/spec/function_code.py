@@ -35,7 +35,7 @@ class FunctionCode:
         return next(iter(self._names), None)
 
     def handler_of(self, class_name: Any, step: str) -> str:
-        """`module:Class` of what a step names. Raises InvalidSpec for a class that is nowhere."""
+        """Return `module:Class` of what a step names. Raises InvalidSpec for a class that is nowhere."""
         if not isinstance(class_name, str) or not class_name:
             raise InvalidSpec(f"Step {step} has no class_name.")
         module, dot, name = class_name.rpartition(".")

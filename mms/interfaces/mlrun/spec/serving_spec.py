@@ -129,7 +129,7 @@ def is_serving_document(document: Any) -> bool:
 
 
 def check_has_graph(document: Any, source: str) -> None:
-    """Raises InvalidSpec for the document of a function to which no model was added."""
+    """Raise InvalidSpec for the document of a function to which no model was added."""
     if isinstance(document, Mapping) and document.get("kind") in FUNCTION_KINDS:
         raise InvalidSpec(
             f"{source} is a function without models: its spec has no graph with routes or steps. In a script, "

@@ -12,7 +12,7 @@ from mms.wire import Load
 
 
 def key_of(load: Load, serving: ServingLoad) -> str:
-    """`<name>` or `<name>:<version>`, which the class gets as its name."""
+    """Return `<name>` or `<name>:<version>`, which the class gets as its name."""
     if serving.key:
         return serving.key
     return f"{load.model_name}:{load.model_version}" if load.model_version else load.model_name

@@ -233,7 +233,7 @@ def _number(given: Any, environ: Mapping[str, str], variable: str, default: int)
 
 
 def _annotations(path: Path) -> dict[str, str]:
-    """Lines `key="value"`, as Kubernetes writes a pod's annotations into a file; none where there is no file."""
+    """Return lines `key="value"`, as Kubernetes writes a pod's annotations into a file; none where there is no file."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):

@@ -34,7 +34,7 @@ _LOG_CONFIG_NAME = "log4j.properties"
 
 
 def _optional(flag: str, value: str, **more: Any) -> Callable[[_F], _F]:
-    """An option that may stand without its value."""
+    """Return an option that may stand without its value."""
     return click.option(flag, is_flag=False, flag_value=value, **more)
 
 
@@ -129,7 +129,7 @@ def microservice(
 
 
 def _management_port() -> int:
-    """The usual port, or a free one: several components may share a pod's address."""
+    """Return the usual port, or a free one: several components may share a pod's address."""
     for port in (_MANAGEMENT_PORT, 0):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -147,7 +147,7 @@ def _is_grpc_installed() -> bool:
 
 
 def check_port(option: str, what: str, port: int) -> None:
-    """Raises WrongEnvironment for a port that cannot be used: better now than after a long load."""
+    """Raise WrongEnvironment for a port that cannot be used: better now than after a long load."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

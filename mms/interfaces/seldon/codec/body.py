@@ -26,7 +26,7 @@ def read_json_body(
     strict: bool = False,
     load: Callable[[bytes | bytearray | memoryview], Any] = load_json,
 ) -> Any:
-    """The decoded JSON that a request carries; never None.
+    """Return the decoded JSON that a request carries; never None.
 
     Where not `strict`, a body of a binary type (octet-stream, image, audio, video) is
     `{"binData": ...}`, and bad JSON in a form or the query is a SeldonMicroserviceException (400)
@@ -71,7 +71,7 @@ def _is_json_type(media_type: str) -> bool:
 def _json_parameter(
     media_type: str, query: bytes, body: bytes | bytearray | memoryview, strict: bool
 ) -> str | None:
-    """The text of `json` in the form or, if it has none, in the query; of several the first.
+    """Return the text of `json` in the form or, if it has none, in the query; of several the first.
 
     Raises SeldonMicroserviceException for what is not UTF-8, unless `strict`.
     """

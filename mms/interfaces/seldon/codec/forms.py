@@ -40,7 +40,7 @@ class Incoming(NamedTuple):
 
 
 def shaped_tensor(values: Array, shape: list[int]) -> Array:
-    """The values of a tensor in its shape, one of whose sizes may be -1: as large as the values make it.
+    """Return the values of a tensor in its shape, one of whose sizes may be -1: as large as the values make it.
 
     Raises SeldonMicroserviceException (400) where they do not fit.
     """
@@ -62,24 +62,24 @@ def shaped_tensor(values: Array, shape: list[int]) -> Array:
 
 
 def is_shape(sizes: Sequence[Any]) -> bool:
-    """Whether they are whole numbers, with one -1 at most."""
+    """Return whether they are whole numbers, with one -1 at most."""
     return all(type(size) is int and size >= -1 for size in sizes) and sizes.count(-1) < 2
 
 
 def output_form(form: Form, is_numeric: bool) -> Form:
-    """The form of an array that answers a request of `form`; never NONE."""
+    """Return the form of an array that answers a request of `form`; never NONE."""
     if not is_numeric:
         return Form.NDARRAY
     return Form.TENSOR if form is Form.NONE else form
 
 
 def is_numeric(array: Array) -> bool:
-    """Whether it holds numbers; booleans are none. As for numpy, lengths of time are whole numbers."""
+    """Return whether it holds numbers; booleans are none. As for numpy, lengths of time are whole numbers."""
     return array.dtype.kind in "iufcm"
 
 
 def array_of(result: Array | list[Any]) -> Array:
-    """A hook's array or list as an array; what is masked in it stays masked."""
+    """Return a hook's array or list as an array; what is masked in it stays masked."""
     if isinstance(result, np.ndarray):
         return result
     if not _has_masked(result):
@@ -97,7 +97,7 @@ def _has_masked(parts: list[Any]) -> bool:
 
 
 def without_masked(array: Array) -> Array:
-    """Numbers with NaN for what is masked, where a form has no other word for it: it is nobody's to read."""
+    """Return numbers with NaN for what is masked, where a form has no other word for it: it is nobody's to read."""
     if not isinstance(array, np.ma.MaskedArray):
         return array
     if not np.ma.is_masked(array):
@@ -108,7 +108,7 @@ def without_masked(array: Array) -> Array:
 
 
 def names_of(array: Array, class_names: ClassNames) -> Sequence[str]:
-    """The names for an answer: the component's, or t:0, t:1, ... for its second axis; none below two axes."""
+    """Return the names for an answer: the component's, or t:0, t:1, ... for its second axis; none below two axes."""
     if array.ndim < 2:
         return []
     names = class_names()

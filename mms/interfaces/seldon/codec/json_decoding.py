@@ -35,7 +35,7 @@ class Base64Bytes(bytes):
 
 
 def decode_json(message: Any, strict: bool = False) -> Incoming:
-    """What a SeldonMessage as decoded JSON brings.
+    """Return what a SeldonMessage as decoded JSON brings.
 
     Raises SeldonMicroserviceException (400), which names the member that is wrong; where `strict`, what is wrong inside
     a message raises what Python or numpy raise, with the messages that clients of Seldon's wrapper see.
@@ -78,7 +78,7 @@ def check_json(message: Any, strict: bool) -> None:
 
 
 def messages_of_json(message: Any) -> list[Any]:
-    """The messages of an aggregate request: a list, or an object with the list `seldonMessages`.
+    """Return the messages of an aggregate request: a list, or an object with the list `seldonMessages`.
 
     Raises SeldonMicroserviceException.
     """
@@ -89,7 +89,7 @@ def messages_of_json(message: Any) -> list[Any]:
 
 
 def decode_aggregate_json(message: Any, strict: bool = False) -> list[Incoming]:
-    """The messages of an aggregate request, one at least.
+    """Return the messages of an aggregate request, one at least.
 
     Raises SeldonMicroserviceException; where `strict`, IndexError for an empty list.
     """
@@ -130,7 +130,7 @@ def check_base64(message: Any, place: str = "") -> None:
 
 
 def _data_of(data: Any, strict: bool) -> tuple[Array, Any, Form]:
-    """(array, names, form)"""
+    """Return (array, names, form) of what is in `data`."""
     if not strict and not isinstance(data, dict):
         raise _wrong("data", "an object with tensor, ndarray or tftensor", data)
     if "tensor" in data:

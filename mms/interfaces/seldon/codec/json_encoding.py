@@ -28,7 +28,7 @@ _WRITTEN_FROM_MEMORY = frozenset(["b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4"
 def encode_json(
     result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]
 ) -> dict[str, Any]:
-    """The SeldonMessage of a result, for `dump_json`: arrays of numbers stay numpy arrays in it.
+    """Return the SeldonMessage of a result, for `dump_json`: arrays of numbers stay numpy arrays in it.
 
     `form` is that of the request; `class_names` is asked for arrays of two axes and more only (None
     there: default names); `meta` is the answer's, as `response_meta` makes it.
@@ -65,7 +65,7 @@ def _data_of(result: Array | list[Any], form: Form, class_names: ClassNames) -> 
 
 
 def _writable(array: Array) -> Any:
-    """The array as orjson writes it fast, or its lists."""
+    """Return the array as orjson writes it fast, or its lists."""
     if isinstance(array, np.ma.MaskedArray):
         # Its lists have None for what is masked; its memory has what must not be told.
         return array.tolist()

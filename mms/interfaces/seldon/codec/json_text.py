@@ -32,7 +32,7 @@ _DELETE = b"\x7f"
 
 
 def load_json(body: bytes | bytearray | memoryview | str) -> Any:
-    """The value of a JSON text. Raises ValueError with the parser's message.
+    """Return the value of a JSON text. Raises ValueError with the parser's message.
 
     What orjson refuses and Python's parser reads (NaN, lone surrogates, UTF-16) is read, and integers of any length.
     """
@@ -50,7 +50,7 @@ def load_json(body: bytes | bytearray | memoryview | str) -> Any:
 
 
 def dump_json(value: Any, strict: bool = False) -> bytes:
-    """The JSON text of an answer; arrays of numbers in it are written without Python objects.
+    """Return the JSON text of an answer; arrays of numbers in it are written without Python objects.
 
     NaN and infinities: null, or where `strict` the tokens of Seldon's wrapper, which are no JSON.
     Beside what Seldon's wrapper writes, numpy's numbers and arrays are taken anywhere.
@@ -89,7 +89,7 @@ def _of_pandas(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The same with text as keys and nothing that is not finite."""
+    """Return the same with text as keys and nothing that is not finite."""
     if isinstance(value, dict):
         return {_key(key): _plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
@@ -122,7 +122,7 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def _other(value: Any) -> Any:
-    """What orjson leaves to us: some arrays and, as Flask's JSON has them, some classes."""
+    """Return what orjson leaves to us: some arrays and, as Flask's JSON has them, some classes."""
     if isinstance(value, np.longdouble):
         # Python has no number of its own for it.
         return float(value)

@@ -59,7 +59,7 @@ def _is_in(pool: Any, file_name: str) -> bool:
 
 
 def _file_of_seldons_package() -> Any:
-    """The file descriptor of an importable `seldon_core` that is Seldon's own; None if there is none.
+    """Return the file descriptor of an importable `seldon_core` that is Seldon's own; None if there is none.
 
     Its generated code refuses to load with protobuf 4 and later (a TypeError); ours serves then.
     """
@@ -117,7 +117,7 @@ Empty: Any = empty_pb2.Empty
 
 
 def parse_message(message_class: Any, body: bytes | bytearray | memoryview) -> Any:
-    """The message of serialized bytes. Raises SeldonMicroserviceException (400) for bytes of none."""
+    """Return the message of serialized bytes. Raises SeldonMicroserviceException (400) for bytes of none."""
     try:
         return message_class.FromString(bytes(body))
     except DecodeError as error:

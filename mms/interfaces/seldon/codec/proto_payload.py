@@ -67,7 +67,7 @@ def decode_proto_bytes(body: bytes | bytearray | memoryview, strict: bool = Fals
 
 
 def decode_proto(message: Any, strict: bool = False) -> Incoming:
-    """What a SeldonMessage brings; `strict`: a tensor with too many values loses the first, as with Seldon's.
+    """Return what a SeldonMessage brings; `strict`: a tensor with too many values loses the first, as with Seldon's.
 
     Raises SeldonMicroserviceException for a message without payload or an array that does not fit.
     """
@@ -90,7 +90,7 @@ def decode_proto(message: Any, strict: bool = False) -> Incoming:
 def decode_aggregate_proto_bytes(
     body: bytes | bytearray | memoryview, strict: bool = False
 ) -> list[Incoming]:
-    """The messages of a serialized SeldonMessageList. Raises as `decode_aggregate_json`."""
+    """Return the messages of a serialized SeldonMessageList. Raises as `decode_aggregate_json`."""
     messages = parse_message(SeldonMessageList, body).seldonMessages
     if not messages:
         if strict:
@@ -100,12 +100,12 @@ def decode_aggregate_proto_bytes(
 
 
 def encode_proto(result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]) -> Any:
-    """The message of `encode_proto_bytes`."""
+    """Return the message of `encode_proto_bytes`."""
     return SeldonMessage.FromString(encode_proto_bytes(result, form, class_names, meta))
 
 
 def array_of_data(data: Any, strict: bool = False) -> Array:
-    """The array of a DefaultData: float64 of its tensor, or of its ndarray what numpy makes of the lists."""
+    """Return the array of a DefaultData: float64 of its tensor, or of its ndarray what numpy makes of the lists."""
     kind = data.WhichOneof("data_oneof")
     if kind == "tensor":
         values = np.array(data.tensor.values, dtype=np.float64)
@@ -164,7 +164,7 @@ def _shaped(values: Array, shape: list[int], strict: bool) -> Array:
 
 
 def _fields(buffer: bytes, start: int, end: int) -> list[tuple[int, int, int]] | None:
-    """(tag byte, start, end) of the length-delimited fields; None for any other kind or for bad bytes."""
+    """Return (tag byte, start, end) of the length-delimited fields; None for any other kind or for bad bytes."""
     found = []
     while start < end:
         tag = buffer[start]
@@ -182,7 +182,7 @@ def _fields(buffer: bytes, start: int, end: int) -> list[tuple[int, int, int]] |
 
 
 def _read_numbers(body: bytes, strict: bool) -> Incoming | None:
-    """The message of a tensor or ndarray of numbers alone; None for every other one."""
+    """Return the message of a tensor or ndarray of numbers alone; None for every other one."""
     top = _fields(body, 0, len(body))
     if top is None:
         return None
@@ -243,7 +243,7 @@ def _read_tensor(body: bytes, start: int, end: int, strict: bool) -> Array | Non
 def encode_proto_bytes(
     result: Any, form: Form, class_names: ClassNames, meta: dict[str, Any]
 ) -> bytes:
-    """The serialized SeldonMessage of a result; see `encode_json`. `google.protobuf.Any` becomes customData.
+    """Return the serialized SeldonMessage of a result; see `encode_json`. `google.protobuf.Any` becomes customData.
 
     Raises TypeError or json_format.ParseError for what protobuf cannot hold.
     """
@@ -286,7 +286,7 @@ def _meta_bytes(meta: dict[str, Any]) -> bytes:
 
 
 def _data_parts(array: Array, form: Form, class_names: ClassNames) -> list[bytes]:
-    """The bytes of a DefaultData."""
+    """Return the bytes of a DefaultData."""
     names: Sequence[str] = names_of(array, class_names)
     form = output_form(form, is_numeric(array))
     # Names are mostly the same ones; those that are no texts raise in either way.

@@ -19,12 +19,12 @@ TENSOR_FILE = "tensorflow/core/framework/tensor.proto"
 
 
 def tensor_files() -> list[descriptor_pb2.FileDescriptorProto]:
-    """The files that TENSOR_FILE consists of, each after those it needs."""
+    """Return the files that TENSOR_FILE consists of, each after those it needs."""
     return _installed_files() or _own_files()
 
 
 def _installed_files() -> list[descriptor_pb2.FileDescriptorProto]:
-    """Those of an installed TensorFlow; none if there is none, or if its files look otherwise."""
+    """Return those of an installed TensorFlow; none if there is none, or if its files look otherwise."""
     try:
         spec = importlib.util.find_spec("tensorflow")
     except ValueError:  # a stand-in among the loaded modules
@@ -56,7 +56,7 @@ def _collect(root: Path, name: str, found: dict[str, descriptor_pb2.FileDescript
 
 
 def _serialized_file(source: Path) -> bytes | None:
-    """The bytes that a generated module gives to the descriptor pool."""
+    """Return the bytes that a generated module gives to the descriptor pool."""
     for node in ast.walk(ast.parse(source.read_bytes())):
         if isinstance(node, ast.Call) and node.args:
             argument = node.args[0]

@@ -37,7 +37,7 @@ _WRITTEN_AS_BYTES = frozenset((1, 2, 3, 4, 5, 6, 9, 22, 23))
 
 
 def array_of(tensor: Any) -> Array:
-    """The array of a TensorProto. Raises SeldonMicroserviceException for types and lengths it cannot have."""
+    """Return the array of a TensorProto. Raises SeldonMicroserviceException for types and lengths it cannot have."""
     shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
     count = int(np.prod(shape, dtype=np.int64))
     if tensor.dtype == _BFLOAT16:
@@ -75,7 +75,7 @@ def _raw_values(tensor: Any, dtype: np.dtype[Any], member: str, count: int) -> A
 
 
 def tensor_of(array: Array) -> Any:
-    """The TensorProto of an array as TensorFlow makes it. Raises TypeError for an array of another type."""
+    """Return the TensorProto of an array as TensorFlow makes it. Raises TypeError for an array of another type."""
     if array.dtype.kind in "SUO":
         number = _STRING
     else:
@@ -105,7 +105,7 @@ def tensor_of(array: Array) -> Any:
 
 
 def array_of_json(content: Any) -> Array:
-    """The array of a TensorProto in protobuf's JSON."""
+    """Return the array of a TensorProto in protobuf's JSON."""
     tensor = TensorProto()
     json_format.ParseDict(content, tensor)
     return array_of(tensor)

@@ -21,7 +21,7 @@ _LIST_TAG = 0x32
 
 
 def list_of_numbers(array: np.ndarray[Any, Any]) -> bytes:
-    """The content of a ListValue with an array of one axis or more, its numbers as doubles."""
+    """Return the content of a ListValue with an array of one axis or more, its numbers as doubles."""
     numbers = np.ascontiguousarray(array, dtype="<f8")
     *outer, innermost = array.shape
     blocks = np.empty((numbers.size, _ENTRY_BYTES), np.uint8)
@@ -80,7 +80,7 @@ def _are_heads_equal(
 
 
 def _read_list_head(content: bytes | memoryview, start: int) -> tuple[int, int]:
-    """(bytes before the inner list's content, bytes of the entry); (0, 0) for an entry that is no list alone."""
+    """Return (bytes before the inner list's content, bytes of the entry); (0, 0) for an entry that is no list alone."""
     if content[start] != _VALUES_TAG:
         return 0, 0
     value_bytes, value_at = read_varint(content, start + 1)

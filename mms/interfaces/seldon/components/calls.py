@@ -141,7 +141,7 @@ class DataCall(MessageCall):
         self.takes_meta = hook is not None and takes_meta(hook)
 
     def collect(self, value: Any, result: Result, unit: Unit) -> Collected:
-        """What goes with a result besides its data."""
+        """Return what goes with a result besides its data."""
         return self._extras.collect(self.operation, unit, value, result)
 
     def run(self, value: Any, names: Any, meta: Any) -> Result:

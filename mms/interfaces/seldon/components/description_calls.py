@@ -63,7 +63,7 @@ class MetadataCall(Call):
         self._by_image: dict[str | None, dict[str, Any] | None] = {}
 
     def find(self, image: str | None) -> dict[str, Any] | None:
-        """The metadata; None where they are invalid, which the log tells once for each image."""
+        """Return the metadata; None where they are invalid, which the log tells once for each image."""
         if image not in self._by_image:
             self._by_image[image] = model_metadata(self._own, image)
         return self._by_image[image]

@@ -30,7 +30,7 @@ class FeedbackParts(NamedTuple):
 
 
 def feedback_of_json(message: Any) -> Any:
-    """The protobuf Feedback of decoded JSON.
+    """Return the protobuf Feedback of decoded JSON.
 
     Raises SeldonMicroserviceException (400) for unknown members and wrong types.
     """
@@ -38,12 +38,12 @@ def feedback_of_json(message: Any) -> Any:
 
 
 def message_of_json(message: Any) -> Any:
-    """The protobuf SeldonMessage of decoded JSON, as `feedback_of_json`."""
+    """Return the protobuf SeldonMessage of decoded JSON, as `feedback_of_json`."""
     return _parsed({} if message is None else message, SeldonMessage())
 
 
 def message_of_class(message: Any, name: str) -> Any:
-    """The protobuf message of a class of Seldon's, of decoded JSON. Raises as `feedback_of_json`."""
+    """Return the protobuf message of a class of Seldon's, of decoded JSON. Raises as `feedback_of_json`."""
     return _parsed(message, CLASSES[name]())
 
 
@@ -77,6 +77,6 @@ def feedback_parts(feedback: Any, unit_id: str, strict: bool = False) -> Feedbac
 
 
 def json_of_message(message: Any) -> dict[str, Any]:
-    """A protobuf message in protobuf's JSON: numbers as floats, empty lists left out."""
+    """Return a protobuf message in protobuf's JSON: numbers as floats, empty lists left out."""
     content: dict[str, Any] = json_format.MessageToDict(message)
     return content

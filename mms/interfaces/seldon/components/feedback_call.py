@@ -33,7 +33,7 @@ class FeedbackCall(HookCall):
         return 200, messages.encode_message(message)
 
     def _whole(self, feedback: Any, unit: Unit) -> Any:
-        """The message that a legacy hook or a raw one answers with; None where there is none."""
+        """Return the message that a legacy hook or a raw one answers with; None where there is none."""
         self._extras.note_reward(feedback.reward, unit)
         # Of either format: what it came as does not matter.
         raw = self._raw[False]

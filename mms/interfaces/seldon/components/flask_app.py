@@ -79,7 +79,7 @@ class FlaskApp:
         return context
 
     def handle(self, error: Exception) -> HandledError | None:
-        """The blueprint's response to an exception; None where no handler is for it.
+        """Return the blueprint's response to an exception; None where no handler is for it.
 
         Call it in the context of the request. Raises what the handler raises.
         """

@@ -176,7 +176,7 @@ class ProtoFormat(MessageFormat):
     def raw_answer(
         self, returned: Any, hook: str, operation: str, extras: TagsAndMetrics | None, unit: Unit
     ) -> tuple[int, bytes]:
-        """A dict is taken too, unless strict."""
+        """Return the answer of a raw hook's message. A dict is taken too, unless strict."""
         if not self._is_strict and isinstance(returned, dict):
             from mms.interfaces.seldon.components.feedback import message_of_json
 
@@ -208,7 +208,7 @@ def _check_base64_of(content: Any, message_class: str) -> None:
 
 
 def status_of(message: Any) -> int:
-    """The HTTP status that a message asks for. Codes that are none, such as -1, stand for an error: 500."""
+    """Return the HTTP status that a message asks for. Codes that are none, such as -1, stand for an error: 500."""
     status = message.get("status") if isinstance(message, dict) else None
     if not isinstance(status, dict) or "code" not in status:
         return 200
@@ -221,11 +221,11 @@ def status_of(message: Any) -> int:
 
 
 def is_message(value: Any) -> bool:
-    """Whether it is a protobuf message; protobuf itself need not be installed."""
+    """Return whether it is a protobuf message; protobuf itself need not be installed."""
     return hasattr(value, "SerializeToString") and hasattr(value, "DESCRIPTOR")
 
 
 def refuse_no_message(value: Any, hook: str) -> None:
-    """Raises TypeError for what a hook for whole messages returned and is none."""
+    """Raise TypeError for what a hook for whole messages returned and is none."""
     if not is_message(value):
         raise TypeError(f"{hook} returned {type(value).__name__} instead of a SeldonMessage")

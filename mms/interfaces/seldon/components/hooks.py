@@ -77,11 +77,11 @@ class OwnHooks:
         return bool(self._bases)
 
     def base_functions(self, name: str) -> list[Any]:
-        """What the base class has of that name."""
+        """Return what the base class has of that name."""
         return [base.__dict__.get(name) for base in self._bases]
 
     def find(self, name: str) -> Hook | None:
-        """The hook; None where it is absent, or the base class's, which only says so."""
+        """Return the hook; None where it is absent, or the base class's, which only says so."""
         hook = getattr(self._component, name, None)
         if hook is None:
             return None
@@ -109,7 +109,7 @@ class OwnHooks:
         return hook
 
     def find_raw(self, name: str, is_proto: bool) -> RawHook | None:
-        """The legacy hook for messages of a format, else the raw one."""
+        """Return the legacy hook for messages of a format, else the raw one."""
         # For predict by the format; for all others Seldon takes the first one that there is.
         suffixes = ["_rest", "_grpc"]
         if name == "predict":

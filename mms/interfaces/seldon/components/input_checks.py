@@ -38,7 +38,7 @@ class InputChecks:
         return f"<InputChecks of {len(self._checks)} inputs>"
 
     def check(self, incoming: Incoming) -> None:
-        """Raises SeldonMicroserviceException (400), which says what does not fit."""
+        """Refuse a request that no declared input fits. Raises SeldonMicroserviceException (400), which says why."""
         faults = []
         for check in self._checks:
             fault = check(incoming)
@@ -87,7 +87,7 @@ def _array_fault(incoming: Incoming, names: Any, shape: Any, data_type: str | No
 
 
 def _fits(found: tuple[int, ...], shape: Sequence[float]) -> bool:
-    """Whether an array has the shape, with or without an axis for the rows before it. -1 is any size."""
+    """Return whether an array has the shape, with or without an axis for the rows before it. -1 is any size."""
     wanted = [int(size) for size in shape]
     if len(found) == len(wanted) + 1:
         found = found[1:]

@@ -16,7 +16,7 @@ TYPES = ("INT", "FLOAT", "DOUBLE", "STRING", "BOOL")
 
 
 def parse_parameters(parameters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The keyword arguments of `[{"name", "value", "type"}]`; later ones of a name win.
+    """Return the keyword arguments of `[{"name", "value", "type"}]`; later ones of a name win.
 
     Raises SeldonMicroserviceException with the reason MICROSERVICE_BAD_PARAMETER for an unknown type
     and a value that is no number; ValueError for a BOOL that is neither true nor false.

@@ -28,7 +28,7 @@ class Result(NamedTuple):
     names: Sequence[str] | None = None
 
     def class_names(self, own: ClassNames) -> ClassNames:
-        """What asks for the names of its columns: the component's come first."""
+        """Return what asks for the names of its columns: the component's come first."""
         names = self.names
         if names is None:
             return own
@@ -41,7 +41,7 @@ class Result(NamedTuple):
 
 
 def result_of(returned: Any) -> Result:
-    """The SeldonResponse's members, ours or those of Seldon's package, or the payload itself.
+    """Return the SeldonResponse's members, ours or those of Seldon's package, or the payload itself.
 
     A DataFrame or Series of pandas becomes an array.
     """
@@ -56,7 +56,7 @@ def result_of(returned: Any) -> Result:
 
 
 def array_of_table(value: Any) -> tuple[Any, list[str] | None]:
-    """(array, names of its columns) of a table of pandas; anything else as it is, without names.
+    """Return (array, names of its columns) of a table of pandas; anything else as it is, without names.
 
     What is missing among objects is None. Columns that pandas has numbered have no names.
     """
@@ -84,7 +84,7 @@ def refuse_none(data: Any, hook: str, strict: bool) -> None:
 
 
 def class_names_of(component: Any, hooks: OwnHooks) -> Callable[[], Any]:
-    """What asks for the names of a result's columns: None for the default ones.
+    """Return what asks for the names of a result's columns: None for the default ones.
 
     The attribute is looked up each time: components set it while they load lazily, or with each prediction.
     """

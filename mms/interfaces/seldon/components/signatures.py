@@ -33,7 +33,7 @@ class WrongSignature(TypeError):
 
 
 def takes_headers(hook: Hook) -> bool:
-    """Whether it has a parameter `headers`."""
+    """Return whether it has a parameter `headers`."""
     try:
         parameter = inspect.signature(hook).parameters.get(_HEADERS)
     except (ValueError, TypeError):
@@ -42,7 +42,7 @@ def takes_headers(hook: Hook) -> bool:
 
 
 def with_headers(hook: Hook, read: Callable[[], dict[str, str]]) -> Hook:
-    """The hook as one without the parameter `headers`; where it has one, it is given what `read` returns."""
+    """Return the hook as one without the parameter `headers`; where it has one, it is given what `read` returns."""
     if not takes_headers(hook):
         return hook
 
@@ -56,7 +56,7 @@ def with_headers(hook: Hook, read: Callable[[], dict[str, str]]) -> Hook:
 
 
 def data_call(hook: Hook, name: str) -> DataHook:
-    """`predict`, the transforms and `route`: (X, names, meta=meta), else (X, names), else what is nearest."""
+    """Return how `predict`, a transform or `route` is called: (X, names, meta=meta), (X, names), or what is nearest."""
     if _takes(hook, None, None, meta=None):
 
         def with_meta(value: Any, names: Any, meta: Any) -> Any:
@@ -73,14 +73,14 @@ def data_call(hook: Hook, name: str) -> DataHook:
 
 
 def takes_meta(hook: Hook) -> bool:
-    """Whether what `data_call` makes of the hook gives it the request's meta."""
+    """Return whether what `data_call` makes of the hook gives it the request's meta."""
     if _takes(hook, None, None, meta=None):
         return True
     return not _takes(hook, None, None) and _takes(hook, None, None, None)
 
 
 def aggregate_call(hook: Hook) -> AggregateHook:
-    """(features_list, names_list, meta=the meta of each), else what of it the hook takes."""
+    """Return how `aggregate` is called: (features_list, names_list, meta=their meta), or what of it it takes."""
     if "meta" in {p.name for p in _parameters(hook)} and _takes(hook, None, None, meta=None):
         return lambda values, names, metas: hook(values, names, meta=metas)
     if _takes(hook, None, None):
@@ -93,7 +93,7 @@ def aggregate_call(hook: Hook) -> AggregateHook:
 
 
 def feedback_call(hook: Hook, strict: bool) -> FeedbackHook:
-    """(features, names, reward, truth, routing=routing), or unless `strict` what of it the hook takes."""
+    """Return how `send_feedback` is called: (features, names, reward, truth, routing=...), or what of it it takes."""
 
     def as_seldon(features: Any, names: Any, reward: float, truth: Any, routing: Any) -> Any:
         return hook(features, names, reward, truth, routing=routing)
@@ -119,7 +119,7 @@ def feedback_call(hook: Hook, strict: bool) -> FeedbackHook:
 
 
 def extra_call(hook: Hook, name: str) -> ExtraHook:
-    """`tags` and `metrics`: without arguments, or as old documents have it with what the main hook got."""
+    """Return how `tags` or `metrics` is called: without arguments, or as old documents have it with the main hook's."""
     if _takes(hook):
         return lambda value: hook()
     if _takes(hook, None):

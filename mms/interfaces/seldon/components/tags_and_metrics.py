@@ -53,7 +53,7 @@ class TagsAndMetrics:
         return f"<TagsAndMetrics, {len(self._series)} series to send>"
 
     def take_series(self) -> list[dict[str, Any]]:
-        """The updates since the last time."""
+        """Return the updates since the last time."""
         taken = self._series
         if taken:
             self._series = []
@@ -68,7 +68,7 @@ class TagsAndMetrics:
         request_meta: Mapping[str, Any] | None,
         puid: Any,
     ) -> dict[str, Any]:
-        """The meta of an answer. `value`: what the main hook got. `request_meta`: what is carried over of it.
+        """Return the meta of an answer. `value`: what the main hook got. `request_meta`: what is carried over of it.
 
         Raises SeldonMicroserviceException (500) for wrong metrics, and whatever the hooks raise.
         """

@@ -22,7 +22,7 @@ class SeldonResponse:
 
     @classmethod
     def create(cls, data: Any) -> SeldonResponse:
-        """The response itself if it is one, else one around `data`."""
+        """Return the response itself if it is one, else one around `data`."""
         return data if isinstance(data, cls) else cls(data=data)
 
 

@@ -19,7 +19,7 @@ class StrictRefusal(ServerError):
 
 
 def strict_error(error: ServerError) -> ServerError:
-    """The error as Seldon's wrapper has it: 500 for a path or method that is not there."""
+    """Return the error as Seldon's wrapper has it: 500 for a path or method that is not there."""
     if not isinstance(error, ResourceNotFound | MethodNotAllowed):
         return error
     words = {404: "Not Found", 405: "Method Not Allowed"}
@@ -28,14 +28,14 @@ def strict_error(error: ServerError) -> ServerError:
 
 
 def error_form(error: ServerError) -> tuple[bytes, bytes]:
-    """(header lines, body) of an error of this server's own, in the shape of those of Seldon's wrapper."""
+    """Return (header lines, body) of an error of this server's own, in the shape of those of Seldon's wrapper."""
     return error_headers(error), error_body(error.message or "", error.type_name)
 
 
 def make_answer_lines(
     *, has_cors: bool, is_gateway: bool, model: str, namespace: str, path: str
 ) -> Callable[[bytes], AnswerLines]:
-    """What makes the lines of a route's answers, given the headers of a request, as `Request.headers` has them.
+    """Return what makes the lines of a route's answers, given the headers of a request, as `Request.headers` has them.
 
     `has_cors`: any origin may read the answers. On the gateway's routes `Seldon-Puid` names the prediction, as the
     client did, else by the id of the request; who sends a CloudEvent gets the headers of one.

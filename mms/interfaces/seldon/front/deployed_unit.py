@@ -45,7 +45,7 @@ class DeployedUnit(DeploymentPlace):
     def variables(
         self, environ: Mapping[str, str], parameters: Iterable[Mapping[str, Any]]
     ) -> dict[str, str]:
-        """What a worker has in its environment. `parameters`: of the component's constructor.
+        """Return what a worker has in its environment. `parameters`: of the component's constructor.
 
         The server's own variables, `environ`, stand for models that are no nodes, its parameters for all without any.
         """

@@ -53,7 +53,7 @@ class CallContext:
 
 
 def read_headers(block: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers that nodes get, of a request's header block."""
+    """Return the headers that nodes get, of a request's header block."""
     parts = block.split(b"\n")
     pairs = zip(parts[::2], parts[1::2], strict=False)
     return [(name, value) for name, value in pairs if name.lower() not in _NOT_PASSED_ON]
@@ -97,7 +97,7 @@ class NodeCalls:
         return f"<NodeCalls of {len(self._names)} nodes>"
 
     def model_of(self, node: Node) -> str:
-        """The name of a local node's model."""
+        """Return the name of a local node's model."""
         own = self._names[node.name]
         return own if self._models.has_model(own) else node.name
 
@@ -110,7 +110,7 @@ class NodeCalls:
     async def call(
         self, context: CallContext, node: Node, operation: str, message: Message
     ) -> Message:
-        """A node's reply. Raises NodeFailed for one that is no success, and errors of `mms.errors`."""
+        """Return a node's reply. Raises NodeFailed for one that is no success, and errors of `mms.errors`."""
         started = time.monotonic()
         status = 499  # cancelled
         try:

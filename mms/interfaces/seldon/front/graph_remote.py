@@ -55,7 +55,7 @@ _STATUSES: Final = {
 
 
 def check_endpoints(graph: Graph, sources: Sources) -> None:
-    """Raises BadRequest for an endpoint that is not allowed, InvalidModel where gRPC is wanted and absent."""
+    """Raise BadRequest for an endpoint that is not allowed, InvalidModel where gRPC is wanted and absent."""
     for node in graph.nodes():
         if node.endpoint is None:
             continue
@@ -69,7 +69,7 @@ def check_endpoints(graph: Graph, sources: Sources) -> None:
 
 
 def _check_address(node: Node, endpoint: Endpoint, networks: Networks) -> None:
-    """Raises BadRequest for an address that is not allowed; names are looked at with each connection."""
+    """Raise BadRequest for an address that is not allowed; names are looked at with each connection."""
     if not is_address(endpoint.host):
         return
     try:

@@ -116,7 +116,7 @@ class Graphs(CompositeFactory):
         )
 
     def check_name(self, name: str) -> None:
-        """Raises Conflict for a graph whose name another graph uses as a node's."""
+        """Raise Conflict for a graph whose name another graph uses as a node's."""
         for service in self._services():
             for node in service.graph.nodes():
                 if node.is_local and name in (node.name, f"{service.name}.{node.name}"):
@@ -126,11 +126,11 @@ class Graphs(CompositeFactory):
                     )
 
     def _is_to_be_registered(self, name: str, node: Node) -> bool:
-        """A pre-packaged server becomes the model `<graph>.<node>`, unless there is one already."""
+        """Return whether a pre-packaged server becomes the model `<graph>.<node>`: unless there is one already."""
         return _has_server(node) and f"{name}.{node.name}" not in self._names()
 
     def _check_servers(self, name: str, nodes: list[Node]) -> None:
-        """Raises Conflict where a pre-packaged server that is there already serves other files than the graph says."""
+        """Raise Conflict where a pre-packaged server that is there already serves other files than the graph says."""
         for node in filter(_has_server, nodes):
             model = f"{name}.{node.name}"
             wanted = (_prepackaged(node), node.model_uri)
@@ -199,7 +199,7 @@ class Graphs(CompositeFactory):
             self._check_parameters(name, node, model)
 
     def _check_parameters(self, name: str, node: Node, model: str) -> None:
-        """Raises InvalidModel for parameters that are none, Conflict where another graph has others for the model."""
+        """Raise InvalidModel for parameters that are none, Conflict where another graph has others for the model."""
         try:
             checked_parameters([dict(parameter) for parameter in node.parameters])
         except InvalidComponent as error:

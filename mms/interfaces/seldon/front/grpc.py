@@ -57,7 +57,7 @@ class SeldonServices(InterfaceServices):
         return f"<SeldonServices, default model {self._default()}>"
 
     def files(self) -> list[tuple[Any, list[str]]]:
-        """(descriptor pool, names of services) for reflection."""
+        """Return (descriptor pool, names of services) for reflection."""
         return [(messages.POOL, list(messages.SERVICES))]
 
     def methods(self) -> Iterator[Method]:
@@ -72,7 +72,7 @@ class SeldonServices(InterfaceServices):
                 )
 
     def _accept(self, call: Call) -> None:
-        """Raises ModelNotFound and ServiceUnavailable."""
+        """Set the call's model. Raises ModelNotFound and ServiceUnavailable."""
         call.model = self._model_of(call)
 
     def _accept_external(self, call: Call) -> None:
@@ -80,7 +80,7 @@ class SeldonServices(InterfaceServices):
         call.model = self._model_of(call)
 
     def _check(self, call: Call) -> None:
-        """Raises ModelNotFound and ServiceUnavailable."""
+        """Check that the model has room. Raises ModelNotFound and ServiceUnavailable."""
         self._host.check_room(call.model)
 
     def _begin_of(self, operation: str) -> Callable[[Call, Buffer], None]:
@@ -142,7 +142,7 @@ class SeldonServices(InterfaceServices):
         return wanted
 
     def _default(self) -> str | None:
-        """The default model, else the only component there is."""
+        """Return the default model, else the only component there is."""
         if self._default_model is not None:
             return self._default_model
         generation = self._host.registry.generation
@@ -184,7 +184,7 @@ class _Answer:
 
 
 def _message_of(body: Buffer) -> str:
-    """What the JSON of an error says, by Seldon's form of it."""
+    """Return what the JSON of an error says, by Seldon's form of it."""
     try:
         # A larger one is no error of a component's, and would hold up everybody.
         info = json.loads(bytes(body[:LOOP_BYTES]))["status"]["info"]

@@ -71,7 +71,7 @@ class SeldonApi(InterfaceApi):
         return f"<SeldonApi, at the root: {self.root_model()}>"
 
     def root_model(self) -> str | None:
-        """The model whose routes are at the root: the default one, else the only component there is."""
+        """Return the model whose routes are at the root: the default one, else the only component there is."""
         host = self._host
         name = self._default_model
         if name is None:
@@ -109,7 +109,7 @@ class SeldonApi(InterfaceApi):
         ]
 
     def _routes(self, base: str, applies: Callable[[str], bool] | None = None) -> list[Route]:
-        """The routes of one model, whose paths begin with `base`."""
+        """Return the routes of one model, whose paths begin with `base`."""
         routes = []
         for path, tail in tails().items():
             roles: tuple[Role, ...] = INFERENCE_ROLE
@@ -160,7 +160,7 @@ class SeldonApi(InterfaceApi):
         state_of(request).answer_lines = make_lines(header_block(request))
 
     def _lane_route(self, tail: Tail, match: Match) -> LaneRoute | None:
-        """The route where the lane can serve it."""
+        """Return the route where the lane can serve it."""
         model = match.values.get("model") or self.root_model()
         if model is None or self._is_too_long(tail, match):
             return None
@@ -169,7 +169,7 @@ class SeldonApi(InterfaceApi):
         return self._route(model, tail)._replace(make_lines=self._make_lines(tail, match))
 
     def _is_too_long(self, tail: Tail, match: Match) -> bool:
-        """Whether a slash at the end makes it another path, as it does in Seldon's wrapper."""
+        """Return whether a slash at the end makes it another path, as it does in Seldon's wrapper."""
         is_page = tail.answerer is Answerer.PAGE
         return self._is_strict and match.path.endswith(b"/") and not is_page
 
@@ -246,7 +246,7 @@ class SeldonApi(InterfaceApi):
 
 
 def _operations(path: str) -> tuple[Operation, ...]:
-    """What Seldon's own document says of a path, for the descriptions of the whole server: the calls by POST."""
+    """Return what Seldon's own document says of a path, for the descriptions of the whole server: the calls by POST."""
     found = paths().get(path, {}).get("post")
     if found is None:
         return ()
@@ -263,7 +263,7 @@ def _operations(path: str) -> tuple[Operation, ...]:
 
 
 def _base(match: Match) -> str:
-    """What stands before the route of a model in its path, without a slash at the end."""
+    """Return what stands before the route of a model in its path, without a slash at the end."""
     if "model" not in match.values:
         return ""
     parts = ("seldon", match.values.get("namespace"), match.values["model"])

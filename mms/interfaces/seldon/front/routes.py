@@ -55,7 +55,7 @@ def _calls(base: str) -> dict[str, Tail]:
 
 
 def tails() -> dict[str, Tail]:
-    """What there is of each model, by what follows the model in a path; `{node}` is a node of a graph."""
+    """Return what there is of each model, by what follows the model in a path; `{node}` is a node of a graph."""
     health = Tail(Answerer.WORKER, _GET, "health-status")
     metadata = Tail(Answerer.WORKER, _GET, "metadata")
     ready = Tail(Answerer.READY, _GET)

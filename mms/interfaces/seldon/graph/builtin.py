@@ -22,7 +22,7 @@ _SHAPE: Final = (1, 3)
 
 
 def simple_model(message: Message) -> Message:
-    """A constant reply, with the meta of what was asked."""
+    """Return a constant reply, with the meta of what was asked."""
     if message.is_protobuf:
         from mms.interfaces.seldon.codec.messages import SeldonMessage
 
@@ -41,7 +41,7 @@ def simple_model(message: Message) -> Message:
 
 
 def average(node: str, replies: Sequence[Message]) -> Message:
-    """The element-wise mean, in the form and with the names of the first reply; meta merged as a combiner does.
+    """Return the element-wise mean, in the form and with the names of the first reply; meta merged as a combiner does.
 
     Raises InternalServerError for replies without numbers, or of unequal shape.
     """

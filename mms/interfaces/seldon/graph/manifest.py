@@ -82,7 +82,7 @@ def not_obeyed(
     containers: Mapping[str, Container],
     root: Node,
 ) -> tuple[str, ...]:
-    """What the document asks for and nothing here does."""
+    """Return what the document asks for and nothing here does."""
     found: list[str] = []
     if spec is not None:
         found += [f"spec.{key}" for key in spec if key not in _QUIET_IN_SPECS and _says(spec[key])]
@@ -117,7 +117,7 @@ def _says(value: Any) -> bool:
 
 
 def mapping_of(found: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
-    """A member that is a mapping; an empty one where it is missing. Raises GraphError."""
+    """Return a member that is a mapping; an empty one where it is missing. Raises GraphError."""
     value = found.get(key)
     if value is None:
         return {}

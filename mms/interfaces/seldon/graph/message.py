@@ -97,7 +97,7 @@ def _dumps_document(document: Any) -> bytes:
 
 
 def join(messages: Sequence[Message]) -> Message:
-    """The SeldonMessageList of these messages, for an aggregate call."""
+    """Return the SeldonMessageList of these messages, for an aggregate call."""
     if messages[0].is_protobuf:
         return Message(b"".join(field(_LIST_ITEM, m.body) for m in messages), PROTOBUF)
     # What a client sent may be a form, or no JSON at all; what a node replied is JSON.
@@ -109,7 +109,7 @@ def join(messages: Sequence[Message]) -> Message:
 
 
 def chosen_branch(message: Message, node: str) -> int:
-    """The first number of a route reply. Raises InternalServerError for one without a number."""
+    """Return the first number of a route reply. Raises InternalServerError for one without a number."""
     try:
         number = _branch_of_protobuf(message.body) if message.is_protobuf else _branch(message.body)
         return int(number)
@@ -159,7 +159,7 @@ def _branch_of_protobuf(body: Buffer) -> Any:
 
 
 def feedback_routing(message: Message) -> dict[str, int]:
-    """`response.meta.routing` of a Feedback; what cannot be understood as such counts as absent."""
+    """Return `response.meta.routing` of a Feedback; what cannot be understood as such counts as absent."""
     if message.is_protobuf:
         from mms.interfaces.seldon.codec.messages import Feedback
 
@@ -174,7 +174,7 @@ def feedback_routing(message: Message) -> dict[str, int]:
 
 
 def feedback_reward(message: Message) -> Any:
-    """The reward of a Feedback, 0 where it has none."""
+    """Return the reward of a Feedback, 0 where it has none."""
     if message.is_protobuf:
         from mms.interfaces.seldon.codec.messages import Feedback
 
@@ -184,7 +184,7 @@ def feedback_reward(message: Message) -> Any:
 
 
 def with_routing(message: Message, routing: Mapping[str, int]) -> Message:
-    """A final reply with `meta.routing` in it. A reply that is no JSON object stays as it is."""
+    """Return a final reply with `meta.routing` in it. A reply that is no JSON object stays as it is."""
     if not routing:
         return message
     if message.is_protobuf:
@@ -216,7 +216,7 @@ def _spliced(body: bytes, routing: Mapping[str, int]) -> bytes | None:
 
 
 def _object_at(body: bytes, start: int) -> tuple[dict[str, Any], int]:
-    """The object that begins at `start`, and where it ends. Raises ValueError."""
+    """Return the object that begins at `start`, and where it ends. Raises ValueError."""
     size = 1024
     while True:
         # A meta is small: what lies behind it need not be decoded to find its end.
@@ -251,7 +251,7 @@ def _merged(body: bytes, routing: Mapping[str, int]) -> bytes:
 
 
 def _routing_field(routing: Mapping[str, int]) -> bytes:
-    """A SeldonMessage of nothing but this routing: behind another one it is merged into it."""
+    """Return a SeldonMessage of nothing but this routing: behind another one it is merged into it."""
     entries = [
         # Negative numbers are 64 bits wide on the wire.
         field(_ENTRY_KEY, name.encode())

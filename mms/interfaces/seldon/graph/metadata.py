@@ -11,7 +11,7 @@ from mms.interfaces.seldon.graph.node import Graph, Node, NodeType
 def graph_metadata(
     graph: Graph, models: Mapping[str, Mapping[str, Any]], default_name: str = ""
 ) -> dict[str, Any]:
-    """`{"name", "models", "graphinputs", "graphoutputs"}`. `models`: node -> its metadata; built-ins have none.
+    """Return `{"name", "models", "graphinputs", "graphoutputs"}`. `models`: node -> its metadata; built-ins have none.
 
     Inputs are those of the node that is called first, outputs those of the one that is called last; where there are
     several branches, the first one counts. `default_name`: of a graph whose document names no predictor.

@@ -55,7 +55,7 @@ async def run_predict(
     draw: Callable[[], float] = random.random,
     has_routing: bool = True,
 ) -> Message:
-    """The graph's reply. `draw`: a number from 0 up to 1. Raises what `call` raises, and InternalServerError.
+    """Return the graph's reply. `draw`: a number from 0 up to 1. Raises what `call` raises, and InternalServerError.
 
     `has_routing`: put into `meta.routing` what each node chose; feedback is guided by it.
     """
@@ -160,7 +160,7 @@ async def _feed(
 
 
 async def _all_of(runs: Sequence[Coroutine[Any, Any, _Reply]]) -> list[_Reply]:
-    """The results of runs side by side. Errors count once all have ended; the first in order is raised."""
+    """Return the results of runs side by side. Errors count once all have ended; the first in order is raised."""
     if len(runs) == 1:
         return [await runs[0]]
     results = await asyncio.gather(*runs, return_exceptions=True)

@@ -59,7 +59,7 @@ _DEFAULT_GRPC_PORT: Final = 9500
 
 
 def read_graph(text: bytes, predictor: str | None = None) -> Graph:
-    """The graph of a document.
+    """Return the graph of a document.
 
     `predictor`: the name of the predictor to take; None: the only one, or the first with traffic. Raises GraphError.
     """
@@ -117,7 +117,7 @@ def _load(text: bytes) -> dict[str, Any]:
 def _deployment(
     document: Mapping[str, Any],
 ) -> tuple[str | None, str, Mapping[str, Any] | None]:
-    """(name, namespace, spec) of a SeldonDeployment, or of its spec alone; no spec for anything else."""
+    """Return (name, namespace, spec) of a SeldonDeployment, or of its spec alone; no spec for anything else."""
     if "predictors" in document:
         return None, "", document
     if "spec" not in document:
@@ -323,7 +323,7 @@ def _parameters(found: Mapping[str, Any], where: str) -> tuple[dict[str, Any], .
 
 
 def _with_routing_policy(node: Node, where: str) -> Node:
-    """The node with the weights, or the bandit, of a built-in router. Raises GraphError."""
+    """Return the node with the weights, or the bandit, of a built-in router. Raises GraphError."""
     given = {parameter["name"]: parameter.get("value") for parameter in node.parameters}
     children = [child.name for child in node.children]
     try:
@@ -345,7 +345,7 @@ def _with_routing_policy(node: Node, where: str) -> Node:
 
 
 def _number(given: Mapping[str, Any], name: str, default: float, where: str) -> float:
-    """A parameter that is a number from 0 to 1."""
+    """Return a parameter that is a number from 0 to 1."""
     value = given.get(name, default)
     try:
         number = float(value)

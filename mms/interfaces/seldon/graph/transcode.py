@@ -33,7 +33,7 @@ def to_json(message: Message, step: Step) -> Message:
 
 
 def reply_in_form_of(asked: Message, reply: Message) -> Message:
-    """A node's reply in the form of what was asked. Raises InternalServerError for one that cannot be read."""
+    """Return a node's reply in the form of what was asked. Raises InternalServerError for one that cannot be read."""
     if reply.is_protobuf == asked.is_protobuf:
         return reply
     from mms.interfaces.seldon.codec.messages import SeldonMessage

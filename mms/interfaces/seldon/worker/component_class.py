@@ -49,7 +49,7 @@ def named_class(handler: str) -> NamedClass:
 
 
 def find_class(handler: str, model_dir: str) -> Any:
-    """What makes the component: a class, or anything that can be called. Raises ImportError or ValueError."""
+    """Return what makes the component: a class, or anything that can be called. Raises ImportError or ValueError."""
     module_part, name = named_class(handler)
     module_name = module_name_of(module_part)
     try:
@@ -70,7 +70,7 @@ def find_class(handler: str, model_dir: str) -> Any:
 
 
 def names_model(handler: str) -> bool:
-    """Whether a handler names a Seldon component and nothing that MMS's interface would take.
+    """Return whether a handler names a Seldon component and nothing that MMS's interface would take.
 
     Imports the handler's module, as either interface does. Raises whatever it raises.
     """
@@ -98,7 +98,7 @@ def _is_component(module: ModuleType, name: str) -> bool:
 
 
 def uses_flask(instance: Any, model_dir: str) -> bool:
-    """Whether Flask is there, and one of the model's modules imports it, at its top or in a function."""
+    """Return whether Flask is there, and one of the model's modules imports it, at its top or in a function."""
     if importlib.util.find_spec("flask") is None:
         return False
     folder = os.path.join(os.path.realpath(model_dir), "")

@@ -101,7 +101,7 @@ def _input_checks(metadata: MetadataCall, image: str | None) -> InputChecks | No
 
 
 def _parameters(found: Any, load: Load) -> dict[str, Any]:
-    """The arguments of the constructor. Raises SeldonMicroserviceException or ValueError for wrong ones."""
+    """Return the arguments of the constructor. Raises SeldonMicroserviceException or ValueError for wrong ones."""
     if load.parameters:
         parameters = parse_parameters(load.parameters)
     else:

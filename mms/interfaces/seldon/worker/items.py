@@ -125,5 +125,5 @@ def _names_of(node: GraphNode) -> UnitNames:
 
 
 def _is_unforeseen(answer: Answer, error: Exception) -> bool:
-    """Whether it is no answer that a component has chosen, by an exception that is made for it."""
+    """Return whether it is no answer that a component has chosen, by an exception that is made for it."""
     return answer.status >= 500 and not hasattr(error, "to_dict")

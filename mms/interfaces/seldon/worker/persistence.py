@@ -37,10 +37,10 @@ class StateError(Exception):
 
 class Store(Protocol):
     def read(self) -> bytes | None:
-        """What was kept last, None where nothing was. Raises StateError."""
+        """Return what was kept last, None where nothing was. Raises StateError."""
 
     def write(self, state: bytes) -> None:
-        """Raises StateError."""
+        """Keep a state in place of the last one. Raises StateError."""
 
 
 class FileStore:
@@ -106,7 +106,7 @@ class RedisStore:
 
 
 def redis_key() -> str:
-    """The key by which Seldon's own wrapper kept a component of this deployment."""
+    """Return the key by which Seldon's own wrapper kept a component of this deployment."""
     parts = (
         os.environ.get("SELDON_DEPLOYMENT_ID", "0"),
         os.environ.get("PREDICTOR_ID", "0"),
@@ -116,7 +116,7 @@ def redis_key() -> str:
 
 
 def open_store(path: Path) -> Store:
-    """The place of the state. Raises StateError where Redis is asked for and its library is not there."""
+    """Return the place of the state. Raises StateError where Redis is asked for and its library is not there."""
     host = os.environ.get(_REDIS_HOST)
     if not host:
         return FileStore(path)
@@ -159,7 +159,7 @@ class Persistence:
         return f"<Persistence in {self._store!r}>"
 
     def restore(self, construct: Callable[[], _Component]) -> _Component:
-        """The component that was kept, else what `construct` makes.
+        """Return the component that was kept, else what `construct` makes.
 
         One that cannot be unpickled, such as a class that is gone, is told in the log and made anew. Raises what
         `construct` raises.

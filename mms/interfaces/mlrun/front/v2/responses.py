@@ -171,7 +171,7 @@ class MlrunResponses:
 
 
 def _failure_of(served: ServedModel) -> str:
-    """Why a model could not be loaded, to go behind what is told of it; empty where nothing has failed."""
+    """Return why a model could not be loaded, to go behind what is told of it; empty where nothing has failed."""
     failure = served.load_failure
     return "" if failure is None else f", its load failed: {failure.error}"
 

@@ -109,7 +109,7 @@ class V2Api(InterfaceApi):
         ]
 
     def routes_beside_others(self) -> list[Route]:
-        """Every path that nothing else has, while a model has the root. They come last."""
+        """Return the rows of every path that nothing else has, while a model has the root. They come last."""
         return [
             self._row(V2Kind.GRAPH, "/{tail:.*}", applies=self._has_graph),
             self._row(V2Kind.ILLEGAL, f"/{TREE}/{{tail:.*}}", applies=self._has_owned_root),

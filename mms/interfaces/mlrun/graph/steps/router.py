@@ -164,7 +164,7 @@ class RouterStep(TaskStep, ParentStep):
 
 
 def _as_route(key: str, route: Any) -> TaskStep:
-    """A route of the router's own: of a step, of the document of one, or of what a step is made of."""
+    """Return a route of the router's own: of a step, of the document of one, or of what a step is made of."""
     if isinstance(route, dict):
         kind = route.get("kind") or StepKinds.task
         if kind != StepKinds.task:
