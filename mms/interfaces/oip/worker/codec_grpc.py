@@ -1,0 +1,236 @@
+"""gRPC's form of inference: ModelInferRequest and ModelInferResponse, without protobuf's objects.
+
+The bytes of raw tensors go from the request into arrays, and from arrays into the answer, each with one copy at the
+most.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, NamedTuple
+
+from mms.bodies.protobuf_wire import BrokenMessage, field, read_fields, read_text, signed, varint
+from mms.interfaces.oip.infer_parameters import read_entry, write_entries
+from mms.interfaces.oip.worker.typed_contents import FIELDS, read_contents, write_contents
+from mms.tensors.binary import read_binary, write_binary
+from mms.tensors.datatypes import find_datatype
+from mms.tensors.errors import InferError
+from mms.tensors.tensor import (
+    NO_PARAMETERS,
+    InferRequest,
+    InferResponse,
+    Parameter,
+    RequestedOutput,
+    Tensor,
+)
+from mms.text.brief import brief
+from mms.wire import Item, Load, ResultItem
+
+# Tags of ModelInferRequest, then of its tensors; the numbers of ModelInferResponse are the same up to the inputs.
+_MODEL_NAME: Final = 1 << 3 | 2
+_MODEL_VERSION: Final = 2 << 3 | 2
+_ID: Final = 3 << 3 | 2
+_PARAMETERS: Final = 4 << 3 | 2
+_TENSORS: Final = 5 << 3 | 2
+_OUTPUTS: Final = 6 << 3 | 2
+_RAW_INPUTS: Final = 7 << 3 | 2
+_RAW_OUTPUTS: Final = 6 << 3 | 2
+_NAME: Final = 1 << 3 | 2
+_DATATYPE: Final = 2 << 3 | 2
+_SHAPE: Final = 3 << 3
+_PACKED_SHAPE: Final = 3 << 3 | 2
+_TENSOR_PARAMETERS: Final = 4 << 3 | 2
+_CONTENTS: Final = 5 << 3 | 2
+_OUTPUT_PARAMETERS: Final = 2 << 3 | 2
+_SHARED_MEMORY: Final = "shared_memory_"
+
+
+class _Input(NamedTuple):
+    """An input as it stands in the message. `contents`: where they lie; None where it has none."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    parameters: dict[str, Parameter]
+    contents: tuple[int, int] | None
+
+
+class GrpcCodec:
+    """Reads requests and writes answers of one model."""
+
+    def __init__(self, load: Load) -> None:
+        self._head = field(_MODEL_NAME, load.model_name.encode("utf-8", "replace"))
+        if load.model_version is not None:
+            self._head += field(_MODEL_VERSION, load.model_version.encode("utf-8", "replace"))
+
+    def __repr__(self) -> str:
+        return f"<GrpcCodec {self._head!r}>"
+
+    def decode(self, item: Item) -> tuple[InferRequest, bool]:
+        """Return the request, and whether its answer is to be raw. Raises InferError."""
+        try:
+            return _read_request(item[6])
+        except BrokenMessage as error:
+            raise InferError(f"The message is not a ModelInferRequest: {error}.") from None
+
+    def encode(
+        self, request: InferRequest, form: bool, response: InferResponse, index: int
+    ) -> ResultItem:
+        """Return the answer. Raises InferError for a value that a message cannot hold."""
+        # One form for all of them: there is no other for these datatypes than the raw one.
+        is_raw = form or any(output.datatype not in FIELDS for output in response.outputs)
+        parts: list[Any] = [self._head]
+        if request.id:
+            parts.append(field(_ID, request.id.encode("utf-8", "replace")))
+        raw: list[Any] = []
+        try:
+            parts.append(write_entries(_PARAMETERS, response.parameters))
+            for output in response.outputs:
+                what = f"Output {brief(output.name)}"
+                described = _described(output)
+                if is_raw:
+                    data = write_binary(output.array, output.datatype, what)
+                    raw += (bytes((_RAW_OUTPUTS,)), varint(len(data)), data)
+                else:
+                    contents = write_contents(output.array, output.datatype, what)
+                    described += bytes((_CONTENTS,)) + varint(len(contents)) + contents
+                parts.append(field(_TENSORS, described))
+        except BrokenMessage as error:
+            raise InferError(f"The answer cannot be written: {error}.", 500) from None
+        return index, 0, 200, b"", b"", b"".join([*parts, *raw])
+
+
+def _described(output: Tensor) -> bytes:
+    shape = b"".join(map(varint, output.shape))
+    parts = [
+        field(_NAME, output.name.encode("utf-8", "replace")),
+        field(_DATATYPE, output.datatype.encode()),
+    ]
+    if shape:
+        parts.append(field(_PACKED_SHAPE, shape))
+    if output.parameters:
+        parts.append(write_entries(_TENSOR_PARAMETERS, output.parameters))
+    return b"".join(parts)
+
+
+def _read_request(data: bytes | bytearray) -> tuple[InferRequest, bool]:
+    id = version = ""
+    parameters: dict[str, Parameter] = {}
+    inputs: list[_Input] = []
+    outputs: list[RequestedOutput] = []
+    raw: list[tuple[int, int]] = []
+    for tag, start, stop in read_fields(data, 0, len(data)):
+        if tag == _RAW_INPUTS:
+            raw.append((start, stop))
+        elif tag == _TENSORS:
+            inputs.append(_read_input(data, start, stop))
+        elif tag == _OUTPUTS:
+            outputs.append(_read_output(data, start, stop))
+        elif tag == _PARAMETERS:
+            _add_entry(parameters, data, start, stop, "The request")
+        elif tag == _ID:
+            id = read_text(data, start, stop)
+        elif tag == _MODEL_VERSION:
+            version = read_text(data, start, stop)
+    tensors = _read_tensors(data, inputs, raw)
+    names = {output.name for output in outputs}
+    if len(names) < len(outputs):
+        raise InferError("An output is asked for twice.")
+    is_raw = bool(raw) or not any(each.contents for each in inputs)
+    request = InferRequest(id, version, parameters or NO_PARAMETERS, tensors, outputs or None)
+    return request, is_raw
+
+
+def _read_tensors(
+    data: bytes | bytearray, inputs: list[_Input], raw: list[tuple[int, int]]
+) -> dict[str, Tensor]:
+    if raw and len(raw) != len(inputs):
+        raise InferError(
+            f"The request has {len(inputs)} inputs and {len(raw)} raw_input_contents; each input needs one."
+        )
+    tensors: dict[str, Tensor] = {}
+    for place, each in enumerate(inputs):
+        what = f"Input {brief(each.name)}"
+        if each.name in tensors:
+            raise InferError(f"{what} comes twice.")
+        shared = next((name for name in each.parameters if name.startswith(_SHARED_MEMORY)), None)
+        if shared is not None:
+            raise InferError(f"{what} has {shared}; shared memory is not served.")
+        datatype = find_datatype(each.datatype, what)
+        if raw:
+            if each.contents is not None:
+                raise InferError(
+                    f"{what} has contents beside raw_input_contents; one of both is right."
+                )
+            start, stop = raw[place]
+            array = read_binary(data, start, stop - start, datatype, each.shape, what)
+        else:
+            start, stop = each.contents or (0, 0)
+            array = read_contents(data, start, stop, datatype, each.shape, what)
+        tensors[each.name] = Tensor(
+            each.name, each.datatype, tuple(each.shape), array, each.parameters or NO_PARAMETERS
+        )
+    return tensors
+
+
+def _read_input(data: bytes | bytearray, start: int, stop: int) -> _Input:
+    name = datatype = ""
+    shape: list[int] = []
+    parameters: dict[str, Parameter] = {}
+    contents: tuple[int, int] | None = None
+    for tag, at, end in read_fields(data, start, stop):
+        if tag == _NAME:
+            name = read_text(data, at, end)
+        elif tag == _DATATYPE:
+            datatype = read_text(data, at, end)
+        elif tag == _SHAPE:
+            shape.append(signed(at))
+        elif tag == _PACKED_SHAPE:
+            shape += _read_sizes(data, at, end)
+        elif tag == _TENSOR_PARAMETERS:
+            _add_entry(parameters, data, at, end, f"Input {brief(name)}")
+        elif tag == _CONTENTS:
+            contents = at, end
+    return _Input(name, datatype, shape, parameters, contents)
+
+
+def _read_output(data: bytes | bytearray, start: int, stop: int) -> RequestedOutput:
+    name = ""
+    parameters: dict[str, Parameter] = {}
+    for tag, at, end in read_fields(data, start, stop):
+        if tag == _NAME:
+            name = read_text(data, at, end)
+        elif tag == _OUTPUT_PARAMETERS:
+            _add_entry(parameters, data, at, end, f"Output {brief(name)}")
+    shared = next((each for each in parameters if each.startswith(_SHARED_MEMORY)), None)
+    if shared is not None:
+        raise InferError(f"Output {brief(name)} has {shared}; shared memory is not served.")
+    return RequestedOutput(name, parameters or NO_PARAMETERS)
+
+
+def _read_sizes(data: bytes | bytearray, at: int, end: int) -> list[int]:
+    sizes = []
+    while at < end:
+        number, at = _varint_within(data, at, end)
+        sizes.append(signed(number))
+    return sizes
+
+
+def _varint_within(data: bytes | bytearray, at: int, end: int) -> tuple[int, int]:
+    number = shift = 0
+    while at < end and shift < 70:
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+        shift += 7
+    raise BrokenMessage("a shape breaks off within a number")
+
+
+def _add_entry(
+    parameters: dict[str, Parameter], data: bytes | bytearray, start: int, stop: int, what: str
+) -> None:
+    name, value = read_entry(data, start, stop)
+    if value is None:
+        raise InferError(f"{what} has the parameter {brief(name)} without a value.")
+    parameters[name] = value
