@@ -236,6 +236,14 @@ class TooManyRequests(ServerError):
         return self._retry_after_s
 
 
+class NotImplementedHere(ServerError):
+    """What a protocol has, and this server does not."""
+
+    status = 501
+    type_name = "NotImplementedException"
+    grpc_code = UNIMPLEMENTED
+
+
 class ServiceUnavailable(ServerError):
     """No worker, a full queue, or a server that is stopping."""
 

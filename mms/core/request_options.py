@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from mms.core.priority_queue import HIGH, LOW, NORMAL
 from mms.errors import BadRequest
 from mms.text.brief import brief
 from mms.text.durations import bounded_s
+
+if TYPE_CHECKING:
+    from mms.core.request import Request
 
 _MILLISECONDS: Final = b"x-request-timeout"
 _SECONDS: Final = b"request-timeout"
@@ -30,6 +33,11 @@ class RequestOptions(NamedTuple):
 
 
 DEFAULT_OPTIONS: Final = RequestOptions()
+#: Reads options from a request's headers, as `Request.headers` has them, and its body. Those of a body that is too
+#: large for the event loop are awaited. Raises BadRequest, at once or when awaited.
+BodyOptions: TypeAlias = (
+    "Callable[[bytes, bytes | bytearray | memoryview], RequestOptions | Awaitable[RequestOptions]]"
+)
 
 
 def read_request_options(headers: Iterable[tuple[bytes, bytes]]) -> RequestOptions:
@@ -58,6 +66,15 @@ def read_request_options(headers: Iterable[tuple[bytes, bytes]]) -> RequestOptio
                 raise _refusal(name, value, "a number of seconds above 0")
             timeouts.append(bounded_s(float(value)))
     return RequestOptions(min(timeouts, default=0.0), priority)
+
+
+def add_options(request: Request, options: RequestOptions) -> None:
+    """Have options of a body count beside those of its headers: of two timeouts the shorter one does."""
+    if options.timeout_s:
+        deadline = request.received_at + options.timeout_s
+        request.deadline = min(request.deadline or deadline, deadline)
+    if options.priority != NORMAL:
+        request.priority = options.priority
 
 
 def _refusal(name: bytes, value: bytes, right: str) -> BadRequest:

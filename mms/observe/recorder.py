@@ -63,6 +63,8 @@ class Recorder:
         """`epoch_s`: returns when, in seconds since the epoch, `time.monotonic()` was 0. The clock may be set."""
         self.requests: list[RequestRecord] = []
         self.batches: list[BatchRecord] = []
+        #: Model, version, size, seconds of reading and of writing of batches with tensors.
+        self.codings: list[tuple[str, str, int, float, float]] = []
         self.aggregates = Aggregates()
         self.logs = logs
         self._hostname = hostname or socket.gethostname()
@@ -167,6 +169,11 @@ class Recorder:
         self.digest()
         self.logs.flush()
 
+    def measured(self) -> Aggregates:
+        """Return what has been counted by now."""
+        self.digest()
+        return self.aggregates
+
     def digest(self) -> None:
         """Format and count everything recorded. Without records it costs next to nothing."""
         if self.requests:
@@ -176,6 +183,8 @@ class Recorder:
             self._flush_model_metrics()
         if self.batches:
             self._flush_batches()
+        if self.codings:
+            self._flush_codings()
         if self._server_metrics:
             self._flush_metrics(
                 self._server_metrics,
@@ -306,12 +315,27 @@ class Recorder:
         self._end_batch_group(group_ms, values, response_times, lines)
         for (model, version), one in measured.items():
             series = self.aggregates.batch_series(model, version)
+            series.last_at = records[-1][0] + epoch_s
+            # Before the lists are sorted, each by itself.
+            for requests, handler_s in zip(one.sizes, one.handler_s, strict=True):
+                of_size = series.of_size(int(requests))
+                of_size.count += 1
+                of_size.entry_point_s += handler_s
             series.queue.observe_all(one.queue_s)
             series.handler.observe_all(one.handler_s)
             series.sizes.observe_all(one.sizes)
             series.failures += one.failures
         if lines:
             self.logs.add_text(LogFile.MODEL_METRICS, "".join(lines))
+
+    def _flush_codings(self) -> None:
+        records = self.codings[:]
+        del self.codings[: len(records)]
+        for model, version, size, reading_s, writing_s in records:
+            series = self.aggregates.batch_series(model, version).of_size(size)
+            series.coded += 1
+            series.reading_s += reading_s
+            series.writing_s += writing_s
 
     def _end_batch_group(
         self,

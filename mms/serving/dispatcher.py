@@ -52,6 +52,8 @@ class Dispatcher:
         self._looks_until = 0.0
         #: Receives one tuple per finished batch; the recorder replaces it.
         self.record_batch: Callable[[tuple[Any, ...]], None] = lambda _: None
+        #: Receives (model, version, size, seconds of reading, seconds of writing) of a batch with tensors.
+        self.record_coding: Callable[[tuple[Any, ...]], None] = lambda _: None
 
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._active)} models with work>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from mms.errors import (
 from mms.launch import Launcher
 from mms.machine.cpus import available_cpus
 from mms.observe import events
+from mms.observe.metrics.aggregates import Aggregates
 from mms.repository import Repository
 from mms.serving.dependencies import Dependencies
 from mms.serving.dispatcher import Dispatcher
@@ -77,6 +78,8 @@ class ModelHost:
         self.registry: Registry[ServedModel] = Registry(lambda served: served.asks_models)
         self._dependencies = Dependencies(self.registry)
         self.tracking = Tracking()
+        #: Returns what was counted of requests and batches since the start.
+        self.measured: Callable[[], Aggregates] = Aggregates
         #: What clients may name outside the model store.
         self.sources = repository.sources
         self._start_count = settings.worker_count_at_startup(gpu_count, available_cpus())

@@ -1,6 +1,7 @@
 """What front and worker say to each other: frames, batches and messages, as sans-IO codecs."""
 
 from mms.wire.batches import (
+    CODED,
     FAILED,
     LAST,
     PASSES_QUERY,
@@ -10,6 +11,7 @@ from mms.wire.batches import (
     RequestHead,
     ResultItem,
     Sendable,
+    coding_of,
     decode_batch,
     decode_result,
     encode_batches,
@@ -79,6 +81,7 @@ __all__ = [
     "RequestHead",
     "SUCCEEDED",
     "UNFILLED",
+    "CODED",
     "Buffer",
     "Cancel",
     "GraphNode",
@@ -97,6 +100,7 @@ __all__ = [
     "Sendable",
     "UrlRules",
     "decode_batch",
+    "coding_of",
     "decode_result",
     "encode_batches",
     "encode_frame",

@@ -143,6 +143,8 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.oip.declared",),
         ("archiver", "bodies", "documents", "tensors"),
     ),
+    # What front and workers both read of messages of inference.
+    "messages of tensors": Room(1, ("mms.interfaces.oip.infer_parameters",), ("bodies", "text")),
     # MLRun's serving contract, in process.
     "mlrun": Room(
         1,
@@ -191,7 +193,7 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.oip.worker",),
         (
             *("declarations", "handler names", "interfaces", "bodies", "json text"),
-            *("mms in workers", "tensors", "version", "wire", "worker"),
+            *("messages of tensors", "mms in workers", "tensors", "version", "wire", "worker"),
         ),
     ),
     # The names for those who write and test models.
@@ -231,7 +233,7 @@ ROOMS: dict[str, Room] = {
     "oip in the front": Room(
         6,
         ("mms.interfaces.oip.front",),
-        (*FRONT, "declarations", "tensors"),
+        (*FRONT, "declarations", "messages of tensors", "protobuf", "tensors"),
     ),
     "server": Room(7, ("mms.server",)),
     "cli": Room(

@@ -40,14 +40,14 @@ class Gate:
 
     def __init__(self, directory: Path) -> None:
         self._reached = directory / "reached"
-        self._opened = directory / "opened"
+        self.opened = directory / "opened"
 
     @property
     def order(self) -> dict[str, str]:
-        return {"touch": str(self._reached), "wait for": str(self._opened)}
+        return {"touch": str(self._reached), "wait for": str(self.opened)}
 
     def wait_until_reached(self) -> None:
         eventually("the handler runs", self._reached.exists)
 
     def open(self) -> None:
-        self._opened.touch()
+        self.opened.touch()

@@ -15,6 +15,7 @@ from mms.bodies.protobuf_wire import (
     signed,
     varint,
 )
+from mms.text.brief import brief
 
 #: Of a map's entry.
 _KEY: Final = 1 << 3 | 2
@@ -74,4 +75,4 @@ def _value(name: str, value: Any) -> bytes:
         return bytes((_DOUBLE,)) + pack("<d", value)
     if isinstance(value, str):
         return field(_STRING, value.encode("utf-8", "replace"))
-    raise BrokenMessage(f"the parameter {name!r} is none of bool, int, float and str")
+    raise BrokenMessage(f"the parameter {brief(name)} is none of bool, int, float and str")

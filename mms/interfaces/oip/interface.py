@@ -16,6 +16,9 @@ class OpenInferenceInterface(Interface):
     takes_handlers = True
     layout = "mms.interfaces.oip.declared.layout:find_layout"
     declaration = "mms.interfaces.oip.front.declaration:declaration_of"
+    grpc_services = "mms.interfaces.oip.front.grpc:OipServices"
+    settings = "mms.interfaces.oip.settings:OipSettings"
+    codecs = (("oip-grpc", "mms.interfaces.oip.worker.codec_grpc:GrpcCodec"),)
 
 
 OIP = OpenInferenceInterface()

@@ -63,10 +63,29 @@ class Histogram:
         self.total += sum(values)
 
 
+class SizeSeries:
+    """The batches of one size of a model version; times in seconds.
+
+    `coded`: those whose tensors were read and written by this server, which is timed.
+    """
+
+    __slots__ = ("coded", "count", "entry_point_s", "reading_s", "writing_s")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.entry_point_s = 0.0
+        self.coded = 0
+        self.reading_s = 0.0
+        self.writing_s = 0.0
+
+    def __repr__(self) -> str:
+        return f"<SizeSeries of {self.count} batches>"
+
+
 class BatchSeries:
     """The batches of one model version."""
 
-    __slots__ = ("failures", "handler", "queue", "sizes")
+    __slots__ = ("by_size", "failures", "handler", "last_at", "queue", "sizes")
 
     def __init__(self) -> None:
         #: Seconds that each request waited.
@@ -76,6 +95,16 @@ class BatchSeries:
         #: Requests of each batch.
         self.sizes = Histogram(SIZE_BOUNDS)
         self.failures = 0
+        #: By how many requests they had.
+        self.by_size: dict[int, SizeSeries] = {}
+        #: When the last one ended, in seconds since the epoch.
+        self.last_at = 0.0
+
+    def of_size(self, size: int) -> SizeSeries:
+        series = self.by_size.get(size)
+        if series is None:
+            series = self.by_size[size] = SizeSeries()
+        return series
 
 
 class Aggregates:

@@ -22,6 +22,7 @@ from mms.serving.model_client import ModelClient
 from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.calls import WorkerCalls
 from mms.wire import (
+    CODED,
     FAILED,
     LAST,
     SUCCEEDED,
@@ -30,6 +31,7 @@ from mms.wire import (
     ProtocolError,
     Readiness,
     ResultItem,
+    coding_of,
     decode_result,
 )
 from mms.wire.answer_head import check_head
@@ -407,6 +409,10 @@ class WorkerRunner:
             self._dispatcher.record_batch(
                 batch_record(self._model, worker, batch, entry_point_s, is_success, now)
             )
+            if flags & CODED:
+                reading_ns, writing_ns = coding_of(payload)
+                of_batch = (self._model.name, self._model.version or "", len(requests))
+                self._dispatcher.record_coding((*of_batch, reading_ns * 1e-9, writing_ns * 1e-9))
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
 

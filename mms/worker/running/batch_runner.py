@@ -125,7 +125,13 @@ class BatchRunner:
         if metrics:
             outbox.add(encode_metrics(metrics, self._model_version), _now_ns())
         ended_ns = _now_ns()
-        outbox.add(encode_result(sequence, flags, entry_point_ns, results, len(results)), ended_ns)
+        coding_ns = None
+        if batch.tensors is not None:
+            coding_ns = (started_ns - begun_ns, ended_ns - started_ns - entry_point_ns)
+        outbox.add(
+            encode_result(sequence, flags, entry_point_ns, results, len(results), coding_ns),
+            ended_ns,
+        )
         self._elapsed_ns = ended_ns - begun_ns
 
     def _open_tensors(self) -> PlainTensors:

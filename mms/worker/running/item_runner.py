@@ -86,7 +86,14 @@ class ItemRunner:
                 flags = LAST | SUCCEEDED
                 break
         ended_ns = _now_ns()
-        outbox.add(encode_result(sequence, flags, served_ns, results, len(results)), ended_ns)
+        coding_ns = None
+        if self._tensors is not None:
+            coding_ns = self._tensors.take_coding_ns()
+            if coding_ns is not None:
+                served_ns = max(served_ns - sum(coding_ns), 0)
+        outbox.add(
+            encode_result(sequence, flags, served_ns, results, len(results), coding_ns), ended_ns
+        )
         self._elapsed_ns = ended_ns - begun_ns
 
     def _serve_wanted(self, items: list[Item]) -> list[ResultItem]:

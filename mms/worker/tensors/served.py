@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 from mms.service import PredictionException
 from mms.tensors.errors import InferError
 from mms.tensors.server import TensorServer
 from mms.wire import Item, Load, ResultItem
 from mms.worker.requests.answer_head import InvalidHead, encode_status
 from mms.worker.tensors.items import TensorItem, TensorItems
+
+_now_ns = time.perf_counter_ns
 
 
 class ServedTensors:
@@ -18,12 +22,14 @@ class ServedTensors:
         self._server = server
         self._model_name = load.model_name
         self._items = TensorItems(load)
+        self._coding_ns: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
         return f"<ServedTensors of model {self._model_name}>"
 
     def serve_items(self, items: list[Item]) -> list[ResultItem]:
         """Return a result for each item. Raises what the model's code raises."""
+        begun_ns = _now_ns()
         results: list[ResultItem] = []
         read: list[tuple[int, TensorItem]] = []
         for index, item in enumerate(items):
@@ -33,9 +39,15 @@ class ServedTensors:
                 read.append((index, self._items.read(item)))
             except Exception as error:
                 results.append(self._items.failure(index, error))
+        self._coding_ns = (_now_ns() - begun_ns, 0)
         if read and self._server is not None:
             results += self._answers(self._server, read)
         return results
+
+    def take_coding_ns(self) -> tuple[int, int] | None:
+        """Return how long it took to read the last items and to write their answers; None where there were none."""
+        found, self._coding_ns = self._coding_ns, None
+        return found
 
     def _answers(
         self, server: TensorServer, read: list[tuple[int, TensorItem]]
@@ -47,10 +59,14 @@ class ServedTensors:
             return [self._items.failure(index, refusal) for index, _ in read]
         if len(answers) != len(read):
             raise RuntimeError(f"{len(answers)} answers to {len(read)} requests")
-        return [
+        begun_ns = _now_ns()
+        results = [
             self._items.write(item, answer, index)
             for (index, item), answer in zip(read, answers, strict=True)
         ]
+        reading_ns, _ = self._coding_ns or (0, 0)
+        self._coding_ns = (reading_ns, _now_ns() - begun_ns)
+        return results
 
 
 def refusal_of(error: PredictionException) -> InferError:

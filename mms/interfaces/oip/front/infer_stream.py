@@ -1,0 +1,147 @@
+"""ModelStreamInfer: each message is a request of its own, answered as soon as its model has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from mms import faults
+from mms.bodies.protobuf_wire import field
+from mms.core import Request
+from mms.core.request import Buffer
+from mms.errors import UNAVAILABLE, ServerError, UnexpectedError
+from mms.grpc.call import Call
+from mms.grpc.status import OK, Status, status_of
+from mms.interfaces.oip.front.infer_head import InferHead, read_infer_head
+
+#: Of one stream: requests under way, and what they may come to, before no more of its messages are taken.
+_MOST_UNDER_WAY: Final = 64
+_MOST_BYTES: Final = 16 * 2**20
+
+_ERROR_MESSAGE: Final = 1 << 3 | 2
+_INFER_RESPONSE: Final = 2 << 3 | 2
+_ID: Final = 3 << 3 | 2
+#: By the parameter `triton_final_response`, true, clients know the last answer to a request.
+_FINAL: Final = field(4 << 3 | 2, field(0x0A, b"triton_final_response"), field(0x12, b"\x08\x01"))
+
+#: Has a model answer a message of a stream. Raises ServerError.
+Submit = Callable[[Call, Buffer, InferHead, "StreamReply"], Request]
+
+
+class InferStream:
+    """The requests of one call. A wrong one gets its error in the stream, which goes on."""
+
+    def __init__(self, call: Call, submit: Submit, cancel: Callable[[Request], None]) -> None:
+        self._call = call
+        self._submit = submit
+        self._cancel = cancel
+        self._replies: dict[StreamReply, Request | None] = {}
+        self._is_half_closed = False
+        self._is_leaving = False
+        call.on_cancel = self._cancel_all
+
+    def __repr__(self) -> str:
+        return f"<InferStream, {len(self._replies)} requests under way>"
+
+    def message(self, body: Buffer) -> None:
+        reply = StreamReply(self, len(body))
+        try:
+            head = read_infer_head(body)
+            reply.client_id = head.id
+            self._replies[reply] = None
+            self._take(len(body))
+            request = self._submit(self._call, body, head, reply)
+            if reply in self._replies:
+                self._replies[reply] = request
+        except ServerError as error:
+            self.fail(reply, error)
+        except Exception as error:
+            faults.note("request", error, request_ids=(self._call.id,))
+            self.fail(reply, UnexpectedError(self._call.id))
+
+    def half_closed(self) -> None:
+        self._is_half_closed = True
+        self._end_if_done()
+
+    def leave(self) -> None:
+        self._is_leaving = True
+        self._end_if_done()
+
+    def answer(self, reply: StreamReply, status: int, body: Buffer) -> None:
+        """Send the answer to a request."""
+        self._call.send(field(_INFER_RESPONSE, _FINAL, body))
+        self._done(reply, status)
+
+    def fail(self, reply: StreamReply, error: ServerError) -> None:
+        """Send why a request has no answer."""
+        status = status_of(error)
+        id = reply.client_id.encode("utf-8", "replace")
+        self._call.send(
+            field(_ERROR_MESSAGE, status.message.encode("utf-8", "replace"))
+            + field(_INFER_RESPONSE, field(_ID, id) if id else b"")
+        )
+        self._done(reply, status.http_status)
+
+    def abort(self) -> None:
+        self._call.abort()
+
+    def _done(self, reply: StreamReply, http_status: int) -> None:
+        was_taken = self._replies.pop(reply, reply) is not reply
+        self._call.record(http_status, reply.model, reply.version, reply.received_at)
+        if was_taken:
+            self._take(-reply.size)
+        self._end_if_done()
+
+    def _take(self, size: int) -> None:
+        """Count bytes of messages; the stream goes on once there is room for more."""
+        call = self._call
+        call.taken_bytes += size
+        was_full = call.is_full
+        call.is_full = len(self._replies) >= _MOST_UNDER_WAY or call.taken_bytes >= _MOST_BYTES
+        if was_full and not call.is_full and not call.is_ended:
+            call.connection.go_on(call)
+
+    def _end_if_done(self) -> None:
+        if self._replies or self._call.is_ended:
+            return
+        if self._is_half_closed:
+            self._call.finish(Status(OK, "", 200))
+        elif self._is_leaving:
+            self._call.finish(Status(UNAVAILABLE, "The server is shutting down.", 503))
+
+    def _cancel_all(self) -> None:
+        replies, self._replies = self._replies, {}
+        for reply, request in replies.items():
+            self._call.record(_HTTP_CANCELLED, reply.model, reply.version, reply.received_at)
+            if request is not None:
+                self._cancel(request)
+
+
+class StreamReply:
+    """Takes the answer of a model to one message of a stream."""
+
+    __slots__ = ("_stream", "client_id", "model", "received_at", "size", "version")
+
+    def __init__(self, stream: InferStream, size: int) -> None:
+        self._stream = stream
+        self.size = size
+        self.client_id = ""
+        self.model = ""
+        self.version = ""
+        self.received_at = time.monotonic()
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        self._stream.answer(self, status, body)
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        self._stream.fail(self, error)
+
+    def give_up(self) -> None:
+        self._stream.abort()
+
+
+#: What logs have for a request that its client cancelled.
+_HTTP_CANCELLED: Final = 499
