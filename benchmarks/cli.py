@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import gate
 from benchmarks.cells import QUICK, Cell, all_cells, select_cells
 from benchmarks.display import Display
 from benchmarks.load import generator_version, missing_generator
@@ -50,6 +51,15 @@ _PAGE = "benchmarks.md"
 @click.option("--report-only", is_flag=True, help="Write the page of --run anew; measure nothing.")
 @click.option("--install-only", is_flag=True, help="Install the servers; measure nothing.")
 @click.option(
+    "--gate",
+    "is_gate",
+    is_flag=True,
+    help="Compare what a request costs the front with benchmarks/baseline.json, and fail above + 5 %.",
+)
+@click.option(
+    "--renew-baseline", "is_renewal", is_flag=True, help="Write that file anew, for this Python."
+)
+@click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     help="The page to write. [default: docs/benchmarks.md for a whole run, else beside the run's figures]",
@@ -65,6 +75,8 @@ def main(
     run_name: str | None,
     report_only: bool,
     install_only: bool,
+    is_gate: bool,
+    is_renewal: bool,
     output: Path | None,
 ) -> None:
     """Measure this server against others on this machine and write docs/benchmarks.md.
@@ -73,6 +85,11 @@ def main(
     it with wrk in interleaved rounds and checks its answers. A whole run takes two to three hours.
     """
     console = Console(highlight=False, soft_wrap=True)
+    if is_renewal:
+        gate.renew(console.print)
+        return
+    if is_gate:
+        sys.exit(0 if gate.check(console.print) else 1)
     if is_list:
         _list(console)
         return

@@ -34,6 +34,8 @@ def stages(pytest_arguments: list[str]) -> list[tuple[str, list[list[str]]]]:
                 *(["mypy", folder] for folder in TYPED_EXAMPLES),
             ],
         ),
+        # In units of a calibration of its own, so that it holds on a busy machine.
+        ("speed: what a request costs the front", [["benchmarks", "--gate"]]),
         # Five processes for two cores, as tests wait for more than half of their time; those of one file share what
         # it starts.
         (
