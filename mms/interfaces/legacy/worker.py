@@ -30,7 +30,7 @@ def open_model(load: Load) -> Model:
 
 
 def find_service(handler: str, model_dir: str) -> type[SingleNodeService]:
-    """The first service class, by name, of a file of the archive. Raises ImportError or ValueError without one."""
+    """Return a file's first service class, by name. Raises ImportError, or ValueError where there is none."""
     module = _import_file(handler, model_dir)
     services = [found for found in classes_of(module) if issubclass(found, SingleNodeService)]
     if not services:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def split_path(path: str) -> list[str]:
-    r"""The names of a path. Between two backslashes, or after a single one, dots belong to the name: `a.\b.c\.d`."""
+    r"""Return the names of a path. Between two backslashes, or after one, dots belong to the name: `a.\b.c\.d`."""
     if "\\" not in path:
         return path.split(".")
     names: list[str] = []

@@ -114,7 +114,7 @@ class ServerParameters(Options):
         return {name: value for name, value in self.given().items() if name != "serving_spec"}
 
     def over(self, own: ServerParameters) -> ServerParameters:
-        """What a document says of a model (`own`), with what the registration of its function says of all of them.
+        """Return what a document says of a model (`own`), with what the registration of its function says of all.
 
         The registration goes before, but for arguments of classes: those of a model's own step are meant for it.
         """

@@ -29,7 +29,7 @@ class SeldonInvalidMetadataError(Exception):
 def validate_model_metadata(
     metadata: Mapping[str, Any], image: str | None = None
 ) -> dict[str, Any]:
-    """The metadata over the defaults, which have name and version of the image (PREDICTIVE_UNIT_IMAGE by default).
+    """Return the metadata over defaults, which have the image's name and version (PREDICTIVE_UNIT_IMAGE by default).
 
     Raises SeldonInvalidMetadataError.
     """
@@ -167,7 +167,7 @@ def _check_tensors(member: str, value: Any) -> None:
 
 
 def _check_tensor(member: str, value: Any) -> None:
-    """One input or output: by its `messagetype`, or of the later protocol, which has none."""
+    """Check one input or output: by its `messagetype`, or of the later protocol, which has none."""
     _check_object(member, value)
     if "messagetype" not in value:
         checks = {"name": _check_text, "datatype": _check_data_type, "shape": _check_whole_numbers}

@@ -33,7 +33,7 @@ _UNKNOWN = "NOT_IMPLEMENTED"
 
 
 def is_valid(metrics: Any) -> bool:
-    """Whether it is a list of dicts, each with a key, a known type and a value to which a number can be added."""
+    """Return whether it is a list of dicts, each with a key, a known type and a value that takes a number added."""
     return _fault_of(metrics) is None
 
 

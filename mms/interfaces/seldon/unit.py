@@ -23,7 +23,7 @@ class UnitNames(NamedTuple):
 
     @classmethod
     def of_environment(cls) -> UnitNames:
-        """As Seldon's operator names the container that this process is in."""
+        """Return what Seldon's operator calls the container that this process is in."""
         return cls(os.environ.get("PREDICTIVE_UNIT_ID"), os.environ.get("PREDICTIVE_UNIT_IMAGE"))
 
 

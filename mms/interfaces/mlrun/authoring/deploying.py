@@ -107,7 +107,7 @@ class Deployment:
         )
 
     def _start(self, name: str, text: bytes, workers: int, variables: dict[str, str]) -> None:
-        """A server of its own, in the background."""
+        """Start a server of the function's own, in the background."""
         folder = tempfile.mkdtemp(prefix=f"mms-{name}-")
         spec = os.path.join(folder, "serving_spec.json")
         with open(spec, "wb") as file:
@@ -182,7 +182,7 @@ _STARTED: list[subprocess.Popen[bytes]] = []
 
 
 def path_of_function(name: str, path: str) -> str:
-    """Of a path of a function, the path in a server that may have others, too."""
+    """Return where a path of a function is in a server that may have others, too."""
     return f"/v2/models/{quote(name, safe='')}/{path.lstrip('/')}"
 
 
@@ -238,7 +238,7 @@ def _call(
     headers: dict[str, str] | None = None,
     timeout_s: float = _ASK_TIMEOUT_S,
 ) -> Answer:
-    """Raises OSError where nobody answers as HTTP does."""
+    """Ask the server. Raises OSError where nobody answers as HTTP does."""
     try:
         return call_once(
             method, f"{address}{path}", body, headers or {}, timeout_s, uses_proxies=False

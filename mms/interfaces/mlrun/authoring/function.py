@@ -179,7 +179,7 @@ class ServingFunction:
         return self
 
     def with_source_archive(self, source: str, *args: Any, **kwargs: Any) -> ServingFunction:
-        """Only folders and files of this machine: their path is searched for modules."""
+        """Set the function's source: a folder or file of this machine, where modules are searched for."""
         if "://" in source:
             raise MLRunInvalidArgumentError(
                 f"{source} is not on this machine: with_code(file) takes a file"
@@ -380,7 +380,7 @@ class ServingFunction:
         return self.status.address
 
     def to_serving_spec(self) -> dict[str, Any]:
-        """The document that a server makes the function of, its code included. Raises MLRunInvalidArgumentError."""
+        """Return the document that a server makes the function of, with its code. Raises MLRunInvalidArgumentError."""
         from mms.interfaces.mlrun.authoring.function_document import serving_spec_of
 
         self._check_load_mode()
@@ -434,7 +434,7 @@ class ServingFunction:
         return self
 
     def save(self, tag: str = "", versioned: bool = False, refresh: bool = False) -> str:
-        """The function's address. There is no database that it would be kept in: `export` writes it to a file."""
+        """Return the function's address. No database keeps it here: `export` writes it to a file."""
         if tag:
             self.metadata.tag = tag
         return self.uri

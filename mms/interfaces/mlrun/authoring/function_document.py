@@ -69,7 +69,7 @@ def code_of_function(function: Any) -> tuple[str | None, str | None]:
 
 
 def module_name_of(function: Any) -> str:
-    """Of the module that is made of code without a file."""
+    """Return the name of the module that is made of code without a file."""
     return str(function.metadata.name or "function").replace("-", "_")
 
 

@@ -104,7 +104,7 @@ def function_from_dict(document: dict[str, Any]) -> ServingFunction:
 
 
 def import_function(url: str = "", *_: Any, **__: Any) -> ServingFunction:
-    """The function of a file that `export` wrote. Raises MLRunInvalidArgumentError for other addresses, OSError."""
+    """Return the function of a file of `export`. Raises MLRunInvalidArgumentError for other addresses, OSError."""
     if "://" in url and not url.startswith("file://"):
         raise MLRunInvalidArgumentError(
             f"{url} cannot be read: functions are imported from files here (function.yaml)"

@@ -62,7 +62,7 @@ class Project:
         return function
 
     def get_function(self, key: str, **_: Any) -> ServingFunction:
-        """Raises MLRunNotFoundError."""
+        """Return a function of the project. Raises MLRunNotFoundError."""
         if key not in self._functions:
             known = ", ".join(self._functions) or "none"
             raise MLRunNotFoundError(f"project {self.name} has no function {key}, only {known}")
@@ -75,7 +75,7 @@ class Project:
         return deploy_function(function, mock=mock, **options)
 
     def save(self, *_: Any, **__: Any) -> Project:
-        """There is no database that it would be kept in."""
+        """Keep nothing, as there is no database, and return the project."""
         return self
 
 

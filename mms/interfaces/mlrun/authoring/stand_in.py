@@ -161,7 +161,7 @@ def set_up(module: ModuleType) -> None:
 
 
 def _lines_below(module: str) -> dict[str, str]:
-    """Of a module and those below it the names, by module."""
+    """Return the names of a module and of those below it, by module."""
     with open(_NAMES_FILE, encoding="utf-8") as file:
         text = file.read()
     found = {}
@@ -207,7 +207,7 @@ class StandInModules:
 
     @staticmethod
     def find_spec(name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        """Raises ImportError for a module that MLRun has not."""
+        """Return how a module is found. Raises ImportError for one that MLRun has not."""
         if not name.startswith(f"{_PACKAGE}.") or name.rpartition(".")[2].startswith("__"):
             return None
         package = sys.modules.get(_PACKAGE)

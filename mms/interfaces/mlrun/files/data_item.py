@@ -54,7 +54,7 @@ class DataItem(ABC):
         return f"'{self._url}'"
 
     def __fspath__(self) -> str:
-        """Its path on this machine: what `open(item)` reads."""
+        """Return its path on this machine: what `open(item)` reads."""
         return self.local()
 
     @property
@@ -87,13 +87,13 @@ class DataItem(ABC):
         """Return what is known of it. Raises OSError where it is not there."""
 
     def listdir(self) -> list[str]:
-        """Names of what is in the folder, sorted."""
+        """Return the names of what is in the folder, sorted."""
         raise MLRunInvalidArgumentError(
             f"{self} cannot be listed: {self.kind} does not show folders"
         )
 
     def list_files(self) -> list[str]:
-        """Names of the files in the folder, sorted."""
+        """Return the names of the files in the folder, sorted."""
         return self.listdir()
 
     @abstractmethod
@@ -118,7 +118,7 @@ class DataItem(ABC):
         encoding: str | None = None,
         **_: Any,
     ) -> Any:
-        """Its content: bytes, or text where an encoding is given."""
+        """Return its content: bytes, or text where an encoding is given."""
         content = self.read(size, offset or 0)
         return content.decode(encoding) if encoding else content
 

@@ -47,7 +47,7 @@ class DataUrls:
         return f"<DataUrls of {self._http!r}>"
 
     def read(self, url: str) -> bytes:
-        """The content. Raises MLRunInvalidArgumentError for what is not allowed, OSError for what cannot be read."""
+        """Return the content. Raises MLRunInvalidArgumentError where that is not allowed, and OSError."""
         if scheme_of(url) in _HTTP:
             return self._read_http(url)
         return self._read_other(url)

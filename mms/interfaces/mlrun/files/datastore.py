@@ -15,7 +15,7 @@ _resolver: Callable[[str], Any] | None = None
 
 
 def set_store_resolver(resolver: Callable[[str], Any] | None) -> None:
-    """What `store://` addresses mean: a function of the address that returns a ModelArtifact, its document, or
+    """Set what `store://` addresses mean: a function of the address that returns a ModelArtifact, its document, or
     another address. None: such addresses are errors.
     """
     global _resolver

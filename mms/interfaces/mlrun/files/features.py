@@ -51,7 +51,7 @@ class Feature:
         return cls(**document)
 
     def to_dict(self, fields: list[str] | None = None, exclude: Any = None) -> dict[str, Any]:
-        """Its members that have a value."""
+        """Return its members that have a value."""
         found = {name: getattr(self, name) for name in fields or _MEMBERS}
         return {
             name: value.to_dict() if hasattr(value, "to_dict") else value

@@ -123,7 +123,7 @@ class ModelArtifact:
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> ModelArtifact:
-        """Of a document, which may be of the older form without `metadata` and `spec`. Raises ValueError."""
+        """Return a document's artifact; older forms have no `metadata` and `spec`. Raises ValueError."""
         if not isinstance(document, dict):
             raise ValueError(f"a model's spec is a mapping, not {type(document).__name__}")
         kind = document.get("kind") or cls.kind

@@ -24,7 +24,7 @@ class Secrets:
 
     @classmethod
     def from_sources(cls, sources: list[dict[str, Any]] | None) -> Secrets:
-        """Of a function's `secret_sources`: [{"kind", "source"[, "prefix"]}]. Raises ValueError and OSError."""
+        """Return those of `secret_sources`: [{"kind", "source"[, "prefix"]}]. Raises ValueError and OSError."""
         secrets = cls()
         for source in sources or ():
             secrets.add_source(
@@ -36,7 +36,7 @@ class Secrets:
     from_list = from_sources
 
     def add_source(self, kind: str, source: Any = None, prefix: str = "") -> None:
-        """`inline`: a dict; `file`: lines name=value; `env`: names with commas between them.
+        """Add a source. `inline`: a dict; `file`: lines name=value; `env`: names with commas between them.
 
         Those of the platform are looked for in the environment.
         """

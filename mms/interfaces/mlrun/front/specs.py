@@ -270,7 +270,7 @@ class _Function:
         )
 
     def routing(self, calls: RouteCalls, nan_policy: str) -> FrontRouting | None:
-        """Of a router that the front can be; None where the graph needs workers. Raises InvalidSpec."""
+        """Return the routing of a router that the front can be; None where it needs workers. Raises InvalidSpec."""
         graph = self._graph
         if not isinstance(graph, RouterStep) or len(self._children) < len(graph.routes):
             return None

@@ -216,7 +216,7 @@ class AsyncFlow:
     # Without it
 
     def _serve(self) -> None:
-        """A thread of the flow: as long as there is work, and a while longer."""
+        """Run a thread of the flow as long as there is work, and a while longer."""
         mine: deque[_Work] = deque()
         while True:
             while mine:
@@ -330,7 +330,7 @@ _IDLE_S = 5.0
 
 
 def _copied(event: Any) -> Any:
-    """An event for a branch of its own: lists and dicts of its body are copied, what they hold otherwise is not."""
+    """Return an event for a branch of its own: lists and dicts of its body are copied, what else they hold is not."""
     own = copy(event)
     own.body = _copied_body(event.body)
     return own

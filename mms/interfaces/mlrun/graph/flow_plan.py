@@ -44,7 +44,7 @@ def plan_flow(
     on_error: str | None = None,
     is_sync: bool = False,
 ) -> FlowPlan:
-    """Raises GraphError, with the step's name, for steps that do not fit together."""
+    """Return how events go through steps. Raises GraphError, with a step's name, where steps do not fit together."""
     _check_names(steps, on_error)
     _check_functions(steps)
     _check_circles(steps, on_error)
@@ -90,7 +90,7 @@ def _check_functions(steps: dict[str, BaseStep]) -> None:
 
 
 def steps_here(steps: dict[str, BaseStep], current_function: str | None) -> dict[str, BaseStep]:
-    """The steps that run in the process of a function: all where it is None or `*`; "" is the function at the root."""
+    """Return the steps of the process of a function: all where it is None or `*`; "" is the function at the root."""
     if current_function is None or current_function == ALL_FUNCTIONS:
         return dict(steps)
     here = {
@@ -113,7 +113,7 @@ def names_of(steps: list[BaseStep]) -> str:
 
 
 def _handler_name(step: BaseStep, on_error: str | None) -> str | None:
-    """The step that gets what a step fails on: its own handler, else the flow's, which is none of other handlers."""
+    """Return the step that gets what a step fails on: its handler, else the flow's, which is none of other handlers."""
     name = step.on_error
     if not name and step.kind != StepKinds.error_step:
         name = on_error
@@ -209,7 +209,7 @@ def _check_sync(plan: FlowPlan) -> None:
 
 
 def _find_responder(plan: FlowPlan) -> None:
-    """The step that replies, and the steps that lead to it."""
+    """Find the step that replies, and the steps that lead to it."""
     responders = [step for step in plan.steps.values() if step.responder]
     of_flow = [step for step in responders if step.name not in plan.handlers]
     if len(of_flow) > 1:

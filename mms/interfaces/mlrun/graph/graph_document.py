@@ -26,7 +26,7 @@ class ChildModel(NamedTuple):
 
 
 def graph_from_dict(document: Any) -> RouterStep | RootFlowStep:
-    """A graph from its document: kind `router`, or without a kind a flow. Raises GraphError for what is neither."""
+    """Return a graph of its document: kind `router`, or without a kind a flow. Raises GraphError for another kind."""
     if not isinstance(document, dict):
         raise GraphError(f"a graph must be a dict, not {type(document).__name__}")
     kind = document.get("kind") or StepKinds.root

@@ -122,7 +122,7 @@ class GraphServer:
         return self._secrets
 
     def set_current_function(self, function: str | None) -> None:
-        """Which steps run here: those of a function, "" for those without one, `*` for all."""
+        """Set which steps run here: those of a function, "" for those without one, `*` for all."""
         self._current_function = function
         if self.context is not None:
             self.context.current_function = function

@@ -114,7 +114,7 @@ def is_expression(text: str) -> bool:
 
 
 def expression(text: str, names: Sequence[str], step: str) -> Callable[..., Any]:
-    """A function of `names` that evaluates an expression of Python over them. Raises GraphError for what is none.
+    """Return a function of `names` that evaluates an expression over them. Raises GraphError for what is none.
 
     Python's built-in names are there, others are not.
     """

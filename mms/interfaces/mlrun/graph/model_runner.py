@@ -74,7 +74,7 @@ class Model(_WithArguments):
         self.artifact_uri = artifact_uri
 
     def load(self) -> None:
-        """Called once, before the first event."""
+        """Load the model. Called once, before the first event."""
 
     def init(self) -> None:
         self.load()
@@ -83,7 +83,7 @@ class Model(_WithArguments):
         raise NotImplementedError("predict() method not implemented")
 
     async def predict_async(self, body: Any, **kwargs: Any) -> Any:
-        """In the place of predict() for the execution mechanism `asyncio`."""
+        """Predict in the place of predict() for the execution mechanism `asyncio`."""
         raise NotImplementedError("predict_async() method not implemented")
 
     def run(self, body: Any, path: str, origin_name: str | None = None) -> Any:
@@ -123,7 +123,7 @@ class ModelRunnerSelector(_WithArguments):
         return None
 
     def select_outlets(self, event: Any) -> Any:
-        """Names of the steps behind the runner, for the body with the results; None: all."""
+        """Return the names of the steps behind the runner for the body with the results; None: all."""
         return None
 
 
@@ -182,7 +182,7 @@ class ModelRunner:
             model.init()
 
     def do_event(self, event: Any) -> Any:
-        """Raises ModelRunnerError where models failed, with the results in the event's body, and ValueError."""
+        """Run the models. Raises ModelRunnerError where some failed, with the results in the event, and ValueError."""
         chosen = self._chosen(event)
         if not chosen:
             return NO_EVENT
@@ -342,7 +342,7 @@ class ModelRunnerStep(TaskStep):
         max_threads: int | None = None,
         pool_factor: int | None = None,
     ) -> None:
-        """`max_threads`: how many models run at the same time (32). There are no other pools here."""
+        """Set how many models run at the same time (`max_threads`, 32). There are no other pools here."""
         self.max_processes = max_processes
         self.max_threads = max_threads
         self.pool_factor = pool_factor

@@ -20,7 +20,7 @@ def make_object(
     graph_step: Any = None,
     find_callable: Callable[[str], Any] | None = None,
 ) -> Any:
-    """An object of a class. What the graph gives besides `class_args` goes to constructors that name it, or take any.
+    """Make an object. What a graph gives besides `class_args` goes to constructors that name it, or take any.
 
     `find_callable`: what the text of an argument `_<name>` stands for, which becomes argument `<name>`.
     Raises TypeError for a constructor that does not take its arguments; whatever it raises itself.

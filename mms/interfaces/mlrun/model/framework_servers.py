@@ -27,7 +27,7 @@ class PickleModelServer(V2ModelServer):
             self.model = pickling.load(source)
 
     def predict(self, request: dict[str, Any]) -> list[Any]:
-        """Of `inputs`: rows, or one dict of columns in a list."""
+        """Predict of `inputs`: rows, or one dict of columns in a list."""
         inputs = request["inputs"]
         table: Any
         if inputs and isinstance(inputs[0], dict):
@@ -78,7 +78,7 @@ class ONNXModelServer(V2ModelServer):
         self.model = self._given or self._session
 
     def predict(self, request: dict[str, Any]) -> Any:
-        """Of `inputs`: one array for each of the model's inputs, of the type that it takes."""
+        """Predict of `inputs`: one array for each of the model's inputs, of the type that it takes."""
         import numpy as np
 
         wanted = self._session.get_inputs()
@@ -130,7 +130,7 @@ class HuggingFaceModelServer(V2ModelServer):
         self.pipe: Any = None
 
     def load(self) -> None:
-        """Raises what transformers raises."""
+        """Load the pipeline. Raises what transformers raises."""
         from importlib import import_module
 
         transformers = import_module("transformers")
@@ -145,7 +145,7 @@ class HuggingFaceModelServer(V2ModelServer):
         )
 
     def predict(self, request: dict[str, Any]) -> Any:
-        """Of `inputs`: what the pipeline takes, or dicts of its arguments; the first result of each."""
+        """Return the first result of each of `inputs`: what the pipeline takes, or dicts of its arguments."""
         inputs = request["inputs"]
         if inputs and isinstance(inputs[0], dict):
             results = [self.pipe(**arguments) for arguments in inputs]

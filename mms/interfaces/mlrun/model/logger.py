@@ -61,7 +61,7 @@ class Logger:
         self._write("error", message, args, fields)
 
     def exception(self, message: Any, *args: Any, **fields: Any) -> None:
-        """An error, and the traceback of the exception that is handled."""
+        """Log an error, and the traceback of the exception that is handled."""
         fields.setdefault("exc_info", True)
         self._write("error", message, args, fields)
 

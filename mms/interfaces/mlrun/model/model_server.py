@@ -151,7 +151,7 @@ class V2ModelServer(StepToDict):
         return default
 
     def set_metric(self, name: str, value: Any) -> None:
-        """A number of the model's own, for the records of this and all later requests."""
+        """Set a number of the model's own, for the records of this and all later requests."""
         self.metrics[name] = value
 
     # What subclasses may have of their own
@@ -160,7 +160,7 @@ class V2ModelServer(StepToDict):
         return request
 
     def validate(self, request: Any, operation: str) -> Any:
-        """Raises what the client gets for a request that cannot be."""
+        """Return the request. Raises what the client gets for one that cannot be."""
         if self.protocol == "v2":
             check_inputs(request, self._input_path)
         return request
@@ -173,7 +173,7 @@ class V2ModelServer(StepToDict):
         raise NotImplementedError()
 
     def postprocess(self, request: Any) -> Any:
-        """`request`: the whole answer, with its id, model_name and outputs."""
+        """Return the answer to send. `request`: the whole answer, with its id, model_name and outputs."""
         return request
 
     def logged_results(self, request: Any, response: Any, op: str | None) -> tuple[Any, Any]:
@@ -398,12 +398,12 @@ def answer_of(server: Any, outputs: Any, event_id: Any, started_ns: int) -> dict
 
 
 def check_inputs(request: Any, input_path: str | None = None) -> None:
-    """Raises what a client gets for a request without a list of inputs. `input_path`: where in the body it is."""
+    """Refuse a request without a list of inputs. `input_path`: where in the body it is. Raises what a client gets."""
     check_list(request, "inputs", input_path)
 
 
 def check_list(request: Any, key: str, input_path: str | None = None) -> None:
-    """Raises what a client gets for a request that has no body, or no list of that key."""
+    """Refuse a request that has no body, or no list of that key. Raises what a client gets."""
     if request is None or (isinstance(request, str | bytes | bytearray) and not request):
         lack = (
             f"the request has nothing at {input_path}" if input_path else "the request has no body"

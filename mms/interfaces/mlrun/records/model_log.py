@@ -39,7 +39,7 @@ class StreamContext:
         return f"<StreamContext to {self.stream_uri or self.output_stream!r}>"
 
     def push(self, records: Any, **_: Any) -> None:
-        """One record or a list of them."""
+        """Take one record or a list of them."""
         if not self.enabled or self.output_stream is None:
             return
         try:
@@ -94,7 +94,10 @@ class ModelLog:
     def push_success(
         self, started_ns: int, elapsed_ns: int, request: Any, response: Any, operation: str | None
     ) -> None:
-        """`started_ns`: since the epoch. `request` and `response` are not changed, and may be by others later."""
+        """Record a success, without a change to `request` and `response`, which others may change later.
+
+        `started_ns`: since the epoch.
+        """
         self._seen += 1
         if self._seen % self.sample:
             return
@@ -141,7 +144,7 @@ class ModelLog:
         response: Any,
         operation: str | None,
     ) -> None:
-        """A success, with what the model itself wants to have told (`logged_results`). Never raises an Exception.
+        """Record a success, with what the model wants to have told (`logged_results`). Never raises an Exception.
 
         `began_ns`: of the clock `time.perf_counter_ns`.
         """

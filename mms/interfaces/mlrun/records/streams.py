@@ -22,7 +22,7 @@ class MemoryStream:
         return f"<MemoryStream of {len(self.event_list)} events>"
 
     def push(self, data: Any, **_: Any) -> None:
-        """One event, or a list of them."""
+        """Take one event, or a list of them."""
         self.event_list += [json.loads(to_record_text(record)) for record in _listed(data)]
 
     def flush(self, timeout_s: float = END_S) -> bool:
@@ -40,7 +40,7 @@ class MockStream(MemoryStream):
         self._mock_queue: list[dict[str, str]] = []
 
     def push(self, data: Any, **_: Any) -> None:
-        """One event, or a list of them."""
+        """Take one event, or a list of them."""
         self._mock_queue += [{"data": to_record_text(record)} for record in _listed(data)]
 
 
@@ -70,7 +70,7 @@ class QueuedStream:
         return self._queue.counts.dropped
 
     def push(self, data: Any, **_: Any) -> None:
-        """One event, or a list of them."""
+        """Take one event, or a list of them."""
         self._queue.push([to_record_text(record).encode() for record in _listed(data)])
 
     def flush(self, timeout_s: float = END_S) -> bool:
@@ -78,7 +78,7 @@ class QueuedStream:
         return self._queue.flush(timeout_s)
 
     def close(self, timeout_s: float = END_S) -> bool:
-        """As `flush`; nothing can be pushed afterwards."""
+        """Flush as `flush` does; nothing can be pushed afterwards."""
         self._end.detach()
         return self._queue.close(timeout_s)
 

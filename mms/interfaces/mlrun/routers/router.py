@@ -89,7 +89,7 @@ class BaseModelRouter(StepToDict):
         return f"<{type(self).__name__} of {', '.join(self.routes) or 'no routes'}>"
 
     def post_init(self, mode: str = "sync", **_: Any) -> None:
-        """Called once, when all routes are made. Raises ValueError for arguments that do not fit to them."""
+        """Check arguments, once, when all routes are made. Raises ValueError for those that do not fit to them."""
         if self.context is not None:
             self.context.logger.info("Loaded %s", list(self.routes))
 

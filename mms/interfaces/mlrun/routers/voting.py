@@ -101,7 +101,7 @@ class VotingEnsemble(NamedRouter, ParallelRun):
     # What subclasses may have of their own
 
     def validate(self, request: Any, method: str | None) -> Any:
-        """Raises what a client gets for a request to the ensemble that cannot be."""
+        """Return the request. Raises what a client gets for one to the ensemble that cannot be."""
         if self.protocol == "v2" and method != "GET":
             check_inputs(request)
         return request
@@ -195,6 +195,6 @@ class VotingEnsemble(NamedRouter, ParallelRun):
 
 
 def _as_list(values: Any) -> Any:
-    """Arrays as lists; anything else as it is."""
+    """Return arrays as lists; anything else as it is."""
     to_list = getattr(values, "tolist", None)
     return values if to_list is None else to_list()

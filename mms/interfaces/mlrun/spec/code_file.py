@@ -43,7 +43,7 @@ NOTEBOOK_NAMES = {"display": _display, "get_ipython": lambda: None}
 
 
 def code_of(path: str) -> str:
-    """The Python code of a .py file, or that of a function in a notebook. Raises OSError, MLRunInvalidArgumentError."""
+    """Return the code of a .py file, or of a function in a notebook. Raises OSError, MLRunInvalidArgumentError."""
     with open(path, encoding="utf-8") as source:
         text = source.read()
     if path.endswith(".ipynb"):

@@ -19,7 +19,7 @@ def key_of(load: Load, serving: ServingLoad) -> str:
 
 
 def class_args_of(load: Load, serving: ServingLoad) -> dict[str, Any]:
-    """The constructor's arguments, `class_args` before parameters. Without a model_path of its own a model has its
+    """Return a constructor's arguments, `class_args` before parameters. Without a model_path of its own a model has its
     archive's folder.
 
     Raises ValueError for a parameter whose value is not of its type.

@@ -27,7 +27,7 @@ class ModelLoad:
         return bool(self._server.ready)
 
     def start(self, tell: Callable[[bool, str], None]) -> None:
-        """`tell`: whether the model is ready, and why it is not. Called once, when that is known."""
+        """Start the load. `tell`: whether the model is ready, and why it is not. Called once, when that is known."""
         # Not before: a process that is forked takes no thread along.
         try:
             load_now(self._server, "async")

@@ -19,7 +19,7 @@ _TRUE_WORDS = ("true", "yes", "on", "1")
 
 
 def is_row_wise(server: Any, choice: Any = None) -> bool:
-    """Whether a model's outputs are one for each of its inputs: as asked for, else by its parameter or attribute.
+    """Return whether a model has an output for each input: as asked for, else by its parameter or attribute.
 
     Never for a class that has not all the hooks, which answers events by a way of its own.
     """
@@ -185,7 +185,7 @@ class RowJoiner:
 
 
 def _alike(asked: list[_RowRequest]) -> list[list[_RowRequest]]:
-    """Groups whose inputs can be joined, in the order of their first; what cannot be joined is alone."""
+    """Return groups whose inputs can be joined, in the order of their first; what cannot be joined is alone."""
     groups: list[tuple[Any, list[_RowRequest]]] = []
     for one in asked:
         request = one.request

@@ -80,7 +80,7 @@ def plan(
     is_grpc_installed: bool,
     annotations: Path = ANNOTATIONS,
 ) -> Plan:
-    """Raises WrongEnvironment."""
+    """Return how a component is served. Raises WrongEnvironment."""
     notices: list[str] = []
     noted = _annotations(annotations)
     name = given.interface_name.rpartition(".")[2]
@@ -199,7 +199,7 @@ def _parameters(given: Given, environ: Mapping[str, str]) -> list[dict[str, Any]
 
 
 def _log_level(given: Given, environ: Mapping[str, str]) -> str:
-    """log4j's word. As in Seldon the variable comes before the option."""
+    """Return log4j's word for the level. As in Seldon the variable comes before the option."""
     word = (environ.get("SELDON_LOG_LEVEL") or given.log_level or "INFO").upper()
     if word not in _LOG_LEVELS:
         raise WrongEnvironment(f"log level {word} is not one of {', '.join(_LOG_LEVELS)}")

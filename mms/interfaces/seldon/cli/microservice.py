@@ -160,7 +160,7 @@ def check_port(option: str, what: str, port: int) -> None:
 
 
 def _own_folder(port: int) -> Path:
-    """For logs: the folder of the class is often the current one, and often not to be written to.
+    """Return a folder for logs: that of the class is often the current one, and often not to be written to.
 
     One for each port, so that restarts do not pile up folders.
     """

@@ -54,7 +54,7 @@ def read_json_body(
 def read_undecoded_body(
     content_type: bytes, query: bytes, body: bytes | bytearray | memoryview
 ) -> bytes | str | dict[str, Any]:
-    """What a component gets with PAYLOAD_PASSTHROUGH: the bytes, the text of `json=`, or a multipart form's object."""
+    """Return what comes with PAYLOAD_PASSTHROUGH: the bytes, the text of `json=`, or a multipart form's object."""
     type_text = content_type.decode("latin-1").strip()
     if _MULTIPART in type_text.lower():
         return _read_multipart(type_text, body, strict=True)
@@ -104,7 +104,7 @@ def _parsed(text: str, field: str, strict: bool) -> Any:
 def _read_multipart(
     content_type: str, body: bytes | bytearray | memoryview, strict: bool
 ) -> dict[str, Any]:
-    """Texts as JSON (strData as it is), the file binData in base64, other files as text."""
+    """Read a form: texts as JSON (strData as it is), the file binData in base64, other files as text."""
     whole = bytes(body)
     fields: dict[str, Any] = {}
     files: dict[str, Any] = {}

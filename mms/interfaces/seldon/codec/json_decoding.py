@@ -117,7 +117,7 @@ def check_feedback(feedback: Any) -> None:
 
 
 def check_base64(message: Any, place: str = "") -> None:
-    """The same for one message. `place`: where it stands, before the name of its member."""
+    """Check the base64 of one message. `place`: where it stands, before the name of its member."""
     text = message.get("binData") if isinstance(message, dict) else None
     if isinstance(text, str):
         try:

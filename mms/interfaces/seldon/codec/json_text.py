@@ -76,7 +76,7 @@ def is_of_pandas(value: Any) -> bool:
 
 
 def _of_pandas(value: Any) -> Any:
-    """Rows by the names of their columns, lists, None for what is missing. By what it has: nothing imports pandas."""
+    """Return rows by columns' names, lists, None for what is missing. By what it has: nothing imports pandas."""
     if hasattr(value, "columns"):
         return value.astype(object).where(value.notna(), None).to_dict("records")
     if hasattr(value, "to_numpy") and hasattr(value, "notna"):

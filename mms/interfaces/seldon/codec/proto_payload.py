@@ -59,7 +59,7 @@ FORMS = {"tensor": Form.TENSOR, "ndarray": Form.NDARRAY, "tftensor": Form.TFTENS
 
 
 def decode_proto_bytes(body: bytes | bytearray | memoryview, strict: bool = False) -> Incoming:
-    """As `decode_proto` of the parsed bytes; lists of numbers are read without a Python object for each."""
+    """Decode as `decode_proto` does the parsed bytes; lists of numbers are read without a Python object for each."""
     body = bytes(body)
     if len(body) < _FEW_BYTES:
         return decode_proto(parse_message(SeldonMessage, body), strict)
@@ -266,7 +266,7 @@ def encode_proto_bytes(
 
 
 def _fill_json(value: Any, content: Any) -> None:
-    """A JSON value into its protobuf form; numpy's numbers and arrays are taken as over REST."""
+    """Write a JSON value into its protobuf form; numpy's numbers and arrays are taken as over REST."""
     try:
         json_format.ParseDict(content, value)
     except (json_format.ParseError, TypeError):
@@ -317,7 +317,7 @@ def _names_bytes(names: tuple[str, ...]) -> bytes:
 
 
 def list_content(array: Array) -> bytes:
-    """The serialized ListValue of an array. Raises TypeError for one without axes, ValueError for odd elements."""
+    """Return the serialized ListValue of an array. Raises TypeError without axes, ValueError for odd elements."""
     if not array.ndim:
         raise TypeError("iteration over a 0-d array")
     if array.dtype.kind in "iuf" and not np.ma.is_masked(array):

@@ -39,7 +39,7 @@ def _installed_files() -> list[descriptor_pb2.FileDescriptorProto]:
 
 
 def _collect(root: Path, name: str, found: dict[str, descriptor_pb2.FileDescriptorProto]) -> bool:
-    """Adds the file of that name to `found`, those it needs before it; False if one is not there."""
+    """Add the file of that name to `found`, those it needs before it. Return False if one is not there."""
     if name in found:
         return True
     source = root / (name.removesuffix(".proto") + "_pb2.py")

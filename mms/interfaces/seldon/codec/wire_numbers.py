@@ -41,7 +41,7 @@ def list_of_numbers(array: np.ndarray[Any, Any]) -> bytes:
 
 
 def read_list_of_numbers(content: bytes | memoryview) -> np.ndarray[Any, Any] | None:
-    """The array of a ListValue's content, float64; None unless it is numbers alone, of equal shape, in this form."""
+    """Return the float64 array of a ListValue; None unless it is numbers alone, of equal shape, in this form."""
     # Entries of one size each, so that what the first says of its place holds for all, if all of
     # their heads are equal to its own.
     shape: list[int] = []

@@ -114,7 +114,7 @@ class MessageCall(HookCall):
         return messages.raw_answer(returned, raw.name, self.operation, noted, unit)
 
     def decode(self, messages: MessageFormat, content: Any) -> Incoming:
-        """What one message brings. Raises SeldonMicroserviceException, also where it is no input that is declared."""
+        """Return what a message brings. Raises SeldonMicroserviceException, also where no declared input fits."""
         incoming = messages.decode(content)
         if self._inputs is not None:
             self._inputs.check(incoming)
@@ -165,7 +165,7 @@ class DataCall(MessageCall):
         return self.encode(messages, result, form, extras)
 
     def answer_undecoded(self, messages: MessageFormat, body: Any, unit: Unit) -> tuple[int, bytes]:
-        """As `answer`, for a body that nobody has decoded; a raw hook's bytes and text are sent as they are."""
+        """Answer a body that nobody has decoded; a raw hook's bytes and text are sent as they are."""
         raw = self._raw[messages.is_proto]
         returned = NOT_IMPLEMENTED if raw is None else raw.ask(body)
         if raw is None or returned is NOT_IMPLEMENTED:

@@ -130,7 +130,7 @@ class Component:
         return self._predict
 
     def take_series(self) -> list[dict[str, Any]]:
-        """Updates of Prometheus series since the last time."""
+        """Return the updates of Prometheus series since the last time."""
         return self._extras.take_series()
 
     def answer(self, request: Request) -> Answer:
@@ -161,7 +161,7 @@ class Component:
             return self.failure(request, error)
 
     def ask(self, operation: str, content: Any, *, is_proto: bool) -> bytes:
-        """The answer to decoded JSON, or to a serialized message.
+        """Return the answer to decoded JSON, or to a serialized message.
 
         Raises whatever hooks raise, and SeldonMicroserviceException.
         """
@@ -173,7 +173,7 @@ class Component:
         return self._proto if request.content_type == _PROTO_TYPE else self._json
 
     def content_of(self, request: Request) -> Any:
-        """The body in protobuf, or the JSON that a request carries. Raises SeldonMicroserviceException."""
+        """Return the body in protobuf, or the JSON that a request carries. Raises SeldonMicroserviceException."""
         _, content_type, query, body, _, _ = request
         if content_type == _PROTO_TYPE:
             return body
@@ -187,7 +187,7 @@ class Component:
         return read_json_body(content_type, query, body, strict=self._is_strict)
 
     def failure(self, request: Request, error: Exception) -> Answer:
-        """The answer for an exception: the component's own handler's, or Seldon's."""
+        """Return the answer for an exception: the component's own handler's, or Seldon's."""
         if type(error).__name__ == _DECODE_ERROR and request.content_type == _PROTO_TYPE:
             error = SeldonMicroserviceException(f"The body is not a message in protobuf: {error}")
         elif isinstance(error, ModuleNotFoundError) and error.name in _PROTOBUF:

@@ -69,7 +69,7 @@ class MetadataCall(Call):
         return self._by_image[image]
 
     def answer(self, messages: MessageFormat, content: Any, unit: Unit) -> tuple[int, bytes]:
-        """Raises SeldonMicroserviceException (500) for invalid metadata; in protobuf they are empty then."""
+        """Return the metadata; invalid ones are empty in protobuf, else SeldonMicroserviceException (500) is raised."""
         found = self.find(unit.image)
         if messages.is_proto:
             return 200, messages.encode_message(metadata_message(found))

@@ -60,7 +60,7 @@ def _parsed(content: Any, message: Any) -> Any:
 
 
 def feedback_parts(feedback: Any, unit_id: str, strict: bool = False) -> FeedbackParts:
-    """What a Feedback brings to the component whose id in `response.meta.routing` is `unit_id` ("0" by default)."""
+    """Return what a Feedback has for a component, whose id in `response.meta.routing` is `unit_id` (default "0")."""
     request = feedback.request
     form = Form.NONE
     if request.WhichOneof("data_oneof") == "data":

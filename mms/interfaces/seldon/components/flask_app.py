@@ -53,7 +53,7 @@ class FlaskApp:
         body: bytes | bytearray,
         headers: Mapping[str, str],
     ) -> AbstractContextManager[object]:
-        """In it `flask.request` is the client's request, below the route of the operation."""
+        """Return a context in which `flask.request` is the client's request, below the route of the operation."""
         query = query.removeprefix(b"?")
         environ = {
             # What came in the query came by GET.

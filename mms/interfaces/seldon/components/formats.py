@@ -56,7 +56,7 @@ class MessageFormat(ABC):
         self.decode(content)
 
     def check_all(self, content: Any) -> None:
-        """As `check`, of an aggregate request."""
+        """Check an aggregate request, as `check` does."""
         self.decode_all(content)
 
     @abstractmethod
@@ -109,7 +109,7 @@ class JsonFormat(MessageFormat):
         return dump_json(encode_json(data, form, names, meta), self._is_strict)
 
     def raw_argument(self, content: Any, raw: RawHook, message_class: str) -> Any:
-        """As it is, or as the message that the hook's argument is annotated with."""
+        """Return a content as it is, or as the message that the hook's argument is annotated with."""
         if raw.message_class is None or self._is_strict:
             return content
         from mms.interfaces.seldon.components.feedback import message_of_class
@@ -122,7 +122,7 @@ class JsonFormat(MessageFormat):
     def raw_answer(
         self, returned: Any, hook: str, operation: str, extras: TagsAndMetrics | None, unit: Unit
     ) -> tuple[int, bytes]:
-        """The code in `status` of a prediction is the HTTP status. A protobuf message is taken too, unless strict."""
+        """Return a raw hook's answer. A prediction's `status` has the HTTP status; protobuf is taken unless strict."""
         if not self._is_strict and is_message(returned):
             from mms.interfaces.seldon.components.feedback import json_of_message
 

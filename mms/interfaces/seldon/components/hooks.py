@@ -102,7 +102,7 @@ class OwnHooks:
         return SeldonNotImplementedError(f"{name if self.has_base else name.capitalize()} {text}")
 
     def need(self, name: str) -> Hook:
-        """As `find`. Raises SeldonNotImplementedError where it is absent."""
+        """Return the hook. Raises SeldonNotImplementedError where it is absent."""
         hook = self.find(name)
         if hook is None:
             raise self.absent(name)
@@ -128,7 +128,7 @@ class OwnHooks:
 
 
 def _annotated_class(hook: Hook) -> str | None:
-    """Of the first argument. A union with a dict, or no annotation, takes the JSON as it is, as in Seldon."""
+    """Return the class of the first argument. A union with a dict, or none, takes the JSON as it is, as in Seldon."""
     try:
         parameters = list(inspect.signature(hook).parameters.values())
     except (ValueError, TypeError):

@@ -25,7 +25,7 @@ def parse_parameters(parameters: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def parse_parameters_json(text: str) -> dict[str, Any]:
-    """As `parse_parameters`, of the JSON in PREDICTIVE_UNIT_PARAMETERS. Raises ValueError for what is no such list."""
+    """Parse the JSON in PREDICTIVE_UNIT_PARAMETERS. Raises as `parse_parameters`, and ValueError for no such list."""
     try:
         parameters = json.loads(text)
     except ValueError as error:

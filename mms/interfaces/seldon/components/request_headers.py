@@ -13,7 +13,7 @@ class RequestHeaders:
         return f"<RequestHeaders, {len(self.block)} bytes>"
 
     def read(self) -> dict[str, str]:
-        """The headers by their names in lower case; values of one that came more than once are joined by ", "."""
+        """Return the headers by lower-case names; values of one that came more than once are joined by ", "."""
         headers: dict[str, str] = {}
         lines = bytes(self.block).split(b"\n")
         for name, value in zip(lines[::2], lines[1::2], strict=False):

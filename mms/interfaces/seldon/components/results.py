@@ -109,7 +109,7 @@ def class_names_of(component: Any, hooks: OwnHooks) -> Callable[[], Any]:
 
 
 def _listed(names: Any) -> Any:
-    """Names as JSON has them: of any iterable a list. A single text is no list of its letters."""
+    """Return names as JSON has them: of any iterable a list. A single text is no list of its letters."""
     if names is None or isinstance(names, list | tuple | str):
         return names
     try:

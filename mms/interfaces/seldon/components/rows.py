@@ -51,7 +51,7 @@ class RowJoiner:
         return f"<RowJoiner of {self._component!r}>"
 
     def answer_all(self, requests: Sequence[Request]) -> list[Answer]:
-        """Answers in the order of the requests. Raises as `Component.answer`."""
+        """Return the answers in the order of the requests. Raises as `Component.answer`."""
         component = self._component
         if self._call is None or len(requests) < 2:
             return [component.answer(request) for request in requests]

@@ -88,7 +88,7 @@ class TagsAndMetrics:
         return Collected(self._own_tags(value), result.tags, metrics, unit)
 
     def note_raw(self, message: Any, operation: str, unit: Unit) -> None:
-        """The metrics that a raw hook put into its answer's meta; without the client's share they are taken out."""
+        """Note the metrics that a raw hook put into its answer's meta; they are taken out where clients get none."""
         if not isinstance(message, dict):
             return
         meta = message.get("meta", {})
@@ -98,7 +98,7 @@ class TagsAndMetrics:
         self._add(metrics, operation, unit)
 
     def note_raw_proto(self, message: Any, operation: str, unit: Unit) -> None:
-        """As `note_raw`, of a protobuf message."""
+        """Note those of a protobuf message, as `note_raw` does."""
         from mms.interfaces.seldon.components.feedback import json_of_message
 
         if not message.meta.metrics:

@@ -37,7 +37,7 @@ class SeldonComponent:
         pass
 
     def load(self) -> None:
-        """Called once in each worker, before its first request."""
+        """Load the model. Called once in each worker, before its first request."""
 
     def tags(self) -> Any:
         _not_implemented("tags")

@@ -27,7 +27,7 @@ class GraphMetadata:
     async def reply(
         self, operation: str, unit: str, message: Message, context: CallContext
     ) -> Message:
-        """Of one node where `unit`, or a gRPC request's name, says which; else of the graph.
+        """Return the metadata of a node where `unit`, or a gRPC request's name, says which; else of the graph.
 
         Raises ModelNotFound for a name that is no node's, and what a node's call raises.
         """

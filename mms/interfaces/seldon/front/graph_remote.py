@@ -121,7 +121,7 @@ class RemoteCalls:
         headers: list[tuple[bytes, bytes]],
         timeout_s: float | None,
     ) -> Message:
-        """Raises InternalServerError where the node cannot be reached, RequestTimeout where it is too slow."""
+        """Ask a node. Raises InternalServerError where it cannot be reached, RequestTimeout where it is too slow."""
         endpoint = node.endpoint
         if endpoint is None:
             raise ValueError(f"node {node.name} is not remote")
@@ -236,7 +236,7 @@ class RemoteCalls:
         return reply._replace(headers=b"Content-Type: %b\r\n" % form)
 
     async def _channel(self, endpoint: Endpoint) -> Any:
-        """Raises OSError for a host without an address that may be asked."""
+        """Return a channel to a node. Raises OSError for a host without an address that may be asked."""
         channel = self._channels.get(endpoint)
         if channel is not None:
             return channel

@@ -84,7 +84,7 @@ class GraphService(CompositeModel):
         )
 
     def worker_counts(self) -> dict[str, int]:
-        """By GUNICORN_WORKERS of the document's containers."""
+        """Return how many workers models have by GUNICORN_WORKERS of the document's containers."""
         return {
             self.calls.model_of(node): node.workers
             for node in self.graph.nodes()

@@ -297,7 +297,7 @@ def _has_server(node: Node) -> bool:
 
 
 def _prepackaged(node: Node) -> str:
-    """The server that a node's `implementation` names, such as sklearn for SKLEARN_SERVER. Raises InvalidModel."""
+    """Return the server that an `implementation` names, such as sklearn for SKLEARN_SERVER. Raises InvalidModel."""
     word = (node.server or "").removesuffix("_SERVER").lower()
     if word not in PREPACKAGED:
         known = ", ".join(f"{found.upper()}_SERVER" for found in PREPACKAGED)

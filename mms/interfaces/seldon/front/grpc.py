@@ -122,7 +122,7 @@ class SeldonServices(InterfaceServices):
         )
 
     def _model_of(self, call: Call) -> str:
-        """Raises ModelNotFound and ServiceUnavailable."""
+        """Return the model of a call. Raises ModelNotFound and ServiceUnavailable."""
         named = call.head.first.get(_DEPLOYMENT)
         if named:
             wanted = named.decode("utf-8", "replace")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def component_load(
     served: PooledModel, settings: Settings, environ: Mapping[str, str]
 ) -> ComponentLoad:
-    """`environ`: the server's, which may name components that stand alone; a graph names its nodes with each call."""
+    """Return a component's part of a load. `environ` may name one that stands alone; graphs name theirs by call."""
     asked = served.options.asked.of(ComponentParameters).with_defaults(settings)
     return ComponentLoad(
         is_strict=settings.of(SeldonSettings).seldon_strict,

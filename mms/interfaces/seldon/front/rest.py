@@ -99,7 +99,7 @@ class SeldonApi(InterfaceApi):
         ]
 
     def all_routes(self) -> list[Route]:
-        """Of a listener without another API: all paths are Seldon's."""
+        """Return the routes of a listener without another API: all paths are Seldon's."""
         return [
             *self._routes("/seldon/{model}"),
             *self._routes("/seldon/{namespace}/{model}"),

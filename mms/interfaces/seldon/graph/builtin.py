@@ -86,7 +86,7 @@ def _mean(node: str, values: Sequence[Any]) -> NDArray[np.float64]:
 
 
 def _merged_meta(decoded: Sequence[Incoming]) -> dict[str, Any]:
-    """As a combiner's; the first puid counts, and what is empty is left out."""
+    """Return the meta as a combiner merges it; the first puid counts, and what is empty is left out."""
     found = merged_meta(incoming.meta for incoming in decoded)
     found["puid"] = next((incoming.puid for incoming in decoded if incoming.puid), None)
     return {member: value for member, value in found.items() if value}

@@ -127,7 +127,7 @@ def mapping_of(found: Mapping[str, Any], key: str, where: str) -> Mapping[str, A
 
 
 def list_of(found: Mapping[str, Any], key: str, where: str) -> list[Any]:
-    """As `mapping_of`, of a list."""
+    """Return a member that is a list; an empty one where it is missing. Raises GraphError."""
     value = found.get(key)
     if value is None:
         return []
@@ -137,7 +137,7 @@ def list_of(found: Mapping[str, Any], key: str, where: str) -> list[Any]:
 
 
 def text_of(found: Mapping[str, Any], key: str, where: str) -> str | None:
-    """As `mapping_of`, of a text; None where it is missing."""
+    """Return a member that is a text; None where it is missing. Raises GraphError."""
     value = found.get(key)
     if value is None:
         return None

@@ -48,7 +48,7 @@ class Message(NamedTuple):
 
 
 def parse(message: Message) -> Any:
-    """The JSON document of a message. Raises ValueError for a node's, WorkerFailure for a client's that has none."""
+    """Return the JSON of a message. Raises ValueError for a node's, WorkerFailure for a client's that has none."""
     if not message.is_raw:
         return loads(message.body)
     from mms.interfaces.seldon.codec.body import read_json_body
@@ -74,7 +74,7 @@ def loads(body: Buffer) -> Any:
 
 
 def read_protobuf(message_class: Any, body: Buffer) -> Any:
-    """Raises BadRequest for bytes that are no such message."""
+    """Read a message of protobuf. Raises BadRequest for bytes that are no such message."""
     from google.protobuf.message import DecodeError
 
     try:
@@ -90,7 +90,7 @@ def dumps(document: Any) -> bytes:
 
 
 def _dumps_document(document: Any) -> bytes:
-    """As `dumps`, of what may be large: `json` would hold up other threads for as long as it writes."""
+    """Write what may be large: `json` would hold up other threads for as long as it writes."""
     from mms.interfaces.seldon.codec.json_text import dump_json
 
     return dump_json(document, strict=True)
@@ -196,7 +196,7 @@ def with_routing(message: Message, routing: Mapping[str, int]) -> Message:
 
 
 def _spliced(body: bytes, routing: Mapping[str, int]) -> bytes | None:
-    """The body with a new `meta`, the rest untouched; None where `meta` is neither the first nor the last member."""
+    """Return the body with a new `meta`, else untouched; None where `meta` is neither the first nor the last member."""
     try:
         if body.startswith(_META_FIRST):
             start = len(_META_FIRST) - 1

@@ -130,7 +130,7 @@ class Node:
         return next(index for index, found in enumerate(self.children) if found.name == child)
 
     def walk(self) -> Iterator[Node]:
-        """This node and all below, parents first."""
+        """Yield this node and all below, parents first."""
         yield self
         for child in self.children:
             yield from child.walk()

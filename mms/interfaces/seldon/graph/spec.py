@@ -183,7 +183,7 @@ def _version(predictor: Mapping[str, Any], annotations: Mapping[str, Any], where
 
 
 def _timeout_s(annotations: Mapping[str, Any]) -> float | None:
-    """Of each call to a node: the shorter of the annotations for REST and gRPC, both in milliseconds."""
+    """Return the time for each call to a node: the shorter of the annotations for REST and gRPC (milliseconds)."""
     found: list[float] = []
     for name in ("seldon.io/rest-timeout", "seldon.io/grpc-timeout"):
         if name not in annotations:

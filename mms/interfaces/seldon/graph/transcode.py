@@ -10,7 +10,7 @@ from mms.interfaces.seldon.graph.node import Step
 
 
 def to_protobuf(message: Message, step: Step) -> Message:
-    """Raises BadRequest for a JSON document that is no message of Seldon's."""
+    """Return a message in protobuf. Raises BadRequest for a JSON document that is no message of Seldon's."""
     if message.is_protobuf:
         return message
     from google.protobuf import json_format
@@ -26,7 +26,7 @@ def to_protobuf(message: Message, step: Step) -> Message:
 
 
 def to_json(message: Message, step: Step) -> Message:
-    """Raises BadRequest for bytes that are no message of Seldon's."""
+    """Return a message in JSON. Raises BadRequest for bytes that are no message of Seldon's."""
     if not message.is_protobuf:
         return message
     return Message(_json_of(message, _class_of(step)), JSON)

@@ -38,7 +38,7 @@ class NamedClass(NamedTuple):
 
 
 def named_class(handler: str) -> NamedClass:
-    """`Model` is the class Model of module Model, `pkg.sub.Class` of module pkg.sub; `module:Class` says both."""
+    """Read a class's name: `Model` is of module Model, `pkg.sub.Class` of module pkg.sub; `module:Class` says both."""
     module, colon, name = handler.partition(":")
     if colon:
         return NamedClass(module, name.strip())

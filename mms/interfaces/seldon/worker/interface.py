@@ -90,7 +90,7 @@ def open_component(
 
 
 def _input_checks(metadata: MetadataCall, image: str | None) -> InputChecks | None:
-    """Raises ValueError where nothing can be checked for the metadata being invalid."""
+    """Return the checks of inputs. Raises ValueError where nothing can be checked, as the metadata are invalid."""
     found = metadata.find(image)
     if found is None:
         raise ValueError("validate_inputs=true: the model's metadata are invalid; the log says why")

@@ -246,5 +246,5 @@ def _digest(state: bytes) -> bytes:
 
 
 def open_persistence(path: str | None) -> Persistence | None:
-    """`path`: the file; None where nothing is to be kept. Raises StateError."""
+    """Return what keeps the state. `path`: the file; None where nothing is to be kept. Raises StateError."""
     return None if path is None else Persistence(open_store(Path(path)))

@@ -250,7 +250,7 @@ class BaseStep(ABC):
 
 
 def names_in(given: Any) -> list[str]:
-    """Names of steps, from one or a list of names or steps."""
+    """Return the names of steps, of one or a list of names or steps."""
     if given in (None, "", []):
         return []
     several = given if isinstance(given, list | tuple) else [given]

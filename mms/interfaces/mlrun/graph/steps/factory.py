@@ -57,7 +57,7 @@ def make_step(
 def make_error_step(
     class_name: Any, name: str | None, options: StepOptions, class_args: dict[str, Any]
 ) -> ErrorStep:
-    """As `make_step`, of a step that gets the events on which others fail."""
+    """Make a step as `make_step` does, one that gets the events on which others fail."""
     if isinstance(class_name, TaskStep):
         step = ErrorStep()
         vars(step).update(vars(class_name))

@@ -48,7 +48,7 @@ class QueueStep(BaseStep):
         return self._stream
 
     def place(self, has_followers: bool, is_last: bool) -> None:
-        """Whether steps come after it at all, and whether none of them runs in this process."""
+        """Note whether steps come after it at all, and whether none of them runs in this process."""
         self._has_followers = has_followers
         self._is_last = is_last
 

@@ -122,7 +122,7 @@ class MapClass(Flow):
         self._filter = False
 
     def filter(self) -> None:
-        """Called in `do`: the event goes no further."""
+        """Have the event go no further. Called in `do`."""
         self._filter = True
 
     def do(self, event: Any) -> Any:
@@ -135,7 +135,7 @@ class Choice(Flow):
     _CLASS_NAME = "storey.Choice"
 
     def select_outlets(self, event: Any) -> Any:
-        """Names of steps, for a body or with `full_event` an event; None: all."""
+        """Return names of steps for a body, or with `full_event` for an event; None: all."""
         return None
 
 
@@ -152,7 +152,7 @@ STEPS = {step.__name__: step for step in (Choice, Complete, Extend, Filter, Flat
 
 
 def own_class(given: Any, step: str) -> Any:
-    """Ours in the place of a class of storey, or of the name of one; None for other classes. Raises GraphError."""
+    """Return ours for a class of storey, or for the name of one; None for other classes. Raises GraphError."""
     if isinstance(given, str):
         module, _, name = given.rpartition(".")
     elif isinstance(given, type):
@@ -182,7 +182,7 @@ class Choosing:
         self._gets_event = bool(getattr(choice, "_full_event", False))
 
     def __call__(self, event: Any) -> Passing:
-        """Raises ValueError for names of steps that are not behind it."""
+        """Return where the event goes on. Raises ValueError for names of steps that are not behind it."""
         found = resolved(self._choice.select_outlets(event if self._gets_event else event.body))
         names = self._outlets if found is None else list(found)
         unknown = [str(name) for name in names if name not in self._outlets]

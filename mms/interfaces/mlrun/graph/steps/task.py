@@ -214,7 +214,7 @@ class TaskStep(BaseStep):
         )
 
     def _outlets(self) -> tuple[str, ...]:
-        """Names of the steps behind this one."""
+        """Return the names of the steps behind this one."""
         siblings = self._parent.get_children() if self._parent is not None else []
         return tuple(step.name for step in siblings if self.name in step.after)
 
