@@ -66,10 +66,7 @@ def read_binary(
             f"{what} has {size} bytes of data; the shape {brief(list(shape))} of {datatype.name} needs {brief(needed)}."
         )
     if datatype.name == BF16:
-        halves = np.frombuffer(data, "<u2", count, start)
-        wide: Array = np.empty(count, "<u4")
-        np.left_shift(halves, np.uint32(16), out=wide, dtype=np.uint32, casting="unsafe")
-        return in_shape(wide.view("<f4"), shape, what)
+        return in_shape(_widened(np.frombuffer(data, "<u2", count, start)), shape, what)
     array: Array = np.frombuffer(data, datatype.numpy, count, start)
     if datatype.name == BOOL and count and array.view(np.uint8).max() > 1:
         raise InferError(f"{what} is BOOL, and has bytes that are neither 0 nor 1.")
@@ -119,6 +116,16 @@ def write_binary(array: Array, datatype: str, what: str) -> Buffer:
     if not array.size:
         return b""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def as_bf16(array: Array) -> Array:
+    """Return the numbers as BF16 has them, in 32 bits; flat."""
+    return _widened(_halves(array))
+
+
+def _widened(halves: Array) -> Array:
+    wide: Array = np.left_shift(halves, np.uint32(16), dtype="<u4")
+    return wide.view("<f4")
 
 
 def _halves(array: Array) -> Array:
