@@ -90,6 +90,13 @@ def error_headers(error: ServerError) -> bytes:
     return JSON_LINE + matter_lines(error)
 
 
+def message_form(error: ServerError) -> tuple[bytes, bytes]:
+    """Return (header lines, body) of an error where clients expect `{"error": message}`."""
+    text = error.message or phrase_of(error.http_status)
+    body = json.dumps({"error": text}, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return error_headers(error), body
+
+
 def matter_lines(error: ServerError) -> bytes:
     """Return what an error's answer has to say in headers, whatever its form.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class InterfaceApi(ABC):
-    """The routes of one interface. There are two places for them among the server's own."""
+    """The routes of one interface. There are three places for them among the server's own."""
 
     #: How the front's errors look on a listener of its own; None: as MMS's.
     error_form: ErrorForm | None = None
@@ -25,6 +25,10 @@ class InterfaceApi(ABC):
     @abstractmethod
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> InterfaceApi:
         """Return the API of a server."""
+
+    def shared_routes(self) -> list[Route]:
+        """Return the rows of a tree that other interfaces have rows of. They come first, and say whom they concern."""
+        return []
 
     def routes(self) -> list[Route]:
         """Return the rows that come before the server's own."""

@@ -161,6 +161,8 @@ class HttpApis:
             routes += self.plugins.routes(MANAGEMENT)
         routes += metrics
         for interface in interfaces:
+            routes += interface.shared_routes()
+        for interface in interfaces:
             routes += interface.routes()
         routes += descriptions + health
         if has_inference:

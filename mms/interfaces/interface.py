@@ -117,6 +117,8 @@ class Interface:
     #: archive without a handler that it makes one of.
     composites = ""
     document_name = ""
+    #: Whether its models have routes of their own below `/v2`, in place of those that all other models have there.
+    has_v2_dialect = False
     #: The routes of its protocol: an `mms.http.interface_api.InterfaceApi`. Schemas that their descriptions name.
     http_api = ""
     schemas = ""

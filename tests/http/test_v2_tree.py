@@ -65,7 +65,7 @@ def asked(bench: Any) -> tuple[str, str | None, ModelOperation | None]:
         ("v2/models/m:v1/x", V2Path(V2Kind.MODEL, "m:v1", "x")),
         ("v2/models//m/x", V2Path(V2Kind.MODEL, "m", "x")),
         ("v2/health", V2Path(V2Kind.HEALTH)),
-        ("v2/health/live", V2Path(V2Kind.HEALTH)),
+        ("v2/health/live", V2Path(V2Kind.LIVE)),
         ("v2/health/ready", V2Path(V2Kind.READY)),
         ("v2/predict", None),
         ("v2", None),
@@ -145,17 +145,25 @@ async def test_an_unknown_model_is_told_with_those_that_there_are(
     assert b"content-type: text/plain\r\n" in head
 
 
-async def test_without_models_of_the_tree_an_unknown_one_is_mms_s_404(bench: Any) -> None:
-    status, _, body = await bench.call("POST", "/v2/models/x/infer")
-    assert (status, json.loads(body)["type"]) == (404, "ResourceNotFoundException")
+@pytest.mark.parametrize("interfaces", [(), ("mms",), ("mms", "mlrun")])
+async def test_an_unknown_model_beside_others_is_not_told_in_mlrun_s_words(
+    bench: Any, interfaces: tuple[str, ...]
+) -> None:
+    for interface in interfaces:
+        add(bench, interface, interface=interface)
+    for path in ("infer", "ready", "other"):
+        status, _, body = await bench.call("POST", f"/v2/models/x/{path}")
+        assert status == (405 if path == "ready" else 404)
+        assert list(json.loads(body)) == ["error"]
 
 
-async def test_an_mms_model_is_named_with_where_it_is_served(bench: Any) -> None:
+async def test_a_model_of_another_interface_is_asked_in_its_own_protocol(bench: Any) -> None:
     add(bench, "noop", interface="mms")
     add(bench, "m1")
-    status, _, body = await bench.call("POST", "/v2/models/noop/infer")
-    assert (status, json.loads(body)["type"]) == (404, "ModelNotFoundException")
-    assert b"/predictions/noop" in body
+    await bench.call("POST", "/v2/models/noop/infer")
+    assert asked(bench) == ("noop", None, ModelOperation("infer", protocol="oip-json"))
+    await bench.call("POST", "/v2/models/m1/infer")
+    assert asked(bench) == ("m1", None, ModelOperation("infer"))
 
 
 async def test_a_model_that_no_worker_has_loaded_is_not_ready(bench: Any) -> None:
@@ -193,7 +201,7 @@ async def test_post_ready_is_the_model_s_to_refuse(bench: Any) -> None:
     assert asked(bench)[2] == ModelOperation("ready")
 
 
-@pytest.mark.parametrize("path", ["/v2/health", "/v2/health/live", "/v2/health/x"])
+@pytest.mark.parametrize("path", ["/v2/health", "/v2/health/x"])
 async def test_health_is_always_well(bench: Any, path: str) -> None:
     add(bench, "m1", is_ready=False)
     status, head, body = await bench.call("GET", path)

@@ -10,7 +10,12 @@ from aiohttp import web
 
 from mms.core import Request
 from mms.core.request import Buffer
-from mms.core.request_options import read_request_options
+from mms.core.request_options import (
+    DEFAULT_OPTIONS,
+    RequestOptions,
+    add_options,
+    read_request_options,
+)
 from mms.errors import MethodNotAllowed, ServerError
 from mms.http.lane.head import LaneRoute
 from mms.http.routing.paths import check_query
@@ -74,6 +79,10 @@ class ModelAsker:
         if body is None:
             check = partial(self._host.check_room, route.model, route.version)
             body = await read_body(request, self._max_body_bytes, self._body_timeout_s, check)
+        more = DEFAULT_OPTIONS
+        if route.body_options is not None:
+            found = route.body_options(header_block(request), body)
+            more = found if isinstance(found, RequestOptions) else await found
         received_at = state.received_at
         reply = FutureReply(request)
         asked = Request(
@@ -91,6 +100,7 @@ class ModelAsker:
             priority=options.priority,
             operation=route.operation,
         )
+        add_options(asked, more)
         self._host.submit(asked)
         try:
             return await reply.done

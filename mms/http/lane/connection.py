@@ -15,7 +15,8 @@ from typing import cast
 from mms import faults
 from mms.core import Request
 from mms.core.request import Buffer
-from mms.errors import ModelNotFound, RequestTimeout, ServerError, UnexpectedError
+from mms.core.request_options import DEFAULT_OPTIONS, RequestOptions, add_options
+from mms.errors import RequestTimeout, ServerError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import GROWTH_BYTES, BodyReader
@@ -290,16 +291,16 @@ class LaneProtocol(LaneConnection):
 
     def _submit(self, request: LaneRequest) -> None:
         try:
+            if request.head.body_options is not None:
+                options = request.head.body_options(request.headers, request.body)
+                if not isinstance(options, RequestOptions):
+                    self._lane.submit_later(request, options)
+                    return
+                if options is not DEFAULT_OPTIONS:
+                    add_options(request, options)
             self._lane.host.submit(request)
-        except ModelNotFound as error:
-            # Names that clients make up must not become labels of metrics.
-            request.is_known = False
-            request.fail(error)
-        except ServerError as error:
-            request.fail(error)
         except Exception as error:
-            faults.note("request", error, request.name, request.version, request_ids=(request.id,))
-            request.fail(UnexpectedError(request.id))
+            request.refuse(error)
 
     def _hand_over(self, data: bytes) -> None:
         """Move the connection to aiohttp's protocol, once this one owes no more answers."""

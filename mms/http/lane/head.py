@@ -12,7 +12,12 @@ from typing import NamedTuple, Protocol, TypeAlias
 import httptools
 
 from mms.core.ids import clients_request_id
-from mms.core.request_options import DEFAULT_OPTIONS, OPTION_HEADERS, read_request_options
+from mms.core.request_options import (
+    DEFAULT_OPTIONS,
+    OPTION_HEADERS,
+    BodyOptions,
+    read_request_options,
+)
 from mms.errors import BadRequest
 from mms.http.answers import AnswerLines, ErrorForm
 from mms.http.request_head import MAX_HEADERS_BYTES, MAX_LINE_BYTES, is_kept_alive
@@ -29,7 +34,8 @@ class LaneRoute(NamedTuple):
     """What a path stands for.
 
     `operation`: what the model is asked for, None for MMS's prediction. `methods`: those that the lane serves there,
-    None for all. `make_lines`: given the client's headers, makes what writes lines of the answer.
+    None for all. `make_lines`: given the client's headers, makes what writes lines of the answer. `body_options`: reads
+    what bodies there say of their deadline and priority.
     """
 
     model: str
@@ -39,6 +45,7 @@ class LaneRoute(NamedTuple):
     error_form: ErrorForm | None = None
     methods: frozenset[bytes] | None = None
     make_lines: Callable[[bytes], AnswerLines] | None = None
+    body_options: BodyOptions | None = None
 
 
 #: A route with its path as text, for the log; None for a path that the lane does not serve.
@@ -67,6 +74,7 @@ class LaneHead(RequestHead):
 
     __slots__ = (
         "answer_lines",
+        "body_options",
         "client",
         "content_length",
         "error_form",
@@ -110,6 +118,7 @@ class LaneHead(RequestHead):
         self.name = route.model
         self.version = route.version
         self.error_form = route.error_form
+        self.body_options = route.body_options
         self.answer_lines = route.make_lines(headers) if route.make_lines is not None else None
         #: Whose key it has; nothing for none.
         self.client = client

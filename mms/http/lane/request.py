@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from mms import faults
 from mms.core import Reply, Request, new_request_id
 from mms.core.request import Buffer
+from mms.errors import ModelNotFound, ServerError, UnexpectedError
 from mms.http.lane.head import LaneHead
 
 
@@ -33,3 +35,13 @@ class LaneRequest(Request):
         self.is_known = True
         #: The finished answer, while it must wait for those of earlier requests.
         self.answered: list[Buffer] | None = None
+
+    def refuse(self, error: Exception) -> None:
+        """Answer it: no model has taken it."""
+        if isinstance(error, ModelNotFound):
+            # Names that clients make up must not become labels of metrics.
+            self.is_known = False
+        if not isinstance(error, ServerError):
+            faults.note("request", error, self.name, self.version, request_ids=(self.id,))
+            error = UnexpectedError(self.id)
+        self.fail(error)

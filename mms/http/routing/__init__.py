@@ -13,6 +13,7 @@ from mms.http.routing.route import (
     Found,
     Pattern,
     Route,
+    RouteChanged,
     not_found,
 )
 from mms.http.routing.table import RouteTable
@@ -29,6 +30,7 @@ __all__ = [
     "OPEN",
     "Pattern",
     "Route",
+    "RouteChanged",
     "RouteTable",
     "first_values",
     "not_found",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
@@ -94,9 +94,11 @@ class Route:
 
     `methods`: those that it serves, `ANY_METHOD`, or none: every method is refused there. `roles`: one of these is
     needed. `answer_form`: None for MMS's. `fast_path`: None for what the fast path never serves. `applies`: whether the
-    row counts for a method now, since models come and go; None: always. `leads_on`: the row that counts in this
-    one's place, where a request's headers name another path of the same API. `answers_preflights`: a browser's question
-    whether a page may send a request goes to the handler. `operations`: what the API description says of it.
+    row counts for a method now, since models come and go; None: always. `concerns`: whether it counts for the values of
+    its variables, since models of one tree may speak different protocols; None: for all. Rows of one pattern that
+    concern different values are asked one after the other. `leads_on`: the row that counts in this one's place, where a
+    request's headers name another path of the same API. `answers_preflights`: a browser's question whether a page may
+    send a request goes to the handler. `operations`: what the API description says of it.
     """
 
     methods: tuple[str, ...]
@@ -106,6 +108,7 @@ class Route:
     answer_form: AnswerForm | None = None
     fast_path: FastPath | None = None
     applies: Callable[[str], bool] | None = None
+    concerns: Callable[[Mapping[str, str]], bool] | None = None
     leads_on: Callable[[web.Request, Found], Found] | None = None
     answers_preflights: bool = False
     operations: tuple[Operation, ...] = ()
@@ -127,6 +130,10 @@ class Found(NamedTuple):
 
     route: Route
     match: Match
+
+
+class RouteChanged(ResourceNotFound):
+    """Raised by a handler: what its path stands for became known only now, and another row may have it."""
 
 
 async def not_found(request: web.Request) -> web.StreamResponse:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
@@ -19,11 +19,17 @@ _FAST_METHOD = "POST"
 
 
 class _Resource:
-    """The rows of one pattern, in the order of the table."""
+    """The rows of one pattern, in the order of the table, that concern the same values of its variables."""
 
-    def __init__(self, rank: int, pattern: Pattern) -> None:
+    def __init__(
+        self,
+        rank: int,
+        pattern: Pattern,
+        concerns: Callable[[Mapping[str, str]], bool] | None,
+    ) -> None:
         self.rank = rank
         self.pattern = pattern
+        self.concerns = concerns
         self.routes: list[Route] = []
 
     def routes_for(self, method: str) -> list[Route]:
@@ -62,11 +68,13 @@ class RouteTable:
     def __init__(self, routes: Iterable[Route]) -> None:
         self.routes = tuple(routes)
         self._root = _Node()
-        resources: dict[str, _Resource] = {}
+        resources: dict[tuple[object, ...], _Resource] = {}
         for route in self.routes:
-            resource = resources.get(route.pattern)
+            key = (route.pattern, route.concerns)
+            resource = resources.get(key)
             if resource is None:
-                resource = resources[route.pattern] = _Resource(len(resources), route.parsed)
+                resource = _Resource(len(resources), route.parsed, route.concerns)
+                resources[key] = resource
                 self._add(resource)
             resource.routes.append(route)
 
@@ -98,6 +106,8 @@ class RouteTable:
             if not routes:
                 continue
             values = resource.pattern.values(segments)
+            if resource.concerns is not None and not resource.concerns(values):
+                continue
             methods = tuple(name for route in routes for name in route.methods)
             for route in routes:
                 if route.serves(method):

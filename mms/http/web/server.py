@@ -16,7 +16,7 @@ from aiohttp.typedefs import Middleware
 from mms.errors import MethodNotAllowed
 from mms.http.answers import Answers
 from mms.http.request_head import MAX_HEADERS_BYTES
-from mms.http.routing import Found, RouteTable
+from mms.http.routing import Found, RouteChanged, RouteTable
 from mms.http.web.connection import Connection, Connections
 from mms.http.web.middlewares import answer_errors, connection_user
 from mms.http.web.request import READ_AHEAD_BYTES, RequestState, find_state, state_of
@@ -43,30 +43,43 @@ class TableResource(web.PlainResource):
         super().__init__("/")
         self._table = table
         self._make_state = make_state
-        self._route = self.add_route("*", _serve, expect_handler=_expect)
+        self._route = self.add_route("*", self._serve, expect_handler=_expect)
 
     async def resolve(
         self, request: web.Request
     ) -> tuple[web.UrlMappingMatchInfo | None, set[str]]:
         state = self._make_state(request)
         try:
-            state.route, state.match = self._table.match(state.path, request.method)
-            if state.route.leads_on is not None:
-                found = Found(state.route, state.match)
-                state.route, state.match = state.route.leads_on(request, found)
-            if state.route.answer_form is not None:
-                state.route.answer_form(request)
+            self._find_route(request)
         except Exception as error:
             # The middlewares make an answer of it.
             state.refusal = error
         return web.UrlMappingMatchInfo(dict(state.match.values), self._route), set()
+
+    def _find_route(self, request: web.Request) -> None:
+        """Raises BadRequest for a path that is none."""
+        state = state_of(request)
+        state.route, state.match = self._table.match(state.path, request.method)
+        if state.route.leads_on is not None:
+            found = Found(state.route, state.match)
+            state.route, state.match = state.route.leads_on(request, found)
+        if state.route.answer_form is not None:
+            state.route.answer_form(request)
+
+    async def _serve(self, request: web.Request) -> web.StreamResponse:
+        """Raises MethodNotAllowed, and what the route's handler raises."""
+        try:
+            return await _handle(request)
+        except RouteChanged:
+            self._find_route(request)
+        return await _handle(request)
 
 
 async def _expect(request: web.Request) -> None:
     """The client is told to go on when its body is read: it may be refused before."""
 
 
-async def _serve(request: web.Request) -> web.StreamResponse:
+async def _handle(request: web.Request) -> web.StreamResponse:
     """Raises MethodNotAllowed, and what the route's handler raises."""
     state = state_of(request)
     if not state.match.is_served:

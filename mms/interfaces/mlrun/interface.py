@@ -15,6 +15,7 @@ class MlrunInterface(Interface):
     class_finder = "mms.interfaces.mlrun.worker.serving_class"
     hides_batches = True
     takes_operations = True
+    has_v2_dialect = True
     also_takes = ("row_batching",)
     composites = "mms.interfaces.mlrun.front.specs:MlrunSpecs"
     document_name = "serving_spec.json"

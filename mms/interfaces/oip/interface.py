@@ -15,10 +15,14 @@ class OpenInferenceInterface(Interface):
     class_finder = "mms.interfaces.oip.worker.tensor_class"
     takes_handlers = True
     layout = "mms.interfaces.oip.declared.layout:find_layout"
+    http_api = "mms.interfaces.oip.front.rest:OipApi"
+    codecs = (
+        ("oip-json", "mms.interfaces.oip.worker.codec_json:JsonCodec"),
+        ("oip-grpc", "mms.interfaces.oip.worker.codec_grpc:GrpcCodec"),
+    )
     declaration = "mms.interfaces.oip.front.declaration:declaration_of"
     grpc_services = "mms.interfaces.oip.front.grpc:OipServices"
     settings = "mms.interfaces.oip.settings:OipSettings"
-    codecs = (("oip-grpc", "mms.interfaces.oip.worker.codec_grpc:GrpcCodec"),)
 
 
 OIP = OpenInferenceInterface()

@@ -24,6 +24,7 @@ class _View(NamedTuple):
     is_root_owned: bool
     #: Routers by the names that they have in MLRun.
     aliases: Mapping[str, ServedModel] = MappingProxyType({})
+    are_alone: bool = False
 
 
 class V2Models:
@@ -62,6 +63,11 @@ class V2Models:
     def is_root_owned(self) -> bool:
         """Whether `/` has MLRun's meaning for all methods: by the settings, or since there are no other models."""
         return self._current().is_root_owned
+
+    @property
+    def are_alone(self) -> bool:
+        """Whether there are models of MLRun's, and no others."""
+        return self._current().are_alone
 
     def find(self, key: str) -> tuple[ServedModel, str | None] | None:
         """Return the model of a key, and the version that it is to be asked by: None where the key leaves it open."""
@@ -103,18 +109,18 @@ class V2Models:
             in_front = front_router(router)
             if in_front is not None and in_front.alias:
                 aliases.setdefault(in_front.alias, router)
+        is_alone = bool(models) and len(models) == len(every)
         if self._default_model is not None:
-            self._view = _View(keys, None, False, aliases)
+            self._view = _View(keys, None, False, aliases, is_alone)
             found = self.find(self._default_model)
             root = found[0] if found is not None and found[0] in models else None
-            return _View(keys, root, root is not None, aliases)
-        is_alone = bool(models) and len(models) == len(every)
+            return _View(keys, root, root is not None, aliases, is_alone)
         root = None
         if len(routers) == 1:
             root = routers[0]
         elif is_alone or len(models) == 1:
             root = models[0]
-        return _View(keys, root, is_alone, aliases)
+        return _View(keys, root, is_alone, aliases, is_alone)
 
 
 def key_of(served: ServedModel) -> str:

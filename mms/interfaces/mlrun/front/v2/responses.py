@@ -11,6 +11,7 @@ from mms.errors import ModelNotFound, ServerError
 from mms.http.answers import JSON_LINE, matter_lines
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.lane.head import LaneRoute
+from mms.http.routing import RouteChanged
 from mms.http.web.request import state_of
 from mms.http.web.response import respond
 from mms.interfaces import AUTO
@@ -86,6 +87,9 @@ class MlrunResponses:
         """
         if served.interface == AUTO and operation != "ready":
             await served.learn_interface()
+            if body is None and not self._models.speaks(served):
+                # It is asked as all models of other interfaces are.
+                raise RouteChanged
         if not self._models.speaks(served):
             raise _of_another_protocol(served)
         key = key or key_of(served)
@@ -129,14 +133,15 @@ class MlrunResponses:
 
     # Of the server
 
-    def info(self) -> bytes:
-        """Return what serves here."""
+    def info(self, **state: bool) -> bytes:
+        """Return what serves here. `state`: what clients of other protocols look for, besides."""
         router = front_router(self._models.root)
         return to_json(
             {
                 "name": _ROUTER if router is None else router.router_class,
                 "version": "v2",
                 "extensions": [],
+                **state,
             }
         )
 

@@ -16,6 +16,7 @@ class V2Kind(Enum):
     #: Nothing but the address of the server: by GET what serves there, else the body says which model.
     ROOT = auto()
     HEALTH = auto()
+    LIVE = auto()
     READY = auto()
     #: All models, unless the body names one.
     MODELS = auto()
@@ -28,6 +29,7 @@ class V2Kind(Enum):
 
 #: The tree, and what it means. A model's name may be empty: more slashes may stand before the name that counts.
 PATTERNS: Final = {
+    f"/{TREE}/health/live": V2Kind.LIVE,
     f"/{TREE}/health/ready": V2Kind.READY,
     f"/{TREE}/health/{{tail:.*}}": V2Kind.HEALTH,
     f"/{TREE}/models": V2Kind.MODELS,

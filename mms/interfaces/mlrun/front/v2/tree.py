@@ -11,8 +11,8 @@ from aiohttp import web
 from mms.bodies.json_text import from_json
 from mms.bodies.large_json import LOOP_BYTES, NestedTooDeep, apart, members_of
 from mms.core import Registry
-from mms.errors import BadRequest, ResourceNotFound, ServiceUnavailable
-from mms.http.answers import JSON_LINE
+from mms.errors import BadRequest, ModelNotFound, ServiceUnavailable
+from mms.http.answers import JSON_LINE, message_form
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.interface_api import InterfaceApi
 from mms.http.lane.head import LaneRoute
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
 #: Operations that a path may name in a model's place: those of the router at the root.
 _ROUTER_OPERATIONS = frozenset(("infer", "predict", "explain"))
+_HEALTH = (V2Kind.HEALTH, V2Kind.LIVE, V2Kind.READY)
 _TREE_PREFIX = f"{TREE}/"
 
 
@@ -123,7 +124,7 @@ class V2Api(InterfaceApi):
         applies: Callable[[str], bool] | None = None,
         operations: tuple[Operation, ...] = (),
     ) -> Route:
-        is_open = kind in (V2Kind.HEALTH, V2Kind.READY)
+        is_open = kind in _HEALTH
         # Where a header may name another path, the fast path cannot tell what is asked.
         is_fast = kind in (V2Kind.MODEL, V2Kind.GRAPH, V2Kind.ROOT) and not self._has_event_path
         return Route(
@@ -210,7 +211,15 @@ class V2Api(InterfaceApi):
     def _mark(self, kind: V2Kind, request: web.Request) -> None:
         """Give the errors of a request MLRun's form where they concern its models."""
         known = self._asked(self._meaning(kind, state_of(request).match.path))
-        if bool(self._models.keys) if known is None else self._models.speaks(known[0]):
+        if known is not None:
+            is_its_own = self._models.speaks(known[0])
+        elif kind is V2Kind.MODEL or kind in _HEALTH:
+            # Clients of other models ask the same.
+            is_its_own = self._models.are_alone
+            state_of(request).error_form = message_form
+        else:
+            is_its_own = bool(self._models.keys)
+        if is_its_own:
             state_of(request).error_form = error_form
 
     def _lane_route(self, kind: V2Kind, match: Match) -> LaneRoute | None:
@@ -245,11 +254,13 @@ class V2Api(InterfaceApi):
         if known is not None:
             return await self._serve_model(request, found, known)
         if kind is V2Kind.MODEL:
-            if not self._models.keys:
-                raise ResourceNotFound
+            if not self._models.are_alone:
+                raise ModelNotFound(f"Model not found: {found.key}")
             raise self._responses.unknown_model(found.key)
         if request.method == "OPTIONS":
             return respond(200, None, JSON_LINE, document(""))
+        if kind is V2Kind.LIVE:
+            return respond(200, None, JSON_LINE, self._responses.info(live=True))
         if kind is V2Kind.HEALTH or (kind is V2Kind.ROOT and is_asking):
             return respond(200, None, JSON_LINE, self._responses.info())
         if kind is V2Kind.READY:
@@ -300,7 +311,7 @@ class V2Api(InterfaceApi):
         """Return whether all models that have workers to wait for are loaded."""
         waiting = first_unready(self._models.all())
         if waiting is None:
-            return respond(200, None, JSON_LINE, self._responses.info())
+            return respond(200, None, JSON_LINE, self._responses.info(ready=True))
         which = f"model {key_of(waiting)}" if state_of(request).is_trusted else "a model"
         raise ServiceUnavailable(f"{which} is not ready yet", retry_after_s=1)
 

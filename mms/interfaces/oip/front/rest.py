@@ -1,0 +1,283 @@
+"""The routes of the Open Inference Protocol: health, metadata and inference below `/v2`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from aiohttp import web
+
+from mms.errors import BadRequest, NotImplementedHere, ResourceNotFound
+from mms.http.answers import JSON_LINE, message_form
+from mms.http.apis.model_asker import ModelAsker
+from mms.http.interface_api import InterfaceApi
+from mms.http.lane.head import LaneRoute
+from mms.http.routing import (
+    ANY_METHOD,
+    ANY_ROLE,
+    INFERENCE_ROLE,
+    OPEN,
+    Match,
+    Route,
+    RouteChanged,
+)
+from mms.http.routing.operation import Operation
+from mms.http.routing.route import Handler
+from mms.http.web.request import state_of
+from mms.http.web.response import respond
+from mms.interfaces import AUTO
+from mms.interfaces.oip.front.dialects import Dialects
+from mms.interfaces.oip.front.operations import OPERATIONS
+from mms.interfaces.oip.front.options import options_of_body
+from mms.security import Role
+from mms.text.brief import brief
+from mms.version import __version__
+from mms.wire import ModelOperation
+
+if TYPE_CHECKING:
+    from mms.serving import ModelHost
+    from mms.serving.served.served_model import ServedModel
+    from mms.settings import Settings
+
+SERVER_NAME: Final = "multi-model-server"
+#: What of the protocol's extensions is there, by the names that its clients know.
+EXTENSIONS: Final = ("binary_tensor_data", "schedule_policy", "parameters")
+_MODEL: Final = "/v2/models/{model}"
+_VERSION: Final = f"{_MODEL}/versions/{{model_version}}"
+_INFER: Final = ModelOperation("infer", protocol="oip-json")
+_GET: Final = ("GET", "HEAD")
+#: Extensions that change a server by requests of clients, and what they are about.
+_REFUSED: Final = {
+    "/v2/trace/setting": "trace settings",
+    "/v2/logging": "log settings",
+    "/v2/systemsharedmemory/{tail:.*}": "system shared memory",
+    "/v2/cudasharedmemory/{tail:.*}": "CUDA shared memory",
+}
+
+
+class OipApi(InterfaceApi):
+    """Answers clients of the Open Inference Protocol."""
+
+    error_form = staticmethod(message_form)
+
+    def __init__(self, host: ModelHost, asker: ModelAsker) -> None:
+        self._host = host
+        self._asker = asker
+        self._dialects = Dialects(host.registry)
+
+    @classmethod
+    def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> OipApi:
+        return cls(host, asker)
+
+    def __repr__(self) -> str:
+        return f"<OipApi of {self._host!r}>"
+
+    # Rows
+
+    def shared_routes(self) -> list[Route]:
+        """Those of all models but the ones that have routes of their own there."""
+        model, version = _MODEL, _VERSION
+        rows: list[Route] = [
+            *self._of_server("/v2", self._describe_server, INFERENCE_ROLE),
+            *self._of_server("/v2/health/live", self._live, OPEN),
+            *self._of_server("/v2/health/ready", self._ready, OPEN),
+        ]
+        for pattern, what in _REFUSED.items():
+            rows.append(self._refused(pattern, what, concerns=self._concerns_server))
+        for base in (model, version):
+            rows += self._of_model(f"{base}/infer", ("POST",), self._infer)
+            rows += self._of_model(f"{base}/ready", _GET, self._model_ready, ANY_ROLE)
+            rows += self._of_model(base, _GET, self._describe_model)
+        rows.append(
+            self._refused(f"{model}/trace/setting", "trace settings", concerns=self._concerns_model)
+        )
+        rows.append(
+            Route(
+                ANY_METHOD,
+                f"{model}/{{tail:.*}}",
+                _not_found,
+                INFERENCE_ROLE,
+                answer_form=_mark,
+                concerns=self._concerns_named_model,
+            )
+        )
+        return rows
+
+    def _of_server(self, pattern: str, handler: Handler, roles: tuple[Role, ...]) -> list[Route]:
+        return [
+            Route(
+                _GET,
+                pattern,
+                handler,
+                roles,
+                answer_form=_mark,
+                concerns=self._concerns_server,
+                operations=_operations(pattern),
+            )
+        ]
+
+    def _of_model(
+        self,
+        pattern: str,
+        methods: tuple[str, ...],
+        handler: Handler,
+        roles: tuple[Role, ...] = INFERENCE_ROLE,
+    ) -> list[Route]:
+        is_inference = methods == ("POST",)
+        return [
+            Route(
+                methods,
+                pattern,
+                handler,
+                roles,
+                answer_form=_mark,
+                fast_path=self._lane_route if is_inference else None,
+                concerns=self._concerns_model,
+                operations=_operations(pattern),
+            )
+        ]
+
+    def _refused(self, pattern: str, what: str, *, concerns: Any) -> Route:
+        return Route(
+            ANY_METHOD,
+            pattern,
+            partial(_refuse, what),
+            INFERENCE_ROLE,
+            answer_form=_mark,
+            concerns=concerns,
+        )
+
+    def _concerns_server(self, values: Mapping[str, str]) -> bool:
+        return not self._dialects.are_alone
+
+    def _concerns_model(self, values: Mapping[str, str]) -> bool:
+        # Without a name it is another tree's: more slashes may stand there before it.
+        name = values["model"]
+        return bool(name) and not self._dialects.concerns(name, values.get("model_version"))
+
+    def _concerns_named_model(self, values: Mapping[str, str]) -> bool:
+        """Of a path that nothing else has: a model's that is there."""
+        return self._concerns_model(values) and self._host.registry.has_name(values["model"])
+
+    # Inference
+
+    def _lane_route(self, match: Match) -> LaneRoute | None:
+        """Return the route where the lane can serve it: the model is there, and known to take tensors."""
+        name, version = match.values["model"], match.values.get("model_version")
+        if not self._host.has_model(name, version):
+            return None
+        served = self._host.registry.get(name, version)
+        if served.interface == AUTO or served.is_composite:
+            return None
+        return _route(name, version)
+
+    async def _infer(self, request: web.Request) -> web.StreamResponse:
+        """Raises RouteChanged where the model turns out to have routes of its own."""
+        served = self._served(request)
+        if served.interface == AUTO:
+            await served.learn_interface()
+            if self._dialects.has(served):
+                raise RouteChanged
+        if served.is_composite:
+            raise BadRequest(
+                f"The {served.kind} {served.name} answers by asking other models, and takes no tensors."
+            )
+        values = state_of(request).match.values
+        return await self._asker.ask(request, _route(values["model"], values.get("model_version")))
+
+    def _served(self, request: web.Request) -> ServedModel:
+        """Raises ModelNotFound and ModelVersionNotFound."""
+        state = state_of(request)
+        name, version = state.match.values["model"], state.match.values.get("model_version")
+        served = self._host.registry.get(name, version)
+        state.model, state.version = name, version or ""
+        return served
+
+    # Health
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        # That this is answered is the answer.
+        return _respond({"live": True})
+
+    async def _ready(self, request: web.Request) -> web.StreamResponse:
+        return _tell(request, {}, self._host.problems())
+
+    async def _model_ready(self, request: web.Request) -> web.StreamResponse:
+        served = self._served(request)
+        version = state_of(request).match.values.get("model_version")
+        problems = self._host.problems_of(served.name, version)
+        return _tell(request, {"name": served.name}, problems)
+
+    # Metadata
+
+    async def _describe_server(self, request: web.Request) -> web.StreamResponse:
+        return _respond(server_metadata())
+
+    async def _describe_model(self, request: web.Request) -> web.StreamResponse:
+        served = self._served(request)
+        return _respond(model_metadata(self._host, served))
+
+
+def _mark(request: web.Request) -> None:
+    """Give the errors of a request the protocol's form."""
+    state_of(request).error_form = message_form
+
+
+def _operations(pattern: str) -> tuple[Operation, ...]:
+    operation = OPERATIONS.get(pattern)
+    return () if operation is None else (operation,)
+
+
+def _route(name: str, version: str | None) -> LaneRoute:
+    return LaneRoute(
+        name,
+        version,
+        operation=_INFER,
+        error_form=message_form,
+        methods=frozenset((b"POST",)),
+        body_options=options_of_body,
+    )
+
+
+def _respond(document: dict[str, Any], status: int = 200, lines: bytes = b"") -> web.StreamResponse:
+    return respond(status, None, JSON_LINE + lines, orjson.dumps(document))
+
+
+def _tell(
+    request: web.Request, document: dict[str, Any], problems: list[str]
+) -> web.StreamResponse:
+    if not problems:
+        return _respond({**document, "ready": True})
+    # The reasons name models.
+    reasons = " ".join(problems) if state_of(request).is_trusted else "not ready"
+    told = {**document, "ready": False, "error": reasons}
+    return _respond(told, 503, b"retry-after: 1\r\n")
+
+
+async def _refuse(what: str, request: web.Request) -> web.StreamResponse:
+    raise NotImplementedHere(f"This server does not have the {what} of the protocol.")
+
+
+async def _not_found(request: web.Request) -> web.StreamResponse:
+    values = state_of(request).match.values
+    raise ResourceNotFound(f"The protocol has no {brief(values['tail'])} of a model.")
+
+
+def server_metadata() -> dict[str, Any]:
+    """Return what the server is, by the protocol's names; gRPC says the same."""
+    return {"name": SERVER_NAME, "version": __version__, "extensions": list(EXTENSIONS)}
+
+
+def model_metadata(host: ModelHost, served: ServedModel) -> dict[str, Any]:
+    """Return what a model is, by the protocol's names; gRPC says the same."""
+    document: dict[str, Any] = {"name": served.name}
+    versions = [each.version for each in host.registry.versions(served.name)]
+    if served.version is not None:
+        document["versions"] = [version for version in versions if version is not None]
+    declaration = served.declaration
+    document["platform"] = f"mms_{served.interface}"
+    document["inputs"] = declaration.input_metadata() if declaration is not None else []
+    document["outputs"] = declaration.output_metadata() if declaration is not None else []
+    return document
