@@ -1,4 +1,9 @@
-"""The description of Seldon's routes: `seldon.json`, an OpenAPI document, and a page that shows it."""
+"""The description of Seldon's routes: `seldon.json`, an OpenAPI document, and a page that shows it.
+
+It is not rendered from the table of routes. Seldon's clients read this document as it is, of one component at its own
+paths, with calls by GET that the server's own description leaves out; and the stand-in for `seldon_core` serves it in
+processes that have no table. The table takes its operations from here.
+"""
 
 from __future__ import annotations
 
@@ -67,8 +72,8 @@ SCHEMAS = {
         truth=_ref("SeldonMessage"),
     ),
 }
-#: Path, what it is asked with, what it does.
-_CALLS = (
+#: Path, what it is asked with, what it does: the calls of a component, which its routes are made of, too.
+CALLS = (
     ("/predict", "SeldonMessage", "Predicts."),
     ("/transform-input", "SeldonMessage", "Transforms a model's input."),
     ("/transform-output", "SeldonMessage", "Transforms a model's output."),
@@ -99,7 +104,7 @@ def _operation(id_: str, tag: str, summary: str) -> dict[str, Any]:
 def paths() -> dict[str, Any]:
     """Return the OpenAPI paths of one component, below what stands before them. Nobody changes them."""
     found: dict[str, Any] = {}
-    for path, schema, summary in _CALLS:
+    for path, schema, summary in CALLS:
         word = path.strip("/")
         form = {
             "schema": _object(json=_ref(schema)),

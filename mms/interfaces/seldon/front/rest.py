@@ -190,6 +190,7 @@ class SeldonApi(InterfaceApi):
                 raise ServiceUnavailable("No worker has loaded the model yet.", retry_after_s=1)
             return respond(200, None, _TEXT_LINE, b"")
         if tail.answerer is Answerer.DOCUMENT:
+            # Of its own making: Seldon's clients read it as it is.
             return respond(200, None, JSON_LINE, document(_base(match)))
         if tail.answerer is Answerer.PAGE:
             return respond(200, None, _TEXT_LINE, page(_base(match)))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import NamedTuple
 
+from mms.interfaces.seldon.document import CALLS
+
 _API_VERSIONS = ("v0.1", "v1.0")
 _GET = ("GET", "HEAD")
 _POST = ("POST",)
@@ -46,11 +48,8 @@ class Tail(NamedTuple):
 
 def _calls(base: str) -> dict[str, Tail]:
     return {
-        f"{base}/{operation}": Tail(Answerer.WORKER, _GET_OR_POST, operation)
-        for operation in (
-            *("predict", "transform-input", "transform-output"),
-            *("route", "aggregate", "send-feedback"),
-        )
+        f"{base}{path}": Tail(Answerer.WORKER, _GET_OR_POST, path.removeprefix("/"))
+        for path, *_ in CALLS
     }
 
 
