@@ -196,6 +196,7 @@ ROOMS: dict[str, Room] = {
             *("messages of tensors", "mms in workers", "tensors", "version", "wire", "worker"),
         ),
     ),
+    "oip's packages": Room(3, ("mms.interfaces.oip.packages",), ("interfaces",)),
     # The names for those who write and test models.
     "mlrun's names": Room(2, ("=mms.interfaces.mlrun",), ("mlrun",)),
     # What models import, where their makers' own packages are not installed.

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _OWN = ("self", "error", "hook", "connection")
 #: Copies of other packages' modules, and what shows names that the interpreter gave it.
 _APART = (
+    "mms/interfaces/oip/packages",
     "mms/interfaces/seldon/packages",
     "mms/utils",
     "mms/metrics",

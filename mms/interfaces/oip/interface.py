@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mms.interfaces.interface import Interface
+from mms.interfaces.interface import Interface, Package
 
 
 class OpenInferenceInterface(Interface):
@@ -14,6 +14,7 @@ class OpenInferenceInterface(Interface):
     class_rule = "mms.interfaces.oip.class_rule:RULE"
     class_finder = "mms.interfaces.oip.worker.tensor_class"
     takes_handlers = True
+    packages = (Package("triton_python_backend_utils", __file__),)
     layout = "mms.interfaces.oip.declared.layout:find_layout"
     http_api = "mms.interfaces.oip.front.rest:OipApi"
     codecs = (
@@ -23,6 +24,10 @@ class OpenInferenceInterface(Interface):
     declaration = "mms.interfaces.oip.front.declaration:declaration_of"
     grpc_services = "mms.interfaces.oip.front.grpc:OipServices"
     settings = "mms.interfaces.oip.settings:OipSettings"
+
+    @property
+    def telling_packages(self) -> tuple[Package, ...]:
+        return self.packages
 
 
 OIP = OpenInferenceInterface()

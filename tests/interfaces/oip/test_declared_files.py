@@ -70,7 +70,9 @@ def test_code_for_triton_reads_the_whole_config_with_its_defaults() -> None:
     assert document["parameters"] == {"mode": {"string_value": "fast"}}
     assert document["input"][0]["dims"] == [4]
     assert document["input"][1]["optional"] is True
-    assert document["dynamic_batching"] == {"max_queue_delay_microseconds": 1500}
+    assert document["dynamic_batching"]["max_queue_delay_microseconds"] == 1500
+    assert document["dynamic_batching"]["preserve_ordering"] is False
+    assert document["instance_group"][0]["count"] == 2
     assert document["version_policy"] == {"latest": {"num_versions": 1}}
     assert json.loads(json.dumps(document)) == document
 

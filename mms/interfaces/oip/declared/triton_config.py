@@ -47,6 +47,33 @@ _WITHOUT_EFFECT: Final = (
     *("model_metrics", "scheduling_choice"),
 )
 
+#: What Triton fills in, which code may read.
+_OPTIMIZATION: Final = {
+    "priority": "PRIORITY_DEFAULT",
+    "input_pinned_memory": {"enable": True},
+    "output_pinned_memory": {"enable": True},
+    "gather_kernel_buffer_threshold": 0,
+    "eager_batching": False,
+}
+_GROUP: Final = {
+    "name": "",
+    "kind": "KIND_AUTO",
+    "count": 1,
+    "gpus": [],
+    "secondary_devices": [],
+    "profile": [],
+    "passive": False,
+    "host_policy": "",
+}
+_BATCHING: Final = {
+    "preferred_batch_size": [],
+    "max_queue_delay_microseconds": 0,
+    "preserve_ordering": False,
+    "priority_levels": 0,
+    "default_priority_level": 0,
+    "priority_queue_policy": {},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class TritonConfig:
@@ -84,6 +111,26 @@ def read_config(data: bytes) -> TritonConfig:
     )
 
 
+def config_of_document(document: Mapping[str, Any]) -> ModelDeclaration:
+    """Return the declaration of a document that a model's code has completed. Raises InvalidDeclaration."""
+    most = document.get("max_batch_size", 0)
+    message = {
+        side: [
+            {
+                "name": [each["name"]],
+                "data_type": [each["data_type"]],
+                "dims": list(each["dims"]),
+                "optional": ["true" if each.get("optional") else "false"],
+            }
+            for each in document.get(side, ())
+        ]
+        for side in ("input", "output")
+    }
+    return ModelDeclaration(
+        tuple(_tensors(message, "input", most)), tuple(_tensors(message, "output", most)), most
+    )
+
+
 def find_layout(folder: Path) -> Layout | None:
     """Return what a folder is in Triton's layout, with the model's code in Python; None where it is none.
 
@@ -99,7 +146,7 @@ def find_layout(folder: Path) -> Layout | None:
     document = config.document
     if document["backend"] not in ("", _BACKEND) or document["platform"]:
         return None
-    name = document["default_model_filename"] or _MODEL_FILE
+    name = document["default_model_filename"]
     versions = sorted(_versions(folder, name))
     specific = document["version_policy"].get("specific", {}).get("versions")
     if specific:
@@ -213,8 +260,11 @@ def _document(message: Message, max_batch_size: int) -> dict[str, Any]:
         ],
         "batch_input": [],
         "batch_output": [],
-        "instance_group": [_json_of(group) for group in _messages(message, "instance_group")],
-        "default_model_filename": _text(message, "default_model_filename"),
+        "optimization": _OPTIMIZATION,
+        "instance_group": [
+            _GROUP | _json_of(group) for group in _messages(message, "instance_group")
+        ],
+        "default_model_filename": _text(message, "default_model_filename") or _MODEL_FILE,
         "cc_model_filenames": {},
         "metric_tags": {},
         "parameters": {
@@ -226,9 +276,12 @@ def _document(message: Message, max_batch_size: int) -> dict[str, Any]:
     versions = document["version_policy"].get("specific", {})
     if versions and not isinstance(versions.get("versions"), list):
         versions["versions"] = [versions.get("versions")]
-    for name in ("dynamic_batching", "model_transaction_policy"):
+    for name, defaults in (("dynamic_batching", _BATCHING), ("model_transaction_policy", {})):
         if name in message:
-            document[name] = _json_of(_message(message, name))
+            document[name] = defaults | _json_of(_message(message, name))
+    batching = document.get("dynamic_batching")
+    if batching is not None and not isinstance(batching["preferred_batch_size"], list):
+        batching["preferred_batch_size"] = [batching["preferred_batch_size"]]
     return document
 
 

@@ -44,8 +44,12 @@ def _open_server(
     contract: Contract, found: Any, load: Load, declaration: ModelDeclaration | None
 ) -> Any:
     # Here, as a model is of one of them.
-    if contract is not Contract.PREDICT:
-        raise ValueError(f"handler {load.handler}: models of {contract.value} are not served yet")
+    if contract is Contract.TRITON:
+        from mms.interfaces.oip.worker.triton import open_triton
+
+        return open_triton(found, load, declaration)
+    if contract is Contract.MLSERVER:
+        raise ValueError(f"handler {load.handler}: models of MLServer are not served yet")
     from mms.interfaces.oip.worker.model_class import open_class
 
     return open_class(found, load, declaration)

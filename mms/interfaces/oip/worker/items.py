@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from mms.tensors.server import TensorServer
 from mms.wire import Item, Load, ModelOperation, ResultItem
@@ -13,6 +13,8 @@ from mms.worker.tensors.served import ServedTensors
 #: The protocol whose requests are JSON: the only one that a client of another may have written its body in.
 _JSON_OPERATION = ModelOperation(protocol="oip-json")
 
+_TakeSeries: TypeAlias = "Callable[[], list[dict[str, Any]]]"
+
 
 class TensorOnlyItems:
     """Serves a body of JSON as a request of Open Inference, from whatever path it comes."""
@@ -21,6 +23,7 @@ class TensorOnlyItems:
         self._model_name = load.model_name
         self._served = ServedTensors(load, server)
         self._close: Callable[[], None] | None = getattr(server, "close", None)
+        self._take_series: _TakeSeries | None = getattr(server, "take_series", None)
 
     def __repr__(self) -> str:
         return f"<TensorOnlyItems of model {self._model_name}>"
@@ -37,7 +40,7 @@ class TensorOnlyItems:
             self._close()
 
     def take_series(self) -> list[dict[str, Any]]:
-        return []
+        return [] if self._take_series is None else self._take_series()
 
     def serve_items(self, items: list[Item]) -> list[ResultItem]:
         return self._served.serve_items([(*item[:7], _JSON_OPERATION) for item in items])
