@@ -133,6 +133,18 @@ def call(channel: grpc.Channel, name: str, request: Any, **options: Any) -> Any:
     return stub.future(request, timeout=options.pop("timeout", LIMIT_S), **options)
 
 
+def cancelled(client: Any) -> int:
+    """How many requests clients have taken back."""
+    (found,) = client.get_inference_statistics("plain").model_stats
+    return int(found.response_stats["0"].cancel.count)
+
+
+def pending(served: Server) -> int:
+    """How many requests wait for a worker."""
+    described = json.loads(served.management.get("/models/plain").body)
+    return int(described["jobQueueStatus"]["pendingRequests"])
+
+
 # Health and metadata
 
 
@@ -304,7 +316,7 @@ def test_a_deadline_ends_the_call_and_the_model_goes_on(
 
 
 def test_a_call_that_is_cancelled_before_its_turn_is_not_run(
-    client: Any, gate: Gate, scratch: Path
+    client: Any, served: Server, gate: Gate, scratch: Path
 ) -> None:
     begun = scratch / "begun"
     answers: queue.Queue[Any] = queue.Queue()
@@ -319,10 +331,13 @@ def test_a_call_that_is_cancelled_before_its_turn_is_not_run(
 
     ask(gate=str(gate.opened))
     eventually("the first one runs", begun.exists)
+    before = cancelled(client)
     left = [ask() for _ in range(5)]
+    eventually("they are queued", lambda: pending(served) == 5)
     for each in left:
         each.cancel()
     assert all(answers.get(timeout=LIMIT_S) is not None for _ in left)
+    eventually("the server knows", lambda: cancelled(client) == before + 5)
     gate.open()
     assert answers.get(timeout=LIMIT_S) is None
     assert client.infer("plain", [tensor(X)]).as_numpy("x").shape == (2, 3)
@@ -386,7 +401,9 @@ def test_a_stream_that_is_cancelled_takes_its_requests_with_it(
     )
     stream = stub(iter([request] * 5), timeout=LIMIT_S)
     eventually("the first one runs", begun.exists)
+    before = cancelled(client)
     stream.cancel()
+    eventually("the server knows", lambda: cancelled(client) == before + 5)
     gate.open()
     client.infer("plain", [])
     assert begun.read_text() == "x"
