@@ -254,7 +254,6 @@ class DrivenFront:
         self._listener = listener
 
     async def close(self) -> None:
-        await self._apis.management.close()
         if self._listener.lane is not None:
             self._listener.lane.close()
         await self._listener.web.close()

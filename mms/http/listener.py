@@ -14,7 +14,7 @@ from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.counted import CountedLaneProtocol
 from mms.http.lane.front import LaneFront
 from mms.http.listener_apis import Apis, HttpApis
-from mms.http.routing import RouteTable
+from mms.http.routing import MANAGEMENT_ROLE, RouteTable
 from mms.http.web.request import RequestState
 from mms.http.web.server import WebServer
 from mms.limits.connections import Refusal
@@ -42,7 +42,9 @@ class Listener:
             self._make_state,
             shared.answers,
             shared.recorder.requests.append,
-            shared.middlewares(has_pages=Apis.MANAGEMENT in apis),
+            shared.middlewares(
+                has_pages=any(route.roles == MANAGEMENT_ROLE for route in self.table.routes)
+            ),
             keep_alive_timeout_s=settings.keep_alive_timeout_s,
             head_timeout_s=settings.head_timeout_s,
             body_timeout_s=settings.body_timeout_s,

@@ -213,5 +213,4 @@ class HttpFront:
             if listener.lane is not None:
                 listener.lane.close()
             await listener.web.close()
-        await self._apis.management.close()
         self.inflater.close()

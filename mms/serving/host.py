@@ -31,6 +31,7 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.draining import drain_models
 from mms.serving.health import ping_status, server_problems
 from mms.serving.model_client import ModelClient
+from mms.serving.operations import Operations
 from mms.serving.options import PROCESSING, Outcome, RegisterOptions
 from mms.serving.registration.registrar import Registrar
 from mms.serving.removal import ModelRemoval
@@ -78,6 +79,7 @@ class ModelHost:
         self.registry: Registry[ServedModel] = Registry(lambda served: served.asks_models)
         self._dependencies = Dependencies(self.registry)
         self.tracking = Tracking()
+        self.operations = Operations()
         #: Returns what was counted of requests and batches since the start.
         self.measured: Callable[[], Aggregates] = Aggregates
         #: What clients may name outside the model store.
@@ -104,11 +106,8 @@ class ModelHost:
         self._startup = StartupModels(
             settings, repository, self.registry, self._registrar.add, self._start
         )
-        self._store = RegistrationStore(
-            StateFile(Path(settings.state_file)) if settings.state_file else None,
-            self.registry,
-            settings,
-        )
+        state_file = StateFile(Path(settings.state_file)) if settings.state_file else None
+        self._store = RegistrationStore(state_file, self.registry, settings)
         self._removal = ModelRemoval(self.registry, self._registrar, self._workers, self._store)
         swap = ModelSwap(
             *(self.registry, self._registrar, self._workers, self._removal, self._start),
@@ -116,14 +115,9 @@ class ModelHost:
             at_once=available_cpus(),
         )
         self._watched = watched_models(settings, swap, count=self._start_count)
+        catalog = Catalog(repository.model_store, repository.limits)
         self.stored = StoredModels(
-            *(
-                self.registry,
-                Catalog(repository.model_store, repository.limits),
-                swap,
-                self._removal,
-                self._startup,
-            ),
+            *(self.registry, catalog, swap, self._removal, self._startup),
             *(self._register, self.unregister, self._store.save, self.users_of),
             count=settings.default_workers_per_model,
         )
@@ -491,6 +485,7 @@ class ModelHost:
 
     async def close(self) -> None:
         """Give everything back. Call after `drain`."""
+        await self.operations.close()
         await self._store.close()
         await self._removal.close()
         await self._workers.close()

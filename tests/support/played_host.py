@@ -9,6 +9,7 @@ from typing import Any
 from mms.core import Registry, Request
 from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.serving import Outcome, RegisterOptions
+from mms.serving.operations import Operations
 
 
 def echo(request: Request) -> None:
@@ -24,6 +25,7 @@ class PlayedHost:
     def __init__(self, **interfaces: str) -> None:
         self.registry: Registry[Any] = Registry()
         self.interfaces = interfaces
+        self.operations = Operations()
         self.graphs: set[str] = set()
         self.users: dict[str, list[str]] = {}
         self.ready = True

@@ -18,6 +18,7 @@ from mms.machine.memory import resident_bytes
 from mms.wire import (
     BATCH,
     BODY,
+    CODED,
     FAILED,
     HEARTBEAT,
     LAST,
@@ -35,6 +36,7 @@ from mms.wire import (
     Readiness,
     RecordOptions,
     UrlRules,
+    coding_of,
     decode_batch,
     decode_result,
     encode_batches,
@@ -148,6 +150,15 @@ def test_a_result_arrives_as_it_was_sent(items, took_ns):
         (i[0], d[1], *i[2:]) for i, d in zip(items, decoded, strict=True)
     ]
     assert [bool(d[1] & FAILED) for d in decoded] == [bool(i[1] & FAILED) for i in items]
+
+
+@given(st.lists(results, max_size=2), st.tuples(*[st.integers(0, 1 << 63)] * 2))
+def test_a_result_may_tell_how_long_tensors_took_to_read_and_to_write(items, coding_ns):
+    buffers = encode_result(3, LAST, 5, items, len(items), coding_ns)
+    [(_, _, payload, attachments)], _ = read(b"".join(buffers), 65536)
+    flags, took_ns, decoded = decode_result(payload, attachments)
+    assert (flags, took_ns, len(decoded)) == (LAST | CODED, 5, len(items))
+    assert coding_of(payload) == coding_ns
 
 
 def test_a_large_body_is_not_copied_when_it_is_sent():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from mms.bodies.charset import charset_of
-from mms.errors import BadRequest, ServerError
+from mms.errors import BadRequest
 from mms.http.apis.management_operations import (
     DESCRIBE,
     DESCRIBE_ALL,
@@ -64,11 +63,9 @@ class ManagementApi:
         self._rule = rule
         self._max_body_bytes = max_body_bytes
         self._body_timeout_s = body_timeout_s
-        #: Operations under way. They outlive the clients that asked for them.
-        self._operations: set[asyncio.Task[Outcome]] = set()
 
     def __repr__(self) -> str:
-        return f"<ManagementApi {len(self._operations)} operations under way>"
+        return f"<ManagementApi of {self._host!r}>"
 
     def routes(self) -> list[Route]:
         return [
@@ -127,13 +124,15 @@ class ManagementApi:
 
     async def _unregister(self, request: web.Request) -> web.StreamResponse:
         self._rule.check(state_of(request), _query_of(request))
-        return _told(request, await self._whole(self._host.unregister(*_model_of(request))))
+        return _told(
+            request, await self._host.operations.whole(self._host.unregister(*_model_of(request)))
+        )
 
     async def _set_default(self, request: web.Request) -> web.StreamResponse:
         self._rule.check(state_of(request), _query_of(request))
         values = request.match_info
         setting = self._host.set_default(values["model_name"], values["model_version"])
-        return _told(request, await self._whole(setting))
+        return _told(request, await self._host.operations.whole(setting))
 
     async def _drift(self, request: web.Request) -> web.StreamResponse:
         parameters = _query_of(request)
@@ -198,7 +197,7 @@ class ManagementApi:
                 "serving_spec contains code and is refused here, because allowed_urls limits where models come from. "
                 "One of its expressions that matches the word serving_spec allows it."
             )
-        outcome = await self._whole(self._host.register(options))
+        outcome = await self._host.operations.whole(self._host.register(options))
         # The log has it already.
         state_of(request).warnings += outcome.without_effect
         return _told(request, outcome)
@@ -215,29 +214,11 @@ class ManagementApi:
         outcome = None
         if changes:
             changing = self._host.change(name, version, changes, is_synchronous)
-            outcome = await self._whole(changing)
+            outcome = await self._host.operations.whole(changing)
         if outcome is None or "min_worker" in parameters or "max_worker" in parameters:
             scaling = self._host.scale(name, version, min_workers, max_workers, is_synchronous)
-            outcome = await self._whole(scaling)
+            outcome = await self._host.operations.whole(scaling)
         return _told(request, outcome)
-
-    async def _whole(self, operation: Coroutine[Any, Any, Outcome]) -> Outcome:
-        """Run an operation to its end, whether or not its client stays: a half would leave workers or files behind."""
-        task = asyncio.get_running_loop().create_task(operation)
-        self._operations.add(task)
-        task.add_done_callback(self._operations.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(_tell_without_client)
-            raise
-
-    async def close(self) -> None:
-        """Cancel what is still under way."""
-        tasks = list(self._operations)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _model_of(request: web.Request) -> tuple[str, str | None]:
@@ -253,18 +234,6 @@ def _query_of(
     has_body = request.body_exists
     notes = [f"the body has no effect: {why_not_the_body}"] if has_body else []
     return Parameters.of_query(state_of(request).query, notes)
-
-
-def _tell_without_client(task: asyncio.Task[Outcome]) -> None:
-    if task.cancelled():
-        return
-    error = task.exception()
-    if error is None:
-        logger.info("%s (the client that asked for it has gone)", task.result().text)
-    elif isinstance(error, ServerError):
-        logger.warning("%s (the client that asked for it has gone)", error.message)
-    else:
-        logger.error("An operation whose client has gone failed", exc_info=error)
 
 
 def _told(request: web.Request, outcome: Outcome) -> web.StreamResponse:

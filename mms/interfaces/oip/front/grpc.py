@@ -163,10 +163,10 @@ class OipServices(InterfaceServices):
         except DecodeError as error:
             name = request_class.DESCRIPTOR.name
             raise BadRequest(f"The message is not a {name}: {error}") from None
-        # A load goes on though its client leaves: a half would leave workers behind.
         task = asyncio.get_running_loop().create_task(_answered(call, answer(request)))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        call.on_cancel = partial(_stop, task)
 
     async def _server_live(self, request: Any) -> Any:
         return CLASSES["ServerLiveResponse"](live=True)
@@ -210,12 +210,14 @@ class OipServices(InterfaceServices):
 
     async def _repository_load(self, request: Any) -> Any:
         _check_repository(request)
-        await self._repository.load(request.model_name, _parameters(request))
+        loading = self._repository.load(request.model_name, _parameters(request))
+        await self._host.operations.whole(loading)
         return CLASSES["RepositoryModelLoadResponse"]()
 
     async def _repository_unload(self, request: Any) -> Any:
         _check_repository(request)
-        await self._repository.unload(request.model_name, _parameters(request))
+        unloading = self._repository.unload(request.model_name, _parameters(request))
+        await self._host.operations.whole(unloading)
         return CLASSES["RepositoryModelUnloadResponse"]()
 
 
@@ -245,6 +247,10 @@ def _roles_of(name: str) -> tuple[Role, ...]:
     if name in _MANAGING:
         return (Role.MANAGEMENT,)
     return (*INFERENCE, Role.MANAGEMENT) if name in _LISTING else INFERENCE
+
+
+def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
 
 
 async def _answered(call: Call, answer: Awaitable[Any]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mms.errors import BadRequest, Forbidden, WorkerStartFailed
 from mms.interfaces.oip.front.load_config import read_load_config
 from mms.security import is_loopback
+from mms.serving.options import Outcome
 from mms.serving.stored import ModelState
 from mms.text.brief import brief
 
@@ -41,7 +42,7 @@ class ModelRepository:
         rows = await self._host.stored.index()
         return [row for row in rows if not is_ready or row.state == _READY]
 
-    async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
+    async def load(self, name: str, parameters: Mapping[str, Any]) -> Outcome:
         """Load all versions of a model in the store, and wait for them; what serves goes on until then.
 
         Raises Forbidden, BadRequest, ModelNotFound, and why a model cannot be loaded.
@@ -65,8 +66,9 @@ class ModelRepository:
             if error.reason and error.reason not in (error.message or ""):
                 error.message = f"Model {name} could not be loaded: {error.reason}"
             raise
+        return Outcome(200, None, f'Model "{name}" loaded')
 
-    async def unload(self, name: str, parameters: Mapping[str, Any]) -> None:
+    async def unload(self, name: str, parameters: Mapping[str, Any]) -> Outcome:
         """Unregister all versions of a model once what they had accepted is answered.
 
         Raises Forbidden, BadRequest, ModelNotFound, and Conflict where others depend on it.
@@ -82,6 +84,7 @@ class ModelRepository:
                     f"The parameter {_DEPENDENTS} is {brief(value)}; only false is right: what a graph asks stays."
                 )
         await self._host.stored.unload(name)
+        return Outcome(200, None, f'Model "{name}" unloaded')
 
     def _check_on(self) -> None:
         if self.is_on:

@@ -1,0 +1,64 @@
+"""What the front reads of a ModelInferRequest."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mms.core.priority_queue import HIGH, LOW, NORMAL
+from mms.errors import BadRequest
+from mms.interfaces.oip.front.infer_head import read_infer_head
+from mms.interfaces.oip.front.messages import CLASSES
+
+Request = CLASSES["ModelInferRequest"]
+
+
+def body(**members: object) -> bytes:
+    return bytes(Request(**members).SerializeToString())
+
+
+def test_model_version_and_id_are_found_wherever_they_stand() -> None:
+    tensors = body(raw_input_contents=[bytes(100)], inputs=[{"name": "x"}])
+    for message in (
+        body(model_name="m", model_version="1", id="7") + tensors,
+        tensors + body(model_name="m", model_version="1", id="7"),
+    ):
+        head = read_infer_head(message)
+        assert (head.name, head.version, head.id) == ("m", "1", "7")
+
+
+@pytest.mark.parametrize(("given_one", "priority"), [(0, NORMAL), (1, HIGH), (2, NORMAL), (9, LOW)])
+def test_timeout_and_priority_are_read_of_the_parameters(given_one: int, priority: int) -> None:
+    message = Request(model_name="m")
+    message.parameters["timeout"].int64_param = 1_500_000
+    message.parameters["priority"].uint64_param = given_one
+    message.parameters["other"].string_param = "x"
+    head = read_infer_head(message.SerializeToString())
+    assert head.options.timeout_s == pytest.approx(1.5)
+    assert head.options.priority == priority
+
+
+@pytest.mark.parametrize("kind", ["string_param", "double_param"])
+def test_a_timeout_that_is_no_whole_number_is_refused(kind: str) -> None:
+    message = Request(model_name="m")
+    setattr(message.parameters["timeout"], kind, "1" if kind == "string_param" else 1.5)
+    with pytest.raises(BadRequest, match="timeout"):
+        read_infer_head(message.SerializeToString())
+
+
+def test_a_request_without_a_model_or_with_no_end_of_fields_is_refused() -> None:
+    with pytest.raises(BadRequest, match="no model_name"):
+        read_infer_head(b"")
+    with pytest.raises(BadRequest, match="too many fields"):
+        read_infer_head(body(model_name="m") + b"\x3a\x00" * 5000)
+    with pytest.raises(BadRequest, match="UTF-8"):
+        read_infer_head(b"\x0a\x01\xff")
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
+    try:
+        assert read_infer_head(data).name
+    except BadRequest:
+        return
