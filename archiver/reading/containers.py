@@ -11,6 +11,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -122,7 +123,38 @@ def _damaged(path: Path, name: str | None, error: Exception) -> InvalidArchive:
     return InvalidArchive(f"{place} is damaged or incomplete: {error or type(error).__name__}.")
 
 
-class ZipContainer:
+class _ListedContainer(ABC):
+    """A file whose members are known from when it is opened."""
+
+    _path: Path
+    _members: list[Member]
+    _by_name: dict[str, Member]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self._path)!r}, members={len(self._members)})"
+
+    def members(self) -> list[Member]:
+        return self._members
+
+    @abstractmethod
+    def chunks(self, member: Member) -> Iterator[bytes]: ...
+
+    def has_file(self, name: str) -> bool:
+        return name in self._by_name
+
+    def folders(self, prefix: str = "") -> list[str]:
+        return _folders(self._by_name, prefix)
+
+    def read_head(self, name: str, max_bytes: int) -> bytes:
+        member = self._by_name[name]
+        _check_head(member.name, member.size_bytes, max_bytes)
+        return self._read(member)
+
+    def _read(self, member: Member) -> bytes:
+        return b"".join(self.chunks(member))
+
+
+class ZipContainer(_ListedContainer):
     """A `.mar` or `.model` file."""
 
     kind: ContainerKind = "mar"
@@ -175,31 +207,14 @@ class ZipContainer:
             # Without the name and the extra field that follow, which the directory need not tell.
             end = info.header_offset + _ZIP_LOCAL_HEADER_BYTES + info.compress_size
 
-    def members(self) -> list[Member]:
-        return self._members
-
     def chunks(self, member: Member) -> Iterator[bytes]:
         info = cast(zipfile.ZipInfo, member.handle)
         with damage_named(self._path, member.name), self._zip.open(info) as file:
             yield from _chunks(file, member.size_bytes)
 
-    def has_file(self, name: str) -> bool:
-        return name in self._by_name
-
-    def folders(self, prefix: str = "") -> list[str]:
-        return _folders(self._by_name, prefix)
-
-    def read_head(self, name: str, max_bytes: int) -> bytes:
-        member = self._by_name[name]
-        _check_head(member.name, member.size_bytes, max_bytes)
-        return b"".join(self.chunks(member))
-
     def close(self) -> None:
         self._zip.close()
         self._file.close()
-
-    def __repr__(self) -> str:
-        return f"ZipContainer({str(self._path)!r}, members={len(self._members)})"
 
 
 class _CarefulFile(io.BufferedReader):
@@ -237,7 +252,7 @@ class _CarefulFile(io.BufferedReader):
         return directory[start + 46 : start + 46 + length].decode("utf-8", "replace")
 
 
-class TarContainer:
+class TarContainer(_ListedContainer):
     """A `.tar.gz` file. Its members can only be read in order at a fair price, so `members` keeps that order."""
 
     kind: ContainerKind = "tgz"
@@ -323,9 +338,6 @@ class TarContainer:
         except (self._tar_error, gzip.BadGzipFile) as error:
             raise _damaged(self._path, name, error) from error
 
-    def members(self) -> list[Member]:
-        return self._members
-
     def chunks(self, member: Member) -> Iterator[bytes]:
         with (
             self._damage_named(member.name),
@@ -333,26 +345,13 @@ class TarContainer:
         ):
             yield from _chunks(file, member.size_bytes)
 
-    def has_file(self, name: str) -> bool:
-        return name in self._by_name
-
-    def folders(self, prefix: str = "") -> list[str]:
-        return _folders(self._by_name, prefix)
-
-    def read_head(self, name: str, max_bytes: int) -> bytes:
-        member = self._by_name[name]
-        _check_head(member.name, member.size_bytes, max_bytes)
-        kept = self._heads.get(name)
-        if kept is not None:
-            return kept
-        return b"".join(self.chunks(member))
+    def _read(self, member: Member) -> bytes:
+        kept = self._heads.get(member.name)
+        return super()._read(member) if kept is None else kept
 
     def close(self) -> None:
         self._tar.close()
         self._file.close()
-
-    def __repr__(self) -> str:
-        return f"TarContainer({str(self._path)!r}, members={len(self._members)})"
 
 
 class _CarefulReader:
