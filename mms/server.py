@@ -135,6 +135,7 @@ class Server:
                 max_ratio=settings.max_archive_ratio or float("inf"),
             ),
             trust=Trust.of_settings(settings),
+            shares=bool(settings.worker_user and settings.worker_user.is_kept_from_files),
             download_limits=DownloadLimits(
                 total_timeout_s=settings.download_timeout_s,
                 max_bytes=settings.max_download_size,

@@ -36,6 +36,7 @@ from mms.repository.location import (
 )
 from mms.repository.model_uri import ModelUris
 from mms.repository.remote import copy_remote
+from mms.repository.shared_folders import SharedFolders, close_to_others
 from mms.repository.sources import Sources
 from mms.repository.trust import Trust
 from mms.text.urls import without_secrets
@@ -63,8 +64,9 @@ class FetchedArchive:
     """An archive as a folder, ready for workers.
 
     `is_in_place`: the folder is the model store's own and stays when the archive is released; otherwise it belongs to
-    this archive alone. `sha256`: of the archive file, in hexadecimal; None for a folder. `signed_by`: the id of the
-    trusted key that has signed what is in the folder; None where no signature is asked for.
+    this archive alone, or to all archives of the same bytes, each of which has a `share` in it. `sha256`: of the
+    archive file, in hexadecimal; None for a folder. `signed_by`: the id of the trusted key that has signed what is in
+    the folder; None where no signature is asked for.
     """
 
     folder: Path
@@ -74,12 +76,13 @@ class FetchedArchive:
     signed_by: str | None = None
     #: The folder that the manifest lies in, where it should not.
     misplaced_manifest: str | None = None
+    share: int | None = None
 
 
 class Repository:
     """Gets archives from the model store or from the net. Its methods are called on one event loop.
 
-    Everything that blocks runs in threads of its own. Two fetches of one archive have two folders.
+    Everything that blocks runs in threads of its own. Two fetches of one archive have two folders, unless `shares`.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Repository:
         download_limits: DownloadLimits | None = None,
         model_cache: Path | None = None,
         trust: Trust | None = None,
+        shares: bool = False,
     ) -> None:
         """`cache_dir`: where archives are unpacked; made when first needed, and nobody else's.
 
@@ -99,6 +103,9 @@ class Repository:
         nothing longer than its models.
 
         `sources`: what may be fetched from outside the model store; None: all urls, from public hosts and this machine.
+
+        `shares`: whether archives of the same bytes have one folder. Not where workers can write to it: what the code
+        of one model changes there would be changed for others.
 
         `trust`: whose signature each archive needs; None: none is asked for.
         """
@@ -113,6 +120,7 @@ class Repository:
         self.limits = limits
         self._download_limits = download_limits or DownloadLimits()
         self._trust = trust
+        self._shared: SharedFolders[FetchedArchive] | None = SharedFolders() if shares else None
         self.model_uris = ModelUris(
             model_cache or self._cache_dir / ".model-files",
             model_store,
@@ -186,9 +194,9 @@ class Repository:
             return
         # Shielded, since the folder must go even when the caller is cancelled.
         if self._is_closed:
-            await asyncio.to_thread(self._remove, fetched.folder)
+            await asyncio.to_thread(self._give_back, fetched)
             return
-        removal = self._start(self._disk, Cancellation(), self._remove, fetched.folder)
+        removal = self._start(self._disk, Cancellation(), self._give_back, fetched)
         await asyncio.shield(asyncio.wrap_future(removal))
 
     def list_store(self) -> list[str]:
@@ -320,6 +328,21 @@ class Repository:
             return self._unpack_signed(path, url, sha256, self._trust, cancellation)
         if path.suffix in _DOCUMENT_SUFFIXES:
             return self._copy_document(path, url, sha256)
+        if self._shared is None or not sha256:
+            return self._unpack_alone(path, url, sha256, cancellation)
+
+        def unpack() -> FetchedArchive:
+            unpacked = self._unpack_alone(path, url, sha256, cancellation)
+            with _io_named(url):
+                close_to_others(unpacked.folder)
+            return unpacked
+
+        unpacked, share = self._shared.take(sha256, unpack)
+        return replace(unpacked, share=share)
+
+    def _unpack_alone(
+        self, path: Path, url: str, sha256: str, cancellation: Cancellation
+    ) -> FetchedArchive:
         with _io_named(url), Archive.open(path, limits=self.limits) as archive:
             manifest, misplaced = archive.manifest, archive.misplaced_manifest
             folder = self._new_path(_stem(path.name))
@@ -371,7 +394,11 @@ class Repository:
         if not future.cancelled() and future.exception() is None:
             fetched = future.result()
             if not fetched.is_in_place:
-                self._remove(fetched.folder)
+                self._give_back(fetched)
+
+    def _give_back(self, fetched: FetchedArchive) -> None:
+        if fetched.share is None or self._shared is None or self._shared.give_back(fetched.share):
+            self._remove(fetched.folder)
 
     def _remove(self, folder: Path) -> None:
         if folder.parent != self._cache_dir:

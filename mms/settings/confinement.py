@@ -30,6 +30,11 @@ class WorkerUser:
     def __str__(self) -> str:
         return f"{self.name or self.uid}:{self.gid}"
 
+    @property
+    def is_kept_from_files(self) -> bool:
+        """Whether this user can change no file of the server's."""
+        return self.uid not in (0, os.geteuid())
+
 
 def parse_rlimits(text: str) -> tuple[tuple[str, int], ...]:
     """Return (("as", 4294967296), ("nofile", 1024)) for `as=4G, nofile=1024`. Raises ValueError."""

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from support.server import Server, unique_name
+from support.waiting import eventually
 from support.wheels import write_wheel
 
 from .load import Load, Target
@@ -157,6 +158,28 @@ def test_workers_of_another_user_unpack_and_read_archives(
     assert reply.status == 200, server.output()
     name = "packed"
     assert _evaluate(server, name, "os.getuid()") == nobody.pw_uid
+
+
+def test_models_of_one_archive_share_files_that_their_workers_cannot_change(
+    shared_server: Callable[..., Server], nobody: pwd.struct_passwd
+) -> None:
+    server = shared_server(WORKERS_OF_NOBODY, before=open_folders)
+    folder = write_echo(server, unique_name("shared"), _OBEDIENT)
+    shutil.make_archive(str(server.store / folder), "zip", server.store / folder)
+    (server.store / f"{folder}.zip").rename(server.store / f"{folder}.mar")
+    names = [unique_name("sharing") for _ in range(2)]
+    for name in names:
+        options = {"initial_workers": 1, "synchronous": "true", "runtime": python_for_all()}
+        reply = server.register(f"{folder}.mar", model_name=name, **options)
+        assert reply.status == 200, server.output()
+    first, second = names
+    (place,) = {_evaluate(server, name, "os.getcwd()") for name in names}
+    for change in ("open('service.py', 'a')", "os.remove('service.py')", "os.mkdir('more')"):
+        assert _evaluate(server, first, change) == "PermissionError"
+    server.management.delete(f"/models/{first}")
+    assert "service.py" in _evaluate(server, second, "os.listdir('.')")
+    server.management.delete(f"/models/{second}")
+    eventually("the shared folder goes", lambda: not os.path.exists(place))
 
 
 @pytest.mark.parametrize("way", ["folder", "venv"])

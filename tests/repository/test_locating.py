@@ -420,3 +420,92 @@ async def test_a_closed_repository_fetches_no_more_but_still_takes_back(
         await repository.fetch("m.mar")
     await repository.release(fetched)
     assert left_in(cache) == []
+
+
+class TestSharing:
+    """Of a repository whose folders no worker can write to."""
+
+    @pytest.fixture
+    async def repository(self, store: Path, cache: Path) -> AsyncIterator[Repository]:
+        repository = Repository(store, cache, shares=True)
+        yield repository
+        await repository.close()
+
+    async def test_equal_bytes_have_one_folder_under_any_name_until_the_last_model_goes(
+        self, repository: Repository, store: Path, cache: Path
+    ) -> None:
+        (store / "other.mar").write_bytes((store / "m.mar").read_bytes())
+        fetched = [await repository.fetch(name) for name in ("m.mar", "other.mar", "m.mar")]
+        assert len({each.folder for each in fetched}) == 1
+        await repository.release(fetched[0])
+        await repository.release(fetched[0])
+        await repository.release(fetched[1])
+        assert (fetched[2].folder / "service.py").is_file()
+        await repository.release(fetched[2])
+        assert left_in(cache) == []
+
+    async def test_fetches_at_one_time_unpack_once(
+        self, repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        held = HeldExtraction(monkeypatch)
+        tasks = [asyncio.create_task(repository.fetch("m.mar")) for _ in range(3)]
+        assert await asyncio.to_thread(held.is_there.wait, DEADLINE_S)
+        held.may_go.set()
+        fetched = await asyncio.gather(*tasks)
+        assert left_in(cache) == [fetched[0].folder.name]
+
+    async def test_what_has_changed_has_a_folder_of_its_own(
+        self, repository: Repository, store: Path, tmp_path: Path
+    ) -> None:
+        first = await repository.fetch("m.mar")
+        (tmp_path / "source" / "service.py").write_text("def handle(data, context): return []\n")
+        pack(
+            tmp_path / "source",
+            model_name="m",
+            handler="service:handle",
+            export_path=store,
+            force=True,
+        )
+        assert (await repository.fetch("m.mar")).folder != first.folder
+
+    async def test_a_cancelled_fetch_leaves_the_folder_to_the_others(
+        self, repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Cancellation, "raise_if_set", lambda self: None)
+        held = HeldExtraction(monkeypatch)
+        cancelled = asyncio.create_task(repository.fetch("m.mar"))
+        assert await asyncio.to_thread(held.is_there.wait, DEADLINE_S)
+        other = asyncio.create_task(repository.fetch("m.mar"))
+        cancelled.cancel()
+        held.may_go.set()
+        fetched = await other
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        assert (fetched.folder / "service.py").is_file()
+        await repository.release(fetched)
+        await repository.close()
+        assert left_in(cache) == []
+
+    async def test_an_archive_that_cannot_be_unpacked_is_tried_anew(
+        self, repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise OSError("no space left")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(Archive, "extract", fail)
+            with pytest.raises(InternalServerError):
+                await repository.fetch("m.mar")
+        fetched = await repository.fetch("m.mar")
+        assert (fetched.folder / "service.py").is_file()
+
+    async def test_nobody_but_the_server_can_write_to_it(
+        self, repository: Repository, cache: Path
+    ) -> None:
+        mask = os.umask(0)
+        try:
+            fetched = await repository.fetch("m.mar")
+        finally:
+            os.umask(mask)
+        found = [fetched.folder, *fetched.folder.rglob("*")]
+        assert [path for path in found if path.stat().st_mode & 0o022] == []

@@ -339,7 +339,10 @@ def _place_code(spec: ServingSpec, archive: FetchedArchive) -> FunctionCode:
     if spec.code is not None and spec.filename is not None:
         file = archive.folder / spec.filename
         if not archive.is_in_place:
-            file.write_text(without_own_deployment(spec.code), encoding="utf-8")
+            code = without_own_deployment(spec.code)
+            # Workers of another model of these bytes may be reading it.
+            if not file.is_file() or file.read_text(encoding="utf-8") != code:
+                file.write_text(code, encoding="utf-8")
         elif not file.is_file():
             raise InvalidSpec(
                 f"The document contains {spec.filename}, but its folder {archive.folder} "
