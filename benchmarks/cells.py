@@ -6,7 +6,7 @@ Cells of one group are measured in the same rounds, so their figures can be set 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Literal
 
@@ -21,7 +21,19 @@ ALL = ("*",)
 QUIET_OPTIONS = (("access_log", "false"), ("metrics", "false"), ("log_to_stdout", "false"))
 MILLION = 1_000_000
 
-Kind = Literal["load", "start", "scale", "million"]
+ON_DEMAND = ("ours", "mms", "torchserve", "mlserver")
+
+Kind = Literal["load", "start", "scale", "million", "cold", "memory", "traffic"]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """Requests that do not wait for each other's answers, to models whose popularity falls with their rank."""
+
+    requests_per_s: float
+    duration_s: float
+    # Of Zipf's law.
+    exponent: float = 1.1
 
 
 @dataclass(frozen=True)
@@ -35,6 +47,7 @@ class Cell:
     kind: Kind = "load"
     # Fewer rounds than the others, for what takes long and varies little.
     most_rounds: int | None = None
+    traffic: Traffic | None = None
 
     def asks(self, peer: str) -> bool:
         return self.peers == ALL or peer in self.peers
@@ -206,6 +219,52 @@ def _many_models() -> list[Cell]:
     ]
 
 
+def _on_demand() -> list[Cell]:
+    """Return classifiers of scikit-learn that are registered, and loaded when they are asked for."""
+    work = Work("classifier")
+    few = Deployment(work=work, registered_models=30, used_models=30, on_demand=True)
+    spawned = replace(few, options=(("fork_server", "off"),))
+    # What is left of 2 GB beside the server's own processes.
+    many = Deployment(
+        work=work, registered_models=1000, used_models=1000, on_demand=True, memory_mib=1750
+    )
+    group = "models on demand"
+    cold = "a model that is registered and not loaded: from the request to its answer"
+    cells = [
+        Cell("cold-first-answer", group, cold, few, peers=ON_DEMAND, kind="cold"),
+        Cell(
+            "cold-first-answer-spawned",
+            group,
+            f"{cold}, without fork servers",
+            spawned,
+            peers=("ours",),
+            kind="cold",
+        ),
+        Cell(
+            "memory-per-model",
+            group,
+            "memory over loaded models",
+            few,
+            peers=ON_DEMAND,
+            kind="memory",
+            most_rounds=1,
+        ),
+    ]
+    for rate in (10, 50):
+        cell = Cell(
+            f"zipf-1000-{rate}",
+            group,
+            f"1,000 registered models of Zipf's popularity (1.1), {rate} requests/s, 2 GB",
+            many,
+            peers=ON_DEMAND,
+            kind="traffic",
+            most_rounds=1,
+            traffic=Traffic(rate, 60.0),
+        )
+        cells.append(cell)
+    return cells
+
+
 def _lives() -> list[Cell]:
     one = Deployment()
     batch = Deployment(batch_size=32)
@@ -237,6 +296,7 @@ def all_cells() -> list[Cell]:
         *_mlrun(),
         *_votes(),
         *_many_models(),
+        *_on_demand(),
         *_lives()[2:],
     ]
 

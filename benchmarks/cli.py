@@ -117,6 +117,7 @@ def main(
                     1 if quick else rounds,
                     console,
                     install_only,
+                    is_whole,
                 )
         except AnotherRun as error:
             raise click.ClickException(str(error)) from None
@@ -135,7 +136,11 @@ def _run(
     round_count: int,
     console: Console,
     install_only: bool,
+    is_whole: bool,
 ) -> None:
+    if not is_whole:
+        # Of the others' goals the page has nothing to say.
+        records.write_header(cells=[cell.name for cell in cells])
     records.write_header(
         date=datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         commit=checkout_version(),

@@ -11,6 +11,7 @@ WorkKind = Literal[
     "sleep",
     "busy",
     "digits",
+    "classifier",
     "identity",
     "infer-class",
     "infer-handler",
@@ -49,6 +50,10 @@ class Deployment:
     registered_models: int = 1
     # Only the first ones have workers and get traffic.
     used_models: int = 1
+    # They are registered without workers, and loaded when they are asked for.
+    on_demand: bool = False
+    # What loaded models may hold together, where `on_demand`; 0: whatever they need.
+    memory_mib: int = 0
     # Options of our own server alone, as (key, value) of its properties file.
     options: tuple[tuple[str, str], ...] = ()
 

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from benchmarks.cells import all_cells
 from benchmarks.charts import Bar, Line, bar_chart, line_chart
 from benchmarks.goals import OWN
+from benchmarks.on_demand import MEMORY_AT
 from benchmarks.peers.peer import Peer
 from benchmarks.records import Records
 from benchmarks.tables import RATE, title_of
+
+_COLD = "From a request to a model that is not loaded to its answer"
 
 
 def draw_charts(records: Records, peers: Mapping[str, Peer]) -> dict[str, tuple[str, str]]:
@@ -22,6 +25,7 @@ def draw_charts(records: Records, peers: Mapping[str, Peer]) -> dict[str, tuple[
         ("latency-one-connection.svg", "b32-c1", "Batch 32, 1 connection: p50", "p50_ms", "ms"),
         ("digits.svg", "digits-b32", "Digits classifier, batch 32", RATE, "requests/s"),
         ("start.svg", "start", "Start-up to the first answer", "start_s", "s"),
+        ("cold-first-answer.svg", "cold-first-answer", _COLD, "cold_p50_ms", "ms"),
         ("memory.svg", "start", "Memory at rest, all processes (PSS)", "pss_mib", "MiB"),
     ):
         bars = _bars(cell, figure, unit, records, peers)
@@ -34,7 +38,24 @@ def draw_charts(records: Records, peers: Mapping[str, Peer]) -> dict[str, tuple[
             title = f"Throughput over connections, batch {batch_size}"
             svg = line_chart(title, "requests/s, more is better", lines, "connections")
             charts[f"connections-batch-{batch_size}.svg"] = (title, svg)
+    if lines := _memory_lines(records, peers):
+        title = "Memory over loaded models"
+        svg = line_chart(title, "MiB of all processes, less is better", lines, "models")
+        charts["memory-per-model.svg"] = (title, svg)
     return charts
+
+
+def _memory_lines(records: Records, peers: Mapping[str, Peer]) -> list[Line]:
+    cell = "memory-per-model"
+    lines = []
+    for name in records.peers_of(cell):
+        points = [
+            (float(count), summary.median)
+            for count in MEMORY_AT
+            if (summary := records.summary(cell, name, f"mib_at_{count}")) is not None
+        ]
+        lines.append(Line(title_of(name, peers), tuple(points)))
+    return lines
 
 
 def _bars(

@@ -149,6 +149,7 @@ def _goals() -> list[Goal]:
             0.95,
         ),
     ]
+    goals += _on_demand_goals()
     for name, bound in (
         ("rest-1x64", 5),
         ("rest-1000x64", 3),
@@ -178,6 +179,49 @@ def _goals() -> list[Goal]:
         text = "throughput with logs and metrics against without"
         goals.append(Goal(on, text, between(on, off, rate), 0.85))
     return goals
+
+
+def _on_demand_goals() -> list[Goal]:
+    cold, memory, traffic = "cold-first-answer", "memory-per-model", "zipf-1000-10"
+    return [
+        Goal(cold, "median", alone(cold, "cold_p50_ms"), 100, None, False, " ms"),
+        Goal(cold, "AWS MMS's against ours", inverse(against(cold, "cold_p50_ms", "mms")), 8),
+        Goal(
+            "cold-first-answer-spawned",
+            "processor time against AWS MMS's",
+            _spawned_processor_time,
+            1.0,
+            None,
+            False,
+        ),
+        Goal(memory, "one more model", alone(memory, "mib_per_model"), 8, None, False, " MiB"),
+        Goal(
+            memory, "AWS MMS's against ours", inverse(against(memory, "mib_per_model", "mms")), 10
+        ),
+        Goal(
+            traffic, "median of the misses", alone(traffic, "miss_p50_ms"), 150, None, False, " ms"
+        ),
+        Goal(traffic, "errors", most(traffic, "errors"), 0, None, False, ""),
+        Goal("zipf-1000-50", "errors", most("zipf-1000-50", "errors"), 0, None, False, ""),
+        Goal("zipf-1000-50", "loaded models", alone("zipf-1000-50", "hot_models"), 200, unit=""),
+        Goal(
+            "zipf-1000-50",
+            "most memory",
+            most("zipf-1000-50", "peak_mib"),
+            2048,
+            None,
+            False,
+            " MiB",
+        ),
+    ]
+
+
+def _spawned_processor_time(records: Records) -> float | None:
+    figure = "processor_ms"
+    return _ratio(
+        records.summary("cold-first-answer-spawned", OWN, figure),
+        records.summary("cold-first-answer", "mms", figure),
+    )
 
 
 _start_ratio = inverse(against("start", "start_s", "mms"))

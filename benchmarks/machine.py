@@ -91,6 +91,31 @@ def foreign_cores(before: Usage, after: Usage, wall_s: float) -> float:
     return max(0.0, (after.machine_s - before.machine_s - known_s) / wall_s)
 
 
+def held_mib(processes: Iterable[psutil.Process]) -> float:
+    """Return the memory of these together, in MiB: PSS, and the tables of their pages, which are nobody else's."""
+    size = 0
+    for process in processes:
+        try:
+            size += process.memory_full_info().pss
+            for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+                if line.startswith("VmPTE:"):
+                    size += int(line.split()[1]) * 1024
+        except (psutil.NoSuchProcess, OSError):
+            continue
+    return size / 1024**2
+
+
+def processor_seconds(processes: Iterable[psutil.Process]) -> float:
+    """Return what these have used so far, with their children that have ended."""
+    total = 0.0
+    for process in processes:
+        try:
+            total += sum(process.cpu_times()[:4])
+        except psutil.NoSuchProcess:
+            continue
+    return total
+
+
 def memory_mib(processes: Iterable[psutil.Process]) -> tuple[float, float]:
     """Return (RSS, PSS) of these together, in MiB. PSS counts a page that n processes share as 1/n each."""
     rss = pss = 0

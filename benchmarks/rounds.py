@@ -18,6 +18,7 @@ from benchmarks.cells import Cell, groups
 from benchmarks.deployment import Deployment
 from benchmarks.http_client import NOT_ANSWERED
 from benchmarks.load import LoadFailed
+from benchmarks.on_demand import visit_cold, visit_memory, visit_traffic
 from benchmarks.peers.peer import Peer
 from benchmarks.records import Records, Visit
 from benchmarks.server import Server, ServerFailed
@@ -115,6 +116,12 @@ class Rounds:
                 return visit_start(server)
             if cell.kind == "scale":
                 return visit_scale(server)
+            if cell.kind == "cold":
+                return visit_cold(server)
+            if cell.kind == "memory":
+                return visit_memory(server)
+            if cell.traffic is not None:
+                return visit_traffic(server, cell.traffic, self._watcher.on_detail)
             return visit_million(
                 server, cell, lambda count: self._watcher.on_detail(f"{count:,} requests")
             )

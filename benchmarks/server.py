@@ -106,14 +106,18 @@ class Server:
             raise self.failure("its command could not be started")
         self.started_at_s = float(json.loads(first_line)["started_at_s"])
 
-    def start(self) -> None:
-        """Up to the point where the model answers rightly. Raises ServerFailed; `stop` is still due."""
+    def bring_up(self) -> None:
+        """Up to the point where the models are registered. Raises ServerFailed; `stop` is still due."""
         self.spawn(self.peer.prepare(self.deployment, self.site))
         self.wait_until_ready()
         try:
             self.peer.deploy(self.deployment, self.site)
         except NOT_ANSWERED as error:
             raise self.failure(f"it did not take the model: {error!r}") from error
+
+    def start(self) -> None:
+        """Up to the point where the model answers rightly. Raises ServerFailed; `stop` is still due."""
+        self.bring_up()
         request = self.peer.request(self.deployment, self.peer.check_body_bytes)
         if not wait_until(lambda: self.answers_rightly(request), self.peer.ready_timeout_s, 0.02):
             raise self.failure(f"no right answer came: {self.try_ask(request)}")

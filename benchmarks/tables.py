@@ -6,16 +6,28 @@ from collections.abc import Mapping, Sequence
 
 from benchmarks.cells import Cell
 from benchmarks.goals import OWN
+from benchmarks.on_demand import MEMORY_AT
 from benchmarks.peers.peer import Peer
 from benchmarks.records import Records
 from benchmarks.statistics import Summary, ratio
 from benchmarks.visits import SCALE_TO
 
 RATE = "requests_per_s"
+_TRAFFIC = (
+    *("hits", "hit_p50_ms", "hit_p99_ms", "misses", "miss_p50_ms", "miss_p99_ms"),
+    *("errors", "unavailable", "hot_models", "peak_mib"),
+)
 
 
 def cell_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
-    writer = {"start": _start_table, "scale": _scale_table, "million": _million_table}
+    writer = {
+        "start": _start_table,
+        "scale": _scale_table,
+        "million": _million_table,
+        "cold": _cold_table,
+        "memory": _memory_table,
+        "traffic": _traffic_table,
+    }
     return writer.get(cell.kind, _load_table)(cell, records, peers)
 
 
@@ -103,6 +115,50 @@ def _million_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> s
     return table(head, rows)
 
 
+def _cold_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    head = ["server", "median, ms", "spread", "longest, ms", "processor, ms", "ours against it"]
+    return _ranked(cell, records, peers, head, ("cold_p50_ms", "cold_max_ms", "processor_ms"))
+
+
+def _memory_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    counts = (0, *MEMORY_AT)
+    head = ["server", "one more model, MiB", "spread"]
+    head += [f"{count} models" if count else "none" for count in counts]
+    figures = ("mib_per_model", *(f"mib_at_{count}" for count in counts))
+    return _ranked(cell, records, peers, [*head, "ours against it"], figures)
+
+
+def _ranked(
+    cell: Cell,
+    records: Records,
+    peers: Mapping[str, Peer],
+    head: Sequence[str],
+    figures: Sequence[str],
+) -> str:
+    """Return servers by the first figure, of which less is better; its spread follows it."""
+    ours = records.summary(cell.name, OWN, figures[0])
+    ranked = []
+    for name in records.peers_of(cell.name):
+        first, *others = [_known(records.summary(cell.name, name, figure)) for figure in figures]
+        row = [title_of(name, peers), f"{first.median:,.3g}", f"{first.spread:.0%}"]
+        row += [f"{summary.median:,.0f}" for summary in others]
+        against = "" if ours is None or name == OWN else f"{ratio(first, ours):.2f} x"
+        ranked.append((first.median, [*(_bold(row) if name == OWN else row), against]))
+    return table(head, [row for _, row in sorted(ranked, key=lambda pair: pair[0])])
+
+
+def _traffic_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    rows = []
+    for name in records.peers_of(cell.name):
+        row = [title_of(name, peers)]
+        for figure in _TRAFFIC:
+            summary = records.summary(cell.name, name, figure)
+            row.append("–" if summary is None else _short(summary.median))
+        rows.append(_bold(row) if name == OWN else row)
+    head = ["server", "hits", "p50 ms", "p99 ms", "misses", "p50 ms", "p99 ms"]
+    return table([*head, "errors", "503", "loaded at the end", "most memory, MiB"], rows)
+
+
 def title_of(name: str, peers: Mapping[str, Peer]) -> str:
     return peers[name].title if name in peers else name
 
@@ -115,6 +171,10 @@ def _known(summary: Summary | None) -> Summary:
 
 def _milliseconds(summary: Summary | None) -> str:
     return "–" if summary is None else f"{summary.median:.3g}"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _bold(row: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -10,6 +11,7 @@ from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 from work import load_work
 
 IS_DIGITS = os.environ["BENCH_WORK"] == "digits"
+IS_CLASSIFIER = os.environ["BENCH_WORK"] == "classifier"
 
 
 class Bench(MLModel):
@@ -21,10 +23,11 @@ class Bench(MLModel):
         """MLServer joins the tensors of a batch along the first axis, and parts the answer so."""
         tensor = payload.inputs[0]
         count = tensor.shape[0]
-        if IS_DIGITS:
+        if IS_DIGITS or IS_CLASSIFIER:
             images = np.asarray(tensor.data, dtype=np.float64).reshape(count, 64)
-            answers = [result["digit"] for result in self._work([{"image": row} for row in images])]
-            datatype = "INT64"
+            results = self._work([{"image": row} for row in images])
+            answers = [json.dumps(each) if IS_CLASSIFIER else each["digit"] for each in results]
+            datatype = "BYTES" if IS_CLASSIFIER else "INT64"
         else:
             answers = self._work([None] * count)
             datatype = "BYTES"

@@ -15,7 +15,7 @@ def load_work() -> Work:
     """Return a function that takes a batch of inputs and gives as many answers.
 
     `noop`, `sleep` and `busy` ignore the inputs and answer "OK". `digits` takes the parsed JSON of each
-    request and gives `{"digit": n}`.
+    request and gives `{"digit": n}`. `classifier` says besides when it was loaded.
     """
     kind = os.environ["BENCH_WORK"]
     duration_s = int(os.environ["BENCH_WORK_MS"]) / 1000
@@ -27,7 +27,9 @@ def load_work() -> Work:
         return lambda inputs: _compute(inputs, duration_s)
     if kind == "digits":
         return _load_digits()
-    raise ValueError(f"BENCH_WORK is {kind!r}, expected noop, sleep, busy or digits")
+    if kind == "classifier":
+        return _load_classifier()
+    raise ValueError(f"BENCH_WORK is {kind!r}, expected noop, sleep, busy, digits or classifier")
 
 
 def _answer_at_once(inputs: list[Any]) -> list[Any]:
@@ -45,6 +47,12 @@ def _compute(inputs: list[Any], duration_s: float) -> list[Any]:
     while time.thread_time() < end_s:
         pass
     return ["OK"] * len(inputs)
+
+
+def _load_classifier() -> Work:
+    classify = _load_digits()
+    loaded_at = time.time()
+    return lambda inputs: [{**answer, "loaded_at": loaded_at} for answer in classify(inputs)]
 
 
 def _load_digits() -> Work:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from abc import abstractmethod
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from benchmarks.archives import ARCHIVE_NAME, build_archive
@@ -65,7 +66,8 @@ class MarServer(Peer):
     def deploy(self, deployment: Deployment, site: Site) -> None:
         used = set(deployment.used_model_names())
         for name in deployment.model_names():
-            self.register(name, deployment, deployment.workers if name in used else 0, site)
+            has_workers = name in used and not deployment.on_demand
+            self.register(name, deployment, deployment.workers if has_workers else 0, site)
 
     def register(self, name: str, deployment: Deployment, workers: int, site: Site) -> None:
         query = urlencode(
@@ -94,18 +96,31 @@ class MarServer(Peer):
         paths = tuple(f"/predictions/{name}" for name in deployment.used_model_names())
         if deployment.work.kind == "digits":
             return digits_request(paths[0])
+        if deployment.work.kind == "classifier":
+            return replace(digits_request(paths[0]), paths=paths)
         return PeerRequest(paths, b"x" * body_bytes, {"Content-Type": OCTETS})
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "digits":
             return bool(json.loads(answer.body) == {"digit": DIGITS_ANSWER})
+        if deployment.work.kind == "classifier":
+            return bool(json.loads(answer.body)["digit"] == DIGITS_ANSWER)
         return answer.body == b"OK"
 
-    def scale(self, workers: int, site: Site) -> None:
-        path = f"/models/bench?min_worker={workers}&max_worker={workers}&synchronous=true"
+    def load_model(self, name: str, site: Site) -> None:
+        self._scale(name, 1, site)
+
+    def unload_model(self, name: str, site: Site) -> None:
+        self._scale(name, 0, site)
+
+    def _scale(self, name: str, workers: int, site: Site) -> None:
+        path = f"/models/{name}?min_worker={workers}&max_worker={workers}&synchronous=true"
         answer = ask(site.management_port, "PUT", path, timeout_s=_REGISTRATION_TIMEOUT_S)
         if answer.status != 200:
             raise ServerFailed(f"{self.title}: PUT {path}: {answer.status} {answer.body[:300]!r}")
+
+    def scale(self, workers: int, site: Site) -> None:
+        self._scale("bench", workers, site)
 
         def are_ready() -> bool:
             described = json.loads(ask(site.management_port, "GET", "/models/bench").body)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 
-from benchmarks.deployment import Answer, Deployment, PeerRequest
-from benchmarks.http_client import HOST, is_answered
+from benchmarks.deployment import Answer, Deployment, Load, PeerRequest
+from benchmarks.http_client import HOST, ask, is_answered
 from benchmarks.peers.peer import (
     DIGITS_ANSWER,
     DIGITS_IMAGE,
@@ -15,8 +15,9 @@ from benchmarks.peers.peer import (
     json_request,
     work_environment,
 )
-from benchmarks.server import Launch, Site
+from benchmarks.server import Launch, ServerFailed, Site
 
+_LOAD_TIMEOUT_S = 60.0
 _PATH = "/v2/models/bench/infer"
 _TEMPLATE = '{"inputs": [{"name": "body", "shape": [1], "datatype": "BYTES", "data": ["%s"]}]}'
 
@@ -29,6 +30,10 @@ class MLServer(Peer):
     # Newer uvloops lack a name that it imports.
     requirements = ("mlserver==1.7.1", "uvloop<0.22")
     note = "OIP v2 JSON with the body as one string"
+
+    def refuses(self, deployment: Deployment, load: Load | None) -> str | None:
+        # Models are loaded while it runs, and none is registered then.
+        return None if deployment.on_demand else super().refuses(deployment, load)
 
     def prepare(self, deployment: Deployment, site: Site) -> Launch:
         app = copy_models(site, "mlserver_model.py")
@@ -43,11 +48,17 @@ class MLServer(Peer):
             "name": "bench",
             "implementation": "mlserver_model.Bench",
         }
+        if deployment.on_demand:
+            settings["load_models_at_startup"] = False
         if deployment.batch_size > 1:
             model_settings["max_batch_size"] = deployment.batch_size
             model_settings["max_batch_time"] = deployment.batch_delay_ms / 1000
         (app / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
-        (app / "model-settings.json").write_text(json.dumps(model_settings), encoding="utf-8")
+        for name in deployment.model_names():
+            folder = app / name if deployment.on_demand else app
+            folder.mkdir(exist_ok=True)
+            text = json.dumps({**model_settings, "name": name})
+            (folder / "model-settings.json").write_text(text, encoding="utf-8")
         environment = work_environment(deployment, self.venv, site)
         environment["PYTHONPATH"] = str(app)
         return Launch([self.venv.command("mlserver"), "start", str(app)], environment)
@@ -56,13 +67,34 @@ class MLServer(Peer):
         return is_answered(site.port, "/v2/health/ready")
 
     def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
-        if deployment.work.kind != "digits":
+        if deployment.work.kind not in ("digits", "classifier"):
             return json_request(_PATH, _TEMPLATE, body_bytes)
+        paths = tuple(f"/v2/models/{name}/infer" for name in deployment.used_model_names())
         tensor = {"name": "body", "shape": [1, 64], "datatype": "FP64", "data": DIGITS_IMAGE}
-        return PeerRequest(
-            (_PATH,), json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": JSON}
-        )
+        return PeerRequest(paths, json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": JSON})
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind == "classifier":
+            return bool(_result(answer)["digit"] == DIGITS_ANSWER)
         right = [DIGITS_ANSWER] if deployment.work.kind == "digits" else ["OK"]
         return bool(json.loads(answer.body)["outputs"][0]["data"] == right)
+
+    def load_model(self, name: str, site: Site) -> None:
+        self._manage(name, "load", site)
+
+    def unload_model(self, name: str, site: Site) -> None:
+        self._manage(name, "unload", site)
+
+    def loaded_at_s(self, answer: Answer) -> float:
+        return float(_result(answer)["loaded_at"])
+
+    def _manage(self, name: str, what: str, site: Site) -> None:
+        path = f"/v2/repository/models/{name}/{what}"
+        answer = ask(site.port, "POST", path, b"{}", {"Content-Type": JSON}, _LOAD_TIMEOUT_S)
+        if answer.status != 200:
+            raise ServerFailed(f"{self.title}: POST {path}: {answer.status} {answer.body[:300]!r}")
+
+
+def _result(answer: Answer) -> dict[str, float]:
+    result: dict[str, float] = json.loads(json.loads(answer.body)["outputs"][0]["data"][0])
+    return result

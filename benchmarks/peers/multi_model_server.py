@@ -13,6 +13,7 @@ class MultiModelServer(MarServer):
     package = "multi-model-server"
     requirements = ("multi-model-server==1.1.11", "setuptools<81")
     response_timeout = "1"  # minutes
+    client_counts_mib = 66
 
     def obstacle(self) -> str | None:
         return self.needs_java()

@@ -41,6 +41,7 @@ class Ours(MarServer):
     package = "marserve"
     requirements = ("setuptools>=77",)
     response_timeout = "1"  # minutes
+    loads_on_demand = True
 
     def install(self) -> None:
         self.install_from(ROOT)
@@ -66,6 +67,12 @@ class Ours(MarServer):
             store.mkdir(parents=True, exist_ok=True)
             text = ensemble_spec(deployment.work.duration_ms, code)
             (store / _SPEC_NAME).write_text(text, encoding="utf-8")
+        if deployment.on_demand:
+            limit = (
+                (("memory_limit", f"{deployment.memory_mib}M"),) if deployment.memory_mib else ()
+            )
+            options = (*deployment.options, ("lazy_load", "true"), *limit)
+            return super().prepare(replace(deployment, options=options), site)
         if deployment.work.kind != "identity":
             return super().prepare(deployment, site)
         _copy_model("IdentityComponent.py", site)
@@ -107,7 +114,7 @@ class Ours(MarServer):
     def role(self, process: psutil.Process) -> str:
         command = process.cmdline()
         if "mms.worker" in command:
-            return "worker"
+            return "other" if "--fork-server" in command else "worker"
         return "front" if "com.amazonaws.ml.mms.ModelServer" in command else "other"
 
 

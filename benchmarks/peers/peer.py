@@ -49,6 +49,10 @@ class Peer(ABC):
     ready_timeout_s: ClassVar[float] = 60.0
     ask_timeout_s: ClassVar[float] = 30.0
     check_body_bytes: ClassVar[int] = 1024
+    # Whether a request to a model that is registered and not loaded loads it. Else a client has to.
+    loads_on_demand: ClassVar[bool] = False
+    # What a client that loads and unloads models counts for each, in MiB; 0: it never has to unload one.
+    client_counts_mib: ClassVar[int] = 0
 
     @property
     def asked_as(self) -> str:
@@ -75,6 +79,8 @@ class Peer(ABC):
         """Return why it has no such thing as this deployment or load."""
         if deployment.options:
             return "options of another server"
+        if deployment.on_demand:
+            return None if self.has_management else "models cannot be loaded while it runs"
         if deployment.registered_models > 1 and not self.has_management:
             return "models are not registered while it runs"
         if deployment.batch_size > 1 and not self.has_batching:
@@ -100,6 +106,18 @@ class Peer(ABC):
     def scale(self, workers: int, site: Site) -> None:
         """Change the number of workers, and return when they run."""
         raise NotImplementedError(f"{self.title} has no management API")
+
+    def load_model(self, name: str, site: Site) -> None:
+        """Have a registered model loaded, and return when it is. Raises ServerFailed."""
+        raise NotImplementedError(f"{self.title} loads no models while it runs")
+
+    def unload_model(self, name: str, site: Site) -> None:
+        """Have a model stay registered, and hold no memory. Raises ServerFailed."""
+        raise NotImplementedError(f"{self.title} unloads no models while it runs")
+
+    def loaded_at_s(self, answer: Answer) -> float:
+        """Return what an answer of `classifier` says of when its model was loaded."""
+        return float(json.loads(answer.body)["loaded_at"])
 
     def clean_up(self, site: Site) -> None:  # noqa: B027 - most leave nothing
         """Remove what a server that had to be killed leaves outside its folder."""
