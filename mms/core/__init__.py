@@ -2,7 +2,7 @@
 
 from mms.core.batch_record import batch_record
 from mms.core.chosen_policy import ChosenPolicy
-from mms.core.config import ModelConfig, ModelStatistics
+from mms.core.config import QUEUE_BYTES, QUEUE_CAPACITY, ModelConfig, ModelStatistics
 from mms.core.ids import clients_request_id, new_request_id
 from mms.core.model import ModelVersion
 from mms.core.pool import Pool
@@ -11,6 +11,8 @@ from mms.core.request import Reply, Request
 from mms.core.worker import Batch, Worker, WorkerState
 
 __all__ = [
+    "QUEUE_BYTES",
+    "QUEUE_CAPACITY",
     "Batch",
     "ChosenPolicy",
     "ModelConfig",

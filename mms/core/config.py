@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: What may wait for one model where nobody has said how many requests may: so many, whose bodies hold so many bytes.
+#: A crowd of 1,000 connections then waits in turn, rather than being refused and coming back.
+QUEUE_CAPACITY = 1000
+QUEUE_BYTES = 256 * 1024 * 1024
+
 
 @dataclass(slots=True)
 class ModelConfig:
@@ -15,7 +20,9 @@ class ModelConfig:
     batch_policy: str | None = None
     #: For a load and for one batch.
     response_timeout_s: float = 7200.0
-    queue_capacity: int = 100
+    queue_capacity: int = QUEUE_CAPACITY
+    #: Bodies of queued requests in all; 0: no limit.
+    queue_bytes: int = 0
     #: A request whose worker ended is run once more.
     has_retry: bool = True
     #: For a request, in the queue and in a worker; 0: none but its own.

@@ -15,6 +15,7 @@ from mms.core.batching.cost import ArrivalGap, BatchCost
 from mms.core.chosen_policy import ChosenPolicy
 from mms.core.config import ModelConfig, ModelStatistics
 from mms.core.priority_queue import NORMAL, PriorityQueue
+from mms.core.queue_bytes import QueueBytes
 from mms.core.request import EXPIRED_QUEUED, Request
 from mms.core.scaling.load_backoff import LoadBackoff
 from mms.core.unanswered import UnansweredCounts
@@ -53,6 +54,7 @@ class ModelVersion:
         self.arrivals = ArrivalGap()
         self._arrived = 0
         self._ahead = 0
+        self.bytes = QueueBytes(config.queue_bytes)
         #: The earliest deadline of what is queued or in flight, of `time.monotonic()`; 0: none.
         self.deadline_at = 0.0
         self.unanswered = UnansweredCounts()
@@ -88,6 +90,7 @@ class ModelVersion:
         Workers go on with the batch size that they have been told.
         """
         before, self.config = self.config, config
+        self.bytes = QueueBytes(config.queue_bytes)
         if (before.batch_policy, before.has_retry, before.batch_size) != (
             config.batch_policy,
             config.has_retry,
@@ -105,13 +108,18 @@ class ModelVersion:
         """Requests that no worker has begun: in the queue, or sent ahead behind a running batch."""
         return len(self.queue) + self._ahead
 
+    def oldest_wait_s(self, now: float) -> float:
+        """How long the request has waited that has been in the queue for longest."""
+        received = [request.received_at for request in self.queue]
+        return max(now - min(received), 0.0) if received else 0.0
+
     @property
     def is_full(self) -> bool:
         waiting = len(self.queue) + self._ahead
         if self.policy.rule.assembly_since is not None:
             # What a worker is assembling counts as taken, as in MMS.
             waiting -= min(len(self.queue), self.config.batch_size)
-        return waiting >= self.config.queue_capacity
+        return waiting >= self.config.queue_capacity or self.bytes.is_full(self.queue)
 
     @property
     def has_active_worker(self) -> bool:
@@ -178,6 +186,10 @@ class ModelVersion:
             queue = self.queue = PriorityQueue(queue)
         if config.max_queue_s and self._would_wait_too_long():
             return False
+        size = len(request.body)
+        if size > self.bytes.room and not self.bytes.has_room(size, queue):
+            return False
+        self.bytes.room -= size
         queue.append(request)
         self._arrived += 1
         return True

@@ -103,6 +103,18 @@ class ModelParameters(Options):
         is_new=True,
         scope=WORKERS,
     )
+    job_queue_bytes: int | None = parameter(
+        "job_queue_bytes",
+        whole(None, count_of),
+        "What the bodies of requests that wait may hold together. 0: no limit.",
+        "Where neither this nor the setting is given: 268435456, and no limit where `job_queue_size` is given.",
+        setting="job_queue_bytes",
+        unit="bytes",
+        routes=_BOTH,
+        keys=(Key("jobQueueBytes"),),
+        is_new=True,
+        scope=WORKERS,
+    )
     response_timeout_s: float | None = parameter(
         "response_timeout",
         TIMEOUT,

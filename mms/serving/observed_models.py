@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from mms.core import Registry
 from mms.observe import CustomSeries, ModelSnapshot, WorkerSnapshot
 from mms.serving import ServedModel
@@ -44,6 +46,7 @@ def _snapshot(served: ServedModel) -> ModelSnapshot:
         version=served.version or "",
         queue_length=statistics.queue_length,
         queue_capacity=statistics.queue_capacity,
+        oldest_wait_s=served.model.oldest_wait_s(time.monotonic()),
         in_flight=statistics.in_flight,
         batch_policy=(statistics.batch_policy, statistics.policy_cause),
         unanswered=served.model.unanswered.by_kind(),

@@ -46,7 +46,7 @@ def test_without_a_file_all_settings_have_their_defaults(
     assert str(settings.inference_address) == "http://127.0.0.1:8080"
     assert str(settings.management_address) == "http://127.0.0.1:8081"
     assert settings.max_request_size == settings.max_response_size == 6553500
-    assert settings.job_queue_size == 100
+    assert settings.job_queue_size is None
 
 
 def test_the_file_beats_the_default_and_says_where_a_value_is_from(
@@ -74,7 +74,7 @@ def test_variables_beat_the_command_line_where_the_file_allows_them(load: Load) 
 def test_without_leave_of_the_file_variables_do_not_count(load: Load) -> None:
     environ = {"MMS_JOB_QUEUE_SIZE": "7", "MMS_ENABLE_ENVVARS_CONFIG": "true"}
     settings = load("", environ)
-    assert settings.job_queue_size == 100
+    assert settings.job_queue_size is None
     text = (
         "MMS_ENABLE_ENVVARS_CONFIG, MMS_JOB_QUEUE_SIZE have no effect: variables count only where the "
         "configuration file says enable_envvars_config=true"
@@ -130,7 +130,7 @@ def test_the_last_entry_of_a_key_counts_whatever_the_others_say(load: Load) -> N
 
 def test_an_entry_without_a_value_keeps_the_default(load: Load) -> None:
     settings = load("job_queue_size=\ninference_address=\nmodel_store=\ndecode_input_request=")
-    assert settings.job_queue_size == 100
+    assert settings.job_queue_size is None
     assert settings.inference_address.port == 8080
     assert settings.model_store is None
     assert settings.decode_input_request
@@ -146,7 +146,7 @@ def test_the_variable_for_the_file_beats_the_flag(load: Load, tmp_path: Path) ->
 
 def test_a_named_file_that_is_missing_is_warned_about(load: Load, tmp_path: Path) -> None:
     settings = load("job_queue_size=3", {"MMS_CONFIG_FILE": "nowhere"})
-    assert settings.job_queue_size == 100
+    assert settings.job_queue_size is None
     assert settings.notices == [
         (logging.WARNING, f"{tmp_path / 'nowhere'} is not a file; no settings are read")
     ]

@@ -190,6 +190,11 @@ class PrometheusText:
         capacity = GaugeMetricFamily(
             "mms_queue_capacity", "Requests that may wait before more are refused.", labels=_MODEL
         )
+        oldest = GaugeMetricFamily(
+            "mms_queue_oldest_wait_seconds",
+            "How long the request has waited that has been in the queue for longest.",
+            labels=_MODEL,
+        )
         in_flight = GaugeMetricFamily(
             "mms_requests_in_flight", "Requests that were sent to a worker.", labels=_MODEL
         )
@@ -209,10 +214,11 @@ class PrometheusText:
                 policies.add_metric((*values, *model.batch_policy), 1)
             length.add_metric(values, model.queue_length)
             capacity.add_metric(values, model.queue_capacity)
+            oldest.add_metric(values, model.oldest_wait_s)
             in_flight.add_metric(values, model.in_flight)
             for kind, count in model.unanswered.items():
                 unanswered.add_metric((*values, *kind), count)
-        yield from (length, capacity, in_flight, unanswered, policies)
+        yield from (length, capacity, oldest, in_flight, unanswered, policies)
 
     def _workers(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily

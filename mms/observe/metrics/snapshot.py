@@ -26,6 +26,8 @@ class ModelSnapshot:
     queue_length: int
     queue_capacity: int
     in_flight: int = 0
+    #: How long the one has waited that has been in the queue for longest.
+    oldest_wait_s: float = 0.0
     #: adaptive or fixed, and a word for why
     batch_policy: tuple[str, str] = ("", "")
     #: (what became of them, where they were) -> requests without an answer of the model

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import Manifest
 from archiver.manifest import MANIFEST_NAME
-from mms.core import ModelConfig, ModelVersion, Pool, Worker
+from mms.core import QUEUE_BYTES, QUEUE_CAPACITY, ModelConfig, ModelVersion, Pool, Worker
 from mms.core.batching import AdaptivePolicy
 from mms.errors import BadRequest, InvalidModel
 from mms.interfaces import AUTO, INTERFACES, find_interface, part
@@ -128,13 +128,18 @@ def _gpus(options: RegisterOptions, count: int) -> Sequence[int]:
 def model_config(effective: RegisterOptions) -> ModelConfig:
     """Return how a model's requests are queued and batched, by its registration with all defaults."""
     e = effective
+    queue_bytes = e.job_queue_bytes
+    if queue_bytes is None:
+        # Who says how many requests may wait gets that many, as with MMS, whatever they hold.
+        queue_bytes = QUEUE_BYTES if e.job_queue_size is None else 0
     return ModelConfig(
         batch_size=max(e.batch_size or 1, 1),
         max_batch_delay_s=bounded_s(max(e.max_batch_delay_ms or 0, 0), 0.001),
         batch_policy=e.batch_policy,
         has_retry=e.retry is not False,
         response_timeout_s=bounded_s(e.response_timeout_s or 0.0),
-        queue_capacity=e.job_queue_size or 1,
+        queue_capacity=e.job_queue_size or QUEUE_CAPACITY,
+        queue_bytes=queue_bytes,
         request_timeout_s=bounded_s(e.request_timeout_s or 0.0),
         max_queue_s=bounded_s(e.max_queue_time_ms or 0, 0.001),
     )

@@ -99,7 +99,11 @@ class DormantModel(ServedModel):
                 f"Model {self.name} could not be made ready: {self._failure.message}",
                 retry_after_s=int(_RETRY_S),
             )
-        if len(self._waiting) >= self.model.config.queue_capacity:
+        config = self.model.config
+        held_bytes = (
+            sum(len(request.body) for request in self._waiting) if config.queue_bytes else 0
+        )
+        if len(self._waiting) >= config.queue_capacity or held_bytes > config.queue_bytes:
             raise self.model.unavailable()
 
     @faults.contained("deadline")

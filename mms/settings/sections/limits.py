@@ -13,7 +13,19 @@ _LIMITS = "Limits"
 class LimitOptions:
     """What requests and answers may take."""
 
-    job_queue_size: int = option(POSITIVE, _LIMITS, "Requests that may wait for each model.", "100")
+    job_queue_size: int | None = option(
+        POSITIVE,
+        _LIMITS,
+        "Requests that may wait for each model. Without it: 1,000, and job_queue_bytes.",
+    )
+    job_queue_bytes: int | None = option(
+        COUNT,
+        _LIMITS,
+        "What the bodies of requests that wait for one model may hold together; more get 503. 0: no limit. Without it: "
+        "268,435,456 (256 MiB), and no limit where job_queue_size is set.",
+        unit="bytes",
+        is_own=True,
+    )
     request_timeout_s: float = option(
         NUMBER,
         _LIMITS,
