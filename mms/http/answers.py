@@ -182,18 +182,15 @@ class Answers:
         headers: bytes,
         body_bytes: int,
         is_kept_alive: bool,
-        *,
-        outlives_errors: bool = False,
     ) -> bytes:
         """From the status line to the empty line. `headers`: finished lines.
 
-        `body_bytes`: of the handler's body, which is not sent with one of BODILESS_STATUSES. From 400 on the
-        connection ends unless it `outlives_errors`.
+        `body_bytes`: of the handler's body, which is not sent with one of BODILESS_STATUSES.
         """
         if self._cors:
             headers += self._missing_cors(headers)
         start = self._start(status, phrase)
-        end = _KEPT if is_kept_alive and (status < 400 or outlives_errors) else _CLOSED
+        end = _KEPT if is_kept_alive else _CLOSED
         if status == 204:
             return b"".join((start, request_id, self._common, headers, end[2:]))
         if status == 205:

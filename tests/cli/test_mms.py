@@ -442,9 +442,9 @@ def test_settings_are_shown_with_where_they_come_from(folder: Path) -> None:
     ]
     assert result.stderr.startswith(f"warning: {path}:3: unknown setting queue")
     everything = {row["name"]: row for row in json.loads(run("settings", "--json").stdout)}
-    assert everything["job_queue_size"] == {
-        "name": "job_queue_size",
-        "value": 100,
+    assert everything["max_connections"] == {
+        "name": "max_connections",
+        "value": 20000,
         "unit": "",
         "source": "default",
     }

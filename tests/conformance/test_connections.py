@@ -92,32 +92,49 @@ def test_a_connection_is_kept_after_success(server: Server) -> None:
             assert (reply.status, reply.header("connection")) == (200, "keep-alive")
 
 
+@pytest.mark.better_than_mms
 @pytest.mark.parametrize(
     "path", ["/absent", "/predictions", "/predictions/absent", "/", "/api-description/x"]
 )
-def test_a_connection_is_closed_after_an_error(server: Server, path: str) -> None:
+def test_a_connection_is_kept_after_an_error(server: Server, path: str) -> None:
     with server.inference.wire() as wire:
-        reply = wire.call("GET", path)
-        assert reply.status in (404, 405)
-        assert reply.header("connection") == "close"
-        assert wire.is_closed_by_peer()
+        for method, body in (("GET", None), ("POST", b"data=x"), ("GET", None)):
+            reply = wire.call(method, path, body)
+            assert reply.status in (404, 405)
+            assert reply.header("connection") == "keep-alive"
+        assert wire.call("GET", "/predictions/noop").status == 200
 
 
-def test_a_connection_is_closed_after_an_error_of_a_handler(server: Server) -> None:
-    for model in ("invalid", "error_batch", "custom-return-code"):
-        with server.inference.wire() as wire:
+@pytest.mark.better_than_mms
+def test_a_connection_is_kept_after_an_error_of_a_handler(server: Server) -> None:
+    with server.inference.wire() as wire:
+        for model in ("invalid", "error_batch", "custom-return-code"):
             reply = wire.call("POST", f"/predictions/{server.shared(model)}", b"data=x")
             assert reply.status >= 400
-            assert reply.header("connection") == "close"
-            assert wire.is_closed_by_peer()
+            assert reply.header("connection") == "keep-alive"
+        assert wire.call("GET", "/predictions/noop").status == 200
 
 
-def test_the_management_listener_closes_after_an_error_too(main_server: Server) -> None:
+@pytest.mark.better_than_mms
+def test_the_management_listener_keeps_it_after_an_error_too(main_server: Server) -> None:
     with main_server.management.wire() as wire:
-        assert wire.call("GET", "/models").header("connection") == "keep-alive"
-        reply = wire.call("GET", "/models/absent")
-        assert (reply.status, reply.header("connection")) == (404, "close")
-        assert wire.is_closed_by_peer()
+        for method, body in (("GET", None), ("PUT", b"x" * 1000)):
+            reply = wire.call(method, "/models/absent", body)
+            assert (reply.status, reply.header("connection")) == (404, "keep-alive")
+        assert wire.call("GET", "/models").status == 200
+
+
+@pytest.mark.better_than_mms
+def test_a_connection_is_closed_after_an_error_that_leaves_a_rest_of_its_request(
+    server: Server,
+) -> None:
+    for target in ("/absent", "/predictions/absent/x/y"):
+        with server.inference.wire() as wire:
+            head = f"POST {target} HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
+            wire.send(head.encode() + b"5\r\nfirst\r\n")
+            reply = wire.read_reply()
+            assert (reply.status, reply.header("connection")) == (404, "close")
+            assert wire.is_closed_by_peer()
 
 
 @pytest.mark.better_than_mms
@@ -158,7 +175,8 @@ def test_an_http_1_0_request_is_answered(server: Server) -> None:
 @pytest.mark.better_than_mms
 def test_the_close_after_an_error_is_orderly(server: Server) -> None:
     with server.inference.wire() as wire:
-        wire.send(request_bytes("POST", "/predictions/absent", b"x" * 300000))
+        body = b"x" * 300000
+        wire.send(request_bytes("POST", "/predictions/absent", body, "Connection: close"))
         assert wire.read_to_end().startswith(b"HTTP/1.1 404 ")
 
 
@@ -204,11 +222,12 @@ def test_many_requests_sent_at_once_are_all_answered(server: Server) -> None:
         assert [wire.read_reply().body for _ in range(30)] == [b"OK"] * 30
 
 
-def test_what_follows_an_error_is_not_answered(server: Server) -> None:
+@pytest.mark.better_than_mms
+@pytest.mark.parametrize("path", ["/absent", "/predictions/absent"])
+def test_what_follows_an_error_is_answered(server: Server, path: str) -> None:
     with server.inference.wire() as wire:
-        wire.send(request_bytes("GET", "/absent") + request_bytes("GET", "/ping"))
-        assert wire.read_reply().status == 404
-        assert wire.is_closed_by_peer()
+        wire.send(request_bytes("POST", path, b"x") + request_bytes("GET", "/ping"))
+        assert [wire.read_reply().status for _ in range(2)] == [404, 200]
 
 
 # Framing of bodies

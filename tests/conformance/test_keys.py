@@ -213,7 +213,7 @@ def test_who_has_no_key_does_not_learn_which_model_is_not_ready(keyed: KeyedServ
 def test_the_errors_are_mms_s_json_and_say_how_to_show_a_key(keyed: KeyedServer) -> None:
     reply = keyed.ask(keyed.inference, "", "POST", "/predictions/noop", "x")
     assert reply.header("www-authenticate") == 'Bearer realm="multi-model-server"'
-    assert reply.header("connection") == "close"
+    assert reply.header("connection") == "keep-alive"
     document = reply.json()
     assert (document["code"], document["type"]) == (401, "UnauthorizedException")
     assert "x-api-key" in document["message"]

@@ -26,7 +26,7 @@ def test_predictions_are_given_over_tls(secure: Server) -> None:
     reply = secure.inference.post_json("/predictions/noop", {"data": "test"})
     assert (reply.status, reply.body) == (200, b"OK")
     reply = secure.inference.get("/predictions/absent")
-    assert (reply.status, reply.header("connection")) == (404, "close")
+    assert (reply.status, reply.header("connection")) == (404, "keep-alive")
 
 
 def test_a_tls_connection_is_kept(secure: Server) -> None:
@@ -105,7 +105,7 @@ def test_management_works_over_a_unix_socket(secure_server: Server) -> None:
     assert reply.status_text == "Workers scaled"
     assert secure_server.unregister(name).status_text == f'Model "{name}" unregistered'
     reply = secure_server.management.get(f"/models/{name}")
-    assert (reply.status, reply.header("connection")) == (404, "close")
+    assert (reply.status, reply.header("connection")) == (404, "keep-alive")
 
 
 @pytest.mark.parametrize("kind", ["keystore", "pkcs1"])

@@ -106,8 +106,11 @@ def test_a_head_has_the_common_headers_and_an_empty_phrase():
     ]
 
 
-def test_a_head_from_400_on_ends_the_connection():
-    assert b"connection: close" in Answers([]).head(b"i" * 36, 400, b"", b"", 0, True)
+def test_a_head_says_whether_the_connection_is_kept_whatever_its_status():
+    for status in (200, 400, 503):
+        for is_kept, word in ((True, b"keep-alive"), (False, b"close")):
+            head = Answers([]).head(b"i" * 36, status, b"", b"", 0, is_kept)
+            assert b"\r\nconnection: %b\r\n" % word in head
 
 
 def test_cors_headers_give_way_to_the_handlers():

@@ -32,7 +32,7 @@ class PlainAnswers:
         body_bytes: int,
         is_kept_alive: bool,
     ) -> bytes:
-        connection = b"keep-alive" if is_kept_alive and status < 400 else b"close"
+        connection = b"keep-alive" if is_kept_alive else b"close"
         return b"HTTP/1.1 %d %b\r\n%bcontent-length: %d\r\nconnection: %b\r\n\r\n" % (
             status,
             phrase,
@@ -56,7 +56,9 @@ class PlainAnswers:
         if form is not None:
             headers, body = form(error)
         headers = lines + headers
-        return self.head(request_id, error.http_status, b"", headers, len(body), False), body
+        return self.head(
+            request_id, error.http_status, b"", headers, len(body), is_kept_alive
+        ), body
 
 
 class Foreign(asyncio.Protocol):

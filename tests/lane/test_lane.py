@@ -169,19 +169,22 @@ async def test_http_1_0_with_keep_alive_stays(bench):
     writer.close()
 
 
-async def test_an_error_answer_ends_the_connection_without_losing_it(bench):
+async def test_the_last_error_answer_is_not_lost_where_the_client_sends_on(bench):
     reader, writer = await bench.connect()
-    writer.write(post(b"x", path="/predictions/unknown") + b"z" * 200_000)
+    head = post(b"x", path="/predictions/unknown", extra="Connection: close\r\n")
+    writer.write(head + b"z" * 200_000)
     received = await asyncio.wait_for(reader.read(), 10)
     assert received.startswith(b"HTTP/1.1 404 ")
     assert received.endswith(b"Model not found: unknown")
     writer.close()
 
 
-async def test_what_follows_an_error_on_the_connection_is_not_served(bench):
-    received = await bench.exchange(post(path="/predictions/unknown") + post(b"x"))
-    assert received.count(b"HTTP/1.1 ") == 1
-    assert bench.host.requests == []
+async def test_what_follows_an_error_on_the_connection_is_served(bench):
+    received = await bench.exchange(
+        post(path="/predictions/unknown") + post(b"x", extra="Connection: close\r\n")
+    )
+    assert [part[:3] for part in received.split(b"HTTP/1.1 ")[1:]] == [b"404", b"200"]
+    assert [request.body for request in bench.host.requests] == [b"x"]
 
 
 async def test_a_busy_model_is_told_to_the_client(bench):
@@ -189,7 +192,9 @@ async def test_a_busy_model_is_told_to_the_client(bench):
         raise ServiceUnavailable("busy")
 
     bench.host.on_submit = refuse
-    assert (await bench.exchange(post(b"x"))).startswith(b"HTTP/1.1 503 ")
+    received = await bench.exchange(post(b"x") + post(b"x", extra="Connection: close\r\n"))
+    assert received.count(b"HTTP/1.1 503 ") == 2
+    assert received.count(b"connection: keep-alive") == 1
 
 
 async def test_a_client_that_goes_takes_its_request_along(bench):

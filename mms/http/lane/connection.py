@@ -411,8 +411,6 @@ class LaneProtocol(LaneConnection):
         self.abort()
 
     def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:
-        if status >= 400:
-            request.is_kept_alive = False
         is_known = request.is_known
         now = time.monotonic()
         self._lane.record(

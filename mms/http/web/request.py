@@ -14,9 +14,12 @@ from mms.core import clients_request_id, new_request_id
 from mms.errors import (
     BadRequest,
     ExpectationFailed,
+    HeadersTooLarge,
     PayloadTooLarge,
     RequestTimeout,
     ServerError,
+    ServiceUnavailable,
+    TargetTooLong,
     UnsupportedCoding,
 )
 from mms.http.answers import AnswerLines, ErrorForm
@@ -35,6 +38,8 @@ READ_AHEAD_BYTES: Final = 64 * 1024
 #: What there may be of a body before any of it is read, and later beyond what was read.
 _FIRST_BYTES: Final = 64 * 1024
 _AHEAD_BYTES: Final = 512 * 1024
+#: The rest of so large a body is read and thrown away after an error.
+_SKIPPED_BYTES = 64 * 1024
 #: aiohttp takes requests of HTTP/0.9, too.
 _VERSIONS: Final = ((1, 1), (1, 0))
 #: What a client says of a body as it sends it.
@@ -80,8 +85,8 @@ class RequestState:
         self.is_trusted = True
         #: What the router found wrong with the path.
         self.refusal: Exception | None = None
-        #: The error that is answered leaves the connection fit for the next request.
-        self.outlives_error = False
+        #: Whether the connection is fit for the next request after an error that is answered; None: no error is.
+        self.outlives_error: bool | None = None
         #: Counts what the connection holds in memory.
         self.account: WaitingAccount | None = None
         self.inflater = inflater
@@ -148,11 +153,7 @@ def check_head(request: web.Request, max_body_bytes: int) -> None:
         raise UnsupportedCoding(
             f"Content-Encoding: {brief(coding.decode('latin-1'))} is not supported; gzip, deflate and identity are."
         )
-    if request.version not in _VERSIONS:
-        raise BadRequest("Invalid HTTP message.")
-    codings = request.headers.getall("Transfer-Encoding", [])
-    # HTTP/1.0 has none, so that what stands between may have read the message otherwise.
-    if codings and (codings[0].lower() != "chunked" or request.version < (1, 1)):
+    if not _has_certain_end(request):
         raise BadRequest("Invalid HTTP message.")
     length = request.content_length
     if length is not None and length > max_body_bytes:
@@ -160,6 +161,15 @@ def check_head(request: web.Request, max_body_bytes: int) -> None:
     expect = request.headers.get("Expect")
     if expect is not None and expect.strip().lower() != "100-continue":
         raise ExpectationFailed(f"Expect: {expect} is not supported, 100-continue is.")
+
+
+def _has_certain_end(request: web.Request) -> bool:
+    """Return whether nobody who stands between can have read the message otherwise."""
+    codings = request.headers.getall("Transfer-Encoding", [])
+    if request.version not in _VERSIONS:
+        return False
+    # HTTP/1.0 has none.
+    return not codings or (codings[0].lower() == "chunked" and request.version >= (1, 1))
 
 
 def _coding_of(request: web.Request) -> bytes:
@@ -259,13 +269,25 @@ async def _read_whole(
     return b"".join((*parts, part)) if parts else part
 
 
-def can_go_on_after(request: web.Request, error: ServerError) -> bool:
-    """Return whether the body of a refused request is certain to come, with a known end, so that it can be skipped."""
-    has_end = request.content_length is not None or not request.body_exists
+def can_go_on_after(request: web.Request, error: ServerError | None) -> bool:
+    """Return whether it is certain where the next request begins.
+
+    The head can be read in one way only, and the body has come, or is certain to come, with a known end, so that it can
+    be skipped. `error`: None where the answer is not one of this server's own.
+    """
+    if isinstance(error, TargetTooLong | HeadersTooLarge) or not _has_certain_end(request):
+        return False
+    length, content = request.content_length, request.content
+    is_asked_for = "Expect" in request.headers
     if isinstance(error, PayloadTooLarge):
         # Who asked before sending it may as well go on with the next request.
-        return has_end and "Expect" not in request.headers
-    return isinstance(error, ExpectationFailed) and has_end
+        return (length is not None or not request.body_exists) and not is_asked_for
+    if not request.body_exists or (content.is_eof() and content.exception() is None):
+        return True
+    if isinstance(error, ExpectationFailed):
+        return length is not None
+    is_late = isinstance(error, RequestTimeout | ServiceUnavailable)
+    return not (length is None or length > _SKIPPED_BYTES or is_asked_for or is_late)
 
 
 def _too_large(limit: int, *, is_ratio: bool = False) -> PayloadTooLarge:

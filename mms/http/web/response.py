@@ -85,7 +85,7 @@ def error_response(request: web.Request, error: ServerError) -> web.Response:
 
 
 def head_writer(answers: Answers, is_leaving: Callable[[], bool]) -> OnPrepare:
-    """Gives answers what all of them have. From 400 on the connection ends, unless the error lets it live.
+    """Gives answers what all of them have. The connection ends after an error that leaves a rest of its request.
 
     `is_leaving`: the server stops, so that each answer ends its connection.
     """
@@ -107,7 +107,10 @@ def head_writer(answers: Answers, is_leaving: Callable[[], bool]) -> OnPrepare:
         headers.update(COMMON_HEADERS)
         asked = ",".join(request.headers.getall("Connection", ())).encode("latin-1", "replace")
         is_kept = is_kept_alive(request.version >= (1, 1), asked) and not is_leaving()
-        if not is_kept or (response.status >= 400 and not state.outlives_error):
+        if is_kept and response.status >= 400:
+            outlives = state.outlives_error
+            is_kept = can_go_on_after(request, None) if outlives is None else outlives
+        if not is_kept:
             response.force_close()
         headers.popall("connection", None)
         headers["connection"] = "keep-alive" if response.keep_alive else "close"
