@@ -11,7 +11,7 @@ from mms.tensors.binary import bytes_of
 from mms.tensors.datatypes import BOOL, BYTES, DATATYPES, datatype_of
 from mms.tensors.declaration import OUTPUT, ModelDeclaration, TensorDeclaration
 from mms.tensors.errors import InferError
-from mms.tensors.tensor import InferRequest, InferResponse, Tensor
+from mms.tensors.tensor import NO_PARAMETERS, InferRequest, InferResponse, Tensor
 from mms.text.brief import brief
 
 if TYPE_CHECKING:
@@ -105,8 +105,9 @@ def _missing(
 
 
 def _declared_tensor(declared: TensorDeclaration, value: Any) -> Tensor:
+    parameters = NO_PARAMETERS
     if isinstance(value, Tensor):
-        value = value.array
+        value, parameters = value.array, value.parameters
     name = declared.name
     array = _cast(name, _array_of(name, value), declared.datatype)
     if not declared.fits(array.shape):
@@ -114,7 +115,7 @@ def _declared_tensor(declared: TensorDeclaration, value: Any) -> Tensor:
             f"Output {brief(name)} has the shape {list(array.shape)}; the model declares {list(declared.shape)}.",
             _SERVER,
         )
-    return Tensor(name, declared.datatype, array.shape, array)
+    return Tensor(name, declared.datatype, array.shape, array, parameters)
 
 
 def _cast(name: str, array: Array, datatype: str) -> Array:

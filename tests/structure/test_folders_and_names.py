@@ -28,7 +28,10 @@ UNCLEAR = {
     *("common", "helper", "helpers", "manager", "misc", "tail", "util", "utils"),
 }
 #: Imported by these names: by handlers and tools of MMS, and by components of Seldon.
-FIXED_NAMES = ("archiver/compat", "mms/utils", "mms/interfaces/seldon/packages")
+FIXED_NAMES = (
+    *("archiver/compat", "mms/utils"),
+    *("mms/interfaces/oip/packages", "mms/interfaces/seldon/packages"),
+)
 
 
 def test_a_folder_has_no_more_files_than_a_reader_keeps_in_mind() -> None:

@@ -14,7 +14,10 @@ class OpenInferenceInterface(Interface):
     class_rule = "mms.interfaces.oip.class_rule:RULE"
     class_finder = "mms.interfaces.oip.worker.tensor_class"
     takes_handlers = True
-    packages = (Package("triton_python_backend_utils", __file__),)
+    packages = (
+        Package("triton_python_backend_utils", __file__),
+        Package("mlserver", __file__),
+    )
     layout = "mms.interfaces.oip.declared.layout:find_layout"
     http_api = "mms.interfaces.oip.front.rest:OipApi"
     codecs = (

@@ -45,3 +45,10 @@ def test_a_module_stands_for_its_only_model() -> None:
     assert detect("1/model.py", {"1/model.py": source.encode()}.get).interface.name == "oip"
     both = source + "class M:\n    def predict(self, inputs, parameters): ...\n"
     assert detect("1/model.py", {"1/model.py": both.encode()}.get).interface.name == "mms"
+
+
+@pytest.mark.parametrize("package", ["mlserver", "triton_python_backend_utils"])
+def test_code_that_imports_a_package_of_these_servers_is_left_to_the_import(package: str) -> None:
+    source = f"import {package}\nfrom elsewhere import Model\n"
+    found = detect("service:Model", {"service.py": source.encode()}.get)
+    assert not found.is_certain

@@ -49,7 +49,9 @@ def _open_server(
 
         return open_triton(found, load, declaration)
     if contract is Contract.MLSERVER:
-        raise ValueError(f"handler {load.handler}: models of MLServer are not served yet")
+        from mms.interfaces.oip.worker.mlserver import open_mlserver
+
+        return open_mlserver(found, load, declaration)
     from mms.interfaces.oip.worker.model_class import open_class
 
     return open_class(found, load, declaration)

@@ -1,0 +1,1 @@
+"""The folder that goes onto the path of a worker."""
