@@ -60,9 +60,9 @@ def read_headers(block: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def image_and_tag(image: str) -> tuple[str, str]:
-    """Return (name, tag) of an image, as Seldon's executor labels it: the colon of a registry's port is none of a tag.
+    """Return (name, tag) of an image; the colon of a registry's port is none of a tag.
 
-    `split_image` is the rule of Seldon's components, which ends a name at the last colon in any case.
+    `split_image` is Seldon's own rule for its components, which cuts at the last colon in any case.
     """
     name, colon, tag = image.rpartition(":")
     return (name, tag) if colon and "/" not in tag else (image, "")
