@@ -29,11 +29,14 @@ from mms.http.web.request import state_of
 from mms.http.web.response import respond
 from mms.interfaces import AUTO
 from mms.interfaces.oip.front.dialects import Dialects
+from mms.interfaces.oip.front.extensions import ExtensionRoutes
+from mms.interfaces.oip.front.metadata import model_metadata, server_metadata
 from mms.interfaces.oip.front.operations import OPERATIONS
 from mms.interfaces.oip.front.options import options_of_body
+from mms.interfaces.oip.front.repository import ModelRepository
+from mms.interfaces.oip.settings import OipSettings
 from mms.security import Role
 from mms.text.brief import brief
-from mms.version import __version__
 from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
@@ -41,9 +44,6 @@ if TYPE_CHECKING:
     from mms.serving.served.served_model import ServedModel
     from mms.settings import Settings
 
-SERVER_NAME: Final = "multi-model-server"
-#: What of the protocol's extensions is there, by the names that its clients know.
-EXTENSIONS: Final = ("binary_tensor_data", "schedule_policy", "parameters")
 _MODEL: Final = "/v2/models/{model}"
 _VERSION: Final = f"{_MODEL}/versions/{{model_version}}"
 _INFER: Final = ModelOperation("infer", protocol="oip-json")
@@ -62,14 +62,18 @@ class OipApi(InterfaceApi):
 
     error_form = staticmethod(message_form)
 
-    def __init__(self, host: ModelHost, asker: ModelAsker) -> None:
+    def __init__(self, host: ModelHost, asker: ModelAsker, repository: ModelRepository) -> None:
         self._host = host
         self._asker = asker
+        self._repository = repository
+        self._extensions = ExtensionRoutes(host, asker, repository, _mark)
         self._dialects = Dialects(host.registry)
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> OipApi:
-        return cls(host, asker)
+        is_on = settings.of(OipSettings).oip_repository
+        repository = ModelRepository(host, settings.inference_address, is_on=is_on)
+        return cls(host, asker, repository)
 
     def __repr__(self) -> str:
         return f"<OipApi of {self._host!r}>"
@@ -84,6 +88,7 @@ class OipApi(InterfaceApi):
             *self._of_server("/v2/health/live", self._live, OPEN),
             *self._of_server("/v2/health/ready", self._ready, OPEN),
         ]
+        rows += self._extensions.rows(self._concerns_server, self._concerns_model)
         for pattern, what in _REFUSED.items():
             rows.append(self._refused(pattern, what, concerns=self._concerns_server))
         for base in (model, version):
@@ -213,11 +218,13 @@ class OipApi(InterfaceApi):
     # Metadata
 
     async def _describe_server(self, request: web.Request) -> web.StreamResponse:
-        return _respond(server_metadata())
+        return _respond(server_metadata(has_repository=self._repository.is_on))
 
     async def _describe_model(self, request: web.Request) -> web.StreamResponse:
-        served = self._served(request)
-        return _respond(model_metadata(self._host, served))
+        self._served(request)
+        values = state_of(request).match.values
+        found = await model_metadata(self._host, values["model"], values.get("model_version"))
+        return _respond(found)
 
 
 def _mark(request: web.Request) -> None:
@@ -263,21 +270,3 @@ async def _refuse(what: str, request: web.Request) -> web.StreamResponse:
 async def _not_found(request: web.Request) -> web.StreamResponse:
     values = state_of(request).match.values
     raise ResourceNotFound(f"The protocol has no {brief(values['tail'])} of a model.")
-
-
-def server_metadata() -> dict[str, Any]:
-    """Return what the server is, by the protocol's names; gRPC says the same."""
-    return {"name": SERVER_NAME, "version": __version__, "extensions": list(EXTENSIONS)}
-
-
-def model_metadata(host: ModelHost, served: ServedModel) -> dict[str, Any]:
-    """Return what a model is, by the protocol's names; gRPC says the same."""
-    document: dict[str, Any] = {"name": served.name}
-    versions = [each.version for each in host.registry.versions(served.name)]
-    if served.version is not None:
-        document["versions"] = [version for version in versions if version is not None]
-    declaration = served.declaration
-    document["platform"] = f"mms_{served.interface}"
-    document["inputs"] = declaration.input_metadata() if declaration is not None else []
-    document["outputs"] = declaration.output_metadata() if declaration is not None else []
-    return document

@@ -1,4 +1,5 @@
-"""What the Open Inference Protocol promises to clients of gRPC, black box, by the client that most of them have."""
+"""What the Open Inference Protocol promises to clients of gRPC, and of its extensions over REST, black box, by the
+client that most of them have."""
 
 from __future__ import annotations
 
@@ -23,6 +24,8 @@ pytest.importorskip("tritonclient.grpc", reason="tritonclient comes with the ext
 
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
+import tritonclient.http as triton_http
+import tritonclient.http.aio as triton_http_aio
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.better_than_mms
@@ -97,6 +100,12 @@ def client(target: str) -> Iterator[Any]:
     with triton.InferenceServerClient(target) as client:
         eventually("all models are ready", client.is_server_ready)
         yield client
+
+
+@pytest.fixture(scope="module")
+def rest(served: Server, client: Any) -> Iterator[Any]:
+    with triton_http.InferenceServerClient(f"127.0.0.1:{served.inference.address.port}") as rest:
+        yield rest
 
 
 @pytest.fixture(scope="module")
@@ -553,3 +562,124 @@ def test_statistics_of_what_is_not_there_are_refused(client: Any) -> None:
     assert refusal(lambda: client.get_inference_statistics("plain", "3"))[0] == "NOT_FOUND"
     names = [each.name for each in client.get_inference_statistics().model_stats]
     assert {"plain", "declared"} <= set(names)
+
+
+# Extensions over REST
+
+
+def test_rest_lists_loads_and_unloads_as_grpc_does(client: Any, rest: Any, served: Server) -> None:
+    put(served.store, "listed", version="4")
+    put(served.store, "unversioned")
+    rows = {row["name"]: row for row in rest.get_model_repository_index()}
+    assert rows["listed"] == {
+        "name": "listed",
+        "version": "4",
+        "state": "UNAVAILABLE",
+        "reason": "not loaded",
+    }
+    assert "version" not in rows["unversioned"]
+    rest.load_model("listed", config=json.dumps({"batchSize": 3}))
+    assert rest.is_model_ready("listed")
+    assert client.is_model_ready("listed", "4")
+    assert rest.get_model_config("listed")["instance_group"][0]["count"] == 1
+    by_grpc = {(row.name, row.version) for row in client.get_model_repository_index().models}
+    by_rest = {(row["name"], row.get("version", "")) for row in rest.get_model_repository_index()}
+    assert by_rest == by_grpc
+    reply = served.inference.post("/v2/repository/index", b'{"ready": true}')
+    assert {row["state"] for row in json.loads(reply.body)} == {"READY"}
+    rest.unload_model("listed")
+    assert not rest.is_model_ready("listed")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "words"),
+    [
+        ("models/nobody/load", b"", 404, "nobody"),
+        ("models/nobody/unload", b"", 404, "nobody"),
+        ("models/..%2Fplain/load", b"", 400, "path"),
+        ("models/plain/load", b'{"parameters": {"file:1/m": "eA=="}}', 400, "file:1/m"),
+        ("models/plain/load", b'{"parameters": {"config": "{\\"x\\": 1}"}}', 400, "x"),
+        ("models/plain/load", b'{"parameters": 1}', 400, "parameters"),
+        ("models/plain/load", b'{"parameter": {}}', 400, "parameter"),
+        ("models/plain/load", b"[]", 400, "JSON object"),
+        ("models/plain/load", b"{", 400, "JSON"),
+        ("models/plain/unload", b'{"parameters": {"unload_dependents": true}}', 400, "depend"),
+        ("index", b'{"ready": 1}', 400, "ready"),
+    ],
+)
+def test_a_wrong_call_of_the_repository_is_refused_by_name(
+    served: Server, client: Any, path: str, body: bytes, status: int, words: str
+) -> None:
+    reply = served.inference.post(f"/v2/repository/{path}", body)
+    assert reply.status == status
+    error = json.loads(reply.body)
+    assert list(error) == ["error"]
+    assert words in error["error"]
+    assert client.is_model_ready("plain")
+
+
+def test_a_page_of_another_site_loads_no_model(served: Server, client: Any) -> None:
+    reply = served.inference.post(
+        "/v2/repository/models/plain/load", b"", headers={"Origin": "https://evil.example"}
+    )
+    assert reply.status == 403
+
+
+def test_statistics_are_the_same_over_rest_and_grpc(client: Any, rest: Any) -> None:
+    client.infer("declared", [tensor(X)], model_version="1")
+    by_rest = rest.get_inference_statistics("declared", "1")
+    by_grpc = client.get_inference_statistics("declared", "1", as_json=True)
+    assert _numbers(by_grpc) == _numbers(by_rest)
+    assert len(rest.get_inference_statistics("declared")["model_stats"]) == 2
+    assert len(rest.get_inference_statistics()["model_stats"]) > 2
+
+
+def _numbers(value: Any) -> Any:
+    """Without what is nothing, and with numbers for what protobuf's JSON has as texts."""
+    if isinstance(value, dict):
+        found = {name: _numbers(each) for name, each in value.items()}
+        return {name: each for name, each in found.items() if each not in (0, "", {}, [])}
+    if isinstance(value, list):
+        return [_numbers(each) for each in value]
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+@pytest.mark.parametrize(
+    ("ask", "arguments"),
+    [
+        ("get_trace_settings", ()),
+        ("update_trace_settings", ("plain", {"trace_level": ["OFF"]})),
+        ("get_log_settings", ()),
+        ("update_log_settings", ({"log_info": True},)),
+        ("get_system_shared_memory_status", ()),
+        ("register_system_shared_memory", ("r", "/k", 8)),
+        ("unregister_system_shared_memory", ()),
+        ("get_cuda_shared_memory_status", ()),
+        ("register_cuda_shared_memory", ("r", b"aGFuZGxl", 0, 8)),
+        ("unregister_cuda_shared_memory", ()),
+    ],
+)
+def test_what_the_server_does_not_have_is_refused_by_name_over_rest(
+    rest: Any, ask: str, arguments: tuple[Any, ...]
+) -> None:
+    code, message = refusal(lambda: getattr(rest, ask)(*arguments))
+    assert code == "501"
+    assert "shared memory" in message or "settings" in message
+
+
+def test_the_client_of_asyncio_gets_the_same_over_rest(served: Server, client: Any) -> None:
+    async def ask() -> None:
+        address = f"127.0.0.1:{served.inference.address.port}"
+        async with triton_http_aio.InferenceServerClient(address) as aio:
+            assert await aio.is_server_live() and await aio.is_server_ready()
+            assert await aio.is_model_ready("plain")
+            assert "statistics" in (await aio.get_server_metadata())["extensions"]
+            assert (await aio.get_model_metadata("plain"))["name"] == "plain"
+            assert (await aio.get_model_config("plain"))["name"] == "plain"
+            assert (await aio.get_inference_statistics("plain"))["model_stats"]
+            assert len(await aio.get_model_repository_index()) > 2
+            x = triton_http.InferInput("x", [2, 3], "FP32")
+            x.set_data_from_numpy(X)
+            assert np.array_equal((await aio.infer("plain", [x])).as_numpy("x"), X)
+
+    asyncio.run(ask())
