@@ -18,9 +18,14 @@ _MOST_LATE: Final = 0.01
 _DRAIN_S: Final = 1.0
 #: Where so many of the newest looks found requests late, the estimate is wrong, and one more worker is tried.
 _LATE_LOOKS: Final = 0.1
-#: How long fewer workers must have been enough before some go, in seconds: at a steady load their number moves down and
-#: up again no more than once in this time.
-_HOLD_S: Final = 60.0
+#: How long fewer workers must have been enough before some go, in seconds, as Kubernetes's autoscaler has it: a burst
+#: that comes back within this time finds its workers, and at a steady load their number moves no more often.
+_HOLD_S: Final = 300.0
+#: Bursts that have come back after at most this time are waited for, in seconds, by so much longer than they took.
+_LONGEST_GAP_S: Final = 900.0
+_PATIENCE: Final = 1.25
+#: How often a limit of the machine is told, in seconds.
+_TELL_S: Final = 60.0
 #: A model gets at most so many times the workers that it has, and one, before these have loaded.
 _MOST_GROWTH: Final = 2
 #: How often it is asked whether a limit has gone, in seconds.
@@ -92,6 +97,11 @@ class ScalingPolicy:
         self.wanted = 0
         #: (when, how many were wanted), of the time for which surplus workers are kept.
         self._wanted_before: deque[tuple[float, int]] = deque()
+        #: Of the largest burst that has come back after more than the usual time: how many workers are kept for its
+        #: next return, for how long, and until when that counts.
+        self._kept = 0
+        self._keep_s = _HOLD_S
+        self._keep_until = 0.0
         #: When it was last told that the machine lets it have no more; None: not since it has these workers.
         self._limited_at: float | None = None
         self._asked_at = 0.0
@@ -172,12 +182,18 @@ class ScalingPolicy:
         return min(max(wanted, least), most), reason
 
     def _remember(self, now: float) -> None:
-        """Keep what was wanted and not surpassed since: the first of it is the most of the time that counts."""
+        """Keep what was wanted and not surpassed since, and find out whether it was wanted before."""
         before = self._wanted_before
+        gap_s = next((now - at for at, wanted in reversed(before) if wanted >= self.wanted), 0.0)
+        if now > self._keep_until:
+            self._kept = 0
+        if gap_s > _HOLD_S and self.wanted >= self._kept:
+            self._kept, self._keep_s = self.wanted, gap_s * _PATIENCE
+            self._keep_until = now + 2 * self._keep_s
         while before and before[-1][1] <= self.wanted:
             before.pop()
         before.append((now, self.wanted))
-        while before[0][0] < now - _HOLD_S:
+        while before[0][0] < now - _LONGEST_GAP_S:
             before.popleft()
 
     def _grow(
@@ -198,21 +214,28 @@ class ScalingPolicy:
         if allowed.workers > sample.workers:
             # Those that are coming may be enough.
             return None
-        if self._limited_at is not None and sample.at - self._limited_at < _HOLD_S:
+        if self._limited_at is not None and sample.at - self._limited_at < _TELL_S:
             # It has been told.
             return None
         reason = f"{reason}, no more than {allowed.reason}"
         return self._decided(sample, LIMITED, sample.workers, reason)
 
     def _shrink(self, sample: LoadSample) -> ScalingDecision | None:
-        enough = self._wanted_before[0][1]
+        enough = self._most_wanted(sample.at - _HOLD_S)
+        hold_s = _HOLD_S
+        if self._kept > enough:
+            hold_s = self._keep_s
+            enough = max(enough, min(self._most_wanted(sample.at - hold_s), self._kept))
         is_held = sample.at - (self._same_since or 0.0) < _HOLD_S
         if enough >= sample.workers or is_held:
             return None
         verb = "has" if enough == 1 else "have"
         return self._decided(
-            sample, DOWN, enough, f"{enough} {verb} been enough for {_HOLD_S:g} seconds"
+            sample, DOWN, enough, f"{enough} {verb} been enough for {hold_s:.0f} seconds"
         )
+
+    def _most_wanted(self, since: float) -> int:
+        return next(wanted for at, wanted in self._wanted_before if at >= since)
 
     def _decided(self, sample: LoadSample, kind: str, after: int, reason: str) -> ScalingDecision:
         decision = ScalingDecision(
