@@ -36,17 +36,22 @@ def unavailable(
     workers: Sequence[Worker],
     backoff: LoadBackoff,
     retry_after_s: int,
+    *,
+    is_closed: bool = False,
 ) -> ServiceUnavailable:
-    """Return the error for a request that a model cannot queue; the beginning is MMS's text, which clients compare."""
+    """Return the error for a request that a model cannot queue; the beginning is MMS's text, which clients compare.
+
+    `is_closed`: the model takes no more requests.
+    """
     failed = failed_worker(workers)
     if failed is not None:
         return _not_loaded(name, failed.load_error, failed.backoff_s, failed.load_code)
     if backoff.reason and all(worker.state in _ON_THE_WAY_OUT for worker in workers):
         return _not_loaded(name, backoff.reason, backoff.wait_s, backoff.code)
-    text = (
-        f"No worker is available to serve request for model: {name}. "
-        "Consider increasing job queue size."
-    )
+    text = f"No worker is available to serve request for model: {name}. "
+    if is_closed:
+        return ServiceUnavailable(f"{text}It takes no more requests.", retry_after_s=retry_after_s)
+    text += "Consider increasing job queue size."
     if not workers:
         order = f"PUT /models/{quote(name, safe='')}?min_worker=1"
         if version is not None:

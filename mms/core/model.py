@@ -151,7 +151,8 @@ class ModelVersion:
     def unavailable(self) -> ServiceUnavailable:
         """Return the error for a request that cannot be queued."""
         return unavailable(
-            self.name, self.version, self.workers, self.load_backoff, self.retry_after_s()
+            *(self.name, self.version, self.workers, self.load_backoff, self.retry_after_s()),
+            is_closed=self.is_closed,
         )
 
     def retry_after_s(self) -> int:

@@ -104,7 +104,8 @@ class ModelHost:
             *(self._workers.renew, self._installer),
         )
         self._startup = StartupModels(
-            settings, repository, self.registry, self._registrar.add, self._start
+            *(settings, repository, self.registry, self._registrar.add, self._start),
+            self._workers.live.all,
         )
         state_file = StateFile(Path(settings.state_file)) if settings.state_file else None
         self._store = RegistrationStore(state_file, self.registry, settings)
@@ -435,7 +436,7 @@ class ModelHost:
         """
         lacks = [p for p in self._startup.problems() if p.state != LOADING]
         return ping_status(
-            self.registry.all(), is_strict=self.settings.strict_ping, missing=len(lacks)
+            self._workers.live.all(), is_strict=self.settings.strict_ping, missing=len(lacks)
         )
 
     def problems(self) -> list[str]:
@@ -443,7 +444,7 @@ class ModelHost:
         if self._registrar.is_closed:
             return ["The server is shutting down."]
         missing = [str(p) for p in self._startup.problems() if p.state in NOT_REGISTERED]
-        return missing + server_problems(self.registry.all())
+        return missing + server_problems(self._workers.live.all())
 
     def problems_of(self, name: str, version: str | None = None) -> list[str]:
         """Why a model cannot take requests; empty where it can. Raises ModelNotFound."""

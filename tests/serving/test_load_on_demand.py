@@ -295,3 +295,16 @@ async def test_a_worker_that_cannot_even_be_described_leaves_no_place_behind(
             failed(bench, "m")
     assert bench.described("m")["workers"] == []
     assert await bench.predict("m") == (200, b"OK")
+
+
+async def test_requests_of_a_model_that_is_unregistered_while_it_loads_are_told_so(
+    bench: Any, tmp_path: Path
+) -> None:
+    await bench.register("m", held(tmp_path), lazy_load=True)
+    waiting = failed(bench, "m")
+    await until(lambda: bench.pids("m") != [])
+    await bench.host.unregister("m")
+    with pytest.raises(ServiceUnavailable) as error:
+        await asyncio.wait_for(waiting, 20)
+    text = "No worker is available to serve request for model: m. It takes no more requests."
+    assert str(error.value.message) == text

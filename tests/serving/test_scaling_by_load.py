@@ -148,15 +148,26 @@ async def test_a_worker_that_waits_more_than_it_computes_is_limited_less(
 async def test_free_memory_limits_how_many_workers_load_brings(bench: Any) -> None:
     await bench.register("m", OK, scale_target_ms=50)
     served = bench.host.registry.get("m")
-    allowed = allowance_of(served, CpuUse(), free=lambda: 256 * 2**20)
+    allowed = allowance_of(served, CpuUse(), 1000, free=lambda: 256 * 2**20)
     assert allowed.workers == 1
     assert allowed.reason.startswith("the free memory has room for")
+
+
+async def test_no_load_brings_more_workers_than_a_model_may_have(make_bench: Any) -> None:
+    bench = await make_bench(max_workers_per_model=2)
+    await bench.register("m", OK)
+    # As scripts for MMS say it, which has no such limit.
+    await bench.host.scale("m", None, 1, 5000, True)
+    served = bench.host.registry.get("m")
+    assert bench.host._workers.grow(served, 3) == 1
+    allowed = allowance_of(served, CpuUse(), 1, free=lambda: 2**40)
+    assert (allowed.workers, allowed.reason) == (1, "max_workers_per_model allows")
 
 
 async def test_a_model_on_gpus_gets_one_worker_for_each_by_load(make_bench: Any) -> None:
     bench = await make_bench(gpu_count=2)
     await bench.register("m", OK)
-    allowed = allowance_of(bench.host.registry.get("m"), CpuUse(), free=lambda: 2**40)
+    allowed = allowance_of(bench.host.registry.get("m"), CpuUse(), 1000, free=lambda: 2**40)
     assert (allowed.workers, allowed.reason) == (2, "2 GPUs can serve")
 
 

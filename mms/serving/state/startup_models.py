@@ -7,7 +7,7 @@ import itertools
 import logging
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -88,7 +88,9 @@ class StartupModels:
         registry: Registry[ServedModel],
         add: Add,
         start: Start,
+        live: Callable[[], Iterable[ServedModel]],
     ) -> None:
+        """`live`: the models that have workers, or are to have some."""
         #: What is left of it.
         self.models: set[ServedModel] = set()
         self._not_registered: list[_NotRegistered] = []
@@ -97,6 +99,7 @@ class StartupModels:
         self._registry = registry
         self._add = add
         self._start = start
+        self._live = live
         self._were_up = False
 
     def __repr__(self) -> str:
@@ -203,14 +206,8 @@ class StartupModels:
 
     def problems(self) -> list[StartupProblem]:
         """Those of what was named at the start that are not up now."""
-        there = {served.name for served in self._registry.all()}
-        there |= {served.url for served in self._registry.all()}
-        problems = [
-            StartupProblem(entry.name, entry.state, entry.reason)
-            for entry in self._not_registered
-            if entry.name not in there and entry.url not in there
-        ]
-        for served in self._registry.all():
+        problems = self._missing() if self._not_registered else []
+        for served in self._live():
             if not served.is_loaded_at_startup or not served.is_wanted or served.is_ready:
                 continue
             failure = served.load_failure
@@ -220,6 +217,15 @@ class StartupModels:
                 reason = served.problems()[0].partition(": ")[2] or "it has no workers"
                 problems.append(StartupProblem(served.name, LOADING, reason))
         return problems
+
+    def _missing(self) -> list[StartupProblem]:
+        there = {served.name for served in self._registry.all()}
+        there |= {served.url for served in self._registry.all()}
+        return [
+            StartupProblem(entry.name, entry.state, entry.reason)
+            for entry in self._not_registered
+            if entry.name not in there and entry.url not in there
+        ]
 
     def remaining_problems(self) -> list[str]:
         """Return the same in sentences; nothing for good once all were up."""

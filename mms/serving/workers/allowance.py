@@ -69,14 +69,17 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def allowance_of(
-    served: PooledModel, use: CpuUse, free: Callable[[], int] = free_memory
+    served: PooledModel, use: CpuUse, most: int, free: Callable[[], int] = free_memory
 ) -> Allowance:
-    """Return how many workers a model may have. Reads files of `/proc`, for models that want more alone."""
+    """Return how many workers a model may have. Reads files of `/proc`, for models that want more alone.
+
+    `most`: that any model may have.
+    """
     active = served.pool.active
     backoff = served.model.load_backoff
     if not backoff.may_load(time.monotonic()):
         return Allowance(len(active), f"there are: a load has failed ({backoff.reason})")
-    allowed = [_by_processors(served, use)]
+    allowed = [_by_processors(served, use), Allowance(most, "max_workers_per_model allows")]
     held = max((resident_bytes(worker.pid) for worker in active if worker.pid), default=0)
     if held:
         more = max(free() - _RESERVE_BYTES, 0) // held

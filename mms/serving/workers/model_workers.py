@@ -18,6 +18,7 @@ from mms.machine.cpus import available_cpus
 from mms.machine.memory import total_memory
 from mms.observe import events
 from mms.serving.dispatcher import Dispatcher
+from mms.serving.live_models import LiveModels
 from mms.serving.model_client import ModelClient
 from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.registration.model_factory import WorkerSpecs, change_model
@@ -59,6 +60,8 @@ class ModelWorkers:
         # What the operator starts models with is no mistake of a client's.
         self._most_workers = max(settings.max_workers_per_model, settings.default_workers_per_model)
         self._registry = registry
+        #: The models that have workers, or are to have some.
+        self.live = LiveModels(registry)
         #: By which the code of workers asks other models.
         self.client = client
         self._dispatcher = dispatcher
@@ -73,7 +76,7 @@ class ModelWorkers:
         self._load_turns = LoadTurns(
             settings.max_concurrent_loads or max(available_cpus(), _LEAST_CONCURRENT_LOADS)
         )
-        self._scaler = Scaler(self.grow, self.shrink)
+        self._scaler = Scaler(self.grow, self.shrink, self._most_workers)
         limit = settings.memory_limit
         #: Admits loads and has models give way, where memory is limited.
         self.residency = (
@@ -157,6 +160,7 @@ class ModelWorkers:
         for worker in starts:
             self._run(served, worker)
         self._stop(served, stops)
+        self.live.note(served)
         if served.pool.active:
             self._scaler.follow(served)
 
@@ -187,8 +191,10 @@ class ModelWorkers:
             events.model_demanded(served.name, self.grow(served, pool.first_workers))
 
     def grow(self, served: PooledModel, count: int) -> int:
-        """Start more workers, at most as many as the model may have. Return how many."""
+        """Start more workers, at most as many as the model, and any model, may have. Return how many."""
+        count = min(count, self._most_workers - len(served.pool.active))
         started = served.pool.grow(count, self._gpus_beside(served))
+        self.live.note(served)
         for index, worker in enumerate(started):
             try:
                 self._run(served, worker, has_to_wait=True)
@@ -300,6 +306,7 @@ class ModelWorkers:
     async def forget(self, served: ServedModel) -> None:
         """Keep nothing for a model that is gone."""
         self._dispatcher.forget(served.model)
+        self.live.forget(served)
         if isinstance(served, PooledModel):
             await self._launcher.forget(served.key)
 
@@ -375,6 +382,7 @@ class ModelWorkers:
     def _on_worker_end(self, served: PooledModel, runner: WorkerRunner) -> None:
         served.runners.pop(runner.worker, None)
         served.pool.remove(runner.worker)
+        self.live.note(served)
         if self.residency is not None:
             self.residency.forget(served, runner.worker)
         model, failure, now = served.model, runner.failure, time.monotonic()

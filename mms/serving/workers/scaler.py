@@ -38,9 +38,11 @@ def target_of(served: PooledModel) -> ScalingTarget:
 class Scaler:
     """One timer for all models; it runs only while there are models with workers that may go or become more."""
 
-    def __init__(self, grow: ChangeCount, shrink: ChangeCount) -> None:
+    def __init__(self, grow: ChangeCount, shrink: ChangeCount, most_workers: int) -> None:
+        """`most_workers`: that any model may have."""
         self._grow = grow
         self._shrink = shrink
+        self._most_workers = most_workers
         self._followed: dict[PooledModel, CpuUse] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -83,7 +85,9 @@ class Scaler:
     def _decide(self, served: PooledModel, use: CpuUse, now: float) -> None:
         use.observe(served.model.workers, now)
         decision = served.scaling.decide(
-            sample_load(served.model, now), target_of(served), lambda: allowance_of(served, use)
+            sample_load(served.model, now),
+            target_of(served),
+            lambda: allowance_of(served, use, self._most_workers),
         )
         if decision is None:
             return
