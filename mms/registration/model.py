@@ -245,6 +245,18 @@ class ModelParameters(Options):
         shown=Shown("minWorkers", is_of_model=True),
         scope=WORKERS,
     )
+    max_worker: int | None = parameter(
+        "max_worker",
+        whole(None, count_of),
+        "Most workers that requests and load may bring the model.",
+        "Not less than `initial_workers`, which is its minimum. See [scaling by load](many-models.md#scaling-by-load).",
+        otherwise="`initial_workers`, or the archive's",
+        flag="--max",
+        is_kept=False,
+        is_new=True,
+        shown=Shown("maxWorkers", is_of_model=True),
+        scope=WORKERS,
+    )
     synchronous: bool = parameter(
         "synchronous",
         WAITS,

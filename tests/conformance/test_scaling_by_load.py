@@ -63,6 +63,41 @@ def test_a_model_grows_under_load_and_rests_when_it_is_idle(
     assert main_server.inference.post_json(f"/predictions/{model}", {}).status == 200
 
 
+def test_a_registration_may_name_the_most_workers_that_load_brings(
+    main_server: Server, gate: Gate
+) -> None:
+    bounds = {"initial_workers": 1, "max_worker": 2, "scale_target_ms": 50}
+    with main_server.registered("obey", **bounds) as name:
+        described = main_server.describe(name)
+        assert (described["minWorkers"], described["maxWorkers"]) == (1, 2)
+        held = [
+            Background(lambda: main_server.inference.post_json(f"/predictions/{name}", gate.order))
+            for _ in range(2)
+        ]
+        eventually("another worker", lambda: _workers(main_server, name) == 2)
+        gate.open()
+        assert {each.result().status for each in held} == {200}
+
+
+def test_a_maximum_of_a_registration_that_cannot_be_is_refused_and_one_without_effect_is_told(
+    main_server: Server,
+) -> None:
+    for maximum in ("1", "-1", "x", "1001"):
+        reply = main_server.register("obey", model_name="m", initial_workers=2, max_worker=maximum)
+        assert reply.status == 400, reply
+        assert "max_worker must be" in reply.json()["message"]
+    with main_server.registered("obey", max_worker=4) as name:
+        assert main_server.describe(name)["maxWorkers"] == 4
+    main_server.wait_for_log(
+        "mms_log.log",
+        f"max_worker has no effect on model {name}: its workers become more only with",
+    )
+    # Of a model that has no workers at first its requests start them.
+    with main_server.registered("obey", initial_workers=0, max_worker=1) as name:
+        assert main_server.describe(name)["workers"] == []
+        assert main_server.inference.post_json(f"/predictions/{name}", {}).status == 200
+
+
 def test_a_script_for_mms_that_names_a_maximum_gets_what_mms_does(
     main_server: Server, model: str
 ) -> None:

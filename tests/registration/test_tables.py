@@ -85,6 +85,7 @@ def test_what_a_state_file_keeps_comes_back_the_same() -> None:
         {
             **{member.name: getattr(options, member.name) for member in fields(options)},
             "initial_workers": None,
+            "max_worker": None,
             "synchronous": True,
         }
     )

@@ -45,7 +45,11 @@ def _reason(group: str, declared: Parameter, value: object, served: ServedModel)
         return None if is_graph else "it is not a graph with predictors"
     reason = _reason_of_group(group, declared.name, served.interface)
     if served.kind == "model":
-        return reason or _reason_of_policy(declared.name, served)
+        return (
+            reason
+            or _reason_of_policy(declared.name, served)
+            or _reason_of_maximum(declared.name, value, served)
+        )
     kind = "graph" if is_graph else "function"
     if declared.scope == CODE:
         # Of its interface a model tells; that one may be named.
@@ -68,6 +72,16 @@ def _reason_of_group(group: str, option: str, interface: str) -> str | None:
         return None
     nouns = " and ".join(each.nouns for each in takers)
     return f"only {nouns} have it, and the interface is {interface}"
+
+
+def _reason_of_maximum(parameter: str, value: object, served: ServedModel) -> str | None:
+    """Return why a maximum brings it no workers."""
+    if parameter != "max_worker":
+        return None
+    least, options = served.first_bounds(0).least, served.effective
+    if not least or options.lazy_load or options.scale_target_ms or value == least:
+        return None
+    return "its workers become more only with scale_target_ms"
 
 
 def _reason_of_policy(parameter: str, served: ServedModel) -> str | None:

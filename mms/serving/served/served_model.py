@@ -155,10 +155,13 @@ class ServedModel(ABC):
 
     def first_bounds(self, default: int) -> WorkerBounds:
         """Return how many workers it is to have at first: by its registration, else its archive, else `default`."""
-        count = self.options.asked.initial_workers
-        if count is not None:
-            return WorkerBounds(count, count)
-        return self.worker_bounds or WorkerBounds(default, default)
+        asked = self.options.asked
+        bounds = self.worker_bounds or WorkerBounds(default, default)
+        if asked.initial_workers is not None:
+            bounds = WorkerBounds(asked.initial_workers, asked.initial_workers)
+        if asked.max_worker is not None:
+            bounds = WorkerBounds(min(bounds.least, asked.max_worker), asked.max_worker)
+        return bounds
 
     def check_dependencies(self) -> None:
         """Raises DependencyMissing where a model that it asks is gone by now."""
