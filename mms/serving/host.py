@@ -258,14 +258,7 @@ class ModelHost:
         self._registrar.check_open()
         if options.runtime is not None and not is_runtime(options.runtime):
             raise BadRequest(f"Invalid RuntimeType value: {options.runtime}")
-        least, most = options.initial_workers or 0, options.max_worker
-        self._workers.check_count("initial_workers", least)
-        if most is not None:
-            self._workers.check_count("max_worker", most)
-            if most < least:
-                raise BadRequest(
-                    f"Parameter max_worker must be at least initial_workers, {least}, not {most}."
-                )
+        self._workers.check_counts(options.initial_workers or 0, options.max_worker)
         served = await self._registrar.add(options, None)
         first = served.first_bounds(self.settings.default_workers_per_model)
         bounds = bounds_of(served) if bounds_of is not None else first

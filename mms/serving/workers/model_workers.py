@@ -135,6 +135,17 @@ class ModelWorkers:
                 f"Parameter {parameter} must be at most {self._most_workers} (max_workers_per_model), not {count}."
             )
 
+    def check_counts(self, initial_workers: int, max_worker: int | None) -> None:
+        """Raises BadRequest where a registration asks for what a model may not have, or cannot."""
+        self.check_count("initial_workers", initial_workers)
+        if max_worker is None:
+            return
+        self.check_count("max_worker", max_worker)
+        if max_worker < initial_workers:
+            raise BadRequest(
+                f"Parameter max_worker must be at least initial_workers, {initial_workers}, not {max_worker}."
+            )
+
     def scale(
         self, served: PooledModel, min_workers: int, max_workers: int, first_workers: int = 1
     ) -> None:
