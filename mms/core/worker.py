@@ -92,6 +92,8 @@ class Worker:
         "replaces",
         "restarts",
         "service_s",
+        "stage",
+        "stage_at",
         "started_at",
         "state",
         "unresponsive",
@@ -120,7 +122,11 @@ class Worker:
         self.batch_size = 1
         #: Why its last try to load failed, in one line; empty where it did not.
         self.load_error = ""
-        #: What its load has taken so far, in seconds by what was done: `turn`, `packages`, `process`, `load`.
+        #: What its load is doing: `turn`, `packages`, `process`, `import`, `load`. Empty: it does not load. And since
+        #: when, of `time.monotonic()`.
+        self.stage = ""
+        self.stage_at = 0.0
+        #: What its load has taken so far, in seconds by what was done.
         self.load_times: dict[str, float] = {}
         #: The status that stands for it: 507 where memory was short.
         self.load_code = 200

@@ -24,6 +24,7 @@ from mms.wire import (
     DRAIN,
     HEARTBEAT,
     HELLO,
+    IMPORTED,
     LOAD,
     LOADED,
     METRIC,
@@ -315,6 +316,8 @@ class Link:
             loaded.message, loaded.error = one_line(loaded.message), one_line(loaded.error)
             if not self.loaded.done():
                 self.loaded.set_result(loaded)
+        elif kind == IMPORTED:
+            self.listener.on_imported()
         elif kind == READINESS:
             readiness = Readiness.from_payload(payload)
             readiness.error = one_line(readiness.error)

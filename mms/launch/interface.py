@@ -62,6 +62,9 @@ class LinkListener(Protocol):
     def on_series(self, series: list[dict[str, Any]]) -> None:
         """Take updates of Prometheus series, as `Metric.series`."""
 
+    def on_imported(self) -> None:
+        """Learn that the model's code has been imported, and the model loads now."""
+
     def on_readiness(self, readiness: Readiness) -> None:
         """Learn how a load ended that went on after LOADED. It may come before that, on the other connection."""
 

@@ -72,6 +72,9 @@ class _ParentListener:
     def on_records(self, stream: int, records: list[bytes]) -> None:
         raise ProtocolError("a parent of workers sends no records of requests")
 
+    def on_imported(self) -> None:
+        self._listener.on_imported()
+
     def on_readiness(self, readiness: Readiness) -> None:
         # Only what serves loads on.
         raise ProtocolError("a parent of workers sends no readiness")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from math import isfinite
 
 from mms.core import ChosenPolicy
 from mms.core.scaling.policy import ScalingDecision
@@ -15,6 +16,13 @@ _manager = logging.getLogger(logger_names.MODEL_MANAGER)
 _worker = logging.getLogger(logger_names.WORKER_THREAD)
 
 STOPPED = "Model server stopped."
+_STAGES = {
+    "turn": "waits for its turn",
+    "packages": "installs its packages",
+    "process": "starts its process",
+    "import": "imports the model's code",
+    "load": "loads the model",
+}
 
 
 def listener_bound(api: str, address: str) -> None:
@@ -87,6 +95,17 @@ def worker_loaded(worker: str, model: str, times: Mapping[str, float]) -> None:
     _worker.info(
         "%s has loaded model %s in %.3f seconds: %s",
         *(worker, model, sum(times.values()), parts),
+        extra={"thread_name": worker},
+    )
+
+
+def worker_loads(worker: str, model: str, stage: str, passed_s: float, limit_s: float) -> None:
+    """A load takes long. `stage`: what it has been doing for so long. `limit_s`: that it may; 0: nobody says."""
+    what = _STAGES[stage]
+    limit = f", a load may take {limit_s:g}" if limit_s and isfinite(limit_s) else ""
+    _worker.info(
+        "%s of model %s: %s for %.0f seconds%s.",
+        *(worker, model, what, passed_s, limit),
         extra={"thread_name": worker},
     )
 

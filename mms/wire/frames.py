@@ -34,6 +34,7 @@ CALL = 15
 CALLED = 16
 READINESS = 17
 RECORDS = 18
+IMPORTED = 19
 
 KIND_NAMES = {
     HELLO: "hello",
@@ -51,6 +52,7 @@ KIND_NAMES = {
     CALLED: "called",
     READINESS: "readiness",
     RECORDS: "records",
+    IMPORTED: "imported",
 }
 
 HEADER = Struct("!BBHIQ")

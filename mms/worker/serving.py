@@ -13,6 +13,7 @@ from mms.wire import (
     BATCH,
     BYE,
     DRAIN,
+    IMPORTED,
     LOAD,
     LOADED,
     READINESS,
@@ -26,6 +27,7 @@ from mms.wire import (
 from mms.worker.connection import Control, connect, connect_control, read_frames
 from mms.worker.loading.load import load_model
 from mms.worker.loading.model import ItemServer, Model
+from mms.worker.loading.stages import on_imported
 from mms.worker.outbox import Outbox
 from mms.worker.process.lifeline import hold_lifeline
 from mms.worker.running.batch_runner import BatchRunner, encode_metrics
@@ -77,6 +79,7 @@ def answer_load(
     complete: Callable[[Loaded], None] | None = None,
 ) -> Model | None:
     """Load, and tell the front how it went; None where it went wrong. `complete` adds to what is told of a success."""
+    on_imported(lambda: connection.sendall(encode_frame(IMPORTED, 0)))
     model, loaded = load_model(load)
     frames = []
     if model is not None:

@@ -56,6 +56,9 @@ class Listener:
     def on_records(self, *_: object) -> None:
         raise AssertionError("no records were sent")
 
+    def on_imported(self) -> None:
+        return
+
     def on_readiness(self, *_: object) -> None:
         return
 

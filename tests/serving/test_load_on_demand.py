@@ -75,10 +75,41 @@ async def test_a_load_tells_what_it_has_spent_its_time_on(bench: Any, caplog: An
     code = "import time\ntime.sleep(0.05)\n" + OK
     await bench.register("m", code, lazy_load=True)
     assert await bench.predict("m") == (200, b"OK")
-    times = bench.described("m")["workers"][0]["loadTimes"]
-    assert times["load"] >= 0.05
-    assert set(times) <= {"turn", "process", "load"}
+    worker = bench.described("m")["workers"][0]
+    times = worker["loadTimes"]
+    assert times["import"] >= 0.05
+    assert "load" in times and "progress" not in worker
+    assert set(times) <= {"turn", "process", "import", "load"}
     assert "W-m-0 has loaded model m in" in caplog.text
+
+
+async def test_a_load_that_takes_long_tells_what_it_is_doing(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    monkeypatch.setattr("mms.serving.workers.load_stages._TELL_S", 0.02)
+    caplog.set_level("INFO")
+    imports = f"""
+import pathlib, time
+folder = pathlib.Path({str(tmp_path)!r})
+while not (folder / "imported").exists():
+    time.sleep(0.005)
+"""
+    await bench.register("m", imports + held(tmp_path), lazy_load=True)
+    _, reply = bench.submit("m")
+
+    def stage() -> str:
+        workers = bench.described("m")["workers"]
+        return workers[0].get("progress", {}).get("stage", "") if workers else ""
+
+    await until(lambda: stage() == "import")
+    await until(
+        lambda: "W-m-0 of model m: imports the model's code for 0 seconds, a load" in caplog.text
+    )
+    (tmp_path / "imported").touch()
+    await until(lambda: stage() == "load")
+    (tmp_path / "go").touch()
+    assert await asyncio.wait_for(reply.done, 20) == (200, b"OK")
+    assert stage() == ""
 
 
 async def test_many_requests_at_once_share_one_load(bench: Any, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from mms.wire import (
     FAILED,
     HEARTBEAT,
     HELLO,
+    IMPORTED,
     LAST,
     LOAD,
     LOADED,
@@ -130,6 +131,8 @@ class Worker:
         self.hello = hello
         self.loaded: Loaded | None = None
         self.load_metrics: list[str] = []
+        #: It has said that the code of its model is imported.
+        self.has_imported = False
         self.lifeline: Connection | None = None
         #: Of a parent: where it is asked for forks. Of a fork: what it writes to standard output and error.
         self.channel: socket.socket | None = None
@@ -151,6 +154,9 @@ class Worker:
             assert frame is not None, "the worker ended while it loaded"
             if frame[0] == METRIC:
                 self.load_metrics += Metric.from_payload(frame[2]).lines
+                continue
+            if frame[0] == IMPORTED:
+                self.has_imported = True
                 continue
             assert frame[0] == LOADED, frame
             self.loaded = Loaded.from_payload(frame[2])
@@ -248,9 +254,16 @@ class ForkServer:
         ]
         first = {"environment": {}, "user": None, "packages": None, "learned": [], "most_bytes": 0}
         self._channel.sendall(encode_message({**first, "modules": modules}))
-        messages = MessageReader(self._channel).receive()
-        assert messages is not None
-        assert not messages[0]["ready"]["failed"], messages
+        assert not self._ready(MessageReader(self._channel))["failed"]
+
+    @staticmethod
+    def _ready(reader: MessageReader) -> Any:
+        """Wait for what it says once it has imported its modules, each of which it names first."""
+        while (messages := reader.receive()) is not None:
+            for message in messages:
+                if "importing" not in message:
+                    return message["ready"]
+        raise AssertionError("the fork server has ended")
 
     def fork(self, address: str, secret: str, variables: dict[str, str]) -> None:
         command = [sys.executable, "-c", "", str(ROOT), "mms.worker", "--connect", address]

@@ -65,6 +65,7 @@ def test_a_handler_is_named_by_module_and_function(
     files = {"inner__deep_py": source, "inner____init___py": "", "with-dash_py": source}
     worker, loaded = load(front, write_model(source, **files), handler=handler)
     assert loaded.code == 200, loaded
+    assert worker.has_imported
     assert worker.predict().body == body
 
 

@@ -14,6 +14,7 @@ from mms.wire import Load
 from mms.worker.loading.handler_module import classes_of
 from mms.worker.loading.manifest_file import LEGACY_MANIFEST, read_manifest
 from mms.worker.loading.model import Model
+from mms.worker.loading.stages import note_imported
 
 
 def open_model(load: Load) -> Model:
@@ -50,4 +51,5 @@ def _import_file(handler: str, model_dir: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules.setdefault(name, module)
     spec.loader.exec_module(module)
+    note_imported()
     return module

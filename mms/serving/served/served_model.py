@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -307,6 +308,9 @@ def _describe_worker(worker: Worker) -> dict[str, Any]:
         described["oomKills"] = worker.oom_kills
     if worker.gpu_id is not None:
         described["gpuId"] = worker.gpu_id
+    if worker.stage:
+        passed_s = time.monotonic() - worker.stage_at
+        described["progress"] = {"stage": worker.stage, "seconds": round(passed_s, 3)}
     if worker.load_times:
         described["loadTimes"] = {done: round(s, 3) for done, s in worker.load_times.items()}
     if worker.reason:

@@ -168,7 +168,7 @@ class Residency:
     async def confirm(self, served: PooledModel, worker: Worker) -> None:
         """Measure a worker that has loaded. Raises LaunchFailed with 507 where it cannot stay beside what has to."""
         memory, pid = _memory_of(served), worker.pid
-        load_s = sum(worker.load_times.get(part, 0.0) for part in ("process", "load"))
+        load_s = sum(worker.load_times.get(part, 0.0) for part in ("process", "import", "load"))
         size = await asyncio.to_thread(worker_bytes, pid, _parents(served))
         held = memory.held.get(worker)
         if held is None or not size:

@@ -21,6 +21,7 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
 from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.calls import WorkerCalls
+from mms.serving.workers.load_stages import IMPORT, PACKAGES, PROCESS, TURN, LoadStages
 from mms.wire import (
     CODED,
     FAILED,
@@ -44,9 +45,6 @@ _KILL_S = 5.0
 
 #: Status, reason phrase and headers of an answer that says nothing but its body.
 _PLAIN_HEAD = (200, b"", b"")
-
-#: What took less of a load is not told, in seconds.
-_LEAST_TOLD_S = 0.001
 
 
 class WorkerEvents(Protocol):
@@ -116,6 +114,7 @@ class WorkerRunner:
         self._calls = WorkerCalls(client, spec.load.calls)
         self._tracking = tracking
         self._start_timeout_s = start_timeout_s
+        self._stages = LoadStages(worker, model.name)
         #: What has to be done before each start; raises RequirementsFailed.
         self._prepare = prepare
         #: What a load waits for before it begins, and holds until it ends.
@@ -220,24 +219,26 @@ class WorkerRunner:
         self._in_parts = -1
         worker.started_at = time.time()
         started = time.monotonic()
+        stages = self._stages
+        stages.begin(TURN)
         if self._attempt.done():
             self._attempt = asyncio.get_running_loop().create_future()
         link: WorkerLink | None = None
         try:
             async with self._turn():
-                self._note_time("turn", started)
                 if self._prepare is not None:
+                    stages.begin(PACKAGES)
                     worker.reason = "its packages are being installed"
                     await self._prepare()
                     worker.reason = ""
-                    self._note_time("packages", started)
+                stages.begin(PROCESS)
                 link = await self._launcher.launch(self._spec, self, self._start_timeout_s)
                 worker.link = link
                 worker.pid = link.pid
                 worker.state = WorkerState.LOADING
-                self._note_time("process", started)
+                stages.begin(IMPORT, self._spec.load_timeout_s)
                 loaded = await link.load(self._spec.load_timeout_s)
-                self._note_time("load", started)
+                stages.complete()
                 if self._confirm is not None and loaded.code == 200:
                     await self._confirm()
         except RequirementsFailed as error:
@@ -256,6 +257,8 @@ class WorkerRunner:
                 link.kill("stopped")
                 worker.link = None
             raise
+        finally:
+            stages.end()
         self._log_load(loaded)
         if loaded.code != 200:
             link.kill("model did not load")
@@ -289,13 +292,6 @@ class WorkerRunner:
             worker.oom_kills += reason.endswith(OUT_OF_MEMORY)
             events.worker_disconnected(worker.name, "BACKOFF", reason)
         return reason
-
-    def _note_time(self, done: str, started: float) -> None:
-        """Something of a load that began at `started` is done. What took no time worth a word is left out."""
-        times = self.worker.load_times
-        took_s = time.monotonic() - started - sum(times.values())
-        if took_s >= _LEAST_TOLD_S or done == "load":
-            times[done] = took_s
 
     def _break_off(self, error: Exception) -> str:
         """End a process that something unexpected has happened to, whatever state it is in. Returns why."""
@@ -448,6 +444,9 @@ class WorkerRunner:
     def on_series(self, series: list[dict[str, Any]]) -> None:
         with self._observed():
             self._record.worker_series(self._model.name, self.worker.pid, series)
+
+    def on_imported(self) -> None:
+        self._stages.note_imported()
 
     def on_readiness(self, readiness: Readiness) -> None:
         if self._readiness:

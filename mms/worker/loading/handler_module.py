@@ -12,6 +12,7 @@ from typing import Any
 
 from mms.text.brief import brief
 from mms.worker.loading.shadowing import own_name
+from mms.worker.loading.stages import note_imported
 
 #: The names of the handlers' modules that this process has imported.
 _imported: set[str] = set()
@@ -38,12 +39,14 @@ def import_handler_module(module_part: str) -> ModuleType:
             _refuse_taken_name(module_name)
         _imported.add(module_name)
     try:
-        return importlib.import_module(own_name(module_name))
+        module = importlib.import_module(own_name(module_name))
     except ModuleNotFoundError as error:
         if not is_within(error.name, own_name(module_name)):
             raise
         text = f"No module named {brief(module_name)}; {_python_files()}"
         raise ModuleNotFoundError(text, name=error.name) from None
+    note_imported()
+    return module
 
 
 def _python_files() -> str:
