@@ -41,10 +41,6 @@ def _burst(now: float) -> float:
     return 100.0 if now % 40 < 8 else 10.0
 
 
-def _rare_burst(now: float) -> float:
-    return 100.0 if now % 180 >= 172 else 10.0
-
-
 def _day(now: float) -> float:
     return 40.0 - 35.0 * math.cos(now / 900 * 2 * math.pi)
 
@@ -68,7 +64,6 @@ def _run(
 TRAFFIC = {
     # The first burst finds one worker; its requests are a share of all.
     "bursts": (_burst, 100.0, 1200.0, {}),
-    "rare bursts": (_rare_burst, 100.0, 1200.0, {}),
     "the curve of a day": (_day, 75.0, 900.0, {}),
     "a step": (_step, 80.0, 600.0, {}),
     "a steady load": (_constant_rate, 40.0, 600.0, {}),
