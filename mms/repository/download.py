@@ -77,10 +77,29 @@ class Cancelled(Exception):
     """A job was ended because nobody needs its result any more."""
 
 
-class Cancellation:
-    """How the event loop stops a job that runs in a thread. Safe to call from any thread."""
+class FetchProgress:
+    """How far a fetch is, in words and bytes. Its thread writes it, the event loop reads it."""
+
+    __slots__ = ("done_bytes", "total_bytes")
 
     def __init__(self) -> None:
+        self.done_bytes = 0
+        #: None: the other side has not said.
+        self.total_bytes: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<FetchProgress {self}>"
+
+    def __str__(self) -> str:
+        total = "" if self.total_bytes is None else f" of {self.total_bytes / 1e6:.1f}"
+        return f"{self.done_bytes / 1e6:.1f}{total} MB are fetched"
+
+
+class Cancellation:
+    """How the event loop stops a job that runs in a thread, and sees how far it is. Safe to call from any thread."""
+
+    def __init__(self) -> None:
+        self.progress = FetchProgress()
         self._lock = threading.Lock()
         self._is_set = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,7 +183,10 @@ async def _download(
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"Accept-Encoding": "identity"},
         ) as session:
-            following = _follow(session, resolver, url, target, sources, limits, validators)
+            following = _follow(
+                *(session, resolver, url, target, sources, limits, validators),
+                cancellation.progress,
+            )
             return await asyncio.wait_for(following, limits.total_timeout_s or None)
     except aiohttp.ConnectionTimeoutError as error:
         raise _failed(url, error) from error
@@ -188,6 +210,7 @@ async def _follow(
     sources: Sources,
     limits: DownloadLimits,
     validators: Validators | None,
+    progress: FetchProgress,
 ) -> str:
     place = named = _parsed(url)
     sent = validators.headers() if validators is not None else {}
@@ -204,7 +227,7 @@ async def _follow(
                 if validators is not None:
                     validators.etag = response.headers.get("ETag")
                     validators.last_modified = response.headers.get("Last-Modified")
-                return await _save(response, url, target, limits)
+                return await _save(response, url, target, limits, progress)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 raise DownloadFailed(
@@ -254,13 +277,17 @@ def _parsed(url: str) -> yarl.URL:
 
 
 async def _save(
-    response: aiohttp.ClientResponse, url: str, target: Path, limits: DownloadLimits
+    response: aiohttp.ClientResponse,
+    url: str,
+    target: Path,
+    limits: DownloadLimits,
+    progress: FetchProgress,
 ) -> str:
     announced_bytes = response.content_length
     if announced_bytes is not None and announced_bytes > limits.max_bytes:
         raise _too_large(url, limits)
     digest = hashlib.sha256()
-    progress = ProgressLog(url, announced_bytes, limits.progress_interval_s)
+    log = ProgressLog(url, announced_bytes, limits.progress_interval_s, progress)
     done_bytes = 0
     with _created(target, url) as file:
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
@@ -269,7 +296,7 @@ async def _save(
                 raise _too_large(url, limits)
             digest.update(chunk)
             _write(file, chunk, url)
-            progress.show(done_bytes)
+            log.show(done_bytes)
     return digest.hexdigest()
 
 
@@ -306,19 +333,22 @@ def check_digest(url: str, actual: str, expected: str | None) -> None:
 class ProgressLog:
     """A log line every few seconds, for downloads that take that long."""
 
-    def __init__(self, url: str, total_bytes: int | None, interval_s: float) -> None:
+    def __init__(
+        self, url: str, total_bytes: int | None, interval_s: float, progress: FetchProgress
+    ) -> None:
+        progress.total_bytes = total_bytes
+        self._progress = progress
         self._url = without_secrets(url)
-        self._total_bytes = total_bytes
         self._interval_s = interval_s
         self._next_at = time.monotonic() + interval_s
 
     def show(self, done_bytes: int) -> None:
         now = time.monotonic()
+        self._progress.done_bytes = done_bytes
         if now < self._next_at:
             return
         self._next_at = now + self._interval_s
-        total = f" of {self._total_bytes / 1e6:.1f}" if self._total_bytes is not None else ""
-        logger.info("Downloading %s: %.1f%s MB", self._url, done_bytes / 1e6, total)
+        logger.info("Downloading %s: %s", self._url, self._progress)
 
 
 def _failed(url: str, error: Exception) -> DownloadFailed:

@@ -17,7 +17,7 @@ import secrets
 import shutil
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +38,7 @@ from mms.repository.download import (
     Cancellation,
     Cancelled,
     DownloadLimits,
+    FetchProgress,
     NotModified,
     Validators,
     check_digest,
@@ -144,11 +145,12 @@ class ModelUris:
         *,
         sha256: str | None = None,
         is_from_operator: bool = False,
+        watch: Callable[[FetchProgress], None] = lambda _: None,
     ) -> ModelFiles:
         """Return the files that `uri` names. A relative path is one of the archive, else of the model store.
 
         `sha256`: what that of the one file must be that the uri names, before it is unpacked. `is_from_operator`:
-        whether whoever starts the server names the uri, not a client.
+        whether whoever starts the server names the uri, not a client. `watch`: gets what tells how far the fetch is.
 
         Two calls for one uri at a time fetch it once. Raises BadRequest (not allowed, a wrong uri), ModelNotFound,
         DownloadFailed, InvalidModel (an archive that must not be unpacked), InternalServerError (disk) and
@@ -171,7 +173,7 @@ class ModelUris:
             raise BadRequest(f"model_uri {uri} contains ::, which is not allowed.")
         sources.urls.check(uri)
         while True:
-            content = await self._shared(request)
+            content = await self._shared(request, watch)
             path = self._place(content)
             if path.is_dir():
                 return ModelFiles(uri, path, content)
@@ -196,7 +198,7 @@ class ModelUris:
         if work is not None:
             await asyncio.to_thread(work.close)
 
-    async def _shared(self, request: _FileRequest) -> str:
+    async def _shared(self, request: _FileRequest, watch: Callable[[FetchProgress], None]) -> str:
         """Return the content of a uri, with its caller as one more user of it."""
         if self._is_closed:
             raise _stopping()
@@ -207,6 +209,7 @@ class ModelUris:
             self._running[fetch.task] = fetch.cancellation
             fetch.task.add_done_callback(self._on_end)
         fetch.waiting += 1
+        watch(fetch.cancellation.progress)
         try:
             return await asyncio.shield(fetch.task)
         except asyncio.CancelledError:

@@ -91,7 +91,9 @@ def _answer(
                 return message
             if progress is None:
                 total_bytes = message["total_bytes"] or None
-                progress = ProgressLog(uri, total_bytes, limits.progress_interval_s)
+                progress = ProgressLog(
+                    *(uri, total_bytes, limits.progress_interval_s, cancellation.progress)
+                )
             progress.show(message["done_bytes"])
 
 

@@ -22,6 +22,7 @@ from mms.repository.download import (
     Cancellation,
     Cancelled,
     DownloadLimits,
+    FetchProgress,
     check_digest,
     download,
     file_digest,
@@ -138,12 +139,18 @@ class Repository:
         self._failed = 0
 
     async def fetch(
-        self, url: str, *, sha256: str | None = None, is_from_operator: bool = False
+        self,
+        url: str,
+        *,
+        sha256: str | None = None,
+        is_from_operator: bool = False,
+        watch: Callable[[FetchProgress], None] = lambda _: None,
     ) -> FetchedArchive:
         """Finds or downloads the archive that `url` names, and unpacks it where it is a file.
 
         `sha256`: what the file's must be, in hexadecimal; looked at before anything else in it is.
         `is_from_operator`: whether whoever starts the server names the url, not a client.
+        `watch`: gets what tells how far a fetch from elsewhere is.
 
         Raises ModelNotFound, BadRequest, DownloadFailed, InvalidModel (no archive, unsafe, or a bad manifest),
         InternalServerError (disk) and ServiceUnavailable (closed meanwhile). After an error or a cancellation nothing
@@ -152,7 +159,10 @@ class Repository:
         if self._is_closed:
             raise _stopping()
         cancellation = Cancellation()
-        threads = self._net if is_http_url(url) or is_object_url(url) else self._disk
+        is_remote = is_http_url(url) or is_object_url(url)
+        threads = self._net if is_remote else self._disk
+        if is_remote:
+            watch(cancellation.progress)
         future = self._start(
             threads,
             cancellation,

@@ -398,7 +398,7 @@ class ModelHost:
     # What there is
 
     async def describe(self, name: str, version: str | None = None) -> dict[str, Any]:
-        served = await self.registry.get(name, version).woken()
+        served = await self._registrar.find(name, version).woken()
         return served.describe(self.registry.is_default(served))
 
     async def describe_all(self, name: str) -> list[dict[str, Any]]:

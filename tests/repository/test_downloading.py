@@ -24,7 +24,7 @@ from mms.errors import (
     ModelNotFound,
 )
 from mms.repository import Repository
-from mms.repository.download import DownloadLimits
+from mms.repository.download import DownloadLimits, FetchProgress
 from mms.repository.sources import Sources
 
 DEADLINE_S = 20.0
@@ -246,6 +246,19 @@ async def stalling(origin: Origin, path: str) -> AsyncIterator[tuple[str, asynci
         yield origin.url(path), was_asked
     finally:
         may_end.set()
+
+
+async def test_whoever_watches_sees_how_much_has_come(origin: Origin, cache: Path) -> None:
+    watched: list[FetchProgress] = []
+    async with stalling(origin, "m.mar") as (url, was_asked), opened(cache) as repository:
+        fetching = asyncio.ensure_future(repository.fetch(url, watch=watched.append))
+        await asyncio.wait_for(was_asked.wait(), DEADLINE_S)
+        [progress] = watched
+        await until(lambda: (progress.done_bytes, progress.total_bytes) == (4, 1_000_000))
+        assert str(progress) == "0.0 of 1.0 MB are fetched"
+        fetching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await fetching
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from mms.errors import BadRequest, NameTaken
+from mms.errors import BadRequest, ModelNotFound, NameTaken
+from mms.repository.download import FetchProgress
 from mms.serving import RegisterOptions
 from mms.serving.registration.pipeline import Registration, Step, run_steps
 
@@ -79,3 +81,30 @@ async def test_a_function_whose_second_model_has_a_taken_name_leaves_none_of_its
     with pytest.raises(NameTaken, match="taken"):
         await bench.host.register(RegisterOptions.of_members(options))
     assert bench.host.list_models() == before
+
+
+async def test_whoever_describes_a_model_too_early_is_told_how_far_its_registration_is(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.write("m", "def handle(data, context):\n    return data and ['OK'] * len(data)\n")
+    fetch, may_go, progress = bench.repository.fetch, asyncio.Event(), FetchProgress()
+
+    async def slow(url: str, *, watch: Any, **more: Any) -> Any:
+        watch(progress)
+        await may_go.wait()
+        return await fetch(url, **more)
+
+    monkeypatch.setattr(bench.repository, "fetch", slow)
+    registering = asyncio.ensure_future(bench.host.register(RegisterOptions("m")))
+    await asyncio.sleep(0)
+    progress.done_bytes, progress.total_bytes = 12_300_000, 45_600_000
+    with pytest.raises(ModelNotFound) as error:
+        await bench.host.describe("m")
+    assert error.value.message == (
+        "Model not found: m. It is being registered: 12.3 of 45.6 MB are fetched."
+    )
+    with pytest.raises(ModelNotFound, match="^Model not found: other$"):
+        await bench.host.describe("other")
+    may_go.set()
+    await registering
+    assert (await bench.host.describe("m"))["modelName"] == "m"

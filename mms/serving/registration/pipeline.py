@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from archiver.layouts import Layout
 from mms.repository import FetchedArchive
+from mms.repository.download import FetchProgress
 from mms.serving.options import RegisterOptions
 from mms.serving.served import PooledModel, ServedModel
 
@@ -36,11 +37,23 @@ class Registration:
     #: The file of the archive that makes it a model of other models, if one does.
     document: Path | None = field(init=False)
     served: ServedModel = field(init=False)
+    #: How far what it fetches is; None: it fetches nothing from elsewhere.
+    fetching: FetchProgress | None = None
     #: Removes the models that were registered for this one. Most have none, and there may be many models.
     _parts: AsyncExitStack | None = None
 
     def __post_init__(self) -> None:
         self.options = self.requested
+
+    def watch(self, progress: FetchProgress) -> None:
+        """Something is fetched for it."""
+        self.fetching = progress
+
+    @property
+    def name(self) -> str:
+        """The name that its model is to have, as far as that can be told before its archive is there."""
+        url = self.requested.url.partition("?")[0].rstrip("/")
+        return self.requested.model_name or self.default_name or PurePosixPath(url).stem
 
     @property
     def parts(self) -> AsyncExitStack:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mms.core import Registry
-from mms.errors import ServiceUnavailable
+from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.observe import events
 from mms.repository import Repository
 from mms.serving.dispatcher import Dispatcher
@@ -65,6 +65,8 @@ class Registrar:
         `renew` starts the workers of a model anew that has become a part of another one.
         """
         self.is_closed = False
+        #: Those whose models are not in the registry yet.
+        self._under_way: dict[int, Registration] = {}
         self._renew = renew
         self._registry = registry
         make = partial(make_model, settings, gpu_count, dispatcher)
@@ -128,8 +130,23 @@ class Registrar:
     ) -> Registration:
         """Do all of a registration but the last step: nobody finds the model. Raises as `add`."""
         registration = Registration(options, default_name, replaced)
-        await run_steps(self._steps, registration)
+        self._under_way[id(registration)] = registration
+        try:
+            await run_steps(self._steps, registration)
+        finally:
+            del self._under_way[id(registration)]
         return registration
+
+    def find(self, name: str, version: str | None) -> ServedModel:
+        """Return a registered model. Raises as the registry does, and tells how far a registration of the name is."""
+        try:
+            return self._registry.get(name, version)
+        except ModelNotFound as error:
+            coming = next((each for each in self._under_way.values() if each.name == name), None)
+            if coming is None or self._registry.has_name(name):
+                raise
+            state = "" if coming.fetching is None else f": {coming.fetching}"
+            raise ModelNotFound(f"{error.message}. It is being registered{state}.") from None
 
     async def publish(self, registration: Registration) -> None:
         """Put a prepared model where requests find it. Raises as `add`; the model is still there then."""

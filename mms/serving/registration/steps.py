@@ -66,7 +66,10 @@ class FetchArchive(Step):
         options = registration.requested
         if options.url:
             registration.archive = await self._repository.fetch(
-                options.url, sha256=options.sha256, is_from_operator=options.is_from_operator
+                options.url,
+                sha256=options.sha256,
+                is_from_operator=options.is_from_operator,
+                watch=registration.watch,
             )
         elif options.folder is not None:
             registration.archive = FetchedArchive(options.folder, None, True, None)
@@ -215,6 +218,7 @@ class FetchModelFiles(Step):
             served.archive.folder,
             sha256=None if options.url else options.sha256,
             is_from_operator=options.is_from_operator,
+            watch=registration.watch,
         )
 
     async def undo(self, registration: Registration) -> None:
