@@ -78,6 +78,29 @@ def test_a_model_that_cannot_fit_is_507_with_the_numbers(limited: Server, regist
     assert '"type":"InternalServerException"' in text.replace(" ", "")
 
 
+def test_a_host_of_many_models_unloads_one_after_507_and_loads_the_next(limited: Server) -> None:
+    names = [unique_name("hosted") for _ in range(3)]
+    for name in names:
+        limited.write_model(name, _HEAVY.format(megabytes=60))
+    calls = limited.management
+
+    def load(name: str) -> int:
+        order = {"model_name": name, "url": name, "handler": "service:handle"}
+        more = {"initial_workers": 1, "lazy_load": False}
+        return calls.post_json("/models", {**order, **more}).status
+
+    def invoke(name: str) -> int:
+        return limited.inference.post(f"/models/{name}/invoke", b"x").status
+
+    assert [load(name) for name in names] == [200, 200, 507]
+    assert [invoke(name) for name in names] == [200, 200, 404]
+    assert calls.delete(f"/models/{names[0]}").status == 200
+    assert load(names[2]) == 200
+    assert [invoke(name) for name in names] == [404, 200, 200]
+    for name in names[1:]:
+        limited.unregister(name)
+
+
 def test_pinned_models_stay_and_a_host_makes_room_by_hand(limited: Server, register: Any) -> None:
     pinned = [register(pinned="true") for _ in range(2)]
     other = register()

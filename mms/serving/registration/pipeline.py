@@ -45,7 +45,7 @@ class Registration:
     def __post_init__(self) -> None:
         self.options = self.requested
 
-    def watch(self, progress: FetchProgress) -> None:
+    def note_fetch(self, progress: FetchProgress) -> None:
         """Something is fetched for it."""
         self.fetching = progress
 

@@ -69,7 +69,7 @@ class FetchArchive(Step):
                 options.url,
                 sha256=options.sha256,
                 is_from_operator=options.is_from_operator,
-                watch=registration.watch,
+                watch=registration.note_fetch,
             )
         elif options.folder is not None:
             registration.archive = FetchedArchive(options.folder, None, True, None)
@@ -218,7 +218,7 @@ class FetchModelFiles(Step):
             served.archive.folder,
             sha256=None if options.url else options.sha256,
             is_from_operator=options.is_from_operator,
-            watch=registration.watch,
+            watch=registration.note_fetch,
         )
 
     async def undo(self, registration: Registration) -> None:
