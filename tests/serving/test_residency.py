@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -55,6 +57,49 @@ async def limited(
 
         monkeypatch.setattr("mms.serving.workers.residency.worker_bytes", played)
         return bench
+
+    return make
+
+
+class Nvml(ModuleType):
+    """A driver of one GPU of 100 MB, on which each worker holds what `sizes` says of its model, in MB."""
+
+    NVMLError = RuntimeError
+
+    def __init__(self, sizes: dict[str, int]) -> None:
+        super().__init__("pynvml")
+        self.sizes = sizes
+        self.bench: Any = None
+
+    def nvmlInit(self) -> None:
+        return
+
+    def nvmlDeviceGetCount(self) -> int:
+        return 1
+
+    def nvmlDeviceGetHandleByIndex(self, number: int) -> int:
+        return number
+
+    def nvmlDeviceGetMemoryInfo(self, device: int) -> Any:
+        return SimpleNamespace(total=100 * MB)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, device: int) -> list[Any]:
+        return [
+            SimpleNamespace(pid=worker.pid, usedGpuMemory=self.sizes[served.name] * MB)
+            for served in self.bench.host.registry.all()
+            for worker in served.workers
+        ]
+
+
+@pytest.fixture
+async def on_gpu(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> Limited:
+    """A host with one GPU. The argument: what a worker of each model holds of it, in MB."""
+
+    async def make(sizes: dict[str, int]) -> Any:
+        nvml = Nvml(sizes)
+        monkeypatch.setitem(sys.modules, "pynvml", nvml)
+        nvml.bench = await limited(gpu_count=1, memory_limit=MemorySize(size_bytes=1000 * MB))
+        return nvml.bench
 
     return make
 
@@ -358,3 +403,43 @@ async def test_a_load_that_the_kernel_ends_for_memory_is_507(bench: Any) -> None
 async def test_a_worker_that_somebody_else_kills_is_not_taken_for_one(bench: Any) -> None:
     await bench.register("m", DIES, retry=False)
     assert await bench.predict("m") == (500, b"Worker died.")
+
+
+async def test_models_give_way_by_the_memory_of_their_gpu_too(
+    on_gpu: Limited, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = await on_gpu(dict.fromkeys("abc", 40))
+    for name in "abc":
+        await bench.register(name, OK, lazy_load=True)
+    for name in "aba":
+        assert await bench.predict(name) == (200, b"OK")
+    assert bench.described("a")["memory"]["gpuBytes"] == 40 * MB
+    with caplog.at_level(logging.INFO):
+        assert await bench.predict("c") == (200, b"OK")
+    assert loaded(bench) == ["a", "c"]
+    assert any("are held of the memory of GPU 0" in message for message in caplog.messages)
+
+
+async def test_a_model_larger_than_its_gpu_is_refused_with_the_numbers(on_gpu: Limited) -> None:
+    bench = await on_gpu({"small": 40, "large": 120})
+    await bench.register("small", OK, lazy_load=True)
+    await bench.register("large", OK, lazy_load=True)
+    assert await bench.predict("small") == (200, b"OK")
+    error = await refusal(bench, "large")
+    assert error.http_status == 507
+    assert "it takes 120.0 MB of memory, the memory of GPU 0 is 95.0 MB" in str(error.message)
+    assert await bench.predict("small") == (200, b"OK")
+
+
+async def test_without_the_package_or_a_driver_gpus_are_not_measured(
+    on_gpu: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await on_gpu({"m": 500})
+
+    def fail() -> None:
+        raise RuntimeError("no driver")
+
+    monkeypatch.setattr(sys.modules["pynvml"], "nvmlInit", fail)
+    await bench.register("m", OK, lazy_load=True)
+    assert await bench.predict("m") == (200, b"OK")
+    assert "gpuBytes" not in bench.described("m")["memory"]

@@ -20,13 +20,15 @@ _LOAD_WEIGHT: Final = 0.3
 class Footprint:
     """What a worker of a model holds, by the loads so far of the same archive. Sizes in bytes; 0: not known."""
 
-    __slots__ = ("load_s", "loaded_bytes", "peak_bytes")
+    __slots__ = ("gpu_bytes", "load_s", "loaded_bytes", "peak_bytes")
 
     def __init__(self) -> None:
         #: Just after the last load.
         self.loaded_bytes = 0
         #: The most since that load.
         self.peak_bytes = 0
+        #: The most of a GPU, where it has one.
+        self.gpu_bytes = 0
         #: How long a load takes, in seconds.
         self.load_s = 0.0
 
@@ -88,6 +90,8 @@ class HeldMemory:
     is_guess: bool = False
     #: When it was measured last, of `time.monotonic()`.
     measured_at: float = 0.0
+    #: Of the worker's GPU.
+    gpu_bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -108,3 +112,8 @@ class ModelMemory:
     def resident_bytes(self) -> int:
         """What its workers hold, and those that load are expected to."""
         return sum(held.size_bytes for held in self.held.values() if not held.is_waiting)
+
+    @property
+    def gpu_bytes(self) -> int:
+        """What its workers hold of GPUs."""
+        return sum(held.gpu_bytes for held in self.held.values() if not held.is_waiting)

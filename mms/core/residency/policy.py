@@ -80,8 +80,15 @@ class Admission:
 class ResidencyPolicy:
     """Decides for all models of a server. Pure: what holds memory is passed in."""
 
-    def __init__(self, limit_bytes: int, min_residence_s: float) -> None:
-        """`min_residence_s`: how long a model stays after its load, as long as others can give way."""
+    def __init__(
+        self, limit_bytes: int, min_residence_s: float, limit_name: str = "memory_limit"
+    ) -> None:
+        """`min_residence_s`: how long a model stays after its load, as long as others can give way.
+
+        `limit_name`: what sets the limit, for messages.
+        """
+        self._limit_name = limit_name
+        self._where = "" if limit_name == "memory_limit" else f" of {limit_name}"
         self.limit_bytes = limit_bytes
         self._min_residence_s = min_residence_s
         #: By the model that gave way last: which one it made room for.
@@ -118,8 +125,8 @@ class ResidencyPolicy:
         if fixed + needed_bytes > self.limit_bytes:
             if not is_guess or fixed >= self.limit_bytes:
                 return Admission(
-                    waits_for=f"waits for memory: {_mb(fixed)} of {_mb(self.limit_bytes)} (memory_limit) are held, it "
-                    f"takes {_mb(needed_bytes)}, and what others take that load is not known yet"
+                    waits_for=f"waits for memory: {_mb(fixed)} of {_mb(self.limit_bytes)} ({self._limit_name}) "
+                    f"are held, it takes {_mb(needed_bytes)}, and what others take that load is not known yet"
                 )
             needed_bytes = self.limit_bytes - fixed
         total = sum(each.size_bytes for each in residents)
@@ -134,11 +141,12 @@ class ResidencyPolicy:
             reason = FOR_TURN
         if chosen is None:
             return Admission(
-                waits_for=f"waits for memory: {_mb(total)} of {_mb(self.limit_bytes)} (memory_limit) are held, "
+                waits_for=f"waits for memory: {_mb(total)} of {_mb(self.limit_bytes)} ({self._limit_name}) are held, "
                 f"it takes {_mb(needed_bytes)}, and the models that may give way are busy"
             )
         partner = self._note_turns(name, [each.name for each in chosen], now)
-        about = f"{name}, which takes {_mb(needed_bytes)}: {_mb(total)} of {_mb(self.limit_bytes)} are held"
+        held = f"{_mb(total)} of {_mb(self.limit_bytes)} are held{self._where}"
+        about = f"{name}, which takes {_mb(needed_bytes)}: {held}"
         evicted = [Eviction(each, reason, self._line(each, about, now)) for each in chosen]
         return Admission(
             is_admitted=True, size_bytes=needed_bytes, evicted=evicted, alternates_with=partner
@@ -162,13 +170,13 @@ class ResidencyPolicy:
             return ""
         if is_guess:
             return (
-                f"there is no memory: {_mb(fixed_bytes)} of {_mb(self.limit_bytes)} (memory_limit) are held by models "
-                "that have to stay"
+                f"there is no memory: {_mb(fixed_bytes)} of {_mb(self.limit_bytes)} ({self._limit_name}) are held by "
+                "models that have to stay"
             )
         beside = (
             f", and {_mb(fixed_bytes)} are held by models that have to stay" if fixed_bytes else ""
         )
-        return f"it takes {_mb(needed_bytes)} of memory, memory_limit is {_mb(self.limit_bytes)}{beside}"
+        return f"it takes {_mb(needed_bytes)} of memory, {self._limit_name} is {_mb(self.limit_bytes)}{beside}"
 
     def shrink(
         self, residents: Sequence[Resident], now: float, keep: str = ""
@@ -183,7 +191,7 @@ class ResidencyPolicy:
         if chosen is None:
             # All of them are not enough, but the less is held the better.
             chosen = idle
-        about = f"what has grown: {_mb(total)} of {_mb(self.limit_bytes)} are held"
+        about = f"what has grown: {_mb(total)} of {_mb(self.limit_bytes)} are held{self._where}"
         return [Eviction(each, FOR_GROWTH, self._line(each, about, now)) for each in chosen]
 
     def excess(self, residents: Sequence[Resident], now: float) -> str:

@@ -204,6 +204,7 @@ class PooledModel(ServedModel):
         memory.use.observe(arrivals.total, arrivals.last_at)
         described: dict[str, Any] = {
             "residentBytes": memory.resident_bytes,
+            **({"gpuBytes": memory.gpu_bytes} if memory.gpu_bytes else {}),
             "loadedBytes": memory.footprint.loaded_bytes,
             "peakBytes": memory.footprint.peak_bytes,
             "loadSeconds": round(memory.footprint.load_s, 3),

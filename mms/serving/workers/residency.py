@@ -15,6 +15,7 @@ from mms.core import Worker, WorkerState
 from mms.core.residency.footprint import Footprint, HeldMemory, ModelMemory
 from mms.core.residency.policy import Eviction, ResidencyPolicy, Resident
 from mms.launch import LaunchFailed
+from mms.machine.gpu_memory import GpuMemory
 from mms.machine.memory import worker_bytes
 from mms.observe import events
 
@@ -61,6 +62,12 @@ class Residency:
         self._typical_bytes = 0.0
         #: Counts what may have made room.
         self._changes = 0
+        self._gpus: GpuMemory | None = None
+        self._has_looked_for_gpus = False
+        #: By the number of a GPU.
+        self._gpu_policies: dict[int, ResidencyPolicy] = {}
+        self._typical_gpu_bytes = 0.0
+        self._min_residence_s = min_residence_s
         self._waiting = asyncio.Lock()
         #: Done when the next worker has ended.
         self._next_end: asyncio.Future[None] | None = None
@@ -133,6 +140,7 @@ class Residency:
         if self._waiting.locked():
             worker.reason = "waits for memory behind the load of another model"
         async with self._waiting:
+            gpu_policy = await self._gpu_policy(worker.gpu_id)
             while True:
                 now = time.monotonic()
                 needed, is_guess = self._expected(memory)
@@ -148,19 +156,35 @@ class Residency:
                 if admission.refusal:
                     memory.found_full_at = self._changes
                     raise LaunchFailed(admission.refusal, 507)
+                size_bytes, alternates_with = admission.size_bytes, admission.alternates_with
+                evicted, gpu_bytes = admission.evicted, 0
+                if admission.is_admitted and gpu_policy is not None:
+                    known_gpu = memory.footprint.gpu_bytes
+                    admission = gpu_policy.admit(
+                        served.key,
+                        served.full_name,
+                        known_gpu or int(self._typical_gpu_bytes),
+                        self._residents(now, worker.gpu_id),
+                        now,
+                        is_guess=not known_gpu,
+                        waiting_s=now - began,
+                    )
+                    if admission.refusal:
+                        raise LaunchFailed(admission.refusal, 507)
+                    gpu_bytes = admission.size_bytes
+                    evicted = _together(evicted, admission.evicted)
                 if admission.is_admitted:
                     break
                 worker.reason = admission.waits_for
                 await self._worker_end(_LOOK_S)
-            held = memory.held[worker] = HeldMemory(admission.size_bytes, is_guess=is_guess)
+            held = memory.held[worker] = HeldMemory(size_bytes, is_guess=is_guess)
+            held.gpu_bytes = gpu_bytes
             self._models[served] = memory
             memory.found_full_at = None
-            if admission.alternates_with:
-                events.models_alternate(
-                    served.full_name, admission.alternates_with, self._policy.limit_bytes
-                )
-            self._carry_out(admission.evicted)
-        while self._leaving_bytes() and self._held_bytes() > self._policy.limit_bytes:
+            if alternates_with:
+                events.models_alternate(served.full_name, alternates_with, self._policy.limit_bytes)
+            self._carry_out(evicted)
+        while self._has_to_wait_for_room(worker.gpu_id):
             worker.reason = "waits for memory until other models' workers have ended"
             await self._worker_end(None)
         held.is_waiting = False
@@ -178,6 +202,7 @@ class Residency:
         memory.footprint.note_load(size, load_s)
         weight = _GUESS_WEIGHT if self._typical_bytes else 1.0
         self._typical_bytes += (size - self._typical_bytes) * weight
+        await self._confirm_gpu(served, worker, held)
         residents = self._residents(now)
         # The one that was measured is a part of it.
         known = self._policy.known_to_stay(residents, served.key) - size
@@ -186,6 +211,36 @@ class Residency:
             memory.found_full_at = self._changes
             raise LaunchFailed(problem, 507)
         self._carry_out(self._policy.shrink(residents, now, keep=served.key))
+
+    async def _confirm_gpu(self, served: PooledModel, worker: Worker, held: HeldMemory) -> None:
+        policy, memory = await self._gpu_policy(worker.gpu_id), _memory_of(served)
+        if policy is None or self._gpus is None or worker.gpu_id is None:
+            return
+        held.gpu_bytes = (await asyncio.to_thread(self._gpus.held, worker.gpu_id)).get(
+            worker.pid, 0
+        )
+        memory.footprint.gpu_bytes = held.gpu_bytes
+        weight = _GUESS_WEIGHT if self._typical_gpu_bytes else 1.0
+        self._typical_gpu_bytes += (held.gpu_bytes - self._typical_gpu_bytes) * weight
+        now = time.monotonic()
+        residents = self._residents(now, worker.gpu_id)
+        known = policy.known_to_stay(residents, served.key) - held.gpu_bytes
+        if problem := policy.misfit(held.gpu_bytes, known):
+            raise LaunchFailed(problem, 507)
+        self._carry_out(policy.shrink(residents, now, keep=served.key))
+
+    async def _gpu_policy(self, gpu: int | None) -> ResidencyPolicy | None:
+        """Return what decides on the memory of a GPU; None where it is not measured."""
+        if gpu is None:
+            return None
+        if not self._has_looked_for_gpus:
+            self._has_looked_for_gpus = True
+            self._gpus = await asyncio.to_thread(GpuMemory.open)
+            limits = () if self._gpus is None else self._gpus.limits
+            for number, limit in enumerate(limits):
+                name = f"the memory of GPU {number}"
+                self._gpu_policies[number] = ResidencyPolicy(limit, self._min_residence_s, name)
+        return self._gpu_policies.get(gpu)
 
     def forget(self, served: PooledModel, worker: Worker) -> None:
         """A worker holds nothing any more: its process has ended, or is about to be replaced."""
@@ -216,11 +271,15 @@ class Residency:
 
     # What there is
 
-    def _residents(self, now: float) -> list[Resident]:
-        """Return the models that hold memory but for those on their way out."""
+    def _residents(self, now: float, gpu: int | None = None) -> list[Resident]:
+        """Return the models that hold memory, or memory of a GPU, but for those on their way out."""
         found = []
         for served, memory in self._models.items():
-            held = [each for worker, each in memory.held.items() if worker.state not in _LEAVING]
+            held = [
+                each
+                for worker, each in memory.held.items()
+                if worker.state not in _LEAVING and (gpu is None or worker.gpu_id == gpu)
+            ]
             if not held:
                 continue
             model = served.model
@@ -230,7 +289,7 @@ class Residency:
                 Resident(
                     key=served.key,
                     name=served.full_name,
-                    size_bytes=sum(each.size_bytes for each in held),
+                    size_bytes=sum(_size(each, gpu) for each in held),
                     used_at=memory.use.used_at,
                     loaded_at=memory.loaded_at,
                     load_s=memory.footprint.load_s,
@@ -238,24 +297,27 @@ class Residency:
                     is_idle=model.is_idle and not is_loading,
                     is_loading=is_loading,
                     may_leave=served.is_on_demand and not served.effective.pinned,
-                    guessed_bytes=sum(each.size_bytes for each in held if each.is_guess),
+                    guessed_bytes=sum(_size(each, gpu) for each in held if each.is_guess),
                 )
             )
         return found
 
-    def _held_bytes(self) -> int:
-        """Return what there is, and what is promised to loads."""
-        return sum(
-            held.size_bytes for memory in self._models.values() for held in memory.held.values()
-        )
-
-    def _leaving_bytes(self) -> int:
-        return sum(
-            held.size_bytes
-            for memory in self._models.values()
-            for worker, held in memory.held.items()
-            if worker.state in _LEAVING
-        )
+    def _has_to_wait_for_room(self, gpu: int | None) -> bool:
+        """Return whether workers on their way out hold what was promised, of the memory or of a GPU."""
+        limits: list[tuple[int | None, int]] = [(None, self._policy.limit_bytes)]
+        if gpu is not None and gpu in self._gpu_policies:
+            limits.append((gpu, self._gpu_policies[gpu].limit_bytes))
+        for of_gpu, limit_bytes in limits:
+            sizes = [
+                (_size(held, of_gpu), worker.state in _LEAVING)
+                for memory in self._models.values()
+                for worker, held in memory.held.items()
+                if of_gpu is None or worker.gpu_id == of_gpu
+            ]
+            leaving = sum(size for size, is_leaving in sizes if is_leaving)
+            if leaving and sum(size for size, _ in sizes) > limit_bytes:
+                return True
+        return False
 
     def _carry_out(self, evictions: Sequence[Eviction]) -> None:
         if not evictions:
@@ -295,11 +357,25 @@ class Residency:
             if size:
                 held.size_bytes = size
                 _memory_of(served).footprint.note_size(size)
+        await self._measure_gpus()
         residents = self._residents(now)
         evictions = self._policy.shrink(residents, now)
         self._carry_out(evictions)
         if not evictions and (excess := self._policy.excess(residents, now)):
             events.memory_exceeded(excess)
+
+    async def _measure_gpus(self) -> None:
+        if self._gpus is None:
+            return
+        for gpu, policy in self._gpu_policies.items():
+            sizes = await asyncio.to_thread(self._gpus.held, gpu)
+            for memory in self._models.values():
+                for worker, held in memory.held.items():
+                    if worker.gpu_id == gpu and not held.is_loading and worker.pid in sizes:
+                        held.gpu_bytes = sizes[worker.pid]
+                        memory.footprint.gpu_bytes = max(memory.footprint.gpu_bytes, held.gpu_bytes)
+            now = time.monotonic()
+            self._carry_out(policy.shrink(self._residents(now, gpu), now))
 
     def collect(self) -> Iterator[Metric]:
         """Yield what there is beside the models' own numbers, for Prometheus. Called in a thread."""
@@ -321,6 +397,16 @@ def _memory_of(served: PooledModel) -> ModelMemory:
     if memory is None:
         raise RuntimeError("a model has workers that nobody has announced")
     return memory
+
+
+def _size(held: HeldMemory, gpu: int | None) -> int:
+    return held.size_bytes if gpu is None else held.gpu_bytes
+
+
+def _together(some: Sequence[Eviction], others: Sequence[Eviction]) -> list[Eviction]:
+    """Return all of them, each model once."""
+    keys = {each.resident.key for each in some}
+    return [*some, *(each for each in others if each.resident.key not in keys)]
 
 
 def _measure_all(processes: Iterable[tuple[int, int]]) -> list[int]:

@@ -1,0 +1,59 @@
+"""What processes hold of the memory of NVIDIA's GPUs, as their driver says by NVML.
+
+The package nvidia-ml-py is optional.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import Any, Final
+
+logger = logging.getLogger("mms.machine")
+
+#: The share of a GPU's memory that models may have: its driver takes a part that no process shows.
+_SHARE: Final = 0.95
+
+
+class GpuMemory:
+    """The GPUs by their numbers. Its methods ask the driver, and block."""
+
+    def __init__(self, nvml: Any) -> None:
+        """`nvml`: the module `pynvml`. Raises its NVMLError where there is no driver."""
+        self._nvml = nvml
+        nvml.nvmlInit()
+        self._devices = [
+            nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())
+        ]
+        #: What models may hold of each GPU together, in bytes.
+        self.limits = [
+            int(nvml.nvmlDeviceGetMemoryInfo(device).total * _SHARE) for device in self._devices
+        ]
+
+    def __repr__(self) -> str:
+        return f"<GpuMemory {self.limits}>"
+
+    @classmethod
+    def open(cls) -> GpuMemory | None:
+        """Return what there is; None without GPUs, their driver or the package."""
+        try:
+            nvml: Any = importlib.import_module("pynvml")
+        except ImportError:
+            logger.info("GPU memory is not measured: the package nvidia-ml-py is not installed.")
+            return None
+        try:
+            return cls(nvml)
+        except nvml.NVMLError as error:
+            logger.info("GPU memory is not measured: %s", error)
+            return None
+
+    def held(self, gpu: int) -> dict[int, int]:
+        """Return the bytes that processes hold of a GPU, by process id, as far as the driver knows them.
+
+        Without rights to see them, as in a container with process ids of its own, nobody is found.
+        """
+        try:
+            found = self._nvml.nvmlDeviceGetComputeRunningProcesses(self._devices[gpu])
+        except (self._nvml.NVMLError, IndexError):
+            return {}
+        return {each.pid: each.usedGpuMemory for each in found if each.usedGpuMemory}
