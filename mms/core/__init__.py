@@ -1,14 +1,21 @@
-"""The decisions: registry, queues, batching, dispatch, pools. Synchronous; no sockets, no HTTP; time is passed in."""
+"""The decisions: registry, queues, batching, dispatch, pools. Synchronous; no sockets, no HTTP; time is passed in.
 
-from mms.core.batch_record import batch_record
-from mms.core.chosen_policy import ChosenPolicy
-from mms.core.config import QUEUE_BYTES, QUEUE_CAPACITY, ModelConfig, ModelStatistics
-from mms.core.ids import clients_request_id, new_request_id
-from mms.core.model import ModelVersion
-from mms.core.pool import Pool
-from mms.core.registry import Registry
-from mms.core.request import Reply, Request
-from mms.core.worker import Batch, Worker, WorkerState
+The names are imported when they are used: commands need the table of batching policies, and nothing else of the core.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mms.core.chosen_policy import ChosenPolicy
+    from mms.core.config import QUEUE_BYTES, QUEUE_CAPACITY, ModelConfig, ModelStatistics
+    from mms.core.ids import clients_request_id, new_request_id
+    from mms.core.model import ModelVersion
+    from mms.core.pool import Pool
+    from mms.core.registry import Registry
+    from mms.core.request import Reply, Request
+    from mms.core.worker import Batch, Worker, WorkerState
 
 __all__ = [
     "QUEUE_BYTES",
@@ -24,7 +31,36 @@ __all__ = [
     "Request",
     "Worker",
     "WorkerState",
-    "batch_record",
     "clients_request_id",
     "new_request_id",
 ]
+
+_MODULES = {
+    "Batch": "mms.core.worker",
+    "ChosenPolicy": "mms.core.chosen_policy",
+    "ModelConfig": "mms.core.config",
+    "ModelStatistics": "mms.core.config",
+    "ModelVersion": "mms.core.model",
+    "Pool": "mms.core.pool",
+    "QUEUE_BYTES": "mms.core.config",
+    "QUEUE_CAPACITY": "mms.core.config",
+    "Registry": "mms.core.registry",
+    "Reply": "mms.core.request",
+    "Request": "mms.core.request",
+    "Worker": "mms.core.worker",
+    "WorkerState": "mms.core.worker",
+    "clients_request_id": "mms.core.ids",
+    "new_request_id": "mms.core.ids",
+}
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULES.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from importlib import import_module
+
+    found = getattr(import_module(module), name)
+    # The next time it is there without asking.
+    globals()[name] = found
+    return found

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mms import faults
-from mms.core import ModelVersion, Worker, WorkerState, batch_record, recovery
+from mms.core import ModelVersion, Worker, WorkerState, recovery
+from mms.core.batch_record import batch_record
 from mms.errors import UnexpectedError, WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.launch.interface import OUT_OF_MEMORY
