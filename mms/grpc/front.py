@@ -34,6 +34,8 @@ Listen = Callable[
 ]
 
 _ALPN = "h2"
+#: What clients of gRPC expect of any server.
+_LEAST_MESSAGE_BYTES = 4 * 2**20
 
 
 class OpenListener(Protocol):
@@ -67,7 +69,9 @@ class GrpcFront:
         self._access = access
         self.has_access = access is not None
         self.trusts_request_ids = settings.trust_request_id
-        self.max_message_bytes = settings.grpc_max_request_size
+        self.max_message_bytes = settings.grpc_max_request_size or max(
+            settings.max_request_size, _LEAST_MESSAGE_BYTES
+        )
         self.keep_alive_timeout_s = settings.keep_alive_timeout_s
         self.head_timeout_s = settings.head_timeout_s
         self.body_timeout_s = settings.body_timeout_s

@@ -45,11 +45,11 @@ class LimitOptions:
     max_request_size: int = option(
         COUNT, _LIMITS, "Size of a request's body.", "6553500", unit="bytes"
     )
-    grpc_max_request_size: int = option(
+    grpc_max_request_size: int | None = option(
         POSITIVE,
         _LIMITS,
-        "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB by default.",
-        str(4 * 2**20),
+        "Size of a message that a gRPC client sends; most clients take no answer over 4 MiB by default. Without it: as "
+        "`max_request_size`, and 4 MiB at least.",
         unit="bytes",
         is_own=True,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from mms.serving import ModelHost
     from mms.settings import Address
 
+logger = logging.getLogger("mms.serving")
+
 _READY: Final = "READY"
 _CONFIG: Final = "config"
 _FILES: Final = "file:"
@@ -31,7 +34,14 @@ class ModelRepository:
         self._host = host
         self._is_set = is_on
         self._address = address
-        self.is_on = is_loopback(address) if is_on is None else is_on
+        is_local = is_loopback(address)
+        self.is_on = is_local if is_on is None else is_on
+        if self.is_on and not is_local:
+            logger.warning(
+                "oip_repository=true: whoever can connect to %s can load and unload models of the model store, unless "
+                "keys_file asks for a key with the role management.",
+                address,
+            )
 
     def __repr__(self) -> str:
         return f"<ModelRepository, {'on' if self.is_on else 'off'}>"
