@@ -17,7 +17,6 @@ _worker = logging.getLogger(logger_names.WORKER_THREAD)
 
 STOPPED = "Model server stopped."
 _STAGES = {
-    "turn": "waits for its turn",
     "packages": "installs its packages",
     "process": "starts its process",
     "import": "imports the model's code",

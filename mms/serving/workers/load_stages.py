@@ -40,7 +40,9 @@ class LoadStages:
         self.end()
         self._worker.stage, self._worker.stage_at = stage, time.monotonic()
         self._limit_s = limit_s
-        self._tell_in(_TELL_S, _TELL_S)
+        if stage != TURN:
+            # Of a thousand that wait it would be too much; each has its reason in its description.
+            self._tell_in(_TELL_S, _TELL_S)
 
     def note_imported(self) -> None:
         """The model's code has been imported."""
