@@ -18,6 +18,7 @@ from mms.wire import (
     FAILED,
     HEARTBEAT,
     HELLO,
+    IMPORTED,
     LAST,
     LOAD,
     LOADED,
@@ -147,6 +148,7 @@ class PlayedWorker:
         decoder.get_buffer()[: len(data)] = data
         for kind, sequence, payload, attachments in decoder.received(len(data)):
             if kind == LOAD:
+                self._say(IMPORTED, b"")
                 self._say(LOADED, Loaded(200, interface="mms", is_ready=False).to_payload())
                 self._say(READINESS, Readiness(True).to_payload())
             elif kind == HEARTBEAT:
