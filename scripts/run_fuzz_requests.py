@@ -9,16 +9,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import itertools
+import json
 import random
 import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tensor_requests
 from request_mutations import INFERENCE, Mutations, pieces_of
 from stress_server import Sample, ServerFailed, StressServer
+from tensor_requests import TensorRequests
 
 #: aiohttp refuses other versions of HTTP in their own name.
 _STATUS_LINE = re.compile(rb"HTTP/(?:1\.[01]|\d\.\d(?= 4\d\d )) (\d{3})[ \r]")
@@ -29,6 +33,8 @@ _TOLD_EVERY = 10_000
 _MAX_EXAMPLES = 20
 #: What 5xx look like that models answer themselves: of Seldon's wrapper and of MLRun's events.
 _OF_MODELS = re.compile(rb'"reason": ?"MICROSERVICE_|^[A-Za-z_.]*(Error|Exception): |^{"error"')
+#: What must come of a request that says so.
+_WANTED = re.compile(rb"\r\nX-Fuzz: (\w+)\r\n")
 _MIB = 1024 * 1024
 
 
@@ -56,6 +62,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="the same seed sends the same (1)")
     parser.add_argument("--connections", type=int, default=16, help="at a time (16)")
     parser.add_argument("--lane", choices=("on", "off"), default="on")
+    parser.add_argument(
+        "--tensors",
+        action="store_true",
+        help="requests of the Open Inference Protocol alone, of which no one may be answered with 5xx, good ones "
+        "are answered with 200 and wrong ones with 4xx",
+    )
     options = parser.parse_args()
     server = StressServer(
         {"default_workers_per_model": 1, "lane": options.lane, "load_models": "noop,echo"}
@@ -65,7 +77,10 @@ def main() -> int:
         server.register("seldon", model_name="seldon", handler="components:Plain")
         _add_mlrun_model(server.store / "m1")
         server.register("m1", model_name="m1")
-        return run(server, options.count, options.seed, options.connections)
+        _add_model(server.store / "tensors", "tensors", tensor_requests.HANDLER)
+        server.register("tensors", model_name="tensors", batch_size=8)
+        make = TensorRequests if options.tensors else Mutations
+        return run(server, make, options.count, options.seed, options.connections)
     except ServerFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -73,6 +88,14 @@ def main() -> int:
         return 130
     finally:
         server.remove()
+
+
+def _add_model(folder: Path, name: str, source: str) -> None:
+    (folder / "MAR-INF").mkdir(parents=True)
+    model = {"modelName": name, "handler": "service:handle"}
+    manifest = json.dumps({"runtime": "python", "model": model})
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(manifest)
+    (folder / "service.py").write_text(source)
 
 
 def _add_mlrun_model(folder: Path) -> None:
@@ -91,15 +114,22 @@ def _add_mlrun_model(folder: Path) -> None:
     )
 
 
-def run(server: StressServer, count: int, seed: int, connections: int) -> int:
+def run(
+    server: StressServer,
+    make: Callable[[int], Mutations | TensorRequests],
+    count: int,
+    seed: int,
+    connections: int,
+) -> int:
+    """`make`: returns the requests of a seed."""
     outcome = Outcome()
     started_at = time.monotonic()
     # The first requests make what stays: caches, buffers, thread pools.
     first = min(1000, count)
-    asyncio.run(_send_all(server, outcome, Mutations(seed - 1), first, connections, seed - 1))
+    asyncio.run(_send_all(server, outcome, make(seed - 1), first, connections, seed - 1))
     workers = {worker.pid for worker in server.workers()}
     before = server.sample()
-    asyncio.run(_send_all(server, outcome, Mutations(seed), count, connections, seed))
+    asyncio.run(_send_all(server, outcome, make(seed), count, connections, seed))
     lost = workers - {worker.pid for worker in server.workers()}
     if lost:
         outcome.problems["workers that were lost"] = len(lost)
@@ -119,7 +149,7 @@ def run(server: StressServer, count: int, seed: int, connections: int) -> int:
 async def _send_all(
     server: StressServer,
     outcome: Outcome,
-    mutations: Mutations,
+    mutations: Mutations | TensorRequests,
     count: int,
     connections: int,
     seed: int,
@@ -197,8 +227,17 @@ def _count_answers(outcome: Outcome, listener: str, data: bytes, answer: bytes) 
                 return
             at += size
         outcome.statuses[listener, status] += 1
-        if status >= 500 and not (status == 500 and _is_of_model(answer[end:at])):
+        wanted = _WANTED.search(data)
+        if wanted is not None:
+            _check_status(outcome, wanted[1].decode(), status, data, answer[:at])
+        elif status >= 500 and not (status == 500 and _is_of_model(answer[end:at])):
             outcome.complain(f"status {status}", data, answer[:at])
+
+
+def _check_status(outcome: Outcome, wanted: str, status: int, data: bytes, answer: bytes) -> None:
+    is_right = {"good": status == 200, "bad": 400 <= status < 500, "any": status < 500}[wanted]
+    if not is_right:
+        outcome.complain(f"status {status} for a request that is {wanted}", data, answer)
 
 
 def _is_of_model(body: bytes) -> bool:

@@ -45,15 +45,32 @@ def test_a_seed_gives_the_same_requests_again() -> None:
     assert first(7) != first(8)
 
 
-def test_mutated_requests_bring_no_error_of_the_server_and_no_restart() -> None:
+@pytest.mark.parametrize("options", [["--count", "800"], ["--tensors", "--count", "500"]])
+def test_mutated_requests_bring_no_error_of_the_server_and_no_restart(options: list[str]) -> None:
     finished = subprocess.run(
-        [sys.executable, str(SCRIPTS / "run_fuzz_requests.py"), "--count", "800", "--seed", "5"],
+        [sys.executable, str(SCRIPTS / "run_fuzz_requests.py"), "--seed", "5", *options],
         capture_output=True,
         text=True,
         timeout=110,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "no problem" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "is_told"),
+    [("good", 400, True), ("bad", 200, True), ("any", 500, True), ("any", 400, False)],
+)
+def test_what_does_not_come_of_a_generated_request_as_it_says_is_told(
+    wanted: str, status: int, is_told: bool
+) -> None:
+    import run_fuzz_requests
+
+    outcome = run_fuzz_requests.Outcome()
+    answer = b'HTTP/1.1 %d x\r\ncontent-length: 10\r\n\r\n{"error":1' % status
+    request = f"POST / HTTP/1.1\r\nX-Fuzz: {wanted}\r\n\r\n".encode()
+    run_fuzz_requests._count_answers(outcome, "inference", request, answer)
+    assert bool(outcome.problems) is is_told
 
 
 @pytest.mark.parametrize(
