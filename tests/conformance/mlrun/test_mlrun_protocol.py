@@ -169,10 +169,20 @@ def test_ready_is_exactly_mlrun_s_text(mlrun_server: Server) -> None:
     assert refusal(reply) == "ValueError: illegal model operation ready, method=POST"
 
 
-@pytest.mark.parametrize("path", ["/", "/v2/health", "/v2/health/live", "/v2/health/ready"])
-def test_the_server_tells_what_it_is(mlrun_server: Server, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "more"),
+    [
+        ("/", {}),
+        ("/v2/health", {}),
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+    ],
+)
+def test_the_server_tells_what_it_is(
+    mlrun_server: Server, path: str, more: dict[str, bool]
+) -> None:
     reply = mlrun_server.inference.get(path)
-    assert reply.json() == {"name": "ModelRouter", "version": "v2", "extensions": []}
+    assert reply.json() == {"name": "ModelRouter", "version": "v2", "extensions": []} | more
 
 
 # Failures
@@ -532,8 +542,9 @@ def test_mms_s_routes_stay_as_they_are(mlrun_server: Server, server: Server) -> 
     try:
         assert predict(server.inference, "beside", [5]) == 10
         assert server.inference.get("/").status == 405
+        # Models of other interfaces take the requests of the Open Inference Protocol there.
         reply = ask(server.inference, "/v2/models/noop/infer", {"inputs": [5]})
-        assert (reply.status, reply.json()["type"]) == (404, "ModelNotFoundException")
+        assert (reply.status, list(reply.json())) == (400, ["error"])
     finally:
         server.unregister("beside")
         server.__dict__["mlrun_models"].discard("beside")
