@@ -203,6 +203,33 @@ def _votes() -> list[Cell]:
     return cells
 
 
+def _open_inference() -> list[Cell]:
+    """Return a model that gives back its tensor, by the Open Inference Protocol over REST, with two workers."""
+    cells = []
+    for name, work, size, label in (
+        ("oip-json-1x64", Work("tensor-json"), 64 * 4, "1 x 64 FP32 in JSON"),
+        ("oip-binary-1x64", Work("tensor-binary"), 64 * 4, "1 x 64 FP32 in binary form"),
+        ("oip-binary-4MiB", Work("tensor-binary"), 4 * MIB, "4 MiB of FP32 in binary form"),
+    ):
+        # MLServer has no binary form over REST.
+        peers = ("ours", "triton", "mlserver") if work.kind == "tensor-json" else ("ours", "triton")
+        for connections in (1, 64):
+            plural = "s" if connections > 1 else ""
+            title = f"Open Inference, {label}, 2 workers, {connections} connection{plural}"
+            cells.append(
+                _load_cell(
+                    f"{name}-c{connections}",
+                    f"open inference {label}",
+                    title,
+                    Deployment(work=work, workers=2),
+                    connections,
+                    size,
+                    peers,
+                )
+            )
+    return cells
+
+
 def _many_models() -> list[Cell]:
     few = Deployment(registered_models=10, used_models=10)
     many = Deployment(registered_models=1000, used_models=10)
@@ -295,6 +322,7 @@ def all_cells() -> list[Cell]:
         *_seldon(),
         *_mlrun(),
         *_votes(),
+        *_open_inference(),
         *_many_models(),
         *_on_demand(),
         *_lives()[2:],

@@ -17,6 +17,8 @@ WorkKind = Literal[
     "infer-handler",
     "infer-ensemble",
     "infer-child",
+    "tensor-json",
+    "tensor-binary",
 ]
 
 # Raised alike wherever a server has such a limit: 1,000 connections must not be refused, nor 8 MiB bodies.

@@ -16,6 +16,7 @@ from benchmarks.peers.peer import (
     work_environment,
 )
 from benchmarks.server import Launch, ServerFailed, Site
+from benchmarks.tensor_requests import TENSORS, is_tensor, tensor_request
 
 _LOAD_TIMEOUT_S = 60.0
 _PATH = "/v2/models/bench/infer"
@@ -67,6 +68,8 @@ class MLServer(Peer):
         return is_answered(site.port, "/v2/health/ready")
 
     def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
+        if deployment.work.kind in TENSORS:
+            return tensor_request(deployment.work.kind, body_bytes)
         if deployment.work.kind not in ("digits", "classifier"):
             return json_request(_PATH, _TEMPLATE, body_bytes)
         paths = tuple(f"/v2/models/{name}/infer" for name in deployment.used_model_names())
@@ -76,6 +79,8 @@ class MLServer(Peer):
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
         if deployment.work.kind == "classifier":
             return bool(_result(answer)["digit"] == DIGITS_ANSWER)
+        if deployment.work.kind in TENSORS:
+            return is_tensor(deployment.work.kind, answer)
         right = [DIGITS_ANSWER] if deployment.work.kind == "digits" else ["OK"]
         return bool(json.loads(answer.body)["outputs"][0]["data"] == right)
 

@@ -25,6 +25,7 @@ from benchmarks.peers.peer import DIGITS_REQUIREMENTS, ensure_digits
 from benchmarks.places import MODELS, ROOT
 from benchmarks.seldon_requests import is_identity, rest_request
 from benchmarks.server import Launch, Site
+from benchmarks.tensor_requests import TENSORS, is_tensor, tensor_request
 from benchmarks.venvs import InstallationFailed
 
 NAME = "ours"
@@ -61,6 +62,8 @@ class Ours(MarServer):
         if deployment.work.kind in INFER_MODELS:
             file, *_ = INFER_MODELS[deployment.work.kind]
             _copy_model(file, site)
+        if deployment.work.kind in TENSORS:
+            _copy_model("tensor_handler.py", site)
         if deployment.work.kind in VOTES:
             code = (MODELS / "InferVoter.py").read_text(encoding="utf-8")
             store = site.folder / "store"
@@ -83,6 +86,8 @@ class Ours(MarServer):
         if deployment.work.kind in INFER_MODELS:
             _, handler, interface, _ = INFER_MODELS[deployment.work.kind]
             return {"url": _FOLDER, "handler": handler, "interface": interface}
+        if deployment.work.kind in TENSORS:
+            return {"url": _FOLDER, "handler": "tensor_handler:handle", "interface": "mms"}
         if deployment.work.kind in VOTES:
             return {"url": _SPEC_NAME}
         if deployment.work.kind != "identity":
@@ -96,6 +101,8 @@ class Ours(MarServer):
             return infer_request(deployment.work.kind)
         if deployment.work.kind in VOTES:
             return vote_request(deployment.work.kind)
+        if deployment.work.kind in TENSORS:
+            return tensor_request(deployment.work.kind, body_bytes)
         return super().request(deployment, body_bytes)
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
@@ -105,6 +112,8 @@ class Ours(MarServer):
             return is_inferred(answer)
         if deployment.work.kind in VOTES:
             return is_voted(answer)
+        if deployment.work.kind in TENSORS:
+            return is_tensor(deployment.work.kind, answer)
         return super().is_right(deployment, answer)
 
     def command(self, site: Site, config: str) -> list[str]:

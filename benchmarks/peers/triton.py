@@ -25,6 +25,7 @@ from benchmarks.peers.peer import (
     work_environment,
 )
 from benchmarks.server import Launch, Site
+from benchmarks.tensor_requests import COLUMNS, TENSORS, is_tensor, tensor_request
 
 _PATH = "/v2/models/bench/infer"
 _LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -96,6 +97,8 @@ class Triton(Peer):
         return is_answered(site.port, "/v2/health/ready")
 
     def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
+        if deployment.work.kind in TENSORS:
+            return tensor_request(deployment.work.kind, body_bytes)
         if deployment.work.kind == "digits":
             data, shape, datatype = struct.pack("<64d", *DIGITS_IMAGE), [1, 64], "FP64"
         else:
@@ -117,6 +120,8 @@ class Triton(Peer):
         return PeerRequest((_PATH,), head + data, headers)
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind in TENSORS:
+            return is_tensor(deployment.work.kind, answer)
         if deployment.work.kind == "digits":
             return answer.body.endswith(struct.pack("<q", DIGITS_ANSWER))
         return answer.body.endswith(struct.pack("<I", 2) + b"OK")
@@ -139,6 +144,14 @@ def _libpython() -> str:
 
 def _config(deployment: Deployment) -> str:
     kind: WorkKind = deployment.work.kind
+    if kind in TENSORS:
+        return f"""name: "bench"
+backend: "python"
+max_batch_size: 0
+input [ {{ name: "x" data_type: TYPE_FP32 dims: [ -1, {COLUMNS} ] }} ]
+output [ {{ name: "y" data_type: TYPE_FP32 dims: [ -1, {COLUMNS} ] }} ]
+instance_group [ {{ count: {deployment.workers} kind: KIND_CPU }} ]
+"""
     datatype, dims, answer_type = (
         ("TYPE_FP64", 64, "TYPE_INT64") if kind == "digits" else ("TYPE_UINT8", -1, "TYPE_STRING")
     )
