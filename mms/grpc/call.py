@@ -106,6 +106,9 @@ class CallOwner(Protocol):
     inflater: Inflater
     trusts_request_ids: bool
 
+    def charge(self, call: Call) -> None:
+        """Count one more request of a call's client. Raises TooManyRequests."""
+
     def record(self, call: Call, http_status: int) -> None:
         """A call has ended."""
 
@@ -438,6 +441,10 @@ class Call:
         """One message of a stream of answers."""
         if not self.is_ended:
             self.connection.send(self, _prefixed(message), None)
+
+    def charge(self) -> None:
+        """Count a message of a stream for its client. Raises TooManyRequests."""
+        self._owner.charge(self)
 
     def record(self, http_status: int, model: str, version: str, received_at: float) -> None:
         """Count a message of a stream as the request that it was."""

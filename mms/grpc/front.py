@@ -22,7 +22,8 @@ from mms.limits.connections import ConnectionLimit, Refusal, catch_up
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
 from mms.observe import events
-from mms.security import INFERENCE, Access, without_credentials
+from mms.security import INFERENCE, Access, client_of, without_credentials
+from mms.security.access import client_name
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
@@ -120,9 +121,16 @@ class GrpcFront:
         method = self._methods.get(head.path)
         roles = INFERENCE if method is None else method.roles
         found = self._access.enter(pairs, roles, remote, f"gRPC {path}")
+        if self._access.limit is not None:
+            head = head._replace(client=client_name(found.key) or client_of(remote))
         if not found.credentials:
             return head
         return head.without(without_credentials(headers, found))
+
+    def charge(self, call: Call) -> None:
+        """Raises TooManyRequests."""
+        if self._access is not None and call.head.client:
+            self._access.take(call.head.client)
 
     def dispatch_due(self) -> None:
         self._host.dispatch_due()

@@ -66,6 +66,8 @@ class CallHead(NamedTuple):
     priority: int = NORMAL
     #: why the call cannot be served, whatever it is
     problem: BadRequest | None = None
+    #: Whose requests are counted, where their rate is limited.
+    client: str = ""
 
     def without(self, headers: list[bytes]) -> CallHead:
         """Return the same with these headers alone, as `metadata` has them."""

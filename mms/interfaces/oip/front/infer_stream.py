@@ -37,6 +37,7 @@ class InferStream:
         self._submit = submit
         self._cancel = cancel
         self._replies: dict[StreamReply, Request | None] = {}
+        self._has_messages = False
         self._is_half_closed = False
         self._is_leaving = False
         call.on_cancel = self._cancel_all
@@ -49,6 +50,10 @@ class InferStream:
         try:
             head = read_infer_head(body)
             reply.client_id = head.id
+            if self._has_messages:
+                # The first one is the call's, which is counted.
+                self._call.charge()
+            self._has_messages = True
             self._replies[reply] = None
             self._take(len(body))
             request = self._submit(self._call, body, head, reply)
