@@ -39,6 +39,9 @@ class OnnxServer(SavedModelServer):
     `threads` limits the threads of one operator; 0 leaves the number to ONNX Runtime.
     """
 
+    #: Whoever has tensors with names gives them in a mapping.
+    takes_inputs_by_name = True
+
     def __init__(
         self, model_uri: str | None = None, output: str | None = None, threads: int = 0
     ) -> None:

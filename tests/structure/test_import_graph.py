@@ -178,6 +178,7 @@ ROOMS: dict[str, Room] = {
             "json text",
             "mlrun",
             "bodies",
+            "tensors",
             "version",
             "wire",
             "worker",
@@ -186,7 +187,7 @@ ROOMS: dict[str, Room] = {
     "seldon in workers": Room(
         3,
         ("mms.interfaces.seldon.worker",),
-        ("handler names", "interfaces", "bodies", "seldon", "version", "wire", "worker"),
+        ("handler names", "interfaces", "bodies", "seldon", "tensors", "version", "wire", "worker"),
     ),
     "oip in workers": Room(
         4,

@@ -14,6 +14,11 @@ from mms.worker.requests.failures import failure_text
 from mms.worker.tensors.codec import TensorCodec
 
 
+def declaration_of(load: Load) -> ModelDeclaration | None:
+    """Return what the model's archive declares of its tensors; None where it declares nothing."""
+    return None if load.tensors is None else ModelDeclaration.from_members(load.tensors)
+
+
 class TensorItem(NamedTuple):
     """A request that was read, and what writes its answer."""
 
@@ -29,9 +34,7 @@ class TensorItems:
         self._load = load
         self._codecs: dict[str, TensorCodec] = {}
         #: What the model's archive declares; None: nothing.
-        self.declaration = (
-            None if load.tensors is None else ModelDeclaration.from_members(load.tensors)
-        )
+        self.declaration = declaration_of(load)
 
     def __repr__(self) -> str:
         return f"<TensorItems of model {self._load.model_name}>"

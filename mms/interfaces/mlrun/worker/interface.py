@@ -25,10 +25,12 @@ from mms.interfaces.mlrun.worker.serving_class import (
     is_of_real_package,
     is_step,
 )
+from mms.tensors.server import TensorServer
 from mms.version import __version__
 from mms.wire import Load, UrlRules
 from mms.worker.loading.model import Model
 from mms.worker.loading.packages import offer_packages
+from mms.worker.tensors.late import LateServer
 
 
 class HostedServer:
@@ -65,7 +67,20 @@ def open_model(load: Load) -> Model:
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
     )
-    return Model(MLRUN.name, lambda data, context: items.serve_items(data), context, items=items)
+
+    def open_tensors() -> TensorServer:
+        # Here, as most models have no use for it.
+        from mms.interfaces.mlrun.worker.tensors import MlrunTensors
+
+        return MlrunTensors(items, load)
+
+    return Model(
+        MLRUN.name,
+        lambda data, context: items.serve_items(data),
+        context,
+        items=items,
+        tensors=LateServer(open_tensors),
+    )
 
 
 def _open_graph(load: Load, serving: ServingLoad) -> MlrunItems:

@@ -82,14 +82,17 @@ class MlrunItems:
 
     def serve_items(self, items: list[Item]) -> list[ResultItem]:
         read = self._events.read
-        if self._run_joined is not None and len(items) > 1:
-            answers = self._run_joined([read(item) for item in items])
-        else:
-            answers = [self._answer(read(item)) for item in items]
+        answers = self.answer_events([read(item) for item in items])
         if self._is_open:
             for answer in answers:
                 _add_place(answer)
         return [_result(index, answer) for index, answer in enumerate(answers)]
+
+    def answer_events(self, events: Sequence[Any]) -> Sequence[Any]:
+        """Return a Response to each event. Raises MemoryError."""
+        if self._run_joined is not None and len(events) > 1:
+            return self._run_joined(events)
+        return [self._answer(event) for event in events]
 
     def _answer(self, event: MockEvent) -> Any:
         response = run_event(

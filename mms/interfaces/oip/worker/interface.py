@@ -14,6 +14,7 @@ from mms.version import __version__
 from mms.wire import Load
 from mms.worker.loading.model import Model
 from mms.worker.loading.packages import offer_packages
+from mms.worker.tensors.items import declaration_of
 
 
 def open_model(load: Load) -> Model:
@@ -24,7 +25,7 @@ def open_model(load: Load) -> Model:
         model = handlers.open_model(load)
         model.interface = OIP.name
         return model
-    declaration = None if load.tensors is None else ModelDeclaration.from_members(load.tensors)
+    declaration = declaration_of(load)
     server = _open_server(contract, found, load, declaration)
     context = Context(
         *(load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__),

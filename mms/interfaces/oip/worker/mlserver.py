@@ -11,7 +11,6 @@ from typing import Any, Final
 import numpy as np
 
 from mms.interfaces.oip.declared.model_settings import SETTINGS_FILE
-from mms.interfaces.oip.worker.failures import Failures
 from mms.interfaces.oip.worker.outcomes import Outcome, awaited, outcome_of
 from mms.interfaces.oip.worker.rows import Group, alone, groups_of
 from mms.tensors.datatypes import BYTES, DATATYPES
@@ -23,6 +22,7 @@ from mms.text.brief import brief
 from mms.text.typed_value import typed_value
 from mms.wire import Load
 from mms.worker.running.awaiting import is_awaitable, wait_for
+from mms.worker.tensors.failures import Failures
 
 _PACKAGE: Final = "mlserver"
 

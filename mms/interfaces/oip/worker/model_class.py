@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mms.interfaces.oip.worker.failures import Failures
 from mms.interfaces.oip.worker.outcomes import Outcome, awaited, outcome_of
 from mms.interfaces.oip.worker.rows import Group, alone, groups_of
 from mms.tensors.declaration import OUTPUT, ModelDeclaration
@@ -17,6 +16,7 @@ from mms.text.brief import brief
 from mms.text.typed_value import typed_value
 from mms.wire import Load
 from mms.worker.running.awaiting import is_awaitable, wait_for
+from mms.worker.tensors.failures import Failures
 
 
 class ClassServer:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from mms.interfaces.oip.declared.triton_config import CONFIG_FILE, config_of_document, read_config
-from mms.interfaces.oip.worker.failures import Failures
 from mms.interfaces.oip.worker.outcomes import awaited, outcome_of
 from mms.interfaces.oip.worker.rows import groups_of_rows
 from mms.tensors.declaration import ModelDeclaration
@@ -17,6 +16,7 @@ from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
 from mms.tensors.tensor import InferRequest, InferResponse
 from mms.wire import Load
+from mms.worker.tensors.failures import Failures
 
 _PACKAGE: Final = "triton_python_backend_utils"
 #: By the codes of `TritonError`.

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 import numpy as np
 
 from mms.interfaces.seldon.codec.forms import ClassNames, Form, Incoming
+from mms.interfaces.seldon.codec.json_text import load_json
 from mms.interfaces.seldon.components.formats import MessageFormat
 from mms.interfaces.seldon.components.hooks import (
     HOOK_NAMES,
@@ -163,6 +164,24 @@ class DataCall(MessageCall):
         result = self.run(value, names, meta)
         extras = self._extras.meta(self.operation, unit, value, result, meta, puid)
         return self.encode(messages, result, form, extras)
+
+    def predict_value(
+        self, value: Any, names: Any, unit: Unit, messages: MessageFormat
+    ) -> tuple[Any, dict[str, Any]]:
+        """Return (result, tags) for a value that came in no message. `messages`: of hooks that take whole ones."""
+        incoming = Incoming(value, names, None, Form.TENSOR, None)
+        if self._inputs is not None:
+            self._inputs.check(incoming)
+        if self._raw[messages.is_proto] is not None:
+            sent = messages.encode(value, Form.TENSOR, lambda: names or None, {})
+            _, answer = self.answer(messages, load_json(sent), unit)
+            content = load_json(answer)
+            meta = content.get("meta") if isinstance(content, dict) else None
+            return messages.decode(content).value, (meta or {}).get("tags") or {}
+        result = self.run(value, names, None)
+        refuse_none(result.data, self.hook_name, self._is_strict)
+        collected = self.collect(value, result, unit)
+        return result.data, {**(collected.tags or {}), **(collected.runtime_tags or {})}
 
     def answer_undecoded(self, messages: MessageFormat, body: Any, unit: Unit) -> tuple[int, bytes]:
         """Answer a body that nobody has decoded; a raw hook's bytes and text are sent as they are."""

@@ -160,6 +160,18 @@ class Component:
         except Exception as error:
             return self.failure(request, error)
 
+    def predict_value(self, value: Any, names: Any) -> tuple[Any, dict[str, Any]]:
+        """Return what `predict` makes of a value that came in no message of Seldon's, and the tags that go with it.
+
+        Raises whatever hooks raise, and SeldonMicroserviceException. A hook for whole messages gets one of JSON.
+        """
+        self._headers.block = b""
+        call, unit = self._predict, self.units.own
+        if self._flask_app is None:
+            return call.predict_value(value, names, unit, self._json)
+        with self._flask_app.request_context(_PREDICT, b"", b"", b"", {}):
+            return call.predict_value(value, names, unit, self._json)
+
     def ask(self, operation: str, content: Any, *, is_proto: bool) -> bytes:
         """Return the answer to decoded JSON, or to a serialized message.
 

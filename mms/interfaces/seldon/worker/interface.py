@@ -25,10 +25,12 @@ from mms.interfaces.seldon.unit import UnitNames, Units
 from mms.interfaces.seldon.worker.component_class import find_class, uses_flask
 from mms.interfaces.seldon.worker.items import SeldonItems
 from mms.interfaces.seldon.worker.persistence import open_persistence
+from mms.tensors.server import TensorServer
 from mms.version import __version__
 from mms.wire import Load
 from mms.worker.loading.model import Model
 from mms.worker.loading.packages import offer_packages
+from mms.worker.tensors.late import LateServer
 
 _log = logging.getLogger("mms.seldon")
 
@@ -61,7 +63,25 @@ def open_model(load: Load) -> Model:
     context = Context(
         load.model_name, load.model_dir, None, load.batch_size, load.gpu_id, __version__
     )
-    return Model(SELDON.name, lambda data, context: items.serve_items(data), context, items=items)
+
+    def open_tensors() -> TensorServer:
+        # Here, as most models have no use for it.
+        from mms.interfaces.seldon.worker.tensors import ComponentTensors
+
+        return ComponentTensors(
+            component,
+            instance,
+            load,
+            joins_rows=component_load.joins_rows and load.batch_size > 1,
+        )
+
+    return Model(
+        SELDON.name,
+        lambda data, context: items.serve_items(data),
+        context,
+        items=items,
+        tensors=LateServer(open_tensors),
+    )
 
 
 def open_component(

@@ -1,0 +1,25 @@
+"""A server of tensors that is made when the first request for it comes: most models have no use for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mms.tensors.errors import InferError
+from mms.tensors.server import TensorServer
+from mms.tensors.tensor import InferRequest, InferResponse
+
+
+class LateServer:
+    """A `TensorServer` that `make` returns."""
+
+    def __init__(self, make: Callable[[], TensorServer]) -> None:
+        self._make = make
+        self._server: TensorServer | None = None
+
+    def __repr__(self) -> str:
+        return f"<LateServer of {self._server!r}>"
+
+    def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
+        if self._server is None:
+            self._server = self._make()
+        return self._server.infer(requests)
