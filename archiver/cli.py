@@ -23,6 +23,7 @@ from archiver.component import (
 )
 from archiver.component_options import describe_component, interface_of
 from archiver.errors import ArchiveError, PackError
+from archiver.layouts import find_layout
 from archiver.pack_parser import pack_parser
 from archiver.packing.pack import (
     check_inputs,
@@ -84,6 +85,14 @@ def _pack(words: list[str]) -> int:
     check_inputs(
         *(options.model_path, options.model_name, options.export_path), parents=options.parents
     )
+    layout = None
+    if options.handler is None and not options.prepackaged:
+        layout = find_layout(Path(options.model_path))
+    if layout is not None:
+        options.handler = layout.handler
+        options.model_version = options.model_version or layout.model_version
+        for problem in layout.problems:
+            _warn(f"{layout.file}: {problem}")
     interface = interface_of(
         options.model_path, options.handler, options.interface, options.prepackaged
     )

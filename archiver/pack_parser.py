@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from archiver.component import PREPACKAGED, SERVICE_TYPES
+from archiver.errors import ArchiveError
+from archiver.layouts import find_layout
 from archiver.version import __version__
 from mms.interfaces import CHOICES
 from mms.registration import RUNTIMES
@@ -52,8 +54,9 @@ def pack_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--handler",
         required=True,
-        help="module and function that serve the model, as in service:handle, or the class of a Seldon component or "
-        "of a model server of MLRun, as in module:Class",
+        help="module and function that serve the model, as in service:handle, or the class of a Seldon component, "
+        "of a model server of MLRun or of a model of tensors, as in module:Class; a folder with config.pbtxt or "
+        "model-settings.json tells it itself",
     )
     parser.add_argument(
         "--runtime",
@@ -192,8 +195,24 @@ class _PackParser(FlagParser):
         words = [_expanded(word) for word in (sys.argv[1:] if args is None else args)]
         for action in self._actions:
             if action.dest == "handler":
-                action.required = not any(word.startswith("--pre") for word in words)
+                action.required = not any(word.startswith("--pre") for word in words) and not (
+                    _has_layout(words)
+                )
         return super().parse_known_args(words, namespace)
+
+
+def _has_layout(words: Sequence[str]) -> bool:
+    """Return whether the folder of --model-path tells its handler itself, in the layout of another server."""
+    folder = ""
+    for place, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        if option == "--model-path":
+            folder = value if equals else (words[place + 1] if place + 1 < len(words) else "")
+    try:
+        return bool(folder) and find_layout(Path(folder)) is not None
+    except (ArchiveError, OSError):
+        # To be said with the folder's name, once the other arguments are known to be right.
+        return True
 
 
 def _expanded(word: str) -> str:

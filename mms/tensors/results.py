@@ -83,7 +83,8 @@ def _selected(
         for requested in request.outputs:
             if requested.name not in tensors:
                 raise _missing(requested.name, tensors, declaration)
-        return [tensors[requested.name] for requested in request.outputs]
+        # Each once, however often it was asked for.
+        return [tensors[name] for name in dict.fromkeys(each.name for each in request.outputs)]
     if declaration is None or not declaration.outputs:
         return list(tensors.values())
     for declared in declaration.outputs:

@@ -127,7 +127,7 @@ def test_a_value_alone_is_refused_where_several_outputs_are_declared() -> None:
 
 
 def test_the_outputs_that_were_asked_for_come_alone_and_in_their_order() -> None:
-    response = response_of({"a": 1, "b": 2, "c": 3}, asked_for("c", "a"))
+    response = response_of({"a": 1, "b": 2, "c": 3}, asked_for("c", "a", "c"))
     assert [tensor.name for tensor in response.outputs] == ["c", "a"]
     declaration = declared(("a", "INT64", []), ("b", "INT64", []))
     response = response_of({"b": 2}, asked_for("b"), declaration)

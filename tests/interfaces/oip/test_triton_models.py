@@ -117,6 +117,7 @@ def test_a_model_reads_what_the_client_said(utils: Any, tmp_path: Path) -> None:
     given = {"timeout": 500, "sequence_id": 9, "sequence_end": True, "mine": "x"}
     (answer,) = server.infer([request([1], outputs=["y"], **given)])
     assert shown(answer) == {"y": [[2]]}
+    assert utils.get_model_dir() == str(tmp_path / "1")
     (seen,) = found.seen
     assert (seen.request_id(), seen.correlation_id(), seen.flags(), seen.timeout()) == (
         "7",

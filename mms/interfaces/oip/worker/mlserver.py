@@ -46,6 +46,7 @@ class MlserverServer:
         self._most_rows: int = settings.max_batch_size if joins else 0
         self._failures = Failures(load)
         self._name = load.model_name
+        self._context = _own_context()
 
     def __repr__(self) -> str:
         return f"<MlserverServer of {self._name}>"
@@ -74,7 +75,15 @@ class MlserverServer:
         return outcome_of(self._predict, group)
 
     def _predict(self, group: Group) -> Any:
-        return self._model.predict(self._given(group))
+        if self._context is None:
+            return self._model.predict(self._given(group))
+        return self._predict_in_context(self._context, group)
+
+    async def _predict_in_context(self, context: Any, group: Group) -> Any:
+        """What MLServer's own package knows the model by, where its code notes metrics."""
+        with context(self._model.settings):
+            result = self._model.predict(self._given(group))
+            return await result if is_awaitable(result) else result
 
     def _answers(self, group: Group, outcome: Outcome) -> list[InferResponse | InferError]:
         try:
@@ -235,6 +244,14 @@ def _plain(parameters: Any) -> dict[str, Parameter]:
         for name, value in members.items()
         if isinstance(value, str | int | float) and not name.startswith("_")
     }
+
+
+def _own_context() -> Any:
+    """Return the context manager that MLServer's own package has for a model; None of the stand-in."""
+    try:
+        return importlib.import_module(f"{_PACKAGE}.context").model_context
+    except ImportError:
+        return None
 
 
 def open_mlserver(found: Any, load: Load, declaration: ModelDeclaration | None) -> MlserverServer:

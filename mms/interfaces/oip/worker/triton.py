@@ -213,6 +213,7 @@ def open_triton(found: Any, load: Load, declaration: ModelDeclaration | None) ->
 
     # On the path by now, since its folder is there.
     utils = importlib.import_module(_PACKAGE)
+    utils.set_model_dir(load.code_folders[0])
     path = Path(load.model_dir, CONFIG_FILE)
     config = read_config(path.read_bytes() if path.is_file() else b"")
     document = config.document

@@ -9,7 +9,9 @@ from __future__ import annotations
 from .config import (
     ModelConfig,
     get_input_config_by_name,
+    get_model_dir,
     get_output_config_by_name,
+    set_model_dir,
     using_decoupled_model_transaction_policy,
 )
 from .log_and_metrics import Logger, Metric, MetricFamily, take_updates
@@ -66,12 +68,14 @@ __all__ = [
     "deserialize_bytes_tensor",
     "get_input_config_by_name",
     "get_input_tensor_by_name",
+    "get_model_dir",
     "get_output_config_by_name",
     "get_output_tensor_by_name",
     "is_model_ready",
     "load_model",
     "numpy_to_triton_type",
     "serialize_byte_tensor",
+    "set_model_dir",
     "take_updates",
     "triton_string_to_numpy",
     "triton_to_numpy_type",

@@ -70,6 +70,20 @@ class ModelConfig:
         self._config[side].append(dict(tensor))
 
 
+_model_dir = ""
+
+
+def set_model_dir(path: str) -> None:
+    """Say where the code of the model is; for whoever runs it."""
+    global _model_dir
+    _model_dir = path
+
+
+def get_model_dir() -> str:
+    """Return the folder of the model's version, in which its code is."""
+    return _model_dir
+
+
 def get_input_config_by_name(model_config: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     """Return what a configuration says of an input; None where it has none of the name."""
     return _by_name(model_config, "input", name)
