@@ -78,8 +78,8 @@ async def test_the_manifest_and_files_of_other_servers_declare_tensors_too(bench
             "oip: {signature: service.py}",
             "service.py is none of a file *.onnx",
         ),
-        ("config.pbtxt", "input {", "config.pbtxt: line 1: expected a field's name or }"),
-        ("model-settings.json", "[]", "model-settings.json: it must be a JSON object, not []"),
+        ("config.pbtxt", "input {", "config.pbtxt is wrong: line 1: expected a field's name or }"),
+        ("model-settings.json", "[]", "settings.json is wrong: it must be a JSON object, not []"),
     ],
 )
 async def test_a_wrong_declaration_fails_the_registration_with_its_place(
@@ -103,6 +103,11 @@ async def test_a_folder_of_tritons_repository_needs_no_manifest(bench: Any) -> N
     described = bench.described("adder")
     assert (served.interface, served.version, described["batchSize"]) == ("oip", "1", 4)
     assert described["handler"] == "1/model.py:TritonPythonModel"
+    known = idle_part(served)
+    assert known is not None and known["interface"] == "oip"
+    (folder / "config.pbtxt").write_text("sequence_batching { }")
+    with pytest.raises(InvalidModel, match="config.pbtxt: sequence_batching is not supported"):
+        await bench.host.register(RegisterOptions("adder", model_name="again"))
 
 
 async def test_a_model_that_takes_several_rows_gets_requests_in_batches(bench: Any) -> None:

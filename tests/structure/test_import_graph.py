@@ -184,10 +184,19 @@ ROOMS: dict[str, Room] = {
             "worker",
         ),
     ),
-    "seldon in workers": Room(
+    # What components do with tensors, imported when the first of them come.
+    "seldon's tensors": Room(
         3,
+        ("mms.interfaces.seldon.worker.tensors",),
+        ("seldon", "tensors", "wire", "worker"),
+    ),
+    "seldon in workers": Room(
+        4,
         ("mms.interfaces.seldon.worker",),
-        ("handler names", "interfaces", "bodies", "seldon", "tensors", "version", "wire", "worker"),
+        (
+            *("handler names", "interfaces", "bodies", "seldon", "seldon's tensors", "tensors"),
+            *("version", "wire", "worker"),
+        ),
     ),
     "oip in workers": Room(
         4,

@@ -88,6 +88,9 @@ class ReadLayout(Step):
         try:
             layout = await asyncio.to_thread(find_layout, archive.folder)
         except (InvalidLayout, OSError) as error:
+            if options.handler or (archive.manifest is not None and archive.manifest.handler):
+                # The file is there for what it declares, if for anything.
+                return
             raise InvalidModel(f"{error}.") from None
         if layout is None:
             return

@@ -248,6 +248,13 @@ def _vector() -> dict[str, Tensor]:
     return {"x": Tensor("x", "FP32", (1,), np.array([1], np.float32))}
 
 
+def test_a_configuration_that_needs_more_than_a_model_s_code_does_not_load(
+    utils: Any, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="sequence_batching is not supported: requests of a"):
+        serve(doubling(utils), tmp_path, CONFIG + "sequence_batching { }")
+
+
 def test_asking_other_models_from_code_is_refused_with_the_reason(
     utils: Any, tmp_path: Path
 ) -> None:

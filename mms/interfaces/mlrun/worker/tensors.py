@@ -6,11 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from mms.interfaces.mlrun.errors import status_of
 from mms.interfaces.mlrun.model.event import MockEvent, MockTrigger
 from mms.interfaces.mlrun.worker.items import MlrunItems
+from mms.tensors.datatypes import BYTES
 from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
 from mms.tensors.tensor import InferRequest, InferResponse, Tensor
@@ -102,9 +101,11 @@ def _rows_of(inputs: Mapping[str, Tensor]) -> list[Any]:
 
 
 def _list_of(tensor: Tensor) -> Any:
-    array = tensor.array
-    if array.dtype == object:
-        texts = np.empty(array.size, object)
-        texts[:] = [element.decode("utf-8", "replace") for element in array.ravel().tolist()]
-        array = texts.reshape(array.shape)
-    return array.tolist()
+    found = tensor.array.tolist()
+    return _texts_of(found) if tensor.datatype == BYTES else found
+
+
+def _texts_of(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_texts_of(each) for each in value]
+    return value.decode("utf-8", "replace")

@@ -81,7 +81,8 @@ class TritonConfig:
 
     document: dict[str, Any]
     declaration: ModelDeclaration
-    is_decoupled: bool = False
+    #: Why its code cannot be run here; empty: it can.
+    refusal: str = ""
     #: Sentences on what has no effect here.
     problems: tuple[str, ...] = ()
     #: By keys of `model-config.yaml`.
@@ -94,18 +95,16 @@ def read_config(data: bytes) -> TritonConfig:
         message = parse_text(data)
     except InvalidText as error:
         raise InvalidDeclaration(str(error)) from None
-    for name, why in _REFUSED.items():
-        if name in message:
-            raise InvalidDeclaration(f"{name} is not supported: {why}")
     most = _whole(message, "max_batch_size")
     declaration = ModelDeclaration(
         tuple(_tensors(message, "input", most)), tuple(_tensors(message, "output", most)), most
     )
-    policy = _message(message, "model_transaction_policy")
     return TritonConfig(
         _document(message, most),
         declaration,
-        is_decoupled=_truth(policy, "decoupled"),
+        refusal="; ".join(
+            f"{name} is not supported: {why}" for name, why in _REFUSED.items() if name in message
+        ),
         problems=tuple(_problems(message)),
         config=_config(message, most),
     )
@@ -143,6 +142,8 @@ def find_layout(folder: Path) -> Layout | None:
         config = read_config(file.read_bytes())
     except InvalidDeclaration as error:
         raise InvalidLayout(f"{CONFIG_FILE}: {error}") from None
+    if config.refusal:
+        raise InvalidLayout(f"{CONFIG_FILE}: {config.refusal}")
     document = config.document
     if document["backend"] not in ("", _BACKEND) or document["platform"]:
         return None
@@ -203,7 +204,7 @@ def _problems(message: Message) -> Iterator[str]:
     for name in message:
         if name in _WITHOUT_EFFECT:
             yield f"{name} has no effect here."
-        elif name not in _KNOWN:
+        elif name not in _KNOWN and name not in _REFUSED:
             hint = did_you_mean(name, _KNOWN)
             yield f"unknown field {brief(name)} has no effect{hint or '.'}"
 

@@ -216,6 +216,8 @@ def open_triton(found: Any, load: Load, declaration: ModelDeclaration | None) ->
     utils.set_model_dir(load.code_folders[0])
     path = Path(load.model_dir, CONFIG_FILE)
     config = read_config(path.read_bytes() if path.is_file() else b"")
+    if config.refusal:
+        raise ValueError(f"{CONFIG_FILE}: {config.refusal}")
     document = config.document
     document["name"] = document["name"] or load.model_name
     for parameter in load.parameters:
