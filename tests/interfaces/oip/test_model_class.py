@@ -145,6 +145,18 @@ def test_coroutines_of_one_batch_run_side_by_side() -> None:
     assert [shown(answer) for answer in answers] == [{"output_0": [2]}, {"output_0": [3]}]
 
 
+def test_a_model_is_told_of_its_end() -> None:
+    ended = []
+
+    class Ends(Doubles):
+        async def unload(self) -> None:
+            ended.append(True)
+
+    serve(Ends).close()
+    serve(Doubles).close()
+    assert ended == [True]
+
+
 def test_results_are_cast_to_what_the_model_declares() -> None:
     declaration = ModelDeclaration.from_members(
         {"outputs": [{"name": "sum", "datatype": "INT32", "shape": []}]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from mms.tensors.server import TensorServer
 from mms.wire import Item, Load, ModelOperation, ResultItem
@@ -16,13 +16,20 @@ _JSON_OPERATION = ModelOperation(protocol="oip-json")
 _TakeSeries: TypeAlias = "Callable[[], list[dict[str, Any]]]"
 
 
+class ClosableServer(TensorServer, Protocol):
+    """A model that has something to do at its end."""
+
+    def close(self) -> None:
+        """After the last batch."""
+
+
 class TensorOnlyItems:
     """Serves a body of JSON as a request of Open Inference, from whatever path it comes."""
 
-    def __init__(self, load: Load, server: TensorServer) -> None:
+    def __init__(self, load: Load, server: ClosableServer) -> None:
         self._model_name = load.model_name
         self._served = ServedTensors(load, server)
-        self._close: Callable[[], None] | None = getattr(server, "close", None)
+        self._close: Callable[[], None] = server.close
         self._take_series: _TakeSeries | None = getattr(server, "take_series", None)
 
     def __repr__(self) -> str:
@@ -36,8 +43,7 @@ class TensorOnlyItems:
         return
 
     def close(self) -> None:
-        if self._close is not None:
-            self._close()
+        self._close()
 
     def take_series(self) -> list[dict[str, Any]]:
         return [] if self._take_series is None else self._take_series()

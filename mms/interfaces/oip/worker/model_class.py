@@ -29,10 +29,16 @@ class ClassServer:
         self._most_rows = _most_rows(instance, declaration)
         self._failures = Failures(load)
         self._name = type(instance).__name__
-        self.close: Callable[[], None] | None = getattr(instance, "unload", None)
+        self._unload = getattr(instance, "unload", None)
 
     def __repr__(self) -> str:
         return f"<ClassServer of {self._name}>"
+
+    def close(self) -> None:
+        if callable(self._unload):
+            result = self._unload()
+            if is_awaitable(result):
+                wait_for(result)
 
     def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
         if self._most_rows:
