@@ -154,7 +154,13 @@ def bytes_of(element: Any, what: str) -> bytes:
     if type(element) is bytes:
         return element
     if isinstance(element, str):
-        return element.encode("utf-8", "surrogateescape")
+        try:
+            return element.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise InferError(
+                f"{what} has a text with half of a character (a lone surrogate), which UTF-8 cannot hold.",
+                500,
+            ) from None
     if isinstance(element, bytes | bytearray | memoryview):
         return bytes(element)
     raise InferError(

@@ -65,6 +65,7 @@ def test_a_value_that_is_not_declared_has_the_datatype_that_it_is_of(
             "Output 'x' has an element of BYTES that is neither bytes nor text, but NoneType.",
         ),
         ({"x": [2**70]}, "Output 'x' has whole numbers that are larger than any datatype holds."),
+        ({"x": "\ud800"}, "Output 'x' has a text with half of a character (a lone surrogate)"),
         ({"x": np.array([1j])}, "Output 'x' is of numpy's type complex128, which no datatype has."),
         (
             {"x": ["a", 1]},
