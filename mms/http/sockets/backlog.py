@@ -14,7 +14,7 @@ from typing import Any
 
 from mms.limits.connections import catch_up
 
-#: For how long connections are still taken, in seconds. uvloop takes one in a turn of the loop.
+#: For how long connections are still taken, in seconds.
 _MOST_S = 0.5
 
 

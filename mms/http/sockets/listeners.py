@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from mms import faults
-from mms.http.sockets.backlog import take_backlog
-from mms.http.sockets.tls_server import TlsServer
+from mms.http.sockets.socket_server import SocketServer
 from mms.limits.connections import ConnectionLimit, Refusal
 from mms.settings import Address
 
@@ -31,23 +30,6 @@ class OpenListener(Protocol):
         """Take no more connections."""
 
 
-class PlainServer:
-    """A listener without TLS: the event loop's."""
-
-    def __init__(self, server: asyncio.Server) -> None:
-        self.sockets: Sequence[Any] = server.sockets
-        self._server = server
-
-    def __repr__(self) -> str:
-        return f"<PlainServer of {len(self.sockets)} sockets>"
-
-    async def take_backlog(self) -> None:
-        await take_backlog(self.sockets)
-
-    def close(self) -> None:
-        self._server.close()
-
-
 class BindFailed(OSError):
     """An address cannot be listened on. The message is one line for people."""
 
@@ -64,30 +46,13 @@ async def listen(
 
     `has_spare`: as `ConnectionLimit.is_full` has it. Raises BindFailed.
     """
-    loop = asyncio.get_running_loop()
     make_protocol = _or_refuse(make_protocol)
     try:
-        if address.scheme == "unix":
-            _make_way(address.path)
-            return PlainServer(
-                await loop.create_unix_server(make_protocol, address.path, backlog=_BACKLOG)
-            )
-        server = await loop.create_server(
-            make_protocol,
-            address.host,
-            address.port,
-            backlog=_BACKLOG,
-            reuse_address=True,
-            start_serving=not address.is_tls,
-        )
-        if not address.is_tls or context is None:
-            return PlainServer(server)
-        bound = [_copy_of(listening) for listening in server.sockets]
-        server.close()
-        return TlsServer(
+        bound = await _bind(address)
+        return SocketServer(
             bound,
             make_protocol,
-            context,
+            context if address.is_tls else None,
             limit or ConnectionLimit(sys.maxsize),
             _BACKLOG,
             has_spare=has_spare,
@@ -95,6 +60,25 @@ async def listen(
     except (OSError, socket.gaierror, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise BindFailed(f"Failed to bind to address: {address} ({reason})") from None
+
+
+async def _bind(address: Address) -> list[socket.socket]:
+    """Return the sockets of all addresses that a name stands for."""
+    if address.scheme == "unix":
+        _make_way(address.path)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            bound.bind(address.path)
+        except BaseException:
+            bound.close()
+            raise
+        return [bound]
+    server = await asyncio.get_running_loop().create_server(
+        Refusal, address.host, address.port, reuse_address=True, start_serving=False
+    )
+    sockets = [_copy_of(listening) for listening in server.sockets]
+    server.close()
+    return sockets
 
 
 def _or_refuse(make_protocol: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:

@@ -1,4 +1,5 @@
-"""A listener for TLS: its connections count from the first moment on, and their handshakes do not last."""
+"""A listener that takes many connections at once; those of TLS count from the first moment on, and their handshakes do
+not last."""
 
 from __future__ import annotations
 
@@ -23,25 +24,33 @@ _ACCEPTS = 64
 _RETRY_S = 1.0
 
 
-class TlsServer:
-    """Takes connections by itself: the event loops' own servers ask nobody before a handshake has ended."""
+class SocketServer:
+    """Takes connections by itself.
+
+    uvloop's own servers take one in a turn of the loop, so that the last of a thousand waits for a thousand turns. No
+    loop's own server asks anybody before a handshake has ended.
+    """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
         make_protocol: Callable[[], asyncio.Protocol],
-        context: ssl.SSLContext,
+        context: ssl.SSLContext | None,
         limit: ConnectionLimit,
         backlog: int,
         *,
         has_spare: bool = False,
     ) -> None:
-        """`sockets`: bound; the server's own from now on."""
+        """`sockets`: bound; the server's own from now on. `context`: None without TLS.
+
+        `limit`: of connections whose handshake is under way.
+        """
         self.sockets = list(sockets)
         self._make_protocol = make_protocol
         self._context = context
         self._limit = limit
         self._has_spare = has_spare
+        #: Connections on their way to a protocol.
         self._shaking: set[asyncio.Task[None]] = set()
         self._retries: dict[socket.socket, asyncio.TimerHandle] = {}
         self._loop = asyncio.get_running_loop()
@@ -51,7 +60,7 @@ class TlsServer:
             self._loop.add_reader(listening.fileno(), self._accept, listening)
 
     def __repr__(self) -> str:
-        return f"<TlsServer of {len(self.sockets)} sockets, {len(self._shaking)} handshakes>"
+        return f"<SocketServer of {len(self.sockets)} sockets, {len(self._shaking)} on their way>"
 
     async def take_backlog(self) -> None:
         """Take the connections that clients have opened by now, and let their handshakes come to their end."""
@@ -85,16 +94,19 @@ class TlsServer:
                 self._begin(connection)
 
     def _begin(self, connection: socket.socket) -> None:
-        if self._limit.is_full(has_spare=self._has_spare):
+        # Without a handshake the protocol asks, as soon as it has the connection.
+        if self._context is not None and self._limit.is_full(has_spare=self._has_spare):
             connection.close()
             return
         connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if connection.family != socket.AF_UNIX:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = self._loop.create_task(self._shake(connection, self._make_protocol()))
         self._shaking.add(task)
-        self._limit.handshakes.add(task)
         task.add_done_callback(self._shaking.discard)
-        task.add_done_callback(self._limit.handshakes.discard)
+        if self._context is not None:
+            self._limit.handshakes.add(task)
+            task.add_done_callback(self._limit.handshakes.discard)
 
     @faults.contained("connection")
     def _resume(self, listening: socket.socket) -> None:
@@ -108,7 +120,7 @@ class TlsServer:
                 lambda: protocol,
                 connection,
                 ssl=self._context,
-                ssl_handshake_timeout=_HANDSHAKE_S,
+                ssl_handshake_timeout=None if self._context is None else _HANDSHAKE_S,
             )
             return
         connection.close()

@@ -8,15 +8,16 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from support.waiting import until
 
-from mms.http.sockets import tls_server
+from mms.http.sockets import socket_server
 from mms.http.sockets.listeners import listen
+from mms.http.sockets.socket_server import SocketServer
 from mms.http.sockets.tls import make_context
-from mms.http.sockets.tls_server import TlsServer
 from mms.limits.connections import ConnectionLimit
 from mms.settings import Address, Settings
 
@@ -32,7 +33,7 @@ class Echo(asyncio.Protocol):
 
 
 class Served:
-    def __init__(self, server: TlsServer, limit: ConnectionLimit) -> None:
+    def __init__(self, server: SocketServer, limit: ConnectionLimit) -> None:
         self.server = server
         self.limit = limit
         self.port = server.sockets[0].getsockname()[1]
@@ -75,7 +76,7 @@ async def test_handshakes_count_among_the_connections(served: Served) -> None:
 async def test_a_handshake_that_takes_too_long_ends_its_connection(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tls_server, "_HANDSHAKE_S", 0.1)
+    monkeypatch.setattr(socket_server, "_HANDSHAKE_S", 0.1)
     reader, writer = await served.connect()
     assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
     await until(lambda: served.limit.count() == 0)
@@ -105,7 +106,7 @@ async def test_handshakes_end_with_the_listener(served: Served) -> None:
 async def test_connections_are_taken_again_once_the_system_has_some_to_give(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tls_server, "_RETRY_S", 0.01)
+    monkeypatch.setattr(socket_server, "_RETRY_S", 0.01)
     real = socket.socket.accept
     failures = 3
 
@@ -134,3 +135,49 @@ def test_connections_of_all_fronts_count_together_and_operators_have_a_few_to_sp
     assert not limit.is_full(has_spare=True)
     counts[1] = 7
     assert limit.is_full(has_spare=True)
+
+
+@pytest.mark.parametrize("scheme", ["http", "unix"])
+def test_many_clients_that_come_at_once_wait_for_few_turns_of_the_loop(
+    scheme: str, tmp_path: Path
+) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="other loops take many by themselves")
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(_come_at_once(scheme, tmp_path))
+    finally:
+        loop.close()
+
+
+async def _come_at_once(scheme: str, tmp_path: Path) -> None:
+    made: list[asyncio.BaseTransport] = []
+
+    class Counted(Echo):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            made.append(transport)
+
+    is_unix = scheme == "unix"
+    address = (
+        Address("unix", path=str(tmp_path / "s")) if is_unix else Address("http", "127.0.0.1", 0)
+    )
+    server: Any = await listen(address, Counted, None)
+    family = socket.AF_UNIX if is_unix else socket.AF_INET
+    clients = [socket.socket(family) for _ in range(60)]
+    for client in clients:
+        client.connect(server.sockets[0].getsockname())
+    turns = 0
+    try:
+        while len(made) < len(clients) and turns < 1000:
+            turns += 1
+            await asyncio.sleep(0)
+    finally:
+        for transport in made:
+            transport.close()
+        for client in clients:
+            client.close()
+        server.close()
+        # What is left open would keep the loop from ending.
+        await asyncio.sleep(0.01)
+    assert len(made) == len(clients)
+    assert turns <= 20
