@@ -33,6 +33,8 @@ _READ_EVERY_S = 15.0
 _LAST_ANSWERS_S = 60.0
 _MOST_THREADS = 256
 _UNAVAILABLE = 503
+#: Of a client that loads models itself: more would only share the processors.
+_LOADS_AT_ONCE = 2
 _SEED = 20
 
 
@@ -61,6 +63,7 @@ class Client:
         #: Loaded ones, the least recently used first, and how many requests each has.
         self._loaded: OrderedDict[int, None] = OrderedDict()
         self._busy: dict[int, int] = defaultdict(int)
+        self._loads = threading.Semaphore(_LOADS_AT_ONCE)
         self._loading: dict[int, threading.Lock] = defaultdict(threading.Lock)
 
     def ask(self, number: int, sent_at_s: float) -> Outcome:
@@ -102,19 +105,26 @@ class Client:
         with self._lock:
             loading = self._loading[number]
         with loading:
-            with self._lock:
-                if number in self._loaded:
-                    self._loaded.move_to_end(number)
-                    return
-                idle = [each for each in self._loaded if not self._busy[each]]
-                excess = idle[: max(0, len(self._loaded) + 1 - self._capacity)]
+            if self._is_loaded(number):
+                return
+            with self._loads:
+                with self._lock:
+                    idle = [each for each in self._loaded if not self._busy[each]]
+                    excess = idle[: max(0, len(self._loaded) + 1 - self._capacity)]
+                    for each in excess:
+                        del self._loaded[each]
                 for each in excess:
-                    del self._loaded[each]
-            for each in excess:
-                self._peer.unload_model(self._names[each], self._server.site)
-            self._peer.load_model(self._names[number], self._server.site)
-            with self._lock:
-                self._loaded[number] = None
+                    self._peer.unload_model(self._names[each], self._server.site)
+                self._peer.load_model(self._names[number], self._server.site)
+                with self._lock:
+                    self._loaded[number] = None
+
+    def _is_loaded(self, number: int) -> bool:
+        with self._lock:
+            if number in self._loaded:
+                self._loaded.move_to_end(number)
+                return True
+            return False
 
 
 def visit_cold(server: Server) -> dict[str, float]:
