@@ -29,6 +29,15 @@ _CHUNKS = b"5\r\nhello\r\n3;x=y\r\nabc\r\n0\r\nA: b\r\n\r\n"
 _NDARRAY = b'{"data": {"names": ["a", "b"], "ndarray": [[1, 2], [3, 4.5]]}, "meta": {"tags": {}}}'
 _TENSOR = b'{"data": {"tensor": {"shape": [2, 2], "values": [1, 2, 3, 4]}}}'
 
+_TENSORS = (
+    b'{"id": "a", "parameters": {"timeout": 60000000, "binary_data_output": true}, "inputs": [{"name": "x", '
+    b'"shape": [2], "datatype": "INT32", "data": [1, 2]}], "outputs": [{"name": "x", '
+    b'"parameters": {"binary_data": false}}]}'
+)
+_BINARY_TENSOR = (
+    b'{"inputs":[{"name":"x","shape":[2],"datatype":"UINT8","parameters":{"binary_data_size":2}}]}'
+)
+
 #: (listener, request). Management asks for a model that there is not, so that nothing it says changes anything.
 GOOD: tuple[tuple[str, bytes], ...] = (
     (INFERENCE, _request("GET", "/ping")),
@@ -56,6 +65,20 @@ GOOD: tuple[tuple[str, bytes], ...] = (
     (INFERENCE, _request("POST", "/seldon/seldon/predict", _NDARRAY, _JSON)),
     (INFERENCE, _request("POST", "/seldon/ns/seldon/api/v1.0/predictions", _TENSOR, _JSON)),
     (INFERENCE, _request("POST", "/seldon/seldon/api/v0.1/predictions", b"json=%7B%7D", _FORM)),
+    (INFERENCE, _request("GET", "/v2")),
+    (INFERENCE, _request("GET", "/v2/models/tensors")),
+    (INFERENCE, _request("GET", "/v2/models/tensors/versions/1/ready")),
+    (INFERENCE, _request("POST", "/v2/models/tensors/infer", _TENSORS, _JSON)),
+    (
+        INFERENCE,
+        _request(
+            "POST",
+            "/v2/models/tensors/infer",
+            _BINARY_TENSOR + b"ab",
+            f"Inference-Header-Content-Length: {len(_BINARY_TENSOR)}",
+            "Accept-Encoding: gzip",
+        ),
+    ),
     (INFERENCE, _request("GET", "/seldon/seldon/health/status")),
     (INFERENCE, _request("GET", "/seldon/seldon/predict?json=%7B%22strData%22%3A%22a%22%7D")),
     (INFERENCE, _request("POST", "/v2/models/m1/infer", b'{"inputs": [1, 2]}', _JSON)),

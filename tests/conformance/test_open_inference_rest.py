@@ -295,3 +295,37 @@ def test_a_name_is_read_percent_encoded(server: Server, model: str) -> None:
         assert server.inference.get(path + "/ready").json()["name"] == name
         reply = server.inference.post_json(path + "/infer", {"inputs": [tensor()]})
         assert reply.json()["model_name"] == name
+
+
+def test_triton_s_client_gets_what_it_sends_in_every_form(server: Server, model: str) -> None:
+    triton = pytest.importorskip(
+        "tritonclient.http", reason="tritonclient comes with the extra dev"
+    )
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.inference.address.port}")
+    assert client.is_server_live() and client.is_model_ready(model)
+    for datatype, array in (
+        ("BOOL", np.array([[True, False]])),
+        ("UINT64", np.array([2**64 - 1, 0], np.uint64)),
+        ("FP16", np.array([1.5], np.float16)),
+        ("FP64", np.random.default_rng(1).random((2, 500))),
+        ("BYTES", np.array([b"a", b"", b"bcd"], object)),
+    ):
+        asked = triton.InferInput("x", list(array.shape), datatype)
+        for is_binary, coding in ((True, None), (False, "gzip"), (True, "deflate")):
+            if datatype == "FP16" and not is_binary:
+                # Its client refuses that itself.
+                continue
+            asked.set_data_from_numpy(array, binary_data=is_binary)
+            outputs = [triton.InferRequestedOutput("x", binary_data=True)]
+            answer = client.infer(
+                *(model, [asked]),
+                outputs=outputs if coding else None,
+                request_id="7",
+                timeout=60_000_000,
+                priority=1,
+                request_compression_algorithm=coding,
+                response_compression_algorithm=coding,
+            )
+            assert answer.as_numpy("x").tolist() == array.tolist()
+            assert answer.get_response()["id"] == "7"
+    client.close()

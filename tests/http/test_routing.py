@@ -258,3 +258,15 @@ async def test_a_plugin_leaves_options_to_the_server(make_bench, tmp_path):
 async def test_a_version_whose_name_is_a_route_s_word_can_be_scaled(bench):
     assert (await bench.call("PUT", "/models/m/all?min_worker=1"))[0] == 210
     assert bench.host.scaled == [("m", "all", 1, 1, False)]
+
+
+def test_rows_of_one_pattern_may_concern_different_values() -> None:
+    first = Route(
+        ("POST",), "/t/{name}", not_found, concerns=lambda values: values["name"].startswith("a")
+    )
+    rest = Route(ANY_METHOD, "/t/{name}", not_found)
+    table = RouteTable([first, rest])
+    assert table.match(b"/t/ab", "POST").route is first
+    assert table.match(b"/t/b", "POST").route is rest
+    found = table.match(b"/t/ab", "GET")
+    assert (found.route, found.match.is_served, found.match.allowed) == (first, False, "POST")

@@ -17,7 +17,10 @@ from mms.text.durations import bounded_s
 
 Body: TypeAlias = bytes | bytearray | memoryview
 
-_WORDS: Final = (b'"timeout"', b'"priority"')
+_TIMEOUT: Final = b'"timeout"'
+_PRIORITY: Final = b'"priority"'
+#: Bodies up to here are looked through before anybody asks where their JSON ends, in bytes.
+_SMALL_BYTES: Final = 4096
 _LENGTH_HEADER: Final = b"inference-header-content-length"
 
 
@@ -28,9 +31,11 @@ def options_of_body(headers: bytes, body: Body) -> RequestOptions | Awaitable[Re
     """
     if isinstance(body, memoryview):
         body = bytes(body)
-    end = _json_end(headers, len(body))
     # Nearly all bodies name none, which is quickly seen.
-    if all(body.find(word, 0, end) < 0 for word in _WORDS):
+    if len(body) <= _SMALL_BYTES and _TIMEOUT not in body and _PRIORITY not in body:
+        return DEFAULT_OPTIONS
+    end = _json_end(headers, len(body))
+    if body.find(_TIMEOUT, 0, end) < 0 and body.find(_PRIORITY, 0, end) < 0:
         return DEFAULT_OPTIONS
     text = body[:end]
     if end <= LOOP_BYTES:
