@@ -13,6 +13,7 @@ import inspect
 import socket
 import struct
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
@@ -47,6 +48,9 @@ _UNKNOWN = b"GET /predictions/none HTTP/1.1\r\nHost: h\r\n\r\n"
 _OF_AIOHTTP = b"GET /models HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 #: More than the buffers of two sockets take.
 _LARGE = 6 << 20
+#: Has a deadline, and is too large for the event loop to look for it.
+_TENSORS = b'{"parameters": {"timeout": 60000000}, "inputs": ["' + b"a" * 100_000 + b'"]}'
+_INFER = _POST.replace(b"/predictions/m", b"/v2/models/m/infer") % len(_TENSORS) + _TENSORS
 
 #: What the table leaves out, and why.
 _NOT_IN_THE_PATH = {
@@ -198,6 +202,7 @@ class Day:
             talk(self.talk, _ASK[:9], _ASK[9:] + _LAST),
             talk(self.talk, _POST % 9 + b"some", b" body"),
             talk(self.talk, _POST % _LARGE + bytes(_LARGE)),
+            talk(self.talk, _INFER),
             talk(self.talk, _UNKNOWN.replace(b"Host: h\r\n", b"Host: h\r\nConnection: close\r\n")),
             talk(self.talk, _OF_AIOHTTP),
             talk(self.talk, b"nonsense\r\n\r\n"),
@@ -238,6 +243,9 @@ class Scene:
     async def open(cls, bench: Any) -> Scene:
         asyncio.get_running_loop().set_exception_handler(faults.on_loop_exception)
         bench.host.on_submit = _answer_later
+        bench.host.registry.add(
+            SimpleNamespace(name="m", version=None, interface="mms", is_composite=False)
+        )
         self = cls(bench)
         self._reader, self._writer = await bench.connect()
         assert (await _ask(self._writer, self._reader)).startswith(b"HTTP/1.1 200 ")

@@ -56,7 +56,10 @@ def test_a_prepackaged_server_with_a_model_uri_needs_no_url() -> None:
     [
         ({"prepackaged": "sklearn"}, "Parameter model_uri is required"),
         ({"model_uri": "/m"}, "Parameter url is required"),
-        ({"url": "m", "interface": "rest"}, "Parameter interface must be auto or mlrun or seldon"),
+        (
+            {"url": "m", "interface": "rest"},
+            "Parameter interface must be auto or mlrun or oip or seldon",
+        ),
         ({"url": "m", "parameters": "["}, "Parameter parameters is not valid JSON"),
         ({"url": "m", "row_batching": "maybe"}, "Parameter row_batching must be true or false"),
     ],

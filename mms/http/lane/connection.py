@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from functools import partial
 from typing import cast
 
 from mms import faults
@@ -294,11 +295,22 @@ class LaneProtocol(LaneConnection):
             if request.head.body_options is not None:
                 options = request.head.body_options(request.headers, request.body)
                 if not isinstance(options, RequestOptions):
-                    self._lane.submit_later(request, options)
+                    reading = asyncio.ensure_future(options)
+                    reading.add_done_callback(partial(self._submit_read, request))
                     return
                 if options is not DEFAULT_OPTIONS:
                     add_options(request, options)
             self._lane.host.submit(request)
+        except Exception as error:
+            request.refuse(error)
+
+    @faults.ends_connection
+    def _submit_read(self, request: LaneRequest, reading: asyncio.Future[RequestOptions]) -> None:
+        """The options of a body have been read that is too large for the event loop."""
+        try:
+            add_options(request, reading.result())
+            if not request.is_done:
+                self._lane.host.submit(request)
         except Exception as error:
             request.refuse(error)
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from mms import faults
 from mms.core import Request
-from mms.core.request_options import RequestOptions, add_options
 from mms.http.answers import Answers
 from mms.http.lane.head import KnownRoute, LaneHead, LaneRoute, read_head
-from mms.http.lane.request import LaneRequest
 from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.memory import MemoryLimit
 
@@ -102,7 +100,6 @@ class LaneFront:
         #: Set while there are no connections, once `close_idle` was called.
         self.is_empty = asyncio.Event()
         self._is_closing = False
-        self._tasks: set[asyncio.Task[None]] = set()
         self._find_route = find_route
         self._lingering: dict[LaneConnection, float] = {}
         self._sweep = ConnectionSweep(self.connections, self._end_lingering)
@@ -139,20 +136,6 @@ class LaneFront:
         self.heads.clear()
         for connection in self.connections:
             connection.forget_head()
-
-    def submit_later(self, request: LaneRequest, reading: Awaitable[RequestOptions]) -> None:
-        """Submit a request once its body has been read, which is too large for the event loop."""
-        task = asyncio.get_running_loop().create_task(self._submit(request, reading))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _submit(self, request: LaneRequest, reading: Awaitable[RequestOptions]) -> None:
-        try:
-            add_options(request, await reading)
-            if not request.is_done:
-                self.host.submit(request)
-        except Exception as error:
-            request.refuse(error)
 
     def linger(self, connection: LaneConnection) -> None:
         """End this connection when its client does, or after a while."""

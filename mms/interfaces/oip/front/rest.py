@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from mms.errors import BadRequest, NotImplementedHere, ResourceNotFound
+from mms.errors import BadRequest, ModelNotFound, NotImplementedHere, ResourceNotFound
 from mms.http.answers import JSON_LINE, message_form
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.interface_api import InterfaceApi
@@ -171,9 +171,10 @@ class OipApi(InterfaceApi):
     def _lane_route(self, match: Match) -> LaneRoute | None:
         """Return the route where the lane can serve it: the model is there, and known to take tensors."""
         name, version = match.values["model"], match.values.get("model_version")
-        if not self._host.has_model(name, version):
+        try:
+            served = self._host.registry.get(name, version)
+        except ModelNotFound:
             return None
-        served = self._host.registry.get(name, version)
         if served.interface == AUTO or served.is_composite:
             return None
         return _route(name, version)
