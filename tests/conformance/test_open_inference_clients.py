@@ -42,6 +42,7 @@ def answer(item):
     parameters = item.get("parameters") or {}
     if "begun" in parameters:
         open(parameters["begun"], "a").write("x")
+    time.sleep(parameters.get("sleep_ms", 0) / 1000)
     while "gate" in parameters and not os.path.exists(parameters["gate"]):
         time.sleep(0.005)
     if parameters.get("fail"):
@@ -327,6 +328,8 @@ def test_a_deadline_ends_the_call_and_the_model_goes_on(
 def test_a_call_that_is_cancelled_before_its_turn_is_not_run(
     client: Any, served: Server, gate: Gate, scratch: Path
 ) -> None:
+    # Of a quick model several requests are sent to the worker at once, and are its to drop.
+    client.infer("plain", [], parameters={"sleep_ms": 100})
     begun = scratch / "begun"
     answers: queue.Queue[Any] = queue.Queue()
 
@@ -402,6 +405,8 @@ def test_a_stream_that_is_cancelled_takes_its_requests_with_it(
     channel: grpc.Channel, client: Any, gate: Gate, scratch: Path
 ) -> None:
     begun = scratch / "begun"
+    # Of a quick model several requests are sent to the worker at once, and are its to drop.
+    client.infer("plain", [], parameters={"sleep_ms": 100})
     request = CLASSES["ModelInferRequest"](model_name="plain")
     request.parameters["gate"].string_param = str(gate.opened)
     request.parameters["begun"].string_param = str(begun)
