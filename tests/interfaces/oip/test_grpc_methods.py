@@ -20,8 +20,10 @@ async def test_every_method_of_the_service_is_there_with_the_roles_that_it_needs
     assert set(found) == {method.name for method in POOL.FindServiceByName(SERVICE).methods}
     for name, method in found.items():
         wanted: tuple[Role, ...] = (Role.INFERENCE,)
-        if name in ("ServerLive", "ServerReady", "ModelReady"):
+        if name in ("ServerLive", "ServerReady"):
             wanted = ()
+        elif name == "ModelReady":
+            wanted = tuple(Role)
         elif name in ("RepositoryModelLoad", "RepositoryModelUnload"):
             wanted = (Role.MANAGEMENT,)
         elif name == "RepositoryIndex":

@@ -40,8 +40,9 @@ if TYPE_CHECKING:
 
 _CONTENT_TYPE: Final = b"application/grpc"
 _INFER: Final = ModelOperation("infer", protocol="oip-grpc")
-#: What probes ask.
-_OPEN: Final = ("ServerLive", "ServerReady", "ModelReady")
+#: What probes ask, and what every key may; it tells which models there are.
+_OPEN: Final = ("ServerLive", "ServerReady")
+_OF_ANY_KEY: Final = ("ModelReady",)
 _LISTING: Final = ("RepositoryIndex",)
 _MANAGING: Final = ("RepositoryModelLoad", "RepositoryModelUnload")
 #: What a client would change of the server, or have it read.
@@ -244,6 +245,8 @@ class _Reply:
 def _roles_of(name: str) -> tuple[Role, ...]:
     if name in _OPEN:
         return ()
+    if name in _OF_ANY_KEY:
+        return tuple(Role)
     if name in _MANAGING:
         return (Role.MANAGEMENT,)
     return (*INFERENCE, Role.MANAGEMENT) if name in _LISTING else INFERENCE
