@@ -92,7 +92,7 @@ def read_fields(
 def read_text(buffer: Any, start: int, stop: int) -> str:
     """Return the text of a length-delimited field. Raises BrokenMessage for what is no UTF-8."""
     try:
-        return str(memoryview(buffer)[start:stop], "utf-8")
+        return str(buffer[start:stop], "utf-8")
     except UnicodeDecodeError:
         raise BrokenMessage("a text is not UTF-8") from None
 
