@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from archiver.component import Component, InvalidComponent
 from archiver.detection import named_class
@@ -31,7 +31,7 @@ from archiver.source import (
     module_level,
     source_names,
 )
-from mms.interfaces import OF_CLASSES, Interface
+from mms.interfaces import INTERFACES, OF_CLASSES, Interface, part
 from mms.text.python_source import parsed
 
 # The handlers that TorchServe brings along; an archive names them without holding them.
@@ -128,7 +128,9 @@ def _content_findings(archive: Archive, *, has_handler_checks: bool = True) -> I
         yield Finding("error", f"{error} ({error.detail})" if error.detail else str(error))
         return
     yield from _named_files(archive, manifest, names)
-    yield from _config_findings(archive, manifest.config_file or CONFIG_NAME, names)
+    config_name = manifest.config_file or CONFIG_NAME
+    yield from _config_findings(archive, config_name, names)
+    yield from _declaration_findings(archive, manifest, config_name, names)
     if has_handler_checks:
         yield from _handler_findings(archive, manifest, names)
 
@@ -201,6 +203,34 @@ def _config_findings(archive: Archive, name: str, names: Sequence[str]) -> Itera
         return
     for problem in read_config_keys(said).problems:
         yield Finding("warning", f"{name}: {problem}")
+
+
+def _declaration_findings(
+    archive: Archive, manifest: Manifest, config_name: str, names: Sequence[str]
+) -> Iterator[Finding]:
+    """Yield what is wrong with what the archive declares of its model's tensors."""
+
+    def read(name: str) -> bytes | None:
+        # What is larger is no description, but a model.
+        entry = next((each for each in archive.entries if each.name == name), None)
+        if entry is None:
+            return None
+        if entry.size_bytes > _MAX_SOURCE_BYTES:
+            return b""
+        return archive.read(name, max_bytes=_MAX_SOURCE_BYTES)
+
+    said: dict[str, Any] = {f"{MANIFEST_NAME}, model.extensions": manifest.extensions}
+    if config_name in names:
+        try:
+            text = archive.read(config_name, max_bytes=_MAX_SOURCE_BYTES)
+            said = {config_name: read_config_file(text, config_name), **said}
+        except InvalidModelConfig:
+            # Told of already.
+            return
+    for interface in INTERFACES:
+        if interface.declaration_problems:
+            for problem in part(interface.declaration_problems)(said, read):
+                yield Finding("error", problem)
 
 
 def _legacy_signature(archive: Archive) -> str | None:

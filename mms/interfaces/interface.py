@@ -88,6 +88,9 @@ class Interface:
     #: Reads what the archive of any model declares of its tensors: a function of (served model) that returns an
     #: `mms.tensors.declaration.ModelDeclaration`, or None.
     declaration = ""
+    #: Finds what is wrong with such declarations: a function of (mappings that may have one, by where they stand; what
+    #: reads a file of the archive) that yields sentences.
+    declaration_problems = ""
     #: Whether an archive with the manifest of MMS 0.x is a model of this interface, whatever its code.
     has_old_manifest = False
     #: Whether arguments of its classes may be lists and objects, and say their types by their look.

@@ -10,6 +10,7 @@ from archive_building import write_folder
 
 from archiver import Archive
 from archiver.cli import main
+from archiver.verify import verify
 
 TRITON = "class TritonPythonModel:\n    def execute(self, requests): ...\n"
 MLSERVER = "from mlserver import MLModel\nclass Mine(MLModel): ...\n"
@@ -66,3 +67,25 @@ def test_a_wrong_description_is_named_with_its_line(
     assert pack(folder) == 1
     text = "ERROR - config.pbtxt: line 2: expected a value, found the end of the text\n"
     assert capsys.readouterr().err == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "model-config.yaml",
+            "oip: {inputs: [{name: x, datatype: float, shape: [1]}]}",
+            "The declaration of the model's tensors in model-config.yaml, oip is wrong: inputs[0] (x) has the",
+        ),
+        ("model-config.yaml", "oip: {signature: m.onnx}", "the archive has no file m.onnx, which"),
+        ("model-settings.json", "[]", "model-settings.json is wrong: it must be a JSON object"),
+    ],
+)
+def test_a_wrong_declaration_is_found_before_a_server_refuses_it(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    files = {name: text, "service.py": "def handle(data, context): ...\n"}
+    folder = write_folder(tmp_path / "model", files)
+    pack(folder, "--handler", "service:handle")
+    (found,) = [each for each in verify(folder.parent / "m.mar") if each.level == "error"]
+    assert message in found.message

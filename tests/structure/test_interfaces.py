@@ -37,7 +37,16 @@ FILES = (
 )
 PARTS = (
     *("class_rule", "class_finder", "worker", "http_api", "schemas", "grpc_services"),
-    *("layout", "declaration", "load_part", "place", "composites", "settings", "parameters"),
+    *(
+        "layout",
+        "declaration",
+        "declaration_problems",
+        "load_part",
+        "place",
+        "composites",
+        "settings",
+        "parameters",
+    ),
 )
 
 

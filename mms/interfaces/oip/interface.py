@@ -24,6 +24,7 @@ class OpenInferenceInterface(Interface):
         ("oip-json", "mms.interfaces.oip.worker.codec_json:JsonCodec"),
         ("oip-grpc", "mms.interfaces.oip.worker.codec_grpc:GrpcCodec"),
     )
+    declaration_problems = "mms.interfaces.oip.declared.files:find_problems"
     declaration = "mms.interfaces.oip.front.declaration:declaration_of"
     grpc_services = "mms.interfaces.oip.front.grpc:OipServices"
     settings = "mms.interfaces.oip.settings:OipSettings"
