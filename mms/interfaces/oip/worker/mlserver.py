@@ -62,7 +62,7 @@ class MlserverServer:
         return [] if take is None else take()
 
     def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
-        if self._most_rows:
+        if self._most_rows and len(requests) > 1:
             groups = groups_of(requests, self._most_rows)
         else:
             groups = [alone(place, request) for place, request in enumerate(requests)]

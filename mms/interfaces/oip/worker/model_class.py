@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mms.interfaces.oip.worker.outcomes import Outcome, awaited, outcome_of
-from mms.interfaces.oip.worker.rows import Group, alone, groups_of
+from mms.interfaces.oip.worker.rows import Group, alone, check_rows, groups_of, rows_of
 from mms.tensors.declaration import OUTPUT, ModelDeclaration
 from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
@@ -41,7 +41,7 @@ class ClassServer:
                 wait_for(result)
 
     def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
-        if self._most_rows:
+        if self._most_rows and len(requests) > 1:
             groups = groups_of(requests, self._most_rows)
         else:
             groups = [alone(place, request) for place, request in enumerate(requests)]
@@ -57,8 +57,8 @@ class ClassServer:
         try:
             if isinstance(outcome, Exception):
                 raise outcome
-            if not self._most_rows:
-                return [response_of(outcome, group.requests[0], self._declaration)]
+            if len(group.requests) == 1:
+                return [self._only_response(outcome, group.requests[0])]
             if not isinstance(outcome, Mapping):
                 outcome = {self._only_output(): outcome}
             parts = group.split(outcome)
@@ -71,6 +71,14 @@ class ClassServer:
             self._response(part, request)
             for part, request in zip(parts, group.requests, strict=True)
         ]
+
+    def _only_response(self, outcome: Outcome, request: InferRequest) -> InferResponse:
+        response = response_of(outcome, request, self._declaration)
+        if self._most_rows:
+            count = rows_of(request)
+            for tensor in response.outputs:
+                check_rows(tensor.name, tensor.shape, count)
+        return response
 
     def _response(self, result: Any, request: InferRequest) -> InferResponse | InferError:
         try:

@@ -43,16 +43,22 @@ class Group(NamedTuple):
         parts: list[dict[str, Array]] = [{} for _ in self.requests]
         for name, value in result.items():
             array = tensor_of(name, value).array
-            if array.ndim == 0 or len(array) != count:
-                came = "no rows" if array.ndim == 0 else f"{len(array)} rows"
-                raise InferError(
-                    f"Output {brief(name)} has {came} for the {count} rows of the inputs; with max_batch_size each "
-                    "output has a row for each of them.",
-                    500,
-                )
+            check_rows(name, array.shape, count)
             for part, rows, end in zip(parts, self.rows, ends, strict=True):
                 part[name] = array[end - rows : end]
         return parts
+
+
+def check_rows(name: str, shape: Sequence[int], count: int) -> None:
+    """Raise InferError (500) where an output has another number of rows than the inputs of its call."""
+    if shape and shape[0] == count:
+        return
+    came = f"{shape[0]} rows" if shape else "no rows"
+    raise InferError(
+        f"Output {brief(name)} has {came} for the {count} rows of the inputs; with max_batch_size each output has a "
+        "row for each of them.",
+        500,
+    )
 
 
 def arrays_of(request: InferRequest) -> dict[str, Array]:
@@ -72,7 +78,7 @@ def groups_of(requests: Sequence[InferRequest], most_rows: int) -> list[Group]:
     open_groups: dict[Hashable, Group] = {}
     groups: list[Group] = []
     for place, request in enumerate(requests):
-        rows = _rows_of(request)
+        rows = rows_of(request)
         key = _key(request)
         group = open_groups.get(key)
         if group is None or sum(group.rows) + rows > most_rows:
@@ -89,7 +95,7 @@ def groups_of_rows(requests: Sequence[InferRequest], most_rows: int) -> Iterable
     places: list[int] = []
     total = 0
     for place, request in enumerate(requests):
-        rows = _rows_of(request)
+        rows = rows_of(request)
         if places and total + rows > most_rows:
             yield places
             places, total = [], 0
@@ -99,7 +105,8 @@ def groups_of_rows(requests: Sequence[InferRequest], most_rows: int) -> Iterable
         yield places
 
 
-def _rows_of(request: InferRequest) -> int:
+def rows_of(request: InferRequest) -> int:
+    """Return how many rows the inputs of a request have; 1 where they have none."""
     for tensor in request.inputs.values():
         return tensor.shape[0] if tensor.shape else 1
     return 1
