@@ -111,7 +111,8 @@ def _line_of(
         time.monotonic(),
         remote,
         request.method,
-        request.raw_path if isinstance(request, web.Request) else request.path,
+        # aiohttp has none for what it refused before it had read one.
+        (request.raw_path if isinstance(request, web.Request) else request.path) or "-",
         f"HTTP/{version.major}.{version.minor}",
         response.status,
         took_s,
