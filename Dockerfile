@@ -5,7 +5,7 @@ ARG PYTHON_VERSION=3.12
 FROM python:${PYTHON_VERSION}-slim AS build
 RUN python -m venv /opt/model-server
 WORKDIR /source
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml setup.py README.md LICENSE ./
 COPY archiver archiver
 COPY mms mms
 RUN /opt/model-server/bin/pip install --no-cache-dir --disable-pip-version-check .

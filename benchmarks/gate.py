@@ -22,6 +22,7 @@ from pathlib import Path
 from benchmarks.calibration import calibrate
 from benchmarks.driven_front import KINDS, DrivenFront, Kind
 from benchmarks.places import ROOT
+from mms import version
 
 BASELINE = Path(__file__).with_name("baseline.json")
 #: What a request may cost beyond the baseline.
@@ -40,8 +41,9 @@ Costs = dict[str, float]
 def form() -> str:
     """Return what baselines are kept for: figures of different Pythons say nothing about each other."""
     name = f"{platform.python_implementation()} {sys.version_info.major}.{sys.version_info.minor}"
-    configured = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    return f"{name}, optimized" if "--enable-optimizations" in configured else name
+    if "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or ""):
+        name += ", optimized"
+    return name if version.form() == "pure Python" else f"{name}, {version.form()}"
 
 
 async def _measure(kind: Kind) -> float:

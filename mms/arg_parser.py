@@ -51,5 +51,7 @@ class ArgParser:
             metavar="FILE",
             help="Where the process id is kept; several servers of one temporary folder need one each.",
         )
-        parser.add_argument("--version", action="store_true", help="Print the version.")
+        parser.add_argument(
+            "--version", action="store_true", help="Print the version, and whether it is compiled."
+        )
         return parser

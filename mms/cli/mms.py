@@ -18,6 +18,7 @@ from mms.cli.keys import keys
 from mms.cli.models import models
 from mms.interfaces import INTERFACES, Command, part
 from mms.text.brief import brief
+from mms.version import __version__, form
 
 if TYPE_CHECKING:
     from mms.cli.server_client import ServerClient
@@ -26,6 +27,11 @@ _SECRETS = ("keystore_pass",)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(
+    f"{__version__} ({form()})",
+    message="%(version)s",
+    help="Print the version, and whether it is compiled.",
+)
 def main() -> None:
     """Use and look after a running Multi Model Server.
 

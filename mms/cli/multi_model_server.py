@@ -64,9 +64,9 @@ def _open_closed_streams() -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.version:
-        from mms.version import __version__
+        from mms.version import __version__, form
 
-        print(__version__)
+        print(f"{__version__} ({form()})")
         return 0
     pid_file = PidFile(Path(arguments.pid_file or default_pid_file()).absolute())
     if arguments.stop:

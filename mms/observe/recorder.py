@@ -101,7 +101,7 @@ class Recorder:
         self,
         name: str,
         unit: str,
-        value: float,
+        value: int | float,
         *,
         dimensions: str = _HOST,
         thread_name: str = _MAIN,

@@ -159,7 +159,7 @@ class _Finder(ast.NodeVisitor):
 
 def _is_of_transports(node: ast.ClassDef) -> bool:
     bases = {ast.unparse(base) for base in node.bases}
-    return bool(bases & {"asyncio.Protocol", "asyncio.BufferedProtocol", "LaneConnection"})
+    return bool(bases & {"asyncio.Protocol", "asyncio.BufferedProtocol"})
 
 
 class _Rules:

@@ -113,7 +113,7 @@ def test_the_image_has_the_server_and_its_user(builder: Builder) -> None:
 
     entry_point = "/usr/local/bin/dockerd-entrypoint.sh"
     said = builder.says("marserve", entry_point, "multi-model-server --version; id -u")
-    assert said.splitlines()[-2:] == [__version__, "1000"]
+    assert said.splitlines()[-2:] == [f"{__version__} (pure Python)", "1000"]
 
 
 def test_the_image_serves_until_it_is_told_to_end(builder: Builder) -> None:

@@ -21,7 +21,7 @@ from mms.errors import RequestTimeout, ServerError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import GROWTH_BYTES, BodyReader
-from mms.http.lane.front import LaneConnection, LaneFront
+from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneHead
 from mms.http.lane.request import LaneRequest
 from mms.http.request_head import LATE_BODY, is_unfit
@@ -36,7 +36,7 @@ _JOIN_BYTES = 64 * 1024
 _DIRECT_BYTES = 64 * 1024
 
 
-class LaneProtocol(LaneConnection):
+class LaneProtocol(asyncio.Protocol):
     """One connection. Owned by the event loop; `_pipeline` holds its requests without a sent answer, in order."""
 
     __slots__ = (
@@ -292,8 +292,8 @@ class LaneProtocol(LaneConnection):
 
     def _submit(self, request: LaneRequest) -> None:
         try:
-            if request.head.body_options is not None:
-                options = request.head.body_options(request.headers, request.body)
+            if request.lane_head.body_options is not None:
+                options = request.lane_head.body_options(request.headers, request.body)
                 if not isinstance(options, RequestOptions):
                     reading = asyncio.ensure_future(options)
                     reading.add_done_callback(partial(self._submit_read, request))
@@ -360,7 +360,7 @@ class LaneProtocol(LaneConnection):
         # `cast` would be a call; nothing but a LaneRequest has this connection for its reply.
         lane_request: LaneRequest = request  # type: ignore[assignment]
         lane = self._lane
-        head = lane_request.head
+        head = lane_request.lane_head
         if head.answer_lines is not None:
             headers = head.answer_lines(request.id) + headers
         pipeline = self._pipeline
@@ -411,7 +411,7 @@ class LaneProtocol(LaneConnection):
             # Its answer has begun, and what came next has failed: no more can be said.
             self.abort()
             return
-        known = lane_request.head
+        known = lane_request.lane_head
         lines = known.answer_lines(request.id) if known.answer_lines is not None else b""
         head, body = self._lane.answers.error(
             request.id, error, lane_request.is_kept_alive, known.error_form, lines
@@ -429,9 +429,9 @@ class LaneProtocol(LaneConnection):
             (
                 now,
                 self._remote,
-                request.head.method,
-                request.head.uri,
-                request.head.protocol,
+                request.lane_head.method,
+                request.lane_head.uri,
+                request.lane_head.protocol,
                 status,
                 now - request.received_at,
                 request.name if is_known else "",
@@ -561,7 +561,11 @@ class LaneProtocol(LaneConnection):
 
         With interim responses, which every client of HTTP/1.1 has to take.
         """
-        if self._is_closing or not self._pipeline or self._pipeline[0].head.protocol != "HTTP/1.1":
+        if (
+            self._is_closing
+            or not self._pipeline
+            or self._pipeline[0].lane_head.protocol != "HTTP/1.1"
+        ):
             return
         if probes:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

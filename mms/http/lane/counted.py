@@ -32,7 +32,7 @@ class CountedLaneProtocol(LaneProtocol):
 
     def _submit(self, request: LaneRequest) -> None:
         try:
-            self._access.take(request.head.client or self._client)
+            self._access.take(request.lane_head.client or self._client)
         except TooManyRequests as error:
             # Nobody has looked whether there is such a model.
             request.is_known = False

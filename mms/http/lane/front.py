@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -36,28 +35,21 @@ class Submitter(Protocol):
     def cancel(self, request: Request) -> None: ...
 
 
-class LaneConnection(asyncio.Protocol, ABC):
-    """A connection as the front sees it."""
+class LaneConnection(Protocol):
+    """A connection as the front sees it. No base class: methods with decorators could not take its methods' places."""
 
-    __slots__ = ()
-
-    @abstractmethod
     def check_time(self, now: float) -> None:
         """Close or refuse it where its client has kept it waiting for too long."""
 
-    @abstractmethod
     def forget_head(self) -> None:
         """Paths may stand for something else now."""
 
-    @abstractmethod
     def leave(self, quiet_since: float) -> None:
         """The server stops: the last answer that is owed ends it. Close it where nothing came since then."""
 
-    @abstractmethod
     def close(self) -> None:
         """Close where nothing is owed; else after the last answer."""
 
-    @abstractmethod
     def abort(self) -> None:
         """Close at once, whatever is owed."""
 
@@ -80,7 +72,7 @@ class LaneFront:
         memory: MemoryLimit,
         trusts_request_ids: bool = False,
         admit: Callable[[list[bytes]], str | None] | None = None,
-        make_connection: Callable[[LaneFront], LaneConnection],
+        make_connection: Callable[[LaneFront], asyncio.Protocol],
     ) -> None:
         self.host = host
         self.answers = answers
@@ -107,7 +99,7 @@ class LaneFront:
     def __repr__(self) -> str:
         return f"<LaneFront {len(self.connections)} connections>"
 
-    def make_protocol(self) -> LaneConnection:
+    def make_protocol(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         self._sweep.start()
         return self._make_connection(self)

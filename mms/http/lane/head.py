@@ -215,7 +215,7 @@ def read_head(raw: bytes, routing: Routing) -> LaneHead | None:
     except (httptools.HttpParserUpgrade, httptools.HttpParserError):
         return None
     line_end = raw.find(b"\r\n")
-    protocol = _VERSIONS.get(raw[line_end - 9 : line_end])
+    protocol = _VERSIONS.get(raw[max(line_end - 9, 0) : line_end])
     method = parser.get_method()
     if (
         not found.is_complete

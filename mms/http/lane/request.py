@@ -12,16 +12,14 @@ from mms.http.lane.head import LaneHead
 class LaneRequest(Request):
     """A request with what its answer and its log line need."""
 
-    __slots__ = ("answered", "is_kept_alive", "is_known")
-
-    head: LaneHead
+    __slots__ = ("answered", "is_kept_alive", "is_known", "lane_head")
 
     def __init__(self, head: LaneHead, reply: Reply, now: float) -> None:
         # The base's __init__ is not called: on the hot path it would cost a third of what this does.
         self.id = head.request_id or new_request_id()
         self.name = head.name
         self.version = head.version
-        self.head = head
+        self.head = self.lane_head = head
         self.body = b""
         self.reply = reply
         self.received_at = now
