@@ -204,26 +204,28 @@ def _votes() -> list[Cell]:
 
 
 def _open_inference() -> list[Cell]:
-    """Return a model that gives back its tensor, by the Open Inference Protocol over REST, with two workers."""
+    """Return a model that gives back its tensor, by the Open Inference Protocol, with two workers."""
     cells = []
     for name, work, size, label in (
         ("oip-json-1x64", Work("tensor-json"), 64 * 4, "1 x 64 FP32 in JSON"),
         ("oip-binary-1x64", Work("tensor-binary"), 64 * 4, "1 x 64 FP32 in binary form"),
         ("oip-binary-4MiB", Work("tensor-binary"), 4 * MIB, "4 MiB of FP32 in binary form"),
+        ("oip-grpc-1x64", Work("tensor-grpc"), 64 * 4, "1 x 64 FP32 over gRPC"),
     ):
         # MLServer has no binary form over REST.
-        peers = ("ours", "triton", "mlserver") if work.kind == "tensor-json" else ("ours", "triton")
+        is_binary = work.kind == "tensor-binary"
+        peers = ("ours", "triton") if is_binary else ("ours", "triton", "mlserver")
+        transport: Literal["http", "grpc"] = "grpc" if work.kind == "tensor-grpc" else "http"
         for connections in (1, 64):
             plural = "s" if connections > 1 else ""
             title = f"Open Inference, {label}, 2 workers, {connections} connection{plural}"
             cells.append(
-                _load_cell(
+                Cell(
                     f"{name}-c{connections}",
                     f"open inference {label}",
                     title,
                     Deployment(work=work, workers=2),
-                    connections,
-                    size,
+                    Load(connections, size, transport),
                     peers,
                 )
             )

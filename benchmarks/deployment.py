@@ -19,6 +19,7 @@ WorkKind = Literal[
     "infer-child",
     "tensor-json",
     "tensor-binary",
+    "tensor-grpc",
 ]
 
 # Raised alike wherever a server has such a limit: 1,000 connections must not be refused, nor 8 MiB bodies.

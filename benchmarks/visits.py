@@ -15,6 +15,7 @@ from benchmarks.load import Figures, drive
 from benchmarks.machine import foreign_cores, memory_mib, read_usage
 from benchmarks.seldon_requests import grpc_call
 from benchmarks.server import Server
+from benchmarks.tensor_requests import TENSORS, tensor_call
 
 _SETTLING_S = 1.0
 # A window of the run over a million requests: the first and the last are compared.
@@ -62,7 +63,8 @@ def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) 
 def _drive(server: Server, cell: Cell, request: PeerRequest, duration_s: float) -> Figures:
     site, connections = server.site, cell.load.connections
     if cell.load.transport == "grpc":
-        call = grpc_call(cell.deployment.work.rows)
+        work = cell.deployment.work
+        call = tensor_call() if work.kind in TENSORS else grpc_call(work.rows)
         return grpc_load.drive(site.grpc_port, call, connections, duration_s, site.folder)
     return drive(site.port, request, connections, duration_s, site.folder)
 

@@ -76,9 +76,10 @@ class Ours(MarServer):
             )
             options = (*deployment.options, ("lazy_load", "true"), *limit)
             return super().prepare(replace(deployment, options=options), site)
-        if deployment.work.kind != "identity":
+        if deployment.work.kind not in ("identity", "tensor-grpc"):
             return super().prepare(deployment, site)
-        _copy_model("IdentityComponent.py", site)
+        if deployment.work.kind == "identity":
+            _copy_model("IdentityComponent.py", site)
         options = (*deployment.options, ("grpc_address", f"{HOST}:{site.grpc_port}"))
         return super().prepare(replace(deployment, options=options), site)
 

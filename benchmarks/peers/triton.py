@@ -84,9 +84,10 @@ class Triton(Peer):
         (model / "config.pbtxt").write_text(_config(deployment), encoding="utf-8")
         home = self._home()
         command = [str(home / "bin" / "tritonserver"), "--model-repository", str(repository)]
-        command += ["--backend-directory", str(home / "backends"), "--allow-grpc=false"]
+        command += ["--backend-directory", str(home / "backends")]
+        command += ["--grpc-address", HOST, "--grpc-port", str(site.grpc_port)]
         command += ["--http-address", HOST, "--http-port", str(site.port)]
-        command += ["--metrics-address", HOST, "--metrics-port", str(site.spare_ports[0])]
+        command += ["--metrics-address", HOST, "--metrics-port", str(site.spare_ports[1])]
         command += [f"--backend-config=python,shm-region-prefix-name={_region_prefix(site)}"]
         environment = work_environment(deployment, self.venv, site)
         environment["PYTHONPATH"] = str(self.venv.site_packages())
