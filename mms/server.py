@@ -258,7 +258,7 @@ class Server:
             settings.describe(
                 gpu_count=self._gpu_count, cpu_count=available_cpus(), home=str(server_home())
             ),
-            extra={"is_for_files": os.isatty(1)},
+            extra={"is_for_files": os.isatty(1) or self._options.is_by_hand},
         )
         if others := packages_of_aws():
             logger.warning(
@@ -311,14 +311,16 @@ class Server:
         Raises StartFailed where `strict_start` makes that a failure.
         """
         settings = self._settings
-        names = [served.name for served in self._host.registry.all()]
-        lines = banner(
+        lines = await asyncio.to_thread(
+            banner,
             settings,
-            names,
+            self._host.registry.all(),
             is_foreground=self._is_foreground,
             pid_file=self._options.pid_file,
+            is_by_hand=self._options.is_by_hand,
         )
-        started = [*lines, STARTED] if self._is_foreground and os.isatty(1) else [STARTED]
+        on_terminal = self._is_foreground and os.isatty(1)
+        started = [*lines, STARTED] if on_terminal or self._options.is_by_hand else [STARTED]
         if not settings.strict_start:
             self._logs.announce("\n".join(started))
         problems: list[StartupProblem] = []
@@ -362,9 +364,15 @@ class Server:
         if self._options.component is None:
             return
         options = registration_of(self._options.component)
-        what = options.handler or options.model_name
+        what, followed = (
+            options.handler or options.model_name or options.url,
+            self._options.followed,
+        )
         try:
-            await self._unless_stopped(self._host.register(options, is_kept=False))
+            if followed is None:
+                await self._unless_stopped(self._host.register(options, is_kept=False))
+            else:
+                await self._unless_stopped(self._host.follow(options, Path(followed)))
         except WorkerStartFailed as error:
             raise StartFailed(f"{what} could not be loaded: {error.reason}") from None
         except ServerError as error:

@@ -16,6 +16,7 @@ from mms.cli.connecting import as_json, of_version, on_inference, on_management,
 from mms.cli.drift import drift_command
 from mms.cli.keys import keys
 from mms.cli.models import models
+from mms.cli.serve.command import serve
 from mms.interfaces import INTERFACES, Command, part
 from mms.text.brief import brief
 from mms.version import __version__, form
@@ -189,6 +190,7 @@ for _interface in INTERFACES:
 main.add_command(drift_command)
 main.add_command(keys)
 main.add_command(models)
+main.add_command(serve)
 
 
 def _plain(value: Any) -> Any:

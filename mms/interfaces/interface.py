@@ -95,6 +95,9 @@ class Interface:
     has_old_manifest = False
     #: Whether arguments of its classes may be lists and objects, and say their types by their look.
     has_json_arguments = False
+    #: Makes a request that a model is likely to answer, for a person who tries it: a function of (served model) that
+    #: returns (path, body for JSON), or None. An empty path is that of predictions.
+    sample = ""
     #: Makes what `Load` has of its models alone: a function of (served model, settings, the server's environment).
     load_part = ""
     #: Whether its models have a place in a graph, a `service_type`.

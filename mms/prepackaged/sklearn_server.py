@@ -20,13 +20,14 @@ from mms.text.column_names import column_names
 _log = logging.getLogger("mms.prepackaged")
 
 EXTRA = "sklearn"
-#: The second runs no code when it is read.
-MODEL_FILES = ("model.joblib", "model.skops")
+#: The second alone runs no code when it is read.
+MODEL_FILES = ("model.joblib", "model.skops", "model.pkl", "model.pickle")
+_PATTERNS = ("*.joblib", "*.skops", "*.pkl", "*.pickle")
 METHODS = ("predict_proba", "decision_function", "predict")
 
 
 class SklearnServer(SavedModelServer):
-    """`model.joblib`, `model.skops`, or the folder that MLflow saves a scikit-learn model into.
+    """`model.joblib`, `model.skops`, `model.pkl`, or the folder that MLflow saves a scikit-learn model into.
 
     `method`: `predict_proba`, `decision_function` or `predict`. None takes `predict_proba`, and `predict` for an
     estimator without it, such as a regressor.
@@ -49,7 +50,7 @@ class SklearnServer(SavedModelServer):
         if has_mlflow_layout(folder):
             file, estimator = _read_mlflow(folder)
         else:
-            patterns = MODEL_FILES if folder.only_file is None else ("*.joblib", "*.skops")
+            patterns = MODEL_FILES if folder.only_file is None else _PATTERNS
             file = folder.one(f"one of {', '.join(MODEL_FILES)}, or MLmodel by MLflow", *patterns)
             estimator = _read_skops(file) if file.suffix == ".skops" else _read_joblib(file)
         self._call = getattr(estimator, self._choose_method(estimator, file))
@@ -121,7 +122,7 @@ def _read_mlflow(folder: ModelFolder) -> tuple[Path, Any]:
 
 def _read_joblib(file: Path) -> Any:
     joblib = import_library("joblib", EXTRA)
-    with reading(file, "an estimator saved by joblib.dump"):
+    with reading(file, "an estimator saved by joblib.dump or pickle.dump"):
         return joblib.load(file)
 
 

@@ -33,6 +33,10 @@ class LaunchOptions:
     settings: dict[str, str] = field(default_factory=dict)
     #: A class to serve from its folder, as JSON; the server starts with it or not at all.
     component: str | None = None
+    #: The file or folder of that class, whose changes have it loaded anew; the server starts without it, too.
+    followed: str | None = None
+    #: Somebody sits at the terminal who tries it: the first lines say how to call it.
+    is_by_hand: bool = False
     #: A descriptor that the launcher waits on for a line: `ready`, or `failed: ` and the reason. Before it come `up`
     #: once the server listens, and lines for people, each behind `warning: `, `banner: ` or `row: `.
     ready_fd: int | None = None
@@ -46,10 +50,13 @@ class LaunchOptions:
             ("--log-config", self.log_config),
             ("--pid-file", self.pid_file),
             ("--component", self.component),
+            ("--follow", self.followed),
             ("--ready-fd", self.ready_fd),
         ):
             if value is not None:
                 argv.append(f"{flag}={value}")
+        if self.is_by_hand:
+            argv.append("--by-hand")
         argv += [f"--set={name}={value}" for name, value in self.settings.items()]
         if self.models:
             argv += [f"--model={model}" for model in self.models]
@@ -67,6 +74,8 @@ class LaunchOptions:
         parser.add_argument("--ready-fd", type=int)
         parser.add_argument("--model", action="append", default=[], dest="models")
         parser.add_argument("--component")
+        parser.add_argument("--follow", dest="followed")
+        parser.add_argument("--by-hand", action="store_true", dest="is_by_hand")
         parser.add_argument("--set", action="append", default=[], dest="settings")
         values = vars(parser.parse_args(argv))
         del values["word"]

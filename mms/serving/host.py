@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -251,6 +252,10 @@ class ModelHost:
         """
         served, outcome = await self._register(options, is_kept=is_kept)
         return replace(outcome, without_effect=served.without_effect)
+
+    async def follow(self, options: RegisterOptions, path: Path) -> None:
+        """Register a model, and load it anew whenever what lies at a path has changed. It may fail to load."""
+        await self._watched.follow(path, options, partial(self._register, is_kept=False))
 
     async def _register(
         self, options: RegisterOptions, bounds_of: BoundsOf | None = None, *, is_kept: bool = True

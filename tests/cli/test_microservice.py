@@ -285,7 +285,8 @@ def test_a_port_that_is_taken_is_told_before_anything_is_loaded(
         words = ["Model", "--http-port", str(port), "--grpc-workers", "0", "--metrics-port", "0"]
         result = CliRunner().invoke(microservice, words)
     assert result.exit_code == 1
-    assert f"port {port} of REST is taken; --http-port chooses another" in result.output
+    assert f"port {port} of REST is taken by python" in result.output
+    assert f"process {os.getpid()}; --http-port chooses another" in result.output
     assert started == []
 
 
@@ -296,7 +297,7 @@ def test_where_the_usual_management_port_is_taken_another_one_is_free(
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        monkeypatch.setattr("mms.interfaces.seldon.cli.microservice._MANAGEMENT_PORT", taken)
+        monkeypatch.setattr("mms.cli.ports.MANAGEMENT_PORT", taken)
         assert call("Model").exit_code == 0
     address = started[0].settings["management_address"]
     assert int(address.rpartition(":")[2]) not in (0, taken)

@@ -21,7 +21,7 @@ _SHOWN_PORTS = ("8080", "8081", "8443", "9000", "5000", "6000")
 _SHOWN_FOLDERS = ("/etc/mms", "/var/log/models", "/srv/iris", "/run/mms.sock")
 #: What serves until it is stopped: a reader goes on in another shell. The next one in a block is another way to do it.
 _IN_FOREGROUND = re.compile(
-    r"^((?:\w+='[^']*' +|\w+=\"[^\"]*\" +|\w+=\S+ +)*mms (?:microservice|mlrun (?!run\b)).*?)(?: +#.*)?$",
+    r"^((?:\w+='[^']*' +|\w+=\"[^\"]*\" +|\w+=\S+ +)*mms (?:microservice|serve|mlrun (?!run\b)).*?)(?: +#.*)?$",
     re.MULTILINE,
 )
 _PREAMBLE = """

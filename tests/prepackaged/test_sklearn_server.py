@@ -86,7 +86,8 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_model_tells_what_was_expected(tmp_path: Path) -> None:
-    expected = f"{tmp_path} has no model: expected one of model.joblib, model.skops, or MLmodel"
+    files = "model.joblib, model.skops, model.pkl, model.pickle"
+    expected = f"{tmp_path} has no model: expected one of {files}, or MLmodel"
     with pytest.raises(ModelNotLoaded, match=re.escape(expected)):
         loaded(tmp_path)
 

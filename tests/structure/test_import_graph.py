@@ -127,6 +127,8 @@ ROOMS: dict[str, Room] = {
     "core": Room(1, ("mms.core",), ("batching", "errors", "faults", "wire")),
     # Classes of Seldon's contract for saved models; only workers load them.
     "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
+    # What files of saved models say of them without being loaded.
+    "files of saved models": Room(0, ("mms.prepackaged.columns",), ()),
     # What a graph is and does; its calls to nodes are passed in.
     "graph": Room(2, ("mms.interfaces.seldon.graph",)),
     "seldon": Room(
@@ -239,7 +241,7 @@ ROOMS: dict[str, Room] = {
     "seldon in the front": Room(
         6,
         ("mms.interfaces.seldon.front",),
-        (*FRONT, "graph", "seldon"),
+        (*FRONT, "files of saved models", "graph", "seldon"),
     ),
     "oip in the front": Room(
         6,

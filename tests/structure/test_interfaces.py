@@ -44,6 +44,7 @@ PARTS = (
         "load_part",
         "place",
         "composites",
+        "sample",
         "settings",
         "parameters",
     ),

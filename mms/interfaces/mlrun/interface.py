@@ -13,6 +13,7 @@ class MlrunInterface(Interface):
     worker = "mms.interfaces.mlrun.worker.interface"
     class_rule = "mms.interfaces.mlrun.class_rule:RULE"
     class_finder = "mms.interfaces.mlrun.worker.serving_class"
+    sample = "mms.interfaces.mlrun.front.sample:sample_of"
     hides_batches = True
     takes_operations = True
     has_v2_dialect = True

@@ -25,6 +25,7 @@ class OpenInferenceInterface(Interface):
         ("oip-grpc", "mms.interfaces.oip.worker.codec_grpc:GrpcCodec"),
     )
     declaration_problems = "mms.interfaces.oip.declared.files:find_problems"
+    sample = "mms.interfaces.oip.front.sample:sample_of"
     declaration = "mms.interfaces.oip.front.declaration:declaration_of"
     grpc_services = "mms.interfaces.oip.front.grpc:OipServices"
     settings = "mms.interfaces.oip.settings:OipSettings"

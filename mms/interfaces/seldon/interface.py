@@ -13,6 +13,7 @@ class SeldonInterface(Interface):
     worker = "mms.interfaces.seldon.worker.interface"
     class_rule = "mms.interfaces.seldon.class_rule:RULE"
     class_finder = "mms.interfaces.seldon.worker.component_class"
+    sample = "mms.interfaces.seldon.front.sample:sample_of"
     place = "mms.interfaces.seldon.front.deployed_unit:DeployedUnit"
     hides_batches = True
     composites = "mms.interfaces.seldon.front.graphs:Graphs"

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 from mms.interfaces import INTERFACES
 from mms.processes.launch_options import default_pid_file
+from mms.serving.state.sample_call import curl_words, prediction_path, sample_call
 from mms.serving.state.startup_models import StartupProblem
 from mms.version import __version__
 
 if TYPE_CHECKING:
+    from mms.serving.served import ServedModel
     from mms.settings import Settings
 
 #: Of more models only so many are named.
@@ -29,11 +31,17 @@ class StartFailed(Exception):
 
 
 def banner(
-    settings: Settings, models: Sequence[str], *, is_foreground: bool, pid_file: str | None = None
+    settings: Settings,
+    models: Sequence[ServedModel],
+    *,
+    is_foreground: bool,
+    pid_file: str | None = None,
+    is_by_hand: bool = False,
 ) -> list[str]:
-    """Return the lines for a terminal.
+    """Return the lines for a terminal. Blocks.
 
-    `models`: the names of those that are registered; `pid_file`: where the server's process id is.
+    `models`: those that are registered; `pid_file`: where the server's process id is; `is_by_hand`: with how to call
+    the first model, which the server was started for.
     """
     rows = [("Inference", str(settings.inference_address))]
     if settings.is_single_listener:
@@ -48,7 +56,8 @@ def banner(
         if address is not None:
             rows.append((interface.title, str(address)))
     rows += [
-        ("Models", _model_names(models)),
+        ("Models", _model_names([served.name for served in models])),
+        *(_call_rows(settings, models) if is_by_hand else ()),
         ("Logs", os.path.abspath(settings.log_dir)),
         ("Stop", "Ctrl+C" if is_foreground else _stop_command(pid_file)),
     ]
@@ -74,6 +83,19 @@ def _model_names(models: Sequence[str]) -> str:
     if len(names) > _MAX_NAMES:
         names[_MAX_NAMES:] = [f"and {len(names) - _MAX_NAMES} more"]
     return ", ".join(names)
+
+
+def _call_rows(settings: Settings, models: Sequence[ServedModel]) -> list[tuple[str, str]]:
+    """Return rows that say where the first model answers, and a command that asks it."""
+    served = next((each for each in models if each.owner is None), None)
+    if served is None:
+        return [("Call", "nothing yet: the model is not up")]
+    address = settings.inference_address
+    path = prediction_path(served.name)
+    return [
+        ("Call", " ".join(["POST", *curl_words(address, path)])),
+        ("Try it", sample_call(served).as_curl(address)),
+    ]
 
 
 def problem_rows(problems: Sequence[StartupProblem]) -> list[str]:

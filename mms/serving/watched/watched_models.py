@@ -17,6 +17,7 @@ from mms.serving.options import RegisterOptions
 from mms.serving.served import ServedModel
 from mms.serving.state.startup_models import name_from_url
 from mms.serving.watched.folder import Stamp, scan
+from mms.serving.watched.followed_model import FollowedModel, Register
 from mms.serving.watched.model_swap import ModelSwap, Superseded
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class WatchedModels:
         self._seen: dict[str, Stamp] = {}
         self._is_unreadable = False
         self._task: asyncio.Task[None] | None = None
+        self._alone: list[FollowedModel] = []
 
     def __repr__(self) -> str:
         return f"<WatchedModels of {self._folder}, {len(self._followed)} archives>"
@@ -85,8 +87,16 @@ class WatchedModels:
                 followed.served.is_loaded_at_startup = True
         self._task = asyncio.get_running_loop().create_task(self._run())
 
+    async def follow(self, path: Path, options: RegisterOptions, register: Register) -> None:
+        """Register the model of a path, which may fail, and load it anew when that has changed, until closed."""
+        followed = FollowedModel(path, options, self._swap, register)
+        self._alone.append(followed)
+        await followed.start()
+
     def close(self) -> None:
         """Look no more."""
+        for alone in self._alone:
+            alone.close()
         if self._task is not None:
             self._task.cancel()
         for followed in self._followed.values():

@@ -5,12 +5,8 @@ It takes that command's arguments and variables, so that a Dockerfile changes on
 
 from __future__ import annotations
 
-import errno
 import importlib.util
 import os
-import socket
-import stat
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -18,6 +14,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from archiver.component import SERVICE_TYPES
+from mms.cli.own_folder import log_variables, own_folder
+from mms.cli.ports import PortUnusable, check_port
+from mms.cli.ports import management_port as usual_management_port
 from mms.cli.set_option import SET_OPTION, settings_in
 from mms.interfaces.seldon.cli.environment import (
     Given,
@@ -29,7 +28,6 @@ from mms.interfaces.seldon.cli.environment import (
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-_MANAGEMENT_PORT = 8081
 _LOG_CONFIG_NAME = "log4j.properties"
 
 
@@ -114,7 +112,7 @@ def microservice(
         interface_name,
         api_type=api_type.upper() if api_type else None,
         access_log=access_log is not None,
-        management_port=_management_port() if management_port is None else management_port,
+        management_port=usual_management_port() if management_port is None else management_port,
         without_effect=without_effect,
         **values,
     )
@@ -123,55 +121,14 @@ def microservice(
         planned.settings |= settings_in(more_settings)
         for option, what, port in planned.ports:
             check_port(option, what, port)
-    except WrongEnvironment as error:
+    except (PortUnusable, WrongEnvironment) as error:
         raise click.ClickException(str(error)) from None
     _serve(planned, pidfile)
-
-
-def _management_port() -> int:
-    """Return the usual port, or a free one: several components may share a pod's address."""
-    for port in (_MANAGEMENT_PORT, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    return 0
 
 
 def _is_grpc_installed() -> bool:
     # The parent first: asking for a module below one that is absent raises.
     return all(importlib.util.find_spec(name) for name in ("hpack", "google", "google.protobuf"))
-
-
-def check_port(option: str, what: str, port: int) -> None:
-    """Raise WrongEnvironment for a port that cannot be used: better now than after a long load."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError as error:
-            why = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used: {error}"
-            raise WrongEnvironment(
-                f"port {port} of {what} {why}; {option} chooses another"
-            ) from None
-
-
-def _own_folder(port: int) -> Path:
-    """Return a folder for logs: that of the class is often the current one, and often not to be written to.
-
-    One for each port, so that restarts do not pile up folders.
-    """
-    folder = Path(tempfile.gettempdir()) / f"mms-microservice-{os.getuid()}-{port}"
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-            return Path(tempfile.mkdtemp(prefix="mms-microservice-"))
-    return folder
 
 
 def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
@@ -180,10 +137,8 @@ def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
     from mms.processes.launch_options import LaunchOptions
 
     pid_file = PidFile(Path(pidfile).absolute()) if pidfile else None
-    variables = {}
-    folder = _own_folder(planned.ports[0][2])
-    if "LOG_LOCATION" not in os.environ:
-        variables["LOG_LOCATION"] = variables["METRICS_LOCATION"] = str(folder / "logs")
+    folder = own_folder("mms-microservice", planned.ports[0][2])
+    variables = log_variables(folder)
     log_config = None
     if planned.log_level != "INFO":
         log_config = folder / _LOG_CONFIG_NAME

@@ -1,0 +1,1 @@
+"""`mms serve`: what a path holds, served at once."""

@@ -1,0 +1,67 @@
+"""A request that a model is likely to answer, for a person who tries it."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import shlex
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import quote
+
+from mms.interfaces import AUTO, INTERFACES, find_interface, part
+from mms.serving.served import ServedModel
+from mms.serving.watched.model_swap import SAMPLE
+from mms.settings import Address
+
+#: Whoever has written a handler knows better; one that takes any JSON answers it.
+_ANY_BODY = '{"text": "hello"}'
+_JSON = "application/json"
+
+
+class SampleCall(NamedTuple):
+    """A POST. `path`: of the inference API; `body`: text, or `@` and a file, as curl has it."""
+
+    path: str
+    body: str
+    content_type: str = _JSON
+
+    def as_curl(self, address: Address) -> str:
+        """Return the command that sends it."""
+        flag = "--data-binary" if self.body.startswith("@") else "-d"
+        words = [*curl_words(address, self.path), "-H", f"Content-Type: {self.content_type}"]
+        return shlex.join(["curl", *words, flag, self.body])
+
+
+def curl_words(address: Address, path: str) -> list[str]:
+    """Return what curl needs to reach a path of a listener."""
+    if address.scheme == "unix":
+        return ["--unix-socket", address.path, f"http://localhost{path}"]
+    return [*(["-k"] if address.is_tls else []), f"{reachable(address)}{path}"]
+
+
+def reachable(address: Address) -> str:
+    """Return the url of a listener as this machine reaches it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    return str(replace(address, host=host))
+
+
+def prediction_path(name: str) -> str:
+    """Return where each model answers, whatever its interface."""
+    return f"/predictions/{quote(name, safe='')}"
+
+
+def sample_call(served: ServedModel) -> SampleCall:
+    """Return the request of the model's own file, else one of what it declares, else one of its interface. Blocks."""
+    path = prediction_path(served.name)
+    for file in sorted(served.archive.folder.glob(SAMPLE)):
+        content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        return SampleCall(path, f"@{file}", content_type)
+    own = [] if served.interface == AUTO else [find_interface(served.interface)]
+    # Clients of tensors may ask any model that declares some.
+    for interface in [*(each for each in INTERFACES if each.codecs), *own]:
+        found = part(interface.sample)(served) if interface.sample else None
+        if found is not None:
+            where, body = found
+            return SampleCall(where or path, json.dumps(body))
+    return SampleCall(path, _ANY_BODY)
