@@ -312,7 +312,7 @@ class ModelVersion:
         draining: Worker | None = None
         has_active = False
         for worker in self.workers:
-            if worker.state is WorkerState.READY:
+            if worker.state is _READY:
                 has_active = True
                 load = len(worker.in_flight)
                 if not load:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from mms import faults
@@ -115,10 +115,7 @@ class Dispatcher:
                 ):
                     self._look_out(worker, now)
             elif sends:
-                by_worker: dict[Worker, list[Batch]] = {}
-                for worker, batch in sends:
-                    by_worker.setdefault(worker, []).append(batch)
-                for worker, batches in by_worker.items():
+                for worker, batches in _by_worker(model, sends):
                     try:
                         worker.link.send(batches, now)
                     except Exception as error:
@@ -311,3 +308,15 @@ class Dispatcher:
             for _, handle in timers.values():
                 handle.cancel()
             timers.clear()
+
+
+def _by_worker(
+    model: ModelVersion, sends: Sequence[tuple[Worker, Batch]]
+) -> Iterable[tuple[Worker, list[Batch]]]:
+    """What each worker is sent, in order."""
+    if len(model.workers) == 1:
+        return ((sends[0][0], [batch for _, batch in sends]),)
+    by_worker: dict[Worker, list[Batch]] = {}
+    for worker, batch in sends:
+        by_worker.setdefault(worker, []).append(batch)
+    return by_worker.items()
