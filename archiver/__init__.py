@@ -1,6 +1,11 @@
-"""The model archive format, both ways: packing folders into archives, and opening archives safely."""
+"""The model archive format, both ways: packing folders into archives, and opening archives safely.
+
+What packs is imported when it is used: a server opens archives only.
+"""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from archiver.component import (
     Component,
@@ -10,7 +15,6 @@ from archiver.component import (
 )
 from archiver.errors import ArchiveError, InvalidArchive, InvalidManifest, PackError
 from archiver.manifest import Manifest
-from archiver.packing.pack import pack
 from archiver.reading.limits import DEFAULT_LIMITS, Limits
 from archiver.reading.unpack import Archive, Entry
 from archiver.signing.keys import InvalidKey, TrustedKeys
@@ -18,6 +22,9 @@ from archiver.signing.signature import InvalidSignature
 from archiver.version import __version__
 from mms.interfaces import CHOICES as INTERFACES
 from mms.registration import is_runtime
+
+if TYPE_CHECKING:
+    from archiver.packing.pack import pack
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -41,3 +48,11 @@ __all__ = [
     "pack",
     "uri_scheme",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "pack":
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    from archiver.packing.pack import pack
+
+    return pack

@@ -11,7 +11,6 @@ from mms.interfaces import INTERFACES, part
 from mms.registration import InvalidValue, Kind, ModelParameters
 from mms.registration.kind import count_exactly
 from mms.text.brief import brief
-from mms.text.documents import InvalidDocument, read_yaml
 from mms.text.nearest import did_you_mean
 
 #: The file, where the manifest's `configFile` names no other.
@@ -67,6 +66,9 @@ _WITHOUT_EFFECT: Final = frozenset(
 
 def read_config_file(text: bytes, name: str) -> dict[str, Any]:
     """Return what the file `name` says; nothing for an empty one. Raises InvalidModelConfig."""
+    # Most archives have no such file, and a server's start has no time for a YAML parser.
+    from mms.text.documents import InvalidDocument, read_yaml
+
     try:
         found = read_yaml(text)
     except InvalidDocument as error:

@@ -7,7 +7,6 @@ word among its arguments.
 from __future__ import annotations
 
 import asyncio
-import gc
 import importlib
 import logging
 import math
@@ -52,6 +51,7 @@ from mms.observe import (
     events,
     logger_names,
 )
+from mms.processes import garbage
 from mms.processes.launch_options import STARTED, LaunchOptions
 from mms.processes.stuck_threads import end_stuck_threads
 from mms.repository import Repository
@@ -73,10 +73,6 @@ if TYPE_CHECKING:
     from mms.http import HttpFront
 
 logger = logging.getLogger(logger_names.MODEL_SERVER)
-
-#: Collections of the young generation are rarer than Python's own setting has them: the hot path makes few cycles.
-_GC_THRESHOLDS = (20_000, 20, 100)
-
 
 #: What standard output gets to take the last lines, in seconds.
 _LAST_LINES_S = 1.0
@@ -299,9 +295,7 @@ class Server:
             check_often([*self._checks(), self._memory.give_back])
         )
         self._monitoring = asyncio.get_running_loop().create_task(self._monitor.run())
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
+        garbage.collect_from_now_on()
         self._recorder.flush()
         self._options.report_up()
 
@@ -394,6 +388,7 @@ class Server:
     async def _make_http(self) -> HttpFront:
         # aiohttp takes longer to import than all the rest; workers load their models meanwhile.
         http = await asyncio.to_thread(importlib.import_module, "mms.http")
+        garbage.keep_imports()
         front: HttpFront = http.HttpFront(
             self._settings,
             self._host,

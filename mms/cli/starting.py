@@ -25,7 +25,11 @@ _PROGRESS_S = 5.0
 #: Time for a server to end whose start was interrupted, in seconds.
 _END_S = 10.0
 # With `-m` the current folder would be searched for modules first: a `queue.py` in it would take the place of Python's.
-_PROGRAM = "import sys; sys.path = sys.path['' in sys.path[:1]:]; from mms.server import main; sys.exit(main())"
+# Imports leave next to no garbage, and would be searched for it all the time: see `mms/processes/garbage.py`.
+_PROGRAM = (
+    "import gc, sys; gc.disable(); sys.path = sys.path['' in sys.path[:1]:]; "
+    "from mms.server import main; sys.exit(main())"
+)
 
 
 class _NotUpInTime(Exception):

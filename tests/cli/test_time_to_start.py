@@ -107,3 +107,35 @@ def test_the_launcher_imports_nothing_that_takes_long() -> None:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
     )
     assert HEAVY & set(printed.stdout.split()) == set()
+
+
+def test_a_server_imports_neither_a_yaml_parser_nor_what_packs_archives_before_it_needs_them() -> (
+    None
+):
+    program = "import sys, mms.server, mms.http; print(*sys.modules)"
+    printed = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules = printed.stdout.split()
+    assert "mms.http" in modules
+    assert {"yaml", "archiver.packing", "numpy"} & set(modules) == set()
+
+
+def test_a_start_searches_for_no_garbage_until_the_server_is_up() -> None:
+    program = starting.server_command(LaunchOptions())[2].partition("from mms.server")[0]
+    program += (
+        "print(gc.isenabled()); from mms.processes import garbage; "
+        "garbage.collect_from_now_on(); print(gc.isenabled(), gc.get_freeze_count() > 1000)"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert printed.stdout.split() == ["False", "True", "True"]
