@@ -137,7 +137,9 @@ class ResidencyPolicy:
         chosen = self._choose([each for each in others if each.is_idle], over, now)
         reason = FOR_LOAD
         if chosen is None and waiting_s >= PATIENCE_S:
-            chosen = self._choose([each for each in others if not each.is_loading], over, now)
+            # Those that have just loaded keep their time: whoever drives them out at once has served nobody.
+            used = [each for each in others if each.is_idle or self._has_stayed(each, now)]
+            chosen = self._choose(used, over, now)
             reason = FOR_TURN
         if chosen is None:
             return Admission(
@@ -235,6 +237,9 @@ class ResidencyPolicy:
                 chosen.remove(each)
                 freed -= each.size_bytes
         return chosen
+
+    def _has_stayed(self, each: Resident, now: float) -> bool:
+        return not each.is_loading and now - each.loaded_at >= self._min_residence_s
 
     def _note_turns(self, name: str, evicted: Iterable[str], now: float) -> str:
         """Remember who made room for whom. Return a model that did for this one as this one did for it, to be told."""

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from mms.core import Worker
 from mms.launch import LaunchFailed
+
+
+class LoadNotWanted(Exception):
+    """Whoever has asked for the load has gone while it waited."""
 
 
 class LoadTurns:
@@ -29,9 +33,15 @@ class LoadTurns:
         return f"<LoadTurns, {self._running} of {self._most}, {len(self._places)} waiting>"
 
     @asynccontextmanager
-    async def turn(self, worker: Worker, timeout_s: float) -> AsyncIterator[None]:
-        """A load of a worker. Raises LaunchFailed where others have left it no turn within `timeout_s`."""
-        if self._running < self._most:
+    async def turn(
+        self, worker: Worker, timeout_s: float, is_wanted: Callable[[], bool]
+    ) -> AsyncIterator[None]:
+        """A load of a worker. `is_wanted` is asked once it has waited.
+
+        Raises LaunchFailed where others have left it no turn within `timeout_s`, and LoadNotWanted.
+        """
+        has_waited = self._running >= self._most
+        if not has_waited:
             self._running += 1
         else:
             loads = "1 load is" if self._most == 1 else f"{self._most} loads are"
@@ -39,6 +49,8 @@ class LoadTurns:
             await self._wait(timeout_s)
             worker.reason = ""
         try:
+            if has_waited and not is_wanted():
+                raise LoadNotWanted
             yield
         finally:
             self._pass_on()

@@ -365,12 +365,16 @@ class ModelWorkers:
     async def _turn(
         self, served: PooledModel, worker: Worker, *, has_to_wait: bool
     ) -> AsyncIterator[None]:
-        """What a load waits for: memory where that is limited, and that few others go on. Raises LaunchFailed."""
-        residency = self.residency
-        async with residency.room(served, worker) if residency else nullcontext():
-            turns, timeout_s = self._load_turns, served.load_timeout_s
-            async with turns.turn(worker, timeout_s) if has_to_wait else nullcontext():
-                yield
+        """What a load waits for: that few others go on, and memory where that is limited.
+
+        In this order: models give way to loads that begin then, and not to all that wait for their turn.
+        Raises LaunchFailed and LoadNotWanted.
+        """
+        residency, turns, timeout_s = self.residency, self._load_turns, served.load_timeout_s
+        is_wanted = partial(_is_awaited, served)
+        turn = turns.turn(worker, timeout_s, is_wanted) if has_to_wait else nullcontext()
+        async with turn, residency.room(served, worker) if residency else nullcontext():
+            yield
 
     def _on_load(self, served: PooledModel, worker: Worker, outcome: LoadOutcome) -> None:
         if outcome.is_success:
@@ -407,6 +411,14 @@ class ModelWorkers:
 def _is_retried(served: PooledModel, worker: Worker) -> bool:
     """Whether a worker that cannot load is started again without a request: somebody has asked for it by number."""
     return not served.is_on_demand or worker.replaces is not None
+
+
+def _is_awaited(served: PooledModel) -> bool:
+    """Whether a load that nobody has asked for by number is still of use: for a request, or beside a loaded worker."""
+    if not served.is_on_demand or served.is_loaded or served.interface == AUTO:
+        # Without an interface some wait for the load itself, and not in the queue.
+        return True
+    return any(not request.is_done for request in served.model.queue)
 
 
 def _tells_why(interface: str) -> bool:

@@ -135,7 +135,8 @@ class Residency:
 
     async def _wait(self, served: PooledModel, worker: Worker) -> None:
         """Return once a worker may load; what it is expected to hold counts from now on."""
-        began = time.monotonic()
+        # Its turn was waited for as well.
+        began = worker.stage_at
         memory = _memory_of(served)
         if self._waiting.locked():
             worker.reason = "waits for memory behind the load of another model"
@@ -184,7 +185,7 @@ class Residency:
             if alternates_with:
                 events.models_alternate(served.full_name, alternates_with, self._policy.limit_bytes)
             self._carry_out(evicted)
-        while self._has_to_wait_for_room(worker.gpu_id):
+        while self._has_to_wait_for_room(held, worker.gpu_id):
             worker.reason = "waits for memory until other models' workers have ended"
             await self._worker_end(None)
         held.is_waiting = False
@@ -302,8 +303,8 @@ class Residency:
             )
         return found
 
-    def _has_to_wait_for_room(self, gpu: int | None) -> bool:
-        """Return whether workers on their way out hold what was promised, of the memory or of a GPU."""
+    def _has_to_wait_for_room(self, promised: HeldMemory, gpu: int | None) -> bool:
+        """Return whether workers on their way out hold what was promised to one, of the memory or of a GPU."""
         limits: list[tuple[int | None, int]] = [(None, self._policy.limit_bytes)]
         if gpu is not None and gpu in self._gpu_policies:
             limits.append((gpu, self._gpu_policies[gpu].limit_bytes))
@@ -312,7 +313,8 @@ class Residency:
                 (_size(held, of_gpu), worker.state in _LEAVING)
                 for memory in self._models.values()
                 for worker, held in memory.held.items()
-                if of_gpu is None or worker.gpu_id == of_gpu
+                if (of_gpu is None or worker.gpu_id == of_gpu)
+                and (held is promised or not held.is_waiting)
             ]
             leaving = sum(size for size, is_leaving in sizes if is_leaving)
             if leaving and sum(size for size, _ in sizes) > limit_bytes:

@@ -23,6 +23,7 @@ from mms.serving.model_client import ModelClient
 from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.calls import WorkerCalls
 from mms.serving.workers.load_stages import IMPORT, PACKAGES, PROCESS, TURN, LoadStages
+from mms.serving.workers.load_turns import LoadNotWanted
 from mms.wire import (
     CODED,
     FAILED,
@@ -246,6 +247,9 @@ class WorkerRunner:
             self._log_load(Loaded(500, error=str(error), traceback=error.output))
             self._note(LoadOutcome(500, str(error), error.output))
             return str(error)
+        except LoadNotWanted:
+            self._is_stopping = True
+            return "nobody waits for it any more"
         except LaunchFailed as error:
             if link is not None:
                 link.kill(str(error))

@@ -149,6 +149,16 @@ def test_a_load_waits_for_busy_models_and_gets_its_turn_in_the_end(policy: Resid
     assert not policy.admit("new", "new", 30 * MB, loading, 105.0, waiting_s=60.0).is_admitted
 
 
+def test_a_busy_model_keeps_its_time_after_its_load_however_long_others_have_waited(
+    policy: ResidencyPolicy,
+) -> None:
+    others = [busy("new", 50, loaded_at=98.0), busy("old", 50, loaded_at=90.0, rate=9.0)]
+    admission = policy.admit("c", "c", 50 * MB, others, 100.0, waiting_s=60.0)
+    assert evicted(admission) == ["old"]
+    assert not policy.admit("c", "c", 50 * MB, [others[0]] * 2, 100.0, waiting_s=60.0).is_admitted
+    assert policy.admit("c", "c", 50 * MB, [others[0]] * 2, 103.0, waiting_s=63.0).is_admitted
+
+
 def test_two_models_that_do_not_fit_together_take_turns_and_that_is_told_once(
     policy: ResidencyPolicy,
 ) -> None:
