@@ -130,7 +130,7 @@ def test_a_model_reads_what_the_client_said(utils: Any, tmp_path: Path) -> None:
     server.infer([request([1])])
     assert (found.seen[-1].requested_output_names(), found.seen[-1].parameters()) == (
         ["y", "info"],
-        "",
+        "{}",
     )
 
 

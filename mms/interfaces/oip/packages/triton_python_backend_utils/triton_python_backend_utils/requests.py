@@ -211,12 +211,12 @@ class InferenceRequest:
         return self._trace
 
     def parameters(self) -> str:
-        """Return the client's parameters as JSON; empty where it gave none."""
+        """Return the client's parameters as JSON, `{}` where it gave none; empty for a request of the model's own."""
         import json
 
         if isinstance(self._parameters, str):
             return self._parameters
-        return json.dumps(self._parameters) if self._parameters else ""
+        return "" if self._parameters is None else json.dumps(self._parameters)
 
     def get_response_sender(self) -> ResponseSender:
         if self._sender is None:
