@@ -40,6 +40,25 @@ async def test_the_index_has_what_manifests_say_whether_it_is_registered_or_not(
     ]
 
 
+async def test_a_folder_of_tritons_repository_has_one_row_before_and_after_its_load(
+    bench: Any,
+) -> None:
+    folder = bench.store / "my-adder"
+    (folder / "1").mkdir(parents=True)
+    (folder / "1" / "model.py").write_text(
+        "class TritonPythonModel:\n    def execute(self, requests): ...\n"
+    )
+    (folder / "config.pbtxt").write_text('backend: "python"')
+    assert await rows(bench) == [("my-adder", "1", "UNAVAILABLE", "not loaded")]
+    await bench.host.stored.load("my-adder")
+    assert await rows(bench) == [("my-adder", "1", "READY", "")]
+    (folder / "config.pbtxt").write_text("sequence_batching { }")
+    await bench.host.stored.unload("my-adder")
+    ((_, _, state, reason),) = await rows(bench)
+    assert state == "UNAVAILABLE"
+    assert "sequence_batching" in reason
+
+
 async def test_the_index_tells_why_a_model_does_not_serve(bench: Any) -> None:
     with pytest.raises(WorkerStartFailed):
         await bench.register("m", BROKEN)

@@ -1,12 +1,13 @@
-"""What the archives of the model store are, by their manifests."""
+"""What the archives of the model store are, by their manifests or the files of other servers."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from archiver import Archive, ArchiveError, Limits, Manifest
+from archiver.layouts import find_layout
 from mms.serving.state.startup_models import name_from_url
 from mms.serving.watched.folder import Stamp, scan
 
@@ -52,6 +53,10 @@ class Catalog:
         try:
             with Archive.open(self._store / url, limits=self._limits) as archive:
                 manifest = archive.manifest or Manifest({})
+            if (self._store / url).is_dir() and not manifest.handler:
+                layout = find_layout(self._store / url)
+                if layout is not None:
+                    manifest = layout.complete(manifest, PurePosixPath(url).stem)
         except (ArchiveError, OSError, ValueError) as error:
             return StoredArchive(url, name, problem=f"{url} cannot be read: {error}")
         return StoredArchive(url, manifest.model_name or name, manifest.model_version)
