@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mms.errors import InvalidModel
+from mms.interfaces.oip.front.metadata import model_metadata
 from mms.serving import RegisterOptions
 from mms.serving.state.idle_models import IdleModels, idle_part
 
@@ -136,3 +137,19 @@ async def test_a_model_that_nobody_has_asked_for_since_the_start_still_shows_its
     assert first is not None and second is not None
     assert first.describe(True)["tensors"] == DECLARED
     assert first.declaration is second.declaration
+
+
+async def test_metadata_of_such_a_model_do_not_make_it(bench: Any) -> None:
+    async def make(model: Any) -> Any:
+        raise AssertionError("nobody has asked it for more than it has told")
+
+    url = write(bench, **{"model-config.yaml": json.dumps({"oip": DECLARED})})
+    served = await register(bench, url)
+    known = json.loads(json.dumps(idle_part(served)))
+    entry = {"model": "idle", "version": None, "min_workers": 0, "max_workers": 1, "idle": known}
+    dormant = IdleModels(bench.settings).of_entry(entry, RegisterOptions(url), make)
+    assert dormant is not None
+    bench.host.registry.add(dormant)
+    told = await model_metadata(bench.host, "idle", None)
+    assert told == await model_metadata(bench.host, "m", None) | {"name": "idle"}
+    assert told["inputs"]

@@ -28,8 +28,10 @@ def server_metadata(*, has_repository: bool) -> dict[str, Any]:
 
 async def model_metadata(host: ModelHost, name: str, version: str | None) -> dict[str, Any]:
     """Return a model's versions and tensors. Raises ModelNotFound, and what is wrong with a model that is only known
-    so far."""
-    served = await host.registry.get(name, version).woken()
+    so far and has to be made to tell its tensors."""
+    served = host.registry.get(name, version)
+    if served.declaration is None:
+        served = await served.woken()
     document: dict[str, Any] = {"name": served.name}
     if served.version is not None:
         versions = [each.version for each in host.registry.versions(name)]
