@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import select
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 
-class Sink:
+class Sink(ABC):
     """Where lines end up. Used from one thread."""
 
+    @abstractmethod
     def write(self, data: bytes) -> None:
         """Append whole lines. Never raises."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Write what is held, and close what is its own."""
 
     @property
     def held_lines(self) -> int:

@@ -7,6 +7,7 @@ What writes is either threads of this process (`ThreadWriter`), or a process of 
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 
 from mms.log_writer.line_writer import LineWriter
@@ -26,33 +27,33 @@ STDOUT_CLOSE_S = 2.0
 _THREADS_PAUSE_S = 0.025
 
 
-class LogWriter:
+class LogWriter(ABC):
     """Takes log text from any thread. No method but `close` and `wait_until_written` waits for an output."""
 
     #: Whoever has much to write had better gather it for so long.
     pause_s = 0.0
 
     @property
+    @abstractmethod
     def dropped_lines(self) -> int:
         """Lines that no file and no reader took, since the start."""
-        raise NotImplementedError
 
     @property
     def is_behind(self) -> bool:
         """Whether another `put`, without items if there are none, is to come soon: not all could be handed on."""
         return False
 
+    @abstractmethod
     def put(self, items: Iterable[tuple[int, bytes]]) -> None:
         """Write whole lines to the outputs whose bits are set; b"" only creates the file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wait_until_written(self, timeout_s: float) -> bool:
         """Wait for all that was put so far. False where the time was not enough."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Write everything and close the files. Takes a few seconds at most, even where an output is stuck."""
-        raise NotImplementedError
 
 
 class ThreadWriter(LogWriter):

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 from mms.errors import ConfigurationError
 from mms.interfaces import DEFAULT
 from mms.log_writer.dates import LineDates
+from mms.log_writer.descriptor_links import own_descriptor
 from mms.log_writer.process_writer import ProcessWriter
 from mms.log_writer.sink import report_to_stderr
 from mms.log_writer.writer import STDOUT, LogWriter, ThreadWriter
@@ -150,7 +151,13 @@ class Logs:
         def report(text: str) -> None:
             report_to_stderr(text, stderr_fd)
 
-        if self.options.writer == WRITER_PROCESS:
+        own = [path for path in paths if own_descriptor(path) is not None]
+        if self.options.writer == WRITER_PROCESS and own:
+            report(
+                f"{own[0]} is a link to an open file that only the server has (descriptor {own_descriptor(own[0])}): "
+                "threads of the server write the log, as with log_writer=thread."
+            )
+        elif self.options.writer == WRITER_PROCESS:
             try:
                 return ProcessWriter(paths, stdout_fd, stderr_fd)
             except OSError as error:
