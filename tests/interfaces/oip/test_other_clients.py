@@ -1,11 +1,13 @@
-"""The clients of KServe and of the Open Inference working group, each in a Python that has it and nothing of ours.
+"""The clients of KServe and of the Open Inference working group, each in a Python that has it and nothing of ours, and
+those calls of Triton's that other tests do not make.
 
-KSERVE_PYTHON names one that has kserve 0.21, OPEN_INFERENCE_PYTHON one that has open-inference-openapi,
-open-inference-grpc and protobuf. tritonclient is among the tests' own packages, and has its tests elsewhere.
+KSERVE_PYTHON names a Python that has kserve 0.21, OPEN_INFERENCE_PYTHON one that has open-inference-openapi,
+open-inference-grpc and protobuf.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from support.processes import free_port
 from support.server import Server
@@ -136,3 +139,67 @@ def test_every_call_of_the_generated_grpc_client_is_answered(served: Server) -> 
         **dict.fromkeys(("nobody", "nobody infer"), ["NOT_FOUND", NOBODY]),
         "wrong infer": ["INVALID_ARGUMENT", WRONG],
     }
+
+
+def triton_input(module: Any) -> Any:
+    array = np.array([1.5, 2], np.float32)
+    given = module.InferInput("x", [2], "FP32")
+    given.set_data_from_numpy(array)
+    return given
+
+
+def test_tritons_client_of_http_asks_in_greenlets_and_makes_bodies_for_others(
+    served: Server,
+) -> None:
+    triton = pytest.importorskip("tritonclient.http", reason="tritonclient comes with extra dev")
+    with triton.InferenceServerClient(url(served).removeprefix("http://")) as client:
+        asked = client.async_infer("double", [triton_input(triton)])
+        assert asked.get_result().as_numpy("y").tolist() == [3, 4]
+    make, read = (
+        triton.InferenceServerClient.generate_request_body,
+        triton.InferenceServerClient.parse_response_body,
+    )
+    body, length = make([triton_input(triton)])
+    headers = {"Inference-Header-Content-Length": str(length)}
+    reply = served.inference.post("/v2/models/double/infer", body, headers=headers)
+    length = int(reply.header("Inference-Header-Content-Length"))
+    assert read(reply.body, header_length=length).as_numpy("y").tolist() == [3, 4]
+
+
+#: What the clients of asyncio are refused, and by which word.
+REFUSED: list[tuple[str, tuple[Any, ...], str]] = [
+    ("get_trace_settings", (), "trace settings"),
+    ("update_trace_settings", ("double", {"trace_level": ["OFF"]}), "trace settings"),
+    ("get_log_settings", (), "log settings"),
+    ("update_log_settings", ({"log_info": True},), "log settings"),
+    ("get_system_shared_memory_status", (), "system shared memory"),
+    ("register_system_shared_memory", ("r", "/k", 8), "system shared memory"),
+    ("unregister_system_shared_memory", (), "system shared memory"),
+    ("get_cuda_shared_memory_status", (), "CUDA shared memory"),
+    ("register_cuda_shared_memory", ("r", b"aGFuZGxl", 0, 8), "CUDA shared memory"),
+    ("unregister_cuda_shared_memory", (), "CUDA shared memory"),
+]
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_tritons_clients_of_asyncio_load_and_unload_and_are_refused_by_name(
+    served: Server, protocol: str
+) -> None:
+    module = pytest.importorskip(
+        f"tritonclient.{protocol}.aio", reason="tritonclient comes with the extra dev"
+    )
+    from tritonclient.utils import InferenceServerException
+
+    address = target(served) if protocol == "grpc" else url(served).removeprefix("http://")
+
+    async def ask_all() -> None:
+        async with module.InferenceServerClient(address) as client:
+            await client.unload_model("double")
+            assert not await client.is_model_ready("double")
+            await client.load_model("double")
+            assert await client.is_model_ready("double", "1")
+            for name, arguments, words in REFUSED:
+                with pytest.raises(InferenceServerException, match=words):
+                    await getattr(client, name)(*arguments)
+
+    asyncio.run(ask_all())
