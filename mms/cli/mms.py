@@ -1,4 +1,4 @@
-"""`mms`: the tool by which people use a running server.
+"""`mms`: the tool by which people serve a model by hand, and use a running server.
 
 Exit codes: 0 done; 1 the server said no, or is not healthy; 2 a misuse of the command; 3 no server answers.
 """
@@ -8,14 +8,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
 
-from mms.cli.connecting import as_json, of_version, on_inference, on_management, settings_of
+from mms.cli.completion import completion
+from mms.cli.connecting import as_json, on_inference, on_management, settings_of
 from mms.cli.drift import drift_command
 from mms.cli.keys import keys
 from mms.cli.models import models
+from mms.cli.new.command import new
+from mms.cli.predict import predict
 from mms.cli.serve.command import serve
 from mms.interfaces import INTERFACES, Command, part
 from mms.text.brief import brief
@@ -34,45 +36,13 @@ _SECRETS = ("keystore_pass",)
     help="Print the version, and whether it is compiled.",
 )
 def main() -> None:
-    """Use and look after a running Multi Model Server.
+    """Write and serve a model, and use a running server.
 
-    Where a server demands keys, the variable MMS_API_KEY holds the one that is sent.
+    To begin: `mms new NAME` writes a model, `mms serve NAME` serves it, `mms predict NAME -d DATA` asks it.
 
-    multi-model-server starts and stops one, model-archiver makes what it serves.
+    multi-model-server starts and stops a server for others, model-archiver makes what it serves. Where a server demands
+    keys, the variable MMS_API_KEY holds the one that is sent.
     """
-
-
-@main.command()
-@click.argument("name")
-@click.argument("file", type=click.File("rb"), required=False)
-@of_version
-@click.option(
-    "--content-type",
-    metavar="TYPE",
-    help="Default: what the file's name says, else application/octet-stream.",
-)
-@on_inference
-def predict(
-    client: ServerClient, name: str, file: Any, version: str | None, content_type: str | None
-) -> None:
-    """Send FILE to a model and print what it answers, byte for byte.
-
-    Without FILE standard input is sent, unless it is a terminal; - stands for it, too.
-    """
-    import mimetypes
-
-    if file is None:
-        body = b"" if sys.stdin.isatty() else sys.stdin.buffer.read()
-    else:
-        body = file.read()
-    guessed, _ = mimetypes.guess_type(getattr(file, "name", None) or "-")
-    headers = {"Content-Type": content_type or guessed or "application/octet-stream"}
-    path = "/".join(quote(part, safe="") for part in (name, version) if part)
-    answer = client.ask("POST", f"/predictions/{path}", body, headers)
-    sys.stdout.buffer.write(answer.body)
-    if sys.stdout.isatty() and not answer.body.endswith(b"\n"):
-        sys.stdout.buffer.write(b"\n")
-    sys.stdout.buffer.flush()
 
 
 @main.command()
@@ -189,7 +159,10 @@ for _interface in INTERFACES:
         main.add_command(_command_of(_declared))
 main.add_command(drift_command)
 main.add_command(keys)
+main.add_command(completion)
 main.add_command(models)
+main.add_command(new)
+main.add_command(predict)
 main.add_command(serve)
 
 

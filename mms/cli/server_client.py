@@ -105,7 +105,7 @@ class ServerClient:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise ServerUnreachable(
                 f"No server answers at {self.address} ({reason}). Start one with "
-                f"`multi-model-server --start`, or name its address with {self._flag}."
+                f"`mms serve PATH` or `multi-model-server --start`, or name its address with {self._flag}."
             ) from None
         finally:
             connection.close()

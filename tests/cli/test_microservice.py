@@ -297,7 +297,7 @@ def test_where_the_usual_management_port_is_taken_another_one_is_free(
         other.bind(("127.0.0.1", 0))
         other.listen()
         taken = other.getsockname()[1]
-        monkeypatch.setattr("mms.cli.ports.MANAGEMENT_PORT", taken)
+        monkeypatch.setattr("mms.cli.serve.ports.MANAGEMENT_PORT", taken)
         assert call("Model").exit_code == 0
     address = started[0].settings["management_address"]
     assert int(address.rpartition(":")[2]) not in (0, taken)

@@ -354,7 +354,7 @@ def test_where_no_server_answers_the_error_says_how_to_start_one(folder: Path) -
     assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr == (
         f"Error: No server answers at {address} (Connection refused). Start one with "
-        "`multi-model-server --start`, or name its address with --inference.\n"
+        "`mms serve PATH` or `multi-model-server --start`, or name its address with --inference.\n"
     )
     missing = run("models", "list", "--management", f"unix:{folder}/gone")
     assert missing.exit_code == 3

@@ -39,6 +39,10 @@ wait_until_served() {
 stop_other_way() {
     [ -z "$SERVED" ] || { kill "$SERVED"; wait "$SERVED" || true; }
 }
+# end_served: what a block before has left serving
+end_served() {
+    kill "$LAST"; wait "$LAST" || true
+}
 . "$PAGES/models.sh"
 """
 
@@ -116,7 +120,8 @@ class PageRun:
         text = self._with_own(block.text)
         if block.language in SHELL:
             started = _IN_FOREGROUND.sub(
-                r'stop_other_way\n\1 > "$TMPDIR/served" 2>&1 &\nSERVED=$!; wait_until_served "$TMPDIR/served" $SERVED',
+                r'stop_other_way\n\1 > "$TMPDIR/served" 2>&1 &\n'
+                r'SERVED=$! LAST=$!; wait_until_served "$TMPDIR/served" $SERVED',
                 text,
             )
             return f"SERVED=\n{started}"

@@ -1,1 +1,1 @@
-"""`mms serve`: what a path holds, served at once."""
+"""`mms serve`: what a path holds, served at once. Its ports and folders are those of other commands that serve, too."""

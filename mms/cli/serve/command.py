@@ -69,9 +69,9 @@ def serve(
     raised. With --reload a change that cannot be loaded leaves the former model serving.
     """
     from mms.cli.connecting import settings_of
-    from mms.cli.own_folder import log_variables, own_folder
-    from mms.cli.ports import PortUnusable, check_port
-    from mms.cli.ports import management_port as usual_management_port
+    from mms.cli.serve.own_folder import log_variables, own_folder
+    from mms.cli.serve.ports import PortUnusable, check_port
+    from mms.cli.serve.ports import management_port as usual_management_port
     from mms.cli.serve.target import NoModel, find_target
     from mms.cli.starting import become
     from mms.processes.launch_options import LaunchOptions

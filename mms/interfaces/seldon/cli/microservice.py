@@ -14,9 +14,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from archiver.component import SERVICE_TYPES
-from mms.cli.own_folder import log_variables, own_folder
-from mms.cli.ports import PortUnusable, check_port
-from mms.cli.ports import management_port as usual_management_port
+from mms.cli.serve.own_folder import log_variables, own_folder
+from mms.cli.serve.ports import PortUnusable, check_port
+from mms.cli.serve.ports import management_port as usual_management_port
 from mms.cli.set_option import SET_OPTION, settings_in
 from mms.interfaces.seldon.cli.environment import (
     Given,

@@ -1,0 +1,1 @@
+"""`mms new`: models to begin with."""

@@ -1,0 +1,45 @@
+"""`mms new NAME`: writes a model that runs, to begin with."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from mms.cli.new.kinds import KINDS
+from mms.text.brief import brief
+
+
+@click.command()
+@click.argument("name", type=click.Path(path_type=Path))
+@click.option(
+    "--kind",
+    type=click.Choice(tuple(KINDS)),
+    default="mms",
+    show_default=True,
+    help="The interface that the code is written to.",
+)
+def new(name: Path, kind: str) -> None:
+    """Write a model, a test of it and a README into the folder NAME, which is made.
+
+    Then `mms serve NAME --reload` serves it.
+    """
+    title = name.absolute().name
+    if not re.fullmatch(r"[\w.\-]+", title):
+        raise click.BadParameter(
+            f"{brief(title)} is no name of a model: it has letters, digits, and - _ .",
+            param_hint="NAME",
+        )
+    try:
+        name.mkdir(parents=True, exist_ok=True)
+        if any(name.iterdir()):
+            raise click.ClickException(f"{name} is not empty. Name a folder that is not there yet.")
+        files = KINDS[kind].files(title, str(name))
+        for file, text in files.items():
+            (name / file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{name} cannot be written: {error.strerror}.") from None
+    click.echo(f"Wrote {', '.join(files)} into {name}. Next:")
+    click.echo(f"  mms serve {name} --reload")
+    click.echo(f"  mms predict {title} -f {name / KINDS[kind].sample_file}")

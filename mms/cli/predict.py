@@ -1,0 +1,151 @@
+"""`mms predict`: sends a request to a model, and shows what it answers."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from mms.cli.connecting import of_version, on_inference
+
+if TYPE_CHECKING:
+    from mms.cli.server_client import Answer, ServerClient
+
+_JSON = "application/json"
+_BINARY = "application/octet-stream"
+
+
+@click.command()
+@click.argument("name", metavar="MODEL")
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("-f", "--file", "named_file", type=click.File("rb"), help="The same as FILE.")
+@click.option("-d", "--data", help="The body itself, or @ and the name of a file.")
+@of_version
+@click.option(
+    "--content-type",
+    metavar="TYPE",
+    help="Default: what the file's name says, else what the body looks like: JSON, text or bytes.",
+)
+@click.option(
+    "--json", "is_json", is_flag=True, help="Print status, content type and body as JSON."
+)
+@on_inference
+def predict(
+    client: ServerClient,
+    name: str,
+    file: Any,
+    named_file: Any,
+    data: str | None,
+    version: str | None,
+    content_type: str | None,
+    is_json: bool,
+) -> None:
+    """Send FILE to a model, or the body of -d, and print what it answers.
+
+    Without either standard input is sent, unless it is a terminal; - stands for it, too. On a terminal JSON is
+    indented; elsewhere the answer is printed byte for byte. The exit code is 1 for an answer that is an error.
+    """
+    if sum(given is not None for given in (file, named_file, data)) > 1:
+        raise click.UsageError("FILE, -f and -d say the same: give one of them.")
+    body, file_name = _body(file or named_file, data)
+    headers = {"Content-Type": content_type or _guessed_type(body, file_name)}
+    path = "/".join(quote(part, safe="") for part in (name, version) if part)
+    if is_json:
+        _print_whole(client.call("POST", f"/predictions/{path}", body, headers))
+        return
+    answer = client.ask("POST", f"/predictions/{path}", body, headers)
+    shown = _for_terminal(answer) if sys.stdout.isatty() else answer.body
+    sys.stdout.buffer.write(shown)
+    sys.stdout.buffer.flush()
+
+
+def _body(file: Any, data: str | None) -> tuple[bytes, str]:
+    """Return the body, and the name of the file that it is from."""
+    if data is not None and not data.startswith("@"):
+        return data.encode("utf-8", "surrogateescape"), ""
+    if data is not None:
+        try:
+            with open(data[1:], "rb") as opened:
+                return opened.read(), data[1:]
+        except OSError as error:
+            raise click.BadParameter(
+                f"{data[1:]} cannot be read: {error.strerror}", param_hint="-d"
+            ) from None
+    if file is None:
+        return b"" if sys.stdin.isatty() else sys.stdin.buffer.read(), ""
+    return file.read(), getattr(file, "name", None) or ""
+
+
+def _guessed_type(body: bytes, file_name: str) -> str:
+    import mimetypes
+
+    guessed, _ = mimetypes.guess_type(file_name)
+    if guessed:
+        return guessed
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return _BINARY
+    if _parsed(text.strip()) is not None:
+        return _JSON
+    is_text = text and all(c.isprintable() or c.isspace() for c in text)
+    return "text/plain; charset=utf-8" if is_text else _BINARY
+
+
+def _parsed(text: str) -> Any:
+    """Return the object, list or string that a text is in JSON; None for anything else."""
+    import json
+
+    try:
+        return json.loads(text) if text[:1] in ("{", "[", '"') else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _print_whole(answer: Answer) -> None:
+    from mms.cli.printing import print_json
+
+    document: Any = _text(answer.body)
+    if document is None:
+        import base64
+
+        document = {"base64": base64.b64encode(answer.body).decode()}
+    elif (parsed := _parsed(document.strip())) is not None:
+        document = parsed
+    print_json(
+        {
+            "status": answer.status,
+            "contentType": answer.headers.get("content-type"),
+            "body": document,
+        }
+    )
+    if answer.status >= 400:
+        raise SystemExit(1)
+
+
+def _for_terminal(answer: Answer) -> bytes:
+    """Return an answer as a person reads it."""
+    text = _text(answer.body)
+    if text is None:
+        what = answer.headers.get("content-type", "no content type")
+        return f"{len(answer.body)} bytes ({what}); send them to a file: mms predict ... > FILE\n".encode()
+    parsed = _parsed(text.strip())
+    if parsed is not None and not isinstance(parsed, str):
+        import json
+
+        text = json.dumps(parsed, indent=2, ensure_ascii=False)
+    # It may drive a terminal.
+    text = "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
+    return f"{text.rstrip(chr(10))}\n".encode("utf-8", "replace")
+
+
+def _text(body: bytes) -> str | None:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
