@@ -7,12 +7,14 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.waiting import until
+
+from mms.serving.watched.folder import scan
 
 SAYS = "def handle(data, context):\n    return data and ['{}'] * len(data)\n"
 BROKEN = "raise RuntimeError('no such weights')\n"
@@ -123,6 +125,46 @@ async def test_a_renamed_archive_keeps_its_model_and_no_request_fails(watched, f
     assert not any("is not served" in line for line in caplog.messages)
     (folder / "renamed").rename(folder / "m")
     await until(lambda: bench.described("m")["modelUrl"].endswith("/m"))
+
+
+async def test_an_archive_that_is_renamed_again_while_its_former_model_finishes_keeps_its_model(
+    asked_to_look: Any, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = asked_to_look
+    put(folder, HUNG.format(go=str(tmp_path / "go")))
+    await look(bench)
+    await until(lambda: bench.host.is_ready("m"))
+    running = asyncio.ensure_future(bench.predict("m"))
+    await until(lambda: any(each.in_flight for each in bench.host.registry.get("m").workers))
+    (folder / "m").rename(folder / "renamed")
+    await bench.host._watched.look()
+    await until(lambda: bench.described("m")["modelUrl"].endswith("/renamed"))
+    assert bench.host._watched._followed["renamed"].task is not None
+    (folder / "renamed").rename(folder / "m")
+    for _ in range(3):
+        await bench.host._watched.look()
+    (tmp_path / "go").touch()
+    await bench.host._watched.settled()
+    assert await running == (200, b"hung")
+    assert bench.described("m")["modelUrl"].endswith("/m")
+    assert not any("is not served" in line for line in caplog.messages)
+
+
+def test_a_folder_that_is_moved_while_it_is_looked_at_is_not_seen_half(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(folder, SAYS.format("one"))
+    before = scan(folder)["m"]
+    walk = os.walk
+
+    def move_and_walk(place: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+        (folder / "m").rename(folder / "renamed")
+        return walk(place)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "walk", move_and_walk)
+        assert scan(folder) == {}
+    assert scan(folder) == {"renamed": before}
 
 
 async def test_what_changes_takes_the_place_of_its_model_and_no_request_fails(watched, folder):

@@ -3,34 +3,47 @@
 from __future__ import annotations
 
 import functools
-import os
+import subprocess
 import sys
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from mms.worker.forking.compact import fill_gaps, recall
+from mms.worker.forking.compact import recall
 from mms.worker.forking.identity import renew_random_numbers
 
-_PAGE_BYTES = os.sysconf("SC_PAGESIZE")
+#: Tells in how many pages the objects lie that are made after gaps were filled, and in how many bytes of a page.
+_MEASURES = """
+import os, sys
+from mms.worker.forking.compact import fill_gaps
+size, count, page = 96, 200, os.sysconf("SC_PAGESIZE")
+many = [bytes(size - sys.getsizeof(b"")) for _ in range(8_000)]
+# A gap in each page.
+kept = [each for number, each in enumerate(many) if number % 40]
+del many
+if sys.argv[1:] == ["filled"]:
+    fill_gaps()
+made = [bytes(size - sys.getsizeof(b"")) for _ in range(count)]
+print(len({id(each) // page for each in made}), count * size // page)
+"""
 
 
-def _pages_of_new_objects(size: int, count: int) -> int:
-    made = [bytes(size - sys.getsizeof(b"")) for _ in range(count)]
-    return len({id(each) // _PAGE_BYTES for each in made})
+def _pages_of_new_objects(*arguments: str) -> tuple[int, int]:
+    """Return the pages of new objects, and how many they would fill. In a process of its own: others have gaps of the
+    tests that ran before."""
+    command = [sys.executable, "-c", _MEASURES, *arguments]
+    told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    pages, filled = told.split()
+    return int(pages), int(filled)
 
 
 @pytest.mark.skipif(sys.implementation.name != "cpython", reason="has another allocator")
 def test_objects_that_are_made_after_the_gaps_are_filled_lie_together() -> None:
-    size, count = 96, 200
-    many = [bytes(size - sys.getsizeof(b"")) for _ in range(8_000)]
-    # A gap in each page.
-    kept = [each for number, each in enumerate(many) if number % 40]
-    del many
-    fill_gaps()
-    assert _pages_of_new_objects(size, count) <= count * size // _PAGE_BYTES + 3
-    del kept
+    pages, filled = _pages_of_new_objects("filled")
+    assert pages <= filled + 3
+    scattered, _ = _pages_of_new_objects()
+    assert scattered > 10 * pages
 
 
 def test_what_a_library_remembers_is_found_out_before_the_fork(

@@ -41,6 +41,7 @@ def scan(folder: Path) -> dict[str, Stamp]:
 
 
 def _stamp(path: Path) -> Stamp:
+    """Raises OSError where the path is moved meanwhile: what was seen of it then is no change of it."""
     status = path.stat()
     newest, size, files = status.st_mtime_ns, status.st_size, 1
     if path.is_dir():
@@ -57,4 +58,6 @@ def _stamp(path: Path) -> Stamp:
                 files += 1
             if files > _MAX_FILES:
                 break
+        if path.stat().st_ino != status.st_ino:
+            raise FileNotFoundError(f"{path} was replaced while it was looked at.")
     return Stamp(newest, size, files, status.st_ino)

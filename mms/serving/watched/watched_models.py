@@ -30,6 +30,8 @@ logger = logging.getLogger("mms.serving")
 class _Followed:
     """An archive, and its model, if it has made one."""
 
+    #: In the folder, by now.
+    name: str
     #: As it was last acted upon, or is to be; None: it is gone.
     stamp: Stamp | None = None
     served: ServedModel | None = None
@@ -154,8 +156,9 @@ class WatchedModels:
         if name in self._followed:
             return
         for former, followed in self._followed.items():
-            if followed.stamp == stamp and former not in stamps and followed.task is None:
+            if followed.stamp == stamp and former not in stamps:
                 self._followed[name] = self._followed.pop(former)
+                followed.name = name
                 self._act(name, stamp)
                 return
 
@@ -167,19 +170,17 @@ class WatchedModels:
         self, name: str, stamp: Stamp | None, removals: Collection[asyncio.Task[None]] = ()
     ) -> asyncio.Task[None]:
         """Have an archive's change acted upon. `removals` free names that it may have."""
-        followed = self._followed.setdefault(name, _Followed())
+        followed = self._followed.setdefault(name, _Followed(name))
         followed.stamp = stamp
         followed.is_due = True
         if not followed.superseded.done():
             followed.superseded.set_result(None)
         if followed.task is None:
-            acting = self._acting(name, followed, removals)
+            acting = self._acting(followed, removals)
             followed.task = asyncio.get_running_loop().create_task(acting)
         return followed.task
 
-    async def _acting(
-        self, name: str, followed: _Followed, removals: Collection[asyncio.Task[None]]
-    ) -> None:
+    async def _acting(self, followed: _Followed, removals: Collection[asyncio.Task[None]]) -> None:
         try:
             if removals and followed.served is None:
                 await asyncio.wait(removals)
@@ -187,15 +188,16 @@ class WatchedModels:
                 followed.is_due = False
                 followed.superseded = asyncio.get_running_loop().create_future()
                 if followed.stamp is None:
-                    await self._remove(name, followed)
+                    await self._remove(followed)
                 else:
-                    await self._update(name, followed)
+                    await self._update(followed)
         finally:
             followed.task = None
             if followed.stamp is None:
-                del self._followed[name]
+                del self._followed[followed.name]
 
-    async def _update(self, name: str, followed: _Followed) -> None:
+    async def _update(self, followed: _Followed) -> None:
+        name = followed.name
         if not name.isprintable():
             # Neither a url nor a model's name could have it; bytes that are no UTF-8 are such characters, too.
             logger.error("models_dir: %a is not served: its name is not printable UTF-8.", name)
@@ -225,7 +227,8 @@ class WatchedModels:
         except Exception as error:
             faults.note("models_dir", error, name)
 
-    async def _remove(self, name: str, followed: _Followed) -> None:
+    async def _remove(self, followed: _Followed) -> None:
+        name = followed.name
         served, followed.served = followed.served, None
         if served is None or not self._swap.holds(served):
             return
