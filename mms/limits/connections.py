@@ -43,6 +43,10 @@ class ConnectionLimit:
     def count(self) -> int:
         return sum(count() for count in self._counts) + len(self.handshakes)
 
+    def room(self) -> int:
+        """Return how many more there may be."""
+        return max(self.most - self.count(), 0)
+
     def is_full(self, *, has_spare: bool = False) -> bool:
         """Return whether there are as many as may be; the log says so now and then.
 
