@@ -80,8 +80,8 @@ class SocketServer:
 
     @faults.contained("connection")
     def _accept(self, listening: socket.socket) -> None:
-        # Those on their way may not be counted yet. What is beyond the limit is taken one by one, to be refused, so that
-        # descriptors which the limit keeps free stay free.
+        # Those on their way may not be counted yet. What is beyond the limit is taken one by one, to be refused, so
+        # that descriptors which the limit keeps free stay free.
         room = self._limit.room() - len(self._shaking)
         for _ in range(min(_ACCEPTS, max(room, 1))):
             try:
