@@ -33,8 +33,10 @@ from mms.grpc.connection import GrpcConnection
 from mms.grpc.front import GrpcFront
 from mms.grpc.inflow import Inflow
 from mms.grpc.turns import FrameTurns
+from mms.interfaces.oip.front.messages import CLASSES, SERVICE
 from mms.limits.inflating import Inflater, Inflation
 
+_STREAM_INFER = f"/{SERVICE}/ModelStreamInfer"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 #: What a client may wait for anything, in seconds. Nothing here takes a tenth of it.
 _LIMIT_S = 20.0
@@ -54,6 +56,8 @@ _NOT_IN_THE_PATH = {
         "abort",
         # Lets nothing out: its steps are in the table.
         "_finish_inflation",
+        # Of the server's end.
+        "leave",
     },
     "Inflow": set[str](),
     "AnswerWriter": set[str](),
@@ -230,6 +234,14 @@ async def _streaming(talk: Talk) -> None:
     await talk.hear(3)
 
 
+async def _streaming_requests(talk: Talk) -> None:
+    """Messages that are requests of their own, and counted as such."""
+    request = CLASSES["ModelInferRequest"](model_name="iris").SerializeToString()
+    talk.begin(1, _STREAM_INFER)
+    talk.send(1, message(request) * 2)
+    await talk.hear(1)
+
+
 async def _expiring(talk: Talk) -> None:
     talk.begin(1, grpc_timeout="20m")
     talk.send(1, message(b"keep"))
@@ -309,7 +321,8 @@ async def _of_http1(talk: Talk) -> None:
 
 
 TALKS = [
-    *(_ordinary, _refused, _compressing, _streaming, _expiring, _cancelling, _half_closed),
+    *(_ordinary, _refused, _compressing, _streaming, _streaming_requests),
+    *(_expiring, _cancelling, _half_closed),
     *(_many_frames, _narrow, _late_reader, _large_messages, _of_http1),
 ]
 
