@@ -195,6 +195,8 @@ class Load(Message):
     reports_imports: bool = False
     #: What the archive's `model-config.yaml` says, whole: the handler's keys, too.
     model_config: dict[str, Any] = field(default_factory=dict)
+    #: The model's folder is its owner's, who changes files in it, and no copy.
+    is_in_place: bool = False
     #: What its archive declares of its tensors, as members of a `ModelDeclaration`; None: nothing.
     tensors: dict[str, Any] | None = None
 

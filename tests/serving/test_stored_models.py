@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 from typing import Any
 
@@ -93,6 +94,22 @@ async def test_a_load_of_a_loaded_model_loads_it_anew_while_requests_go_on(bench
     described = bench.described("m")
     assert described["batchSize"] == 4
     assert len(described["workers"]) == 2
+
+
+async def test_code_of_the_same_size_and_time_is_loaded_anew_and_nothing_is_written_beside_it(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    url = bench.write("m", SAYS.format("old"))
+    before = sorted(bench.store.rglob("*"))
+    file = bench.store / url / "service.py"
+    written_ns = file.stat().st_mtime_ns
+    await bench.host.stored.load("m")
+    rewrite(bench, url, SAYS.format("new"))
+    os.utime(file, ns=(written_ns, written_ns))
+    await bench.host.stored.load("m")
+    assert await bench.predict("m") == (200, b"new")
+    assert sorted(bench.store.rglob("*")) == before
 
 
 async def test_a_failed_load_leaves_what_is_loaded(bench: Any) -> None:

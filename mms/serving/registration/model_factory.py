@@ -267,6 +267,7 @@ class WorkerSpecs:
             confinement=confinement(settings),
             packages=packages,
             model_config=served.model_config,
+            is_in_place=served.archive.is_in_place,
             tensors=None if declaration is None else declaration.to_members(),
         )
         place = self._place_variables(served)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from mms.interfaces import AUTO, DEFAULT, INTERFACES, find_interface, part
@@ -26,6 +27,10 @@ def load_model(load: Load) -> tuple[Model | None, Loaded]:
     load.model_dir = os.path.abspath(load.model_dir)
     try:
         confine(load.confinement)
+        if load.is_in_place:
+            # Python takes bytecode for that of a file that has changed within the second and is as long as it was. And
+            # a folder that is followed changes by what is written there.
+            sys.dont_write_bytecode = True
         enter_model(load.code_folders, load.packages)
         if load.reports_imports:
             recorder = ImportRecorder(load.code_folders)
