@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -11,7 +12,7 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -103,7 +104,9 @@ def start(options: LaunchOptions, pid_file: PidFile) -> int:
         os.close(write_fd)
         try:
             pid_file.write(pid)
-            report = _await_report(read_fd, _start_timeout_s(options))
+            with _holding_interrupts():
+                timeout_s = _start_timeout_s(options)
+            report = _await_report(read_fd, timeout_s)
         except _NotUpInTime as error:
             _end(pid)
             pid_file.remove(of=pid)
@@ -169,6 +172,22 @@ def _environment() -> dict[str, str]:
         paths = [environment.get("PYTHONPATH", ""), home]
         environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
     return environment
+
+
+@contextlib.contextmanager
+def _holding_interrupts() -> Iterator[None]:
+    """Have Ctrl-C wait for the end: in an import it may come in the middle of a destructor, where it is lost."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    came: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if came:
+        raise KeyboardInterrupt
 
 
 def _start_timeout_s(options: LaunchOptions) -> float:

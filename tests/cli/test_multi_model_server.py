@@ -277,6 +277,25 @@ def test_an_interrupted_start_ends_the_server(
     assert living_children() == []
 
 
+def test_an_interrupt_in_the_middle_of_a_destructor_ends_the_start(
+    fake_server: Callable[[str], None],
+    living_children: Callable[[], list[psutil.Process]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Interrupts:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def read_settings(options: LaunchOptions) -> float:
+        Interrupts()
+        return 60.0
+
+    monkeypatch.setattr(starting, "_start_timeout_s", read_settings)
+    fake_server("time.sleep(5)")
+    assert main([]) == 130
+    assert living_children() == []
+
+
 def test_a_pid_file_that_cannot_be_written_is_told_and_no_server_stays(
     folder: Path,
     fake_server: Callable[[str], None],
