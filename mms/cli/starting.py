@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 
 from mms.cli.pid_file import PidFile, PidFileError
 from mms.errors import ConfigurationError
+from mms.processes.exits import describe_exit
 from mms.processes.launch_options import STARTED, LaunchOptions
 
 #: How often a start that takes long says that it is still under way, in seconds.
@@ -128,8 +129,9 @@ def start(options: LaunchOptions, pid_file: PidFile) -> int:
         return 0
     _, status = os.waitpid(pid, 0)
     pid_file.remove(of=pid)
+    ended = describe_exit(os.waitstatus_to_exitcode(status))
     print(
-        report.reason or f"The server process ended with {_describe(status)} before it was ready.",
+        report.reason or f"The server process ended before it was ready: {ended}.",
         *report.rows,
         sep="\n",
     )
@@ -246,9 +248,3 @@ def _end(pid: int) -> None:
         if time.monotonic() > deadline:
             os.kill(pid, signal.SIGKILL)
         time.sleep(0.01)
-
-
-def _describe(status: int) -> str:
-    if os.WIFSIGNALED(status):
-        return f"signal {signal.Signals(os.WTERMSIG(status)).name}"
-    return f"exit code {os.WEXITSTATUS(status)}"

@@ -223,10 +223,14 @@ def test_a_server_that_is_ready_stays_and_its_process_id_is_kept(
     ("program", "told"),
     [
         ("say('failed: The port is taken.')", "The port is taken."),
-        ("sys.exit(3)", "The server process ended with exit code 3 before it was ready."),
+        ("sys.exit(3)", "The server process ended before it was ready: exit code 3."),
         (
             "os.kill(os.getpid(), signal.SIGKILL)",
-            "The server process ended with signal SIGKILL before it was ready.",
+            "The server process ended before it was ready: killed by SIGKILL.",
+        ),
+        (
+            "os.kill(os.getpid(), signal.SIGRTMIN + 6)",
+            f"The server process ended before it was ready: killed by signal {signal.SIGRTMIN + 6}.",
         ),
     ],
 )
