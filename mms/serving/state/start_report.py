@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mms import faults
 from mms.interfaces import INTERFACES
 from mms.processes.launch_options import default_pid_file
 from mms.serving.state.sample_call import curl_words, prediction_path, sample_call
@@ -92,10 +93,11 @@ def _call_rows(settings: Settings, models: Sequence[ServedModel]) -> list[tuple[
         return [("Call", "nothing yet: the model is not up")]
     address = settings.inference_address
     path = prediction_path(served.name)
-    return [
-        ("Call", " ".join(["POST", *curl_words(address, path)])),
-        ("Try it", sample_call(served).as_curl(address)),
-    ]
+    rows = [("Call", " ".join(["POST", *curl_words(address, path)]))]
+    # It reads files and declarations of the model, and the server is up already.
+    with faults.contained("sample call", served.name, served.version):
+        rows.append(("Try it", sample_call(served).as_curl(address)))
+    return rows
 
 
 def problem_rows(problems: Sequence[StartupProblem]) -> list[str]:
