@@ -42,13 +42,14 @@ _CLASSES = ("2XX", "4XX", "5XX")
 class _Measured:
     """Numbers of one model version, collected in a flush."""
 
-    __slots__ = ("failures", "handler_s", "queue_s", "sizes")
+    __slots__ = ("failures", "handler_s", "last_at_s", "queue_s", "sizes")
 
     def __init__(self) -> None:
         self.queue_s: list[float] = []
         self.handler_s: list[float] = []
         self.sizes: list[float] = []
         self.failures = 0
+        self.last_at_s = 0.0
 
 
 class Recorder:
@@ -298,6 +299,7 @@ class Recorder:
                 model_measured = measured.setdefault((model, version), _Measured())
                 middle = f"|#ModelName:{one_line(model)},Level:Model|#hostname:{self._hostname},requestID:"
                 last_model, last_version = model, version
+            model_measured.last_at_s = at_s
             model_measured.queue_s.extend(queue_s)
             model_measured.handler_s.append(handler_s)
             model_measured.sizes.append(size)
@@ -315,7 +317,7 @@ class Recorder:
         self._end_batch_group(group_ms, values, response_times, lines)
         for (model, version), one in measured.items():
             series = self.aggregates.batch_series(model, version)
-            series.last_at = records[-1][0] + epoch_s
+            series.last_at = one.last_at_s + epoch_s
             # Before the lists are sorted, each by itself.
             for requests, handler_s in zip(one.sizes, one.handler_s, strict=True):
                 of_size = series.of_size(int(requests))

@@ -243,6 +243,15 @@ def test_batches_are_counted_with_waits_sizes_and_times(written: WrittenLogs) ->
     assert series.failures == 1
 
 
+def test_each_model_has_the_time_of_its_own_last_batch(written: WrittenLogs) -> None:
+    recorder = _recorder(written)
+    for model, time_s in (("a", _T), ("b", _T + 1), ("a", _T + 2), ("b", _T + 5)):
+        _batch(recorder, time_s, model=model)
+    recorder.flush()
+    last = {model: series.last_at for (model, _), series in recorder.aggregates.batches.items()}
+    assert last == {"a": _T + 2, "b": _T + 5}
+
+
 def test_counting_goes_on_where_nothing_is_written(written: WrittenLogs) -> None:
     recorder = _recorder(written, has_access_log=False, has_metrics=False)
     _request(recorder)
