@@ -61,4 +61,12 @@ def compiled() -> dict[str, Any]:
     return {"ext_modules": mypycify([*flags, *MODULES], opt_level="3", group_name="marserve")}
 
 
-setup(**(compiled() if os.environ.get("MMS_COMPILE") == "1" else {}))
+def is_asked_for() -> bool:
+    """Return whether MMS_COMPILE asks for compiled modules. Raises SystemExit where it is neither 0 nor 1."""
+    value = os.environ.get("MMS_COMPILE", "")
+    if value not in ("", "0", "1"):
+        sys.exit(f"MMS_COMPILE is {value!r}; 1 compiles the hot path, 0 or nothing does not.")
+    return value == "1"
+
+
+setup(**(compiled() if is_asked_for() else {}))

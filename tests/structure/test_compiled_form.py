@@ -103,6 +103,29 @@ def test_the_form_is_told_by_the_modules_that_are_there(
     assert version.form() == form
 
 
+@pytest.mark.parametrize("value", ["true", "2", " 1"])
+def test_another_value_than_0_and_1_of_the_builds_variable_is_refused(
+    value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("setuptools.setup", lambda **options: None)
+    monkeypatch.setenv("MMS_COMPILE", value)
+    with pytest.raises(SystemExit, match=f"^MMS_COMPILE is {value!r}; 1 compiles"):
+        runpy.run_path(str(ROOT / "setup.py"))
+
+
+@pytest.mark.parametrize("value", [None, "", "0"])
+def test_without_a_wish_nothing_is_compiled(
+    value: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr("setuptools.setup", lambda **options: told.append(options))
+    monkeypatch.delenv("MMS_COMPILE", raising=False)
+    if value is not None:
+        monkeypatch.setenv("MMS_COMPILE", value)
+    runpy.run_path(str(ROOT / "setup.py"))
+    assert told == [{}]
+
+
 @pytest.mark.timeout(3600)
 def test_clients_and_fuzzers_cannot_tell_the_compiled_form(
     is_full: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
