@@ -89,7 +89,9 @@ class Client:
                 self._busy[number] -= 1
         latency_s = time.time() - sent_at_s
         if answer.status != 200 or not self._peer.is_right(self._server.deployment, answer):
-            return Outcome(latency_s, status=answer.status, problem=answer.body[:200].decode())
+            return Outcome(
+                latency_s, status=answer.status, problem=answer.body[:200].decode(errors="replace")
+            )
         return Outcome(latency_s, self._peer.loaded_at_s(answer) > sent_at_s)
 
     def hot_models(self) -> int:

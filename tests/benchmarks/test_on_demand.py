@@ -95,6 +95,15 @@ def test_hits_misses_and_errors_are_counted_apart() -> None:
     assert values["miss_p99_ms"] == pytest.approx(200)
 
 
+def test_an_answer_that_is_no_text_is_a_problem_like_any_other(
+    peer: ScaledPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_demand, "ask", lambda *_: Answer(500, b"\xff" + "é".encode() * 100))
+    outcome = make_client(peer, memory_mib=0).ask(0, 0.0)
+    assert outcome.status == 500
+    assert outcome.problem.startswith("\ufffdé")
+
+
 def test_servers_that_are_asked_for_models_on_demand_can_load_them() -> None:
     for cell in select_cells(["models on demand"]):
         for name in cell.peers:
