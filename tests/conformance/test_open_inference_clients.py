@@ -20,7 +20,7 @@ from support.waiting import eventually
 
 from mms.interfaces.oip.front.messages import CLASSES, SERVICE
 
-pytest.importorskip("tritonclient.grpc", reason="tritonclient comes with the extra dev")
+pytest.importorskip("tritonclient.grpc", reason="tritonclient comes with the extra test")
 
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio

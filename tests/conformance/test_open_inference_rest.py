@@ -299,7 +299,7 @@ def test_a_name_is_read_percent_encoded(server: Server, model: str) -> None:
 
 def test_triton_s_client_gets_what_it_sends_in_every_form(server: Server, model: str) -> None:
     triton = pytest.importorskip(
-        "tritonclient.http", reason="tritonclient comes with the extra dev"
+        "tritonclient.http", reason="tritonclient comes with the extra test"
     )
     client = triton.InferenceServerClient(f"127.0.0.1:{server.inference.address.port}")
     assert client.is_server_live() and client.is_model_ready(model)

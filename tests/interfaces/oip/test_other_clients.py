@@ -151,7 +151,9 @@ def triton_input(module: Any) -> Any:
 def test_tritons_client_of_http_asks_in_greenlets_and_makes_bodies_for_others(
     served: Server,
 ) -> None:
-    triton = pytest.importorskip("tritonclient.http", reason="tritonclient comes with extra dev")
+    triton = pytest.importorskip(
+        "tritonclient.http", reason="tritonclient comes with the extra test"
+    )
     with triton.InferenceServerClient(url(served).removeprefix("http://")) as client:
         asked = client.async_infer("double", [triton_input(triton)])
         assert asked.get_result().as_numpy("y").tolist() == [3, 4]
@@ -186,7 +188,7 @@ def test_tritons_clients_of_asyncio_load_and_unload_and_are_refused_by_name(
     served: Server, protocol: str
 ) -> None:
     module = pytest.importorskip(
-        f"tritonclient.{protocol}.aio", reason="tritonclient comes with the extra dev"
+        f"tritonclient.{protocol}.aio", reason="tritonclient comes with the extra test"
     )
     from tritonclient.utils import InferenceServerException
 
