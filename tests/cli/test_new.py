@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,22 @@ def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
     assert [file.name for file in (folder / "m").iterdir()] == ["mine.py"]
 
 
-def test_a_name_that_no_model_can_have_is_refused(folder: Path) -> None:
-    result = CliRunner().invoke(main, ["new", "my model"])
+@pytest.mark.parametrize("name", ["my model", "..", "a/.."])
+def test_a_name_that_no_model_can_have_is_refused(folder: Path, name: str) -> None:
+    result = CliRunner().invoke(main, ["new", name])
     assert result.exit_code == 2
     assert list(folder.iterdir()) == []
+
+
+def test_the_commands_that_are_shown_hold_for_a_folder_with_blanks(folder: Path) -> None:
+    result = CliRunner().invoke(main, ["new", "my models/m"])
+    readme = (folder / "my models" / "m" / "README.md").read_text()
+    shown = [
+        shlex.split(line)
+        for line in f"{result.output}\n{readme}".splitlines()
+        if "my models" in line
+    ]
+    starts = [words for words in shown if words[:1] in (["mms"], ["pytest"], ["model-archiver"])]
+    assert len(starts) == 6
+    for words in starts:
+        assert any(word.startswith("my models/m") for word in words), words

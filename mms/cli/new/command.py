@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import click
@@ -26,7 +27,7 @@ def new(name: Path, kind: str) -> None:
     Then `mms serve NAME --reload` serves it.
     """
     title = name.absolute().name
-    if not re.fullmatch(r"[\w.\-]+", title):
+    if title == ".." or not re.fullmatch(r"[\w.\-]+", title):
         raise click.BadParameter(
             f"{brief(title)} is no name of a model: it has letters, digits, and - _ .",
             param_hint="NAME",
@@ -41,5 +42,5 @@ def new(name: Path, kind: str) -> None:
     except OSError as error:
         raise click.ClickException(f"{name} cannot be written: {error.strerror}.") from None
     click.echo(f"Wrote {', '.join(files)} into {name}. Next:")
-    click.echo(f"  mms serve {name} --reload")
-    click.echo(f"  mms predict {title} -f {name / KINDS[kind].sample_file}")
+    click.echo(f"  mms serve {shlex.quote(str(name))} --reload")
+    click.echo(f"  mms predict {title} -f {shlex.quote(str(name / KINDS[kind].sample_file))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Final, NamedTuple
 
 
@@ -26,7 +27,7 @@ class Kind(NamedTuple):
         """Return the text of each file. `title`: the model's name; `folder`: as the user has named it."""
         readme = _README.format(
             title=title,
-            folder=folder,
+            folder=shlex.quote(folder),
             code_file=self.code_file,
             sample_file=self.sample_file,
             sample=self.sample,
