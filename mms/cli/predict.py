@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from mms.cli.server_client import Answer, ServerClient
 
 _JSON = "application/json"
-_BINARY = "application/octet-stream"
 
 
 @click.command()
 @click.argument("name", metavar="MODEL")
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("-f", "--file", "named_file", type=click.File("rb"), help="The same as FILE.")
-@click.option("-d", "--data", help="The body itself, or @ and the name of a file.")
+@click.option(
+    "-d", "--data", help="The body itself, or @ and the name of a file; @- is standard input."
+)
 @of_version
 @click.option(
     "--content-type",
@@ -65,6 +66,8 @@ def _body(file: Any, data: str | None) -> tuple[bytes, str]:
     """Return the body, and the name of the file that it is from."""
     if data is not None and not data.startswith("@"):
         return data.encode("utf-8", "surrogateescape"), ""
+    if data == "@-":
+        return sys.stdin.buffer.read(), ""
     if data is not None:
         try:
             with open(data[1:], "rb") as opened:
@@ -79,19 +82,19 @@ def _body(file: Any, data: str | None) -> tuple[bytes, str]:
 
 
 def _guessed_type(body: bytes, file_name: str) -> str:
-    import mimetypes
+    from mms.text.media_type import BINARY, media_type_of
 
-    guessed, _ = mimetypes.guess_type(file_name)
+    guessed = media_type_of(file_name)
     if guessed:
         return guessed
     try:
         text = body.decode()
     except UnicodeDecodeError:
-        return _BINARY
+        return BINARY
     if _parsed(text.strip()) is not None:
         return _JSON
     is_text = text and all(c.isprintable() or c.isspace() for c in text)
-    return "text/plain; charset=utf-8" if is_text else _BINARY
+    return "text/plain; charset=utf-8" if is_text else BINARY
 
 
 def _parsed(text: str) -> Any:

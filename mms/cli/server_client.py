@@ -124,12 +124,11 @@ class ServerClient:
         return answer
 
     def _connection(self) -> http.client.HTTPConnection:
-        address = self.address
+        address = self.address.reachable
         if address.scheme == "unix":
             return _UnixConnection(address.path, self._timeout_s)
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
         if not address.is_tls:
-            return http.client.HTTPConnection(host, address.port, timeout=self._timeout_s)
+            return http.client.HTTPConnection(address.host, address.port, timeout=self._timeout_s)
         context = ssl.create_default_context()
         if self._is_insecure:
             context.check_hostname = False
@@ -137,7 +136,7 @@ class ServerClient:
         if self._client_certificate is not None:
             _show_certificate(context, self._client_certificate)
         return http.client.HTTPSConnection(
-            host, address.port, timeout=self._timeout_s, context=context
+            address.host, address.port, timeout=self._timeout_s, context=context
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 _HOST = r"(\[[0-9a-f:.]+(?:%[\w.~-]+)?\]|[^\s:/\[\]]+)"
 _URL = re.compile(rf"(https?)://{_HOST}(?::(\d+))?/?", re.IGNORECASE)
@@ -56,6 +56,12 @@ class Address:
     def endpoint(self) -> tuple[str, int, str]:
         """What two addresses have in common that are one listener; the scheme does not count."""
         return (self.host, self.port, self.path)
+
+    @property
+    def reachable(self) -> Address:
+        """The address as this machine reaches it: what listens on all interfaces is reached on loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return replace(self, host=host)
 
     @property
     def is_tls(self) -> bool:

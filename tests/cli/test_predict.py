@@ -26,6 +26,9 @@ from .fake_server import FakeServer, fake_server
         (["-d", "@x.json"], b"[1]", "application/json"),
         (["-f", "x.json"], b"[1]", "application/json"),
         (["-f", "plain"], b"[2]", "application/json"),
+        (["-d", "@-"], b"[3]", "application/json"),
+        (["-f", "x.json.gz"], b"[4]", "application/octet-stream"),
+        (["-d", "@x.json.gz"], b"[4]", "application/octet-stream"),
         (["-f", "bytes"], b"\x89PNG", "application/octet-stream"),
         (["-f", "bytes", "--content-type", "image/png"], b"\x89PNG", "image/png"),
     ],
@@ -33,11 +36,14 @@ from .fake_server import FakeServer, fake_server
 def test_a_body_is_sent_as_what_it_looks_like(
     folder: Path, argv: Sequence[str], sent: bytes, content_type: str
 ) -> None:
-    for name, content in (("x.json", b"[1]"), ("plain", b"[2]"), ("bytes", b"\x89PNG")):
+    files = {"x.json": b"[1]", "plain": b"[2]", "x.json.gz": b"[4]", "bytes": b"\x89PNG"}
+    for name, content in files.items():
         (folder / name).write_bytes(content)
     with fake_server(folder / "s") as server:
         server.answers["POST /predictions/m"] = (200, b"ok")
-        result = CliRunner().invoke(main, ["predict", "m", *argv, "--inference", server.address])
+        result = CliRunner().invoke(
+            main, ["predict", "m", *argv, "--inference", server.address], "[3]"
+        )
     assert (result.exit_code, result.output) == (0, "ok")
     (asked,) = server.asked
     assert (asked.body, asked.headers["Content-Type"]) == (sent, content_type)

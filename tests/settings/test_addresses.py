@@ -100,3 +100,18 @@ def test_what_is_no_address_of_grpc_is_refused(text: str) -> None:
 def test_only_grpcs_is_grpc_over_tls() -> None:
     assert Address.parse_grpc("grpcs://h:1").is_tls
     assert not Address.parse_grpc("h:1").is_tls
+
+
+@pytest.mark.parametrize(
+    ("listening", "reached"),
+    [
+        ("http://0.0.0.0:1", "http://127.0.0.1:1"),
+        ("https://[::]:1", "https://[::1]:1"),
+        ("http://h:1", "http://h:1"),
+        ("unix:/run/mms.sock", "unix:/run/mms.sock"),
+    ],
+)
+def test_what_listens_on_all_interfaces_is_reached_on_loopback(
+    listening: str, reached: str
+) -> None:
+    assert str(inference(listening).reachable) == reached

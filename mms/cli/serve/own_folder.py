@@ -9,7 +9,12 @@ from pathlib import Path
 
 
 def own_folder(command: str, port: int) -> Path:
-    """Return the folder of a command's server on a port; the same one after a restart, so that they do not pile up."""
+    """Return the folder of a command's server on a port; the same one after a restart, so that they do not pile up.
+
+    Port 0 is any free one: each such server has a new folder.
+    """
+    if not port:
+        return Path(tempfile.mkdtemp(prefix=f"{command}-"))
     folder = Path(tempfile.gettempdir()) / f"{command}-{os.getuid()}-{port}"
     try:
         folder.mkdir(mode=0o700)

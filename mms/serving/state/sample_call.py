@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import mimetypes
 import shlex
-from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -13,6 +11,7 @@ from mms.interfaces import AUTO, INTERFACES, find_interface, part
 from mms.serving.served import ServedModel
 from mms.serving.watched.model_swap import SAMPLE
 from mms.settings import Address
+from mms.text.media_type import BINARY, media_type_of
 
 #: Whoever has written a handler knows better; one that takes any JSON answers it.
 _ANY_BODY = '{"text": "hello"}'
@@ -37,13 +36,7 @@ def curl_words(address: Address, path: str) -> list[str]:
     """Return what curl needs to reach a path of a listener."""
     if address.scheme == "unix":
         return ["--unix-socket", address.path, f"http://localhost{path}"]
-    return [*(["-k"] if address.is_tls else []), f"{reachable(address)}{path}"]
-
-
-def reachable(address: Address) -> str:
-    """Return the url of a listener as this machine reaches it."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
-    return str(replace(address, host=host))
+    return [*(["-k"] if address.is_tls else []), f"{address.reachable}{path}"]
 
 
 def prediction_path(name: str) -> str:
@@ -55,7 +48,7 @@ def sample_call(served: ServedModel) -> SampleCall:
     """Return the request of the model's own file, else one of what it declares, else one of its interface. Blocks."""
     path = prediction_path(served.name)
     for file in sorted(served.archive.folder.glob(SAMPLE)):
-        content_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        content_type = media_type_of(file.name) or BINARY
         return SampleCall(path, f"@{file}", content_type)
     own = [] if served.interface == AUTO else [find_interface(served.interface)]
     # Clients of tensors may ask any model that declares some.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from mms.serving.registration.registrar import Registrar
 from mms.serving.removal import ModelRemoval
 from mms.serving.served import PooledModel, ServedModel, pooled_models
 from mms.serving.workers.model_workers import ModelWorkers
+from mms.text.media_type import BINARY, media_type_of
 
 logger = logging.getLogger("mms.serving")
 
@@ -152,7 +152,7 @@ class ModelSwap:
             raise InvalidModel(f"{found[0].name} is answered by {status}: {body[:_SHOWN]}")
 
     async def _ask(self, served: ServedModel, sample: Path) -> tuple[int, str]:
-        content_type = (mimetypes.guess_type(sample.name)[0] or "application/octet-stream").encode()
+        content_type = (media_type_of(sample.name) or BINARY).encode()
         try:
             answer = await self._workers.client.ask(
                 served.name,
