@@ -20,26 +20,36 @@ class QueueBytes:
     def __init__(self, limit_bytes: int) -> None:
         """`limit_bytes`: 0 is no limit."""
         self._limit_bytes = limit_bytes
-        #: At least so much fits in. Whoever queues a body takes it off.
+        #: At least so much fits in. Whoever queues a body takes it off. Below 0 after a refusal.
         self.room: float = 0 if limit_bytes else float("inf")
-        #: The queue is as good as full while it is this long; 0: it was not when it was last counted.
+        #: While it is this long, too little has left it since a refusal to count it anew; 0: nothing was refused.
         self._full_length = 0
+        #: What fits in meanwhile.
+        self._left = 0
 
     def __repr__(self) -> str:
-        return f"<QueueBytes, {self.room} of {self._limit_bytes} left>"
+        return f"<QueueBytes, {self._left if self._full_length else self.room} of {self._limit_bytes} left>"
 
     def is_full(self, queue: _Queue) -> bool:
-        """Whether a body was refused, and the queue has not become shorter since."""
-        return 0 < self._full_length <= len(queue)
+        """Whether nothing was left when a body was refused or since, and the queue has not become shorter."""
+        return self._left <= 0 < self._full_length <= len(queue)
 
     def has_room(self, size: int, queue: _Queue) -> bool:
-        """Count anew. One body that is larger than the limit is taken where nothing waits."""
-        if self.is_full(queue):
-            return False
+        """Whether a body fits in for which `room` seems too small. One that is larger than the limit is taken alone.
+
+        Whoever calls it queues the body if it does.
+        """
         length = len(queue)
-        self.room = self._limit_bytes - sum(len(request.body) for request in queue)
-        if size <= self.room or not length:
-            self._full_length = 0
+        if 0 < self._full_length <= length:
+            if size > self._left:
+                return False
+            self._left -= size
+            self._full_length += 1
             return True
-        self._full_length = length - length // _SHRUNK
+        room = self._limit_bytes - sum(len(request.body) for request in queue)
+        if size <= room or not length:
+            self.room, self._full_length = room, 0
+            return True
+        # Every body is asked about from now on, so that none is queued uncounted.
+        self._full_length, self._left, self.room = length - length // _SHRUNK, room, -1
         return False

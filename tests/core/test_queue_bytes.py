@@ -60,6 +60,48 @@ def test_one_body_that_is_larger_than_the_limit_is_taken_where_nothing_waits(
         _enqueue(b, 1)
 
 
+def test_a_refused_body_leaves_nothing_behind_once_the_queue_was_shorter(
+    bench: Callable[..., Bench],
+) -> None:
+    b = bench(queue_bytes=100)
+    _enqueue(b, 60)
+    with pytest.raises(ServiceUnavailable):
+        _enqueue(b, 50)
+    b.model.queue.clear()
+    _enqueue(b, 1, 1, 1, 1, 1)
+    b.model.check_room()
+    _enqueue(b, 95)
+    with pytest.raises(ServiceUnavailable):
+        _enqueue(b, 1)
+
+
+def test_what_was_left_at_a_refusal_is_given_once(bench: Callable[..., Bench]) -> None:
+    b = bench(queue_bytes=100)
+    _enqueue(b, *[1] * 60)
+    with pytest.raises(ServiceUnavailable):
+        _enqueue(b, 50)
+    assert not b.model.is_full
+    _enqueue(b, *[1] * 30, 10)
+    assert b.model.is_full
+    with pytest.raises(ServiceUnavailable):
+        _enqueue(b, 1)
+    _enqueue(b, 0)
+
+
+def test_a_queue_that_never_runs_empty_after_a_refusal_takes_what_fits(
+    bench: Callable[..., Bench],
+) -> None:
+    b = bench(queue_bytes=100)
+    _enqueue(b, 60)
+    with pytest.raises(ServiceUnavailable):
+        _enqueue(b, 50)
+    _enqueue(b, 20)
+    for _ in range(10):
+        _enqueue(b, 20)
+        b.model.queue.popleft()
+    _enqueue(b, 60)
+
+
 def test_a_long_queue_is_not_counted_anew_for_each_refusal(bench: Callable[..., Bench]) -> None:
     b = bench(queue_bytes=1000, queue_capacity=10_000)
     _enqueue(b, *[1] * 1000)
