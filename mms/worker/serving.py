@@ -28,6 +28,8 @@ from mms.worker.connection import Control, connect, connect_control, read_frames
 from mms.worker.loading.load import load_model
 from mms.worker.loading.model import ItemServer, Model
 from mms.worker.loading.stages import on_imported
+from mms.worker.log_records.log_lines import write_log
+from mms.worker.log_records.tracebacks import model_traceback
 from mms.worker.outbox import Outbox
 from mms.worker.process.lifeline import hold_lifeline
 from mms.worker.running.batch_runner import BatchRunner, encode_metrics
@@ -150,7 +152,16 @@ def _serve_items(
         return _run_batches(work, outbox, watch(runner.run))
     finally:
         # Before the front is told that this worker is done.
+        _close(items, load.model_name)
+
+
+def _close(items: ItemServer, model_name: str) -> None:
+    """End what the model has open. What its code raises keeps neither records nor the last frame from the front."""
+    try:
         items.close()
+    except BaseException as error:
+        # Of SystemExit, too: this worker ends anyway.
+        write_log(f"Model {model_name} failed at its end:\n{model_traceback(error)}")
 
 
 def _run_batches(work: socket.socket, outbox: Outbox, run: _Run) -> bool:
