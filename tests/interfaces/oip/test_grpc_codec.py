@@ -179,6 +179,8 @@ def wrong(**changes: Any) -> Any:
                 message.outputs.add(name=each)
         elif name == "shared":
             tensor.parameters["shared_memory_region"].string_param = value
+        elif name == "of_output":
+            message.outputs.add(name="y").parameters[value].int64_param = 2
         elif name == "empty_parameter":
             tensor.parameters[value].SetInParent()
         else:
@@ -208,6 +210,14 @@ def wrong(**changes: Any) -> Any:
         ({"raw": [b"ab", b"ab"], "again": 1}, "comes twice"),
         ({"raw": [b"ab"], "outputs": ["y", "y"]}, "asked for twice"),
         ({"raw": [b"ab"], "shared": "r"}, "shared memory is not served"),
+        (
+            {"raw": [b"ab"], "of_output": "classification"},
+            "Output 'y' has the parameter classification, which is not supported",
+        ),
+        (
+            {"raw": [b"ab"], "of_output": "shared_memory_region"},
+            "Output 'y' has the parameter shared_memory_region, which is not supported",
+        ),
         ({"raw": [b"ab"], "empty_parameter": "p"}, "'p' without a value"),
     ],
 )

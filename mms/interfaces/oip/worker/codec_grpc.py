@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from mms.bodies.protobuf_wire import BrokenMessage, field, read_fields, read_text, signed, varint
 from mms.interfaces.oip.infer_parameters import read_entry, write_entries
+from mms.interfaces.oip.worker.requested_output import SHARED_MEMORY, check_output
 from mms.interfaces.oip.worker.typed_contents import FIELDS, read_contents, write_contents
 from mms.tensors.binary import read_binary, write_binary
 from mms.tensors.datatypes import find_datatype
@@ -41,7 +42,6 @@ _PACKED_SHAPE: Final = 3 << 3 | 2
 _TENSOR_PARAMETERS: Final = 4 << 3 | 2
 _CONTENTS: Final = 5 << 3 | 2
 _OUTPUT_PARAMETERS: Final = 2 << 3 | 2
-_SHARED_MEMORY: Final = "shared_memory_"
 
 
 class _Input(NamedTuple):
@@ -152,7 +152,7 @@ def _read_tensors(
         what = f"Input {brief(each.name)}"
         if each.name in tensors:
             raise InferError(f"{what} comes twice.")
-        shared = next((name for name in each.parameters if name.startswith(_SHARED_MEMORY)), None)
+        shared = next((name for name in each.parameters if name.startswith(SHARED_MEMORY)), None)
         if shared is not None:
             raise InferError(f"{what} has {shared}; shared memory is not served.")
         datatype = find_datatype(each.datatype, what)
@@ -201,9 +201,7 @@ def _read_output(data: bytes | bytearray, start: int, stop: int) -> RequestedOut
             name = read_text(data, at, end)
         elif tag == _OUTPUT_PARAMETERS:
             _add_entry(parameters, data, at, end, f"Output {brief(name)}")
-    shared = next((each for each in parameters if each.startswith(_SHARED_MEMORY)), None)
-    if shared is not None:
-        raise InferError(f"Output {brief(name)} has {shared}; shared memory is not served.")
+    check_output(parameters, f"Output {brief(name)}")
     return RequestedOutput(name, parameters or NO_PARAMETERS)
 
 

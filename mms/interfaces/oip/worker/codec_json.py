@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import orjson
 
 from mms.interfaces.oip.worker.compression import MIN_COMPRESSED_BYTES, accepted_coding, compress
+from mms.interfaces.oip.worker.requested_output import check_output
 from mms.tensors.binary import read_binary, write_binary
 from mms.tensors.datatypes import BYTES, DATATYPES, find_datatype
-from mms.tensors.declaration import ANY, ModelDeclaration
+from mms.tensors.declaration import ANY
 from mms.tensors.errors import InferError
 from mms.tensors.json_numbers import JsonTensors, array_of_json, json_of_array, parse_json
 from mms.tensors.tensor import (
@@ -26,6 +27,7 @@ from mms.tensors.tensor import (
 )
 from mms.text.brief import brief
 from mms.wire import Item, Load, ResultItem
+from mms.worker.tensors.items import declaration_of
 
 Body: TypeAlias = bytes | bytearray
 
@@ -38,7 +40,6 @@ _SIZE: Final = "binary_data_size"
 _IS_BINARY: Final = "binary_data"
 _ARE_BINARY: Final = "binary_data_output"
 _SHARED_MEMORY: Final = "shared_memory_region"
-_CLASSIFICATION: Final = "classification"
 
 
 class AnswerForm(NamedTuple):
@@ -62,9 +63,7 @@ class JsonCodec:
         #: Of every answer, up to where its own members begin.
         self._begin = orjson.dumps(begin)[:-1]
         self._version = load.model_version or ""
-        self._declaration = None
-        if load.tensors is not None:
-            self._declaration = ModelDeclaration.from_members(load.tensors)
+        self._declaration = declaration_of(load)
 
     def __repr__(self) -> str:
         return f"<JsonCodec {self._begin.decode()}>"
@@ -334,9 +333,7 @@ def _outputs(document: dict[str, Any]) -> tuple[list[RequestedOutput] | None, di
             raise InferError(f"{what} is asked for twice.")
         names.add(name)
         parameters = _parameters(members, what)
-        for refused in (_SHARED_MEMORY, _CLASSIFICATION):
-            if refused in parameters:
-                raise InferError(f"{what} has the parameter {refused}, which is not supported.")
+        check_output(parameters, what)
         wants_binary = _take_bool(parameters, _IS_BINARY, what)
         if wants_binary is not None:
             is_binary[name] = wants_binary
