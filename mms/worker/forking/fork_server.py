@@ -56,7 +56,7 @@ def run_fork_server() -> dict[str, Any] | None:
 
 
 def _prepare(channel: socket.socket) -> bool:
-    """Do as the first message says, and answer it. Returns whether the front is there.
+    """Do as the first message says, and answer it. Returns whether there is a front that has workers forked.
 
     What is answered is gone with this function: a fork that freed it would write to each of its pages.
     """
@@ -66,15 +66,16 @@ def _prepare(channel: socket.socket) -> bool:
             return False
         _take_on(message)
         answer = _import(message, lambda name: _send(channel, {"importing": name}))
-        recall()
-        fill_gaps()
-        _import_own()
-        if "ready" in answer:
+        is_ready = "ready" in answer
+        if is_ready:
+            recall()
+            fill_gaps()
+            _import_own()
             answer["ready"]["stamps"] = stamps(sys.modules.values(), sys.path)
         _send(channel, answer)
     except ConnectionError:
         return False
-    return True
+    return is_ready
 
 
 def _send(channel: socket.socket, message: Mapping[str, Any]) -> None:
