@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import tempfile
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -339,13 +341,26 @@ def _place_code(spec: ServingSpec, archive: FetchedArchive) -> FunctionCode:
     if spec.code is not None and spec.filename is not None:
         file = archive.folder / spec.filename
         if not archive.is_in_place:
-            code = without_own_deployment(spec.code)
-            # Workers of another model of these bytes may be reading it.
-            if not file.is_file() or file.read_text(encoding="utf-8") != code:
-                file.write_text(code, encoding="utf-8")
+            _write_once(file, without_own_deployment(spec.code).encode())
         elif not file.is_file():
             raise InvalidSpec(
                 f"The document contains {spec.filename}, but its folder {archive.folder} "
                 "does not: put the file there, or serve the document without the folder."
             )
     return FunctionCode(archive.folder, spec.filename)
+
+
+def _write_once(file: Path, content: bytes) -> None:
+    """Write a file that does not have this content yet, at once: workers of another model may be reading it."""
+    if file.is_file() and file.read_bytes() == content:
+        return
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}-", dir=file.parent)
+    try:
+        with open(descriptor, "wb") as new:
+            new.write(content)
+        # Others than the server's user run workers.
+        os.chmod(name, 0o644)
+        os.replace(name, file)
+    except BaseException:
+        os.unlink(name)
+        raise
