@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from mms import faults
+from mms.bodies.inflation import CODINGS, BrokenCoding, InflatesTooFar, Inflation
 from mms.core import clients_request_id, new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
@@ -28,14 +29,7 @@ from mms.grpc.status import (
     status_of_coding,
     too_large,
 )
-from mms.limits.inflating import (
-    CODINGS,
-    SMALL_BYTES,
-    BrokenCoding,
-    Inflater,
-    InflatesTooFar,
-    Inflation,
-)
+from mms.limits.inflating import SMALL_BYTES, Inflater
 from mms.limits.memory import NoMemory, Pace
 from mms.security import INFERENCE, Role
 

@@ -9,6 +9,7 @@ from typing import Protocol, cast
 from hpack import HPACKError
 
 from mms import faults
+from mms.bodies.inflation import Inflation
 from mms.core.request import Buffer
 from mms.errors import UNIMPLEMENTED, ServerError
 from mms.grpc import frames
@@ -35,7 +36,6 @@ from mms.grpc.rules import (
 from mms.grpc.status import Status, too_large
 from mms.grpc.turns import FrameTurns
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
-from mms.limits.inflating import Inflation
 from mms.limits.memory import MemoryLimit, Pace
 
 #: What a client may have under way to this server in all its calls, in bytes. Their own windows keep it short.

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from mms.bodies.inflation import Inflation
 from mms.core.request import Buffer
 from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
 from mms.grpc.call import Call
-from mms.limits.inflating import Inflation
 from mms.limits.memory import SMALL_BYTES, MemoryAccount, MemoryLimit
 
 #: Calls under way on one connection; a client keeps more of them back.

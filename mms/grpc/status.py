@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mms import errors
+from mms.bodies.inflation import BrokenCoding, InflatesTooFar
 from mms.errors import ServerError
-from mms.limits.inflating import BrokenCoding, InflatesTooFar
 
 OK = 0
 CANCELLED = 1

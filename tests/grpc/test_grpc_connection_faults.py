@@ -25,6 +25,7 @@ import mms.grpc.connection
 import mms.grpc.front
 import mms.interfaces.seldon.front.grpc
 from mms import faults
+from mms.bodies.inflation import Inflation
 from mms.core import Request
 from mms.grpc import frames
 from mms.grpc.answers import AnswerWriter
@@ -34,7 +35,7 @@ from mms.grpc.front import GrpcFront
 from mms.grpc.inflow import Inflow
 from mms.grpc.turns import FrameTurns
 from mms.interfaces.oip.front.messages import CLASSES, SERVICE
-from mms.limits.inflating import Inflater, Inflation
+from mms.limits.inflating import Inflater
 
 _STREAM_INFER = f"/{SERVICE}/ModelStreamInfer"
 _REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"

@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mms.bodies.inflation import RATIO_FROM_BYTES, BrokenCoding, InflatesTooFar, Inflation
 from mms.errors import ServiceUnavailable
-from mms.limits.inflating import (
-    RATIO_FROM_BYTES,
-    SMALL_BYTES,
-    BrokenCoding,
-    Inflater,
-    InflatesTooFar,
-    Inflation,
-)
+from mms.limits.inflating import SMALL_BYTES, Inflater
 
 ANY_BYTES = 1 << 30
 

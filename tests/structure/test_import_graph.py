@@ -122,7 +122,7 @@ ROOMS: dict[str, Room] = {
             "mms.limits",
             "mms.machine",
         ),
-        ("errors", "faults", "processes", "version"),
+        ("bodies", "errors", "faults", "processes", "version"),
     ),
     "core": Room(1, ("mms.core",), ("batching", "errors", "faults", "wire")),
     # Classes of Seldon's contract for saved models; only workers load them.

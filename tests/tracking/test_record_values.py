@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import pytest
 
 from mms.wire import GraphNode, Item, ModelOperation
-from mms.worker.records.record_values import operation_of, request_of, response_of
+from mms.worker.records.record_values import error_of, operation_of, request_of, response_of
 
 ID = "0" * 36
 
@@ -74,6 +76,39 @@ def test_an_answer_has_the_requests_id_and_its_outputs() -> None:
         "id": "r1",
     }
     assert response_of("r1", b"", b"") == {"id": "r1", "outputs": []}
+
+
+@pytest.mark.parametrize(
+    ("coding", "compress"), [(b"gzip", gzip.compress), (b"deflate", zlib.compress)]
+)
+def test_an_answer_that_is_compressed_is_told_as_without_its_coding(
+    coding: bytes, compress: Any
+) -> None:
+    headers = b"content-type: application/json\r\nContent-Encoding: %b\r\n" % coding
+    assert response_of("r1", headers, compress(b"[0.5]")) == {"id": "r1", "outputs": [0.5]}
+    assert error_of(b"Bad", headers, compress(b"no such column")) == "no such column"
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"br", b"[0.5]"),
+        (b"gzip", gzip.compress(b"[0.5]")[:-1]),
+        (b"gzip", gzip.compress(b"[%b0]" % (b"0," * (1 << 20)))),
+    ],
+)
+def test_an_answer_that_cannot_be_inflated_or_only_to_too_much_is_its_size_and_coding(
+    coding: bytes, body: bytes
+) -> None:
+    headers = b"content-type: text/csv\r\ncontent-encoding: %b\r\n" % coding
+    assert response_of("r1", headers, body) == {
+        "id": "r1",
+        "outputs": [],
+        "content_type": "text/csv",
+        "content_encoding": coding.decode(),
+        "size_bytes": len(body),
+    }
+    assert error_of(b"Bad", headers, body) == "Bad"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
+from mms.bodies.inflation import CODINGS, BrokenCoding, InflatesTooFar
 from mms.core import clients_request_id, new_request_id
 from mms.errors import (
     BadRequest,
@@ -27,7 +28,7 @@ from mms.http.parameters import Parameters
 from mms.http.request_head import LATE_BODY, check_size
 from mms.http.routing import NO_ROUTE, Match
 from mms.limits.connections import remote_name
-from mms.limits.inflating import CODINGS, SMALL_BYTES, BrokenCoding, Inflater, InflatesTooFar
+from mms.limits.inflating import SMALL_BYTES, Inflater
 from mms.limits.memory import Pace, WaitingAccount, read_at_pace
 from mms.text.brief import brief
 

@@ -17,6 +17,7 @@ _MAX_ERROR_CHARS = 2_000
 #: Larger bodies are not read: their values would not fit a record.
 _MAX_BODY_BYTES = 512 * 1024
 _CONTENT_TYPE = re.compile(rb"(?im)^content-type:[ \t]*([^\r\n]*)")
+_CONTENT_CODING = re.compile(rb"(?im)^content-encoding:[ \t]*([^\r\n]*)")
 
 
 def operation_of(item: Item) -> str | None:
@@ -41,13 +42,52 @@ def response_of(id: Any, headers: bytes, body: Buffer) -> dict[str, Any]:
     """Return an answer with the request's id and its `outputs`, a list; of what is no JSON and no text, its size."""
     found = _CONTENT_TYPE.search(headers)
     content_type = found[1].decode("latin-1").strip() if found else ""
+    coding = _coding_of(headers)
+    if coding:
+        plain = _inflated(coding, body)
+        if plain is None:
+            return {
+                **_told_by_size(id, content_type, body, "outputs"),
+                "content_encoding": coding.decode("latin-1"),
+            }
+        body = plain
     return _told(id, content_type, body, "outputs")
 
 
-def error_of(phrase: bytes, body: Buffer) -> str:
+def error_of(phrase: bytes, headers: bytes, body: Buffer) -> str:
     """Return what a client was told, in one text."""
+    coding = _coding_of(headers)
+    if coding:
+        body = _inflated(coding, body) or b""
     text = bytes(body[: _MAX_ERROR_CHARS * 4]).decode("utf-8", "replace")[:_MAX_ERROR_CHARS]
     return text or phrase.decode("latin-1")
+
+
+def _coding_of(headers: bytes) -> bytes:
+    """Return in which coding an answer is; nothing where it is as it is."""
+    found = _CONTENT_CODING.search(headers)
+    coding = found[1].strip().lower() if found else b""
+    return b"" if coding == b"identity" else coding
+
+
+def _inflated(coding: bytes, body: Buffer) -> Buffer | None:
+    """Return a body without its coding; None where that is another one, or the body broken or too large to be read."""
+    # Here, as most workers have no use for it.
+    from mms.bodies.inflation import CODINGS, BrokenCoding, InflatesTooFar, Inflation
+
+    if coding not in CODINGS or len(body) > _MAX_BODY_BYTES:
+        return None
+    inflation = Inflation(coding, body, _MAX_BODY_BYTES, max_ratio=0)
+    try:
+        inflation.finish()
+    except (BrokenCoding, InflatesTooFar):
+        return None
+    return inflation.result
+
+
+def _told_by_size(id: Any, content_type: str, body: Buffer, member: str) -> dict[str, Any]:
+    media_type = content_type.partition(";")[0].strip().lower()
+    return {"id": id, member: [], "content_type": media_type, "size_bytes": len(body)}
 
 
 def _told(id: Any, content_type: str, body: Buffer, member: str) -> dict[str, Any]:
@@ -56,7 +96,7 @@ def _told(id: Any, content_type: str, body: Buffer, member: str) -> dict[str, An
     if not size:
         return {"id": id, member: []}
     if size > _MAX_BODY_BYTES:
-        return {"id": id, member: [], "content_type": media_type, "size_bytes": size}
+        return _told_by_size(id, content_type, body, member)
     data = bytes(body)
     if media_type.endswith("json") or data[:1] in b'{["' or data[:1].isdigit() or data[:1] == b"-":
         try:
@@ -69,7 +109,7 @@ def _told(id: Any, content_type: str, body: Buffer, member: str) -> dict[str, An
             return {"id": id, member: [data.decode("utf-8")]}
         except UnicodeDecodeError:
             pass
-    return {"id": id, member: [], "content_type": media_type, "size_bytes": size}
+    return _told_by_size(id, content_type, body, member)
 
 
 def _of_document(id: Any, document: Any, member: str) -> dict[str, Any]:

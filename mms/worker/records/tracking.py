@@ -138,7 +138,7 @@ class BatchRecords:
             if operation is None:
                 continue
             if flags & FAILED or status >= 400:
-                self._push_error(item, operation, when, error_of(phrase, body), status)
+                self._push_error(item, operation, when, error_of(phrase, headers, body), status)
                 continue
             self._seen += 1
             if not self._is_tracked or self._seen % self._sample:
