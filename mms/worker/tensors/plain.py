@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from mms.context import Context
 from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
 from mms.tensors.tensor import InferRequest
-from mms.wire import Load, ResultItem
-from mms.worker.requests.answer_head import InvalidHead, encode_status
+from mms.wire import FAILED, Load, ResultItem
+from mms.wire.answer_head import MAX_HEADERS_BYTES
+from mms.worker.requests.answer_head import InvalidHead, encode_headers, encode_status
 from mms.worker.tensors.items import TensorItem, TensorItems
+
+#: Say how the codec has written the body; a handler's would be of another one.
+_CODEC_HEADERS: Final = frozenset(
+    (
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "inference-header-content-length",
+    )
+)
 
 
 class PlainTensors:
@@ -37,23 +48,50 @@ class PlainTensors:
     ) -> ResultItem:
         """Return the result of what the handler returned for a request. `place`: its place in the call."""
         try:
-            _check_status(context, place, value)
+            lines = _header_lines(context, place, value)
             answer = response_of(value, item.request, self.items.declaration)
         except Exception as error:
             return self.items.failure(index, error)
-        return self.items.write(item, answer, index)
+        result = self.items.write(item, answer, index)
+        if not lines or result[1] & FAILED:
+            return result
+        _, flags, status, phrase, own, body = result
+        size = len(own) + len(lines)
+        if size > MAX_HEADERS_BYTES:
+            # The front would end this worker for them.
+            return self.items.failure(
+                index,
+                _invalid(
+                    f"the response headers have {size} bytes, the limit is {MAX_HEADERS_BYTES}"
+                ),
+            )
+        return index, flags, status, phrase, own + lines, body
 
 
-def _check_status(context: Context, place: int, value: Any) -> None:
-    """Raise InferError where the handler has set another status than 200 for the request."""
+def _header_lines(context: Context, place: int, value: Any) -> bytes:
+    """Return the headers that the handler has set for the request. Raises InferError where it has set another status
+    than 200, or what cannot be sent."""
     processors = context.request_processor if context._has_processors() else None
     if not processors:
-        return
+        return b""
+    processor = processors[place]
     try:
-        status = encode_status(processors[place].get_response_status_code())
+        status = encode_status(processor.get_response_status_code())
+        if status == 200:
+            headers = processor.get_response_headers()
+            return encode_headers(
+                {
+                    name: text
+                    for name, text in headers.items()
+                    if str(name).lower() not in _CODEC_HEADERS
+                }
+            )
     except InvalidHead as error:
-        raise InferError(f"Invalid model response: {error}", 500) from None
-    if status != 200:
-        phrase = processors[place].get_response_status_phrase()
-        text = value if isinstance(value, str) and value else phrase
-        raise InferError(str(text or f"the model answered with status {status}"), status)
+        raise _invalid(str(error)) from None
+    phrase = processor.get_response_status_phrase()
+    text = value if isinstance(value, str) and value else phrase
+    raise InferError(str(text or f"the model answered with status {status}"), status)
+
+
+def _invalid(problem: str) -> InferError:
+    return InferError(f"Invalid model response: {problem}", 500)
