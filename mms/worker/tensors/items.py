@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from mms.interfaces import find_codec, part
 from mms.tensors.declaration import ModelDeclaration
 from mms.tensors.errors import InferError
 from mms.tensors.tensor import InferRequest, InferResponse
+from mms.text.brief import brief
 from mms.wire import FAILED, Item, Load, ResultItem
 from mms.worker.log_records.log_lines import write_log
 from mms.worker.requests.failures import failure_text
 from mms.worker.tensors.codec import TensorCodec
+
+#: Names of operations that are an inference: none at all, and those of the interfaces' clients.
+_INFERENCES: Final = frozenset(("", "infer", "predict"))
 
 
 def declaration_of(load: Load) -> ModelDeclaration | None:
@@ -44,6 +48,12 @@ class TensorItems:
         is not as the model declares."""
         operation = item[7]
         protocol = "" if operation is None else operation.protocol
+        if operation is not None and operation.name not in _INFERENCES:
+            raise InferError(
+                f"Model {brief(self._load.model_name)} takes inferences alone; the operation "
+                f"{brief(operation.name)} is none.",
+                501,
+            )
         codec = self._codecs.get(protocol)
         if codec is None:
             try:

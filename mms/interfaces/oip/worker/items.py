@@ -11,7 +11,8 @@ from mms.worker.loading.model import Tell
 from mms.worker.tensors.served import ServedTensors
 
 #: The protocol whose requests are JSON: the only one that a client of another may have written its body in.
-_JSON_OPERATION = ModelOperation(protocol="oip-json")
+_JSON = "oip-json"
+_JSON_OPERATION = ModelOperation(protocol=_JSON)
 
 _TakeSeries: TypeAlias = "Callable[[], list[dict[str, Any]]]"
 
@@ -49,4 +50,8 @@ class TensorOnlyItems:
         return [] if self._take_series is None else self._take_series()
 
     def serve_items(self, items: list[Item]) -> list[ResultItem]:
-        return self._served.serve_items([(*item[:7], _JSON_OPERATION) for item in items])
+        return self._served.serve_items([(*item[:7], _as_json(item[7])) for item in items])
+
+
+def _as_json(operation: ModelOperation | None) -> ModelOperation:
+    return _JSON_OPERATION if operation is None else operation._replace(protocol=_JSON)
