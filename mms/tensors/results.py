@@ -30,10 +30,8 @@ def response_of(
     names the output: 500 for what the result lacks, 400 for an output that was asked for and that the model does not
     have.
     """
-    if not isinstance(result, Mapping):
-        result = {_only_output(declaration): result}
     tensors: dict[str, Tensor] = {}
-    for name, value in result.items():
+    for name, value in outputs_of(result, declaration).items():
         if not isinstance(name, str):
             raise InferError(
                 f"The model's result has the output {brief(name)}, whose name is no text.", _SERVER
@@ -46,11 +44,16 @@ def response_of(
     return InferResponse(_selected(tensors, request, declaration))
 
 
+def outputs_of(result: Any, declaration: ModelDeclaration | None = None) -> Mapping[Any, Any]:
+    """Return what a result has by name: a mapping itself, or the value of the only output. Raises InferError (500)."""
+    return result if isinstance(result, Mapping) else {_only_output(declaration): result}
+
+
 def tensor_of(name: str, value: Any) -> Tensor:
     """Return a value as a tensor of the datatype that it has by itself. Raises InferError (500)."""
     if isinstance(value, Tensor):
         return value if value.name == name else value._replace(name=name)
-    array = _array_of(name, value)
+    array = array_of(name, value)
     datatype = datatype_of(array.dtype)
     if datatype == BYTES:
         return Tensor(name, BYTES, array.shape, _array_of_bytes(name, array))
@@ -110,7 +113,7 @@ def _declared_tensor(declared: TensorDeclaration, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         value, parameters = value.array, value.parameters
     name = declared.name
-    array = _cast(name, _array_of(name, value), declared.datatype)
+    array = _cast(name, array_of(name, value), declared.datatype)
     if not declared.fits(array.shape):
         raise InferError(
             f"Output {brief(name)} has the shape {list(array.shape)}; the model declares {list(declared.shape)}.",
@@ -150,8 +153,11 @@ def _unfit(name: str, array: Array, datatype: str) -> InferError:
     )
 
 
-def _array_of(name: str, value: Any) -> Array:
-    """Raises InferError for what has no datatype: lists of unequal length, objects, None."""
+def array_of(name: str, value: Any) -> Array:
+    """Return the value of an output as numpy has it.
+
+    Raises InferError (500) for what has no datatype: lists of unequal length, objects, None.
+    """
     if isinstance(value, np.ndarray):
         if type(value) is np.ndarray:
             return value

@@ -89,6 +89,25 @@ class Texts(MLModel):
         )
 
 
+class Gives(MLModel):
+    # Elements of BYTES that are none, or too few rows; else its rows, with what it was told of them.
+
+    async def load(self) -> bool:
+        self.ids = []
+        return True
+
+    async def predict(self, payload):
+        x = payload.inputs[0]
+        self.ids.append(payload.id)
+        mode = payload.parameters.mode if payload.parameters else ""
+        data = {"number": [5], "huge": [10**11], "rows": ["a"]}.get(mode, list(x.data))
+        shape = [1] if mode else x.shape
+        parameters = x.parameters
+        datatype = "BYTES" if mode else x.datatype
+        output = ResponseOutput(name="y", shape=shape, datatype=datatype, data=data, parameters=parameters)
+        return InferenceResponse(model_name=self.name, outputs=[output])
+
+
 class Unready(MLModel):
     async def load(self) -> bool:
         return False
@@ -260,6 +279,62 @@ def test_errors_have_the_status_that_mlserver_gives_them(
 ) -> None:
     (answer,) = serve(models.Breaks, tmp_path).infer([request(tensor("x", [1.0]), mode=mode)])
     assert shown(answer) == expected
+
+
+@pytest.mark.parametrize("mode", ["number", "huge"])
+def test_an_element_of_bytes_that_is_a_number_fails_its_request_alone(
+    models: Any, tmp_path: Path, mode: str
+) -> None:
+    requests = [request(tensor("x", [1.0]), mode=mode), request(tensor("x", [2.0]))]
+    broken, right = serve(models.Gives, tmp_path).infer(requests)
+    message = "Output 'y' has an element of BYTES that is neither bytes nor text, but int."
+    assert (shown(broken), shown(right)) == ((500, message), {"y": ("FP64", [2.0])})
+
+
+def test_a_joined_answer_keeps_what_its_outputs_say(models: Any, tmp_path: Path) -> None:
+    server = serve(models.Gives, tmp_path, max_batch_size=4, max_batch_time=0.01)
+    requests = [request(tensor("x", [float(n)], mine=n > 1)) for n in range(4)]
+    answers = server.infer(requests)
+    assert [shown(answer) for answer in answers] == [{"y": ("FP64", [float(n)])} for n in range(4)]
+    assert [each.outputs[0].parameters["mine"] for each in answers] == [False, False, True, True]  # type: ignore[union-attr]  # no errors
+    # Two calls, of rows of several clients: they have the id of none.
+    assert server._model.ids == [None, None]
+
+
+def test_a_wrong_number_of_rows_is_500_joined_and_alone(models: Any, tmp_path: Path) -> None:
+    server = serve(models.Gives, tmp_path, max_batch_size=4, max_batch_time=0.01)
+    wrong = request(tensor("x", [1.0, 2.0]), mode="rows")
+    (alone,) = server.infer([wrong])
+    assert shown(alone)[0] == 500 and "has 1 rows for the 2 rows" in shown(alone)[1]
+    joined = server.infer([wrong, wrong])
+    assert ["has 1 rows for the 4 rows" in shown(answer)[1] for answer in joined] == [True] * 2
+    assert len(server._model.ids) == 2
+
+
+@pytest.mark.parametrize("name", ["_mine", "__class__", "model_dump", "copy", "json"])
+@pytest.mark.parametrize("place", ["request", "input", "output"])
+def test_a_parameter_that_would_break_the_object_of_parameters_is_400(
+    models: Any, tmp_path: Path, name: str, place: str
+) -> None:
+    said: dict[str, Any] = {name: 1}
+    asked = {
+        "request": request(tensor("x", [1.0]), **said),
+        "input": request(tensor("x", [1.0], **said)),
+        "output": request(tensor("x", [1.0]))._replace(outputs=[RequestedOutput("y", said)]),
+    }[place]
+    what = {"request": "The request", "input": "Input 'x'", "output": "Output 'y'"}[place]
+    broken, right = serve(models.Gives, tmp_path).infer([asked, request(tensor("x", [2.0]))])
+    assert shown(broken)[0] == 400
+    assert shown(broken)[1].startswith(f"{what} has the parameter {name!r}, which models")
+    assert shown(right) == {"y": ("FP64", [2.0])}
+
+
+def test_a_parameter_may_be_named_self(models: Any, tmp_path: Path) -> None:
+    parameters: dict[str, Any] = {"self": "me"}
+    asked = request(tensor("x", [1.0]))
+    asked = asked._replace(inputs={"x": asked.inputs["x"]._replace(parameters=parameters)})
+    (answer,) = serve(models.Gives, tmp_path).infer([asked])
+    assert isinstance(answer, InferResponse) and answer.outputs[0].parameters["self"] == "me"
 
 
 def test_a_model_that_says_that_it_is_not_ready_does_not_load(models: Any, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def doubling(utils: Any) -> type[Any]:
             for each in requests:
                 x = utils.get_input_tensor_by_name(each, "x").as_numpy()
                 y = utils.Tensor("y", (x * 2).astype(self.dtype))
-                info = utils.Tensor("info", np.array([[self.mode]] * len(x), np.object_))
+                info = utils.Tensor("info", np.full((len(x), 1), self.mode, np.object_))
                 responses.append(utils.InferenceResponse([y, info], parameters={"k": 1}))
             return responses
 
@@ -109,6 +109,24 @@ def test_requests_of_a_batch_are_one_call_up_to_the_rows_of_the_configuration(
     assert isinstance(answers[0], InferResponse) and answers[0].parameters == {"k": 1}
     server.close()
     assert found.calls == []
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_without_rows_in_the_configuration_each_call_is_for_one_request(
+    utils: Any, tmp_path: Path, rows: int
+) -> None:
+    config = CONFIG.replace("max_batch_size: 4", "max_batch_size: 0")
+    config = config.replace("dims: [ -1 ]", "dims: [ -1, 1 ]").replace("[ 1 ]", "[ -1, 1 ]")
+    found = doubling(utils)
+    server = serve(found, tmp_path, config)
+    arrays = [np.full((rows, 1), n, np.float32) for n in range(3)]
+    requests = [
+        request(outputs=["y"])._replace(inputs={"x": Tensor("x", "FP32", each.shape, each)})
+        for each in arrays
+    ]
+    answers = server.infer(requests)
+    assert found.calls == [1, 1, 1]
+    assert [shown(each) for each in answers] == [{"y": [[2.0 * n]] * rows} for n in range(3)]
 
 
 def test_a_model_reads_what_the_client_said(utils: Any, tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import Any, Final
 import numpy as np
 
 from mms.interfaces.oip.declared.model_settings import SETTINGS_FILE
-from mms.interfaces.oip.worker.outcomes import Outcome, awaited, outcome_of
-from mms.interfaces.oip.worker.rows import Group, alone, groups_of
+from mms.interfaces.oip.worker.row_joiner import RowJoiner
+from mms.interfaces.oip.worker.rows import Group
+from mms.tensors.binary import bytes_of
 from mms.tensors.datatypes import BYTES, DATATYPES
 from mms.tensors.declaration import ModelDeclaration
 from mms.tensors.errors import InferError
-from mms.tensors.results import response_of
-from mms.tensors.tensor import InferRequest, InferResponse, Parameter, Tensor
+from mms.tensors.tensor import Parameter, Tensor
 from mms.text.brief import brief
 from mms.text.typed_value import typed_value
 from mms.wire import Load
@@ -27,7 +27,7 @@ from mms.worker.tensors.failures import Failures
 _PACKAGE: Final = "mlserver"
 
 
-class MlserverServer:
+class MlserverServer(RowJoiner):
     """Serves one model. With `max_batch_size` and `max_batch_time` in its settings, rows of requests are joined."""
 
     def __init__(
@@ -39,11 +39,10 @@ class MlserverServer:
         declaration: ModelDeclaration | None,
     ) -> None:
         """`types`: the module with the classes of requests."""
+        joins = settings.max_batch_size > 1 and settings.max_batch_time > 0
+        super().__init__(declaration, settings.max_batch_size if joins else 0)
         self._model = model
         self._types = types
-        self._declaration = declaration
-        joins = settings.max_batch_size > 1 and settings.max_batch_time > 0
-        self._most_rows: int = settings.max_batch_size if joins else 0
         self._failures = Failures(load)
         self._name = load.model_name
         self._context = _own_context()
@@ -61,57 +60,21 @@ class MlserverServer:
         take = getattr(importlib.import_module(_PACKAGE), "take_updates", None)
         return [] if take is None else take()
 
-    def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
-        if self._most_rows and len(requests) > 1:
-            groups = groups_of(requests, self._most_rows)
-        else:
-            groups = [alone(place, request) for place, request in enumerate(requests)]
-        answers: dict[int, InferResponse | InferError] = {}
-        for group, outcome in zip(groups, awaited(map(self._outcome_of, groups)), strict=True):
-            answers |= zip(group.places, self._answers(group, outcome), strict=True)
-        return [answers[place] for place in range(len(requests))]
-
-    def _outcome_of(self, group: Group) -> Outcome:
-        return outcome_of(self._predict, group)
-
-    def _predict(self, group: Group) -> Any:
+    def call(self, group: Group) -> Any:
         if self._context is None:
             return self._model.predict(self._given(group))
-        return self._predict_in_context(self._context, group)
+        return self._call_in_context(self._context, group)
 
-    async def _predict_in_context(self, context: Any, group: Group) -> Any:
+    async def _call_in_context(self, context: Any, group: Group) -> Any:
         """What MLServer's own package knows the model by, where its code notes metrics."""
         with context(self._model.settings):
             result = self._model.predict(self._given(group))
             return await result if is_awaitable(result) else result
 
-    def _answers(self, group: Group, outcome: Outcome) -> list[InferResponse | InferError]:
-        try:
-            if isinstance(outcome, Exception):
-                raise outcome
-            tensors, parameters = _read(outcome)
-            if len(group.requests) == 1:
-                return [self._response(tensors, group.requests[0], parameters)]
-            parts = group.split(tensors)
-        except Exception as error:
-            if len(group.requests) == 1:
-                return [self._failure(error)]
-            # Whose request it was shows when each is asked for itself.
-            return [answer for request in group.requests for answer in self.infer([request])]
-        return [
-            self._response(part, request, parameters)
-            for part, request in zip(parts, group.requests, strict=True)
-        ]
+    def read(self, given: Any) -> tuple[Any, Mapping[str, Parameter]]:
+        return _read(given)
 
-    def _response(
-        self, tensors: Mapping[str, Any], request: InferRequest, parameters: dict[str, Parameter]
-    ) -> InferResponse | InferError:
-        try:
-            return response_of(tensors, request, self._declaration)._replace(parameters=parameters)
-        except Exception as error:
-            return self._failure(error)
-
-    def _failure(self, error: Exception) -> InferError:
+    def failure(self, error: Exception) -> InferError:
         """Errors of MLServer's own kind have a status of their own."""
         status = getattr(error, "status_code", None)
         if isinstance(status, int) and 400 <= status <= 599:
@@ -126,14 +89,15 @@ class MlserverServer:
         holds_arrays = hasattr(types.TensorData, "array")
         requested = request.outputs
         return types.InferenceRequest(
-            id=request.id or None,
-            parameters=self._parameters(request.parameters),
+            # Rows of several clients have the id of none.
+            id=(request.id or None) if len(group.requests) == 1 else None,
+            parameters=self._parameters(request.parameters, "The request"),
             inputs=[
                 types.RequestInput(
                     name=name,
                     shape=list(arrays[name].shape),
                     datatype=tensor.datatype,
-                    parameters=self._parameters(tensor.parameters),
+                    parameters=self._parameters(tensor.parameters, f"Input {brief(name)}"),
                     data=arrays[name] if holds_arrays else _listed(arrays[name]),
                 )
                 for name, tensor in request.inputs.items()
@@ -141,13 +105,32 @@ class MlserverServer:
             outputs=None
             if requested is None
             else [
-                types.RequestOutput(name=each.name, parameters=self._parameters(each.parameters))
+                types.RequestOutput(
+                    name=each.name,
+                    parameters=self._parameters(each.parameters, f"Output {brief(each.name)}"),
+                )
                 for each in requested
             ],
         )
 
-    def _parameters(self, said: Mapping[str, Parameter]) -> Any:
-        return self._types.Parameters(**said) if said else None
+    def _parameters(self, said: Mapping[str, Parameter], what: str) -> Any:
+        """Return parameters as attributes, which they are to models. Raises InferError (400) for what can be none."""
+        if not said:
+            return None
+        kind = self._types.Parameters
+        for name in said:
+            # What begins so is the object's own, and another value in place of a method would break it.
+            if name.startswith("_") or hasattr(kind, name):
+                raise InferError(
+                    f"{what} has the parameter {brief(name)}, which models of MLServer cannot be given: it begins with "
+                    "an underscore, or is the name of a method of their parameters. Any other name is right."
+                )
+        try:
+            return kind(**said)
+        except (TypeError, ValueError) as error:
+            raise InferError(
+                f"{what} has parameters that MLServer does not take: {error}"
+            ) from None
 
 
 def _listed(array: Any) -> list[Any]:
@@ -188,7 +171,7 @@ def _array(output: Any, datatype: str) -> Any:
     if array is None:
         array = _of_list(output.data, datatype, output)
     elif datatype == BYTES:
-        array = _of_elements(array.ravel().tolist())
+        array = _of_elements(array.ravel().tolist(), output)
     if array.size != math.prod(output.shape):
         raise InferError(
             f"Output {brief(output.name)} has {array.size} elements for the shape {list(output.shape)}.",
@@ -206,7 +189,7 @@ def _of_list(data: Any, datatype: str, output: Any) -> Any:
             # Byte strings of one size, as MLServer's codec for numpy packs them.
             size = len(elements[0]) // count
             elements = [elements[0][at : at + size] for at in range(0, count * size, size or 1)]
-        return _of_elements(elements)
+        return _of_elements(elements, output)
     try:
         # What is missing among fractions is none as JSON has it.
         return np.array(
@@ -228,9 +211,10 @@ def _flat(elements: Sequence[Any]) -> Any:
             yield element
 
 
-def _of_elements(elements: list[Any]) -> Any:
+def _of_elements(elements: list[Any], output: Any) -> Any:
+    what = f"Output {brief(output.name)}"
     found = np.empty(len(elements), object)
-    found[:] = [e.encode() if isinstance(e, str) else bytes(e) for e in elements]
+    found[:] = [bytes_of(element, what) for element in elements]
     return found
 
 

@@ -6,12 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mms.interfaces.oip.worker.outcomes import Outcome, awaited, outcome_of
-from mms.interfaces.oip.worker.rows import Group, alone, check_rows, groups_of, rows_of
-from mms.tensors.declaration import OUTPUT, ModelDeclaration
+from mms.interfaces.oip.worker.row_joiner import RowJoiner
+from mms.interfaces.oip.worker.rows import Group
+from mms.tensors.declaration import ModelDeclaration
 from mms.tensors.errors import InferError
-from mms.tensors.results import response_of
-from mms.tensors.tensor import InferRequest, InferResponse
+from mms.tensors.tensor import NO_PARAMETERS, Parameter
 from mms.text.brief import brief
 from mms.text.typed_value import typed_value
 from mms.wire import Load
@@ -19,14 +18,13 @@ from mms.worker.running.awaiting import is_awaitable, wait_for
 from mms.worker.tensors.failures import Failures
 
 
-class ClassServer:
+class ClassServer(RowJoiner):
     """Serves one instance. Where it says `max_batch_size`, its class or its declaration, rows are joined."""
 
     def __init__(self, instance: Any, declaration: ModelDeclaration | None, load: Load) -> None:
         """Raises TypeError and ValueError for a class that cannot be called so."""
+        super().__init__(declaration, _most_rows(instance, declaration))
         self._predict = _predict_of(instance)
-        self._declaration = declaration
-        self._most_rows = _most_rows(instance, declaration)
         self._failures = Failures(load)
         self._name = type(instance).__name__
         self._unload = getattr(instance, "unload", None)
@@ -40,55 +38,14 @@ class ClassServer:
             if is_awaitable(result):
                 wait_for(result)
 
-    def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
-        if self._most_rows and len(requests) > 1:
-            groups = groups_of(requests, self._most_rows)
-        else:
-            groups = [alone(place, request) for place, request in enumerate(requests)]
-        answers: dict[int, InferResponse | InferError] = {}
-        for group, outcome in zip(groups, awaited(map(self._outcome_of, groups)), strict=True):
-            answers |= zip(group.places, self._answers(group, outcome), strict=True)
-        return [answers[place] for place in range(len(requests))]
+    def call(self, group: Group) -> Any:
+        return self._predict(group.joined(), dict(group.requests[0].parameters))
 
-    def _outcome_of(self, group: Group) -> Outcome:
-        return outcome_of(self._predict, group.joined(), dict(group.requests[0].parameters))
+    def read(self, given: Any) -> tuple[Any, Mapping[str, Parameter]]:
+        return given, NO_PARAMETERS
 
-    def _answers(self, group: Group, outcome: Outcome) -> list[InferResponse | InferError]:
-        try:
-            if isinstance(outcome, Exception):
-                raise outcome
-            if len(group.requests) == 1:
-                return [self._only_response(outcome, group.requests[0])]
-            if not isinstance(outcome, Mapping):
-                outcome = {self._only_output(): outcome}
-            parts = group.split(outcome)
-        except Exception as error:
-            if len(group.requests) == 1 or isinstance(error, InferError):
-                return [self._failures.of(error)] * len(group.requests)
-            # Whose request it was shows when each is asked for itself.
-            return [answer for request in group.requests for answer in self.infer([request])]
-        return [
-            self._response(part, request)
-            for part, request in zip(parts, group.requests, strict=True)
-        ]
-
-    def _only_response(self, outcome: Outcome, request: InferRequest) -> InferResponse:
-        response = response_of(outcome, request, self._declaration)
-        if self._most_rows:
-            count = rows_of(request)
-            for tensor in response.outputs:
-                check_rows(tensor.name, tensor.shape, count)
-        return response
-
-    def _response(self, result: Any, request: InferRequest) -> InferResponse | InferError:
-        try:
-            return response_of(result, request, self._declaration)
-        except Exception as error:
-            return self._failures.of(error)
-
-    def _only_output(self) -> str:
-        declared = self._declaration.outputs if self._declaration is not None else ()
-        return declared[0].name if len(declared) == 1 else OUTPUT
+    def failure(self, error: Exception) -> InferError:
+        return self._failures.of(error)
 
 
 def open_class(found: Any, load: Load, declaration: ModelDeclaration | None) -> ClassServer:

@@ -80,7 +80,13 @@ class TritonServer:
                     answers[place] = error
         taken = [place for place in range(len(requests)) if place not in answers]
         chosen = [requests[place] for place in taken]
-        for group in groups_of_rows(chosen, self._most_rows or len(chosen)):
+        groups = (
+            groups_of_rows(chosen, self._most_rows)
+            if self._most_rows
+            # As in Triton: without batching, `execute` gets one request.
+            else ([index] for index in range(len(chosen)))
+        )
+        for group in groups:
             found = self._execute([chosen[index] for index in group])
             for index, answer in zip(group, found, strict=True):
                 answers[taken[index]] = answer

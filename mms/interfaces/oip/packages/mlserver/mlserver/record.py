@@ -17,7 +17,7 @@ class Record:
     #: Whether it takes members besides.
     _is_open: ClassVar[bool] = False
 
-    def __init__(self, **members: Any) -> None:
+    def __init__(self, /, **members: Any) -> None:
         """Raises TypeError for a member that it does not have."""
         unknown = [name for name in members if name not in self._members]
         if unknown and not self._is_open:
