@@ -103,7 +103,8 @@ class ProcessWriter(LogWriter):
     @property
     def dropped_lines(self) -> int:
         with self._lock:
-            self._read_progress()
+            # Notices a process that has ended, too.
+            self._send()
             return self._dropped_before + self._dropped_lines
 
     @property
@@ -180,16 +181,20 @@ class ProcessWriter(LogWriter):
             is_gone = self._read_progress()
         if not is_gone:
             self._program.kill()
-            self._read_progress()
+        exit_words = describe_exit(self._program.wait())
+        self._read_progress()
+        lost = self._settle()
+        if not is_gone:
             # What has begun counts as sent.
-            lost = self._lost_lines() + sum(m.lines for m in self._messages if not m.has_begun)
+            waiting = sum(m.lines for m in self._messages if not m.has_begun)
             self._messages.clear()
-            self._dropped_before += lost
+            self._dropped_before += waiting
             self._report(
-                f"log-writer: the process {self._program.pid} does not take lines and was killed; at most {lost} "
-                "lines are lost."
+                f"log-writer: the process {self._program.pid} does not take lines and was killed; at most "
+                f"{lost + waiting} lines are lost."
             )
-        self._program.wait()
+        elif lost:
+            self._report(_ended(self._program.pid, exit_words, lost))
         os.close(self._progress)
         self._progress = -1
         self._program = None
@@ -215,8 +220,6 @@ class ProcessWriter(LogWriter):
             os.close(source)
         os.set_blocking(self._pipe, False)
         os.set_blocking(self._progress, False)
-        self._sent_items = self._sent_lines = 0
-        self._done_items = self._done_lines = self._dropped_lines = 0
 
     def _run(self, source: int, progress_end: int) -> subprocess.Popen[bytes]:
         with contextlib.suppress(ImportError, AttributeError, OSError):
@@ -246,7 +249,10 @@ class ProcessWriter(LogWriter):
         """Hand over what the pipe takes."""
         if self._pipe < 0 and not self._restart():
             return
-        self._read_progress()
+        if self._read_progress():
+            self._on_ended(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+            if self._pipe < 0:
+                return
         while self._messages:
             some = list(islice(self._messages, _MESSAGES_PER_CALL))
             try:
@@ -293,8 +299,13 @@ class ProcessWriter(LogWriter):
                 self._done_lines = max(self._done_lines, lines)
                 self._dropped_lines = max(self._dropped_lines, dropped)
 
-    def _lost_lines(self) -> int:
-        return max(self._sent_lines - self._done_lines, 0)
+    def _settle(self) -> int:
+        """Count what a process that has gone dropped and what is lost with it. Returns how many lines are lost."""
+        lost = max(self._sent_lines - self._done_lines, 0)
+        self._dropped_before += self._dropped_lines + lost
+        self._sent_items = self._sent_lines = 0
+        self._done_items = self._done_lines = self._dropped_lines = 0
+        return lost
 
     def _on_ended(self, error: OSError) -> None:
         """The process has ended, though nobody has told it to. What it had taken is lost."""
@@ -305,17 +316,12 @@ class ProcessWriter(LogWriter):
         if error.errno != errno.EPIPE:
             program.kill()
         exit_words = describe_exit(program.wait())
-        lost = self._lost_lines()
-        self._dropped_before += self._dropped_lines + lost
-        self._dropped_lines = 0
+        lost = self._settle()
         if self._messages and self._messages[0].has_begun:
             # A part of it would be no whole lines.
             self._waiting_bytes -= self._messages.popleft().size
-        self._report(
-            f"log-writer: the process {program.pid} has ended ({exit_words}); at most {lost} lines are lost. "
-            "Another one is started."
-        )
-        self._restart()
+        ended = _ended(program.pid, exit_words, lost)
+        self._report(f"{ended} Another one is started." if self._restart() else ended)
 
     def _restart(self) -> bool:
         """Start a process if it is time for that. Returns whether one runs."""
@@ -329,6 +335,10 @@ class ProcessWriter(LogWriter):
             self._report(f"log-writer: a process cannot be started: {error.strerror or error}.")
             return False
         return True
+
+
+def _ended(pid: int, exit_words: str, lost: int) -> str:
+    return f"log-writer: the process {pid} has ended ({exit_words}); at most {lost} lines are lost."
 
 
 def _wait(reading: int, writing: int, timeout_s: float) -> None:

@@ -128,6 +128,73 @@ def test_a_killed_process_is_replaced_and_what_it_had_is_counted(
     assert writer.pid not in (0, pid)
 
 
+def _lose(writer: ProcessWriter, text: bytes) -> int:
+    """Put text that the process takes no more before it is killed. Returns the process's number."""
+    pid = writer.pid
+    os.kill(pid, signal.SIGSTOP)
+    writer.put([(_FIRST, text)])
+    assert not writer.is_behind
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    return pid
+
+
+def test_who_waits_for_what_is_written_notices_that_the_process_was_killed(
+    make: Callable[..., ProcessWriter], written: Written
+) -> None:
+    writer = make()
+    writer.put([(_FIRST, b"before\n")])
+    _settled(writer)
+    pid = _lose(writer, b"lost\nlost\n")
+    _settled(writer)
+    assert writer.dropped_lines == 2
+    assert (
+        f"{pid} has ended (killed by SIGKILL); at most 2 lines are lost. Another one is started."
+        in written.stderr
+    )
+    assert writer.pid not in (0, pid)
+
+
+def test_who_asks_how_many_lines_were_dropped_is_told_those_of_a_killed_process(
+    make: Callable[..., ProcessWriter],
+) -> None:
+    writer = make()
+    writer.put([(_FIRST, b"before\n")])
+    _settled(writer)
+    _lose(writer, b"lost\nlost\n")
+    assert writer.dropped_lines == 2
+
+
+def test_lines_that_are_lost_with_a_process_that_was_killed_before_the_end_are_counted_and_told(
+    make: Callable[..., ProcessWriter], written: Written
+) -> None:
+    writer = make()
+    writer.put([(_FIRST, b"before\n")])
+    _settled(writer)
+    pid = _lose(writer, b"lost\nlost\n")
+    writer.close()
+    assert writer.dropped_lines == 2
+    assert written.stderr == (
+        f"multi-model-server: log-writer: the process {pid} has ended (killed by SIGKILL); "
+        "at most 2 lines are lost.\n"
+    )
+    assert writer.wait_until_written(0), "nothing is left to wait for"
+
+
+def test_another_process_is_promised_only_where_one_is_started(
+    make: Callable[..., ProcessWriter], written: Written
+) -> None:
+    writer = make()
+    writer.put([(_FIRST, b"before\n")])
+    _settled(writer)
+    writer._restart_at_s = float("inf")
+    pid = _lose(writer, b"lost\n")
+    assert writer.dropped_lines == 1
+    assert writer.pid == 0
+    assert f"{pid} has ended (killed by SIGKILL); at most 1 lines are lost." in written.stderr
+    assert "Another one" not in written.stderr
+
+
 def test_a_process_that_ends_again_and_again_is_not_started_more_often_than_each_second(
     make: Callable[..., ProcessWriter], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
