@@ -182,7 +182,7 @@ class ModelVersion:
             return False
         config = self.config
         if request.deadline or config.request_timeout_s:
-            self._note_deadline(request)
+            self.note_deadline(request)
         if request.priority != NORMAL and type(queue) is deque:
             queue = self.queue = PriorityQueue(queue)
         if config.max_queue_s and self._would_wait_too_long():
@@ -195,7 +195,8 @@ class ModelVersion:
         self._arrived += 1
         return True
 
-    def _note_deadline(self, request: Request) -> None:
+    def note_deadline(self, request: Request) -> None:
+        """Give a request the deadline that the model has for it, where that is earlier than its own."""
         timeout_s = self.config.request_timeout_s
         if timeout_s:
             own = request.deadline or float("inf")

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from mms.core.priority_queue import PriorityQueue
 from mms.core.request import Request
 
-_Queue: TypeAlias = "deque[Request] | PriorityQueue"
+_Queue: TypeAlias = "deque[Request] | PriorityQueue | dict[Request, None]"
 
 #: After a refusal the queue is counted anew once it has lost this part: counting costs as much as it is long.
 _SHRUNK = 16

@@ -39,8 +39,16 @@ class DormantModel(ServedModel):
         if self._task is None:
             if self._failure is not None and time.monotonic() < self._failed_at + _RETRY_S:
                 raise self._failure
+            if self.model.is_closed:
+                raise self.model.unavailable()
             self._task = asyncio.get_running_loop().create_task(self._wake())
-        return await asyncio.shield(self._task)
+            # Whoever asked may be gone by then.
+            self._task.add_done_callback(_seen)
+        task = self._task
+        await asyncio.wait((task,))
+        if task.cancelled():
+            raise self.model.unavailable()
+        return task.result()
 
     async def _wake(self) -> ServedModel:
         try:
@@ -82,8 +90,13 @@ class DormantModel(ServedModel):
 
     def submit(self, request: Request) -> None:
         self.check_room()
+        model, size = self.model, len(request.body)
+        if size > model.bytes.room and not model.bytes.has_room(size, self._waiting):
+            raise model.unavailable()
+        model.bytes.room -= size
         self._waiting[request] = None
-        if request.deadline:
+        if request.deadline or model.config.request_timeout_s:
+            model.note_deadline(request)
             # The timer of queues does not know of it before there is a model.
             left_s = request.deadline - time.monotonic()
             asyncio.get_running_loop().call_later(max(left_s, 0.0), self._expire, request)
@@ -92,18 +105,16 @@ class DormantModel(ServedModel):
         waking.add_done_callback(_seen)
 
     def check_room(self) -> None:
-        if not self.most_workers:
+        if self.model.is_closed or not self.most_workers:
             raise self.model.unavailable()
         if self._failure is not None and time.monotonic() < self._failed_at + _RETRY_S:
             raise ServiceUnavailable(
                 f"Model {self.name} could not be made ready: {self._failure.message}",
                 retry_after_s=int(_RETRY_S),
             )
-        config = self.model.config
-        held_bytes = (
-            sum(len(request.body) for request in self._waiting) if config.queue_bytes else 0
-        )
-        if len(self._waiting) >= config.queue_capacity or held_bytes > config.queue_bytes:
+        if len(self._waiting) >= self.model.config.queue_capacity or self.model.bytes.is_full(
+            self._waiting
+        ):
             raise self.model.unavailable()
 
     @faults.contained("deadline")
@@ -120,13 +131,14 @@ class DormantModel(ServedModel):
         return request in self._waiting
 
     async def drain(self, timeout_s: float) -> bool:
-        if self._task is not None:
-            self._task.cancel()
+        self.model.is_closed = True
+        if self._task is not None and self._task.cancel():
+            self._task = None
         self._fail_waiting(self.model.unavailable())
         return True
 
     def reopen(self) -> None:
-        return
+        self.model.is_closed = False
 
     # What it is
 

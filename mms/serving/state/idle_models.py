@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from archiver import Component, Manifest
 from mms.core import ModelVersion
+from mms.core.config import ModelConfig
 from mms.interfaces import AUTO, INTERFACES, find_interface
 from mms.repository import FetchedArchive
 from mms.serving.options import RegisterOptions
@@ -24,6 +25,8 @@ _NO_ARCHIVE: Final = FetchedArchive(Path(), None, True, None)
 _NO_MANIFEST: Final = Manifest({})
 _NO_COMPONENT: Final = Component()
 _MEMBERS: Final = ("interface", "handler", "runtime")
+#: Parameters that hold while requests wait for the model to be made.
+_LIMITS: Final = ("job_queue_size", "job_queue_bytes", "request_timeout_s")
 
 
 def idle_part(served: ServedModel) -> dict[str, Any] | None:
@@ -54,6 +57,7 @@ class IdleModels:
     """Makes such models of the entries of a state file."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._effective = RegisterOptions().with_defaults(settings)
         self._config = model_config(self._effective)
         #: Models of one archive, and those that differ in their weights alone, share theirs.
@@ -84,7 +88,7 @@ class IdleModels:
         except InvalidDeclaration:
             return None
         return DormantModel(
-            model=ModelVersion(entry["model"], entry.get("version"), self._config),
+            model=ModelVersion(entry["model"], entry.get("version"), self._config_of(options)),
             url=options.url,
             archive=_NO_ARCHIVE,
             manifest=_NO_MANIFEST,
@@ -99,6 +103,12 @@ class IdleModels:
             first_workers=entry.get("first_workers", 1),
             make=make,
         )
+
+    def _config_of(self, options: RegisterOptions) -> ModelConfig:
+        """Models with no limits of their own share theirs."""
+        if all(getattr(options, member) is None for member in _LIMITS):
+            return self._config
+        return model_config(options.with_defaults(self._settings))
 
     def _declared(self, members: Any) -> ModelDeclaration | None:
         if members is None:
