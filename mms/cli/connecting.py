@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -106,8 +106,8 @@ def _address(api: str, url: str | None) -> Address:
     return address
 
 
-def settings_of(config: str | None) -> Settings:
-    """Return the settings that a server started here would have. Raises ClickException."""
+def settings_of(config: str | None, given: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings that a server started here would have. `given`: those of `--set`. Raises ClickException."""
     import os
 
     from mms.errors import ConfigurationError
@@ -118,6 +118,8 @@ def settings_of(config: str | None) -> Settings:
     if config is not None:
         environ.pop("MMS_CONFIG_FILE", None)
     try:
-        return load_settings(LaunchOptions(mms_config=config), environ=environ)
+        return load_settings(
+            LaunchOptions(mms_config=config, settings=dict(given or {})), environ=environ
+        )
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import click
@@ -17,12 +17,22 @@ SET_OPTION: Final = click.option(
 )
 
 
-def settings_in(pairs: Iterable[str]) -> dict[str, str]:
-    """Return the settings of the option by their names. Raises ClickException for what is no pair."""
+def settings_in(pairs: Iterable[str], flags: Mapping[str, Mapping[str, object]]) -> dict[str, str]:
+    """Return the settings of the option by their names.
+
+    `flags`: by the name of a setting, what else of the command says it, with the value that is given, or None. Raises
+    ClickException for what is no pair, and for a setting that a flag says, too.
+    """
     settings = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals:
             raise click.ClickException(f"--set {pair} should be NAME=VALUE")
         settings[name.strip()] = value
+    for name, values in flags.items():
+        said = [flag for flag, value in values.items() if value is not None]
+        if name in settings and said:
+            raise click.UsageError(
+                f"{' and '.join([*said, f'--set {name}'])} say the same: give one of them."
+            )
     return settings

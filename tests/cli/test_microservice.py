@@ -35,12 +35,11 @@ def planned(
     )
 
 
-def test_the_ports_are_seldons_on_all_interfaces_and_management_is_on_this_machine_alone() -> None:
+def test_the_ports_are_seldons_on_all_interfaces() -> None:
     settings = planned().settings
     assert settings["inference_address"] == "http://0.0.0.0:9000"
     assert settings["grpc_address"] == "grpc://0.0.0.0:5000"
     assert settings["seldon_metrics_address"] == "http://0.0.0.0:6000"
-    assert settings["management_address"] == "http://127.0.0.1:8081"
     assert settings["default_model"] == "Model"
 
 

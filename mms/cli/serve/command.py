@@ -13,7 +13,6 @@ from mms.cli.set_option import SET_OPTION, settings_in
 _COMMAND = "mms-serve"
 #: What serving by hand sets where neither the user nor config.properties does.
 _DEFAULTS = {"debug_errors": "true", "metrics": "false", "drain_timeout_s": "3"}
-_PORT = 8080
 
 
 @click.command()
@@ -28,8 +27,14 @@ _PORT = 8080
     help="The name of the model; default: that of the folder or file, or of its manifest.",
 )
 @click.option("--reload", is_flag=True, help="Load the model anew when one of its files changes.")
-@click.option("--host", help="The address to listen on; default: 127.0.0.1.")
-@click.option("--port", type=click.IntRange(0, 65535), help=f"The port; default: {_PORT}.")
+@click.option(
+    "--host", help="The address to listen on; default: as config.properties says, else 127.0.0.1."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="The port, 0 for any free one; default: as config.properties says, else 8080.",
+)
 @click.option(
     "--management-port",
     type=click.IntRange(0, 65535),
@@ -70,33 +75,27 @@ def serve(
     """
     from mms.cli.connecting import settings_of
     from mms.cli.serve.own_folder import log_variables, own_folder
-    from mms.cli.serve.ports import PortUnusable, check_port
-    from mms.cli.serve.ports import management_port as usual_management_port
+    from mms.cli.serve.ports import PortUnusable, check_port, choose_listeners
     from mms.cli.serve.target import NoModel, find_target
     from mms.cli.starting import become
     from mms.processes.launch_options import LaunchOptions
 
-    given = settings_in(more_settings)
-    said = settings_of(None)
-    settings = {key: value for key, value in _DEFAULTS.items() if key not in said.sources}
-    if host is not None or port is not None or "inference_address" not in said.sources:
-        number = _PORT if port is None else port
-        settings["inference_address"] = _url(host or "127.0.0.1", number)
-    if management_port is not None or "management_address" not in said.sources:
-        number = usual_management_port() if management_port is None else management_port
-        settings["management_address"] = _url("127.0.0.1", number)
-    settings |= given
-    listening = said.inference_address
+    flags: dict[str, dict[str, object]] = {
+        "inference_address": {"--host": host, "--port": port},
+        "management_address": {"--management-port": management_port},
+    }
+    given = settings_in(more_settings, flags)
+    said = settings_of(None, given)
+    settings = {key: value for key, value in _DEFAULTS.items() if key not in said.sources} | given
     try:
         target = find_target(path, handler)
-        if "inference_address" in settings:
-            listening = _address(settings["inference_address"])
-        if listening.scheme != "unix" and listening.port:
+        listeners = choose_listeners(said, host=host, port=port, management_port=management_port)
+        listening = listeners.get("inference_address", said.inference_address)
+        if listening.port:
             check_port("--port", "the inference API", listening.port, listening.host)
-        if management_port:
-            check_port("--management-port", "the management API", management_port, "127.0.0.1")
     except (NoModel, PortUnusable) as error:
         raise click.ClickException(f"{error}.") from None
+    settings |= {key: str(address) for key, address in listeners.items()}
     registration: dict[str, Any] = {**target.registration, "initial_workers": workers}
     if name is not None:
         registration["model_name"] = name
@@ -114,20 +113,6 @@ def serve(
         ),
         variables=log_variables(own_folder(_COMMAND, listening.port)),
     )
-
-
-def _url(host: str, port: int) -> str:
-    bare = host.strip("[]")
-    return f"http://[{bare}]:{port}" if ":" in bare else f"http://{bare}:{port}"
-
-
-def _address(text: str) -> Any:
-    from mms.settings import Address
-
-    try:
-        return Address.parse(text, is_management=False)
-    except ValueError as error:
-        raise click.ClickException(str(error)) from None
 
 
 def _open_when_up(address: Any, name: str | None) -> None:

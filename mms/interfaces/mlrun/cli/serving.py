@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import click
 
+from mms.cli.connecting import settings_of
+from mms.cli.serve.ports import PortUnusable, check_port, choose_listeners
 from mms.cli.set_option import SET_OPTION, settings_in
 from mms.errors import ServerError
 from mms.interfaces.mlrun.errors import MLRunBaseError
@@ -43,12 +45,18 @@ _DEFAULT_NAME: Final = "function"
     type=click.IntRange(min=1),
     help="Workers of each model; default: the document's replicas, else 1.",
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address of both APIs.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), help="The port of the inference API; default: 8080."
+    "--host", help="The address of both APIs; default: as config.properties says, else 127.0.0.1."
 )
 @click.option(
-    "--management-port", type=click.IntRange(0, 65535), help="Of the management API; 8081."
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="The port of the inference API; default: as config.properties says, else 8080.",
+)
+@click.option(
+    "--management-port",
+    type=click.IntRange(0, 65535),
+    help="That of the management API; default: 8081, or a free one if 8081 is taken.",
 )
 @SET_OPTION
 @click.option(
@@ -61,7 +69,7 @@ def serve(
     source: Path | None,
     name: str | None,
     workers: int | None,
-    host: str,
+    host: str | None,
     port: int | None,
     management_port: int | None,
     more_settings: tuple[str, ...],
@@ -71,7 +79,27 @@ def serve(
 
     Without SPEC it is the mounted file or the variable that MLRun's own function would read. Each model has WORKERS.
     """
+    flags = {
+        "inference_address": {"--host": host, "--port": port},
+        "management_address": {"--host": host, "--management-port": management_port},
+    }
+    settings = settings_in(more_settings, flags)
     document, folder = _document(spec, source)
+    said = settings_of(None, settings)
+    try:
+        listeners = choose_listeners(
+            said,
+            host=host,
+            port=port,
+            management_host=host,
+            management_port=management_port,
+        )
+        listening = listeners.get("inference_address", said.inference_address)
+        if listening.port:
+            check_port("--port", "the inference API", listening.port, listening.host)
+    except PortUnusable as error:
+        raise click.ClickException(f"{error}.") from None
+    settings |= {key: str(address) for key, address in listeners.items()}
     component: dict[str, Any] = {
         "spec_file": str(_write(document)),
         "initial_workers": workers or read_spec(document).workers or 1,
@@ -79,11 +107,6 @@ def serve(
     }
     if folder is not None:
         component["folder"] = str(folder.absolute())
-    settings = {}
-    for setting, number in (("inference_address", port), ("management_address", management_port)):
-        if number is not None:
-            settings[setting] = f"http://{host}:{number}"
-    settings |= settings_in(more_settings)
     from mms.cli.pid_file import PidFile, PidFileError, is_server
     from mms.cli.starting import become
     from mms.processes.launch_options import LaunchOptions

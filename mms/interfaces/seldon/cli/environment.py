@@ -51,7 +51,6 @@ class Given:
     grpc_port: int | None = None
     metrics_port: int | None = None
     grpc_workers: int | None = None
-    management_port: int = 8081
     model_path: Path = field(default_factory=Path.cwd)
     state_dir: Path = Path("state")
     #: Further ones, by name in Seldon's command.
@@ -60,12 +59,12 @@ class Given:
 
 @dataclass(slots=True)
 class Plan:
-    """How the server is to be started. `ports`: (option, what is served, port), 0 for any."""
+    """How the server is to be started. `ports`: (option, what is served, port), 0 for any, by setting."""
 
     name: str
     settings: dict[str, str]
     component: dict[str, Any]
-    ports: list[tuple[str, str, int]]
+    ports: dict[str, tuple[str, str, int]]
     log_level: str
     has_grpc: bool
     #: Named without effect here.
@@ -94,7 +93,6 @@ def plan(
     )
     settings = {
         "inference_address": f"http://0.0.0.0:{http_port}",
-        "management_address": f"http://127.0.0.1:{given.management_port}",
         "seldon_metrics_address": f"http://0.0.0.0:{metrics_port}",
         "default_model": name,
         "access_log": str(has_access_log).lower(),
@@ -105,10 +103,13 @@ def plan(
     endpoint = environ.get("PREDICTIVE_UNIT_METRICS_ENDPOINT")
     if endpoint:
         settings["seldon_metrics_path"] = endpoint
-    ports = [("--http-port", "REST", http_port), ("--metrics-port", "metrics", metrics_port)]
+    ports = {
+        "inference_address": ("--http-port", "REST", http_port),
+        "seldon_metrics_address": ("--metrics-port", "metrics", metrics_port),
+    }
     if has_grpc:
         settings["grpc_address"] = f"grpc://0.0.0.0:{grpc_port}"
-        ports.append(("--grpc-port", "gRPC", grpc_port))
+        ports["grpc_address"] = ("--grpc-port", "gRPC", grpc_port)
         if _GRPC_MESSAGE_SIZE in noted:
             settings["grpc_max_request_size"] = str(_noted_number(noted, _GRPC_MESSAGE_SIZE))
     if _REST_TIMEOUT in noted:

@@ -14,9 +14,9 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from archiver.component import SERVICE_TYPES
+from mms.cli.connecting import settings_of
 from mms.cli.serve.own_folder import log_variables, own_folder
-from mms.cli.serve.ports import PortUnusable, check_port
-from mms.cli.serve.ports import management_port as usual_management_port
+from mms.cli.serve.ports import PortUnusable, check_port, choose_listeners
 from mms.cli.set_option import SET_OPTION, settings_in
 from mms.interfaces.seldon.cli.environment import (
     Given,
@@ -108,22 +108,34 @@ def microservice(
             *("single_threaded", "debug", "tracing"),
         )
     }
+    flags = {
+        "inference_address": {"--http-port": values["http_port"]},
+        "grpc_address": {"--grpc-port": values["grpc_port"]},
+        "seldon_metrics_address": {"--metrics-port": values["metrics_port"]},
+        "management_address": {"--management-port": management_port},
+        "access_log": {"--access-log": access_log},
+        "keep_alive_timeout_s": {"--keepalive": values["keepalive"]},
+    }
+    more = settings_in(more_settings, flags)
     given = Given(
         interface_name,
         api_type=api_type.upper() if api_type else None,
         access_log=access_log is not None,
-        management_port=usual_management_port() if management_port is None else management_port,
         without_effect=without_effect,
         **values,
     )
     try:
         planned = plan(given, os.environ, is_grpc_installed=_is_grpc_installed())
-        planned.settings |= settings_in(more_settings)
-        for option, what, port in planned.ports:
-            check_port(option, what, port)
+        planned.settings |= more
+        for setting, (option, what, port) in planned.ports.items():
+            if setting not in more:
+                check_port(option, what, port)
+        said = settings_of(None, planned.settings)
+        listeners = choose_listeners(said, management_port=management_port)
     except (PortUnusable, WrongEnvironment) as error:
         raise click.ClickException(str(error)) from None
-    _serve(planned, pidfile)
+    planned.settings |= {key: str(address) for key, address in listeners.items()}
+    _serve(planned, pidfile, said.inference_address.port)
 
 
 def _is_grpc_installed() -> bool:
@@ -131,13 +143,13 @@ def _is_grpc_installed() -> bool:
     return all(importlib.util.find_spec(name) for name in ("hpack", "google", "google.protobuf"))
 
 
-def _serve(planned: Plan, pidfile: str | None) -> NoReturn:
+def _serve(planned: Plan, pidfile: str | None, port: int) -> NoReturn:
     from mms.cli.pid_file import PidFile, PidFileError, is_server
     from mms.cli.starting import become
     from mms.processes.launch_options import LaunchOptions
 
     pid_file = PidFile(Path(pidfile).absolute()) if pidfile else None
-    folder = own_folder("mms-microservice", planned.ports[0][2])
+    folder = own_folder("mms-microservice", port)
     variables = log_variables(folder)
     log_config = None
     if planned.log_level != "INFO":
