@@ -28,6 +28,9 @@ def handle(data, context):
         raise PredictionException("refused", 422)
     if any(wants(item, "fail") for item in data):
         raise ValueError("asked to")
+    for place, item in enumerate(data):
+        if text := wants(item, "header"):
+            context.set_response_header(place, "x-scored-by", text)
     return [answer(item, len(data)) for item in data]
 
 def wants(item, what):
@@ -329,3 +332,10 @@ def test_triton_s_client_gets_what_it_sends_in_every_form(server: Server, model:
             assert answer.as_numpy("x").tolist() == array.tolist()
             assert answer.get_response()["id"] == "7"
     client.close()
+
+
+def test_headers_that_a_handler_sets_go_out_with_its_tensors(server: Server, model: str) -> None:
+    reply = infer(server, model, parameters={"header": "scorer 7"})
+    assert (reply.status, reply.header("x-scored-by")) == (200, "scorer 7")
+    assert reply.header("content-type") == "application/json"
+    assert infer(server, model).header("x-scored-by") is None

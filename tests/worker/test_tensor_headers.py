@@ -11,16 +11,17 @@ from mms.wire.answer_head import MAX_HEADERS_BYTES
 from .front import Answer, Request
 from .test_batch_runner import Bench
 
-_BODY = json.dumps({"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}]})
+_INPUT = {"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}
 
 
-def answer_with(headers: dict[str, Any]) -> Answer:
+def answer_with(headers: dict[str, Any], **parameters: Any) -> Answer:
     def handle(data: Any, context: Any) -> Any:
         for name, value in headers.items():
             context.set_response_header(0, name, value)
         return [item["inputs"]["x"] for item in data]
 
-    asked = Request(_BODY.encode(), operation=ModelOperation("infer", protocol="oip-json"))
+    body = json.dumps({"inputs": [_INPUT], "parameters": parameters}).encode()
+    asked = Request(body, operation=ModelOperation("infer", protocol="oip-json"))
     return Bench(handle).run(asked).answers[0]
 
 
@@ -49,7 +50,9 @@ def test_headers_that_cannot_be_sent_fail_the_request_and_say_why() -> None:
 
 
 def test_headers_that_are_too_large_with_those_of_the_tensors_fail_the_request() -> None:
-    own = len("content-type: application/json\r\n")
+    own = len(answer_with({}, binary_data_output=True).headers)
     fitting = MAX_HEADERS_BYTES - own - len("x: \r\n")
-    assert answer_with({"x": "a" * fitting}).status == 200
-    assert answer_with({"x": "a" * (fitting + 1)}).status == 500
+    assert answer_with({"x": "a" * fitting}, binary_data_output=True).status == 200
+    refused = answer_with({"x": "a" * (fitting + 1)}, binary_data_output=True)
+    assert refused.status == 500
+    assert b"the response headers have 65537 bytes" in refused.body
