@@ -80,6 +80,39 @@ async def test_a_load_starts_a_worker_for_every_version_in_the_store(bench: Any)
     assert [row[2] for row in await rows(bench)] == ["READY", "READY"]
 
 
+async def test_of_two_archives_of_a_version_the_registered_one_is_loaded_and_the_other_is_logged(
+    bench: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.write("m", SAYS.format("first"), "1")
+    shutil.copytree(bench.store / "m-1", bench.store / "m-copy")
+    rewrite(bench, "m-copy", SAYS.format("copy"))
+    await bench.host.stored.load("m")
+    assert await bench.predict("m") == (200, b"first")
+    assert "m in version 1 twice: m-1 is loaded, and m-copy is left out." in caplog.text
+    await bench.host.stored.unload("m")
+    await bench.host.register(RegisterOptions("m-copy", initial_workers=1))
+    await bench.host.stored.load("m")
+    assert await bench.predict("m") == (200, b"copy")
+    assert [row[2] for row in await rows(bench)] == ["READY"]
+
+
+async def test_an_archive_that_breaks_its_reader_concerns_no_other_one(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find_layout(folder: Any) -> None:
+        raise AttributeError("odd form")
+
+    monkeypatch.setattr("mms.serving.stored.catalog.find_layout", find_layout)
+    bench.write("m", SAYS.format("x"))
+    (bench.store / "odd").mkdir()
+    assert [row[:2] for row in await rows(bench)] == [("m", None), ("odd", None)]
+    await bench.host.stored.load("m")
+    assert await bench.predict("m") == (200, b"x")
+    with pytest.raises(InvalidModel, match="odd cannot be read: AttributeError"):
+        await bench.host.stored.load("odd")
+    await bench.host.stored.unload("m")
+
+
 async def test_a_load_of_a_loaded_model_loads_it_anew_while_requests_go_on(bench: Any) -> None:
     url = bench.write("m", SAYS.format("old"))
     await bench.host.register(RegisterOptions(url, initial_workers=2, batch_size=4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from mms.serving.removal import ModelRemoval
     from mms.serving.watched.model_swap import ModelSwap
+
+logger = logging.getLogger("mms.serving")
 
 READY = "READY"
 LOADING = "LOADING"
@@ -88,8 +91,8 @@ class StoredModels:
         return f"<StoredModels, {self._catalog!r}>"
 
     async def index(self) -> list[ModelState]:
-        """Return every version that is registered or lies in the store, by name. Raises ModelNotFound without a store
-        that a setting names."""
+        """Return every version that is registered or lies in the store, by name. Raises ModelNotFound where a setting
+        names a store that is not there."""
         archives = await asyncio.to_thread(self._catalog.read)
         found = {(s.name, s.version): _state_of(s) for s in self._registry.all()}
         for leaving in self._removal.leaving:
@@ -102,8 +105,8 @@ class StoredModels:
         return sorted(found.values(), key=lambda row: (row.name, row.version or ""))
 
     async def load(self, name: str, config: ConfigKeys | None = None) -> None:
-        """Load every archive of that name. What is registered of it serves until the new one can, and stays where that
-        cannot be loaded.
+        """Load an archive for every version of that name. What is registered of it serves until the new one can, and
+        stays where that cannot be loaded.
 
         `config`: what goes before what the archive and the registration say. Raises as a registration does.
         """
@@ -118,7 +121,7 @@ class StoredModels:
             if not archives and not there:
                 raise ModelNotFound(f"Model not found: {name}{await self._nearest(name)}")
             self._check_readable(archives)
-            for archive in archives:
+            for archive in _one_of_each_version(archives, there):
                 old = _find_old(archive, there)
                 if old is None:
                     await self._add(archive, config)
@@ -208,6 +211,23 @@ def _check_name(name: str) -> None:
         raise BadRequest(
             f"{brief(name)} is a path; a model of the store is loaded by the name in its manifest."
         )
+
+
+def _one_of_each_version(
+    archives: list[StoredArchive], there: list[ServedModel]
+) -> list[StoredArchive]:
+    """Return an archive for each version: that which is registered, else the first one by its name in the store."""
+    registered = {served.url for served in there}
+    chosen: dict[str | None, StoredArchive] = {}
+    for archive in sorted(archives, key=lambda each: each.url not in registered):
+        taken = chosen.setdefault(archive.version, archive)
+        if taken is not archive:
+            version = "" if archive.version is None else f" in version {archive.version}"
+            logger.warning(
+                "The model store has %s%s twice: %s is loaded, and %s is left out.",
+                *(archive.name, version, taken.url, archive.url),
+            )
+    return list(chosen.values())
 
 
 def _find_old(archive: StoredArchive, there: list[ServedModel]) -> ServedModel | None:

@@ -17,6 +17,8 @@ from mms.text.brief import brief
 
 SETTINGS_FILE: Final = "model-settings.json"
 _MAX_BYTES: Final = 1 << 20
+#: A day; nobody waits longer for a batch.
+_MAX_BATCH_TIME_S: Final = 86_400
 _TENSOR: Final = ("name", "datatype", "shape")
 
 
@@ -66,6 +68,11 @@ def read_settings(data: bytes) -> MlserverSettings:
             raise InvalidDeclaration(f"{member} must be {what}, not {brief(value)}")
         if value is None:
             document.pop(member, None)
+    seconds = document.get("max_batch_time", 0)
+    if not 0 <= seconds <= _MAX_BATCH_TIME_S:
+        raise InvalidDeclaration(
+            f"max_batch_time must be from 0 to {_MAX_BATCH_TIME_S} seconds, not {brief(seconds)}"
+        )
     return MlserverSettings(document, _declaration(document))
 
 
