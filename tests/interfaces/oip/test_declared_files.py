@@ -65,6 +65,68 @@ def test_a_config_of_triton_says_how_the_model_runs_and_what_has_no_effect() -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("max_batch_size: 2 dynamic_batching { }", []),
+        ("dynamic_batching { }", ["dynamic_batching has no effect without a max_batch_size of"]),
+        (
+            "max_batch_size: 4 dynamic_batching {preferred_batch_size: 2 priority_levels: 2 default_queue_policy {} }",
+            [
+                "dynamic_batching.preferred_batch_size has no effect here.",
+                "dynamic_batching.priority_levels has no effect here.",
+                "dynamic_batching.default_queue_policy has no effect here.",
+            ],
+        ),
+        (
+            'instance_group { profile: "a" passive: true }, instance_group { passive: true }',
+            [
+                "instance_group.profile has no effect here.",
+                "instance_group.passive has no effect here.",
+            ],
+        ),
+        ("instance_group { kind: KIND_MODEL }", ["the kind 'KIND_MODEL' of instance_group has no"]),
+        (
+            "instance_group { kind: KIND_CPU }, instance_group { gpus: 0 }",
+            ["KIND_CPU has no effect here beside KIND_AUTO.", "gpus of instance_group has no"],
+        ),
+    ],
+)
+def test_settings_of_triton_within_others_without_effect_are_named(
+    text: str, problems: list[str]
+) -> None:
+    found = read_config(text.encode()).problems
+    assert len(found) == len(problems)
+    for problem, start in zip(found, problems, strict=True):
+        assert problem.startswith(start)
+
+
+def test_groups_of_triton_say_the_gpus_of_the_workers() -> None:
+    groups = "instance_group [ { count: 2 kind: KIND_GPU gpus: [1, 0] }, { gpus: 1 } ]"
+    config = read_config(groups.encode())
+    assert config.config == {"minWorkers": 3, "deviceIds": [1, 0]}
+    assert config.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "policy"),
+    [
+        ("", {"latest": {"num_versions": 1}}),
+        ("version_policy { latest { num_versions: 3 } }", {"latest": {"num_versions": 3}}),
+        ("version_policy: { all: { } }", {"all": {}}),
+        ("version_policy { specific { versions: 2 } }", {"specific": {"versions": [2]}}),
+        (
+            "version_policy { specific { versions: 1 versions: [2, 3] } }",
+            {"specific": {"versions": [1, 2, 3]}},
+        ),
+    ],
+)
+def test_a_version_policy_of_triton_is_read_in_every_form(
+    text: str, policy: dict[str, Any]
+) -> None:
+    assert read_config(text.encode()).document["version_policy"] == policy
+
+
 def test_code_for_triton_reads_the_whole_config_with_its_defaults() -> None:
     document = read_config(CONFIG.encode()).document
     assert document["parameters"] == {"mode": {"string_value": "fast"}}
@@ -91,6 +153,16 @@ def test_code_for_triton_reads_the_whole_config_with_its_defaults() -> None:
         ("input: 1", "input must be a message in braces, not 1"),
         ("max_batch_size: -1", "max_batch_size must be a whole number from 0 on, not -1"),
         ("input", "line 1: expected a colon"),
+        ("version_policy: 1", "version_policy must be a message in braces, not 1"),
+        ("version_policy { specific: 1 }", "specific must be a message in braces, not 1"),
+        ("version_policy { specific { } }", "version_policy.specific.versions must be whole"),
+        ("version_policy { specific { versions: a } }", "version_policy.specific.versions must be"),
+        (
+            "version_policy { newest { } }",
+            "must have one of latest, all and specific, not 'newest'",
+        ),
+        ("version_policy { all { } latest { } }", "must have one of latest, all and specific, not"),
+        ("instance_group { gpus: -1 }", "gpus must be whole numbers from 0 on, not -1"),
     ],
 )
 def test_a_wrong_config_of_triton_is_refused_with_the_place(text: str, message: str) -> None:
@@ -158,6 +230,14 @@ def test_the_settings_of_mlserver_declare_tensors_and_the_class(tmp_path: Path) 
     [
         ({"name": 3}, "name must be a text, not 3"),
         ({"max_batch_size": "8"}, "max_batch_size must be a whole number, not '8'"),
+        (
+            {"max_batch_time": float("inf")},
+            "max_batch_time must be from 0 to 86400 seconds, not inf",
+        ),
+        (
+            {"max_batch_time": float("nan")},
+            "max_batch_time must be from 0 to 86400 seconds, not nan",
+        ),
         ({"inputs": {"x": 1}}, "inputs must be a list"),
         ({"inputs": [{"name": "x"}]}, "inputs[0] (x) has the datatype None, which is not one of"),
     ],

@@ -6,7 +6,6 @@ Repository".
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +45,17 @@ _WITHOUT_EFFECT: Final = (
     *("batch_input", "batch_output", "cc_model_filenames", "model_repository_agents"),
     *("model_metrics", "scheduling_choice"),
 )
+#: Of messages that have a meaning here, the members that have one.
+_KNOWN_MEMBERS: Final = {
+    "dynamic_batching": ("max_queue_delay_microseconds",),
+    "instance_group": ("name", "count", "kind", "gpus"),
+    "model_transaction_policy": ("decoupled",),
+}
+#: Kinds of instance groups.
+CPU: Final = "KIND_CPU"
+GPU: Final = "KIND_GPU"
+AUTO: Final = "KIND_AUTO"
+_LATEST: Final = {"latest": {"num_versions": 1}}
 
 #: What Triton fills in, which code may read.
 _OPTIMIZATION: Final = {
@@ -87,6 +97,11 @@ class TritonConfig:
     problems: tuple[str, ...] = ()
     #: By keys of `model-config.yaml`.
     config: dict[str, Any] = field(default_factory=dict)
+
+
+def milliseconds_of(delay_us: int) -> int:
+    """Return a delay of Triton's in milliseconds. What is shorter than one is still a wait."""
+    return -(-delay_us // 1000)
 
 
 def read_config(data: bytes) -> TritonConfig:
@@ -207,6 +222,41 @@ def _problems(message: Message) -> Iterator[str]:
         elif name not in _KNOWN and name not in _REFUSED:
             hint = did_you_mean(name, _KNOWN)
             yield f"unknown field {brief(name)} has no effect{hint or '.'}"
+    for name, known in _KNOWN_MEMBERS.items():
+        members = [member for said in _messages(message, name) for member in said]
+        for member in dict.fromkeys(members):
+            if member not in known:
+                yield f"{name}.{member} has no effect here."
+    if "dynamic_batching" in message and _whole(message, "max_batch_size") < 2:
+        yield "dynamic_batching has no effect without a max_batch_size of 2 or more."
+    yield from _problems_of_groups(list(_messages(message, "instance_group")))
+
+
+def _problems_of_groups(groups: list[Message]) -> Iterator[str]:
+    """Yield what the workers do not get of their groups, which are one here."""
+    kinds = list(dict.fromkeys(_kind(group) for group in groups))
+    for kind in kinds:
+        if kind not in (CPU, GPU, AUTO):
+            yield f"the kind {brief(kind)} of instance_group has no effect here."
+    if len(kinds) > 1 and CPU in kinds:
+        yield f"{CPU} has no effect here beside {' and '.join(kind for kind in kinds if kind != CPU)}."
+    if any("gpus" in group for group in groups) and not _gpus(groups):
+        yield f"gpus of instance_group has no effect here, as not all groups have it, or one is {CPU}."
+
+
+def _kind(group: Message) -> str:
+    return _text(group, "kind") or AUTO
+
+
+def _gpus(groups: list[Message]) -> list[int]:
+    """Return the GPUs of all groups; none where a group may be elsewhere. Raises InvalidDeclaration."""
+    listed = [group.get("gpus", []) for group in groups]
+    for gpu in (gpu for gpus in listed for gpu in gpus):
+        if not isinstance(gpu, int) or gpu < 0:
+            raise InvalidDeclaration(f"gpus must be whole numbers from 0 on, not {brief(gpu)}")
+    if not all(listed) or any(_kind(group) == CPU for group in groups):
+        return []
+    return list(dict.fromkeys(gpu for gpus in listed for gpu in gpus))
 
 
 def _config(message: Message, max_batch_size: int) -> dict[str, Any]:
@@ -216,13 +266,39 @@ def _config(message: Message, max_batch_size: int) -> dict[str, Any]:
         batching = _message(message, "dynamic_batching")
         delay_us = _whole(batching, "max_queue_delay_microseconds")
         if delay_us:
-            found["maxBatchDelay"] = math.ceil(delay_us / 1000)
+            found["maxBatchDelay"] = milliseconds_of(delay_us)
     groups = list(_messages(message, "instance_group"))
     if groups:
         found["minWorkers"] = sum(_whole(group, "count") or 1 for group in groups)
-        if all(_text(group, "kind") == "KIND_CPU" for group in groups):
+        gpus = _gpus(groups)
+        if gpus:
+            found["deviceIds"] = gpus
+        elif all(_kind(group) == CPU for group in groups):
             found["deviceType"] = "cpu"
     return found
+
+
+def _version_policy(message: Message) -> dict[str, Any]:
+    """Return one of `latest`, `all` and `specific`, in its form in JSON. Raises InvalidDeclaration."""
+    policy = _message(message, "version_policy")
+    if not policy:
+        return _LATEST
+    if len(policy) > 1 or not policy.keys() <= {"latest", "all", "specific"}:
+        raise InvalidDeclaration(
+            f"version_policy must have one of latest, all and specific, not {brief(', '.join(policy))}"
+        )
+    (choice,) = policy
+    said = _message(policy, choice)
+    if choice == "latest":
+        return {choice: {"num_versions": _whole(said, "num_versions") or 1}}
+    if choice == "all":
+        return {choice: {}}
+    versions = said.get("versions", [])
+    if not versions or not all(isinstance(version, int) for version in versions):
+        raise InvalidDeclaration(
+            f"version_policy.specific.versions must be whole numbers such as [1, 2], not {brief(versions)}"
+        )
+    return {choice: {"versions": versions}}
 
 
 def _document(message: Message, max_batch_size: int) -> dict[str, Any]:
@@ -232,8 +308,7 @@ def _document(message: Message, max_batch_size: int) -> dict[str, Any]:
         "platform": _text(message, "platform"),
         "backend": _text(message, "backend"),
         "runtime": _text(message, "runtime"),
-        "version_policy": _json_of(_message(message, "version_policy"))
-        or {"latest": {"num_versions": 1}},
+        "version_policy": _version_policy(message),
         "max_batch_size": max_batch_size,
         "input": [
             {
@@ -274,9 +349,6 @@ def _document(message: Message, max_batch_size: int) -> dict[str, Any]:
         },
         "model_warmup": [],
     }
-    versions = document["version_policy"].get("specific", {})
-    if versions and not isinstance(versions.get("versions"), list):
-        versions["versions"] = [versions.get("versions")]
     for name, defaults in (("dynamic_batching", _BATCHING), ("model_transaction_policy", {})):
         if name in message:
             document[name] = defaults | _json_of(_message(message, name))

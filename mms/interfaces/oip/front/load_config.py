@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from archiver.model_config import ConfigKeys, read_config_keys
 from mms.errors import BadRequest
+from mms.interfaces.oip.declared.triton_config import AUTO, CPU, GPU, milliseconds_of
 from mms.text.brief import brief
 
 #: More than any configuration needs, and little enough to be read at once.
 _MOST_CHARACTERS: Final = 64 * 1024
-_MICROSECONDS: Final = 1000
 
 
 def read_load_config(text: Any, model_name: str) -> ConfigKeys:
@@ -33,23 +33,47 @@ def read_load_config(text: Any, model_name: str) -> ConfigKeys:
     if not isinstance(said, dict):
         raise BadRequest(f"The parameter config is {brief(said)}; a JSON object is right.")
     keys: dict[str, Any] = {}
+    #: What each key comes from.
+    sources: dict[str, str] = {}
     for name, value in said.items():
+        found: dict[str, Any]
         if name == "name":
             if value != model_name:
                 raise BadRequest(f"config is of the model {brief(value)}, not of {model_name}.")
-        elif name == "max_batch_size":
-            # Without batches, as 0 has it, each request comes alone.
-            keys["batchSize"] = 1 if value == 0 else value
+            continue
+        if name == "max_batch_size":
+            found = _of_batch_size(value)
         elif name == "dynamic_batching":
-            keys |= _of_batching(value)
+            found = _of_batching(value)
         elif name == "instance_group":
-            keys |= _of_instances(value)
+            found = _of_instances(value)
         else:
-            keys[name] = value
+            found = {name: value}
+        for key in found:
+            if key in sources:
+                raise BadRequest(
+                    f"config has both {sources[key]} and {name}, which say the same; one of them is right."
+                )
+            sources[key] = name
+        keys |= found
+    if str(keys.get("deviceType")).lower() == "cpu" and keys.get("deviceIds"):
+        cpu, gpus = sources["deviceType"], sources["deviceIds"]
+        raise BadRequest(
+            f"config has the CPU ({cpu}) and GPUs ({gpus}); the workers can have one of them."
+        )
     config = read_config_keys(keys, besides=())
     if config.problems:
         raise BadRequest(f"The parameter config is refused: {config.problems[0]}")
     return config
+
+
+def _of_batch_size(value: Any) -> dict[str, Any]:
+    if type(value) is not int or value < 0:
+        raise BadRequest(
+            f"config has the max_batch_size {brief(value)}; a whole number from 0 on is right."
+        )
+    # Without batches, as 0 has it, each request comes alone.
+    return {"batchSize": value or 1}
 
 
 def _of_batching(value: Any) -> dict[str, Any]:
@@ -59,8 +83,7 @@ def _of_batching(value: Any) -> dict[str, Any]:
         raise BadRequest(
             f"config has the max_queue_delay_microseconds {brief(delay_us)}; a whole number from 0 on is right."
         )
-    # What is shorter than a millisecond is still a wait.
-    return {"maxBatchDelay": -(-delay_us // _MICROSECONDS)}
+    return {"maxBatchDelay": milliseconds_of(delay_us)}
 
 
 def _of_instances(value: Any) -> dict[str, Any]:
@@ -71,15 +94,15 @@ def _of_instances(value: Any) -> dict[str, Any]:
     members = _members("instance_group", value[0], ("name", "count", "kind", "gpus"))
     count = members.get("count", 1)
     keys: dict[str, Any] = {"minWorkers": count, "maxWorkers": count}
-    kind = members.get("kind", "KIND_AUTO")
-    if kind == "KIND_CPU":
+    kind, gpus = members.get("kind", AUTO), members.get("gpus")
+    if kind not in (CPU, GPU, AUTO):
+        raise BadRequest(f"config has the kind {brief(kind)}; {CPU}, {GPU} or {AUTO} is right.")
+    if kind == GPU and not gpus:
+        raise BadRequest(f"config has {GPU} without gpus; a list such as [0] says which.")
+    if kind == CPU:
         keys["deviceType"] = "cpu"
-    elif kind not in ("KIND_GPU", "KIND_AUTO"):
-        raise BadRequest(
-            f"config has the kind {brief(kind)}; KIND_CPU, KIND_GPU or KIND_AUTO is right."
-        )
-    if members.get("gpus"):
-        keys["deviceIds"] = members["gpus"]
+    if gpus:
+        keys["deviceIds"] = gpus
     return keys
 
 
