@@ -122,6 +122,7 @@ class Call:
         "_buffer",
         "_inflating",
         "_is_compressed",
+        "_is_cutting",
         "_is_half_closed",
         "_message",
         "_message_at",
@@ -214,7 +215,7 @@ class Call:
         #: How fast the client sends it, once it takes longer.
         self._paced_since = 0.0
         self._pace: Pace
-        self._is_half_closed = False
+        self._is_half_closed = self._is_cutting = False
         self._receiver: Receiver | None = None
         self._timer: asyncio.TimerHandle | None = None
         timeout_s = head.timeout_s
@@ -319,11 +320,16 @@ class Call:
         self.go_on()
 
     def go_on(self) -> None:
-        """Take the messages that have come, as far as they need not wait."""
+        """Take the messages that have come, as far as they need not wait, in one loop: no stack grows with them."""
+        if self._is_cutting:
+            return
+        self._is_cutting = True
         try:
             self._cut()
         except Exception as error:
             self._fail_with(error)
+        finally:
+            self._is_cutting = False
 
     def _cut(self) -> None:
         while len(self._buffer) >= PREFIX_BYTES and not self.is_ended and not self.is_stalled:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mms.errors import UNAVAILABLE, ModelNotFound, TooManyRequests
+from mms.grpc.call import Call, Method
+from mms.grpc.head import CallHead
 from mms.grpc.status import OK
 from mms.interfaces.oip.front.infer_stream import InferStream
 from mms.interfaces.oip.front.messages import CLASSES
+from mms.limits.inflating import Inflater
 
 BODY = CLASSES["ModelInferRequest"](model_name="m", id="7").SerializeToString()
 
@@ -52,11 +57,11 @@ class PlayedCall:
 class Played:
     """A stream whose models answer when the test says so."""
 
-    def __init__(self) -> None:
-        self.call = PlayedCall()
+    def __init__(self, call: Any = None) -> None:
+        self.call = call or PlayedCall()
         self.replies: list[Any] = []
         self.cancelled: list[Any] = []
-        self.stream = InferStream(self.call, self._submit, self.cancelled.append)  # type: ignore[arg-type]  # what it needs of a call
+        self.stream = InferStream(self.call, self._submit, self.cancelled.append)
 
     def _submit(self, call: Any, body: Any, head: Any, reply: Any) -> Any:
         if head.name != "m":
@@ -129,9 +134,77 @@ def test_each_message_but_the_first_counts_for_the_rate_of_its_client(played: Pl
     assert played.call.recorded == [429]
 
 
+def test_broken_messages_count_for_the_rate_of_their_client_too(played: Played) -> None:
+    played.call.left = 1
+    for _ in range(3):
+        played.stream.message(b"\xff")
+    assert (played.call.charged, played.call.recorded) == (2, [400, 400, 429])
+    played.stream.message(BODY)
+    assert (played.replies, played.call.sent[-1].infer_response.id) == ([], "7")
+
+
 def test_a_client_that_leaves_takes_all_of_its_requests_back(played: Played) -> None:
     played.stream.message(BODY)
     played.stream.message(BODY)
     played.call.on_cancel()
     assert len(played.cancelled) == 2
     assert played.call.recorded == [499, 499]
+
+
+class PlayedConnection:
+    """Of a real call: keeps its answers, and is its owner as well."""
+
+    max_message_bytes = 1000
+    trusts_request_ids = False
+
+    def __init__(self) -> None:
+        self.inflater = Inflater(100.0)
+        self.answers = 0
+        self.recorded: list[int] = []
+        self.ended = 0
+
+    def send(self, call: Any, message: bytes, trailers: bytes | None) -> None:
+        self.answers += bool(message)
+
+    def unfold(self, call: Any, inflation: Any) -> None:
+        pass
+
+    def go_on(self, call: Call) -> None:
+        call.go_on()
+
+    def charge(self, call: Any) -> None:
+        pass
+
+    def record(self, call: Any, http_status: int) -> None:
+        self.ended = http_status
+
+    def record_message(self, call: Any, http_status: int, *of_request: Any) -> None:
+        self.recorded.append(http_status)
+
+
+@pytest.mark.parametrize(("encoding", "flag"), [(b"", 0), (b"gzip", 1)])
+async def test_a_thousand_messages_that_fail_at_once_are_answered_behind_those_that_wait(
+    encoding: bytes, flag: int
+) -> None:
+    connection = PlayedConnection()
+    streams: list[Played] = []
+
+    def open_stream(call: Call) -> Any:
+        streams.append(Played(call))
+        return streams[0].stream
+
+    head = CallHead(b"/s/m", None, encoding, b"", {})
+    method = Method(b"/s/m", open=open_stream)
+    call = Call(connection, connection, 1, head, method, 0, 0)  # type: ignore[arg-type]  # what a stream needs of them
+    call.open()
+    unknown = CLASSES["ModelInferRequest"](model_name="n").SerializeToString()
+    bodies = [BODY] * 63 + [unknown] * 1000
+    if flag:
+        bodies = [gzip.compress(body, mtime=0) for body in bodies]
+    call.feed(b"".join(struct.pack(">BI", flag, len(body)) + body for body in bodies), True)
+    assert len(streams[0].replies) == 63
+    assert connection.recorded == [404] * 1000
+    assert (connection.answers, connection.ended) == (1000, 0)
+    for reply in streams[0].replies:
+        streams[0].answer(reply)
+    assert (connection.answers, connection.ended) == (1063, 200)

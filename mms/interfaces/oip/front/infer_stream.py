@@ -48,12 +48,11 @@ class InferStream:
     def message(self, body: Buffer) -> None:
         reply = StreamReply(self, len(body))
         try:
-            head = read_infer_head(body)
-            reply.client_id = head.id
-            if self._has_messages:
-                # The first one is the call's, which is counted.
-                self._call.charge()
-            self._has_messages = True
+            try:
+                head = read_infer_head(body)
+                reply.client_id = head.id
+            finally:
+                self._charge()
             self._replies[reply] = None
             self._take(len(body))
             request = self._submit(self._call, body, head, reply)
@@ -64,6 +63,12 @@ class InferStream:
         except Exception as error:
             faults.note("request", error, request_ids=(self._call.id,))
             self.fail(reply, UnexpectedError(self._call.id))
+
+    def _charge(self) -> None:
+        """Count a message, good or broken. The first one is the call's, which is counted. Raises TooManyRequests."""
+        if self._has_messages:
+            self._call.charge()
+        self._has_messages = True
 
     def half_closed(self) -> None:
         self._is_half_closed = True
