@@ -343,8 +343,12 @@ class Repository:
 
         def unpack() -> FetchedArchive:
             unpacked = self._unpack_alone(path, url, sha256, cancellation)
-            with _io_named(url):
-                close_to_others(unpacked.folder)
+            try:
+                with _io_named(url):
+                    close_to_others(unpacked.folder)
+            except BaseException:
+                self._remove(unpacked.folder)
+                raise
             return unpacked
 
         unpacked, share = self._shared.take(sha256, unpack)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import json
 import os
@@ -453,6 +454,20 @@ class TestSharing:
         held.may_go.set()
         fetched = await asyncio.gather(*tasks)
         assert left_in(cache) == [fetched[0].folder.name]
+
+    async def test_a_folder_that_cannot_be_closed_to_others_is_not_left_behind(
+        self, repository: Repository, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(folder: Path) -> None:
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        with monkeypatch.context() as patched:
+            patched.setattr("mms.repository.repository.close_to_others", fail)
+            with pytest.raises(InternalServerError, match="Failed to save model"):
+                await repository.fetch("m.mar")
+        assert left_in(cache) == []
+        fetched = await repository.fetch("m.mar")
+        assert left_in(cache) == [fetched.folder.name]
 
     async def test_what_has_changed_has_a_folder_of_its_own(
         self, repository: Repository, store: Path, tmp_path: Path

@@ -87,16 +87,18 @@ async def test_whoever_describes_a_model_too_early_is_told_how_far_its_registrat
     bench: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bench.write("m", "def handle(data, context):\n    return data and ['OK'] * len(data)\n")
-    fetch, may_go, progress = bench.repository.fetch, asyncio.Event(), FetchProgress()
+    fetch, progress = bench.repository.fetch, FetchProgress()
+    is_fetching, may_go = asyncio.Event(), asyncio.Event()
 
     async def slow(url: str, *, watch: Any, **more: Any) -> Any:
         watch(progress)
+        is_fetching.set()
         await may_go.wait()
         return await fetch(url, **more)
 
     monkeypatch.setattr(bench.repository, "fetch", slow)
     registering = asyncio.ensure_future(bench.host.register(RegisterOptions("m")))
-    await asyncio.sleep(0)
+    await asyncio.wait_for(is_fetching.wait(), 10)
     progress.done_bytes, progress.total_bytes = 12_300_000, 45_600_000
     with pytest.raises(ModelNotFound) as error:
         await bench.host.describe("m")
