@@ -407,16 +407,17 @@ class ModelHost:
         return served.describe(self.registry.is_default(served))
 
     async def describe_all(self, name: str) -> list[dict[str, Any]]:
+        self._registrar.find(name, None)
         every = [await served.woken() for served in self.registry.versions(name)]
         return [served.describe(self.registry.is_default(served)) for served in every]
 
     def scaling(self, name: str, version: str | None = None) -> dict[str, Any]:
         """What was decided of a model's workers by its load. Raises BadRequest, ModelNotFound."""
-        return describe_scaling(self.registry.get(name, version))
+        return describe_scaling(self._registrar.find(name, version))
 
     async def drift(self, name: str, version: str | None, last: int | None) -> dict[str, Any]:
         """How far its newest requests lie from what it was trained on. Raises BadRequest, ModelNotFound."""
-        return await model_drift(await self.registry.get(name, version).woken(), last)
+        return await model_drift(await self._registrar.find(name, version).woken(), last)
 
     def list_models(self) -> list[tuple[str, str]]:
         """(name, url) of the default versions, by name."""

@@ -100,11 +100,12 @@ async def test_whoever_describes_a_model_too_early_is_told_how_far_its_registrat
     registering = asyncio.ensure_future(bench.host.register(RegisterOptions("m")))
     await asyncio.wait_for(is_fetching.wait(), 10)
     progress.done_bytes, progress.total_bytes = 12_300_000, 45_600_000
-    with pytest.raises(ModelNotFound) as error:
-        await bench.host.describe("m")
-    assert error.value.message == (
-        "Model not found: m. It is being registered: 12.3 of 45.6 MB are fetched."
-    )
+    for describe in (bench.host.describe, bench.host.describe_all):
+        with pytest.raises(ModelNotFound) as error:
+            await describe("m")
+        assert error.value.message == (
+            "Model not found: m. It is being registered: 12.3 of 45.6 MB are fetched."
+        )
     with pytest.raises(ModelNotFound, match="^Model not found: other$"):
         await bench.host.describe("other")
     may_go.set()
