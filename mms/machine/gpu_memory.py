@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+from collections.abc import Mapping
 from typing import Any, Final
 
 logger = logging.getLogger("mms.machine")
@@ -16,15 +18,20 @@ _SHARE: Final = 0.95
 
 
 class GpuMemory:
-    """The GPUs by their numbers. Its methods ask the driver, and block."""
+    """The GPUs by the numbers that workers know them by, as CUDA_VISIBLE_DEVICES has them.
 
-    def __init__(self, nvml: Any) -> None:
+    Its methods ask the driver, and block.
+    """
+
+    def __init__(self, nvml: Any, environ: Mapping[str, str] = os.environ) -> None:
         """`nvml`: the module `pynvml`. Raises its NVMLError where there is no driver."""
         self._nvml = nvml
         nvml.nvmlInit()
-        self._devices = [
+        devices = [
             nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())
         ]
+        visible = environ.get("CUDA_VISIBLE_DEVICES")
+        self._devices = devices if visible is None else self._visible(devices, visible)
         #: What models may hold of each GPU together, in bytes.
         self.limits = [
             int(nvml.nvmlDeviceGetMemoryInfo(device).total * _SHARE) for device in self._devices
@@ -46,6 +53,24 @@ class GpuMemory:
         except nvml.NVMLError as error:
             logger.info("GPU memory is not measured: %s", error)
             return None
+
+    def _visible(self, devices: list[Any], visible: str) -> list[Any]:
+        """Return the devices that CUDA shows, in its order. As there, the list ends before what is no GPU."""
+        found = []
+        for word in (each.strip() for each in visible.split(",")):
+            if word.isascii() and word.isdigit() and int(word) < len(devices):
+                found.append(devices[int(word)])
+                continue
+            # The beginning of a uuid is enough where no other one has it.
+            named = [each for each in devices if self._uuid(each).startswith(word)]
+            if not word.startswith("GPU-") or len(named) != 1:
+                break
+            found += named
+        return found
+
+    def _uuid(self, device: Any) -> str:
+        uuid = self._nvml.nvmlDeviceGetUUID(device)
+        return uuid.decode() if isinstance(uuid, bytes) else str(uuid)
 
     def held(self, gpu: int) -> dict[int, int]:
         """Return the bytes that processes hold of a GPU, by process id, as far as the driver knows them.

@@ -60,18 +60,18 @@ def model_evicted(model: str, line: str) -> None:
     _manager.info("Model %s is unloaded (memory_limit): %s.", model, line)
 
 
-def models_alternate(model: str, other: str, limit_bytes: int) -> None:
-    """Two models make each other give way."""
+def models_alternate(model: str, other: str, limit: str) -> None:
+    """Two models make each other give way. `limit`: what they do not fit into, in words."""
     _manager.warning(
-        "Models %s and %s do not fit into memory_limit (%.1f MB) together: they take turns, and each request "
+        "Models %s and %s do not fit into %s together: they take turns, and each request "
         "for the other one waits for a load.",
-        *(model, other, limit_bytes / 1e6),
+        *(model, other, limit),
     )
 
 
-def memory_exceeded(line: str) -> None:
+def memory_exceeded(limit_name: str, line: str) -> None:
     """More memory is held than may be, and nothing can give way."""
-    _manager.warning("memory_limit is exceeded: %s.", line)
+    _manager.warning("%s is exceeded: %s.", limit_name, line)
 
 
 def model_not_loaded(location: str, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -79,6 +80,9 @@ class Nvml(ModuleType):
 
     def nvmlDeviceGetHandleByIndex(self, number: int) -> int:
         return number
+
+    def nvmlDeviceGetUUID(self, device: int) -> str:
+        return f"GPU-{device}0000000"
 
     def nvmlDeviceGetMemoryInfo(self, device: int) -> Any:
         return SimpleNamespace(total=100 * MB)
@@ -443,3 +447,66 @@ async def test_without_the_package_or_a_driver_gpus_are_not_measured(
     await bench.register("m", OK, lazy_load=True)
     assert await bench.predict("m") == (200, b"OK")
     assert "gpuBytes" not in bench.described("m")["memory"]
+
+
+async def test_a_model_that_takes_nothing_of_its_gpu_has_nobody_on_it_give_way(
+    on_gpu: Limited,
+) -> None:
+    bench = await on_gpu({"none": 0, "a": 45, "b": 45})
+    for name in ("none", "a", "b"):
+        await bench.register(name, OK, lazy_load=True)
+        assert await bench.predict(name) == (200, b"OK")
+    await bench.host.scale("none", None, 2, 2, True)
+    assert loaded(bench) == ["a", "b", "none"]
+    # Whoever comes next is taken for what the others take, which is not nothing.
+    assert bench.host.registry.get("none").memory.footprint.gpu_bytes == 0
+
+
+async def test_a_load_that_is_given_up_while_gpus_are_looked_for_leaves_them_to_the_next(
+    on_gpu: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = await on_gpu({"m": 40})
+    residency = bench.host._workers.residency
+    may_go = threading.Event()
+    monkeypatch.setattr(sys.modules["pynvml"], "nvmlInit", may_go.wait)
+    looking = asyncio.ensure_future(residency._gpu_policy(0))
+    await asyncio.sleep(0)
+    looking.cancel()
+    may_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await looking
+    await bench.register("m", OK, lazy_load=True)
+    assert await bench.predict("m") == (200, b"OK")
+    assert bench.described("m")["memory"]["gpuBytes"] == 40 * MB
+
+
+async def test_a_model_that_its_gpu_has_no_room_for_is_loaded_as_soon_as_there_is_some(
+    on_gpu: Limited,
+) -> None:
+    bench = await on_gpu({"first": 40, "second": 40, "m": 40})
+    await bench.register("m", OK, lazy_load=True)
+    assert await bench.predict("m") == (200, b"OK")
+    for name in ("first", "second"):
+        await bench.register(name, OK)
+    error = await refusal(bench, "m")
+    assert "the memory of GPU 0 is 95.0 MB, and 80.0 MB are held" in str(error.message)
+    await bench.host.unregister("first")
+    assert await bench.predict("m") == (200, b"OK")
+
+
+async def test_models_that_take_turns_on_a_gpu_and_one_that_outgrows_it_are_told_of(
+    on_gpu: Limited, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = {"a": 60, "b": 60}
+    bench = await on_gpu(sizes)
+    for name in sizes:
+        await bench.register(name, OK, lazy_load=True)
+    for name in "abab":
+        assert await bench.predict(name) == (200, b"OK")
+    assert any(
+        "do not fit into the memory of GPU 0 (95.0 MB) together" in m for m in caplog.messages
+    )
+    monkeypatch.setattr("mms.core.residency.policy.PATIENCE_S", 0.0)
+    await bench.host.change("b", None, {"pinned": True}, True)
+    sizes["b"] = 99
+    await until(lambda: "the memory of GPU 0 is exceeded: 99.0 MB of 95.0 MB" in caplog.text)

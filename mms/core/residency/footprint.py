@@ -27,8 +27,8 @@ class Footprint:
         self.loaded_bytes = 0
         #: The most since that load.
         self.peak_bytes = 0
-        #: The most of a GPU, where it has one.
-        self.gpu_bytes = 0
+        #: The most of a GPU; None: not known.
+        self.gpu_bytes: int | None = None
         #: How long a load takes, in seconds.
         self.load_s = 0.0
 
@@ -92,6 +92,8 @@ class HeldMemory:
     measured_at: float = 0.0
     #: Of the worker's GPU.
     gpu_bytes: int = 0
+    #: The model has never been measured on a GPU.
+    is_gpu_guess: bool = False
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ class ResidencyPolicy:
 
         `limit_name`: what sets the limit, for messages.
         """
-        self._limit_name = limit_name
+        self.limit_name = limit_name
         self._where = "" if limit_name == "memory_limit" else f" of {limit_name}"
         self.limit_bytes = limit_bytes
         self._min_residence_s = min_residence_s
@@ -101,6 +101,11 @@ class ResidencyPolicy:
 
     def __repr__(self) -> str:
         return f"<ResidencyPolicy {self.limit_bytes} bytes>"
+
+    @property
+    def limit(self) -> str:
+        """The limit in words with its number."""
+        return f"{self.limit_name} ({_mb(self.limit_bytes)})"
 
     def admit(
         self,
@@ -125,7 +130,7 @@ class ResidencyPolicy:
         if fixed + needed_bytes > self.limit_bytes:
             if not is_guess or fixed >= self.limit_bytes:
                 return Admission(
-                    waits_for=f"waits for memory: {_mb(fixed)} of {_mb(self.limit_bytes)} ({self._limit_name}) "
+                    waits_for=f"waits for memory: {_mb(fixed)} of {_mb(self.limit_bytes)} ({self.limit_name}) "
                     f"are held, it takes {_mb(needed_bytes)}, and what others take that load is not known yet"
                 )
             needed_bytes = self.limit_bytes - fixed
@@ -143,7 +148,7 @@ class ResidencyPolicy:
             reason = FOR_TURN
         if chosen is None:
             return Admission(
-                waits_for=f"waits for memory: {_mb(total)} of {_mb(self.limit_bytes)} ({self._limit_name}) are held, "
+                waits_for=f"waits for memory: {_mb(total)} of {_mb(self.limit_bytes)} ({self.limit_name}) are held, "
                 f"it takes {_mb(needed_bytes)}, and the models that may give way are busy"
             )
         partner = self._note_turns(name, [each.name for each in chosen], now)
@@ -172,13 +177,13 @@ class ResidencyPolicy:
             return ""
         if is_guess:
             return (
-                f"there is no memory: {_mb(fixed_bytes)} of {_mb(self.limit_bytes)} ({self._limit_name}) are held by "
+                f"there is no memory: {_mb(fixed_bytes)} of {_mb(self.limit_bytes)} ({self.limit_name}) are held by "
                 "models that have to stay"
             )
         beside = (
             f", and {_mb(fixed_bytes)} are held by models that have to stay" if fixed_bytes else ""
         )
-        return f"it takes {_mb(needed_bytes)} of memory, {self._limit_name} is {_mb(self.limit_bytes)}{beside}"
+        return f"it takes {_mb(needed_bytes)} of memory, {self.limit_name} is {_mb(self.limit_bytes)}{beside}"
 
     def shrink(
         self, residents: Sequence[Resident], now: float, keep: str = ""

@@ -99,10 +99,24 @@ class Residency:
         if memory is None or memory.found_full_at in (None, self._changes):
             return False
         memory.found_full_at = self._changes
+        now = time.monotonic()
         needed, is_guess = self._expected(memory)
-        residents = self._residents(time.monotonic())
-        known = self._policy.known_to_stay(residents, served.key)
-        return not self._policy.misfit(needed, known, is_guess=is_guess)
+        known = self._policy.known_to_stay(self._residents(now), served.key)
+        if self._policy.misfit(needed, known, is_guess=is_guess):
+            return False
+        return self._fits_some_gpu(served, memory, now)
+
+    def _fits_some_gpu(self, served: PooledModel, memory: ModelMemory, now: float) -> bool:
+        of_gpu = memory.footprint.gpu_bytes
+        gpus = served.pool.gpus
+        if not gpus or of_gpu == 0 or any(gpu not in self._gpu_policies for gpu in gpus):
+            return True
+        for gpu in gpus:
+            policy = self._gpu_policies[gpu]
+            known = policy.known_to_stay(self._residents(now, gpu), served.key)
+            if not policy.misfit(of_gpu or 0, known, is_guess=of_gpu is None):
+                return True
+        return False
 
     # Loads
 
@@ -138,6 +152,8 @@ class Residency:
         # Its turn was waited for as well.
         began = worker.stage_at
         memory = _memory_of(served)
+        # A policy tells of them once, and the load may have to wait then.
+        turns: dict[str, ResidencyPolicy] = {}
         if self._waiting.locked():
             worker.reason = "waits for memory behind the load of another model"
         async with self._waiting:
@@ -157,21 +173,26 @@ class Residency:
                 if admission.refusal:
                     memory.found_full_at = self._changes
                     raise LaunchFailed(admission.refusal, 507)
-                size_bytes, alternates_with = admission.size_bytes, admission.alternates_with
-                evicted, gpu_bytes = admission.evicted, 0
-                if admission.is_admitted and gpu_policy is not None:
-                    known_gpu = memory.footprint.gpu_bytes
+                if admission.alternates_with:
+                    turns[admission.alternates_with] = self._policy
+                size_bytes, evicted, gpu_bytes = admission.size_bytes, admission.evicted, 0
+                of_gpu = memory.footprint.gpu_bytes
+                # What takes nothing of a GPU need not wait for one that is full.
+                if admission.is_admitted and gpu_policy is not None and of_gpu != 0:
                     admission = gpu_policy.admit(
                         served.key,
                         served.full_name,
-                        known_gpu or int(self._typical_gpu_bytes),
+                        int(self._typical_gpu_bytes) if of_gpu is None else of_gpu,
                         self._residents(now, worker.gpu_id),
                         now,
-                        is_guess=not known_gpu,
+                        is_guess=of_gpu is None,
                         waiting_s=now - began,
                     )
                     if admission.refusal:
+                        memory.found_full_at = self._changes
                         raise LaunchFailed(admission.refusal, 507)
+                    if admission.alternates_with:
+                        turns[admission.alternates_with] = gpu_policy
                     gpu_bytes = admission.size_bytes
                     evicted = _together(evicted, admission.evicted)
                 if admission.is_admitted:
@@ -179,11 +200,11 @@ class Residency:
                 worker.reason = admission.waits_for
                 await self._worker_end(_LOOK_S)
             held = memory.held[worker] = HeldMemory(size_bytes, is_guess=is_guess)
-            held.gpu_bytes = gpu_bytes
+            held.gpu_bytes, held.is_gpu_guess = gpu_bytes, of_gpu is None
             self._models[served] = memory
             memory.found_full_at = None
-            if alternates_with:
-                events.models_alternate(served.full_name, alternates_with, self._policy.limit_bytes)
+            for other, policy in turns.items():
+                events.models_alternate(served.full_name, other, policy.limit)
             self._carry_out(evicted)
         while self._has_to_wait_for_room(held, worker.gpu_id):
             worker.reason = "waits for memory until other models' workers have ended"
@@ -220,13 +241,14 @@ class Residency:
         held.gpu_bytes = (await asyncio.to_thread(self._gpus.held, worker.gpu_id)).get(
             worker.pid, 0
         )
-        memory.footprint.gpu_bytes = held.gpu_bytes
+        memory.footprint.gpu_bytes, held.is_gpu_guess = held.gpu_bytes, False
         weight = _GUESS_WEIGHT if self._typical_gpu_bytes else 1.0
         self._typical_gpu_bytes += (held.gpu_bytes - self._typical_gpu_bytes) * weight
         now = time.monotonic()
         residents = self._residents(now, worker.gpu_id)
         known = policy.known_to_stay(residents, served.key) - held.gpu_bytes
-        if problem := policy.misfit(held.gpu_bytes, known):
+        if held.gpu_bytes and (problem := policy.misfit(held.gpu_bytes, known)):
+            memory.found_full_at = self._changes
             raise LaunchFailed(problem, 507)
         self._carry_out(policy.shrink(residents, now, keep=served.key))
 
@@ -235,13 +257,18 @@ class Residency:
         if gpu is None:
             return None
         if not self._has_looked_for_gpus:
-            self._has_looked_for_gpus = True
-            self._gpus = await asyncio.to_thread(GpuMemory.open)
-            limits = () if self._gpus is None else self._gpus.limits
-            for number, limit in enumerate(limits):
-                name = f"the memory of GPU {number}"
-                self._gpu_policies[number] = ResidencyPolicy(limit, self._min_residence_s, name)
+            # A load that waits for it may be cancelled: the next one looks again.
+            self._note_gpus(await asyncio.to_thread(GpuMemory.open))
         return self._gpu_policies.get(gpu)
+
+    def _note_gpus(self, gpus: GpuMemory | None) -> None:
+        if self._has_looked_for_gpus:
+            # Two have looked at one time.
+            return
+        self._has_looked_for_gpus, self._gpus = True, gpus
+        for number, limit in enumerate(() if gpus is None else gpus.limits):
+            name = f"the memory of GPU {number}"
+            self._gpu_policies[number] = ResidencyPolicy(limit, self._min_residence_s, name)
 
     def forget(self, served: PooledModel, worker: Worker) -> None:
         """A worker holds nothing any more: its process has ended, or is about to be replaced."""
@@ -298,7 +325,7 @@ class Residency:
                     is_idle=model.is_idle and not is_loading,
                     is_loading=is_loading,
                     may_leave=served.is_on_demand and not served.effective.pinned,
-                    guessed_bytes=sum(_size(each, gpu) for each in held if each.is_guess),
+                    guessed_bytes=sum(_size(each, gpu) for each in held if _is_guess(each, gpu)),
                 )
             )
         return found
@@ -364,7 +391,7 @@ class Residency:
         evictions = self._policy.shrink(residents, now)
         self._carry_out(evictions)
         if not evictions and (excess := self._policy.excess(residents, now)):
-            events.memory_exceeded(excess)
+            events.memory_exceeded(self._policy.limit_name, excess)
 
     async def _measure_gpus(self) -> None:
         if self._gpus is None:
@@ -375,9 +402,14 @@ class Residency:
                 for worker, held in memory.held.items():
                     if worker.gpu_id == gpu and not held.is_loading and worker.pid in sizes:
                         held.gpu_bytes = sizes[worker.pid]
-                        memory.footprint.gpu_bytes = max(memory.footprint.gpu_bytes, held.gpu_bytes)
+                        footprint = memory.footprint
+                        footprint.gpu_bytes = max(footprint.gpu_bytes or 0, held.gpu_bytes)
             now = time.monotonic()
-            self._carry_out(policy.shrink(self._residents(now, gpu), now))
+            residents = self._residents(now, gpu)
+            evictions = policy.shrink(residents, now)
+            self._carry_out(evictions)
+            if not evictions and (excess := policy.excess(residents, now)):
+                events.memory_exceeded(policy.limit_name, excess)
 
     def collect(self) -> Iterator[Metric]:
         """Yield what there is beside the models' own numbers, for Prometheus. Called in a thread."""
@@ -403,6 +435,10 @@ def _memory_of(served: PooledModel) -> ModelMemory:
 
 def _size(held: HeldMemory, gpu: int | None) -> int:
     return held.size_bytes if gpu is None else held.gpu_bytes
+
+
+def _is_guess(held: HeldMemory, gpu: int | None) -> bool:
+    return held.is_guess if gpu is None else held.is_gpu_guess
 
 
 def _together(some: Sequence[Eviction], others: Sequence[Eviction]) -> list[Eviction]:
