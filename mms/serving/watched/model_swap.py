@@ -64,11 +64,20 @@ class ModelSwap:
     def holds(self, served: ServedModel) -> bool:
         return self._registry.holds(served)
 
-    async def add(self, options: RegisterOptions, default_name: str, count: int) -> ServedModel:
-        """Register a model, whose workers load in the background. Raises as a registration does."""
+    async def add(
+        self,
+        options: RegisterOptions,
+        default_name: str,
+        count: int,
+        wanted: WorkerBounds | None = None,
+    ) -> ServedModel:
+        """Register a model, whose workers load in the background. Raises as a registration does.
+
+        `wanted`: how many workers, else as its registration or archive says, else `count`.
+        """
         async with self._turns:
             served = await self._registrar.add(options, default_name)
-        bounds = served.worker_bounds or WorkerBounds(count, count)
+        bounds = wanted or served.first_bounds(count)
         self._start(served, bounds.least, bounds.most)
         return served
 
@@ -87,19 +96,20 @@ class ModelSwap:
 
         Where it cannot be loaded, or does not answer its archive's sample request, the old one stays, and the reason is
         raised as an error of `mms.errors`. So it does where the new one has another name and others ask the old one.
+        One that asks models is removed before, and is gone then: `holds` tells.
         Once `superseded` is done it is no longer waited for, and Superseded is raised.
         """
         if old.asks_models:
             # Its parts have the names that the new one's are to have.
             await self.remove(old)
-            return await self.add(options, default_name, count)
+            return await self.add(options, default_name, count, wanted)
         async with self._turns:
             registration = await self._registrar.prepare(options, default_name, old)
         new = registration.served
         try:
             if new.name != old.name:
                 self._removal.check(old)
-            bounds = new.worker_bounds or WorkerBounds(count, count)
+            bounds = new.first_bounds(count)
             if wanted is not None:
                 bounds = wanted
             elif isinstance(old, PooledModel) and old.max_workers:
