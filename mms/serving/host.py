@@ -407,8 +407,7 @@ class ModelHost:
         return served.describe(self.registry.is_default(served))
 
     async def describe_all(self, name: str) -> list[dict[str, Any]]:
-        self._registrar.find(name, None)
-        every = [await served.woken() for served in self.registry.versions(name)]
+        every = [await served.woken() for served in self._registrar.versions(name)]
         return [served.describe(self.registry.is_default(served)) for served in every]
 
     def scaling(self, name: str, version: str | None = None) -> dict[str, Any]:

@@ -148,6 +148,11 @@ class Registrar:
             state = "" if coming.fetching is None else f": {coming.fetching}"
             raise ModelNotFound(f"{error.message}. It is being registered{state}.") from None
 
+    def versions(self, name: str) -> list[ServedModel]:
+        """Return all versions of a registered model. Raises as `find`."""
+        self.find(name, None)
+        return self._registry.versions(name)
+
     async def publish(self, registration: Registration) -> None:
         """Put a prepared model where requests find it. Raises as `add`; the model is still there then."""
         await self._last_step.run(registration)
