@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -262,9 +262,18 @@ def test_a_failed_start_leaves_another_server_s_file_alone(
     assert pid_file.read_text() == "1"
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Ctrl-C as in a terminal: a shell's process in the background, which tests may be, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_an_interrupted_start_ends_the_server(
     pid_file: Path,
     fake_server: Callable[[str], None],
+    interrupts: None,
     living_children: Callable[[], list[psutil.Process]],
 ) -> None:
     fake_server("time.sleep(60)")
@@ -283,6 +292,7 @@ def test_an_interrupted_start_ends_the_server(
 
 def test_an_interrupt_in_the_middle_of_a_destructor_ends_the_start(
     fake_server: Callable[[str], None],
+    interrupts: None,
     living_children: Callable[[], list[psutil.Process]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
