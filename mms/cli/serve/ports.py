@@ -53,8 +53,6 @@ def port_of_management(chosen: int | None, own: Mapping[int, str], host: str = _
     if chosen is not None:
         return chosen
     for port in (MANAGEMENT_PORT, 0):
-        if port and port in own:
-            continue
         try:
             found = _listen(host, port)
         except OSError:
