@@ -21,6 +21,9 @@ INTERNAL = 13
 UNAVAILABLE = 14
 UNAUTHENTICATED = 16
 
+#: The HTTP status that logs and metrics have for a request that its client took back; nobody is sent it.
+CLIENT_CLOSED_REQUEST = 499
+
 
 class ServerError(Exception):
     """An error that a client may see.

@@ -14,6 +14,7 @@ from mms.bodies.inflation import CODINGS, BrokenCoding, InflatesTooFar, Inflatio
 from mms.core import clients_request_id, new_request_id
 from mms.core.request import Buffer
 from mms.errors import (
+    CLIENT_CLOSED_REQUEST,
     DEADLINE_EXCEEDED,
     INTERNAL,
     UNIMPLEMENTED,
@@ -531,7 +532,7 @@ class Call:
         """The client is gone, or wants no answer any more."""
         if not self.is_ended:
             on_cancel = self.on_cancel
-            self._end(_HTTP_CANCELLED)
+            self._end(CLIENT_CLOSED_REQUEST)
             if on_cancel is not None:
                 on_cancel()
 
@@ -555,10 +556,6 @@ class Call:
             self._inflating.cancel()
             self._inflating = None
         self._owner.record(self, http_status)
-
-
-#: What logs have for a call that its client cancelled.
-_HTTP_CANCELLED = 499
 
 
 def _good_trailers(request_id: bytes) -> bytes:

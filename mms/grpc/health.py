@@ -7,11 +7,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf import descriptor_pool
 from google.protobuf.message import DecodeError
 
 from mms import faults
-from mms.bodies.protobuf_files import descriptor_files, message_class
+from mms.bodies.protobuf_files import message_class, pool_of
 from mms.core.request import Buffer
 from mms.errors import UNAVAILABLE, UNIMPLEMENTED, BadRequest, ModelNotFound
 from mms.grpc.call import Call, Method
@@ -29,14 +28,7 @@ _UNKNOWN: Final = 3
 _LOOK_S: Final = 1.0
 
 
-def _make_pool() -> Any:
-    pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_files(Path(__file__).with_name("health.binpb")):
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool
-
-
-POOL: Any = _make_pool()
+POOL: Any = pool_of(Path(__file__).with_name("health.binpb"))
 _Request: Any = message_class(POOL, POOL.FindMessageTypeByName("grpc.health.v1.HealthCheckRequest"))
 _Response: Any = message_class(
     POOL, POOL.FindMessageTypeByName("grpc.health.v1.HealthCheckResponse")

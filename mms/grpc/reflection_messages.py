@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from google.protobuf import descriptor_pool
-
-from mms.bodies.protobuf_files import descriptor_files, message_class
+from mms.bodies.protobuf_files import message_class, pool_of
 
 _METHOD = "ServerReflectionInfo"
 SERVICES = tuple(f"grpc.reflection.{version}.ServerReflection" for version in ("v1", "v1alpha"))
@@ -20,14 +18,7 @@ class Messages(NamedTuple):
     response: Any
 
 
-def _make_pool() -> Any:
-    pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_files(Path(__file__).with_name("reflection.binpb")):
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool
-
-
-POOL: Any = _make_pool()
+POOL: Any = pool_of(Path(__file__).with_name("reflection.binpb"))
 
 
 def messages_of(service: str) -> Messages:

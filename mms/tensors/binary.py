@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 
-from mms.tensors.datatypes import BF16, BOOL, BYTES, DATATYPES, Datatype
+from mms.tensors.datatypes import BF16, BOOL, BYTES, DATATYPES, MAX_RANK, Datatype
 from mms.tensors.errors import InferError
 from mms.text.brief import brief
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
-#: numpy's own limit was 32 for long.
-MAX_RANK: Final = 32
 _LENGTH: Final = Struct("<I")
 _MAX_ELEMENT_BYTES: Final = 0xFFFFFFFF
 

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from mms.tensors.errors import InferError
 from mms.text.brief import brief
 
+#: Dimensions of a tensor at most. numpy's own limit was 32 for long.
+MAX_RANK: Final = 32
+
 if TYPE_CHECKING:
     import numpy as np
 

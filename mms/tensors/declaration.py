@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from mms.tensors.datatypes import DATATYPES
+from mms.tensors.datatypes import DATATYPES, MAX_RANK
 from mms.tensors.errors import InferError
 from mms.tensors.tensor import InferRequest, Tensor
 from mms.text.brief import brief
@@ -17,7 +17,6 @@ OUTPUT: Final = "output_0"
 ANY: Final = -1
 #: More than any model has, and few enough to be looked through for each request.
 _MAX_TENSORS: Final = 1000
-_MAX_RANK: Final = 32
 _MAX_DIMENSION: Final = 2**63 - 1
 _MEMBERS: Final = ("inputs", "outputs", "max_batch_size")
 _OF_TENSOR: Final = ("name", "datatype", "shape", "optional")
@@ -261,8 +260,8 @@ def read_tensor(members: Any, where: str) -> TensorDeclaration:
         raise InvalidDeclaration(
             f"{where} has the shape {brief(shape)}; a list such as [-1, 4] is right"
         )
-    if len(shape) > _MAX_RANK:
-        raise InvalidDeclaration(f"{where} has {len(shape)} dimensions; {_MAX_RANK} are the most")
+    if len(shape) > MAX_RANK:
+        raise InvalidDeclaration(f"{where} has {len(shape)} dimensions; {MAX_RANK} are the most")
     for size in shape:
         if not _is_whole(size) or not ANY <= size <= _MAX_DIMENSION:
             raise InvalidDeclaration(
@@ -274,6 +273,12 @@ def read_tensor(members: Any, where: str) -> TensorDeclaration:
             f"{where}.optional must be true or false, not {brief(is_optional)}"
         )
     return TensorDeclaration(name, datatype, tuple(shape), is_optional)
+
+
+def all_or_none(tensors: Sequence[TensorDeclaration | None]) -> list[TensorDeclaration]:
+    """Return the tensors of one side, or none where one of them is unknown: a part of them would say too little."""
+    found = [each for each in tensors if each is not None]
+    return found if len(found) == len(tensors) else []
 
 
 def _refuse_unknown(members: Mapping[Any, Any], known: Sequence[str], where: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -296,6 +297,22 @@ def test_a_file_that_is_no_onnx_model_is_refused(tmp_path: Path, content: bytes)
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     with pytest.raises(InvalidDeclaration, match="model.onnx is"):
+        read_onnx(path)
+
+
+def test_an_onnx_file_that_is_cut_off_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = onnx_file(tmp_path, field(0x2A, bytes(100_000)), field(0x5A, value_info(b"x", 1, 4)))
+    read = os.pread
+
+    def read_and_cut(descriptor: int, size: int, at: int) -> bytes:
+        found = read(descriptor, size, at)
+        os.truncate(path, 50)
+        return found
+
+    monkeypatch.setattr(os, "pread", read_and_cut)
+    with pytest.raises(InvalidDeclaration, match="model.onnx is no model"):
         read_onnx(path)
 
 

@@ -16,6 +16,7 @@ from mms.tensors.declaration import (
     InvalidDeclaration,
     ModelDeclaration,
     TensorDeclaration,
+    all_or_none,
     read_tensor,
 )
 from mms.text.brief import brief
@@ -63,12 +64,7 @@ def read_mlmodel(data: bytes) -> ModelDeclaration | None:
         raise InvalidDeclaration(f"signature must be a mapping, not {brief(signature)}")
     inputs = list(_tensors(signature.get("inputs"), "inputs", INPUT))
     outputs = list(_tensors(signature.get("outputs"), "outputs", OUTPUT, has_columns=False))
-    return ModelDeclaration(_all_or_none(inputs), _all_or_none(outputs))
-
-
-def _all_or_none(tensors: list[TensorDeclaration | None]) -> list[TensorDeclaration]:
-    found = [each for each in tensors if each is not None]
-    return found if len(found) == len(tensors) else []
+    return ModelDeclaration(all_or_none(inputs), all_or_none(outputs))
 
 
 def _tensors(

@@ -5,13 +5,19 @@ Source: onnx/onnx.proto. Weights are skipped: only the heads of what they lie in
 
 from __future__ import annotations
 
-import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from mms.bodies.protobuf_wire import read_varint
-from mms.tensors.declaration import ANY, InvalidDeclaration, ModelDeclaration, TensorDeclaration
+from mms.tensors.declaration import (
+    ANY,
+    InvalidDeclaration,
+    ModelDeclaration,
+    TensorDeclaration,
+    all_or_none,
+)
 
 #: TensorProto.DataType.
 _DATATYPES: Final = {
@@ -38,6 +44,8 @@ _OUTPUT: Final = 12
 _SPARSE_INITIALIZER: Final = 15
 #: Nodes, weights and tensors of the largest models are some hundred thousand.
 _MAX_FIELDS: Final = 5_000_000
+#: A node, or the head of a weight, takes some hundred bytes.
+_WINDOW_BYTES: Final = 16_384
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -45,11 +53,9 @@ def read_onnx(path: Path) -> ModelDeclaration:
     """Return the tensors of a model. One that is no tensor, as a classifier's list of dicts, is left out with all of
     its kind. Raises InvalidDeclaration for a file that is no model, and OSError."""
     with path.open("rb") as file:
-        try:
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise InvalidDeclaration(f"{path.name} is empty") from None
-    with content:
+        content = _Content(file.fileno())
+        if not len(content):
+            raise InvalidDeclaration(f"{path.name} is empty")
         try:
             return _declaration(content)
         except (IndexError, ValueError) as error:
@@ -58,7 +64,33 @@ def read_onnx(path: Path) -> ModelDeclaration:
             raise InvalidDeclaration(f"{path.name} is no model of ONNX: {error}") from None
 
 
-def _declaration(content: Any) -> ModelDeclaration:
+class _Content:
+    """The bytes of a file, read by windows. A mapping of a file that is cut off meanwhile would end the process.
+
+    Bytes that are not there any more raise IndexError.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._size = os.fstat(descriptor).st_size
+        self._start = 0
+        self._window = b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, at: int) -> int:
+        place = at - self._start
+        if not 0 <= place < len(self._window):
+            self._start, place = at, 0
+            self._window = os.pread(self._descriptor, _WINDOW_BYTES, at)
+        return self._window[place]
+
+    def text(self, start: int, end: int) -> str:
+        return os.pread(self._descriptor, end - start, start).decode("utf-8", "replace")
+
+
+def _declaration(content: _Content) -> ModelDeclaration:
     graph = next(
         (
             (start, end)
@@ -85,15 +117,10 @@ def _declaration(content: Any) -> ModelDeclaration:
             outputs.append(_tensor(content, start, end))
     # Old models list their weights among their inputs.
     taken = [each for each in inputs if each is None or each.name not in weights]
-    return ModelDeclaration(_all_or_none(taken), _all_or_none(outputs))
+    return ModelDeclaration(all_or_none(taken), all_or_none(outputs))
 
 
-def _all_or_none(tensors: list[TensorDeclaration | None]) -> list[TensorDeclaration]:
-    found = [each for each in tensors if each is not None]
-    return found if len(found) == len(tensors) else []
-
-
-def _tensor(content: Any, start: int, end: int) -> TensorDeclaration | None:
+def _tensor(content: _Content, start: int, end: int) -> TensorDeclaration | None:
     """Return what a ValueInfoProto declares; None where it is no tensor of a known datatype and rank."""
     name = _text(content, start, end, 1)
     tensor = None
@@ -114,7 +141,7 @@ def _tensor(content: Any, start: int, end: int) -> TensorDeclaration | None:
     return TensorDeclaration(name, datatype, tuple(shape))
 
 
-def _dimension(content: Any, start: int, end: int) -> int:
+def _dimension(content: _Content, start: int, end: int) -> int:
     for number, value, _ in _fields(content, start, end):
         if number == 1:
             # Exporters write 0 and below for what they do not know.
@@ -122,18 +149,18 @@ def _dimension(content: Any, start: int, end: int) -> int:
     return ANY
 
 
-def _text(content: Any, start: int, end: int, number: int) -> str:
+def _text(content: _Content, start: int, end: int, number: int) -> str:
     found = _part(content, start, end, number)
-    return "" if found is None else bytes(content[found[0] : found[1]]).decode("utf-8", "replace")
+    return "" if found is None else content.text(*found)
 
 
-def _part(content: Any, start: int, end: int, number: int) -> tuple[int, int] | None:
+def _part(content: _Content, start: int, end: int, number: int) -> tuple[int, int] | None:
     return next(
         ((at, until) for found, at, until in _fields(content, start, end) if found == number), None
     )
 
 
-def _fields(content: Any, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _fields(content: _Content, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Yield (number, start, end) of each field of a message; of a varint (number, value, 0).
 
     Raises IndexError and ValueError for what is none.

@@ -189,7 +189,8 @@ def _respond(document: Any) -> web.StreamResponse:
 def _operation(
     method: str, id_: str, text: str, schema: Any, body: Any, **refusals: str
 ) -> Operation:
-    responses = {"200": answer("OK", schema)}
+    """`schema`: of the answer, None for one without a body."""
+    responses = {"200": {"description": "Done."} if schema is None else answer("OK", schema)}
     responses |= {code.lstrip("_"): answer(why, _ERROR) for code, why in refusals.items()}
     if body is None:
         return Operation(method, id_, text, responses, tag=_TAG)
@@ -198,28 +199,37 @@ def _operation(
 
 
 _OFF: Final = "Clients may not manage models here: the setting oip_repository."
+_NO_KEY: Final = "The request has no key that is known."
 _ABSENT: Final = "There is no such model, or version of it."
 _OPERATIONS: Final = {
     "/v2/repository/index": _operation(
         *("post", "repositoryIndex", "The models that are loaded or could be."),
         *(_INDEX, _READY),
+        _400="The body is wrong.",
+        _401=_NO_KEY,
         _403=_OFF,
     ),
     f"{_STORED}/load": _operation(
         "post",
         "repositoryLoad",
         "Load a model of the store, or load it anew; the answer comes when it serves.",
-        *(OBJECT, _PARAMETERS),
+        *(None, _PARAMETERS),
         _400="The model cannot be loaded so.",
+        _401=_NO_KEY,
         _403=_OFF,
         _404=_ABSENT,
+        _409="What is loaded of it cannot be loaded anew by its name.",
+        _500="The model could not be loaded.",
     ),
     f"{_STORED}/unload": _operation(
         *("post", "repositoryUnload", "Unload a model once it has answered what it had accepted."),
-        *(OBJECT, _PARAMETERS),
+        *(None, _PARAMETERS),
+        _400="There is no such parameter.",
+        _401=_NO_KEY,
         _403=_OFF,
         _404=_ABSENT,
         _409="Others depend on it.",
+        _500="The server failed.",
     ),
     f"/v2/models/{_ALL}": _operation(
         *("get", "statistics", "What all models have done since the start."),

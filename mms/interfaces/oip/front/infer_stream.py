@@ -10,7 +10,7 @@ from mms import faults
 from mms.bodies.protobuf_wire import field
 from mms.core import Request
 from mms.core.request import Buffer
-from mms.errors import UNAVAILABLE, ServerError, UnexpectedError
+from mms.errors import CLIENT_CLOSED_REQUEST, UNAVAILABLE, ServerError, UnexpectedError
 from mms.grpc.call import Call
 from mms.grpc.status import OK, Status, status_of
 from mms.interfaces.oip.front.infer_head import InferHead, read_infer_head
@@ -123,7 +123,7 @@ class InferStream:
     def _cancel_all(self) -> None:
         replies, self._replies = self._replies, {}
         for reply, request in replies.items():
-            self._call.record(_HTTP_CANCELLED, reply.model, reply.version, reply.received_at)
+            self._call.record(CLIENT_CLOSED_REQUEST, reply.model, reply.version, reply.received_at)
             if request is not None:
                 self._cancel(request)
 
@@ -151,7 +151,3 @@ class StreamReply:
 
     def give_up(self) -> None:
         self._stream.abort()
-
-
-#: What logs have for a request that its client cancelled.
-_HTTP_CANCELLED: Final = 499

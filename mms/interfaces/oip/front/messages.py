@@ -5,23 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from google.protobuf import descriptor_pool
-
-from mms.bodies.protobuf_files import descriptor_files, message_class
+from mms.bodies.protobuf_files import message_class, pool_of
 
 SERVICE: Final = "inference.GRPCInferenceService"
 _FILE: Final = "grpc_service.proto"
 _CONFIG_FILE: Final = "model_config.proto"
 
 
-def _make_pool() -> Any:
-    pool = descriptor_pool.DescriptorPool()
-    for file in descriptor_files(Path(__file__).with_name("open_inference.binpb")):
-        pool.AddSerializedFile(file.SerializeToString())
-    return pool
-
-
-POOL: Any = _make_pool()
+POOL: Any = pool_of(Path(__file__).with_name("open_inference.binpb"))
 
 #: By name.
 CLASSES: Final[dict[str, Any]] = {

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mms.errors import CLIENT_CLOSED_REQUEST
 from mms.observe.metrics.aggregates import BatchSeries, Histogram
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost, ServedModel
 
-_CANCELLED: Final = 499
 _NOTHING: Final = {"count": 0, "ns": 0}
 
 
@@ -57,8 +57,10 @@ def _of(
         versions.add("")
     done = [(status, series) for version, status, series in requests if version in versions]
     success = _sum(series for status, series in done if status < 400)
-    cancel = _sum(series for status, series in done if status == _CANCELLED)
-    fail = _sum(series for status, series in done if status >= 400 and status != _CANCELLED)
+    cancel = _sum(series for status, series in done if status == CLIENT_CLOSED_REQUEST)
+    fail = _sum(
+        series for status, series in done if status >= 400 and status != CLIENT_CLOSED_REQUEST
+    )
     sizes = batches.by_size
     infer = {
         "count": sum(size * each.count for size, each in sizes.items()),

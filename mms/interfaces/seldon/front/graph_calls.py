@@ -7,7 +7,13 @@ import time
 from typing import Final
 
 from mms.core import Request
-from mms.errors import InternalServerError, ModelNotFound, RequestTimeout, ServerError
+from mms.errors import (
+    CLIENT_CLOSED_REQUEST,
+    InternalServerError,
+    ModelNotFound,
+    RequestTimeout,
+    ServerError,
+)
 from mms.interfaces.seldon.front.graph_metrics import ClientLabels, GraphMetrics
 from mms.interfaces.seldon.front.graph_remote import RemoteCalls
 from mms.interfaces.seldon.graph import Graph, Message, Node, NodeFailed, Step
@@ -112,7 +118,7 @@ class NodeCalls:
     ) -> Message:
         """Return a node's reply. Raises NodeFailed for one that is no success, and errors of `mms.errors`."""
         started = time.monotonic()
-        status = 499  # cancelled
+        status = CLIENT_CLOSED_REQUEST
         try:
             reply = await self._ask(context, node, operation, message)
             status = reply.status

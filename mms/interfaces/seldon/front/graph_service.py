@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mms.core import Request
 from mms.errors import (
+    CLIENT_CLOSED_REQUEST,
     BadRequest,
     ModelNotFound,
     ServerError,
@@ -132,7 +133,8 @@ class GraphService(CompositeModel):
         started = time.monotonic()
         asked = request.operation
         operation, unit = (asked.name, asked.node.name) if asked is not None else (_PREDICT, "")
-        status = 499  # the client has gone, or was told that its time is over
+        # The client has gone, or was told that its time is over.
+        status = CLIENT_CLOSED_REQUEST
         try:
             query = request.query if request.passes_query else b""
             message = Message(request.body, request.content_type, query, is_raw=True)
