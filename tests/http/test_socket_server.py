@@ -103,6 +103,38 @@ async def test_handshakes_end_with_the_listener(served: Served) -> None:
         await served.connect()
 
 
+async def test_handshakes_that_are_under_way_take_their_own_room_alone(served: Served) -> None:
+    served.limit.most = 20
+    silent = [await served.connect() for _ in range(10)]
+    await until(lambda: served.limit.count() == 10)
+    clients = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(10)]
+    served.server._accept(served.server.sockets[0])
+    assert served.limit.room() == 0
+    for client in clients:
+        client.close()
+    for _, writer in silent:
+        writer.close()
+    await until(lambda: served.limit.count() == 0)
+
+
+async def test_an_exception_in_a_handshake_ends_its_connection_and_is_noted(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Loop:
+        create_task = staticmethod(asyncio.get_running_loop().create_task)
+
+        async def connect_accepted_socket(self, *arguments: Any, **options: Any) -> None:
+            raise RuntimeError("unforeseen")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(served.server, "_loop", Loop())
+        reader, writer = await served.connect()
+        assert await asyncio.wait_for(reader.read(), WAIT_S) == b""
+    writer.close()
+    assert "Unexpected error in connection" in caplog.text
+    assert await served.echo() == b"hello"
+
+
 async def test_connections_are_taken_again_once_the_system_has_some_to_give(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -42,7 +42,7 @@ async def listen(
     *,
     has_spare: bool = False,
 ) -> OpenListener:
-    """`limit`: of connections whose TLS handshake is under way; others ask it themselves.
+    """`limit`: of connections, and of those whose TLS handshake is under way; the others' protocols ask it themselves.
 
     `has_spare`: as `ConnectionLimit.is_full` has it. Raises BindFailed.
     """

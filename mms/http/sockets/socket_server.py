@@ -4,7 +4,6 @@ not last."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
@@ -43,7 +42,7 @@ class SocketServer:
     ) -> None:
         """`sockets`: bound; the server's own from now on. `context`: None without TLS.
 
-        `limit`: of connections whose handshake is under way.
+        `limit`: of connections, and of those whose handshake is under way.
         """
         self.sockets = list(sockets)
         self._make_protocol = make_protocol
@@ -80,9 +79,9 @@ class SocketServer:
 
     @faults.contained("connection")
     def _accept(self, listening: socket.socket) -> None:
-        # Those on their way may not be counted yet. What is beyond the limit is taken one by one, to be refused, so
-        # that descriptors which the limit keeps free stay free.
-        room = self._limit.room() - len(self._shaking)
+        # Without a handshake those on their way are not counted yet. What is beyond the limit is taken one by one, to
+        # be refused, so that descriptors which the limit keeps free stay free.
+        room = self._limit.room() - (len(self._shaking) if self._context is None else 0)
         for _ in range(min(_ACCEPTS, max(room, 1))):
             try:
                 connection, _ = listening.accept()
@@ -117,13 +116,16 @@ class SocketServer:
         self._loop.add_reader(listening.fileno(), self._accept, listening)
 
     async def _shake(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
-        # What fails is the client's affair: no certificate, another protocol, its end.
-        with contextlib.suppress(OSError):
+        try:
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
                 connection,
                 ssl=self._context,
                 ssl_handshake_timeout=None if self._context is None else _HANDSHAKE_S,
             )
-            return
-        connection.close()
+        except OSError:
+            # The client's affair: no certificate, another protocol, its end.
+            connection.close()
+        except Exception as error:
+            connection.close()
+            faults.note("connection", error)
