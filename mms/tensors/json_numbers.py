@@ -33,6 +33,7 @@ _KEY: Final = b'"data"'
 _BLANKS: Final = b" \t\r\n"
 #: Python's arrays that numbers of a kind are read into, and numpy's types of the same memory.
 _LETTERS: Final = {"f": "d", "i": "q", "u": "q"}
+_NUMBERS: Final[set[type]] = {int, float, bool}
 _TYPES: Final = {"d": np.dtype(np.float64), "q": np.dtype(np.int64)}
 
 
@@ -163,10 +164,28 @@ def _raw_array(data: list[Any], datatype: Datatype, what: str) -> Array:
             return np.frombuffer(array_of_one_type(letter, data), _TYPES[letter])
         except (TypeError, OverflowError):
             pass
+    if not _leaf_types(data) <= _NUMBERS:
+        # numpy would give each element the room of the longest text.
+        if datatype.kind == "b":
+            raise _no_truths(what)
+        raise InferError(f"{what} is {datatype.name}, and has data that are {_other(data)}.")
     try:
         return np.array(data)
     except (ValueError, OverflowError):
         raise InferError(f"{what} has data whose lists are of unequal length.") from None
+
+
+def _leaf_types(data: list[Any]) -> set[type]:
+    """Return the types of all elements of nested lists."""
+    types: set[type] = set(map(type, data))
+    if list in types:
+        types.discard(list)
+        types.update(*(_leaf_types(each) for each in data if type(each) is list))
+    return types
+
+
+def _no_truths(what: str) -> InferError:
+    return InferError(f"{what} is BOOL, and has data other than true and false.")
 
 
 def _read_numbers(
@@ -212,7 +231,7 @@ def _converted(array: Array, data: list[Any], datatype: Datatype, what: str) -> 
             return array
         if kind in "iu" and array.min() >= 0 and array.max() <= 1:
             return array.astype(np.bool_)
-        raise InferError(f"{what} is BOOL, and has data other than true and false.")
+        raise _no_truths(what)
     if kind not in "iuf":
         raise InferError(f"{what} is {datatype.name}, and has data that are {_other(data)}.")
     if datatype.kind == "f":
