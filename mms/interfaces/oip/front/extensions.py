@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
+from mms.bodies.large_json import apart, read_in_pieces
 from mms.errors import BadRequest
 from mms.http.answers import JSON_LINE
 from mms.http.apis.model_asker import ModelAsker
@@ -153,12 +154,13 @@ class ExtensionRoutes:
         return parameters
 
     async def _read(self, request: web.Request, known: tuple[str, ...]) -> dict[str, Any]:
-        """Return the JSON object of a body, none for an empty one. Raises BadRequest."""
+        """Return the JSON object of a body, none for an empty one. Raises Forbidden, unread, and BadRequest."""
+        self._repository.check_on()
         body = await self._asker.read_body(request)
         if not body.strip():
             return {}
         try:
-            said = json.loads(body)
+            said = await apart(len(body), read_in_pieces, body, json.loads)
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"The body is not valid JSON: {error}") from None
         if not isinstance(said, dict):

@@ -48,7 +48,7 @@ class ModelRepository:
 
     async def index(self, *, is_ready: bool = False) -> list[ModelState]:
         """Return every version of every model, or only those that serve. Raises Forbidden."""
-        self._check_on()
+        self.check_on()
         rows = await self._host.stored.index()
         return [row for row in rows if not is_ready or row.state == _READY]
 
@@ -57,7 +57,7 @@ class ModelRepository:
 
         Raises Forbidden, BadRequest, ModelNotFound, and why a model cannot be loaded.
         """
-        self._check_on()
+        self.check_on()
         config: ConfigKeys | None = None
         for key, value in parameters.items():
             if key.startswith(_FILES):
@@ -83,7 +83,7 @@ class ModelRepository:
 
         Raises Forbidden, BadRequest, ModelNotFound, and Conflict where others depend on it.
         """
-        self._check_on()
+        self.check_on()
         for key, value in parameters.items():
             if key != _DEPENDENTS:
                 raise BadRequest(
@@ -96,7 +96,8 @@ class ModelRepository:
         await self._host.stored.unload(name)
         return Outcome(200, None, f'Model "{name}" unloaded')
 
-    def _check_on(self) -> None:
+    def check_on(self) -> None:
+        """Raises Forbidden."""
         if self.is_on:
             return
         why = (
