@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from support.waiting import until
 
+from mms.serving import RegisterOptions
 from mms.serving.watched.folder import scan
 
 SAYS = "def handle(data, context):\n    return data and ['{}'] * len(data)\n"
@@ -344,3 +345,61 @@ async def test_a_change_of_its_name_leaves_a_model_that_others_ask(
     assert any("belongs to the function" in line for line in caplog.messages)
     assert [name for name, _ in bench.host.list_models()] == ["m"]
     assert await bench.predict("m") == (200, b"one")
+
+
+# A model that is being written
+
+HANGS = """
+import pathlib, time
+while not pathlib.Path({go!r}).exists():
+    time.sleep(0.01)
+""" + SAYS.format("hung")
+WRITES = """
+import os, pathlib, time
+(pathlib.Path({folder!r}) / "seen.json").write_text(str(time.time_ns()))
+""" + SAYS.format("{says}")
+
+
+@pytest.fixture
+async def followed(make_bench: Any, folder: Path) -> AsyncIterator[Any]:
+    """A host, and what has it follow the folder of a model."""
+    bench = await make_bench()
+    tasks = []
+
+    def follow() -> None:
+        url, path = f"file://{folder}/m", folder / "m"
+        options = RegisterOptions(url, initial_workers=1, is_from_operator=True)
+        tasks.append(asyncio.ensure_future(bench.host.follow(options, path)))
+
+    bench.follow = follow
+    yield bench
+    bench.host._watched.close()
+
+
+async def test_a_save_takes_the_place_of_a_load_that_hangs_also_of_the_first_one(
+    followed: Any, folder: Path, tmp_path: Path
+) -> None:
+    put(folder, HANGS.format(go=str(tmp_path / "go")))
+    followed.follow()
+    await until(lambda: followed.host.has_model("m"))
+    code = folder / "m" / "service.py"
+    for word in ("one", "two"):
+        code.write_text(SAYS.format(word))
+        await until(lambda: followed.host.has_model("m"))
+        await says(followed, word)
+        code.write_text(HANGS.format(go=str(tmp_path / "go")))
+        await until(lambda: followed.host._watched._alone[0]._changes.task is not None)
+
+
+async def test_a_model_that_writes_into_its_folder_at_each_load_is_loaded_twice_and_not_for_ever(
+    followed: Any, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(folder, WRITES.format(folder=str(folder / "m"), says="one"))
+    followed.follow()
+    await until(lambda: "seems to write it itself" in caplog.text, "it is told", 20)
+    alone = followed.host._watched._alone[0]
+    await until(lambda: alone._changes.task is None)
+    await alone._look()
+    await alone._look()
+    assert alone._changes.task is None
+    await says(followed, "one")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from archiver.model_config import WorkerBounds
 from mms.core import Registry, new_request_id
@@ -119,7 +119,7 @@ class ModelSwap:
                 model.is_awaited = True
             self._start(new, bounds.least, bounds.most)
             if any(model.runners for model in models):
-                await self._tried(new, superseded)
+                await self._unless_superseded(self._try(new), superseded)
             for model in models:
                 model.is_awaited = False
             await self._registrar.publish(registration)
@@ -136,9 +136,30 @@ class ModelSwap:
             self._removal.check(served)
             await self._removal.remove(served, self._timeout_s)
 
-    async def _tried(self, served: ServedModel, superseded: asyncio.Future[None] | None) -> None:
-        """Return once a model has loaded and answered its sample. Raises what is wrong with it, and Superseded."""
-        trying = asyncio.get_running_loop().create_task(self._try(served))
+    async def loaded(self, served: ServedModel, superseded: asyncio.Future[None]) -> None:
+        """Wait for the workers of a model that has just been registered. It is gone where they cannot load it.
+
+        Raises WorkerStartFailed then, and Superseded, with which it is gone, too.
+        """
+        models = pooled_models(served)
+        for model in models:
+            model.is_awaited = True
+        try:
+            if any(model.runners for model in models):
+                await self._unless_superseded(self._workers.all_scaled(served), superseded)
+        except BaseException:
+            await self._removal.discard(served)
+            raise
+        finally:
+            for model in models:
+                model.is_awaited = False
+
+    @staticmethod
+    async def _unless_superseded(
+        work: Coroutine[Any, Any, object], superseded: asyncio.Future[None] | None
+    ) -> None:
+        """Do what may hang. Raises what it raises, and Superseded."""
+        trying = asyncio.get_running_loop().create_task(work)
         try:
             ends = (trying,) if superseded is None else (trying, superseded)
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)

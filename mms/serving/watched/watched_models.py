@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from mms.serving.state.startup_models import name_from_url
 from mms.serving.watched.folder import Stamp, scan
 from mms.serving.watched.followed_model import FollowedModel, Register
 from mms.serving.watched.model_swap import ModelSwap, Superseded
+from mms.serving.watched.newest_change import NewestChange, reason_of
 
 if TYPE_CHECKING:
     from mms.settings import Settings
@@ -35,14 +37,13 @@ class _Followed:
     #: As it was last acted upon, or is to be; None: it is gone.
     stamp: Stamp | None = None
     served: ServedModel | None = None
-    #: Acts upon what it is, one change after the other. What takes long, or hangs, holds up no other archive.
-    task: asyncio.Task[None] | None = None
-    #: It has changed since the task began to act.
-    is_due: bool = False
-    #: Done once it has changed again, so that what is tried for it need not be waited for.
-    superseded: asyncio.Future[None] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
+    #: What is to be gone before it is acted upon, since it may have its name.
+    removals: Collection[asyncio.Task[None]] = ()
+    changes: NewestChange = field(init=False)
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        return self.changes.task
 
 
 class WatchedModels:
@@ -102,8 +103,7 @@ class WatchedModels:
         if self._task is not None:
             self._task.cancel()
         for followed in self._followed.values():
-            if followed.task is not None:
-                followed.task.cancel()
+            followed.changes.close()
 
     async def settled(self) -> None:
         """Return once all that was found by now has been acted upon."""
@@ -170,33 +170,27 @@ class WatchedModels:
         self, name: str, stamp: Stamp | None, removals: Collection[asyncio.Task[None]] = ()
     ) -> asyncio.Task[None]:
         """Have an archive's change acted upon. `removals` free names that it may have."""
-        followed = self._followed.setdefault(name, _Followed(name))
+        followed = self._followed.get(name)
+        if followed is None:
+            followed = self._followed[name] = _Followed(name)
+            followed.changes = NewestChange(partial(self._acting, followed))
         followed.stamp = stamp
-        followed.is_due = True
-        if not followed.superseded.done():
-            followed.superseded.set_result(None)
         if followed.task is None:
-            acting = self._acting(followed, removals)
-            followed.task = asyncio.get_running_loop().create_task(acting)
-        return followed.task
+            followed.removals = removals
+        return followed.changes.come()
 
-    async def _acting(self, followed: _Followed, removals: Collection[asyncio.Task[None]]) -> None:
-        try:
-            if removals and followed.served is None:
-                await asyncio.wait(removals)
-            while followed.is_due:
-                followed.is_due = False
-                followed.superseded = asyncio.get_running_loop().create_future()
-                if followed.stamp is None:
-                    await self._remove(followed)
-                else:
-                    await self._update(followed)
-        finally:
-            followed.task = None
-            if followed.stamp is None:
-                del self._followed[followed.name]
+    async def _acting(self, followed: _Followed, superseded: asyncio.Future[None]) -> None:
+        removals, followed.removals = followed.removals, ()
+        if removals and followed.served is None:
+            await asyncio.wait(removals)
+        if followed.stamp is None:
+            await self._remove(followed)
+        else:
+            await self._update(followed, superseded)
+        if followed.stamp is None:
+            self._followed.pop(followed.name, None)
 
-    async def _update(self, followed: _Followed) -> None:
+    async def _update(self, followed: _Followed, superseded: asyncio.Future[None]) -> None:
         name = followed.name
         if not name.isprintable():
             # Neither a url nor a model's name could have it; bytes that are no UTF-8 are such characters, too.
@@ -216,14 +210,16 @@ class WatchedModels:
             else:
                 followed.served = await self._swap.replace(
                     *(old, options, name_from_url(name), self._count),
-                    superseded=followed.superseded,
+                    superseded=superseded,
                 )
         except Superseded:
             logger.info("models_dir: %s has changed again before it was loaded and tried.", name)
         except ServerError as error:
-            rest = "" if old is None else f" Model {old.full_name} stays as it was."
-            reason = getattr(error, "reason", "") or error.message or type(error).__name__
-            logger.error("models_dir: %s is not served: %s%s", name, _sentence(reason), rest)
+            rest = ""
+            if old is not None:
+                stays = "stays as it was" if self._swap.holds(old) else "is gone"
+                rest = f" Model {old.full_name} {stays}."
+            logger.error("models_dir: %s is not served: %s%s", name, reason_of(error), rest)
         except Exception as error:
             faults.note("models_dir", error, name)
 
@@ -253,7 +249,3 @@ def watched_models(settings: Settings, swap: ModelSwap, *, count: int) -> Watche
         interval_s=settings.models_dir_interval_s,
         count=count,
     )
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith(".") else text + "."
