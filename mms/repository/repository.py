@@ -343,12 +343,8 @@ class Repository:
 
         def unpack() -> FetchedArchive:
             unpacked = self._unpack_alone(path, url, sha256, cancellation)
-            try:
-                with _io_named(url):
-                    close_to_others(unpacked.folder)
-            except BaseException:
-                self._remove(unpacked.folder)
-                raise
+            with _io_named(url), self._removed_on_failure(unpacked.folder):
+                close_to_others(unpacked.folder)
             return unpacked
 
         unpacked, share = self._shared.take(sha256, unpack)
@@ -378,13 +374,13 @@ class Repository:
             archive.extract(
                 folder, progress=lambda *_: cancellation.raise_if_set(), trusted=trusted
             )
-        try:
-            # From what was unpacked, and not from what may have changed since.
-            with _io_named(url), Archive.open(folder, limits=self.limits) as unpacked:
-                manifest, misplaced = unpacked.manifest, unpacked.misplaced_manifest
-        except BaseException:
-            self._remove(folder)
-            raise
+        # From what was unpacked, and not from what may have changed since.
+        with (
+            _io_named(url),
+            self._removed_on_failure(folder),
+            Archive.open(folder, limits=self.limits) as unpacked,
+        ):
+            manifest, misplaced = unpacked.manifest, unpacked.misplaced_manifest
         logger.info("%s is signed by %s", without_secrets(url), signed_by)
         return FetchedArchive(folder, manifest, False, sha256, signed_by, misplaced)
 
@@ -394,8 +390,9 @@ class Repository:
             if path.stat().st_size > _MAX_DOCUMENT_BYTES:
                 raise InvalidModel(f"{url} is larger than {_MAX_DOCUMENT_BYTES} bytes.")
             folder = self._new_path(_stem(path.name))
-            folder.mkdir()
-            shutil.copyfile(path, folder / DOCUMENT_NAME)
+            with self._removed_on_failure(folder):
+                folder.mkdir()
+                shutil.copyfile(path, folder / DOCUMENT_NAME)
         return FetchedArchive(folder, None, False, sha256)
 
     def _new_path(self, stem: str) -> Path:
@@ -413,6 +410,15 @@ class Repository:
     def _give_back(self, fetched: FetchedArchive) -> None:
         if fetched.share is None or self._shared is None or self._shared.give_back(fetched.share):
             self._remove(fetched.folder)
+
+    @contextmanager
+    def _removed_on_failure(self, folder: Path) -> Iterator[None]:
+        """What fails leaves no folder behind."""
+        try:
+            yield
+        except BaseException:
+            self._remove(folder)
+            raise
 
     def _remove(self, folder: Path) -> None:
         if folder.parent != self._cache_dir:

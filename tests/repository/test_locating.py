@@ -423,6 +423,20 @@ async def test_a_closed_repository_fetches_no_more_but_still_takes_back(
     assert left_in(cache) == []
 
 
+async def test_a_document_that_cannot_be_copied_leaves_no_folder_behind(
+    repository: Repository, store: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (store / "graph.yaml").write_text("name: g\n")
+
+    def fail(*paths: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("mms.repository.repository.shutil.copyfile", fail)
+    with pytest.raises(InternalServerError, match="Failed to save model"):
+        await repository.fetch("graph.yaml")
+    assert left_in(cache) == []
+
+
 class TestSharing:
     """Of a repository whose folders no worker can write to."""
 
