@@ -49,7 +49,7 @@ class _Kind:
     #: Fork servers in a row that did not come up.
     failures: int = 0
     not_before: float = 0.0
-    #: What the last fork server was importing when somebody killed it.
+    #: What the last fork server was importing when somebody killed it; empty if nobody did.
     killed_at: str = ""
 
     def put_off(self) -> float:
@@ -170,11 +170,15 @@ class ForkServers:
                 except ImportKilled as killed:
                     # Once is chance.
                     (name,) = killed.args
-                    if kind.killed_at == name:
+                    before, kind.killed_at = kind.killed_at, name
+                    if before == name:
                         self._exclude(kind, name, "a fork server was killed twice at its import")
-                    kind.killed_at = name
+                        kind.killed_at = ""
+                    elif before:
+                        problem = f"it was killed at the import of {before}, then of {name}"
+                        raise LaunchFailed(problem) from None
                     continue
-                kind.failures = 0
+                kind.failures, kind.killed_at = 0, ""
                 former, kind.server = kind.server, server
                 if former is not None:
                     former.close()

@@ -33,7 +33,7 @@ def run_fork_server() -> dict[str, Any] | None:
 
     The first message: `{"environment", "user", "packages", "modules", "learned", "most_bytes"}`. The answer: `{"ready":
     {…}}`, or `{"unsafe": module, "reason"}`, after which this process ends.
-    Before each import: `{"importing": module}`.
+    Before each import: `{"importing": module}`, and with an empty name after the last one.
     """
     channel = take_channel()
     # Without what it is filled up with to make room.
@@ -68,6 +68,8 @@ def _prepare(channel: socket.socket) -> bool:
         answer = _import(message, lambda name: _send(channel, {"importing": name}))
         is_ready = "ready" in answer
         if is_ready:
+            # What ends the process from here on is not the last module's fault.
+            _send(channel, {"importing": ""})
             recall()
             fill_gaps()
             _import_own()
