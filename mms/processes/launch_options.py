@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 #: What start scripts wait for on standard output.
 STARTED = "Model server started."
 #: Tools find the server by this word among the arguments of exactly one process.
 ARGV_WORD = "com.amazonaws.ml.mms.ModelServer"
+
+_BY_HAND = "--by-hand"
+_MODEL = "--model"
+_READY_FD = "--ready-fd"
+_SETTING = "--set"
+#: Flags with one value -> the option.
+_FLAGS = {
+    "--mms-config": "mms_config",
+    "--model-store": "model_store",
+    "--log-config": "log_config",
+    "--pid-file": "pid_file",
+    "--component": "component",
+    "--follow": "followed",
+    _READY_FD: "ready_fd",
+}
 
 
 def default_pid_file() -> Path:
@@ -42,45 +58,39 @@ class LaunchOptions:
     ready_fd: int | None = None
 
     def to_argv(self) -> list[str]:
+        # Flag and value are one word, so that a value may be anything.
         argv = [ARGV_WORD]
-        # Flag and value are one word, so that a value may begin with a dash.
-        for flag, value in (
-            ("--mms-config", self.mms_config),
-            ("--model-store", self.model_store),
-            ("--log-config", self.log_config),
-            ("--pid-file", self.pid_file),
-            ("--component", self.component),
-            ("--follow", self.followed),
-            ("--ready-fd", self.ready_fd),
-        ):
+        for flag, name in _FLAGS.items():
+            value = getattr(self, name)
             if value is not None:
                 argv.append(f"{flag}={value}")
         if self.is_by_hand:
-            argv.append("--by-hand")
-        argv += [f"--set={name}={value}" for name, value in self.settings.items()]
-        if self.models:
-            argv += [f"--model={model}" for model in self.models]
+            argv.append(_BY_HAND)
+        argv += [f"{_SETTING}={name}={value}" for name, value in self.settings.items()]
+        argv += [f"{_MODEL}={model}" for model in self.models]
         return argv
 
     @classmethod
     def from_argv(cls, argv: Sequence[str]) -> LaunchOptions:
-        """Read the options from the command line. Exits with status 2 for unknown arguments."""
-        parser = argparse.ArgumentParser(prog="python -m mms.server", allow_abbrev=False)
-        parser.add_argument("word", choices=[ARGV_WORD])
-        parser.add_argument("--mms-config")
-        parser.add_argument("--model-store")
-        parser.add_argument("--log-config")
-        parser.add_argument("--pid-file")
-        parser.add_argument("--ready-fd", type=int)
-        parser.add_argument("--model", action="append", default=[], dest="models")
-        parser.add_argument("--component")
-        parser.add_argument("--follow", dest="followed")
-        parser.add_argument("--by-hand", action="store_true", dest="is_by_hand")
-        parser.add_argument("--set", action="append", default=[], dest="settings")
-        values = vars(parser.parse_args(argv))
-        del values["word"]
-        values["settings"] = dict(text.split("=", 1) for text in values["settings"])
-        options = cls(**values)
+        """Read the options from what `to_argv` returns. Exits with status 2 for anything else."""
+        options = cls()
+        if list(argv[:1]) != [ARGV_WORD]:
+            _exit_misused(f"the first argument should be {ARGV_WORD}")
+        for word in argv[1:]:
+            flag, sign, value = word.partition("=")
+            if word == _BY_HAND:
+                options.is_by_hand = True
+            elif flag == _MODEL and sign:
+                options.models.append(value)
+            elif flag == _SETTING and "=" in value:
+                name, _, text = value.partition("=")
+                options.settings[name] = text
+            elif flag == _READY_FD and value.isdecimal():
+                options.ready_fd = int(value)
+            elif flag in _FLAGS and flag != _READY_FD and sign:
+                setattr(options, _FLAGS[flag], value)
+            else:
+                _exit_misused(f"unknown argument {word}")
         if options.ready_fd is not None:
             # Workers must not hold it open: its end tells the launcher that the server has died.
             os.set_inheritable(options.ready_fd, False)
@@ -133,6 +143,11 @@ class LaunchOptions:
                 path.unlink()
         except OSError:
             return
+
+
+def _exit_misused(problem: str) -> NoReturn:
+    sys.stderr.write(f"python -m mms.server: {problem}\n")
+    sys.exit(2)
 
 
 def _is_stderr_lent() -> bool:

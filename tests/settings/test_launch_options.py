@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mms.processes.launch_options import ARGV_WORD, LaunchOptions
@@ -25,6 +25,7 @@ WORDS = st.text(st.characters(exclude_characters="\0", codec="utf-8"))
         pid_file=st.none() | WORDS,
     )
 )
+@example(LaunchOptions(models=["--"], settings={"a": "b=c", "": "--"}, is_by_hand=True))
 def test_options_survive_the_command_line(options: LaunchOptions) -> None:
     assert LaunchOptions.from_argv(options.to_argv()) == options
 
