@@ -6,8 +6,9 @@ nowhere else.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
+
+from mms.lazy_names import lazy_name
 
 #: Attribute of this package -> where the class is.
 _CLASSES = {
@@ -29,8 +30,4 @@ PREPACKAGED: dict[str, str] = {name: f"{__name__}:{name}" for name in _CLASSES} 
 
 def __getattr__(name: str) -> Any:
     """Return the class of a server, such as `mms.prepackaged.sklearn`."""
-    place = _CLASSES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    module, _, class_name = place.partition(":")
-    return getattr(importlib.import_module(module), class_name)
+    return lazy_name(__name__, name, _CLASSES)

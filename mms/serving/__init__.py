@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mms.lazy_names import lazy_name
+
 if TYPE_CHECKING:
     from mms.serving.host import ModelHost
     from mms.serving.options import Outcome, RegisterOptions
@@ -31,12 +33,4 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    module = _MODULES.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    from importlib import import_module
-
-    found = getattr(import_module(module), name)
-    # The next time it is there without asking.
-    globals()[name] = found
-    return found
+    return lazy_name(__name__, name, _MODULES)

@@ -53,6 +53,8 @@ FRONT = (
 ROOMS: dict[str, Room] = {
     # Text that people write and read; every room may import it.
     "text": Room(-2, ("mms.text",), ()),
+    # Names that a package imports when they are used.
+    "lazy names": Room(-2, ("mms.lazy_names",), ()),
     # Documents in YAML.
     "documents": Room(-1, ("mms.text.documents",), ()),
     # The table of interfaces: names of their parts, which are imported when they are needed.
@@ -124,9 +126,9 @@ ROOMS: dict[str, Room] = {
         ),
         ("bodies", "errors", "faults", "processes", "version"),
     ),
-    "core": Room(1, ("mms.core",), ("batching", "errors", "faults", "wire")),
+    "core": Room(1, ("mms.core",), ("batching", "errors", "faults", "lazy names", "wire")),
     # Classes of Seldon's contract for saved models; only workers load them.
-    "prepackaged": Room(1, ("mms.prepackaged",), ("documents",)),
+    "prepackaged": Room(1, ("mms.prepackaged",), ("documents", "lazy names")),
     # What files of saved models say of them without being loaded.
     "files of saved models": Room(0, ("mms.prepackaged.columns",), ()),
     # What a graph is and does; its calls to nodes are passed in.
@@ -210,7 +212,7 @@ ROOMS: dict[str, Room] = {
     ),
     "oip's packages": Room(3, ("mms.interfaces.oip.packages",), ("interfaces",)),
     # The names for those who write and test models.
-    "mlrun's names": Room(2, ("=mms.interfaces.mlrun",), ("mlrun",)),
+    "mlrun's names": Room(2, ("=mms.interfaces.mlrun",), ("lazy names", "mlrun")),
     # What models import, where their makers' own packages are not installed.
     "mlrun's packages": Room(
         3, ("mms.interfaces.mlrun.packages",), ("interfaces", "json text", "mlrun")
@@ -273,6 +275,7 @@ STANDARD_LIBRARY_ONLY = (
     "mlrun in workers",
     "seldon in workers",
     "interfaces",
+    "lazy names",
     "batching",
     "core",
     "traffic",

@@ -6,6 +6,8 @@ used, as most models need few.
 
 from __future__ import annotations
 
+from mms.lazy_names import lazy_name
+
 #: typing takes longer to import than all of this.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,16 +22,7 @@ _OWN = {
 def __getattr__(name: str) -> Any:
     from mms.interfaces.mlrun.authoring.stand_in import PLACE_OF
 
-    place = _OWN.get(name) or PLACE_OF.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    from importlib import import_module
-
-    module, _, its_name = place.partition(":")
-    found = getattr(import_module(module), its_name)
-    # The next time it is there without asking.
-    globals()[name] = found
-    return found
+    return lazy_name(__name__, name, {**PLACE_OF, **_OWN})
 
 
 def __dir__() -> list[str]:
