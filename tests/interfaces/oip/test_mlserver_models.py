@@ -329,6 +329,19 @@ def test_a_parameter_that_would_break_the_object_of_parameters_is_400(
     assert shown(right) == {"y": ("FP64", [2.0])}
 
 
+def test_parameters_that_mlserver_s_own_package_refuses_are_400(
+    models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**said: Any) -> Any:
+        raise ValueError("headers should be a dictionary")
+
+    server = serve(models.Gives, tmp_path)
+    monkeypatch.setattr(server._types, "Parameters", refuse)
+    (answer,) = server.infer([request(tensor("x", [1.0], headers="a"))])
+    message = "Input 'x' has parameters that MLServer does not take: headers should be a dictionary"
+    assert shown(answer) == (400, message)
+
+
 def test_a_parameter_may_be_named_self(models: Any, tmp_path: Path) -> None:
     parameters: dict[str, Any] = {"self": "me"}
     asked = request(tensor("x", [1.0]))
