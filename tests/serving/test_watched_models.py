@@ -40,8 +40,11 @@ def put(folder: Path, code: str, name: str = "m", **files: str) -> None:
         (made / file.replace("__", ".")).write_text(text)
     for place in (made, *made.rglob("*")):
         os.utime(place, (1, len(code) + len(files)))
-    shutil.rmtree(folder / name, ignore_errors=True)
+    former = folder.with_name("former")
+    if (folder / name).exists():
+        (folder / name).rename(former)
     made.rename(folder / name)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ async def test_an_archive_that_is_renamed_again_while_its_former_model_finishes_
     asked_to_look: Any, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = asked_to_look
-    put(folder, HUNG.format(go=str(tmp_path / "go")))
+    put(folder, hung(tmp_path))
     await look(bench)
     await until(lambda: bench.host.is_ready("m"))
     running = asyncio.ensure_future(bench.predict("m"))
@@ -231,28 +234,44 @@ async def test_a_model_that_answers_its_sample_takes_the_place(watched, folder):
     await says(bench, "other")
 
 
-HUNG = """
+def hung(folder: Path) -> str:
+    """A model whose requests end once there is a file `go` in the folder; they make one that is called `asked`."""
+    return f"""
 import pathlib, time
+folder = pathlib.Path({str(folder)!r})
 def handle(data, context):
-    while data and not pathlib.Path({go!r}).exists():
+    if data:
+        (folder / 'asked').touch()
+    while data and not (folder / 'go').exists():
         time.sleep(0.01)
     return data and ['hung'] * len(data)
 """
 
 
 async def test_a_model_that_does_not_answer_its_sample_holds_up_no_other_and_not_its_successor(
-    watched, folder, caplog, tmp_path
-):
+    asked_to_look: Any, folder: Path, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    bench = asked_to_look
+    followed = bench.host._watched
+
+    async def look_at_what_stays() -> None:
+        """A change is acted upon by the second look that finds it the same."""
+        for _ in range(2):
+            await followed.look()
+
     put(folder, SAYS.format("one"))
-    bench = await watched()
+    await look(bench)
     await says(bench, "one")
     with caplog.at_level(logging.INFO, "mms.serving"):
-        put(folder, HUNG.format(go=str(tmp_path / "go")), sample_request__json="{}")
-        await until(lambda: bench.host._watched._followed["m"].task is not None)
+        put(folder, hung(tmp_path), sample_request__json="{}")
+        await look_at_what_stays()
+        await until((tmp_path / "asked").exists)
         put(folder, SAYS.format("beside"), name="other")
+        await look_at_what_stays()
         await until(lambda: bench.host.has_model("other"))
         assert await bench.predict("m") == (200, b"one")
         put(folder, SAYS.format("third"))
+        await look_at_what_stays()
         await says(bench, "third")
     assert any("m has changed again before it was loaded and tried" in m for m in caplog.messages)
     assert {name for name, _ in bench.host.list_models()} == {"m", "other"}
@@ -264,7 +283,7 @@ async def test_a_folder_that_goes_while_its_new_model_is_tried_takes_the_model_w
     put(folder, SAYS.format("one"))
     bench = await watched()
     await says(bench, "one")
-    put(folder, HUNG.format(go=str(tmp_path / "go")), sample_request__json="{}")
+    put(folder, hung(tmp_path), sample_request__json="{}")
     await until(lambda: bench.host._watched._followed["m"].task is not None)
     shutil.rmtree(folder / "m")
     await until(lambda: not bench.host.has_model("m"))
