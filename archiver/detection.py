@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from functools import cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from archiver.source import (
     ClassRule,
@@ -42,14 +43,32 @@ def _rules() -> dict[Interface, ClassRule]:
     return {each: rule for each in INTERFACES if (rule := class_rule(each)) is not None}
 
 
-def detect(handler: str, read: ReadSource, *, has_old_manifest: bool = False) -> Detected:
+def detect(
+    handler: str,
+    read: ReadSource,
+    *,
+    has_old_manifest: bool = False,
+    manifest: Mapping[str, Any] | None = None,
+) -> Detected:
     """Return the interface of a model by its manifest, else by the source of what its handler names.
 
     What cannot be read or parsed is of the default interface. Not certain are names that the module imports or makes,
     classes with bases of other modules, and handlers in a module that imports another interface's package.
+    `manifest`: its document, by which some interfaces know their handlers.
     """
     if has_old_manifest:
         return Detected(next(each for each in INTERFACES if each.has_old_manifest), True)
+    found, tree = _detect(handler, read)
+    if found.interface is not DEFAULT:
+        return found
+    for interface in INTERFACES:
+        if interface.handler_rule and part(interface.handler_rule)(manifest or {}, handler, tree):
+            return Detected(interface, True)
+    return found
+
+
+def _detect(handler: str, read: ReadSource) -> tuple[Detected, ast.Module | None]:
+    """Return what the source of a handler's module tells, and that source."""
     module, _, name = handler.partition(":")
     tree = None if name.strip() else handler_tree(module, read)
     if tree is not None:
@@ -58,11 +77,11 @@ def detect(handler: str, read: ReadSource, *, has_old_manifest: bool = False) ->
         named = handler_class(handler)
         tree = handler_tree(named.module, read) if named.module and named.name else None
         if tree is None:
-            return Detected(DEFAULT, False)
+            return Detected(DEFAULT, False), None
         found = _of_name(tree, named.name)
     if found.interface is DEFAULT and _imports_of_others(tree):
-        return Detected(DEFAULT, False)
-    return found
+        return Detected(DEFAULT, False), tree
+    return found, tree
 
 
 def named_class(interface: Interface, handler: str, read: ReadSource) -> HandlerClass:

@@ -11,6 +11,7 @@ from mms.interfaces.mlrun.interface import MLRUN
 from mms.interfaces.mms.interface import MMS
 from mms.interfaces.oip.interface import OIP
 from mms.interfaces.seldon.interface import SELDON
+from mms.interfaces.torchserve.interface import TORCHSERVE
 
 __all__ = [
     "AUTO",
@@ -30,7 +31,7 @@ __all__ = [
 
 #: In the order in which they are asked whether a model is theirs: a model server of MLRun has a `predict`, as a
 #: component of Seldon has, and one of Open Inference.
-INTERFACES: tuple[Interface, ...] = (LEGACY, MLRUN, OIP, SELDON, MMS)
+INTERFACES: tuple[Interface, ...] = (LEGACY, MLRUN, OIP, SELDON, TORCHSERVE, MMS)
 #: The interface of a model that is none of the others'.
 DEFAULT: Interface = MMS
 #: The interface of the server's own classes for saved models.

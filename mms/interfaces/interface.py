@@ -80,6 +80,9 @@ class Interface:
     class_rule = ""
     #: Tells it of a class that a worker has imported: a module with `names_model(handler)`.
     class_finder = ""
+    #: Tells that a handler which is no class of another interface was written to this one: a function of (the
+    #: manifest's document, the handler, the syntax tree of its module or None).
+    handler_rule = ""
     #: Whether its models may be handlers of the default interface, too.
     takes_handlers = False
     #: Tells what a folder is in the layout of another server: a function of its path that returns an

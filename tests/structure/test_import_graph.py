@@ -74,9 +74,13 @@ ROOMS: dict[str, Room] = {
     "archiver": Room(
         0, ("archiver", "model_archiver"), ("documents", "interfaces", "registration")
     ),
+    # The names of handlers that an archive need not have a file for.
+    "torchserve's own handlers": Room(0, ("mms.interfaces.torchserve.handler_names",), ()),
     # By what the source of a class shows that it is an interface's.
     "class rules": Room(
-        1, tuple(f"mms.interfaces.{name}.class_rule" for name in INTERFACE_NAMES), ("archiver",)
+        1,
+        tuple(f"mms.interfaces.{name}.class_rule" for name in INTERFACE_NAMES),
+        ("archiver", "torchserve's own handlers"),
     ),
     "errors": Room(0, ("mms.errors",), ()),
     # Exceptions that nothing foresaw.
@@ -210,6 +214,26 @@ ROOMS: dict[str, Room] = {
             *("messages of tensors", "mms in workers", "tensors", "version", "wire", "worker"),
         ),
     ),
+    # The contract of TorchServe's handlers.
+    "torchserve": Room(
+        2,
+        ("mms.interfaces.torchserve",),
+        ("documents", "handler names", "interfaces", "registration", "version", "wire"),
+    ),
+    "torchserve in workers": Room(
+        4,
+        ("mms.interfaces.torchserve.worker",),
+        (
+            *("handler names", "interfaces", "mms in workers", "torchserve"),
+            *("torchserve's own handlers", "version", "wire", "worker"),
+        ),
+    ),
+    "torchserve's packages": Room(
+        4, ("mms.interfaces.torchserve.packages",), ("handler names", "interfaces", "torchserve")
+    ),
+    "torchserve in the front": Room(
+        6, ("mms.interfaces.torchserve.front",), (*FRONT, "torchserve")
+    ),
     "oip's packages": Room(3, ("mms.interfaces.oip.packages",), ("interfaces",)),
     # The names for those who write and test models.
     "mlrun's names": Room(2, ("=mms.interfaces.mlrun",), ("lazy names", "mlrun")),
@@ -274,6 +298,7 @@ STANDARD_LIBRARY_ONLY = (
     "mms in workers",
     "mlrun in workers",
     "seldon in workers",
+    "torchserve in workers",
     "interfaces",
     "lazy names",
     "batching",

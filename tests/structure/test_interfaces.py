@@ -36,7 +36,15 @@ FILES = (
     "cli/registration_flags.py",
 )
 PARTS = (
-    *("class_rule", "class_finder", "worker", "http_api", "schemas", "grpc_services"),
+    *(
+        "class_rule",
+        "handler_rule",
+        "class_finder",
+        "worker",
+        "http_api",
+        "schemas",
+        "grpc_services",
+    ),
     *(
         "layout",
         "declaration",

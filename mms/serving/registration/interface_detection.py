@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from archiver.detection import Detected, detect
 from mms.interfaces import AUTO
@@ -18,14 +20,20 @@ async def detect_interface(served: ServedModel) -> None:
     if served.is_composite or (served.interface != AUTO and not has_old_manifest):
         return
     found = await asyncio.to_thread(
-        _detect, served.handler, served.archive.folder, has_old_manifest
+        _detect,
+        served.handler,
+        served.archive.folder,
+        served.manifest.to_dict(),
+        has_old_manifest=has_old_manifest,
     )
     if found.is_certain:
         served.interface = found.interface.name
         served.options = replace(served.options, interface=served.interface)
 
 
-def _detect(handler: str, folder: Path, has_old_manifest: bool) -> Detected:
+def _detect(
+    handler: str, folder: Path, manifest: Mapping[str, Any], *, has_old_manifest: bool
+) -> Detected:
     def read(name: str) -> bytes | None:
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts:
@@ -40,4 +48,4 @@ def _detect(handler: str, folder: Path, has_old_manifest: bool) -> Detected:
         except OSError:
             return None
 
-    return detect(handler, read, has_old_manifest=has_old_manifest)
+    return detect(handler, read, has_old_manifest=has_old_manifest, manifest=manifest)

@@ -1,0 +1,1 @@
+"""Stand-ins for what handlers of TorchServe import."""

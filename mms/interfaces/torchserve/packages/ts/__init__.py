@@ -1,0 +1,1 @@
+"""The folder with the package `ts`, which goes onto the path of a worker."""

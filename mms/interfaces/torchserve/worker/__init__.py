@@ -1,0 +1,1 @@
+"""How a worker opens and runs a handler of TorchServe."""
