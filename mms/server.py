@@ -43,6 +43,7 @@ from mms.observe import (
     LoggingSetup,
     LogOptions,
     MemoryMetrics,
+    ModelEventHandler,
     PrometheusText,
     Recorder,
     TrackingMetrics,
@@ -92,6 +93,7 @@ class Server:
         self._logging = logging_setup
         self._logs = logging_setup.logs
         self._recorder = Recorder(self._logs)
+        logging_setup.add_handler(ModelEventHandler(self._recorder.model_lines))
         self._series = CustomSeries(
             has_worker_id=any(
                 settings.get(interface.worker_id_setting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Flag, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from aiohttp import web
@@ -18,6 +18,7 @@ from mms.http.apis.inference import InferenceApi
 from mms.http.apis.management import ManagementApi
 from mms.http.apis.management_operations import METRICS
 from mms.http.apis.model_asker import ModelAsker
+from mms.http.apis.model_logs import ModelLogApi
 from mms.http.apis.plugin_loading import find_endpoints
 from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing
@@ -25,6 +26,7 @@ from mms.http.interface_api import InterfaceApi, interface_apis
 from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
 from mms.http.routing import METRICS_ROLE, Route
+from mms.http.web.live_stream import LiveStreams
 from mms.http.web.middlewares import (
     answer_preflights,
     key_check,
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
     from mms.observe import Recorder
     from mms.serving import ModelHost
     from mms.settings import Settings
+
+
+#: Clients that follow something at once.
+_MOST_LIVE_STREAMS: Final = 64
 
 
 class Apis(Flag):
@@ -110,6 +116,8 @@ class HttpApis:
             max_body_bytes=settings.max_request_size,
             body_timeout_s=settings.body_timeout_s,
         )
+        self.live_streams = LiveStreams(_MOST_LIVE_STREAMS)
+        self.model_logs = ModelLogApi(host, recorder.model_lines, self.live_streams, rule)
         self.plugins = Plugins(
             find_endpoints(settings.plugins_path), settings, host, rule, worker_count=worker_count
         )
@@ -151,7 +159,7 @@ class HttpApis:
         descriptions = DescriptionApi(lambda: routes).routes()
         health = self.health.routes()
         inference = self.inference.routes()
-        management = self.management.routes()
+        management = self.model_logs.routes() + self.management.routes()
         if has_inference:
             routes += self.plugins.routes(INFERENCE)
             interfaces = list(self.interfaces.values())

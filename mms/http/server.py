@@ -162,6 +162,7 @@ class HttpFront:
         answer.
         """
         await asyncio.gather(*(server.take_backlog() for server in self._servers))
+        self._apis.live_streams.end()
         await catch_up()
         for server in self._servers:
             server.close()

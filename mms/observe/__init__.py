@@ -8,6 +8,7 @@ from mms.observe.metrics.memory import MemoryMetrics
 from mms.observe.metrics.prometheus import PrometheusText
 from mms.observe.metrics.snapshot import ModelSnapshot, WorkerSnapshot
 from mms.observe.metrics.tracking import TrackingMetrics
+from mms.observe.model_lines import ModelEventHandler, ModelLines
 from mms.observe.recorder import BatchRecord, Recorder, RequestRecord
 from mms.observe.worker_events import WorkerEventLog
 
@@ -22,6 +23,8 @@ __all__ = [
     "LoggingSetup",
     "Logs",
     "MemoryMetrics",
+    "ModelEventHandler",
+    "ModelLines",
     "ModelSnapshot",
     "PrometheusText",
     "Recorder",

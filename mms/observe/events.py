@@ -31,33 +31,35 @@ def listener_bound(api: str, address: str) -> None:
 
 def model_registered(model: str) -> None:
     """The archive is there; no worker has loaded it yet."""
-    _manager.info("Model %s registered.", model)
+    _manager.info("Model %s registered.", model, extra=of_model(model))
 
 
 def model_loaded(model: str) -> None:
     """Its first worker has loaded it."""
-    _manager.info("Model %s loaded.", model)
+    _manager.info("Model %s loaded.", model, extra=of_model(model))
 
 
 def model_on_demand(model: str) -> None:
     """It has no workers until its first request."""
-    _manager.info("Model %s is loaded when its first request comes.", model)
+    _manager.info("Model %s is loaded when its first request comes.", model, extra=of_model(model))
 
 
 def model_demanded(model: str, workers: int) -> None:
     """A request has found no worker, and has some started."""
     started = "1 worker starts" if workers == 1 else f"{workers} workers start"
-    _manager.info("Model %s is loaded for a request: %s.", model, started)
+    _manager.info("Model %s is loaded for a request: %s.", model, started, extra=of_model(model))
 
 
-def model_scaled(model: str, decision: ScalingDecision) -> None:
+def model_scaled(model: str, full_name: str, decision: ScalingDecision) -> None:
     """Its workers have become more or fewer by its load, or may not become more."""
-    _manager.info("Model %s: %s.", model, decision.line)
+    _manager.info("Model %s: %s.", full_name, decision.line, extra=of_model(model))
 
 
-def model_evicted(model: str, line: str) -> None:
+def model_evicted(model: str, full_name: str, line: str) -> None:
     """It gives way, as the memory of all models is limited."""
-    _manager.info("Model %s is unloaded (memory_limit): %s.", model, line)
+    _manager.info(
+        "Model %s is unloaded (memory_limit): %s.", full_name, line, extra=of_model(model)
+    )
 
 
 def models_alternate(model: str, other: str, limit: str) -> None:
@@ -80,12 +82,16 @@ def model_not_loaded(location: str, reason: str) -> None:
 
 
 def model_unregistered(model: str) -> None:
-    _manager.info("Model %s unregistered.", model)
+    _manager.info("Model %s unregistered.", model, extra=of_model(model))
 
 
 def batch_policy_changed(model: str, policy: ChosenPolicy) -> None:
     """How a model's batches form is different from now on."""
-    _manager.info("Model %s: batch_policy=%s from now on: %s.", model, policy.name, policy.reason)
+    _manager.info(
+        "Model %s: batch_policy=%s from now on: %s.",
+        *(model, policy.name, policy.reason),
+        extra=of_model(model),
+    )
 
 
 def worker_loaded(worker: str, model: str, times: Mapping[str, float]) -> None:
@@ -94,7 +100,7 @@ def worker_loaded(worker: str, model: str, times: Mapping[str, float]) -> None:
     _worker.info(
         "%s has loaded model %s in %.3f seconds: %s",
         *(worker, model, sum(times.values()), parts),
-        extra={"thread_name": worker},
+        extra=of_model(model, worker),
     )
 
 
@@ -105,33 +111,33 @@ def worker_loads(worker: str, model: str, stage: str, passed_s: float, limit_s: 
     _worker.info(
         "%s of model %s: %s for %.0f seconds%s.",
         *(worker, model, what, passed_s, limit),
-        extra={"thread_name": worker},
+        extra=of_model(model, worker),
     )
 
 
-def worker_disconnected(worker: str, state: str, reason: str = "") -> None:
+def worker_disconnected(worker: str, model: str, state: str, reason: str = "") -> None:
     """The connection to a worker has ended, whoever ended it."""
     why = f" ({reason})" if reason else ""
-    _worker.info("%s Worker disconnected. %s%s", worker, state, why, extra={"thread_name": worker})
+    _worker.info("%s Worker disconnected. %s%s", worker, state, why, extra=of_model(model, worker))
 
 
-def worker_retry(worker: str, delay_s: int) -> None:
+def worker_retry(worker: str, model: str, delay_s: int) -> None:
     """A worker that ended is started again after this time."""
-    _worker.info("Retry worker: %s in %d seconds.", worker, delay_s, extra={"thread_name": worker})
+    _worker.info("Retry worker: %s in %d seconds.", worker, delay_s, extra=of_model(model, worker))
 
 
-def request_ended_workers(worker: str, request_id: str) -> None:
+def request_ended_workers(worker: str, model: str, request_id: str) -> None:
     """A request failed since the worker that had it ended, and so did the one before."""
     _worker.error(
         "Request %s was running in two workers when they ended; it is not tried again.",
         request_id,
-        extra={"thread_name": worker},
+        extra=of_model(model, worker),
     )
 
 
-def worker_unresponsive(worker: str, timeout_s: float, failures: int) -> None:
+def worker_unresponsive(worker: str, model: str, timeout_s: float, failures: int) -> None:
     """A load or a batch took longer than the response timeout. `failures`: such ends in a row."""
-    extra = {"thread_name": worker}
+    extra = of_model(model, worker)
     _worker.error(
         "Number or consecutive unsuccessful inference %d", failures, extra=extra
     )  # MMS's own spelling
@@ -139,3 +145,8 @@ def worker_unresponsive(worker: str, timeout_s: float, failures: int) -> None:
     _worker.error(
         "Worker %s did not answer within %g seconds and is killed.", worker, timeout_s, extra=extra
     )
+
+
+def of_model(model: str, worker: str = "") -> dict[str, str]:
+    """Return what a record has besides its words: the model whose lines it is among, and the worker for its column."""
+    return {"model": model, "thread_name": worker} if worker else {"model": model}

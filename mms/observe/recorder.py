@@ -18,6 +18,7 @@ from mms.observe import logger_names
 from mms.observe.log_files.setup import LAYOUT_QLOG, LogFile, Logs, level_word
 from mms.observe.metrics.aggregates import Aggregates
 from mms.observe.metrics.lines import METRIC_MARK, file_line, one_line, qlog_record
+from mms.observe.model_lines import ModelLines
 from mms.wire.log_records import decode_record
 
 #: `time.monotonic()`, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is
@@ -67,6 +68,8 @@ class Recorder:
         #: Model, version, size, seconds of reading and of writing of batches with tensors.
         self.codings: list[tuple[str, str, int, float, float]] = []
         self.aggregates = Aggregates()
+        #: The newest lines of each model, for who asks for them.
+        self.model_lines = ModelLines()
         self.logs = logs
         self._hostname = hostname or socket.gethostname()
         self._dates = LineDates()
@@ -150,13 +153,15 @@ class Recorder:
         # What a model logs below INFO, it has asked for itself.
         if not self._output_logger.isEnabledFor(max(level, logging.INFO)):
             return
+        self.model_lines.add(model, worker_name, stream, level, logger_name, text)
         thread_name = f"{worker_name}-{stream}"
         if self._has_copies:
             self._output.append((time.time(), thread_name, level, logger_name, text))
             if len(self._output) > _MAX_WORKER_LINES:
                 self._flush_output()
         else:
-            extra = {"thread_name": thread_name, "model": model}
+            # It is among the lines of the model already.
+            extra = {"thread_name": thread_name, "model": model, "is_output": True}
             self._output_logger.handle(
                 self._output_logger.makeRecord(
                     logger_name, level, "", 0, "%s", (text,), None, extra=extra

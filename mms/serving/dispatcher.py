@@ -276,7 +276,7 @@ class Dispatcher:
             worker.was_timed_out = False
             return
         worker.unresponsive += 1
-        events.worker_unresponsive(worker.name, timeout_s, worker.unresponsive)
+        events.worker_unresponsive(worker.name, model.name, timeout_s, worker.unresponsive)
 
     def release_drained(self, model: ModelVersion) -> None:
         """Let the draining workers go that nothing depends on any more."""

@@ -15,6 +15,7 @@ from support.processes import free_port
 from support.streams import Streams
 
 from mms.http import HttpFront
+from mms.observe import ModelLines
 from mms.settings import Settings
 
 #: Each front looks for plugins among all installed packages, which are many here.
@@ -34,6 +35,7 @@ class Bench:
     def __init__(self, port: int, **changes: Any) -> None:
         self.host = PlayedHost(m="mms")
         self.records: list[tuple[Any, ...]] = []
+        self.lines = ModelLines()
         self.settings = Settings()
         address = type(self.settings.inference_address)("http", "127.0.0.1", port)
         self.settings.inference_address = self.settings.management_address = address
@@ -44,7 +46,7 @@ class Bench:
         self._streams = Streams()
 
     async def start(self) -> None:
-        recorder = SimpleNamespace(requests=self.records)
+        recorder = SimpleNamespace(requests=self.records, model_lines=self.lines)
 
         async def scrape(accept: str | None) -> tuple[str, bytes]:
             return "text/plain", b"metrics\n"

@@ -23,11 +23,11 @@ _WLM = "com.amazonaws.ml.mms.wlm"
             f"[INFO ] main {_WLM}.ModelManager - Model m unregistered.",
         ),
         (
-            lambda: events.worker_retry("W-m-0", 3),
+            lambda: events.worker_retry("W-m-0", "m", 3),
             f"[INFO ] W-m-0 {_WLM}.WorkerThread - Retry worker: W-m-0 in 3 seconds.",
         ),
         (
-            lambda: events.worker_disconnected("W-m-0", "READY", "exit code 1"),
+            lambda: events.worker_disconnected("W-m-0", "m", "READY", "exit code 1"),
             f"[INFO ] W-m-0 {_WLM}.WorkerThread - W-m-0 Worker disconnected. READY (exit code 1)",
         ),
         (
@@ -48,7 +48,7 @@ def test_an_unresponsive_worker_is_told_in_mms_own_lines_and_with_its_limit(
     written: WrittenLogs,
 ) -> None:
     written.configure()
-    events.worker_unresponsive("W-m-0", 1.5, 2)
+    events.worker_unresponsive("W-m-0", "m", 1.5, 2)
     first, second, third = written.read(LogFile.MMS).splitlines()
     assert first.endswith(
         f"[ERROR] W-m-0 {_WLM}.WorkerThread - Number or consecutive unsuccessful inference 2"

@@ -12,6 +12,7 @@ from mms.http.listener_apis import Apis, HttpApis
 from mms.http.routing.page import rows_of_page
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
+from mms.observe import ModelLines
 from mms.settings import Settings
 
 _HEADING = """# Routes
@@ -58,7 +59,7 @@ def apis_without_models() -> HttpApis:
 
     settings = Settings()
     host = SimpleNamespace(registry=Registry[Any](), users_of=users_of)
-    recorder = SimpleNamespace(requests=[])
+    recorder = SimpleNamespace(requests=[], model_lines=ModelLines())
 
     async def scrape(accept: str | None) -> tuple[str, bytes]:
         return "", b""

@@ -65,6 +65,17 @@ def respond(status: int, phrase: bytes | None, headers: bytes, body: Buffer) -> 
     return response
 
 
+def streamed_response(content_type: str) -> web.StreamResponse:
+    """Return an answer whose body is written little by little."""
+    pairs = CIMultiDict(
+        # What stands between is to hand each part on at once.
+        {"content-type": content_type, "x-accel-buffering": "no"}
+    )
+    response = web.StreamResponse(headers=pairs)
+    response[_OWN] = pairs
+    return response
+
+
 def json_response(value: Any, status: int = 200, phrase: str | None = None) -> web.Response:
     """JSON as MMS writes it."""
     reason = None if phrase is None else phrase.encode()

@@ -171,6 +171,7 @@ class WebServer:
             logger=_aiohttp_logger(),
         )
         application.router.register_resource(TableResource(table, make_state))
+        application.on_response_prepare.append(self._note_answering)
         application.on_response_prepare.append(
             head_writer(answers, lambda: self.connections.is_leaving)
         )
@@ -202,6 +203,11 @@ class WebServer:
         if server is None:
             raise RuntimeError("the server has not been set up")
         return server
+
+    async def _note_answering(self, request: web.Request, response: web.StreamResponse) -> None:
+        connection = self.connections.of(request)
+        if connection is not None:
+            connection.is_answering = True
 
     async def start(self) -> None:
         """To be called before the first connection."""

@@ -290,16 +290,16 @@ class LoggingSetup:
 
     def __init__(self, logs: Logs) -> None:
         self.logs = logs
-        self._handler: ServerLogHandler | None = None
+        self._handlers: list[logging.Handler] = []
         self._levels: dict[str, int] = {}
         atexit.register(self.close)
 
     def close(self) -> None:
         """Write and close everything; log records of later go where Python's logging puts them by default."""
         atexit.unregister(self.close)
-        if self._handler is not None:
-            logging.getLogger().removeHandler(self._handler)
-            self._handler = None
+        for handler in self._handlers:
+            logging.getLogger().removeHandler(handler)
+        self._handlers.clear()
         for name, level in self._levels.items():
             logging.getLogger(name).setLevel(level)
         self._levels.clear()
@@ -319,9 +319,10 @@ class LoggingSetup:
         self._levels.setdefault(name, logger.level)
         logger.setLevel(level)
 
-    def install_handler(self) -> None:
-        self._handler = ServerLogHandler(self.logs)
-        logging.getLogger().addHandler(self._handler)
+    def add_handler(self, handler: logging.Handler) -> None:
+        """Have a handler get all records."""
+        self._handlers.append(handler)
+        logging.getLogger().addHandler(handler)
 
 
 def _close_stream(handler: logging.FileHandler) -> None:
@@ -357,7 +358,7 @@ def configure_logging(
         setup.close()
         raise
     if setup.logs.has_server_log:
-        setup.install_handler()
+        setup.add_handler(ServerLogHandler(setup.logs))
     setup.logs.create_files()
     if config is not None and config.python is None:
         logging.getLogger(logger_names.MODEL_SERVER).info(

@@ -355,7 +355,7 @@ class Residency:
         for eviction in evictions:
             served = by_key[eviction.resident.key]
             _memory_of(served).evictions[eviction.reason] += 1
-            events.model_evicted(served.full_name, eviction.line)
+            events.model_evicted(served.name, served.full_name, eviction.line)
             with faults.contained("residency", served.name, served.version):
                 self._evict(served)
 

@@ -197,7 +197,7 @@ class WorkerRunner:
                 if self._model.has_failed_to_load:
                     # Whoever waits for it is told at once.
                     recovery.fail_queue(self._model)
-                events.worker_retry(worker.name, delay_s)
+                events.worker_retry(worker.name, self._model.name, delay_s)
                 if delay_s:
                     await asyncio.sleep(delay_s)
                 worker.restarts += 1
@@ -295,7 +295,7 @@ class WorkerRunner:
         if not self._is_stopping:
             reason = await link.end_reason()
             worker.oom_kills += reason.endswith(OUT_OF_MEMORY)
-            events.worker_disconnected(worker.name, "BACKOFF", reason)
+            events.worker_disconnected(worker.name, self._model.name, "BACKOFF", reason)
         return reason
 
     def _break_off(self, error: Exception) -> str:
@@ -337,6 +337,7 @@ class WorkerRunner:
                 self.worker.name,
                 name,
                 loaded.error or loaded.message,
+                extra=events.of_model(name),
             )
 
     def _lost(self) -> None:
@@ -353,7 +354,9 @@ class WorkerRunner:
             # It was given its time; what it did not finish is no crash.
             worker.was_timed_out = True
         for request in recovery.lose_worker(self._model, worker, time.monotonic(), cause):
-            events.request_ended_workers(worker.name, request.id.decode("ascii", "replace"))
+            events.request_ended_workers(
+                worker.name, self._model.name, request.id.decode("ascii", "replace")
+            )
         self._dispatcher.schedule(self._model)
 
     # What its link says
@@ -471,6 +474,7 @@ class WorkerRunner:
                 worker.name,
                 self._model.name,
                 readiness.error,
+                extra=events.of_model(self._model.name),
             )
         # For its description; that the process serves stays true.
         self._on_outcome(LoadOutcome(200, readiness.error, readiness.error))

@@ -91,7 +91,7 @@ class Scaler:
         )
         if decision is None:
             return
-        events.model_scaled(served.full_name, decision)
+        events.model_scaled(served.name, served.full_name, decision)
         if decision.kind == UP:
             self._grow(served, decision.after - decision.before)
         elif decision.kind == DOWN:

@@ -1,0 +1,109 @@
+"""Answers that go on until their client has enough of them: a log that is followed, a page that shows what changes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiohttp import web
+
+from mms.errors import ServiceUnavailable
+from mms.http.web.response import streamed_response
+
+EVENT_STREAM: Final = "text/event-stream"
+#: How often a client hears something, so that nobody between takes the connection for dead, in seconds.
+_KEEP_ALIVE_S: Final = 15.0
+#: For a client to take what it was sent, in seconds.
+_READER_S: Final = 30.0
+
+
+def accepts_events(request: web.Request) -> bool:
+    """Return whether the client asks for events, as a browser's `EventSource` does."""
+    accepted = ",".join(request.headers.getall("Accept", ()))
+    kinds = (part.partition(";")[0].strip().lower() for part in accepted.split(","))
+    return EVENT_STREAM in kinds
+
+
+class LiveStream:
+    """One of them. `wake` is called, from the event loop, when there may be something to send."""
+
+    def __init__(
+        self, request: web.Request, response: web.StreamResponse, keep_alive: bytes
+    ) -> None:
+        self._request = request
+        self._response = response
+        self._keep_alive = keep_alive
+        self._woken = asyncio.Event()
+        self.is_over = False
+
+    def __repr__(self) -> str:
+        return f"<LiveStream {self._request.path}>"
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def end(self) -> None:
+        """Have `wait` return False."""
+        self.is_over = True
+        self._woken.set()
+
+    async def wait(self) -> bool:
+        """Wait until `wake` is called; return False where the stream is to end instead."""
+        while not self._woken.is_set() and not self.is_over:
+            try:
+                await asyncio.wait_for(self._woken.wait(), _KEEP_ALIVE_S)
+            except asyncio.TimeoutError:
+                await self.send(self._keep_alive)
+        self._woken.clear()
+        return not self.is_over
+
+    async def send(self, data: bytes) -> None:
+        """Send some bytes. A client that does not take them in time is cut off: raises ConnectionResetError."""
+        try:
+            await asyncio.wait_for(self._response.write(data), _READER_S)
+        except asyncio.TimeoutError:
+            if self._request.transport is not None:
+                self._request.transport.abort()
+            raise ConnectionResetError("the client takes nothing") from None
+
+
+class LiveStreams:
+    """All of them: there are at most so many, and the end of the server ends them."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._open: set[LiveStream] = set()
+        self._is_ending = False
+
+    def __repr__(self) -> str:
+        return f"<LiveStreams {len(self._open)} of {self._most}>"
+
+    @contextlib.asynccontextmanager
+    async def open(
+        self, request: web.Request, content_type: str = EVENT_STREAM
+    ) -> AsyncIterator[tuple[LiveStream, web.StreamResponse]]:
+        """Begin an answer, and end it in order. Raises ServiceUnavailable where there are as many as may be."""
+        if self._is_ending:
+            raise ServiceUnavailable("The server is shutting down.", retry_after_s=1)
+        if len(self._open) >= self._most:
+            raise ServiceUnavailable(
+                f"{self._most} clients follow this server already.", retry_after_s=10
+            )
+        response = streamed_response(content_type)
+        keep_alive = b":\n\n" if content_type == EVENT_STREAM else b"\n"
+        stream = LiveStream(request, response, keep_alive)
+        self._open.add(stream)
+        try:
+            await response.prepare(request)
+            yield stream, response
+            await response.write_eof()
+        finally:
+            self._open.discard(stream)
+
+    def end(self) -> None:
+        """The server stops."""
+        self._is_ending = True
+        for stream in self._open:
+            stream.end()
