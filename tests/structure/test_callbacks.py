@@ -36,6 +36,7 @@ _OF_PROTOCOLS = {
 }
 #: Rooms whose code runs on loops of other processes, or of threads of their own.
 _ELSEWHERE = (
+    "mms/load_test/",
     "mms/worker/",
     "mms/tracking/kafka_sink.py",
     "mms/interfaces/mlrun/awaiting.py",

@@ -104,6 +104,8 @@ ROOMS: dict[str, Room] = {
     "protobuf": Room(0, ("mms.bodies.protobuf_files",), ()),
     # Where records of requests go.
     "tracking": Room(0, ("mms.tracking",), ()),
+    # Loads a server, and says how late its answers are.
+    "load test": Room(0, ("mms.load_test",), ()),
     "drift": Room(1, ("mms.drift",), ("documents",)),
     # Which of several models gets a request.
     "traffic": Room(0, ("mms.traffic",), ()),
