@@ -11,7 +11,8 @@ from mms.tensors.tensor import InferRequest, Tensor
 from mms.text.brief import brief
 from mms.text.nearest import did_you_mean
 
-#: The name of an output that nothing else names.
+#: The names of an input and of an output that nothing else names.
+INPUT: Final = "input_0"
 OUTPUT: Final = "output_0"
 #: A dimension of any size.
 ANY: Final = -1

@@ -164,7 +164,7 @@ def _raw_array(data: list[Any], datatype: Datatype, what: str) -> Array:
             return np.frombuffer(array_of_one_type(letter, data), _TYPES[letter])
         except (TypeError, OverflowError):
             pass
-    if not _leaf_types(data) <= _NUMBERS:
+    if not leaf_types(data) <= _NUMBERS:
         # numpy would give each element the room of the longest text.
         if datatype.kind == "b":
             raise _no_truths(what)
@@ -175,12 +175,12 @@ def _raw_array(data: list[Any], datatype: Datatype, what: str) -> Array:
         raise InferError(f"{what} has data whose lists are of unequal length.") from None
 
 
-def _leaf_types(data: list[Any]) -> set[type]:
+def leaf_types(data: list[Any]) -> set[type]:
     """Return the types of all elements of nested lists."""
     types: set[type] = set(map(type, data))
     if list in types:
         types.discard(list)
-        types.update(*(_leaf_types(each) for each in data if type(each) is list))
+        types.update(*(leaf_types(each) for each in data if type(each) is list))
     return types
 
 

@@ -44,6 +44,15 @@ def response_of(
     return InferResponse(_selected(tensors, request, declaration))
 
 
+def are_arrays(value: Any) -> bool:
+    """Return whether a result is tensors as it is, whatever else its elements could be."""
+    return isinstance(value, np.ndarray) or (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(each, np.ndarray) for each in value.values())
+    )
+
+
 def outputs_of(result: Any, declaration: ModelDeclaration | None = None) -> Mapping[Any, Any]:
     """Return what a result has by name: a mapping itself, or the value of the only output. Raises InferError (500)."""
     return result if isinstance(result, Mapping) else {_only_output(declaration): result}

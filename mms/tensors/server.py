@@ -11,6 +11,14 @@ from mms.tensors.tensor import InferRequest, InferResponse
 class TensorServer(Protocol):
     """A model that takes tensors and gives tensors."""
 
+    @property
+    def explains(self) -> bool:
+        """Whether it answers requests for explanations, too."""
+
+    @property
+    def reads_documents(self) -> bool:
+        """Whether it reads the documents of requests that have one, and takes those without tensors."""
+
     def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
         """Return an answer for each request, in their order, or why it has none.
 

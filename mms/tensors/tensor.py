@@ -34,10 +34,23 @@ class RequestedOutput(NamedTuple):
     parameters: Mapping[str, Parameter] = NO_PARAMETERS
 
 
+class JsonDocument(NamedTuple):
+    """What a request or an answer is in a protocol whose JSON may have any form, as KServe's v1.
+
+    `value`: as JSON has it; of an answer also what can be written so. `problem`: of a request, why it has no tensors;
+    empty where it has. `explains`: an explanation is asked for, not a prediction.
+    """
+
+    value: Any
+    problem: str = ""
+    explains: bool = False
+
+
 class InferRequest(NamedTuple):
     """One client's request. `id`: the client's own, empty for none. `model_version`: as it asked, empty for any.
 
-    `inputs`: by name, in the client's order. `outputs`: None for all that the model has.
+    `inputs`: by name, in the client's order. `outputs`: None for all that the model has. `document`: what the inputs
+    were made of, for models that read it themselves; None where it came as tensors.
     """
 
     id: str
@@ -45,10 +58,20 @@ class InferRequest(NamedTuple):
     parameters: Mapping[str, Parameter]
     inputs: dict[str, Tensor]
     outputs: list[RequestedOutput] | None = None
+    document: JsonDocument | None = None
+
+    @property
+    def explains(self) -> bool:
+        """Whether an explanation is asked for."""
+        return self.document is not None and self.document.explains
 
 
 class InferResponse(NamedTuple):
-    """What a model answers: those outputs that were asked for, in that order, else all."""
+    """What a model answers: those outputs that were asked for, in that order, else all.
+
+    `document`: in place of outputs, the answer to a request that has one.
+    """
 
     outputs: list[Tensor]
     parameters: Mapping[str, Parameter] = NO_PARAMETERS
+    document: JsonDocument | None = None

@@ -23,6 +23,7 @@ class OpenInferenceInterface(Interface):
     codecs = (
         ("oip-json", "mms.interfaces.oip.worker.codec_json:JsonCodec"),
         ("oip-grpc", "mms.interfaces.oip.worker.codec_grpc:GrpcCodec"),
+        ("kserve-v1", "mms.interfaces.oip.worker.codec_instances:InstancesCodec"),
     )
     declaration_problems = "mms.interfaces.oip.declared.files:find_problems"
     sample = "mms.interfaces.oip.front.sample:sample_of"

@@ -16,6 +16,7 @@ from mms.worker.tensors.codec import TensorCodec
 
 #: Names of operations that are an inference: none at all, and those of the interfaces' clients.
 _INFERENCES: Final = frozenset(("", "infer", "predict"))
+_EXPLANATION: Final = "explain"
 
 
 def declaration_of(load: Load) -> ModelDeclaration | None:
@@ -34,8 +35,10 @@ class TensorItem(NamedTuple):
 class TensorItems:
     """Reads and writes items by the codecs of their protocols, which are opened when they are first needed."""
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, *, explains: bool = False) -> None:
+        """`explains`: the model gives explanations, too."""
         self._load = load
+        self._explains = explains
         self._codecs: dict[str, TensorCodec] = {}
         #: What the model's archive declares; None: nothing.
         self.declaration = declaration_of(load)
@@ -49,11 +52,7 @@ class TensorItems:
         operation = item[7]
         protocol = "" if operation is None else operation.protocol
         if operation is not None and operation.name not in _INFERENCES:
-            raise InferError(
-                f"Model {brief(self._load.model_name)} takes inferences alone; the operation "
-                f"{brief(operation.name)} is none.",
-                501,
-            )
+            self._check_operation(operation.name)
         codec = self._codecs.get(protocol)
         if codec is None:
             try:
@@ -63,9 +62,29 @@ class TensorItems:
                 raise InferError(f"the protocol {protocol} cannot be read here", 501) from None
             self._codecs[protocol] = codec
         request, form = codec.decode(item)
+        if operation is not None and operation.name == _EXPLANATION and not request.explains:
+            raise self._no_explanations()
         if self.declaration is not None:
             self.declaration.check(request)
         return TensorItem(request, form, codec)
+
+    def _check_operation(self, name: str) -> None:
+        """Raise InferError for what is no inference, nor an explanation of a model that gives them."""
+        if name == _EXPLANATION:
+            if not self._explains:
+                raise self._no_explanations()
+            return
+        raise InferError(
+            f"Model {brief(self._load.model_name)} takes inferences alone; the operation {brief(name)} is none.",
+            501,
+        )
+
+    def _no_explanations(self) -> InferError:
+        name = brief(self._load.model_name)
+        return InferError(
+            f"Model {name} gives no explanations, which the operation {brief(_EXPLANATION)} asks for.",
+            501,
+        )
 
     def write(self, item: TensorItem, answer: InferResponse | InferError, index: int) -> ResultItem:
         """Return the result of a request, the item `index` of its batch."""

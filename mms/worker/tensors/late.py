@@ -19,7 +19,18 @@ class LateServer:
     def __repr__(self) -> str:
         return f"<LateServer of {self._server!r}>"
 
+    @property
+    def explains(self) -> bool:
+        return self._made().explains
+
+    @property
+    def reads_documents(self) -> bool:
+        return self._made().reads_documents
+
     def infer(self, requests: list[InferRequest]) -> list[InferResponse | InferError]:
+        return self._made().infer(requests)
+
+    def _made(self) -> TensorServer:
         if self._server is None:
             self._server = self._make()
-        return self._server.infer(requests)
+        return self._server

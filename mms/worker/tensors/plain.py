@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from mms.context import Context
 from mms.tensors.errors import InferError
-from mms.tensors.results import response_of
-from mms.tensors.tensor import InferRequest
+from mms.tensors.results import are_arrays, response_of
+from mms.tensors.tensor import InferRequest, InferResponse, JsonDocument
 from mms.wire import FAILED, Load, ResultItem
 from mms.wire.answer_head import MAX_HEADERS_BYTES
 from mms.worker.requests.answer_head import InvalidHead, encode_headers, encode_status
 from mms.worker.tensors.items import TensorItem, TensorItems
 
+#: Of an item whose client asks for an explanation.
+_EXPLAIN: Final = "explain"
 #: Say how the codec has written the body; a handler's would be of another one.
 _CODEC_HEADERS: Final = frozenset(
     (
@@ -28,20 +30,30 @@ class PlainTensors:
     """Makes elements of `data` of requests, and answers of results."""
 
     def __init__(self, load: Load) -> None:
-        self.items = TensorItems(load)
+        # Whether a handler does, its result tells.
+        self.items = TensorItems(load, explains=True)
 
     def __repr__(self) -> str:
         return f"<PlainTensors, {self.items!r}>"
 
     def data_of(self, request: InferRequest) -> dict[str, object]:
-        """Return what a handler gets: the arrays as `inputs` and as `body`, and what else the client said."""
+        """Return what a handler gets: the arrays as `inputs` and as `body`, and what else the client said.
+
+        The `body` of a request that has a document is that.
+        """
         arrays = {name: tensor.array for name, tensor in request.inputs.items()}
-        return {
+        data: dict[str, object] = {
             "inputs": arrays,
             "body": arrays,
             "parameters": dict(request.parameters),
             "id": request.id,
         }
+        document = request.document
+        if document is not None:
+            data["body"] = document.value
+            if document.explains:
+                data[_EXPLAIN] = True
+        return data
 
     def write(
         self, item: TensorItem, value: Any, context: Context, place: int, index: int
@@ -49,7 +61,7 @@ class PlainTensors:
         """Return the result of what the handler returned for a request. `place`: its place in the call."""
         try:
             lines = _header_lines(context, place, value)
-            answer = response_of(value, item.request, self.items.declaration)
+            answer = self._response_of(value, item.request)
         except Exception as error:
             return self.items.failure(index, error)
         result = self.items.write(item, answer, index)
@@ -66,6 +78,14 @@ class PlainTensors:
                 ),
             )
         return index, flags, status, phrase, own + lines, body
+
+    def _response_of(self, value: Any, request: InferRequest) -> InferResponse:
+        """Raises InferError."""
+        declaration = self.items.declaration
+        if request.document is not None and (request.explains or not are_arrays(value)):
+            # That of an explanation says so by its member: other handlers give a prediction there, too.
+            return InferResponse([], document=JsonDocument(value))
+        return response_of(value, request, declaration)
 
 
 def _header_lines(context: Context, place: int, value: Any) -> bytes:

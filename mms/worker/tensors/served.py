@@ -21,7 +21,9 @@ class ServedTensors:
         """`server`: None where the model takes no tensors, which its clients are told."""
         self._server = server
         self._model_name = load.model_name
-        self._items = TensorItems(load)
+        explains = server is not None and server.explains
+        self._items = TensorItems(load, explains=explains)
+        self._reads_documents = server is not None and server.reads_documents
         self._coding_ns: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
@@ -36,7 +38,11 @@ class ServedTensors:
             try:
                 if self._server is None:
                     raise InferError(f"model {self._model_name!r} takes no tensors")
-                read.append((index, self._items.read(item)))
+                found = self._items.read(item)
+                document = found.request.document
+                if document is not None and document.problem and not self._reads_documents:
+                    raise InferError(document.problem)
+                read.append((index, found))
             except Exception as error:
                 results.append(self._items.failure(index, error))
         self._coding_ns = (_now_ns() - begun_ns, 0)

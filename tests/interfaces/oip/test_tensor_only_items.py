@@ -18,6 +18,9 @@ _BODY = json.dumps({"inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "
 class _Echo:
     """Answers each request by its own input."""
 
+    explains = False
+    reads_documents = False
+
     def infer(self, requests: list[InferRequest]) -> list[Any]:
         return [response_of(each.inputs["x"].array, each, None) for each in requests]
 

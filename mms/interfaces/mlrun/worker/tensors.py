@@ -12,19 +12,26 @@ from mms.interfaces.mlrun.worker.items import MlrunItems
 from mms.tensors.datatypes import BYTES
 from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
-from mms.tensors.tensor import InferRequest, InferResponse, Tensor
+from mms.tensors.tensor import InferRequest, InferResponse, JsonDocument, Tensor
 from mms.text.brief import brief
 from mms.wire import Load
 from mms.worker.tensors.failures import Failures
 from mms.worker.tensors.items import declaration_of
 
 _OPERATION = "infer"
+_EXPLANATION = "explain"
+#: The lists of rows that a document may have.
+_ROWS = ("inputs", "instances")
 _JSON = "application/json"
 _TRIGGER = MockTrigger("http", "http")
 
 
 class MlrunTensors:
     """The `TensorServer` of one model."""
+
+    #: Those without explanations say so themselves.
+    explains = True
+    reads_documents = True
 
     def __init__(self, items: MlrunItems, load: Load) -> None:
         self._items = items
@@ -67,17 +74,32 @@ class MlrunTensors:
                 raise InferError("the model's answer is no JSON", 500) from None
         if not isinstance(body, Mapping) or "outputs" not in body:
             raise InferError("the model's answer has no outputs", 500)
-        return response_of(body["outputs"], request, self._declaration)
+        outputs = body["outputs"]
+        if request.document is not None:
+            return InferResponse([], document=JsonDocument(outputs, explains=request.explains))
+        return response_of(outputs, request, self._declaration)
 
 
 def _event_of(request: InferRequest) -> MockEvent:
     """Return the event that a client of MLRun's would have sent. Raises InferError for inputs that are no rows."""
-    body: dict[str, Any] = {"inputs": _rows_of(request.inputs)}
+    document = request.document
+    rows = _rows_of(request.inputs) if document is None else _rows_of_document(document)
+    body: dict[str, Any] = {"inputs": rows}
     if request.id:
         body["id"] = request.id
     if request.parameters:
         body["parameters"] = dict(request.parameters)
-    return MockEvent(body, _JSON, {}, "POST", _OPERATION, request.id or None, _TRIGGER)
+    operation = _EXPLANATION if request.explains else _OPERATION
+    return MockEvent(body, _JSON, {}, "POST", operation, request.id or None, _TRIGGER)
+
+
+def _rows_of_document(document: JsonDocument) -> list[Any]:
+    """Raises InferError."""
+    for name in _ROWS:
+        if isinstance(document.value.get(name), list):
+            rows: list[Any] = document.value[name]
+            return rows
+    raise InferError(document.problem)
 
 
 def _rows_of(inputs: Mapping[str, Tensor]) -> list[Any]:

@@ -30,6 +30,7 @@ from mms.http.web.response import respond
 from mms.interfaces import AUTO
 from mms.interfaces.oip.front.dialects import Dialects
 from mms.interfaces.oip.front.extensions import ExtensionRoutes
+from mms.interfaces.oip.front.instances import InstanceRoutes
 from mms.interfaces.oip.front.metadata import model_metadata, server_metadata
 from mms.interfaces.oip.front.operations import OPERATIONS
 from mms.interfaces.oip.front.options import options_of_body
@@ -68,6 +69,7 @@ class OipApi(InterfaceApi):
         self._repository = repository
         self._extensions = ExtensionRoutes(host, asker, repository, _mark)
         self._dialects = Dialects(host.registry)
+        self._instances = InstanceRoutes(host, asker, self._dialects, _mark)
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> OipApi:
@@ -108,7 +110,7 @@ class OipApi(InterfaceApi):
                 concerns=self._concerns_named_model,
             )
         )
-        return rows
+        return rows + self._instances.rows()
 
     def _of_server(self, pattern: str, handler: Handler, roles: tuple[Role, ...]) -> list[Route]:
         return [

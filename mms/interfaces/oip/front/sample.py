@@ -8,14 +8,14 @@ from urllib.parse import quote
 
 from mms.interfaces import AUTO, find_interface
 from mms.tensors.datatypes import BOOL, BYTES
-from mms.tensors.declaration import TensorDeclaration
+from mms.tensors.declaration import INPUT, TensorDeclaration
 
 if TYPE_CHECKING:
     from mms.serving.served import ServedModel
 
 #: More are too many for a command line that a person reads.
 _MOST_ELEMENTS: Final = 64
-_UNKNOWN: Final = TensorDeclaration("input_0", "FP32", (1, 2))
+_UNKNOWN: Final = TensorDeclaration(INPUT, "FP32", (1, 2))
 
 
 def sample_of(served: ServedModel) -> tuple[str, dict[str, Any]] | None:

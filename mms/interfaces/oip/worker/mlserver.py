@@ -12,7 +12,7 @@ import numpy as np
 
 from mms.interfaces.oip.declared.model_settings import SETTINGS_FILE
 from mms.interfaces.oip.worker.row_joiner import RowJoiner
-from mms.interfaces.oip.worker.rows import Group
+from mms.interfaces.oip.worker.rows import Group, parameters_for_model
 from mms.tensors.binary import bytes_of
 from mms.tensors.datatypes import BYTES, DATATYPES
 from mms.tensors.declaration import ModelDeclaration
@@ -91,7 +91,7 @@ class MlserverServer(RowJoiner):
         return types.InferenceRequest(
             # Rows of several clients have the id of none.
             id=(request.id or None) if len(group.requests) == 1 else None,
-            parameters=self._parameters(request.parameters, "The request"),
+            parameters=self._parameters(parameters_for_model(request), "The request"),
             inputs=[
                 types.RequestInput(
                     name=name,

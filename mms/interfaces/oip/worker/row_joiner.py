@@ -24,10 +24,16 @@ from mms.tensors.tensor import InferRequest, InferResponse, Parameter
 class RowJoiner(ABC):
     """A model that is asked by `call`. A request is answered the same, whether it was joined with others or not."""
 
+    reads_documents = False
+
     def __init__(self, declaration: ModelDeclaration | None, most_rows: int) -> None:
         """`most_rows`: of a call that is for several requests; 0 where each has a call of its own."""
         self._declaration = declaration
         self._most_rows = most_rows
+
+    @property
+    def explains(self) -> bool:
+        return False
 
     @abstractmethod
     def call(self, group: Group) -> Any:

@@ -90,6 +90,11 @@ def arrays_of(request: InferRequest) -> dict[str, Array]:
     return {name: tensor.array for name, tensor in request.inputs.items()}
 
 
+def parameters_for_model(request: InferRequest) -> dict[str, Parameter]:
+    """Return what a client says to the model. What it says to the server may differ within a call."""
+    return {name: each for name, each in request.parameters.items() if name not in _OF_SERVER}
+
+
 def alone(place: int, request: InferRequest) -> Group:
     """Return a group of one request, whose rows nobody counts."""
     return Group([place], [request], [0])
@@ -163,10 +168,11 @@ def _key(request: InferRequest) -> Hashable:
             (name, tensor.datatype, tuple(tensor.shape[1:]), _said(tensor.parameters))
             for name, tensor in request.inputs.items()
         ),
-        tuple(each for each in _said(request.parameters) if each[0] not in _OF_SERVER),
+        _said(parameters_for_model(request)),
         None
         if request.outputs is None
         else tuple((output.name, _said(output.parameters)) for output in request.outputs),
+        request.explains,
     )
 
 

@@ -34,6 +34,9 @@ _FIRST_VERSION: Final = "1"
 class TritonServer:
     """Serves one instance of a `TritonPythonModel`."""
 
+    explains = False
+    reads_documents = False
+
     def __init__(
         self,
         instance: Any,

@@ -10,9 +10,10 @@ import numpy as np
 from mms.interfaces.seldon.codec.forms import Array, is_numeric
 from mms.interfaces.seldon.components.component import Component
 from mms.interfaces.seldon.errors import error_answer
+from mms.tensors.declaration import INPUT
 from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
-from mms.tensors.tensor import InferRequest, InferResponse, Parameter, Tensor
+from mms.tensors.tensor import InferRequest, InferResponse, JsonDocument, Parameter, Tensor
 from mms.text.brief import brief
 from mms.wire import Load
 from mms.worker.tensors.failures import Failures
@@ -43,6 +44,9 @@ class _Asked(NamedTuple):
 
 class ComponentTensors:
     """The `TensorServer` of one component."""
+
+    explains = False
+    reads_documents = False
 
     def __init__(
         self,
@@ -86,8 +90,10 @@ class ComponentTensors:
         inputs = request.inputs
         if self._takes_mapping and self._declaration is not None:
             return {name: _values_of(tensor) for name, tensor in inputs.items()}, []
-        if self._has_columns:
+        if self._has_columns or (request.document is not None and len(inputs) > 1):
             return _table(inputs), list(inputs)
+        if request.document is not None:
+            return _rows_of_document(inputs)
         for name, tensor in inputs.items():
             if is_numeric(tensor.array):
                 return tensor.array, _column_names(name, tensor, inputs)
@@ -128,6 +134,9 @@ class ComponentTensors:
         return answers
 
     def _response(self, data: Any, tags: Any, request: InferRequest) -> InferResponse:
+        if request.document is not None and isinstance(data, list):
+            # It may be more than a tensor can.
+            return InferResponse([], document=JsonDocument(data))
         response = response_of(data, request, self._declaration)
         return response._replace(parameters=_plain(tags)) if tags else response
 
@@ -137,6 +146,12 @@ class ComponentTensors:
             found = error_answer(error)
             return InferError(found.message, found.status if 400 <= found.status <= 599 else 500)
         return self._failures.of(error)
+
+
+def _rows_of_document(inputs: Mapping[str, Tensor]) -> tuple[Array, list[str]]:
+    """Return X of the only input: KServe's servers take texts, too."""
+    ((name, tensor),) = inputs.items()
+    return _values_of(tensor), [] if name == INPUT else _column_names(name, tensor, {})
 
 
 def _column_names(name: str, tensor: Tensor, inputs: Mapping[str, Tensor]) -> list[str]:
