@@ -194,11 +194,11 @@ ROOMS: dict[str, Room] = {
             "worker",
         ),
     ),
-    # What components do with tensors, imported when the first of them come.
+    # What components and graphs do with tensors, imported when the first of them come.
     "seldon's tensors": Room(
         3,
-        ("mms.interfaces.seldon.worker.tensors",),
-        ("seldon", "tensors", "wire", "worker"),
+        ("mms.interfaces.seldon.tensors", "mms.interfaces.seldon.worker.tensors"),
+        ("core", "errors", "graph", "interfaces", "seldon", "tensors", "wire", "worker"),
     ),
     "seldon in workers": Room(
         4,
@@ -269,7 +269,7 @@ ROOMS: dict[str, Room] = {
     "seldon in the front": Room(
         6,
         ("mms.interfaces.seldon.front",),
-        (*FRONT, "files of saved models", "graph", "seldon"),
+        (*FRONT, "files of saved models", "graph", "seldon", "seldon's tensors"),
     ),
     "oip in the front": Room(
         6,

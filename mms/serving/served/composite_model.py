@@ -130,6 +130,10 @@ class CompositeModel(ServedModel):
         return True
 
     @property
+    def takes_tensors(self) -> bool:
+        return False
+
+    @property
     def reads_paths(self) -> bool:
         return False
 

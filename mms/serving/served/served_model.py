@@ -142,6 +142,11 @@ class ServedModel(ABC):
         """Whether it answers by asking other models, and runs no code of its own in workers."""
 
     @property
+    def takes_tensors(self) -> bool:
+        """Whether requests of protocols of tensors may come to it; what it answers them is its own to say."""
+        return True
+
+    @property
     @abstractmethod
     def reads_paths(self) -> bool:
         """Whether its own code reads the paths of requests, and asks other models."""

@@ -26,7 +26,12 @@ from mms.grpc.services import InterfaceServices
 from mms.interfaces.oip.front.infer_head import InferHead, read_infer_head
 from mms.interfaces.oip.front.infer_stream import InferStream, StreamReply
 from mms.interfaces.oip.front.messages import CLASSES, POOL, SERVICE
-from mms.interfaces.oip.front.metadata import model_config, model_metadata, server_metadata
+from mms.interfaces.oip.front.metadata import (
+    check_takes_tensors,
+    model_config,
+    model_metadata,
+    server_metadata,
+)
 from mms.interfaces.oip.front.repository import ModelRepository
 from mms.interfaces.oip.front.statistics import model_statistics
 from mms.interfaces.oip.settings import OipSettings
@@ -136,8 +141,7 @@ class OipServices(InterfaceServices):
         """Return the request of a message. Raises ModelNotFound and BadRequest."""
         version = head.version or None
         self._host.check_model(head.name, version)
-        if self._host.is_graph(head.name):
-            raise BadRequest(f"{head.name} answers by asking other models, and takes no tensors.")
+        check_takes_tensors(self._host.registry.get(head.name, version))
         request = Request(
             id=id,
             name=head.name,

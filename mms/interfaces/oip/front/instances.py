@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from mms.errors import BadRequest, ModelNotFound, ServiceUnavailable
+from mms.errors import ModelNotFound, ServiceUnavailable
 from mms.http.answers import JSON_LINE, message_form
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.lane.head import LaneRoute
@@ -19,6 +19,7 @@ from mms.http.web.request import state_of
 from mms.http.web.response import respond
 from mms.interfaces import AUTO
 from mms.interfaces.oip.front.dialects import Dialects
+from mms.interfaces.oip.front.metadata import check_takes_tensors
 from mms.wire import ModelOperation
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ class InstanceRoutes:
             served = self._host.registry.get(name, version)
         except ModelNotFound:
             return None
-        return None if served.interface == AUTO or served.is_composite else _route(*asked)
+        is_known = served.interface != AUTO and served.takes_tensors
+        return _route(*asked) if is_known else None
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         state = state_of(request)
@@ -122,10 +124,7 @@ class InstanceRoutes:
         served = self._host.registry.get(name, version)
         if served.interface == AUTO:
             await served.learn_interface()
-        if served.is_composite:
-            raise BadRequest(
-                f"The {served.kind} {served.name} answers by asking other models, and takes no instances."
-            )
+        check_takes_tensors(served)
         return await self._asker.ask(request, _route(*asked))
 
     # What there is

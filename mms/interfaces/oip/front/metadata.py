@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from mms.errors import BadRequest
 from mms.version import __version__
 
 if TYPE_CHECKING:
@@ -18,6 +19,14 @@ _EXTENSIONS: Final = (
 _REPOSITORY: Final = "model_repository"
 #: Datatypes whose name in a configuration is not their own with `TYPE_` before it.
 _TYPES: Final = {"BYTES": "TYPE_STRING"}
+
+
+def check_takes_tensors(served: ServedModel) -> None:
+    """Raises BadRequest for a model that no request of this protocol may come to."""
+    if not served.takes_tensors:
+        raise BadRequest(
+            f"The {served.kind} {served.name} answers by asking other models, and takes no tensors."
+        )
 
 
 def server_metadata(*, has_repository: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from aiohttp import web
 
-from mms.errors import BadRequest, ModelNotFound, NotImplementedHere, ResourceNotFound
+from mms.errors import ModelNotFound, NotImplementedHere, ResourceNotFound
 from mms.http.answers import JSON_LINE, message_form
 from mms.http.apis.model_asker import ModelAsker
 from mms.http.interface_api import InterfaceApi
@@ -31,7 +31,11 @@ from mms.interfaces import AUTO
 from mms.interfaces.oip.front.dialects import Dialects
 from mms.interfaces.oip.front.extensions import ExtensionRoutes
 from mms.interfaces.oip.front.instances import InstanceRoutes
-from mms.interfaces.oip.front.metadata import model_metadata, server_metadata
+from mms.interfaces.oip.front.metadata import (
+    check_takes_tensors,
+    model_metadata,
+    server_metadata,
+)
 from mms.interfaces.oip.front.operations import OPERATIONS
 from mms.interfaces.oip.front.options import options_of_body
 from mms.interfaces.oip.front.repository import ModelRepository
@@ -177,7 +181,7 @@ class OipApi(InterfaceApi):
             served = self._host.registry.get(name, version)
         except ModelNotFound:
             return None
-        if served.interface == AUTO or served.is_composite:
+        if served.interface == AUTO or not served.takes_tensors:
             return None
         return _route(name, version)
 
@@ -188,10 +192,7 @@ class OipApi(InterfaceApi):
             await served.learn_interface()
             if self._dialects.has(served):
                 raise RouteChanged
-        if served.is_composite:
-            raise BadRequest(
-                f"The {served.kind} {served.name} answers by asking other models, and takes no tensors."
-            )
+        check_takes_tensors(served)
         values = state_of(request).match.values
         return await self._asker.ask(request, _route(values["model"], values.get("model_version")))
 

@@ -27,6 +27,7 @@ _NOT_PASSED_ON: Final = frozenset(
     (
         *(b"connection", b"content-length", b"content-type", b"expect", b"host", b"keep-alive"),
         *(b"te", b"trailer", b"transfer-encoding", b"upgrade"),
+        b"inference-header-content-length",
     )
 )
 _PUID: Final = b"seldon-puid"

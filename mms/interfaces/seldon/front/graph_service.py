@@ -7,8 +7,10 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from mms.bodies.large_json import apart
 from mms.core import Request
 from mms.errors import (
     CLIENT_CLOSED_REQUEST,
@@ -16,6 +18,7 @@ from mms.errors import (
     ModelNotFound,
     ServerError,
     ServiceUnavailable,
+    WorkerFailure,
 )
 from mms.interfaces.seldon.front.graph_calls import CallContext, NodeCalls, read_headers
 from mms.interfaces.seldon.front.graph_metadata import GraphMetadata
@@ -29,15 +32,17 @@ from mms.interfaces.seldon.graph import (
     run_feedback,
     run_predict,
 )
-from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps
+from mms.interfaces.seldon.graph.message import JSON, PROTOBUF, dumps, loads
 from mms.serving.served import CompositeModel
 
 if TYPE_CHECKING:
     from mms.core.request import Buffer
+    from mms.interfaces.seldon.tensors.graph import GraphTensors
 
 logger = logging.getLogger("mms.serving")
 
 _PREDICT: Final = "predict"
+_GRPC: Final = b"application/grpc"
 _SERVICES: Final = {
     _PREDICT: "predictions",
     "send-feedback": "feedback",
@@ -61,11 +66,17 @@ class GraphService(CompositeModel):
     #: Raises NodeMissing where a node is no model of this server by now.
     check_nodes: Callable[[], None]
     _metadata: GraphMetadata = field(init=False)
+    #: Of requests in protocols of tensors, from the first one on.
+    _tensors: GraphTensors | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._metadata = GraphMetadata(self.name, self.graph, self.calls)
 
     # What it shows
+
+    @property
+    def takes_tensors(self) -> bool:
+        return True
 
     @property
     def kind(self) -> str:
@@ -136,11 +147,15 @@ class GraphService(CompositeModel):
         # The client has gone, or was told that its time is over.
         status = CLIENT_CLOSED_REQUEST
         try:
-            query = request.query if request.passes_query else b""
-            message = Message(request.body, request.content_type, query, is_raw=True)
             headers = read_headers(request.headers)
             context = CallContext(request, headers, self.name, self.graph)
-            reply = await self._reply(operation, unit, message, context)
+            if asked is not None and asked.protocol:
+                operation = _PREDICT
+                reply = await self._reply_to_tensors(request, context)
+            else:
+                query = request.query if request.passes_query else b""
+                message = Message(request.body, request.content_type, query, is_raw=True)
+                reply = await self._reply(operation, unit, message, context)
             status = reply.status
             lines = reply.headers or b"Content-Type: %b\r\n" % (reply.content_type or JSON)
             request.answer(status, reply.phrase, lines, reply.body)
@@ -155,7 +170,7 @@ class GraphService(CompositeModel):
             status = 500
             raise
         finally:
-            is_protobuf = request.content_type.startswith(PROTOBUF)
+            is_protobuf = request.content_type.startswith((PROTOBUF, _GRPC))
             labels = ServerLabels(
                 str(status),
                 "unary" if is_protobuf else "post",
@@ -189,6 +204,29 @@ class GraphService(CompositeModel):
             f"{self.name} is a graph: it answers predict and send-feedback, not {operation}."
         )
 
+    async def _reply_to_tensors(self, request: Request, context: CallContext) -> Message:
+        if self._tensors is None:
+            self._tensors = await asyncio.to_thread(self._open_tensors)
+        tensors = self._tensors
+        call = await apart(len(request.body), tensors.read, request)
+
+        async def ask(node: Node, step: Step, sent: Message) -> Message:
+            return await self.calls.call(context, node, step.value, sent)
+
+        try:
+            reply = await run_predict(self.graph, call.message, ask, has_routing=False)
+        except NodeFailed as failed:
+            raise _failure_of(failed.reply) from None
+        return await apart(len(reply.body), tensors.write, call, reply)
+
+    def _open_tensors(self) -> GraphTensors:
+        # Here, as it brings numpy, which most fronts have no use for.
+        from mms.interfaces.seldon.tensors.graph import GraphTensors
+
+        has_protobuf = find_spec("google.protobuf") is not None
+        keeps_types = has_protobuf and all(node.endpoint is None for node in self.graph.nodes())
+        return GraphTensors(self.name, self.version, keeps_types=keeps_types)
+
     async def _health(self, unit: str, message: Message, context: CallContext) -> Message:
         if unit:
             node = self.graph.find(unit)
@@ -212,3 +250,15 @@ def _generic_error(failed: NodeFailed) -> Message:
     status: dict[str, Any] = {"code": failed.reply.status, "info": str(failed)}
     body: Buffer = dumps({"status": status | {"status": "FAILURE"}})
     return Message(body, JSON, status=failed.reply.status, phrase=failed.reply.phrase)
+
+
+def _failure_of(reply: Message) -> ServerError:
+    """Return what a client of tensors is told of a node's error."""
+    text = bytes(reply.body).decode("utf-8", "replace")
+    if not reply.content_type.startswith(PROTOBUF):
+        try:
+            status = loads(reply.body)["status"]
+            text = str(status.get("info") or status.get("reason") or text)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            pass
+    return WorkerFailure(text.strip(), reply.status)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mms.interfaces.seldon.codec.forms import Array, is_numeric
 from mms.interfaces.seldon.components.component import Component
 from mms.interfaces.seldon.errors import error_answer
-from mms.tensors.declaration import INPUT
+from mms.interfaces.seldon.tensors.inputs import plain_tags, values_of, x_of
 from mms.tensors.errors import InferError
 from mms.tensors.results import response_of
-from mms.tensors.tensor import InferRequest, InferResponse, JsonDocument, Parameter, Tensor
-from mms.text.brief import brief
+from mms.tensors.tensor import InferRequest, InferResponse, JsonDocument
 from mms.wire import Load
 from mms.worker.tensors.failures import Failures
 from mms.worker.tensors.items import declaration_of
 
-#: An input with the names of the columns of another one.
-_NAMES = "names"
 #: Of a saved model that takes its inputs by name, and not as columns of a table.
 _BY_NAME = "takes_inputs_by_name"
 
@@ -89,18 +85,8 @@ class ComponentTensors:
         """Return X and the names of its columns. Raises InferError where no input is numeric."""
         inputs = request.inputs
         if self._takes_mapping and self._declaration is not None:
-            return {name: _values_of(tensor) for name, tensor in inputs.items()}, []
-        if self._has_columns or (request.document is not None and len(inputs) > 1):
-            return _table(inputs), list(inputs)
-        if request.document is not None:
-            return _rows_of_document(inputs)
-        for name, tensor in inputs.items():
-            if is_numeric(tensor.array):
-                return tensor.array, _column_names(name, tensor, inputs)
-        has = ", ".join(f"{brief(name)} ({tensor.datatype})" for name, tensor in inputs.items())
-        raise InferError(
-            f"the model takes numbers, and no input of the request is numeric; it has {has or 'none'}"
-        )
+            return {name: values_of(tensor) for name, tensor in inputs.items()}, []
+        return x_of(request, is_table=self._has_columns)
 
     def _answer(self, asked: _Asked) -> InferResponse | InferError:
         try:
@@ -138,7 +124,7 @@ class ComponentTensors:
             # It may be more than a tensor can.
             return InferResponse([], document=JsonDocument(data))
         response = response_of(data, request, self._declaration)
-        return response._replace(parameters=_plain(tags)) if tags else response
+        return response._replace(parameters=plain_tags(tags)) if tags else response
 
     def _failure(self, error: Exception) -> InferError:
         """Errors that a component has chosen have their own status."""
@@ -146,64 +132,3 @@ class ComponentTensors:
             found = error_answer(error)
             return InferError(found.message, found.status if 400 <= found.status <= 599 else 500)
         return self._failures.of(error)
-
-
-def _rows_of_document(inputs: Mapping[str, Tensor]) -> tuple[Array, list[str]]:
-    """Return X of the only input: KServe's servers take texts, too."""
-    ((name, tensor),) = inputs.items()
-    return _values_of(tensor), [] if name == INPUT else _column_names(name, tensor, {})
-
-
-def _column_names(name: str, tensor: Tensor, inputs: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the columns of an input: those that another input has, else its own for its only column."""
-    named = inputs.get(_NAMES)
-    if named is not None and named.array.dtype == object:
-        return [element.decode("utf-8", "replace") for element in named.array.ravel().tolist()]
-    is_column = len(tensor.shape) == 1 or (len(tensor.shape) == 2 and tensor.shape[1] == 1)
-    return [name] if is_column else []
-
-
-def _table(inputs: Mapping[str, Tensor]) -> Array:
-    """Return a table whose columns are the inputs. Raises InferError where they are not of equally many rows."""
-    columns = []
-    for name, tensor in inputs.items():
-        shape = list(tensor.shape)
-        if len(shape) > 2 or not shape or (len(shape) == 2 and shape[1] != 1):
-            raise InferError(
-                f"input {brief(name)} has the shape {shape}; the model takes columns, of the shape [rows] or [rows, 1]"
-            )
-        columns.append(_values_of(tensor).reshape(-1))
-    rows = [len(column) for column in columns]
-    if len(set(rows)) > 1:
-        raise InferError(f"the columns {', '.join(inputs)} have {rows} rows; each has equally many")
-    table: Array
-    if any(column.dtype == object for column in columns):
-        table = np.empty((rows[0], len(columns)), object)
-        for index, column in enumerate(columns):
-            table[:, index] = column
-    else:
-        table = np.stack(columns, axis=1)
-    return table
-
-
-def _values_of(tensor: Tensor) -> Array:
-    """Return the array of an input; of BYTES the texts where they are such."""
-    if tensor.array.dtype != object:
-        return tensor.array
-    try:
-        texts = [element.decode() for element in tensor.array.ravel().tolist()]
-    except UnicodeDecodeError:
-        return tensor.array
-    found: Array = np.empty(len(texts), object)
-    found[:] = texts
-    found = found.reshape(tensor.array.shape)
-    return found
-
-
-def _plain(tags: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Return of tags what parameters may be."""
-    return {
-        str(key): value
-        for key, value in tags.items()
-        if isinstance(value, bool | int | float | str)
-    }

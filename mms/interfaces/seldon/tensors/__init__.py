@@ -1,0 +1,1 @@
+"""Requests of protocols of tensors to components and graphs. It brings numpy, which most fronts have no use for."""
