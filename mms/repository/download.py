@@ -102,15 +102,24 @@ class Cancellation:
         self.progress = FetchProgress()
         self._lock = threading.Lock()
         self._is_set = False
+        self._is_finished = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[str] | None = None
 
-    def cancel(self) -> None:
+    def cancel(self) -> bool:
+        """Return whether the job gets to know of it: it does unless it has finished."""
         with self._lock:
             self._is_set = True
             loop, task = self._loop, self._task
             if loop is not None and task is not None:
                 loop.call_soon_threadsafe(task.cancel)
+            return not self._is_finished
+
+    def finish(self) -> bool:
+        """Called by the job once it is done. Return whether somebody still wants what it has made."""
+        with self._lock:
+            self._is_finished = not self._is_set
+            return self._is_finished
 
     def raise_if_set(self) -> None:
         """Raise Cancelled once the job is cancelled."""

@@ -166,7 +166,7 @@ class Repository:
         future = self._start(
             threads,
             cancellation,
-            self._fetch,
+            self._fetch_if_wanted,
             url,
             self.sources.of_operator if is_from_operator else self.sources,
             sha256,
@@ -175,9 +175,9 @@ class Repository:
         try:
             fetched = await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            cancellation.cancel()
-            # It may have been finished just now, with nobody left to give the folder back.
-            future.add_done_callback(self._discard)
+            if not cancellation.cancel():
+                # It was finished just now, with nobody left to give the folder back.
+                self._have_discarded(future)
             raise
         except Cancelled:
             raise _stopping() from None
@@ -255,7 +255,23 @@ class Repository:
         future.add_done_callback(lambda done: self._running.pop(done, None))
         return future
 
+    def _have_discarded(self, finished: Future[FetchedArchive]) -> None:
+        if self._is_closed:
+            self._discard(finished)
+        else:
+            self._start(self._disk, Cancellation(), self._discard, finished)
+
     # Below: runs in the threads.
+
+    def _fetch_if_wanted(
+        self, url: str, sources: Sources, wanted: str | None, cancellation: Cancellation
+    ) -> FetchedArchive:
+        """Raises Cancelled, and leaves nothing, where it was cancelled by the end."""
+        fetched = self._fetch(url, sources, wanted, cancellation)
+        if not cancellation.finish():
+            self._give_back(fetched)
+            raise Cancelled
+        return fetched
 
     def _fetch(
         self, url: str, sources: Sources, wanted: str | None, cancellation: Cancellation
@@ -401,13 +417,12 @@ class Repository:
         return self._cache_dir / f"{stem}-{secrets.token_hex(8)}"
 
     @faults.contained("archive")
-    def _discard(self, future: Future[FetchedArchive]) -> None:
-        if not future.cancelled() and future.exception() is None:
-            fetched = future.result()
-            if not fetched.is_in_place:
-                self._give_back(fetched)
+    def _discard(self, finished: Future[FetchedArchive]) -> None:
+        self._give_back(finished.result())
 
     def _give_back(self, fetched: FetchedArchive) -> None:
+        if fetched.is_in_place:
+            return
         if fetched.share is None or self._shared is None or self._shared.give_back(fetched.share):
             self._remove(fetched.folder)
 
