@@ -420,6 +420,7 @@ class Server:
             self._settings,
             self._host,
             self._recorder.requests.append,
+            self._recorder.errors.note,
             listen=partial(listen, limit=self._http.limit),
             make_context=self._http.certificates.context,
             access=self._access,

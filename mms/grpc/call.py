@@ -104,7 +104,7 @@ class CallOwner(Protocol):
     def charge(self, call: Call) -> None:
         """Count one more request of a call's client. Raises TooManyRequests."""
 
-    def record(self, call: Call, http_status: int) -> None:
+    def record(self, call: Call, http_status: int, problem: str) -> None:
         """A call has ended."""
 
     def record_message(
@@ -467,7 +467,7 @@ class Call:
         if self.is_ended:
             return
         try:
-            self._end(status.http_status)
+            self._end(status.http_status, status.message)
             self.connection.send(self, b"", self._last_block(status) + trailers)
         except Exception:
             self.connection.abort()
@@ -545,7 +545,7 @@ class Call:
                     self.on_cancel()
             self.finish(Status(DEADLINE_EXCEEDED, "Deadline Exceeded", 408))
 
-    def _end(self, http_status: int) -> None:
+    def _end(self, http_status: int, problem: str = "") -> None:
         self.is_ended = True
         # It knows the request, which knows this call: its body would stay until the next collection of garbage.
         self.on_cancel = None
@@ -555,7 +555,7 @@ class Call:
         if self._inflating is not None:
             self._inflating.cancel()
             self._inflating = None
-        self._owner.record(self, http_status)
+        self._owner.record(self, http_status, problem)
 
 
 def _good_trailers(request_id: bytes) -> bytes:

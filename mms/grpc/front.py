@@ -22,6 +22,7 @@ from mms.limits.connections import ConnectionLimit, Refusal, catch_up
 from mms.limits.inflating import Inflater
 from mms.limits.memory import MemoryLimit
 from mms.observe import events
+from mms.observe.recent_errors import NoteError
 from mms.security import INFERENCE, Access, client_of, without_credentials
 from mms.security.access import client_name
 
@@ -55,6 +56,7 @@ class GrpcFront:
         settings: Settings,
         host: ModelHost,
         record: Callable[[tuple[Any, ...]], None],
+        note_error: NoteError,
         *,
         listen: Listen,
         make_context: Callable[[Sequence[str]], ssl.SSLContext],
@@ -63,7 +65,8 @@ class GrpcFront:
         memory: MemoryLimit | None = None,
         inflater: Inflater | None = None,
     ) -> None:
-        """`record`: takes a RequestRecord. `listen`: opens a listener; `make_context`: key and certificate for TLS,
+        """`record`: takes a RequestRecord; `note_error`: id, model, version, status and message of an answer with an
+        error. `listen`: opens a listener; `make_context`: key and certificate for TLS,
         given the protocols. `access` None: all may call everything. `limit`, `memory`, `inflater`: what it shares with
         other fronts."""
         assert settings.grpc_address is not None
@@ -85,6 +88,7 @@ class GrpcFront:
         self._address = settings.grpc_address
         self._host = host
         self._record = record
+        self._note_error = note_error
         self._listen = listen
         self._make_context = make_context
         self._server: OpenListener | None = None
@@ -135,7 +139,9 @@ class GrpcFront:
     def dispatch_due(self) -> None:
         self._host.dispatch_due()
 
-    def record(self, call: Call, http_status: int) -> None:
+    def record(self, call: Call, http_status: int, problem: str) -> None:
+        if http_status >= 400:
+            self._note_error(call.id, call.model, call.version, http_status, problem)
         self.record_message(call, http_status, call.model, call.version, call.received_at)
 
     def record_message(

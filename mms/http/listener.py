@@ -42,6 +42,7 @@ class Listener:
             self._make_state,
             shared.answers,
             shared.recorder.requests.append,
+            shared.recorder.errors.note,
             shared.middlewares(
                 has_pages=any(route.roles == MANAGEMENT_ROLE for route in self.table.routes)
             ),
@@ -71,6 +72,7 @@ class Listener:
             shared.host,
             shared.answers,
             shared.recorder.requests.append,
+            shared.recorder.errors.note,
             self.web.make_protocol,
             self.table.fast_path,
             max_body_bytes=settings.max_request_size,

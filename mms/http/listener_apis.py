@@ -22,6 +22,8 @@ from mms.http.apis.model_logs import ModelLogApi
 from mms.http.apis.plugin_loading import find_endpoints
 from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing
+from mms.http.console.console_api import ConsoleApi
+from mms.http.console.docs_api import docs_routes
 from mms.http.interface_api import InterfaceApi, interface_apis
 from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
@@ -33,7 +35,7 @@ from mms.http.web.middlewares import (
     page_check,
     size_check,
 )
-from mms.http.web.request import RequestState
+from mms.http.web.request import RequestState, state_of
 from mms.http.web.response import respond
 from mms.interfaces import INTERFACES
 from mms.limits.inflating import Inflater
@@ -116,8 +118,10 @@ class HttpApis:
             max_body_bytes=settings.max_request_size,
             body_timeout_s=settings.body_timeout_s,
         )
-        self.live_streams = LiveStreams(_MOST_LIVE_STREAMS)
+        self.live_streams = LiveStreams(_MOST_LIVE_STREAMS, self._may_go_on)
         self.model_logs = ModelLogApi(host, recorder.model_lines, self.live_streams, rule)
+        guard = access.guard if access is not None else None
+        self.console = ConsoleApi(host, recorder, asker, self.live_streams, guard)
         self.plugins = Plugins(
             find_endpoints(settings.plugins_path), settings, host, rule, worker_count=worker_count
         )
@@ -135,6 +139,15 @@ class HttpApis:
             request, self.inflater, trusts_request_id=self.settings.trust_request_id
         )
 
+    def _may_go_on(self, request: web.Request) -> bool:
+        """Return whether the key or session that a stream was begun with is valid still."""
+        guard = self.access.guard if self.access is not None else None
+        route = state_of(request).route
+        if guard is None or guard.may(guard.find(request.raw_headers), route.roles):
+            return True
+        sessions = self.console.sessions if route.takes_session else None
+        return sessions is not None and guard.may(sessions.find(request), route.roles)
+
     def middlewares(self, *, has_pages: bool) -> list[Middleware]:
         """Return what requests of a listener pass. `has_pages`: pages of a browser could manage models there."""
         settings = self.settings
@@ -143,7 +156,7 @@ class HttpApis:
         if has_keys or settings.cors_allowed_origin is not None:
             passed.append(answer_preflights)
         if self.access is not None:
-            passed.append(key_check(self.access))
+            passed.append(key_check(self.access, self.console.sessions))
         if has_pages:
             passed.append(page_check(self.page_rule))
         return [*passed, size_check(settings.max_request_size)]
@@ -156,7 +169,7 @@ class HttpApis:
         if not has_inference and not has_management:
             return metrics + (owner.all_routes() if owner is not None else [])
         routes: list[Route] = []
-        descriptions = DescriptionApi(lambda: routes).routes()
+        descriptions = [*DescriptionApi(lambda: routes).routes(), *docs_routes()]
         health = self.health.routes()
         inference = self.inference.routes()
         management = self.model_logs.routes() + self.management.routes()
@@ -166,6 +179,10 @@ class HttpApis:
         else:
             interfaces = [owner] if owner is not None else []
         if has_management:
+            descriptions = [
+                *self.console.lead_browsers(descriptions),
+                *self.console.routes(management),
+            ]
             routes += self.plugins.routes(MANAGEMENT)
         routes += metrics
         for interface in interfaces:

@@ -9,6 +9,7 @@ from mms.observe.metrics.prometheus import PrometheusText
 from mms.observe.metrics.snapshot import ModelSnapshot, WorkerSnapshot
 from mms.observe.metrics.tracking import TrackingMetrics
 from mms.observe.model_lines import ModelEventHandler, ModelLines
+from mms.observe.recent_errors import RecentErrors
 from mms.observe.recorder import BatchRecord, Recorder, RequestRecord
 from mms.observe.worker_events import WorkerEventLog
 
@@ -27,6 +28,7 @@ __all__ = [
     "ModelLines",
     "ModelSnapshot",
     "PrometheusText",
+    "RecentErrors",
     "Recorder",
     "TrackingMetrics",
     "WorkerEventLog",

@@ -19,6 +19,7 @@ from mms.observe.log_files.setup import LAYOUT_QLOG, LogFile, Logs, level_word
 from mms.observe.metrics.aggregates import Aggregates
 from mms.observe.metrics.lines import METRIC_MARK, file_line, one_line, qlog_record
 from mms.observe.model_lines import ModelLines
+from mms.observe.recent_errors import RecentErrors
 from mms.wire.log_records import decode_record
 
 #: `time.monotonic()`, remote address, method, uri, protocol, status, elapsed seconds, model, version. The model is
@@ -70,6 +71,7 @@ class Recorder:
         self.aggregates = Aggregates()
         #: The newest lines of each model, for who asks for them.
         self.model_lines = ModelLines()
+        self.errors = RecentErrors()
         self.logs = logs
         self._hostname = hostname or socket.gethostname()
         self._dates = LineDates()

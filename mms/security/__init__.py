@@ -8,6 +8,7 @@ from mms.security.key_file import ApiKey, InvalidKeyFile, KeyFile, new_key
 from mms.security.key_ring import KeyRing
 from mms.security.rate_limit import RateLimit, client_of
 from mms.security.roles import ROLE_NAMES, Role
+from mms.security.sessions import SESSION_S, Session, Sessions
 
 __all__ = [
     "INFERENCE",
@@ -23,6 +24,9 @@ __all__ = [
     "ROLE_NAMES",
     "RateLimit",
     "Role",
+    "SESSION_S",
+    "Session",
+    "Sessions",
     "check_exposure",
     "check_often",
     "client_of",

@@ -31,15 +31,23 @@ class Access:
         return f"<Access {self.guard!r}, {self.limit!r}>"
 
     def enter(
-        self, headers: Iterable[Pair], roles: tuple[Role, ...], remote: str, what: str
+        self,
+        headers: Iterable[Pair],
+        roles: tuple[Role, ...],
+        remote: str,
+        what: str,
+        session: AuthResult = NOBODY,
     ) -> AuthResult:
         """Check and count a request, and return who sends it. `roles`: one of them is needed; none: anybody may.
 
-        `remote`: the client as logs name it; `what`: the request. Raises Unauthorized, Forbidden, TooManyRequests.
+        `remote`: the client as logs name it; `what`: the request; `session`: who it is by a cookie, where that counts.
+        Raises Unauthorized, Forbidden, TooManyRequests.
         """
         auth = NOBODY
         if self.guard is not None:
             auth = self.guard.find(headers)
+            if auth.key is None and session.key is not None:
+                auth = session
             if roles:
                 self.guard.demand(auth, roles, remote, what)
         if self.limit is not None and roles == INFERENCE:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from mms.errors import ConfigurationError, Forbidden, TooManyRequests, Unauthorized
 from mms.security.key_file import ApiKey, InvalidKeyFile, KeyFile
@@ -97,8 +97,11 @@ class Guard:
 
         `remote`: the client as logs name it. `what`: the request, for the log; without headers.
         """
-        if self.may(auth, roles):
-            return
+        if not self.may(auth, roles):
+            self.refuse(auth, roles, remote, what)
+
+    def refuse(self, auth: AuthResult, roles: tuple[Role, ...], remote: str, what: str) -> NoReturn:
+        """Count a refusal, and raise what `demand` raises."""
         wait_s = self._failures.take(client_of(remote), self._clock())
         if wait_s:
             self._untold += 1

@@ -33,10 +33,11 @@ class ObservedModels:
 
     def snapshots(self) -> list[ModelSnapshot]:
         self._series.keep([served.name for served in self._registry.all()])
-        return [_snapshot(served) for served in self._registry.all()]
+        return [snapshot_of(served) for served in self._registry.all()]
 
 
-def _snapshot(served: ServedModel) -> ModelSnapshot:
+def snapshot_of(served: ServedModel) -> ModelSnapshot:
+    """Return the state of a model at this moment."""
     statistics = served.model.statistics()
     pooled = served if isinstance(served, PooledModel) else None
     memory = pooled.memory if pooled is not None else None
@@ -51,7 +52,15 @@ def _snapshot(served: ServedModel) -> ModelSnapshot:
         batch_policy=(statistics.batch_policy, statistics.policy_cause),
         unanswered=served.model.unanswered.by_kind(),
         workers=[
-            WorkerSnapshot(w.name, w.pid, w.shown_state.value, w.memory_bytes, w.restarts)
+            WorkerSnapshot(
+                w.name,
+                w.pid,
+                w.shown_state.value,
+                w.memory_bytes,
+                w.restarts,
+                w.gpu_id,
+                w.reason,
+            )
             for w in served.workers
         ],
         resident_bytes=memory.resident_bytes if memory is not None else None,

@@ -15,6 +15,7 @@ from support.played_host import PlayedHost
 from mms.core import Request
 from mms.grpc import GrpcFront
 from mms.http.sockets.listeners import listen
+from mms.observe import RecentErrors
 from mms.settings import Address, Settings
 
 WAIT_S = 30.0
@@ -94,6 +95,7 @@ async def serve(
         settings,
         host,  # type: ignore[arg-type]  # what the front needs of a host
         records.append,
+        RecentErrors().note,
         listen=listen_and_keep,
         make_context=make_context,
     )

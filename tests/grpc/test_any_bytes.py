@@ -81,7 +81,7 @@ class Owner:
     def dispatch_due(self) -> None:
         return
 
-    def record(self, call: Call, http_status: int) -> None:
+    def record(self, call: Call, http_status: int, problem: str) -> None:
         self.ended.append(http_status)
 
     def forget(self, connection: GrpcConnection) -> None:

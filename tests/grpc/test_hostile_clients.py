@@ -67,7 +67,7 @@ class PatientOwner(Owner):
         super().__init__()
         self.has_ended = asyncio.Event()
 
-    def record(self, call: Call, http_status: int) -> None:
+    def record(self, call: Call, http_status: int, problem: str) -> None:
         super().record(call, http_status)
         self.has_ended.set()
 

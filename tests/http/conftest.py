@@ -15,7 +15,9 @@ from support.processes import free_port
 from support.streams import Streams
 
 from mms.http import HttpFront
-from mms.observe import ModelLines
+from mms.observe import ModelLines, RecentErrors
+from mms.observe.metrics.aggregates import Aggregates
+from mms.security import Access
 from mms.settings import Settings
 
 #: Each front looks for plugins among all installed packages, which are many here.
@@ -32,7 +34,8 @@ def entry_points_are_read_once() -> Iterator[None]:
 class Bench:
     """A front on one port of its own for both APIs."""
 
-    def __init__(self, port: int, **changes: Any) -> None:
+    def __init__(self, port: int, access: Access | None = None, **changes: Any) -> None:
+        self.access = access
         self.host = PlayedHost(m="mms")
         self.records: list[tuple[Any, ...]] = []
         self.lines = ModelLines()
@@ -46,7 +49,12 @@ class Bench:
         self._streams = Streams()
 
     async def start(self) -> None:
-        recorder = SimpleNamespace(requests=self.records, model_lines=self.lines)
+        recorder = SimpleNamespace(
+            requests=self.records,
+            errors=RecentErrors(),
+            measured=Aggregates,
+            model_lines=self.lines,
+        )
 
         async def scrape(accept: str | None) -> tuple[str, bytes]:
             return "text/plain", b"metrics\n"
@@ -57,6 +65,7 @@ class Bench:
             recorder,  # type: ignore[arg-type]
             scrape,
             worker_count=3,
+            access=self.access,
         )
         await self.front.start()
 
@@ -80,7 +89,8 @@ class Bench:
         self, method: str, target: str, body: bytes = b"", *headers: str
     ) -> tuple[int, bytes, bytes]:
         """(status, head, body) of one request on a connection of its own."""
-        lines = [f"{method} {target} HTTP/1.1", "Host: h", "Connection: close", *headers]
+        hosts = [] if any(line.startswith("Host: ") for line in headers) else ["Host: h"]
+        lines = [f"{method} {target} HTTP/1.1", *hosts, "Connection: close", *headers]
         if body:
             lines.append(f"Content-Length: {len(body)}")
         data = "\r\n".join(lines).encode() + b"\r\n\r\n" + body

@@ -18,6 +18,7 @@ from mms.http.lane.connection import LaneProtocol
 from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneRoute
 from mms.limits.memory import MemoryLimit
+from mms.observe import RecentErrors
 
 
 class PlainAnswers:
@@ -92,10 +93,12 @@ class Bench:
         self.host = PlayedHost(m="mms", one="mms", other="mms", another="mms")
         self.records: list[tuple[object, ...]] = []
         self.foreign: list[bytes] = []
+        self.errors = RecentErrors()
         self.lane = LaneFront(
             self.host,
             PlainAnswers(),
             self.records.append,
+            self.errors.note,
             lambda: Foreign(self.foreign),
             route,
             max_body_bytes=1_000_000,

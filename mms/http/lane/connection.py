@@ -416,15 +416,22 @@ class LaneProtocol(asyncio.Protocol):
         head, body = self._lane.answers.error(
             request.id, error, lane_request.is_kept_alive, known.error_form, lines
         )
-        self._send(lane_request, error.http_status, head, body)
+        self._send(lane_request, error.http_status, head, body, error.message or "")
 
     def give_up(self) -> None:
         """The client cannot be told of a failure."""
         self.abort()
 
-    def _send(self, request: LaneRequest, status: int, head: bytes, body: Buffer) -> None:
+    def _send(
+        self, request: LaneRequest, status: int, head: bytes, body: Buffer, problem: str = ""
+    ) -> None:
+        """`problem`: the message of an error of the front."""
         is_known = request.is_known
+        model = request.name if is_known else ""
+        version = (request.version or "") if is_known else ""
         now = time.monotonic()
+        if status >= 400:
+            self._lane.note_error(request.id, model, version, status, problem)
         self._lane.record(
             (
                 now,
@@ -434,8 +441,8 @@ class LaneProtocol(asyncio.Protocol):
                 request.lane_head.protocol,
                 status,
                 now - request.received_at,
-                request.name if is_known else "",
-                (request.version or "") if is_known else "",
+                model,
+                version,
             )
         )
         if is_known and body:

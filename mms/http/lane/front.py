@@ -13,6 +13,7 @@ from mms.http.answers import Answers
 from mms.http.lane.head import KnownRoute, LaneHead, LaneRoute, read_head
 from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.memory import MemoryLimit
+from mms.observe.recent_errors import NoteError
 
 #: Paths whose routes are remembered. Clients choose paths, so there must be a limit; models are fewer.
 _MAX_ROUTES = 4096
@@ -62,6 +63,7 @@ class LaneFront:
         host: Submitter,
         answers: Answers,
         record: Callable[[tuple[Any, ...]], None],
+        note_error: NoteError,
         make_handler: Callable[[], asyncio.Protocol],
         find_route: Callable[[bytes], LaneRoute | None],
         *,
@@ -77,6 +79,7 @@ class LaneFront:
         self.host = host
         self.answers = answers
         self.record = record
+        self.note_error = note_error
         self.make_handler = make_handler
         self.max_body_bytes = max_body_bytes
         self.keep_alive_timeout_s = keep_alive_timeout_s

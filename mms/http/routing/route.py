@@ -98,7 +98,8 @@ class Route:
     its variables, since models of one tree may speak different protocols; None: for all. Rows of one pattern that
     concern different values are asked one after the other. `leads_on`: the row that counts in this one's place, where a
     request's headers name another path of the same API. `answers_preflights`: a browser's question whether a page may
-    send a request goes to the handler. `operations`: what the API description says of it.
+    send a request goes to the handler. `takes_session`: it is the console's: a page's session stands for a key, and
+    pages of other sites may not ask. `operations`: what the API description says of it.
     """
 
     methods: tuple[str, ...]
@@ -111,6 +112,7 @@ class Route:
     concerns: Callable[[Mapping[str, str]], bool] | None = None
     leads_on: Callable[[web.Request, Found], Found] | None = None
     answers_preflights: bool = False
+    takes_session: bool = False
     operations: tuple[Operation, ...] = ()
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
@@ -30,11 +30,16 @@ class LiveStream:
     """One of them. `wake` is called, from the event loop, when there may be something to send."""
 
     def __init__(
-        self, request: web.Request, response: web.StreamResponse, keep_alive: bytes
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        keep_alive: bytes,
+        may_go_on: Callable[[web.Request], bool],
     ) -> None:
         self._request = request
         self._response = response
         self._keep_alive = keep_alive
+        self._may_go_on = may_go_on
         self._woken = asyncio.Event()
         self.is_over = False
 
@@ -50,14 +55,19 @@ class LiveStream:
         self._woken.set()
 
     async def wait(self) -> bool:
-        """Wait until `wake` is called; return False where the stream is to end instead."""
+        """Wait until `wake` is called; return False where the stream is to end instead.
+
+        It ends with the server, and with the key that it was begun with.
+        """
         while not self._woken.is_set() and not self.is_over:
             try:
                 await asyncio.wait_for(self._woken.wait(), _KEEP_ALIVE_S)
             except asyncio.TimeoutError:
+                if not self._may_go_on(self._request):
+                    return False
                 await self.send(self._keep_alive)
         self._woken.clear()
-        return not self.is_over
+        return not self.is_over and self._may_go_on(self._request)
 
     async def send(self, data: bytes) -> None:
         """Send some bytes. A client that does not take them in time is cut off: raises ConnectionResetError."""
@@ -72,8 +82,12 @@ class LiveStream:
 class LiveStreams:
     """All of them: there are at most so many, and the end of the server ends them."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(
+        self, most: int, may_go_on: Callable[[web.Request], bool] = lambda request: True
+    ) -> None:
+        """`may_go_on`: whether the client of a stream may see more of it."""
         self._most = most
+        self._may_go_on = may_go_on
         self._open: set[LiveStream] = set()
         self._is_ending = False
 
@@ -93,7 +107,7 @@ class LiveStreams:
             )
         response = streamed_response(content_type)
         keep_alive = b":\n\n" if content_type == EVENT_STREAM else b"\n"
-        stream = LiveStream(request, response, keep_alive)
+        stream = LiveStream(request, response, keep_alive, self._may_go_on)
         self._open.add(stream)
         try:
             await response.prepare(request)

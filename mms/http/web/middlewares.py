@@ -16,12 +16,13 @@ from mms.errors import (
     TargetTooLong,
     UnexpectedError,
 )
+from mms.http.console.page_sessions import PageSessions
 from mms.http.pages import PageRule
 from mms.http.routing import MANAGEMENT_ROLE, METRICS_ROLE
 from mms.http.web.connection import Connections
 from mms.http.web.request import check_head, find_state, state_of
 from mms.http.web.response import error_response, respond
-from mms.security import Access
+from mms.security import NOBODY, Access
 
 logger = logging.getLogger("mms.http")
 
@@ -94,8 +95,11 @@ async def answer_preflights(request: web.Request, handler: Handler) -> web.Strea
     return respond(200, None, f"Allow: {allowed}\r\n".encode() if allowed else b"", b"")
 
 
-def key_check(access: Access) -> Middleware:
-    """Lets a request pass that has a key with one of its route's roles, and counts it for its client."""
+def key_check(access: Access, sessions: PageSessions | None) -> Middleware:
+    """Lets a request pass that has a key with one of its route's roles, and counts it for its client.
+
+    `sessions`: what stands for keys in the console.
+    """
 
     @web.middleware
     async def check_key(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -103,7 +107,10 @@ def key_check(access: Access) -> Middleware:
         state = state_of(request)
         roles = state.route.roles
         what = f"{request.method} {state.uri.partition('?')[0]}"
-        known = access.enter(request.raw_headers, roles, state.remote, what)
+        session = NOBODY
+        if sessions is not None and state.route.takes_session:
+            session = sessions.find(request)
+        known = access.enter(request.raw_headers, roles, state.remote, what, session)
         if known.key is not None and roles == MANAGEMENT_ROLE and request.method != "GET":
             logger.info("Key %s of %s: %s", known.key, state.remote, what)
         state.credentials = known.credentials
@@ -119,11 +126,12 @@ def page_check(rule: PageRule) -> Middleware:
     @web.middleware
     async def check_page(request: web.Request, handler: Handler) -> web.StreamResponse:
         """Raises Forbidden."""
-        roles = state_of(request).route.roles
+        route = state_of(request).route
+        roles = route.roles
         host = request.headers.get("Host")
-        if roles == MANAGEMENT_ROLE:
+        if roles == MANAGEMENT_ROLE or route.takes_session:
             rule.check(request.method, request.headers.get("Origin"), host)
-        if roles in (MANAGEMENT_ROLE, METRICS_ROLE):
+        if roles in (MANAGEMENT_ROLE, METRICS_ROLE) or route.takes_session:
             rule.check_host(request.method, host)
         return await handler(request)
 

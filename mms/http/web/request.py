@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from mms.bodies.inflation import CODINGS, BrokenCoding, InflatesTooFar
 from mms.core import clients_request_id, new_request_id
@@ -76,6 +77,8 @@ class RequestState:
         #: The form of answers where it is not MMS's: of errors, and lines besides those of every answer.
         self.error_form: ErrorForm | None = None
         self.answer_lines: AnswerLines | None = None
+        #: Takes from the headers of an answer what is not to be sent.
+        self.filter_headers: Callable[[CIMultiDict[str]], None] | None = None
         #: What stands for an error where clients expect another one.
         self.translate_error: Callable[[ServerError], ServerError] | None = None
         #: What of the call had no effect; the answer says so.
@@ -86,6 +89,8 @@ class RequestState:
         self.is_trusted = True
         #: What the router found wrong with the path.
         self.refusal: Exception | None = None
+        #: The message of an error of this server that was answered.
+        self.problem = ""
         #: Whether the connection is fit for the next request after an error that is answered; None: no error is.
         self.outlives_error: bool | None = None
         #: Counts what the connection holds in memory.

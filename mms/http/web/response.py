@@ -87,6 +87,7 @@ def error_response(request: web.Request, error: ServerError) -> web.Response:
     state = state_of(request)
     if state.translate_error is not None:
         error = state.translate_error(error)
+    state.problem = error.message or ""
     if state.error_form is not None:
         headers, body = state.error_form(error)
     else:
@@ -110,6 +111,8 @@ def head_writer(answers: Answers, is_leaving: Callable[[], bool]) -> OnPrepare:
         for name in _ADDED:
             if own is not None and name not in own:
                 headers.popall(name, None)
+        if state.filter_headers is not None:
+            state.filter_headers(headers)
         lines = b"" if state.answer_lines is None else state.answer_lines(state.id)
         headers.extend(header_pairs(lines + warning_lines(state.warnings)))
         for name, value in answers.cors_headers:

@@ -23,6 +23,7 @@ from mms.http.web.request import READ_AHEAD_BYTES, RequestState, find_state, sta
 from mms.http.web.response import head_writer
 from mms.limits.connections import remote_name
 from mms.limits.memory import MemoryLimit
+from mms.observe.recent_errors import NoteError
 from mms.text.brief import brief
 
 logger = logging.getLogger("mms.http")
@@ -87,12 +88,15 @@ async def _handle(request: web.Request) -> web.StreamResponse:
     return await state.route.handler(request)
 
 
-def _access_log(record: Record) -> type[AbstractAccessLogger]:
+def _access_log(record: Record, note_error: NoteError) -> type[AbstractAccessLogger]:
     """Has aiohttp record each request that it answers."""
 
     class AccessLog(AbstractAccessLogger):
         def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
             record(_line_of(request, response, time))
+            state = find_state(request)
+            if response.status >= 400 and state is not None:
+                note_error(state.id, state.model, state.version, response.status, state.problem)
 
     return AccessLog
 
@@ -152,6 +156,7 @@ class WebServer:
         make_state: MakeState,
         answers: Answers,
         record: Record,
+        note_error: NoteError,
         middlewares: Iterable[Middleware],
         *,
         keep_alive_timeout_s: float,
@@ -178,7 +183,7 @@ class WebServer:
         self._runner = web.AppRunner(
             application,
             access_log=logger,
-            access_log_class=_access_log(record),
+            access_log_class=_access_log(record, note_error),
             auto_decompress=False,
             handler_cancellation=True,
             keepalive_timeout=keep_alive_timeout_s,

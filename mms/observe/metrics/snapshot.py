@@ -15,6 +15,9 @@ class WorkerSnapshot:
     state: str
     memory_bytes: int = 0
     restarts: int = 0
+    gpu_id: int | None = None
+    #: Why it is in its state; empty where there is nothing to say.
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

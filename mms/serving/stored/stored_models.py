@@ -104,6 +104,10 @@ class StoredModels:
             found.setdefault((archive.name, archive.version), state)
         return sorted(found.values(), key=lambda row: (row.name, row.version or ""))
 
+    async def archives(self) -> list[StoredArchive]:
+        """Return what lies in the store. Raises ModelNotFound where a setting names a store that is not there."""
+        return await asyncio.to_thread(self._catalog.read)
+
     async def load(self, name: str, config: ConfigKeys | None = None) -> None:
         """Load an archive for every version of that name. What is registered of it serves until the new one can, and
         stays where that cannot be loaded.

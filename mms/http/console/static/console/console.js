@@ -1,0 +1,148 @@
+// The console: who looks, what is shown, and the live snapshots that it is made of.
+
+import { login, logout, session } from "./api.js";
+import { field, h, put, toast } from "./dom.js";
+import { History } from "./history.js";
+import { ModelView } from "./model.js";
+import { Overview } from "./overview.js";
+import { nameOf, pillOf } from "./states.js";
+import { TryView } from "./try.js";
+
+const main = document.getElementById("main");
+const health = document.getElementById("health");
+const link = document.getElementById("link");
+const history = new History();
+let may = { manage: false, predict: false };
+let view = null;
+let source = null;
+let last = null;
+
+function showView(next) {
+  view?.close?.();
+  view = next;
+  document.title = `${next.title} – model server`;
+  put(main, next.element);
+  if (last) next.update?.(last, history);
+}
+
+function route() {
+  const parts = location.hash.replace(/^#\/?/, "").split("/").map((text) => {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text;
+    }
+  });
+  if (parts[0] === "models" && parts[1]) {
+    showView(new ModelView(parts[1], parts[2] ?? null, may));
+  } else if (may.manage) {
+    showView(new Overview(may));
+  } else {
+    showView(tryOnly());
+  }
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+}
+
+// For a key that may ask models and manage nothing.
+function tryOnly() {
+  const name = h("input", { required: true, autocomplete: "off" });
+  const version = h("input", { autocomplete: "off", placeholder: "the default" });
+  const place = h("div");
+  return {
+    title: "Try a model",
+    element: h("div", {}, h("h1", { text: "Try a model" }),
+      h("p", { text: "This key may not manage models, so none are listed." }),
+      may.predict ? h("form", { class: "card", onsubmit: (event) => {
+        event.preventDefault();
+        const model = { name: name.value.trim(), version: version.value.trim() || null };
+        put(place, h("h2", { text: nameOf(model) }), new TryView(model).element);
+      } }, field("Model", name), field("Version", version), h("button", { class: "primary", text: "Choose" })) : null, place),
+  };
+}
+
+function look() {
+  source = new EventSource("/console/events");
+  source.addEventListener("open", () => { link.textContent = ""; });
+  source.addEventListener("message", (event) => {
+    last = JSON.parse(event.data);
+    history.add(last);
+    health.textContent = last.server.health;
+    health.className = pillOf(last.server.health);
+    view?.update?.(last, history);
+  });
+  source.addEventListener("error", () => {
+    link.textContent = "Not connected; trying again…";
+    if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000);
+  });
+}
+
+// The stream was refused: the session may have ended, or too many look.
+async function again() {
+  try {
+    const found = await session();
+    if (found.hasKeys && !found.roles.includes("management")) start();
+    else look();
+  } catch {
+    setTimeout(again, 3000);
+  }
+}
+
+function askForKey(problem = "") {
+  const key = h("input", { type: "password", id: "key", autocomplete: "current-password", required: true });
+  const said = h("p", { role: "alert", class: "bad-text", text: problem });
+  const form = h("form", { class: "card login" }, h("h1", { text: "Log in" }),
+    h("p", { text: "This server asks for a key. It is exchanged for a session of eight hours and is not kept in this browser." }),
+    h("input", { class: "hidden", autocomplete: "username", value: "mms", tabindex: "-1", "aria-hidden": "true", type: "text" }),
+    field("Key", key), said, h("button", { class: "primary", text: "Log in" }));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    said.textContent = "";
+    try {
+      await login(key.value.trim());
+      key.value = "";
+      await start();
+    } catch (error) {
+      said.textContent = error.message;
+      key.focus();
+    }
+  });
+  showView({ title: "Log in", element: form });
+  key.focus();
+}
+
+async function start() {
+  source?.close();
+  let found;
+  try {
+    found = await session();
+  } catch (error) {
+    put(main, h("p", { role: "alert", text: `The console cannot reach its server: ${error.message}` }));
+    setTimeout(start, 3000);
+    return;
+  }
+  document.getElementById("who").textContent = found.key ? `Key ${found.key}` : "";
+  document.getElementById("logout").hidden = !found.token;
+  if (found.hasKeys && !found.key && !found.roles.includes("management")) {
+    removeEventListener("hashchange", route);
+    askForKey();
+    return;
+  }
+  may = { manage: found.roles.includes("management"), predict: found.roles.includes("inference") };
+  addEventListener("hashchange", route);
+  route();
+  if (may.manage) look();
+}
+
+document.getElementById("logout").addEventListener("click", async () => {
+  try {
+    await logout();
+  } catch (error) {
+    toast(error.message, true);
+  }
+  last = null;
+  health.textContent = "";
+  start();
+});
+
+start();
