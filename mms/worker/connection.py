@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import socket
@@ -76,13 +77,13 @@ class Control:
         self.on_heartbeat: Callable[[], None] | None = None
         #: Takes the answers to calls; set where this worker's model may call others.
         self.on_called: Callable[[int, bytes | bytearray], None] | None = None
-        self._thread = threading.Thread(target=self._serve, name="mms-control", daemon=True)
 
     def __repr__(self) -> str:
         return f"<Control {len(self.cancelled_ids)} cancelled>"
 
     def start(self) -> None:
-        self._thread.start()
+        # What a Thread of `threading` has besides would be copies of pages in each fork.
+        _thread.start_new_thread(self._serve, ())
 
     def send(self, frame: bytes) -> None:
         """Any thread may. Raises OSError where the front is gone."""

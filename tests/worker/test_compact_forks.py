@@ -46,6 +46,31 @@ def test_objects_that_are_made_after_the_gaps_are_filled_lie_together() -> None:
     assert scattered > 10 * pages
 
 
+#: Prints how many references a name that was looked up in a type has, before and after.
+_LOOKS_UP = """
+import sys
+from mms.worker.forking.compact import fill_gaps
+name = sys.intern("a name of nothing")
+before = sys.getrefcount(name)
+hasattr(int, name)
+looked_up = sys.getrefcount(name)
+fill_gaps()
+print(looked_up - before, sys.getrefcount(name) - before)
+"""
+
+
+@pytest.mark.skipif(
+    sys.implementation.name != "cpython" or sys.version_info >= (3, 12),
+    reason="counts no references to names that are looked up",
+)
+def test_no_name_is_held_that_was_looked_up_before_the_fork() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", _LOOKS_UP], check=True, capture_output=True, text=True
+    ).stdout
+    looked_up, after = map(int, told.split())
+    assert after == 0 < looked_up
+
+
 def test_what_a_library_remembers_is_found_out_before_the_fork(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -43,6 +43,7 @@ def recall() -> None:
 
 def fill_gaps() -> None:
     """Fill the room that is free between objects: what is made from now on, and in forks, lies together."""
+    _forget_lookups()
     gc.collect()
     empty = sys.getsizeof(b"")
     for size in range(_STEP, _LARGEST + 1, _STEP):
@@ -52,6 +53,15 @@ def fill_gaps() -> None:
             _fill(size, object)
         else:
             _fill(size, itertools.count(0.5).__next__)
+
+
+def _forget_lookups() -> None:
+    """Empty the cache of names that were looked up in types, which holds a reference to each of them.
+
+    A fork puts its own there, and would write to those that it puts out. Since Python 3.12 names are not counted.
+    """
+    if sys.version_info < (3, 12):
+        sys._clear_type_cache()
 
 
 def _fill(size: int, make: Callable[[], object]) -> None:
