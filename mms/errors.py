@@ -170,9 +170,10 @@ class Conflict(ServerError):
 class NameTaken(Conflict):
     """A model of that name and version, or of that name without versions, is registered."""
 
-    def __init__(self, model_name: str) -> None:
+    def __init__(self, model_name: str, model_version: str | None = None) -> None:
         super().__init__(f"Model {model_name} is already registered.")
         self.model_name = model_name
+        self.model_version = model_version
 
 
 class InvalidVersion(ServerError):
@@ -297,6 +298,9 @@ class WorkerStartFailed(ServerError):
 
     #: No description of the model has the reason: it was registered for this load, and is gone.
     is_model_gone = False
+    #: Of a model that is gone.
+    model_name = ""
+    model_version: str | None = None
 
     def __init__(
         self, message: str = "Failed to start workers", code: int = 500, reason: str = ""
@@ -308,6 +312,11 @@ class WorkerStartFailed(ServerError):
     @property
     def http_status(self) -> int:
         return self.code
+
+    def note_gone(self, model_name: str, model_version: str | None) -> None:
+        """Note that the model was registered for this load, and is gone."""
+        self.is_model_gone = True
+        self.model_name, self.model_version = model_name, model_version
 
     @property
     def shown_reason(self) -> str | None:

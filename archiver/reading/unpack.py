@@ -341,8 +341,9 @@ def _find_layout(container: Container) -> _Layout:
     if container.has_file(LEGACY_MANIFEST_NAME):
         return _Layout("", LEGACY_MANIFEST_NAME, is_legacy=True)
     folders = container.folders()
-    if container.kind == "tgz" and len(folders) == 1:
-        # The archivers of MMS and TorchServe put everything below a folder of the model's name here.
+    if container.kind in ("tgz", "folder") and len(folders) == 1:
+        # The archivers of MMS and TorchServe put everything below a folder of the model's name in a tar file, and where
+        # that is unpacked as it is, there is such a folder.
         prefix = f"{folders[0]}/"
         if container.has_file(prefix + MANIFEST_NAME):
             return _Layout(prefix, prefix + MANIFEST_NAME, is_legacy=False)

@@ -26,7 +26,7 @@ _SAGEMAKER = "sagemaker"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command. Return its exit code: 0 only if the server came up, was stopped, or was not running."""
-    _open_closed_streams()
+    open_closed_streams()
     arguments = ArgParser.mms_parser().parse_args(argv)
     try:
         return _run(arguments)
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def mxnet_main(argv: Sequence[str] | None = None) -> int:
     """Run the command by its former name."""
-    _open_closed_streams()
+    open_closed_streams()
     print(
         "Warning: Calling MMS with mxnet-model-server. Please move to multi-model-server.",
         flush=True,
@@ -51,7 +51,7 @@ def mxnet_main(argv: Sequence[str] | None = None) -> int:
     return main(argv)
 
 
-def _open_closed_streams() -> None:
+def open_closed_streams() -> None:
     """Give the numbers 0 to 2 to the null device where they are closed, lest a pipe of ours gets one of them."""
     fd = os.open(os.devnull, os.O_RDWR)
     while fd <= 2:

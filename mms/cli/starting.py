@@ -80,15 +80,15 @@ def become(
     os.execve(command[0], command, {**_environment(), **(variables or {})})
 
 
-def start(options: LaunchOptions, pid_file: PidFile) -> int:
+def start(options: LaunchOptions, pid_file: PidFile, *, keeps_streams: bool = False) -> int:
     """Start the server in the background; return when its models have loaded or failed, or when the start has failed.
 
-    The server lets go of standard streams whose end somebody may wait for.
+    The server lets go of standard streams whose end somebody may wait for, unless it `keeps_streams`.
     """
     read_fd, write_fd = os.pipe()
     options.ready_fd = write_fd
     os.set_inheritable(write_fd, True)
-    streams = [fd for fd in (1, 2) if is_waited_for(fd)]
+    streams = [] if keeps_streams else [fd for fd in (1, 2) if is_waited_for(fd)]
     with tempfile.TemporaryFile() as errors:
         file_actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
         if 1 in streams:

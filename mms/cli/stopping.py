@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from mms.cli.pid_file import PidFile, PidFileError, command_words, environment_of, is_server
@@ -21,11 +22,24 @@ _PROGRESS_S = 5.0
 _POLL_S = 0.02
 
 
-def stop(pid_file: PidFile) -> int:
+@dataclass(frozen=True, slots=True)
+class StopMessages:
+    """What is said of a server that there is none of, that was stopped, and that had ended already."""
+
+    not_running: str = "Model server is not currently running."
+    stopped: str = "Model server stopped."
+    was_stopped: str = "Model server already stopped."
+
+
+#: MMS's own.
+MESSAGES = StopMessages()
+
+
+def stop(pid_file: PidFile, messages: StopMessages = MESSAGES) -> int:
     """Stop the server that the file names; returns the exit code."""
     pid = pid_file.read()
     if pid is None:
-        print("Model server is not currently running.")
+        print(messages.not_running)
         return 0
     try:
         is_stopped = _end(pid)
@@ -33,7 +47,7 @@ def stop(pid_file: PidFile) -> int:
         raise PidFileError(
             f"Process {pid} of PID file {pid_file.path} belongs to another user; only that user can stop it."
         ) from None
-    print("Model server stopped." if is_stopped else "Model server already stopped.")
+    print(messages.stopped if is_stopped else messages.was_stopped)
     # A server removes its own file; by now the name may be another server's.
     pid_file.remove(of=pid)
     return 0

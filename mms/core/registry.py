@@ -61,7 +61,7 @@ class Registry(Generic[_Entry]):
         """Raise Conflict for a name and version that are taken; not by the entry that it replaces, if any."""
         versions = self._names.setdefault(entry.name, {})
         if entry.version in versions and versions[entry.version] is not replaced:
-            raise NameTaken(entry.name)
+            raise NameTaken(entry.name, entry.version)
         versions[entry.version] = entry
         if self._asks_others(entry):
             self._askers[entry] = None

@@ -11,6 +11,7 @@ from mms.http.routing import Route
 from mms.interfaces import INTERFACES, part
 
 if TYPE_CHECKING:
+    from mms.security.guard import Guard
     from mms.serving import ModelHost
     from mms.settings import Settings
 
@@ -26,12 +27,20 @@ class InterfaceApi(ABC):
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> InterfaceApi:
         """Return the API of a server."""
 
+    def use_guard(self, guard: Guard) -> None:
+        """Learn who checks the keys of requests. Called once, where requests need keys, before routes are asked for."""
+        return
+
     def shared_routes(self) -> list[Route]:
         """Return the rows of a tree that other interfaces have rows of. They come first, and say whom they concern."""
         return []
 
     def routes(self) -> list[Route]:
         """Return the rows that come before the server's own."""
+        return []
+
+    def management_routes(self) -> list[Route]:
+        """Return the rows that come before the server's own of the management API."""
         return []
 
     def routes_beside_others(self) -> list[Route]:

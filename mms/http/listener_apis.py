@@ -111,6 +111,9 @@ class HttpApis:
         self.health = HealthApi(host)
         self.inference = InferenceApi(host, asker, is_strict_ping=settings.strict_ping)
         self.interfaces = interface_apis(settings, host, asker)
+        if access is not None and access.guard is not None:
+            for interface in self.interfaces.values():
+                interface.use_guard(access.guard)
         rule = ParameterRule(is_strict=settings.strict_parameters)
         self.management = ManagementApi(
             host,
@@ -175,7 +178,14 @@ class HttpApis:
         management = self.model_logs.routes() + self.management.routes()
         if has_inference:
             routes += self.plugins.routes(INFERENCE)
-            interfaces = list(self.interfaces.values())
+            # The paths of the server that this one stands for are its own.
+            stands_for = self.settings.stands_for
+            interfaces = [
+                api
+                for _, api in sorted(
+                    self.interfaces.items(), key=lambda each: each[0] != stands_for
+                )
+            ]
         else:
             interfaces = [owner] if owner is not None else []
         if has_management:
@@ -184,6 +194,8 @@ class HttpApis:
                 *self.console.routes(management),
             ]
             routes += self.plugins.routes(MANAGEMENT)
+            for interface in self.interfaces.values():
+                routes += interface.management_routes()
         routes += metrics
         for interface in interfaces:
             routes += interface.shared_routes()

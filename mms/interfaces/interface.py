@@ -116,6 +116,13 @@ class Interface:
     hides_batches = False
     #: Whether requests to its models carry what is asked of the model: a `ModelOperation`.
     takes_operations = False
+    #: How the server that it comes from is configured, for that server's own command: an
+    #: `mms.settings.dialect.Dialect`.
+    config_dialect = ""
+    #: Makes the keys that its own server demands: a function of (settings) that returns a `mms.security.guard.Keys`, or
+    #: None. What is raised where one is wanting: a `ServerError`.
+    key_ring = ""
+    key_refusal = ""
     #: Its own settings: a dataclass of `mms.settings.option.option` fields.
     settings = ""
     #: Parameters of a registration that only its models have: an `mms.registration.Options`.

@@ -16,6 +16,7 @@ STARTED = "Model server started."
 ARGV_WORD = "com.amazonaws.ml.mms.ModelServer"
 
 _BY_HAND = "--by-hand"
+_NO_SNAPSHOTS = "--no-snapshots"
 _MODEL = "--model"
 _READY_FD = "--ready-fd"
 _SETTING = "--set"
@@ -27,6 +28,7 @@ _FLAGS = {
     "--pid-file": "pid_file",
     "--component": "component",
     "--follow": "followed",
+    "--stands-for": "stands_for",
     _READY_FD: "ready_fd",
 }
 
@@ -51,6 +53,10 @@ class LaunchOptions:
     component: str | None = None
     #: The file or folder of that class, whose changes have it loaded anew; the server starts without it, too.
     followed: str | None = None
+    #: The interface whose server's command was called: settings come together as they do there.
+    stands_for: str | None = None
+    #: Settings of an earlier server, which that server has written by itself, are not read.
+    ignores_snapshots: bool = False
     #: Somebody sits at the terminal who tries it: the first lines say how to call it.
     is_by_hand: bool = False
     #: A descriptor that the launcher waits on for a line: `ready`, or `failed: ` and the reason. Before it come `up`
@@ -66,6 +72,8 @@ class LaunchOptions:
                 argv.append(f"{flag}={value}")
         if self.is_by_hand:
             argv.append(_BY_HAND)
+        if self.ignores_snapshots:
+            argv.append(_NO_SNAPSHOTS)
         argv += [f"{_SETTING}={name}={value}" for name, value in self.settings.items()]
         argv += [f"{_MODEL}={model}" for model in self.models]
         return argv
@@ -80,6 +88,8 @@ class LaunchOptions:
             flag, sign, value = word.partition("=")
             if word == _BY_HAND:
                 options.is_by_hand = True
+            elif word == _NO_SNAPSHOTS:
+                options.ignores_snapshots = True
             elif flag == _MODEL and sign:
                 options.models.append(value)
             elif flag == _SETTING and "=" in value:

@@ -7,9 +7,10 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
-from mms.errors import ConfigurationError, Forbidden, TooManyRequests, Unauthorized
+from mms.errors import ConfigurationError, Forbidden, ServerError, TooManyRequests, Unauthorized
+from mms.interfaces import find_interface, part
 from mms.security.key_file import ApiKey, InvalidKeyFile, KeyFile
 from mms.security.key_ring import KeyRing
 from mms.security.rate_limit import RateLimit, client_of
@@ -46,17 +47,54 @@ class AuthResult(NamedTuple):
 NOBODY = AuthResult(None, False, frozenset())
 
 
+class Keys(Protocol):
+    """The keys that count."""
+
+    def find(self, text: bytes) -> ApiKey | None:
+        """Return the key with this text, if it is valid now."""
+
+    def refresh(self) -> bool:
+        """Return whether other keys count than at the call before."""
+
+    def holds(self, key: ApiKey) -> bool:
+        """Return whether a key that was found counts still."""
+
+
+class JoinedKeys:
+    """The keys of several."""
+
+    def __init__(self, *rings: Keys) -> None:
+        self.rings = rings
+
+    def __repr__(self) -> str:
+        return f"<JoinedKeys {', '.join(map(repr, self.rings))}>"
+
+    def find(self, text: bytes) -> ApiKey | None:
+        return next((key for ring in self.rings if (key := ring.find(text)) is not None), None)
+
+    def refresh(self) -> bool:
+        # All of them, also where the first one has changed.
+        changes = [ring.refresh() for ring in self.rings]
+        return any(changes)
+
+    def holds(self, key: ApiKey) -> bool:
+        return any(ring.holds(key) for ring in self.rings)
+
+
 class Guard:
-    """Checks the keys of requests, where there is a file of keys. It is owned by the event loop."""
+    """Checks the keys of requests, where requests need some. It is owned by the event loop."""
 
     def __init__(
         self,
-        ring: KeyRing,
+        ring: Keys,
         open_roles: Iterable[Role] = (),
         clock: Callable[[], float] = time.monotonic,
+        *,
+        refusal: Callable[[], ServerError] | None = None,
     ) -> None:
-        """`open_roles`: what needs no key."""
+        """`open_roles`: what needs no key. `refusal`: the error where one is wanting, in another server's words."""
         self.ring = ring
+        self._refusal = refusal
         #: Called when other keys count: what was decided before does not hold any more.
         self.on_change: list[Callable[[], None]] = []
         self._open = frozenset(open_roles)
@@ -112,13 +150,19 @@ class Guard:
                 logger.warning(
                     "Refused %s of %s: key %s does not have the role %s.", what, remote, key, wanted
                 )
+            if self._refusal is not None:
+                raise self._refusal()
             raise Forbidden(f"The key does not have the role {wanted}, which this request needs.")
         if wait_s:
             raise TooManyRequests("Too many requests without a valid key.", math.ceil(wait_s))
         if auth.has_tried:
             logger.warning("Refused %s of %s: its key is not valid.", what, remote)
+        else:
+            logger.warning("Refused %s of %s: it has no key.", what, remote)
+        if self._refusal is not None:
+            raise self._refusal()
+        if auth.has_tried:
             raise Unauthorized("The key is not valid.")
-        logger.warning("Refused %s of %s: it has no key.", what, remote)
         raise Unauthorized(
             f"This request needs a key with the role {wanted}: send it as Authorization: Bearer KEY, or x-api-key: KEY."
         )
@@ -135,6 +179,11 @@ class Guard:
             self._told_at = now
 
 
+def presented_key(headers: Iterable[Pair]) -> bytes | None:
+    """Return the first key that headers offer, valid or not."""
+    return next((text for pair in headers if (text := _presented(pair)) is not None), None)
+
+
 def _presented(pair: Pair) -> bytes | None:
     """Return the key that a header offers, if it is one for keys."""
     name, value = pair
@@ -149,10 +198,27 @@ def _presented(pair: Pair) -> bytes | None:
 
 
 def make_guard(settings: Settings) -> Guard | None:
-    """Return the guard that the settings ask for; None without `keys_file`. Raises ConfigurationError."""
-    path = settings.keys_file
-    if not path:
+    """Return the guard that the settings ask for; None where no request needs a key. Raises ConfigurationError."""
+    rings: list[Keys] = []
+    open_roles = [Role(name) for name in settings.open_roles]
+    refusal = None
+    if settings.keys_file:
+        rings.append(_file_ring(settings.keys_file))
+    if settings.stands_for is not None:
+        interface = find_interface(settings.stands_for)
+        ring = part(interface.key_ring)(settings) if interface.key_ring else None
+        if ring is not None:
+            rings.append(ring)
+            refusal = part(interface.key_refusal)
+            # Tokens are for the two others.
+            open_roles.append(Role.METRICS)
+    if not rings:
         return None
+    ring = rings[0] if len(rings) == 1 else JoinedKeys(*rings)
+    return Guard(ring, open_roles, refusal=refusal)
+
+
+def _file_ring(path: str) -> KeyRing:
     try:
         ring = KeyRing(KeyFile(Path(path)))
     except FileNotFoundError:
@@ -166,4 +232,4 @@ def make_guard(settings: Settings) -> Guard | None:
         logger.warning(
             "keys_file=%s has no valid key: all requests that need one are refused.", path
         )
-    return Guard(ring, (Role(name) for name in settings.open_roles))
+    return ring

@@ -10,8 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from mms.security.guard import Keys
 from mms.security.key_file import ApiKey
-from mms.security.key_ring import KeyRing
 
 #: A session ends so long after its login, in seconds.
 SESSION_S = 8 * 3600
@@ -38,7 +38,7 @@ class Session:
 class Sessions:
     """The sessions of a server, in its memory alone: they end with it. Used on the event loop."""
 
-    def __init__(self, ring: KeyRing, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ring: Keys, clock: Callable[[], float] = time.monotonic) -> None:
         self._ring = ring
         self._clock = clock
         #: By the hash of their cookies, the oldest first: how long a look-up takes tells nothing of a cookie.

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -251,7 +250,7 @@ class ModelHost:
         unregistered before its workers had loaded.
         """
         served, outcome = await self._register(options, is_kept=is_kept)
-        return replace(outcome, without_effect=served.without_effect)
+        return outcome.of_model(served.name, served.version, served.without_effect)
 
     async def follow(self, options: RegisterOptions, path: Path) -> None:
         """Register a model, and load it anew whenever what lies at a path has changed. It may fail to load."""
@@ -285,7 +284,7 @@ class ModelHost:
             outcome = await self._scaled(served)
         except WorkerStartFailed as error:
             await self._discard(served)
-            error.is_model_gone = True
+            error.note_gone(served.name, served.version)
             raise
         finally:
             for model in models:

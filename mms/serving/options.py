@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,13 @@ class Outcome:
     text: str
     #: What of the operation has no effect, in sentences.
     without_effect: Sequence[str] = ()
+    #: Of a registration: the model that it made.
+    model_name: str = ""
+    model_version: str | None = None
+
+    def of_model(self, name: str, version: str | None, without_effect: Sequence[str]) -> Outcome:
+        """Return the same as told of a registration that made this model."""
+        return replace(self, without_effect=without_effect, model_name=name, model_version=version)
 
 
 SCALED = Outcome(200, None, "Workers scaled")

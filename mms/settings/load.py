@@ -7,11 +7,13 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from mms.errors import ConfigurationError
 from mms.processes.launch_options import LaunchOptions
-from mms.settings.option import BOOLEAN
+from mms.settings.dialect import OWN, Dialect, dialect_of
+from mms.settings.option import BOOLEAN, Option
 from mms.settings.settings import Settings
 from mms.settings.values import all_options
 from mms.text import properties
@@ -20,7 +22,6 @@ from mms.text.nearest import did_you_mean, nearest
 
 _VARIABLE = re.compile(r"\$\$([^$]{2,}?)\$\$")
 _CONFIG_NAME = "config.properties"
-_VARIABLES = "MMS_"
 #: Read elsewhere: by the launcher, by clients, and by workers, in which a server may be started, too.
 _OTHER_VARIABLES = frozenset(
     ("MMS_CONFIG_FILE", "MMS_API_KEY", "MMS_WORKER_SECRET", "MMS_WORKER_PYTHONPATH")
@@ -41,36 +42,50 @@ def packaged_config(name: str) -> Path:
 
 def load_settings(options: LaunchOptions, *, environ: Mapping[str, str]) -> Settings:
     """Load the settings. Raises ConfigurationError: a line with file, line, key, value and what would be right."""
-    settings = Settings()
-    path = _config_path(options, environ, settings)
+    dialect = dialect_of(options.stands_for)
+    settings = Settings(stands_for=options.stands_for, default_version=dialect.model_version)
+    for name, value in dialect.defaults.items():
+        settings.put(name, all_options()[name].kind.convert(value))
+    path = _config_path(options, environ, settings, dialect)
     settings.config_file = str(path) if path else None
     text = _read(path) if path else ""
     for entry in _entries(text, path):
         source = f"{path}:{entry.line}"
-        _set(settings, entry.key, _substituted(entry, source, environ), source)
+        key = dialect.names.get(entry.key, entry.key)
+        _set(settings, key, _substituted(entry, source, environ), source)
     if options.model_store is not None:
         _set(settings, "model_store", options.model_store, "--model-store")
     if options.models:
         _set(settings, "load_models", ",".join(options.models), "--models")
-    _read_variables(settings, environ)
-    for name, value in options.settings.items():
-        _set(settings, name, value, "the command line")
+    of_command = partial(_read_command_line, settings, options)
+    of_variables = partial(_read_variables, settings, environ, dialect)
+    # The later one counts.
+    for read in (of_command, of_variables) if dialect.variables_win else (of_variables, of_command):
+        read()
+    dialect.complete(settings, environ)
     _finish(settings, options, environ, text)
     return settings
 
 
-def _read_variables(settings: Settings, environ: Mapping[str, str]) -> None:
+def _read_command_line(settings: Settings, options: LaunchOptions) -> None:
+    for name, value in options.settings.items():
+        _set(settings, name, value, "the command line")
+
+
+def _read_variables(settings: Settings, environ: Mapping[str, str], dialect: Dialect) -> None:
     """Set what MMS_<SETTING> variables say where a file allows them; those that have no effect are one notice."""
     idle = []
-    for name, option in all_options().items():
-        variable = f"MMS_{name.upper()}"
+    for name, option in _named_options(dialect):
+        variable = f"{dialect.variables}{name.upper()}"
         if variable not in environ:
             continue
-        if settings.enable_envvars_config and option.has_variable:
-            _set(settings, name, environ[variable], variable)
+        has_leave = name not in dialect.by_leave or settings.get(dialect.by_leave[name])
+        if settings.enable_envvars_config and option.has_variable and has_leave:
+            _set(settings, dialect.names.get(name, name), environ[variable], variable)
         else:
             idle.append(variable)
-    _tell_of_unknown_variables(settings, environ)
+    if dialect is OWN:
+        _tell_of_unknown_variables(settings, environ)
     if idle:
         reason = (
             "only the configuration file sets this"
@@ -82,13 +97,20 @@ def _read_variables(settings: Settings, environ: Mapping[str, str]) -> None:
         settings.notices.append((logging.WARNING, text))
 
 
+def _named_options(dialect: Dialect) -> list[tuple[str, Option]]:
+    """Return all options by the names that a dialect has for them."""
+    options = all_options()
+    found = [(name, option) for name, option in options.items() if name not in dialect.names]
+    return [*found, *((other, options[name]) for other, name in dialect.names.items())]
+
+
 def _tell_of_unknown_variables(settings: Settings, environ: Mapping[str, str]) -> None:
     """Warn once of variables that look like settings and are none; Kubernetes' own are nobody's mistake."""
     unknown = [
         f"{variable}{_nearest_variable(variable)}"
         for variable in sorted(environ)
-        if variable.startswith(_VARIABLES)
-        and variable[len(_VARIABLES) :].lower() not in all_options()
+        if variable.startswith(OWN.variables)
+        and variable[len(OWN.variables) :].lower() not in all_options()
         and variable not in _OTHER_VARIABLES
         and not _OF_KUBERNETES.fullmatch(variable)
     ]
@@ -105,16 +127,20 @@ def _tell_of_unknown_variables(settings: Settings, environ: Mapping[str, str]) -
 
 
 def _nearest_variable(variable: str) -> str:
-    found = nearest(variable.removeprefix(_VARIABLES), all_options())
-    return "" if found is None else f" (did you mean {_VARIABLES}{found.upper()}?)"
+    found = nearest(variable.removeprefix(OWN.variables), all_options())
+    return "" if found is None else f" (did you mean {OWN.variables}{found.upper()}?)"
 
 
 def _config_path(
-    options: LaunchOptions, environ: Mapping[str, str], settings: Settings
+    options: LaunchOptions, environ: Mapping[str, str], settings: Settings, dialect: Dialect
 ) -> Path | None:
-    named = environ.get("MMS_CONFIG_FILE") or options.mms_config
+    named = environ.get(dialect.file_variable) or options.mms_config
     if named == "sagemaker":
         return packaged_config("sagemaker")
+    if not named and not options.ignores_snapshots:
+        snapshot = dialect.find_file(environ)
+        if snapshot is not None:
+            return snapshot.absolute()
     path = Path(named or _CONFIG_NAME)
     if path.is_file():
         return path.absolute()

@@ -30,6 +30,10 @@ class Settings(OptionValues):
     #: Where each value comes from, by option; an absent one is the built-in default.
     sources: dict[str, str] = field(default_factory=dict)
     config_file: str | None = None
+    #: The interface whose server the command that started this one stands for; None: this one.
+    stands_for: str | None = None
+    #: The version of a model whose archive names none; None: it has no versions.
+    default_version: str | None = None
     log_config: str | None = None
     #: Started for SageMaker: the config file or the environment names SAGEMAKER_ variables.
     is_sagemaker: bool = False

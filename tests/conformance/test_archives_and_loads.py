@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -44,6 +44,23 @@ def test_a_hostile_archive_is_refused_by_name_and_leaves_nothing(
     assert not list(server.directory.rglob("evil.py"))
 
 
+def _write_folder(folder: Path, files: Mapping[str, str]) -> None:
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_a_folder_that_is_alone_in_a_folder_is_the_model(main_server: Server) -> None:
+    files = {
+        "alone/service.py": HANDLE,
+        "alone/MAR-INF/MANIFEST.json": json.dumps(manifest("alone")),
+    }
+    _write_folder(main_server.store / "nested", files)
+    assert main_server.register("nested").status == 200
+    main_server.unregister("alone")
+
+
 @pytest.mark.parametrize("kind", ["zip", "folder"])
 def test_of_a_manifest_one_level_down_the_refusal_says_where_it_is(
     main_server: Server, kind: str
@@ -57,10 +74,8 @@ def test_of_a_manifest_one_level_down_the_refusal_says_where_it_is(
         url += ".mar"
         _write_zip(main_server.store / url, files)
     else:
-        for name, text in files.items():
-            path = main_server.store / url / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+        # The only folder in one would be taken for it.
+        _write_folder(main_server.store / url, {**files, "data/words.txt": "a"})
     reply = main_server.register(url)
     assert reply.status == 400
     assert reply.json()["message"].startswith("Model name is not defined. ")

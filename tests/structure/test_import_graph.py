@@ -247,7 +247,9 @@ ROOMS: dict[str, Room] = {
         3, ("mms.interfaces.seldon.packages",), ("interfaces", "json text", "seldon")
     ),
     "interfaces' settings": Room(
-        2, tuple(f"mms.interfaces.{name}.settings" for name in INTERFACE_NAMES), ("settings",)
+        2,
+        tuple(f"mms.interfaces.{name}.settings" for name in INTERFACE_NAMES),
+        ("errors", "settings"),
     ),
     "interfaces' parameters": Room(
         2, ("mms.interfaces.parameters",), ("interfaces", "registration")
@@ -255,7 +257,7 @@ ROOMS: dict[str, Room] = {
     "observe": Room(2, ("mms.observe",)),
     "repository": Room(2, ("mms.repository",)),
     # Keys and their roles, limits per client, what may listen where.
-    "security": Room(2, ("mms.security",), ("errors", "settings")),
+    "security": Room(2, ("mms.security",), ("errors", "interfaces", "settings")),
     "launch": Room(3, ("mms.launch",)),
     "serving": Room(4, ("mms.serving",)),
     "http": Room(5, ("mms.http",)),
@@ -283,6 +285,7 @@ ROOMS: dict[str, Room] = {
             "mms.cli",
             "mms.interfaces.mlrun.cli",
             "mms.interfaces.seldon.cli",
+            "mms.interfaces.torchserve.cli",
             "mms.model_server",
             "mms.export_model",
             "mms.arg_parser",

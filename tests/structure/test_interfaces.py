@@ -54,6 +54,9 @@ PARTS = (
         "composites",
         "sample",
         "settings",
+        "config_dialect",
+        "key_ring",
+        "key_refusal",
         "parameters",
     ),
 )

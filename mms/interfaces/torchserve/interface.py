@@ -14,6 +14,12 @@ class TorchServeInterface(Interface):
     worker = "mms.interfaces.torchserve.worker.interface"
     handler_rule = "mms.interfaces.torchserve.class_rule:is_handler"
     class_finder = "mms.interfaces.torchserve.worker.handler"
+    http_api = "mms.interfaces.torchserve.front.rest:TorchServeApi"
+    key_ring = "mms.interfaces.torchserve.front.tokens:token_ring"
+    key_refusal = "mms.interfaces.torchserve.front.tokens:InvalidToken"
+    settings = "mms.interfaces.torchserve.settings:TorchServeSettings"
+    config_dialect = "mms.interfaces.torchserve.settings:DIALECT"
+    metrics_address_setting = "metrics_address"
     packages = (Package("ts", __file__),)
 
 

@@ -57,6 +57,8 @@ def with_file_and_setting(
     document = _of_file(archive)
     workers: WorkerBounds | None = None
     manifest = archive.manifest
+    if options.model_version is None and settings.default_version is not None:
+        options = options.with_values(model_version=settings.default_version)
     name = options.model_name or (manifest.model_name if manifest else None) or default_name
     version = (manifest.model_version if manifest is not None else None) or options.model_version
     for source, said, besides in (

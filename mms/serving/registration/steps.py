@@ -215,7 +215,7 @@ class FetchModelFiles(Step):
             return
         if self._registry.has(served.name, served.version) and registration.replaced is None:
             # Before the files are fetched; another registration may still be faster.
-            raise NameTaken(served.name)
+            raise NameTaken(served.name, served.version)
         served.model_files = await self._repository.model_uris.fetch(
             uri,
             served.archive.folder,
