@@ -9,14 +9,36 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from mms.client import ClientError
     from mms.settings import Address, Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+#: For a server to say which models it has while somebody waits at a prompt.
+_COMPLETION_S = 1.0
 
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 of_version = click.option(
     "--version", help="The version of the model; default: its default version."
 )
+
+
+def _complete_name(context: click.Context, param: click.Parameter, begun: str) -> list[str]:
+    """Return the models of the server that a command is for, where one answers at once."""
+    from mms.client import Client, ClientError
+
+    is_management = any("--management" in parameter.opts for parameter in context.command.params)
+    try:
+        address = _address("management", context.params.get("url") if is_management else None)
+        with Client(management=address, timeout_s=_COMPLETION_S, retries=0) as client:
+            names = client.models.names()
+    except (ClientError, click.ClickException, ValueError):
+        return []
+    return [name for name in names if name.startswith(begun)]
+
+
+#: The name of a model, which a shell completes.
+model_name = click.argument("name", metavar="MODEL", shell_complete=_complete_name)
 
 
 class _NotReachable(click.ClickException):
@@ -44,21 +66,25 @@ def _against(api: str, command: F) -> F:
         timeout: float,
         **values: Any,
     ) -> None:
-        from mms.cli.server_client import ServerClient, ServerRefused, ServerUnreachable
+        from mms.client import Client, ClientError
 
-        client = ServerClient(
-            _address(api, url),
-            f"--{api}",
-            is_insecure=insecure,
-            client_certificate=client_certificate,
-            timeout_s=timeout,
-        )
+        address = _address(api, url)
         try:
-            command(client, **values)
-        except ServerUnreachable as error:
-            raise _NotReachable(str(error)) from None
-        except ServerRefused as error:
-            raise click.ClickException(f"{client.address}: {error}") from None
+            client = Client(
+                address,
+                management=address,
+                verify=not insecure,
+                client_certificate=client_certificate,
+                timeout_s=timeout,
+                retries=0,
+            )
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+        with client:
+            try:
+                command(client, **values)
+            except ClientError as error:
+                raise _failure(error, address, api) from None
 
     for option in (
         click.option(
@@ -85,6 +111,28 @@ def _against(api: str, command: F) -> F:
     ):
         run = option(run)
     return run  # type: ignore[return-value]  # click reads the options off the function
+
+
+def _failure(error: ClientError, address: Address, api: str) -> click.ClickException:
+    """Return an error with what to do about it."""
+    from mms.client import (
+        CertificateNotTrusted,
+        DeadlineExceeded,
+        ServerUnreachable,
+    )
+
+    if isinstance(error, CertificateNotTrusted):
+        return _NotReachable(
+            f"{error} --insecure accepts it; the variable SSL_CERT_FILE names a file of certificates to trust."
+        )
+    if isinstance(error, ServerUnreachable):
+        return _NotReachable(
+            f"{error} Start one with `mms serve PATH` or `multi-model-server --start`, or name its address with "
+            f"--{api}."
+        )
+    if isinstance(error, DeadlineExceeded):
+        return _NotReachable(f"{str(error).removesuffix('.')} (--timeout).")
+    return click.ClickException(f"{address}: {error}")
 
 
 def _address(api: str, url: str | None) -> Address:

@@ -24,7 +24,7 @@ from mms.text.brief import brief
 from mms.version import __version__, form
 
 if TYPE_CHECKING:
-    from mms.cli.server_client import ServerClient
+    from mms.client import Client
 
 _SECRETS = ("keystore_pass",)
 
@@ -48,7 +48,7 @@ def main() -> None:
 @main.command()
 @as_json
 @on_inference
-def ping(client: ServerClient, is_json: bool) -> None:
+def ping(client: Client, is_json: bool) -> None:
     """Ask whether all workers are up; exit code 0 only if so."""
     from mms.cli.printing import print_json
 
@@ -67,14 +67,14 @@ def ping(client: ServerClient, is_json: bool) -> None:
 @click.argument("part", default="")
 @as_json
 @on_management
-def metrics(client: ServerClient, part: str, is_json: bool) -> None:
+def metrics(client: Client, part: str, is_json: bool) -> None:
     """Print the metrics whose name has PART in it, or all.
 
     Without --json and away from a terminal it is the server's text for Prometheus.
     """
     from mms.cli.printing import print_json, print_table
 
-    text = client.ask("GET", "/metrics").text
+    text = client.metrics()
     if not is_json and not part and not sys.stdout.isatty():
         sys.stdout.write(text)
         return

@@ -2,39 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 import click
 
-from mms.cli.connecting import as_json, of_version, on_management
+from mms.cli.connecting import as_json, model_name, of_version, on_management
 from mms.cli.registration_flags import RegistrationCommand
 
 if TYPE_CHECKING:
-    from mms.cli.server_client import ServerClient
+    from mms.client import Client
 
 
 @click.group()
 def models() -> None:
-    """List, register, scale and unregister models."""
+    """List, register, scale, watch and unregister models.
+
+    \b
+    Examples:
+      mms models list
+      mms models register greeting.mar --workers 2
+      mms models scale greeting 4
+      mms models wait greeting
+    """
 
 
 @models.command("list")
 @as_json
 @on_management
-def list_models(client: ServerClient, is_json: bool) -> None:
+def list_models(client: Client, is_json: bool) -> None:
     """List all models and their versions."""
-    from mms.cli.printing import print_json, print_table
+    from mms.cli.printing import print_json
 
-    described = []
-    for name in _names(client):
-        described += _describe(client, name)
+    described = client.models.list()
     if is_json:
         print_json(described)
-        return
-    if not described:
+    elif described:
+        _print_models(described)
+    else:
         print("No models. `mms models register ARCHIVE` adds one.")
-        return
+
+
+@models.command()
+@model_name
+@as_json
+@on_management
+def versions(client: Client, name: str, is_json: bool) -> None:
+    """List the versions of a model."""
+    from mms.cli.printing import print_json
+
+    described = client.models.versions(name)
+    if is_json:
+        print_json(described)
+    else:
+        _print_models(described)
+
+
+def _print_models(described: Sequence[dict[str, Any]]) -> None:
+    from mms.cli.printing import print_table
+    from mms.client.models import ready_workers
+
     print_table(
         ("MODEL", "VERSION", "DEFAULT", "READY", "WORKERS", "BATCH", "URL"),
         [
@@ -42,7 +69,7 @@ def list_models(client: ServerClient, is_json: bool) -> None:
                 model["modelName"],
                 model.get("modelVersion"),
                 model.get("defaultVersion", True),
-                _ready(model),
+                ready_workers(model),
                 f"{model['minWorkers']}-{model['maxWorkers']}",
                 model["batchSize"],
                 model["modelUrl"],
@@ -52,42 +79,16 @@ def list_models(client: ServerClient, is_json: bool) -> None:
     )
 
 
-def _names(client: ServerClient) -> list[str]:
-    names: list[str] = []
-    token: str | None = "0"
-    while token is not None:
-        page = client.ask("GET", f"/models?{urlencode({'next_page_token': token})}").json()
-        names += [model["modelName"] for model in page["models"]]
-        # AWS's server gives a token on a full last page, too: an empty page ends the list, whatever it says.
-        token = page.get("nextPageToken") if page["models"] else None
-    return names
-
-
-def _describe(client: ServerClient, name: str) -> list[dict[str, Any]]:
-    """Return the descriptions of all versions; none for a model that has gone meanwhile."""
-    for path in (_model_path(name, "all"), _model_path(name)):
-        # The second one is for AWS's server, which knows no versions.
-        answer = client.call("GET", path)
-        if answer.status == 200:
-            document = answer.json()
-            return document if isinstance(document, list) else [document]
-    return []
-
-
-def _ready(model: dict[str, Any]) -> int:
-    return sum(worker["status"] == "READY" for worker in model["workers"])
-
-
 @models.command()
-@click.argument("name")
+@model_name
 @of_version
 @as_json
 @on_management
-def describe(client: ServerClient, name: str, version: str | None, is_json: bool) -> None:
+def describe(client: Client, name: str, version: str | None, is_json: bool) -> None:
     """Show a model and its workers."""
     from mms.cli.printing import print_json, print_table
 
-    model = client.ask("GET", _model_path(name, version)).json()
+    model = client.models.describe(name, version)
     if is_json:
         print_json(model)
         return
@@ -117,12 +118,12 @@ def describe(client: ServerClient, name: str, version: str | None, is_json: bool
 @click.argument("archive", required=False)
 @as_json
 @on_management
-def register(client: ServerClient, archive: str | None, is_json: bool, **values: Any) -> None:
+def register(client: Client, archive: str | None, is_json: bool, **values: Any) -> None:
     """Register ARCHIVE: one of the model store, or a url (http, https, s3, gs).
 
     Without ARCHIVE, --prepackaged and --model-uri say which files a server loads, or --serving-spec names a function.
     """
-    import json
+    from mms.cli.progress import showing_load
 
     has_files = values["prepackaged"] and values["model_uri"]
     if archive is None and not has_files and values["serving_spec"] is None:
@@ -130,10 +131,9 @@ def register(client: ServerClient, archive: str | None, is_json: bool, **values:
             "Give ARCHIVE, or --prepackaged with --model-uri, or --serving-spec."
         )
     values["parameters"] = _parameters(values["parameters"], values["interface"])
-    parameters = {"url": archive, **values}
-    body = json.dumps({key: value for key, value in parameters.items() if value is not None})
-    headers = {"Content-Type": "application/json"}
-    _tell(client.ask("POST", "/models", body.encode(), headers).json(), is_json)
+    with showing_load(client, f"Registering {archive or values['model_name'] or 'the model'}"):
+        told = client.models.register(archive, **values)
+    _tell(told, is_json)
 
 
 def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str, Any]] | None:
@@ -152,44 +152,41 @@ def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str,
 
 
 @models.command(cls=RegistrationCommand, route="scale", defaults={"synchronous": True})
-@click.argument("name")
+@model_name
 @click.argument("workers", type=click.IntRange(min=0), required=False)
 @as_json
 @on_management
-def scale(
-    client: ServerClient, name: str, workers: int | None, is_json: bool, **values: Any
-) -> None:
+def scale(client: Client, name: str, workers: int | None, is_json: bool, **values: Any) -> None:
     """Set how many workers a model has, WORKERS to --max, and change what it was registered with."""
+    from mms.cli.progress import showing_load
+
     version, most = values.pop("model_version"), values.pop("max_worker")
     is_synchronous = values.pop("synchronous")
     changes = {key: value for key, value in values.items() if value is not None}
     if workers is None and (most is not None or not changes):
         raise click.UsageError("Give WORKERS, or what is to change, such as --batch-size.")
-    query = {"synchronous": is_synchronous, **changes}
-    if workers is not None:
-        query = {
-            "min_worker": workers,
-            "max_worker": workers if most is None else most,
-            **query,
-        }
-    texts = {
-        key: str(value).lower() if isinstance(value, bool) else value
-        for key, value in query.items()
-    }
-    answer = client.ask("PUT", f"{_model_path(name, version)}?{urlencode(texts)}")
-    _tell(answer.json(), is_json)
+    with showing_load(client, f"Scaling {name}"):
+        told = client.models.scale(
+            name,
+            workers,
+            max_workers=most,
+            version=version,
+            synchronous=is_synchronous,
+            **changes,
+        )
+    _tell(told, is_json)
 
 
 @models.command()
-@click.argument("name")
+@model_name
 @of_version
 @as_json
 @on_management
-def scaling(client: ServerClient, name: str, version: str | None, is_json: bool) -> None:
+def scaling(client: Client, name: str, version: str | None, is_json: bool) -> None:
     """Show how many workers a model needs by its load, and what was decided of late."""
     from mms.cli.printing import print_json, print_table
 
-    found = client.ask("GET", _model_path(name, version, "scaling")).json()
+    found = client.models.scaling(name, version)
     if is_json:
         print_json(found)
         return
@@ -212,33 +209,50 @@ def scaling(client: ServerClient, name: str, version: str | None, is_json: bool)
 
 
 @models.command()
-@click.argument("name")
+@model_name
 @of_version
 @as_json
 @on_management
-def unregister(client: ServerClient, name: str, version: str | None, is_json: bool) -> None:
+def unregister(client: Client, name: str, version: str | None, is_json: bool) -> None:
     """Unregister a model; what it has accepted is answered first."""
-    _tell(client.ask("DELETE", _model_path(name, version)).json(), is_json)
+    _tell(client.models.unregister(name, version), is_json)
 
 
 @models.command("set-default")
-@click.argument("name")
+@model_name
 @click.argument("version")
 @as_json
 @on_management
-def set_default(client: ServerClient, name: str, version: str, is_json: bool) -> None:
+def set_default(client: Client, name: str, version: str, is_json: bool) -> None:
     """Make a version the one that serves requests which name none."""
-    _tell(client.ask("PUT", _model_path(name, version, "set-default")).json(), is_json)
+    _tell(client.models.set_default(name, version), is_json)
 
 
-def _tell(document: Any, is_json: bool) -> None:
+@models.command()
+@model_name
+@of_version
+@as_json
+@on_management
+def wait(client: Client, name: str, version: str | None, is_json: bool) -> None:
+    """Wait until a model is registered and its workers have loaded it; --timeout says for how long.
+
+    The exit code is 1 where it cannot load, 3 where it was not ready in time.
+    """
+    from mms.cli.printing import print_json
+    from mms.cli.progress import showing_model
+
+    with showing_model(name) as show:
+        found = client.models.wait(name, version, on_progress=show)
+    if is_json:
+        print_json(found)
+    else:
+        print(f"Model {name} is ready.")
+
+
+def _tell(status: str, is_json: bool) -> None:
     from mms.cli.printing import print_json
 
     if is_json:
-        print_json(document)
+        print_json({"status": status})
     else:
-        print(document.get("status", document))
-
-
-def _model_path(name: str, *rest: str | None) -> str:
-    return "/".join(["/models", *(quote(part, safe="") for part in (name, *rest) if part)])
+        print(status)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import click
 
-from mms.cli.connecting import of_version, on_inference
+from mms.cli.connecting import model_name, of_version, on_inference
 
 if TYPE_CHECKING:
-    from mms.cli.server_client import Answer, ServerClient
+    from mms.client import Answer, Client
 
 _JSON = "application/json"
 
 
 @click.command()
-@click.argument("name", metavar="MODEL")
+@model_name
 @click.argument("file", type=click.File("rb"), required=False)
 @click.option("-f", "--file", "named_file", type=click.File("rb"), help="The same as FILE.")
 @click.option(
@@ -32,9 +32,19 @@ _JSON = "application/json"
 @click.option(
     "--json", "is_json", is_flag=True, help="Print status, content type and body as JSON."
 )
+@click.option(
+    "--stream", "is_streamed", is_flag=True, help="Print what the model answers as it comes."
+)
+@click.option(
+    "--retries",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="How often to send again what the server is too busy for.",
+)
 @on_inference
 def predict(
-    client: ServerClient,
+    client: Client,
     name: str,
     file: Any,
     named_file: Any,
@@ -42,21 +52,43 @@ def predict(
     version: str | None,
     content_type: str | None,
     is_json: bool,
+    is_streamed: bool,
+    retries: int,
 ) -> None:
     """Send FILE to a model, or the body of -d, and print what it answers.
 
     Without either standard input is sent, unless it is a terminal; - stands for it, too. On a terminal JSON is
     indented; elsewhere the answer is printed byte for byte. The exit code is 1 for an answer that is an error.
+
+    \b
+    Examples:
+      mms predict hello -d '{"name": "Ada"}'
+      mms predict animals kitten.jpg --json
+      mms predict writer -d 'Once upon' --stream
     """
+    from mms.client import ServerRefused
+
     if sum(given is not None for given in (file, named_file, data)) > 1:
         raise click.UsageError("FILE, -f and -d say the same: give one of them.")
     body, file_name = _body(file or named_file, data)
-    headers = {"Content-Type": content_type or _guessed_type(body, file_name)}
-    path = "/".join(quote(part, safe="") for part in (name, version) if part)
-    if is_json:
-        _print_whole(client.call("POST", f"/predictions/{path}", body, headers))
+    kind = content_type or _guessed_type(body, file_name)
+    client.retries = retries
+    if is_streamed and is_json:
+        raise click.UsageError(
+            "--stream prints what comes, --json the whole answer: give one of them."
+        )
+    if is_streamed:
+        _print_stream(client.stream(name, body, version=version, content_type=kind))
         return
-    answer = client.ask("POST", f"/predictions/{path}", body, headers)
+    try:
+        answer = client.predict(name, body, version=version, content_type=kind)
+    except ServerRefused as error:
+        if not is_json or error.answer is None:
+            raise
+        answer = error.answer
+    if is_json:
+        _print_whole(answer)
+        return
     shown = _for_terminal(answer) if sys.stdout.isatty() else answer.body
     sys.stdout.buffer.write(shown)
     sys.stdout.buffer.flush()
@@ -107,6 +139,17 @@ def _parsed(text: str) -> Any:
         return None
 
 
+def _print_stream(pieces: Iterable[bytes]) -> None:
+    import codecs
+
+    # A character may be in two pieces.
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    for piece in pieces:
+        shown = _harmless(decoder.decode(piece)) if sys.stdout.isatty() else piece
+        sys.stdout.buffer.write(shown)
+        sys.stdout.buffer.flush()
+
+
 def _print_whole(answer: Answer) -> None:
     from mms.cli.printing import print_json
 
@@ -139,11 +182,14 @@ def _for_terminal(answer: Answer) -> bytes:
         import json
 
         text = json.dumps(parsed, indent=2, ensure_ascii=False)
-    # It may drive a terminal.
-    text = "".join(
+    return _harmless(f"{text.rstrip(chr(10))}\n")
+
+
+def _harmless(text: str) -> bytes:
+    """Return a text without what may drive a terminal."""
+    return "".join(
         c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-    return f"{text.rstrip(chr(10))}\n".encode("utf-8", "replace")
+    ).encode("utf-8", "replace")
 
 
 def _text(body: bytes) -> str | None:

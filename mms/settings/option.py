@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mms.limits.networks import WORDS, Networks
-from mms.settings.address import Address
 from mms.settings.confinement import parse_rlimits, parse_user
 from mms.settings.memory_size import larger_than_machine, parse_memory_size
 from mms.settings.paths import (
@@ -20,6 +19,7 @@ from mms.settings.paths import (
     plugins_problem,
     store_problem,
 )
+from mms.text.address import Address
 from mms.text.durations import LONGEST_S
 
 #: in seconds

@@ -7,8 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from mms.settings.address import Address
 from mms.settings.values import OptionValues, all_options, interface_settings
+from mms.text.address import Address
 from mms.text.brief import one_line
 
 _T = TypeVar("_T")

@@ -102,7 +102,9 @@ def test_the_decisions_of_a_models_scaling_are_shown_with_their_reasons(server: 
 def test_a_list_of_several_pages_is_followed_to_its_end(
     server: FakeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mms.cli.server_client import Answer, ServerClient
+    from mms.client import Answer
+    from mms.client.answer import Call
+    from mms.client.connections import Connections
 
     pages = {
         "0": {"nextPageToken": "1", "models": [{"modelName": "a"}]},
@@ -111,14 +113,14 @@ def test_a_list_of_several_pages_is_followed_to_its_end(
         "2": {"nextPageToken": "2", "models": []},
     }
 
-    def call(self: ServerClient, method: str, path: str, *_: Any) -> Answer:
-        url = urlsplit(path)
+    def send(self: Connections, call: Call) -> Answer:
+        url = urlsplit(call.path)
         if url.path == "/models":
             token = parse_qs(url.query)["next_page_token"][0]
             return Answer(200, {}, json.dumps(pages[token]).encode())
         return Answer(200, {}, json.dumps([described(url.path.split("/")[2], "1")]).encode())
 
-    monkeypatch.setattr(ServerClient, "call", call)
+    monkeypatch.setattr(Connections, "send", send)
     listed = json.loads(run("models", "list", "--json").output)
     assert [model["modelName"] for model in listed] == ["a", "b"]
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from mms.cli.mms import main
 from mms.cli.predict import _for_terminal
-from mms.cli.server_client import Answer
+from mms.client import Answer
 
 from .fake_server import FakeServer, fake_server
 

@@ -279,6 +279,8 @@ ROOMS: dict[str, Room] = {
         (*FRONT, "declarations", "messages of tensors", "protobuf", "tensors"),
     ),
     "server": Room(7, ("mms.server",)),
+    # Calls to a running server.
+    "client": Room(1, ("mms.client",), ("lazy names", "tensors")),
     "cli": Room(
         8,
         (

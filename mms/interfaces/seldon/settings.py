@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mms.settings.address import Address
 from mms.settings.option import BOOLEAN, INFERENCE_ADDRESS, PATH, choice, option
+from mms.text.address import Address
 
 _SECTION = "Seldon"
 

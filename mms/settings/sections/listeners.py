@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mms.settings.address import Address
 from mms.settings.option import (
     GRPC_ADDRESS,
     INFERENCE_ADDRESS,
@@ -15,6 +14,7 @@ from mms.settings.option import (
     SWITCH,
     option,
 )
+from mms.text.address import Address
 
 _LISTENERS = "Listeners"
 

@@ -10,9 +10,9 @@ from typing import Final
 from mms.errors import ConfigurationError
 from mms.interfaces.torchserve.settings.options import TorchServeSettings
 from mms.interfaces.torchserve.settings.snapshots import SnapshotModels, newest_snapshot
-from mms.settings.address import Address
 from mms.settings.dialect import Dialect
 from mms.settings.settings import Settings
+from mms.text.address import Address
 
 _METRICS: Final = "http://127.0.0.1:8082"
 #: What the front imports for gRPC.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mms.settings.address import Address
 from mms.settings.option import (
     BOOLEAN,
     COUNT,
@@ -18,6 +17,7 @@ from mms.settings.option import (
     choice,
     option,
 )
+from mms.text.address import Address
 
 _SECTION = "TorchServe"
 _IDLE = "TorchServe's keys without effect"

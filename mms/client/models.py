@@ -1,0 +1,241 @@
+"""The models of a server: list, describe, register, scale, unregister, wait, logs; without input or output."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+from urllib.parse import urlencode
+
+from mms.client.answer import Answer, Call, ServerRefused
+from mms.client.errors import DeadlineExceeded
+from mms.client.predictions import JSON, path_of
+from mms.client.steps import Pause, Rules, Steps, answered
+from mms.text.brief import brief
+
+#: What the server says of a model: https://github.com/marserve/marserve/blob/main/docs/management-api.md#describe
+Description: TypeAlias = "dict[str, Any]"
+
+_NOT_FOUND: Final = 404
+#: How often a model is looked at that is waited for, in seconds.
+_LOOK_S: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A line of a model's log. `stream`: `stdout`, `stderr`, or `server` for what the server says of the model.
+
+    `time`: in the server's local time. `worker`: empty where the line is of none. `is_gap`: no line, but lines are
+    missing here: more came than the server keeps.
+    """
+
+    time: str = ""
+    level: str = ""
+    model: str = ""
+    worker: str = ""
+    stream: str = ""
+    logger: str = ""
+    message: str = ""
+    is_gap: bool = False
+
+    @classmethod
+    def of(cls, members: Mapping[str, Any]) -> LogLine:
+        """Raises ServerRefused for members that are no line."""
+        if members.get("lost"):
+            return cls(is_gap=True)
+        try:
+            named = ("time", "level", "modelName", "worker", "stream", "logger", "message")
+            time, level, model, worker, stream, logger, message = (
+                str(members[name]) for name in named
+            )
+        except KeyError as error:
+            raise ServerRefused(f"the answer has a line without {error}") from None
+        return cls(time, level, model, worker, stream, logger, message)
+
+
+def _get(path: str) -> Call:
+    return Call("GET", path, is_management=True, is_repeatable=True)
+
+
+def document(call: Call, rules: Rules) -> Steps[Any]:
+    """Return the JSON of an answer that is no error."""
+    answer = yield from answered(call, rules)
+    return answer.check().json()
+
+
+def names(rules: Rules) -> Steps[list[str]]:
+    """Return the names of all models."""
+    found: list[str] = []
+    token: str | None = "0"
+    while token is not None:
+        page = yield from document(_get(f"/models?{urlencode({'next_page_token': token})}"), rules)
+        found += [model["modelName"] for model in page["models"]]
+        # AWS's server gives a token on a full last page, too: an empty page ends the list, whatever it says.
+        token = page.get("nextPageToken") if page["models"] else None
+    return found
+
+
+def versions(name: str, rules: Rules) -> Steps[list[Description]]:
+    """Return the descriptions of all versions of a model. Raises ServerRefused for a name that no model has."""
+    answer: Answer | None = None
+    for path in (path_of("models", name, "all"), path_of("models", name)):
+        # The second one is for AWS's server, which knows no versions.
+        answer = yield from answered(_get(path), rules)
+        if answer.status == 200:
+            found = answer.json()
+            return found if isinstance(found, list) else [found]
+    assert answer is not None
+    answer.check()
+    raise ServerRefused(f"unexpected status {answer.status}", answer)
+
+
+def every(rules: Rules) -> Steps[list[Description]]:
+    """Return the descriptions of all versions of all models; a model that goes meanwhile is left out."""
+    found: list[Description] = []
+    for name in (yield from names(rules)):
+        try:
+            found += yield from versions(name, rules)
+        except ServerRefused as error:
+            if error.status != _NOT_FOUND:
+                raise
+    return found
+
+
+def describe(name: str, version: str | None, rules: Rules) -> Steps[Description]:
+    found: Description = yield from document(_get(path_of("models", name, version)), rules)
+    return found
+
+
+def scaling(name: str, version: str | None, rules: Rules) -> Steps[dict[str, Any]]:
+    path = path_of("models", name, version, "scaling")
+    found: dict[str, Any] = yield from document(_get(path), rules)
+    return found
+
+
+def register(archive: str | None, parameters: Mapping[str, Any], rules: Rules) -> Steps[str]:
+    """Return what the server says it has done."""
+    members = {"url": archive, **parameters}
+    body = json.dumps({key: value for key, value in members.items() if value is not None})
+    call = Call("POST", "/models", body.encode(), {"Content-Type": JSON}, is_management=True)
+    return (yield from _told(call, rules))
+
+
+def scale(
+    name: str,
+    version: str | None,
+    min_workers: int | None,
+    max_workers: int | None,
+    changes: Mapping[str, Any],
+    rules: Rules,
+) -> Steps[str]:
+    """Return what the server says it has done. `max_workers` None: as many as `min_workers`."""
+    query: dict[str, Any] = {}
+    if min_workers is not None:
+        most = min_workers if max_workers is None else max_workers
+        query = {"min_worker": min_workers, "max_worker": most}
+    query |= {key: value for key, value in changes.items() if value is not None}
+    texts = {
+        key: str(value).lower() if isinstance(value, bool) else value
+        for key, value in query.items()
+    }
+    path = f"{path_of('models', name, version)}?{urlencode(texts)}"
+    return (yield from _told(Call("PUT", path, is_management=True, is_repeatable=True), rules))
+
+
+def unregister(name: str, version: str | None, rules: Rules) -> Steps[str]:
+    # A second one would not find the model any more.
+    call = Call("DELETE", path_of("models", name, version), is_management=True)
+    return (yield from _told(call, rules))
+
+
+def set_default(name: str, version: str, rules: Rules) -> Steps[str]:
+    path = path_of("models", name, version, "set-default")
+    return (yield from _told(Call("PUT", path, is_management=True, is_repeatable=True), rules))
+
+
+def _told(call: Call, rules: Rules) -> Steps[str]:
+    found = yield from document(call, rules)
+    return str(found.get("status", found)) if isinstance(found, dict) else str(found)
+
+
+def wait(
+    name: str,
+    version: str | None,
+    rules: Rules,
+    on_progress: Callable[[Description], object] | None,
+) -> Steps[Description]:
+    """Return the description of a model once it has as many ready workers as it is to have, within the rules' time.
+
+    A model that is loaded by its first request is ready. Raises ServerRefused where all its workers have failed to
+    load, or where no such model is there any more after one was; DeadlineExceeded.
+    """
+    until = time.monotonic() + rules.timeout_s
+    has_been = False
+    while True:
+        try:
+            found = yield from describe(name, version, rules)
+            has_been = True
+        except ServerRefused as error:
+            if error.status != _NOT_FOUND or has_been:
+                raise
+        else:
+            if on_progress is not None:
+                on_progress(found)
+            wanted = max(int(found.get("minWorkers", 0)), 0)
+            if ready_workers(found) >= wanted:
+                return found
+            if found.get("loadError") and not _has_hope(found):
+                raise ServerRefused(f"Model {name} could not be loaded: {found['loadError']}")
+        if time.monotonic() + _LOOK_S >= until:
+            state = "loaded" if has_been else "registered"
+            raise DeadlineExceeded(f"Model {name} was not {state} within {rules.timeout_s:g} s.")
+        yield Pause(_LOOK_S)
+
+
+def ready_workers(description: Description) -> int:
+    """Return how many workers of a model are ready."""
+    return sum(worker.get("status") == "READY" for worker in description.get("workers", ()))
+
+
+def _has_hope(description: Description) -> bool:
+    """Return whether a worker loads, rather than that it waits for its next attempt."""
+    return any(
+        worker.get("status") in ("READY", "LOADING") and not worker.get("reason")
+        for worker in description.get("workers", ())
+    )
+
+
+def logs(name: str | None, lines: int, rules: Rules) -> Steps[list[LogLine]]:
+    found = yield from document(_get(logs_path(name, lines)), rules)
+    return [LogLine.of(line) for line in found["lines"]]
+
+
+def logs_path(name: str | None, lines: int, *, is_followed: bool = False) -> str:
+    path = "/logs" if name is None else path_of("models", name, "logs")
+    return f"{path}?{urlencode({'lines': lines, **({'follow': 'true'} if is_followed else {})})}"
+
+
+def following(name: str | None, lines: int) -> Call:
+    """Return the call whose answer goes on with each line that comes."""
+    return Call(
+        "GET",
+        logs_path(name, lines, is_followed=True),
+        is_management=True,
+        is_repeatable=True,
+        is_streamed=True,
+    )
+
+
+def log_line(text: bytes) -> LogLine | None:
+    """Return what a line of the answer says; None for an empty one. Raises ServerRefused."""
+    if not text.strip():
+        return None
+    try:
+        members = json.loads(text)
+    except ValueError:
+        raise ServerRefused(f"the answer is not of lines: {brief(text)}") from None
+    if not isinstance(members, dict):
+        raise ServerRefused(f"the answer is not of lines: {brief(text)}")
+    return LogLine.of(members)
