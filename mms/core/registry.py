@@ -59,9 +59,8 @@ class Registry(Generic[_Entry]):
 
     def add(self, entry: _Entry, replaced: _Entry | None = None) -> None:
         """Raise Conflict for a name and version that are taken; not by the entry that it replaces, if any."""
+        self.check_free(entry, replaced)
         versions = self._names.setdefault(entry.name, {})
-        if entry.version in versions and versions[entry.version] is not replaced:
-            raise NameTaken(entry.name, entry.version)
         versions[entry.version] = entry
         if self._asks_others(entry):
             self._askers[entry] = None
@@ -74,6 +73,12 @@ class Registry(Generic[_Entry]):
             self.remove(replaced)
             self._askers.pop(replaced, None)
         self.changed()
+
+    def check_free(self, entry: _Entry, replaced: _Entry | None) -> None:
+        """Raise Conflict where `add` would."""
+        there = self._names.get(entry.name, {})
+        if entry.version in there and there[entry.version] is not replaced:
+            raise NameTaken(entry.name, entry.version)
 
     def holds(self, entry: _Entry) -> bool:
         """Return whether this very entry is registered, and not another one of its name and version."""

@@ -40,6 +40,8 @@ class HostOperations:
     make: Callable[[RegisterOptions, FetchedArchive, str | None], ServedModel]
     #: Makes it, too, and registers it.
     add: Callable[[RegisterOptions, str | None], Awaitable[ServedModel]]
+    #: Does all of that but to put it where requests find it; the model whose place it is to take.
+    prepare: Callable[[RegisterOptions, str | None, ServedModel | None], Awaitable[Registration]]
     #: Registers it and starts its workers.
     register: Callable[[RegisterOptions], Awaitable[tuple[ServedModel, Outcome]]]
     #: Removes a model that its registration is not to leave behind.

@@ -39,6 +39,8 @@ class Registration:
     served: ServedModel = field(init=False)
     #: How far what it fetches is; None: it fetches nothing from elsewhere.
     fetching: FetchProgress | None = None
+    #: Those of models that come with it and take the place of its predecessor's, which are published together.
+    prepared: list[Registration] = field(default_factory=list)
     #: Removes the models that were registered for this one. Most have none, and there may be many models.
     _parts: AsyncExitStack | None = None
 

@@ -79,6 +79,7 @@ class Registrar:
                 repository.sources,
                 make=make,
                 add=self.add,
+                prepare=self.prepare,
                 register=register,
                 discard=discard,
             )
@@ -154,10 +155,18 @@ class Registrar:
         return self._registry.versions(name)
 
     async def publish(self, registration: Registration) -> None:
-        """Put a prepared model where requests find it. Raises as `add`; the model is still there then."""
-        await self._last_step.run(registration)
+        """Put a prepared model where requests find it, and those that come with it, or none of them.
+
+        Raises as `add`; the models are still there then.
+        """
+        together = [*registration.prepared, registration]
+        for each in together:
+            self._last_step.check(each)
+        for each in together:
+            await self._last_step.run(each)
         self.assign_parts()
-        events.model_registered(registration.served.name)
+        for each in together:
+            events.model_registered(each.served.name)
 
     def assign_parts(self) -> None:
         """Have models know what they are a part of, since a model that asks others has come or gone."""

@@ -290,11 +290,15 @@ class AddToRegistry(Step):
         self._check_open = check_open
 
     async def run(self, registration: Registration) -> None:
-        served = registration.served
+        self.check(registration)
+        self._registry.add(registration.served, registration.replaced)
+
+    def check(self, registration: Registration) -> None:
+        """Raises what `run` would now."""
+        served, replaced = registration.served, registration.replaced
         check_names(served)
         self._check_open()
         served.check_dependencies()
-        replaced = registration.replaced
         if replaced is not None and not self._registry.holds(replaced):
             raise ModelNotFound(f"Model not found: {replaced.name}")
-        self._registry.add(served, replaced)
+        self._registry.check_free(served, replaced)

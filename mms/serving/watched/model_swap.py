@@ -96,16 +96,13 @@ class ModelSwap:
 
         Where it cannot be loaded, or does not answer its archive's sample request, the old one stays, and the reason is
         raised as an error of `mms.errors`. So it does where the new one has another name and others ask the old one.
-        One that asks models is removed before, and is gone then: `holds` tells.
+        Models that come with them change with them, at the same time.
         Once `superseded` is done it is no longer waited for, and Superseded is raised.
         """
-        if old.asks_models:
-            # Its parts have the names that the new one's are to have.
-            await self.remove(old)
-            return await self.add(options, default_name, count, wanted)
         async with self._turns:
             registration = await self._registrar.prepare(options, default_name, old)
         new = registration.served
+        parts = [each.served for each in registration.prepared]
         try:
             if new.name != old.name:
                 self._removal.check(old)
@@ -124,10 +121,15 @@ class ModelSwap:
                 model.is_awaited = False
             await self._registrar.publish(registration)
         except BaseException:
-            await self._removal.retire(new, 0)
+            for served in (new, *parts):
+                await self._removal.retire(served, 0)
+            await registration.undo_parts()
             raise
         logger.info("Model %s is the new one; the former one finishes.", new.full_name)
-        await self._removal.retire(old, self._timeout_s)
+        # It may still ask its parts; those that nothing has taken the place of go with it.
+        replaced = [part for part in old.parts if not self._registry.holds(part)]
+        for served in (old, *replaced):
+            await self._removal.retire(served, self._timeout_s)
         return new
 
     async def remove(self, served: ServedModel) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import tempfile
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -63,6 +62,7 @@ class MlrunSpecs(CompositeFactory):
         self._client = host.client
         self._make = host.make
         self._add = host.add
+        self._prepare = host.prepare
         self._discard = host.discard
 
     def __repr__(self) -> str:
@@ -108,7 +108,8 @@ class MlrunSpecs(CompositeFactory):
         # Looks at each of its steps, of which there may be many.
         function = await asyncio.to_thread(_Function, spec, code)
         name = name_of_composite(registration, spec.function_name) or _DEFAULT_NAME
-        if self._registry.has_name(name):
+        former = registration.replaced
+        if self._registry.has_name(name) and (former is None or former.name != name):
             raise NameTaken(name)
         for child in function.children:
             if child.key == name:
@@ -129,7 +130,7 @@ class MlrunSpecs(CompositeFactory):
                 "PUT /models/{model}?min_worker= changes that.",
                 *(name, ", ".join(spec.without_effect)),
             )
-        parts = await self._register_parts(name, function, options, registration.parts)
+        parts = await self._register_parts(name, function, options, registration)
         if routing is not None:
             served = self._front_router(name, routing, options, archive)
         else:
@@ -181,10 +182,20 @@ class MlrunSpecs(CompositeFactory):
     # Its models
 
     async def _register_parts(
-        self, owner: str, function: _Function, options: RegisterOptions, undo: AsyncExitStack
+        self,
+        owner: str,
+        function: _Function,
+        options: RegisterOptions,
+        registration: Registration,
     ) -> list[ServedModel]:
-        """Register the models of a function, without workers."""
+        """Register the models of a function, without workers.
+
+        Where the function takes the place of another model, they are only prepared: they take the place of that one's
+        models at the same time.
+        """
         parts: list[ServedModel] = []
+        replaced = registration.replaced
+        former = {(each.name, each.version): each for each in replaced.parts} if replaced else {}
         for child in function.children:
             name, version = split_key(child.key)
             made = options.of_part(
@@ -195,14 +206,27 @@ class MlrunSpecs(CompositeFactory):
                 interface=_INTERFACE,
             )
             own = options.of(ServerParameters).over(function.server_parameters(child))
-            served = await self._add(made.with_group(own), None)
+            if replaced is None:
+                served = await self._add(made.with_group(own), None)
+                registration.parts.push_async_callback(self._discard, served)
+            else:
+                found = await self._prepare(made.with_group(own), None, former.get((name, version)))
+                served = found.served
+                registration.prepared.append(found)
+                registration.parts.push_async_callback(_give_back, served)
             # At once, so that nobody removes it before the function itself is there.
             served.owner = owner
-            undo.push_async_callback(self._discard, served)
             if options.url:
                 served.url = options.url
             parts.append(served)
         return parts
+
+
+async def _give_back(served: ServedModel) -> None:
+    """Give back what a model holds that was prepared and is in no registry."""
+    release, served.release = served.release, None
+    if release is not None:
+        await release()
 
 
 class _Function:
