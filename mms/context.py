@@ -73,7 +73,7 @@ class RequestProcessor:
         return self._response_header.get(key)
 
 
-class _WireProcessor(RequestProcessor):
+class WireProcessor(RequestProcessor):
     """Reads parameters and headers only when asked for them.
 
     `types`: the content type of the parameter `body`, or the content types of all parameters by name. `block`: the
@@ -199,11 +199,14 @@ class Context:
         types: Iterable[str | dict[str, str]],
         blocks: Iterable[bytes | bytearray],
     ) -> None:
-        """A batch begins: per request its id, its content types and its headers, as `_WireProcessor` takes them."""
+        """A batch begins: per request its id, its content types and its headers, as `WireProcessor` takes them."""
         self._ids = ids
         self._types = types
         self._blocks = blocks
         self._request_ids = self._own_processors = self._own_metrics = _PENDING
+
+    def _make_processors(self) -> list[RequestProcessor]:
+        return RequestProcessors(map(WireProcessor, self._types, self._blocks))
 
     def _has_processors(self) -> bool:
         """Whether anything was asked or set that belongs to a single request of this batch."""
@@ -241,7 +244,7 @@ class Context:
     def request_processor(self) -> list[RequestProcessor] | None:
         """One per request; None while the model is loaded."""
         if self._own_processors is _PENDING:
-            self._own_processors = RequestProcessors(map(_WireProcessor, self._types, self._blocks))
+            self._own_processors = self._make_processors()
         return self._own_processors
 
     @request_processor.setter

@@ -27,10 +27,11 @@ UNCLEAR = {
     *("additions", "arms", "asking", "brought", "kept", "making", "sight", "surroundings", "told"),
     *("common", "helper", "helpers", "manager", "misc", "tail", "util", "utils"),
 }
-#: Imported by these names: by handlers and tools of MMS, and by components of Seldon.
+#: Imported by these names: by handlers and tools of MMS, by components of Seldon, and by handlers of TorchServe.
 FIXED_NAMES = (
     *("archiver/compat", "mms/utils"),
     *("mms/interfaces/oip/packages", "mms/interfaces/seldon/packages"),
+    "mms/interfaces/torchserve/packages",
 )
 
 

@@ -34,6 +34,15 @@ def open_model(load: Load) -> Model:
     handler = find_handler(load.handler)
     if handler.is_function:
         context.metrics = MetricsStore(None, load.model_name)
+    return Model(
+        *("mms", handler.entry_point, context),
+        initialize(handler, context, is_let_pass=load.initialize_errors == "ignore"),
+    )
+
+
+def initialize(handler: Handler, context: Context, *, is_let_pass: bool) -> Exception | None:
+    """Have a handler load. Return what a class raises, if that `is_let_pass`. Raises whatever else its code raises."""
+    if handler.is_function:
         _run(handler.entry_point, None, context)
     elif handler.initialize is not None:
         try:
@@ -42,10 +51,10 @@ def open_model(load: Load) -> Model:
             # The server answers this with 507, which tells a host of many models to make room.
             raise
         except Exception as error:
-            if load.initialize_errors != "ignore":
+            if not is_let_pass:
                 raise
-            return Model("mms", handler.entry_point, context, error)
-    return Model("mms", handler.entry_point, context)
+            return error
+    return None
 
 
 def find_handler(name: str) -> Handler:

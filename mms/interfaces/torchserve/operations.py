@@ -14,9 +14,9 @@ DESCRIBE = "ts-describe"
 
 #: What handlers find in their headers for each of them.
 HEADERS = {
-    "": {"explain": "False"},
-    PREDICT: {"explain": "False"},
-    EXPLAIN: {"explain": "True"},
+    "": {"explain": "False", "url_path": ""},
+    PREDICT: {"explain": "False", "url_path": ""},
+    EXPLAIN: {"explain": "True", "url_path": ""},
     DESCRIBE: {"describe": "True"},
 }
 URL_PATH = "url_path"

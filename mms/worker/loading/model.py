@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from mms.context import Context
 from mms.wire import Item, ResultItem
 
 if TYPE_CHECKING:
     from mms.tensors.server import TensorServer
+    from mms.wire import ModelOperation
 
 EntryPoint = Callable[[Any, Context], Any]
 #: Says, from any thread, whether the model is ready, and why it is not, where that was not known at first.
@@ -36,6 +37,21 @@ class ItemServer(Protocol):
         """End what it has open, after the last batch."""
 
 
+class RequestRules(NamedTuple):
+    """How requests are read for an entry point whose interface does not read them as MMS does.
+
+    `keeps_undecodable`: a body or a part that is not what its content type says reaches the entry point as bytes; else
+    the request fails. `headers_of`: returns the header lines, as `Name\nvalue`, that the entry point finds besides
+    those of the client, for what a request asks besides a prediction.
+    """
+
+    keeps_undecodable: bool = False
+    headers_of: Callable[[ModelOperation], bytes] | None = None
+
+
+_PLAIN_RULES = RequestRules()
+
+
 class Model:
     """An entry point and its context. `problem`: the traceback of an error at load that was let pass.
 
@@ -43,7 +59,7 @@ class Model:
     None: it takes none. An entry point takes them as it takes all else.
     """
 
-    __slots__ = ("context", "entry_point", "interface", "items", "problem", "tensors")
+    __slots__ = ("context", "entry_point", "interface", "items", "problem", "rules", "tensors")
 
     def __init__(
         self,
@@ -53,6 +69,7 @@ class Model:
         problem: Exception | None = None,
         items: ItemServer | None = None,
         tensors: TensorServer | None = None,
+        rules: RequestRules = _PLAIN_RULES,
     ) -> None:
         self.interface = interface
         self.entry_point = entry_point
@@ -60,6 +77,7 @@ class Model:
         self.problem = problem
         self.items = items
         self.tensors = tensors
+        self.rules = rules
 
     def __repr__(self) -> str:
         return f"<Model {self.context.model_name}, interface {self.interface}>"

@@ -12,16 +12,20 @@ if TYPE_CHECKING:
 
 _UNFIT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_:]")
 _UNFIT_IN_LABELS = re.compile(r"[^a-zA-Z0-9_]")
+#: Methods of metrics that are kinds of series.
+_KINDS = ("counter", "histogram")
 
 
 def series_of_metric(metric: Metric, model_version: str | None) -> list[dict[str, Any]]:
     """Return the update for a metric of `context.metrics`; none where its value is no number.
 
-    Counters add up, all others are gauges. Dimensions become labels, beside the version of the model where it has one.
+    Counters add up, histograms have values in buckets, all others are gauges. Dimensions become labels, beside the
+    version of the model where it has one.
     """
     number = number_of(metric.value)
     if number is None:
         return []
+    method = metric.metric_method
     labels = {"model_version": model_version} if model_version else {}
     for dimension in metric.dimensions:
         # As they stand in lines: whatever a handler gives has at least such a text.
@@ -29,7 +33,7 @@ def series_of_metric(metric: Metric, model_version: str | None) -> list[dict[str
         labels[label_name(name)] = value
     return [
         {
-            "type": "counter" if metric.metric_method == "counter" else "gauge",
+            "type": method if method in _KINDS else "gauge",
             "name": series_name(str(metric.name)),
             "labels": labels,
             "value": number,

@@ -13,6 +13,7 @@ from mms.wire import FAILED, PASSES_QUERY, Item, ResultItem
 from mms.worker.log_records.log_lines import write_log
 
 if TYPE_CHECKING:
+    from mms.wire import ModelOperation
     from mms.worker.tensors.items import TensorItem
     from mms.worker.tensors.plain import PlainTensors
 
@@ -31,6 +32,8 @@ _BAD_REQUEST = b"BadRequestException"
 
 #: Editors and .NET put it before UTF-8; no parser need read it (RFC 8259, section 8.1).
 _BYTE_ORDER_MARK = "\ufeff"
+#: Of what is wrong with a request, in a line of the log.
+_MAX_SHOWN_CHARS = 300
 _parse_json = json.JSONDecoder().decode
 
 
@@ -54,10 +57,19 @@ class DecodedBatch(NamedTuple):
 class RequestDecoder:
     """Decodes by content type; with `decodes` off, every body and part is handed over as bytes."""
 
-    def __init__(self, decodes: bool, tensors: Callable[[], PlainTensors] | None = None) -> None:
-        """`tensors`: returns what reads requests of a protocol of tensors."""
+    def __init__(
+        self,
+        decodes: bool,
+        tensors: Callable[[], PlainTensors] | None = None,
+        *,
+        keeps_undecodable: bool = False,
+        headers_of: Callable[[ModelOperation], bytes] | None = None,
+    ) -> None:
+        """`tensors`: returns what reads requests of a protocol of tensors. The rest: members of `RequestRules`."""
         self._decodes = decodes
         self._open_tensors = tensors
+        self._keeps_undecodable = keeps_undecodable
+        self._headers_of = headers_of
         self._kinds: dict[bytes, tuple[int, str, str]] = {}
 
     def decode_batch(self, items: list[Item], given_up: Collection[bytes] = ()) -> DecodedBatch:
@@ -92,6 +104,8 @@ class RequestDecoder:
                 ids.append(request_id)
                 blocks.append(block)
                 continue
+            if operation is not None and self._headers_of is not None:
+                block = _joined(block, self._headers_of(operation))
             known = kinds.get(content_type) or self._learn(content_type)
             kind, media_type, charset = known
             if kind == _BINARY and not (query and flags & PASSES_QUERY):
@@ -128,7 +142,9 @@ class RequestDecoder:
             kind = self._kind(media_type)
         if len(self._kinds) >= _MAX_REMEMBERED:
             self._kinds.clear()
-        charset = charset_of(text) if kind in (_JSON, _TEXT) else UTF_8
+        charset = UTF_8
+        if kind in (_JSON, _TEXT) and not self._keeps_undecodable:
+            charset = charset_of(text)
         self._kinds[content_type] = kind, media_type, charset
         return kind, media_type, charset
 
@@ -169,11 +185,28 @@ class RequestDecoder:
                 self._decode_parts(body, boundary, parameters, types)
                 return parameters, types
             kind = _BINARY
-        parameters["body"] = _value(kind, body, media_type, charset, "the body")
+        parameters["body"] = self._value(kind, body, media_type, charset, "the body")
         if not query:
             return parameters, media_type
         types["body"] = media_type
         return parameters, types
+
+    def _value(
+        self,
+        kind: int,
+        content: bytes | bytearray | memoryview,
+        media_type: str,
+        charset: str,
+        where: str,
+    ) -> object:
+        """Return a body or a part as its content type says. Raises InvalidInput, unless it is kept as it is."""
+        try:
+            return _value(kind, content, media_type, charset, where)
+        except InvalidInput as error:
+            if not self._keeps_undecodable:
+                raise
+            write_log(f"A request is handed over undecoded: {str(error)[:_MAX_SHOWN_CHARS]}\n")
+            return _value(_BINARY, content, media_type, charset, where)
 
     def _decode_parts(
         self,
@@ -198,10 +231,17 @@ class RequestDecoder:
                     continue
                 with view[part.start : part.end] as content:
                     where = f"part {brief(name)} of the form"
-                    parameters[name] = _value(kind, content, part.content_type, part.charset, where)
+                    parameters[name] = self._value(
+                        kind, content, part.content_type, part.charset, where
+                    )
         if kept is not None and type(body) is bytearray:
             del body[kept.end :]
             del body[: kept.start]
+
+
+def _joined(block: bytes | bytearray, more: bytes) -> bytes | bytearray:
+    """Return header lines with others behind them; of equal names the last one counts."""
+    return b"\n".join((block, more)) if block and more else more or block
 
 
 def _value(

@@ -69,7 +69,12 @@ class BatchRunner:
         self._context._cancelled_ids = cancelled_ids
         self._load = load
         self._tensors: PlainTensors | None = None
-        self._decoder = RequestDecoder(load.decode_input_request, self._open_tensors)
+        self._decoder = RequestDecoder(
+            load.decode_input_request,
+            self._open_tensors,
+            keeps_undecodable=model.rules.keeps_undecodable,
+            headers_of=model.rules.headers_of,
+        )
         self._encoder = ResultEncoder(
             load.max_response_bytes, load.json_content_type, tells_why=load.debug_errors
         )

@@ -1,11 +1,20 @@
-"""The interface `torchserve`: a function `handle(data, context)`, or one class with such a method."""
+"""The interface `torchserve`: a function `handle(data, context)`, or one class with such a method and `initialize`."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from mms.interfaces import find_interface
-from mms.interfaces.mms import worker as mms_worker
-from mms.wire import Load
-from mms.worker.loading.model import Model
+from mms.interfaces.mms.worker import initialize
+from mms.interfaces.torchserve.context import VERSION, Context
+from mms.interfaces.torchserve.load import HandlerLoad
+from mms.interfaces.torchserve.metrics.cache import DEFAULT_METRICS
+from mms.interfaces.torchserve.operations import HEADERS, URL_PATH
+from mms.interfaces.torchserve.worker.answers import with_rules
+from mms.interfaces.torchserve.worker.handler import resolve, wrap_envelope
+from mms.wire import Load, ModelOperation
+from mms.worker.loading.manifest_file import MANIFEST, read_manifest
+from mms.worker.loading.model import Model, RequestRules
 from mms.worker.loading.packages import offer_packages
 
 INTERFACE = "torchserve"
@@ -14,6 +23,37 @@ INTERFACE = "torchserve"
 def open_model(load: Load) -> Model:
     """Import the model's code and have it load. Raises whatever its code raises."""
     offer_packages(find_interface(INTERFACE), load.package_choices)
-    model = mms_worker.open_model(load)
-    model.interface = INTERFACE
-    return model
+    part = load.part(INTERFACE, HandlerLoad)
+    manifest = read_manifest(load.model_dir, MANIFEST)
+    context = Context(
+        *(load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, VERSION),
+        part.limit_max_image_pixels,
+        model_yaml_config=load.model_config,
+    )
+    context.metrics.configure(part.metrics or DEFAULT_METRICS)
+    handler = resolve(load.handler)
+    envelope = part.envelope or _envelope_of(manifest)
+    entry_point = handler.entry_point
+    if envelope:
+        entry_point = wrap_envelope(envelope, entry_point)
+    problem = initialize(handler, context, is_let_pass=load.initialize_errors == "ignore")
+    return Model(
+        *(INTERFACE, with_rules(entry_point), context, problem),
+        rules=RequestRules(keeps_undecodable=True, headers_of=headers_of),
+    )
+
+
+def headers_of(operation: ModelOperation) -> bytes:
+    """Return the headers that tell a handler what a request asks besides a prediction."""
+    headers = dict(HEADERS.get(operation.name, {}))
+    if operation.path:
+        headers[URL_PATH] = operation.path
+    lines = [line for header in headers.items() for line in header]
+    # In the form of the client's own; a path has no line break, but may have been decoded.
+    return "\n".join(line.replace("\n", " ") for line in lines).encode("latin-1", "replace")
+
+
+def _envelope_of(manifest: dict[str, Any] | None) -> str:
+    model = (manifest or {}).get("model")
+    envelope = model.get("envelope") if isinstance(model, dict) else None
+    return envelope if isinstance(envelope, str) else ""

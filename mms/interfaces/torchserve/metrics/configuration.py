@@ -1,0 +1,61 @@
+"""A file of metrics, as the setting `metrics_config` names one. Of its sections, handlers have `model_metrics`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mms.interfaces.torchserve.metrics.kinds import (
+    MetricsCacheIOError,
+    MetricsCacheKeyError,
+    MetricsCachePyYamlError,
+    MetricsCacheTypeError,
+    MetricsCacheValueError,
+    MetricTypes,
+)
+
+_SECTION = "model_metrics"
+_MEMBERS = ("name", "unit", "dimensions")
+
+
+def read_metrics_file(path: str) -> Any:
+    """Return what a file says. Raises MetricsCacheIOError, MetricsCachePyYamlError, and MetricsCacheTypeError.
+
+    It is the operator's, who may write aliases in it.
+    """
+    # Most servers have no such file.
+    import yaml
+
+    if not path:
+        raise MetricsCacheTypeError("Config file not initialized")
+    try:
+        with open(path, encoding="utf-8") as file:
+            return yaml.safe_load(file)
+    except yaml.YAMLError as error:
+        raise MetricsCachePyYamlError(f"{path}: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise MetricsCacheIOError(f"{path}: {error}") from None
+
+
+def read_metrics(document: Any) -> list[dict[str, Any]]:
+    """Return the metrics of models: `type`, `name`, `unit`, `dimensions`.
+
+    Raises MetricsCacheKeyError and MetricsCacheValueError for a document without them.
+    """
+    if not isinstance(document, dict) or _SECTION not in document:
+        raise MetricsCacheKeyError(f"'{_SECTION}' key not found in yaml file")
+    section = document[_SECTION]
+    if not isinstance(section, dict) or not section:
+        raise MetricsCacheValueError(f"Missing `{_SECTION}` specification")
+    found = []
+    for kind, metrics in section.items():
+        try:
+            its_kind = MetricTypes(kind)
+        except ValueError as error:
+            raise MetricsCacheKeyError(f"Invalid metric type: {error}") from None
+        for metric in metrics or ():
+            absent = [member for member in _MEMBERS if member not in metric]
+            if absent:
+                raise MetricsCacheKeyError(f"Key not found in cache spec: {absent[0]!r}")
+            values = {member: metric[member] for member in _MEMBERS}
+            found.append({"type": its_kind.value, **values})
+    return found

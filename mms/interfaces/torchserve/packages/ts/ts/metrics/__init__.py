@@ -1,0 +1,1 @@
+"""Metrics that handlers report. The modules are imported when they are asked for."""

@@ -1,0 +1,1 @@
+"""Services as they were before TorchServe's handlers."""

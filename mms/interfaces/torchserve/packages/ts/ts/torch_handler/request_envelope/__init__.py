@@ -1,0 +1,1 @@
+"""Envelopes: what stands around the inputs of a request and the results of an answer."""

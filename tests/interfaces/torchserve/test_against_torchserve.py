@@ -1,0 +1,49 @@
+"""Handlers of TorchServe's users answer here as they answer there, to the byte.
+
+The answers of TorchServe 0.12.0 are recorded. With `--full` and TORCHSERVE_PYTHON, a Python that has torchserve and
+torch (and Java 17), it is asked anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from handler_cases import CASES
+from support.server import Server
+from torchserve_answers import RECORDED, ask_case, ask_real, write_archive
+
+ORACLE = os.environ.get("TORCHSERVE_PYTHON", "")
+ANSWERS: dict[str, list[dict[str, Any]]] = json.loads(RECORDED.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server")).start()
+    yield server
+    server.stop()
+
+
+def test_every_case_has_answers() -> None:
+    assert list(CASES) == list(dict.fromkeys([*CASES, *ANSWERS]))
+    assert {name: len(case.calls) for name, case in CASES.items()} == {
+        name: len(answers) for name, answers in ANSWERS.items()
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_handler_answers_as_on_torchserve(server: Server, name: str) -> None:
+    write_archive(server.store, name, CASES[name])
+    ports = (server.inference.address.port, server.management.address.port)
+    assert ask_case(*ports, name, CASES[name]) == ANSWERS[name]
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not ORACLE, reason="TORCHSERVE_PYTHON names no Python with torchserve 0.12.0")
+def test_torchserve_still_answers_as_it_is_recorded(is_full: bool) -> None:
+    if not is_full:
+        pytest.skip("starts a worker of TorchServe for each case: four minutes, with --full alone")
+    assert ask_real(ORACLE, list(CASES)) == ANSWERS
