@@ -174,8 +174,14 @@ def handle(data, context):
         str(PredictionException("short", 404)),
     ]] * len(data)
 """
-TYPES = "{key: [type(value).__name__, bytes(value).decode('latin-1') if isinstance(value, bytearray) else value] for key, value in sorted(row.items())}"
-WORDS = "sorted((k, v) for k, v in context.get_all_request_header(0).items() if k.lower() not in ('host', 'accept-encoding', 'content-length', 'connection'))"
+TYPES = (
+    "{key: [type(value).__name__, bytes(value).decode('latin-1') if isinstance(value, bytearray) else value] "
+    "for key, value in sorted(row.items())}"
+)
+WORDS = (
+    "sorted((name, value) for name, value in context.get_all_request_header(0).items() "
+    "if name.lower() not in ('host', 'accept-encoding', 'content-length', 'connection'))"
+)
 
 CASES: dict[str, Case] = {
     # What a request is decoded to.
