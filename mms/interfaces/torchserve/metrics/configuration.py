@@ -12,6 +12,7 @@ from mms.interfaces.torchserve.metrics.kinds import (
     MetricsCacheValueError,
     MetricTypes,
 )
+from mms.text.brief import brief
 
 _SECTION = "model_metrics"
 _MEMBERS = ("name", "unit", "dimensions")
@@ -55,7 +56,7 @@ def read_metrics(document: Any) -> list[dict[str, Any]]:
         for metric in metrics or ():
             absent = [member for member in _MEMBERS if member not in metric]
             if absent:
-                raise MetricsCacheKeyError(f"Key not found in cache spec: {absent[0]!r}")
+                raise MetricsCacheKeyError(f"Key not found in cache spec: {brief(absent[0])}")
             values = {member: metric[member] for member in _MEMBERS}
             found.append({"type": its_kind.value, **values})
     return found

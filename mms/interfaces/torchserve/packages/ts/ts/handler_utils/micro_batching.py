@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from mms.text.brief import brief
+
 HANDLER_METHODS: Final = ["preprocess", "inference", "postprocess"]
 #: How long a thread waits for work until it looks whether it is still wanted.
 _LOOK_S = 0.5
@@ -71,7 +73,7 @@ class MicroBatching:
         for name, count in parallelism.items():
             if name not in HANDLER_METHODS:
                 raise ValueError(
-                    f"parallelism names {name!r}, which is none of {', '.join(HANDLER_METHODS)}"
+                    f"parallelism names {brief(name)}, which is none of {', '.join(HANDLER_METHODS)}"
                 )
             if count < 1:
                 raise ValueError(f"parallelism of {name} is {count}; it should be at least 1")

@@ -9,6 +9,8 @@ import os
 import time
 from typing import Any
 
+from mms.text.brief import brief
+
 from ..handler_utils.timer import timed
 from ..utils.util import (
     check_valid_pt2_backend,
@@ -36,7 +38,7 @@ def __getattr__(name: str) -> bool:
         return is_wanted and _is_installed("intel_extension_for_pytorch")
     if name in _PACKAGES:
         return _is_installed(_PACKAGES[name])
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError(f"module {__name__} has no attribute {brief(name)}")
 
 
 def _is_installed(package: str) -> bool:
