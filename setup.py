@@ -18,6 +18,7 @@ MODULES = (
     "mms/core/batching/cost.py",
     "mms/core/batching/fixed.py",
     "mms/core/batching/policy.py",
+    "mms/core/batching/size_classes.py",
     "mms/core/ids.py",
     "mms/core/model.py",
     "mms/core/priority_queue.py",

@@ -163,9 +163,20 @@ class ModelVersion:
         return min(max(ceil(self.expected_wait_s(ready)), 1), _MAX_RETRY_AFTER_S)
 
     def expected_wait_s(self, ready: Sequence[Worker]) -> float:
-        """Return how long what is queued now will take these workers, by the slowest one's last batches."""
-        batches = self.waiting / self.config.batch_size / len(ready)
-        return batches * max(worker.service_s for worker in ready)
+        """Return how long what is queued now will take these workers, by what batches cost lately."""
+        waiting, size, count = self.waiting, self.config.batch_size, len(ready)
+        cost = self.cost
+        if (
+            waiting
+            and size > 1
+            and cost.has_differed
+            and not (cost.is_quick or self.policy.is_fixed)
+        ):
+            # The policy may make smaller batches of them.
+            size = cost.best_size(waiting, size, self.arrivals.mean_s, count)
+            fixed_s, per_item_s = cost.fit()
+            return waiting / size / count * (fixed_s + per_item_s * size)
+        return waiting / size / count * max(worker.service_s for worker in ready)
 
     def try_enqueue(self, request: Request) -> bool:
         """Take a request, where there is a worker and room for it.

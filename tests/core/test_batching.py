@@ -6,6 +6,7 @@ import pytest
 
 from mms.core.batching import FixedPolicy
 from mms.core.batching.cost import ArrivalGap, BatchCost, is_waiting_worthwhile
+from mms.core.batching.size_classes import SizeClasses
 
 
 def test_fixed_waits_out_the_delay_though_the_worker_is_idle(bench):
@@ -108,6 +109,74 @@ def test_waiting_does_not_pay_where_items_are_what_costs():
 
 def test_waiting_does_not_pay_for_batches_that_cost_less_than_a_timer():
     assert not is_waiting_worthwhile(1, _cost(0.001, 0.00001), gap_s=0.0001)
+
+
+def _best(cost: BatchCost, waiting: int, gap_s: float = 1.0, most: int = 32) -> int:
+    return cost.best_size(waiting, most, gap_s, workers=1)
+
+
+def test_all_that_waits_goes_together_where_calls_are_what_costs():
+    cost = _cost(0.02, 0.0001)
+    assert _best(cost, 8) == 8
+    assert _best(cost, 30) == 16, "beyond what has been tried in steps"
+    for size in (16, 32):
+        cost.observe(size, 0.02 + 0.0001 * size)
+    assert _best(cost, 30) == 30
+    assert _best(cost, 90) == 32
+
+
+def test_batches_are_small_where_items_are_what_costs():
+    assert _best(_cost(0.0, 0.02), 30) == 1
+
+
+def test_batches_grow_with_the_queue_and_with_how_busy_the_server_is():
+    cost = _cost(0.01, 0.01)
+    sizes = [_best(cost, waiting) for waiting in (2, 8, 32)]
+    assert sizes == sorted(sizes)
+    assert 1 < sizes[1] < 8
+    assert _best(cost, 8, gap_s=0.0) > sizes[1], "arrivals without a gap"
+
+
+def test_a_queue_is_cut_into_batches_of_one_size():
+    cost = _cost(0.01, 0.01)
+    first = _best(cost, 5)
+    assert first == 3, "and then 2, rather than 4 and 1"
+
+
+def test_an_unknown_cost_of_items_is_found_out_by_the_next_larger_batches():
+    cost = BatchCost()
+    for _ in range(10):
+        cost.observe(1, 0.02)
+    assert _best(cost, 30) == 2
+    assert _best(cost, 1) == 1
+
+
+def test_items_that_cost_less_than_the_way_of_a_batch_all_go_together():
+    cost = _cost(0.0, 0.00001)
+    assert cost.is_quick
+
+
+def test_a_size_whose_items_were_dearer_is_not_taken():
+    classes = SizeClasses()
+    for size, item_s in ((1, 0.003), (2, 0.002), (4, 0.004)) * 3:
+        classes.observe(size, item_s)
+    assert classes.no_dearer(1) == 1
+    assert classes.no_dearer(2) == 2
+    assert classes.no_dearer(4) == 2
+    assert classes.no_dearer(32) == 2, "the way up leads over 4"
+
+
+def test_a_size_that_was_dear_long_ago_is_tried_again():
+    classes = SizeClasses()
+    classes.observe(4, 0.004)
+    for _ in range(1000):
+        classes.observe(2, 0.002)
+    assert classes.no_dearer(32) == 4
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 100, 10_000])
+def test_a_size_of_which_nothing_is_known_is_taken(size):
+    assert SizeClasses().no_dearer(size) == size
 
 
 def _with_dear_batches_and_close_arrivals(bench, delay_s: float):
@@ -301,3 +370,18 @@ def test_a_request_that_runs_alone_as_a_suspect_says_nothing_of_the_size_of_batc
     assert b.dispatch() == [(1, 1)]
     b.crash(b.workers[1])
     assert b.model.policy.name == "adaptive"
+
+
+def test_adaptive_sends_small_batches_to_each_idle_worker_where_items_are_what_costs(bench):
+    b = bench(workers=3, batch_size=8)
+    b.model.cost = _cost(0.0, 0.02)
+    b.enqueue(8)
+    assert b.dispatch() == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_the_expected_wait_counts_the_batches_that_the_policy_makes(bench):
+    b = bench(workers=1, batch_size=8)
+    b.model.cost = _cost(0.0, 0.02)
+    b.enqueue(9)
+    b.dispatch()
+    assert b.model.expected_wait_s(b.workers) == pytest.approx(8 * 0.02, rel=0.01)

@@ -9,7 +9,7 @@ from mms.core.batching.policy import BatchingPolicy, BatchQueue, FreeWorker
 
 
 class AdaptivePolicy(BatchingPolicy):
-    """Sends what is queued at once, unless the cost of a batch says that waiting pays."""
+    """Sends what is queued at once, in batches as large as their cost is best shared, unless waiting pays."""
 
     name: ClassVar[str] = "adaptive"
     help: ClassVar[str] = "an idle worker takes what waits at once, unless waiting pays"
@@ -17,7 +17,12 @@ class AdaptivePolicy(BatchingPolicy):
     def size(self, model: BatchQueue, worker: FreeWorker, now: float) -> int:
         queue = model.queue
         batch_size = worker.batch_size
-        size = len(queue)
+        waiting = size = len(queue)
+        if size > 1 and not model.cost.is_quick:
+            gap_s = model.arrivals.mean_s
+            size = model.cost.best_size(size, batch_size, gap_s, len(model.workers))
+            if size < waiting:
+                return size
         if size >= batch_size:
             return batch_size
         delay_s = model.config.max_batch_delay_s

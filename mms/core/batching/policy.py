@@ -60,6 +60,10 @@ class BatchQueue(Protocol):
     def queue(self) -> WaitingRequests:
         """What waits; at least one request where a policy is asked."""
 
+    @property
+    def workers(self) -> Sized:
+        """Those that share the work, idle or not."""
+
     def has_more_idle_workers(self) -> bool:
         """Return whether another worker is idle, too."""
 
