@@ -32,7 +32,7 @@ export function put(element, ...children) {
 
 // A table of rows of cells. Cells are texts or nodes; the first of a row is its header.
 export function table(caption, heads, rows, { empty = "None." } = {}) {
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+  return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
     h("table", { "aria-label": caption },
       h("thead", {}, h("tr", {}, heads.map((head) => {
         const [text, kind] = Array.isArray(head) ? head : [head, ""];
@@ -110,7 +110,7 @@ export class LiveTable {
     this.rows = new Map();
     this.body = h("tbody");
     this.empty = h("tr", {}, h("td", { colspan: heads.length, class: "quiet", text: empty }));
-    this.element = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    this.element = h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": caption },
       h("table", { "aria-label": caption },
         h("thead", {}, h("tr", {}, heads.map(([text, kind]) => h("th", { scope: "col", class: kind, text })))),
         this.body));

@@ -3,6 +3,7 @@
 const KINDS = {
   ready: "good", "on demand": "idle", "no workers": "idle", loading: "warn", failing: "bad",
   READY: "good", BUSY: "good", STARTING: "warn", LOADING: "warn", DRAINING: "warn", BACKOFF: "bad", FAILED: "bad", STOPPED: "idle",
+  "no drift": "good", "possible drift": "warn", "drift detected": "bad",
   Healthy: "good", "Partial Healthy": "warn", Unhealthy: "bad",
 };
 
