@@ -130,7 +130,7 @@ def test_a_model_is_loaded_scaled_drained_and_unloaded(full: Console) -> None:
         field.clear()
         field.send_keys("2")
     browser.button("Scale").click()
-    browser.see("2 to 2 workers")
+    browser.see("· 2 workers ·")
     browser.button("Drain…").click()
     browser.see("Drain twins 1.0?")
     browser.button("Drain").click()

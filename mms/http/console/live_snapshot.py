@@ -196,9 +196,10 @@ def state_of_model(served: ServedModel) -> tuple[str, list[str]]:
         is_waiting = served.is_on_demand and not served.workers
         return (ON_DEMAND if is_waiting else READY), []
     reasons = served.problems()
-    if served.load_failure is not None:
-        reasons = [*reasons, served.load_failure.error]
-    if served.has_failed_to_load or served.load_failure is not None:
+    failure = served.load_failure
+    if failure is not None and not any(failure.error in reason for reason in reasons):
+        reasons = [*reasons, failure.error]
+    if served.has_failed_to_load or failure is not None:
         return FAILING, reasons
     if not served.is_wanted and not served.workers:
         return IDLE, reasons

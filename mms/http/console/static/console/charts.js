@@ -6,7 +6,8 @@ const WIDTH = 320;
 const HEIGHT = 96;
 const LEFT = 44;
 const BOTTOM = 16;
-const SPAN_S = 300;
+// What a chart of lines spans, in seconds: what there is, from a minute on.
+const SPANS_S = [60, 120, 300];
 
 function niceMost(value) {
   if (value <= 0) return 1;
@@ -49,8 +50,10 @@ export class LineChart extends Figure {
   // `all`: the points of each line, as [time, value].
   update(all) {
     const end = Math.max(...all.map((points) => points.at(-1)?.[0] ?? 0));
+    const begin = Math.min(end, ...all.map((points) => points[0]?.[0] ?? end));
+    const span = SPANS_S.find((seconds) => seconds >= end - begin) ?? SPANS_S.at(-1);
     const most = niceMost(Math.max(0, ...all.flat().map(([, value]) => value)));
-    const x = (time) => LEFT + (WIDTH - LEFT) * Math.max(0, 1 - (end - time) / SPAN_S);
+    const x = (time) => LEFT + (WIDTH - LEFT) * Math.max(0, 1 - (end - time) / span);
     const y = (value) => HEIGHT - (HEIGHT - 6) * (value / most);
     const paths = all.map((points, index) => {
       const line = points.map(([time, value], step) => `${step ? "L" : "M"}${x(time).toFixed(1)} ${y(value).toFixed(1)}`).join("");
@@ -62,12 +65,12 @@ export class LineChart extends Figure {
     const latest = all.map((points) => points.at(-1)?.[1] ?? 0);
     this.picture.replaceChildren(
       ...this.frame(most, this.shown),
-      svg("text", { x: LEFT, y: HEIGHT + 13 }, "5 min ago"),
+      svg("text", { x: LEFT, y: HEIGHT + 13 }, `${span / 60} min ago`),
       svg("text", { x: WIDTH, y: HEIGHT + 13, "text-anchor": "end" }, "now"),
       ...paths.flat().filter(Boolean));
     this.now.textContent = latest.map(this.shown).join(" / ");
     const said = this.lines.map((line, index) => `${line.label} now ${this.shown(latest[index])}`).join(", ");
-    this.picture.setAttribute("aria-label", `${this.title}, last five minutes: ${said}, at most ${this.shown(Math.max(0, ...all.flat().map(([, value]) => value)))}.`);
+    this.picture.setAttribute("aria-label", `${this.title}, last ${span / 60} minutes: ${said}, at most ${this.shown(Math.max(0, ...all.flat().map(([, value]) => value)))}.`);
   }
 }
 
@@ -102,7 +105,7 @@ export class BarChart extends Figure {
         return [
           svg("rect", { class: "bar", x: place + 1, width: Math.max(step - 2, 1), y: HEIGHT - height, height },
             svg("title", {}, `up to ${label(from + index)}: ${number}`)),
-          index % every === 0 && svg("text", { x: place + step / 2, y: HEIGHT + 13, "text-anchor": "middle" }, label(from + index)),
+          index % every === 0 && svg("text", { x: Math.min(place + step / 2, WIDTH - 18), y: HEIGHT + 13, "text-anchor": "middle" }, label(from + index)),
         ].filter(Boolean);
       }));
     const said = shownBuckets.map((number, index) => number && `${number} up to ${label(from + index)}`).filter(Boolean).join(", ");

@@ -12,6 +12,11 @@ import { TryView } from "./try.js";
 
 const SCALING_MS = 3000;
 
+function workersOf({ minWorkers, maxWorkers }) {
+  if (minWorkers !== maxWorkers) return `${minWorkers} to ${maxWorkers} workers`;
+  return minWorkers === 1 ? "1 worker" : `${minWorkers} workers`;
+}
+
 export class ModelView {
   constructor(name, version, may) {
     this.wanted = { name, version };
@@ -151,7 +156,7 @@ export class ModelView {
     this.state.className = pillOf(model.state);
     this.facts.textContent = [
       model.isDefault ? "default version" : "not the default version", `${model.kind}, interface ${model.interface}`,
-      model.hasWorkers && `${model.minWorkers} to ${model.maxWorkers} workers`,
+      model.hasWorkers && workersOf(model),
       model.hasWorkers && `batches of at most ${model.batchSize}, ${model.batchPolicy}${model.batchPolicyReason ? ` (${model.batchPolicyReason})` : ""}`,
       model.owner && `part of ${model.owner}`, model.lost > 0 && `${model.lost} requests without an answer`,
     ].filter(Boolean).join(" · ");
