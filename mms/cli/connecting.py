@@ -23,7 +23,7 @@ of_version = click.option(
 )
 
 
-def _complete_name(context: click.Context, param: click.Parameter, begun: str) -> list[str]:
+def complete_name(context: click.Context, param: click.Parameter, begun: str) -> list[str]:
     """Return the models of the server that a command is for, where one answers at once."""
     from mms.client import Client, ClientError
 
@@ -38,7 +38,7 @@ def _complete_name(context: click.Context, param: click.Parameter, begun: str) -
 
 
 #: The name of a model, which a shell completes.
-model_name = click.argument("name", metavar="MODEL", shell_complete=_complete_name)
+model_name = click.argument("name", metavar="MODEL", shell_complete=complete_name)
 
 
 class _NotReachable(click.ClickException):

@@ -19,6 +19,8 @@ from mms.cli.models import models
 from mms.cli.new.command import new
 from mms.cli.predict import predict
 from mms.cli.serve.command import serve
+from mms.cli.watch.logs import logs
+from mms.cli.watch.top import top
 from mms.interfaces import INTERFACES, Command, part
 from mms.text.brief import brief
 from mms.version import __version__, form
@@ -160,10 +162,12 @@ for _interface in INTERFACES:
 main.add_command(drift_command)
 main.add_command(keys)
 main.add_command(completion)
+main.add_command(logs)
 main.add_command(models)
 main.add_command(new)
 main.add_command(predict)
 main.add_command(serve)
+main.add_command(top)
 
 
 def _plain(value: Any) -> Any:

@@ -29,8 +29,14 @@ def _text(value: object) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    # A name may hold what would break a line, or drive a terminal.
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Return a text without what would break a line, or drive a terminal; tabs become blanks."""
+    return "".join(
+        c if c.isprintable() else " " if c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def _draw(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

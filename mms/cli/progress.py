@@ -83,10 +83,8 @@ def _status(text: str) -> Iterator[Callable[[str], None]]:
     from rich.console import Console
     from rich.text import Text
 
+    from mms.cli.printing import printable
+
     # Text, since square brackets in a string would be read as styles.
     with Console(stderr=True).status(Text(text)) as status:
-        yield lambda changed: status.update(Text(_printable(changed)))
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+        yield lambda changed: status.update(Text(printable(changed)))

@@ -193,6 +193,14 @@ class AsyncClient:
         answer = await self.call("GET", "/metrics", is_management=True, timeout_s=timeout_s)
         return answer.check().text
 
+    async def snapshot(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return the state of all models at this moment, as the console shows it: workers, queues, counters, errors."""
+        answer = await self.call(
+            "GET", "/console/snapshot", is_management=True, timeout_s=timeout_s
+        )
+        found: dict[str, Any] = answer.check().json()
+        return found
+
     # Anything else
 
     async def call(

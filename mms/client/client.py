@@ -189,6 +189,12 @@ class Client:
         """Return the metrics of the server, in the text format of Prometheus."""
         return self.call("GET", "/metrics", is_management=True, timeout_s=timeout_s).check().text
 
+    def snapshot(self, *, timeout_s: float | None = None) -> dict[str, Any]:
+        """Return the state of all models at this moment, as the console shows it: workers, queues, counters, errors."""
+        answer = self.call("GET", "/console/snapshot", is_management=True, timeout_s=timeout_s)
+        found: dict[str, Any] = answer.check().json()
+        return found
+
     # Anything else
 
     def call(

@@ -1,0 +1,1 @@
+"""The commands that watch the models of a running server."""
