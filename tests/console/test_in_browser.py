@@ -112,6 +112,8 @@ def test_a_model_that_cannot_load_says_why(full: Console) -> None:
         browser.open("/console#/models/broken")
         browser.see("RuntimeError: weights are missing")
         browser.until("its state", lambda: "failing" in browser.find("main .pill").text)
+        browser.find("summary").click()
+        browser.see("Traceback (most recent call last)")
     finally:
         full.call("DELETE", "/models/broken")
 

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 from multidict import CIMultiDict
 
+from mms.bodies.json_text import to_json
 from mms.errors import BadRequest
 from mms.http.answers import JSON_LINE
 from mms.http.apis.model_asker import ModelAsker
@@ -171,7 +172,7 @@ class ConsoleApi:
             self._guard.refuse(auth, ANY_ROLE, state.remote, f"POST {PATH}/login")
         cookie, session = self.sessions.sessions.open(auth.key)
         logger.info("Key %s of %s: login to the console", auth.key, state.remote)
-        body = orjson.dumps({"token": session.token})
+        body = to_json({"token": session.token})
         return respond(200, None, JSON_LINE + cookie_line(request, cookie), body)
 
     async def _logout(self, request: web.Request) -> web.StreamResponse:
@@ -184,7 +185,7 @@ class ConsoleApi:
     async def _make_snapshot(self) -> bytes:
         from mms.http.console.live_snapshot import make_snapshot
 
-        return orjson.dumps(await make_snapshot(self._host, self._recorder))
+        return to_json(await make_snapshot(self._host, self._recorder))
 
     async def _snapshot(self, request: web.Request) -> web.StreamResponse:
         return respond(200, None, JSON_LINE, await self._make_snapshot())

@@ -22,8 +22,9 @@ MOST_MODELS: Final = 200
 _MOST_WORKERS: Final = 64
 _MOST_REASONS: Final = 8
 _MOST_ERRORS: Final = 50
-#: Models that are looked at in one turn of the event loop.
-_IN_A_TURN: Final = 50
+#: Models that are described, and that are only counted, in one turn of the event loop: about a millisecond of each.
+_DESCRIBED_IN_A_TURN: Final = 20
+_COUNTED_IN_A_TURN: Final = 500
 _MOST_CHARACTERS: Final = 500
 
 #: Of a model: whether it serves.
@@ -38,15 +39,17 @@ async def make_snapshot(host: ModelHost, recorder: Recorder) -> dict[str, Any]:
     """Return the state of the server and its models. It lets other work go on between models."""
     aggregates = recorder.measured()
     every = host.registry.all()
-    shown = await _most_urgent(every)
+    shown = await most_urgent(every)
     counts = _answers_by_model(aggregates)
     models = []
     workers = ready = waiting = 0
     for number, served in enumerate(shown):
-        if number % _IN_A_TURN == _IN_A_TURN - 1:
+        if number and number % _DESCRIBED_IN_A_TURN == 0:
             await asyncio.sleep(0)
         models.append(_describe(host, served, counts, aggregates))
-    for served in every:
+    for number, served in enumerate(every):
+        if number and number % _COUNTED_IN_A_TURN == 0:
+            await asyncio.sleep(0)
         workers += len(served.workers)
         ready += served.is_ready
         waiting += served.model.waiting
@@ -75,13 +78,13 @@ async def make_snapshot(host: ModelHost, recorder: Recorder) -> dict[str, Any]:
     }
 
 
-async def _most_urgent(every: Sequence[ServedModel]) -> list[ServedModel]:
+async def most_urgent(every: Sequence[ServedModel]) -> list[ServedModel]:
     """Return the models to show, by name: all, or those with trouble first and then those with requests."""
     if len(every) <= MOST_MODELS:
         return sorted(every, key=_name_of)
     ranked = []
     for number, served in enumerate(every):
-        if number % (_IN_A_TURN * 10) == 0:
+        if number and number % _COUNTED_IN_A_TURN == 0:
             await asyncio.sleep(0)
         has_trouble = served.is_wanted and not served.is_ready
         ranked.append((not has_trouble, -served.model.waiting, -served.model.arrivals.last_at))

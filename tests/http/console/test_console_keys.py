@@ -74,7 +74,9 @@ async def test_a_key_that_is_not_valid_is_refused_and_counted(keyed: Keyed) -> N
     assert statuses[20] == 429
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b'{"key": 1}', b'{"key"', b'"x"', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"key": 1}', b'{"key"', b'"x"', b"\xff", b"[" * 4000]
+)
 async def test_a_login_without_a_key_is_told_what_it_takes(keyed: Keyed, body: bytes) -> None:
     status, _, answer = await keyed.call("POST", "/console/login", body, JSON)
     assert status == 400 and b"The login takes" in answer

@@ -25,6 +25,9 @@ export class ModelView {
     this.state = h("span", { class: "pill", role: "status" });
     this.reasons = h("ul", { class: "reasons" });
     this.facts = h("p", { class: "quiet" });
+    this.trace = h("pre", { class: "trace", tabindex: "0" });
+    this.failure = h("details", { hidden: true, ontoggle: () => this.failure.open && this.showTraceback() },
+      h("summary", { text: "Traceback of the last load" }), this.trace);
     this.buttons = {};
     const button = (text, act, kind) =>
       (this.buttons[text] = h("button", { type: "button", class: kind, text, disabled: true, onclick: () => act(this.model) }));
@@ -39,7 +42,7 @@ export class ModelView {
       h("div", { class: "head" }, h("h1", { text: this.title }), this.state, h("span", { class: "spring" }),
         may.manage && h("div", { class: "buttons", role: "group", "aria-label": "Change the model" },
           button("Scale…", scale), button("Make default…", setDefault), button("Drain…", drain), button("Unload…", unload))),
-      this.facts, this.reasons, this.tabs());
+      this.facts, this.reasons, this.failure, this.tabs());
     this.choose("Overview");
   }
 
@@ -132,6 +135,15 @@ export class ModelView {
     };
   }
 
+  async showTraceback() {
+    try {
+      const found = await call("GET", modelPath(this.model ?? this.wanted));
+      this.trace.textContent = found.loadTraceback || found.loadError || "The last load has succeeded.";
+    } catch (error) {
+      this.trace.textContent = error.message;
+    }
+  }
+
   close() {
     this.panels[this.chosen].hide?.();
   }
@@ -160,6 +172,7 @@ export class ModelView {
       model.hasWorkers && `batches of at most ${model.batchSize}, ${model.batchPolicy}${model.batchPolicyReason ? ` (${model.batchPolicyReason})` : ""}`,
       model.owner && `part of ${model.owner}`, model.lost > 0 && `${model.lost} requests without an answer`,
     ].filter(Boolean).join(" · ");
+    this.failure.hidden = !(this.may.manage && model.state === "failing");
     const said = JSON.stringify(model.reasons);
     if (said !== this.said) {
       this.said = said;
