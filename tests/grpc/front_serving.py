@@ -37,6 +37,7 @@ class Served:
         self.host = host
         self.port = port
         self.records: list[tuple[Any, ...]] = []
+        self.errors = RecentErrors()
 
 
 class Client:
@@ -91,11 +92,12 @@ async def serve(
     host = PlayedHost(iris="seldon")
     host.on_submit = echo_protobuf
     records: list[tuple[Any, ...]] = []
+    errors = RecentErrors()
     front = GrpcFront(
         settings,
         host,  # type: ignore[arg-type]  # what the front needs of a host
         records.append,
-        RecentErrors().note,
+        errors.note,
         listen=listen_and_keep,
         make_context=make_context,
     )
@@ -105,6 +107,7 @@ async def serve(
         port = servers[0].sockets[0].getsockname()[1]  # type: ignore[attr-defined]
     served = Served(front, host, port)
     served.records = records
+    served.errors = errors
     try:
         yield served
     finally:

@@ -146,6 +146,11 @@ async def test_a_components_error_has_the_code_of_its_status_and_its_message(
     assert (error.code(), error.details()) == (code, "50 % off\nfür Ödön")
     assert dict(error.trailing_metadata())["x-request-id"] == served.host.requests[0].id.decode()
     assert served.records[0][5] == status
+    (note,) = served.errors.newest()
+    assert (note.request_id.encode(), note.model, note.status) == (
+        *(served.host.requests[0].id, "iris", status),
+    )
+    assert note.message == "50 % off\\nfür Ödön"
 
 
 async def test_in_strict_mode_a_components_error_is_unknown() -> None:

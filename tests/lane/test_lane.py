@@ -49,6 +49,21 @@ async def test_a_request_is_answered(bench):
     assert await bench.exchange(post(b"hello")) == answer(b"hello")
 
 
+async def test_an_error_that_is_answered_is_remembered_with_the_id_of_its_request(bench):
+    for answered in (
+        lambda request: request.fail(ServiceUnavailable("No worker.")),
+        lambda request: request.answer(503, b"", b"", b"the model's own"),
+        lambda request: request.answer(200, b"", b"", b"good"),
+    ):
+        bench.host.on_submit = answered
+        await bench.exchange(post(b"hello"))
+    failed, of_model, _ = bench.host.requests
+    assert [(note.request_id.encode(), *note[2:]) for note in bench.errors.newest()] == [
+        (of_model.id, "m", "", 503, ""),
+        (failed.id, "m", "", 503, "No worker."),
+    ]
+
+
 async def test_a_request_of_http_1_1_without_a_host_is_left_to_aiohttp(bench):
     asked = b"GET /predictions/m HTTP/1.1\r\n\r\n"
     assert b"299 Foreign" in await bench.exchange(asked)
