@@ -110,7 +110,7 @@ def test_an_archive_and_what_says_itself_what_it_is_go_to_the_server_as_they_are
         ({"a.py": "def f(): ..."}, ".", "no file of .* has a handler"),
         ({"a.py": "def f(): ..."}, "a.py", "it has f"),
         ({"a.pkl": "", "b.onnx": ""}, ".", "several saved models .a.pkl, b.onnx"),
-        ({"a.mar": ""}, ".", "a.mar.*--models ALL"),
+        ({"a.mar": "", "b.mar": ""}, ".", "a.mar, b.mar.*--models ALL"),
         ({"a.csv": ""}, "a.csv", "nothing that can be served"),
     ],
 )
@@ -191,3 +191,28 @@ def test_a_file_that_does_not_say_its_columns_has_none(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(b"\x80\x04N.")
     assert columns_of(tmp_path) is None
     assert columns_of(tmp_path / "absent") is None
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["m.mar"], {"url": "m.mar"}),
+        (["model-store/m.mar", "config/config.properties"], {"url": "model-store/m.mar"}),
+        (["adder/config.pbtxt", "adder/1/model.py"], {"url": "adder"}),
+        (["inner/model.joblib"], {"prepackaged": "sklearn", "model_uri": "inner/model.joblib"}),
+    ],
+)
+def test_a_volume_that_holds_one_model_is_that_model(
+    tmp_path: Path, files: Sequence[str], expected: Mapping[str, str]
+) -> None:
+    texts = {"config.pbtxt": 'backend: "python"', "model.py": "class TritonPythonModel: ..."}
+    write(tmp_path, {name: texts.get(Path(name).name, "") for name in files})
+    found = find_target(tmp_path).registration
+    place = f"file://{tmp_path}/"
+    assert {key: found[key].removeprefix(place) for key in expected} == expected
+
+
+def test_a_folder_of_itself_alone_has_no_model(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path)
+    with pytest.raises(NoModel, match="has no model"):
+        find_target(tmp_path)

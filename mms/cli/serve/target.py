@@ -34,6 +34,10 @@ _SAVED_FOLDERS: Final = {
 _ARCHIVES: Final = (".mar", ".model", ".tar.gz", ".tgz", ".zip")
 _GRAPHS: Final = (".yaml", ".yml")
 _MANIFESTS: Final = ("MAR-INF/MANIFEST.json", "MANIFEST.json")
+#: What volumes of TorchServe's runtime of KServe have, beside `config`.
+_TORCHSERVE_STORE: Final = "model-store"
+#: Links may lead back.
+_MOST_DEPTH: Final = 2
 _ENTRY: Final = "handle"
 #: Of a folder; more are not looked at, nor named in a message.
 _MOST_SOURCES: Final = 200
@@ -77,7 +81,8 @@ def find_target(path: Path, handler: str | None = None) -> Target:
     return _saved(path, server, path.stem)
 
 
-def _of_folder(folder: Path, handler: str | None) -> Target:
+def _of_folder(folder: Path, handler: str | None, depth: int = 0) -> Target:
+    """`depth`: how far it is below the folder that the user has named."""
     try:
         is_complete = (
             any((folder / name).is_file() for name in _MANIFESTS)
@@ -123,6 +128,8 @@ def _of_folder(folder: Path, handler: str | None) -> Target:
     if saved:
         raise NoModel(f"{folder} has several saved models ({_names(saved)}); name one of them")
     archives = [file for file in files if file.name.endswith(_ARCHIVES)]
+    if len(archives) == 1:
+        return _archive(archives[0], handler)
     if archives:
         raise NoModel(
             f"{folder} holds archives: name one ({_names(archives)}), or serve all of them by "
@@ -133,9 +140,21 @@ def _of_folder(folder: Path, handler: str | None) -> Target:
             f"no file of {folder} has a handler, a function `{_ENTRY}(data, context)` or a class of a known interface; "
             f"it has {_names(sources)}. --handler FILE:NAME names another function or class; `mms new` writes one"
         )
+    inner = _only_folder(folder) if depth < _MOST_DEPTH else None
+    if inner is not None:
+        return _of_folder(inner, handler, depth + 1)
     raise NoModel(
         f"{folder} has no model: no .py file with a handler, no MAR-INF and no saved model. `mms new` writes a model"
     )
+
+
+def _only_folder(folder: Path) -> Path | None:
+    """Return the folder that a folder without a model of its own has for one: the only one, as a volume's, or the store
+    of TorchServe's layout."""
+    if (folder / _TORCHSERVE_STORE).is_dir():
+        return folder / _TORCHSERVE_STORE
+    inner = [each for each in folder.iterdir() if each.is_dir() and each.name[0] not in "._"]
+    return inner[0] if len(inner) == 1 else None
 
 
 def _handler_of_file(file: Path, handler: str | None) -> str:
