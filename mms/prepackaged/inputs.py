@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mms.prepackaged.errors import UnfitInput
+from mms.tensors.lists import array_of_lists
 from mms.text.column_names import column_names
 
 Array = npt.NDArray[Any]
@@ -23,7 +24,8 @@ def as_array(X: Any, dtype: npt.DTypeLike | None = None) -> Array:
             f"the request has {_described(X)}"
         )
     try:
-        array = np.asarray(X, dtype=dtype)
+        is_to_be_found = dtype is None and isinstance(X, list)
+        array = array_of_lists(X) if is_to_be_found else np.asarray(X, dtype=dtype)
     except (TypeError, ValueError) as error:
         wanted = f" of {np.dtype(dtype)}" if dtype is not None else " with rows of equal length"
         raise UnfitInput(f"the input is not an array{wanted}: {error}") from error

@@ -26,6 +26,8 @@ def handle(data, context):
         return None
     if any(wants(item, "refuse") for item in data):
         raise PredictionException("refused", 422)
+    if any(wants(item, "refuse with 200") for item in data):
+        raise PredictionException("no error", 200)
     if any(wants(item, "fail") for item in data):
         raise ValueError("asked to")
     for place, item in enumerate(data):
@@ -107,6 +109,20 @@ def test_a_model_without_a_declaration_has_empty_metadata(server: Server, model:
     found = server.inference.get(f"/v2/models/{model}").json()
     assert (found["name"], found["inputs"], found["outputs"]) == (model, [], [])
     assert "versions" not in found
+
+
+@pytest.mark.parametrize("path", ["/v2/zz", "/v2/zz/infer"])
+def test_a_path_that_the_protocol_does_not_have_is_404_in_its_form(
+    server: Server, model: str, path: str
+) -> None:
+    assert error_of(server.inference.get(path), 404)
+
+
+def test_an_exception_with_the_status_of_a_success_is_an_error_all_the_same(
+    server: Server, model: str
+) -> None:
+    reply = infer(server, model, parameters={"refuse with 200": True})
+    assert error_of(reply, 500) == "no error"
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

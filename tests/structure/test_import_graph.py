@@ -134,7 +134,7 @@ ROOMS: dict[str, Room] = {
     ),
     "core": Room(1, ("mms.core",), ("batching", "errors", "faults", "lazy names", "wire")),
     # Classes of Seldon's contract for saved models; only workers load them.
-    "prepackaged": Room(1, ("mms.prepackaged",), ("documents", "lazy names")),
+    "prepackaged": Room(1, ("mms.prepackaged",), ("documents", "lazy names", "tensors")),
     # What files of saved models say of them without being loaded.
     "files of saved models": Room(0, ("mms.prepackaged.columns",), ()),
     # What a graph is and does; its calls to nodes are passed in.
@@ -144,7 +144,7 @@ ROOMS: dict[str, Room] = {
         ("mms.interfaces.seldon",),
         (
             *("bodies", "documents", "errors", "interfaces", "protobuf", "registration"),
-            *("traffic", "wire"),
+            *("tensors", "traffic", "wire"),
         ),
     ),
     # What archives declare of their models' tensors, in the files of several servers.
@@ -162,7 +162,7 @@ ROOMS: dict[str, Room] = {
         (
             "processes",
             *("bodies", "documents", "errors", "fetch", "json text", "networks"),
-            *("interfaces", "registration", "tracking", "traffic", "wire"),
+            *("interfaces", "registration", "tensors", "tracking", "traffic", "wire"),
         ),
     ),
     "worker": Room(
@@ -236,7 +236,7 @@ ROOMS: dict[str, Room] = {
     "torchserve in the front": Room(
         6, ("mms.interfaces.torchserve.front",), (*FRONT, "torchserve")
     ),
-    "oip's packages": Room(3, ("mms.interfaces.oip.packages",), ("interfaces",)),
+    "oip's packages": Room(3, ("mms.interfaces.oip.packages",), ("interfaces", "tensors")),
     # The names for those who write and test models.
     "mlrun's names": Room(2, ("=mms.interfaces.mlrun",), ("lazy names", "mlrun")),
     # What models import, where their makers' own packages are not installed.

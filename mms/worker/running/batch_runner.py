@@ -219,7 +219,8 @@ class BatchRunner:
             self._log(f"PredictionException with a code that cannot be sent: {problem}")
             status = 500
         self._log(f"PredictionException: {message} ({status})")
-        return _Failed(status, message)
+        # Clients of tensors would take a body with 200 for outputs.
+        return _Failed(status, message, tensor_status=status if status >= 400 else 500)
 
     def _failed(
         self, status: int, message: str, error: BaseException, *, is_size: bool = False

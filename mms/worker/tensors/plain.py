@@ -89,15 +89,15 @@ class PlainTensors:
 
 
 def _header_lines(context: Context, place: int, value: Any) -> bytes:
-    """Return the headers that the handler has set for the request. Raises InferError where it has set another status
-    than 200, or what cannot be sent."""
+    """Return the headers that the handler has set for the request. Raises InferError where it has set a status that is
+    no success, or what cannot be sent."""
     processors = context.request_processor if context._has_processors() else None
     if not processors:
         return b""
     processor = processors[place]
     try:
         status = encode_status(processor.get_response_status_code())
-        if status == 200:
+        if status < 300:
             headers = processor.get_response_headers()
             return encode_headers(
                 {
@@ -110,6 +110,8 @@ def _header_lines(context: Context, place: int, value: Any) -> bytes:
         raise _invalid(str(error)) from None
     phrase = processor.get_response_status_phrase()
     text = value if isinstance(value, str) and value else phrase
+    if status < 400:
+        raise _invalid(f"the status {status}, which this protocol does not have")
     raise InferError(str(text or f"the model answered with status {status}"), status)
 
 

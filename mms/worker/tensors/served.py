@@ -76,9 +76,12 @@ class ServedTensors:
 
 
 def refusal_of(error: PredictionException) -> InferError:
-    """Return the same error with the status that the model's code has chosen; 500 for none that can be sent."""
+    """Return the same error with the status that the model's code has chosen; 500 for one that is no error's, or
+    cannot be sent."""
     try:
         status = encode_status(error.error_code)
     except InvalidHead:
+        status = 500
+    if status < 400:
         status = 500
     return InferError("" if error.message is None else str(error.message), status)

@@ -175,7 +175,7 @@ class PlayedConnection:
     def charge(self, call: Any) -> None:
         pass
 
-    def record(self, call: Any, http_status: int) -> None:
+    def record(self, call: Any, http_status: int, problem: str) -> None:
         self.ended = http_status
 
     def record_message(self, call: Any, http_status: int, *of_request: Any) -> None:

@@ -91,7 +91,7 @@ needs_open_inference = pytest.mark.skipif(
 
 @needs_kserve
 def test_every_call_of_kserves_clients_is_answered(served: Server) -> None:
-    rest, grpc = ask(KSERVE, "kserve_calls.py", url(served), target(served))
+    rest, grpc, first = ask(KSERVE, "kserve_calls.py", url(served), target(served))
     good = {
         **dict.fromkeys(("live", "ready", "model ready"), True),
         **dict.fromkeys(("infer", "binary infer"), ["7", "double", {"y": [3.0, 4.0]}]),
@@ -102,6 +102,13 @@ def test_every_call_of_kserves_clients_is_answered(served: Server) -> None:
         **good,
         "nobody infer": ["NOT_FOUND", NOBODY],
         "wrong infer": ["INVALID_ARGUMENT", WRONG],
+    }
+    explained = first.pop("explain")
+    assert (explained[0], "explanations" in explained[1]) == (501, True)
+    assert first == {
+        "model ready": True,
+        "infer": {"predictions": [3.0, 4.0]},
+        **dict.fromkeys(("nobody ready", "nobody infer"), [404, NOBODY]),
     }
 
 

@@ -35,9 +35,10 @@ class PickleModelServer(V2ModelServer):
 
             table = import_module("pandas").DataFrame(inputs[0])
         else:
-            import numpy as np
+            # Here, as scripts that import MLRun's names need no numpy.
+            from mms.tensors.lists import array_of_lists
 
-            table = np.asarray(inputs)
+            table = array_of_lists(inputs)
         outputs = self.model.predict(table)
         return outputs.tolist() if hasattr(outputs, "tolist") else list(outputs)
 

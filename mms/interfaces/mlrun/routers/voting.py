@@ -161,7 +161,9 @@ class VotingEnsemble(NamedRouter, ParallelRun):
         if type(self).logic is not VotingEnsemble.logic:
             import numpy as np
 
-            return _as_list(self.logic(np.array(rows).T, np.array(weights)))
+            from mms.tensors.lists import array_of_lists
+
+            return _as_list(self.logic(array_of_lists(rows).T, np.array(weights)))
         return vote(rows, weights, self.vote_type or self._kind_of(rows))
 
     def _kind_of(self, rows: list[Any]) -> str:

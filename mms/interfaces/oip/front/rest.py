@@ -116,6 +116,20 @@ class OipApi(InterfaceApi):
         )
         return rows + self._instances.rows()
 
+    def routes_beside_others(self) -> list[Route]:
+        """Those for what nothing has, in this protocol's form."""
+        tree = "/v2/{tail:.*}"
+        return [
+            Route(
+                ANY_METHOD,
+                tree,
+                _no_path,
+                INFERENCE_ROLE,
+                answer_form=_mark,
+                concerns=self._concerns_server,
+            )
+        ]
+
     def _of_server(self, pattern: str, handler: Handler, roles: tuple[Role, ...]) -> list[Route]:
         return [
             Route(
@@ -269,6 +283,10 @@ def _tell(
 
 async def _refuse(what: str, request: web.Request) -> web.StreamResponse:
     raise NotImplementedHere(f"This server does not have the {what} of the protocol.")
+
+
+async def _no_path(request: web.Request) -> web.StreamResponse:
+    raise ResourceNotFound(f"The protocol has no path {brief(request.path)}.")
 
 
 async def _not_found(request: web.Request) -> web.StreamResponse:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mms.interfaces.seldon.codec.forms import Array, Form, Incoming, is_shape, shaped_tensor
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.tensors.lists import array_of_lists
 from mms.text.brief import brief
 
 _PAYLOADS: Final = ("data", "jsonData", "strData", "binData")
@@ -155,16 +156,16 @@ def _data_of(data: Any, strict: bool) -> tuple[Array, Any, Form]:
 
 def _array_of(values: Any, strict: bool) -> Array:
     if strict:
-        return np.array(values)
+        return array_of_lists(values)
     try:
-        return np.array(values)
+        return array_of_lists(values)
     except (ValueError, OverflowError, RecursionError):
         raise SeldonMicroserviceException(RAGGED) from None
 
 
 def _tensor_of(tensor: Any, strict: bool) -> Array:
     if strict:
-        shaped: Array = np.array(tensor["values"]).reshape(tensor["shape"])
+        shaped: Array = array_of_lists(tensor["values"]).reshape(tensor["shape"])
         return shaped
     if not isinstance(tensor, dict):
         raise _wrong("data.tensor", "an object with shape and values", tensor)
@@ -177,7 +178,7 @@ def _tensor_of(tensor: Any, strict: bool) -> Array:
     if values is None or isinstance(values, dict):
         raise _wrong("data.tensor.values", "a list of numbers", values)
     try:
-        array = np.array(values)
+        array = array_of_lists(values)
     except (ValueError, OverflowError, RecursionError) as error:
         raise SeldonMicroserviceException(f"data.tensor.values is not an array: {error}") from None
     return shaped_tensor(array, shape)

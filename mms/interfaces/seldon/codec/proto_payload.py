@@ -40,6 +40,7 @@ from mms.interfaces.seldon.codec.messages import (
 from mms.interfaces.seldon.codec.tensor_proto import array_of, tensor_of
 from mms.interfaces.seldon.codec.wire_numbers import list_of_numbers, read_list_of_numbers
 from mms.interfaces.seldon.errors import SeldonMicroserviceException
+from mms.tensors.lists import array_of_lists
 
 # Field number and wire type, as they are written in one byte.
 _META_TAG = 0x12
@@ -120,7 +121,7 @@ def array_of_data(data: Any, strict: bool = False) -> Array:
 
 def _array_of_list(values: Any, strict: bool) -> Array:
     try:
-        return np.array(json_format.MessageToDict(values))
+        return array_of_lists(json_format.MessageToDict(values))
     except ValueError:
         if strict:
             raise

@@ -1,4 +1,4 @@
-"""Every call of kserve's clients for v2, REST and gRPC. Run: python kserve_calls.py http://host:port host:port."""
+"""Every call of kserve's clients, REST and gRPC. Run: python kserve_calls.py http://host:port host:port."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def shown(answer: Awaitable[Any]) -> Any:
         return [error.response.status_code, error.response.json()["error"]]
     except RpcError as error:
         return [error.code().name, error.details()]
-    if isinstance(found, bool):
+    if isinstance(found, bool | dict):
         return found
     outputs = {each.name: each.as_numpy().tolist() for each in found.outputs}
     return [found.id, found.model_name, outputs]
@@ -58,6 +58,18 @@ async def rest(url: str) -> dict[str, Any]:
         }
 
 
+async def rest_v1(url: str) -> dict[str, Any]:
+    data = {"instances": [1.5, 2]}
+    async with InferenceRESTClient(RESTConfig(protocol="v1")) as client:
+        return {
+            "model ready": await shown(client.is_model_ready(url, "double")),
+            "infer": await shown(client.infer(url, data, model_name="double")),
+            "explain": await shown(client.explain(url, "double", data)),
+            "nobody ready": await shown(client.is_model_ready(url, "nobody")),
+            "nobody infer": await shown(client.infer(url, data, model_name="nobody")),
+        }
+
+
 async def grpc(target: str) -> dict[str, Any]:
     async with InferenceGRPCClient(target) as client:
         return {
@@ -73,7 +85,7 @@ async def grpc(target: str) -> dict[str, Any]:
 
 
 async def both(url: str, target: str) -> list[dict[str, Any]]:
-    return [await rest(url), await grpc(target)]
+    return [await rest(url), await grpc(target), await rest_v1(url)]
 
 
 if __name__ == "__main__":

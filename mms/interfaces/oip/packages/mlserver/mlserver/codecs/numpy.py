@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from mms.tensors.lists import array_of_lists
+
 from ..types import Datatype, Parameters, RequestInput, ResponseOutput, TensorData
 from .base import InputCodec, register_input_codec, register_request_codec
 from .content import SingleInputRequestCodec, inject_batch_dimension
@@ -58,7 +60,8 @@ def to_array(tensor: Any) -> Any:
 
 def _texts(elements: list[Any]) -> Any:
     try:
-        return np.array([e.decode() if isinstance(e, bytes) else e for e in elements], str)
+        texts = array_of_lists([e.decode() if isinstance(e, bytes) else e for e in elements])
+        return texts if texts.dtype == object else texts.astype(str)
     except UnicodeDecodeError:
         found = np.empty(len(elements), object)
         found[:] = elements
