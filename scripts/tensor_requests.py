@@ -1,4 +1,5 @@
-"""Requests of the Open Inference Protocol, generated: good ones, and ones with a fault of a known kind.
+"""Requests of the Open Inference Protocol and of KServe's first one, generated: good ones, and ones with a fault of a
+known kind.
 
 Each has a header `X-Fuzz` that says what must come of it: `good` (200), `bad` (4xx), or `any` (no 5xx).
 """
@@ -48,6 +49,8 @@ class TensorRequests:
         chance = self._random
         document, contents = self._good()
         kind = chance.random()
+        if chance.random() < 0.2:
+            return INFERENCE, self._rows()
         if kind < 0.4:
             return INFERENCE, self._request(document, contents, "good")
         if kind < 0.7:
@@ -55,6 +58,36 @@ class TensorRequests:
         if kind < 0.85:
             return INFERENCE, self._request(*self._with_something_strange(document, contents))
         return INFERENCE, self._with_broken_bytes(document, contents)
+
+    # Rows of JSON
+
+    def _rows(self) -> bytes:
+        """A request of KServe's first protocol; the model reads rows that are no tensors, too."""
+        chance = self._random
+        names = chance.sample(("a", "b", "b64", "ä"), chance.choice((0, 0, 1, 2)))
+        width = chance.choice((0, 1, 3))
+        rows: list[Any] = []
+        for _ in range(chance.choice((0, 1, 2, 5))):
+            datatype = chance.choice(("BOOL", "INT64", "FP64", "BYTES"))
+            row = [self._value(datatype, is_binary=False) for _ in range(max(width, len(names)))]
+            if names:
+                rows.append(dict(zip(names, row, strict=False)))
+            else:
+                rows.append(row if width else chance.choice((1, 2.5, "x", {"b64": "AAE="})))
+        document: dict[str, Any] = {chance.choice(("instances", "instances", "inputs")): rows}
+        wanted = "good"
+        fault = chance.random()
+        if fault < 0.1:
+            document, wanted = {"instances": chance.choice((3, "x", None, {}))}, "any"
+        elif fault < 0.3:
+            rows.append(chance.choice(_STRANGE))
+            wanted = "any"
+        text = json.dumps(document, ensure_ascii=chance.random() < 0.5).encode("utf-8", "replace")
+        if fault > 0.9:
+            text, wanted = text[: chance.randint(0, len(text) - 1)], "bad"
+        lines = ["POST /v1/models/tensors:predict HTTP/1.1", "Host: localhost", f"X-Fuzz: {wanted}"]
+        lines.append(f"Content-Length: {len(text)}")
+        return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + text
 
     # Good ones
 
