@@ -14,9 +14,10 @@ from mms.worker.log_records.log_lines import write_log
 from mms.worker.requests.failures import failure_text
 from mms.worker.tensors.codec import TensorCodec
 
-#: Names of operations that are an inference: none at all, and those of the interfaces' clients.
-_INFERENCES: Final = frozenset(("", "infer", "predict"))
 _EXPLANATION: Final = "explain"
+#: Names of operations that are an inference: none at all, and those of the interfaces' clients. Whether an explanation
+#: is asked for, codecs of protocols that have such say.
+_INFERENCES: Final = frozenset(("", "infer", "predict", _EXPLANATION))
 
 
 def declaration_of(load: Load) -> ModelDeclaration | None:
@@ -35,10 +36,8 @@ class TensorItem(NamedTuple):
 class TensorItems:
     """Reads and writes items by the codecs of their protocols, which are opened when they are first needed."""
 
-    def __init__(self, load: Load, *, explains: bool = False) -> None:
-        """`explains`: the model gives explanations, too."""
+    def __init__(self, load: Load) -> None:
         self._load = load
-        self._explains = explains
         self._codecs: dict[str, TensorCodec] = {}
         #: What the model's archive declares; None: nothing.
         self.declaration = declaration_of(load)
@@ -52,7 +51,7 @@ class TensorItems:
         operation = item[7]
         protocol = "" if operation is None else operation.protocol
         if operation is not None and operation.name not in _INFERENCES:
-            self._check_operation(operation.name)
+            raise self._no_inference(operation.name)
         codec = self._codecs.get(protocol)
         if codec is None:
             try:
@@ -63,26 +62,15 @@ class TensorItems:
             self._codecs[protocol] = codec
         request, form = codec.decode(item)
         if operation is not None and operation.name == _EXPLANATION and not request.explains:
-            raise self._no_explanations()
+            # Of a protocol that has none.
+            raise self._no_inference(_EXPLANATION)
         if self.declaration is not None:
             self.declaration.check(request)
         return TensorItem(request, form, codec)
 
-    def _check_operation(self, name: str) -> None:
-        """Raise InferError for what is no inference, nor an explanation of a model that gives them."""
-        if name == _EXPLANATION:
-            if not self._explains:
-                raise self._no_explanations()
-            return
-        raise InferError(
-            f"Model {brief(self._load.model_name)} takes inferences alone; the operation {brief(name)} is none.",
-            501,
-        )
-
-    def _no_explanations(self) -> InferError:
-        name = brief(self._load.model_name)
+    def _no_inference(self, operation: str) -> InferError:
         return InferError(
-            f"Model {name} gives no explanations, which the operation {brief(_EXPLANATION)} asks for.",
+            f"Model {brief(self._load.model_name)} takes inferences alone; the operation {brief(operation)} is none.",
             501,
         )
 

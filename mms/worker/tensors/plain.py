@@ -30,8 +30,7 @@ class PlainTensors:
     """Makes elements of `data` of requests, and answers of results."""
 
     def __init__(self, load: Load) -> None:
-        # Whether a handler does, its result tells.
-        self.items = TensorItems(load, explains=True)
+        self.items = TensorItems(load)
 
     def __repr__(self) -> str:
         return f"<PlainTensors, {self.items!r}>"

@@ -7,6 +7,7 @@ import time
 from mms.service import PredictionException
 from mms.tensors.errors import InferError
 from mms.tensors.server import TensorServer
+from mms.tensors.tensor import InferRequest
 from mms.wire import Item, Load, ResultItem
 from mms.worker.requests.answer_head import InvalidHead, encode_status
 from mms.worker.tensors.items import TensorItem, TensorItems
@@ -21,9 +22,7 @@ class ServedTensors:
         """`server`: None where the model takes no tensors, which its clients are told."""
         self._server = server
         self._model_name = load.model_name
-        explains = server is not None and server.explains
-        self._items = TensorItems(load, explains=explains)
-        self._reads_documents = server is not None and server.reads_documents
+        self._items = TensorItems(load)
         self._coding_ns: tuple[int, int] | None = None
 
     def __repr__(self) -> str:
@@ -39,9 +38,7 @@ class ServedTensors:
                 if self._server is None:
                     raise InferError(f"model {self._model_name!r} takes no tensors")
                 found = self._items.read(item)
-                document = found.request.document
-                if document is not None and document.problem and not self._reads_documents:
-                    raise InferError(document.problem)
+                _check(self._server, found.request)
                 read.append((index, found))
             except Exception as error:
                 results.append(self._items.failure(index, error))
@@ -73,6 +70,17 @@ class ServedTensors:
         reading_ns, _ = self._coding_ns or (0, 0)
         self._coding_ns = (reading_ns, _now_ns() - begun_ns)
         return results
+
+
+def _check(server: TensorServer, request: InferRequest) -> None:
+    """Raise InferError for a request of a kind that the model does not take."""
+    document = request.document
+    if document is None:
+        return
+    if document.explains and not server.explains:
+        raise InferError("The model gives no explanations.", 501)
+    if document.problem and not server.reads_documents:
+        raise InferError(document.problem)
 
 
 def refusal_of(error: PredictionException) -> InferError:

@@ -120,8 +120,8 @@ class InstanceRoutes:
         asked = _asked(state.match.values)
         assert asked is not None
         name, version, _ = asked
-        state.model, state.version = name, version or ""
         served = self._host.registry.get(name, version)
+        state.model, state.version = name, version or ""
         if served.interface == AUTO:
             await served.learn_interface()
         check_takes_tensors(served)

@@ -37,6 +37,8 @@ _INPUTS: Final = "inputs"
 _PREDICTIONS: Final = "predictions"
 _EXPLANATIONS: Final = "explanations"
 _EXPLAIN: Final = "explain"
+#: Each is a tensor of its own.
+_MOST_NAMES: Final = 1000
 #: The only member of an object that stands for bytes.
 _BASE64: Final = "b64"
 _JSON_LINES: Final = b"content-type: application/json\r\n"
@@ -140,6 +142,10 @@ def _list_of(document: dict[str, Any]) -> list[Any]:
 def _named_columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """Return the values of each name. Raises InferError where one row has other names than the first."""
     names = rows[0].keys()
+    if len(names) > _MOST_NAMES:
+        raise InferError(
+            f"Rows of {_INSTANCES} have {len(names)} names; {_MOST_NAMES} are the most."
+        )
     for place, row in enumerate(rows):
         if row.keys() != names:
             raise InferError(
