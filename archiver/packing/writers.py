@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, Final, Literal
+from typing import IO, TYPE_CHECKING, BinaryIO, Final, Literal, NamedTuple
 
 from archiver.errors import PackError
 from archiver.manifest import MANIFEST_NAME
@@ -65,21 +65,57 @@ def write_archive(
             f"{folder_of_manifest} is a file, but the folder of the manifest has that name. Rename it, or leave it out "
             "with --exclude."
         )
+    if archive_format == "no-archive":
+        report = _Report(selection, progress)
+        manifest = SourceManifest(MANIFEST_NAME, manifest_bytes)
+        _write_folder(folder, Path(target), selection, manifest, report)
+        return
+    write_selection(
+        selection,
+        target,
+        SourceManifest(MANIFEST_NAME, manifest_bytes),
+        model_name=model_name,
+        archive_format=archive_format,
+        progress=progress,
+    )
+
+
+class SourceManifest(NamedTuple):
+    """The manifest of an archive to write. `name`: its place there."""
+
+    name: str
+    content: bytes
+
+
+def write_selection(
+    selection: Selection,
+    target: str,
+    manifest: SourceManifest,
+    *,
+    model_name: str,
+    archive_format: ArchiveFormat,
+    is_compressed: bool = True,
+    progress: Progress | None = None,
+) -> None:
+    """Write an archive of files from wherever they lie to `target`, over what is there. Raises PackError, OSError.
+
+    `is_compressed`: of a zip file, its entries.
+    """
     report = _Report(selection, progress)
     if archive_format == "no-archive":
-        _write_folder(folder, Path(target), selection, manifest_bytes, report)
+        _write_folder(None, Path(target), selection, manifest, report)
         return
-    for first, second in case_collisions([MANIFEST_NAME, *(file.name for file in selection.files)]):
+    for first, second in case_collisions([manifest.name, *(file.name for file in selection.files)]):
         raise PackError(
             f"{first} and {second} differ in case alone, so that no server unpacks an archive with both. Rename one, "
             "or leave it out with --exclude."
         )
     if archive_format == "tgz":
         with written_beside(Path(target)) as file:
-            _write_tar(file, selection, manifest_bytes, model_name, report)
+            _write_tar(file, selection, manifest, model_name, report)
     else:
         with written_beside(Path(target)) as file:
-            _write_zip(file, selection, manifest_bytes, report)
+            _write_zip(file, selection, manifest, report, is_compressed=is_compressed)
 
 
 def _hidden_text(hidden: Sequence[str]) -> str:
@@ -114,13 +150,23 @@ def _copy(file: SourceFile, output: IO[bytes], report: _Report) -> None:
             report.add(len(chunk), file.name)
 
 
-def _write_zip(output: BinaryIO, selection: Selection, manifest: bytes, report: _Report) -> None:
+def _write_zip(
+    output: BinaryIO,
+    selection: Selection,
+    manifest: SourceManifest,
+    report: _Report,
+    *,
+    is_compressed: bool,
+) -> None:
     with zipfile.ZipFile(output, "w") as archive:
         for file in selection.files:
-            with archive.open(zip_info(file.name, _mode(file), file.size_bytes), "w") as entry:
+            info = zip_info(file.name, _mode(file), file.size_bytes)
+            if not is_compressed:
+                info.compress_type = zipfile.ZIP_STORED
+            with archive.open(info, "w") as entry:
                 _copy(file, entry, report)
-        with archive.open(zip_info(MANIFEST_NAME, 0o644, len(manifest)), "w") as entry:
-            entry.write(manifest)
+        with archive.open(zip_info(manifest.name, 0o644, len(manifest.content)), "w") as entry:
+            entry.write(manifest.content)
 
 
 def zip_info(name: str, mode: int, size_bytes: int) -> zipfile.ZipInfo:
@@ -133,7 +179,11 @@ def zip_info(name: str, mode: int, size_bytes: int) -> zipfile.ZipInfo:
 
 
 def _write_tar(
-    output: BinaryIO, selection: Selection, manifest: bytes, model_name: str, report: _Report
+    output: BinaryIO,
+    selection: Selection,
+    manifest: SourceManifest,
+    model_name: str,
+    report: _Report,
 ) -> None:
     # Imported here because most archives are zip files.
     import gzip
@@ -151,8 +201,8 @@ def _write_tar(
             info = tar_info(f"{model_name}/{file.name}", _mode(file), file.size_bytes)
             with file.path.open("rb") as source:
                 archive.addfile(info, _Counted(source, file.name, report))
-        info = tar_info(f"{model_name}/{MANIFEST_NAME}", 0o644, len(manifest))
-        archive.addfile(info, io.BytesIO(manifest))
+        info = tar_info(f"{model_name}/{manifest.name}", 0o644, len(manifest.content))
+        archive.addfile(info, io.BytesIO(manifest.content))
 
 
 def tar_info(name: str, mode: int, size_bytes: int) -> tarfile.TarInfo:
@@ -180,7 +230,11 @@ class _Counted(io.RawIOBase):
 
 
 def _write_folder(
-    source: Path, target: Path, selection: Selection, manifest: bytes, report: _Report
+    source: Path | None,
+    target: Path,
+    selection: Selection,
+    manifest: SourceManifest,
+    report: _Report,
 ) -> None:
     # A link to a folder is followed, so that the folder behind it is what gets replaced.
     target = target.resolve()
@@ -194,19 +248,19 @@ def _write_folder(
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _mode(file))
             with os.fdopen(descriptor, "wb") as output:
                 _copy(file, output, report)
-        _write_manifest_in_place(work, manifest)
+        _write_manifest_in_place(work, manifest.content)
         _move_into_place(work, target)
     except BaseException:
         shutil.rmtree(work, ignore_errors=True)
         raise
 
 
-def _check_replaceable(source: Path, target: Path) -> None:
+def _check_replaceable(source: Path | None, target: Path) -> None:
     if not os.path.lexists(target):
         return
     if not target.is_dir():
         raise PackError(f"{target} exists and is not a folder; it is not replaced.")
-    if source.resolve().is_relative_to(target):
+    if source is not None and source.resolve().is_relative_to(target):
         raise PackError(f"{target} holds the model-path {source} itself; it is not replaced.")
     if not (target / MANIFEST_NAME).is_file() and any(target.iterdir()):
         raise PackError(

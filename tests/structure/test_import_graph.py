@@ -72,10 +72,12 @@ ROOMS: dict[str, Room] = {
     # Every parameter of a registration once.
     "registration": Room(-1, ("mms.registration",), ("batching", "interfaces")),
     "archiver": Room(
-        0, ("archiver", "model_archiver"), ("documents", "interfaces", "registration")
+        0,
+        ("archiver", "model_archiver"),
+        ("documents", "interfaces", "registration", "torchserve's own handlers"),
     ),
     # The names of handlers that an archive need not have a file for.
-    "torchserve's own handlers": Room(0, ("mms.interfaces.torchserve.handler_names",), ()),
+    "torchserve's own handlers": Room(-1, ("mms.interfaces.torchserve.handler_names",), ()),
     # By what the source of a class shows that it is an interface's.
     "class rules": Room(
         1,

@@ -7,6 +7,8 @@ import logging
 import sys
 
 from archiver.cli import main
+from archiver.errors import PackError
+from archiver.torch import ModelArchiverConfig, pack_model
 
 from .model_archiver_error import ModelArchiverError
 from .model_packaging_utils import ModelExportUtils
@@ -35,8 +37,18 @@ def package_model(args: argparse.Namespace, manifest: str) -> None:
         ModelExportUtils.clean_temp_files(temporary_files)
 
 
-def generate_model_archive() -> None:
-    """The command `model-archiver`: packs as `sys.argv` says; ends in SystemExit where that fails."""
+def generate_model_archive(config: ModelArchiverConfig | None = None) -> None:
+    """Pack a model as TorchServe's archiver does; raises ModelArchiverError where that fails.
+
+    Without a `config` it is the command `model-archiver`: it packs as `sys.argv` says, and ends in SystemExit where
+    that fails.
+    """
+    if config is not None:
+        try:
+            pack_model(config, logging.warning)
+        except PackError as error:
+            raise ModelArchiverError(str(error)) from None
+        return
     code = main()
     if code:
         sys.exit(code)
