@@ -173,7 +173,7 @@ class Server:
         )
         self._scrape = prometheus.scrape
         self._http: HttpFront | None = None
-        self._grpc: GrpcFront | None = None
+        self._grpc: list[GrpcFront] = []
         self._flush_timer = FlushTimer(self._recorder)
         self._monitoring: asyncio.Task[None] | None = None
         self._access: Access | None = None
@@ -289,9 +289,10 @@ class Server:
             raise StartFailed("stopped by a signal during start-up")
         self._http = await self._make_http()
         # First, as probes over HTTP say that all is up.
-        if settings.grpc_address is not None:
+        if settings.has_grpc:
             self._grpc = await self._make_grpc()
-            await self._grpc.start()
+        for front in self._grpc:
+            await front.start()
         await self._http.start()
         self._checking = asyncio.get_running_loop().create_task(
             check_often([*self._checks(), self._memory.give_back])
@@ -402,24 +403,23 @@ class Server:
         )
         return front
 
-    async def _make_grpc(self) -> GrpcFront:
+    async def _make_grpc(self) -> list[GrpcFront]:
         try:
             grpc = await asyncio.to_thread(importlib.import_module, "mms.grpc")
         except ModuleNotFoundError as error:
             if error.name is None or error.name.partition(".")[0] not in ("google", "hpack"):
                 raise
             raise ConfigurationError(
-                f"Invalid configuration: grpc_address={self._settings.raw['grpc_address']} needs the package "
+                f"Invalid configuration: grpc_address={self._settings.raw.get('grpc_address', '')} needs the package "
                 f'{error.name}: pip install "marserve[grpc]"'
             ) from None
         # Known by now, since the HTTP front has started.
         from mms.http.sockets.listeners import listen
 
         assert self._http is not None
-        front: GrpcFront = grpc.GrpcFront(
-            self._settings,
-            self._host,
-            self._recorder.requests.append,
+        make = partial(
+            grpc.GrpcFront,
+            *(self._settings, self._host, self._recorder.requests.append),
             self._recorder.errors.note,
             listen=partial(listen, limit=self._http.limit),
             make_context=self._http.certificates.context,
@@ -428,7 +428,7 @@ class Server:
             memory=self._memory,
             inflater=self._http.inflater,
         )
-        return front
+        return [make(place=place) for place in grpc.places(self._settings, self._host)]
 
     def _checks(self) -> list[Callable[[], None]]:
         """Return the functions that look for changed files."""
@@ -443,8 +443,8 @@ class Server:
         """Refuse what is new, answer what was accepted, end the workers, give everything back."""
         if self._http is not None:
             await self._http.stop_listening()
-        if self._grpc is not None:
-            await self._grpc.stop_listening()
+        for front in self._grpc:
+            await front.stop_listening()
         draining = asyncio.ensure_future(self._drain(drain_timeout_s))
         at_once = asyncio.ensure_future(self._stop_at_once.wait())
         await asyncio.wait((draining, at_once), return_when=asyncio.FIRST_COMPLETED)
@@ -460,8 +460,8 @@ class Server:
                 service.cancel()
         if self._http is not None:
             await self._http.close()
-        if self._grpc is not None:
-            await self._grpc.close()
+        for front in self._grpc:
+            await front.close()
         await self._host.close()
         await self._launcher.close()
         await self._repository.close()
@@ -478,7 +478,7 @@ class Server:
 
     async def _send_last_answers(self, timeout_s: float) -> None:
         """Wait until clients have their answers, or for so long."""
-        for front in (self._http, self._grpc):
+        for front in (self._http, *self._grpc):
             if front is not None:
                 await front.drain(timeout_s)
 

@@ -22,6 +22,13 @@ DESCRIPTORS = {
     "mms/grpc/health.binpb": ("grpc/health/v1/health.proto",),
     "mms/interfaces/oip/front/open_inference.binpb": ("model_config.proto", "grpc_service.proto"),
     "mms/interfaces/seldon/codec/prediction.binpb": ("proto/prediction.proto",),
+    "mms/interfaces/torchserve/front/torchserve.binpb": (
+        "google/protobuf/any.proto",
+        "google/protobuf/empty.proto",
+        "google/rpc/status.proto",
+        "torchserve/inference.proto",
+        "torchserve/management.proto",
+    ),
     "mms/interfaces/seldon/codec/tensor.binpb": (
         "tensorflow/core/framework/types.proto",
         "tensorflow/core/framework/tensor_shape.proto",

@@ -15,7 +15,7 @@ from mms.grpc.connection import GrpcConnection
 from mms.grpc.head import CallHead
 from mms.grpc.health import Health
 from mms.grpc.reflection import Reflection
-from mms.grpc.services import interface_services
+from mms.grpc.services import Place, interface_services
 from mms.grpc.turns import FrameTurns
 from mms.limits.connection_sweep import ConnectionSweep
 from mms.limits.connections import ConnectionLimit, Refusal, catch_up
@@ -60,16 +60,19 @@ class GrpcFront:
         *,
         listen: Listen,
         make_context: Callable[[Sequence[str]], ssl.SSLContext],
+        place: Place | None = None,
         access: Access | None = None,
         limit: ConnectionLimit | None = None,
         memory: MemoryLimit | None = None,
         inflater: Inflater | None = None,
     ) -> None:
         """`record`: takes a RequestRecord; `note_error`: id, model, version, status and message of an answer with an
-        error. `listen`: opens a listener; `make_context`: key and certificate for TLS,
-        given the protocols. `access` None: all may call everything. `limit`, `memory`, `inflater`: what it shares with
-        other fronts."""
-        assert settings.grpc_address is not None
+        error. `listen`: opens a listener; `make_context`: key and certificate for TLS, given the protocols. `place`:
+        where it listens with what; None: at `grpc_address`, with all. `access` None: all may call everything. `limit`,
+        `memory`, `inflater`: what it shares with other fronts."""
+        if place is None:
+            assert settings.grpc_address is not None
+            place = Place(settings.grpc_address, interface_services(settings, host))
         self._access = access
         self.has_access = access is not None
         self.trusts_request_ids = settings.trust_request_id
@@ -85,7 +88,7 @@ class GrpcFront:
         self.memory = MemoryLimit.of_settings(settings) if memory is None else memory
         self.turns = FrameTurns()
         self.inflater = Inflater(settings.max_request_ratio) if inflater is None else inflater
-        self._address = settings.grpc_address
+        self._address = place.address
         self._host = host
         self._record = record
         self._note_error = note_error
@@ -94,7 +97,7 @@ class GrpcFront:
         self._server: OpenListener | None = None
         self._sweep = ConnectionSweep(self.connections)
         self._is_empty = asyncio.Event()
-        services = interface_services(settings, host)
+        services = place.services
         files = [file for each in services for file in each.files()]
         health = Health(host, [name for _, names in files for name in names])
         self._reflection = Reflection([*files, *health.files()])

@@ -123,6 +123,9 @@ class Interface:
     #: None. What is raised where one is wanting: a `ServerError`.
     key_ring = ""
     key_refusal = ""
+    #: Tells whether nobody can have its own server run code who is not allowed to: a function of (settings) that
+    #: returns a truth.
+    is_management_safe = ""
     #: Its own settings: a dataclass of `mms.settings.option.option` fields.
     settings = ""
     #: Parameters of a registration that only its models have: an `mms.registration.Options`.
@@ -140,6 +143,8 @@ class Interface:
     schemas = ""
     #: The services of its protocol: an `mms.grpc.services.InterfaceServices`.
     grpc_services = ""
+    #: The setting with the address of a gRPC listener with its services of management.
+    grpc_management_setting = ""
     #: Protocols of tensors that its clients write requests in: by the name that a `ModelOperation` has for one, a
     #: function of a `Load` that makes its codec, an `mms.worker.tensors.codec.TensorCodec`.
     codecs: tuple[tuple[str, str], ...] = ()

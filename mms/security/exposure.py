@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mms.errors import ConfigurationError
+from mms.interfaces import INTERFACES, find_interface, part
 from mms.security.roles import Role
 
 if TYPE_CHECKING:
@@ -55,11 +56,22 @@ def check_exposure(settings: Settings) -> None:
                     f"{_PREFIX}{address} has no certificate: set private_key_file and certificate_file, or keystore; "
                     "allow_self_signed=true makes the server create one, which clients cannot verify"
                 )
-    _check_management(settings)
+    reference = "" if settings.stands_for is None else _safety_of(settings.stands_for)
+    if reference and part(reference)(settings):
+        return
+    _check_management(settings, "management_address", settings.management_address)
+    for interface in INTERFACES:
+        name = interface.grpc_management_setting
+        listener = settings.get(name) if name else None
+        if listener is not None:
+            _check_management(settings, name, listener)
 
 
-def _check_management(settings: Settings) -> None:
-    address = settings.management_address
+def _safety_of(interface: str) -> str:
+    return find_interface(interface).is_management_safe
+
+
+def _check_management(settings: Settings, name: str, address: Address) -> None:
     if is_loopback(address):
         return
     if settings.keys_file and Role.MANAGEMENT.value not in settings.open_roles:
@@ -83,7 +95,7 @@ def _check_management(settings: Settings) -> None:
         )
         return
     raise ConfigurationError(
-        f"{_PREFIX}{settings.quoted('management_address')} can be reached from other machines, and anybody who reaches "
+        f"{_PREFIX}{settings.quoted(name)} can be reached from other machines, and anybody who reaches "
         "it can run code here. Require keys (keys_file=FILE, made by `mms keys create`) or client certificates "
         "(https:// with tls_client_ca=FILE); or listen on 127.0.0.1; or set allow_open_management=true"
     )

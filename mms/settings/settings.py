@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mms.interfaces import INTERFACES
 from mms.settings.values import OptionValues, all_options, interface_settings
 from mms.text.address import Address
 from mms.text.brief import one_line
@@ -98,6 +99,12 @@ class Settings(OptionValues):
             for name, option in all_options().items()
             if option.kind.name == "address" and (address := self.get(name)) is not None
         ]
+
+    @property
+    def has_grpc(self) -> bool:
+        """Whether gRPC is listened for anywhere."""
+        names = ["grpc_address", *(interface.grpc_management_setting for interface in INTERFACES)]
+        return any(self.get(name) is not None for name in names if name)
 
     def quoted(self, name: str) -> str:
         """Return `<where it stands>: <name>=<value>` for a message about a setting."""

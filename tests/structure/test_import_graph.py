@@ -236,7 +236,7 @@ ROOMS: dict[str, Room] = {
         4, ("mms.interfaces.torchserve.packages",), ("handler names", "interfaces", "torchserve")
     ),
     "torchserve in the front": Room(
-        6, ("mms.interfaces.torchserve.front",), (*FRONT, "torchserve")
+        6, ("mms.interfaces.torchserve.front",), (*FRONT, "protobuf", "torchserve")
     ),
     "oip's packages": Room(3, ("mms.interfaces.oip.packages",), ("interfaces", "tensors")),
     # The names for those who write and test models.

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from .conftest import TorchServe, archive
@@ -120,3 +121,18 @@ def test_the_models_of_the_newest_snapshot_are_loaded_as_they_ran(tmp_path: Path
         server.stop()
     finally:
         server.kill()
+
+
+def test_grpc_needs_the_tokens_too_and_says_that_the_model_api_is_off(guarded: TorchServe) -> None:
+    port = guarded.settings["grpc_management_port"]
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        path = "/org.pytorch.serve.grpc.management.ManagementAPIsService/RegisterModel"
+        register = channel.unary_unary(path)
+        with pytest.raises(grpc.RpcError) as refused:
+            register(b"", timeout=20)
+        assert refused.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        token = bearer(guarded, "management")["Authorization"]
+        with pytest.raises(grpc.RpcError) as disabled:
+            register(b"", timeout=20, metadata=[("authorization", token)])
+        assert disabled.value.code() == grpc.StatusCode.PERMISSION_DENIED
+        assert disabled.value.details() == "Model API disabled"

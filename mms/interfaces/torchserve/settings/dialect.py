@@ -35,6 +35,12 @@ def complete(settings: Settings, environ: Mapping[str, str]) -> None:
         settings.plugins_path = settings.plugins_path.rstrip("*").rstrip("/")
 
 
+def is_management_safe(settings: Settings) -> bool:
+    """Return whether clients need a token for management, or cannot bring code by it."""
+    own = settings.of(TorchServeSettings)
+    return not own.disable_token_authorization or not own.enable_model_api
+
+
 def _add_grpc(settings: Settings, own: TorchServeSettings) -> None:
     names: tuple[str, ...] = ("grpc_inference_address", "grpc_inference_port")
     names += ("grpc_management_address", "grpc_management_port")

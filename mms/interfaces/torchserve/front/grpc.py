@@ -1,0 +1,258 @@
+"""TorchServe's gRPC: models answer predictions; management is that of REST, with the same texts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.message import DecodeError
+
+from mms import faults
+from mms.bodies.protobuf_wire import field
+from mms.core import Request
+from mms.core.request import Buffer
+from mms.errors import (
+    PERMISSION_DENIED,
+    BadRequest,
+    MethodNotAllowed,
+    NotImplementedHere,
+    ServerError,
+    UnexpectedError,
+)
+from mms.grpc.call import Call, Method
+from mms.grpc.services import InterfaceServices
+from mms.http.answers import render_json
+from mms.http.parameters import Parameters
+from mms.interfaces.torchserve.front.management import Management
+from mms.interfaces.torchserve.front.messages import CLASSES, INFERENCE, MANAGEMENT, POOL
+from mms.interfaces.torchserve.front.prediction_form import form_of
+from mms.security import Role
+
+if TYPE_CHECKING:
+    from mms.serving import ModelHost
+    from mms.settings import Settings
+
+_HEALTHY: Final = "Healthy"
+#: In a prediction's `PredictionResponse`.
+_PREDICTION_TAG: Final = 1 << 3 | 2
+
+
+class TorchServeServices(InterfaceServices):
+    """The service of inference."""
+
+    def __init__(self, settings: Settings, host: ModelHost) -> None:
+        self._settings = settings
+        self._host = host
+
+    @classmethod
+    def of(cls, settings: Settings, host: ModelHost) -> TorchServeServices:
+        return cls(settings, host)
+
+    def __repr__(self) -> str:
+        return f"<TorchServeServices of {self._host!r}>"
+
+    def management(self) -> InterfaceServices:
+        return ManagementService(self._settings, self._host)
+
+    def files(self) -> list[tuple[Any, list[str]]]:
+        return [(POOL, [INFERENCE])]
+
+    def methods(self) -> Iterator[Method]:
+        path = f"/{INFERENCE}/".encode()
+        yield Method(path + b"Ping", begin=self._ping, roles=())
+        yield Method(path + b"Predictions", begin=self._predict)
+        # A model that does not stream answers with one message.
+        yield Method(path + b"StreamPredictions", begin=self._predict)
+        yield Method(path + b"StreamPredictions2", begin=_refuse_sequences)
+
+    def _ping(self, call: Call, body: Buffer) -> None:
+        status = _HEALTHY if self._host.ping() == _HEALTHY else "Unhealthy"
+        health = render_json({"status": status}).decode().rstrip("\n")
+        call.reply(CLASSES["TorchServeHealthResponse"](health=health).SerializeToString())
+
+    def _predict(self, call: Call, body: Buffer) -> None:
+        asked = _read("PredictionsRequest", body)
+        if not asked.model_name:
+            raise BadRequest("Parameter model_name is required.")
+        version = asked.model_version or None
+        self._host.check_model(asked.model_name, version)
+        content_type, form = form_of(dict(asked.input))
+        request = Request(
+            id=call.id,
+            name=asked.model_name,
+            version=version,
+            passes_query=False,
+            content_type=content_type,
+            query=b"",
+            headers=call.head.metadata,
+            body=form,
+            reply=_Reply(call),
+            received_at=call.received_at,
+            deadline=call.deadline,
+            priority=call.head.priority,
+        )
+        call.model, call.version = request.name, version or ""
+        call.on_cancel = partial(self._host.cancel, request)
+        self._host.submit(request)
+
+
+class ManagementService(InterfaceServices):
+    """The service of management."""
+
+    def __init__(self, settings: Settings, host: ModelHost) -> None:
+        self._host = host
+        self._management = Management(settings, host)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def of(cls, settings: Settings, host: ModelHost) -> ManagementService:
+        return cls(settings, host)
+
+    def __repr__(self) -> str:
+        return f"<ManagementService, {len(self._tasks)} calls under way>"
+
+    def files(self) -> list[tuple[Any, list[str]]]:
+        return [(POOL, [MANAGEMENT])]
+
+    def methods(self) -> Iterator[Method]:
+        answers: dict[str, Callable[[Call, Any], Awaitable[str]]] = {
+            "DescribeModel": self._describe,
+            "ListModels": self._list,
+            "RegisterModel": self._register,
+            "ScaleWorker": self._scale,
+            "SetDefault": self._set_default,
+            "UnregisterModel": self._unregister,
+        }
+        for name, answer in answers.items():
+            path = f"/{MANAGEMENT}/{name}".encode()
+            begin = partial(self._begin, f"{name}Request", answer)
+            yield Method(path, begin=begin, roles=(Role.MANAGEMENT,))
+
+    def _begin(
+        self, message: str, answer: Callable[[Call, Any], Awaitable[str]], call: Call, body: Buffer
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(
+            _answered(call, answer(call, _read(message, body)))
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        call.on_cancel = partial(_stop, task)
+
+    async def _describe(self, call: Call, asked: Any) -> str:
+        name, version = asked.model_name, asked.model_version or None
+        if version == "all":
+            return _text(await self._management.describe_all(name))
+        if not asked.customized:
+            return _text(await self._management.describe(name, version))
+        found = await self._management.describe_customized(
+            name, version, id=call.id, headers=call.head.metadata
+        )
+        return _text(found)
+
+    async def _list(self, call: Call, asked: Any) -> str:
+        # No limit is none, which TorchServe takes for one of nothing.
+        return _text(self._management.models(asked.limit or -1, asked.next_page_token))
+
+    async def _register(self, call: Call, asked: Any) -> str:
+        given = _given(asked)
+        given["synchronous"] = "true" if asked.synchronous else "false"
+        outcome = await self._managed(self._management.register(Parameters(given), _overlook))
+        return outcome
+
+    async def _scale(self, call: Call, asked: Any) -> str:
+        given = _given(asked)
+        given.pop("model_name", None)
+        version = given.pop("model_version", None)
+        given["synchronous"] = "true" if asked.synchronous else "false"
+        scaling = self._management.scale(asked.model_name, version, Parameters(given), _overlook)
+        return await self._managed(scaling)
+
+    async def _set_default(self, call: Call, asked: Any) -> str:
+        setting = self._management.set_default(asked.model_name, asked.model_version)
+        return await self._managed(setting)
+
+    async def _unregister(self, call: Call, asked: Any) -> str:
+        if not asked.model_name:
+            raise BadRequest("Parameter model_name is required.")
+        removing = self._management.unregister(asked.model_name, asked.model_version or None)
+        return await self._managed(removing)
+
+    async def _managed(self, operation: Awaitable[Any]) -> str:
+        try:
+            return str((await operation).text)
+        except MethodNotAllowed:
+            raise ModelApiDisabled from None
+
+
+class ModelApiDisabled(ServerError):
+    """Clients may not register and unregister models here."""
+
+    status = 403
+    type_name = "ModelException"
+    grpc_code = PERMISSION_DENIED
+
+    def __init__(self) -> None:
+        super().__init__("Model API disabled")
+
+
+class _Reply:
+    """Takes the answer of a model for a call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def answer(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
+    ) -> None:
+        self._call.reply(field(_PREDICTION_TAG, body), status)
+
+    def fail(self, request: Request, error: ServerError) -> None:
+        self._call.fail(error)
+
+    def give_up(self) -> None:
+        self._call.abort()
+
+
+def _read(name: str, body: Buffer) -> Any:
+    """Return a message. Raises BadRequest."""
+    try:
+        return CLASSES[name].FromString(bytes(body))
+    except DecodeError as error:
+        raise BadRequest(f"The message is not a {name}: {error}") from None
+
+
+def _given(asked: Any) -> dict[str, Any]:
+    """Return what a message says by the names of REST; what is 0 or empty is not said."""
+    return {descriptor.name: value for descriptor, value in asked.ListFields()}
+
+
+def _text(document: Any) -> str:
+    return render_json(document).decode().rstrip("\n")
+
+
+def _overlook(parameters: Parameters) -> None:
+    """Messages have no unknown parameters."""
+
+
+def _refuse_sequences(call: Call, body: Buffer) -> None:
+    raise NotImplementedHere(
+        "This server does not have StreamPredictions2; send each request of a sequence by Predictions or REST."
+    )
+
+
+def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+
+
+async def _answered(call: Call, answer: Awaitable[str]) -> None:
+    try:
+        call.reply(CLASSES["ManagementResponse"](msg=await answer).SerializeToString())
+    except ServerError as error:
+        call.fail(error)
+    except Exception as error:
+        faults.note("request", error, request_ids=(call.id,))
+        call.fail(UnexpectedError(call.id))
