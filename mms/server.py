@@ -164,6 +164,7 @@ class Server:
             server_version=__version__,
             host=lambda: self._monitor.latest,
             dropped_lines=lambda: self._logs.dropped_lines,
+            stands_for=settings.stands_for,
             collectors=(
                 self._series,
                 *self._host.collectors(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from enum import Flag, auto
@@ -24,6 +25,7 @@ from mms.http.apis.plugins import INFERENCE, MANAGEMENT, Plugins
 from mms.http.apis.sagemaker import ExecutionParameters, SageMakerPing
 from mms.http.console.console_api import ConsoleApi
 from mms.http.console.docs_api import docs_routes
+from mms.http.families import families_of
 from mms.http.interface_api import InterfaceApi, interface_apis
 from mms.http.pages import PageRule
 from mms.http.parameters import ParameterRule
@@ -233,6 +235,9 @@ class HttpApis:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         content_type, body = await self._scrape(request.headers.get("Accept"))
+        names = request.query.getall("name[]", [])
+        if names:
+            body = await asyncio.to_thread(families_of, body, frozenset(names))
         line = f"content-type: {content_type}\r\n".encode()
         return respond(200, None, line, body)
 

@@ -153,6 +153,9 @@ class Interface:
     address_setting = ""
     metrics_address_setting = ""
     metrics_path_setting = ""
+    #: Writes metrics of its own server under that server's names: a function of (aggregates, reading of the host) that
+    #: returns Prometheus text.
+    metrics_text = ""
     #: The setting that has each worker's process report series of its own, labelled `worker_id`.
     worker_id_setting = ""
     #: What the names of its own metrics begin with, so that no model takes them.

@@ -57,6 +57,7 @@ PARTS = (
         "config_dialect",
         "key_ring",
         "key_refusal",
+        "metrics_text",
         "is_management_safe",
         "parameters",
     ),

@@ -22,6 +22,7 @@ class TorchServeInterface(Interface):
     is_management_safe = "mms.interfaces.torchserve.settings:is_management_safe"
     settings = "mms.interfaces.torchserve.settings:TorchServeSettings"
     config_dialect = "mms.interfaces.torchserve.settings:DIALECT"
+    metrics_text = "mms.interfaces.torchserve.front.metrics_text:metrics_text"
     metrics_address_setting = "metrics_address"
     packages = (Package("ts", __file__),)
 

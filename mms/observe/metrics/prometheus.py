@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mms import faults
 from mms.core import WorkerState
+from mms.interfaces import find_interface, part
 from mms.observe.metrics.aggregates import Histogram
 from mms.observe.metrics.host import HostReading
 from mms.observe.metrics.snapshot import ModelSnapshot
@@ -46,13 +47,16 @@ class PrometheusText:
         host: Callable[[], HostReading | None] = lambda: None,
         dropped_lines: Callable[[], int] = lambda: 0,
         collectors: Sequence[FamilyMaker] = (),
+        stands_for: str | None = None,
     ) -> None:
+        """`stands_for`: the interface whose server's metrics are told under that server's names, too."""
         self._recorder = recorder
         self._snapshot = snapshot
         self._server_version = server_version
         self._host = host
         self._dropped_lines = dropped_lines
         self._collectors = collectors
+        self._more_text = find_interface(stands_for).metrics_text if stands_for else ""
         self._started_at_s = time.time()
         self._registry: CollectorRegistry | None = None
         self._models: Sequence[ModelSnapshot] = ()
@@ -87,7 +91,11 @@ class PrometheusText:
             if self._registry is None:
                 self._registry = self._make_registry()
             encode, content_type = choose_encoder(accept or "")
-            return content_type, encode(self._registry)
+            text = encode(self._registry)
+            if self._more_text and content_type.startswith("text/plain"):
+                # OpenMetrics has no place for families whose names break its rules.
+                text += part(self._more_text)(self._recorder.aggregates, reading).encode()
+            return content_type, text
 
     def _make_registry(self) -> CollectorRegistry:
         from prometheus_client import CollectorRegistry, ProcessCollector

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from .conftest import TorchServe
 
@@ -165,8 +166,27 @@ def test_a_model_says_whether_it_is_ready_as_kserve_asks(torchserve: TorchServe)
     assert management.get("/v1/models/absent").status == 404
 
 
-def test_metrics_have_a_listener_of_their_own(torchserve: TorchServe) -> None:
-    assert "mms_requests_total" in torchserve.metrics.get("/metrics").text
+def test_metrics_have_a_listener_of_their_own_and_torchserve_s_names(
+    torchserve: TorchServe,
+) -> None:
+    torchserve.management.post("/models?url=other.mar&initial_workers=1")
+    assert torchserve.inference.post("/predictions/other", "x").status == 200
+    assert torchserve.inference.post("/predictions/other/1.0", "x").status == 200
+    text = torchserve.metrics.get("/metrics").text
+    assert "mms_requests_total" in text
+    assert re.search(r'^Requests2XX\{Level="Host",Hostname="[^"]+",\} \d+\.\d+$', text, re.M)
+    assert re.search(r'^CPUUtilization\{Level="Host",Hostname="[^"]+",\} \d+\.\d+$', text, re.M)
+    names = ("ts_inference_requests_total", "Requests5XX", "nothing")
+    query = "&".join(f"name[]={name}" for name in names)
+    some = torchserve.metrics.get(f"/metrics?{query}").text
+    help = "Torchserve prometheus counter metric with unit: Count"
+    assert [line for line in some.splitlines() if line.startswith("# HELP")] == [
+        f"# HELP Requests5XX {help}",
+        f"# HELP ts_inference_requests_total {help}",
+    ]
+    for version in ("default", "1.0"):
+        labels = f'{{model_name="other",model_version="{version}",hostname="[^"]+",}}'
+        assert re.search(f"^ts_inference_requests_total{labels} 1.0$", some, re.M)
     assert torchserve.metrics.get("/models").status == 404
 
 
@@ -190,3 +210,18 @@ def test_every_form_of_an_inference_reaches_the_handler(torchserve: TorchServe) 
     for path in ("/predictions/absent", "/explanations/absent", "/v2/models/absent/infer"):
         reply = torchserve.inference.post(path, "x")
         assert (reply.status, reply.json()["message"]) == (404, "Model not found: absent"), path
+
+
+def test_there_are_no_workflows_and_clients_are_told_so(torchserve: TorchServe) -> None:
+    management = torchserve.management
+    assert management.get("/workflows").json() == {"workflows": []}
+    reply = management.post("/workflows?url=flow.war")
+    assert (reply.status, "graph" in reply.json()["message"]) == (501, True)
+    for client, method, path in (
+        (management, "GET", "/workflows/flow"),
+        (management, "DELETE", "/workflows/flow"),
+        (torchserve.inference, "POST", "/wfpredict/flow"),
+    ):
+        reply = client.request(method, path)
+        assert (reply.status, reply.json()["message"]) == (404, "Workflow not found: flow")
+        assert reply.json()["type"] == "WorkflowNotFoundException"

@@ -14,6 +14,7 @@ from mms.http.lane.head import LaneRoute
 from mms.http.parameters import ParameterRule
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, Match, Route
 from mms.http.web.request import state_of
+from mms.interfaces.torchserve.front import workflows
 from mms.interfaces.torchserve.front.management import ManagementRoutes
 from mms.interfaces.torchserve.operations import EXPLAIN, PREDICT
 from mms.wire import ModelOperation
@@ -73,13 +74,16 @@ class TorchServeApi(InterfaceApi):
             ),
         ]
         if self._is_all:
+            rows += workflows.inference_routes()
             rows.append(
                 self._row("/{model}/{model_version}/predict", LaneRoute("", passes_query=True))
             )
         return rows
 
     def management_routes(self) -> list[Route]:
-        return self._management.routes() if self._is_all else []
+        if not self._is_all:
+            return []
+        return [*self._management.routes(), *workflows.management_routes()]
 
     def _row(self, pattern: str, form: LaneRoute) -> Route:
         """Return the row of a prediction that is asked of a model with its body as it comes."""

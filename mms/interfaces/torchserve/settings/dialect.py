@@ -26,8 +26,6 @@ def complete(settings: Settings, environ: Mapping[str, str]) -> None:
         own.metrics_address = Address.parse(_METRICS, is_management=False)
     if not own.enable_metrics_api:
         own.metrics_address = None
-    if own.workflow_store is None:
-        own.workflow_store = settings.model_store
     _add_grpc(settings, own)
     if own.model_snapshot:
         _add_models(settings, own.model_snapshot)
