@@ -212,7 +212,8 @@ class Management:
             operation=ModelOperation(DESCRIBE),
         )
         description = await self._description(served)
-        description["customizedMetadata"] = _object_of(bytes(answer.body))
+        told = bytes(answer.body) if answer.is_success else b""
+        description["customizedMetadata"] = _object_of(told)
         return [description]
 
 

@@ -8,17 +8,29 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
+from mms.errors import BadRequest
+
 #: Names that may stand in a header of a part as they are.
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 _BODY: Final = "body"
+#: What is percent-encoded on the event loop.
+_MOST_QUOTED_BYTES: Final = 64 * 1024
 
 
 def form_of(entries: Mapping[str, bytes]) -> tuple[bytes, bytes]:
-    """Return (content type, body) of which a handler gets a dict of these entries, bytearrays by name."""
+    """Return (content type, body) of which a handler gets a dict of these entries, bytearrays by name.
+
+    Raises BadRequest for odd names of large values, which the event loop would be held by.
+    """
     if list(entries) == [_BODY]:
         return b"", entries[_BODY]
     if not all(map(_PLAIN_NAME.fullmatch, entries)):
         # What a part's header cannot hold, a form can.
+        if sum(map(len, entries.values())) > _MOST_QUOTED_BYTES:
+            raise BadRequest(
+                "Names of inputs may have letters, digits, _, . and - alone, where the inputs have more than "
+                f"{_MOST_QUOTED_BYTES} bytes."
+            )
         fields = "&".join(
             f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in entries.items()
         )
