@@ -253,9 +253,8 @@ def _on_demand() -> list[Cell]:
     work = Work("classifier")
     few = Deployment(work=work, registered_models=30, used_models=30, on_demand=True)
     spawned = replace(few, options=(("fork_server", "off"),))
-    # What is left of 2 GB beside the server's own processes.
     many = Deployment(
-        work=work, registered_models=1000, used_models=1000, on_demand=True, memory_mib=1750
+        work=work, registered_models=1000, used_models=1000, on_demand=True, memory_mib=2048
     )
     group = "models on demand"
     cold = "a model that is registered and not loaded: from the request to its answer"

@@ -55,7 +55,7 @@ class Deployment:
     used_models: int = 1
     # They are registered without workers, and loaded when they are asked for.
     on_demand: bool = False
-    # What loaded models may hold together, where `on_demand`; 0: whatever they need.
+    # What the server may hold with all models, where `on_demand`; 0: whatever it needs.
     memory_mib: int = 0
     # Options of our own server alone, as (key, value) of its properties file.
     options: tuple[tuple[str, str], ...] = ()

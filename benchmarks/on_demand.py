@@ -56,9 +56,10 @@ class Client:
         self._peer = server.peer
         self._names = server.deployment.used_model_names()
         self._request: PeerRequest = self._peer.request(server.deployment, 0)
-        room_mib = server.deployment.memory_mib
+        memory_mib = server.deployment.memory_mib
+        room_mib = memory_mib - self._peer.client_leaves_mib
         per_model = self._peer.client_counts_mib
-        self._capacity = room_mib // per_model if room_mib and per_model else len(self._names)
+        self._capacity = room_mib // per_model if memory_mib and per_model else len(self._names)
         self._lock = threading.Lock()
         #: Loaded ones, the least recently used first, and how many requests each has.
         self._loaded: OrderedDict[int, None] = OrderedDict()

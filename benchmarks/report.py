@@ -19,7 +19,7 @@ _ON_DEMAND = """
 Models on demand: each model is the classifier of examples/digits, registered under a name of its own. Ours loads a model
 when a request needs it (`lazy_load`) and unloads by `memory_limit`. AWS MMS and TorchServe do neither, so their client does:
 it scales a model to one worker before its request, and the least recently used idle ones to none, with room for as many
-as the memory has at 66 and 338 MiB each, and two loads under way at most. MLServer keeps all models in one process,
+as the memory has at 66 and 193 MiB each beside 427 and 184 MiB of the server itself, and two loads under way at most. MLServer keeps all models in one process,
 without isolation between them; its client loads a model before its first request. The time of a request counts from when
 it was due. A miss is one that was due before its model was loaded. Memory is that of all processes: PSS and page tables.
 

@@ -14,6 +14,7 @@ class MultiModelServer(MarServer):
     requirements = ("multi-model-server==1.1.11", "setuptools<81")
     response_timeout = "1"  # minutes
     client_counts_mib = 66
+    client_leaves_mib = 427
 
     def obstacle(self) -> str | None:
         return self.needs_java()

@@ -53,6 +53,8 @@ class Peer(ABC):
     loads_on_demand: ClassVar[bool] = False
     # What a client that loads and unloads models counts for each, in MiB; 0: it never has to unload one.
     client_counts_mib: ClassVar[int] = 0
+    # What it leaves to the server without models, in MiB.
+    client_leaves_mib: ClassVar[int] = 0
 
     @property
     def asked_as(self) -> str:

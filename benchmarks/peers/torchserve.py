@@ -14,7 +14,8 @@ class TorchServe(MarServer):
     package = "torchserve"
     requirements = ("torchserve==0.12.0", "torch==2.13.0", "setuptools<81", "pyyaml==6.0.2")
     ready_timeout_s = 120.0
-    client_counts_mib = 338
+    client_counts_mib = 193
+    client_leaves_mib = 184
 
     def obstacle(self) -> str | None:
         return self.needs_java()

@@ -38,10 +38,11 @@ def unavailable(
     retry_after_s: int,
     *,
     is_closed: bool = False,
+    is_coming_up: bool = False,
 ) -> ServiceUnavailable:
     """Return the error for a request that a model cannot queue; the beginning is MMS's text, which clients compare.
 
-    `is_closed`: the model takes no more requests.
+    `is_closed`: the model takes no more requests. `is_coming_up`: it gets its workers without anybody's order.
     """
     failed = failed_worker(workers)
     if failed is not None:
@@ -52,7 +53,7 @@ def unavailable(
     if is_closed:
         return ServiceUnavailable(f"{text}It takes no more requests.", retry_after_s=retry_after_s)
     text += "Consider increasing job queue size."
-    if not workers:
+    if not workers and not is_coming_up:
         order = f"PUT /models/{quote(name, safe='')}?min_worker=1"
         if version is not None:
             order += f"&model_version={quote(version, safe='')}"

@@ -148,11 +148,12 @@ class ModelVersion:
                 return True
         return False
 
-    def unavailable(self) -> ServiceUnavailable:
-        """Return the error for a request that cannot be queued."""
+    def unavailable(self, *, is_coming_up: bool = False) -> ServiceUnavailable:
+        """Return the error for a request that cannot be queued. `is_coming_up`: workers come without an order."""
         return unavailable(
             *(self.name, self.version, self.workers, self.load_backoff, self.retry_after_s()),
             is_closed=self.is_closed,
+            is_coming_up=is_coming_up,
         )
 
     def retry_after_s(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(slots=True)
@@ -17,6 +17,11 @@ class UnansweredCounts:
     refused: int = 0
     #: Refused or dropped, since they would have waited or had waited for too long.
     shed: int = 0
+
+    def add(self, others: UnansweredCounts) -> None:
+        """Count those of a model, too, whose place this one's has taken."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(self, each.name) + getattr(others, each.name))
 
     def by_kind(self) -> dict[tuple[str, str], int]:
         """Return (what became of them, where they were) -> their number."""

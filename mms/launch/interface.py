@@ -121,6 +121,9 @@ class Launcher(Protocol):
     ) -> WorkerLink:
         """Start a process; return when it can be reached, its model not yet loaded. Raises LaunchFailed."""
 
+    def process_ids(self) -> list[int]:
+        """Return the processes that it keeps to make workers of many models from."""
+
     async def forget(self, key: str) -> None:
         """End what is kept to fork workers of this key from: no more of them come."""
 

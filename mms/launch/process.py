@@ -192,6 +192,9 @@ class ProcessLauncher:
                     f"{self._path}, where workers dial in, is gone and cannot be made again: {error.strerror or error}"
                 ) from None
 
+    def process_ids(self) -> list[int]:
+        return self._fork_servers.process_ids()
+
     async def forget(self, key: str) -> None:
         task = self._parents.pop(key, None)
         if task is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mms.machine.cgroups import cgroup_folders
-from mms.processes.tree import parent_of
+from mms.processes.tree import children_of_this_process, parent_of
 
 _SELF = Path("/proc/self")
 
@@ -33,17 +33,41 @@ def total_memory(process: Path = _SELF, root: Path = Path("/")) -> int:
 
 
 def worker_bytes(pid: int, parents: int) -> int:
-    """Return what a process holds, and so many above it: each page shared out among all that map it (PSS).
+    """Return what a process holds, and so many above it: each page shared out among all that map it (PSS), and the
+    tables of its pages, which in forks of a large process are a tenth.
 
     0 for a process that is gone. What may not be read counts as its resident set, and beside Linux all does.
     """
-    size = _proportional_bytes(pid)
+    size = _held_bytes(pid)
     above: int | None = pid
     for _ in range(parents):
         above = parent_of(above) if above else None
         if above and above > 1 and size:
-            size += _proportional_bytes(above)
+            size += _held_bytes(above)
     return size
+
+
+def server_bytes(pids: Iterable[int]) -> int:
+    """Return what this process holds, those that it has started itself, and these with the process above each."""
+    processes = {os.getpid(), *children_of_this_process(), *pids}
+    processes.update(above for pid in pids if (above := parent_of(pid)) and above > 1)
+    return sum(map(_held_bytes, processes))
+
+
+def _held_bytes(pid: int) -> int:
+    return _proportional_bytes(pid) + _table_bytes(pid)
+
+
+def _table_bytes(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            for line in file:
+                if line.startswith(b"VmPTE:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        # As above.
+        return 0
+    return 0
 
 
 def _proportional_bytes(pid: int) -> int:

@@ -58,6 +58,22 @@ def own_children() -> list[int]:
         return Processes().children(os.getpid())
 
 
+def children_of_this_process() -> list[int]:
+    """Return the children of this process, whichever of its threads has started them."""
+    if not os.path.exists("/proc/thread-self/children"):
+        # As above.
+        return Processes().children(os.getpid())
+    children: list[int] = []
+    for thread in os.listdir("/proc/self/task"):
+        # A thread that has ended meanwhile leaves its children to another one.
+        with (
+            contextlib.suppress(OSError),
+            open(f"/proc/self/task/{thread}/children", "rb") as file,
+        ):
+            children += map(int, file.read().split())
+    return children
+
+
 def kill_children(spared: Collection[int] = ()) -> set[int]:
     """SIGKILL to the children of this process but those that are spared. Returns which.
 

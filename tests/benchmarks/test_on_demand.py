@@ -17,6 +17,7 @@ class ScaledPeer:
 
     loads_on_demand = False
     client_counts_mib = 100
+    client_leaves_mib = 50
     ask_timeout_s = 1.0
 
     def __init__(self) -> None:
@@ -59,7 +60,7 @@ def make_client(peer: ScaledPeer, memory_mib: int) -> Client:
 
 
 def test_a_client_that_loads_models_unloads_the_least_recently_used_one(peer: ScaledPeer) -> None:
-    client = make_client(peer, memory_mib=200)
+    client = make_client(peer, memory_mib=340)
     for number in (0, 1, 0, 2):
         client.ask(number, 0.0)
     assert peer.calls == ["load bench0000", "load bench0001", "unload bench0001", "load bench0002"]

@@ -17,8 +17,8 @@ _HEAVY = "WEIGHTS = b'x' * ({megabytes} << 20)\ndef handle(data, context):\n    
 
 @pytest.fixture(scope="module")
 def limited(servers: ServerPool) -> Iterator[Server]:
-    """A server with memory for two models of 60 MB."""
-    settings = {"memory_limit": "180M", "min_residence_s": "0", "lazy_load": "true"}
+    """A server with memory for two models of 60 MB, and for its own processes, which hold some 80 MB."""
+    settings = {"memory_limit": "260M", "min_residence_s": "0", "lazy_load": "true"}
     server = Server(servers.new_directory(), settings).start()
     yield server
     server.stop()
@@ -60,21 +60,21 @@ def test_three_models_share_the_memory_of_two(limited: Server, register: Any) ->
     assert all(memory["loadedBytes"] > 60 << 20 for memory in described.values())
     assert all(memory["lastUsed"].startswith("20") for memory in described.values())
     evicted = next(name for name in names if described[name]["evictions"])
-    line = rf"Model {evicted} is unloaded \(memory_limit\): .*gives way to heavy.* of 188.7 MB are held"
+    line = rf"Model {evicted} is unloaded \(memory_limit\): .*gives way to heavy.* of 272.6 MB are held"
     limited.wait_for_log("mms_log.log", line)
     eventually(
         "no more than two are loaded",
         lambda: sum(bool(limited.describe(name)["workers"]) for name in names) == 2,
     )
     assert any("mms_evictions_total" in series for series in _series(limited, evicted))
-    assert "mms_memory_limit_bytes 1.88" in limited.management.get("/metrics").text
+    assert "mms_memory_limit_bytes 2.72" in limited.management.get("/metrics").text
 
 
 def test_a_model_that_cannot_fit_is_507_with_the_numbers(limited: Server, register: Any) -> None:
     name = register(megabytes=200)
     status, text = _ask(limited, name)
     assert status == 507
-    assert "MB of memory, memory_limit is 188.7 MB" in text
+    assert "MB of memory, memory_limit is 272.6 MB" in text
     assert '"type":"InternalServerException"' in text.replace(" ", "")
 
 
@@ -108,7 +108,7 @@ def test_pinned_models_stay_and_a_host_makes_room_by_hand(limited: Server, regis
         assert _ask(limited, name) == (200, "OK")
     status, text = _ask(limited, other)
     assert status == 507
-    assert "are held by models that have to stay" in text
+    assert "are held by the server itself and models that have to stay" in text
     reply = limited.register(
         other, model_name=unique_name("heavy"), lazy_load="false", initial_workers=1
     )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import mmap
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from mms.machine.memory import OomKills, resident_bytes, total_memory, worker_bytes
+from mms.machine.memory import OomKills, resident_bytes, server_bytes, total_memory, worker_bytes
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc of Linux")
 
@@ -18,6 +20,32 @@ def test_pages_are_shared_out_among_those_that_map_them() -> None:
     own = worker_bytes(os.getpid(), 0)
     assert 0 < own <= resident_bytes(os.getpid())
     assert worker_bytes(os.getpid(), 1) > own
+
+
+@linux
+def test_the_tables_of_a_process_s_pages_are_counted() -> None:
+    # Room that is never written to: of each stretch of 2 MB one page is there, and a table for it.
+    room = mmap.mmap(-1, 1 << 30, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    before = worker_bytes(os.getpid(), 0)
+    for at in range(0, len(room), 2 << 20):
+        room[at] = 1
+    grown = worker_bytes(os.getpid(), 0) - before
+    room.close()
+    pages = 512 * mmap.PAGESIZE
+    assert grown > 1.5 * pages
+
+
+@linux
+def test_the_server_is_its_process_those_it_has_started_and_those_that_are_named() -> None:
+    sleeping = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+    own = server_bytes([])
+    with subprocess.Popen(sleeping, stdin=subprocess.PIPE) as child:
+        with_child = server_bytes([])
+        named = server_bytes([child.pid])
+        child.kill()
+    assert with_child > own
+    # It is counted once, and its parent is this process.
+    assert named == pytest.approx(with_child, rel=0.2)
 
 
 @linux

@@ -224,6 +224,9 @@ class PlayedLauncher:
         """Whether the worker has got what it never answers."""
         return link is not None and self._workers[link].is_hung
 
+    def process_ids(self) -> list[int]:
+        return []
+
     async def forget(self, key: str) -> None:
         return
 

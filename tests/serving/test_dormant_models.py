@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from support.replies import AwaitedReply, make_request
 from support.settings import settings_of
 
+from mms.core import ModelVersion
 from mms.errors import RequestTimeout, ServiceUnavailable
+from mms.serving.observed_models import snapshot_of
 from mms.serving.options import RegisterOptions
 from mms.serving.served import DormantModel
 from mms.serving.state.idle_models import IdleModels
@@ -61,11 +64,48 @@ async def test_no_more_waits_for_a_model_to_be_made_than_its_registration_says(
         short.submit(make_request("m", AwaitedReply(), bytes(1000)))
     small.submit(make_request("m", AwaitedReply(), bytes(60)))
     for model in (short, small):
-        with pytest.raises(ServiceUnavailable, match="Consider increasing job queue size"):
+        # Its workers come by themselves: nobody has to order one.
+        with pytest.raises(ServiceUnavailable, match=r"Consider increasing job queue size\.$"):
             model.submit(make_request("m", AwaitedReply(), bytes(50)))
     small.submit(make_request("m", AwaitedReply(), bytes(40)))
     with pytest.raises(ServiceUnavailable):
         small.check_room()
+
+
+async def test_a_model_that_may_have_no_workers_says_who_can_give_it_one(
+    dormant: Callable[..., DormantModel],
+) -> None:
+    model = dormant()
+    model.most_workers = 0
+    with pytest.raises(ServiceUnavailable, match=r"It has 0 workers; PUT /models/m\?min_worker=1"):
+        model.submit(make_request("m", AwaitedReply()))
+
+
+async def test_what_a_model_refuses_before_it_is_made_is_counted_by_the_one_that_is_made(
+    dormant: Callable[..., DormantModel],
+) -> None:
+    model = dormant(job_queue_size=1)
+    may_go = asyncio.Event()
+    made = SimpleNamespace(
+        model=ModelVersion("m", None, model.model.config), submit=lambda request: None
+    )
+
+    async def make(model: DormantModel) -> Any:
+        await may_go.wait()
+        return made
+
+    model.make = make
+    late = make_request("m", AwaitedReply())
+    model.submit(late)
+    for _ in range(2):
+        with pytest.raises(ServiceUnavailable):
+            model.submit(make_request("m", AwaitedReply()))
+    model.cancel(late)
+    lost = snapshot_of(model).unanswered
+    assert (lost["refused", "queue"], lost["cancelled", "queue"]) == (2, 1)
+    may_go.set()
+    await asyncio.wait_for(model.woken(), 10)
+    assert made.model.unanswered.by_kind() == lost
 
 
 async def test_requests_of_a_model_that_is_unregistered_while_it_is_made_are_told_so(

@@ -25,6 +25,7 @@ while not (pathlib.Path({folder!r}) / "go").exists():
 @pytest.fixture
 def _equal_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mms.serving.workers.residency.worker_bytes", lambda pid, parents: 30 * MB)
+    monkeypatch.setattr("mms.serving.workers.residency.server_bytes", lambda pids: 0)
 
 
 def states(bench: Any, name: str) -> list[str]:

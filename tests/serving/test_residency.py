@@ -35,7 +35,7 @@ Limited = Callable[..., Any]
 
 @pytest.fixture
 def sizes() -> dict[str, int]:
-    """What a worker of each model holds, in MB; 30 where it says nothing."""
+    """What a worker of each model holds, in MB; 30 where it says nothing. "": what the server itself does."""
     return {}
 
 
@@ -57,6 +57,8 @@ async def limited(
             return 0
 
         monkeypatch.setattr("mms.serving.workers.residency.worker_bytes", played)
+        own = "mms.serving.workers.residency.server_bytes"
+        monkeypatch.setattr(own, lambda pids: sizes.get("", 0) * MB)
         return bench
 
     return make
@@ -162,8 +164,8 @@ async def test_pinned_models_and_models_by_number_stay(limited: Limited) -> None
     error = await refusal(bench, "m")
     assert error.http_status == 507
     assert (
-        "it takes 30.0 MB of memory, memory_limit is 70.0 MB, and 60.0 MB are held by models that have to stay"
-        in str(error.message)
+        "it takes 30.0 MB of memory, memory_limit is 70.0 MB, and 60.0 MB are held by "
+        "the server itself and models that have to stay" in str(error.message)
     )
     assert loaded(bench) == ["number", "pinned"]
     assert "60.0 MB are held" in bench.described("m")["loadError"]
@@ -185,7 +187,9 @@ async def test_a_load_by_number_has_idle_models_give_way_and_is_refused_where_no
     with pytest.raises(WorkerStartFailed) as error:
         await bench.register("third", OK)
     assert error.value.http_status == 507
-    assert "60.0 MB are held by models that have to stay" in error.value.reason
+    assert (
+        "60.0 MB are held by the server itself and models that have to stay" in error.value.reason
+    )
     assert not bench.host.has_model("third")
     # The host has unloaded one, as SageMaker does.
     await bench.host.unregister("first")
@@ -209,6 +213,39 @@ async def test_a_model_that_cannot_fit_is_refused_once_it_is_measured_and_then_w
     assert (await refusal(bench, "large")).http_status == 507
     # It is known: nobody had to make room for it again.
     assert bench.described("small")["memory"]["evictions"] <= 1
+
+
+async def test_what_the_server_itself_holds_is_a_part_of_the_limit(
+    limited: Limited, sizes: dict[str, int]
+) -> None:
+    sizes[""] = 35
+    bench = await limited()
+    for name in "ab":
+        await bench.register(name, OK, lazy_load=True)
+        assert await bench.predict(name) == (200, b"OK")
+    assert loaded(bench) == ["b"]
+    sizes["large"] = 40
+    await bench.register("large", OK, lazy_load=True)
+    assert "35.0 MB are held by the server itself" in str((await refusal(bench, "large")).message)
+
+
+async def test_a_model_counts_for_what_models_like_it_hold_after_their_first_requests(
+    limited: Limited, sizes: dict[str, int]
+) -> None:
+    bench = await limited()
+    sizes.update(a=20, b=20, c=20)
+    await bench.register("a", OK, lazy_load=True)
+    await bench.predict("a")
+    sizes["a"] = 30
+    await until(
+        lambda: bench.described("a")["memory"]["residentBytes"] == 30 * MB, "it is measured", 5
+    )
+    for name in "bc":
+        await bench.register(name, OK, lazy_load=True)
+    await bench.predict("b")
+    # Three of 20 MB would fit.
+    await bench.predict("c")
+    assert len(loaded(bench)) == 2
 
 
 async def test_workers_of_a_new_model_wait_until_it_is_known_what_one_takes(

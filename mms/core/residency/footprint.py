@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import exp, log
 from typing import Final
@@ -15,6 +16,10 @@ _HALF_LIFE_S: Final = 300.0
 _FADING: Final = log(2) / _HALF_LIFE_S
 #: Weight of a new load in the moving estimate of the time for it.
 _LOAD_WEIGHT: Final = 0.3
+#: Weight of a new load in what workers of a kind hold on the average.
+_SIZE_WEIGHT: Final = 0.2
+#: Kinds of models of which that is remembered.
+_MOST_KINDS: Final = 20_000
 
 
 class Footprint:
@@ -44,6 +49,60 @@ class Footprint:
     def note_size(self, size_bytes: int) -> None:
         """Note what a worker that has loaded the model holds now."""
         self.peak_bytes = max(self.peak_bytes, size_bytes)
+
+
+@dataclass(slots=True)
+class _Average:
+    loaded_bytes: float = 0.0
+    #: What is added by the first requests.
+    growth_bytes: float = 0.0
+    has_grown: bool = False
+
+
+class TypicalSizes:
+    """What workers hold on the average, by the last loads of each kind of model: for those that were never loaded.
+
+    `kinds` of a model: the closest first, such as those with the same bytes; the last one has all models.
+    """
+
+    __slots__ = ("_averages",)
+
+    def __init__(self) -> None:
+        #: The kinds of which a model was loaded last are last.
+        self._averages: dict[str, _Average] = {}
+
+    def __repr__(self) -> str:
+        return f"<TypicalSizes of {len(self._averages)} kinds>"
+
+    def note_load(self, kinds: Sequence[str], size_bytes: int) -> None:
+        """Note that a worker has loaded such a model, and holds so much."""
+        for kind in kinds:
+            average = self._averages.pop(kind, None) or _Average(size_bytes)
+            average.loaded_bytes += (size_bytes - average.loaded_bytes) * _SIZE_WEIGHT
+            self._averages[kind] = average
+        while len(self._averages) > _MOST_KINDS:
+            del self._averages[next(iter(self._averages))]
+
+    def note_growth(self, kinds: Sequence[str], size_bytes: int) -> None:
+        """Note by how much a worker has grown since its load, with its first requests."""
+        for kind in kinds:
+            if (average := self._averages.get(kind)) is not None:
+                weight = _SIZE_WEIGHT if average.has_grown else 1.0
+                average.growth_bytes += (max(size_bytes, 0) - average.growth_bytes) * weight
+                average.has_grown = True
+
+    def growth(self, kinds: Sequence[str]) -> int:
+        """Return by how much a worker that has loaded is expected to grow with its first requests, in bytes."""
+        found = self._closest(kinds)
+        return 0 if found is None else int(found.growth_bytes)
+
+    def expected(self, kinds: Sequence[str]) -> int | None:
+        """Return what a worker of such a model will hold, in bytes; None where none has loaded yet."""
+        found = self._closest(kinds)
+        return None if found is None else int(found.loaded_bytes + found.growth_bytes)
+
+    def _closest(self, kinds: Sequence[str]) -> _Average | None:
+        return next((found for kind in kinds if (found := self._averages.get(kind))), None)
 
 
 class UseRate:
@@ -86,10 +145,12 @@ class HeldMemory:
     is_loading: bool = True
     #: It has room, and waits for those that give it to be gone.
     is_waiting: bool = True
-    #: The model has never been measured: `size_bytes` is what models hold on the average.
+    #: The model has never been measured: `size_bytes` is what models like it hold on the average.
     is_guess: bool = False
     #: When it was measured last, of `time.monotonic()`.
     measured_at: float = 0.0
+    #: What it is expected to grow by with its first requests; None: it has been measured since.
+    growth_bytes: int | None = 0
     #: Of the worker's GPU.
     gpu_bytes: int = 0
     #: The model has never been measured on a GPU.

@@ -14,6 +14,9 @@ _TELL_S: Final = 600.0
 #: Models of which is remembered what they made room for.
 _MOST_REMEMBERED: Final = 10_000
 
+#: The key of what the server's own processes hold, which is no model's.
+_OWN: Final = ""
+
 #: Why a model gives way.
 FOR_LOAD: Final = "load"
 FOR_GROWTH: Final = "growth"
@@ -45,6 +48,22 @@ class Resident:
     may_leave: bool
     #: The part of its size that loads were promised of which nobody knows yet what they take.
     guessed_bytes: int = 0
+
+    @classmethod
+    def of_server(cls, size_bytes: int) -> Resident:
+        """Return what the server's own processes hold, as a model that has to stay."""
+        return cls(
+            key=_OWN,
+            name="the server itself",
+            size_bytes=size_bytes,
+            used_at=0.0,
+            loaded_at=0.0,
+            load_s=0.0,
+            rate=0.0,
+            is_idle=False,
+            is_loading=False,
+            may_leave=False,
+        )
 
     @property
     def worth(self) -> float:
@@ -88,7 +107,10 @@ class ResidencyPolicy:
         `limit_name`: what sets the limit, for messages.
         """
         self.limit_name = limit_name
-        self._where = "" if limit_name == "memory_limit" else f" of {limit_name}"
+        is_machine = limit_name == "memory_limit"
+        self._where = "" if is_machine else f" of {limit_name}"
+        # The server's own processes hold nothing of a GPU.
+        self._stay = f"{'the server itself and ' if is_machine else ''}models that have to stay"
         self.limit_bytes = limit_bytes
         self._min_residence_s = min_residence_s
         #: By the model that gave way last: which one it made room for.
@@ -178,11 +200,9 @@ class ResidencyPolicy:
         if is_guess:
             return (
                 f"there is no memory: {_mb(fixed_bytes)} of {_mb(self.limit_bytes)} ({self.limit_name}) are held by "
-                "models that have to stay"
+                f"{self._stay}"
             )
-        beside = (
-            f", and {_mb(fixed_bytes)} are held by models that have to stay" if fixed_bytes else ""
-        )
+        beside = f", and {_mb(fixed_bytes)} are held by {self._stay}" if fixed_bytes else ""
         return f"it takes {_mb(needed_bytes)} of memory, {self.limit_name} is {_mb(self.limit_bytes)}{beside}"
 
     def shrink(
@@ -212,9 +232,9 @@ class ResidencyPolicy:
         if now - self._over_since < PATIENCE_S or now - self._over_told < _TELL_S:
             return ""
         self._over_told = now
-        most = max(residents, key=lambda each: each.size_bytes)
+        most = max(residents, key=lambda each: (each.key != _OWN, each.size_bytes))
         return (
-            f"{_mb(total)} of {_mb(self.limit_bytes)} are held by models that are busy or have to stay, the most by "
+            f"{_mb(total)} of {_mb(self.limit_bytes)} are held by what is busy or has to stay, the most by "
             f"{most.name}: {_mb(most.size_bytes)}"
         )
 

@@ -37,7 +37,7 @@ class DormantModel(ServedModel):
 
     async def woken(self) -> ServedModel:
         if self._task is None:
-            if self._failure is not None and time.monotonic() < self._failed_at + _RETRY_S:
+            if self._failure is not None and self._has_just_failed:
                 raise self._failure
             if self.model.is_closed:
                 raise self.model.unavailable()
@@ -67,6 +67,7 @@ class DormantModel(ServedModel):
                 )
             )
             raise failure from error
+        served.model.unanswered.add(self.model.unanswered)
         for request in self._taken():
             try:
                 served.submit(request)
@@ -86,13 +87,28 @@ class DormantModel(ServedModel):
         for request in self._taken():
             request.fail(error)
 
+    def _refused(self) -> ServiceUnavailable:
+        """Count a request that is not taken, and return its error."""
+        self.model.unanswered.refused += 1
+        can_be_made = self.most_workers > 0 and not self.model.is_closed
+        if can_be_made and self._failure is not None and self._has_just_failed:
+            return ServiceUnavailable(
+                f"Model {self.name} could not be made ready: {self._failure.message}",
+                retry_after_s=int(_RETRY_S),
+            )
+        return self.model.unavailable(is_coming_up=can_be_made)
+
+    @property
+    def _has_just_failed(self) -> bool:
+        return self._failure is not None and time.monotonic() < self._failed_at + _RETRY_S
+
     # Requests
 
     def submit(self, request: Request) -> None:
         self.check_room()
         model, size = self.model, len(request.body)
         if size > model.bytes.room and not model.bytes.has_room(size, self._waiting):
-            raise model.unavailable()
+            raise self._refused()
         model.bytes.room -= size
         self._waiting[request] = None
         if request.deadline or model.config.request_timeout_s:
@@ -105,26 +121,24 @@ class DormantModel(ServedModel):
         waking.add_done_callback(_seen)
 
     def check_room(self) -> None:
-        if self.model.is_closed or not self.most_workers:
-            raise self.model.unavailable()
-        if self._failure is not None and time.monotonic() < self._failed_at + _RETRY_S:
-            raise ServiceUnavailable(
-                f"Model {self.name} could not be made ready: {self._failure.message}",
-                retry_after_s=int(_RETRY_S),
-            )
-        if len(self._waiting) >= self.model.config.queue_capacity or self.model.bytes.is_full(
+        model = self.model
+        is_full = len(self._waiting) >= model.config.queue_capacity or model.bytes.is_full(
             self._waiting
-        ):
-            raise self.model.unavailable()
+        )
+        if model.is_closed or not self.most_workers or self._has_just_failed or is_full:
+            raise self._refused()
 
     @faults.contained("deadline")
     def _expire(self, request: Request) -> None:
         if request in self._waiting:
             del self._waiting[request]
+            self.model.unanswered.expired_queued += 1
             request.fail(RequestTimeout(EXPIRED_QUEUED))
 
     def cancel(self, request: Request) -> None:
-        self._waiting.pop(request, None)
+        if request in self._waiting:
+            del self._waiting[request]
+            self.model.unanswered.cancelled_queued += 1
         request.is_done = True
 
     def has(self, request: Request) -> bool:

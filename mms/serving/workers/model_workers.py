@@ -81,7 +81,10 @@ class ModelWorkers:
         #: Admits loads and has models give way, where memory is limited.
         self.residency = (
             Residency(
-                limit.of(total_memory()), settings.min_residence_s, partial(self.shrink, count=0)
+                limit.of(total_memory()),
+                settings.min_residence_s,
+                partial(self.shrink, count=0),
+                launcher.process_ids,
             )
             if limit is not None
             else None

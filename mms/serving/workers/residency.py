@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from mms import faults
 from mms.core import Worker, WorkerState
-from mms.core.residency.footprint import Footprint, HeldMemory, ModelMemory
+from mms.core.residency.footprint import Footprint, HeldMemory, ModelMemory, TypicalSizes
 from mms.core.residency.policy import Eviction, ResidencyPolicy, Resident
 from mms.launch import LaunchFailed
 from mms.machine.gpu_memory import GpuMemory
-from mms.machine.memory import worker_bytes
+from mms.machine.memory import server_bytes, worker_bytes
 from mms.observe import events
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ _MEASURED_AT_ONCE: Final = 16
 _LOOK_S: Final = 0.02
 #: Archives whose footprint is remembered.
 _MOST_FOOTPRINTS: Final = 20_000
-#: What a worker is taken for before any has loaded, and the weight of each that has.
-_FIRST_GUESS_BYTES: Final = 32e6
-_GUESS_WEIGHT: Final = 0.2
+#: What a worker is taken for before any has loaded.
+_FIRST_GUESS_BYTES: Final = 32_000_000
 _LEAVING: Final = (WorkerState.DRAINING, WorkerState.STOPPED)
 #: Above a worker there is its keeper, and above that the parent that has loaded the model, with `preload_model`.
 _KEEPER: Final = 1
@@ -50,23 +49,27 @@ class Residency:
         limit_bytes: int,
         min_residence_s: float,
         evict: Callable[[PooledModel], None],
+        process_ids: Callable[[], list[int]],
     ) -> None:
-        """`evict` lets all workers of a model go after what they run."""
+        """`evict` lets all workers of a model go after what they run. `process_ids`: of `Launcher`."""
         self._policy = ResidencyPolicy(limit_bytes, min_residence_s)
         self._evict = evict
+        self._process_ids = process_ids
+        #: What the server's own processes hold; 0: not measured yet.
+        self._own_bytes = 0
         #: The models with workers that hold memory.
         self._models: dict[PooledModel, ModelMemory] = {}
         #: What is known of an archive, also while no model is made of it.
         self._footprints: dict[tuple[str, str | None, str], Footprint] = {}
-        #: What a worker holds on the average, by the last loads: the guess for models that have not been loaded.
-        self._typical_bytes = 0.0
+        #: The guesses for models that have not been loaded.
+        self._typical = TypicalSizes()
         #: Counts what may have made room.
         self._changes = 0
         self._gpus: GpuMemory | None = None
         self._has_looked_for_gpus = False
         #: By the number of a GPU.
         self._gpu_policies: dict[int, ResidencyPolicy] = {}
-        self._typical_gpu_bytes = 0.0
+        self._typical_of_gpus = TypicalSizes()
         self._min_residence_s = min_residence_s
         self._waiting = asyncio.Lock()
         #: Done when the next worker has ended.
@@ -100,7 +103,7 @@ class Residency:
             return False
         memory.found_full_at = self._changes
         now = time.monotonic()
-        needed, is_guess = self._expected(memory)
+        needed, is_guess = self._expected(served, memory)
         known = self._policy.known_to_stay(self._residents(now), served.key)
         if self._policy.misfit(needed, known, is_guess=is_guess):
             return False
@@ -158,9 +161,11 @@ class Residency:
             worker.reason = "waits for memory behind the load of another model"
         async with self._waiting:
             gpu_policy = await self._gpu_policy(worker.gpu_id)
+            if not self._own_bytes:
+                await self._measure_own()
             while True:
                 now = time.monotonic()
-                needed, is_guess = self._expected(memory)
+                needed, is_guess = self._expected(served, memory)
                 admission = self._policy.admit(
                     served.key,
                     served.full_name,
@@ -182,7 +187,9 @@ class Residency:
                     admission = gpu_policy.admit(
                         served.key,
                         served.full_name,
-                        int(self._typical_gpu_bytes) if of_gpu is None else of_gpu,
+                        (self._typical_of_gpus.expected(_kinds(served)) or 0)
+                        if of_gpu is None
+                        else of_gpu,
                         self._residents(now, worker.gpu_id),
                         now,
                         is_guess=of_gpu is None,
@@ -222,12 +229,13 @@ class Residency:
         now = time.monotonic()
         held.size_bytes, held.measured_at, held.is_guess = size, now, False
         memory.footprint.note_load(size, load_s)
-        weight = _GUESS_WEIGHT if self._typical_bytes else 1.0
-        self._typical_bytes += (size - self._typical_bytes) * weight
+        kinds = _kinds(served)
+        held.growth_bytes = self._typical.growth(kinds)
+        self._typical.note_load(kinds, size)
         await self._confirm_gpu(served, worker, held)
         residents = self._residents(now)
         # The one that was measured is a part of it.
-        known = self._policy.known_to_stay(residents, served.key) - size
+        known = self._policy.known_to_stay(residents, served.key) - _size(held, None)
         problem = self._policy.misfit(size, known)
         if problem:
             memory.found_full_at = self._changes
@@ -242,8 +250,7 @@ class Residency:
             worker.pid, 0
         )
         memory.footprint.gpu_bytes, held.is_gpu_guess = held.gpu_bytes, False
-        weight = _GUESS_WEIGHT if self._typical_gpu_bytes else 1.0
-        self._typical_gpu_bytes += (held.gpu_bytes - self._typical_gpu_bytes) * weight
+        self._typical_of_gpus.note_load(_kinds(served), held.gpu_bytes)
         now = time.monotonic()
         residents = self._residents(now, worker.gpu_id)
         known = policy.known_to_stay(residents, served.key) - held.gpu_bytes
@@ -287,11 +294,11 @@ class Residency:
             self._next_end = asyncio.get_running_loop().create_future()
         await asyncio.wait((self._next_end,), timeout=timeout_s)
 
-    def _expected(self, memory: ModelMemory) -> tuple[int, bool]:
+    def _expected(self, served: PooledModel, memory: ModelMemory) -> tuple[int, bool]:
         """Return (what a worker will hold, whether that is a guess)."""
         footprint = memory.footprint
         if not footprint.loaded_bytes:
-            return int(self._typical_bytes or _FIRST_GUESS_BYTES), True
+            return self._typical.expected(_kinds(served)) or _FIRST_GUESS_BYTES, True
         if footprint.peak_bytes > self._policy.limit_bytes:
             # It has grown beyond all measure since its load, which is no reason not to load it.
             return footprint.loaded_bytes, False
@@ -300,8 +307,8 @@ class Residency:
     # What there is
 
     def _residents(self, now: float, gpu: int | None = None) -> list[Resident]:
-        """Return the models that hold memory, or memory of a GPU, but for those on their way out."""
-        found = []
+        """Return what holds memory, or memory of a GPU: models, but for those on their way out, and the server."""
+        found = [] if gpu is not None else [Resident.of_server(self._own_bytes)]
         for served, memory in self._models.items():
             held = [
                 each
@@ -332,7 +339,7 @@ class Residency:
 
     def _has_to_wait_for_room(self, promised: HeldMemory, gpu: int | None) -> bool:
         """Return whether workers on their way out hold what was promised to one, of the memory or of a GPU."""
-        limits: list[tuple[int | None, int]] = [(None, self._policy.limit_bytes)]
+        limits: list[tuple[int | None, int]] = [(None, self._policy.limit_bytes - self._own_bytes)]
         if gpu is not None and gpu in self._gpu_policies:
             limits.append((gpu, self._gpu_policies[gpu].limit_bytes))
         for of_gpu, limit_bytes in limits:
@@ -361,6 +368,9 @@ class Residency:
 
     # Measuring
 
+    async def _measure_own(self) -> None:
+        self._own_bytes = await asyncio.to_thread(server_bytes, self._process_ids())
+
     async def _keep_measuring(self) -> None:
         while True:
             await asyncio.sleep(_MEASURE_S)
@@ -368,7 +378,8 @@ class Residency:
                 await self._measure_some()
 
     async def _measure_some(self) -> None:
-        """Measure those workers that have not been for longest."""
+        """Measure the server itself, and those workers that have not been for longest."""
+        await self._measure_own()
         due = [
             (held, worker, served)
             for served, memory in self._models.items()
@@ -384,6 +395,9 @@ class Residency:
         for (held, _, served), size in zip(due, sizes, strict=True):
             held.measured_at = now
             if size:
+                if held.growth_bytes is not None:
+                    self._typical.note_growth(_kinds(served), size - held.size_bytes)
+                    held.growth_bytes = None
                 held.size_bytes = size
                 _memory_of(served).footprint.note_size(size)
         await self._measure_gpus()
@@ -417,7 +431,7 @@ class Residency:
 
         yield GaugeMetricFamily(
             "mms_memory_limit_bytes",
-            "What the workers of all models may hold together (memory_limit).",
+            "What all processes of the server may hold together (memory_limit).",
             self._policy.limit_bytes,
         )
 
@@ -433,8 +447,14 @@ def _memory_of(served: PooledModel) -> ModelMemory:
     return memory
 
 
+def _kinds(served: PooledModel) -> tuple[str, ...]:
+    """Return what other models may have in common with this one in what they hold, as for `TypicalSizes`."""
+    archive = served.archive
+    return archive.sha256 or str(archive.folder), f"{served.interface} {served.handler}", ""
+
+
 def _size(held: HeldMemory, gpu: int | None) -> int:
-    return held.size_bytes if gpu is None else held.gpu_bytes
+    return held.size_bytes + (held.growth_bytes or 0) if gpu is None else held.gpu_bytes
 
 
 def _is_guess(held: HeldMemory, gpu: int | None) -> bool:

@@ -74,7 +74,7 @@ class WorkerOptions:
     memory_limit: MemorySize | None = option(
         MEMORY,
         _WORKERS,
-        "What the workers of all models may hold together, as `2G`, `1500M` or a number of bytes, or as `80%` of the "
+        "What all processes of the server may hold together, as `2G`, `1500M` or a number of bytes, or as `80%` of the "
         "memory that the server may use (of its cgroup, or of the machine). Before a load that does not fit, idle "
         "models give way whose minimum of workers is 0; one that cannot fit is refused with 507. Without it: no limit.",
         is_own=True,

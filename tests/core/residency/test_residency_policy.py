@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mms.core.residency.footprint import Footprint, UseRate
+from mms.core.residency.footprint import Footprint, TypicalSizes, UseRate
 from mms.core.residency.policy import FOR_GROWTH, FOR_LOAD, FOR_TURN, ResidencyPolicy, Resident
 
 MB = 10**6
@@ -53,6 +53,40 @@ def test_a_load_that_fits_has_nobody_give_way(policy: ResidencyPolicy) -> None:
     assert evicted(admission) == []
 
 
+def test_what_the_server_itself_holds_counts_and_is_named(policy: ResidencyPolicy) -> None:
+    server = Resident.of_server(60 * MB)
+    admission = policy.admit("new", "new", 30 * MB, [server, resident("a", 20)], 100.0)
+    assert evicted(admission) == ["a"]
+    refusal = policy.admit("new", "new", 50 * MB, [server], 100.0).refusal
+    assert "60.0 MB are held by the server itself and models that have to stay" in refusal
+    assert policy.shrink([server, resident("a", 50)], 100.0)[0].resident.name == "a"
+    held = [server, busy("b", 50)]
+    assert policy.excess(held, 100.0) == ""
+    assert "the most by b: 50.0 MB" in policy.excess(held, 110.0)
+
+
+def test_a_model_is_taken_for_as_large_as_the_closest_ones_that_were_loaded() -> None:
+    typical = TypicalSizes()
+    assert typical.expected(("bytes", "kind", "")) is None
+    typical.note_load(("other bytes", "kind", ""), 10 * MB)
+    typical.note_load(("more", "other kind", ""), 110 * MB)
+    assert typical.expected(("bytes", "kind", "")) == 10 * MB
+    assert typical.expected(("bytes", "a third kind", "")) == 30 * MB
+    typical.note_load(("bytes", "kind", ""), 12 * MB)
+    assert typical.expected(("bytes", "kind", "")) == 12 * MB
+
+
+def test_what_first_requests_add_is_learned_from_models_of_the_kind() -> None:
+    typical = TypicalSizes()
+    typical.note_load(("bytes",), 10 * MB)
+    assert typical.growth(("bytes",)) == 0
+    typical.note_growth(("bytes",), 2 * MB)
+    assert typical.growth(("bytes",)) == 2 * MB
+    assert typical.expected(("bytes",)) == 12 * MB
+    typical.note_growth(("bytes",), -1)
+    assert 0 < typical.growth(("bytes",)) < 2 * MB
+
+
 def test_the_least_recently_used_idle_model_gives_way(policy: ResidencyPolicy) -> None:
     others = [resident("a", used_at=60.0), resident("b", used_at=40.0), busy("c", used_at=10.0)]
     admission = policy.admit("new", "new", 30 * MB, others, 100.0)
@@ -91,7 +125,8 @@ def test_pinned_models_and_those_with_a_minimum_of_workers_never_give_way(
     )
     assert not admission.is_admitted
     assert admission.refusal == (
-        "it takes 50.0 MB of memory, memory_limit is 100.0 MB, and 60.0 MB are held by models that have to stay"
+        "it takes 50.0 MB of memory, memory_limit is 100.0 MB, and 60.0 MB are held by "
+        "the server itself and models that have to stay"
     )
 
 
@@ -120,7 +155,9 @@ def test_a_load_waits_for_what_others_are_only_guessed_to_take(policy: Residency
         assert not admission.refusal
         assert "what others take that load is not known yet" in admission.waits_for
     refused = policy.admit("other", "other", 95 * MB, others, 100.0)
-    assert refused.refusal.endswith("10.0 MB are held by models that have to stay")
+    assert refused.refusal.endswith(
+        "10.0 MB are held by the server itself and models that have to stay"
+    )
 
 
 def test_more_than_the_limit_is_told_of_where_it_lasts_and_nothing_can_give_way(
@@ -130,7 +167,7 @@ def test_more_than_the_limit_is_told_of_where_it_lasts_and_nothing_can_give_way(
     told = {at: line for at in range(700) if (line := policy.excess(held, float(at)))}
     assert list(told) == [5, 605]
     assert told[5] == (
-        "120.0 MB of 100.0 MB are held by models that are busy or have to stay, the most by grown: 80.0 MB"
+        "120.0 MB of 100.0 MB are held by what is busy or has to stay, the most by grown: 80.0 MB"
     )
     assert policy.excess([pinned("grown", 80)], 2000.0) == ""
     assert policy.excess(held, 2001.0) == ""
