@@ -172,6 +172,9 @@ class _Launcher:
         if self.connection is not None:
             self.connection.connection_lost(None)
 
+    def process_ids(self) -> list[int]:
+        return []
+
     async def forget(self, key: str) -> None:
         return
 

@@ -62,6 +62,8 @@ class ForkServer:
 
     forks: Forks
     process: SupervisedProcess
+    #: Its own, below the keeper that is `process`.
+    pid: int
     #: What it has imported: name -> seconds.
     imported: dict[str, float]
     resident_bytes: int
@@ -162,10 +164,17 @@ def _ready(
     ready = answer["ready"]
     for module, reason in ready["failed"].items():
         logger.warning("%s cannot import %s: %s", name, module, reason)
-    server = ForkServer(forks, process, ready["imported"], ready["resident_bytes"], ready["stamps"])
+    server = ForkServer(
+        forks,
+        process,
+        ready["pid"],
+        ready["imported"],
+        ready["resident_bytes"],
+        ready["stamps"],
+    )
     logger.info(
         "%s, process %d, is ready: %d MB, %s",
-        *(name, process.pid, server.resident_bytes >> 20),
+        *(name, server.pid, server.resident_bytes >> 20),
         _summary(server.imported),
     )
     return server

@@ -129,7 +129,7 @@ class ForkServers:
     def process_ids(self) -> list[int]:
         """Return the processes of the fork servers that are up."""
         running = [kind.server for kind in self._kinds.values() if kind.server is not None]
-        return [server.process.pid for server in running if not server.has_ended]
+        return [server.pid for server in running if not server.has_ended]
 
     async def close(self) -> None:
         tasks = [kind.starting for kind in self._kinds.values() if kind.starting is not None]

@@ -175,6 +175,12 @@ def test_a_forked_worker_is_as_one_that_was_started_by_itself(
         assert value == shown[1][name], name
 
 
+def test_the_log_names_the_process_that_workers_are_forked_from(server: ForkingServer) -> None:
+    server.add_model()
+    line = server.wait_for_log("mms_log.log", r"fork-server-\d+, process (\d+), is ready")
+    assert int(line[1]) in server.fork_servers()
+
+
 def test_nothing_of_a_model_shows_in_the_worker_of_another(server: ForkingServer) -> None:
     first = server.add_model(secret_module="value = 'first'")
     left = "; ".join(

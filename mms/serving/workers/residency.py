@@ -386,7 +386,8 @@ class Residency:
             for worker, held in memory.held.items()
             if not held.is_loading and worker.pid and worker.state not in _LEAVING
         ]
-        due.sort(key=lambda each: each[0].measured_at)
+        # What has just loaded grows most.
+        due.sort(key=lambda each: (each[0].growth_bytes is None, each[0].measured_at))
         due = due[:_MEASURED_AT_ONCE]
         sizes = await asyncio.to_thread(
             _measure_all, [(worker.pid, _parents(served)) for _, worker, served in due]

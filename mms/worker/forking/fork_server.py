@@ -114,7 +114,12 @@ def _import(message: Mapping[str, Any], tell: Callable[[str], None]) -> dict[str
         if change := state.change():
             reason = f"its import changes {change}, which would be so in all workers"
             return {"unsafe": name, "reason": reason}
-    ready = {"imported": imported, "failed": failed, "resident_bytes": _resident_bytes()}
+    ready = {
+        "pid": os.getpid(),
+        "imported": imported,
+        "failed": failed,
+        "resident_bytes": _resident_bytes(),
+    }
     return {"ready": ready}
 
 
