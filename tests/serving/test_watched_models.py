@@ -14,7 +14,10 @@ from typing import Any
 import pytest
 from support.waiting import until
 
+from mms.errors import BadRequest
 from mms.serving import RegisterOptions
+from mms.serving.served import ServedModel
+from mms.serving.watched import ModelSwap
 from mms.serving.watched.folder import scan
 
 SAYS = "def handle(data, context):\n    return data and ['{}'] * len(data)\n"
@@ -422,3 +425,29 @@ async def test_a_model_that_writes_into_its_folder_at_each_load_is_loaded_twice_
     await alone._look()
     assert alone._changes.task is None
     await says(followed, "one")
+
+
+async def test_a_model_that_is_unregistered_while_its_successor_fails_is_told_of_as_gone(
+    asked_to_look: Any,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench = asked_to_look
+    put(folder, SAYS.format("one"))
+    for _ in range(2):
+        await look(bench)
+    await says(bench, "one")
+
+    async def replace(swap: ModelSwap, old: ServedModel, *_: object, **__: object) -> None:
+        await bench.host.unregister(old.name)
+        raise BadRequest("no manifest")
+
+    monkeypatch.setattr(ModelSwap, "replace", replace)
+    put(folder, SAYS.format("a longer one"))
+    for _ in range(2):
+        await look(bench)
+    assert not bench.host.has_model("m")
+    [line] = [each for each in caplog.messages if "is not served" in each]
+    assert line.startswith("models_dir: m is not served: no manifest")
+    assert line.endswith(" Model m is gone.")
