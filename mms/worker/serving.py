@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+from mms.processes.garbage import rare_collections
 from mms.wire import (
     BATCH,
     BYE,
@@ -82,7 +83,8 @@ def answer_load(
 ) -> Model | None:
     """Load, and tell the front how it went; None where it went wrong. `complete` adds to what is told of a success."""
     on_imported(lambda: connection.sendall(encode_frame(IMPORTED, 0)))
-    model, loaded = load_model(load)
+    with rare_collections():
+        model, loaded = load_model(load)
     frames = []
     if model is not None:
         if metrics := model.context._taken_metrics():
