@@ -56,8 +56,8 @@ class Keys(Protocol):
     def refresh(self) -> bool:
         """Return whether other keys count than at the call before."""
 
-    def holds(self, key: ApiKey) -> bool:
-        """Return whether a key that was found counts still."""
+    def current(self, key: ApiKey) -> ApiKey | None:
+        """Return a key that was found as it is now, with its roles; None where it counts no more."""
 
 
 class JoinedKeys:
@@ -77,8 +77,9 @@ class JoinedKeys:
         changes = [ring.refresh() for ring in self.rings]
         return any(changes)
 
-    def holds(self, key: ApiKey) -> bool:
-        return any(ring.holds(key) for ring in self.rings)
+    def current(self, key: ApiKey) -> ApiKey | None:
+        found = (ring.current(key) for ring in self.rings)
+        return next((known for known in found if known is not None), None)
 
 
 class Guard:

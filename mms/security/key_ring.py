@@ -47,10 +47,11 @@ class KeyRing:
         is_same = hmac.compare_digest(digest_of(text), _NO_DIGEST if key is None else key.digest)
         return key if is_same and key is not None and key.is_valid(self._clock()) else None
 
-    def holds(self, key: ApiKey) -> bool:
-        """Return whether a key that was found before is valid still."""
+    def current(self, key: ApiKey) -> ApiKey | None:
+        """Return a key that was found as it is now, with its roles; None where it counts no more."""
         known = self._keys.get(key.id.encode())
-        return known is not None and known.digest == key.digest and known.is_valid(self._clock())
+        is_same = known is not None and known.digest == key.digest
+        return known if is_same and known is not None and known.is_valid(self._clock()) else None
 
     def refresh(self) -> bool:
         """Read the file if it has changed. Whether other keys count than at the call before."""

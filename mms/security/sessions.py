@@ -8,7 +8,7 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mms.security.guard import Keys
 from mms.security.key_file import ApiKey
@@ -64,19 +64,19 @@ class Sessions:
         return cookie, session
 
     def find(self, cookie: str) -> Session | None:
-        """Return the session of a cookie, as long as it lasts and its key is valid."""
+        """Return the session of a cookie, with the roles that its key has now, as long as both last."""
         session = self._by_digest.get(_digest_of(cookie))
-        return session if session is not None and self._lasts(session) else None
+        if session is None or self._clock() >= session.ends_at:
+            return None
+        key = self._ring.current(session.key)
+        return None if key is None else replace(session, key=key)
 
     def close(self, cookie: str) -> None:
         self._by_digest.pop(_digest_of(cookie), None)
 
-    def _lasts(self, session: Session) -> bool:
-        return self._clock() < session.ends_at and self._ring.holds(session.key)
-
     def _drop_ended(self) -> None:
         for digest, session in list(self._by_digest.items()):
-            if not self._lasts(session):
+            if self._clock() >= session.ends_at or self._ring.current(session.key) is None:
                 del self._by_digest[digest]
 
 

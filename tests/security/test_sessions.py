@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def played(tmp_path: Path) -> Played:
 
 def test_a_session_is_found_by_its_cookie_alone(played: Played) -> None:
     cookie, session = played.sessions.open(played.key)
-    assert played.sessions.find(cookie) is session
+    assert played.sessions.find(cookie) == session
     for other in ("", cookie[:-1], cookie + "x", session.token, "\ud800"):
         assert played.sessions.find(other) is None
 
@@ -56,6 +57,14 @@ def test_a_session_does_not_pass_to_another_key_of_the_same_id(played: Played) -
     played.file.change(lambda known: [renamed])
     played.ring.refresh()
     assert played.sessions.find(cookie) is None
+
+
+def test_a_key_that_has_lost_a_role_has_lost_it_in_its_sessions(played: Played) -> None:
+    cookie, _ = played.sessions.open(played.key)
+    played.file.change(lambda known: [replace(known[0], roles=frozenset([Role.METRICS]))])
+    played.ring.refresh()
+    session = played.sessions.find(cookie)
+    assert session is not None and session.key.roles == {Role.METRICS}
 
 
 def test_a_log_out_ends_a_session(played: Played) -> None:

@@ -95,7 +95,10 @@ def _access_log(record: Record, note_error: NoteError) -> type[AbstractAccessLog
         def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
             record(_line_of(request, response, time))
             state = find_state(request)
-            if response.status >= 400 and state is not None:
+            if response.status < 400 or state is None:
+                return
+            # What the console's own page is refused is nothing to show there, but for models that it tries.
+            if state.model or not state.route.takes_session:
                 note_error(state.id, state.model, state.version, response.status, state.problem)
 
     return AccessLog

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mms.core import Request
+from mms.errors import ServiceUnavailable
 
 OWN = "Host: 127.0.0.1"
 PREDICT = "/console/api/predictions/m"
@@ -75,6 +76,17 @@ async def test_without_keys_everybody_who_manages_has_the_console(make_bench: An
     status, _, body = await bench.call("GET", "/console/snapshot", b"", OWN)
     found = json.loads(body)
     assert status == 200 and found["models"] == [] and found["server"]["health"] == "Healthy"
+
+
+async def test_what_the_console_itself_is_refused_is_not_among_the_errors(
+    make_bench: Any,
+) -> None:
+    bench = await make_bench()
+    assert (await bench.call("GET", "/console/none.js", b"", OWN))[0] == 404
+    bench.host.on_submit = lambda request: request.fail(ServiceUnavailable("No worker."))
+    assert (await bench.call("POST", PREDICT, b"x", OWN))[0] == 503
+    _, _, body = await bench.call("GET", "/console/snapshot", b"", OWN)
+    assert [error["message"] for error in json.loads(body)["errors"]] == ["No worker."]
 
 
 async def test_an_error_that_a_client_got_is_shown_with_the_id_of_its_request(

@@ -96,9 +96,9 @@ class TokenRing:
         has_changed, self._has_changed = self._has_changed, False
         return has_changed or former != self._valid
 
-    def holds(self, key: ApiKey) -> bool:
-        """Return whether a token that was found counts still."""
-        return self._keys.get(key.id) == key and key.is_valid(self._clock())
+    def current(self, key: ApiKey) -> ApiKey | None:
+        """Return a token that was found; None where it counts no more."""
+        return key if self._keys.get(key.id) == key and key.is_valid(self._clock()) else None
 
     def rotate(self, kind: str, presented: bytes | None) -> None:
         """Make a new token of a kind, whose former one counts no more. Blocks.
