@@ -22,7 +22,7 @@ _MANIFEST = {
 
 
 def build_archive(model_store: Path) -> Path:
-    files = [MODELS / "archive_handler.py", MODELS / "work.py"]
+    files = [MODELS / "archive_handler.py", MODELS / "work.py", MODELS / "real_models.py"]
     model = {"modelName": "bench", "modelVersion": "1.0", "handler": "archive_handler.py:handle"}
     model_store.mkdir(parents=True, exist_ok=True)
     target = model_store / ARCHIVE_NAME

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from typing import Literal
 
-from benchmarks.deployment import Deployment, Load, Work
+from benchmarks.deployment import Deployment, Load, Work, WorkKind
 
 KIB = 1024
 MIB = 1024 * 1024
@@ -23,7 +23,17 @@ MILLION = 1_000_000
 
 ON_DEMAND = ("ours", "mms", "torchserve", "mlserver")
 
-Kind = Literal["load", "start", "scale", "million", "cold", "memory", "traffic"]
+Kind = Literal["load", "start", "scale", "million", "cold", "memory", "traffic", "goals"]
+#: What p99 is to keep to where real models are loaded, in milliseconds.
+GOALS_MS = (50, 200)
+#: Where `./scripts/bench --goals` looks: the groups of real models.
+GOALS_PATTERN = "real model: *"
+_REAL_MODELS: tuple[tuple[WorkKind, str], ...] = (
+    ("forest", "forest of 100 trees (scikit-learn)"),
+    ("vision", "image network (ONNX, 64 x 64)"),
+    ("encoder", "text encoder (ONNX, 4 to 128 tokens)"),
+    ("photo", "photographs (JPEG decoded by Pillow, ONNX)"),
+)
 
 
 @dataclass(frozen=True)
@@ -311,8 +321,24 @@ def _lives() -> list[Cell]:
     ]
 
 
+def _real_models() -> list[Cell]:
+    """Return real models under a latency goal, and the fixed policy on the same server beside its own choice."""
+    cells = []
+    for kind, what in _REAL_MODELS:
+        group = f"real model: {what}"
+        deployment = Deployment(work=Work(kind), batch_size=32, workers=2)
+        cells.append(Cell(f"real-{kind}", group, f"{what}, 2 workers", deployment, kind="goals"))
+        for batch_size in (1, 8, 32):
+            title = f"{what}, 2 workers, batch_policy=fixed, batch {batch_size}"
+            fixed = replace(deployment, batch_size=batch_size, options=(("batch_policy", "fixed"),))
+            name = f"fixed-{kind}-b{batch_size}"
+            cells.append(Cell(name, group, title, fixed, peers=("ours",), kind="goals"))
+    return cells
+
+
 def all_cells() -> list[Cell]:
     return [
+        *_real_models(),
         *_lives()[:2],
         *_connections(1),
         *_connections(32),

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import gate
-from benchmarks.cells import QUICK, Cell, all_cells, select_cells
+from benchmarks import gate, real_models
+from benchmarks.cells import GOALS_PATTERN, QUICK, Cell, all_cells, select_cells
 from benchmarks.display import Display
 from benchmarks.load import generator_version, missing_generator
 from benchmarks.machine import checkout_version, describe_machine
@@ -27,6 +27,8 @@ from benchmarks.venvs import InstallationFailed
 from benchmarks.visits import Timing
 
 _QUICK_DURATION_S = 1
+_GOALS_DURATION_S = 2
+_ROUNDS = 5
 _PAGE = "benchmarks.md"
 
 
@@ -38,9 +40,15 @@ _PAGE = "benchmarks.md"
 @click.option(
     "--before", "revision", metavar="COMMIT", help="Measure this server as it was then, too."
 )
-@click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--rounds", type=click.IntRange(1), help="Rounds of all servers. [default: 5]")
 @click.option("--duration", type=click.IntRange(1), help="Seconds measured a turn. [default: 4]")
 @click.option("--quick", is_flag=True, help="One round of 1 s turns in a few cells: a trial.")
+@click.option(
+    "--goals",
+    "is_goals",
+    is_flag=True,
+    help="Real models alone: the highest rate within a latency goal. [duration: 2, rounds: 1]",
+)
 @click.option("--list", "is_list", is_flag=True, help="Name the servers and the cells.")
 @click.option(
     "--run",
@@ -68,9 +76,10 @@ def main(
     peers: str | None,
     cells: str | None,
     revision: str | None,
-    rounds: int,
+    rounds: int | None,
     duration: int | None,
     quick: bool,
+    is_goals: bool,
     is_list: bool,
     run_name: str | None,
     report_only: bool,
@@ -96,6 +105,8 @@ def main(
     chosen_peers = _select_peers(peers)
     if revision is not None:
         chosen_peers = _with_before(revision, chosen_peers)
+    if is_goals:
+        cells, duration, rounds = cells or GOALS_PATTERN, duration or _GOALS_DURATION_S, rounds or 1
     chosen_cells = _select_cells(cells, quick)
     is_whole = peers is None and cells is None and revision is None and not quick
     if report_only and run_name is None:
@@ -114,12 +125,12 @@ def main(
                     chosen_cells,
                     records,
                     _timing(duration, quick),
-                    1 if quick else rounds,
+                    1 if quick else rounds or _ROUNDS,
                     console,
                     install_only,
                     is_whole,
                 )
-        except AnotherRun as error:
+        except (AnotherRun, InstallationFailed) as error:
             raise click.ClickException(str(error)) from None
         if install_only:
             return
@@ -149,7 +160,12 @@ def _run(
         machine=describe_machine(),
         generator=generator_version(),
     )
-    running = _install(peers, records, console)
+    kinds = {cell.deployment.work.kind for cell in cells}
+    has_real_models = not kinds.isdisjoint(real_models.KINDS)
+    if has_real_models:
+        with console.status("building the real models"):
+            real_models.build()
+    running = _install(peers, records, console, has_real_models)
     if not install_only:
         _measure(running, cells, records, timing, round_count, console)
 
@@ -191,7 +207,9 @@ def _timing(duration_s: int | None, is_quick: bool) -> Timing:
     return Timing() if duration_s is None else Timing(duration_s)
 
 
-def _install(peers: dict[str, Peer], records: Records, console: Console) -> dict[str, Peer]:
+def _install(
+    peers: dict[str, Peer], records: Records, console: Console, has_real_models: bool
+) -> dict[str, Peer]:
     """Return those that can run; the reason of every other goes into the records."""
     running = {}
     for name, peer in peers.items():
@@ -201,6 +219,8 @@ def _install(peers: dict[str, Peer], records: Records, console: Console) -> dict
             if reason is None:
                 try:
                     peer.install()
+                    if has_real_models and peer.tuning:
+                        peer.install_for_real_models()
                 except InstallationFailed as error:
                     reason = f"its installation failed: {error}"
         if reason is not None:

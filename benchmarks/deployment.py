@@ -20,6 +20,10 @@ WorkKind = Literal[
     "tensor-json",
     "tensor-binary",
     "tensor-grpc",
+    "forest",
+    "vision",
+    "encoder",
+    "photo",
 ]
 
 # Raised alike wherever a server has such a limit: 1,000 connections must not be refused, nor 8 MiB bodies.

@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.cells import Cell
+from benchmarks.cells import GOALS_MS, Cell
 from benchmarks.peers import Peer
 from benchmarks.records import Visit
 
@@ -69,4 +69,9 @@ def one_line(values: dict[str, float]) -> str:
             f"p50 {values['p50_ms']:.3g} ms  p99 {values['p99_ms']:.3g} ms"
         )
         return text + (f"  {values['errors']:,.0f} errors" if values["errors"] else "")
+    if "capacity_per_s" in values:
+        rates = (
+            f"{values[f'rate_{goal_ms}ms']:>7,.0f}/s within {goal_ms} ms" for goal_ms in GOALS_MS
+        )
+        return f"{'  '.join(rates)}  {values['capacity_per_s']:,.0f}/s in a closed loop"
     return "  ".join(f"{name} {value:,.4g}" for name, value in sorted(values.items()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.cells import Cell, all_cells, groups
+from benchmarks.cells import GOALS_MS, Cell, all_cells, groups
 from benchmarks.deployment import BODY_LIMIT_BYTES, QUEUE_CAPACITY
 from benchmarks.drawings import draw_charts
 from benchmarks.goals import GOALS, OWN
@@ -50,7 +50,7 @@ def page(records: Records, peers: Mapping[str, Peer], charts: Mapping[str, tuple
         ),
         _losses(records, peers),
         _absentees(records, peers),
-        _method(records),
+        _method(records, peers),
     ]
     return "\n".join(section for section in sections if section)
 
@@ -119,6 +119,14 @@ def _losses(records: Records, peers: Mapping[str, Peer]) -> str:
             (RATE, False, "requests/s"),
             ("p50_ms", True, "ms p50"),
             ("p99_ms", True, "ms p99"),
+            *(
+                (f"rate_{goal_ms}ms", False, f"requests/s, p99 up to {goal_ms} ms")
+                for goal_ms in GOALS_MS
+            ),
+            *(
+                (f"half_p99_{goal_ms}ms", True, f"ms p99 at half the rate for {goal_ms} ms")
+                for goal_ms in GOALS_MS
+            ),
             ("start_s", True, "s"),
             ("scale_s", True, "s"),
             ("pss_mib", True, "MiB PSS"),
@@ -174,7 +182,23 @@ def _absentees(records: Records, peers: Mapping[str, Peer]) -> str:
     return "## Left out\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
-def _method(records: Records) -> str:
+def _tuning(peers: Mapping[str, Peer]) -> str:
+    rows = "\n".join(f"- {peer.title}: {peer.tuning}" for peer in peers.values() if peer.tuning)
+    return f"""
+Real models: the same code in each server takes a batch of bodies and gives as many answers; `benchmarks/models/` has it
+and makes the models. Requests come at random times (Poisson) whatever becomes of those before them, over up to 256
+connections, and a latency counts from when a request was due. For each goal a search finds the highest rate at which
+99 of 100 requests are answered within it, errors counting as late; p99 at half of that rate is measured then. The load
+generator is `mms/load_test/`. Every server has 2 workers and batches of 32 at the most; its settings are those that its
+documentation gives for such models:
+
+{rows}
+
+"Fixed" cells are this server with `batch_policy=fixed` and a delay of 5 ms, to be set beside the adaptive one, which is the default.
+"""
+
+
+def _method(records: Records, peers: Mapping[str, Peer]) -> str:
     foreign = [
         visit.values["foreign_cores"] for visit in records.visits if "foreign_cores" in visit.values
     ]
@@ -189,6 +213,7 @@ def _method(records: Records) -> str:
     has_on_demand = any(
         _is_shown(cell, records) for cell in all_cells() if cell.deployment.on_demand
     )
+    has_goals = any(_is_shown(cell, records) for cell in all_cells() if cell.kind == "goals")
     return f"""## Method
 
 `./scripts/bench` does all of this; `./scripts/bench --list` names servers and cells. Each server is installed, pinned,
@@ -207,4 +232,4 @@ Bodies are 1 KiB where nothing else is said. "Spread" is highest less lowest rou
 from the command to the first right answer, with the model registered by API where the server has one. PSS counts
 shared pages once.
 {quiet}
-{_ON_DEMAND if has_on_demand else ""}"""
+{_ON_DEMAND if has_on_demand else ""}{_tuning(peers) if has_goals else ""}"""

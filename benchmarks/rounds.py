@@ -17,6 +17,7 @@ import psutil
 from benchmarks.cells import Cell, groups
 from benchmarks.deployment import Deployment
 from benchmarks.http_client import NOT_ANSWERED
+from benchmarks.latency_goals import visit_goals
 from benchmarks.load import LoadFailed
 from benchmarks.on_demand import visit_cold, visit_memory, visit_traffic
 from benchmarks.peers.peer import Peer
@@ -108,7 +109,7 @@ class Rounds:
         self._watcher.on_result(visit)
 
     def _measure(self, cell: Cell, peer: Peer) -> dict[str, float]:
-        if cell.kind == "load":
+        if cell.kind in ("load", "goals"):
             return self._measure_under_load(cell, peer)
         server = Server(peer, cell.deployment)
         try:
@@ -135,7 +136,11 @@ class Rounds:
             server = self._servers[key] = Server(peer, cell.deployment)
             server.start()
         server.thaw()
-        values = visit_with_load(server, cell, self._timing, is_first=key not in self._warm)
+        is_first = key not in self._warm
+        if cell.kind == "goals":
+            values = visit_goals(server, cell, self._timing, is_first, self._watcher.on_detail)
+        else:
+            values = visit_with_load(server, cell, self._timing, is_first)
         self._warm.add(key)
         server.freeze()
         return values

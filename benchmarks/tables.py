@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from benchmarks.cells import Cell
+from benchmarks.cells import GOALS_MS, Cell
 from benchmarks.goals import OWN
 from benchmarks.on_demand import MEMORY_AT
 from benchmarks.peers.peer import Peer
@@ -27,6 +27,7 @@ def cell_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
         "cold": _cold_table,
         "memory": _memory_table,
         "traffic": _traffic_table,
+        "goals": _goals_table,
     }
     return writer.get(cell.kind, _load_table)(cell, records, peers)
 
@@ -50,6 +51,29 @@ def _load_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
     ranked.sort(key=lambda pair: -pair[0])
     head = ["server", "requests/s", "spread", "p50 ms", "p99 ms", "processor µs", "errors"]
     return table([*head, "ours against it"], [row for _, row in ranked])
+
+
+def _goals_table(cell: Cell, records: Records, peers: Mapping[str, Peer]) -> str:
+    first = f"rate_{GOALS_MS[0]}ms"
+    ours = records.summary(cell.name, OWN, first)
+    ranked = []
+    for name in records.peers_of(cell.name):
+        row = [title_of(name, peers)]
+        for goal_ms in GOALS_MS:
+            rate = _known(records.summary(cell.name, name, f"rate_{goal_ms}ms"))
+            half = records.summary(cell.name, name, f"half_p99_{goal_ms}ms")
+            row += [f"{rate.median:,.0f}", f"{rate.spread:.0%}", _milliseconds(half)]
+        capacity = _known(records.summary(cell.name, name, "capacity_per_s"))
+        row += [f"{capacity.median:,.0f}", _processor_time(cell.name, name, records)]
+        rate = _known(records.summary(cell.name, name, first))
+        row.append("" if ours is None or name == OWN else f"{ratio(ours, rate):.2f} x")
+        ranked.append((rate.median, _bold(row) if name == OWN else row))
+    ranked.sort(key=lambda pair: -pair[0])
+    head = ["server"]
+    for goal_ms in GOALS_MS:
+        head += [f"requests/s, p99 up to {goal_ms} ms", "spread", "p99 ms at half of it"]
+    head += ["64 clients in a loop, requests/s", "processor µs", "ours against it"]
+    return table(head, [row for _, row in ranked])
 
 
 def _processor_time(cell: str, peer: str, records: Records) -> str:

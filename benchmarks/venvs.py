@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.places import VENVS
 
 _STAMP = "installed-by-bench.json"
+_ADDED = "added-by-bench.txt"
 _LINES_SHOWN_ON_FAILURE = 15
 
 
@@ -61,6 +62,15 @@ class Venv:
         if requirements:
             self._pip("install", *requirements)
         stamp.write_text(fingerprint, encoding="utf-8")
+
+    def add(self, requirements: Sequence[str]) -> None:
+        """Install these as well, beside what `ensure` has installed, unless that has been done."""
+        stamp = self.folder / _ADDED
+        text = "\n".join(requirements)
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == text:
+            return
+        self._pip("install", *requirements)
+        stamp.write_text(text, encoding="utf-8")
 
     def install_project(self, root: Path) -> None:
         """Put the project in that folder into the environment as it stands now, as a user's installation would have it.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import psutil
 
@@ -41,23 +42,50 @@ class NotMeasured(Exception):
 def visit_with_load(server: Server, cell: Cell, timing: Timing, is_first: bool) -> dict[str, float]:
     """Check, warm up, measure, check. The server has to be running."""
     request = server.peer.request(cell.deployment, cell.load.body_bytes)
-    _check(server, request)
+    check(server, request)
     warm_up_s = timing.first_warm_up_s if is_first else timing.warm_up_s
     _drive(server, cell, request, warm_up_s)
-    before, started_at_s = read_usage(_with_roles(server)), time.monotonic()
-    figures = _drive(server, cell, request, timing.duration_s)
-    wall_s = time.monotonic() - started_at_s
-    after = read_usage(_with_roles(server))
+    with with_usage(server) as usage:
+        figures = _drive(server, cell, request, timing.duration_s)
     if figures.requests == 0:
         title = server.peer.title
-        raise NotMeasured(f"{title} answered no request in {wall_s:.0f} s of load")
-    _check(server, request)
+        raise NotMeasured(f"{title} answered no request in {usage.wall_s:.0f} s of load")
+    check(server, request)
     values = figure_values(figures)
-    values["foreign_cores"] = foreign_cores(before, after, wall_s)
-    for role, seconds in after.by_role.items():
-        used_s = seconds - before.by_role.get(role, 0.0)
-        values[f"processor_us_{role}"] = used_s / figures.requests * 1e6
-    return values
+    values["foreign_cores"] = usage.foreign_cores
+    return {**values, **processor_us(usage, figures.requests)}
+
+
+@dataclass
+class TurnUsage:
+    """What a turn has cost: processor seconds of the server by role, and how many cores others kept busy."""
+
+    wall_s: float = 0.0
+    foreign_cores: float = 0.0
+    by_role: dict[str, float] = field(default_factory=dict)
+
+
+@contextmanager
+def with_usage(server: Server) -> Iterator[TurnUsage]:
+    """Measure what the server uses; the object has its values at the end."""
+    usage = TurnUsage()
+    before, started_at_s = read_usage(_with_roles(server)), time.monotonic()
+    yield usage
+    usage.wall_s = time.monotonic() - started_at_s
+    after = read_usage(_with_roles(server))
+    usage.foreign_cores = foreign_cores(before, after, usage.wall_s)
+    usage.by_role = {
+        role: seconds - before.by_role.get(role, 0.0) for role, seconds in after.by_role.items()
+    }
+
+
+def processor_us(usage: TurnUsage, requests: float) -> dict[str, float]:
+    """Return the figures of the processor time for one of so many requests, by role."""
+    return {
+        f"processor_us_{role}": seconds / requests * 1e6
+        for role, seconds in usage.by_role.items()
+        if requests
+    }
 
 
 def _drive(server: Server, cell: Cell, request: PeerRequest, duration_s: float) -> Figures:
@@ -102,7 +130,7 @@ def visit_scale(server: Server) -> dict[str, float]:
     started_at_s = time.monotonic()
     server.peer.scale(SCALE_TO, server.site)
     scale_s = time.monotonic() - started_at_s
-    _check(server, server.peer.request(server.deployment, server.peer.check_body_bytes))
+    check(server, server.peer.request(server.deployment, server.peer.check_body_bytes))
     return {"scale_s": scale_s}
 
 
@@ -124,7 +152,7 @@ def visit_million(
         on_progress(answered)
         if figures.requests == 0:
             raise NotMeasured(f"{server.peer.title} stopped answering after {answered} requests")
-    _check(server, request)
+    check(server, request)
     return {**memory_growth(readings), "requests": answered, "errors": errors}
 
 
@@ -150,7 +178,8 @@ def _front_rss_mib(server: Server) -> float:
     return memory_mib(fronts)[0]
 
 
-def _check(server: Server, request: PeerRequest) -> None:
+def check(server: Server, request: PeerRequest) -> None:
+    """Raise NotMeasured unless the server answers rightly."""
     if not server.answers_rightly(request):
         answer = server.try_ask(request)
         raise NotMeasured(f"{server.peer.title} gave a wrong answer: {answer}")

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from work import load_work
+from work import REAL_MODELS, load_work
 
-IS_DIGITS = os.environ["BENCH_WORK"] in ("digits", "classifier")
+HAS_BODIES = os.environ["BENCH_WORK"] in ("digits", "classifier", *REAL_MODELS)
 _work = load_work()
 
 
 def handle(data: list[dict[str, Any]] | None, context: Any) -> list[Any] | None:
     if data is None:  # how AWS's server and TorchServe announce the load of the model
         return None
-    return _work([item["body"] for item in data] if IS_DIGITS else data)
+    return _work([item["body"] for item in data] if HAS_BODIES else data)

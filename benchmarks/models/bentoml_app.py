@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from base64 import b64decode
 from typing import Any
 
 import bentoml
-from work import load_work
+from work import REAL_MODELS, load_work
 
+IS_REAL_MODEL = os.environ["BENCH_WORK"] in REAL_MODELS
 BATCH_SIZE = int(os.environ["BENCH_BATCH_SIZE"])
 TIMEOUT_S = 60
 _BATCHING: dict[str, Any] = (
@@ -22,4 +24,6 @@ class Bench:
 
     @bentoml.api(**_BATCHING)
     def predict(self, inputs: list[Any]) -> list[Any]:
+        if IS_REAL_MODEL:
+            inputs = [b64decode(text) for text in inputs]
         return self._work(inputs)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from base64 import b64decode
 
 import numpy as np
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
-from work import load_work
+from work import REAL_MODELS, load_work
 
 IS_DIGITS = os.environ["BENCH_WORK"] == "digits"
+IS_REAL_MODEL = os.environ["BENCH_WORK"] in REAL_MODELS
 IS_CLASSIFIER = os.environ["BENCH_WORK"] == "classifier"
 IS_TENSOR = os.environ["BENCH_WORK"].startswith("tensor-")
 
@@ -34,6 +36,9 @@ class Bench(MLModel):
             results = self._work([{"image": row} for row in images])
             answers = [json.dumps(each) if IS_CLASSIFIER else each["digit"] for each in results]
             datatype = "BYTES" if IS_CLASSIFIER else "INT64"
+        elif IS_REAL_MODEL:
+            answers = self._work([b64decode(text) for text in tensor.data])
+            datatype = "BYTES"
         else:
             answers = self._work([None] * count)
             datatype = "BYTES"

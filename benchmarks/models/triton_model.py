@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
-from work import load_work
+from work import REAL_MODELS, load_work
 
 IS_DIGITS = os.environ["BENCH_WORK"] == "digits"
+IS_REAL_MODEL = os.environ["BENCH_WORK"] in REAL_MODELS
 IS_TENSOR = os.environ["BENCH_WORK"].startswith("tensor-")
 
 
@@ -28,6 +29,8 @@ class TritonPythonModel:
             results = self._work([{"image": body.reshape(64)} for body in bodies])
             answers = [np.array([[result["digit"]]], dtype=np.int64) for result in results]
         else:
+            if IS_REAL_MODEL:
+                bodies = [body.item() for body in bodies]
             answers = [np.array([[text]], dtype=object) for text in self._work(bodies)]
         return [
             pb_utils.InferenceResponse(output_tensors=[pb_utils.Tensor("answer", answer)])

@@ -1,4 +1,4 @@
-"""What the model does, the same in every server. Variables choose it; standard library only, but for digits."""
+"""What the model does, the same in every server. Variables choose it; no packages but for what loads a model."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 Work = Callable[[list[Any]], list[Any]]
+#: They take bodies of octets, and give texts.
+REAL_MODELS = ("forest", "vision", "encoder", "photo")
 
 
 def load_work() -> Work:
     """Return a function that takes a batch of inputs and gives as many answers.
 
     `noop`, `sleep` and `busy` ignore the inputs and answer "OK". `digits` takes the parsed JSON of each
-    request and gives `{"digit": n}`. `classifier` says besides when it was loaded.
+    request and gives `{"digit": n}`. `classifier` says besides when it was loaded. `real_models.py` has the others.
     """
     kind = os.environ["BENCH_WORK"]
     duration_s = int(os.environ["BENCH_WORK_MS"]) / 1000
@@ -29,7 +31,13 @@ def load_work() -> Work:
         return _load_digits()
     if kind == "classifier":
         return _load_classifier()
-    raise ValueError(f"BENCH_WORK is {kind!r}, expected noop, sleep, busy, digits or classifier")
+    if kind in REAL_MODELS:
+        from real_models import load_real_model
+
+        return load_real_model(kind)
+    raise ValueError(
+        f"BENCH_WORK is {kind!r}, expected noop, sleep, busy, digits, classifier or a real model"
+    )
 
 
 def _answer_at_once(inputs: list[Any]) -> list[Any]:

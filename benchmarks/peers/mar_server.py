@@ -8,6 +8,7 @@ from abc import abstractmethod
 from dataclasses import replace
 from urllib.parse import urlencode
 
+from benchmarks import real_models
 from benchmarks.archives import ARCHIVE_NAME, build_archive
 from benchmarks.deployment import (
     BODY_LIMIT_BYTES,
@@ -23,6 +24,8 @@ from benchmarks.peers.peer import (
     OCTETS,
     Peer,
     digits_request,
+    octets_request,
+    tuned_environment,
     work_environment,
 )
 from benchmarks.server import Launch, ServerFailed, Site
@@ -48,8 +51,12 @@ class MarServer(Peer):
         text = "".join(f"{key}={value}\n" for key, value in properties.items())
         config.write_text(text, encoding="utf-8")
         environment = work_environment(deployment, self.venv, site)
+        environment |= self.tuned_environment(deployment)
         environment["LOG_LOCATION"] = environment["METRICS_LOCATION"] = str(site.folder / "logs")
         return Launch(self.command(site, str(config)), environment)
+
+    def tuned_environment(self, deployment: Deployment) -> dict[str, str]:
+        return tuned_environment(deployment)
 
     # In the unit of the server's own option.
     response_timeout = str(REQUEST_TIMEOUT_S)
@@ -93,6 +100,8 @@ class MarServer(Peer):
         return ARCHIVE_NAME
 
     def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
+        if deployment.work.kind in real_models.KINDS:
+            return self.carry(deployment, real_models.bodies(deployment.work.kind)[0])
         paths = tuple(f"/predictions/{name}" for name in deployment.used_model_names())
         if deployment.work.kind == "digits":
             return digits_request(paths[0])
@@ -100,7 +109,12 @@ class MarServer(Peer):
             return replace(digits_request(paths[0]), paths=paths)
         return PeerRequest(paths, b"x" * body_bytes, {"Content-Type": OCTETS})
 
+    def carry(self, deployment: Deployment, body: bytes) -> PeerRequest:
+        return octets_request(f"/predictions/{deployment.model_names()[0]}", body)
+
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind in real_models.KINDS:
+            return real_models.is_right(deployment.work.kind, answer)
         if deployment.work.kind == "digits":
             return bool(json.loads(answer.body) == {"digit": DIGITS_ANSWER})
         if deployment.work.kind == "classifier":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from benchmarks import real_models
 from benchmarks.deployment import Answer, Deployment, Load, PeerRequest
 from benchmarks.http_client import HOST, ask, is_answered
 from benchmarks.peers.peer import (
@@ -11,8 +12,10 @@ from benchmarks.peers.peer import (
     DIGITS_IMAGE,
     JSON,
     Peer,
+    base64_request,
     copy_models,
     json_request,
+    tuned_environment,
     work_environment,
 )
 from benchmarks.server import Launch, ServerFailed, Site
@@ -30,6 +33,7 @@ class MLServer(Peer):
     package = "mlserver"
     # Newer uvloops lack a name that it imports.
     requirements = ("mlserver==1.7.1", "uvloop<0.22")
+    tuning = "2 parallel workers, max_batch_size 32, max_batch_time 5 ms, OMP_NUM_THREADS = cores / workers"
     note = "OIP v2 JSON with the body as one string"
 
     def refuses(self, deployment: Deployment, load: Load | None) -> str | None:
@@ -61,6 +65,7 @@ class MLServer(Peer):
             text = json.dumps({**model_settings, "name": name})
             (folder / "model-settings.json").write_text(text, encoding="utf-8")
         environment = work_environment(deployment, self.venv, site)
+        environment |= tuned_environment(deployment)
         environment["PYTHONPATH"] = str(app)
         return Launch([self.venv.command("mlserver"), "start", str(app)], environment)
 
@@ -68,6 +73,8 @@ class MLServer(Peer):
         return is_answered(site.port, "/v2/health/ready")
 
     def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
+        if deployment.work.kind in real_models.KINDS:
+            return self.carry(deployment, real_models.bodies(deployment.work.kind)[0])
         if deployment.work.kind in TENSORS:
             return tensor_request(deployment.work.kind, body_bytes)
         if deployment.work.kind not in ("digits", "classifier"):
@@ -76,7 +83,12 @@ class MLServer(Peer):
         tensor = {"name": "body", "shape": [1, 64], "datatype": "FP64", "data": DIGITS_IMAGE}
         return PeerRequest(paths, json.dumps({"inputs": [tensor]}).encode(), {"Content-Type": JSON})
 
+    def carry(self, deployment: Deployment, body: bytes) -> PeerRequest:
+        return base64_request(_PATH, _TEMPLATE, body)
+
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind in real_models.KINDS:
+            return real_models.is_right(deployment.work.kind, answer)
         if deployment.work.kind == "classifier":
             return bool(_result(answer)["digit"] == DIGITS_ANSWER)
         if deployment.work.kind in TENSORS:

@@ -12,6 +12,7 @@ class MultiModelServer(MarServer):
     front = "Java (Netty)"
     package = "multi-model-server"
     requirements = ("multi-model-server==1.1.11", "setuptools<81")
+    tuning = "2 workers, batch_size 32, max_batch_delay 5 ms, OMP_NUM_THREADS = cores / workers"
     response_timeout = "1"  # minutes
     client_counts_mib = 66
     client_leaves_mib = 427

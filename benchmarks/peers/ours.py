@@ -43,6 +43,12 @@ class Ours(MarServer):
     requirements = ("setuptools>=77",)
     response_timeout = "1"  # minutes
     loads_on_demand = True
+    tuning = (
+        "2 workers, batch_size 32; all else is the default: adaptive batches, threads by itself"
+    )
+
+    def tuned_environment(self, deployment: Deployment) -> dict[str, str]:
+        return {}
 
     def install(self) -> None:
         self.install_from(ROOT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -11,10 +12,12 @@ from typing import ClassVar
 
 import psutil
 
+from benchmarks import real_models
 from benchmarks.deployment import Answer, Deployment, Load, PeerRequest
 from benchmarks.places import DIGITS_EXAMPLE, MODELS
 from benchmarks.server import Launch, Site
 from benchmarks.venvs import Venv
+from mms.machine.cpus import available_cpus
 
 # The same for all, so that the real model costs the same everywhere.
 DIGITS_REQUIREMENTS = ("numpy==1.26.4", "scikit-learn==1.5.2", "joblib==1.4.2")
@@ -44,6 +47,8 @@ class Peer(ABC):
     requirements: ClassVar[tuple[str, ...]]
     # How the request is written, where a body of plain bytes is not taken.
     note: ClassVar[str] = ""
+    # Its settings for real models, where its documentation says what is best; empty: it takes no part.
+    tuning: ClassVar[str] = ""
     has_batching: ClassVar[bool] = True
     has_management: ClassVar[bool] = False
     ready_timeout_s: ClassVar[float] = 60.0
@@ -74,6 +79,10 @@ class Peer(ABC):
         self.venv.ensure([*self.requirements, *DIGITS_REQUIREMENTS])
         ensure_digits(self.venv)
 
+    def install_for_real_models(self) -> None:
+        """Install what their code imports, beside the server. Raises InstallationFailed."""
+        self.venv.add(real_models.REQUIREMENTS)
+
     def version(self) -> str:
         return self.venv.versions().get(self.package, "unknown")
 
@@ -81,6 +90,8 @@ class Peer(ABC):
         """Return why it has no such thing as this deployment or load."""
         if deployment.options:
             return "options of another server"
+        if deployment.work.kind in real_models.KINDS and not self.tuning:
+            return "it is not among those that real models are compared on"
         if deployment.on_demand:
             return None if self.has_management else "models cannot be loaded while it runs"
         if deployment.registered_models > 1 and not self.has_management:
@@ -105,6 +116,10 @@ class Peer(ABC):
     @abstractmethod
     def is_right(self, deployment: Deployment, answer: Answer) -> bool: ...
 
+    def carry(self, deployment: Deployment, body: bytes) -> PeerRequest:
+        """Return the request that brings a real model this body."""
+        raise NotImplementedError(f"{self.title} has no real models")
+
     def scale(self, workers: int, site: Site) -> None:
         """Change the number of workers, and return when they run."""
         raise NotImplementedError(f"{self.title} has no management API")
@@ -127,6 +142,16 @@ class Peer(ABC):
     def role(self, process: psutil.Process) -> str:
         """Return `front` or `worker` where the peer can tell, for the tables of processor time and memory."""
         return "server"
+
+
+def octets_request(path: str, body: bytes) -> PeerRequest:
+    return PeerRequest((path,), body, {"Content-Type": OCTETS})
+
+
+def base64_request(path: str, template: str, body: bytes) -> PeerRequest:
+    """Return a JSON body: `template` with one %s for the octets in base64."""
+    text = template % base64.b64encode(body).decode()
+    return PeerRequest((path,), text.encode(), {"Content-Type": JSON})
 
 
 def json_request(path: str, template: str, body_bytes: int) -> PeerRequest:
@@ -153,7 +178,15 @@ def work_environment(deployment: Deployment, venv: Venv, site: Site) -> dict[str
         "BENCH_BATCH_DELAY_MS": str(deployment.batch_delay_ms),
         "BENCH_PORT": str(site.port),
         "BENCH_DIGITS": str(digits_folder(venv)),
+        "BENCH_MODELS": str(real_models.FOLDER),
     }
+
+
+def tuned_environment(deployment: Deployment) -> dict[str, str]:
+    """Return the variables by which the servers' documentation has workers share the cores."""
+    if deployment.work.kind not in real_models.KINDS:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, available_cpus() // deployment.workers))}
 
 
 def digits_folder(venv: Venv) -> Path:
@@ -174,6 +207,6 @@ def copy_models(site: Site, *names: str) -> Path:
     """Put these files of `models/` into the site's folder `app`."""
     folder = site.folder / "app"
     folder.mkdir(exist_ok=True)
-    for name in (*names, "work.py"):
+    for name in (*names, "work.py", "real_models.py"):
         shutil.copy(MODELS / name, folder)
     return folder

@@ -13,6 +13,7 @@ class TorchServe(MarServer):
     front = "Java (Netty)"
     package = "torchserve"
     requirements = ("torchserve==0.12.0", "torch==2.13.0", "setuptools<81", "pyyaml==6.0.2")
+    tuning = "2 workers, batch_size 32, max_batch_delay 5 ms, OMP_NUM_THREADS = cores / workers"
     ready_timeout_s = 120.0
     client_counts_mib = 193
     client_leaves_mib = 184

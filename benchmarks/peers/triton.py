@@ -14,6 +14,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from benchmarks import real_models
 from benchmarks.deployment import Answer, Deployment, PeerRequest, WorkKind
 from benchmarks.http_client import HOST, is_answered
 from benchmarks.peers.peer import (
@@ -22,6 +23,7 @@ from benchmarks.peers.peer import (
     OCTETS,
     Peer,
     copy_models,
+    tuned_environment,
     work_environment,
 )
 from benchmarks.server import Launch, Site
@@ -37,6 +39,10 @@ class Triton(Peer):
     front = "C++ (libevent)"
     package = "nvidia-pytriton"
     requirements = ("nvidia-pytriton==0.7.0",)
+    tuning = (
+        "Python backend, 2 instances, max_batch_size 32, dynamic batching with a delay of 5 ms, the body as one BYTES "
+        "element, OMP_NUM_THREADS = cores / instances; its package has no ONNX backend"
+    )
     note = "OIP v2 with the body as a binary UINT8 tensor"
 
     def obstacle(self) -> str | None:
@@ -90,6 +96,7 @@ class Triton(Peer):
         command += ["--metrics-address", HOST, "--metrics-port", str(site.spare_ports[1])]
         command += [f"--backend-config=python,shm-region-prefix-name={_region_prefix(site)}"]
         environment = work_environment(deployment, self.venv, site)
+        environment |= tuned_environment(deployment)
         environment["PYTHONPATH"] = str(self.venv.site_packages())
         environment["LD_LIBRARY_PATH"] = sysconfig.get_config_var("LIBDIR")
         return Launch(command, environment)
@@ -100,27 +107,20 @@ class Triton(Peer):
     def request(self, deployment: Deployment, body_bytes: int) -> PeerRequest:
         if deployment.work.kind in TENSORS:
             return tensor_request(deployment.work.kind, body_bytes)
+        if deployment.work.kind in real_models.KINDS:
+            return self.carry(deployment, real_models.bodies(deployment.work.kind)[0])
         if deployment.work.kind == "digits":
             data, shape, datatype = struct.pack("<64d", *DIGITS_IMAGE), [1, 64], "FP64"
         else:
             data, shape, datatype = b"x" * body_bytes, [1, body_bytes], "UINT8"
-        head = json.dumps(
-            {
-                "inputs": [
-                    {
-                        "name": "body",
-                        "shape": shape,
-                        "datatype": datatype,
-                        "parameters": {"binary_data_size": len(data)},
-                    }
-                ],
-                "outputs": [{"name": "answer", "parameters": {"binary_data": True}}],
-            }
-        ).encode()
-        headers = {"Content-Type": OCTETS, _LENGTH_HEADER: str(len(head))}
-        return PeerRequest((_PATH,), head + data, headers)
+        return _tensor_request(data, shape, datatype)
+
+    def carry(self, deployment: Deployment, body: bytes) -> PeerRequest:
+        return _tensor_request(struct.pack("<I", len(body)) + body, [1, 1], "BYTES")
 
     def is_right(self, deployment: Deployment, answer: Answer) -> bool:
+        if deployment.work.kind in real_models.KINDS:
+            return real_models.is_right(deployment.work.kind, answer)
         if deployment.work.kind in TENSORS:
             return is_tensor(deployment.work.kind, answer)
         if deployment.work.kind == "digits":
@@ -133,6 +133,19 @@ class Triton(Peer):
 
     def _home(self) -> Path:
         return self.venv.site_packages() / "pytriton" / "tritonserver"
+
+
+def _tensor_request(data: bytes, shape: list[int], datatype: str) -> PeerRequest:
+    tensor = {
+        "name": "body",
+        "shape": shape,
+        "datatype": datatype,
+        "parameters": {"binary_data_size": len(data)},
+    }
+    outputs = [{"name": "answer", "parameters": {"binary_data": True}}]
+    head = json.dumps({"inputs": [tensor], "outputs": outputs}).encode()
+    headers = {"Content-Type": OCTETS, _LENGTH_HEADER: str(len(head))}
+    return PeerRequest((_PATH,), head + data, headers)
 
 
 def _region_prefix(site: Site) -> str:
@@ -153,9 +166,11 @@ input [ {{ name: "x" data_type: TYPE_FP32 dims: [ -1, {COLUMNS} ] }} ]
 output [ {{ name: "y" data_type: TYPE_FP32 dims: [ -1, {COLUMNS} ] }} ]
 instance_group [ {{ count: {deployment.workers} kind: KIND_CPU }} ]
 """
-    datatype, dims, answer_type = (
-        ("TYPE_FP64", 64, "TYPE_INT64") if kind == "digits" else ("TYPE_UINT8", -1, "TYPE_STRING")
-    )
+    datatype, dims, answer_type = "TYPE_UINT8", -1, "TYPE_STRING"
+    if kind == "digits":
+        datatype, dims, answer_type = "TYPE_FP64", 64, "TYPE_INT64"
+    elif kind in real_models.KINDS:
+        datatype, dims = "TYPE_STRING", 1
     text = f"""name: "bench"
 backend: "python"
 max_batch_size: {deployment.batch_size}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+#: The factor between two rates does not grow beyond it.
+_MOST_GROWTH = 4.0
+
 
 class RateSearch:
     """Proposes rates and is told whether the goal held. It measures nothing itself.
 
-    First the rate grows, or falls, by a factor until the limit lies between one that held and one that did not; then
-    what is between is halved, until the two are close.
+    First the rate grows, or falls, by a factor, which grows too, until the limit lies between one that held and one
+    that did not; then what is between is halved, until the two are close.
     """
 
     def __init__(
@@ -20,13 +23,15 @@ class RateSearch:
         precision: float = 0.05,
         growth: float = 2.0,
         tries: int = 1,
+        most_trials: int = 100,
         lowest: float = 1e-3,
         highest: float = 1e6,
     ) -> None:
         """`start`: the first rate, in requests a second.
 
         `precision`: by how large a share the answer may be too low. `tries`: so often a rate has to fail to count as
-        one that does, as others on the machine make rates fail. `lowest`, `highest`: where the search gives up.
+        one that does, as others on the machine make rates fail. `lowest`, `highest`: where the search gives up, and
+        `most_trials`: when; what has held by then is its answer.
         """
         if not lowest <= start <= highest:
             raise ValueError(f"The first rate is between {lowest:g} and {highest:g}, not {start:g}")
@@ -38,6 +43,7 @@ class RateSearch:
         self._precision = precision
         self._growth = growth
         self._tries = tries
+        self._most_trials = most_trials
         self._lowest = lowest
         self._highest = highest
         self._failures: Counter[float] = Counter()
@@ -52,16 +58,18 @@ class RateSearch:
 
     def next_rate(self) -> float | None:
         """Return the rate to measure next; None: the search is over, and `best` is its answer."""
+        if len(self.trials) >= self._most_trials:
+            return None
         if not self.best and math.isinf(self.failed):
             return self._again() or self._start
         if again := self._again():
             return again
         if math.isinf(self.failed):
-            rate = self.best * self._growth
-            return rate if rate <= self._highest else None
+            higher = min(self.best * self._factor(), self._highest)
+            return higher if higher > self.best else None
         if not self.best:
-            rate = self.failed / self._growth
-            return rate if rate >= self._lowest else None
+            lower = max(self.failed / self._factor(), self._lowest)
+            return lower if lower < self.failed else None
         if self.failed <= self.best * (1 + self._precision):
             return None
         return math.sqrt(self.best * self.failed)
@@ -80,6 +88,11 @@ class RateSearch:
     def failed(self) -> float:
         """The lowest rate above the best one that failed; infinite: none has. What failed below was bad luck."""
         return min((rate for rate in self._failed if rate > self.best), default=math.inf)
+
+    def _factor(self) -> float:
+        """Return by how much the next rate differs: after each step that did not reach the limit by more."""
+        doublings = min(max(len(self.trials) - 1, 0), 6)
+        return min(math.pow(self._growth, 1 << doublings), max(self._growth, _MOST_GROWTH))
 
     def _again(self) -> float | None:
         """Return a rate that has failed, and not often enough."""

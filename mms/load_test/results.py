@@ -43,7 +43,7 @@ class LoadResult:
     errors: Counter[str] = field(default_factory=Counter)
     statuses: Counter[int] = field(default_factory=Counter)
     received_bytes: int = 0
-    #: Answers that came before the last request was due, of those counted; the others are latecomers.
+    #: Right answers that came within that duration, also to requests of the warm-up.
     answered_in_time: int = 0
     most_connections: int = 0
     timeline: list[Interval] = field(default_factory=list)
@@ -62,7 +62,7 @@ class LoadResult:
 
     @property
     def answers_per_s(self) -> float:
-        """The throughput: right answers within the time in which requests were due."""
+        """The throughput while requests were due."""
         return self.answered_in_time / self.duration_s if self.duration_s else 0.0
 
     def percentile(self, share: float) -> float:

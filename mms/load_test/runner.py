@@ -8,7 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from mms.load_test.alarm import Alarm
 from mms.load_test.connection import LoadConnection
@@ -28,6 +28,8 @@ _FIRST_ERROR_STATUS = 400
 _SWEEP_S = 0.05
 #: A client of a closed loop asks again so much later after an error: a server that is not there is no busy loop.
 _PAUSE_S = 0.05
+#: How long connections have to end.
+_CLOSING_S = 5.0
 _MOST_INTERVALS = 100_000
 #: Requests that are sent before the loop looks for answers again, however many are due.
 _MOST_AT_ONCE = 64
@@ -233,6 +235,9 @@ class _Load:
     def _on_start(self, connection: LoadConnection) -> None:
         self._open.add(connection)
         self.result.most_connections = max(self.result.most_connections, len(self._open))
+        if self._is_over:
+            # Its task was cancelled when it was all but there.
+            connection.abort()
 
     def _on_answer(self, connection: LoadConnection, status: int, body: bytes) -> None:
         now = time.perf_counter()
@@ -271,13 +276,15 @@ class _Load:
             self._changed.set()
 
     def _note(self, due_s: float, sent_s: float, now: float) -> None:
-        if due_s < self._first_s or self._is_over:
+        if self._is_over:
+            return
+        self.result.answered_in_time += self._first_s <= now <= self._end_s
+        if due_s < self._first_s:
             return
         latency_s = now - due_s
         self.result.latencies.record(latency_s)
         self.result.service_times.record(now - sent_s)
         self._interval(due_s).latencies.record(latency_s)
-        self.result.answered_in_time += now <= self._end_s
         if self._goal is not None and latency_s > self._goal.limit_s:
             self._late += 1
 
@@ -346,9 +353,11 @@ class _Load:
         await asyncio.gather(*self._connecting, return_exceptions=True)
         for connection in list(self._open):
             connection.abort()
-        while self._open:
+        deadline_s = time.perf_counter() + _CLOSING_S
+        while self._open and (left_s := deadline_s - time.perf_counter()) > 0:
             self._changed.clear()
-            await self._changed.wait()
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), left_s)
 
 
 def _allowed_late(goal: LatencyGoal | None, schedule: Schedule, duration_s: float) -> float:
