@@ -5,7 +5,7 @@ The names and their behaviour are those of MMS. What is known of a batch is work
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ class _Pending:
 
 _PENDING: Any = _Pending()
 _NOBODY: frozenset[bytes] = frozenset()
+#: What a context knows of a batch: ids, content types, blocks of headers; request ids, processors and metrics as they
+#: are shown to handlers.
+_BatchState = tuple[Any, Any, Any, Any, Any, Any]
 
 
 class RequestProcessor:
@@ -176,6 +179,8 @@ class Context:
         self._types: Iterable[str | dict[str, str]] = ()
         self._blocks: Iterable[bytes | bytearray] = ()
         self._cancelled_ids: Collection[bytes] = _NOBODY
+        #: Sends a chunk of a request's answer; set where the model serves.
+        self._send_chunk: Callable[[Any, int], bool] | None = None
 
     def __repr__(self) -> str:
         return f"<Context of model {self.model_name}, {len(self._ids)} requests>"
@@ -208,6 +213,21 @@ class Context:
     def _make_processors(self) -> list[RequestProcessor]:
         return RequestProcessors(map(WireProcessor, self._types, self._blocks))
 
+    def _exchange_batch(self, batch: _BatchState) -> _BatchState:
+        """Make another batch the current one, and return what was: the code of a stream runs beside later batches."""
+        own = (
+            *(self._ids, self._types, self._blocks),
+            *(self._request_ids, self._own_processors, self._own_metrics),
+        )
+        (self._ids, self._types, self._blocks) = batch[:3]
+        (self._request_ids, self._own_processors, self._own_metrics) = batch[3:]
+        return own
+
+    def _copied_batch(self) -> _BatchState:
+        """Return the current batch, without the metrics that were reported so far."""
+        ids = (self._ids, self._types, self._blocks)
+        return (*ids, self._request_ids, self._own_processors, _PENDING)
+
     def _has_processors(self) -> bool:
         """Whether anything was asked or set that belongs to a single request of this batch."""
         return self._own_processors is not _PENDING
@@ -216,6 +236,10 @@ class Context:
         """The metrics that were reported since the batch, or the load, began."""
         store = self._own_metrics
         return [] if store is None or store is _PENDING else store.store
+
+    def _drop_metrics(self) -> None:
+        """They were taken: the next ones have a store of their own."""
+        self._own_metrics = _PENDING
 
     # Of the model
 
@@ -282,6 +306,18 @@ class Context:
     def is_cancelled(self, idx: int = 0) -> bool:
         """Whether the client of this request is gone. May change while the handler runs."""
         return self._ids[idx] in self._cancelled_ids
+
+    def send_chunk(self, chunk: Any, idx: int = 0) -> bool:
+        """Send a part of the answer to a request of the running batch now; what `handle` returns for it comes last.
+
+        `chunk`: bytes, text, or what JSON can hold. For the thread that runs `handle`. Status and headers are those
+        that are set when the first part is sent. Waits while the client does not take what was sent, 5 seconds at most.
+        Returns whether the client still waits. Raises RuntimeError on other threads and while no batch runs, IndexError
+        where there is no such request.
+        """
+        if self._send_chunk is None:
+            raise RuntimeError("there is no request yet: the model is being loaded")
+        return self._send_chunk(chunk, idx)
 
     def get_request_id(self, idx: int = 0) -> str | None:
         request_ids = self.request_ids

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 #: A crowd of 1,000 connections then waits in turn, rather than being refused and coming back.
 QUEUE_CAPACITY = 1000
 QUEUE_BYTES = 256 * 1024 * 1024
+#: Streams of one worker at once, where nobody has said how many: each makes the others slower.
+MAX_STREAMS = 256
 
 
 @dataclass(slots=True)
@@ -29,6 +31,8 @@ class ModelConfig:
     request_timeout_s: float = 0.0
     #: A request that would wait longer is refused; 0: none is.
     max_queue_s: float = 0.0
+    #: Streams that a worker may have open and get more requests.
+    max_streams: int = MAX_STREAMS
 
 
 @dataclass(slots=True)

@@ -37,15 +37,29 @@ def expire(model: ModelVersion, now: float) -> list[tuple[Worker, Request]]:
     for worker in model.workers:
         for batch in worker.in_flight:
             for request in batch.requests:
-                if not request.deadline or request.is_done:
+                if not request.deadline or request.is_done or request in worker.streams:
                     continue
                 if request.deadline <= now:
                     running.append((worker, request))
                 elif not earliest or request.deadline < earliest:
                     earliest = request.deadline
+        for stream in worker.streams:
+            request = stream.request
+            if not request.deadline or request.is_done:
+                continue
+            if request.deadline <= now:
+                running.append((worker, request))
+            elif not earliest or request.deadline < earliest:
+                earliest = request.deadline
     model.deadline_at = earliest
-    for _, request in running:
+    for worker, request in running:
         model.unanswered.expired_running += 1
+        its_stream = worker.streams.of(request)
+        if its_stream is not None:
+            if its_stream.has_begun:
+                # What came in time is an answer.
+                request.end_stream()
+            its_stream.close()
         request.fail(RequestTimeout("The request's deadline passed while it was processed."))
     return running
 

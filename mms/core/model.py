@@ -18,6 +18,7 @@ from mms.core.priority_queue import NORMAL, PriorityQueue
 from mms.core.queue_bytes import QueueBytes
 from mms.core.request import EXPIRED_QUEUED, Request
 from mms.core.scaling.load_backoff import LoadBackoff
+from mms.core.streams import OpenStream, StreamCounts
 from mms.core.unanswered import UnansweredCounts
 from mms.core.worker import Batch, Worker, WorkerState
 from mms.errors import (
@@ -58,6 +59,7 @@ class ModelVersion:
         #: The earliest deadline of what is queued or in flight, of `time.monotonic()`; 0: none.
         self.deadline_at = 0.0
         self.unanswered = UnansweredCounts()
+        self.streams = StreamCounts()
         #: Called for a request that finds no worker: where the model is loaded on demand, one is on its way then.
         self.on_demand: Callable[[], None] = lambda: None
         self.load_backoff = LoadBackoff()
@@ -78,7 +80,9 @@ class ModelVersion:
         return ModelStatistics(
             queue_length=self.waiting,
             queue_capacity=self.config.queue_capacity,
-            in_flight=sum(len(b.requests) for w in self.workers for b in w.in_flight),
+            in_flight=sum(
+                len(w.streams) + sum(len(b.requests) for b in w.in_flight) for w in self.workers
+            ),
             worker_states=states,
             batch_policy=self.policy.name,
             policy_cause=self.policy.cause,
@@ -144,7 +148,7 @@ class ModelVersion:
     def has_idle_worker(self) -> bool:
         for worker in self.workers:
             load = len(worker.in_flight)
-            if not load and worker.state is WorkerState.READY:
+            if not load and worker.state is _READY and worker.has_stream_room:
                 return True
         return False
 
@@ -250,7 +254,9 @@ class ModelVersion:
     def has(self, request: Request) -> bool:
         """Return whether a request is queued here, or with one of the workers."""
         return request in self.queue or any(
-            request in batch.requests for worker in self.workers for batch in worker.in_flight
+            request in worker.streams
+            or any(request in batch.requests for batch in worker.in_flight)
+            for worker in self.workers
         )
 
     def cancel(self, request: Request, now: float = 0.0) -> Worker | None:
@@ -261,13 +267,16 @@ class ModelVersion:
         # Clients of gRPC cancel at their deadline themselves, by their own clock.
         is_late = 0.0 < request.deadline <= now + _CLOCK_SLACK_S
         for worker in self.workers:
-            for batch in worker.in_flight:
-                if request in batch.requests:
-                    if is_late:
-                        self.unanswered.expired_running += 1
-                    else:
-                        self.unanswered.cancelled_running += 1
-                    return worker
+            stream = worker.streams.of(request)
+            if stream is not None:
+                stream.close()
+                self.streams.cancelled += 1
+            if stream is not None or any(request in batch.requests for batch in worker.in_flight):
+                if is_late:
+                    self.unanswered.expired_running += 1
+                else:
+                    self.unanswered.cancelled_running += 1
+                return worker
         if is_late:
             self.unanswered.expired_queued += 1
         else:
@@ -325,7 +334,7 @@ class ModelVersion:
         draining: Worker | None = None
         has_active = False
         for worker in self.workers:
-            if worker.state is _READY:
+            if worker.state is _READY and worker.has_stream_room:
                 has_active = True
                 load = len(worker.in_flight)
                 if not load:
@@ -406,7 +415,7 @@ class ModelVersion:
             if self.policy.is_open and size < worker.batch_size:
                 self.policy.settle()
         for request in batch.requests:
-            if not request.is_done:
+            if not request.is_done and request not in worker.streams:
                 request.fail(WorkerFailure("number of batch response mismatched", 503))
         return batch
 
@@ -454,13 +463,35 @@ class ModelVersion:
         limit = now - self.config.response_timeout_s
         return [w for w in self.workers if w.in_flight and w.head_since <= limit]
 
+    def open_stream(
+        self,
+        worker: Worker,
+        number: int,
+        request: Request,
+        now: float,
+        grant: Callable[[int, int], None],
+    ) -> None:
+        """Take a stream that a worker has begun for a request. Raises ProtocolError."""
+        stream = worker.streams.open(number, request, now, grant)
+        if len(worker.streams) >= self.config.max_streams:
+            worker.has_stream_room = False
+        if request.is_done:
+            stream.close()
+
+    def end_stream(self, worker: Worker, stream: OpenStream) -> None:
+        """The worker has sent the last of a stream."""
+        worker.streams.end(stream)
+        worker.has_stream_room = len(worker.streams) < self.config.max_streams
+
     @property
     def is_idle(self) -> bool:
         """Nothing is queued and nothing is running."""
-        return not self.queue and not any(w.in_flight for w in self.workers)
+        return not self.queue and not any(w.in_flight or w.streams for w in self.workers)
 
     # Workers
 
     def is_releasable(self, worker: Worker) -> bool:
         """Return whether a draining worker may end: it runs nothing, and nothing queued depends on it."""
+        if worker.streams:
+            return False
         return not worker.in_flight and (not self.queue or self.has_active_worker)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mms.core.request import Request
+from mms.core.streams import OpenStream
 from mms.core.worker import Batch, Worker
 from mms.errors import ServerError, UnexpectedError, WorkerFailure
 
@@ -34,14 +35,17 @@ def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = ""
     full batch ends its worker then, too, that end counts for none that was in one before, as it was not alone.
     """
     batches = list(worker.in_flight)
-    if not batches:
-        return []
+    streams = worker.streams.take_all()
     is_crash = not worker.was_timed_out and model.config.has_retry
+    running = {request for batch in batches for request in batch.requests}
+    ended = [stream for stream in streams if stream.has_begun or stream.request not in running]
+    poison = _lose_streams(model, ended, cause, is_crash=is_crash)
+    if not batches:
+        return poison
     size = worker.batch_size
     is_unfilled = is_crash and model.policy.is_repeated_after_death(batches[0], size, now)
     is_refuted = is_crash and not is_unfilled and model.policy.is_refuted(batches[0], size)
     back: list[Request] = []
-    poison: list[Request] = []
     for position, batch in enumerate(batches):
         for request in batch.requests:
             if request.is_done:
@@ -65,6 +69,32 @@ def lose_worker(model: ModelVersion, worker: Worker, now: float, cause: str = ""
         model.requeue(back)
     worker.in_flight.clear()
     model.recount()
+    return poison
+
+
+def _lose_streams(
+    model: ModelVersion, streams: Sequence[OpenStream], cause: str, *, is_crash: bool
+) -> list[Request]:
+    """Take the streams of a worker that is gone: what nothing has been sent of may begin once more, elsewhere.
+
+    Returns the requests that failed as `lose_worker` does.
+    """
+    poison = []
+    back = []
+    for stream in streams:
+        request = stream.request
+        if request.is_done:
+            continue
+        if is_crash and not stream.has_begun:
+            request.deaths += 1
+            if request.deaths < _POISON_DEATHS:
+                request.is_solo = True
+                back.append(request)
+                continue
+            poison.append(request)
+        model.streams.failed += 1
+        request.fail(_died(cause))
+    model.requeue(back)
     return poison
 
 
@@ -95,6 +125,8 @@ def abandon(model: ModelVersion, worker: Worker) -> None:
     batches = list(worker.in_flight)
     worker.in_flight.clear()
     model.recount()
+    for stream in worker.streams.take_all():
+        stream.request.fail(UnexpectedError(stream.request.id))
     for batch in batches:
         for request in batch.requests:
             request.fail(UnexpectedError(request.id))
@@ -114,7 +146,8 @@ def abandon_all(model: ModelVersion) -> None:
 def unfinished_ids(model: ModelVersion) -> list[bytes]:
     """Return the ids of the requests that are queued or run."""
     running = [r for w in model.workers for batch in w.in_flight for r in batch.requests]
-    return [request.id for request in (*model.queue, *running) if not request.is_done]
+    streaming = [stream.request for w in model.workers for stream in w.streams]
+    return [request.id for request in (*model.queue, *running, *streaming) if not request.is_done]
 
 
 def fail_queue(model: ModelVersion) -> None:
@@ -133,3 +166,6 @@ def fail_all(model: ModelVersion, error: ServerError) -> None:
             for request in batch.requests:
                 if not request.is_done:
                     request.fail(error)
+        for stream in worker.streams:
+            stream.request.fail(error)
+            stream.close()

@@ -33,6 +33,21 @@ class Reply(Protocol):
         """There is no way to tell the client anything: end its connection, or what waits for the answer."""
 
 
+class StreamReply(Reply, Protocol):
+    """Takes an answer that comes in parts. `end` or `fail` is the last call; `answer` is none of its calls.
+
+    A reply whose clients can take parts has a method
+    `open_stream(request, status, phrase, headers, stream: OpenStream) -> StreamReply`, which is called with the first
+    part; for others the parts are put together.
+    """
+
+    def chunk(self, request: Request, body: Buffer) -> None:
+        """Send a part. The stream is told by `taken` once the client has taken it, so that more may come."""
+
+    def end(self, request: Request) -> None:
+        """There are no further parts."""
+
+
 class Request:
     """One client call.
 
@@ -130,6 +145,32 @@ class Request:
                 faults.note("reply", fault, self.name, self.version, request_ids=(self.id,))
                 with faults.contained("reply", self.name, self.version):
                     self.reply.give_up()
+
+    def send_chunk(self, body: Buffer) -> bool:
+        """Send a part of a stream that has begun. Returns whether the client can take more. It raises nothing."""
+        reply: StreamReply = self.reply  # type: ignore[assignment]  # since it has begun
+        try:
+            reply.chunk(self, body)
+        except Exception as fault:
+            self.break_stream(fault)
+        return not self.is_done
+
+    def end_stream(self) -> None:
+        """End a stream that has begun, as a whole answer ends. It raises nothing."""
+        if not self.is_done:
+            self.is_done = True
+            reply: StreamReply = self.reply  # type: ignore[assignment]  # since it has begun
+            try:
+                reply.end(self)
+            except Exception as fault:
+                self.break_stream(fault)
+
+    def break_stream(self, fault: Exception) -> None:
+        """A part could not be given to the client, whose connection ends."""
+        self.is_done = True
+        faults.note("reply", fault, self.name, self.version, request_ids=(self.id,))
+        with faults.contained("reply", self.name, self.version):
+            self.reply.give_up()
 
     def replace_answer(self, fault: Exception) -> None:
         """The answer could not be given to the client, who gets an error in its place."""

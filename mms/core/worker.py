@@ -8,6 +8,8 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from mms.core.streams import WorkerStreams
+
 if TYPE_CHECKING:
     from mms.core.request import Request
 
@@ -73,6 +75,7 @@ class Worker:
         "failures",
         "gpu_id",
         "has_model_failed",
+        "has_stream_room",
         "head_since",
         "id",
         "in_flight",
@@ -96,6 +99,7 @@ class Worker:
         "stage_at",
         "started_at",
         "state",
+        "streams",
         "unresponsive",
         "was_timed_out",
     )
@@ -146,6 +150,10 @@ class Worker:
         self.link: Any = None
         self.was_timed_out = False
         self.in_flight: deque[Batch] = deque()
+        #: Answers that go on behind their batches.
+        self.streams = WorkerStreams()
+        #: Fewer of them are open than there may be.
+        self.has_stream_room = True
         #: Since when the batch at the head is running.
         self.head_since = 0.0
         #: Of the head whose answer was asked for, in case it is held back behind the next batch.
@@ -163,7 +171,7 @@ class Worker:
     def shown_state(self) -> WorkerState:
         if self.state is WorkerState.READY and self.has_model_failed:
             return WorkerState.FAILED
-        if self.state is WorkerState.READY and self.in_flight:
+        if self.state is WorkerState.READY and (self.in_flight or self.streams):
             return WorkerState.BUSY
         return self.state
 
@@ -200,6 +208,7 @@ class Worker:
         self.next_sequence = 0
         self.head_since = 0.0
         self.memory_bytes = 0
+        self.has_stream_room = True
 
     def next_backoff_s(self, now: float) -> int:
         """Return how long to wait before the next start. Call once for each end and each failed load.

@@ -198,6 +198,26 @@ class Answers:
         length = b"content-length: %d" % body_bytes
         return b"".join((start, request_id, self._common, headers, length, end))
 
+    def stream_head(
+        self,
+        request_id: bytes,
+        status: int,
+        phrase: bytes,
+        headers: bytes,
+        *,
+        is_chunked: bool,
+        is_kept_alive: bool,
+    ) -> bytes:
+        """As `head`, of an answer whose length nobody knows: its body is chunked, or ends with the connection."""
+        if self._cors:
+            headers += self._missing_cors(headers)
+        start = self._start(status, phrase)
+        coding = b"transfer-encoding: chunked" if is_chunked else b""
+        end = _KEPT if is_kept_alive else _CLOSED
+        return b"".join(
+            (start, request_id, self._common, headers, coding, end if coding else end[2:])
+        )
+
     def whole(self, request_id: bytes, phrase: bytes, headers: bytes, body: Buffer) -> bytes:
         """Head and body of an answer of status 200 on a connection that is kept, with `head`'s meaning, in one copy."""
         if self._cors:

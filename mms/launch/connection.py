@@ -21,6 +21,7 @@ from mms.wire import (
     BYE,
     CALL,
     CANCEL,
+    CHUNK,
     DRAIN,
     HEARTBEAT,
     HELLO,
@@ -50,6 +51,7 @@ from mms.wire import (
 from mms.wire.frames import KIND_NAMES
 from mms.wire.messages import MAX_MESSAGE_BYTES
 from mms.wire.records import decode_records
+from mms.wire.streams import encode_credit
 
 logger = logging.getLogger("mms.launch")
 
@@ -225,6 +227,11 @@ class Link:
             # As with a sign of life, but none that is missed where it does not come.
             self._control.write(encode_frame(HEARTBEAT, 0))
 
+    def grant(self, number: int, more_bytes: int) -> None:
+        """Give a stream more credit; 0: have it end."""
+        if self._work is not None:
+            self._work.write(encode_credit(((number, more_bytes),)))
+
     def drain(self) -> None:
         if self._work is not None:
             self._work.write(encode_frame(DRAIN, 0))
@@ -269,7 +276,7 @@ class Link:
         return True
 
     def on_frame(self, kind: int, sequence: int, payload: bytes | bytearray) -> None:
-        """Any frame but RESULT. Raises ProtocolError for one that a worker may not send.
+        """Any frame but RESULT and CHUNK. Raises ProtocolError for one that a worker may not send.
 
         One whose frames take too much of the loop's time waits for its turn, and no more is read of it meanwhile.
         """
@@ -461,6 +468,8 @@ class WorkerConnection(asyncio.BufferedProtocol):
             for kind, sequence, payload, attachments in frames:
                 if kind == RESULT:
                     listener.on_result(sequence, payload, attachments)
+                elif kind == CHUNK:
+                    listener.on_chunks(payload, attachments)
                 else:
                     link.on_frame(kind, sequence, payload)
             listener.on_read()

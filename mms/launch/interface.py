@@ -53,6 +53,11 @@ class LinkListener(Protocol):
     ) -> None:
         """Take a RESULT frame. Raises ProtocolError where it cannot be; the connection is closed then."""
 
+    def on_chunks(
+        self, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
+    ) -> None:
+        """Take a CHUNK frame. Raises ProtocolError where it cannot be."""
+
     def on_read(self) -> None:
         """All frames of one read have been passed on."""
 
@@ -105,6 +110,9 @@ class WorkerLink(Protocol):
 
     def ask_for_answers(self) -> None:
         """Have it send what it has answered and holds back for one write."""
+
+    def grant(self, number: int, more_bytes: int) -> None:
+        """Give a stream more credit, in bytes; 0: have it end."""
 
     def drain(self) -> None:
         """Have it finish what it was sent, and end."""

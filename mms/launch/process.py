@@ -60,6 +60,9 @@ class _ParentListener:
     def on_result(self, *_: object) -> None:
         return
 
+    def on_chunks(self, *_: object) -> None:
+        return
+
     def on_read(self) -> None:
         return
 

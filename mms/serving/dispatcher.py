@@ -9,6 +9,7 @@ from typing import Any
 
 from mms import faults
 from mms.core import ModelVersion, Request, WorkerState, deadlines, recovery
+from mms.core.streams import cut_silent
 from mms.core.worker import Batch, Worker
 from mms.errors import ServerError, UnexpectedError
 from mms.launch import Unsendable
@@ -54,6 +55,8 @@ class Dispatcher:
         self.record_batch: Callable[[tuple[Any, ...]], None] = lambda _: None
         #: Receives (model, version, size, seconds of reading, seconds of writing) of a batch with tensors.
         self.record_coding: Callable[[tuple[Any, ...]], None] = lambda _: None
+        #: Receives (model, version, seconds until the first chunk) of a stream.
+        self.record_first_chunk: Callable[[tuple[str, str, float]], None] = lambda _: None
 
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._active)} models with work>"
@@ -150,7 +153,7 @@ class Dispatcher:
         with faults.contained(where, model.name, model.version):
             ids = recovery.unfinished_ids(model)
         faults.note(where, error, model.name, model.version, request_ids=ids)
-        busy = [worker for worker in model.workers if worker.in_flight]
+        busy = [worker for worker in model.workers if worker.in_flight or worker.streams]
         with faults.contained(where, model.name, model.version):
             recovery.abandon_all(model)
         for worker in busy:
@@ -250,6 +253,9 @@ class Dispatcher:
         if not self._was_late:
             for worker in model.timed_out_workers(now):
                 self._end_timed_out(model, worker)
+            for worker in model.workers:
+                if worker.streams and cut_silent(worker, model.config.response_timeout_s, now):
+                    self._end_timed_out(model, worker)
         self.release_drained(model)
         if model.is_idle:
             self._active.discard(model)

@@ -51,6 +51,8 @@ CODED = 8
 
 #: Of a RESULT item: the item failed.
 FAILED = 1
+#: Of a RESULT item: its answer is a stream, whose number is the body (`mms.wire.streams`).
+STREAM = 4
 
 _ITEM = Struct("!36sBHIIIQ")
 #: The members of an item one by one, as most of them are the same for many requests.
@@ -234,6 +236,19 @@ def encode_result(
     """One RESULT frame as buffers for one write. `coding_ns`: what it took to read and to write tensors."""
     if coding_ns is not None:
         flags |= CODED
+    return encode_items(RESULT, sequence, flags, entry_point_ns, items, count, coding_ns)
+
+
+def encode_items(
+    kind: int,
+    sequence: int,
+    flags: int,
+    entry_point_ns: int,
+    items: Iterable[ResultItem],
+    count: int,
+    coding_ns: tuple[int, int] | None = None,
+) -> list[Buffer]:
+    """One frame with items as a RESULT frame has them, as buffers for one write."""
     parts: list[Buffer] = [b"", _RESULT.pack(count, flags, entry_point_ns)]
     length = _RESULT.size
     attachments: list[Buffer] = []
@@ -259,7 +274,7 @@ def encode_result(
     if coding_ns is not None:
         parts.append(_CODING.pack(*coding_ns))
         length += _CODING.size
-    parts[0] = HEADER.pack(VERSION, RESULT, len(attachments), sequence, length)
+    parts[0] = HEADER.pack(VERSION, kind, len(attachments), sequence, length)
     buffers: list[Buffer] = [b"".join(parts)]
     return buffers + encode_attachments(sequence, attachments) if attachments else buffers
 

@@ -35,6 +35,8 @@ CALLED = 16
 READINESS = 17
 RECORDS = 18
 IMPORTED = 19
+CHUNK = 20
+CREDIT = 21
 
 KIND_NAMES = {
     HELLO: "hello",
@@ -53,6 +55,8 @@ KIND_NAMES = {
     READINESS: "readiness",
     RECORDS: "records",
     IMPORTED: "imported",
+    CHUNK: "chunk",
+    CREDIT: "credit",
 }
 
 HEADER = Struct("!BBHIQ")

@@ -27,7 +27,7 @@ from mms.wire import (
 from mms.worker.process.setup import keep_connection
 
 #: The front is trusted; what it may send it bounds itself.
-_MAX_FRAME_BYTES = 1 << 62
+MAX_FRAME_BYTES = 1 << 62
 #: Ids whose batch is over by the time that they come in would pile up.
 _MAX_CANCELLED = 1024
 
@@ -54,7 +54,7 @@ def connect(address: str, secret: str, role: str) -> socket.socket:
 
 def read_frames(connection: socket.socket) -> Iterator[list[Frame]]:
     """Yield the frames of each read, until the other side closes. Raises ProtocolError or OSError."""
-    decoder = FrameDecoder(_MAX_FRAME_BYTES)
+    decoder = FrameDecoder(MAX_FRAME_BYTES)
     receive = connection.recv_into
     while size := receive(decoder.get_buffer()):
         frames = decoder.received(size)

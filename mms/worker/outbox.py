@@ -56,11 +56,13 @@ class Outbox:
             self._is_lent = True
             self._owning.release()
 
-    def take_back(self) -> None:
-        """Call before anything else is done with it, also where nothing was lent."""
-        if self._is_lent:
-            self._owning.acquire()
-            self._is_lent = False
+    def take_back(self) -> bool:
+        """Call before anything else is done with it, also where nothing was lent. Returns whether it was."""
+        if not self._is_lent:
+            return False
+        self._owning.acquire()
+        self._is_lent = False
+        return True
 
     def flush_lent(self) -> None:
         """Send what is held, where it is lent. Any thread may. Raises OSError where the front is gone."""

@@ -13,6 +13,7 @@ from mms.processes.garbage import rare_collections
 from mms.wire import (
     BATCH,
     BYE,
+    CREDIT,
     DRAIN,
     IMPORTED,
     LOAD,
@@ -34,6 +35,7 @@ from mms.worker.log_records.tracebacks import model_traceback
 from mms.worker.outbox import Outbox
 from mms.worker.process.lifeline import hold_lifeline
 from mms.worker.running.batch_runner import BatchRunner, encode_metrics
+from mms.worker.streams.pump import StreamPump
 
 #: The front takes no message of any length.
 _MAX_REASON_CHARS = 2000
@@ -114,11 +116,12 @@ def serve(work: socket.socket, control: Control, model: Model, load: Load) -> in
         if records is not None:
             watch, flush_records = records.watched, records.flush
     control.on_heartbeat = outbox.flush_lent
+    pump = StreamPump(work, outbox)
     if model.items is None:
-        run = watch(BatchRunner(model, load, outbox, control.cancelled_ids).run)
-        has_drained = _run_batches(work, outbox, run)
+        run = watch(BatchRunner(model, load, outbox, control.cancelled_ids, pump).run)
+        has_drained = _run_batches(pump, outbox, run)
     else:
-        has_drained = _serve_items(work, outbox, control, model, model.items, load, watch)
+        has_drained = _serve_items(pump, outbox, control, model, model.items, load, watch)
     if has_drained:
         if flush_records is not None:
             flush_records()
@@ -132,7 +135,7 @@ def _unwatched(run: _Run) -> _Run:
 
 
 def _serve_items(
-    work: socket.socket,
+    pump: StreamPump,
     outbox: Outbox,
     control: Control,
     model: Model,
@@ -151,7 +154,7 @@ def _serve_items(
     items.start(tell)
     try:
         runner = ItemRunner(items, load, outbox, control.cancelled_ids, model.tensors)
-        return _run_batches(work, outbox, watch(runner.run))
+        return _run_batches(pump, outbox, watch(runner.run))
     finally:
         # Before the front is told that this worker is done.
         _close(items, load.model_name)
@@ -166,12 +169,14 @@ def _close(items: ItemServer, model_name: str) -> None:
         write_log(f"Model {model_name} failed at its end:\n{model_traceback(error)}")
 
 
-def _run_batches(work: socket.socket, outbox: Outbox, run: _Run) -> bool:
+def _run_batches(pump: StreamPump, outbox: Outbox, run: _Run) -> bool:
     """Run batches until the front is gone or has this worker end. Return whether it said to drain."""
-    for frames in read_frames(work):
+    for frames in pump.frames():
         for kind, sequence, payload, attachments in frames:
             if kind == BATCH:
                 run(sequence, payload, attachments)
+            elif kind == CREDIT:
+                pump.on_credit(payload)
             elif kind == DRAIN:
                 outbox.flush()
                 return True

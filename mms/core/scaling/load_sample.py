@@ -43,8 +43,9 @@ def sample_load(model: ModelVersion, now: float) -> LoadSample:
     active = coming = busy = running = 0
     for worker in model.workers:
         batches = worker.in_flight
+        busy += bool(batches or worker.streams)
+        running += len(worker.streams)
         if batches:
-            busy += 1
             running += len(batches[0].requests)
             if len(batches) > 1:
                 since = min(since, batches[1].requests[0].received_at)

@@ -19,10 +19,12 @@ from mms.core.request_options import (
 from mms.errors import MethodNotAllowed, ServerError
 from mms.http.lane.head import LaneRoute
 from mms.http.routing.paths import check_query
+from mms.http.streams.web import WebStream
 from mms.http.web.request import content_type_of, header_block, read_body, state_of
 from mms.http.web.response import error_response, respond
 
 if TYPE_CHECKING:
+    from mms.core.streams import OpenStream
     from mms.serving import ModelHost
 
 
@@ -31,13 +33,23 @@ class FutureReply:
 
     def __init__(self, asked_by: web.Request) -> None:
         self._asked_by = asked_by
-        self.done: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
+        self.done: asyncio.Future[web.StreamResponse | WebStream] = (
+            asyncio.get_running_loop().create_future()
+        )
 
     def answer(
         self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
     ) -> None:
         if not self.done.done():
             self.done.set_result(respond(status, phrase, headers, body))
+
+    def open_stream(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, stream: OpenStream
+    ) -> WebStream:
+        parts = WebStream(self._asked_by, (status, phrase, headers), stream)
+        if not self.done.done():
+            self.done.set_result(parts)
+        return parts
 
     def fail(self, request: Request, error: ServerError) -> None:
         if not self.done.done():
@@ -103,8 +115,9 @@ class ModelAsker:
         add_options(asked, more)
         self._host.submit(asked)
         try:
-            return await reply.done
-        except asyncio.CancelledError:
+            answer = await reply.done
+            return await answer.send() if isinstance(answer, WebStream) else answer
+        except BaseException:
             # The client is gone.
             self._host.cancel(asked)
             raise

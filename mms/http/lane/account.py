@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from mms.http.lane.request import LaneRequest
+from mms.http.streams.lane import LaneStream
 from mms.limits.memory import MemoryAccount, MemoryLimit, Pace
 
 
@@ -33,6 +34,8 @@ class LaneAccount(MemoryAccount):
             held += len(request.body)
             if request.answered is not None:
                 held += sum(map(len, request.answered))
+            elif isinstance(request.reply, LaneStream):
+                held += request.reply.held_bytes
         self.note(held)
 
     def has_room_beside(self, pipeline: Collection[LaneRequest]) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import deque
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mms import faults
 from mms.core import Request
@@ -25,8 +25,12 @@ from mms.http.lane.front import LaneFront
 from mms.http.lane.head import LaneHead
 from mms.http.lane.request import LaneRequest
 from mms.http.request_head import LATE_BODY, is_unfit
+from mms.http.streams.lane import LaneStream
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import NoMemory
+
+if TYPE_CHECKING:
+    from mms.core.streams import OpenStream
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.
 _MAX_PIPELINED = 32
@@ -148,7 +152,16 @@ class LaneProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_write_paused = False
         self._note_held()
+        stream = self._first_stream
+        if stream is not None:
+            stream.go_on()
         self._resume_reading()
+
+    @property
+    def _first_stream(self) -> LaneStream | None:
+        """The stream whose parts are being sent."""
+        reply = self._pipeline[0].reply if self._pipeline else None
+        return reply if isinstance(reply, LaneStream) else None
 
     # What it holds in memory
 
@@ -405,6 +418,30 @@ class LaneProtocol(asyncio.Protocol):
         if self._is_read_paused:
             self._resume_reading()
 
+    def open_stream(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, stream: OpenStream
+    ) -> LaneStream:
+        lane_request = cast(LaneRequest, request)
+        head = lane_request.lane_head
+        if head.answer_lines is not None:
+            headers = head.answer_lines(request.id) + headers
+        return LaneStream(self, self._lane.answers, lane_request, (status, phrase, headers), stream)
+
+    def is_first(self, request: LaneRequest) -> bool:
+        """Return whether the answer to this request is the next one to be sent."""
+        return bool(self._pipeline) and self._pipeline[0] is request
+
+    def write_part(self, data: bytes) -> bool:
+        """Write a part of the first answer. Returns whether the client takes what was written."""
+        self._written_bytes += len(data)
+        self._transport.write(data)
+        return not self._is_write_paused
+
+    def end_stream(self, request: LaneRequest, status: int, rest: list[Buffer]) -> None:
+        """An answer is complete with these last bytes."""
+        self._record(request, status)
+        self._send_in_turn(request, rest)
+
     def fail(self, request: Request, error: ServerError) -> None:
         lane_request = cast(LaneRequest, request)
         if lane_request not in self._pipeline:
@@ -426,6 +463,15 @@ class LaneProtocol(asyncio.Protocol):
         self, request: LaneRequest, status: int, head: bytes, body: Buffer, problem: str = ""
     ) -> None:
         """`problem`: the message of an error of the front."""
+        self._record(request, status, problem)
+        if request.is_known and body:
+            self._lane.memory.note_answer(request.name, len(body))
+        if len(body) < _JOIN_BYTES:
+            self._send_in_turn(request, [b"".join((head, body))])
+        else:
+            self._send_in_turn(request, [head, body])
+
+    def _record(self, request: LaneRequest, status: int, problem: str = "") -> None:
         is_known = request.is_known
         model = request.name if is_known else ""
         version = (request.version or "") if is_known else ""
@@ -445,18 +491,15 @@ class LaneProtocol(asyncio.Protocol):
                 version,
             )
         )
-        if is_known and body:
-            self._lane.memory.note_answer(request.name, len(body))
+
+    def _send_in_turn(self, request: LaneRequest, buffers: list[Buffer]) -> None:
+        """Send an answer, or its rest, behind those to earlier requests, and what waits for it."""
         pipeline = self._pipeline
-        buffers: list[Buffer]
-        if len(body) < _JOIN_BYTES:
-            buffers = [b"".join((head, body))]
-        else:
-            buffers = [head, body]
+        is_large = len(buffers) > 1
         if not pipeline or pipeline[0] is not request:
             request.answered = buffers
             request.body = b""
-            if len(body) >= _JOIN_BYTES:
+            if is_large:
                 self._note_held()
             return
         pipeline.popleft()
@@ -464,9 +507,12 @@ class LaneProtocol(asyncio.Protocol):
         while pipeline and not self._is_closing:
             waiting = pipeline[0].answered
             if waiting is None:
+                first = pipeline[0].reply
+                if isinstance(first, LaneStream):
+                    first.come_first()
                 break
             self._write(pipeline.popleft(), waiting)
-        if self._account.held_bytes or len(body) >= _JOIN_BYTES:
+        if self._account.held_bytes or is_large:
             self._note_held()
         if self._is_closing:
             return
@@ -539,7 +585,9 @@ class LaneProtocol(asyncio.Protocol):
         if self._body_request is not None:
             self._check_body(self._body_request, now)
         elif self._pipeline:
-            return
+            stream = self._first_stream
+            if stream is not None:
+                stream.check_time(now)
         elif self._buffered:
             if waited_s > self._lane.head_timeout_s:
                 self._end()
@@ -572,6 +620,7 @@ class LaneProtocol(asyncio.Protocol):
             self._is_closing
             or not self._pipeline
             or self._pipeline[0].lane_head.protocol != "HTTP/1.1"
+            or self._first_stream is not None
         ):
             return
         if probes:

@@ -154,6 +154,10 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._seen_bytes = -1
 
+    def begin_answer(self) -> None:
+        """The head of the answer is written; its body comes in parts."""
+        self.is_answering = True
+
     def finish(self, answer_bytes: int) -> None:
         """The answer of the request is made."""
         self._request = None

@@ -48,6 +48,7 @@ def connection_user(connections: Connections) -> Middleware:
             raise asyncio.CancelledError
         connection.begin(request)
         state.account = connection.account
+        state.begin_answer = connection.begin_answer
         answer_bytes = 0
         try:
             response = await handler(request)

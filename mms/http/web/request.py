@@ -95,6 +95,8 @@ class RequestState:
         self.outlives_error: bool | None = None
         #: Counts what the connection holds in memory.
         self.account: WaitingAccount | None = None
+        #: Tells the connection that the head of an answer is written, whose body comes in parts.
+        self.begin_answer: Callable[[], None] = lambda: None
         self.inflater = inflater
         #: Of a body that came compressed and was unfolded.
         self.unfolded_bytes: int | None = None

@@ -67,11 +67,31 @@ def respond(status: int, phrase: bytes | None, headers: bytes, body: Buffer) -> 
 
 def streamed_response(content_type: str) -> web.StreamResponse:
     """Return an answer whose body is written little by little."""
-    pairs = CIMultiDict(
-        # What stands between is to hand each part on at once.
-        {"content-type": content_type, "x-accel-buffering": "no"}
+    # What stands between is to hand each part on at once.
+    headers = f"content-type: {content_type}\r\nx-accel-buffering: no\r\n"
+    return _in_parts(200, None, headers.encode())
+
+
+def stream_response(
+    request: web.Request, status: int, phrase: bytes | None, headers: bytes
+) -> web.StreamResponse:
+    """Return an answer to be sent in parts, as `respond` a whole one."""
+    response = _in_parts(status, phrase, headers)
+    if request.version >= (1, 1):
+        response.enable_chunked_encoding()
+    else:
+        # HTTP/1.0 knows the end of a body without a length by that of the connection.
+        response.force_close()
+    return response
+
+
+def _in_parts(status: int, phrase: bytes | None, headers: bytes) -> web.StreamResponse:
+    pairs = header_pairs(headers)
+    response = web.StreamResponse(
+        status=status,
+        reason=phrase_of(status) if phrase is None else phrase.decode("utf-8", "replace"),
+        headers=pairs,
     )
-    response = web.StreamResponse(headers=pairs)
     response[_OWN] = pairs
     return response
 

@@ -45,7 +45,7 @@ class CpuUse:
             pid, used_s, busy_s = before.get(worker, (0, 0.0, 0.0))
             if pid != worker.pid:
                 pid, used_s, busy_s = worker.pid, _cpu_seconds(worker.pid), 0.0
-            elif worker.in_flight:
+            elif worker.in_flight or worker.streams:
                 busy_s += passed_s
             self._seen[worker] = (pid, used_s, busy_s)
 

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 from mms import faults
 from mms.core import ModelVersion, Worker, WorkerState, recovery
 from mms.core.batch_record import batch_record
+from mms.core.request import Buffer, Request
+from mms.core.streams import OpenStream, begin_stream
 from mms.errors import UnexpectedError, WorkerFailure
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.launch.interface import OUT_OF_MEMORY
@@ -28,6 +30,7 @@ from mms.wire import (
     CODED,
     FAILED,
     LAST,
+    STREAM,
     SUCCEEDED,
     UNFILLED,
     Loaded,
@@ -38,6 +41,7 @@ from mms.wire import (
     decode_result,
 )
 from mms.wire.answer_head import check_head
+from mms.wire.streams import BEGUN, END, decode_chunks, decode_number
 
 logger = logging.getLogger("mms.serving")
 
@@ -45,8 +49,18 @@ logger = logging.getLogger("mms.serving")
 _KILL_S = 5.0
 
 
+#: Items of a result that have no answer in them.
+_NO_ANSWER = FAILED | STREAM
 #: Status, reason phrase and headers of an answer that says nothing but its body.
 _PLAIN_HEAD = (200, b"", b"")
+
+
+def _failure(status: int, phrase: bytes, body: Buffer) -> WorkerFailure:
+    return WorkerFailure(str(body, "utf-8", "replace"), status, phrase.decode("latin-1") or None)
+
+
+def _nobody(number: int, more_bytes: int) -> None:
+    """Stands for a link that is gone."""
 
 
 class WorkerEvents(Protocol):
@@ -379,16 +393,17 @@ class WorkerRunner:
                 except IndexError:
                     raise ProtocolError(f"result for item {index} of {len(requests)}") from None
                 if request.is_done:
+                    if item_flags & STREAM:
+                        self._open_stream(request, body)
                     continue
                 if headers != checked[2] or phrase != checked[1] or status != checked[0]:
                     check_head(status, phrase, headers)
                     self._checked = checked = (status, phrase, headers)
-                if item_flags & FAILED:
-                    request.fail(
-                        WorkerFailure(
-                            str(body, "utf-8", "replace"), status, phrase.decode("latin-1") or None
-                        )
-                    )
+                if item_flags & _NO_ANSWER:
+                    if item_flags & STREAM:
+                        self._open_stream(request, body)
+                    else:
+                        request.fail(_failure(status, phrase, body))
                 else:
                     request.is_done = True
                     try:
@@ -419,6 +434,55 @@ class WorkerRunner:
                 self._dispatcher.record_coding((*of_batch, reading_ns * 1e-9, writing_ns * 1e-9))
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
+
+    def _open_stream(self, request: Request, body: Buffer) -> None:
+        link = self.worker.link
+        grant = _nobody if link is None else link.grant
+        number = decode_number(body)
+        self._model.open_stream(self.worker, number, request, time.monotonic(), grant)
+
+    def on_chunks(
+        self, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
+    ) -> None:
+        streams = self.worker.streams
+        counts = self._model.streams
+        now = time.monotonic()
+        for number, flags, status, phrase, headers, body in decode_chunks(payload, attachments):
+            stream = streams.find(number)
+            request = stream.request
+            is_last = bool(flags & (END | FAILED))
+            if not is_last:
+                stream.use(body, now)
+            if not request.is_done:
+                if flags & FAILED:
+                    counts.failed += 1
+                    request.fail(_failure(status, phrase, body))
+                elif not stream.has_begun:
+                    if not flags & BEGUN:
+                        raise ProtocolError(f"stream {number} begins without a head")
+                    check_head(status, phrase, headers)
+                    self._begin_stream(stream, (status, phrase, headers), now)
+                if body and not request.is_done:
+                    counts.chunks += 1
+                    counts.chunk_bytes += len(body)
+                    if not request.send_chunk(body):
+                        stream.close()
+            if is_last:
+                if not request.is_done:
+                    counts.completed += 1
+                    request.end_stream()
+                self._model.end_stream(self.worker, stream)
+
+    def _begin_stream(self, stream: OpenStream, head: tuple[int, bytes, bytes], now: float) -> None:
+        model, request = self._model, stream.request
+        stream.has_begun = True
+        try:
+            if not begin_stream(request, head, stream, self._spec.load.max_response_bytes):
+                stream.close()
+            elapsed_s = now - request.received_at
+            self._dispatcher.record_first_chunk((model.name, model.version or "", elapsed_s))
+        except Exception as error:
+            faults.note("recorder", error, model.name, model.version)
 
     def _count_part(self, sequence: int, most: int) -> None:
         """A batch has been answered in part, which does not happen more often than it has requests."""

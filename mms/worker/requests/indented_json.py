@@ -30,6 +30,16 @@ def indented(value: Any) -> str:
     return "".join(pieces)
 
 
+def in_line(value: Any) -> str:
+    """Return JSON in one line, of the same values. Raises what `json.dumps` raises."""
+    try:
+        return dumps(value, separators=(",", ":"), default=_form)
+    except TypeError:
+        return dumps(
+            _keyed(value), separators=(",", ":"), default=lambda other: _keyed(_form(other))
+        )
+
+
 def _form(value: Any) -> Any:
     """Return numbers and arrays of numpy, dataclasses, dates and their like; what MMS refuses stays refused."""
     from mms.bodies.json_text import json_form

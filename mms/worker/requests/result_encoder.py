@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mms.context import Context
-from mms.wire import FAILED, Buffer, ResultItem
+from mms.wire import FAILED, STREAM, Buffer, ResultItem
 from mms.worker.log_records.log_lines import write_log
 from mms.worker.requests.answer_head import (
     InvalidHead,
@@ -15,8 +15,16 @@ from mms.worker.requests.answer_head import (
     encode_status,
 )
 from mms.worker.requests.failures import failure_text
-from mms.worker.requests.indented_json import indented
+from mms.worker.requests.indented_json import in_line, indented
+from mms.worker.streams.form import is_stream
 
+
+class UnfitChunk(Exception):
+    """A value of a stream that cannot be sent. The message says why."""
+
+
+#: Types of most results, which need no closer look.
+_WHOLE = frozenset((str, bytes, dict, list))
 _UNSUPPORTED = "Unsupported model output data type."
 
 
@@ -33,6 +41,9 @@ class ResultEncoder:
         self._max_bytes = max_response_bytes
         self._json_content_type = json_content_type
         self._tells_why = tells_why
+        #: Takes (an iterator, place of its request in the call) and returns what stands for its stream in the results.
+        #: None: there are no streams here.
+        self.open_stream: Callable[[Any, int], Buffer] | None = None
 
     def encode(
         self, values: list[Any], context: Context, indices: Sequence[int]
@@ -60,6 +71,10 @@ class ResultEncoder:
                     body = value.encode()
                 elif kind is bytes:
                     body = value
+                elif self.open_stream is not None and kind not in _WHOLE and is_stream(value):
+                    number = self.open_stream(value, len(results))
+                    add((index, STREAM, 200, b"", b"", number))
+                    continue
                 else:
                     body = _body(value)
             except Exception as error:
@@ -74,6 +89,9 @@ class ResultEncoder:
     def encode_one(self, value: Any, context: Context, place: int, index: int) -> ResultItem:
         """Return the result of one value. `place`: of its request in the call, `index`: in the batch."""
         try:
+            if self.open_stream is not None and type(value) not in _WHOLE and is_stream(value):
+                # Its head goes with its first chunk.
+                return index, STREAM, 200, b"", b"", self.open_stream(value, place)
             body = _body(value)
         except Exception as error:
             return self._unsupported(error, context, index)
@@ -84,21 +102,43 @@ class ResultEncoder:
             if not context._has_processors():
                 headers = encode_headers({}, adds_json_type=adds_json_type)
                 return index, 0, 200, b"", headers, body
-            processors = context.request_processor
-            if processors is None:
-                raise InvalidHead("the handler set context.request_processor to None")
-            processor = processors[place]
-            status = encode_status(processor.get_response_status_code())
-            phrase = encode_phrase(processor.get_response_status_phrase())
-            headers = encode_headers(
-                processor.get_response_headers(), adds_json_type=adds_json_type
-            )
+            status, phrase, headers = self.head(context, place, adds_json_type=adds_json_type)
         except Exception as error:
             reason = str(error) if isinstance(error, InvalidHead) else repr(error)
             return self._fail(503, f"Invalid model response: {reason}", context, index)
         if len(headers) > self._max_bytes:
             return self._too_large(len(headers), context, index)
         return index, 0, status, phrase, headers, body
+
+    def head(
+        self, context: Context, place: int, *, adds_json_type: bool = False
+    ) -> tuple[int, bytes, bytes]:
+        """Return (status, phrase, header lines) as the handler has set them. Raises InvalidHead and IndexError."""
+        if not context._has_processors():
+            return 200, b"", encode_headers({}, adds_json_type=adds_json_type)
+        processors = context.request_processor
+        if processors is None:
+            raise InvalidHead("the handler set context.request_processor to None")
+        processor = processors[place]
+        return (
+            encode_status(processor.get_response_status_code()),
+            encode_phrase(processor.get_response_status_phrase()),
+            encode_headers(processor.get_response_headers(), adds_json_type=adds_json_type),
+        )
+
+    def chunk(self, value: Any) -> Buffer:
+        """Return what is sent of a value of a stream; JSON has one line. Raises UnfitChunk."""
+        try:
+            body = _body(value, in_one_line=True)
+        except Exception as error:
+            raise UnfitChunk(
+                f"{_UNSUPPORTED} A chunk cannot be written: {type(error).__name__}: {error}"
+            ) from None
+        if len(body) > self._max_bytes:
+            raise UnfitChunk(
+                f"A chunk of {len(body)} bytes is larger than max_response_size ({self._max_bytes} bytes)"
+            )
+        return body
 
     def _unsupported(self, error: Exception, context: Context, index: int) -> ResultItem:
         if isinstance(error, MemoryError):
@@ -121,7 +161,7 @@ class ResultEncoder:
         return index, FAILED, status, b"", b"", failure_text(message)
 
 
-def _body(value: Any) -> Buffer:
+def _body(value: Any, *, in_one_line: bool = False) -> Buffer:
     """Return the body of a result. Raises TypeError or ValueError for what JSON cannot hold."""
     if isinstance(value, str):
         return value.encode()
@@ -130,7 +170,7 @@ def _body(value: Any) -> Buffer:
     if isinstance(value, memoryview):
         is_plain = value.contiguous and value.ndim == 1 and value.itemsize == 1
         return value if is_plain else value.tobytes()
-    return indented(value).encode()
+    return (in_line(value) if in_one_line else indented(value)).encode()
 
 
 def _log(context: Context, message: str) -> None:

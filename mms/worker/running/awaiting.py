@@ -18,6 +18,11 @@ def is_awaitable(value: Any) -> bool:
 
 def wait_for(awaitable: Any) -> Any:
     """Return the result of an awaitable. Tasks that it leaves behind go on while the next one is awaited."""
+    return event_loop().run_until_complete(awaitable)
+
+
+def event_loop() -> asyncio.AbstractEventLoop:
+    """Return the loop of this process."""
     global _loop, _loop_pid
     import asyncio
 
@@ -26,4 +31,4 @@ def wait_for(awaitable: Any) -> Any:
         _loop = asyncio.new_event_loop()
         _loop_pid = os.getpid()
         asyncio.set_event_loop(_loop)
-    return _loop.run_until_complete(awaitable)
+    return _loop

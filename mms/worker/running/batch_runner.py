@@ -27,8 +27,11 @@ from mms.worker.outbox import Outbox
 from mms.worker.requests.answer_head import InvalidHead, encode_status
 from mms.worker.requests.failures import failure_text
 from mms.worker.requests.request_decoder import DecodedBatch, RequestDecoder
-from mms.worker.requests.result_encoder import ResultEncoder
+from mms.worker.requests.result_encoder import ResultEncoder, UnfitChunk
 from mms.worker.running.awaiting import is_awaitable, wait_for
+from mms.worker.streams.form import is_stream
+from mms.worker.streams.handler_streams import HandlerStreams
+from mms.worker.streams.pump import StreamPump
 
 if TYPE_CHECKING:
     from mms.metrics.metric import Metric as MeasuredMetric
@@ -62,8 +65,14 @@ class BatchRunner:
     """Runs batches of one model and puts the answers into an outbox."""
 
     def __init__(
-        self, model: Model, load: Load, outbox: Outbox, cancelled_ids: Collection[bytes]
+        self,
+        model: Model,
+        load: Load,
+        outbox: Outbox,
+        cancelled_ids: Collection[bytes],
+        pump: StreamPump | None = None,
     ) -> None:
+        """`pump`: has the streams that the handler returns; None: it may return none."""
         self._entry_point = model.entry_point
         self._context: Context = model.context
         self._context._cancelled_ids = cancelled_ids
@@ -79,6 +88,11 @@ class BatchRunner:
             load.max_response_bytes, load.json_content_type, tells_why=load.debug_errors
         )
         self._outbox = outbox
+        self._streams: HandlerStreams | None = None
+        if pump is not None:
+            self._streams = HandlerStreams(
+                *(pump, self._context, self._encoder, self._failure_of), self._metric_frames
+            )
         self._batch_size = load.batch_size
         #: Answers tell what MMS leaves to the log.
         self._is_open = load.debug_errors
@@ -110,6 +124,9 @@ class BatchRunner:
             outbox.flush()
         context = self._context
         context._begin(batch.ids, batch.types, batch.blocks)
+        streams = self._streams
+        if streams is not None:
+            streams.begin(sequence, batch)
         started_ns = _now_ns()
         flags = LAST
         try:
@@ -123,12 +140,14 @@ class BatchRunner:
         except _Failed as failure:
             entry_point_ns = _now_ns() - started_ns
             results = _same_failure(failure, batch)
-            if failure.size_problem:
+            if failure.size_problem and not (streams is not None and streams.has_sent):
                 flags |= UNFILLED
                 results.append((len(results), 0, 0, b"", b"", failure_text(failure.size_problem)))
+        if streams is not None and streams.has_sent:
+            results = streams.end_sent(results)
         metrics = context._taken_metrics()
         if metrics:
-            outbox.add(encode_metrics(metrics, self._model_version), _now_ns())
+            outbox.add(self._metric_frames(metrics), _now_ns())
         ended_ns = _now_ns()
         coding_ns = None
         if batch.tensors is not None:
@@ -172,24 +191,21 @@ class BatchRunner:
             values = self._entry_point(data, self._context)
             if not isinstance(values, list) and is_awaitable(values):
                 values = wait_for(values)
-        except PredictionException as error:
-            raise self._refused(error) from None
-        except MemoryError as error:
-            raise self._failed(507, "Out of resources", error) from None
         except SystemExit:
             # Its end is what the handler asked for; what is done already must not go with it.
             outbox.take_back()
             outbox.flush()
             raise
-        except Exception as error:
-            raise self._failed(
-                503, "Prediction failed", error, is_size=count < self._batch_size
-            ) from None
         except BaseException as error:
-            # Also of asyncio's CancelledError, and of KeyboardInterrupt, which nobody at a keyboard can have caused.
-            raise self._failed(503, "Prediction failed", error) from None
+            raise self._failure(error, is_size=count < self._batch_size) from None
         finally:
             outbox.take_back()
+        if not isinstance(values, list) and self._streams is not None and is_stream(values):
+            try:
+                values = self._streams.of_batch(values, count, self._batch_size)
+            except TypeError as error:
+                self._log(str(error))
+                raise _Failed(503, self._told("Prediction failed", str(error))) from None
         if not isinstance(values, list):
             raise self._unfit("Invalid model predict output", type(values).__name__, count)
         if len(values) != count:
@@ -197,6 +213,27 @@ class BatchRunner:
             came = f"a list of {len(values)}"
             raise self._unfit("number of batch response mismatched", came, count, is_size=is_size)
         return values
+
+    def _metric_frames(self, metrics: Sequence[MeasuredMetric]) -> list[Buffer]:
+        return encode_metrics(metrics, self._model_version)
+
+    def _failure(self, error: BaseException, *, is_size: bool) -> _Failed:
+        """Return how a batch fails that the handler has raised this for."""
+        if isinstance(error, PredictionException):
+            return self._refused(error)
+        if isinstance(error, MemoryError):
+            return self._failed(507, "Out of resources", error)
+        # Also of asyncio's CancelledError, and of KeyboardInterrupt, which nobody at a keyboard can have caused.
+        is_size = is_size and isinstance(error, Exception)
+        return self._failed(503, "Prediction failed", error, is_size=is_size)
+
+    def _failure_of(self, error: BaseException) -> tuple[int, bytes]:
+        """Return (status, message) for a stream that has failed."""
+        if isinstance(error, UnfitChunk | InvalidHead):
+            self._log(str(error))
+            return 503, failure_text(str(error))
+        failure = self._failure(error, is_size=False)
+        return failure.status, failure_text(failure.message)
 
     def _unfit(self, message: str, came: str, count: int, *, is_size: bool = False) -> _Failed:
         each = "the request" if count == 1 else f"each of the {count} requests"

@@ -1,0 +1,1 @@
+"""Answers in parts: their forms, and how they are sent on the lane and on the aiohttp side."""
