@@ -18,7 +18,7 @@ from mms.core.priority_queue import NORMAL, PriorityQueue
 from mms.core.queue_bytes import QueueBytes
 from mms.core.request import EXPIRED_QUEUED, Request
 from mms.core.scaling.load_backoff import LoadBackoff
-from mms.core.streams import OpenStream, StreamCounts
+from mms.core.streams.open_stream import OpenStream, StreamCounts
 from mms.core.unanswered import UnansweredCounts
 from mms.core.worker import Batch, Worker, WorkerState
 from mms.errors import (

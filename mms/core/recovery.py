@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mms.core.request import Request
-from mms.core.streams import OpenStream
+from mms.core.streams.open_stream import OpenStream
 from mms.core.worker import Batch, Worker
 from mms.errors import ServerError, UnexpectedError, WorkerFailure
 

@@ -8,7 +8,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from mms.core.streams import WorkerStreams
+from mms.core.streams.open_stream import WorkerStreams
 
 if TYPE_CHECKING:
     from mms.core.request import Request

@@ -9,7 +9,7 @@ from typing import Any
 
 from mms import faults
 from mms.core import ModelVersion, Request, WorkerState, deadlines, recovery
-from mms.core.streams import cut_silent
+from mms.core.streams.open_stream import cut_silent
 from mms.core.worker import Batch, Worker
 from mms.errors import ServerError, UnexpectedError
 from mms.launch import Unsendable
@@ -60,6 +60,10 @@ class Dispatcher:
 
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._active)} models with work>"
+
+    def note_first_chunk(self, record: tuple[str, str, float]) -> None:
+        """A stream has begun, as `record_first_chunk` takes it."""
+        self.record_first_chunk(record)
 
     def submit(self, model: ModelVersion, request: Request) -> None:
         """Queue a request. Raises ServiceUnavailable."""
@@ -254,7 +258,9 @@ class Dispatcher:
             for worker in model.timed_out_workers(now):
                 self._end_timed_out(model, worker)
             for worker in model.workers:
-                if worker.streams and cut_silent(worker, model.config.response_timeout_s, now):
+                if worker.streams and cut_silent(
+                    worker.streams, model.config.response_timeout_s, now
+                ):
                     self._end_timed_out(model, worker)
         self.release_drained(model)
         if model.is_idle:

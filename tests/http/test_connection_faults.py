@@ -25,6 +25,8 @@ import mms.http.web.connection
 import mms.http.web.server
 from mms import faults
 from mms.core import Request
+from mms.core.streams.open_stream import OpenStream
+from mms.core.streams.replies import begin_stream
 from mms.http.apis.model_asker import FutureReply
 from mms.http.lane.account import LaneAccount
 from mms.http.lane.body import BodyReader
@@ -146,6 +148,18 @@ def _overlapped(head: bytes) -> bytes:
     return head.replace(b"Host", b"overlapped: 1\r\nHost")
 
 
+def _streamed(head: bytes) -> bytes:
+    """The head of a request whose answer comes in parts."""
+    return head.replace(b"Host", b"streamed: 1\r\nHost")
+
+
+def _answer_in_parts(request: Request) -> None:
+    stream = OpenStream(1, request, 0.0, lambda number, more: None)
+    if begin_stream(request, (200, b"", b""), stream, 1 << 20):
+        request.send_chunk(b"part")
+    request.end_stream()
+
+
 def _answer_later(request: Request) -> None:
     """In another turn of the loop, with what was sent."""
     loop = asyncio.get_running_loop()
@@ -160,6 +174,8 @@ def _answer_later(request: Request) -> None:
             and not connection._is_closing
         ):
             loop.call_later(0.002, answer)
+        elif b"streamed" in request.headers:
+            _answer_in_parts(request)
         else:
             request.answer(200, b"", b"", bytes(request.body))
 
@@ -232,6 +248,12 @@ class Day:
             talk(self.talk, _OF_AIOHTTP),
             talk(self.talk, b"nonsense\r\n\r\n"),
             talk(self.talk, _CHUNKED, b"no size\r\n"),
+            talk(self.talk, _streamed(_LAST)),
+            talk(
+                self.talk,
+                _streamed(_CHUNKED).replace(b"Host", b"Connection: close\r\nHost"),
+                b"\r\n0\r\n\r\n",
+            ),
             # A head, a request, bodies and nothing at all that do not come.
             talk(self.talk, b"GET /pi"),
             talk(self.talk, _POST % 9 + b"some"),

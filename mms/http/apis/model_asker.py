@@ -24,7 +24,7 @@ from mms.http.web.request import content_type_of, header_block, read_body, state
 from mms.http.web.response import error_response, respond
 
 if TYPE_CHECKING:
-    from mms.core.streams import OpenStream
+    from mms.core.streams.open_stream import OpenStream
     from mms.serving import ModelHost
 
 

@@ -30,7 +30,7 @@ from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import NoMemory
 
 if TYPE_CHECKING:
-    from mms.core.streams import OpenStream
+    from mms.core.streams.open_stream import OpenStream
 
 #: Requests of one connection that may wait for their answers at once; more are not read until then.
 _MAX_PIPELINED = 32

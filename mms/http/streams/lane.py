@@ -21,7 +21,7 @@ from mms.http.streams.form import (
 from mms.wire.streams import cost_of
 
 if TYPE_CHECKING:
-    from mms.core.streams import OpenStream
+    from mms.core.streams.open_stream import OpenStream
     from mms.http.answers import Answers
 
 

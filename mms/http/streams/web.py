@@ -19,7 +19,7 @@ from mms.http.web.response import respond, stream_response
 from mms.wire.streams import cost_of
 
 if TYPE_CHECKING:
-    from mms.core.streams import OpenStream
+    from mms.core.streams.open_stream import OpenStream
 
 #: What is sent by one write.
 _WRITE_BYTES = 64 * 1024

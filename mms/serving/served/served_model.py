@@ -21,7 +21,7 @@ from mms.serving.workers.requirements import ModelRequirements
 from mms.tensors.declaration import ModelDeclaration
 
 if TYPE_CHECKING:
-    from mms.serving.workers.runner import LoadOutcome
+    from mms.serving.workers.load_outcome import LoadOutcome
 
 #: What MMS's clients know: a worker is READY, LOADING or UNLOADING.
 _STATUS = {

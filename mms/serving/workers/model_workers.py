@@ -24,10 +24,11 @@ from mms.serving.options import SCALED, SCALING, Outcome
 from mms.serving.registration.model_factory import WorkerSpecs, change_model
 from mms.serving.served import PooledModel, ServedModel, pooled_models
 from mms.serving.served.pooled_model import new_key
+from mms.serving.workers.load_outcome import STOPPED, LoadOutcome
 from mms.serving.workers.load_turns import LoadTurns
 from mms.serving.workers.recycling import RecycledRunner, Recycling, WorkerLimits
 from mms.serving.workers.residency import Residency
-from mms.serving.workers.runner import STOPPED, LoadOutcome, WorkerEvents, WorkerRunner
+from mms.serving.workers.runner import WorkerEvents, WorkerRunner
 from mms.serving.workers.scaler import Scaler
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mms import faults
 from mms.core import Worker, WorkerState
 from mms.machine.memory import resident_bytes
-from mms.serving.workers.runner import LoadOutcome, WorkerRunner
+from mms.serving.workers.load_outcome import LoadOutcome
+from mms.serving.workers.runner import WorkerRunner
 
 if TYPE_CHECKING:
     from mms.serving.served import PooledModel

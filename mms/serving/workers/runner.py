@@ -7,15 +7,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mms import faults
 from mms.core import ModelVersion, Worker, WorkerState, recovery
 from mms.core.batch_record import batch_record
-from mms.core.request import Buffer, Request
-from mms.core.streams import OpenStream, begin_stream
-from mms.errors import UnexpectedError, WorkerFailure
+from mms.errors import UnexpectedError
 from mms.launch import Launcher, LaunchFailed, WorkerLink, WorkerSpec
 from mms.launch.interface import OUT_OF_MEMORY
 from mms.observe import events
@@ -24,8 +21,10 @@ from mms.serving.dispatcher import Dispatcher
 from mms.serving.model_client import ModelClient
 from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.calls import WorkerCalls
+from mms.serving.workers.load_outcome import STOPPED, LoadOutcome
 from mms.serving.workers.load_stages import IMPORT, PACKAGES, PROCESS, TURN, LoadStages
 from mms.serving.workers.load_turns import LoadNotWanted
+from mms.serving.workers.stream_intake import StreamIntake, failure_of
 from mms.wire import (
     CODED,
     FAILED,
@@ -41,7 +40,6 @@ from mms.wire import (
     decode_result,
 )
 from mms.wire.answer_head import check_head
-from mms.wire.streams import BEGUN, END, decode_chunks, decode_number
 
 logger = logging.getLogger("mms.serving")
 
@@ -55,14 +53,6 @@ _NO_ANSWER = FAILED | STREAM
 _PLAIN_HEAD = (200, b"", b"")
 
 
-def _failure(status: int, phrase: bytes, body: Buffer) -> WorkerFailure:
-    return WorkerFailure(str(body, "utf-8", "replace"), status, phrase.decode("latin-1") or None)
-
-
-def _nobody(number: int, more_bytes: int) -> None:
-    """Stands for a link that is gone."""
-
-
 class WorkerEvents(Protocol):
     """Where what workers say and do is written down."""
 
@@ -73,24 +63,6 @@ class WorkerEvents(Protocol):
     def worker_series(self, model: str, pid: int, series: list[dict[str, Any]]) -> None: ...
 
     def worker_loaded(self, model: str, worker: str, load_s: float) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class LoadOutcome:
-    """How an attempt to have a model loaded ended. `code` and `interface` as in `Loaded`."""
-
-    code: int
-    error: str = ""
-    traceback: str = ""
-    interface: str = ""
-
-    @property
-    def is_success(self) -> bool:
-        return self.code == 200
-
-
-#: An attempt that was given up, as the worker was not wanted any more: neither a success nor a failure.
-STOPPED = LoadOutcome(499, "worker was stopped")
 
 
 class WorkerRunner:
@@ -128,6 +100,9 @@ class WorkerRunner:
         self._dispatcher = dispatcher
         self._record = record
         self._calls = WorkerCalls(client, spec.load.calls)
+        self._streams = StreamIntake(
+            model, worker, spec.load.max_response_bytes, dispatcher.note_first_chunk
+        )
         self._tracking = tracking
         self._start_timeout_s = start_timeout_s
         self._stages = LoadStages(worker, model.name)
@@ -394,16 +369,16 @@ class WorkerRunner:
                     raise ProtocolError(f"result for item {index} of {len(requests)}") from None
                 if request.is_done:
                     if item_flags & STREAM:
-                        self._open_stream(request, body)
+                        self._streams.open(request, body)
                     continue
                 if headers != checked[2] or phrase != checked[1] or status != checked[0]:
                     check_head(status, phrase, headers)
                     self._checked = checked = (status, phrase, headers)
                 if item_flags & _NO_ANSWER:
                     if item_flags & STREAM:
-                        self._open_stream(request, body)
+                        self._streams.open(request, body)
                     else:
-                        request.fail(_failure(status, phrase, body))
+                        request.fail(failure_of(status, phrase, body))
                 else:
                     request.is_done = True
                     try:
@@ -435,54 +410,10 @@ class WorkerRunner:
         except Exception as error:
             faults.note("recorder", error, self._model.name, self._model.version)
 
-    def _open_stream(self, request: Request, body: Buffer) -> None:
-        link = self.worker.link
-        grant = _nobody if link is None else link.grant
-        number = decode_number(body)
-        self._model.open_stream(self.worker, number, request, time.monotonic(), grant)
-
     def on_chunks(
         self, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]
     ) -> None:
-        streams = self.worker.streams
-        counts = self._model.streams
-        now = time.monotonic()
-        for number, flags, status, phrase, headers, body in decode_chunks(payload, attachments):
-            stream = streams.find(number)
-            request = stream.request
-            is_last = bool(flags & (END | FAILED))
-            if not is_last:
-                stream.use(body, now)
-            if not request.is_done:
-                if flags & FAILED:
-                    counts.failed += 1
-                    request.fail(_failure(status, phrase, body))
-                elif not stream.has_begun:
-                    if not flags & BEGUN:
-                        raise ProtocolError(f"stream {number} begins without a head")
-                    check_head(status, phrase, headers)
-                    self._begin_stream(stream, (status, phrase, headers), now)
-                if body and not request.is_done:
-                    counts.chunks += 1
-                    counts.chunk_bytes += len(body)
-                    if not request.send_chunk(body):
-                        stream.close()
-            if is_last:
-                if not request.is_done:
-                    counts.completed += 1
-                    request.end_stream()
-                self._model.end_stream(self.worker, stream)
-
-    def _begin_stream(self, stream: OpenStream, head: tuple[int, bytes, bytes], now: float) -> None:
-        model, request = self._model, stream.request
-        stream.has_begun = True
-        try:
-            if not begin_stream(request, head, stream, self._spec.load.max_response_bytes):
-                stream.close()
-            elapsed_s = now - request.received_at
-            self._dispatcher.record_first_chunk((model.name, model.version or "", elapsed_s))
-        except Exception as error:
-            faults.note("recorder", error, model.name, model.version)
+        self._streams.take(payload, attachments)
 
     def _count_part(self, sequence: int, most: int) -> None:
         """A batch has been answered in part, which does not happen more often than it has requests."""

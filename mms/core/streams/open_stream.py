@@ -7,15 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from mms.core.request import Buffer, Reply, Request
-from mms.errors import ServerError, WorkerFailure
+from mms.core.request import Buffer, Request
+from mms.errors import WorkerFailure
 from mms.wire import ProtocolError
 from mms.wire.streams import WINDOW_BYTES, cost_of
-
-if TYPE_CHECKING:
-    from mms.core.worker import Worker
 
 #: So much of a stream's window is taken by its client before the worker is told: a frame for each chunk would cost more
 #: than the chunk.
@@ -154,13 +150,13 @@ class WorkerStreams:
         return streams
 
 
-def cut_silent(worker: Worker, timeout_s: float, now: float) -> bool:
+def cut_silent(streams: WorkerStreams, timeout_s: float, now: float) -> bool:
     """Fail the streams that have sent nothing for too long.
 
     Returns whether the worker has not ended one for as long that it was to end.
     """
     is_stuck = False
-    for stream in worker.streams:
+    for stream in streams:
         if not stream.since:
             stream.since = now
         if now - stream.since < timeout_s:
@@ -173,71 +169,3 @@ def cut_silent(worker: Worker, timeout_s: float, now: float) -> bool:
             )
             stream.close()
     return is_stuck
-
-
-def begin_stream(
-    request: Request, head: tuple[int, bytes, bytes], stream: OpenStream, max_bytes: int
-) -> bool:
-    """Have a request's reply take parts, of an answer with this head. Returns whether it does; it raises nothing.
-
-    `max_bytes`: of an answer whose parts have to be put together.
-    """
-    reply = request.reply
-    # It cannot be run once more.
-    request.body = b""
-    try:
-        open_stream = getattr(reply, "open_stream", None)
-        if open_stream is None:
-            request.reply = CollectedReply(reply, head, stream, max_bytes)
-        else:
-            request.reply = open_stream(request, *head, stream)
-    except Exception as fault:
-        request.replace_answer(fault)
-    return not request.is_done
-
-
-class CollectedReply:
-    """Puts the chunks of a stream together, for clients that get one answer."""
-
-    def __init__(
-        self,
-        reply: Reply,
-        head: tuple[int, bytes, bytes],
-        stream: OpenStream,
-        max_bytes: int,
-    ) -> None:
-        """`head`: status, reason phrase and header lines. `max_bytes`: of the whole answer."""
-        self._reply = reply
-        self._head = head
-        self._stream = stream
-        self._max_bytes = max_bytes
-        self._size = 0
-        self._chunks: list[Buffer] = []
-
-    def chunk(self, request: Request, body: Buffer) -> None:
-        self._size += len(body)
-        if self._size > self._max_bytes:
-            self._chunks.clear()
-            request.fail(
-                WorkerFailure(
-                    f"The stream is larger than max_response_size ({self._max_bytes} bytes)"
-                )
-            )
-            self._stream.close()
-            return
-        self._chunks.append(body)
-        self._stream.taken(cost_of(body))
-
-    def end(self, request: Request) -> None:
-        self._reply.answer(request, *self._head, b"".join(self._chunks))
-
-    def answer(
-        self, request: Request, status: int, phrase: bytes, headers: bytes, body: Buffer
-    ) -> None:
-        self._reply.answer(request, status, phrase, headers, body)
-
-    def fail(self, request: Request, error: ServerError) -> None:
-        self._reply.fail(request, error)
-
-    def give_up(self) -> None:
-        self._reply.give_up()
