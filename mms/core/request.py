@@ -152,7 +152,7 @@ class Request:
         try:
             reply.chunk(self, body)
         except Exception as fault:
-            self.break_stream(fault)
+            self.replace_answer(fault)
         return not self.is_done
 
     def end_stream(self) -> None:
@@ -163,14 +163,7 @@ class Request:
             try:
                 reply.end(self)
             except Exception as fault:
-                self.break_stream(fault)
-
-    def break_stream(self, fault: Exception) -> None:
-        """A part could not be given to the client, whose connection ends."""
-        self.is_done = True
-        faults.note("reply", fault, self.name, self.version, request_ids=(self.id,))
-        with faults.contained("reply", self.name, self.version):
-            self.reply.give_up()
+                self.replace_answer(fault)
 
     def replace_answer(self, fault: Exception) -> None:
         """The answer could not be given to the client, who gets an error in its place."""

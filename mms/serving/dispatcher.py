@@ -61,10 +61,6 @@ class Dispatcher:
     def __repr__(self) -> str:
         return f"<Dispatcher {len(self._active)} models with work>"
 
-    def note_first_chunk(self, record: tuple[str, str, float]) -> None:
-        """A stream has begun, as `record_first_chunk` takes it."""
-        self.record_first_chunk(record)
-
     def submit(self, model: ModelVersion, request: Request) -> None:
         """Queue a request. Raises ServiceUnavailable."""
         try:

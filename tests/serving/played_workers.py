@@ -25,12 +25,14 @@ from mms.wire import (
     METRIC,
     ROLE_CONTROL,
     ROLE_WORK,
+    STREAM,
     SUCCEEDED,
     UNFILLED,
     FrameDecoder,
     Hello,
     Loaded,
     Metric,
+    ResultItem,
     decode_batch,
     encode_frame,
     encode_result,
@@ -39,6 +41,7 @@ from mms.wire.calls import Call, encode_call
 from mms.wire.frames import READINESS
 from mms.wire.messages import Readiness
 from mms.wire.records import TRACKING, encode_records
+from mms.wire.streams import BEGUN, END, encode_chunks, encode_number
 
 #: More than any test sends at once, and less than would cost time.
 _FRAME_BYTES = 1 << 20
@@ -105,7 +108,8 @@ class PlayedTransport:
 
 
 class PlayedWorker:
-    """Answers batches by what their bodies say: `hang` has no answer, `tell` says more than its answer.
+    """Answers batches by what their bodies say: `hang` has no answer, `tell` says more than its answer, that
+    of `stream` comes in parts.
 
     `few` alone is too few for a batch; others echo.
     """
@@ -123,6 +127,8 @@ class PlayedWorker:
         self._printed = Lines[str](LineTurns(), partial(on_output, "stdout"), lambda: None)
         self._on_exit = on_exit
         self.is_hung = False
+        #: Streams that it has begun, and those of them that it has ended.
+        self._streams = self._streamed = 0
         self._decoders = {role: FrameDecoder(_FRAME_BYTES) for role in (ROLE_WORK, ROLE_CONTROL)}
         self.ends: dict[str, PlayedTransport] = {}
         for role in (ROLE_CONTROL, ROLE_WORK):
@@ -178,12 +184,23 @@ class PlayedWorker:
             frames = encode_result(sequence, LAST | UNFILLED, 100_000, failed, 2)
             self.ends[ROLE_WORK].deliver(b"".join(frames))
             return
-        items = [(index, 0, 200, b"", b"", bytes(body)) for index, body in enumerate(bodies)]
+        items = [self._item(index, bytes(body)) for index, body in enumerate(bodies)]
         if b"tell" in bodies:
             # In parts.
             self.ends[ROLE_WORK].deliver(b"".join(encode_result(sequence, 0, 0, items[:1], 1)))
         frames = encode_result(sequence, LAST | SUCCEEDED, 100_000, items, len(items))
         self.ends[ROLE_WORK].deliver(b"".join(frames))
+        for number in range(self._streamed + 1, self._streams + 1):
+            # So large a part that more credit is given for it.
+            parts = [(number, BEGUN, 200, b"", b"", bytes(40_000)), (number, END, 0, b"", b"", b"")]
+            self.ends[ROLE_WORK].deliver(b"".join(encode_chunks(parts)))
+        self._streamed = self._streams
+
+    def _item(self, index: int, body: bytes) -> ResultItem:
+        if body != b"stream":
+            return index, 0, 200, b"", b"", body
+        self._streams += 1
+        return index, STREAM, 200, b"", b"", encode_number(self._streams)
 
 
 class PlayedLauncher:

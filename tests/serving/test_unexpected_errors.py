@@ -36,6 +36,7 @@ from mms.serving.tracking.model_tracking import ModelTracking
 from mms.serving.workers.calls import WorkerCalls
 from mms.serving.workers.model_workers import ModelWorkers
 from mms.serving.workers.runner import WorkerRunner
+from mms.serving.workers.stream_intake import StreamIntake
 
 if TYPE_CHECKING:
     from conftest import Bench
@@ -112,6 +113,7 @@ _NOT_IN_THE_PATH = {
     },
     "Heartbeats": {"watch", "close", "_schedule", "_beat"},
     "WorkerCalls": set(),
+    "StreamIntake": set(),
     "ModelTracking": {"recent", "push", "describe"},
 }
 
@@ -138,6 +140,7 @@ TABLE = [
     # Their siblings come after a fault, or where nobody waits any more.
     Row(recovery, "lose_worker"),
     Row(deadlines, "expire"),
+    *_functions(StreamIntake),
     # The rest are operations of clients, and assignments.
     Row(ModelWorkers, "_on_load"),
     Row(ModelWorkers, "_replace_if_stale"),
@@ -155,6 +158,8 @@ def _model_of(scene: Scene, arguments: tuple[Any, ...]) -> str:
         return first.name
     if isinstance(first, ModelVersion):
         return first.name
+    if isinstance(first, StreamIntake):
+        return first._model.name
     if isinstance(first, WorkerRunner):
         return first._model.name
     if isinstance(first, Link):
@@ -218,6 +223,8 @@ class Scene:
         # More than the queue has room for until it is dispatched.
         clients += [self.ask(model, b"echo", priority=number % 3) for number in range(19)]
         # Nothing is left that could be in one batch with what hangs.
+        await _all(clients)
+        clients += [self.ask(model, b"stream") for _ in range(2)]
         await _all(clients)
         endless = self.ask(model, b"hang")
         await self.is_sent(endless)

@@ -439,6 +439,10 @@ class LaneProtocol(asyncio.Protocol):
 
     def end_stream(self, request: LaneRequest, status: int, rest: list[Buffer]) -> None:
         """An answer is complete with these last bytes."""
+        if request not in self._pipeline:
+            # That failed once already.
+            self.abort()
+            return
         self._record(request, status)
         self._send_in_turn(request, rest)
 

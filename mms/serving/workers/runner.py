@@ -100,9 +100,7 @@ class WorkerRunner:
         self._dispatcher = dispatcher
         self._record = record
         self._calls = WorkerCalls(client, spec.load.calls)
-        self._streams = StreamIntake(
-            model, worker, spec.load.max_response_bytes, dispatcher.note_first_chunk
-        )
+        self._streams = StreamIntake(model, worker, dispatcher, spec.load.max_response_bytes)
         self._tracking = tracking
         self._start_timeout_s = start_timeout_s
         self._stages = LoadStages(worker, model.name)

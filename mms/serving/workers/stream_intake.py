@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from mms import faults
 from mms.core import ModelVersion, Worker
@@ -11,6 +11,7 @@ from mms.core.request import Buffer, Request
 from mms.core.streams.open_stream import OpenStream
 from mms.core.streams.replies import begin_stream
 from mms.errors import WorkerFailure
+from mms.serving.dispatcher import Dispatcher
 from mms.wire import FAILED, ProtocolError
 from mms.wire.answer_head import check_head
 from mms.wire.streams import BEGUN, END, decode_chunks, decode_number
@@ -25,27 +26,28 @@ class StreamIntake:
     """Takes what a worker says of its streams. Called from the event loop."""
 
     def __init__(
-        self,
-        model: ModelVersion,
-        worker: Worker,
-        max_bytes: int,
-        on_first_chunk: Callable[[tuple[str, str, float]], None],
+        self, model: ModelVersion, worker: Worker, dispatcher: Dispatcher, max_bytes: int
     ) -> None:
-        """`max_bytes`: of an answer whose parts have to be put together. `on_first_chunk`: is given model, version and
-        the seconds since the request came."""
+        """`max_bytes`: of an answer whose parts have to be put together."""
         self._model = model
         self._worker = worker
+        self._dispatcher = dispatcher
         self._max_bytes = max_bytes
-        self._on_first_chunk = on_first_chunk
 
     def __repr__(self) -> str:
         return f"<StreamIntake of {self._worker!r}>"
 
     def open(self, request: Request, body: Buffer) -> None:
         """Take an item that begins a stream. Raises ProtocolError."""
+        number = decode_number(body)
+        self._model.open_stream(self._worker, number, request, time.monotonic(), self._grant)
+
+    def _grant(self, number: int, more_bytes: int) -> None:
+        """Give a stream more credit. Where that fails it is silent from then on, for which it has a limit."""
         link = self._worker.link
-        grant = _tell_nobody if link is None else link.grant
-        self._model.open_stream(self._worker, decode_number(body), request, time.monotonic(), grant)
+        if link is not None:
+            with faults.contained("grant", self._model.name, self._model.version):
+                link.grant(number, more_bytes)
 
     def take(self, payload: bytes | bytearray, attachments: Sequence[bytes | bytearray]) -> None:
         """Take a CHUNK frame. Raises ProtocolError."""
@@ -80,8 +82,9 @@ class StreamIntake:
         stream.has_begun = True
         if not begin_stream(request, head, stream, self._max_bytes):
             stream.close()
+        elapsed_s = now - request.received_at
         with faults.contained("recorder", model.name, model.version):
-            self._on_first_chunk((model.name, model.version or "", now - request.received_at))
+            self._dispatcher.record_first_chunk((model.name, model.version or "", elapsed_s))
 
     def _pass_on(self, stream: OpenStream, body: Buffer) -> None:
         counts = self._model.streams
@@ -89,7 +92,3 @@ class StreamIntake:
         counts.chunk_bytes += len(body)
         if not stream.request.send_chunk(body):
             stream.close()
-
-
-def _tell_nobody(number: int, more_bytes: int) -> None:
-    """Stands for a link that is gone."""
