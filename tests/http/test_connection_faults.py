@@ -62,7 +62,7 @@ _NOT_IN_THE_PATH = {
         # For people, and asked by nothing else.
         *("statistics", "is_idle"),
         # Ends a connection; where that fails there is no other way. Rows end connections by it.
-        *("abort", "give_up"),
+        *("abort", "reset", "give_up"),
         # Of the server's end, and of a change of models.
         *("leave", "forget_head"),
     },

@@ -26,6 +26,7 @@ from mms.http.lane.head import LaneHead
 from mms.http.lane.request import LaneRequest
 from mms.http.request_head import LATE_BODY, is_unfit
 from mms.http.streams.lane import LaneStream
+from mms.http.streams.reset import reset
 from mms.limits.connections import MAX_PROBES, PROBE_S, remote_name
 from mms.limits.memory import NoMemory
 
@@ -656,3 +657,7 @@ class LaneProtocol(asyncio.Protocol):
 
     def abort(self) -> None:
         self._transport.abort()
+
+    def reset(self) -> None:
+        """End it as nobody takes for a good end."""
+        reset(self._transport)

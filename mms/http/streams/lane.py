@@ -41,6 +41,9 @@ class StreamingConnection(Protocol):
 
     def abort(self) -> None: ...
 
+    def reset(self) -> None:
+        """End it as nobody takes for a good end."""
+
 
 class LaneStream:
     """Takes the parts of an answer. They wait while earlier requests of the connection have no answer."""
@@ -121,7 +124,7 @@ class LaneStream:
         told = self._form.error(error)
         if told is None and not self._is_chunked:
             # The end of the connection would be a good end of the body.
-            self._connection.abort()
+            self._connection.reset()
             return
         if told is None:
             # A body without its last chunk is all that tells the client; what came before it, it still gets.

@@ -14,6 +14,7 @@ from mms.core.request import Buffer
 from mms.errors import ServerError
 from mms.http.answers import BODILESS_STATUSES
 from mms.http.streams.form import KEEP_ALIVE, KEEP_ALIVE_S, form_of
+from mms.http.streams.reset import reset
 from mms.http.web.request import state_of
 from mms.http.web.response import respond, stream_response
 from mms.wire.streams import cost_of
@@ -126,4 +127,4 @@ def _break_off(asked_by: web.Request) -> None:
         transport.close()
     else:
         # HTTP/1.0 takes a closed connection for a good end.
-        transport.abort()
+        reset(transport)

@@ -80,7 +80,7 @@ class StreamPump:
         decoder = self._decoder
         receive = self._work.recv_into
         while True:
-            if self._streams or self._loop is not None:
+            if self._streams or self._items or self._loop is not None:
                 self._advance()
             if self._aside:
                 frames = [*self._aside]
