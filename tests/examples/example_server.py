@@ -93,8 +93,9 @@ class ExampleServer:
     def output(self) -> str:
         return self._output.read_text(encoding="utf-8", errors="replace")
 
-    def predict(self, model: str, body: bytes, content_type: str) -> Reply:
-        return _call(self._inference, "POST", f"/predictions/{model}", body, content_type)
+    def predict(self, model: str, body: bytes, content_type: str, accept: str = "") -> Reply:
+        target = f"/predictions/{model}"
+        return _call(self._inference, "POST", target, body, content_type, accept)
 
     def get(self, target: str) -> Reply:
         return _call(self._inference, "GET", target)
@@ -137,11 +138,17 @@ class ExampleServer:
 
 
 def _call(
-    path: Path, method: str, target: str, body: bytes | None = None, content_type: str = ""
+    path: Path,
+    method: str,
+    target: str,
+    body: bytes | None = None,
+    content_type: str = "",
+    accept: str = "",
 ) -> Reply:
     connection = _UnixConnection(path)
     try:
-        headers = {"Content-Type": content_type} if content_type else {}
+        sent = {"Content-Type": content_type, "Accept": accept}
+        headers = {name: value for name, value in sent.items() if value}
         connection.request(method, target, body, headers)
         answer = connection.getresponse()
         names = {name.lower(): value for name, value in answer.getheaders()}
