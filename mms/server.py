@@ -150,6 +150,7 @@ class Server:
         self._memory = MemoryLimit.of_settings(settings)
         self._host.dispatcher.record_batch = self._recorder.batches.append
         self._host.dispatcher.record_coding = self._recorder.codings.append
+        self._host.dispatcher.record_first_chunk = self._recorder.first_chunks.append
         self._host.measured = self._recorder.measured
         observed = ObservedModels(self._host.registry, self._series)
         self._monitor = HostMonitor(

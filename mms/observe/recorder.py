@@ -68,6 +68,8 @@ class Recorder:
         self.batches: list[BatchRecord] = []
         #: Model, version, size, seconds of reading and of writing of batches with tensors.
         self.codings: list[tuple[str, str, int, float, float]] = []
+        #: Model, version, seconds from the request to the first part of its answer, of streams.
+        self.first_chunks: list[tuple[str, str, float]] = []
         self.aggregates = Aggregates()
         #: The newest lines of each model, for who asks for them.
         self.model_lines = ModelLines()
@@ -193,6 +195,8 @@ class Recorder:
             self._flush_batches()
         if self.codings:
             self._flush_codings()
+        if self.first_chunks:
+            self._flush_first_chunks()
         if self._server_metrics:
             self._flush_metrics(
                 self._server_metrics,
@@ -345,6 +349,12 @@ class Recorder:
             series.coded += 1
             series.reading_s += reading_s
             series.writing_s += writing_s
+
+    def _flush_first_chunks(self) -> None:
+        records = self.first_chunks[:]
+        del self.first_chunks[: len(records)]
+        for model, version, elapsed_s in records:
+            self.aggregates.batch_series(model, version).first_chunk.observe_all([elapsed_s])
 
     def _end_batch_group(
         self,

@@ -115,6 +115,16 @@ class ModelParameters(Options):
         is_new=True,
         scope=WORKERS,
     )
+    max_streams: int | None = parameter(
+        "max_streams",
+        whole(1, in_file=1),
+        "Answers that a worker may be sending in parts and still get more requests.",
+        default="256",
+        routes=_BOTH,
+        keys=(Key("maxStreams"),),
+        is_new=True,
+        scope=WORKERS,
+    )
     response_timeout_s: float | None = parameter(
         "response_timeout",
         TIMEOUT,

@@ -51,6 +51,8 @@ def snapshot_of(served: ServedModel) -> ModelSnapshot:
         in_flight=statistics.in_flight,
         batch_policy=(statistics.batch_policy, statistics.policy_cause),
         unanswered=served.model.unanswered.by_kind(),
+        open_streams=sum(len(worker.streams) for worker in served.workers),
+        streams=served.model.streams.by_kind(),
         workers=[
             WorkerSnapshot(
                 w.name,

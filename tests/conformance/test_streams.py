@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -200,3 +201,31 @@ def test_streams_keep_their_order_beside_clients_that_are_killed(main_server: Se
             "no stream is open",
             lambda: main_server.describe(name)["workers"][0]["status"] == "READY",
         )
+
+
+def test_streams_are_counted(main_server: Server) -> None:
+    with main_server.registered("stream") as name:
+        assert (
+            main_server.inference.post_json(f"/predictions/{name}", {"count": 3}).text == "0,1,2,"
+        )
+        text = main_server.management.get("/metrics").text
+    labels = f'model="{name}",version=""'
+    assert f'mms_streams_total{{model="{name}",outcome="completed",version=""}} 1.0' in text
+    assert f"mms_stream_chunks_total{{{labels}}} 3.0" in text
+    assert f"mms_stream_chunk_bytes_total{{{labels}}} 6.0" in text
+    assert f"mms_streams_open{{{labels}}} 0.0" in text
+    assert f"mms_stream_first_chunk_seconds_count{{{labels}}} 1.0" in text
+
+
+def test_a_worker_with_as_many_streams_as_it_may_have_gets_no_more(
+    main_server: Server, gate: Gate
+) -> None:
+    with main_server.registered("stream", max_streams=1) as name, contextlib.ExitStack() as stack:
+        first = stack.enter_context(main_server.inference.wire())
+        first.send(_request(name, {"count": 1, **gate.order}))
+        first._read_until(b"0,")
+        second = stack.enter_context(main_server.inference.wire())
+        second.send(_request(name, {"count": 2}))
+        main_server.wait_until_queued(name, 1)
+        gate.open()
+        assert second.read_reply().text == "0,1,"

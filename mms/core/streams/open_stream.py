@@ -6,7 +6,7 @@ Synchronous and without I/O, as all of the core; time is passed in.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from mms.core.request import Buffer, Request
 from mms.errors import WorkerFailure
@@ -27,6 +27,11 @@ class StreamCounts:
     cancelled: int = 0
     chunks: int = 0
     chunk_bytes: int = 0
+
+    def by_kind(self) -> dict[str, int]:
+        """Return the counts by their names; empty where there were no streams."""
+        counts = asdict(self)
+        return counts if any(counts.values()) else {}
 
 
 class OpenStream:

@@ -85,7 +85,7 @@ class SizeSeries:
 class BatchSeries:
     """The batches of one model version."""
 
-    __slots__ = ("by_size", "failures", "handler", "last_at", "queue", "sizes")
+    __slots__ = ("by_size", "failures", "first_chunk", "handler", "last_at", "queue", "sizes")
 
     def __init__(self) -> None:
         #: Seconds that each request waited.
@@ -95,6 +95,8 @@ class BatchSeries:
         #: Requests of each batch.
         self.sizes = Histogram(SIZE_BOUNDS)
         self.failures = 0
+        #: Seconds from a request to the first part of its answer, of streams.
+        self.first_chunk = Histogram()
         #: By how many requests they had.
         self.by_size: dict[int, SizeSeries] = {}
         #: When the last one ended, in seconds since the epoch.

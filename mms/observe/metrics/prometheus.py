@@ -116,6 +116,7 @@ class PrometheusText:
         yield from self._requests()
         yield from self._batches()
         yield from self._queues()
+        yield from self._streams()
         yield from self._workers()
         yield from self._residency()
         yield from self._host_gauges()
@@ -182,12 +183,19 @@ class PrometheusText:
         failures = CounterMetricFamily(
             "mms_batch_failures", "Batches that the model's code failed.", labels=_MODEL
         )
+        first_chunks = HistogramMetricFamily(
+            "mms_stream_first_chunk_seconds",
+            "Time from the whole request received to the first part of an answer that is a stream.",
+            labels=_MODEL,
+        )
         for values, series in list(self._recorder.aggregates.batches.items()):
+            if series.first_chunk.count:
+                _add_histogram(first_chunks, values, series.first_chunk)
             _add_histogram(queue, values, series.queue)
             _add_histogram(handler, values, series.handler)
             _add_histogram(sizes, values, series.sizes)
             failures.add_metric(values, series.failures)
-        yield from (queue, handler, sizes, failures)
+        yield from (queue, handler, sizes, failures, first_chunks)
 
     def _queues(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -227,6 +235,32 @@ class PrometheusText:
             for kind, count in model.unanswered.items():
                 unanswered.add_metric((*values, *kind), count)
         yield from (length, capacity, oldest, in_flight, unanswered, policies)
+
+    def _streams(self) -> Iterator[Metric]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+        open_streams = GaugeMetricFamily(
+            "mms_streams_open", "Answers that are being sent in parts.", labels=_MODEL
+        )
+        streams = CounterMetricFamily(
+            "mms_streams",
+            "Streams that have ended: completed, failed, or cancelled by their client.",
+            labels=(*_MODEL, "outcome"),
+        )
+        chunks = CounterMetricFamily("mms_stream_chunks", "Parts of streams.", labels=_MODEL)
+        sizes = CounterMetricFamily(
+            "mms_stream_chunk_bytes", "Bytes of parts of streams.", labels=_MODEL
+        )
+        for model in self._models:
+            if not (model.streams or model.open_streams):
+                continue
+            values = (model.name, model.version)
+            open_streams.add_metric(values, model.open_streams)
+            for outcome in ("completed", "failed", "cancelled"):
+                streams.add_metric((*values, outcome), model.streams.get(outcome, 0))
+            chunks.add_metric(values, model.streams.get("chunks", 0))
+            sizes.add_metric(values, model.streams.get("chunk_bytes", 0))
+        yield from (open_streams, streams, chunks, sizes)
 
     def _workers(self) -> Iterator[Metric]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily

@@ -36,6 +36,10 @@ class ModelSnapshot:
     #: (what became of them, where they were) -> requests without an answer of the model
     unanswered: Mapping[tuple[str, str], int] = field(default_factory=dict)
     workers: Sequence[WorkerSnapshot] = field(default=())
+    #: Answers that are being sent in parts, and what became of those before, with `chunks` and `chunk_bytes`; empty
+    #: where there were none.
+    open_streams: int = 0
+    streams: Mapping[str, int] = field(default_factory=dict)
     #: What its workers hold, where memory is limited; None: it is not.
     resident_bytes: int | None = None
     #: How often it gave way to others, by the reason.

@@ -12,6 +12,7 @@ from archiver import Manifest
 from archiver.manifest import MANIFEST_NAME
 from mms.core import QUEUE_BYTES, QUEUE_CAPACITY, ModelConfig, ModelVersion, Pool, Worker
 from mms.core.batching import AdaptivePolicy
+from mms.core.config import MAX_STREAMS
 from mms.errors import BadRequest, InvalidModel
 from mms.interfaces import AUTO, INTERFACES, find_interface, part
 from mms.launch import MODEL_PATH_VARIABLE, WorkerSpec, worker_environment
@@ -142,6 +143,7 @@ def model_config(effective: RegisterOptions) -> ModelConfig:
         queue_bytes=queue_bytes,
         request_timeout_s=bounded_s(e.request_timeout_s or 0.0),
         max_queue_s=bounded_s(e.max_queue_time_ms or 0, 0.001),
+        max_streams=e.max_streams or MAX_STREAMS,
     )
 
 
