@@ -18,7 +18,7 @@ MAX_LINES = 500
 LONG_FILES = {
     "mms/grpc/call.py": 570,
     "mms/grpc/connection.py": 660,  # one state machine
-    "mms/http/lane/connection.py": 660,  # one state machine, on the hot path
+    "mms/http/lane/connection.py": 670,  # one state machine, on the hot path
     "mms/launch/connection.py": 550,
     "mms/server.py": 530,  # the life of the server, read top to bottom
 }
