@@ -210,18 +210,3 @@ def test_every_form_of_an_inference_reaches_the_handler(torchserve: TorchServe) 
     for path in ("/predictions/absent", "/explanations/absent", "/v2/models/absent/infer"):
         reply = torchserve.inference.post(path, "x")
         assert (reply.status, reply.json()["message"]) == (404, "Model not found: absent"), path
-
-
-def test_there_are_no_workflows_and_clients_are_told_so(torchserve: TorchServe) -> None:
-    management = torchserve.management
-    assert management.get("/workflows").json() == {"workflows": []}
-    reply = management.post("/workflows?url=flow.war")
-    assert (reply.status, "graph" in reply.json()["message"]) == (501, True)
-    for client, method, path in (
-        (management, "GET", "/workflows/flow"),
-        (management, "DELETE", "/workflows/flow"),
-        (torchserve.inference, "POST", "/wfpredict/flow"),
-    ):
-        reply = client.request(method, path)
-        assert (reply.status, reply.json()["message"]) == (404, "Workflow not found: flow")
-        assert reply.json()["type"] == "WorkflowNotFoundException"

@@ -34,7 +34,7 @@ def torchserve_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workflow-store",
         metavar="DIR",
-        help="Taken without effect: the server runs no workflows.",
+        help="The folder of workflow archives; the model store without it.",
     )
     parser.add_argument(
         "--models",

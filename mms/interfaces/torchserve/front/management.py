@@ -33,6 +33,7 @@ from mms.http.web.request import content_type_of, header_block, state_of
 from mms.http.web.response import json_response, respond
 from mms.interfaces.torchserve.front.calls import as_own, check_url, version_of
 from mms.interfaces.torchserve.front.description import torchserve_description
+from mms.interfaces.torchserve.front.paging import page, whole
 from mms.interfaces.torchserve.front.tokens import TokenRing
 from mms.interfaces.torchserve.operations import DESCRIBE
 from mms.interfaces.torchserve.settings import TorchServeSettings
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from mms.serving.served import ServedModel
     from mms.settings import Settings
 
-_MAX_LIMIT: Final = 100
 #: Larger JSON bodies are read beside the event loop.
 _LOOP_BYTES: Final = 4096
 _NO_WORKERS: Final = (
@@ -168,19 +168,8 @@ class Management:
 
     def models(self, limit: int, token: int) -> dict[str, Any]:
         """Return a page of the default versions, by name."""
-        if not 0 <= limit <= _MAX_LIMIT:
-            limit = _MAX_LIMIT
-        token = max(token, 0)
-        models = self._host.list_models()
-        end = token + limit
-        document: dict[str, Any] = {}
-        # TorchServe's page of nothing leads to itself for ever.
-        if limit and end < len(models):
-            document["nextPageToken"] = str(end)
-        document["models"] = [
-            {"modelName": name, "modelUrl": url} for name, url in models[token:end]
-        ]
-        return document
+        rows = [{"modelName": name, "modelUrl": url} for name, url in self._host.list_models()]
+        return page(rows, "models", limit, token)
 
     async def describe(self, name: str, version: str | None) -> list[dict[str, Any]]:
         served = await self._host.registry.get(name, version).woken()
@@ -292,8 +281,7 @@ class ManagementRoutes:
 
     async def _list(self, request: web.Request) -> web.StreamResponse:
         given = state_of(request).parameters()
-        limit = _whole(given.get("limit"), _MAX_LIMIT)
-        token = _whole(given.get("next_page_token"), 0)
+        limit, token = whole(given.get("limit"), -1), whole(given.get("next_page_token"), 0)
         self._rule.check(state_of(request), given)
         return json_response(self.management.models(limit, token))
 
@@ -365,10 +353,3 @@ def _applies(method: str) -> bool:
 
 def _told(outcome: Outcome) -> web.StreamResponse:
     return json_response({"status": outcome.text}, outcome.status, outcome.phrase)
-
-
-def _whole(text: str | None, default: int) -> int:
-    try:
-        return default if text is None else int(text)
-    except ValueError:
-        return default

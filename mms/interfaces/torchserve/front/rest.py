@@ -14,8 +14,8 @@ from mms.http.lane.head import LaneRoute
 from mms.http.parameters import ParameterRule
 from mms.http.routing import ANY_METHOD, INFERENCE_ROLE, Match, Route
 from mms.http.web.request import state_of
-from mms.interfaces.torchserve.front import workflows
 from mms.interfaces.torchserve.front.management import ManagementRoutes
+from mms.interfaces.torchserve.front.workflows.routes import WorkflowRoutes
 from mms.interfaces.torchserve.operations import EXPLAIN, PREDICT
 from mms.wire import ModelOperation
 
@@ -38,6 +38,9 @@ class TorchServeApi(InterfaceApi):
         self._is_all = settings.stands_for == NAME
         rule = ParameterRule(is_strict=settings.strict_parameters)
         self._management = ManagementRoutes(settings, host, asker, rule)
+        self._workflows = WorkflowRoutes(
+            settings, host, asker, rule, self._management.management.check_model_api
+        )
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> TorchServeApi:
@@ -74,7 +77,7 @@ class TorchServeApi(InterfaceApi):
             ),
         ]
         if self._is_all:
-            rows += workflows.inference_routes()
+            rows += self._workflows.inference()
             rows.append(
                 self._row("/{model}/{model_version}/predict", LaneRoute("", passes_query=True))
             )
@@ -83,7 +86,7 @@ class TorchServeApi(InterfaceApi):
     def management_routes(self) -> list[Route]:
         if not self._is_all:
             return []
-        return [*self._management.routes(), *workflows.management_routes()]
+        return [*self._management.routes(), *self._workflows.management()]
 
     def _row(self, pattern: str, form: LaneRoute) -> Route:
         """Return the row of a prediction that is asked of a model with its body as it comes."""

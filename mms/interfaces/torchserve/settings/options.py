@@ -9,6 +9,7 @@ from mms.settings.option import (
     COUNT,
     GRPC_ADDRESS,
     INFERENCE_ADDRESS,
+    MODEL_STORE,
     POSITIVE,
     POSITIVE_NUMBER,
     TEXT,
@@ -90,6 +91,12 @@ class TorchServeSettings:
         "false",
         is_own=True,
     )
+    workflow_store: str | None = option(
+        MODEL_STORE,
+        _SECTION,
+        "With `torchserve`: the folder of workflow archives. Without it: the model store.",
+        is_own=True,
+    )
     enable_metrics_api: bool = option(
         BOOLEAN,
         _SECTION,
@@ -103,9 +110,6 @@ class TorchServeSettings:
         "The models of a snapshot of TorchServe's, as JSON; they are loaded at the start.",
         has_variable=False,
         is_own=True,
-    )
-    workflow_store: str | None = option(
-        TEXT, _IDLE, "The server runs no workflows.", has_effect=False, is_own=True
     )
     service_envelope: str | None = option(
         TEXT, _IDLE, "Requests reach handlers as they come.", has_effect=False, is_own=True

@@ -1,0 +1,1 @@
+"""TorchServe's workflows: models and functions of an archive (.war) that answer one request together."""
