@@ -65,7 +65,10 @@ def test_a_workflow_of_models_and_functions_answers_and_goes(torchserve: TorchSe
     assert (reply.status, reply.header("content-type")) == (200, "application/json")
     assert reply.json() == {"echo": "hi!", "other": "hi!"}
     assert inference.post("/wfpredict/short", "hi").status == 503
-    assert management.post("/workflows?url=flow.war").status == 409
+    reply = management.post("/workflows?url=flow.war&response_timeout=x&worflow_name=a")
+    assert reply.status == 409
+    warned = " ".join(reply.all_headers("Warning"))
+    assert "worflow_name" in warned and "response_timeout='x'" in warned
     reply = management.post("/workflows?url=odd.war")
     assert (reply.status, reply.json()["type"]) == (400, "InvalidDAGException")
     for name in ("flow", "short"):

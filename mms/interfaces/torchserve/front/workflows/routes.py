@@ -76,10 +76,12 @@ class WorkflowRoutes:
         url, name = given.get("url"), given.get("workflow_name") or None
         if url is None:
             raise BadRequest("Parameter url is required.")
-        own = as_own(given)
-        times = [_seconds(own, key) for key in ("response_timeout", "load_timeout")]
         given.know(("synchronous", "response_timeout", "startup_timeout", "s3_sse_kms"))
         self._rule.check(state_of(request), given)
+        own = as_own(given)
+        own.know(tuple(own))
+        self._rule.check(state_of(request), own)
+        times = [_seconds(own, key) for key in ("response_timeout", "load_timeout")]
         registering = self._workflows.register(
             url, name, response_timeout_s=times[0], load_timeout_s=times[1]
         )
