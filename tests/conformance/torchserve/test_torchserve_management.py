@@ -192,12 +192,15 @@ def test_metrics_have_a_listener_of_their_own_and_torchserve_s_names(
 
 def test_every_form_of_an_inference_reaches_the_handler(torchserve: TorchServe) -> None:
     torchserve.management.post("/models?url=echo.mar&initial_workers=1")
+    assert torchserve.inference.get("/v1/models/echo").json() == {"name": "echo", "ready": True}
     for path in (
         "/predictions/echo",
         "/predictions/echo/1.0",
         "/predictions/echo/1.0/further/below",
         "/explanations/echo",
         "/explanations/echo/1.0",
+        "/v1/models/echo:predict",
+        "/v1/models/echo:explain",
         "/v2/models/echo/infer",
         "/v2/models/echo/explain",
         "/invocations?model_name=echo",
@@ -207,6 +210,6 @@ def test_every_form_of_an_inference_reaches_the_handler(torchserve: TorchServe) 
     ):
         reply = torchserve.inference.post(path, "x")
         assert (reply.status, reply.text) == (200, "x"), path
-    for path in ("/predictions/absent", "/explanations/absent", "/v2/models/absent/infer"):
+    for path in ("/predictions/absent", "/explanations/absent", "/v1/models/absent:predict"):
         reply = torchserve.inference.post(path, "x")
         assert (reply.status, reply.json()["message"]) == (404, "Model not found: absent"), path

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NAME: Final = "torchserve"
 _EXPLAIN: Final = ModelOperation(EXPLAIN)
+_VERBS: Final = ("predict", "explain")
 
 
 class TorchServeApi(InterfaceApi):
@@ -59,6 +60,7 @@ class TorchServeApi(InterfaceApi):
         if not self._is_all:
             return []
         return [
+            self._instances_row(),
             self._row("/v2/models/{model}/infer", LaneRoute("")),
             self._row("/v2/models/{model}/explain", LaneRoute("", operation=_EXPLAIN)),
         ]
@@ -105,6 +107,29 @@ class TorchServeApi(InterfaceApi):
             INFERENCE_ROLE,
             fast_path=route_of,
             concerns=self._concerns,
+        )
+
+    def _instances_row(self) -> Route:
+        """Return that of `/v1/models/{model}:predict` and `:explain`."""
+
+        def route_of(match: Match) -> LaneRoute:
+            name, _, verb = match.values["target"].rpartition(":")
+            return LaneRoute(name, operation=_EXPLAIN if verb == "explain" else None)
+
+        def concerns(values: Mapping[str, str]) -> bool:
+            name, _, verb = values["target"].rpartition(":")
+            return verb in _VERBS and self._concerns({"model": name})
+
+        async def ask(request: web.Request) -> web.StreamResponse:
+            return await self._asker.ask(request, route_of(state_of(request).match))
+
+        return Route(
+            ("POST",),
+            "/v1/models/{target}",
+            ask,
+            INFERENCE_ROLE,
+            fast_path=route_of,
+            concerns=concerns,
         )
 
     # Which models
