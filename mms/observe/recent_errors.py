@@ -48,6 +48,7 @@ class RecentErrors:
             )
         )
 
-    def newest(self) -> list[ErrorNote]:
-        """Return all that are kept, the newest first."""
-        return sorted((*self._of_server, *self._of_clients), reverse=True)
+    def newest(self, most: int = _REMEMBERED) -> list[ErrorNote]:
+        """Return at most so many of the server and so many of clients, the newest first."""
+        kept = (self._of_server, self._of_clients)
+        return sorted((note for notes in kept for note in list(notes)[-most:]), reverse=True)

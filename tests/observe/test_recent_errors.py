@@ -13,6 +13,8 @@ def test_errors_that_clients_cause_push_out_none_of_the_server_s() -> None:
     newest = errors.newest()
     assert [note.request_id for note in newest if note.status == 503] == ["first"]
     assert len(newest) == 101
+    assert {note.status for note in errors.newest(30)} == {404, 503}
+    assert len(errors.newest(30)) == 31
 
 
 def test_the_newest_error_is_the_first() -> None:

@@ -21,7 +21,8 @@ MOST_MODELS: Final = 200
 #: Workers of one model, and reasons of its state, that are shown.
 _MOST_WORKERS: Final = 64
 _MOST_REASONS: Final = 8
-_MOST_ERRORS: Final = 50
+#: Errors of the server that are shown, and those that clients caused.
+_MOST_ERRORS: Final = 30
 #: Models that are described, and that are only counted, in one turn of the event loop: about a millisecond of each.
 _DESCRIBED_IN_A_TURN: Final = 20
 _COUNTED_IN_A_TURN: Final = 500
@@ -73,7 +74,7 @@ async def make_snapshot(host: ModelHost, recorder: Recorder) -> dict[str, Any]:
                 "status": note.status,
                 "message": note.message,
             }
-            for note in recorder.errors.newest()[:_MOST_ERRORS]
+            for note in recorder.errors.newest(_MOST_ERRORS)
         ],
     }
 

@@ -93,6 +93,7 @@ function askForKey(problem = "") {
   const said = h("p", { role: "alert", class: "bad-text", text: problem });
   const form = h("form", { class: "card login" }, h("h1", { text: "Log in" }),
     h("p", { text: "This server asks for a key. It is exchanged for a session of eight hours and is not kept in this browser." }),
+    !isSecureContext && h("p", { class: "warn-text", text: "This connection is not encrypted: everybody on the way can read the key. Use https." }),
     h("input", { class: "hidden", autocomplete: "username", value: "mms", tabindex: "-1", "aria-hidden": "true", type: "text" }),
     field("Key", key), said, h("button", { class: "primary", text: "Log in" }));
   form.addEventListener("submit", async (event) => {
