@@ -156,7 +156,11 @@ ROOMS: dict[str, Room] = {
         ("archiver", "bodies", "documents", "tensors"),
     ),
     # What front and workers both read of messages of inference.
-    "messages of tensors": Room(1, ("mms.interfaces.oip.infer_parameters",), ("bodies", "text")),
+    "messages of tensors": Room(
+        1,
+        ("mms.interfaces.oip.infer_parameters", "mms.interfaces.oip.shared_memory"),
+        ("bodies", "tensors", "text"),
+    ),
     # MLRun's serving contract, in process.
     "mlrun": Room(
         1,

@@ -20,3 +20,11 @@ class OipSettings:
         "with the role `management`. Without a value: on listeners that only this machine reaches.",
         is_own=True,
     )
+    oip_shared_memory: bool = option(
+        BOOLEAN,
+        _SECTION,
+        "Clients on this machine may register files of the server's user in /dev/shm, for tensors to be read from and "
+        "written to. Whoever can ask for an inference can then have such files read and written.",
+        default="false",
+        is_own=True,
+    )

@@ -239,7 +239,7 @@ def one(**more: Any) -> dict[str, Any]:
         ({"inputs": [one(parameters={"a": None})]}, "the parameter 'a' with the value None"),
         ({"inputs": [one(parameters={"binary_data_size": 2})]}, "has no header Inference-"),
         ({"inputs": [one(parameters={"binary_data_size": -2})]}, "binary_data_size -2"),
-        ({"inputs": [one(parameters={"shared_memory_region": "r"})]}, "in shared memory"),
+        ({"inputs": [one(parameters={"shared_memory_region": "r"})]}, "not registered"),
         ({"inputs": [one()], "id": 5}, "id is 5"),
         ({"inputs": [one()], "outputs": "x"}, "outputs are 'x'"),
         ({"inputs": [one()], "outputs": ["x"]}, "outputs[0] is 'x'"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mms.interfaces.oip.front.messages import CLASSES
-from mms.interfaces.oip.worker.codec_grpc import GrpcCodec
+from mms.interfaces.oip.worker.codec_grpc import AnswerForm, GrpcCodec
 from mms.interfaces.oip.worker.typed_contents import FIELDS
 from mms.tensors.binary import write_binary
 from mms.tensors.datatypes import DATATYPES
@@ -26,7 +26,7 @@ FIELD_NAMES = {
 }
 
 
-def decode(message: Any) -> tuple[InferRequest, bool]:
+def decode(message: Any) -> tuple[InferRequest, AnswerForm]:
     data = message if isinstance(message, bytes) else message.SerializeToString()
     item: Item = (b"id", 0, b"", b"", b"", 0, bytearray(data), None)
     return CODEC.decode(item)
@@ -34,7 +34,7 @@ def decode(message: Any) -> tuple[InferRequest, bool]:
 
 def encode(request: InferRequest, is_raw: bool, *outputs: Tensor, **parameters: Any) -> Any:
     answer = InferResponse(list(outputs), parameters)
-    index, flags, status, _, _, body = CODEC.encode(request, is_raw, answer, 3)
+    index, flags, status, _, _, body = CODEC.encode(request, AnswerForm(is_raw), answer, 3)
     assert (index, flags, status) == (3, 0, 200)
     return Response.FromString(bytes(body))
 
@@ -85,7 +85,7 @@ def test_tensors_survive_both_ways_in_both_forms(
         else:
             getattr(each.contents, FIELD_NAMES[FIELDS[datatype]]).extend(array.ravel().tolist())
     request, answers_raw = decode(message)
-    assert answers_raw == (is_raw or not tensors)
+    assert answers_raw.is_raw == (is_raw or not tensors)
     assert request.id == "7"
     for place, (datatype, array) in enumerate(tensors):
         tensor = request.inputs[f"x{place}"]
@@ -140,7 +140,7 @@ def test_unpacked_numbers_are_read_too() -> None:
     tensor = b"\x0a\x01x\x12\x05INT64\x18\x01\x1a\x01\x02\x2a" + bytes((len(contents),)) + contents
     request, is_raw = decode(b"\x2a" + bytes((len(tensor),)) + tensor)
     assert request.inputs["x"].array.tolist() == [[1, -1]]
-    assert not is_raw
+    assert not is_raw.is_raw
 
 
 def test_an_output_that_only_travels_raw_takes_the_others_with_it() -> None:
@@ -209,14 +209,14 @@ def wrong(**changes: Any) -> Any:
         ({"shape": [2**63 - 1]}, "its shape [9223372036854775807] needs"),
         ({"raw": [b"ab", b"ab"], "again": 1}, "comes twice"),
         ({"raw": [b"ab"], "outputs": ["y", "y"]}, "asked for twice"),
-        ({"raw": [b"ab"], "shared": "r"}, "shared memory is not served"),
+        ({"raw": [b"ab"], "shared": "r"}, "region 'r', which is not registered"),
         (
             {"raw": [b"ab"], "of_output": "classification"},
             "Output 'y' has the parameter classification, which is not supported",
         ),
         (
             {"raw": [b"ab"], "of_output": "shared_memory_region"},
-            "Output 'y' has the parameter shared_memory_region, which is not supported",
+            "Output 'y' is in the shared memory region 2, which is not registered",
         ),
         ({"raw": [b"ab"], "empty_parameter": "p"}, "'p' without a value"),
     ],

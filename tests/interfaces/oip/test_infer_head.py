@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from mms.core.priority_queue import HIGH, LOW, NORMAL
 from mms.errors import BadRequest
-from mms.interfaces.oip.front.infer_head import read_infer_head
 from mms.interfaces.oip.front.messages import CLASSES
+from mms.interfaces.oip.front.requests.infer_head import read_infer_head
 
 Request = CLASSES["ModelInferRequest"]
 

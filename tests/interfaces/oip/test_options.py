@@ -11,7 +11,7 @@ import pytest
 from mms.core.priority_queue import HIGH, LOW, NORMAL
 from mms.core.request_options import DEFAULT_OPTIONS, RequestOptions
 from mms.errors import BadRequest
-from mms.interfaces.oip.front.options import options_of_body
+from mms.interfaces.oip.front.requests.options import options_of_body
 from mms.text.durations import LONGEST_S
 
 

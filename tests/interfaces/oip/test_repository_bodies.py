@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from mms.bodies import large_json
-from mms.errors import BadRequest, Forbidden
+from mms.core import Registry
+from mms.errors import BadRequest, Forbidden, NotImplementedHere
 from mms.interfaces.oip.front import extensions
 from mms.interfaces.oip.front.extensions import ExtensionRoutes
 from mms.interfaces.oip.front.repository import ModelRepository
+from mms.interfaces.oip.front.shared_memory import SharedMemory
 from mms.settings import Address
 
 
@@ -23,7 +25,9 @@ def routes_of(body: bytes, *, is_on: bool) -> Any:
     asker: Any = SimpleNamespace(read_body=read_body)
     host: Any = None
     repository = ModelRepository(host, Address("http", "127.0.0.1", 8080), is_on=is_on)
-    return ExtensionRoutes(host, asker, repository, lambda answer: answer)  # type: ignore[arg-type]  # no answer is made
+    registry: Any = Registry()
+    memory = SharedMemory(registry, is_on=is_on)
+    return ExtensionRoutes(host, asker, repository, memory, lambda answer: answer)  # type: ignore[arg-type]  # no answer is made
 
 
 async def test_a_body_is_not_read_where_the_repository_is_off() -> None:
@@ -31,6 +35,8 @@ async def test_a_body_is_not_read_where_the_repository_is_off() -> None:
     for ask in (routes._index, routes._load, routes._unload):
         with pytest.raises(Forbidden, match="oip_repository is false"):
             await ask(None)
+    with pytest.raises(NotImplementedHere, match="oip_shared_memory is false"):
+        await routes._register_memory(None)
 
 
 async def test_the_event_loop_reads_no_large_body_by_itself(

@@ -20,6 +20,7 @@ from mms.http.web.request import state_of
 from mms.http.web.response import respond
 from mms.interfaces.oip.front.metadata import model_config
 from mms.interfaces.oip.front.repository import ModelRepository
+from mms.interfaces.oip.front.shared_memory import SharedMemory
 from mms.interfaces.oip.front.statistics import model_statistics
 from mms.security import Role
 from mms.text.brief import brief
@@ -36,6 +37,8 @@ _GET: Final = ("GET", "HEAD")
 _MODEL: Final = "/v2/models/{model}"
 _VERSION: Final = f"{_MODEL}/versions/{{model_version}}"
 _STORED: Final = "/v2/repository/models/{model}"
+_MEMORY: Final = "/v2/systemsharedmemory"
+_MEMORY_REGION: Final = f"{_MEMORY}/region/{{region}}"
 #: The name of all models' statistics, which a model's own goes before.
 _ALL: Final = "stats"
 
@@ -46,6 +49,22 @@ _INDEX: Final = {
         ["name", "state", "reason"], name=TEXT, version=TEXT, state=TEXT, reason=TEXT
     ),
 }
+_REGIONS: Final = {
+    "type": "array",
+    "items": object_of(
+        ["name", "key", "offset", "byte_size"],
+        name=TEXT,
+        key=TEXT,
+        offset={"type": "integer"},
+        byte_size={"type": "integer"},
+    ),
+}
+_REGION: Final = object_of(
+    ["key", "byte_size"],
+    key=TEXT,
+    offset={"type": "integer"},
+    byte_size={"type": "integer"},
+)
 _PARAMETERS: Final = object_of([], parameters=OBJECT)
 _READY: Final = object_of([], ready={"type": "boolean", "description": "Those that serve alone."})
 _STATISTICS: Final = object_of(["model_stats"], model_stats={"type": "array", "items": OBJECT})
@@ -59,12 +78,14 @@ class ExtensionRoutes:
         host: ModelHost,
         asker: ModelAsker,
         repository: ModelRepository,
+        memory: SharedMemory,
         mark: AnswerForm,
     ) -> None:
         """`mark`: gives the errors of a request the protocol's form."""
         self._host = host
         self._asker = asker
         self._repository = repository
+        self._memory = memory
         self._mark = mark
 
     def __repr__(self) -> str:
@@ -76,6 +97,7 @@ class ExtensionRoutes:
             self._row("POST", "/v2/repository/index", self._index, _LISTING_ROLES),
             self._row("POST", f"{_STORED}/load", self._load, MANAGEMENT_ROLE),
             self._row("POST", f"{_STORED}/unload", self._unload, MANAGEMENT_ROLE),
+            *self._memory_rows(concerns_server),
             self._row(
                 "GET",
                 f"/v2/models/{_ALL}",
@@ -111,6 +133,36 @@ class ExtensionRoutes:
 
     def _is_free(self, method: str) -> bool:
         return not self._host.registry.has_name(_ALL)
+
+    # System shared memory
+
+    def _memory_rows(self, concerns_server: Concerns) -> list[Route]:
+        asked = (
+            ("GET", "status", self._memory_status),
+            ("POST", "unregister", self._unregister_memory),
+        )
+        rows = [
+            self._row(method, f"{base}/{verb}", handler, concerns=concerns_server)
+            for base in (_MEMORY, _MEMORY_REGION)
+            for method, verb, handler in asked
+        ]
+        path = f"{_MEMORY_REGION}/register"
+        rows.append(self._row("POST", path, self._register_memory, concerns=concerns_server))
+        return rows
+
+    async def _memory_status(self, request: web.Request) -> web.StreamResponse:
+        return _respond(self._memory.status(state_of(request).match.values.get("region")))
+
+    async def _register_memory(self, request: web.Request) -> web.StreamResponse:
+        self._memory.check_on()
+        said = await self._object(request, ("key", "offset", "byte_size"))
+        name = state_of(request).match.values["region"]
+        self._memory.register(name, said.get("key"), said.get("offset", 0), said.get("byte_size"))
+        return respond(200, None, JSON_LINE, b"")
+
+    async def _unregister_memory(self, request: web.Request) -> web.StreamResponse:
+        self._memory.unregister(state_of(request).match.values.get("region"))
+        return respond(200, None, JSON_LINE, b"")
 
     # The repository
 
@@ -156,6 +208,10 @@ class ExtensionRoutes:
     async def _read(self, request: web.Request, known: tuple[str, ...]) -> dict[str, Any]:
         """Return the JSON object of a body, none for an empty one. Raises Forbidden, unread, and BadRequest."""
         self._repository.check_on()
+        return await self._object(request, known)
+
+    async def _object(self, request: web.Request, known: tuple[str, ...]) -> dict[str, Any]:
+        """Return the JSON object of a body, none for an empty one. Raises BadRequest."""
         body = await self._asker.read_body(request)
         if not body.strip():
             return {}
@@ -202,6 +258,7 @@ def _operation(
 
 _OFF: Final = "Clients may not manage models here: the setting oip_repository."
 _NO_KEY: Final = "The request has no key that is known."
+_NO_MEMORY: Final = "The setting oip_shared_memory is off."
 _ABSENT: Final = "There is no such model, or version of it."
 _OPERATIONS: Final = {
     "/v2/repository/index": _operation(
@@ -232,6 +289,34 @@ _OPERATIONS: Final = {
         _404=_ABSENT,
         _409="Others depend on it.",
         _500="The server failed.",
+    ),
+    f"{_MEMORY}/status": _operation(
+        *("get", "systemSharedMemory", "The registered regions of system shared memory."),
+        *(_REGIONS, None),
+        _501=_NO_MEMORY,
+    ),
+    f"{_MEMORY_REGION}/status": _operation(
+        *("get", "systemSharedMemoryRegion", "A registered region of system shared memory."),
+        *(_REGIONS, None),
+        _400="It is not registered.",
+        _501=_NO_MEMORY,
+    ),
+    f"{_MEMORY_REGION}/register": _operation(
+        *("post", "registerSystemSharedMemory", "Register a region of system shared memory."),
+        *(None, _REGION),
+        _400="There is no such region.",
+        _409="The name is taken.",
+        _501=_NO_MEMORY,
+    ),
+    f"{_MEMORY}/unregister": _operation(
+        *("post", "unregisterAllSystemSharedMemory", "Forget all regions."),
+        *(None, None),
+        _501=_NO_MEMORY,
+    ),
+    f"{_MEMORY_REGION}/unregister": _operation(
+        *("post", "unregisterSystemSharedMemory", "Forget a region."),
+        *(None, None),
+        _501=_NO_MEMORY,
     ),
     f"/v2/models/{_ALL}": _operation(
         *("get", "statistics", "What all models have done since the start."),

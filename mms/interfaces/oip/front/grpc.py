@@ -23,7 +23,6 @@ from mms.errors import (
 )
 from mms.grpc.call import Call, Method, Receiver
 from mms.grpc.services import InterfaceServices
-from mms.interfaces.oip.front.infer_head import InferHead, read_infer_head
 from mms.interfaces.oip.front.infer_stream import InferStream, StreamReply
 from mms.interfaces.oip.front.messages import CLASSES, POOL, SERVICE
 from mms.interfaces.oip.front.metadata import (
@@ -33,6 +32,8 @@ from mms.interfaces.oip.front.metadata import (
     server_metadata,
 )
 from mms.interfaces.oip.front.repository import ModelRepository
+from mms.interfaces.oip.front.requests.infer_head import InferHead, read_infer_head
+from mms.interfaces.oip.front.shared_memory import SharedMemory, shared_memory_of
 from mms.interfaces.oip.front.statistics import model_statistics
 from mms.interfaces.oip.settings import OipSettings
 from mms.security import INFERENCE, Role
@@ -54,7 +55,6 @@ _MANAGING: Final = ("RepositoryModelLoad", "RepositoryModelUnload")
 _REFUSED: Final = {
     "TraceSetting": "trace settings",
     "LogSettings": "log settings",
-    "SystemSharedMemory": "system shared memory",
     "CudaSharedMemory": "CUDA shared memory",
 }
 
@@ -65,8 +65,9 @@ _Answer = Callable[[Any], Awaitable[Any]]
 class OipServices(InterfaceServices):
     """Answers the calls of clients of the Open Inference Protocol."""
 
-    def __init__(self, host: ModelHost, repository: ModelRepository) -> None:
+    def __init__(self, host: ModelHost, repository: ModelRepository, memory: SharedMemory) -> None:
         self._host = host
+        self._memory = memory
         self._repository = repository
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[str, _Answer] = {
@@ -80,13 +81,17 @@ class OipServices(InterfaceServices):
             "RepositoryIndex": self._repository_index,
             "RepositoryModelLoad": self._repository_load,
             "RepositoryModelUnload": self._repository_unload,
+            "SystemSharedMemoryStatus": self._memory_status,
+            "SystemSharedMemoryRegister": self._register_memory,
+            "SystemSharedMemoryUnregister": self._unregister_memory,
         }
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost) -> OipServices:
         assert settings.grpc_address is not None
         is_on = settings.of(OipSettings).oip_repository
-        return cls(host, ModelRepository(host, settings.grpc_address, is_on=is_on))
+        repository = ModelRepository(host, settings.grpc_address, is_on=is_on)
+        return cls(host, repository, shared_memory_of(settings, host))
 
     def __repr__(self) -> str:
         return f"<OipServices of {self._host!r}, {len(self._tasks)} calls under way>"
@@ -155,7 +160,7 @@ class OipServices(InterfaceServices):
             received_at=received_at,
             deadline=call.deadline,
             priority=call.head.priority,
-            operation=_INFER,
+            operation=self._memory.operation(_INFER),
         )
         add_options(request, head.options)
         return request
@@ -188,7 +193,9 @@ class OipServices(InterfaceServices):
         return CLASSES["ModelReadyResponse"](ready=not problems)
 
     async def _server_metadata(self, request: Any) -> Any:
-        document = server_metadata(has_repository=self._repository.is_on)
+        document = server_metadata(
+            has_repository=self._repository.is_on, has_shared_memory=self._memory.is_on
+        )
         return _message("ServerMetadataResponse", document)
 
     async def _model_metadata(self, request: Any) -> Any:
@@ -224,6 +231,19 @@ class OipServices(InterfaceServices):
         unloading = self._repository.unload(request.model_name, _parameters(request))
         await self._host.operations.whole(unloading)
         return CLASSES["RepositoryModelUnloadResponse"]()
+
+    async def _memory_status(self, request: Any) -> Any:
+        regions = self._memory.status(request.name)
+        document = {"regions": {region["name"]: region for region in regions}}
+        return _message("SystemSharedMemoryStatusResponse", document)
+
+    async def _register_memory(self, request: Any) -> Any:
+        self._memory.register(request.name, request.key, request.offset, request.byte_size)
+        return CLASSES["SystemSharedMemoryRegisterResponse"]()
+
+    async def _unregister_memory(self, request: Any) -> Any:
+        self._memory.unregister(request.name)
+        return CLASSES["SystemSharedMemoryUnregisterResponse"]()
 
 
 class _Reply:

@@ -13,7 +13,7 @@ from mms.core.request import Buffer
 from mms.errors import CLIENT_CLOSED_REQUEST, UNAVAILABLE, ServerError, UnexpectedError
 from mms.grpc.call import Call
 from mms.grpc.status import OK, Status, status_of
-from mms.interfaces.oip.front.infer_head import InferHead, read_infer_head
+from mms.interfaces.oip.front.requests.infer_head import InferHead, read_infer_head
 
 #: Of one stream: requests under way, and what they may come to, before no more of its messages are taken.
 _MOST_UNDER_WAY: Final = 64

@@ -17,6 +17,7 @@ _EXTENSIONS: Final = (
     *("binary_tensor_data", "model_configuration", "parameters", "schedule_policy", "statistics"),
 )
 _REPOSITORY: Final = "model_repository"
+_SHARED_MEMORY: Final = "system_shared_memory"
 #: Datatypes whose name in a configuration is not their own with `TYPE_` before it.
 _TYPES: Final = {"BYTES": "TYPE_STRING"}
 
@@ -29,9 +30,10 @@ def check_takes_tensors(served: ServedModel) -> None:
         )
 
 
-def server_metadata(*, has_repository: bool) -> dict[str, Any]:
+def server_metadata(*, has_repository: bool, has_shared_memory: bool) -> dict[str, Any]:
     """Return the server's name, version and extensions. `has_repository`: clients may load and unload models."""
-    extensions = [*_EXTENSIONS, _REPOSITORY] if has_repository else list(_EXTENSIONS)
+    extensions = list(_EXTENSIONS)
+    extensions += [_REPOSITORY] * has_repository + [_SHARED_MEMORY] * has_shared_memory
     return {"name": _NAME, "version": __version__, "extensions": sorted(extensions)}
 
 

@@ -37,8 +37,9 @@ from mms.interfaces.oip.front.metadata import (
     server_metadata,
 )
 from mms.interfaces.oip.front.operations import OPERATIONS
-from mms.interfaces.oip.front.options import options_of_body
 from mms.interfaces.oip.front.repository import ModelRepository
+from mms.interfaces.oip.front.requests.options import options_of_body
+from mms.interfaces.oip.front.shared_memory import SharedMemory, shared_memory_of
 from mms.interfaces.oip.settings import OipSettings
 from mms.security import Role
 from mms.text.brief import brief
@@ -57,7 +58,6 @@ _GET: Final = ("GET", "HEAD")
 _REFUSED: Final = {
     "/v2/trace/setting": "trace settings",
     "/v2/logging": "log settings",
-    "/v2/systemsharedmemory/{tail:.*}": "system shared memory",
     "/v2/cudasharedmemory/{tail:.*}": "CUDA shared memory",
 }
 
@@ -67,19 +67,26 @@ class OipApi(InterfaceApi):
 
     error_form = staticmethod(message_form)
 
-    def __init__(self, host: ModelHost, asker: ModelAsker, repository: ModelRepository) -> None:
+    def __init__(
+        self,
+        host: ModelHost,
+        asker: ModelAsker,
+        repository: ModelRepository,
+        memory: SharedMemory,
+    ) -> None:
         self._host = host
         self._asker = asker
         self._repository = repository
-        self._extensions = ExtensionRoutes(host, asker, repository, _mark)
+        self._extensions = ExtensionRoutes(host, asker, repository, memory, _mark)
         self._dialects = Dialects(host.registry)
+        self._memory = memory
         self._instances = InstanceRoutes(host, asker, self._dialects, _mark)
 
     @classmethod
     def of(cls, settings: Settings, host: ModelHost, asker: ModelAsker) -> OipApi:
         is_on = settings.of(OipSettings).oip_repository
         repository = ModelRepository(host, settings.inference_address, is_on=is_on)
-        return cls(host, asker, repository)
+        return cls(host, asker, repository, shared_memory_of(settings, host))
 
     def __repr__(self) -> str:
         return f"<OipApi of {self._host!r}>"
@@ -197,7 +204,17 @@ class OipApi(InterfaceApi):
             return None
         if served.interface == AUTO or not served.takes_tensors:
             return None
-        return _route(name, version)
+        return self._route(name, version)
+
+    def _route(self, name: str, version: str | None) -> LaneRoute:
+        return LaneRoute(
+            name,
+            version,
+            operation=self._memory.operation(_INFER),
+            error_form=message_form,
+            methods=frozenset((b"POST",)),
+            body_options=options_of_body,
+        )
 
     async def _infer(self, request: web.Request) -> web.StreamResponse:
         """Raises RouteChanged where the model turns out to have routes of its own."""
@@ -208,7 +225,8 @@ class OipApi(InterfaceApi):
                 raise RouteChanged
         check_takes_tensors(served)
         values = state_of(request).match.values
-        return await self._asker.ask(request, _route(values["model"], values.get("model_version")))
+        route = self._route(values["model"], values.get("model_version"))
+        return await self._asker.ask(request, route)
 
     def _served(self, request: web.Request) -> ServedModel:
         """Raises ModelNotFound and ModelVersionNotFound."""
@@ -236,7 +254,11 @@ class OipApi(InterfaceApi):
     # Metadata
 
     async def _describe_server(self, request: web.Request) -> web.StreamResponse:
-        return _respond(server_metadata(has_repository=self._repository.is_on))
+        return _respond(
+            server_metadata(
+                has_repository=self._repository.is_on, has_shared_memory=self._memory.is_on
+            )
+        )
 
     async def _describe_model(self, request: web.Request) -> web.StreamResponse:
         self._served(request)
@@ -253,17 +275,6 @@ def _mark(request: web.Request) -> None:
 def _operations(pattern: str) -> tuple[Operation, ...]:
     operation = OPERATIONS.get(pattern)
     return () if operation is None else (operation,)
-
-
-def _route(name: str, version: str | None) -> LaneRoute:
-    return LaneRoute(
-        name,
-        version,
-        operation=_INFER,
-        error_form=message_form,
-        methods=frozenset((b"POST",)),
-        body_options=options_of_body,
-    )
 
 
 def _respond(document: dict[str, Any], status: int = 200, lines: bytes = b"") -> web.StreamResponse:

@@ -6,11 +6,13 @@ most.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from mms.bodies.protobuf_wire import BrokenMessage, field, read_fields, read_text, signed, varint
 from mms.interfaces.oip.infer_parameters import read_entry, write_entries
-from mms.interfaces.oip.worker.requested_output import SHARED_MEMORY, check_output
+from mms.interfaces.oip.shared_memory import Regions, Slot, read_slot, write_slot
+from mms.interfaces.oip.worker.requested_output import check_output
 from mms.interfaces.oip.worker.typed_contents import FIELDS, read_contents, write_contents
 from mms.tensors.binary import read_binary, write_binary
 from mms.tensors.datatypes import find_datatype
@@ -54,6 +56,14 @@ class _Input(NamedTuple):
     contents: tuple[int, int] | None
 
 
+class AnswerForm(NamedTuple):
+    """`is_raw`: tensors are to stand in `raw_output_contents`. `in_memory`: outputs that are to lie in shared memory of
+    the client's."""
+
+    is_raw: bool
+    in_memory: Mapping[str, Slot] = {}
+
+
 class GrpcCodec:
     """Reads requests and writes answers of one model."""
 
@@ -65,19 +75,24 @@ class GrpcCodec:
     def __repr__(self) -> str:
         return f"<GrpcCodec {self._head!r}>"
 
-    def decode(self, item: Item) -> tuple[InferRequest, bool]:
-        """Return the request, and whether its answer is to be raw. Raises InferError."""
+    def decode(self, item: Item) -> tuple[InferRequest, AnswerForm]:
+        """Raises InferError."""
+        operation = item[7]
         try:
-            return _read_request(item[6])
+            return _read_request(item[6], Regions("" if operation is None else operation.path))
         except BrokenMessage as error:
             raise InferError(f"The message is not a ModelInferRequest: {error}.") from None
 
     def encode(
-        self, request: InferRequest, form: bool, response: InferResponse, index: int
+        self, request: InferRequest, form: AnswerForm, response: InferResponse, index: int
     ) -> ResultItem:
         """Return the answer. Raises InferError for a value that a message cannot hold."""
         # One form for all of them: there is no other for these datatypes than the raw one.
-        is_raw = form or any(output.datatype not in FIELDS for output in response.outputs)
+        is_raw = (
+            form.is_raw
+            or bool(form.in_memory)
+            or any(output.datatype not in FIELDS for output in response.outputs)
+        )
         parts: list[Any] = [self._head]
         if request.id:
             parts.append(field(_ID, request.id.encode("utf-8", "replace")))
@@ -86,9 +101,17 @@ class GrpcCodec:
             parts.append(write_entries(_PARAMETERS, response.parameters))
             for output in response.outputs:
                 what = f"Output {brief(output.name)}"
+                slot = form.in_memory.get(output.name)
+                data: Any = b""
+                if slot is not None:
+                    data = write_binary(output.array, output.datatype, what)
+                    placed = write_slot(slot, data, what).parameters
+                    output = output._replace(parameters={**output.parameters, **placed})
+                    data = b""
+                elif is_raw:
+                    data = write_binary(output.array, output.datatype, what)
                 described = _described(output)
                 if is_raw:
-                    data = write_binary(output.array, output.datatype, what)
                     raw += (bytes((_RAW_OUTPUTS,)), varint(len(data)), data)
                 else:
                     contents = write_contents(output.array, output.datatype, what)
@@ -112,11 +135,12 @@ def _described(output: Tensor) -> bytes:
     return b"".join(parts)
 
 
-def _read_request(data: bytes | bytearray) -> tuple[InferRequest, bool]:
+def _read_request(data: bytes | bytearray, regions: Regions) -> tuple[InferRequest, AnswerForm]:
     id = version = ""
     parameters: dict[str, Parameter] = {}
     inputs: list[_Input] = []
     outputs: list[RequestedOutput] = []
+    in_memory: dict[str, Slot] = {}
     raw: list[tuple[int, int]] = []
     for tag, start, stop in read_fields(data, 0, len(data)):
         if tag == _RAW_INPUTS:
@@ -124,44 +148,64 @@ def _read_request(data: bytes | bytearray) -> tuple[InferRequest, bool]:
         elif tag == _TENSORS:
             inputs.append(_read_input(data, start, stop))
         elif tag == _OUTPUTS:
-            outputs.append(_read_output(data, start, stop))
+            output = _read_output(data, start, stop)
+            what = f"Output {brief(output.name)}"
+            slot = regions.take(output.parameters, what) if output.parameters else None
+            if slot is not None:
+                in_memory[output.name] = slot
+            check_output(output.parameters, what)
+            outputs.append(output)
         elif tag == _PARAMETERS:
             _add_entry(parameters, data, start, stop, "The request")
         elif tag == _ID:
             id = read_text(data, start, stop)
         elif tag == _MODEL_VERSION:
             version = read_text(data, start, stop)
-    tensors = _read_tensors(data, inputs, raw)
+    tensors = _read_tensors(data, inputs, raw, regions)
     names = {output.name for output in outputs}
     if len(names) < len(outputs):
         raise InferError("An output is asked for twice.")
     is_raw = bool(raw) or not any(each.contents for each in inputs)
     request = InferRequest(id, version, parameters or NO_PARAMETERS, tensors, outputs or None)
-    return request, is_raw
+    return request, AnswerForm(is_raw, in_memory)
 
 
 def _read_tensors(
-    data: bytes | bytearray, inputs: list[_Input], raw: list[tuple[int, int]]
+    data: bytes | bytearray,
+    inputs: list[_Input],
+    raw: list[tuple[int, int]],
+    regions: Regions,
 ) -> dict[str, Tensor]:
-    if raw and len(raw) != len(inputs):
+    slots = {
+        place: slot
+        for place, each in enumerate(inputs)
+        if each.parameters
+        and (slot := regions.take(each.parameters, f"Input {brief(each.name)}")) is not None
+    }
+    # What lies in shared memory has none.
+    count = len(inputs) - len(slots)
+    if raw and len(raw) != count:
         raise InferError(
-            f"The request has {len(inputs)} inputs and {len(raw)} raw_input_contents; each input needs one."
+            f"The request has {count} inputs and {len(raw)} raw_input_contents; each input needs one."
         )
+    contents = iter(raw)
     tensors: dict[str, Tensor] = {}
     for place, each in enumerate(inputs):
         what = f"Input {brief(each.name)}"
         if each.name in tensors:
             raise InferError(f"{what} comes twice.")
-        shared = next((name for name in each.parameters if name.startswith(SHARED_MEMORY)), None)
-        if shared is not None:
-            raise InferError(f"{what} has {shared}; shared memory is not served.")
         datatype = find_datatype(each.datatype, what)
-        if raw:
+        if place in slots:
+            if each.contents is not None:
+                raise InferError(f"{what} is in shared memory, and has contents, too.")
+            content = read_slot(slots[place])
+            array = read_binary(content, 0, len(content), datatype, each.shape, what)
+        elif raw:
             if each.contents is not None:
                 raise InferError(
                     f"{what} has contents beside raw_input_contents; one of both is right."
                 )
-            start, stop = raw[place]
+            start, stop = next(contents)
             array = read_binary(data, start, stop - start, datatype, each.shape, what)
         else:
             start, stop = each.contents or (0, 0)
@@ -201,7 +245,6 @@ def _read_output(data: bytes | bytearray, start: int, stop: int) -> RequestedOut
             name = read_text(data, at, end)
         elif tag == _OUTPUT_PARAMETERS:
             _add_entry(parameters, data, at, end, f"Output {brief(name)}")
-    check_output(parameters, f"Output {brief(name)}")
     return RequestedOutput(name, parameters or NO_PARAMETERS)
 
 

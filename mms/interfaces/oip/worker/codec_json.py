@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import orjson
 
+from mms.interfaces.oip.shared_memory import Regions, Slot, read_slot, write_slot
 from mms.interfaces.oip.worker.compression import MIN_COMPRESSED_BYTES, accepted_coding, compress
 from mms.interfaces.oip.worker.requested_output import check_output
 from mms.tensors.binary import read_binary, write_binary
@@ -39,18 +40,19 @@ _BINARY_LINES: Final = (
 _SIZE: Final = "binary_data_size"
 _IS_BINARY: Final = "binary_data"
 _ARE_BINARY: Final = "binary_data_output"
-_SHARED_MEMORY: Final = "shared_memory_region"
 
 
 class AnswerForm(NamedTuple):
     """How a client wants its answer. `are_binary`: outputs of which it does not say otherwise by `is_binary`.
 
-    `headers`: of its request, where it names the codings that it can read.
+    `headers`: of its request, where it names the codings that it can read. `in_memory`: outputs that are to lie in
+    shared memory of the client's.
     """
 
     headers: bytes
     are_binary: bool = False
     is_binary: Mapping[str, bool] = {}
+    in_memory: Mapping[str, Slot] = {}
 
 
 class JsonCodec:
@@ -91,10 +93,12 @@ class JsonCodec:
             raise InferError(f"id is {brief(request_id)}; a text is right.")
         parameters = _parameters(document, "The request")
         are_binary = _take_bool(parameters, _ARE_BINARY, "The request")
-        inputs = self._inputs(document, parsed, body, end, has_length=length is not None)
-        outputs, is_binary = _outputs(document)
+        operation = item[7]
+        regions = Regions("" if operation is None else operation.path)
+        inputs = self._inputs(document, parsed, body, end, regions, has_length=length is not None)
+        outputs, is_binary, in_memory = _outputs(document, regions)
         request = InferRequest(request_id, self._version, parameters, inputs, outputs)
-        return request, AnswerForm(headers, are_binary or False, is_binary)
+        return request, AnswerForm(headers, are_binary or False, is_binary, in_memory)
 
     def _inputs(
         self,
@@ -102,6 +106,7 @@ class JsonCodec:
         parsed: JsonTensors,
         body: Body,
         at: int,
+        regions: Regions,
         *,
         has_length: bool,
     ) -> dict[str, Tensor]:
@@ -126,9 +131,13 @@ class JsonCodec:
             if type(shape) is not list:
                 raise InferError(f"{what} has the shape {brief(shape)}; a list is right.")
             parameters = _parameters(members, what)
-            if _SHARED_MEMORY in parameters:
-                raise InferError(f"{what} is in shared memory, which this server does not read.")
-            if _SIZE in parameters:
+            slot = regions.take(parameters, what) if parameters else None
+            if slot is not None:
+                if "data" in members or _SIZE in parameters:
+                    raise InferError(f"{what} is in shared memory, and has data, too.")
+                content = read_slot(slot)
+                array = read_binary(content, 0, len(content), datatype, shape, what)
+            elif _SIZE in parameters:
                 size = parameters.pop(_SIZE)  # type: ignore[attr-defined]  # an own dict then
                 _check_size(size, what, members, has_length=has_length)
                 if size > len(body) - at:
@@ -214,7 +223,11 @@ class JsonCodec:
             what = f"Output {brief(tensor.name)}"
             parameters = dict(tensor.parameters)
             data = b""
-            if form.is_binary.get(tensor.name, form.are_binary):
+            slot = form.in_memory.get(tensor.name)
+            if slot is not None:
+                content = write_binary(tensor.array, tensor.datatype, what)
+                parameters |= write_slot(slot, content, what).parameters
+            elif form.is_binary.get(tensor.name, form.are_binary):
                 content = write_binary(tensor.array, tensor.datatype, what)
                 binaries.append(content)
                 parameters[_SIZE] = len(content)
@@ -314,12 +327,16 @@ def _take_bool(parameters: Mapping[str, Parameter], name: str, what: str) -> boo
     return value
 
 
-def _outputs(document: dict[str, Any]) -> tuple[list[RequestedOutput] | None, dict[str, bool]]:
-    """Return (outputs that are asked for, in which form those are wanted of which that is said). Raises InferError."""
+def _outputs(
+    document: dict[str, Any], regions: Regions
+) -> tuple[list[RequestedOutput] | None, dict[str, bool], dict[str, Slot]]:
+    """Return (outputs that are asked for, in which form those are wanted of which that is said, where those are to lie
+    that are wanted in shared memory). Raises InferError."""
     said = document.get("outputs")
     is_binary: dict[str, bool] = {}
+    in_memory: dict[str, Slot] = {}
     if not said and (said is None or type(said) is list):
-        return None, is_binary
+        return None, is_binary, in_memory
     if not isinstance(said, Sequence) or isinstance(said, str):
         raise InferError(f"outputs are {brief(said)}; a list of objects is right.")
     outputs = []
@@ -333,9 +350,12 @@ def _outputs(document: dict[str, Any]) -> tuple[list[RequestedOutput] | None, di
             raise InferError(f"{what} is asked for twice.")
         names.add(name)
         parameters = _parameters(members, what)
+        slot = regions.take(parameters, what) if parameters else None
+        if slot is not None:
+            in_memory[name] = slot
         check_output(parameters, what)
         wants_binary = _take_bool(parameters, _IS_BINARY, what)
         if wants_binary is not None:
             is_binary[name] = wants_binary
         outputs.append(RequestedOutput(name, parameters))
-    return outputs, is_binary
+    return outputs, is_binary, in_memory

@@ -57,6 +57,8 @@ class GraphTensors:
             )
         # Codecs keep what they read.
         body = bytearray(asked.body)
+        # Files of clients are for workers to read.
+        operation = operation._replace(path="")
         item = (asked.id, 0, asked.content_type, b"", asked.headers, 0, body, operation)
         try:
             if operation.name == _EXPLANATION:

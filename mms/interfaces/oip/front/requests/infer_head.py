@@ -8,7 +8,7 @@ from mms.bodies.protobuf_wire import DELIMITED, BrokenMessage, read_fields, read
 from mms.core.request import Buffer
 from mms.core.request_options import DEFAULT_OPTIONS, RequestOptions
 from mms.errors import BadRequest
-from mms.interfaces.oip.front.options import options_of
+from mms.interfaces.oip.front.requests.options import options_of
 from mms.interfaces.oip.infer_parameters import read_entry
 
 _MODEL_NAME: Final = 1 << 3 | DELIMITED
