@@ -46,6 +46,10 @@ class Kind:
     warn: Callable[[Any], str | None] | None = None
 
 
+#: Of one worker; no machine has use for more.
+_MOST_THREADS = 1024
+
+
 def _integer(minimum: int | None) -> Callable[[str], int]:
     def convert(text: str) -> int:
         # int() alone would take underscores and the digits of other scripts, too.
@@ -57,6 +61,14 @@ def _integer(minimum: int | None) -> Callable[[str], int]:
         return value
 
     return convert
+
+
+def _threads(text: str) -> int:
+    """Return 0 for `auto`."""
+    count = 0 if text.strip().lower() == "auto" else _integer(1)(text)
+    if count > _MOST_THREADS:
+        raise ValueError
+    return count
 
 
 def _number(text: str) -> float:
@@ -170,6 +182,7 @@ SWITCH = Kind("on or off", "on or off", _switch)
 ANY_INTEGER = Kind("integer", "a whole number", _integer(None))
 COUNT = Kind("integer", "a whole number from 0 on", _integer(0))
 POSITIVE = Kind("integer", "a whole number from 1 on", _integer(1))
+THREADS = Kind("auto or integer", f"auto, or a whole number from 1 to {_MOST_THREADS:,}", _threads)
 NUMBER = Kind("number", "a number from 0 on", _number)
 POSITIVE_NUMBER = Kind("number", "a number above 0", _positive_number)
 NETWORKS = Kind(

@@ -68,7 +68,7 @@ def test_a_worker_inherits_the_environment_but_for_variables_whose_whole_name_ma
     start_server: Callable[..., Server],
 ) -> None:
     server = start_server(
-        {"blacklist_env_vars": ".*PASSWORD|SECRET"},
+        {"blacklist_env_vars": ".*PASSWORD|SECRET", "threads_per_worker": "2"},
         environment={
             "MY_PASSWORD": "hidden",
             "SECRET": "hidden",
@@ -83,7 +83,8 @@ def test_a_worker_inherits_the_environment_but_for_variables_whose_whole_name_ma
     assert "MY_PASSWORD" not in environment
     assert "SECRET" not in environment
     assert (environment["SECRETARY"], environment["MY_SECRET"]) == ("kept", "kept")
-    assert environment["OMP_NUM_THREADS"] == "3"
+    assert environment["OMP_NUM_THREADS"] == "3", "it was set for the server"
+    assert environment["OPENBLAS_NUM_THREADS"] == "2"
     assert "/given" in shown["path"]
 
 

@@ -16,6 +16,7 @@ from mms.core.config import MAX_STREAMS
 from mms.errors import BadRequest, InvalidModel
 from mms.interfaces import AUTO, INTERFACES, find_interface, part
 from mms.launch import MODEL_PATH_VARIABLE, WorkerSpec, worker_environment
+from mms.machine.cpus import available_cpus
 from mms.observe import events
 from mms.repository import FetchedArchive
 from mms.serving.dispatcher import Dispatcher
@@ -185,6 +186,13 @@ def _package_choices(settings: Settings) -> dict[str, Any]:
     }
 
 
+#: What OpenMP, OpenBLAS, MKL, Apple's Accelerate and numexpr go by.
+_THREAD_VARIABLES = (
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"),
+    "NUMEXPR_NUM_THREADS",
+)
+
+
 class WorkerSpecs:
     """What the process of a worker is to be."""
 
@@ -211,6 +219,22 @@ class WorkerSpecs:
             for place in served.places.values()
             for name, value in place.variables(self._environ, parameters).items()
             if hidden is None or not hidden.fullmatch(name)
+        }
+
+    def _thread_variables(self, served: PooledModel) -> dict[str, str]:
+        """Return how many threads numeric libraries are to have, which read it once, as they are imported.
+
+        Workers that differ in them are not forked from the same process: what that has imported has read its own.
+        """
+        threads = self._settings.threads_per_worker
+        if threads is None:
+            return {}
+        count = threads or max(1, available_cpus() // max(served.min_workers, 1))
+        hidden = self._hidden
+        return {
+            name: str(count)
+            for name in _THREAD_VARIABLES
+            if name not in self._environ and (hidden is None or not hidden.fullmatch(name))
         }
 
     def installer_environment(self) -> dict[str, str]:
@@ -287,6 +311,7 @@ class WorkerSpecs:
                 allowed=self._allowed,
                 packages=packages,
             )
+            | self._thread_variables(served)
             | place
             | account_variables(settings.worker_user),
             own_variables=frozenset({MODEL_PATH_VARIABLE, *place}),

@@ -19,6 +19,7 @@ from mms.settings.option import (
     REGEX,
     RLIMITS,
     SWITCH,
+    THREADS,
     USER,
     choice,
     option,
@@ -37,6 +38,14 @@ class WorkerOptions:
         "Workers of a model. 0 means: a model loaded at start gets as many as there are GPUs, or else CPUs that "
         "the server may use (affinity, cgroup quota); other models get none.",
         "0",
+    )
+    threads_per_worker: int | None = option(
+        THREADS,
+        _WORKERS,
+        "Threads that numeric libraries use in a worker (OpenMP, OpenBLAS, MKL, numexpr). auto: the CPUs that the "
+        "server may use, divided by the model's workers. Variables that are set for the server, such as "
+        "OMP_NUM_THREADS, stay as they are. Without it: OMP_NUM_THREADS is 1, as in MMS.",
+        is_own=True,
     )
     lazy_load: bool = option(
         BOOLEAN,

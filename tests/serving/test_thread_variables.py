@@ -1,0 +1,44 @@
+"""How many threads numeric libraries are told to have in a worker."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from support.settings import settings_of
+
+from mms.serving.registration import model_factory
+from mms.serving.registration.model_factory import WorkerSpecs
+
+
+def _variables(
+    workers: int, environ: dict[str, str] | None = None, **settings: Any
+) -> dict[str, str]:
+    served: Any = SimpleNamespace(min_workers=workers)
+    return WorkerSpecs(settings_of(**settings), environ or {})._thread_variables(served)
+
+
+@pytest.fixture(autouse=True)
+def eight_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_factory, "available_cpus", lambda: 8)
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads"), [(0, "8"), (1, "8"), (3, "2"), (8, "1"), (20, "1")]
+)
+def test_auto_shares_the_cpus_among_the_model_s_workers(workers: int, threads: str) -> None:
+    assert set(_variables(workers, threads_per_worker=0).values()) == {threads}
+
+
+def test_a_number_is_obeyed_and_without_one_nothing_is_set() -> None:
+    assert _variables(4, threads_per_worker=3)["OMP_NUM_THREADS"] == "3"
+    assert _variables(4) == {}
+
+
+def test_what_the_operator_sets_or_hides_stays_so() -> None:
+    given = {"MKL_NUM_THREADS": "7"}
+    variables = _variables(1, given, threads_per_worker=3, blacklist_env_vars="OMP_.*")
+    assert "MKL_NUM_THREADS" not in variables
+    assert "OMP_NUM_THREADS" not in variables
+    assert variables["OPENBLAS_NUM_THREADS"] == "3"
