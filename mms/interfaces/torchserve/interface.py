@@ -13,6 +13,7 @@ class TorchServeInterface(Interface):
     has_fixed_load_error = True
     worker = "mms.interfaces.torchserve.worker.interface"
     handler_rule = "mms.interfaces.torchserve.class_rule:is_handler"
+    load_part = "mms.interfaces.torchserve.front.load_part:handler_load"
     class_finder = "mms.interfaces.torchserve.worker.handler"
     http_api = "mms.interfaces.torchserve.front.rest:TorchServeApi"
     grpc_services = "mms.interfaces.torchserve.front.grpc:TorchServeServices"

@@ -18,3 +18,5 @@ class HandlerLoad(Message):
     envelope: str = ""
     #: Metrics that handlers find before they have made any: `type`, `name`, `unit`, `dimensions`.
     metrics: list[dict[str, Any]] = field(default_factory=list)
+    #: Why the load is to fail.
+    problem: str = ""

@@ -30,6 +30,8 @@ class Case(NamedTuple):
     calls: tuple[Call, ...]
     files: tuple[tuple[str, str], ...] = ()
     handler: str = "service.py"
+    #: The server's `service_envelope`.
+    envelope: str = ""
 
 
 def each(expression: str, *calls: Call, imports: str = "") -> Case:
@@ -122,6 +124,27 @@ def handle(data, context):
     said.append([own.metric_name, own.unit, own.dimension_names, own.metric_type.name])
     return [said] * len(data)
 """
+ECHO = """
+def handle(data, context):
+    if data is None:
+        return None
+    return [row if not isinstance(row, (bytes, bytearray)) else len(row) for row in map(shown, data)]
+
+def shown(row):
+    if isinstance(row, dict):
+        row = row.get("data", row)
+    return {k: len(v) if isinstance(v, bytes) else v for k, v in row.items()} if isinstance(row, dict) else row
+"""
+V2_REQUEST = json.dumps(
+    {
+        "id": "seven",
+        "inputs": [
+            {"name": "a", "shape": [2, 2], "datatype": "INT64", "data": [1, 2, 3, 4]},
+            {"name": "b", "shape": [1], "datatype": "FP32", "data": [0.5]},
+            {"name": "c", "shape": [1], "datatype": "BYTES", "data": ["text"]},
+        ],
+    }
+).encode()
 MICRO = """
 from ts.handler_utils.micro_batching import MicroBatching
 from ts.torch_handler.base_handler import BaseHandler
@@ -325,6 +348,28 @@ CASES: dict[str, Case] = {
             ("index_to_name.json", '{"0": "cat", "1": ["n01", "dog"]}'),
             ("helper_module.py", "class B: ...\nclass A: ...\nclass C(B): ...\n"),
         ),
+    ),
+    # Envelopes.
+    "envelope_body": Case(ECHO, (Call(b"abc"), Call(b'{"a": 1}', JSON)), envelope="body"),
+    "envelope_json": Case(
+        ECHO,
+        (
+            Call(b'{"instances": [1, [2], "three"]}', JSON),
+            Call(b'{"instances": [{"b64": "YWJj"}, {"b64": "ZGVm"}]}', JSON),
+            Call(b'{"instances": [{"x": {"b64": "YWJj"}, "y": 1}]}', JSON),
+            Call(b'{"other": 1}', JSON),
+        ),
+        envelope="json",
+    ),
+    "envelope_kserve": Case(
+        ECHO,
+        (Call(b'{"instances": [1, {"data": 2}]}', JSON), Call(b'{"instances": [3]}')),
+        envelope="kserve",
+    ),
+    "envelope_kservev2": Case(
+        ECHO,
+        (Call(V2_REQUEST, JSON), Call(V2_REQUEST)),
+        envelope="kservev2",
     ),
     "printing": Case(
         "import logging, sys\n"

@@ -112,18 +112,25 @@ class TorchServeSettings:
         is_own=True,
     )
     service_envelope: str | None = option(
-        TEXT, _IDLE, "Requests reach handlers as they come.", has_effect=False, is_own=True
+        choice("body", "json", "kserve", "kservev2"),
+        _SECTION,
+        "How requests to TorchServe's handlers are unwrapped and their answers wrapped. Without it they reach handlers "
+        "as they come.",
+        is_own=True,
     )
     limit_max_image_pixels: bool = option(
         BOOLEAN,
-        _IDLE,
-        "Handlers find it as `limit_max_image_pixels`; it is always true.",
+        _SECTION,
+        "Whether TorchServe's handlers of images refuse those that Pillow takes for attacks by their size.",
         "true",
-        has_effect=False,
         is_own=True,
     )
     metrics_config: str | None = option(
-        TEXT, _IDLE, "Whatever a handler counts is a metric.", has_effect=False, is_own=True
+        TEXT,
+        _SECTION,
+        "A file of metrics in YAML. Handlers find what its `model_metrics` describes by `context.metrics.get_metric`. "
+        "Whatever else a handler counts is a metric, too.",
+        is_own=True,
     )
     model_metrics_auto_detect: bool = option(
         BOOLEAN,

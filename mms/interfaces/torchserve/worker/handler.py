@@ -60,7 +60,9 @@ def wrap_envelope(name: str, entry_point: Callable[..., Any]) -> Callable[..., A
     (envelope,) = (
         value
         for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and hasattr(value, "handle")
     )
     wrapped: Callable[..., Any] = envelope(entry_point).handle
     return wrapped

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mms.interfaces import find_interface
 from mms.interfaces.mms.worker import initialize
 from mms.interfaces.torchserve.context import VERSION, Context
@@ -24,6 +22,8 @@ def open_model(load: Load) -> Model:
     """Import the model's code and have it load. Raises whatever its code raises."""
     offer_packages(find_interface(INTERFACE), load.package_choices)
     part = load.part(INTERFACE, HandlerLoad)
+    if part.problem:
+        raise ValueError(part.problem)
     manifest = read_manifest(load.model_dir, MANIFEST)
     context = Context(
         *(load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, VERSION),
@@ -32,10 +32,9 @@ def open_model(load: Load) -> Model:
     )
     context.metrics.configure(part.metrics or DEFAULT_METRICS)
     handler = resolve(load.handler)
-    envelope = part.envelope or _envelope_of(manifest)
     entry_point = handler.entry_point
-    if envelope:
-        entry_point = wrap_envelope(envelope, entry_point)
+    if part.envelope:
+        entry_point = wrap_envelope(part.envelope, entry_point)
     problem = initialize(handler, context, is_let_pass=load.initialize_errors == "ignore")
     return Model(
         *(INTERFACE, with_rules(entry_point), context, problem),
@@ -51,9 +50,3 @@ def headers_of(operation: ModelOperation) -> bytes:
     lines = [line for header in headers.items() for line in header]
     # In the form of the client's own; a path has no line break, but may have been decoded.
     return "\n".join(line.replace("\n", " ") for line in lines).encode("latin-1", "replace")
-
-
-def _envelope_of(manifest: dict[str, Any] | None) -> str:
-    model = (manifest or {}).get("model")
-    envelope = model.get("envelope") if isinstance(model, dict) else None
-    return envelope if isinstance(envelope, str) else ""
