@@ -53,15 +53,25 @@ _KEYS: Final[Mapping[str, tuple[str, Kind, str]]] = {
 _WORKERS: Final = ("minWorkers", "maxWorkers")
 _DEVICE_TYPE: Final = "deviceType"
 _KNOWN: Final = (*_KEYS, *_WORKERS, _DEVICE_TYPE)
-#: TorchServe's, which this server does not have.
-_WITHOUT_EFFECT: Final = frozenset(
-    (
-        *("parallelType", "parallelLevel", "torchrun", "maxRetryTimeoutInSec", "useJobTicket"),
-        *("sequenceMaxIdleMSec", "sequenceTimeoutMSec", "maxSequenceJobQueueSize"),
-        *("maxNumSequence", "sequenceBatching", "continuousBatching", "asyncCommunication"),
-        *("useVenv", "stateful"),
-    )
-)
+_OF_SEQUENCES: Final = "requests of a sequence are not kept together"
+_ONE_PROCESS: Final = "each worker is one process, which may use several GPUs itself"
+#: TorchServe's, which this server does not have, and what to know of each.
+_WITHOUT_EFFECT: Final[Mapping[str, str]] = {
+    "parallelType": _ONE_PROCESS,
+    "parallelLevel": _ONE_PROCESS,
+    "torchrun": _ONE_PROCESS,
+    "maxRetryTimeoutInSec": "a worker that fails is started anew after ever longer pauses",
+    "useJobTicket": "max_queue_time_ms refuses requests that would wait",
+    "sequenceMaxIdleMSec": _OF_SEQUENCES,
+    "sequenceTimeoutMSec": _OF_SEQUENCES,
+    "maxSequenceJobQueueSize": _OF_SEQUENCES,
+    "maxNumSequence": _OF_SEQUENCES,
+    "sequenceBatching": _OF_SEQUENCES,
+    "stateful": _OF_SEQUENCES,
+    "continuousBatching": "a handler is called with whole requests alone",
+    "asyncCommunication": "a handler that is a coroutine runs without it, one batch after the other",
+    "useVenv": "install_requirements=venv of the registration is the same",
+}
 
 
 def read_config_file(text: bytes, name: str) -> dict[str, Any]:
@@ -102,7 +112,11 @@ def read_config_keys(
                     f"{key} is {brief(value)} and has no effect; it should be {error}."
                 )
         elif key in _WITHOUT_EFFECT:
-            config.problems.append(f"{key} is TorchServe's and has no effect here.")
+            if not value:
+                # It asks for nothing.
+                continue
+            why = _WITHOUT_EFFECT[key]
+            config.problems.append(f"{key} is TorchServe's and has no effect here: {why}.")
         elif key not in _KNOWN and key not in (besides or ()):
             hint = did_you_mean(str(key), _KNOWN)
             if hint or besides is not None:

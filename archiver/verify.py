@@ -32,12 +32,10 @@ from archiver.source import (
     source_names,
 )
 from mms.interfaces import INTERFACES, OF_CLASSES, Interface, part
+from mms.interfaces.torchserve.handler_names import DEFAULT_HANDLERS, FOREIGN_HANDLERS
 from mms.text.python_source import parsed
 
 # The handlers that TorchServe brings along; an archive names them without holding them.
-_TORCHSERVE_HANDLERS: Final = frozenset(
-    {"image_classifier", "object_detector", "text_classifier", "image_segmenter", "text_handler"}
-)
 _COMPILED_SUFFIXES: Final = (".so", ".pyd", ".pyc")
 #: What pip's users call it; a manifest may name another file.
 REQUIREMENTS_NAME: Final = "requirements.txt"
@@ -257,7 +255,8 @@ def _handler_findings(
         module, function = _class_of(interface, handler, archive, names)
     source_name = next((name for name in source_names(module) if name in names), None)
     if source_name is None:
-        yield _absent_module(module, names)
+        if module not in DEFAULT_HANDLERS:
+            yield _absent_module(module, names)
         return
     source = archive.read(source_name, max_bytes=_MAX_SOURCE_BYTES)
     try:
@@ -300,10 +299,8 @@ def _absent_module(module: str, names: Sequence[str]) -> Finding:
         for name in names
     ):
         return Finding("warning", f"The handler module {module} is compiled; it cannot be checked.")
-    if stem in _TORCHSERVE_HANDLERS:
-        return Finding(
-            "warning", f"The handler {stem} is TorchServe's own, the server must have it."
-        )
+    if stem in FOREIGN_HANDLERS:
+        return Finding("warning", f"The handler {stem} needs TorchServe's own package.")
     if not module.endswith(".py") and "/" not in module and _is_installed(top):
         return Finding(
             "warning", f"The handler module {module} is not in the archive but installed here."

@@ -135,11 +135,15 @@ def test_a_module_that_is_nowhere_is_an_error(tmp_path: Path) -> None:
         assert message.endswith("is not in the archive.")
 
 
+def test_a_handler_that_comes_with_the_server_needs_no_file(tmp_path: Path) -> None:
+    assert findings(tmp_path, {"x": ""}, handler="image_classifier") == []
+
+
 @pytest.mark.parametrize(
     ("handler", "files"),
     [
         ("json.decoder:handle", {"x": ""}),
-        ("image_classifier", {"x": ""}),
+        ("vllm_handler", {"x": ""}),
         ("service:handle", {"service.cpython-311-x86_64-linux-gnu.so": ""}),
         ("/opt/handlers/service.py:handle", {"x": ""}),
     ],

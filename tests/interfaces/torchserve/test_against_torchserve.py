@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from support.server import Server
 from torchserve_answers import RECORDED, ask_case, ask_real, write_archive
 
 ORACLE = os.environ.get("TORCHSERVE_PYTHON", "")
+#: Made by torch-model-archiver 0.12.0: `--archive-format` default, zip-store and tgz.
+ARCHIVES = Path(__file__).parent / "archives"
 ANSWERS: dict[str, list[dict[str, Any]]] = json.loads(RECORDED.read_text(encoding="utf-8"))
 
 
@@ -39,6 +43,17 @@ def test_a_handler_answers_as_on_torchserve(server: Server, name: str) -> None:
     write_archive(server.store, name, CASES[name])
     ports = (server.inference.address.port, server.management.address.port)
     assert ask_case(*ports, name, CASES[name]) == ANSWERS[name]
+
+
+@pytest.mark.parametrize("file", sorted(ARCHIVES.iterdir()), ids=lambda file: file.name)
+def test_an_archive_of_torch_model_archiver_is_served(server: Server, file: Path) -> None:
+    shutil.copy(file, server.store)
+    reply = server.register(file.name, initial_workers=1, synchronous="true")
+    assert reply.status == 200, reply.text
+    name = file.name.partition(".")[0]
+    assert server.inference.post(f"/predictions/{name}", b"x").text == "hello from beside 2.5"
+    described = server.describe(name)
+    assert (described["interface"], described["batchSize"]) == ("torchserve", 4)
 
 
 @pytest.mark.timeout(900)

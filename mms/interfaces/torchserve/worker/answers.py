@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from mms.interfaces.torchserve.tensor_bytes import sendable
 from mms.service import PredictionException
 from mms.worker.running.awaiting import is_awaitable
 
@@ -56,16 +56,6 @@ def _translated(error: Exception) -> Exception:
 
 def _sendable(values: Any) -> Any:
     """Return the results, tensors of torch among them as `torch.save` writes them."""
-    torch = sys.modules.get("torch")
-    tensor = getattr(torch, "Tensor", None)
-    if tensor is None or not isinstance(values, list):
+    if not isinstance(values, list) or "torch" not in sys.modules:
         return values
-    if not any(isinstance(value, tensor) for value in values):
-        return values
-    return [_saved(torch, value) if isinstance(value, tensor) else value for value in values]
-
-
-def _saved(torch: Any, tensor: Any) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(tensor, buffer)
-    return buffer.getvalue()
+    return [sendable(value) for value in values]

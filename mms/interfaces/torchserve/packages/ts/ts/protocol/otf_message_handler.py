@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mms.interfaces.absent_name import AbsentName
+from mms.interfaces.torchserve.tensor_bytes import sendable
 
 _PROTOCOL = "workers of this server speak another protocol"
 create_predict_response = AbsentName("ts.protocol.create_predict_response", _PROTOCOL)
@@ -16,5 +17,9 @@ create_load_model_response = AbsentName("ts.protocol.create_load_model_response"
 def send_intermediate_predict_response(
     ret: Any, req_id_map: dict[int, str], message: str, code: int, context: Any
 ) -> None:
-    """Send a part of the answer of each request; what `handle` returns is the last one."""
-    context.send_parts(ret)
+    """Send a part of the answer of each request: `ret` by its place in the batch. What `handle` returns comes last.
+
+    `message` and `code` have no effect, as in TorchServe: the status is the one that the context has.
+    """
+    for place in req_id_map:
+        context.send_chunk(sendable(ret[place]), place)
