@@ -116,6 +116,15 @@ def test_handlers_find_the_metrics_of_the_configured_file(tmp_path: Path) -> Non
         ("other: 1", "'model_metrics' key not found"),
         ("model_metrics:\n  other: []", "Invalid metric type"),
         ("model_metrics:\n  gauge: [{name: x}]", "Key not found in cache spec: 'unit'"),
+        ("model_metrics:\n  gauge: [x]", "a metric is 'x'"),
+        (
+            "model_metrics:\n  gauge: [{name: 2024-01-01, unit: s, dimensions: []}]",
+            "name and unit of a metric are texts",
+        ),
+        (
+            "model_metrics:\n  gauge: [{name: x, unit: s, dimensions: [1]}]",
+            "dimensions of metric 'x'",
+        ),
     ],
 )
 def test_a_file_that_is_no_configuration_fails_the_load_with_its_reason(
