@@ -52,14 +52,14 @@ _KEYS: Final[Mapping[str, tuple[str, Kind, str]]] = {
 }
 _WORKERS: Final = ("minWorkers", "maxWorkers")
 _DEVICE_TYPE: Final = "deviceType"
-_KNOWN: Final = (*_KEYS, *_WORKERS, _DEVICE_TYPE)
+#: Of a model in several processes.
+_PARALLEL_TYPE: Final = "parallelType"
+_TORCHRUN: Final = "torchrun"
+_KNOWN: Final = (*_KEYS, *_WORKERS, _DEVICE_TYPE, _PARALLEL_TYPE, _TORCHRUN)
 _OF_SEQUENCES: Final = "requests of a sequence are not kept together"
-_ONE_PROCESS: Final = "each worker is one process, which may use several GPUs itself"
 #: TorchServe's, which this server does not have, and what to know of each.
 _WITHOUT_EFFECT: Final[Mapping[str, str]] = {
-    "parallelType": _ONE_PROCESS,
-    "parallelLevel": _ONE_PROCESS,
-    "torchrun": _ONE_PROCESS,
+    "parallelLevel": "nproc-per-node of torchrun says how many processes there are, and each sees all GPUs",
     "maxRetryTimeoutInSec": "a worker that fails is started anew after ever longer pauses",
     "useJobTicket": "max_queue_time_ms refuses requests that would wait",
     "sequenceMaxIdleMSec": _OF_SEQUENCES,
@@ -117,6 +117,10 @@ def read_config_keys(
                 continue
             why = _WITHOUT_EFFECT[key]
             config.problems.append(f"{key} is TorchServe's and has no effect here: {why}.")
+        elif key == _PARALLEL_TYPE and value and not said.get(_TORCHRUN):
+            config.problems.append(
+                f"{key} is TorchServe's and has no effect here: without {_TORCHRUN} a model runs in one process."
+            )
         elif key not in _KNOWN and key not in (besides or ()):
             hint = did_you_mean(str(key), _KNOWN)
             if hint or besides is not None:

@@ -58,6 +58,19 @@ class Service(BaseHandler):
             return list(data)
         return [{"scores": row.tolist(), "mode": self.model.training} for row in data]
 """
+GROUPED = """
+import torch
+import torch.distributed as dist
+
+class Service:
+    def initialize(self, context):
+        dist.init_process_group("gloo")
+
+    def handle(self, data, context):
+        total = torch.tensor([dist.get_rank() + 1.0])
+        dist.all_reduce(total)
+        return [total.item()] * len(data)
+"""
 LABELS = {str(place): f"class {place}" for place in range(6)}
 
 
@@ -177,6 +190,20 @@ def test_a_handler_of_the_base_runs_a_network_of_the_archive(server: Server, net
         *call, headers={"X-Tensor": "yes"}, content_type="application/json"
     )
     assert torch.load(io.BytesIO(kept.body)).tolist() == pytest.approx(expected, abs=1e-5)
+
+
+def test_torchrun_starts_the_processes_of_a_group(server: Server) -> None:
+    archive(
+        *(server.store / "grouped.mar", "service.py"),
+        {
+            "service.py": GROUPED.encode(),
+            "config.yaml": b"parallelType: tp\ntorchrun: {nproc-per-node: 2}\n",
+        },
+        configFile="config.yaml",
+    )
+    reply = server.register("grouped.mar", initial_workers=1, synchronous="true")
+    assert reply.status == 200, reply.text
+    assert server.inference.post("/predictions/grouped", b"x").text == "3.0"
 
 
 def test_what_is_no_image_fails_alone_and_the_next_request_is_answered(server: Server) -> None:

@@ -1,52 +1,25 @@
-"""The interface `torchserve`: a function `handle(data, context)`, or one class with such a method and `initialize`."""
+"""The interface `torchserve`: a handler in the worker's own process, or in a group of processes."""
 
 from __future__ import annotations
 
-from mms.interfaces import find_interface
-from mms.interfaces.mms.worker import initialize
-from mms.interfaces.torchserve.context import VERSION, Context
-from mms.interfaces.torchserve.load import HandlerLoad
-from mms.interfaces.torchserve.metrics.cache import DEFAULT_METRICS
-from mms.interfaces.torchserve.operations import HEADERS, URL_PATH
-from mms.interfaces.torchserve.worker.answers import with_rules
-from mms.interfaces.torchserve.worker.handler import resolve, wrap_envelope
-from mms.wire import Load, ModelOperation
-from mms.worker.loading.manifest_file import MANIFEST, read_manifest
-from mms.worker.loading.model import Model, RequestRules
-from mms.worker.loading.packages import offer_packages
-
-INTERFACE = "torchserve"
+from mms.interfaces.torchserve.worker.group.options import group_options
+from mms.interfaces.torchserve.worker.handler_model import (
+    INTERFACE,
+    described_context,
+    open_handler,
+    request_rules,
+)
+from mms.wire import Load
+from mms.worker.loading.model import Model
 
 
 def open_model(load: Load) -> Model:
     """Import the model's code and have it load. Raises whatever its code raises."""
-    offer_packages(find_interface(INTERFACE), load.package_choices)
-    part = load.part(INTERFACE, HandlerLoad)
-    if part.problem:
-        raise ValueError(part.problem)
-    manifest = read_manifest(load.model_dir, MANIFEST)
-    context = Context(
-        *(load.model_name, load.model_dir, manifest, load.batch_size, load.gpu_id, VERSION),
-        part.limit_max_image_pixels,
-        model_yaml_config=load.model_config,
-    )
-    context.metrics.configure(part.metrics or DEFAULT_METRICS)
-    handler = resolve(load.handler)
-    entry_point = handler.entry_point
-    if part.envelope:
-        entry_point = wrap_envelope(part.envelope, entry_point)
-    problem = initialize(handler, context, is_let_pass=load.initialize_errors == "ignore")
-    return Model(
-        *(INTERFACE, with_rules(entry_point), context, problem),
-        rules=RequestRules(keeps_undecodable=True, headers_of=headers_of),
-    )
+    options = group_options(load.model_config)
+    if options is None:
+        return open_handler(load)
+    # Here, as most models have no use for it.
+    from mms.interfaces.torchserve.worker.group.leader import Group
 
-
-def headers_of(operation: ModelOperation) -> bytes:
-    """Return the headers that tell a handler what a request asks besides a prediction."""
-    headers = dict(HEADERS.get(operation.name, {}))
-    if operation.path:
-        headers[URL_PATH] = operation.path
-    lines = [line for header in headers.items() for line in header]
-    # In the form of the client's own; a path has no line break, but may have been decoded.
-    return "\n".join(line.replace("\n", " ") for line in lines).encode("latin-1", "replace")
+    group = Group(options, load)
+    return Model(INTERFACE, group.handle, described_context(load), rules=request_rules())
