@@ -46,7 +46,8 @@ def main() -> None:
     arguments.images_dir.mkdir(parents=True, exist_ok=True)
     for digit in range(10):
         place = int((labels[-HELD_OUT:] == digit).nonzero()[0]) + len(labels) - HELD_OUT
-        small = Image.fromarray((digits.images[place] * 15.9).astype("uint8"))
+        # In colour, as the classifier's normalization has three channels.
+        small = Image.fromarray((digits.images[place] * 15.9).astype("uint8")).convert("RGB")
         small.resize((SIDE, SIDE), Image.Resampling.BOX).save(
             arguments.images_dir / f"{WORDS[digit]}.png"
         )
