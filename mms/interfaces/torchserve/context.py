@@ -11,6 +11,7 @@ from mms.context import RequestProcessors, WireProcessor
 from mms.interfaces.torchserve.metrics.cache import MetricsCache
 from mms.interfaces.torchserve.metrics.emitted import EMITTED
 from mms.interfaces.torchserve.operations import HEADERS
+from mms.interfaces.torchserve.response_socket import ResponseSocket
 
 #: The version of TorchServe whose contract this is.
 VERSION = "0.12.0"
@@ -68,6 +69,11 @@ class Context(MmsContext):
 
     def _taken_metrics(self) -> Any:
         return EMITTED.take()
+
+    @property
+    def cl_socket(self) -> ResponseSocket:
+        """What TorchServe's own package, where it is installed, sends parts of answers by."""
+        return ResponseSocket(self)
 
     def get_sequence_id(self, idx: int) -> Any:
         """Return the header that names the sequence which a request is part of; None without one."""
