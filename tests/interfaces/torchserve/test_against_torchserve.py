@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from handler_cases import CASES
+from handler_cases import CASES, Case
 from support.server import Server
 from torchserve_answers import RECORDED, ask_case, ask_real, write_archive
 
@@ -54,6 +54,25 @@ def test_an_archive_of_torch_model_archiver_is_served(server: Server, file: Path
     assert server.inference.post(f"/predictions/{name}", b"x").text == "hello from beside 2.5"
     described = server.describe(name)
     assert (described["interface"], described["batchSize"]) == ("torchserve", 4)
+
+
+STREAMED = """
+from ts.handler_utils.utils import send_intermediate_predict_response
+
+def handle(data, context):
+    for part in range(3 if data else 0):
+        texts = [f"part {part};" for _ in data]
+        send_intermediate_predict_response(texts, context.request_ids, "Sent", 200, context)
+    return ["the end"] * len(data or [])
+"""
+
+
+def test_parts_of_an_answer_are_sent_before_its_end(server: Server) -> None:
+    write_archive(server.store, "streamed", Case(STREAMED, ()))
+    assert server.register("streamed.mar", initial_workers=1, synchronous="true").status == 200
+    reply = server.inference.post("/predictions/streamed", b"x")
+    assert (reply.status, reply.text) == (200, "part 0;part 1;part 2;the end")
+    assert reply.header("Transfer-Encoding") == "chunked"
 
 
 @pytest.mark.timeout(900)
