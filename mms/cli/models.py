@@ -131,9 +131,17 @@ def register(client: Client, archive: str | None, is_json: bool, **values: Any) 
             "Give ARCHIVE, or --prepackaged with --model-uri, or --serving-spec."
         )
     values["parameters"] = _parameters(values["parameters"], values["interface"])
-    with showing_load(client, f"Registering {archive or values['model_name'] or 'the model'}"):
+    name = values["model_name"] or _stem(archive or "")
+    with showing_load(client, f"Registering {name or 'the model'}", name):
         told = client.models.register(archive, **values)
     _tell(told, is_json)
+
+
+def _stem(archive: str) -> str:
+    """Return the name that a model has by default, from its archive's."""
+    from pathlib import PurePosixPath
+
+    return PurePosixPath(archive.partition("?")[0].rstrip("/")).stem
 
 
 def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str, Any]] | None:
@@ -165,7 +173,7 @@ def scale(client: Client, name: str, workers: int | None, is_json: bool, **value
     changes = {key: value for key, value in values.items() if value is not None}
     if workers is None and (most is not None or not changes):
         raise click.UsageError("Give WORKERS, or what is to change, such as --batch-size.")
-    with showing_load(client, f"Scaling {name}"):
+    with showing_load(client, f"Scaling {name}", name):
         told = client.models.scale(
             name,
             workers,
@@ -239,10 +247,10 @@ def wait(client: Client, name: str, version: str | None, is_json: bool) -> None:
     The exit code is 1 where it cannot load, 3 where it was not ready in time.
     """
     from mms.cli.printing import print_json
-    from mms.cli.progress import showing_model
+    from mms.cli.progress import showing_load
 
-    with showing_model(name) as show:
-        found = client.models.wait(name, version, on_progress=show)
+    with showing_load(client, f"Waiting for {name}", name):
+        found = client.models.wait(name, version)
     if is_json:
         print_json(found)
     else:

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 #: What takes less is not shown, in seconds.
 _PATIENCE_S = 0.5
+_LOOK_S = 0.5
+#: What the server says of a model that is not there yet, before how far it is.
+_COMING = "It is being registered"
+_NOT_FOUND = 404
 
 
 @contextlib.contextmanager
-def showing_load(client: Client, what: str) -> Iterator[None]:
-    """Show what the server says of its models while a call waits for a load."""
+def showing_load(client: Client, what: str, name: str) -> Iterator[None]:
+    """Show how far a model is while a call waits for it: what is fetched, what its workers do."""
     if not sys.stderr.isatty():
         yield
         return
@@ -25,7 +29,7 @@ def showing_load(client: Client, what: str) -> Iterator[None]:
     with _status(what) as show:
         # It ends with the process: it may be waiting for the server.
         threading.Thread(
-            target=_tell_lines, args=(client, what, show, is_over), daemon=True
+            target=_look, args=(client, what, name, show, is_over), daemon=True
         ).start()
         try:
             yield
@@ -33,33 +37,31 @@ def showing_load(client: Client, what: str) -> Iterator[None]:
             is_over.set()
 
 
-def _tell_lines(
-    client: Client, what: str, show: Callable[[str], None], is_over: threading.Event
+def _look(
+    client: Client, what: str, name: str, show: Callable[[str], None], is_over: threading.Event
 ) -> None:
-    from mms.client import ClientError
+    from mms.client import ClientError, ServerRefused
 
-    if is_over.wait(_PATIENCE_S):
-        return
-    # A server of AWS's has no such lines.
-    with (
-        contextlib.suppress(ClientError),
-        contextlib.closing(client.models.follow_logs(lines=1)) as lines,
-    ):
-        for line in lines:
-            if is_over.is_set():
+    wait_s = _PATIENCE_S
+    while not is_over.wait(wait_s):
+        wait_s = _LOOK_S
+        try:
+            state = state_of(client.models.describe(name))
+        except ServerRefused as error:
+            if error.status != _NOT_FOUND:
                 return
-            if line.stream == "server":
-                show(f"{what}: {line.message}")
+            state = coming(str(error))
+        except ClientError:
+            # Whoever waits for the call is told.
+            return
+        if not is_over.is_set():
+            show(f"{what}: {state}" if state else what)
 
 
-@contextlib.contextmanager
-def showing_model(name: str) -> Iterator[Callable[[dict[str, Any]], None] | None]:
-    """Give what shows the state of a model that is waited for; None where nobody sees it."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with _status(f"Waiting for {name}") as show:
-        yield lambda description: show(f"{name}: {state_of(description)}")
+def coming(message: str) -> str:
+    """Return how far a model is that is not registered yet, by the server's words; empty where they do not say."""
+    _, is_coming, rest = message.partition(_COMING)
+    return (rest.strip(".: ") or "registering") if is_coming else ""
 
 
 def state_of(description: dict[str, Any]) -> str:
