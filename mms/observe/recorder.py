@@ -89,7 +89,7 @@ class Recorder:
         self._has_access = options.has_access_log and _is_on(logger_names.ACCESS_LOG)
         self._has_server_metrics = options.has_metrics and _is_on(logger_names.MMS_METRICS)
         self._has_model_metrics = options.has_metrics and _is_on(logger_names.MODEL_METRICS)
-        self._has_response_times = _is_on(logger_names.WORKER_THREAD)
+        self._has_response_times = options.has_batch_lines and _is_on(logger_names.WORKER_THREAD)
         self._access_logger = logs.forwarded.get(logger_names.ACCESS_LOG)
         self._server_metric_logger = logs.forwarded.get(logger_names.MMS_METRICS)
         self._model_metric_logger = logs.forwarded.get(logger_names.MODEL_METRICS)

@@ -58,11 +58,17 @@ def test_a_folder_with_something_in_it_is_left_alone(folder: Path) -> None:
     assert [file.name for file in (folder / "m").iterdir()] == ["mine.py"]
 
 
-@pytest.mark.parametrize("name", ["my model", "..", "a/.."])
+@pytest.mark.parametrize("name", ["my model", "..", "a/..", "-x", "a/-x"])
 def test_a_name_that_no_model_can_have_is_refused(folder: Path, name: str) -> None:
-    result = CliRunner().invoke(main, ["new", name])
+    result = CliRunner().invoke(main, ["new", "--", name])
     assert result.exit_code == 2
     assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_looks_like_an_option_is_shown_so_that_it_can_be_typed(folder: Path) -> None:
+    result = CliRunner().invoke(main, ["new", "--", "-models/m"])
+    assert "mms serve ./-models/m --reload" in result.output
+    assert (folder / "-models" / "m" / "README.md").exists()
 
 
 def test_the_commands_that_are_shown_hold_for_a_folder_with_blanks(folder: Path) -> None:

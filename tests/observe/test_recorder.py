@@ -161,6 +161,13 @@ def test_a_prediction_time_is_written_as_python_writes_a_rounded_float(
     assert f" PredictionTime.Milliseconds:{shown}|#" in written.read(LogFile.MODEL_METRICS)
 
 
+def test_a_server_that_is_run_by_hand_writes_no_line_for_a_batch(written: WrittenLogs) -> None:
+    recorder = _recorder(written, has_batch_lines=False)
+    _batch(recorder)
+    recorder.flush()
+    assert "Backend response time" not in written.read(LogFile.MMS)
+
+
 def test_a_failed_batch_has_a_response_time_and_no_prediction_time(written: WrittenLogs) -> None:
     recorder = _recorder(written)
     _batch(recorder, is_success=False, handler_s=0.012)

@@ -27,20 +27,23 @@ def new(name: Path, kind: str) -> None:
     Then `mms serve NAME --reload` serves it.
     """
     title = name.absolute().name
-    if title == ".." or not re.fullmatch(r"[\w.\-]+", title):
+    if title == ".." or not re.fullmatch(r"[\w.][\w.\-]*", title):
+        # With a - at its begin every command would take it for an option.
         raise click.BadParameter(
-            f"{brief(title)} is no name of a model: it has letters, digits, and - _ .",
+            f"{brief(title)} is no name of a model: it has letters, digits, and - _ ., and does not begin with -.",
             param_hint="NAME",
         )
+    # What is written and printed is to be typed.
+    shown = f"./{name}" if str(name).startswith("-") else str(name)
     try:
         name.mkdir(parents=True, exist_ok=True)
         if any(name.iterdir()):
             raise click.ClickException(f"{name} is not empty. Name a folder that is not there yet.")
-        files = KINDS[kind].files(title, str(name))
+        files = KINDS[kind].files(title, shown)
         for file, text in files.items():
             (name / file).write_text(text, encoding="utf-8")
     except OSError as error:
         raise click.ClickException(f"{name} cannot be written: {error.strerror}.") from None
     click.echo(f"Wrote {', '.join(files)} into {name}. Next:")
-    click.echo(f"  mms serve {shlex.quote(str(name))} --reload")
-    click.echo(f"  mms predict {title} -f {shlex.quote(str(name / KINDS[kind].sample_file))}")
+    click.echo(f"  mms serve {shlex.quote(shown)} --reload")
+    click.echo(f"  mms predict {title} -f {shlex.quote(f'{shown}/{KINDS[kind].sample_file}')}")

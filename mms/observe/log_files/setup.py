@@ -101,10 +101,17 @@ class LogOptions:
     config_path: Path | None = None
     #: What writes: `process` or `thread`.
     writer: str = WRITER_THREAD
+    #: A line for each batch, besides those of its requests.
+    has_batch_lines: bool = True
 
     @classmethod
-    def of(cls, settings: LogSettings, environ: Mapping[str, str]) -> LogOptions:
-        """Read the settings and MMS's LOG_LOCATION, METRICS_LOCATION, REALM, DOMAIN, and the one of the program."""
+    def of(
+        cls, settings: LogSettings, environ: Mapping[str, str], *, is_by_hand: bool = False
+    ) -> LogOptions:
+        """Read the settings and MMS's LOG_LOCATION, METRICS_LOCATION, REALM, DOMAIN, and the one of the program.
+
+        `is_by_hand`: somebody reads the lines, of whom each request has one.
+        """
         program = environ.get(_PROGRAM_VARIABLE) or _PROGRAM
         realm = environ.get("REALM")
         domain = environ.get("DOMAIN") or "Unknown"
@@ -119,6 +126,7 @@ class LogOptions:
             program=program,
             config_path=Path(settings.log_config) if settings.log_config else None,
             writer=settings.log_writer,
+            has_batch_lines=not is_by_hand,
         )
 
 
