@@ -73,6 +73,11 @@ def metrics(client: Client, part: str, is_json: bool) -> None:
     """Print the metrics whose name has PART in it, or all.
 
     Without --json and away from a terminal it is the server's text for Prometheus.
+
+    \b
+    Examples:
+      mms metrics queue
+      mms metrics --json requests_total
     """
     from mms.cli.printing import print_json, print_table
 

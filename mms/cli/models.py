@@ -122,6 +122,11 @@ def register(client: Client, archive: str | None, is_json: bool, **values: Any) 
     """Register ARCHIVE: one of the model store, or a url (http, https, s3, gs).
 
     Without ARCHIVE, --prepackaged and --model-uri say which files a server loads, or --serving-spec names a function.
+
+    \b
+    Examples:
+      mms models register greeting.mar --workers 2 --batch-size 8
+      mms models register --name iris --prepackaged sklearn --model-uri file:///srv/iris
     """
     from mms.cli.progress import showing_load
 
@@ -165,7 +170,14 @@ def _parameters(texts: tuple[str, ...], interface: str | None) -> list[dict[str,
 @as_json
 @on_management
 def scale(client: Client, name: str, workers: int | None, is_json: bool, **values: Any) -> None:
-    """Set how many workers a model has, WORKERS to --max, and change what it was registered with."""
+    """Set how many workers a model has, WORKERS to --max, and change what it was registered with.
+
+    \b
+    Examples:
+      mms models scale greeting 4
+      mms models scale greeting 1 --max 8
+      mms models scale greeting --batch-size 16
+    """
     from mms.cli.progress import showing_load
 
     version, most = values.pop("model_version"), values.pop("max_worker")

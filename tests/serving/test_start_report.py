@@ -31,5 +31,5 @@ def test_a_model_whose_sample_cannot_be_made_costs_the_command_to_try_it_alone(
     )
     lines = banner(Settings(), [model], is_foreground=True, is_by_hand=True)
     labels = [line.split()[0] for line in lines[1:]]
-    assert labels == ["Inference", "Management", "Models", "Call", "Logs", "Stop"]
+    assert labels == ["Inference", "Management", "Models", "Call", "Console", "Logs", "Stop"]
     assert faults.Place("m", "", "sample call") in faults.counts()

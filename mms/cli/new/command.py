@@ -25,6 +25,11 @@ def new(name: Path, kind: str) -> None:
     """Write a model, a test of it and a README into the folder NAME, which is made.
 
     Then `mms serve NAME --reload` serves it.
+
+    \b
+    Examples:
+      mms new hello
+      mms new iris --kind openinference
     """
     title = name.absolute().name
     if title == ".." or not re.fullmatch(r"[\w.][\w.\-]*", title):

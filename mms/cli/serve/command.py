@@ -72,6 +72,12 @@ def serve(
 
     Each request has a line on the screen. Errors of the model have their traceback there, and in the answer what was
     raised. With --reload a change that cannot be loaded leaves the former model serving.
+
+    \b
+    Examples:
+      mms serve hello --reload
+      mms serve model.pkl --port 9000
+      mms serve service.py --handler handle --set request_timeout_s=5
     """
     from mms.cli.connecting import settings_of
     from mms.cli.serve.own_folder import log_variables, own_folder

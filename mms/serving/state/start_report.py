@@ -59,6 +59,7 @@ def banner(
     rows += [
         ("Models", _model_names([served.name for served in models])),
         *(_call_rows(settings, models) if is_by_hand else ()),
+        *(_console_rows(settings) if is_by_hand else ()),
         ("Logs", os.path.abspath(settings.log_dir)),
         ("Stop", "Ctrl+C" if is_foreground else _stop_command(pid_file)),
     ]
@@ -98,6 +99,12 @@ def _call_rows(settings: Settings, models: Sequence[ServedModel]) -> list[tuple[
     with faults.contained("sample call", served.name, served.version):
         rows.append(("Try it", sample_call(served).as_curl(address)))
     return rows
+
+
+def _console_rows(settings: Settings) -> list[tuple[str, str]]:
+    """Return where the page is that shows the models; a browser cannot open a Unix socket."""
+    address = settings.management_address.reachable
+    return [] if address.scheme == "unix" else [("Console", f"{address}/console")]
 
 
 def problem_rows(problems: Sequence[StartupProblem]) -> list[str]:
