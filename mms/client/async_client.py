@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mms.client import models as steps_of_models
@@ -87,7 +89,7 @@ class AsyncClient:
         and runs no request that nobody waits for. `is_repeatable`: it does no harm if the model gets it twice, so that
         it is sent again where the connection was lost.
         """
-        call = predictions.prediction(
+        call = await _prediction(
             model, data, version, content_type, headers, is_repeatable=is_repeatable
         )
         return await self.run(predictions.predict(call, self._rules(timeout_s)))
@@ -142,7 +144,7 @@ class AsyncClient:
         headers: Mapping[str, str] | None,
         timeout_s: float | None,
     ) -> Answer:
-        call = predictions.prediction(
+        call = await _prediction(
             model, data, version, content_type, headers, is_repeatable=False, is_streamed=True
         )
         return await self.run(predictions.predict(call, self._rules(timeout_s)))
@@ -237,6 +239,13 @@ class AsyncClient:
 
     def _rules(self, timeout_s: float | None = None) -> Rules:
         return Rules(self.retries, self.timeout_s if timeout_s is None else timeout_s)
+
+
+async def _prediction(model: str, data: Any, *arguments: Any, **options: Any) -> Call:
+    """Return the call of a prediction; a file is read beside the event loop."""
+    make = partial(predictions.prediction, model, data, *arguments, **options)
+    is_file = isinstance(data, PathLike) or hasattr(data, "read")
+    return await asyncio.to_thread(make) if is_file else make()
 
 
 class AsyncModels:

@@ -115,8 +115,7 @@ class Connections:
                 connection = idle.pop() if idle else None
             if connection is None:
                 return self._make(address, timeout_s)
-            # What there is to read without a request is the connection's end.
-            if connection.sock is not None and not select.select([connection.sock], [], [], 0)[0]:
+            if connection.sock is not None and not _has_something_to_read(connection.sock):
                 connection.sock.settimeout(timeout_s)
                 return connection
             connection.close()
@@ -147,6 +146,14 @@ class Connections:
             self._idle.clear()
         for connection in idle:
             connection.close()
+
+
+def _has_something_to_read(sock: socket.socket) -> bool:
+    """Return whether an idle connection has ended: without a request nothing else comes."""
+    # `select.select` takes no descriptor from 1024 on.
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _limit(connection: http.client.HTTPConnection, until: float) -> None:

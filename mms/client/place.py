@@ -38,10 +38,14 @@ class Place:
             _address(inference, is_management=False),
             _address(management, is_management=True),
         )
+        if key is None:
+            key = os.environ.get(_KEY_VARIABLE, "").strip()
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("the key has characters that no header can have")
         is_tls = any(address.is_tls for address in addresses)
         return cls(
             *addresses,
-            os.environ.get(_KEY_VARIABLE, "").strip() if key is None else key,
+            key,
             _tls(verify, client_certificate) if is_tls else None,
         )
 

@@ -19,7 +19,11 @@ TEXT: Final = "text/plain; charset=utf-8"
 
 def path_of(*segments: str | None) -> str:
     """Return a path of these segments, each of them percent-encoded; None is left out."""
-    return "".join(f"/{quote(segment, safe='')}" for segment in segments if segment is not None)
+    return "".join(
+        f"/{quote(segment, safe='', errors='surrogateescape')}"
+        for segment in segments
+        if segment is not None
+    )
 
 
 def encoded(data: Any, content_type: str | None) -> tuple[bytes, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import inspect
 import json
+import resource
 import socket
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from mms.client import (
 )
 from mms.client.async_client import AsyncModels
 from mms.client.client import Models
+from mms.client.predictions import path_of
 
 from .either import Either
 from .scripted_server import answer, chunked, scripted_server
@@ -321,9 +324,32 @@ def test_threads_share_a_client() -> None:
         assert (failures, len(server.requests)) == ([], 8)
 
 
+def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
+    replies = (answer(200, b"1"), None, answer(200, b"2"))
+    with scripted_server(*replies) as server, Client(server.address, retries=0, key="") as client:
+        client.predict("m")
+        (connection,) = client._connections._idle[client.place.inference]
+        # The server ends the connection instead of answering, as one that has waited too long.
+        connection.sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert connection.sock.recv(1) == b""
+        # As in a process that has many files open.
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        number = fcntl.fcntl(connection.sock, fcntl.F_DUPFD, min(1500, most - 10))
+        connection.sock.close()
+        connection.sock = socket.socket(fileno=number)
+        assert client.predict("m").value == 2
+    assert server.connections == 2
+
+
+def test_a_name_of_bytes_that_are_no_text_is_sent_as_it_is() -> None:
+    assert path_of("models", b"a\xff".decode("utf-8", "surrogateescape")) == "/models/a%FF"
+
+
 def test_an_address_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="http://host:port, https://host:port or unix:/path"):
         Client("localhost:8080")
+    with pytest.raises(ValueError, match="the key has characters that no header can have"):
+        Client(key="a\nb")
     with pytest.raises(ValueError, match="client_certificate: gone is not a PEM file"):
         Client("https://localhost:8443", client_certificate="gone")
 
