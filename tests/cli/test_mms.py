@@ -254,6 +254,48 @@ def test_a_change_is_asked_for_and_its_outcome_is_printed(
     assert json.loads(run("models", *argv, "--json").output) == {"status": "As you say"}
 
 
+@pytest.mark.parametrize(
+    "words", ["models describe he", "predict he", "logs he", "models scale --json he"]
+)
+def test_a_shell_completes_the_names_of_models(server: FakeServer, words: str) -> None:
+    names = ["hello", "help", "other"]
+    server.answers["GET /models"] = (200, {"models": [{"modelName": name} for name in names]})
+    variables = {
+        "_MMS_COMPLETE": "bash_complete",
+        "COMP_WORDS": f"mms {words}",
+        "COMP_CWORD": str(len(words.split())),
+    }
+    completed = CliRunner().invoke(main, prog_name="mms", env=variables)
+    assert completed.output.split() == ["plain,hello", "plain,help"]
+
+
+def test_without_a_server_a_shell_completes_no_names(folder: Path) -> None:
+    (folder / "config.properties").write_text(f"management_address=unix:{folder}/none")
+    variables = {
+        "_MMS_COMPLETE": "bash_complete",
+        "COMP_WORDS": "mms predict he",
+        "COMP_CWORD": "2",
+    }
+    completed = CliRunner().invoke(main, prog_name="mms", env=variables)
+    assert (completed.output.strip(), completed.exit_code) == ("", 0)
+
+
+def test_a_model_is_waited_for(server: FakeServer) -> None:
+    server.answers["GET /models/m"] = (200, described("m", "1"))
+    result = run("models", "wait", "m")
+    assert (result.exit_code, result.output) == (0, "Model m is ready.\n")
+    assert json.loads(run("models", "wait", "m", "--json").output)["modelName"] == "m"
+    late = run("models", "wait", "other", "--timeout", "0.1")
+    assert late.exit_code == 3
+    assert late.stderr == "Error: Model other was not registered within 0.1 s (--timeout).\n"
+
+
+def test_the_versions_of_a_model_are_listed(server: FakeServer) -> None:
+    server.answers["GET /models/m/all"] = (200, [described("m", "1"), described("m", "2")])
+    rows = [line.split()[:2] for line in run("models", "versions", "m").output.splitlines()]
+    assert rows == [["MODEL", "VERSION"], ["m", "1"], ["m", "2"]]
+
+
 # Predictions
 
 

@@ -49,6 +49,14 @@ def test_a_body_is_sent_as_what_it_looks_like(
     assert (asked.body, asked.headers["Content-Type"]) == (sent, content_type)
 
 
+def test_a_stream_is_printed_as_it_comes(folder: Path) -> None:
+    with fake_server(folder / "s") as server:
+        server.answers["POST /predictions/m"] = (200, b"one two")
+        argv = ["predict", "m", "-d", "x", "--stream", "--inference", server.address]
+        assert CliRunner().invoke(main, argv).output == "one two"
+        assert CliRunner().invoke(main, [*argv, "--json"]).exit_code == 2
+
+
 def test_two_bodies_are_a_misuse(folder: Path) -> None:
     result = CliRunner().invoke(main, ["predict", "m", "-d", "x", "-f", __file__])
     assert result.exit_code == 2
