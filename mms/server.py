@@ -504,9 +504,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(options, environ=os.environ)
         check_settings(settings)
-        setup = configure_logging(
-            LogOptions.of(settings, os.environ, is_by_hand=options.is_by_hand)
-        )
+        log_options = LogOptions.of(settings, os.environ, is_by_hand=options.is_by_hand)
+        setup = configure_logging(log_options)
     except ConfigurationError as error:
         options.report_failed(str(error))
         options.remove_pid_file()
