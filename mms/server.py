@@ -504,8 +504,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(options, environ=os.environ)
         check_settings(settings)
-        log_options = LogOptions.of(settings, os.environ, is_by_hand=options.is_by_hand)
-        setup = configure_logging(log_options)
+        setup = configure_logging(LogOptions.of(settings, os.environ, options.is_by_hand))
     except ConfigurationError as error:
         options.report_failed(str(error))
         options.remove_pid_file()

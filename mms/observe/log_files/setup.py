@@ -106,7 +106,7 @@ class LogOptions:
 
     @classmethod
     def of(
-        cls, settings: LogSettings, environ: Mapping[str, str], *, is_by_hand: bool = False
+        cls, settings: LogSettings, environ: Mapping[str, str], is_by_hand: bool = False
     ) -> LogOptions:
         """Read the settings and MMS's LOG_LOCATION, METRICS_LOCATION, REALM, DOMAIN, and the one of the program.
 
