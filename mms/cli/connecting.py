@@ -126,6 +126,8 @@ def _failure(error: ClientError, address: Address, api: str) -> click.ClickExcep
             f"{error} --insecure accepts it; the variable SSL_CERT_FILE names a file of certificates to trust."
         )
     if isinstance(error, ServerUnreachable):
+        if not error.is_unsent:
+            return _NotReachable(str(error))
         return _NotReachable(
             f"{error} Start one with `mms serve PATH` or `multi-model-server --start`, or name its address with "
             f"--{api}."

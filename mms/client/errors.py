@@ -16,7 +16,11 @@ class ServerUnreachable(ClientError):
     """
 
     def __init__(self, address: Address, reason: str, *, is_unsent: bool = False) -> None:
-        super().__init__(f"No server answers at {address} ({reason}).")
+        super().__init__(
+            f"No server answers at {address} ({reason})."
+            if is_unsent
+            else f"The connection to {address} broke off ({reason})."
+        )
         self.address = address
         self.reason = reason
         self.is_unsent = is_unsent

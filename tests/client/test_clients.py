@@ -174,7 +174,7 @@ def test_a_stream_comes_in_pieces_and_its_connection_is_used_again(is_async: boo
 
 def test_a_stream_that_breaks_off_is_an_error(is_async: bool) -> None:
     half = chunked(b"a", is_whole=False) + b"\r\nConnection: close"
-    with scripted_server(half) as server, pytest.raises(ServerUnreachable):
+    with scripted_server(half) as server, pytest.raises(ServerUnreachable, match="broke off"):
         Either(server.address, is_async=is_async)(lambda c: c.stream("m", "go"))
 
 
