@@ -11,7 +11,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-from .conftest import TorchServe
+from .conftest import TorchServe, archive
 
 DESCRIPTORS = Path(__file__).parents[3] / "mms/interfaces/torchserve/front/torchserve.binpb"
 INFERENCE = "org.pytorch.serve.grpc.inference.InferenceAPIsService"
@@ -135,3 +135,34 @@ def test_management_that_cannot_be_has_torchserve_s_codes(stubs: tuple[Stub, Stu
         ("UnregisterModel", {"model_name": "absent"}, "NOT_FOUND"),
     ):
         assert code_of(getattr(management, name), **members)[0] == code, (name, members)
+
+
+STREAM = """
+def handle(data, context):
+    return None if data is None else [parts(row) for row in data]
+
+
+def parts(row):
+    for number in range(int(bytes(row["data"]))):
+        yield str(number) * 3000
+    raise ValueError("no more")
+"""
+
+
+def test_a_stream_comes_in_messages_and_its_error_is_the_call_s(
+    torchserve: TorchServe, stubs: tuple[Stub, Stub]
+) -> None:
+    inference, management = stubs
+    archive(torchserve.store, "parts", STREAM)
+    management.RegisterModel(url="parts.mar", initial_workers=1, synchronous=True)
+    replies = inference.StreamPredictions(model_name="parts", input={"data": b"200"})
+    got = []
+    with pytest.raises(grpc.RpcError) as caught:
+        got.extend(reply.prediction for reply in replies)
+    assert got == [str(number).encode() * 3000 for number in range(200)]
+    assert caught.value.code() != grpc.StatusCode.OK  # type: ignore[attr-defined]
+    cancelled = inference.StreamPredictions(model_name="parts", input={"data": b"100000"})
+    assert next(cancelled).prediction
+    cancelled.cancel()
+    replies = inference.StreamPredictions(model_name="parts", input={"data": b"1"})
+    assert next(replies).prediction == b"0" * 3000

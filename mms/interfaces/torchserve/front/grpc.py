@@ -13,6 +13,7 @@ from mms import faults
 from mms.bodies.protobuf_wire import field
 from mms.core import Request
 from mms.core.request import Buffer
+from mms.core.streams.open_stream import OpenStream
 from mms.errors import (
     PERMISSION_DENIED,
     BadRequest,
@@ -23,18 +24,22 @@ from mms.errors import (
 )
 from mms.grpc.call import Call, Method
 from mms.grpc.services import InterfaceServices
+from mms.grpc.status import OK, Status
 from mms.http.answers import render_json
 from mms.http.parameters import Parameters
 from mms.interfaces.torchserve.front.management import Management
 from mms.interfaces.torchserve.front.messages import CLASSES, INFERENCE, MANAGEMENT, POOL
 from mms.interfaces.torchserve.front.prediction_form import form_of
 from mms.security import Role
+from mms.wire.streams import cost_of
 
 if TYPE_CHECKING:
     from mms.serving import ModelHost
     from mms.settings import Settings
 
 _HEALTHY: Final = "Healthy"
+#: How often it is looked whether a slow client has taken what it was sent, in seconds.
+_LOOK_S: Final = 0.02
 #: In a prediction's `PredictionResponse`.
 _PREDICTION_TAG: Final = 1 << 3 | 2
 
@@ -63,8 +68,7 @@ class TorchServeServices(InterfaceServices):
         path = f"/{INFERENCE}/".encode()
         yield Method(path + b"Ping", begin=self._ping, roles=())
         yield Method(path + b"Predictions", begin=self._predict)
-        # A model that does not stream answers with one message.
-        yield Method(path + b"StreamPredictions", begin=self._predict)
+        yield Method(path + b"StreamPredictions", begin=self._predict_in_parts)
         yield Method(path + b"StreamPredictions2", begin=_refuse_sequences)
 
     def _ping(self, call: Call, body: Buffer) -> None:
@@ -73,6 +77,13 @@ class TorchServeServices(InterfaceServices):
         call.reply(CLASSES["TorchServeHealthResponse"](health=health).SerializeToString())
 
     def _predict(self, call: Call, body: Buffer) -> None:
+        self._ask(call, body, _Reply(call))
+
+    def _predict_in_parts(self, call: Call, body: Buffer) -> None:
+        """Answer with a message for each part; a model that does not stream has one."""
+        self._ask(call, body, _PartsReply(call))
+
+    def _ask(self, call: Call, body: Buffer, reply: _Reply) -> None:
         asked = _read("PredictionsRequest", body)
         if not asked.model_name:
             raise BadRequest("Parameter model_name is required.")
@@ -88,7 +99,7 @@ class TorchServeServices(InterfaceServices):
             query=b"",
             headers=call.head.metadata,
             body=form,
-            reply=_Reply(call),
+            reply=reply,
             received_at=call.received_at,
             deadline=call.deadline,
             priority=call.head.priority,
@@ -215,6 +226,51 @@ class _Reply:
 
     def give_up(self) -> None:
         self._call.abort()
+
+
+class _PartsReply(_Reply):
+    """Takes the answer of a model in parts, too."""
+
+    __slots__ = ()
+
+    def open_stream(
+        self, request: Request, status: int, phrase: bytes, headers: bytes, stream: OpenStream
+    ) -> _Parts:
+        return _Parts(self._call, stream)
+
+
+class _Parts(_Reply):
+    """Takes the parts of an answer; a model is asked for more once its client has taken them."""
+
+    __slots__ = ("_owed", "_stream", "_timer")
+
+    def __init__(self, call: Call, stream: OpenStream) -> None:
+        super().__init__(call)
+        self._stream = stream
+        self._owed = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def chunk(self, request: Request, body: Buffer) -> None:
+        self._owed += cost_of(body)
+        self._call.send(field(_PREDICTION_TAG, body))
+        if self._timer is None:
+            self._look()
+
+    @faults.ends_connection
+    def _look(self) -> None:
+        self._timer = None
+        if self._call.outgoing and not self._call.is_ended:
+            self._timer = asyncio.get_running_loop().call_later(_LOOK_S, self._look)
+            return
+        owed, self._owed = self._owed, 0
+        self._stream.taken(owed)
+
+    def abort(self) -> None:
+        """End the connection of the call."""
+        self._call.abort()
+
+    def end(self, request: Request) -> None:
+        self._call.finish(Status(OK, "", 200))
 
 
 def _read(name: str, body: Buffer) -> Any:
