@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,16 @@ def models(server: Server) -> Models:
     write(server, "v1-plain", HANDLER)
     write(server, "v1-class", CLASS, model_config=DECLARED)
     write(server, "v1-component", COMPONENT)
-    write(server, "v1-mlrun", MLRUN)
-    names = ("v1-plain", "v1-class", "v1-component", "v1-mlrun")
+    names = ("v1-plain", "v1-class", "v1-component")
     return Models(server, {name: server.shared(name) for name in names})
+
+
+@pytest.fixture
+def with_mlrun(server: Server, models: Models) -> Iterator[Models]:
+    """Also one of MLRun, which takes the root of its server as long as it is there."""
+    write(server, "v1-mlrun", MLRUN)
+    with server.registered("v1-mlrun") as name:
+        yield Models(server, {**models.names, "v1-mlrun": name})
 
 
 def ask(models: Models, path: str, instances: Any, **more: Any) -> Reply:
@@ -143,14 +151,17 @@ def test_rows_are_x_of_a_component_and_names_of_rows_its_columns(models: Models)
     assert found == [["a", 1.0], ["b", 2.0]]
 
 
-def test_a_model_of_mlrun_gets_the_rows_as_inputs_and_answers_in_any_json(models: Models) -> None:
-    assert predictions(ask(models, "v1-mlrun:predict", [[1, 2], "x"])) == [
+def test_a_model_of_mlrun_gets_the_rows_as_inputs_and_answers_in_any_json(
+    with_mlrun: Models,
+) -> None:
+    assert predictions(ask(with_mlrun, "v1-mlrun:predict", [[1, 2], "x"])) == [
         {"row": [1, 2]},
         {"row": "x"},
     ]
 
 
-def test_explanations_come_from_models_that_have_them(models: Models) -> None:
+def test_explanations_come_from_models_that_have_them(with_mlrun: Models) -> None:
+    models = with_mlrun
     assert ask(models, "v1-plain:explain", [1]).json() == {"explanations": ["because"]}
     assert ask(models, "v1-mlrun:explain", [1, 2]).json() == {"explanations": [2]}
     assert ask(models, "v1-class:explain", [[1, 2]]).json() == {"explanations": [[0.0, 0.0]]}
